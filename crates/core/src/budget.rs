@@ -1,0 +1,250 @@
+//! Limits of a run, and the arithmetic of reserving before a call and settling after it.
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+use crate::time::Span;
+
+/// Millionths of a US dollar.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize)]
+#[cbor(transparent)]
+#[serde(transparent)]
+pub struct MicroUsd(#[n(0)] pub u64);
+
+/// Hard limits; `None` means no limit of that kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Limits {
+    /// Model tokens, input and output together.
+    #[n(0)]
+    pub tokens: Option<u64>,
+    /// Money for model calls. Refuses a model whose price is not known.
+    #[n(1)]
+    pub usd: Option<MicroUsd>,
+    /// Tool calls that may be dispatched.
+    #[n(2)]
+    pub tool_calls: Option<u32>,
+    /// Working time: a model call or an effect is under way.
+    #[n(3)]
+    pub active: Option<Span>,
+    /// Calendar time from the start of the run.
+    #[n(4)]
+    pub deadline: Option<Span>,
+    /// Child runs that may be started.
+    #[n(5)]
+    pub children: Option<u32>,
+}
+
+/// What has been used, or is set aside for a call under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Spend {
+    /// Tokens.
+    #[n(0)]
+    pub tokens: u64,
+    /// Money; `None` once a call without a known price is in the sum (unknown is never 0).
+    #[n(1)]
+    pub usd: Option<MicroUsd>,
+}
+
+impl Spend {
+    /// Nothing spent, at a known price of nothing.
+    pub const ZERO: Self = Self { tokens: 0, usd: Some(MicroUsd(0)) };
+
+    /// The sum; unknown money makes the sum unknown.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            tokens: self.tokens.saturating_add(other.tokens),
+            usd: match (self.usd, other.usd) {
+                (Some(a), Some(b)) => Some(MicroUsd(a.0.saturating_add(b.0))),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// What a model charges, in micro-dollars per million tokens (so 3 USD per million is 3_000_000).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Price {
+    /// Per million input tokens.
+    #[n(0)]
+    pub input: u64,
+    /// Per million input tokens read from the provider's cache.
+    #[n(1)]
+    pub cached: u64,
+    /// Per million output tokens (reasoning tokens included).
+    #[n(2)]
+    pub output: u64,
+}
+
+/// Tokens of one model call as the provider counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Usage {
+    /// Input tokens, cached ones included.
+    #[n(0)]
+    pub input: u64,
+    /// Of the input, tokens read from the provider's cache.
+    #[n(1)]
+    #[serde(default)]
+    pub cached: u64,
+    /// Output tokens, reasoning included.
+    #[n(2)]
+    pub output: u64,
+    /// Of the output, reasoning tokens.
+    #[n(3)]
+    #[serde(default)]
+    pub reasoning: u64,
+}
+
+impl Usage {
+    /// Input and output together.
+    pub fn tokens(self) -> u64 {
+        self.input.saturating_add(self.output)
+    }
+
+    /// What the call cost; `None` when the price is not known.
+    pub fn spend(self, price: Option<Price>) -> Spend {
+        let usd = price.map(|p| {
+            let fresh = u128::from(self.input.saturating_sub(self.cached)) * u128::from(p.input);
+            let cached = u128::from(self.cached.min(self.input)) * u128::from(p.cached);
+            let output = u128::from(self.output) * u128::from(p.output);
+            // Rounded up: a budget must never be crossed by rounding.
+            MicroUsd(u64::try_from((fresh + cached + output).div_ceil(1_000_000)).unwrap_or(u64::MAX))
+        });
+        Spend { tokens: self.tokens(), usd }
+    }
+}
+
+/// Which limit stopped a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum Limit {
+    /// [`Limits::tokens`].
+    #[n(0)]
+    Tokens,
+    /// [`Limits::usd`].
+    #[n(1)]
+    Usd,
+    /// A money limit met a model without a known price.
+    #[n(2)]
+    Unpriced,
+    /// [`Limits::tool_calls`].
+    #[n(3)]
+    ToolCalls,
+    /// [`Limits::active`].
+    #[n(4)]
+    Active,
+    /// [`Limits::deadline`].
+    #[n(5)]
+    Deadline,
+    /// [`Limits::children`].
+    #[n(6)]
+    Children,
+    /// The manifest's limit on model turns.
+    #[n(7)]
+    Turns,
+}
+
+/// The ledger of one run: limits, what is spent, what is set aside.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Budget {
+    /// The hard limits.
+    #[n(0)]
+    pub limits: Limits,
+    /// Settled spending.
+    #[n(1)]
+    pub spent: Spend,
+    /// Set aside for the model call and the children under way.
+    #[n(2)]
+    pub reserved: Spend,
+    /// Tool calls dispatched or about to be.
+    #[n(3)]
+    pub tool_calls: u32,
+    /// Working time so far.
+    #[n(4)]
+    pub active: Span,
+    /// Children started.
+    #[n(5)]
+    pub children: u32,
+}
+
+impl Budget {
+    /// A fresh ledger under `limits`.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, spent: Spend::ZERO, reserved: Spend::ZERO, tool_calls: 0, active: Span(0), children: 0 }
+    }
+
+    /// Which limit setting `more` aside would cross, counting what is spent and already set aside.
+    /// Overshoot of an earlier call is a debt: it blocks the next.
+    pub fn crosses(&self, more: Spend) -> Option<Limit> {
+        let total = self.spent.plus(self.reserved).plus(more);
+        if self.limits.tokens.is_some_and(|l| total.tokens > l) {
+            return Some(Limit::Tokens);
+        }
+        match (self.limits.usd, total.usd) {
+            (Some(_), None) => Some(Limit::Unpriced),
+            (Some(l), Some(t)) if t > l => Some(Limit::Usd),
+            _ => None,
+        }
+    }
+
+    /// What is left for a child, as limits; the child's own limits can only be tighter.
+    pub fn remaining(&self) -> Limits {
+        let used = self.spent.plus(self.reserved);
+        Limits {
+            tokens: self.limits.tokens.map(|l| l.saturating_sub(used.tokens)),
+            usd: self.limits.usd.map(|l| MicroUsd(l.0.saturating_sub(used.usd.map_or(l.0, |u| u.0)))),
+            ..Limits::default()
+        }
+    }
+}
+
+impl Limits {
+    /// The tighter of the two, limit by limit.
+    #[must_use]
+    pub fn tighten(&self, other: &Self) -> Self {
+        fn min<T: Ord + Copy>(a: Option<T>, b: Option<T>) -> Option<T> {
+            match (a, b) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            }
+        }
+        Self {
+            tokens: min(self.tokens, other.tokens),
+            usd: min(self.usd, other.usd),
+            tool_calls: min(self.tool_calls, other.tool_calls),
+            active: min(self.active, other.active),
+            deadline: min(self.deadline, other.deadline),
+            children: min(self.children, other.children),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_rounds_up_and_an_unknown_price_is_unknown_not_zero() {
+        let price = Price { input: 3_000_000, cached: 300_000, output: 15_000_000 };
+        let usage = Usage { input: 1_000, cached: 400, output: 10, reasoning: 0 };
+        // 600 * 3 + 400 * 0.3 + 10 * 15 = 1800 + 120 + 150
+        assert_eq!(usage.spend(Some(price)).usd, Some(MicroUsd(2_070)));
+        assert_eq!(Usage { input: 1, ..usage }.spend(None).usd, None);
+        assert_eq!(
+            Usage { input: 1, cached: 0, output: 0, reasoning: 0 }.spend(Some(Price { input: 1, ..price })).usd,
+            Some(MicroUsd(1))
+        );
+        assert_eq!(Spend::ZERO.plus(usage.spend(None)).usd, None);
+    }
+
+    #[test]
+    fn a_limit_stops_the_call_that_would_cross_it() {
+        let mut b = Budget::new(Limits { tokens: Some(100), usd: Some(MicroUsd(50)), ..Limits::default() });
+        assert_eq!(b.crosses(Spend { tokens: 100, usd: Some(MicroUsd(50)) }), None);
+        assert_eq!(b.crosses(Spend { tokens: 101, usd: Some(MicroUsd(0)) }), Some(Limit::Tokens));
+        assert_eq!(b.crosses(Spend { tokens: 1, usd: None }), Some(Limit::Unpriced));
+        b.reserved = Spend { tokens: 60, usd: Some(MicroUsd(0)) };
+        assert_eq!(b.crosses(Spend { tokens: 41, usd: Some(MicroUsd(0)) }), Some(Limit::Tokens));
+    }
+}

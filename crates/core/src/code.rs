@@ -1,0 +1,172 @@
+//! Stable error codes. Each has a page `docs/errors/STnnnn.md` with cause and cure, which `stead errors STnnnn`
+//! prints; `cargo xtask tidy` fails on a code without a page. A number is never reused.
+
+use std::fmt;
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A stable code, written `ST0042`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Code(#[n(0)] pub u16);
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ST{:04}", self.0)
+    }
+}
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let s = String::deserialize(d)?;
+        s.strip_prefix("ST").and_then(|n| n.parse().ok()).map(Self).ok_or_else(|| de::Error::custom("not a code"))
+    }
+}
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])* $name:ident = $n:literal, $title:literal;)*) => {
+        $($(#[doc = $doc])* pub const $name: Code = Code($n);)*
+        /// Every code with its title, in order of number.
+        pub const ALL: &[(Code, &str)] = &[$((Code($n), $title)),*];
+    };
+}
+
+codes! {
+    // 1-19: runs
+    /// A limit of the run's budget was reached.
+    BUDGET = 1, "A budget limit was reached";
+    /// A money limit met a model whose price is not known.
+    UNPRICED = 2, "A money budget needs a model with a known price";
+    /// The run took more model turns than its manifest allows.
+    TURNS = 3, "Too many model turns";
+    /// No model of the chain answered.
+    MODEL_EXHAUSTED = 4, "No model answered";
+    /// An attempt at a model was lost: the process ended while it was under way.
+    MODEL_LOST = 5, "A model call was lost";
+    /// The run was told to stop.
+    STOPPED = 6, "The run was stopped";
+    /// The fold of a run's journal failed; the run alone is set aside.
+    QUARANTINED = 7, "The run's journal cannot be folded";
+    /// The command does not fit what the run is doing.
+    CONFLICT = 8, "The command does not fit the state of the run";
+    /// The run's agent version can no longer be loaded.
+    VERSION_GONE = 9, "The agent version cannot be loaded";
+    /// The chain of runs starting runs is too long.
+    HOPS = 10, "Too many runs started by runs";
+    // 20-39: models
+    /// The provider answered with an error that will not go away by itself.
+    MODEL_REFUSED = 20, "The model provider refused the request";
+    /// The provider is overloaded or limits the rate (429, 529, 503).
+    MODEL_BUSY = 21, "The model provider is busy";
+    /// The stream ended before the reply was complete.
+    MODEL_CUT = 22, "The model's reply was cut off";
+    /// The reply makes no sense: not the wire's format.
+    MODEL_GARBAGE = 23, "The model's reply could not be read";
+    /// The provider could not be reached.
+    MODEL_UNREACHABLE = 24, "The model provider could not be reached";
+    /// The provider took too long.
+    MODEL_TIMEOUT = 25, "The model took too long";
+    /// No key for the provider.
+    MODEL_KEY = 26, "The model provider's key is missing or wrong";
+    /// The rehearsal script has no line for this input.
+    REHEARSAL = 27, "The rehearsal script has no answer";
+    // 40-69: tools and effects
+    /// The model called a tool that the agent does not have.
+    TOOL_UNKNOWN = 40, "Unknown tool";
+    /// The arguments do not satisfy the tool's schema.
+    TOOL_ARGUMENTS = 41, "The arguments do not fit the tool's schema";
+    /// The tool took too long.
+    TOOL_TIMEOUT = 42, "The tool took too long";
+    /// Nobody knows whether the effect happened.
+    EFFECT_UNKNOWN = 43, "The outcome of an effect is unknown";
+    /// A human said no.
+    DENIED = 44, "A human denied the action";
+    /// Nobody approved in time.
+    APPROVAL_EXPIRED = 45, "Nobody approved in time";
+    /// A business key was used again with other arguments.
+    KEY_REUSED = 46, "A key was reused with other arguments";
+    /// The tool is not what it was when the agent version was made.
+    TOOL_CHANGED = 47, "The tool changed";
+    /// The tool's server is gone or does not answer.
+    TOOL_SERVER = 48, "The tool's server does not answer";
+    /// The tool was never reached, and retries are used up.
+    TOOL_NOT_SENT = 49, "The tool could not be reached";
+    /// The tool answered with an error.
+    TOOL_ERROR = 50, "The tool answered with an error";
+    /// The statement is not allowed.
+    SQL_DENIED = 51, "The SQL statement is not allowed";
+    /// The tool's answer is larger than its cap.
+    TOOL_FLOOD = 52, "The tool's answer is too large";
+    /// The effect was withdrawn because the run stopped.
+    WITHDRAWN = 53, "The effect was withdrawn";
+    // 100-139: manifest and configuration
+    /// The manifest cannot be read.
+    MANIFEST_READ = 100, "The manifest cannot be read";
+    /// The manifest is not valid YAML.
+    MANIFEST_SYNTAX = 101, "The manifest is not valid YAML";
+    /// A key the manifest does not know.
+    MANIFEST_KEY = 102, "Unknown key in the manifest";
+    /// A value of the wrong kind or out of range.
+    MANIFEST_VALUE = 103, "Wrong value in the manifest";
+    /// A file that the manifest names is missing or outside its folder.
+    MANIFEST_FILE = 104, "A file named by the manifest is missing";
+    /// A capability that this release or host cannot give.
+    MANIFEST_UNSUPPORTED = 105, "Not supported here";
+    /// The server's configuration is wrong.
+    CONFIG = 110, "The server configuration is wrong";
+    /// Listening off loopback without TLS or a declared proxy.
+    CONFIG_LISTEN = 111, "Refusing to listen off loopback";
+    // 140-169: data and process
+    /// Another process owns the data directory.
+    DATA_LOCKED = 140, "Another process owns the data directory";
+    /// The data directory was written by a newer release.
+    DATA_NEWER = 141, "The data is from a newer release";
+    /// The data directory cannot be written.
+    DATA_READONLY = 142, "The data directory cannot be written";
+    /// The disk is full.
+    DATA_FULL = 143, "The disk is full";
+    /// The stored data is damaged.
+    DATA_DAMAGED = 144, "The stored data is damaged";
+    /// The database cannot be reached.
+    DATA_UNREACHABLE = 145, "The database cannot be reached";
+    /// The port is in use.
+    PORT_IN_USE = 150, "The port is in use";
+    /// No server answers, or it is not a Stead server.
+    NO_SERVER = 151, "No server answers";
+    // 200-239: API
+    /// No or wrong credentials.
+    UNAUTHENTICATED = 200, "Not authenticated";
+    /// The request is malformed.
+    BAD_REQUEST = 201, "The request is malformed";
+    /// No such thing.
+    NOT_FOUND = 202, "Not found";
+    /// The body is larger than the limit.
+    TOO_LARGE = 203, "The request body is too large";
+    /// The idempotency key was used for another request.
+    IDEMPOTENCY = 204, "The idempotency key was used for another request";
+    /// Too much is waiting already.
+    OVERLOADED = 205, "The server is overloaded";
+    /// The server is draining.
+    DRAINING = 206, "The server is shutting down";
+    /// A bug.
+    INTERNAL = 207, "Internal error";
+    /// JSON nested deeper than the limit.
+    TOO_DEEP = 208, "The JSON is nested too deeply";
+}
+
+impl Code {
+    /// The code's title, or the empty text for a number that is not assigned.
+    pub fn title(self) -> &'static str {
+        ALL.iter().find(|(c, _)| *c == self).map_or("", |(_, t)| t)
+    }
+}

@@ -1,0 +1,629 @@
+//! The whole vocabulary of what can have happened to a run.
+//!
+//! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 30 to 49 are
+//! kept for messages, workspace, memory, compensation and version facts (DESIGN, "Facts").
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    budget::{Limit, Limits, Price, Spend, Usage},
+    code::Code,
+    effect::{EffectClass, Ended, OnUnknown},
+    id::{ActivationId, Name, RunId, SessionId, VersionId},
+    time::{Span, Timestamp},
+};
+
+/// Index of a payload in the same record.
+pub type PayloadIx = u16;
+
+/// Something that happened and is durable.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Fact {
+    /// The run was accepted.
+    #[n(0)]
+    RunStarted(#[n(0)] Box<RunStarted>),
+    /// The run became its session's foreground run and took over the session's conversation.
+    #[n(1)]
+    RunAdmitted(#[n(0)] RunAdmitted),
+    /// Someone said something to the run.
+    #[n(2)]
+    InputReceived(#[n(0)] InputReceived),
+    /// Old tool results left the model's view; they stay in the journal.
+    #[n(3)]
+    ContextCompacted(#[n(0)] ContextCompacted),
+    /// Budget was reserved and a model call is owed.
+    #[n(4)]
+    ModelRequested(#[n(0)] ModelRequested),
+    /// The model's completed reply; budget settled; its calls have their ordinals.
+    #[n(5)]
+    ModelReplied(#[n(0)] ModelReplied),
+    /// A model attempt came to nothing; budget settled.
+    #[n(6)]
+    ModelFailed(#[n(0)] ModelFailed),
+    /// An effect was allowed, denied or put before a human.
+    #[n(7)]
+    EffectDecided(#[n(0)] EffectDecided),
+    /// A human is asked.
+    #[n(8)]
+    ApprovalRequested(#[n(0)] ApprovalRequested),
+    /// A human answered.
+    #[n(9)]
+    ApprovalGiven(#[n(0)] ApprovalGiven),
+    /// Nobody answered in time.
+    #[n(10)]
+    ApprovalExpired(#[n(0)] EffectRef),
+    /// The effect may be dispatched by this activation from now on.
+    #[n(11)]
+    EffectIntended(#[n(0)] EffectIntended),
+    /// The effect happened.
+    #[n(12)]
+    EffectReturned(#[n(0)] EffectOutcome),
+    /// The destination refused it.
+    #[n(13)]
+    EffectRefused(#[n(0)] EffectOutcome),
+    /// Nothing was sent; `retry_at` says when it is tried again, if it is.
+    #[n(14)]
+    EffectNotSent(#[n(0)] EffectNotSent),
+    /// Nobody knows whether it happened.
+    #[n(15)]
+    EffectUnknown(#[n(0)] EffectUnknown),
+    /// The destination was asked about an unknown effect.
+    #[n(16)]
+    EffectReconciled(#[n(0)] EffectReconciled),
+    /// The effect was withdrawn before it was dispatched.
+    #[n(17)]
+    EffectWithdrawn(#[n(0)] EffectRef),
+    /// A child run exists; part of the budget is set aside for it.
+    #[n(18)]
+    ChildStarted(#[n(0)] ChildStarted),
+    /// A child run ended; its spending is settled.
+    #[n(19)]
+    ChildFinished(#[n(0)] ChildFinished),
+    /// No new effect or model call starts until `Resumed`.
+    #[n(20)]
+    Paused,
+    /// Work goes on.
+    #[n(21)]
+    Resumed,
+    /// The run is to stop; its dispatch gate is closed from here on.
+    #[n(22)]
+    CancelRequested(#[n(0)] CancelRequested),
+    /// The run ended with an answer.
+    #[n(23)]
+    RunCompleted(#[n(0)] RunCompleted),
+    /// The run ended without one.
+    #[n(24)]
+    RunFailed(#[n(0)] RunFailed),
+    /// The run was stopped.
+    #[n(25)]
+    RunCancelled,
+    /// A wait is over: a retry is due.
+    #[n(26)]
+    TimerFired(#[n(0)] TimerFired),
+}
+
+/// What a run needs to know about itself; frozen at its start.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct RunStarted {
+    /// The agent's name.
+    #[n(0)]
+    pub agent: Name,
+    /// Its version; a run keeps it.
+    #[n(1)]
+    pub version: VersionId,
+    /// The session.
+    #[n(2)]
+    pub session: SessionId,
+    /// The run and effect that started this one as a child.
+    #[n(3)]
+    pub parent: Option<Parent>,
+    /// Runs between this one and the root of its causal chain.
+    #[n(4)]
+    pub hops: u8,
+    /// What the run may do.
+    #[n(5)]
+    pub config: RunConfig,
+    /// The input, as payload.
+    #[n(6)]
+    pub input: PayloadIx,
+}
+
+/// The effect that started a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Parent {
+    /// The parent run.
+    #[n(0)]
+    pub run: RunId,
+    /// Ordinal of its effect.
+    #[n(1)]
+    pub effect: u32,
+}
+
+/// The control values of an agent version that the machine works by.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct RunConfig {
+    /// The run's limits.
+    #[n(0)]
+    pub limits: Limits,
+    /// The models, first choice first; never empty.
+    #[n(1)]
+    pub models: Vec<ModelConfig>,
+    /// Attempts at one model before the next in the chain, or the end.
+    #[n(2)]
+    pub model_attempts: u8,
+    /// First pause between attempts; doubles each time.
+    #[n(3)]
+    pub backoff: Span,
+    /// Longest pause between attempts (a Retry-After may be longer).
+    #[n(4)]
+    pub backoff_max: Span,
+    /// Model turns after which the run fails.
+    #[n(5)]
+    pub max_turns: u32,
+    /// Tokens (estimated) that the model's view may take before old tool results are cleared.
+    #[n(6)]
+    pub context_tokens: u64,
+    /// How long a human may take; `None` waits for ever.
+    #[n(7)]
+    pub approval_ttl: Option<Span>,
+    /// Tokens (estimated) of instructions and tool definitions, in every call.
+    #[n(8)]
+    pub overhead_tokens: u64,
+}
+
+/// One model of the chain.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct ModelConfig {
+    /// As the manifest names it.
+    #[n(0)]
+    pub name: Name,
+    /// Most output tokens asked for; part of each reservation.
+    #[n(1)]
+    pub max_output_tokens: u64,
+    /// Its price, when known.
+    #[n(2)]
+    pub price: Option<Price>,
+}
+
+/// See [`Fact::RunAdmitted`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct RunAdmitted {
+    /// The session's head, whose conversation this run continues.
+    #[n(0)]
+    pub base: Option<RunId>,
+    /// What the session's own budget still grants; tightens the run's limits.
+    #[n(1)]
+    pub grant: Limits,
+}
+
+/// See [`Fact::InputReceived`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct InputReceived {
+    /// The text, as payload.
+    #[n(0)]
+    pub payload: PayloadIx,
+}
+
+/// See [`Fact::ContextCompacted`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct ContextCompacted {
+    /// Tool results before this transcript position are cleared from the view.
+    #[n(0)]
+    pub clear_before: u32,
+    /// Estimated tokens of the view afterwards.
+    #[n(1)]
+    pub tokens: u64,
+}
+
+/// See [`Fact::ModelRequested`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct ModelRequested {
+    /// Which turn, from 1.
+    #[n(0)]
+    pub turn: u32,
+    /// Which attempt of this turn, from 1, over all models of the chain.
+    #[n(1)]
+    pub attempt: u32,
+    /// Index into [`RunConfig::models`].
+    #[n(2)]
+    pub model: u8,
+    /// Set aside for this attempt.
+    #[n(3)]
+    pub reserved: Spend,
+}
+
+/// See [`Fact::ModelReplied`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct ModelReplied {
+    /// The turn.
+    #[n(0)]
+    pub turn: u32,
+    /// The attempt.
+    #[n(1)]
+    pub attempt: u32,
+    /// The reply ([`crate::message::Reply`] as JSON), as payload.
+    #[n(2)]
+    pub payload: PayloadIx,
+    /// Tokens as the provider counts them.
+    #[n(3)]
+    pub usage: Usage,
+    /// What it cost.
+    #[n(4)]
+    pub spent: Spend,
+    /// Its tool calls, in the order of the reply.
+    #[n(5)]
+    pub calls: Vec<CallHead>,
+}
+
+/// A tool call as the machine knows it: what is frozen when its intent is written.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct CallHead {
+    /// Ordinal of the effect in the run.
+    #[n(0)]
+    pub effect: u32,
+    /// The tool's full name.
+    #[n(1)]
+    pub tool: Name,
+    /// Effect class.
+    #[n(2)]
+    pub class: EffectClass,
+    /// First 16 bytes of the SHA-256 of the arguments.
+    #[n(3)]
+    #[cbor(with = "minicbor::bytes")]
+    pub args: [u8; 16],
+    /// First 16 bytes of the SHA-256 of the tool's schema.
+    #[n(4)]
+    #[cbor(with = "minicbor::bytes")]
+    pub schema: [u8; 16],
+    /// Business key drawn from the arguments; without one, the effect id is the key.
+    #[n(5)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Name>,
+    /// How the tool is treated.
+    #[n(6)]
+    pub rules: CallRules,
+}
+
+/// The manifest's rules for a tool, as far as the machine needs them.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct CallRules {
+    /// A human must approve.
+    #[n(0)]
+    pub ask: bool,
+    /// What to do when the outcome is unknown and must not be repeated.
+    #[n(1)]
+    pub on_unknown: OnUnknown,
+    /// Attempts after which a `NotSent` or a repeatable unknown is given up.
+    #[n(2)]
+    pub attempts: u8,
+    /// How long the destination remembers a key; `None` for ever.
+    #[n(3)]
+    pub key_ttl: Option<Span>,
+    /// After this time a reconcile query's "absent" counts.
+    #[n(4)]
+    pub settle: Span,
+    /// The child's limits, when the tool is another agent.
+    #[n(5)]
+    pub child: Option<Limits>,
+}
+
+impl Default for CallRules {
+    fn default() -> Self {
+        Self { ask: false, on_unknown: OnUnknown::Tell, attempts: 3, key_ttl: None, settle: Span(0), child: None }
+    }
+}
+
+/// See [`Fact::ModelFailed`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct ModelFailed {
+    /// The turn.
+    #[n(0)]
+    pub turn: u32,
+    /// The attempt.
+    #[n(1)]
+    pub attempt: u32,
+    /// Why.
+    #[n(2)]
+    pub code: Code,
+    /// What it is settled at; the whole reservation when the attempt was lost.
+    #[n(3)]
+    pub spent: Spend,
+    /// Whether `spent` is an estimate.
+    #[n(4)]
+    pub estimated: bool,
+    /// The next attempt's model, and not before when; `None` when there is none.
+    #[n(5)]
+    pub next: Option<NextAttempt>,
+    /// The provider's own words, as payload.
+    #[n(6)]
+    pub detail: Option<PayloadIx>,
+}
+
+/// See [`ModelFailed::next`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct NextAttempt {
+    /// Index into [`RunConfig::models`].
+    #[n(0)]
+    pub model: u8,
+    /// Attempts already made at that model.
+    #[n(1)]
+    pub tried: u8,
+    /// Not before.
+    #[n(2)]
+    pub at: Timestamp,
+}
+
+/// A verdict on an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum Verdict {
+    /// It may go.
+    #[n(0)]
+    Allow,
+    /// It may not; the model is told.
+    #[n(1)]
+    Deny,
+    /// A human decides.
+    #[n(2)]
+    Ask,
+}
+
+/// See [`Fact::EffectDecided`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct EffectDecided {
+    /// Ordinal of the effect.
+    #[n(0)]
+    pub effect: u32,
+    /// The verdict.
+    #[n(1)]
+    pub verdict: Verdict,
+    /// Why, when it is not simply allowed.
+    #[n(2)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    /// What the model is told, when denied.
+    #[n(3)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<PayloadIx>,
+}
+
+/// Why a human is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum AskReason {
+    /// The manifest says `ask: true`.
+    #[n(0)]
+    Manifest,
+    /// An equal call has an unknown outcome.
+    #[n(1)]
+    EqualUnknown,
+    /// Its own outcome is unknown and the manifest says `on_unknown: ask`.
+    #[n(2)]
+    OutcomeUnknown,
+}
+
+/// See [`Fact::ApprovalRequested`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct ApprovalRequested {
+    /// Ordinal of the effect.
+    #[n(0)]
+    pub effect: u32,
+    /// Why.
+    #[n(1)]
+    pub reason: AskReason,
+    /// When it expires.
+    #[n(2)]
+    pub expires: Option<Timestamp>,
+}
+
+/// See [`Fact::ApprovalGiven`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct ApprovalGiven {
+    /// Ordinal of the effect.
+    #[n(0)]
+    pub effect: u32,
+    /// Approved, or denied.
+    #[n(1)]
+    pub approved: bool,
+    /// Who.
+    #[n(2)]
+    pub by: Name,
+    /// What the approver said, as payload; the model reads it with a denial.
+    #[n(3)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<PayloadIx>,
+}
+
+/// Names an effect of this run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct EffectRef {
+    /// Ordinal of the effect.
+    #[n(0)]
+    pub effect: u32,
+}
+
+/// See [`Fact::EffectIntended`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct EffectIntended {
+    /// Ordinal of the effect.
+    #[n(0)]
+    pub effect: u32,
+    /// The only activation that may dispatch it.
+    #[n(1)]
+    pub activation: ActivationId,
+    /// Which attempt, from 1.
+    #[n(2)]
+    pub attempt: u8,
+}
+
+/// See [`Fact::EffectReturned`] and [`Fact::EffectRefused`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct EffectOutcome {
+    /// Ordinal of the effect.
+    #[n(0)]
+    pub effect: u32,
+    /// What the model is told ([`crate::message::ToolResult`] as JSON), as payload.
+    #[n(1)]
+    pub payload: PayloadIx,
+    /// The answer came after the effect had been settled as unknown.
+    #[n(2)]
+    pub late: bool,
+}
+
+/// See [`Fact::EffectNotSent`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct EffectNotSent {
+    /// Ordinal of the effect.
+    #[n(0)]
+    pub effect: u32,
+    /// When it is tried again; `None` when it is given up.
+    #[n(1)]
+    pub retry_at: Option<Timestamp>,
+    /// What the model is told when it is given up; else the reason.
+    #[n(2)]
+    pub payload: PayloadIx,
+}
+
+/// See [`Fact::EffectUnknown`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct EffectUnknown {
+    /// Ordinal of the effect.
+    #[n(0)]
+    pub effect: u32,
+    /// What happens next.
+    #[n(1)]
+    pub then: AfterUnknown,
+    /// What the model is told when this is the last word.
+    #[n(2)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<PayloadIx>,
+}
+
+/// What follows an unknown outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterUnknown {
+    /// The model is told; the effect is over.
+    #[n(0)]
+    Tell,
+    /// A human decides.
+    #[n(1)]
+    Ask,
+    /// It is repeated (same key) not before then.
+    #[n(2)]
+    Repeat(#[n(0)] Timestamp),
+    /// The destination is asked, not before then.
+    #[n(3)]
+    Reconcile(#[n(0)] Timestamp),
+}
+
+/// See [`Fact::EffectReconciled`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct EffectReconciled {
+    /// Ordinal of the effect.
+    #[n(0)]
+    pub effect: u32,
+    /// The answer: it happened (true), or the destination knows nothing of it (false).
+    #[n(1)]
+    pub happened: bool,
+    /// What the model is told, when it happened.
+    #[n(2)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<PayloadIx>,
+    /// When absent but not yet settled: ask again not before then.
+    #[n(3)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<Timestamp>,
+}
+
+/// See [`Fact::ChildStarted`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct ChildStarted {
+    /// Ordinal of the effect.
+    #[n(0)]
+    pub effect: u32,
+    /// The child (derived from this run and the effect).
+    #[n(1)]
+    pub child: RunId,
+    /// The child's limits, cut from this run's.
+    #[n(2)]
+    pub limits: Limits,
+    /// Set aside in this run's budget.
+    #[n(3)]
+    pub reserved: Spend,
+}
+
+/// See [`Fact::ChildFinished`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct ChildFinished {
+    /// Ordinal of the effect.
+    #[n(0)]
+    pub effect: u32,
+    /// How it ended.
+    #[n(1)]
+    pub ended: Ended,
+    /// What the model is told.
+    #[n(2)]
+    pub payload: PayloadIx,
+    /// What the child and its own children spent.
+    #[n(3)]
+    pub spent: Spend,
+}
+
+/// How hard a run is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum StopMode {
+    /// Effects under way may finish.
+    #[n(0)]
+    Cancel,
+    /// Effects under way are abandoned; their outcome is unknown.
+    #[n(1)]
+    Kill,
+}
+
+/// See [`Fact::CancelRequested`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct CancelRequested {
+    /// How hard.
+    #[n(0)]
+    pub mode: StopMode,
+    /// The limit that stopped the run, when no person did; the run then ends as failed.
+    #[n(1)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
+}
+
+/// See [`Fact::RunCompleted`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct RunCompleted {
+    /// Turns taken.
+    #[n(0)]
+    pub turns: u32,
+}
+
+/// See [`Fact::RunFailed`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct RunFailed {
+    /// Why.
+    #[n(0)]
+    pub code: Code,
+    /// In words, as payload.
+    #[n(1)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<PayloadIx>,
+}
+
+/// See [`Fact::TimerFired`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct TimerFired {
+    /// The effect whose retry is due; `None` for the model's.
+    #[n(0)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<u32>,
+}

@@ -1,0 +1,1 @@
+//! The loop: feeds commands to the machine and pays its debts through the ports

@@ -1,0 +1,1 @@
+//! Model providers: rehearsal, OpenAI-compatible through genai, and the price table

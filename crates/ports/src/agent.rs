@@ -1,0 +1,104 @@
+//! A loaded agent version: models, tools and rules, ready for the engine. Whoever wires a server builds these from
+//! manifests; the engine only asks for them by version.
+
+use std::{fmt, sync::Arc};
+
+use stead_core::{
+    budget::Limits,
+    code::Code,
+    effect::EffectClass,
+    fact::{CallRules, RunConfig},
+    id::{Name, VersionId},
+    message::ToolDef,
+    time::Span,
+};
+
+use crate::{BoxFuture, model::Model, tool::Tool};
+
+/// Checks arguments against a tool's schema; the error says where and what, for the model to mend.
+pub type ArgumentCheck = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
+/// What stands behind a tool's name.
+#[derive(Clone)]
+pub enum Behind {
+    /// An adapter.
+    Tool(Arc<dyn Tool>),
+    /// Another agent: calling it starts a child run of this version. Its arguments are `{"input": "..."}`.
+    Agent(VersionId),
+}
+
+/// A tool with everything the manifest says about it.
+#[derive(Clone)]
+pub struct BoundTool {
+    /// Name, description and schema as offered to the model.
+    pub def: ToolDef,
+    /// First 16 bytes of the SHA-256 of the schema's canonical JSON.
+    pub schema_digest: [u8; 16],
+    /// What its effects promise.
+    pub class: EffectClass,
+    /// The machine's rules for it.
+    pub rules: CallRules,
+    /// Where in the arguments the business key stands (`$.order_id`).
+    pub key: Option<String>,
+    /// How long one attempt may take.
+    pub timeout: Span,
+    /// Bytes of output kept.
+    pub max_output: usize,
+    /// Bytes of output the model is shown; more is cut to a preview, the whole stays in a blob.
+    pub max_shown: usize,
+    /// The check of its arguments.
+    pub check: ArgumentCheck,
+    /// The adapter or agent.
+    pub behind: Behind,
+}
+
+impl fmt::Debug for BoundTool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoundTool").field("name", &self.def.name).field("class", &self.class).finish_non_exhaustive()
+    }
+}
+
+/// A loaded agent version.
+pub struct Agent {
+    /// Its name.
+    pub name: Name,
+    /// Its version.
+    pub version: VersionId,
+    /// Its instructions.
+    pub instructions: Arc<str>,
+    /// Control values, copied into each run at its start.
+    pub config: RunConfig,
+    /// Limits of one session over all its runs.
+    pub session_limits: Limits,
+    /// One model for each of `config.models`.
+    pub models: Vec<Arc<dyn Model>>,
+    /// How long one attempt at a model may take.
+    pub model_timeout: Span,
+    /// Its tools, sorted by name.
+    pub tools: Vec<BoundTool>,
+    /// The definitions of `tools`, in that order.
+    pub defs: Arc<[ToolDef]>,
+}
+
+impl Agent {
+    /// The tool of that full name.
+    pub fn tool(&self, name: &str) -> Option<&BoundTool> {
+        self.tools.binary_search_by(|t| t.def.name.as_str().cmp(name)).ok().map(|i| &self.tools[i])
+    }
+}
+
+/// Why an agent version cannot be loaded.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{code}: {detail}")]
+pub struct AgentError {
+    /// The stable code.
+    pub code: Code,
+    /// What is wrong, and what to do.
+    pub detail: String,
+}
+
+/// Gives the engine agent versions. Implementations cache; loading twice gives the same agent.
+pub trait Agents: Send + Sync + 'static {
+    /// The agent of that version.
+    fn load(&self, tenant: &Name, version: VersionId) -> BoxFuture<'_, Result<Arc<Agent>, AgentError>>;
+}

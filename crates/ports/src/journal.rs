@@ -1,0 +1,474 @@
+//! The journal port: where facts become durable, and the indexes that are kept in the same transaction.
+//!
+//! An append is group-committed with those of other runs. It is acknowledged only when it is on disk; a refused append
+//! fails alone, not its batch; after an unknown result the caller reads the tail again.
+
+use std::{future::Future, pin::Pin, task};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use stead_core::{
+    budget::Spend,
+    code::Code,
+    id::{BlobId, LeafHash, Name, RunId, SessionId, VersionId},
+    time::{Span, Timestamp},
+};
+use tokio::sync::oneshot;
+
+/// Partitions that sessions hash to; one owner each.
+pub const PARTITIONS: u16 = 256;
+
+/// The partition of a session.
+pub fn partition(session: SessionId) -> u16 {
+    // The low 64 bits of a ULID are random, so a fold spreads evenly.
+    (session.0 as u64 % u64::from(PARTITIONS)) as u16
+}
+
+/// One append of one run.
+#[derive(Debug)]
+pub struct Append {
+    /// The run.
+    pub run: RunId,
+    /// The partition of its session.
+    pub partition: u16,
+    /// The position the record must take; anything else is a conflict.
+    pub seq: u64,
+    /// The owner's epoch for that partition.
+    pub epoch: u64,
+    /// The record as encoded by `stead_core::record`.
+    pub record: Bytes,
+    /// Its leaf hash.
+    pub leaf: LeafHash,
+    /// The record's time.
+    pub at: Timestamp,
+    /// New blobs that the record refers to.
+    pub blobs: Vec<NewBlob>,
+    /// Changes to the indexes, when there are any.
+    pub index: Option<Box<IndexChange>>,
+}
+
+/// Changes to the indexes that belong to an append.
+#[derive(Debug, Default)]
+pub struct IndexChange {
+    /// The run begins; with `seq` 0 only.
+    pub create: Option<NewRun>,
+    /// The run's row changes.
+    pub run: Option<RunState>,
+    /// The session changes hands.
+    pub session: Option<SessionChange>,
+    /// Messages to other runs, deduplicated by (`to`, `from`, `effect`).
+    pub send: Vec<InboxRow>,
+    /// Messages to this run that the record has taken in, as (`from`, `effect`).
+    pub taken: Vec<(RunId, u32)>,
+}
+
+/// The first row of a run.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// The tenant.
+    pub tenant: Name,
+    /// Its session; made if it does not exist.
+    pub session: SessionId,
+    /// The agent's name.
+    pub agent: Name,
+    /// The agent's version.
+    pub version: VersionId,
+    /// The parent run.
+    pub parent: Option<RunId>,
+    /// The caller's idempotency key and a digest of the request; a second create with the same key is refused with
+    /// [`AppendError::Exists`].
+    pub idempotency: Option<(Name, [u8; 32])>,
+    /// The beginning of the input, for lists.
+    pub title: String,
+}
+
+/// What lists show of a run, and when it must be woken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunState {
+    /// Where it stands.
+    pub status: Status,
+    /// When the engine must look at it again, though nothing happens.
+    pub wake_at: Option<Timestamp>,
+    /// Model turns so far.
+    pub turns: u32,
+    /// Effects so far.
+    pub effects: u32,
+    /// Spent so far.
+    pub spent: Spend,
+    /// Why it failed.
+    pub code: Option<Code>,
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Its session's foreground run is another.
+    Queued,
+    /// Something is under way; after a crash it must be loaded.
+    Running,
+    /// It waits for a human, a child or a timer; it takes no memory.
+    Waiting,
+    /// An operator paused it.
+    Paused,
+    /// It ended with an answer.
+    Completed,
+    /// It ended without.
+    Failed,
+    /// It was stopped.
+    Cancelled,
+}
+
+impl Status {
+    /// All of them, in order of life.
+    pub const ALL: [Self; 7] =
+        [Self::Queued, Self::Running, Self::Waiting, Self::Paused, Self::Completed, Self::Failed, Self::Cancelled];
+
+    /// The word for it, as stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Paused => "paused",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The status of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.as_str() == word)
+    }
+
+    /// Whether the run is over.
+    pub const fn ended(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// A change of a session's foreground run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionChange {
+    /// The run becomes the foreground run; refused with [`AppendError::SessionBusy`] when another is.
+    Claim,
+    /// The run ends: the session has no foreground run. `head` moves to this run if it says so.
+    Release {
+        /// Whether this run becomes the head whose conversation the next one continues.
+        head: bool,
+        /// What the run spent, added to the session's sum.
+        spent: Spend,
+    },
+}
+
+/// A message from one run to another; today a child's end to its parent, or a stop to a child not yet started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InboxRow {
+    /// The receiver.
+    pub to: RunId,
+    /// The sender.
+    pub from: RunId,
+    /// The effect of the receiver (child's end) or of the sender that it belongs to.
+    pub effect: u32,
+    /// What it says, encoded by the engine.
+    pub body: Bytes,
+}
+
+/// A blob that becomes durable with the append that refers to it.
+#[derive(Clone, Debug)]
+pub struct NewBlob {
+    /// The tenant.
+    pub tenant: Name,
+    /// Its address, from [`Journal::blob_id`].
+    pub id: BlobId,
+    /// Its content.
+    pub content: Bytes,
+}
+
+/// Why an append was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// The run's next position is another.
+    #[error("the run is at position {next}")]
+    Conflict {
+        /// The position the next record must take.
+        next: u64,
+    },
+    /// The writer no longer owns the partition.
+    #[error("another owner holds epoch {current}")]
+    Fenced {
+        /// The epoch now.
+        current: u64,
+    },
+    /// The idempotency key is taken.
+    #[error("the idempotency key belongs to {run}")]
+    Exists {
+        /// By this run.
+        run: RunId,
+        /// Whether its request was the same.
+        same: bool,
+    },
+    /// The session has another foreground run.
+    #[error("the session is busy with {active}")]
+    SessionBusy {
+        /// That run.
+        active: RunId,
+    },
+    /// The disk is full or the data is read-only; nothing was written. The caller may try again later.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Nobody knows whether it was written: read the tail.
+    #[error("the result of the append is unknown: {0}")]
+    Unknown(String),
+}
+
+/// The pending result of an append.
+#[derive(Debug)]
+pub struct Ack(oneshot::Receiver<Result<(), AppendError>>);
+
+/// The other end of an [`Ack`].
+pub type AckSender = oneshot::Sender<Result<(), AppendError>>;
+
+impl Ack {
+    /// A pending result and where to deliver it.
+    pub fn new() -> (AckSender, Self) {
+        let (tx, rx) = oneshot::channel();
+        (tx, Self(rx))
+    }
+}
+
+impl Future for Ack {
+    type Output = Result<(), AppendError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<Self::Output> {
+        Pin::new(&mut self.0)
+            .poll(cx)
+            .map(|r| r.unwrap_or_else(|_| Err(AppendError::Unknown("the store has stopped".into()))))
+    }
+}
+
+/// A store that cannot answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{code}: {detail}")]
+pub struct StoreError {
+    /// The stable code.
+    pub code: Code,
+    /// What and where, and what to do.
+    pub detail: String,
+}
+
+/// A record as stored.
+#[derive(Clone, Debug)]
+pub struct StoredRecord {
+    /// Its position in the run.
+    pub seq: u64,
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// Its leaf hash as written; a reader recomputes and compares.
+    pub leaf: LeafHash,
+}
+
+/// A run in a list.
+#[derive(Clone, Debug)]
+pub struct RunRow {
+    /// The run.
+    pub id: RunId,
+    /// The tenant.
+    pub tenant: Name,
+    /// Its session.
+    pub session: SessionId,
+    /// Its session's key, when it has one.
+    pub session_key: Option<Name>,
+    /// The agent's name.
+    pub agent: Name,
+    /// The agent's version.
+    pub version: VersionId,
+    /// The parent run.
+    pub parent: Option<RunId>,
+    /// The beginning of the input.
+    pub title: String,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When its row last changed.
+    pub updated: Timestamp,
+    /// Where it stands.
+    pub state: RunState,
+}
+
+/// A session in a list.
+#[derive(Clone, Debug)]
+pub struct SessionRow {
+    /// The session.
+    pub id: SessionId,
+    /// The tenant.
+    pub tenant: Name,
+    /// The agent's name.
+    pub agent: Name,
+    /// The caller's own name for it (`customer/42`), unique within tenant and agent.
+    pub key: Option<Name>,
+    /// The foreground run.
+    pub active: Option<RunId>,
+    /// The run whose conversation the next run continues.
+    pub head: Option<RunId>,
+    /// Spent by its ended runs.
+    pub spent: Spend,
+    /// When it was created.
+    pub created: Timestamp,
+}
+
+/// Which runs to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Of this tenant.
+    pub tenant: Name,
+    /// Of these statuses; empty means all.
+    pub status: Vec<Status>,
+    /// Of this agent.
+    pub agent: Option<Name>,
+    /// Of this session.
+    pub session: Option<SessionId>,
+    /// Children of this run.
+    pub parent: Option<RunId>,
+    /// Older than this run.
+    pub before: Option<RunId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A stored agent version.
+#[derive(Clone, Debug)]
+pub struct VersionRow {
+    /// The tenant.
+    pub tenant: Name,
+    /// The agent's name.
+    pub agent: Name,
+    /// The version.
+    pub version: VersionId,
+    /// The bundle (manifest, files, pinned tools), as the wiring encodes it.
+    pub body: Bytes,
+    /// When it was first applied.
+    pub created: Timestamp,
+    /// Whether new runs use it.
+    pub live: bool,
+}
+
+/// A snapshot of a run's folded state. One of another state version is discarded.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The state includes records before this position.
+    pub seq: u64,
+    /// Hash of the last record it includes.
+    pub leaf: LeafHash,
+    /// Version of the state's encoding.
+    pub version: u16,
+    /// The encoded state.
+    pub body: Bytes,
+}
+
+/// Ownership of partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The epoch to write under; higher than any before.
+    pub epoch: u64,
+    /// How long it holds without renewal; `None` for as long as the process lives (a file lock).
+    pub ttl: Option<Span>,
+}
+
+/// Where facts become durable.
+#[async_trait]
+pub trait Journal: Send + Sync + 'static {
+    /// Becomes the owner of all partitions, fencing whoever was. `holder` names this process in messages.
+    async fn acquire(&self, holder: &str, ttl: Span) -> Result<Lease, StoreError>;
+
+    /// Extends the lease; an error means that it is lost and the engine must stop.
+    async fn renew(&self, lease: Lease, ttl: Span) -> Result<(), StoreError>;
+
+    /// Gives the lease back.
+    async fn release(&self, lease: Lease) -> Result<(), StoreError>;
+
+    /// Queues an append; the returned future tells when it is durable. Appends of one run are taken in the order of
+    /// these calls. Never blocks; the queue is bounded by the engine, which has at most one append of a run under way.
+    fn append(&self, append: Append) -> Ack;
+
+    /// Records of a run from position `from`, in order.
+    async fn read(&self, run: RunId, from: u64, limit: u32) -> Result<Vec<StoredRecord>, StoreError>;
+
+    /// The row of a run.
+    async fn run(&self, run: RunId) -> Result<Option<RunRow>, StoreError>;
+
+    /// The run that was created with this idempotency key, and the digest of its request.
+    async fn by_key(&self, tenant: &Name, key: &Name) -> Result<Option<(RunId, [u8; 32])>, StoreError>;
+
+    /// Runs that match, newest first.
+    async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, StoreError>;
+
+    /// How many runs are in each status.
+    async fn count(&self, tenant: Option<&Name>) -> Result<Vec<(Status, u64)>, StoreError>;
+
+    /// Runs that an owner must load after a start: `running`, and any run with messages in its inbox; in id order,
+    /// after `after`.
+    async fn unfinished(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, StoreError>;
+
+    /// Runs with `wake_at <= now`, earliest first.
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<RunId>, StoreError>;
+
+    /// The earliest `wake_at` of all.
+    async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Messages waiting for a run, oldest first.
+    async fn inbox(&self, run: RunId) -> Result<Vec<InboxRow>, StoreError>;
+
+    /// A session.
+    async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StoreError>;
+
+    /// Gets the session of that key, or makes it with `id`. Durable when it returns.
+    async fn open_session(
+        &self,
+        tenant: &Name,
+        agent: &Name,
+        key: &Name,
+        id: SessionId,
+        now: Timestamp,
+    ) -> Result<SessionRow, StoreError>;
+
+    /// Sessions of a tenant, newest first, older than `before`.
+    async fn sessions(
+        &self,
+        tenant: &Name,
+        agent: Option<&Name>,
+        before: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Vec<SessionRow>, StoreError>;
+
+    /// The session's queued runs, oldest first.
+    async fn queued(&self, session: SessionId, limit: u32) -> Result<Vec<RunId>, StoreError>;
+
+    /// Sessions without a foreground run that have queued runs: a promotion was lost with the process.
+    async fn stranded(&self, limit: u32) -> Result<Vec<SessionId>, StoreError>;
+
+    /// The address that `content` has within `tenant`.
+    fn blob_id(&self, tenant: &Name, content: &[u8]) -> BlobId;
+
+    /// A blob's content.
+    async fn blob(&self, tenant: &Name, id: BlobId) -> Result<Option<Bytes>, StoreError>;
+
+    /// Keeps a snapshot, replacing an older one of the run. May be lost without harm.
+    async fn put_snapshot(&self, run: RunId, snapshot: Snapshot) -> Result<(), StoreError>;
+
+    /// The latest snapshot of a run.
+    async fn snapshot(&self, run: RunId) -> Result<Option<Snapshot>, StoreError>;
+
+    /// Keeps an agent version and makes it live. Applying it again only moves `live`.
+    async fn put_version(&self, version: VersionRow) -> Result<(), StoreError>;
+
+    /// A version of an agent.
+    async fn version(&self, tenant: &Name, version: VersionId) -> Result<Option<VersionRow>, StoreError>;
+
+    /// The live version of an agent.
+    async fn live(&self, tenant: &Name, agent: &Name) -> Result<Option<VersionRow>, StoreError>;
+
+    /// Versions, newest first: of one agent, or the live one of each. Bodies are empty.
+    async fn versions(&self, tenant: &Name, agent: Option<&Name>) -> Result<Vec<VersionRow>, StoreError>;
+}

@@ -1,0 +1,15 @@
+//! The traits through which the engine reaches the world. Adapters implement them and never import each other;
+//! each port with more than one adapter has one conformance suite in [`conformance`], which every adapter passes.
+//!
+//! Not here: any implementation, and anything the machine decides (that is `stead-core`).
+
+pub mod agent;
+pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod journal;
+pub mod model;
+pub mod tool;
+
+/// A boxed future, as object-safe ports return it.
+pub type BoxFuture<'a, T> = futures_util::future::BoxFuture<'a, T>;

@@ -1,0 +1,70 @@
+//! The tool port: one attempt at one effect, reported honestly.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use stead_core::{
+    effect::{Outcome, Reconciled},
+    id::{EffectId, Name, RunId, SessionId},
+};
+
+use crate::BoxFuture;
+
+/// What a tool is given. The arguments have passed the tool's schema.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// The effect; stable over retries.
+    pub effect: EffectId,
+    /// The session the run belongs to.
+    pub session: SessionId,
+    /// The tenant.
+    pub tenant: Name,
+    /// The idempotency key: the business key of the manifest, or the effect id.
+    pub key: Name,
+    /// The tool's full name as the model called it.
+    pub tool: Name,
+    /// The exact JSON text of the arguments.
+    pub arguments: Arc<RawValue>,
+    /// Bytes of output kept; a tool stops reading there and says so in its content.
+    pub max_output: usize,
+}
+
+/// A tool's answer, before it is capped and wrapped for the model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// What the model reads: JSON or prose.
+    pub content: String,
+    /// Whether the content tells of an error.
+    pub error: bool,
+}
+
+impl Output {
+    /// An answer.
+    pub fn ok(content: impl Into<String>) -> Self {
+        Self { content: content.into(), error: false }
+    }
+
+    /// An error text.
+    pub fn error(content: impl Into<String>) -> Self {
+        Self { content: content.into(), error: true }
+    }
+}
+
+/// Something an agent can do. The engine holds the time-out and drops the future when it is over: from then on the
+/// outcome counts as unknown (for a pure tool: as an error).
+pub trait Tool: Send + Sync + 'static {
+    /// Makes one attempt.
+    fn call(&self, invocation: Invocation) -> BoxFuture<'_, Outcome<Output>>;
+
+    /// Asks the destination whether the effect happened. Only for tools that declare `reconcile`.
+    fn reconcile(&self, invocation: Invocation) -> BoxFuture<'_, Reconciled<Output>> {
+        let _ = invocation;
+        Box::pin(std::future::ready(Reconciled::StillUnknown))
+    }
+
+    /// The run has ended or left memory: close what was opened for it (an MCP server process).
+    fn release(&self, run: RunId) -> BoxFuture<'_, ()> {
+        let _ = run;
+        Box::pin(std::future::ready(()))
+    }
+}

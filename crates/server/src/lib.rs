@@ -1,0 +1,1 @@
+//! The axum implementation of /v1, configuration and wiring

@@ -1,0 +1,1 @@
+//! Seeded simulator of the core and the engine with faulty ports

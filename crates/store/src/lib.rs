@@ -1,0 +1,1 @@
+//! SQLite and PostgreSQL: journal, blobs, sessions, queues, agent versions

@@ -1,0 +1,1 @@
+//! Test environments and fakes; for tests only

@@ -1,0 +1,1 @@
+//! Tools: SQL, HTTP templates, MCP over stdio
