@@ -200,6 +200,12 @@ impl Budget {
 }
 
 impl Limits {
+    /// One of `n` equal parts of what can be divided: tokens and money.
+    #[must_use]
+    pub fn divided(&self, n: u64) -> Self {
+        Self { tokens: self.tokens.map(|t| t / n), usd: self.usd.map(|u| MicroUsd(u.0 / n)), ..self.clone() }
+    }
+
     /// The tighter of the two, limit by limit.
     #[must_use]
     pub fn tighten(&self, other: &Self) -> Self {

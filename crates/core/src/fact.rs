@@ -1,7 +1,7 @@
 //! The whole vocabulary of what can have happened to a run.
 //!
-//! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 30 to 49 are
-//! kept for messages, workspace, memory, compensation and version facts (DESIGN, "Facts").
+//! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 2 and 30 to
+//! 49 are kept for signals and messages, workspace, memory, compensation and version facts (DESIGN, "Facts").
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -27,9 +27,6 @@ pub enum Fact {
     /// The run became its session's foreground run and took over the session's conversation.
     #[n(1)]
     RunAdmitted(#[n(0)] RunAdmitted),
-    /// Someone said something to the run.
-    #[n(2)]
-    InputReceived(#[n(0)] InputReceived),
     /// Old tool results left the model's view; they stay in the journal.
     #[n(3)]
     ContextCompacted(#[n(0)] ContextCompacted),
@@ -196,14 +193,6 @@ pub struct RunAdmitted {
     /// What the session's own budget still grants; tightens the run's limits.
     #[n(1)]
     pub grant: Limits,
-}
-
-/// See [`Fact::InputReceived`].
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
-pub struct InputReceived {
-    /// The text, as payload.
-    #[n(0)]
-    pub payload: PayloadIx,
 }
 
 /// See [`Fact::ContextCompacted`].
@@ -432,7 +421,7 @@ pub struct ApprovalGiven {
     /// Who.
     #[n(2)]
     pub by: Name,
-    /// What the approver said, as payload; the model reads it with a denial.
+    /// What the model reads when it is a denial; else what the approver said. As payload.
     #[n(3)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<PayloadIx>,
@@ -466,12 +455,15 @@ pub struct EffectOutcome {
     /// Ordinal of the effect.
     #[n(0)]
     pub effect: u32,
-    /// What the model is told ([`crate::message::ToolResult`] as JSON), as payload.
+    /// The text the model is told, as payload.
     #[n(1)]
     pub payload: PayloadIx,
     /// The answer came after the effect had been settled as unknown.
     #[n(2)]
     pub late: bool,
+    /// Whether the text tells of an error.
+    #[n(3)]
+    pub error: bool,
 }
 
 /// See [`Fact::EffectNotSent`].

@@ -114,12 +114,18 @@ impl Payload {
     }
 
     /// `SHA-256("stead/payload/v1" || salt || index || kind || content or address)`: what the leaf hash covers.
+    /// For a blob that is its address, its length, and its preview with one byte before it that says whether
+    /// there is one: what the model was shown is as binding as the whole.
     pub fn commitment(&self, salt: &[u8; 16], index: u16) -> [u8; 32] {
         let h = Sha256::new().chain_update(b"stead/payload/v1").chain_update(salt).chain_update(index.to_be_bytes());
         match &self.body {
             Body::Inline(b) => h.chain_update([0]).chain_update(b).finalize().into(),
-            Body::Blob { id, len, .. } => {
-                h.chain_update([1]).chain_update(id.0).chain_update(len.to_be_bytes()).finalize().into()
+            Body::Blob { id, len, preview } => {
+                let h = h.chain_update([1]).chain_update(id.0).chain_update(len.to_be_bytes());
+                match preview {
+                    Some(p) => h.chain_update([1]).chain_update(p).finalize().into(),
+                    None => h.chain_update([0]).finalize().into(),
+                }
             }
             Body::Erased { commitment } => *commitment,
         }
@@ -164,6 +170,9 @@ impl<'b, C> Decode<'b, C> for Payload {
             }
             _ => return Err(bad("unknown payload kind")),
         };
+        if len < used {
+            return Err(bad("payload with too few parts"));
+        }
         for _ in used..len {
             d.skip()?;
         }
@@ -231,7 +240,7 @@ pub enum BadRecord {
     /// Not a record.
     #[error("record is damaged: {0}")]
     Damaged(#[from] decode::Error),
-    /// Holds a kind of fact this release does not know.
+    /// Something follows the record.
     #[error("trailing bytes after the record")]
     Trailing,
 }
@@ -294,7 +303,9 @@ impl Record {
     }
 }
 
-/// `SHA-256(0x00 || prev || length of control || control || commitments)`; control is header and facts as encoded, 0x00 is RFC 6962's leaf prefix.
+/// `SHA-256(0x00 || prev || length of control || control || (label || commitment)*)`: control is the record's bytes
+/// before its payloads, 0x00 is RFC 6962's leaf prefix. The label stands outside the commitment, so that it still
+/// counts when the text is erased.
 fn leaf_hash(prev: LeafHash, control: &[u8], payloads: &[Payload], salt: &[u8; 16]) -> LeafHash {
     let mut h = Sha256::new()
         .chain_update([0])
@@ -302,6 +313,7 @@ fn leaf_hash(prev: LeafHash, control: &[u8], payloads: &[Payload], salt: &[u8; 1
         .chain_update((control.len() as u64).to_be_bytes())
         .chain_update(control);
     for (i, p) in payloads.iter().enumerate() {
+        h.update([p.source.map_or(0xff, |s| s as u8)]);
         h.update(p.commitment(salt, i as u16));
     }
     LeafHash(h.finalize().into())

@@ -1,0 +1,53 @@
+//! The only loop of the machine: after any change, what follows by itself.
+
+use super::{
+    decide::Draft,
+    life,
+    state::{CallPhase, Life, Phase},
+    step,
+};
+
+/// Emits every fact that follows from the state without anything new from outside. Stops when the run waits, or has
+/// ended; each round emits at least one fact, and each fact leads nearer to one of these.
+pub(super) fn advance(draft: &mut Draft) {
+    loop {
+        let before = draft.facts.len();
+        round(draft);
+        if draft.facts.len() == before {
+            return;
+        }
+    }
+}
+
+fn round(draft: &mut Draft) {
+    if draft.state.life != Life::Live {
+        return;
+    }
+    if draft.state.stop.is_some() {
+        return life::stop::finish(draft);
+    }
+    if draft.state.paused {
+        return;
+    }
+    if let Some(limit) = life::stop::time_limit(&draft.state, draft.now) {
+        return life::stop::by_limit(draft, limit);
+    }
+    match &draft.state.phase {
+        Phase::Idle => step::model::request(draft),
+        // Left by `Tick` only: a wait ends when its time has come, not when something else happens.
+        Phase::ModelWait(_) | Phase::Model { .. } => {}
+        Phase::Tools => {
+            for i in 0..draft.state.calls.len() {
+                match draft.state.calls[i].phase {
+                    CallPhase::Undecided => step::tool::decide_call(draft, i),
+                    CallPhase::Open => step::tool::open_call(draft, i),
+                    _ => {}
+                }
+                // A decision can stop the run or close the turn.
+                if draft.state.phase != Phase::Tools || draft.state.stop.is_some() {
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Commands, and the dispatcher that turns one into facts.
+
+use bytes::Bytes;
+
+use super::{
+    advance::advance,
+    apply::{Env, apply, begin},
+    life,
+    state::{Carry, State},
+    step,
+};
+use crate::{
+    budget::{Limits, Spend, Usage},
+    code::Code,
+    effect::{Ended, Outcome, Reconciled},
+    fact::{CallHead, Fact, Parent, PayloadIx, RunConfig, StopMode},
+    id::{ActivationId, Name, RunId, SessionId, VersionId},
+    record::{Payload, Source},
+    time::{Span, Timestamp},
+};
+
+/// What comes in from outside with each command.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs {
+    /// The wall clock. The machine never lets a run's time decrease.
+    pub now: Timestamp,
+    /// The activation that decides.
+    pub activation: ActivationId,
+}
+
+/// A run to be made.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// The run.
+    pub run: RunId,
+    /// Its tenant.
+    pub tenant: Name,
+    /// Its session.
+    pub session: SessionId,
+    /// Its agent.
+    pub agent: Name,
+    /// Its agent's version.
+    pub version: VersionId,
+    /// The run and effect that start it.
+    pub parent: Option<Parent>,
+    /// Runs between it and the root of the chain.
+    pub hops: u8,
+    /// Control values.
+    pub config: RunConfig,
+    /// The input's text.
+    pub input: Payload,
+    /// Admit it at once, with what the session hands over: `None` queues it.
+    pub admit: Option<Admit>,
+}
+
+/// What a run takes over when it becomes its session's foreground run.
+#[derive(Clone, Debug, Default)]
+pub struct Admit {
+    /// The session's head and what it hands over.
+    pub base: Option<(RunId, Box<Carry>)>,
+    /// What the session's budget still grants.
+    pub grant: Limits,
+}
+
+/// A tool call of a reply, prepared by the engine: looked up, validated, digested.
+#[derive(Clone, Debug)]
+pub struct CallIn {
+    /// What is frozen about it; the machine gives it its ordinal.
+    pub head: CallHead,
+    /// Why it cannot be made at all (unknown tool, arguments that do not fit), with what the model is told.
+    pub invalid: Option<(Code, Payload)>,
+}
+
+/// Whether a failed model attempt may be repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// No, not with this model.
+    No,
+    /// Yes; not before this span, when the provider gave one.
+    After(Option<Span>),
+}
+
+/// A failed model attempt.
+#[derive(Clone, Debug)]
+pub struct ModelFailure {
+    /// Why.
+    pub code: Code,
+    /// The provider's words.
+    pub detail: Payload,
+    /// Whether to repeat.
+    pub retry: Retry,
+    /// Whether the provider may have charged for it: it is then settled at its whole reservation.
+    pub charged: bool,
+}
+
+/// Something asked of a run, or learnt by one that works for it.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// The session's foreground is free: go.
+    Admit(Admit),
+    /// Work under way of other activations is lost: settle it by the rules.
+    Recover,
+    /// Time has passed: fire what is due.
+    Tick,
+    /// The model replied.
+    ModelReplied {
+        /// The turn.
+        turn: u32,
+        /// The attempt.
+        attempt: u32,
+        /// The reply.
+        reply: Payload,
+        /// Tokens.
+        usage: Usage,
+        /// Its tool calls.
+        calls: Vec<CallIn>,
+    },
+    /// An attempt came to nothing.
+    ModelFailed {
+        /// The turn.
+        turn: u32,
+        /// The attempt.
+        attempt: u32,
+        /// Why.
+        failure: ModelFailure,
+    },
+    /// An attempt at an effect came back.
+    Outcome {
+        /// The effect.
+        effect: u32,
+        /// What the tool reports; `error` tells whether a returned text tells of an error.
+        outcome: Outcome<Payload>,
+        /// See `outcome`.
+        error: bool,
+    },
+    /// The destination was asked about an effect.
+    Reconciled {
+        /// The effect.
+        effect: u32,
+        /// Its answer.
+        answer: Reconciled<Payload>,
+    },
+    /// A child run ended.
+    ChildFinished {
+        /// The effect that started it.
+        effect: u32,
+        /// How it ended.
+        ended: Ended,
+        /// What the model is told.
+        content: Payload,
+        /// What it spent.
+        spent: Spend,
+    },
+    /// A human answered.
+    Approve {
+        /// The effect.
+        effect: u32,
+        /// Yes or no.
+        approved: bool,
+        /// Who.
+        by: Name,
+        /// What they said.
+        note: Option<String>,
+    },
+    /// An operator says: nothing new until `Resume`.
+    Pause,
+    /// An operator says: go on.
+    Resume,
+    /// Stop.
+    Stop {
+        /// How hard.
+        mode: StopMode,
+        /// Effects that have left the engine; an intent not among them is withdrawn.
+        dispatched: Vec<u32>,
+    },
+}
+
+/// Why a command was not accepted; nothing happened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It answers something that is not asked (any more): a late or duplicated answer.
+    #[error("nothing is waiting for this")]
+    Stale,
+    /// The run has ended.
+    #[error("the run has ended")]
+    Ended,
+    /// The command does not fit.
+    #[error("{0}")]
+    Conflict(&'static str),
+}
+
+/// What a command comes to.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// What happened; empty when the command changes nothing (a pause of a paused run).
+    pub facts: Vec<Fact>,
+    /// The texts the facts point to.
+    pub payloads: Vec<Payload>,
+    /// The state after them. It becomes *the* state only when they are durable.
+    pub state: State,
+    /// The time that the record carries.
+    pub at: Timestamp,
+}
+
+/// Decides a command. Pure: equal arguments give equal decisions.
+///
+/// # Errors
+/// A [`Refusal`] when the command does not fit the state.
+pub fn decide(state: &State, command: Command, inputs: Inputs) -> Result<Decision, Refusal> {
+    let mut draft = Draft::begin(state.clone(), inputs);
+    match command {
+        Command::Admit(admit) => life::start::admit(&mut draft, admit)?,
+        Command::Recover => life::recover::recover(&mut draft),
+        Command::Tick => step::timer::tick(&mut draft),
+        Command::ModelReplied { turn, attempt, reply, usage, calls } => {
+            step::model::replied(&mut draft, turn, attempt, reply, usage, calls)?;
+        }
+        Command::ModelFailed { turn, attempt, failure } => step::model::failed(&mut draft, turn, attempt, failure)?,
+        Command::Outcome { effect, outcome, error } => step::tool::outcome(&mut draft, effect, outcome, error)?,
+        Command::Reconciled { effect, answer } => step::tool::reconciled(&mut draft, effect, answer)?,
+        Command::ChildFinished { effect, ended, content, spent } => {
+            step::child::finished(&mut draft, effect, ended, content, spent)?;
+        }
+        Command::Approve { effect, approved, by, note } => {
+            step::approval::answered(&mut draft, effect, approved, by, note)?;
+        }
+        Command::Pause => life::pause::pause(&mut draft)?,
+        Command::Resume => life::pause::resume(&mut draft)?,
+        Command::Stop { mode, dispatched } => life::stop::stop(&mut draft, mode, None, &dispatched)?,
+    }
+    advance(&mut draft);
+    if draft.facts.is_empty() {
+        // Nothing happened, so no time has passed for the run either.
+        draft.state = state.clone();
+    }
+    Ok(draft.finish())
+}
+
+impl NewRun {
+    /// Decides the first record of a run.
+    pub fn decide(self, inputs: Inputs) -> Decision {
+        let (state, input, admit) = life::start::prepare(self, inputs);
+        let mut draft = Draft::begin(state, inputs);
+        life::start::start(&mut draft, input);
+        if let Some(admit) = admit {
+            life::start::admit(&mut draft, admit).expect("a new run is queued");
+            advance(&mut draft);
+        }
+        draft.finish()
+    }
+}
+
+/// A decision in the making: every fact is folded at once, so that the next one is decided on what is already decided.
+pub(super) struct Draft {
+    pub state: State,
+    pub facts: Vec<Fact>,
+    pub payloads: Vec<Payload>,
+    pub now: Timestamp,
+    pub activation: ActivationId,
+}
+
+impl Draft {
+    fn begin(mut state: State, inputs: Inputs) -> Self {
+        let now = inputs.now.max(state.last_at);
+        begin(&mut state, now, inputs.activation);
+        Self {
+            state,
+            facts: Vec::with_capacity(4),
+            payloads: Vec::with_capacity(2),
+            now,
+            activation: inputs.activation,
+        }
+    }
+
+    /// Says that something happened.
+    pub(super) fn emit(&mut self, fact: Fact) {
+        let env = Env { at: self.now, activation: self.activation, payloads: &self.payloads };
+        apply(&mut self.state, env, &fact);
+        self.facts.push(fact);
+    }
+
+    /// Adds a text and gives its index.
+    pub(super) fn payload(&mut self, payload: Payload) -> PayloadIx {
+        self.payloads.push(payload);
+        PayloadIx::try_from(self.payloads.len() - 1).expect("a record has few payloads")
+    }
+
+    /// Adds a notice of the runtime.
+    pub(super) fn notice(&mut self, text: impl Into<Bytes>) -> PayloadIx {
+        self.payload(Payload::inline(text, Source::Runtime))
+    }
+
+    fn finish(mut self) -> Decision {
+        if !self.facts.is_empty() {
+            self.state.next_seq += 1;
+        }
+        Decision { facts: self.facts, payloads: self.payloads, state: self.state, at: self.now }
+    }
+}

@@ -1,0 +1,124 @@
+//! The first facts of a run: accepted, admitted to the foreground of its session.
+
+use std::sync::Arc;
+
+use crate::{
+    budget::Budget,
+    fact::{Fact, RunAdmitted, RunStarted},
+    id::LeafHash,
+    record::{Payload, Record},
+    run::{
+        apply::Env,
+        decide::{Admit, Draft, Inputs, NewRun, Refusal},
+        state::{Carry, Life, Phase, State},
+        transcript::{Entry, EntryKind, Transcript},
+    },
+};
+
+/// The chain of a run begins with this hash.
+pub const GENESIS: LeafHash = LeafHash([0; 32]);
+
+/// The empty state of a new run, its input, and whether it is admitted at once.
+pub(in crate::run) fn prepare(new: NewRun, inputs: Inputs) -> (State, Payload, Option<Admit>) {
+    let NewRun { run, tenant, session, agent, version, parent, hops, config, input, admit } = new;
+    let state = State {
+        run,
+        tenant,
+        session,
+        agent,
+        version,
+        parent,
+        hops,
+        budget: Budget::new(config.limits.clone()),
+        config: Arc::new(config),
+        next_seq: 0,
+        last_at: inputs.now,
+        started_at: inputs.now,
+        activation: inputs.activation,
+        life: Life::Queued,
+        paused: false,
+        stop: None,
+        phase: Phase::Idle,
+        turn: 0,
+        attempt: 0,
+        tried: 0,
+        next_effect: 1,
+        calls: Vec::new(),
+        transcript: Transcript::default(),
+        clear_before: 0,
+        view_tokens: 0,
+        unknown: Vec::new(),
+        keys: Vec::new(),
+        base: None,
+    };
+    (state, input, admit)
+}
+
+pub(in crate::run) fn start(draft: &mut Draft, input: Payload) {
+    let input = draft.payload(input);
+    let s = &draft.state;
+    let started = RunStarted {
+        agent: s.agent.clone(),
+        version: s.version,
+        session: s.session,
+        parent: s.parent,
+        hops: s.hops,
+        config: (*s.config).clone(),
+        input,
+    };
+    draft.emit(Fact::RunStarted(Box::new(started)));
+}
+
+/// The empty state that the fold of a run begins with; `None` if the record is not a run's first.
+pub(in crate::run) fn from_first(record: &Record) -> Option<State> {
+    let Some(Fact::RunStarted(f)) = record.facts.first() else { return None };
+    let new = NewRun {
+        run: record.header.run,
+        tenant: record.header.tenant.clone(),
+        session: f.session,
+        agent: f.agent.clone(),
+        version: f.version,
+        parent: f.parent,
+        hops: f.hops,
+        config: f.config.clone(),
+        input: Payload::inline("", crate::record::Source::User),
+        admit: None,
+    };
+    let inputs = Inputs { now: record.header.at, activation: record.header.activation };
+    Some(prepare(new, inputs).0)
+}
+
+pub(in crate::run) fn apply_started(state: &mut State, env: Env<'_>, f: &RunStarted) {
+    state.started_at = env.at;
+    state.say(Entry { kind: EntryKind::User, payload: env.payload(f.input) });
+}
+
+pub(in crate::run) fn admit(draft: &mut Draft, admit: Admit) -> Result<(), Refusal> {
+    if draft.state.life != Life::Queued {
+        return Err(Refusal::Stale);
+    }
+    let (base, carry) = admit.base.unzip();
+    draft.emit(Fact::RunAdmitted(RunAdmitted { base, grant: admit.grant }));
+    if let Some(carry) = carry {
+        inherit(&mut draft.state, *carry);
+    }
+    Ok(())
+}
+
+pub(in crate::run) fn apply_admitted(state: &mut State, f: &RunAdmitted) {
+    state.life = Life::Live;
+    state.base = f.base;
+    state.budget.limits = state.budget.limits.tighten(&f.grant);
+}
+
+/// Puts the base's conversation before the run's own input.
+pub(in crate::run) fn inherit(state: &mut State, carry: Carry) {
+    let own = std::mem::replace(&mut state.transcript, carry.transcript);
+    state.clear_before = carry.clear_before;
+    state.unknown = carry.unknown;
+    state.keys = carry.keys;
+    for entry in own.iter() {
+        state.transcript.push(entry.clone());
+    }
+    state.view_tokens = crate::context::view_tokens(state);
+}

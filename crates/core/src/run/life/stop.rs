@@ -1,0 +1,160 @@
+//! Stop: by a person, or by a limit. From the moment `CancelRequested` is durable nothing new is dispatched; what was
+//! never dispatched is withdrawn, what is under way may finish (cancel) or is abandoned (kill); then the run ends.
+
+use crate::{
+    budget::Limit,
+    code,
+    effect::Recovery,
+    fact::{
+        AfterUnknown, AskReason, CancelRequested, EffectRef, EffectUnknown, Fact, ModelFailed, RunFailed, StopMode,
+    },
+    run::{
+        decide::{Draft, Refusal},
+        state::{CallPhase, Life, Phase, State, Stop},
+    },
+    time::Timestamp,
+};
+
+/// The limit of time that has been reached, if any.
+pub(in crate::run) fn time_limit(state: &State, now: Timestamp) -> Option<Limit> {
+    let limits = &state.budget.limits;
+    if limits.deadline.is_some_and(|d| now >= state.started_at.after(d)) {
+        Some(Limit::Deadline)
+    } else if limits.active.is_some_and(|a| state.budget.active >= a) {
+        Some(Limit::Active)
+    } else {
+        None
+    }
+}
+
+/// Stops because of a limit. Effects under way may finish: which of them have left the engine is not known here.
+pub(in crate::run) fn by_limit(draft: &mut Draft, limit: Limit) {
+    let under_way: Vec<u32> = draft
+        .state
+        .calls
+        .iter()
+        .filter(|c| matches!(c.phase, CallPhase::Intended { .. }))
+        .map(|c| c.head.effect)
+        .collect();
+    // It cannot be refused: the run is live and not yet being stopped.
+    let _ = stop(draft, StopMode::Cancel, Some(limit), &under_way);
+}
+
+pub(in crate::run) fn stop(
+    draft: &mut Draft,
+    mode: StopMode,
+    limit: Option<Limit>,
+    dispatched: &[u32],
+) -> Result<(), Refusal> {
+    if draft.state.life.ended() {
+        return Err(Refusal::Ended);
+    }
+    // A second stop matters only if it is harder.
+    match draft.state.stop {
+        Some(Stop { mode: StopMode::Cancel, .. }) if mode == StopMode::Kill => {}
+        Some(_) => return Ok(()),
+        None => {}
+    }
+    let limit = limit.or(draft.state.stop.and_then(|s| s.limit));
+    draft.emit(Fact::CancelRequested(CancelRequested { mode, limit }));
+    if draft.state.life == Life::Queued {
+        draft.emit(Fact::RunCancelled);
+        return Ok(());
+    }
+    if let Phase::Model { attempt, reserved, .. } = draft.state.phase {
+        let turn = draft.state.turn;
+        draft.emit(Fact::ModelFailed(ModelFailed {
+            turn,
+            attempt,
+            code: code::STOPPED,
+            spent: reserved,
+            estimated: true,
+            next: None,
+            detail: None,
+        }));
+    }
+    for i in 0..draft.state.calls.len() {
+        stop_call(draft, i, mode, dispatched);
+    }
+    Ok(())
+}
+
+/// Closes one call. May close the turn, after which there are no calls; hence the look by index.
+fn stop_call(draft: &mut Draft, i: usize, mode: StopMode, dispatched: &[u32]) {
+    let Some(call) = draft.state.calls.get(i) else { return };
+    let effect = call.head.effect;
+    let withdraw = Fact::EffectWithdrawn(EffectRef { effect });
+    match &call.phase {
+        CallPhase::Ended { .. } | CallPhase::Child { .. } => {}
+        CallPhase::Asking { reason: AskReason::OutcomeUnknown, .. } | CallPhase::Backoff { unknown: true, .. } => {
+            give_up(draft, effect);
+        }
+        CallPhase::Undecided | CallPhase::Asking { .. } | CallPhase::Open | CallPhase::Backoff { .. } => {
+            draft.emit(withdraw);
+        }
+        CallPhase::Intended { activation, .. } if *activation == draft.activation && !dispatched.contains(&effect) => {
+            draft.emit(withdraw);
+        }
+        CallPhase::Intended { .. } | CallPhase::Reconcile { .. } => {
+            if mode == StopMode::Kill {
+                give_up(draft, effect);
+            }
+        }
+    }
+}
+
+fn give_up(draft: &mut Draft, effect: u32) {
+    let payload = Some(draft.notice("The run was stopped while this was under way; whether it happened is unknown."));
+    draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then: AfterUnknown::Tell, payload }));
+}
+
+/// Ends a stopping run once nothing is under way.
+pub(in crate::run) fn finish(draft: &mut Draft) {
+    if draft.state.calls.iter().any(|c| !c.ended()) {
+        return;
+    }
+    let Some(stop) = draft.state.stop else { return };
+    match stop.limit {
+        Some(limit) => {
+            let code = match limit {
+                Limit::Unpriced => code::UNPRICED,
+                Limit::Turns => code::TURNS,
+                _ => code::BUDGET,
+            };
+            let payload = Some(draft.notice(limit_text(limit)));
+            draft.emit(Fact::RunFailed(RunFailed { code, payload }));
+        }
+        None => draft.emit(Fact::RunCancelled),
+    }
+}
+
+const fn limit_text(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Tokens => "the next model call could cross the run's limit of tokens (budget.tokens)",
+        Limit::Usd => "the next model call could cross the run's limit of money (budget.usd)",
+        Limit::Unpriced => {
+            "budget.usd is set, and the price of the model is not known: give model.price, or drop the limit"
+        }
+        Limit::ToolCalls => "the model asked for more tool calls than budget.tool_calls allows",
+        Limit::Active => "the run has worked as long as budget.active allows",
+        Limit::Deadline => "the run's time is over (budget.deadline)",
+        Limit::Children => "the model asked for more child runs than budget.children allows",
+        Limit::Turns => "the model took as many turns as max_turns allows",
+    }
+}
+
+pub(in crate::run) fn apply_requested(state: &mut State, f: &CancelRequested) {
+    state.stop = Some(Stop { mode: f.mode, limit: f.limit });
+    state.paused = false;
+    if matches!(state.phase, Phase::ModelWait(_)) {
+        state.phase = Phase::Idle;
+    }
+}
+
+/// Whether an unknown outcome may still be asked about while stopping.
+pub(in crate::run) const fn may_reconcile(stop: Option<Stop>, rule: Recovery) -> bool {
+    match stop {
+        None => true,
+        Some(stop) => matches!((stop.mode, rule), (StopMode::Cancel, Recovery::Reconcile)),
+    }
+}

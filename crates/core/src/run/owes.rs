@@ -1,0 +1,121 @@
+//! What the world still owes a state. Recovery is `fold`, then this: there is no list of work under way to lose.
+
+use super::state::{Call, CallPhase, Life, Phase, State};
+use crate::{
+    budget::Limits,
+    effect::Recovery,
+    fact::StopMode,
+    id::{ActivationId, RunId},
+    time::{Span, Timestamp},
+};
+
+/// Something the engine has to pay. Paying is idempotent within an activation: the engine remembers what it has begun,
+/// and abandons what is no longer owed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Debt {
+    /// Make this model attempt.
+    CallModel {
+        /// The turn.
+        turn: u32,
+        /// The attempt.
+        attempt: u32,
+        /// Index of the model in the chain.
+        model: u8,
+    },
+    /// Make an attempt at this effect.
+    Dispatch {
+        /// The effect.
+        effect: u32,
+    },
+    /// Work of another activation is lost: send `Command::Recover`. One for each thing lost.
+    Recover {
+        /// The effect; `None` for the model call.
+        effect: Option<u32>,
+        /// What the rules say about it.
+        rule: Recovery,
+    },
+    /// Ask the destination whether this effect happened.
+    Reconcile {
+        /// The effect.
+        effect: u32,
+    },
+    /// Start this child, if it does not exist yet.
+    StartChild {
+        /// The effect.
+        effect: u32,
+        /// The child.
+        child: RunId,
+        /// Its limits.
+        limits: Limits,
+    },
+    /// Tell this child to stop.
+    StopChild {
+        /// The effect.
+        effect: u32,
+        /// The child.
+        child: RunId,
+        /// How hard.
+        mode: StopMode,
+    },
+}
+
+/// What is owed to a run that this activation has loaded, at this time.
+pub fn owes(state: &State, activation: ActivationId, now: Timestamp) -> impl Iterator<Item = Debt> + '_ {
+    let live = state.life == Life::Live;
+    let model = match state.phase {
+        Phase::Model { attempt, model, activation: by, .. } if live => Some(if by == activation {
+            Debt::CallModel { turn: state.turn, attempt, model }
+        } else {
+            Debt::Recover { effect: None, rule: Recovery::Repeat }
+        }),
+        _ => None,
+    };
+    let calls = state.calls.iter().filter(move |_| live).filter_map(move |c| call_debt(state, c, activation, now));
+    model.into_iter().chain(calls)
+}
+
+fn call_debt(state: &State, call: &Call, activation: ActivationId, now: Timestamp) -> Option<Debt> {
+    let effect = call.head.effect;
+    match &call.phase {
+        CallPhase::Open if !call.head.class.needs_intent() && state.may_dispatch() => Some(Debt::Dispatch { effect }),
+        CallPhase::Intended { activation: by, .. } if *by == activation => Some(Debt::Dispatch { effect }),
+        CallPhase::Intended { .. } => Some(Debt::Recover { effect: Some(effect), rule: call.head.class.recovery() }),
+        CallPhase::Reconcile { at, .. } if *at <= now && !state.paused => Some(Debt::Reconcile { effect }),
+        CallPhase::Child { child, limits, .. } => Some(match state.stop {
+            Some(stop) => Debt::StopChild { effect, child: *child, mode: stop.mode },
+            None => Debt::StartChild { effect, child: *child, limits: limits.clone() },
+        }),
+        _ => None,
+    }
+}
+
+/// When the run must be looked at again though nothing happens: a retry, an expiry, a limit of time.
+pub fn wake_at(state: &State) -> Option<Timestamp> {
+    if state.life != Life::Live {
+        return None;
+    }
+    let deadline = state.calendar_end();
+    let active = (state.working() && state.stop.is_none())
+        .then_some(state.budget.limits.active)
+        .flatten()
+        .map(|limit| state.last_at.after(Span(limit.0.saturating_sub(state.budget.active.0))));
+    // Expiry runs on while a run is paused; retries do not.
+    let model = match state.phase {
+        Phase::ModelWait(next) if state.may_dispatch() => Some(next.at),
+        _ => None,
+    };
+    let calls = state.calls.iter().filter_map(|c| match c.phase {
+        CallPhase::Asking { expires, .. } => expires,
+        CallPhase::Backoff { until, .. } if state.may_dispatch() => Some(until),
+        CallPhase::Reconcile { at, .. } if !state.paused => Some(at),
+        _ => None,
+    });
+    calls.chain(model).chain(active).chain(deadline).min()
+}
+
+impl State {
+    /// When the run's calendar time is over, unless it is being stopped already.
+    fn calendar_end(&self) -> Option<Timestamp> {
+        self.budget.limits.deadline.filter(|_| self.stop.is_none()).map(|d| self.started_at.after(d))
+    }
+}

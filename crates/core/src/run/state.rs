@@ -1,0 +1,415 @@
+//! What a fold remembers. Control values only; texts are held by handle and never read.
+
+use std::sync::Arc;
+
+use minicbor::{Decode, Encode};
+
+use super::transcript::{Entry, Transcript};
+use crate::{
+    budget::{Budget, Limit, Spend},
+    code::Code,
+    effect::Ended,
+    fact::{AskReason, CallHead, NextAttempt, Parent, RunConfig, StopMode},
+    id::{ActivationId, EffectId, Name, RunId, SessionId, VersionId},
+    time::Timestamp,
+};
+
+/// Version of [`State`]'s encoding; a snapshot of another version is discarded and the journal folded instead.
+pub const STATE_VERSION: u16 = 1;
+
+/// Where a run is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Life {
+    /// Accepted; another run of its session is in the foreground.
+    #[n(0)]
+    Queued,
+    /// In the foreground.
+    #[n(1)]
+    Live,
+    /// It ended with an answer.
+    #[n(2)]
+    Completed,
+    /// It ended without.
+    #[n(3)]
+    Failed(#[n(0)] Code),
+    /// It was stopped.
+    #[n(4)]
+    Cancelled,
+}
+
+impl Life {
+    /// Whether the run is over.
+    pub const fn ended(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed(_) | Self::Cancelled)
+    }
+}
+
+/// What a live run is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Phase {
+    /// The next model call is to be requested.
+    #[n(0)]
+    Idle,
+    /// A model call of this turn is to be requested again, not before a time.
+    #[n(1)]
+    ModelWait(#[n(0)] NextAttempt),
+    /// A model call is under way.
+    #[n(2)]
+    Model {
+        /// The attempt within the turn.
+        #[n(0)]
+        attempt: u32,
+        /// Index of the model in the chain.
+        #[n(1)]
+        model: u8,
+        /// Set aside for it.
+        #[n(2)]
+        reserved: Spend,
+        /// The activation that requested it.
+        #[n(3)]
+        activation: ActivationId,
+    },
+    /// The calls of the last reply are being worked on.
+    #[n(3)]
+    Tools,
+}
+
+/// What a call of the open turn is waiting for.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum CallPhase {
+    /// A decision.
+    #[n(0)]
+    Undecided,
+    /// A human.
+    #[n(1)]
+    Asking {
+        /// Why.
+        #[n(0)]
+        reason: AskReason,
+        /// Until when.
+        #[n(1)]
+        expires: Option<Timestamp>,
+        /// Since when.
+        #[n(2)]
+        since: Timestamp,
+    },
+    /// It may go: a pure one is owed at once, another needs its intent first.
+    #[n(2)]
+    Open,
+    /// Its outcome; only this activation may dispatch it.
+    #[n(3)]
+    Intended {
+        /// That activation.
+        #[n(0)]
+        activation: ActivationId,
+        /// When the intent was written.
+        #[n(1)]
+        at: Timestamp,
+    },
+    /// The time of its next attempt.
+    #[n(4)]
+    Backoff {
+        /// Not before.
+        #[n(0)]
+        until: Timestamp,
+        /// Whether the attempt before may have happened (same key), or certainly did not.
+        #[n(1)]
+        unknown: bool,
+    },
+    /// An answer of its destination on whether it happened.
+    #[n(5)]
+    Reconcile {
+        /// Ask not before.
+        #[n(0)]
+        at: Timestamp,
+        /// When the intent was written.
+        #[n(1)]
+        intended: Timestamp,
+    },
+    /// The end of a child run.
+    #[n(6)]
+    Child {
+        /// The child.
+        #[n(0)]
+        child: RunId,
+        /// Set aside for it.
+        #[n(1)]
+        reserved: Spend,
+        /// Its limits.
+        #[n(2)]
+        limits: crate::budget::Limits,
+    },
+    /// Nothing more.
+    #[n(7)]
+    Ended {
+        /// How it ended.
+        #[n(0)]
+        ended: Ended,
+        /// What the model is told.
+        #[n(1)]
+        entry: Entry,
+    },
+}
+
+/// A tool call of the open turn.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Call {
+    /// What is frozen about it.
+    #[n(0)]
+    pub head: CallHead,
+    /// Its index in the reply.
+    #[n(1)]
+    pub index: u16,
+    /// What it waits for.
+    #[n(2)]
+    pub phase: CallPhase,
+    /// Intents written so far.
+    #[n(3)]
+    pub attempt: u8,
+    /// Attempts that came back without an outcome (lost ones do not count).
+    #[n(4)]
+    pub tries: u8,
+    /// When its first intent was written; a key's life is counted from here.
+    #[n(5)]
+    pub first_intended: Option<Timestamp>,
+    /// A human has said yes; consumed by the next intent.
+    #[n(6)]
+    pub approved: bool,
+}
+
+impl Call {
+    /// Whether nothing more will happen to it.
+    pub const fn ended(&self) -> bool {
+        matches!(self.phase, CallPhase::Ended { .. })
+    }
+}
+
+/// Why and how a run is being stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Stop {
+    /// How hard.
+    #[n(0)]
+    pub mode: StopMode,
+    /// The limit that did it, when no person did.
+    #[n(1)]
+    pub limit: Option<Limit>,
+}
+
+/// An effect that nobody knows the outcome of; an equal call needs a human.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct UnknownMark {
+    /// Its run.
+    #[n(0)]
+    pub run: RunId,
+    /// Its ordinal there.
+    #[n(1)]
+    pub effect: u32,
+    /// The tool.
+    #[n(2)]
+    pub tool: Name,
+    /// Digest of the arguments.
+    #[n(3)]
+    #[cbor(with = "minicbor::bytes")]
+    pub args: [u8; 16],
+    /// Its business key.
+    #[n(4)]
+    pub key: Option<Name>,
+}
+
+/// A business key that was used; using it with other arguments is an error.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct KeyMark {
+    /// The tool.
+    #[n(0)]
+    pub tool: Name,
+    /// The key.
+    #[n(1)]
+    pub key: Name,
+    /// Digest of the arguments it was used with.
+    #[n(2)]
+    #[cbor(with = "minicbor::bytes")]
+    pub args: [u8; 16],
+}
+
+/// What a session hands from one run to the next.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Carry {
+    /// The conversation.
+    #[n(0)]
+    pub transcript: Transcript,
+    /// Results before this position are cleared from the model's view.
+    #[n(1)]
+    pub clear_before: u32,
+    /// Effects of unknown outcome.
+    #[n(2)]
+    pub unknown: Vec<UnknownMark>,
+    /// Business keys in use.
+    #[n(3)]
+    pub keys: Vec<KeyMark>,
+}
+
+/// The folded state of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct State {
+    /// The run.
+    #[n(0)]
+    pub run: RunId,
+    /// Its tenant.
+    #[n(1)]
+    pub tenant: Name,
+    /// Its session.
+    #[n(2)]
+    pub session: SessionId,
+    /// Its agent.
+    #[n(3)]
+    pub agent: Name,
+    /// Its agent's version.
+    #[n(4)]
+    pub version: VersionId,
+    /// The run that started it.
+    #[n(5)]
+    pub parent: Option<Parent>,
+    /// Runs between this one and the root of the chain.
+    #[n(6)]
+    pub hops: u8,
+    /// Control values frozen at the start.
+    #[n(7)]
+    #[cbor(with = "shared")]
+    pub config: Arc<RunConfig>,
+    /// Position of the next record.
+    #[n(8)]
+    pub next_seq: u64,
+    /// Time of the last record.
+    #[n(9)]
+    pub last_at: Timestamp,
+    /// Time of the first.
+    #[n(10)]
+    pub started_at: Timestamp,
+    /// Activation of the last record.
+    #[n(11)]
+    pub activation: ActivationId,
+    /// Where it is in its life.
+    #[n(12)]
+    pub life: Life,
+    /// Whether an operator has paused it.
+    #[n(13)]
+    pub paused: bool,
+    /// Whether it is being stopped; once set, its dispatch gate stays closed.
+    #[n(14)]
+    pub stop: Option<Stop>,
+    /// What it is doing.
+    #[n(15)]
+    pub phase: Phase,
+    /// The model turn, from 1 with the first request.
+    #[n(16)]
+    pub turn: u32,
+    /// Attempts made in this turn.
+    #[n(17)]
+    pub attempt: u32,
+    /// Attempts made at the present model in this turn.
+    #[n(18)]
+    pub tried: u8,
+    /// Ordinal of the next effect, from 1.
+    #[n(19)]
+    pub next_effect: u32,
+    /// The calls of the open turn.
+    #[n(20)]
+    pub calls: Vec<Call>,
+    /// The conversation.
+    #[n(21)]
+    pub transcript: Transcript,
+    /// Tool results before this position are cleared from the model's view.
+    #[n(22)]
+    pub clear_before: u32,
+    /// Estimated tokens of the model's view of the conversation.
+    #[n(23)]
+    pub view_tokens: u64,
+    /// The ledger.
+    #[n(24)]
+    pub budget: Budget,
+    /// Effects of unknown outcome in this session.
+    #[n(25)]
+    pub unknown: Vec<UnknownMark>,
+    /// Business keys used in this session.
+    #[n(26)]
+    pub keys: Vec<KeyMark>,
+    /// The session head this run continues, once admitted.
+    #[n(27)]
+    pub base: Option<RunId>,
+}
+
+impl State {
+    /// The full id of an effect of this run.
+    pub const fn effect_id(&self, n: u32) -> EffectId {
+        EffectId { run: self.run, n }
+    }
+
+    /// The open turn's call with that ordinal.
+    pub fn call(&self, effect: u32) -> Option<&Call> {
+        self.calls.iter().find(|c| c.head.effect == effect)
+    }
+
+    pub(super) fn call_mut(&mut self, effect: u32) -> Option<&mut Call> {
+        self.calls.iter_mut().find(|c| c.head.effect == effect)
+    }
+
+    /// Whether new effects and model calls may start.
+    pub const fn may_dispatch(&self) -> bool {
+        matches!(self.life, Life::Live) && !self.paused && self.stop.is_none()
+    }
+
+    /// Whether something is under way whose time counts against `active`.
+    pub fn working(&self) -> bool {
+        if !matches!(self.life, Life::Live) {
+            return false;
+        }
+        match self.phase {
+            Phase::Model { .. } => true,
+            Phase::Tools => self.calls.iter().any(|c| match c.phase {
+                CallPhase::Intended { .. } => true,
+                CallPhase::Open => self.may_dispatch(),
+                _ => false,
+            }),
+            Phase::Idle => self.may_dispatch(),
+            Phase::ModelWait(_) => false,
+        }
+    }
+
+    /// Adds an entry to the conversation and to the model's view.
+    pub(super) fn say(&mut self, entry: Entry) {
+        self.view_tokens += entry.tokens();
+        self.transcript.push(entry);
+    }
+
+    /// What the session's next run takes over from this one.
+    pub fn carry(&self) -> Carry {
+        Carry {
+            transcript: self.transcript.clone(),
+            clear_before: self.clear_before,
+            unknown: self.unknown.clone(),
+            keys: self.keys.clone(),
+        }
+    }
+}
+
+/// A shared value is encoded as the value.
+mod shared {
+    use std::sync::Arc;
+
+    use minicbor::{Decode, Decoder, Encode, Encoder};
+
+    pub(super) fn encode<C, T: Encode<C>, W: minicbor::encode::Write>(
+        v: &Arc<T>,
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        v.as_ref().encode(e, ctx)
+    }
+
+    pub(super) fn decode<'b, C, T: Decode<'b, C>>(
+        d: &mut Decoder<'b>,
+        ctx: &mut C,
+    ) -> Result<Arc<T>, minicbor::decode::Error> {
+        T::decode(d, ctx).map(Arc::new)
+    }
+}

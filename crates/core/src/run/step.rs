@@ -1,0 +1,7 @@
+//! The steps of a run. One file for each kind: what is decided, and how its facts fold.
+
+pub(in crate::run) mod approval;
+pub(in crate::run) mod child;
+pub(in crate::run) mod model;
+pub(in crate::run) mod timer;
+pub(in crate::run) mod tool;

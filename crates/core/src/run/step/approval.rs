@@ -1,0 +1,78 @@
+//! A human is asked, and answers, or does not. The run sleeps meanwhile and costs nothing.
+
+use crate::{
+    effect::Ended,
+    fact::{ApprovalGiven, ApprovalRequested, AskReason, EffectRef, Fact},
+    id::Name,
+    record::{Payload, Source},
+    run::{
+        apply::Env,
+        decide::{Draft, Refusal},
+        state::{CallPhase, State},
+        step::tool::end_call,
+    },
+};
+
+/// Puts a call before a human.
+pub(in crate::run) fn ask(draft: &mut Draft, effect: u32, reason: AskReason) {
+    let expires = draft.state.config.approval_ttl.map(|ttl| draft.now.after(ttl));
+    draft.emit(Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires }));
+}
+
+pub(in crate::run) fn apply_requested(state: &mut State, env: Env<'_>, f: &ApprovalRequested) {
+    if let Some(call) = state.call_mut(f.effect) {
+        call.phase = CallPhase::Asking { reason: f.reason, expires: f.expires, since: env.at };
+    }
+}
+
+pub(in crate::run) fn answered(
+    draft: &mut Draft,
+    effect: u32,
+    approved: bool,
+    by: Name,
+    note: Option<String>,
+) -> Result<(), Refusal> {
+    if draft.state.life.ended() {
+        return Err(Refusal::Ended);
+    }
+    let Some(CallPhase::Asking { expires, .. }) = draft.state.call(effect).map(|c| &c.phase) else {
+        return Err(Refusal::Conflict("nobody is asked about this effect, or it has been answered"));
+    };
+    if expires.is_some_and(|e| e <= draft.now) {
+        // The timer writes it down; the answer is not recorded, since it came too late to count.
+        draft.emit(Fact::ApprovalExpired(EffectRef { effect }));
+        return Ok(());
+    }
+    let text = match (approved, note) {
+        (true, note) => note,
+        (false, None) => Some(format!("A human ({by}) denied this action.")),
+        (false, Some(note)) => Some(format!("A human ({by}) denied this action: {note}")),
+    };
+    let note = text.map(|t| draft.payload(Payload::inline(t, Source::User)));
+    draft.emit(Fact::ApprovalGiven(ApprovalGiven { effect, approved, by, note }));
+    Ok(())
+}
+
+pub(in crate::run) fn apply_given(state: &mut State, env: Env<'_>, f: &ApprovalGiven) {
+    let Some(call) = state.call_mut(f.effect) else { return };
+    let CallPhase::Asking { reason, .. } = call.phase else { return };
+    if f.approved {
+        call.approved = true;
+        call.phase = CallPhase::Open;
+        return;
+    }
+    let ended = if reason == AskReason::OutcomeUnknown { Ended::Unknown } else { Ended::Denied };
+    let told =
+        f.note.map_or_else(|| Payload::inline("A human denied this action.", Source::Runtime), |n| env.payload(n));
+    end_call(state, f.effect, ended, told, true);
+}
+
+pub(in crate::run) fn apply_expired(state: &mut State, effect: u32) {
+    let Some(CallPhase::Asking { reason, .. }) = state.call(effect).map(|c| &c.phase) else { return };
+    let (ended, text) = if *reason == AskReason::OutcomeUnknown {
+        (Ended::Unknown, "Whether this happened is unknown, and nobody decided in time. Do not repeat it.")
+    } else {
+        (Ended::Denied, "Nobody approved this action in time; it was not done.")
+    };
+    end_call(state, effect, ended, Payload::inline(text, Source::Runtime), true);
+}

@@ -1,0 +1,67 @@
+//! A child run: an agent used as a tool. Its budget is cut from its parent's and settled when it ends.
+
+use crate::{
+    budget::{Limit, Limits, Spend},
+    effect::Ended,
+    fact::{ChildFinished, ChildStarted, Fact},
+    record::Payload,
+    run::{
+        apply::Env,
+        decide::{Draft, Refusal},
+        life::stop,
+        state::{CallPhase, State},
+        step::{model::release, tool::end_call},
+    },
+};
+
+/// Sets budget aside for a child and owes its start.
+pub(in crate::run) fn start(draft: &mut Draft, i: usize) {
+    let budget = &draft.state.budget;
+    if budget.limits.children.is_some_and(|l| budget.children >= l) {
+        return stop::by_limit(draft, Limit::Children);
+    }
+    let call = &draft.state.calls[i];
+    let effect = call.head.effect;
+    // What is left is shared evenly with the siblings that are still to start.
+    let siblings = draft.state.calls.iter().filter(|c| {
+        c.head.rules.child.is_some()
+            && matches!(c.phase, CallPhase::Undecided | CallPhase::Open | CallPhase::Asking { .. })
+    });
+    let share = budget.remaining().divided(siblings.count().max(1) as u64);
+    let limits = share.tighten(call.head.rules.child.as_ref().unwrap_or(&Limits::default()));
+    let reserved = Spend { tokens: limits.tokens.unwrap_or(0), usd: Some(limits.usd.unwrap_or_default()) };
+    let (child, _) = draft.state.effect_id(effect).child();
+    draft.emit(Fact::ChildStarted(ChildStarted { effect, child, limits, reserved }));
+}
+
+pub(in crate::run) fn apply_started(state: &mut State, f: &ChildStarted) {
+    state.budget.children += 1;
+    state.budget.reserved = state.budget.reserved.plus(f.reserved);
+    if let Some(call) = state.call_mut(f.effect) {
+        call.phase = CallPhase::Child { child: f.child, reserved: f.reserved, limits: f.limits.clone() };
+    }
+}
+
+pub(in crate::run) fn finished(
+    draft: &mut Draft,
+    effect: u32,
+    ended: Ended,
+    content: Payload,
+    spent: Spend,
+) -> Result<(), Refusal> {
+    if !matches!(draft.state.call(effect).map(|c| &c.phase), Some(CallPhase::Child { .. })) {
+        return Err(Refusal::Stale);
+    }
+    let payload = draft.payload(content);
+    draft.emit(Fact::ChildFinished(ChildFinished { effect, ended, payload, spent }));
+    Ok(())
+}
+
+pub(in crate::run) fn apply_finished(state: &mut State, env: Env<'_>, f: &ChildFinished) {
+    if let Some(CallPhase::Child { reserved, .. }) = state.call(f.effect).map(|c| &c.phase) {
+        let reserved = *reserved;
+        release(state, reserved);
+    }
+    state.budget.spent = state.budget.spent.plus(f.spent);
+    end_call(state, f.effect, f.ended, env.payload(f.payload), f.ended != Ended::Returned);
+}

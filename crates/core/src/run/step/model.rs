@@ -1,0 +1,209 @@
+//! A model call: budget reserved before, settled after; retries and fallback are facts.
+
+use crate::{
+    budget::{Limit, Spend, Usage},
+    code::Code,
+    context::compact,
+    fact::{
+        CallHead, ContextCompacted, Fact, ModelFailed, ModelReplied, ModelRequested, NextAttempt, RunCompleted,
+        RunFailed,
+    },
+    record::Payload,
+    run::{
+        apply::Env,
+        decide::{CallIn, Draft, ModelFailure, Refusal, Retry},
+        life::stop,
+        state::{Call, CallPhase, Phase, State},
+        step::tool,
+        transcript::{Entry, EntryKind},
+    },
+    time::Span,
+};
+
+/// Requests the next turn's first attempt.
+pub(in crate::run) fn request(draft: &mut Draft) {
+    if draft.state.turn >= draft.state.config.max_turns {
+        return stop::by_limit(draft, Limit::Turns);
+    }
+    if let Some((clear_before, tokens)) = compact(&draft.state) {
+        draft.emit(Fact::ContextCompacted(ContextCompacted { clear_before, tokens }));
+    }
+    let turn = draft.state.turn + 1;
+    request_attempt(draft, turn, 1, 0);
+}
+
+/// Reserves for an attempt and requests it; a limit that it would cross stops the run. A model without a known price
+/// under a money limit is passed over for the next in the chain.
+pub(in crate::run) fn request_attempt(draft: &mut Draft, turn: u32, attempt: u32, model: u8) {
+    let config = draft.state.config.clone();
+    let mut limit = Limit::Unpriced;
+    for (i, candidate) in config.models.iter().enumerate().skip(usize::from(model)) {
+        let input = draft.state.view_tokens + config.overhead_tokens;
+        let worst = Usage { input, cached: 0, output: candidate.max_output_tokens, reasoning: 0 };
+        let reserved = worst.spend(candidate.price);
+        match draft.state.budget.crosses(reserved) {
+            None => {
+                let model = u8::try_from(i).expect("a chain has at most 255 models");
+                return draft.emit(Fact::ModelRequested(ModelRequested { turn, attempt, model, reserved }));
+            }
+            Some(Limit::Unpriced) => {}
+            Some(other) => {
+                limit = other;
+                break;
+            }
+        }
+    }
+    stop::by_limit(draft, limit);
+}
+
+pub(in crate::run) fn apply_compacted(state: &mut State, f: &ContextCompacted) {
+    state.clear_before = f.clear_before;
+    state.view_tokens = f.tokens;
+}
+
+pub(in crate::run) fn apply_requested(state: &mut State, env: Env<'_>, f: &ModelRequested) {
+    if f.turn != state.turn {
+        state.turn = f.turn;
+        state.tried = 0;
+    } else if let Phase::ModelWait(next) = state.phase {
+        state.tried = next.tried;
+    }
+    state.attempt = f.attempt;
+    state.budget.reserved = state.budget.reserved.plus(f.reserved);
+    state.phase = Phase::Model { attempt: f.attempt, model: f.model, reserved: f.reserved, activation: env.activation };
+}
+
+pub(in crate::run) fn replied(
+    draft: &mut Draft,
+    turn: u32,
+    attempt: u32,
+    reply: Payload,
+    usage: Usage,
+    calls: Vec<CallIn>,
+) -> Result<(), Refusal> {
+    let model = in_flight(&draft.state, turn, attempt)?;
+    let spent = usage.spend(draft.state.config.models.get(usize::from(model)).and_then(|m| m.price));
+    let first = draft.state.next_effect;
+    let (heads, invalid): (Vec<CallHead>, Vec<_>) = calls
+        .into_iter()
+        .zip(first..)
+        .map(|(c, effect)| (CallHead { effect, ..c.head }, c.invalid.map(|(code, told)| (effect, code, told))))
+        .unzip();
+    let payload = draft.payload(reply);
+    let done = heads.is_empty();
+    draft.emit(Fact::ModelReplied(ModelReplied { turn, attempt, payload, usage, spent, calls: heads }));
+    if done {
+        draft.emit(Fact::RunCompleted(RunCompleted { turns: turn }));
+    }
+    for (effect, code, told) in invalid.into_iter().flatten() {
+        tool::deny(draft, effect, code, told);
+    }
+    Ok(())
+}
+
+/// The model whose attempt this is.
+fn in_flight(state: &State, turn: u32, attempt: u32) -> Result<u8, Refusal> {
+    match state.phase {
+        Phase::Model { attempt: a, model, .. } if !state.life.ended() && a == attempt && state.turn == turn => {
+            Ok(model)
+        }
+        _ => Err(Refusal::Stale),
+    }
+}
+
+pub(in crate::run) fn apply_replied(state: &mut State, env: Env<'_>, f: &ModelReplied) {
+    settle(state, f.spent);
+    state.say(Entry { kind: EntryKind::Reply, payload: env.payload(f.payload) });
+    state.next_effect += f.calls.len() as u32;
+    state.phase = if f.calls.is_empty() { Phase::Idle } else { Phase::Tools };
+    state.calls = f
+        .calls
+        .iter()
+        .zip(0..)
+        .map(|(head, index)| Call {
+            head: head.clone(),
+            index,
+            phase: CallPhase::Undecided,
+            attempt: 0,
+            tries: 0,
+            first_intended: None,
+            approved: false,
+        })
+        .collect();
+}
+
+pub(in crate::run) fn failed(draft: &mut Draft, turn: u32, attempt: u32, failure: ModelFailure) -> Result<(), Refusal> {
+    let model = in_flight(&draft.state, turn, attempt)?;
+    let Phase::Model { reserved, .. } = draft.state.phase else { return Err(Refusal::Stale) };
+    let spent = if failure.charged { reserved } else { Spend::ZERO };
+    let next = next_attempt(draft, model, failure.retry);
+    let detail = draft.payload(failure.detail);
+    draft.emit(Fact::ModelFailed(ModelFailed {
+        turn,
+        attempt,
+        code: failure.code,
+        spent,
+        estimated: failure.charged,
+        next,
+        detail: Some(detail),
+    }));
+    match next {
+        None => draft
+            .emit(Fact::RunFailed(RunFailed { code: exhausted(&draft.state, failure.code), payload: Some(detail) })),
+        Some(next) if next.at <= draft.now => super::timer::fire_model(draft),
+        Some(_) => {}
+    }
+    Ok(())
+}
+
+/// One model that failed for good says itself why; a chain of several is exhausted.
+fn exhausted(state: &State, code: Code) -> Code {
+    if state.config.models.len() == 1 { code } else { crate::code::MODEL_EXHAUSTED }
+}
+
+/// The same model again after a pause, or the next of the chain at once.
+fn next_attempt(draft: &Draft, model: u8, retry: Retry) -> Option<NextAttempt> {
+    let config = &draft.state.config;
+    let tried = draft.state.tried.saturating_add(1);
+    if let Retry::After(asked) = retry
+        && tried < config.model_attempts
+    {
+        let pause = backoff(config.backoff, config.backoff_max, tried).max(asked.unwrap_or_default());
+        return Some(NextAttempt { model, tried, at: draft.now.after(pause) });
+    }
+    let next = model.checked_add(1).filter(|m| usize::from(*m) < config.models.len())?;
+    Some(NextAttempt { model: next, tried: 0, at: draft.now })
+}
+
+/// `first` doubled for each try after the first, at most `max`.
+pub(in crate::run) fn backoff(first: Span, max: Span, tries: u8) -> Span {
+    let doublings = u32::from(tries.saturating_sub(1)).min(40);
+    Span(first.0.saturating_mul(1 << doublings)).min(max)
+}
+
+pub(in crate::run) fn apply_failed(state: &mut State, f: &ModelFailed) {
+    settle(state, f.spent);
+    state.phase = match f.next {
+        Some(next) => Phase::ModelWait(next),
+        None => Phase::Idle,
+    };
+}
+
+/// Gives back the reservation of the call under way and books what it cost.
+fn settle(state: &mut State, spent: Spend) {
+    if let Phase::Model { reserved, .. } = state.phase {
+        release(state, reserved);
+    }
+    state.budget.spent = state.budget.spent.plus(spent);
+}
+
+/// Takes `reserved` out of what is set aside.
+pub(in crate::run) fn release(state: &mut State, reserved: Spend) {
+    let b = &mut state.budget;
+    b.reserved.tokens = b.reserved.tokens.saturating_sub(reserved.tokens);
+    b.reserved.usd = match (b.reserved.usd, reserved.usd) {
+        (Some(all), Some(part)) => Some(crate::budget::MicroUsd(all.0.saturating_sub(part.0))),
+        // An unpriced call was the only thing set aside, or it makes the sum unknown until it is settled.
+        _ => Some(crate::budget::MicroUsd(0)),
+    };
+}

@@ -1,0 +1,82 @@
+//! Waits that are over: a retry is due, nobody approved, a limit of time is reached.
+
+use crate::{
+    fact::{EffectRef, Fact, TimerFired},
+    run::{
+        decide::Draft,
+        life::stop,
+        state::{CallPhase, Life, Phase, State},
+        step::model,
+    },
+};
+
+pub(in crate::run) fn tick(draft: &mut Draft) {
+    if draft.state.life != Life::Live {
+        return;
+    }
+    expire(draft);
+    if draft.state.stop.is_some() {
+        return;
+    }
+    if let Some(limit) = stop::time_limit(&draft.state, draft.now) {
+        return stop::by_limit(draft, limit);
+    }
+    if draft.state.paused {
+        return;
+    }
+    if let Phase::ModelWait(next) = draft.state.phase
+        && next.at <= draft.now
+    {
+        fire_model(draft);
+    }
+    for i in 0..draft.state.calls.len() {
+        if let CallPhase::Backoff { until, .. } = draft.state.calls[i].phase
+            && until <= draft.now
+        {
+            fire_call(draft, i);
+        }
+    }
+}
+
+/// Approvals whose time is over. Runs on while the run is paused.
+fn expire(draft: &mut Draft) {
+    let over: Vec<u32> = draft
+        .state
+        .calls
+        .iter()
+        .filter(|c| matches!(c.phase, CallPhase::Asking { expires: Some(e), .. } if e <= draft.now))
+        .map(|c| c.head.effect)
+        .collect();
+    for effect in over {
+        draft.emit(Fact::ApprovalExpired(EffectRef { effect }));
+    }
+}
+
+/// The model's wait is over: its next attempt.
+pub(in crate::run) fn fire_model(draft: &mut Draft) {
+    let Phase::ModelWait(next) = draft.state.phase else { return };
+    if !draft.state.may_dispatch() {
+        return;
+    }
+    let (turn, attempt) = (draft.state.turn, draft.state.attempt + 1);
+    model::request_attempt(draft, turn, attempt, next.model);
+}
+
+/// A call's wait is over: it may go again.
+pub(in crate::run) fn fire_call(draft: &mut Draft, i: usize) {
+    if !draft.state.may_dispatch() {
+        return;
+    }
+    if let Some(call) = draft.state.calls.get(i) {
+        let effect = Some(call.head.effect);
+        draft.emit(Fact::TimerFired(TimerFired { effect }));
+    }
+}
+
+pub(in crate::run) fn apply_fired(state: &mut State, f: &TimerFired) {
+    if let Some(call) = f.effect.and_then(|e| state.call_mut(e))
+        && matches!(call.phase, CallPhase::Backoff { .. })
+    {
+        call.phase = CallPhase::Open;
+    }
+}

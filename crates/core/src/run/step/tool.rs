@@ -1,0 +1,404 @@
+//! A tool call: decided, intended, dispatched, settled by its effect class.
+
+use crate::{
+    budget::Limit,
+    code::{self, Code},
+    effect::{Ended, OnUnknown, Outcome, Reconciled, Recovery},
+    fact::{
+        AfterUnknown, AskReason, EffectDecided, EffectIntended, EffectNotSent, EffectOutcome, EffectReconciled,
+        EffectUnknown, Fact, Verdict,
+    },
+    record::{Payload, Source},
+    run::{
+        apply::Env,
+        decide::{Draft, Refusal},
+        life::stop,
+        state::{Call, CallPhase, KeyMark, Phase, State, UnknownMark},
+        step::{approval, child, model},
+        transcript::{Entry, EntryKind},
+    },
+    time::{Span, Timestamp},
+};
+
+/// First pause before a tool is tried again, and the longest.
+const RETRY_FIRST: Span = Span::from_millis(200);
+const RETRY_MAX: Span = Span::from_secs(60);
+
+// ---------------------------------------------------------------------------------------------- decision
+
+/// Decides a call: the limit on calls, the key rule, then what the manifest says.
+pub(in crate::run) fn decide_call(draft: &mut Draft, i: usize) {
+    let budget = &draft.state.budget;
+    if budget.limits.tool_calls.is_some_and(|l| budget.tool_calls >= l) {
+        return stop::by_limit(draft, Limit::ToolCalls);
+    }
+    let call = &draft.state.calls[i];
+    let head = &call.head;
+    let effect = head.effect;
+    if let Some(key) = &head.key
+        && draft.state.keys.iter().any(|k| k.tool == head.tool && k.key == *key && k.args != head.args)
+    {
+        let text = format!("Not done: `{key}` was already used as the key of {} with other arguments.", head.tool);
+        return deny(draft, effect, code::KEY_REUSED, Payload::inline(text, Source::Runtime));
+    }
+    let equal_unknown = head.class.needs_intent()
+        && draft
+            .state
+            .unknown
+            .iter()
+            .any(|u| u.tool == head.tool && (u.args == head.args || (u.key.is_some() && u.key == head.key)));
+    let reason =
+        if equal_unknown { Some(AskReason::EqualUnknown) } else { head.rules.ask.then_some(AskReason::Manifest) };
+    let verdict = if reason.is_some() { Verdict::Ask } else { Verdict::Allow };
+    draft.emit(Fact::EffectDecided(EffectDecided { effect, verdict, code: None, payload: None }));
+    if let Some(reason) = reason {
+        approval::ask(draft, effect, reason);
+    }
+}
+
+/// Denies a call; the model is told why.
+pub(in crate::run) fn deny(draft: &mut Draft, effect: u32, code: Code, told: Payload) {
+    let payload = Some(draft.payload(told));
+    draft.emit(Fact::EffectDecided(EffectDecided { effect, verdict: Verdict::Deny, code: Some(code), payload }));
+}
+
+pub(in crate::run) fn apply_decided(state: &mut State, env: Env<'_>, f: &EffectDecided) {
+    if f.verdict == Verdict::Deny {
+        let told = f.payload.map_or_else(|| Payload::inline("Denied.", Source::Runtime), |p| env.payload(p));
+        return end_call(state, f.effect, Ended::Denied, told, true);
+    }
+    state.budget.tool_calls += 1;
+    let Some(call) = state.call_mut(f.effect) else { return };
+    if f.verdict == Verdict::Allow {
+        call.phase = CallPhase::Open;
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ intent
+
+/// Lets an open call go: a pure one needs no fact, a child is started, any other gets its intent.
+pub(in crate::run) fn open_call(draft: &mut Draft, i: usize) {
+    let call = &draft.state.calls[i];
+    if call.head.rules.child.is_some() {
+        return child::start(draft, i);
+    }
+    if call.head.class.needs_intent() {
+        let intended = EffectIntended {
+            effect: call.head.effect,
+            activation: draft.activation,
+            attempt: call.attempt.saturating_add(1),
+        };
+        draft.emit(Fact::EffectIntended(intended));
+    }
+}
+
+pub(in crate::run) fn apply_intended(state: &mut State, env: Env<'_>, f: &EffectIntended) {
+    if let Some(call) = state.call_mut(f.effect) {
+        call.phase = CallPhase::Intended { activation: f.activation, at: env.at };
+        call.attempt = f.attempt;
+        call.first_intended = call.first_intended.or(Some(env.at));
+        call.approved = false;
+        if let Some(key) = call.head.key.clone() {
+            let mark = KeyMark { tool: call.head.tool.clone(), key, args: call.head.args };
+            if !state.keys.contains(&mark) {
+                state.keys.push(mark);
+            }
+        }
+    }
+}
+
+// ----------------------------------------------------------------------------------------------- outcome
+
+/// What an attempt came to.
+pub(in crate::run) fn outcome(
+    draft: &mut Draft,
+    effect: u32,
+    outcome: Outcome<Payload>,
+    error: bool,
+) -> Result<(), Refusal> {
+    let Some(i) = position(&draft.state, effect) else { return late(draft, effect, outcome, error) };
+    let call = &draft.state.calls[i];
+    let under_way = match call.phase {
+        CallPhase::Intended { .. } | CallPhase::Reconcile { .. } | CallPhase::Backoff { unknown: true, .. } => true,
+        CallPhase::Asking { reason: AskReason::OutcomeUnknown, .. } => true,
+        CallPhase::Open => !call.head.class.needs_intent(),
+        _ => false,
+    };
+    if !under_way {
+        return late(draft, effect, outcome, error);
+    }
+    match outcome {
+        Outcome::Returned(p) => {
+            let payload = draft.payload(p);
+            draft.emit(Fact::EffectReturned(EffectOutcome { effect, payload, late: false, error }));
+        }
+        Outcome::Refused(p) => {
+            let payload = draft.payload(p);
+            draft.emit(Fact::EffectRefused(EffectOutcome { effect, payload, late: false, error: true }));
+        }
+        // An answer of one attempt says nothing about another that is waited for.
+        Outcome::NotSent(_) | Outcome::Unknown(_) if !is_attempt(&draft.state.calls[i]) => return Err(Refusal::Stale),
+        Outcome::NotSent(p) => not_sent(draft, i, p),
+        Outcome::Unknown(p) => {
+            settle_unknown(draft, i, Some(p), Lost::No);
+        }
+    }
+    Ok(())
+}
+
+fn is_attempt(call: &Call) -> bool {
+    matches!(call.phase, CallPhase::Intended { .. } | CallPhase::Open)
+}
+
+fn position(state: &State, effect: u32) -> Option<usize> {
+    state.calls.iter().position(|c| c.head.effect == effect)
+}
+
+/// A late answer to an effect that was settled as unknown corrects the ledger, and the model is told.
+fn late(draft: &mut Draft, effect: u32, outcome: Outcome<Payload>, error: bool) -> Result<(), Refusal> {
+    let settled_unknown = draft.state.unknown.iter().any(|u| u.run == draft.state.run && u.effect == effect);
+    if !settled_unknown || draft.state.life.ended() {
+        return Err(Refusal::Stale);
+    }
+    let (payload, returned) = match outcome {
+        Outcome::Returned(p) => (p, true),
+        Outcome::Refused(p) => (p, false),
+        Outcome::NotSent(_) | Outcome::Unknown(_) => return Err(Refusal::Stale),
+    };
+    let payload = draft.payload(payload);
+    let fact = EffectOutcome { effect, payload, late: true, error: error || !returned };
+    draft.emit(if returned { Fact::EffectReturned(fact) } else { Fact::EffectRefused(fact) });
+    Ok(())
+}
+
+pub(in crate::run) fn apply_returned(state: &mut State, env: Env<'_>, f: &EffectOutcome) {
+    apply_outcome(state, env, f, Ended::Returned);
+}
+
+pub(in crate::run) fn apply_refused(state: &mut State, env: Env<'_>, f: &EffectOutcome) {
+    apply_outcome(state, env, f, Ended::Refused);
+}
+
+fn apply_outcome(state: &mut State, env: Env<'_>, f: &EffectOutcome, ended: Ended) {
+    let payload = env.payload(f.payload);
+    if f.late {
+        let run = state.run;
+        state.unknown.retain(|u| u.run != run || u.effect != f.effect);
+        // In the open turn the answer takes the place of the unknown one; after it, it is a note.
+        if let Some(call) = state.call_mut(f.effect) {
+            let entry = Entry { kind: entry_kind(call, f.error), payload };
+            call.phase = CallPhase::Ended { ended, entry };
+        } else {
+            state.say(Entry { kind: EntryKind::Note, payload });
+        }
+    } else {
+        end_call(state, f.effect, ended, payload, f.error);
+    }
+}
+
+const fn entry_kind(call: &Call, error: bool) -> EntryKind {
+    EntryKind::Result { effect: call.head.effect, call: call.index, error }
+}
+
+fn not_sent(draft: &mut Draft, i: usize, told: Payload) {
+    let call = &draft.state.calls[i];
+    let (effect, tries) = (call.head.effect, call.tries.saturating_add(1));
+    let again = draft.state.stop.is_none() && tries < call.head.rules.attempts;
+    let retry_at = again.then(|| draft.now.after(model::backoff(RETRY_FIRST, RETRY_MAX, tries)));
+    let payload = draft.payload(told);
+    draft.emit(Fact::EffectNotSent(EffectNotSent { effect, retry_at, payload }));
+}
+
+pub(in crate::run) fn apply_not_sent(state: &mut State, env: Env<'_>, f: &EffectNotSent) {
+    match f.retry_at {
+        Some(until) => wait(state, f.effect, until, false),
+        None => end_call(state, f.effect, Ended::NotSent, env.payload(f.payload), true),
+    }
+}
+
+fn wait(state: &mut State, effect: u32, until: Timestamp, unknown: bool) {
+    if let Some(call) = state.call_mut(effect) {
+        call.phase = CallPhase::Backoff { until, unknown };
+        call.tries = call.tries.saturating_add(1);
+    }
+}
+
+// ----------------------------------------------------------------------------------------------- unknown
+
+/// Whether an attempt was lost with its activation, or came back without an outcome.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::run) enum Lost {
+    /// Lost: it does not count against the attempts, and is repeated at once.
+    Yes,
+    /// It came back.
+    No,
+}
+
+/// Settles an attempt of unknown outcome by the rule of its class. Says what follows.
+pub(in crate::run) fn settle_unknown(draft: &mut Draft, i: usize, told: Option<Payload>, lost: Lost) -> AfterUnknown {
+    let call = &draft.state.calls[i];
+    let effect = call.head.effect;
+    let tries = call.tries.saturating_add(1);
+    let tries_left = lost == Lost::Yes || tries < call.head.rules.attempts;
+    let key_alive = match (call.head.rules.key_ttl, call.first_intended) {
+        (Some(ttl), Some(first)) => draft.now < first.after(ttl),
+        _ => true,
+    };
+    let pause = if lost == Lost::Yes { Span(0) } else { model::backoff(RETRY_FIRST, RETRY_MAX, tries) };
+    let rule = call.head.class.recovery();
+    let repeat = match rule {
+        Recovery::Repeat => tries_left,
+        Recovery::RepeatSameKey => tries_left && key_alive,
+        Recovery::Reconcile | Recovery::Surface => false,
+    } && draft.state.stop.is_none();
+    let then = if repeat {
+        AfterUnknown::Repeat(draft.now.after(pause))
+    } else if rule == Recovery::Reconcile && stop::may_reconcile(draft.state.stop, rule) {
+        AfterUnknown::Reconcile(draft.now)
+    } else if rule == Recovery::Repeat {
+        // It changed nothing outside, so there is nothing unknown to surface: it simply failed.
+        let payload = told.unwrap_or_else(|| Payload::inline("The tool was interrupted.", Source::Runtime));
+        let payload = draft.payload(payload);
+        draft.emit(Fact::EffectRefused(EffectOutcome { effect, payload, late: false, error: true }));
+        return AfterUnknown::Tell;
+    } else {
+        return surface(draft, i, told);
+    };
+    draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then, payload: None }));
+    then
+}
+
+/// The last word on an unknown outcome: the model is told, or a human decides.
+fn surface(draft: &mut Draft, i: usize, told: Option<Payload>) -> AfterUnknown {
+    let call = &draft.state.calls[i];
+    let effect = call.head.effect;
+    let then = match call.head.rules.on_unknown {
+        OnUnknown::Ask if draft.state.stop.is_none() => AfterUnknown::Ask,
+        _ => AfterUnknown::Tell,
+    };
+    let payload = match then {
+        AfterUnknown::Tell => Some(draft.payload(told.unwrap_or_else(|| {
+            Payload::inline(
+                "The outcome is unknown: this may or may not have happened. Do not repeat it; say so, or find out.",
+                Source::Runtime,
+            )
+        }))),
+        _ => None,
+    };
+    draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then, payload }));
+    if then == AfterUnknown::Ask {
+        approval::ask(draft, effect, AskReason::OutcomeUnknown);
+    }
+    then
+}
+
+pub(in crate::run) fn apply_unknown(state: &mut State, env: Env<'_>, f: &EffectUnknown) {
+    match f.then {
+        AfterUnknown::Repeat(until) => wait(state, f.effect, until, true),
+        AfterUnknown::Reconcile(at) => {
+            if let Some(call) = state.call_mut(f.effect) {
+                let intended = match call.phase {
+                    CallPhase::Intended { at, .. } | CallPhase::Reconcile { intended: at, .. } => at,
+                    _ => env.at,
+                };
+                call.phase = CallPhase::Reconcile { at, intended };
+                call.tries = call.tries.saturating_add(1);
+            }
+        }
+        // The request for approval that follows says what it waits for.
+        AfterUnknown::Ask => {}
+        AfterUnknown::Tell => {
+            let told = f.payload.map_or_else(|| Payload::inline("Unknown.", Source::Runtime), |p| env.payload(p));
+            end_call(state, f.effect, Ended::Unknown, told, true);
+        }
+    }
+}
+
+// --------------------------------------------------------------------------------------------- reconcile
+
+/// What the destination says about an effect of unknown outcome.
+pub(in crate::run) fn reconciled(draft: &mut Draft, effect: u32, answer: Reconciled<Payload>) -> Result<(), Refusal> {
+    let Some(i) = position(&draft.state, effect) else { return Err(Refusal::Stale) };
+    let call = &draft.state.calls[i];
+    let CallPhase::Reconcile { intended, .. } = call.phase else { return Err(Refusal::Stale) };
+    let settled = intended.after(call.head.rules.settle);
+    let tries = call.tries;
+    match answer {
+        Reconciled::Happened(p) => {
+            let payload = Some(draft.payload(p));
+            draft.emit(Fact::EffectReconciled(EffectReconciled { effect, happened: true, payload, again: None }));
+        }
+        // "Absent" counts only once a request under way must have arrived.
+        Reconciled::Absent if draft.now < settled => {
+            let again = Some(settled);
+            draft.emit(Fact::EffectReconciled(EffectReconciled { effect, happened: false, payload: None, again }));
+        }
+        Reconciled::Absent => {
+            let text = draft.state.stop.is_some().then_some("It did not happen; the run was stopped.");
+            let payload = text.map(|t| draft.notice(t));
+            draft.emit(Fact::EffectReconciled(EffectReconciled { effect, happened: false, payload, again: None }));
+        }
+        Reconciled::StillUnknown if tries < call.head.rules.attempts => {
+            let at = draft.now.after(model::backoff(RETRY_FIRST, RETRY_MAX, tries));
+            let then = AfterUnknown::Reconcile(at);
+            draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then, payload: None }));
+        }
+        Reconciled::StillUnknown => {
+            surface(draft, i, None);
+        }
+    }
+    Ok(())
+}
+
+pub(in crate::run) fn apply_reconciled(state: &mut State, env: Env<'_>, f: &EffectReconciled) {
+    match (f.happened, f.payload, f.again) {
+        (true, payload, _) => {
+            let told = payload.map_or_else(|| Payload::inline("It happened.", Source::Runtime), |p| env.payload(p));
+            end_call(state, f.effect, Ended::Returned, told, false);
+        }
+        (false, _, Some(again)) => {
+            if let Some(call) = state.call_mut(f.effect)
+                && let CallPhase::Reconcile { intended, .. } = call.phase
+            {
+                call.phase = CallPhase::Reconcile { at: again, intended };
+            }
+        }
+        (false, Some(told), None) => end_call(state, f.effect, Ended::NotSent, env.payload(told), true),
+        (false, None, None) => {
+            if let Some(call) = state.call_mut(f.effect) {
+                call.phase = CallPhase::Open;
+            }
+        }
+    }
+}
+
+// ----------------------------------------------------------------------------------------------- the end
+
+pub(in crate::run) fn apply_withdrawn(state: &mut State, effect: u32) {
+    let told = Payload::inline("Withdrawn: the run was stopped before this was done.", Source::Runtime);
+    end_call(state, effect, Ended::Withdrawn, told, true);
+}
+
+/// Ends a call, and the turn with its last one: the results join the conversation in the order of the calls.
+pub(in crate::run) fn end_call(state: &mut State, effect: u32, ended: Ended, told: Payload, error: bool) {
+    let run = state.run;
+    let Some(call) = state.call_mut(effect) else { return };
+    let mark = (ended == Ended::Unknown).then(|| UnknownMark {
+        run,
+        effect,
+        tool: call.head.tool.clone(),
+        args: call.head.args,
+        key: call.head.key.clone(),
+    });
+    let entry = Entry { kind: entry_kind(call, error), payload: told };
+    call.phase = CallPhase::Ended { ended, entry };
+    state.unknown.extend(mark);
+    if state.calls.iter().all(Call::ended) {
+        for call in std::mem::take(&mut state.calls) {
+            if let CallPhase::Ended { entry, .. } = call.phase {
+                state.say(entry);
+            }
+        }
+        state.phase = Phase::Idle;
+    }
+}

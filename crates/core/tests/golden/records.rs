@@ -1,0 +1,314 @@
+//! The records behind the vectors: one chain that uses every kind of fact, every actor, every kind of payload, and each
+//! optional field both present and absent. They are frozen with the vectors; a new fact gets a new record at the end.
+
+use stead_core::{
+    budget::{Limit, Limits, MicroUsd, Price, Spend, Usage},
+    code,
+    effect::{EffectClass, Ended, OnUnknown},
+    fact::{
+        AfterUnknown, ApprovalGiven, ApprovalRequested, AskReason, CallHead, CallRules, CancelRequested, ChildFinished,
+        ChildStarted, ContextCompacted, EffectDecided, EffectIntended, EffectNotSent, EffectOutcome, EffectReconciled,
+        EffectRef, EffectUnknown, Fact, InputReceived, ModelConfig, ModelFailed, ModelReplied, ModelRequested,
+        NextAttempt, Parent, RunAdmitted, RunCompleted, RunConfig, RunFailed, RunStarted, StopMode, TimerFired,
+        Verdict,
+    },
+    id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, VersionId},
+    record::{Actor, Body, Header, Payload, Record, Source, VERSION},
+    time::{Span, Timestamp},
+};
+
+/// 2026-01-01T00:00:00Z.
+const NEW_YEAR: i64 = 1_767_225_600_000_000;
+
+/// The run of the chain; its ULID has that time.
+const RUN: RunId = RunId(0x019b_76da_a800_0123_4567_89ab_cdef_0011);
+const SESSION: SessionId = SessionId(0x019b_76da_a800_fedc_ba98_7654_3210_0022);
+
+/// Every vector in order of its `seq`: the name of its file, and the record.
+pub(crate) fn all() -> Vec<(&'static str, Record)> {
+    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 8] = [
+        ("00-started", Actor::User("user:ada".into()), started(), vec![text("Refund order 1042", Source::User)]),
+        ("01-model", Actor::Runtime, model(), model_texts()),
+        ("02-approval", Actor::User("user:grace".into()), approval(), vec![text("over the limit", Source::User)]),
+        ("03-effects", Actor::Runtime, effects(), bodies()),
+        ("04-unknown", Actor::Runtime, unknown(), vec![text("nobody knows", Source::Runtime)]),
+        ("05-children", Actor::Run(RunId(RUN.0 + 1)), children(), vec![text("a child's answer", Source::Agent)]),
+        ("06-life", Actor::Runtime, life(), vec![]),
+        ("07-minimal", Actor::Runtime, minimal(), vec![text("", Source::Operator)]),
+    ];
+    parts
+        .into_iter()
+        .enumerate()
+        .map(|(i, (file, actor, facts, payloads))| {
+            let header = Header {
+                v: VERSION,
+                run: RUN,
+                seq: i as u64,
+                at: Timestamp(NEW_YEAR + i as i64 * 1_000),
+                activation: ActivationId(7),
+                epoch: 300,
+                tenant: "default".into(),
+                actor,
+                salt: std::array::from_fn(|b| (16 * i + b) as u8),
+                // Present once; absent trailing fields are not written at all.
+                subject_key: (i == 1).then_some(70_000),
+            };
+            (file, Record { header, facts, payloads })
+        })
+        .collect()
+}
+
+fn text(t: &'static str, source: Source) -> Payload {
+    Payload::inline(t, source)
+}
+
+fn limits() -> Limits {
+    Limits {
+        tokens: Some(200_000),
+        usd: Some(MicroUsd(500_000)),
+        tool_calls: Some(50),
+        active: Some(Span::from_secs(600)),
+        deadline: Some(Span::from_secs(259_200)),
+        children: Some(3),
+    }
+}
+
+fn spend(tokens: u64, usd: u64) -> Spend {
+    Spend { tokens, usd: Some(MicroUsd(usd)) }
+}
+
+fn started() -> Vec<Fact> {
+    let config = RunConfig {
+        limits: limits(),
+        models: vec![
+            ModelConfig {
+                name: "openai:gpt-5-mini".into(),
+                max_output_tokens: 2_000,
+                price: Some(Price { input: 250_000, cached: 25_000, output: 2_000_000 }),
+            },
+            ModelConfig { name: "rehearsal".into(), max_output_tokens: 1_000, price: None },
+        ],
+        model_attempts: 3,
+        backoff: Span::from_millis(500),
+        backoff_max: Span::from_secs(30),
+        max_turns: 40,
+        context_tokens: 100_000,
+        approval_ttl: Some(Span::from_secs(86_400)),
+        overhead_tokens: 1_234,
+    };
+    vec![
+        Fact::RunStarted(Box::new(RunStarted {
+            agent: "refund-desk".into(),
+            version: VersionId([0xa5; 32]),
+            session: SESSION,
+            parent: Some(Parent { run: RunId(RUN.0 - 1), effect: 2 }),
+            hops: 1,
+            config,
+            input: 0,
+        })),
+        Fact::RunAdmitted(RunAdmitted { base: Some(RunId(RUN.0 - 2)), grant: limits() }),
+        Fact::InputReceived(InputReceived { payload: 0 }),
+        Fact::ContextCompacted(ContextCompacted { clear_before: 12, tokens: 40_000 }),
+        Fact::ModelRequested(ModelRequested { turn: 1, attempt: 1, model: 0, reserved: spend(3_500, 5_000) }),
+    ]
+}
+
+fn head(effect: u32, tool: &str, class: EffectClass, rules: CallRules) -> CallHead {
+    let key = (class == EffectClass::Keyed).then(|| Name::from("order-1042"));
+    CallHead { effect, tool: tool.into(), class, args: [0x11; 16], schema: [0x22; 16], key, rules }
+}
+
+fn model() -> Vec<Fact> {
+    let asking = CallRules {
+        ask: true,
+        on_unknown: OnUnknown::Ask,
+        attempts: 5,
+        key_ttl: Some(Span::from_secs(86_400)),
+        settle: Span::from_secs(2),
+        child: Some(Limits { tokens: Some(10_000), ..Limits::default() }),
+    };
+    let plain =
+        CallRules { ask: false, on_unknown: OnUnknown::Tell, attempts: 3, key_ttl: None, settle: Span(0), child: None };
+    let calls = vec![
+        head(1, "orders", EffectClass::Pure, plain.clone()),
+        head(2, "shell", EffectClass::Contained, plain.clone()),
+        head(3, "payments_refund", EffectClass::Keyed, asking),
+        head(4, "ledger", EffectClass::Reconcilable, plain.clone()),
+        head(5, "booking", EffectClass::Compensable, plain.clone()),
+        head(6, "mail_send", EffectClass::Irreversible, plain),
+    ];
+    let next = NextAttempt { model: 1, tried: 0, at: Timestamp(NEW_YEAR + 500_000) };
+    vec![
+        Fact::ModelFailed(ModelFailed {
+            turn: 1,
+            attempt: 1,
+            code: code::MODEL_BUSY,
+            spent: spend(3_500, 5_000),
+            estimated: true,
+            next: Some(next),
+            detail: Some(0),
+        }),
+        Fact::TimerFired(TimerFired { effect: None }),
+        Fact::ModelReplied(ModelReplied {
+            turn: 1,
+            attempt: 2,
+            payload: 1,
+            usage: Usage { input: 1_500, cached: 1_000, output: 80, reasoning: 30 },
+            spent: Spend { tokens: 1_580, usd: None },
+            calls,
+        }),
+    ]
+}
+
+fn model_texts() -> Vec<Payload> {
+    let reply = r#"{"text":"I look it up.","stop":"tool_calls","usage":{"input":1500,"output":80}}"#;
+    vec![text("429 Too Many Requests", Source::Runtime), text(reply, Source::Model)]
+}
+
+fn approval() -> Vec<Fact> {
+    let decided =
+        |effect, verdict, code, payload| Fact::EffectDecided(EffectDecided { effect, verdict, code, payload });
+    let asked = |effect, reason, expires| Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires });
+    let answered =
+        |effect, approved, note| Fact::ApprovalGiven(ApprovalGiven { effect, approved, by: "user:grace".into(), note });
+    vec![
+        decided(1, Verdict::Allow, None, None),
+        decided(2, Verdict::Deny, Some(code::TOOL_ARGUMENTS), Some(0)),
+        decided(3, Verdict::Ask, None, None),
+        asked(3, AskReason::Manifest, Some(Timestamp(NEW_YEAR + 86_400_000_000))),
+        asked(4, AskReason::EqualUnknown, None),
+        asked(6, AskReason::OutcomeUnknown, None),
+        answered(3, true, None),
+        answered(4, false, Some(0)),
+        Fact::ApprovalExpired(EffectRef { effect: 6 }),
+    ]
+}
+
+fn effects() -> Vec<Fact> {
+    let outcome = |effect, payload, late, error| EffectOutcome { effect, payload, late, error };
+    vec![
+        Fact::EffectIntended(EffectIntended { effect: 3, activation: ActivationId(7), attempt: 1 }),
+        Fact::EffectReturned(outcome(3, 0, false, false)),
+        Fact::EffectRefused(outcome(4, 1, true, true)),
+        Fact::EffectNotSent(EffectNotSent { effect: 5, retry_at: Some(Timestamp(NEW_YEAR + 1)), payload: 2 }),
+        Fact::EffectNotSent(EffectNotSent { effect: 5, retry_at: None, payload: 3 }),
+        Fact::EffectWithdrawn(EffectRef { effect: 6 }),
+    ]
+}
+
+/// Every kind of body, with and without label and preview.
+fn bodies() -> Vec<Payload> {
+    let blob = |preview: Option<&'static [u8]>| Body::Blob {
+        id: BlobId([0xb1; 32]),
+        len: 1_000_000,
+        preview: preview.map(Into::into),
+    };
+    vec![
+        Payload { body: blob(Some(b"the first lines")), source: Some(Source::Tool) },
+        Payload { body: blob(None), source: None },
+        Payload { body: Body::Erased { commitment: [0xee; 32] }, source: Some(Source::User) },
+        Payload { body: Body::Inline(vec![0xff; 300].into()), source: None },
+    ]
+}
+
+fn unknown() -> Vec<Fact> {
+    let unknown = |effect, then, payload| Fact::EffectUnknown(EffectUnknown { effect, then, payload });
+    let asked = |effect, happened, payload, again| {
+        Fact::EffectReconciled(EffectReconciled { effect, happened, payload, again })
+    };
+    let later = Timestamp(NEW_YEAR + 2_000_000);
+    vec![
+        unknown(6, AfterUnknown::Tell, Some(0)),
+        unknown(5, AfterUnknown::Ask, None),
+        unknown(3, AfterUnknown::Repeat(later), None),
+        unknown(4, AfterUnknown::Reconcile(later), None),
+        asked(4, false, None, Some(later)),
+        asked(4, true, Some(0), None),
+        Fact::TimerFired(TimerFired { effect: Some(4) }),
+    ]
+}
+
+fn children() -> Vec<Fact> {
+    let (child, _) = EffectId { run: RUN, n: 8 }.child();
+    let mut facts = vec![Fact::ChildStarted(ChildStarted {
+        effect: 8,
+        child,
+        limits: Limits { usd: Some(MicroUsd(200_000)), ..Limits::default() },
+        reserved: spend(10_000, 200_000),
+    })];
+    let ends = [Ended::Returned, Ended::Refused, Ended::NotSent, Ended::Unknown, Ended::Withdrawn, Ended::Denied];
+    facts.extend(
+        ends.map(|ended| Fact::ChildFinished(ChildFinished { effect: 8, ended, payload: 0, spent: spend(900, 1) })),
+    );
+    facts
+}
+
+fn life() -> Vec<Fact> {
+    let stopped = |limit| Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: Some(limit) });
+    let mut facts = vec![Fact::Paused, Fact::Resumed];
+    facts.push(Fact::CancelRequested(CancelRequested { mode: StopMode::Kill, limit: None }));
+    facts.extend(
+        [
+            Limit::Tokens,
+            Limit::Usd,
+            Limit::Unpriced,
+            Limit::ToolCalls,
+            Limit::Active,
+            Limit::Deadline,
+            Limit::Children,
+            Limit::Turns,
+        ]
+        .map(stopped),
+    );
+    facts.extend([
+        Fact::RunCompleted(RunCompleted { turns: 4 }),
+        Fact::RunFailed(RunFailed { code: code::BUDGET, payload: None }),
+        Fact::RunFailed(RunFailed { code: code::MODEL_EXHAUSTED, payload: Some(u16::MAX) }),
+        Fact::RunCancelled,
+    ]);
+    facts
+}
+
+/// Every optional field absent.
+fn minimal() -> Vec<Fact> {
+    let config = RunConfig {
+        limits: Limits::default(),
+        models: vec![ModelConfig { name: "rehearsal".into(), max_output_tokens: 0, price: None }],
+        model_attempts: 1,
+        backoff: Span(0),
+        backoff_max: Span(0),
+        max_turns: 1,
+        context_tokens: 0,
+        approval_ttl: None,
+        overhead_tokens: 0,
+    };
+    vec![
+        Fact::RunStarted(Box::new(RunStarted {
+            agent: "a".into(),
+            version: VersionId([0; 32]),
+            session: SessionId(0),
+            parent: None,
+            hops: 0,
+            config,
+            input: 0,
+        })),
+        Fact::RunAdmitted(RunAdmitted { base: None, grant: Limits::default() }),
+        Fact::ModelFailed(ModelFailed {
+            turn: 0,
+            attempt: 0,
+            code: code::MODEL_LOST,
+            spent: Spend { tokens: 0, usd: None },
+            estimated: false,
+            next: None,
+            detail: None,
+        }),
+        Fact::ModelReplied(ModelReplied {
+            turn: 1,
+            attempt: 1,
+            payload: 0,
+            usage: Usage::default(),
+            spent: Spend::ZERO,
+            calls: vec![],
+        }),
+    ]
+}

@@ -1,0 +1,320 @@
+//! What callers of the engine say and hear: requests, views, events, errors.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use stead_core::{
+    budget::{Limits, Spend},
+    code::Code,
+    effect::EffectClass,
+    fact::{AskReason, Fact, Parent},
+    id::{EffectId, LeafHash, Name, RunId, SessionId, VersionId},
+    record::{Actor, Header},
+    time::Timestamp,
+};
+use stead_ports::{
+    agent::Agents,
+    clock::Clock,
+    journal::{AppendError, Journal, RunRow, StoreError},
+    model::Delta,
+};
+
+/// The adapters an engine works with.
+#[derive(Clone)]
+pub struct Ports {
+    /// Where facts become durable.
+    pub journal: Arc<dyn Journal>,
+    /// Where agent versions come from.
+    pub agents: Arc<dyn Agents>,
+    /// Time and randomness.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Bounds of an engine; all documented in `docs/limits.md`.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Names this process in leases and messages.
+    pub holder: Name,
+    /// Runs in memory at once; more starts are accepted and wait their turn.
+    pub max_active: usize,
+    /// Model calls under way at once, over all runs.
+    pub max_model_calls: usize,
+    /// Tool calls under way at once, over all runs.
+    pub max_tool_calls: usize,
+    /// Runs that may be waiting for memory or queued in sessions before starts are refused with `OVERLOADED`.
+    pub max_backlog: usize,
+    /// Queued runs of one session before a start is refused.
+    pub max_session_queue: u32,
+    /// Runs between a run and the root of its causal chain.
+    pub max_hops: u8,
+    /// Events kept in memory for each loaded run, for followers that reconnect.
+    pub stream_buffer: usize,
+    /// Records after which a snapshot is taken.
+    pub snapshot_every: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            holder: "stead".into(),
+            max_active: 10_000,
+            max_model_calls: 4_096,
+            max_tool_calls: 4_096,
+            max_backlog: 1_000_000,
+            max_session_queue: 1_000,
+            max_hops: 8,
+            stream_buffer: 1_024,
+            snapshot_every: 512,
+        }
+    }
+}
+
+/// A run to start.
+#[derive(Clone, Debug)]
+pub struct StartRun {
+    /// The tenant.
+    pub tenant: Name,
+    /// The agent version to run.
+    pub version: VersionId,
+    /// The session to run in; `None` makes a new one for this run.
+    pub session: Option<SessionId>,
+    /// The input's text.
+    pub input: String,
+    /// Tightens the manifest's limits.
+    pub limits: Limits,
+    /// The caller's idempotency key with a digest of the request.
+    pub idempotency: Option<(Name, [u8; 32])>,
+    /// Who starts it.
+    pub actor: Actor,
+    /// Set when a run starts this one as its child; ids then derive from the effect.
+    pub parent: Option<(Parent, u8)>,
+}
+
+/// An accepted run; its first record is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// The run.
+    pub run: RunId,
+    /// Its session.
+    pub session: SessionId,
+    /// Whether it waits for the session's foreground run to end.
+    pub queued: bool,
+    /// Whether an earlier request with the same idempotency key had already started it.
+    pub existing: bool,
+}
+
+/// A run as it stands, with what people ask first.
+#[derive(Clone, Debug)]
+pub struct RunView {
+    /// Its row, with live values when it is in memory.
+    pub row: RunRow,
+    /// The answer, when it completed.
+    pub output: Option<String>,
+    /// What went wrong, in words, when it failed.
+    pub error: Option<String>,
+    /// What a human is asked.
+    pub approvals: Vec<ApprovalView>,
+}
+
+/// A question that waits for a human.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApprovalView {
+    /// The effect it is about; its name is the approval's name.
+    pub effect: EffectId,
+    /// The session.
+    pub session: SessionId,
+    /// The agent.
+    pub agent: Name,
+    /// The tool.
+    pub tool: Name,
+    /// What the tool promises about repetition.
+    pub class: EffectClass,
+    /// The exact JSON text of the arguments.
+    pub arguments: String,
+    /// Why a human is asked.
+    pub reason: AskReason,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when.
+    pub expires: Option<Timestamp>,
+}
+
+/// The name of an event in a run's stream: facts have `attempt` 0; a piece of the reply being written for the turn
+/// after record `seq` has the attempt's number, from 1. Events of one run sort by this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventId {
+    /// The record's position, or that of the record before.
+    pub seq: u64,
+    /// The attempt, or 0.
+    pub attempt: u32,
+    /// The fact within the record, or the piece within the attempt.
+    pub index: u32,
+}
+
+impl std::fmt::Display for EventId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.seq, self.attempt, self.index)
+    }
+}
+
+impl std::str::FromStr for EventId {
+    type Err = ();
+    fn from_str(s: &str) -> Result<Self, ()> {
+        let mut parts = s.split('.').map(str::parse::<u64>);
+        let mut next = || parts.next().and_then(Result::ok).ok_or(());
+        let (seq, attempt, index) = (next()?, next()?, next()?);
+        let small = |n: u64| u32::try_from(n).map_err(|_| ());
+        Ok(Self { seq, attempt: small(attempt)?, index: small(index)? })
+    }
+}
+
+/// Something a follower of a run sees.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Its name; a follower resumes after it.
+    pub id: EventId,
+    /// What it is.
+    pub body: EventBody,
+}
+
+/// See [`Event`].
+#[derive(Clone, Debug)]
+pub enum EventBody {
+    /// A durable fact.
+    Fact(Arc<FactEvent>),
+    /// A piece of a reply being written; not durable.
+    Delta(Delta),
+    /// Forget the pieces seen since the last fact: a new attempt begins, or pieces were lost.
+    Reset,
+    /// The stream is over: the run has ended.
+    End,
+}
+
+/// A fact with its place and texts, as lists, exports and streams show it.
+#[derive(Clone, Debug, Serialize)]
+pub struct FactEvent {
+    /// Position of its record.
+    pub seq: u64,
+    /// Position within the record.
+    pub index: u32,
+    /// When it happened.
+    pub at: Timestamp,
+    /// Who caused it.
+    pub actor: Actor,
+    /// Leaf hash of the record.
+    pub leaf: LeafHash,
+    /// The fact.
+    pub fact: Fact,
+    /// The text it points to, when it has one and it is UTF-8 (always, unless erased).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+impl FactEvent {
+    /// The event of fact `index` of a record.
+    pub fn new(header: &Header, leaf: LeafHash, index: u32, fact: Fact, text: Option<String>) -> Self {
+        Self { seq: header.seq, index, at: header.at, actor: header.actor.clone(), leaf, fact, text }
+    }
+}
+
+/// Why the engine did not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum EngineError {
+    /// No such run, session or effect.
+    #[error("{what} does not exist")]
+    NotFound {
+        /// What was named.
+        what: String,
+    },
+    /// The command does not fit the run's state.
+    #[error("{why}")]
+    Conflict {
+        /// Why not.
+        why: String,
+    },
+    /// The idempotency key belongs to another request.
+    #[error("the idempotency key was used for another request, which started {run}")]
+    KeyReused {
+        /// The run of that request.
+        run: RunId,
+    },
+    /// Too much is waiting.
+    #[error("too many runs are waiting ({limit}); try again later")]
+    Overloaded {
+        /// The bound that was reached.
+        limit: usize,
+    },
+    /// The engine is shutting down.
+    #[error("the server is shutting down")]
+    Draining,
+    /// The agent version cannot be used.
+    #[error("{code}: {detail}")]
+    Agent {
+        /// The stable code.
+        code: Code,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The journal of this run cannot be folded; the run is set aside.
+    #[error("{run} is quarantined: {why}")]
+    Quarantined {
+        /// The run.
+        run: RunId,
+        /// What the fold met.
+        why: String,
+    },
+    /// The store did not take the append.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl EngineError {
+    /// The stable code of the error.
+    pub fn code(&self) -> Code {
+        use stead_core::code;
+        match self {
+            Self::NotFound { .. } => code::NOT_FOUND,
+            Self::Conflict { .. } => code::CONFLICT,
+            Self::KeyReused { .. } => code::IDEMPOTENCY,
+            Self::Overloaded { .. } => code::OVERLOADED,
+            Self::Draining => code::DRAINING,
+            Self::Agent { code, .. } => *code,
+            Self::Quarantined { .. } => code::QUARANTINED,
+            Self::Append(AppendError::Unavailable(_)) => code::DATA_FULL,
+            Self::Append(_) => code::DATA_UNREACHABLE,
+            Self::Store(e) => e.code,
+        }
+    }
+}
+
+/// Counters and gauges of an engine, for `/metrics`.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// Runs in memory.
+    pub loaded: u64,
+    /// Runs waiting for memory.
+    pub backlog: u64,
+    /// Model calls under way.
+    pub model_calls: u64,
+    /// Tool calls under way.
+    pub tool_calls: u64,
+    /// Runs started since the process began.
+    pub runs_started: u64,
+    /// Runs ended since, as completed, failed, cancelled.
+    pub runs_ended: [u64; 3],
+    /// Records appended since.
+    pub records: u64,
+    /// Model calls that replied since.
+    pub model_replies: u64,
+    /// Model attempts that failed since.
+    pub model_failures: u64,
+    /// Effects that returned since.
+    pub effects_returned: u64,
+    /// Effects whose outcome stayed unknown since.
+    pub effects_unknown: u64,
+    /// Tokens and money spent since.
+    pub spent: Spend,
+}
