@@ -101,6 +101,39 @@ pub enum Fact {
     TimerFired(#[n(0)] TimerFired),
 }
 
+impl Fact {
+    /// The text this fact points to, when it has one.
+    pub fn payload(&self) -> Option<PayloadIx> {
+        match self {
+            Self::RunStarted(f) => Some(f.input),
+            Self::ModelReplied(f) => Some(f.payload),
+            Self::ModelFailed(f) => f.detail,
+            Self::EffectDecided(f) => f.payload,
+            Self::ApprovalGiven(f) => f.note,
+            Self::EffectReturned(f) | Self::EffectRefused(f) => Some(f.payload),
+            Self::EffectNotSent(f) => Some(f.payload),
+            Self::EffectUnknown(f) => f.payload,
+            Self::EffectReconciled(f) => f.payload,
+            Self::ChildFinished(f) => Some(f.payload),
+            Self::RunFailed(f) => f.payload,
+            Self::RunAdmitted(_)
+            | Self::ContextCompacted(_)
+            | Self::ModelRequested(_)
+            | Self::ApprovalRequested(_)
+            | Self::ApprovalExpired(_)
+            | Self::EffectIntended(_)
+            | Self::EffectWithdrawn(_)
+            | Self::ChildStarted(_)
+            | Self::Paused
+            | Self::Resumed
+            | Self::CancelRequested(_)
+            | Self::RunCompleted(_)
+            | Self::RunCancelled
+            | Self::TimerFired(_) => None,
+        }
+    }
+}
+
 /// What a run needs to know about itself; frozen at its start.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 pub struct RunStarted {

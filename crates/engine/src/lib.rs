@@ -4,10 +4,36 @@
 //! command -> decide -> facts -> append (group commit) -> acknowledged -> state advances -> owes -> pay -> command
 //! ```
 //!
+//! Each loaded run is one task ([`actor`]) that alone touches its state. It pays debts ([`pay`]), takes what comes back
+//! ([`done`]) and commits it ([`commit`]). Everything else finds runs and tasks: [`inner`] the register, [`sessions`]
+//! the order within a session, [`wake`] the sleepers, [`recover`] the start, [`stream`] and [`watch`] the followers.
+//!
 //! Not here: any decision about a run (core), any adapter (store, models, tools), any wire (server).
 
+mod actor;
+mod commit;
+mod done;
+mod engine;
+mod flights;
+mod inner;
+mod lease;
+mod load;
+mod messages;
+mod pay;
+mod payload;
+mod prepare;
+mod recover;
+mod sessions;
+mod start;
+mod stats;
+mod stream;
 mod types;
+mod view;
+mod waiters;
+mod wake;
+mod watch;
 
+pub use engine::Engine;
 pub use types::{
     ApprovalView, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView, StartRun, Started, Stats,
 };

@@ -1,1 +1,100 @@
-//! What every adapter of a port must do, as functions that an adapter's tests call.
+//! What every adapter of a port must do, as cases that an adapter's tests run against a fresh and empty adapter each.
+//! A case panics when its promise is broken; its name says the promise.
+//!
+//! Not here: what only one adapter promises (a lock file, a reconnect), and anything that needs two processes.
+//!
+//! ```ignore
+//! macro_rules! tests {
+//!     ($($name:ident)*) => { $(
+//!         #[tokio::test]
+//!         async fn $name() {
+//!             stead_ports::conformance::$name(&fresh().await).await;
+//!         }
+//!     )* };
+//! }
+//! stead_ports::journal_cases!(tests);
+//! ```
+
+mod appends;
+mod indexes;
+mod kept;
+mod kit;
+mod sessions;
+
+pub use appends::*;
+pub use indexes::*;
+pub use kept::*;
+pub use sessions::*;
+
+use crate::{BoxFuture, journal::Journal};
+
+/// Calls the macro `$callback` with the names of all cases of the journal port.
+#[macro_export]
+macro_rules! journal_cases {
+    ($callback:ident) => {
+        $callback! {
+            what_was_appended_is_read_back_in_order
+            a_wrong_position_is_a_conflict_that_tells_the_right_one
+            a_refused_append_fails_alone_in_its_batch
+            a_run_begins_with_its_first_record_only
+            appends_of_two_hundred_runs_at_once_are_all_readable
+            appends_of_one_run_are_taken_in_the_order_of_the_calls
+            an_older_epoch_is_fenced
+            a_released_lease_writes_no_more
+            an_idempotency_key_makes_one_run
+            idempotency_keys_of_two_tenants_do_not_meet
+            one_key_twice_in_one_batch_makes_one_run
+            a_session_has_one_foreground_run
+            two_claims_in_one_batch_have_one_winner
+            a_run_that_ends_in_the_queue_leaves_the_foreground_alone
+            the_head_moves_only_when_told
+            what_a_session_spent_is_the_sum_of_its_ended_runs
+            unknown_money_stays_unknown
+            queued_runs_come_oldest_first
+            a_session_without_foreground_but_with_a_queue_is_stranded
+            a_session_key_is_get_or_create
+            opening_one_session_many_times_at_once_makes_one
+            sessions_are_listed_newest_first_in_pages
+            a_run_row_says_what_was_told_last
+            an_append_without_a_state_leaves_the_row_alone
+            lists_filter_by_everything_they_offer
+            lists_come_newest_first_in_pages
+            runs_are_counted_by_status
+            running_runs_and_those_with_messages_are_unfinished
+            the_earliest_wake_comes_first
+            a_message_arrives_once_and_goes_when_it_is_taken
+            a_message_of_a_refused_append_is_not_sent
+            a_message_may_wait_for_a_run_that_does_not_exist_yet
+            a_blob_is_kept_once_and_found_by_its_content
+            blobs_of_two_tenants_have_two_addresses
+            a_large_blob_comes_back_whole
+            the_latest_snapshot_replaces_the_one_before
+            the_version_applied_last_is_live
+            versions_of_two_tenants_do_not_meet
+            numbers_at_the_edge_do_not_break_anything
+        }
+    };
+}
+
+/// A case with its name.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// What it promises, in words joined by `_`.
+    pub name: &'static str,
+    /// Runs it against an empty journal; panics when the promise is broken.
+    pub run: for<'a> fn(&'a dyn Journal) -> BoxFuture<'a, ()>,
+}
+
+impl std::fmt::Debug for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+macro_rules! table {
+    ($($name:ident)*) => {
+        /// All cases of the journal port, for an adapter that runs them side by side.
+        pub const JOURNAL: &[Case] = &[$(Case { name: stringify!($name), run: |j| Box::pin($name(j)) }),*];
+    };
+}
+journal_cases!(table);

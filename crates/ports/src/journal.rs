@@ -49,7 +49,7 @@ pub struct Append {
 }
 
 /// Changes to the indexes that belong to an append.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct IndexChange {
     /// The run begins; with `seq` 0 only.
     pub create: Option<NewRun>,

@@ -1,1 +1,22 @@
-//! The axum implementation of /v1, configuration and wiring
+//! The server: `/v1` over HTTP, its configuration, and the wiring of stores, models and tools into an engine.
+//!
+//! * [`runtime`] joins a store, the agents in it and an engine; `stead run` uses it without HTTP.
+//! * [`agents`] turns stored bundles into agents.
+//! * [`config`] is `stead.toml`; [`auth`] says who is calling.
+//! * [`serve`] listens, answers and ends in order; the resources are under `routes`, what every request passes under
+//!   `http`.
+//!
+//! Not here: any decision about a run (`stead-core`, `stead-engine`), the words of the API (`stead-api`), and the
+//! command line.
+
+pub mod agents;
+pub mod auth;
+pub mod clock;
+pub mod config;
+mod http;
+pub mod presence;
+mod routes;
+pub mod runtime;
+pub mod serve;
+
+pub use http::listen::ListenError;

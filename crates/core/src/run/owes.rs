@@ -89,8 +89,9 @@ fn call_debt(state: &State, call: &Call, activation: ActivationId, now: Timestam
     }
 }
 
-/// When the run must be looked at again though nothing happens: a retry, an expiry, a limit of time.
-pub fn wake_at(state: &State) -> Option<Timestamp> {
+/// When the run must be looked at again though nothing happens: a retry, an expiry, a limit of time. What is owed
+/// already at `now` is no reason to wake.
+pub fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
     if state.life != Life::Live {
         return None;
     }
@@ -104,10 +105,10 @@ pub fn wake_at(state: &State) -> Option<Timestamp> {
         Phase::ModelWait(next) if state.may_dispatch() => Some(next.at),
         _ => None,
     };
-    let calls = state.calls.iter().filter_map(|c| match c.phase {
+    let calls = state.calls.iter().filter_map(move |c| match c.phase {
         CallPhase::Asking { expires, .. } => expires,
         CallPhase::Backoff { until, .. } if state.may_dispatch() => Some(until),
-        CallPhase::Reconcile { at, .. } if !state.paused => Some(at),
+        CallPhase::Reconcile { at, .. } if !state.paused && at > now => Some(at),
         _ => None,
     });
     calls.chain(model).chain(active).chain(deadline).min()

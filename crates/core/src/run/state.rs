@@ -175,6 +175,11 @@ pub struct Call {
     /// A human has said yes; consumed by the next intent.
     #[n(6)]
     pub approved: bool,
+    /// An earlier attempt may have happened: nobody may say later that nothing was done. Cleared when the destination
+    /// or a human says that it did not happen.
+    #[n(7)]
+    #[cbor(default)]
+    pub maybe: bool,
 }
 
 impl Call {
@@ -214,6 +219,10 @@ pub struct UnknownMark {
     /// Its business key.
     #[n(4)]
     pub key: Option<Name>,
+    /// Its last attempt; a late refusal of an earlier one says nothing about this one.
+    #[n(5)]
+    #[cbor(default)]
+    pub attempt: u8,
 }
 
 /// A business key that was used; using it with other arguments is an error.
@@ -336,6 +345,10 @@ pub struct State {
     /// The session head this run continues, once admitted.
     #[n(27)]
     pub base: Option<RunId>,
+    /// Notes that came in while a turn was open; they join the conversation after its results.
+    #[n(28)]
+    #[cbor(default)]
+    pub notes: Vec<Entry>,
 }
 
 impl State {
@@ -379,6 +392,19 @@ impl State {
     pub(super) fn say(&mut self, entry: Entry) {
         self.view_tokens += entry.tokens();
         self.transcript.push(entry);
+    }
+
+    /// The state as bytes, for a snapshot of version [`STATE_VERSION`].
+    pub fn to_snapshot(&self) -> Vec<u8> {
+        minicbor::to_vec(self).expect("encodes to memory")
+    }
+
+    /// A state from a snapshot of version [`STATE_VERSION`].
+    ///
+    /// # Errors
+    /// When the bytes are not such a state.
+    pub fn from_snapshot(bytes: &[u8]) -> Result<Self, minicbor::decode::Error> {
+        minicbor::decode(bytes)
     }
 
     /// What the session's next run takes over from this one.

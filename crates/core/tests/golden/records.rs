@@ -8,9 +8,8 @@ use stead_core::{
     fact::{
         AfterUnknown, ApprovalGiven, ApprovalRequested, AskReason, CallHead, CallRules, CancelRequested, ChildFinished,
         ChildStarted, ContextCompacted, EffectDecided, EffectIntended, EffectNotSent, EffectOutcome, EffectReconciled,
-        EffectRef, EffectUnknown, Fact, InputReceived, ModelConfig, ModelFailed, ModelReplied, ModelRequested,
-        NextAttempt, Parent, RunAdmitted, RunCompleted, RunConfig, RunFailed, RunStarted, StopMode, TimerFired,
-        Verdict,
+        EffectRef, EffectUnknown, Fact, ModelConfig, ModelFailed, ModelReplied, ModelRequested, NextAttempt, Parent,
+        RunAdmitted, RunCompleted, RunConfig, RunFailed, RunStarted, StopMode, TimerFired, Verdict,
     },
     id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, VersionId},
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
@@ -107,7 +106,6 @@ fn started() -> Vec<Fact> {
             input: 0,
         })),
         Fact::RunAdmitted(RunAdmitted { base: Some(RunId(RUN.0 - 2)), grant: limits() }),
-        Fact::InputReceived(InputReceived { payload: 0 }),
         Fact::ContextCompacted(ContextCompacted { clear_before: 12, tokens: 40_000 }),
         Fact::ModelRequested(ModelRequested { turn: 1, attempt: 1, model: 0, reserved: spend(3_500, 5_000) }),
     ]

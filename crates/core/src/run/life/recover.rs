@@ -33,8 +33,9 @@ pub(in crate::run) fn recover(draft: &mut Draft) {
         super::super::step::timer::fire_model(draft);
     }
     for i in 0..draft.state.calls.len() {
-        if let CallPhase::Intended { activation, .. } = draft.state.calls[i].phase
-            && activation != draft.activation
+        // The look is by get: the last call to end closes the turn, after which there are no calls.
+        if let Some(CallPhase::Intended { activation, .. }) = draft.state.calls.get(i).map(|c| &c.phase)
+            && *activation != draft.activation
         {
             let then = settle_unknown(draft, i, None, Lost::Yes);
             if matches!(then, AfterUnknown::Repeat(_)) {

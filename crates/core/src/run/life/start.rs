@@ -50,6 +50,7 @@ pub(in crate::run) fn prepare(new: NewRun, inputs: Inputs) -> (State, Payload, O
         unknown: Vec::new(),
         keys: Vec::new(),
         base: None,
+        notes: Vec::new(),
     };
     (state, input, admit)
 }

@@ -35,6 +35,8 @@ pub(in crate::run) fn by_limit(draft: &mut Draft, limit: Limit) {
         .iter()
         .filter(|c| matches!(c.phase, CallPhase::Intended { .. }))
         .map(|c| c.head.effect)
+        // An intent of this very decision is not durable yet, so nobody has acted on it.
+        .filter(|e| !draft.facts.iter().any(|f| matches!(f, Fact::EffectIntended(i) if i.effect == *e)))
         .collect();
     // It cannot be refused: the run is live and not yet being stopped.
     let _ = stop(draft, StopMode::Cancel, Some(limit), &under_way);
@@ -84,16 +86,18 @@ fn stop_call(draft: &mut Draft, i: usize, mode: StopMode, dispatched: &[u32]) {
     let Some(call) = draft.state.calls.get(i) else { return };
     let effect = call.head.effect;
     let withdraw = Fact::EffectWithdrawn(EffectRef { effect });
+    // Only an effect that was never dispatched, in no attempt, can be withdrawn.
+    let maybe = call.maybe;
     match &call.phase {
         CallPhase::Ended { .. } | CallPhase::Child { .. } => {}
         CallPhase::Asking { reason: AskReason::OutcomeUnknown, .. } | CallPhase::Backoff { unknown: true, .. } => {
             give_up(draft, effect);
         }
         CallPhase::Undecided | CallPhase::Asking { .. } | CallPhase::Open | CallPhase::Backoff { .. } => {
-            draft.emit(withdraw);
+            if maybe { give_up(draft, effect) } else { draft.emit(withdraw) }
         }
         CallPhase::Intended { activation, .. } if *activation == draft.activation && !dispatched.contains(&effect) => {
-            draft.emit(withdraw);
+            if maybe { give_up(draft, effect) } else { draft.emit(withdraw) }
         }
         CallPhase::Intended { .. } | CallPhase::Reconcile { .. } => {
             if mode == StopMode::Kill {

@@ -58,6 +58,8 @@ pub(in crate::run) fn apply_given(state: &mut State, env: Env<'_>, f: &ApprovalG
     let CallPhase::Asking { reason, .. } = call.phase else { return };
     if f.approved {
         call.approved = true;
+        // For an unknown outcome, "yes" means: it did not happen, do it now.
+        call.maybe = false;
         call.phase = CallPhase::Open;
         return;
     }

@@ -6,7 +6,7 @@ use crate::{
         decide::Draft,
         life::stop,
         state::{CallPhase, Life, Phase, State},
-        step::model,
+        step::{model, tool},
     },
 };
 
@@ -30,8 +30,9 @@ pub(in crate::run) fn tick(draft: &mut Draft) {
         fire_model(draft);
     }
     for i in 0..draft.state.calls.len() {
-        if let CallPhase::Backoff { until, .. } = draft.state.calls[i].phase
-            && until <= draft.now
+        // The look is by get: a call that outlived its key may close the turn.
+        if let Some(CallPhase::Backoff { until, .. }) = draft.state.calls.get(i).map(|c| &c.phase)
+            && *until <= draft.now
         {
             fire_call(draft, i);
         }
@@ -67,10 +68,13 @@ pub(in crate::run) fn fire_call(draft: &mut Draft, i: usize) {
     if !draft.state.may_dispatch() {
         return;
     }
-    if let Some(call) = draft.state.calls.get(i) {
-        let effect = Some(call.head.effect);
-        draft.emit(Fact::TimerFired(TimerFired { effect }));
+    let Some(call) = draft.state.calls.get(i) else { return };
+    if tool::outlived_key(call, draft.now) {
+        tool::surface(draft, i, None);
+        return;
     }
+    let effect = Some(call.head.effect);
+    draft.emit(Fact::TimerFired(TimerFired { effect }));
 }
 
 pub(in crate::run) fn apply_fired(state: &mut State, f: &TimerFired) {

@@ -5,7 +5,7 @@ use crate::{
     code::{self, Code},
     effect::{Ended, OnUnknown, Outcome, Reconciled, Recovery},
     fact::{
-        AfterUnknown, AskReason, EffectDecided, EffectIntended, EffectNotSent, EffectOutcome, EffectReconciled,
+        AfterUnknown, AskReason, CallHead, EffectDecided, EffectIntended, EffectNotSent, EffectOutcome, EffectReconciled,
         EffectUnknown, Fact, Verdict,
     },
     record::{Payload, Source},
@@ -36,7 +36,8 @@ pub(in crate::run) fn decide_call(draft: &mut Draft, i: usize) {
     let head = &call.head;
     let effect = head.effect;
     if let Some(key) = &head.key
-        && draft.state.keys.iter().any(|k| k.tool == head.tool && k.key == *key && k.args != head.args)
+        && (draft.state.keys.iter().any(|k| k.tool == head.tool && k.key == *key && k.args != head.args)
+            || draft.state.calls[..i].iter().any(|c| !c.ended() && reuses_key(&c.head, head)))
     {
         let text = format!("Not done: `{key}` was already used as the key of {} with other arguments.", head.tool);
         return deny(draft, effect, code::KEY_REUSED, Payload::inline(text, Source::Runtime));
@@ -54,6 +55,12 @@ pub(in crate::run) fn decide_call(draft: &mut Draft, i: usize) {
     if let Some(reason) = reason {
         approval::ask(draft, effect, reason);
     }
+}
+
+/// Whether both use one business key with different arguments. The calls before one in its reply count although their
+/// intents, which mark the key as used, may still be to come.
+fn reuses_key(a: &CallHead, b: &CallHead) -> bool {
+    a.tool == b.tool && a.key.is_some() && a.key == b.key && a.args != b.args
 }
 
 /// Denies a call; the model is told why.
@@ -113,30 +120,33 @@ pub(in crate::run) fn apply_intended(state: &mut State, env: Env<'_>, f: &Effect
 pub(in crate::run) fn outcome(
     draft: &mut Draft,
     effect: u32,
+    attempt: u8,
     outcome: Outcome<Payload>,
     error: bool,
 ) -> Result<(), Refusal> {
-    let Some(i) = position(&draft.state, effect) else { return late(draft, effect, outcome, error) };
+    let Some(i) = position(&draft.state, effect) else { return late(draft, effect, attempt, outcome, error) };
     let call = &draft.state.calls[i];
+    let last = call.attempt == attempt;
     let under_way = match call.phase {
+        CallPhase::Ended { .. } => false,
         CallPhase::Intended { .. } | CallPhase::Reconcile { .. } | CallPhase::Backoff { unknown: true, .. } => true,
-        CallPhase::Asking { reason: AskReason::OutcomeUnknown, .. } => true,
-        CallPhase::Open => !call.head.class.needs_intent(),
-        _ => false,
+        CallPhase::Open if !call.head.class.needs_intent() => true,
+        _ => call.maybe,
     };
     if !under_way {
-        return late(draft, effect, outcome, error);
+        return late(draft, effect, attempt, outcome, error);
     }
     match outcome {
         Outcome::Returned(p) => {
             let payload = draft.payload(p);
             draft.emit(Fact::EffectReturned(EffectOutcome { effect, payload, late: false, error }));
         }
+        // An answer of one attempt says nothing about another that is waited for.
+        _ if !last => return Err(Refusal::Stale),
         Outcome::Refused(p) => {
             let payload = draft.payload(p);
             draft.emit(Fact::EffectRefused(EffectOutcome { effect, payload, late: false, error: true }));
         }
-        // An answer of one attempt says nothing about another that is waited for.
         Outcome::NotSent(_) | Outcome::Unknown(_) if !is_attempt(&draft.state.calls[i]) => return Err(Refusal::Stale),
         Outcome::NotSent(p) => not_sent(draft, i, p),
         Outcome::Unknown(p) => {
@@ -155,15 +165,24 @@ fn position(state: &State, effect: u32) -> Option<usize> {
 }
 
 /// A late answer to an effect that was settled as unknown corrects the ledger, and the model is told.
-fn late(draft: &mut Draft, effect: u32, outcome: Outcome<Payload>, error: bool) -> Result<(), Refusal> {
-    let settled_unknown = draft.state.unknown.iter().any(|u| u.run == draft.state.run && u.effect == effect);
-    if !settled_unknown || draft.state.life.ended() {
+fn late(
+    draft: &mut Draft,
+    effect: u32,
+    attempt: u8,
+    outcome: Outcome<Payload>,
+    error: bool,
+) -> Result<(), Refusal> {
+    let run = draft.state.run;
+    let Some(mark) = draft.state.unknown.iter().find(|u| u.run == run && u.effect == effect) else {
+        return Err(Refusal::Stale);
+    };
+    if draft.state.life.ended() {
         return Err(Refusal::Stale);
     }
     let (payload, returned) = match outcome {
         Outcome::Returned(p) => (p, true),
-        Outcome::Refused(p) => (p, false),
-        Outcome::NotSent(_) | Outcome::Unknown(_) => return Err(Refusal::Stale),
+        Outcome::Refused(p) if mark.attempt == attempt => (p, false),
+        _ => return Err(Refusal::Stale),
     };
     let payload = draft.payload(payload);
     let fact = EffectOutcome { effect, payload, late: true, error: error || !returned };
@@ -189,7 +208,9 @@ fn apply_outcome(state: &mut State, env: Env<'_>, f: &EffectOutcome, ended: Ende
             let entry = Entry { kind: entry_kind(call, f.error), payload };
             call.phase = CallPhase::Ended { ended, entry };
         } else {
-            state.say(Entry { kind: EntryKind::Note, payload });
+            let note = Entry { kind: EntryKind::Note, payload };
+            // Nothing may come between a reply and the results of its calls.
+            if state.calls.is_empty() { state.say(note) } else { state.notes.push(note) }
         }
     } else {
         end_call(state, f.effect, ended, payload, f.error);
@@ -204,6 +225,11 @@ fn not_sent(draft: &mut Draft, i: usize, told: Payload) {
     let call = &draft.state.calls[i];
     let (effect, tries) = (call.head.effect, call.tries.saturating_add(1));
     let again = draft.state.stop.is_none() && tries < call.head.rules.attempts;
+    if !again && call.maybe {
+        // This attempt was not sent, but an earlier one may have happened.
+        surface(draft, i, None);
+        return;
+    }
     let retry_at = again.then(|| draft.now.after(model::backoff(RETRY_FIRST, RETRY_MAX, tries)));
     let payload = draft.payload(told);
     draft.emit(Fact::EffectNotSent(EffectNotSent { effect, retry_at, payload }));
@@ -211,15 +237,15 @@ fn not_sent(draft: &mut Draft, i: usize, told: Payload) {
 
 pub(in crate::run) fn apply_not_sent(state: &mut State, env: Env<'_>, f: &EffectNotSent) {
     match f.retry_at {
-        Some(until) => wait(state, f.effect, until, false),
+        Some(until) => wait(state, f.effect, until, false, 1),
         None => end_call(state, f.effect, Ended::NotSent, env.payload(f.payload), true),
     }
 }
 
-fn wait(state: &mut State, effect: u32, until: Timestamp, unknown: bool) {
+fn wait(state: &mut State, effect: u32, until: Timestamp, unknown: bool, tries: u8) {
     if let Some(call) = state.call_mut(effect) {
         call.phase = CallPhase::Backoff { until, unknown };
-        call.tries = call.tries.saturating_add(1);
+        call.tries = call.tries.saturating_add(tries);
     }
 }
 
@@ -240,21 +266,17 @@ pub(in crate::run) fn settle_unknown(draft: &mut Draft, i: usize, told: Option<P
     let effect = call.head.effect;
     let tries = call.tries.saturating_add(1);
     let tries_left = lost == Lost::Yes || tries < call.head.rules.attempts;
-    let key_alive = match (call.head.rules.key_ttl, call.first_intended) {
-        (Some(ttl), Some(first)) => draft.now < first.after(ttl),
-        _ => true,
-    };
     let pause = if lost == Lost::Yes { Span(0) } else { model::backoff(RETRY_FIRST, RETRY_MAX, tries) };
     let rule = call.head.class.recovery();
     let repeat = match rule {
         Recovery::Repeat => tries_left,
-        Recovery::RepeatSameKey => tries_left && key_alive,
+        Recovery::RepeatSameKey => tries_left && key_alive(call, draft.now),
         Recovery::Reconcile | Recovery::Surface => false,
     } && draft.state.stop.is_none();
     let then = if repeat {
         AfterUnknown::Repeat(draft.now.after(pause))
     } else if rule == Recovery::Reconcile && stop::may_reconcile(draft.state.stop, rule) {
-        AfterUnknown::Reconcile(draft.now)
+        AfterUnknown::Reconcile(draft.now.after(pause))
     } else if rule == Recovery::Repeat {
         // It changed nothing outside, so there is nothing unknown to surface: it simply failed.
         let payload = told.unwrap_or_else(|| Payload::inline("The tool was interrupted.", Source::Runtime));
@@ -268,8 +290,22 @@ pub(in crate::run) fn settle_unknown(draft: &mut Draft, i: usize, told: Option<P
     then
 }
 
+/// Whether the destination still remembers the call's key.
+fn key_alive(call: &Call, now: Timestamp) -> bool {
+    match (call.head.rules.key_ttl, call.first_intended) {
+        (Some(ttl), Some(first)) => now < first.after(ttl),
+        _ => true,
+    }
+}
+
+/// Whether a call that waits for its next attempt must not have one: it may have happened, and its key died meanwhile
+/// (a long pause, a long wait).
+pub(in crate::run) fn outlived_key(call: &Call, now: Timestamp) -> bool {
+    call.maybe && call.head.class.recovery() == Recovery::RepeatSameKey && !key_alive(call, now)
+}
+
 /// The last word on an unknown outcome: the model is told, or a human decides.
-fn surface(draft: &mut Draft, i: usize, told: Option<Payload>) -> AfterUnknown {
+pub(in crate::run) fn surface(draft: &mut Draft, i: usize, told: Option<Payload>) -> AfterUnknown {
     let call = &draft.state.calls[i];
     let effect = call.head.effect;
     let then = match call.head.rules.on_unknown {
@@ -293,8 +329,12 @@ fn surface(draft: &mut Draft, i: usize, told: Option<Payload>) -> AfterUnknown {
 }
 
 pub(in crate::run) fn apply_unknown(state: &mut State, env: Env<'_>, f: &EffectUnknown) {
+    if let Some(call) = state.call_mut(f.effect) {
+        call.maybe |= call.head.class.recovery() != Recovery::Repeat;
+    }
     match f.then {
-        AfterUnknown::Repeat(until) => wait(state, f.effect, until, true),
+        // What is repeated or asked about at once was lost with its activation, and does not count as a try.
+        AfterUnknown::Repeat(until) => wait(state, f.effect, until, true, u8::from(until > env.at)),
         AfterUnknown::Reconcile(at) => {
             if let Some(call) = state.call_mut(f.effect) {
                 let intended = match call.phase {
@@ -302,7 +342,7 @@ pub(in crate::run) fn apply_unknown(state: &mut State, env: Env<'_>, f: &EffectU
                     _ => env.at,
                 };
                 call.phase = CallPhase::Reconcile { at, intended };
-                call.tries = call.tries.saturating_add(1);
+                call.tries = call.tries.saturating_add(u8::from(at > env.at));
             }
         }
         // The request for approval that follows says what it waits for.
@@ -317,28 +357,37 @@ pub(in crate::run) fn apply_unknown(state: &mut State, env: Env<'_>, f: &EffectU
 // --------------------------------------------------------------------------------------------- reconcile
 
 /// What the destination says about an effect of unknown outcome.
-pub(in crate::run) fn reconciled(draft: &mut Draft, effect: u32, answer: Reconciled<Payload>) -> Result<(), Refusal> {
+pub(in crate::run) fn reconciled(
+    draft: &mut Draft,
+    effect: u32,
+    asked: Timestamp,
+    answer: Reconciled<Payload>,
+) -> Result<(), Refusal> {
     let Some(i) = position(&draft.state, effect) else { return Err(Refusal::Stale) };
     let call = &draft.state.calls[i];
     let CallPhase::Reconcile { intended, .. } = call.phase else { return Err(Refusal::Stale) };
     let settled = intended.after(call.head.rules.settle);
-    let tries = call.tries;
+    let (tries, attempts) = (call.tries, call.head.rules.attempts);
     match answer {
         Reconciled::Happened(p) => {
             let payload = Some(draft.payload(p));
             draft.emit(Fact::EffectReconciled(EffectReconciled { effect, happened: true, payload, again: None }));
         }
         // "Absent" counts only once a request under way must have arrived.
-        Reconciled::Absent if draft.now < settled => {
+        Reconciled::Absent if asked < settled => {
             let again = Some(settled);
             draft.emit(Fact::EffectReconciled(EffectReconciled { effect, happened: false, payload: None, again }));
         }
         Reconciled::Absent => {
-            let text = draft.state.stop.is_some().then_some("It did not happen; the run was stopped.");
+            let text = if draft.state.stop.is_some() {
+                Some("It did not happen; the run was stopped.")
+            } else {
+                (tries >= attempts).then_some("It did not happen, and was given up after several attempts.")
+            };
             let payload = text.map(|t| draft.notice(t));
             draft.emit(Fact::EffectReconciled(EffectReconciled { effect, happened: false, payload, again: None }));
         }
-        Reconciled::StillUnknown if tries < call.head.rules.attempts => {
+        Reconciled::StillUnknown if tries < attempts => {
             let at = draft.now.after(model::backoff(RETRY_FIRST, RETRY_MAX, tries));
             let then = AfterUnknown::Reconcile(at);
             draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then, payload: None }));
@@ -367,6 +416,7 @@ pub(in crate::run) fn apply_reconciled(state: &mut State, env: Env<'_>, f: &Effe
         (false, None, None) => {
             if let Some(call) = state.call_mut(f.effect) {
                 call.phase = CallPhase::Open;
+                call.maybe = false;
             }
         }
     }
@@ -389,6 +439,7 @@ pub(in crate::run) fn end_call(state: &mut State, effect: u32, ended: Ended, tol
         tool: call.head.tool.clone(),
         args: call.head.args,
         key: call.head.key.clone(),
+        attempt: call.attempt,
     });
     let entry = Entry { kind: entry_kind(call, error), payload: told };
     call.phase = CallPhase::Ended { ended, entry };
@@ -398,6 +449,9 @@ pub(in crate::run) fn end_call(state: &mut State, effect: u32, ended: Ended, tol
             if let CallPhase::Ended { entry, .. } = call.phase {
                 state.say(entry);
             }
+        }
+        for note in std::mem::take(&mut state.notes) {
+            state.say(note);
         }
         state.phase = Phase::Idle;
     }

@@ -1,0 +1,155 @@
+//! Agents and their versions.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stead_core::{
+    budget::Limits as CoreLimits,
+    effect::EffectClass,
+    id::{Name, VersionId},
+    time::Timestamp,
+};
+
+use crate::{run::Limits, schema};
+
+/// Makes a version of an agent from its files and lets new runs use it. Applying equal files again changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyAgent {
+    /// The agent.
+    pub bundle: Bundle,
+    /// Absolute path of the manifest's folder on the server's machine: relative database paths and tool commands start
+    /// there. Without it they start in the agent's own folder of the server's data directory. No part of the version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir: Option<String>,
+}
+
+/// A manifest with every file that it names, as one document.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bundle {
+    /// Version of this form: 1.
+    pub format: u32,
+    /// Text of `agent.yaml`.
+    pub manifest: String,
+    /// Texts of the files that it names, by the name that it uses.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
+    /// Agents of its own folder, by the path that it uses.
+    #[serde(default)]
+    pub agents: BTreeMap<String, Bundle>,
+    /// Left empty: the server asks the MCP servers itself and pins what they offer.
+    #[serde(default)]
+    pub pinned: BTreeMap<String, Vec<PinnedTool>>,
+}
+
+/// A tool as its MCP server offered it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PinnedTool {
+    /// Its full name.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// JSON Schema of its arguments.
+    pub schema: serde_json::Value,
+}
+
+/// An agent version in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AgentSummary {
+    /// The agent's name.
+    #[schemars(with = "String")]
+    pub name: Name,
+    /// The version.
+    #[schemars(with = "schema::VersionId")]
+    pub version: VersionId,
+    /// When the version was first applied.
+    #[schemars(with = "schema::Timestamp")]
+    pub created: Timestamp,
+    /// Whether new runs use this version.
+    pub live: bool,
+}
+
+/// An agent version with what it is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Agent {
+    /// The agent's name.
+    #[schemars(with = "String")]
+    pub name: Name,
+    /// The version.
+    #[schemars(with = "schema::VersionId")]
+    pub version: VersionId,
+    /// When the version was first applied.
+    #[schemars(with = "schema::Timestamp")]
+    pub created: Timestamp,
+    /// Whether new runs use this version.
+    pub live: bool,
+    /// Its instructions.
+    pub instructions: String,
+    /// Its models, first choice first.
+    pub models: Vec<ModelInfo>,
+    /// Its tools, by name.
+    pub tools: Vec<ToolInfo>,
+    /// Limits of each run.
+    pub limits: Limits,
+}
+
+/// A model of an agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ModelInfo {
+    /// As the manifest names it.
+    #[schemars(with = "String")]
+    pub name: Name,
+    /// Whether this is a scripted model and no AI.
+    pub scripted: bool,
+    /// Whether its price is known. A money limit refuses a model without a known price.
+    pub priced: bool,
+}
+
+/// A tool of an agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ToolInfo {
+    /// Its full name.
+    #[schemars(with = "String")]
+    pub name: Name,
+    /// What it does, as the model is told.
+    pub description: String,
+    /// What it promises about repetition.
+    #[schemars(with = "schema::EffectClass")]
+    pub class: EffectClass,
+    /// Whether a human must approve each call.
+    pub ask: bool,
+    /// JSON Schema of its arguments.
+    pub schema: serde_json::Value,
+    /// The agent version it stands for, when it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::VersionId>")]
+    pub agent: Option<VersionId>,
+}
+
+impl From<&CoreLimits> for Limits {
+    fn from(l: &CoreLimits) -> Self {
+        Self {
+            tokens: l.tokens,
+            usd: l.usd,
+            tool_calls: l.tool_calls,
+            active: l.active,
+            deadline: l.deadline,
+            children: l.children,
+        }
+    }
+}
+
+impl From<&Limits> for CoreLimits {
+    fn from(l: &Limits) -> Self {
+        Self {
+            tokens: l.tokens,
+            usd: l.usd,
+            tool_calls: l.tool_calls,
+            active: l.active,
+            deadline: l.deadline,
+            children: l.children,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Questions that wait for a human, and their answers.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stead_core::{
+    effect::EffectClass,
+    fact::AskReason,
+    id::{EffectId, Name, RunId, SessionId},
+    time::Timestamp,
+};
+
+use crate::schema;
+
+/// A question that waits for a human.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Approval {
+    /// The effect it is about; also the approval's name.
+    #[schemars(with = "schema::EffectId")]
+    pub id: EffectId,
+    /// The run.
+    #[schemars(with = "schema::RunId")]
+    pub run: RunId,
+    /// The session.
+    #[schemars(with = "schema::SessionId")]
+    pub session: SessionId,
+    /// The agent.
+    #[schemars(with = "String")]
+    pub agent: Name,
+    /// The tool.
+    #[schemars(with = "String")]
+    pub tool: Name,
+    /// What the tool promises about repetition.
+    #[schemars(with = "schema::EffectClass")]
+    pub class: EffectClass,
+    /// The exact JSON text of the arguments: what will be sent, byte for byte.
+    pub arguments: String,
+    /// Why a human is asked.
+    #[schemars(with = "schema::AskReason")]
+    pub reason: AskReason,
+    /// Since when.
+    #[schemars(with = "schema::Timestamp")]
+    pub since: Timestamp,
+    /// Until when; then it counts as denied.
+    #[schemars(with = "Option<schema::Timestamp>")]
+    pub expires: Option<Timestamp>,
+}
+
+/// A human's answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// What the human says to it, at most 4,096 bytes; with a denial the model reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub note: Option<String>,
+}

@@ -1,0 +1,209 @@
+//! Every operation of the server. A route that is not here, or the other way round, fails a test of the server.
+
+use stead_core::code;
+
+use super::operation::{Media, Operation, Place};
+use crate::{
+    agent::{Agent, AgentSummary, ApplyAgent},
+    approval::{Answer, Approval},
+    fact::FactEvent,
+    page::Page,
+    run::{ExportHeader, Run, RunSummary, StartRun, Started, WaitUntil},
+    schema,
+    session::{OpenSession, Session, StartInSession},
+    status::{Health, ServerStatus},
+};
+
+const KEY: &str = "1 to 255 visible ASCII characters. A repeated request with the same key and content starts nothing \
+    and gets the first answer; the same key with other content is refused.";
+
+/// All operations, by resource.
+pub fn operations() -> Vec<Operation> {
+    [agents(), sessions(), runs(), run_actions(), approvals(), server()].into_iter().flatten().collect()
+}
+
+fn get(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
+    Operation::new("GET", path, id, summary)
+}
+
+fn post(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
+    Operation::new("POST", path, id, summary)
+}
+
+fn agents() -> Vec<Operation> {
+    const NAME: &str = "The agent's name.";
+    vec![
+        post("/v1/agents", "applyAgent", "Apply an agent")
+            .says(
+                "Makes a version from the manifest and its files, and lets new runs use it. A version is named by its content, \
+                so that repeating the request changes nothing; an Idempotency-Key is accepted and adds nothing to that. The tools of \
+                MCP servers are asked for now and pinned in the version.",
+            )
+            .param::<String>(Place::Header, "Idempotency-Key", "Accepted; applying is idempotent by content.")
+            .body::<ApplyAgent>(true)
+            .answers::<Agent>(200, "This version was known; it is live now.")
+            .answers::<Agent>(201, "A new version; it is live now.")
+            .fails(
+                422,
+                &[
+                    code::MANIFEST_READ,
+                    code::MANIFEST_SYNTAX,
+                    code::MANIFEST_KEY,
+                    code::MANIFEST_VALUE,
+                    code::MANIFEST_FILE,
+                    code::MANIFEST_UNSUPPORTED,
+                    code::TOOL_SERVER,
+                    code::MODEL_KEY,
+                ],
+            ),
+        get("/v1/agents", "listAgents", "List agents")
+            .says("The live version of each agent, by name.")
+            .answers::<Page<AgentSummary>>(200, "The agents; always one page."),
+        get("/v1/agents/{agent}", "getAgent", "Show an agent")
+            .says("Its live version.")
+            .path::<String>("agent", NAME)
+            .answers::<Agent>(200, "The agent.")
+            .fails(409, &[code::VERSION_GONE]),
+        get("/v1/agents/{agent}/versions", "listVersions", "List the versions of an agent")
+            .path::<String>("agent", NAME)
+            .answers::<Page<AgentSummary>>(200, "The versions, newest first; always one page."),
+        get("/v1/agents/{agent}/versions/{version}", "getVersion", "Show a version of an agent")
+            .path::<String>("agent", NAME)
+            .path::<schema::VersionId>("version", "The version.")
+            .answers::<Agent>(200, "The version.")
+            .fails(409, &[code::VERSION_GONE]),
+    ]
+}
+
+fn sessions() -> Vec<Operation> {
+    vec![
+        post("/v1/sessions", "openSession", "Open a session")
+            .says("Gets the session of that key, or makes it.")
+            .body::<OpenSession>(true)
+            .answers::<Session>(200, "The session existed.")
+            .answers::<Session>(201, "The session was made.")
+            .fails(404, &[code::NOT_FOUND]),
+        get("/v1/sessions", "listSessions", "List sessions")
+            .says("Newest first.")
+            .query::<String>("agent", "Only of this agent.")
+            .paged()
+            .answers::<Page<Session>>(200, "A page."),
+        get("/v1/sessions/{session}", "getSession", "Show a session")
+            .path::<schema::SessionId>("session", "The session.")
+            .answers::<Session>(200, "The session."),
+        post("/v1/sessions/{session}/runs", "startInSession", "Start a run in a session")
+            .says("Like starting a run with this session and its agent's live version.")
+            .path::<schema::SessionId>("session", "The session.")
+            .param::<String>(Place::Header, "Idempotency-Key", KEY)
+            .body::<StartInSession>(true)
+            .answers::<Started>(200, "An earlier request with this key had started it.")
+            .answers::<Started>(201, "The run was accepted.")
+            .fails(409, &[code::IDEMPOTENCY, code::VERSION_GONE, code::CONFLICT])
+            .fails(422, &[code::MODEL_KEY]),
+    ]
+}
+
+fn runs() -> Vec<Operation> {
+    vec![
+        post("/v1/runs", "startRun", "Start a run")
+            .says("Answered once the run's first record is durable.")
+            .param::<String>(Place::Header, "Idempotency-Key", KEY)
+            .body::<StartRun>(true)
+            .answers::<Started>(200, "An earlier request with this key had started it.")
+            .answers::<Started>(201, "The run was accepted.")
+            .fails(404, &[code::NOT_FOUND])
+            .fails(409, &[code::IDEMPOTENCY, code::VERSION_GONE, code::CONFLICT])
+            .fails(422, &[code::MODEL_KEY]),
+        get("/v1/runs", "listRuns", "List runs")
+            .says("Newest first.")
+            .param::<String>(Place::Query, "status", "Only of these statuses, separated by commas.")
+            .query::<String>("agent", "Only of this agent.")
+            .query::<schema::SessionId>("session", "Only of this session.")
+            .query::<schema::RunId>("parent", "Only children of this run.")
+            .paged()
+            .answers::<Page<RunSummary>>(200, "A page."),
+        on_run(get("/v1/runs/{run}", "getRun", "Show a run, or wait for it"))
+            .says("With `wait` the answer comes when the run has ended, or as it stands when the time is over.")
+            .query::<String>("wait", "How long to wait: `30s`, `500ms`, `2m`; at most `5m`.")
+            .query::<WaitUntil>("until", "What to wait for.")
+            .answers::<Run>(200, "The run as it stands."),
+        on_run(get("/v1/runs/{run}/facts", "listFacts", "List the facts of a run"))
+            .says("In the order they happened. `limit` counts records, each of which has one or more facts.")
+            .paged()
+            .answers::<Page<FactEvent>>(200, "A page."),
+        on_run(get("/v1/runs/{run}/stream", "streamRun", "Follow a run"))
+            .says(
+                "Server-sent events: every fact so far, then facts and pieces of replies as they come, then `end`. `event: fact` \
+                carries a FactEvent, `event: delta` a StreamDelta, `event: reset` means that the pieces seen since the last fact are \
+                void, `event: end` that the run is over. Comments keep the connection alive. A follower that is too slow is cut off; \
+                it reconnects with the last id it saw and misses no fact.",
+            )
+            .query::<String>("after", "Only events after this id; `Last-Event-ID` takes precedence.")
+            .param::<String>(Place::Header, "Last-Event-ID", "Only events after this id.")
+            .answers_as::<String>(200, Media::Events, "The stream."),
+        on_run(get("/v1/runs/{run}/export", "exportRun", "Export a run"))
+            .says("JSON Lines: an ExportHeader, then one FactEvent a line.")
+            .answers_as::<ExportHeader>(200, Media::Lines, "The run and its facts."),
+    ]
+}
+
+fn on_run(operation: Operation) -> Operation {
+    operation.path::<schema::RunId>("run", "The run.")
+}
+
+fn run_actions() -> Vec<Operation> {
+    let act = |path, id, summary| on_run(post(path, id, summary)).fails(409, &[code::CONFLICT]);
+    vec![
+        act("/v1/runs/{run}/pause", "pauseRun", "Pause a run")
+            .says("No new model call or effect starts until it is resumed; what is under way finishes.")
+            .answers::<Run>(200, "The run as it stands."),
+        act("/v1/runs/{run}/resume", "resumeRun", "Resume a run").answers::<Run>(200, "The run as it stands."),
+        act("/v1/runs/{run}/cancel", "cancelRun", "Cancel a run")
+            .says(
+                "Answered once no new effect of the run or of its children can start. Effects under way may finish; the run then \
+                ends as cancelled.",
+            )
+            .answers::<Run>(200, "The run as it stands."),
+        act("/v1/runs/{run}/kill", "killRun", "Kill a run")
+            .says("Like cancel, but effects under way are abandoned and count as unknown.")
+            .answers::<Run>(200, "The run as it stands."),
+    ]
+}
+
+fn approvals() -> Vec<Operation> {
+    const ID: &str = "The effect that the approval is about.";
+    let answer = |path, id, summary| {
+        post(path, id, summary)
+            .path::<schema::EffectId>("approval", ID)
+            .body::<Answer>(false)
+            .answers::<Run>(200, "The answer is durable. The run as it stands.")
+            .fails(409, &[code::CONFLICT])
+    };
+    vec![
+        get("/v1/approvals", "listApprovals", "List open approvals")
+            .says("Newest runs first.")
+            .query::<u32>("limit", "Waiting runs to look at: 1 to 500; 50 when absent.")
+            .answers::<Page<Approval>>(200, "The approvals; always one page."),
+        get("/v1/approvals/{approval}", "getApproval", "Show an open approval")
+            .path::<schema::EffectId>("approval", ID)
+            .answers::<Approval>(200, "The approval."),
+        answer("/v1/approvals/{approval}/approve", "approve", "Approve an action"),
+        answer("/v1/approvals/{approval}/deny", "deny", "Deny an action"),
+    ]
+}
+
+fn server() -> Vec<Operation> {
+    vec![
+        get("/v1/status", "getStatus", "Show the server").answers::<ServerStatus>(200, "The server and the caller."),
+        get("/v1/openapi.json", "getOpenApi", "This document").answers::<serde_json::Value>(200, "The document."),
+        get("/healthz", "healthz", "Is the process alive?").without_token().answers::<Health>(200, "It is."),
+        get("/readyz", "readyz", "Can the server work?")
+            .says("It owns its journal, the store answers, and it is not shutting down.")
+            .without_token()
+            .answers::<Health>(200, "It can.")
+            .fails(503, &[code::DRAINING, code::DATA_UNREACHABLE]),
+        get("/metrics", "metrics", "Metrics in the Prometheus text format")
+            .says("Needs a token unless the configuration says `metrics_open = true`.")
+            .answers_as::<String>(200, Media::Metrics, "The metrics."),
+    ]
+}

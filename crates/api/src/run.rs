@@ -1,0 +1,217 @@
+//! Runs: starting, listing, showing, stopping.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stead_core::{
+    budget::{MicroUsd, Spend},
+    code::Code,
+    id::{Name, RunId, SessionId, VersionId},
+    time::{Span, Timestamp},
+};
+
+use crate::{approval::Approval, schema};
+
+/// Hard limits of a run; an absent one does not limit. They can only tighten those of the agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Model tokens, input and output together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// Money for model calls, in millionths of a dollar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::MicroUsd>")]
+    pub usd: Option<MicroUsd>,
+    /// Tool calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_calls: Option<u32>,
+    /// Working time, in microseconds: a model call or an effect is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Span>")]
+    pub active: Option<Span>,
+    /// Calendar time from the start of the run, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Span>")]
+    pub deadline: Option<Span>,
+    /// Child runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub children: Option<u32>,
+}
+
+/// Starts a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StartRun {
+    /// The agent's name.
+    #[schemars(with = "String")]
+    pub agent: Name,
+    /// The version to run; without it the live one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::VersionId>")]
+    pub version: Option<VersionId>,
+    /// The session to run in. Without it and without `session_key` the run gets a session of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::SessionId>")]
+    pub session: Option<SessionId>,
+    /// The session to run in, by the caller's own name for it; made if it does not exist. Excludes `session`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(min = 1, max = 200))]
+    pub session_key: Option<Name>,
+    /// The input's text.
+    pub input: String,
+    /// Tightens the agent's limits.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// An accepted run; its first record is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Started {
+    /// The run.
+    #[schemars(with = "schema::RunId")]
+    pub run: RunId,
+    /// Its session.
+    #[schemars(with = "schema::SessionId")]
+    pub session: SessionId,
+    /// Whether it waits for the session's foreground run to end.
+    pub queued: bool,
+    /// Whether an earlier request with the same idempotency key had already started it.
+    pub existing: bool,
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Status {
+    /// Its session's foreground run is another.
+    Queued,
+    /// Something is under way.
+    Running,
+    /// It waits for a human, a child or a timer.
+    Waiting,
+    /// An operator paused it.
+    Paused,
+    /// It ended with an answer.
+    Completed,
+    /// It ended without.
+    Failed,
+    /// It was stopped.
+    Cancelled,
+}
+
+impl Status {
+    /// All of them, in order of life.
+    pub const ALL: [Self; 7] =
+        [Self::Queued, Self::Running, Self::Waiting, Self::Paused, Self::Completed, Self::Failed, Self::Cancelled];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Paused => "paused",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The status of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.as_str() == word)
+    }
+
+    /// Whether the run is over.
+    pub const fn ended(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A run in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RunSummary {
+    /// The run.
+    #[schemars(with = "schema::RunId")]
+    pub id: RunId,
+    /// Its session.
+    #[schemars(with = "schema::SessionId")]
+    pub session: SessionId,
+    /// The caller's own name for the session, when it has one.
+    #[schemars(with = "Option<String>")]
+    pub session_key: Option<Name>,
+    /// The agent's name.
+    #[schemars(with = "String")]
+    pub agent: Name,
+    /// The agent's version.
+    #[schemars(with = "schema::VersionId")]
+    pub version: VersionId,
+    /// The run that started this one.
+    #[schemars(with = "Option<schema::RunId>")]
+    pub parent: Option<RunId>,
+    /// Where it stands.
+    pub status: Status,
+    /// The beginning of the input.
+    pub title: String,
+    /// When it was created.
+    #[schemars(with = "schema::Timestamp")]
+    pub created: Timestamp,
+    /// When this summary last changed.
+    #[schemars(with = "schema::Timestamp")]
+    pub updated: Timestamp,
+    /// When it goes on by itself, while it waits for a timer.
+    #[schemars(with = "Option<schema::Timestamp>")]
+    pub wake_at: Option<Timestamp>,
+    /// Model turns so far.
+    pub turns: u32,
+    /// Effects so far.
+    pub effects: u32,
+    /// Used so far.
+    #[schemars(with = "schema::Spend")]
+    pub spent: Spend,
+    /// Why it failed.
+    #[schemars(with = "Option<schema::Code>")]
+    pub code: Option<Code>,
+}
+
+/// A run with what people ask first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Run {
+    /// What lists show of it.
+    #[serde(flatten)]
+    pub summary: RunSummary,
+    /// The answer, when it completed.
+    pub output: Option<String>,
+    /// What went wrong, in words, when it failed.
+    pub error: Option<String>,
+    /// What a human is asked.
+    pub approvals: Vec<Approval>,
+}
+
+/// Until when a `wait` waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum WaitUntil {
+    /// The run has ended.
+    #[default]
+    Ended,
+    /// The run has ended, or waits for a human.
+    Waiting,
+}
+
+/// First line of an export; every further line is a fact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ExportHeader {
+    /// Version of the export's form: 1.
+    pub stead_export: u8,
+    /// The run as it stood when the export began.
+    pub run: Run,
+}

@@ -1,0 +1,54 @@
+//! What a server says about itself.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stead_core::{budget::Spend, time::Timestamp};
+
+use crate::schema;
+
+/// A server and who is asking.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ServerStatus {
+    /// Always `stead`.
+    pub name: String,
+    /// The release.
+    pub version: String,
+    /// When this process began to serve.
+    #[schemars(with = "schema::Timestamp")]
+    pub started: Timestamp,
+    /// Where the journal is kept: `sqlite` or `postgres`.
+    pub store: String,
+    /// The caller, by its token.
+    pub subject: String,
+    /// The caller's tenant.
+    pub tenant: String,
+    /// How many runs of the tenant are in each status.
+    pub runs: BTreeMap<String, u64>,
+    /// Work under way and done by this process.
+    pub work: Work,
+}
+
+/// Work of one process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Work {
+    /// Runs in memory.
+    pub loaded: u64,
+    /// Runs waiting for memory.
+    pub backlog: u64,
+    /// Model calls under way.
+    pub model_calls: u64,
+    /// Tool calls under way.
+    pub tool_calls: u64,
+    /// Used since the process began.
+    #[schemars(with = "schema::Spend")]
+    pub spent: Spend,
+}
+
+/// Answer of `/healthz` and `/readyz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Health {
+    /// `ok`, or why not.
+    pub status: String,
+}

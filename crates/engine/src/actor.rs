@@ -1,0 +1,373 @@
+//! One loaded run: a task that owns its state, pays its debts and commits what comes back. There is at most one for
+//! each run, and nobody else touches the state; so there is no lock on the way of a step.
+
+use std::{future::poll_fn, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use stead_core::{
+    fact::StopMode,
+    id::{ActivationId, LeafHash, Name, RunId},
+    message::{Message, Reply},
+    record::Actor as By,
+    run::{Command, Phase, State, wake_at},
+    time::Timestamp,
+};
+use stead_ports::{BoxFuture, agent::Agent, journal::RunState};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use crate::{
+    Engine,
+    flights::{Done, Flights, Key},
+    load::load,
+    payload::Sealer,
+    types::EngineError,
+};
+
+/// A wait shorter than this is spent in memory.
+pub(crate) const SOON: i64 = 5_000_000;
+
+/// Where an actor sends its answer: the run's children under way, or why not.
+pub(crate) type ReplyTo = oneshot::Sender<Result<Vec<RunId>, EngineError>>;
+
+/// What an actor is told.
+pub(crate) enum Msg {
+    /// Look at what is owed: after a start, or because a time has come.
+    Wake,
+    /// There is something in the inbox.
+    Inbox,
+    /// The session's foreground may be free.
+    Admit,
+    /// Someone asks for something and waits for the answer.
+    Ask(Ask, By, ReplyTo),
+    /// Finish what has been sent, begin nothing, and leave.
+    Drain,
+}
+
+/// See [`Msg::Ask`].
+#[derive(Clone)]
+pub(crate) enum Ask {
+    Pause,
+    Resume,
+    Stop(StopMode),
+    Approve { effect: u32, approved: bool, by: Name, note: Option<String> },
+}
+
+/// How an actor gets its state.
+pub(crate) enum Boot {
+    /// From the journal.
+    Load,
+    /// It has just been made.
+    New(Box<Born>),
+}
+
+/// A run as it was just made durable.
+pub(crate) struct Born {
+    pub(crate) state: State,
+    pub(crate) prev: LeafHash,
+    pub(crate) activation: ActivationId,
+    pub(crate) agent: Arc<Agent>,
+    pub(crate) row: RunState,
+    /// Records since its last snapshot.
+    pub(crate) tail: u64,
+}
+
+/// See the module.
+pub(crate) struct Actor {
+    pub(crate) engine: Engine,
+    pub(crate) run: RunId,
+    pub(crate) state: State,
+    pub(crate) prev: LeafHash,
+    pub(crate) activation: ActivationId,
+    pub(crate) agent: Arc<Agent>,
+    pub(crate) mailbox: mpsc::Receiver<Msg>,
+    pub(crate) flights: Flights,
+    /// Effects whose tool has been entered: they may have touched the world.
+    pub(crate) dispatched: Arc<parking_lot::Mutex<Vec<u32>>>,
+    /// Children whose start is known to be durable.
+    pub(crate) children: Vec<u32>,
+    /// The conversation as models read it, entry by entry.
+    pub(crate) messages: Vec<Arc<Message>>,
+    /// The reply just received, to spare reading it back.
+    pub(crate) fresh_reply: Option<Reply>,
+    pub(crate) sealer: Sealer,
+    /// The row as last written.
+    pub(crate) row: RunState,
+    /// Records since the last snapshot.
+    pub(crate) tail: u64,
+    pub(crate) draining: bool,
+    /// Stops to be answered once no child is being started.
+    stops: Vec<ReplyTo>,
+    timer: Option<(Timestamp, BoxFuture<'static, ()>)>,
+    _slot: OwnedSemaphorePermit,
+}
+
+/// Starts the task of a run.
+pub(crate) fn spawn(engine: Engine, run: RunId, mailbox: mpsc::Receiver<Msg>, boot: Boot) {
+    let stopped = engine.0.stopped.clone();
+    tokio::spawn(async move {
+        let stop = stopped.notified();
+        if engine.0.dead.load(std::sync::atomic::Ordering::SeqCst) {
+            return;
+        }
+        let life = AssertUnwindSafe(live(engine.clone(), run, mailbox, boot)).catch_unwind();
+        tokio::select! {
+            () = stop => {}
+            outcome = life => {
+                if outcome.is_err() {
+                    // The register keeps the dead mailbox: the run is set aside until the process restarts.
+                    tracing::error!(%run, "the run's task panicked; the run is quarantined");
+                }
+            }
+        }
+    });
+}
+
+async fn live(engine: Engine, run: RunId, mut mailbox: mpsc::Receiver<Msg>, boot: Boot) {
+    let Ok(slot) = engine.0.slots.clone().acquire_owned().await else { return };
+    let actor = match boot {
+        Boot::New(born) => Ok(Actor::new(engine.clone(), run, *born, mailbox, slot)),
+        Boot::Load => match awaken(&engine, run).await {
+            Ok(born) => Ok(Actor::new(engine.clone(), run, born, mailbox, slot)),
+            Err(error) => {
+                refuse_all(&engine, run, &mut mailbox, &error).await;
+                Err(error)
+            }
+        },
+    };
+    match actor {
+        Ok(mut actor) => actor.work().await,
+        Err(error @ EngineError::NotFound { .. }) => tracing::debug!(%run, %error, "no such run"),
+        Err(error) => tracing::error!(%run, %error, "the run cannot be loaded"),
+    }
+}
+
+/// A run that cannot be loaded answers everyone so, and leaves.
+async fn refuse_all(engine: &Engine, run: RunId, mailbox: &mut mpsc::Receiver<Msg>, error: &EngineError) {
+    let mut next = mailbox.recv().await;
+    loop {
+        if let Some(Msg::Ask(_, _, reply)) = next {
+            let _ = reply.send(Err(error.clone()));
+        }
+        match engine.0.leave(run, mailbox) {
+            Ok(()) => return,
+            Err(msg) => next = Some(msg),
+        }
+    }
+}
+
+async fn awaken(engine: &Engine, run: RunId) -> Result<Born, EngineError> {
+    let ports = &engine.0.ports;
+    let missing = || EngineError::NotFound { what: run.to_string() };
+    let loaded = load(&ports.journal, run).await?.ok_or_else(missing)?;
+    let row = ports.journal.run(run).await?.ok_or_else(missing)?.state;
+    let agent = ports.agents.load(&loaded.state.tenant, loaded.state.version).await;
+    let agent = agent.map_err(|e| EngineError::Agent { code: e.code, detail: e.detail })?;
+    let activation = fresh_activation(engine);
+    Ok(Born { state: loaded.state, prev: loaded.prev, activation, agent, row, tail: loaded.tail })
+}
+
+/// A number that no activation before has had.
+pub(crate) fn fresh_activation(engine: &Engine) -> ActivationId {
+    let r = engine.0.ports.clock.random();
+    ActivationId(u64::from_be_bytes([r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7]]))
+}
+
+impl Actor {
+    fn new(engine: Engine, run: RunId, born: Born, mailbox: mpsc::Receiver<Msg>, slot: OwnedSemaphorePermit) -> Self {
+        let Born { state, prev, activation, agent, row, tail } = born;
+        Self {
+            engine,
+            run,
+            state,
+            prev,
+            activation,
+            agent,
+            mailbox,
+            flights: Flights::default(),
+            dispatched: Arc::default(),
+            children: Vec::new(),
+            messages: Vec::new(),
+            fresh_reply: None,
+            sealer: Sealer::default(),
+            row,
+            tail,
+            draining: false,
+            stops: Vec::new(),
+            timer: None,
+            _slot: slot,
+        }
+    }
+
+    async fn work(&mut self) {
+        loop {
+            if let Err(error) = self.turn().await {
+                // The store is gone or another owner has the run: what was under way is dropped, and whoever loads the
+                // run next settles it from the journal.
+                tracing::warn!(run = %self.run, %error, "the run leaves memory");
+                self.flights.retain(|_| false);
+                self.release_tools().await;
+                return refuse_all(&self.engine, self.run, &mut self.mailbox, &error).await;
+            }
+            if !self.may_leave() {
+                continue;
+            }
+            self.release_tools().await;
+            match self.engine.0.leave(self.run, &mut self.mailbox) {
+                Ok(()) => return self.left(),
+                Err(msg) => {
+                    if let Err(error) = self.hear(msg).await {
+                        tracing::warn!(run = %self.run, %error, "the run leaves memory");
+                        return refuse_all(&self.engine, self.run, &mut self.mailbox, &error).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Pays what is owed, then takes one thing that comes.
+    async fn turn(&mut self) -> Result<(), EngineError> {
+        self.pay().await?;
+        self.answer_stops();
+        if self.may_leave() {
+            return Ok(());
+        }
+        self.set_timer();
+        enum Came {
+            Done(Key, Done),
+            Msg(Option<Msg>),
+            Time,
+        }
+        let came = {
+            let Self { flights, mailbox, timer, .. } = self;
+            poll_fn(|cx| {
+                use std::task::Poll;
+                if let Poll::Ready((key, done)) = flights.poll_next(cx) {
+                    return Poll::Ready(Came::Done(key, done));
+                }
+                if let Poll::Ready(msg) = mailbox.poll_recv(cx) {
+                    return Poll::Ready(Came::Msg(msg));
+                }
+                match timer {
+                    Some((_, t)) => t.as_mut().poll(cx).map(|()| Came::Time),
+                    None => Poll::Pending,
+                }
+            })
+            .await
+        };
+        match came {
+            Came::Done(key, done) => self.done(key, done).await,
+            Came::Msg(Some(msg)) => self.hear(msg).await,
+            Came::Msg(None) => Ok(()),
+            Came::Time => {
+                self.timer = None;
+                self.commit(Command::Tick, By::Runtime).await
+            }
+        }
+    }
+
+    async fn hear(&mut self, msg: Msg) -> Result<(), EngineError> {
+        match msg {
+            Msg::Wake => self.commit(Command::Tick, By::Runtime).await,
+            Msg::Inbox => self.take_inbox().await,
+            Msg::Admit => self.admit().await,
+            Msg::Drain => {
+                self.draining = true;
+                Ok(())
+            }
+            Msg::Ask(ask, by, reply) => self.asked(ask, by, reply).await,
+        }
+    }
+
+    async fn asked(&mut self, ask: Ask, by: By, reply: ReplyTo) -> Result<(), EngineError> {
+        let stopping = matches!(ask, Ask::Stop(_));
+        let command = match ask {
+            Ask::Pause => Command::Pause,
+            Ask::Resume => Command::Resume,
+            Ask::Stop(mode) => Command::Stop { mode, dispatched: self.dispatched.lock().clone() },
+            Ask::Approve { effect, approved, by, note } => Command::Approve { effect, approved, by, note },
+        };
+        match self.try_commit(command, by).await {
+            Ok(()) if stopping => self.stops.push(reply),
+            Ok(()) => drop(reply.send(Ok(self.children_under_way()))),
+            Err(error @ EngineError::Conflict { .. }) => drop(reply.send(Err(error))),
+            Err(error) => {
+                let _ = reply.send(Err(error.clone()));
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// A stop is acknowledged when no child can appear any more that was not named in the answer.
+    fn answer_stops(&mut self) {
+        if self.stops.is_empty() || self.flights.any(|k| matches!(k, Key::StartChild(_))) {
+            return;
+        }
+        let children = self.children_under_way();
+        for reply in self.stops.drain(..) {
+            let _ = reply.send(Ok(children.clone()));
+        }
+    }
+
+    pub(crate) fn children_under_way(&self) -> Vec<RunId> {
+        self.state
+            .calls
+            .iter()
+            .filter_map(|c| match c.phase {
+                stead_core::run::CallPhase::Child { child, .. } => Some(child),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Whether nothing is under way and nothing will happen soon.
+    fn may_leave(&self) -> bool {
+        if self.state.life.ended() || self.state.life == stead_core::run::Life::Queued {
+            return self.stops.is_empty();
+        }
+        let idle = self.flights.is_empty() && self.stops.is_empty();
+        idle && (self.draining || (!self.state.working() && !self.wakes_soon()))
+    }
+
+    pub(crate) fn wakes_soon(&self) -> bool {
+        is_soon(&self.state, self.engine.0.ports.clock.now())
+    }
+
+    /// One timer for the earliest wait; one set too early only looks again.
+    fn set_timer(&mut self) {
+        let Some(at) = wake_at(&self.state, self.engine.0.ports.clock.now()) else { return self.timer = None };
+        if self.timer.as_ref().is_none_or(|(t, _)| at < *t) {
+            self.timer = Some((at, self.engine.0.ports.clock.sleep_until(at)));
+        }
+    }
+
+    /// The run has left memory; what waits for a time is woken by the engine.
+    fn left(&self) {
+        if !self.state.life.ended()
+            && let Some(at) = wake_at(&self.state, self.engine.0.ports.clock.now())
+        {
+            self.engine.0.wakes.at(at);
+        }
+    }
+
+    /// Closes what the tools hold open for this run.
+    async fn release_tools(&mut self) {
+        // A tool that does not let go must not keep the run in memory.
+        const PATIENCE: Duration = Duration::from_secs(10);
+        for tool in &self.agent.tools {
+            if let stead_ports::agent::Behind::Tool(t) = &tool.behind {
+                let _ = tokio::time::timeout(PATIENCE, t.release(self.run)).await;
+            }
+        }
+    }
+
+    /// Whether the model call of this attempt is still what the run waits for.
+    pub(crate) fn awaits_model(&self, turn: u32, attempt: u32) -> bool {
+        self.state.turn == turn && matches!(self.state.phase, Phase::Model { attempt: a, .. } if a == attempt)
+    }
+}
+
+/// Whether a state's next wake is so near that it stays in memory.
+pub(crate) fn is_soon(state: &State, now: Timestamp) -> bool {
+    wake_at(state, now).is_some_and(|at| at.0.saturating_sub(now.0) < SOON)
+}

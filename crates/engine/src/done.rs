@@ -1,0 +1,193 @@
+//! What comes back from a flight, on its way to the machine.
+
+use std::time::Duration;
+
+use stead_core::{
+    code,
+    effect::{Ended, Outcome, Reconciled},
+    message::Reply,
+    record::{Actor as By, Payload, Source},
+    run::{Command, ModelFailure, Retry},
+};
+use stead_ports::{
+    model::{self, ModelError},
+    tool::Output,
+};
+
+use crate::{
+    actor::Actor,
+    commit::ChildEnd,
+    flights::{Done, Key},
+    prepare::{self, MAX_CALLS, cut},
+    types::EngineError,
+};
+
+/// How long an effect that was settled as unknown may still answer.
+const LATE: Duration = Duration::from_secs(600);
+
+impl Actor {
+    pub(crate) async fn done(&mut self, key: Key, done: Done) -> Result<(), EngineError> {
+        match done {
+            Done::Model { turn, attempt, result } => self.model_done(turn, attempt, result).await,
+            Done::Effect { effect, attempt, outcome } => self.effect_done(effect, attempt, outcome).await,
+            Done::TimedOut { effect, attempt, rest } => {
+                let text = format!("{}: no answer in time; whether it happened is unknown", code::TOOL_TIMEOUT);
+                self.effect_done(effect, attempt, Outcome::Unknown(Output::error(text))).await?;
+                let late = async move {
+                    match tokio::time::timeout(LATE, rest).await {
+                        Ok(outcome) => Done::Effect { effect, attempt, outcome },
+                        Err(_) => Done::Nothing,
+                    }
+                };
+                self.flights.push(Key::Late(effect), Box::pin(late));
+                Ok(())
+            }
+            Done::Reconciled { effect, asked, answer } => {
+                let answer = match answer {
+                    Reconciled::Happened(output) => Reconciled::Happened(self.sealed(effect, output.content)),
+                    Reconciled::Absent => Reconciled::Absent,
+                    Reconciled::StillUnknown => Reconciled::StillUnknown,
+                };
+                self.commit(Command::Reconciled { effect, asked, answer }, By::Runtime).await
+            }
+            Done::ChildStarted { effect, result: Ok(_) } => {
+                self.children.push(effect);
+                // A child that had ended before this process began has left its message already.
+                self.take_inbox().await
+            }
+            Done::ChildStarted { effect, result: Err(error) } => self.child_failed_to_start(effect, &error).await,
+            Done::ChildStopped { effect, result } => self.child_stopped(key, effect, result).await,
+            Done::Nothing => Ok(()),
+        }
+    }
+
+    async fn model_done(
+        &mut self,
+        turn: u32,
+        attempt: u32,
+        result: Result<Reply, ModelError>,
+    ) -> Result<(), EngineError> {
+        if !self.awaits_model(turn, attempt) {
+            return Ok(());
+        }
+        let result = result.and_then(|reply| match reply.calls.len() {
+            0..=MAX_CALLS => Ok(reply),
+            n => Err(ModelError {
+                code: code::MODEL_GARBAGE,
+                detail: format!("the reply has {n} tool calls; at most {MAX_CALLS} are taken"),
+                retry: model::Retry::After(None),
+                charged: true,
+            }),
+        });
+        match result {
+            Ok(reply) => {
+                let json = serde_json::to_vec(&reply).expect("a reply encodes to memory");
+                let calls = prepare::calls(&self.agent, &reply, self.state.hops >= self.engine.0.options.max_hops);
+                let payload = self.seal(json, Source::Model, usize::MAX);
+                let usage = reply.usage;
+                self.fresh_reply = Some(reply);
+                let command = Command::ModelReplied { turn, attempt, reply: payload, usage, calls };
+                self.commit(command, By::Runtime).await
+            }
+            Err(error) => {
+                let retry = match error.retry {
+                    model::Retry::No => Retry::No,
+                    model::Retry::After(pause) => Retry::After(pause),
+                };
+                let detail = self.seal(cut(error.detail, 2_048), Source::Runtime, usize::MAX);
+                let failure = ModelFailure { code: error.code, detail, retry, charged: error.charged };
+                self.commit(Command::ModelFailed { turn, attempt, failure }, By::Runtime).await
+            }
+        }
+    }
+
+    async fn effect_done(&mut self, effect: u32, attempt: u8, outcome: Outcome<Output>) -> Result<(), EngineError> {
+        let error = matches!(&outcome, Outcome::Returned(o) if o.error);
+        let outcome = match outcome {
+            Outcome::NotSent(o) => Outcome::NotSent(self.sealed(effect, o.content)),
+            Outcome::Returned(o) => Outcome::Returned(self.sealed(effect, o.content)),
+            Outcome::Refused(o) => Outcome::Refused(self.sealed(effect, o.content)),
+            Outcome::Unknown(o) => Outcome::Unknown(self.sealed(effect, o.content)),
+        };
+        self.commit(Command::Outcome { effect, attempt, outcome, error }, By::Runtime).await
+    }
+
+    /// A tool's text, capped by the tool's limits.
+    fn sealed(&mut self, effect: u32, content: String) -> Payload {
+        let tool = self.state.call(effect).and_then(|c| self.agent.tool(&c.head.tool));
+        let (max, shown) = tool.map_or((64 << 10, 32 << 10), |t| (t.max_output, t.max_shown));
+        self.seal(cut(content, max), Source::Tool, shown)
+    }
+
+    pub(crate) fn seal(&mut self, text: impl Into<bytes::Bytes>, source: Source, shown: usize) -> Payload {
+        let journal = self.engine.0.ports.journal.clone();
+        self.sealer.seal(&*journal, &self.state.tenant, text, source, shown)
+    }
+
+    async fn child_failed_to_start(&mut self, effect: u32, error: &EngineError) -> Result<(), EngineError> {
+        match error {
+            // The store's trouble is not the child's: the debt stands, and is paid again.
+            EngineError::Store(_) | EngineError::Append(_) | EngineError::Draining => Err(error.clone()),
+            other => {
+                let text = format!("The agent could not be started ({}): {other}", other.code());
+                self.child_ended(effect, Ended::NotSent, text, stead_core::budget::Spend::ZERO, Vec::new()).await
+            }
+        }
+    }
+
+    async fn child_stopped(
+        &mut self,
+        key: Key,
+        effect: u32,
+        result: Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        match result {
+            // It was never started, and now it never will be: only this actor starts it.
+            Err(EngineError::NotFound { .. }) => {
+                let text = "The agent was stopped before it began.".to_owned();
+                self.child_ended(effect, Ended::Withdrawn, text, stead_core::budget::Spend::ZERO, Vec::new()).await
+            }
+            Err(EngineError::Conflict { .. }) => self.take_inbox().await,
+            Err(error) => Err(error),
+            Ok(()) => {
+                // Stopping, and it will say so. The debt stays paid until then.
+                self.flights.push(key, Box::pin(std::future::pending()));
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes in what children have to say.
+    pub(crate) async fn take_inbox(&mut self) -> Result<(), EngineError> {
+        if self.children_under_way().is_empty() {
+            return Ok(());
+        }
+        for row in self.engine.0.ports.journal.inbox(self.run).await? {
+            let end: ChildEnd = serde_json::from_slice(&row.body)
+                .map_err(|e| EngineError::Quarantined { run: self.run, why: format!("inbox: {e}") })?;
+            self.child_ended(row.effect, end.ended, end.content, end.spent, vec![(row.from, row.effect)]).await?;
+        }
+        Ok(())
+    }
+
+    async fn child_ended(
+        &mut self,
+        effect: u32,
+        ended: Ended,
+        content: String,
+        spent: stead_core::budget::Spend,
+        taken: Vec<(stead_core::id::RunId, u32)>,
+    ) -> Result<(), EngineError> {
+        let tool = self.state.call(effect).and_then(|c| self.agent.tool(&c.head.tool));
+        let shown = tool.map_or(32 << 10, |t| t.max_shown);
+        let content = self.seal(content, Source::Agent, shown);
+        let by = taken.first().map_or(By::Runtime, |(child, _)| By::Run(*child));
+        let index = stead_ports::journal::IndexChange { taken, ..Default::default() };
+        let command = Command::ChildFinished { effect, ended, content, spent };
+        match self.commit_with(command, by, index).await {
+            // Said twice, or to a run that has ended.
+            Err(EngineError::Conflict { .. }) => Ok(()),
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The handle: what callers do with an engine. Each call finds the run's actor, loads it if need be, and waits for its
+//! answer; an answer to a command means that its facts are durable.
+
+use std::{sync::Arc, time::Duration};
+
+use stead_core::{
+    fact::StopMode,
+    id::{EffectId, Name, RunId},
+    record::Actor,
+};
+use stead_ports::journal::{Journal, RunFilter, Status};
+use tokio::sync::oneshot;
+
+use crate::{
+    actor::{Ask, Msg},
+    inner::Inner,
+    load::load,
+    types::{ApprovalView, EngineError, Options, Ports, RunView, Stats},
+    view,
+};
+
+/// A running engine; clones are handles to the same one.
+#[derive(Clone)]
+pub struct Engine(pub(crate) Arc<Inner>);
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("stats", &self.stats()).finish()
+    }
+}
+
+impl Engine {
+    /// Takes the lease, loads the runs that a process before left under way, and begins to work.
+    ///
+    /// # Errors
+    /// When the store cannot be owned or read.
+    pub async fn open(ports: Ports, options: Options) -> Result<Self, EngineError> {
+        let engine = Self(Inner::open(ports, options).await?);
+        crate::recover::begin(&engine).await?;
+        Ok(engine)
+    }
+
+    /// The journal, for lists.
+    pub fn journal(&self) -> &Arc<dyn Journal> {
+        &self.0.ports.journal
+    }
+
+    pub(crate) fn rooms(&self) -> &crate::stream::Rooms {
+        &self.0.rooms
+    }
+
+    /// Nothing new starts in the run, nor in its children, until it is resumed.
+    ///
+    /// # Errors
+    /// When the run does not exist, has ended, or is being stopped.
+    pub async fn pause(&self, run: RunId, actor: Actor) -> Result<(), EngineError> {
+        self.with_children(run, &|reply| Msg::Ask(Ask::Pause, actor.clone(), reply)).await
+    }
+
+    /// The run and its children go on.
+    ///
+    /// # Errors
+    /// When the run does not exist or has ended.
+    pub async fn resume(&self, run: RunId, actor: Actor) -> Result<(), EngineError> {
+        self.with_children(run, &|reply| Msg::Ask(Ask::Resume, actor.clone(), reply)).await
+    }
+
+    /// Stops a run. Returns once the dispatch gate of the run and of every child below it is closed: from then on no
+    /// new effect of them starts.
+    ///
+    /// # Errors
+    /// When the run does not exist or has ended.
+    pub async fn stop(&self, run: RunId, mode: StopMode, actor: Actor) -> Result<(), EngineError> {
+        self.with_children(run, &|reply| Msg::Ask(Ask::Stop(mode), actor.clone(), reply)).await
+    }
+
+    /// Does the same to a run and to the children it has under way. A child that has ended meanwhile is fine.
+    async fn with_children(
+        &self,
+        run: RunId,
+        msg: &(dyn Fn(oneshot::Sender<Result<Vec<RunId>, EngineError>>) -> Msg + Sync),
+    ) -> Result<(), EngineError> {
+        let mut todo = self.ask(run, msg).await?;
+        while let Some(child) = todo.pop() {
+            match self.ask(child, msg).await {
+                Ok(more) => todo.extend(more),
+                Err(EngineError::Conflict { .. } | EngineError::NotFound { .. }) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a message that is answered with the run's children under way.
+    pub(crate) async fn ask(
+        &self,
+        run: RunId,
+        msg: impl FnOnce(oneshot::Sender<Result<Vec<RunId>, EngineError>>) -> Msg,
+    ) -> Result<Vec<RunId>, EngineError> {
+        let (tx, rx) = oneshot::channel();
+        self.0.tell(self, run, msg(tx))?;
+        rx.await.unwrap_or(Err(EngineError::Draining))
+    }
+
+    /// Answers an approval.
+    ///
+    /// # Errors
+    /// When nobody is asked about this effect (any more).
+    pub async fn approve(
+        &self,
+        effect: EffectId,
+        approved: bool,
+        by: Name,
+        note: Option<String>,
+    ) -> Result<(), EngineError> {
+        let ask = Ask::Approve { effect: effect.n, approved, by: by.clone(), note };
+        self.ask(effect.run, |reply| Msg::Ask(ask, Actor::User(by), reply)).await.map(drop)
+    }
+
+    /// A run as it stands.
+    ///
+    /// # Errors
+    /// When the run does not exist or cannot be read.
+    pub async fn view(&self, run: RunId) -> Result<RunView, EngineError> {
+        let journal = self.journal();
+        let missing = || EngineError::NotFound { what: run.to_string() };
+        let row = journal.run(run).await?.ok_or_else(missing)?;
+        let loaded = load(journal, run).await?.ok_or_else(missing)?;
+        view::build(journal, row, &loaded.state).await
+    }
+
+    /// Questions that wait for a human, newest runs first; of at most `limit` waiting runs.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn approvals(&self, tenant: &Name, limit: u32) -> Result<Vec<ApprovalView>, EngineError> {
+        let filter = RunFilter {
+            tenant: tenant.clone(),
+            status: vec![Status::Waiting, Status::Paused, Status::Running],
+            limit,
+            ..RunFilter::default()
+        };
+        let mut out = Vec::new();
+        for row in self.journal().runs(&filter).await? {
+            if let Some(loaded) = load(self.journal(), row.id).await? {
+                out.extend(view::approvals(self.journal(), &loaded.state).await?);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Waits until the run has ended or, with `or_waiting`, until only a human can move it.
+    ///
+    /// # Errors
+    /// When the run does not exist or cannot be read.
+    pub async fn wait(&self, run: RunId, or_waiting: bool) -> Result<RunView, EngineError> {
+        loop {
+            // First in line, then a look: what happens in between is not missed.
+            let turn = self.0.waiters.wait(run);
+            let row = self.journal().run(run).await?;
+            let row = row.ok_or_else(|| EngineError::NotFound { what: run.to_string() })?;
+            if row.state.status.ended() {
+                return self.view(run).await;
+            }
+            if or_waiting && matches!(row.state.status, Status::Waiting | Status::Paused) {
+                let view = self.view(run).await?;
+                if !view.approvals.is_empty() || row.state.status == Status::Paused {
+                    return Ok(view);
+                }
+            }
+            if self.0.is_draining() {
+                return Err(EngineError::Draining);
+            }
+            let _ = turn.await;
+        }
+    }
+
+    /// Counters and gauges.
+    pub fn stats(&self) -> Stats {
+        let (loaded, registered) = self.0.loaded();
+        self.0.counters.read(loaded, registered.saturating_sub(loaded))
+    }
+
+    /// Whether this engine still owns what it writes to.
+    pub fn is_ready(&self) -> bool {
+        !self.0.is_draining() && self.0.lease.valid(&*self.0.ports.clock)
+    }
+
+    /// Takes no new runs; runs under way finish what has been sent, up to `deadline`, and stop at their next durable
+    /// point; gives the lease back. Nothing is lost: the next process goes on from there.
+    pub async fn drain(&self, deadline: Duration) {
+        self.0.drain(deadline).await;
+    }
+}

@@ -1,0 +1,71 @@
+//! Texts on their way into the journal: inline when short, a blob when long, with a preview when the model should not
+//! read it all.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use stead_core::{
+    id::Name,
+    record::{Body, INLINE_MAX, Payload, Source},
+};
+use stead_ports::journal::{Journal, NewBlob, StoreError};
+
+/// Turns texts into payloads and collects the blobs that must become durable with them.
+#[derive(Default)]
+pub(crate) struct Sealer {
+    pub(crate) blobs: Vec<NewBlob>,
+}
+
+impl Sealer {
+    /// Seals a text. `shown` is how many bytes of it a model may read; a longer text shows a preview of that length.
+    pub(crate) fn seal(
+        &mut self,
+        journal: &dyn Journal,
+        tenant: &Name,
+        text: impl Into<Bytes>,
+        source: Source,
+        shown: usize,
+    ) -> Payload {
+        let content: Bytes = text.into();
+        if content.len() <= INLINE_MAX.min(shown) {
+            return Payload { body: Body::Inline(content), source: Some(source) };
+        }
+        let id = journal.blob_id(tenant, &content);
+        let len = content.len() as u64;
+        let preview = (content.len() > shown).then(|| preview(&content, shown, len));
+        self.blobs.push(NewBlob { tenant: tenant.clone(), id, content });
+        Payload { body: Body::Blob { id, len, preview }, source: Some(source) }
+    }
+}
+
+/// The beginning of a text, cut at a character, with a line that says so.
+fn preview(content: &[u8], shown: usize, len: u64) -> Bytes {
+    let keep = shown.min(INLINE_MAX / 2);
+    let text = String::from_utf8_lossy(&content[..keep.min(content.len())]);
+    let text = text.trim_end_matches('\u{fffd}');
+    Bytes::from(format!("{text}\n[… cut: {len} bytes in all; the whole is kept in the run's journal]"))
+}
+
+/// The bytes of a payload as a model reads them.
+pub(crate) async fn open(journal: &Arc<dyn Journal>, tenant: &Name, payload: &Payload) -> Result<Bytes, StoreError> {
+    match &payload.body {
+        Body::Blob { preview: Some(shown), .. } => Ok(shown.clone()),
+        _ => open_whole(journal, tenant, payload).await,
+    }
+}
+
+/// All bytes of a payload.
+pub(crate) async fn open_whole(
+    journal: &Arc<dyn Journal>,
+    tenant: &Name,
+    payload: &Payload,
+) -> Result<Bytes, StoreError> {
+    match &payload.body {
+        Body::Inline(bytes) => Ok(bytes.clone()),
+        Body::Blob { id, .. } => journal.blob(tenant, *id).await?.ok_or_else(|| StoreError {
+            code: stead_core::code::DATA_DAMAGED,
+            detail: format!("{id} is named by a record and is not stored; restore it from a backup"),
+        }),
+        Body::Erased { .. } => Ok(Bytes::from_static(b"[erased]")),
+    }
+}

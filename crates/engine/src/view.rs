@@ -1,0 +1,113 @@
+//! A run as people see it, from its row and its folded state.
+
+use std::sync::Arc;
+
+use stead_core::{
+    message::Reply,
+    record::Payload,
+    run::{CallPhase, EntryKind, Life, State},
+};
+use stead_ports::journal::{Journal, RunRow, RunState, Status};
+
+use crate::{
+    payload,
+    types::{ApprovalView, EngineError, RunView},
+};
+
+/// What the indexes say of a state. `soon` tells whether its next wake is so near that it stays in memory.
+pub(crate) fn run_state(state: &State, wake: Option<stead_core::time::Timestamp>, soon: bool) -> RunState {
+    let waiting = !state.working() && !soon;
+    let (status, code) = match state.life {
+        Life::Queued => (Status::Queued, None),
+        Life::Completed => (Status::Completed, None),
+        Life::Failed(code) => (Status::Failed, Some(code)),
+        Life::Cancelled => (Status::Cancelled, None),
+        Life::Live if state.paused => (Status::Paused, None),
+        Life::Live if waiting => (Status::Waiting, None),
+        Life::Live => (Status::Running, None),
+    };
+    RunState {
+        status,
+        wake_at: wake.filter(|_| matches!(status, Status::Waiting | Status::Paused)),
+        turns: state.turn,
+        effects: state.next_effect - 1,
+        spent: state.budget.spent,
+        code,
+    }
+}
+
+/// Builds the view of a run.
+pub(crate) async fn build(journal: &Arc<dyn Journal>, mut row: RunRow, state: &State) -> Result<RunView, EngineError> {
+    let (turns, effects, spent) = (state.turn, state.next_effect - 1, state.budget.spent);
+    row.state = RunState { turns, effects, spent, ..row.state };
+    let output = match state.life {
+        Life::Completed => last_reply(journal, state).await?.map(|r| r.text),
+        _ => None,
+    };
+    let error = match state.life {
+        Life::Failed(code) => Some(last_words(journal, state, code).await?),
+        _ => None,
+    };
+    let approvals = approvals(journal, state).await?;
+    Ok(RunView { row, output, error, approvals })
+}
+
+async fn last_reply(journal: &Arc<dyn Journal>, state: &State) -> Result<Option<Reply>, EngineError> {
+    let Some(entry) = state.transcript.iter().rev().find(|e| e.kind == EntryKind::Reply) else { return Ok(None) };
+    reply(journal, state, &entry.payload).await.map(Some)
+}
+
+/// A stored reply.
+pub(crate) async fn reply(journal: &Arc<dyn Journal>, state: &State, payload: &Payload) -> Result<Reply, EngineError> {
+    let bytes = payload::open_whole(journal, &state.tenant, payload).await?;
+    // An erased reply still has its place.
+    Ok(serde_json::from_slice(&bytes)
+        .unwrap_or_else(|_| Reply { text: String::from_utf8_lossy(&bytes).into_owned(), ..Reply::default() }))
+}
+
+/// Why a run failed, in the words of its last record.
+async fn last_words(
+    journal: &Arc<dyn Journal>,
+    state: &State,
+    code: stead_core::code::Code,
+) -> Result<String, EngineError> {
+    let seq = state.next_seq.saturating_sub(1);
+    for stored in journal.read(state.run, seq, 1).await? {
+        let record = stead_core::record::Record::decode(&stored.bytes, stead_core::run::GENESIS);
+        let Ok((record, _)) = record else { continue };
+        let words = record.facts.iter().rev().find_map(|f| match f {
+            stead_core::fact::Fact::RunFailed(f) => f.payload.and_then(|p| record.payloads.get(usize::from(p))),
+            _ => None,
+        });
+        if let Some(payload) = words {
+            let bytes = payload::open(journal, &state.tenant, payload).await?;
+            return Ok(String::from_utf8_lossy(&bytes).into_owned());
+        }
+    }
+    Ok(code.title().to_owned())
+}
+
+/// What a human is asked in this run.
+pub(crate) async fn approvals(journal: &Arc<dyn Journal>, state: &State) -> Result<Vec<ApprovalView>, EngineError> {
+    let asking = |c: &&stead_core::run::Call| matches!(c.phase, CallPhase::Asking { .. });
+    if state.life != Life::Live || !state.calls.iter().any(|c| asking(&c)) {
+        return Ok(Vec::new());
+    }
+    let reply = last_reply(journal, state).await?.unwrap_or_default();
+    let view = |call: &stead_core::run::Call| {
+        let CallPhase::Asking { reason, expires, since } = call.phase else { return None };
+        let arguments = reply.calls.get(usize::from(call.index)).map_or("", |c| c.arguments.get());
+        Some(ApprovalView {
+            effect: state.effect_id(call.head.effect),
+            session: state.session,
+            agent: state.agent.clone(),
+            tool: call.head.tool.clone(),
+            class: call.head.class,
+            arguments: arguments.to_owned(),
+            reason,
+            since,
+            expires,
+        })
+    };
+    Ok(state.calls.iter().filter_map(view).collect())
+}

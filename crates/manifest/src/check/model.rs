@@ -1,0 +1,24 @@
+//! The model and its fallbacks.
+
+use super::Findings;
+use crate::manifest::{Manifest, ModelSource};
+
+pub(super) fn check(findings: &mut Findings<'_>, manifest: &Manifest) {
+    for choice in manifest.model.chain() {
+        match &choice.source {
+            ModelSource::Script(_) => {
+                for (key, given) in [("base_url", choice.base_url.is_some()), ("key", choice.key.is_some())] {
+                    if given {
+                        findings.value(&["model", key], format!("`{key}` means nothing to a rehearsal script"), None);
+                    }
+                }
+            }
+            ModelSource::Provider(name) => {
+                if name.starts_with("rehearsal:") && name.as_str() != "rehearsal:auto" {
+                    let hint = "a script is given as `model: { rehearsal: ./script.yaml }`; the one without is `rehearsal:auto`";
+                    findings.value(&["model", "use"], format!("there is no model `{name}`"), Some(hint.into()));
+                }
+            }
+        }
+    }
+}

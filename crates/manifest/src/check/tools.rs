@@ -1,0 +1,189 @@
+//! Tools: operations that exist, and effect classes with what they need.
+
+use std::collections::BTreeMap;
+
+use stead_core::effect::EffectClass;
+
+use super::Findings;
+use crate::manifest::{Effect, Kind, Manifest, Tool};
+
+pub(super) fn check(findings: &mut Findings<'_>, manifest: &Manifest) {
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    for (name, tool) in &manifest.tools {
+        kind(findings, name, tool);
+        if tool.effect == Some(EffectClass::Contained) {
+            contained(findings, &["tools", name, "effect"]);
+        }
+        for (operation, effect) in &tool.effects {
+            rules(findings, name, tool, operation, effect);
+        }
+        let operations = tool.operations();
+        for operation in tool.only.iter().flatten() {
+            if let Some(known) = operations.as_ref().filter(|k| !k.contains(&operation.as_str())) {
+                findings.unknown(&["tools", name, "only"], "operation", operation, known);
+            }
+        }
+        let full = match &tool.kind {
+            Kind::Agent(_) => vec![name.clone()],
+            _ => operations.unwrap_or_default().iter().map(|o| format!("{name}_{o}")).collect(),
+        };
+        for full in full {
+            if let Some(other) = names.insert(full.clone(), name.clone()) {
+                let message = format!("the model would know two operations as `{full}`: the other is of `{other}`");
+                findings.value(&["tools", name], message, Some("rename one of the two".into()));
+            }
+        }
+    }
+}
+
+/// Keys that only some kinds of tools have a use for. Refused elsewhere, as whoever wrote them relies on them.
+fn kind(findings: &mut Findings<'_>, name: &str, tool: &Tool) {
+    let agent = matches!(tool.kind, Kind::Agent(_));
+    let refused: &[(&str, bool, &str)] = &[
+        ("budget", tool.budget.is_some() && !agent, "only a tool that is an agent has a budget"),
+        ("only", tool.only.is_some() && agent, "an agent has no operations"),
+        ("effect", tool.effect.is_some() && agent, "an agent's own tools have effects; the agent has none"),
+        ("effects", !tool.effects.is_empty() && agent, "an agent's own tools have effects; the agent has none"),
+        ("trust", !tool.trust.is_empty() && agent, "an agent's answer has no parts"),
+        ("timeout", tool_timeout(findings, name) && agent, "give the agent a budget (`active`, `deadline`) instead"),
+        ("auth", tool.auth.is_some() && agent, "an agent needs no credential"),
+        (
+            "auth",
+            tool.auth.is_some() && matches!(tool.kind, Kind::Mcp(_)),
+            "a server over stdio finds its credential in its environment: name the variable under `mcp.env`",
+        ),
+        (
+            "auth",
+            tool.auth.is_some() && matches!(&tool.kind, Kind::Sql(sql) if sql.url.starts_with("sqlite:")),
+            "an SQLite file needs no credential",
+        ),
+    ];
+    for (key, wrong, why) in refused {
+        if *wrong {
+            findings.value(&["tools", name, key], format!("`{key}` has no meaning here: {why}"), None);
+        }
+    }
+    if let Kind::Sql(sql) = &tool.kind {
+        if sql.seed.is_some() && !sql.url.starts_with("sqlite:") {
+            findings.value(&["tools", name, "sql", "seed"], "only an SQLite file can be seeded", None);
+        }
+        for (query, q) in &sql.queries {
+            optional(findings, &["tools", name, "sql", "queries", query, "optional"], &q.optional, &q.params);
+        }
+    }
+}
+
+/// Whether the tool says `timeout` itself (silence gives a default, which the type no longer tells apart).
+fn tool_timeout(findings: &Findings<'_>, name: &str) -> bool {
+    let tool = findings.root.get("tools").and_then(|t| t.node.get(name));
+    tool.is_some_and(|t| t.node.get("timeout").is_some())
+}
+
+/// Optional parameters must be parameters.
+pub(super) fn optional<V>(
+    findings: &mut Findings<'_>,
+    path: &[&str],
+    optional: &[String],
+    params: &BTreeMap<String, V>,
+) {
+    let known: Vec<&str> = params.keys().map(String::as_str).collect();
+    for name in optional.iter().filter(|n| !params.contains_key(*n)) {
+        findings.unknown(path, "parameter", name, &known);
+    }
+}
+
+fn contained(findings: &mut Findings<'_>, path: &[&str]) {
+    let hint = "use `pure` if it only reads, else `irreversible`";
+    findings.later(path, "the class `contained` is not in this release: it comes with sandboxes", hint);
+}
+
+/// The rules of one operation.
+fn rules(findings: &mut Findings<'_>, name: &str, tool: &Tool, operation: &str, effect: &Effect) {
+    let path = |key: &'static str| ["tools", name, "effects", operation, key];
+    let operations = tool.operations();
+    if let Some(known) = operations.as_ref().filter(|k| !k.contains(&operation)) {
+        findings.unknown(&["tools", name, "effects", operation], "operation", operation, known);
+        return;
+    }
+    let class = effect.class.or(tool.effect);
+    if effect.class == Some(EffectClass::Contained) {
+        contained(findings, &path("class"));
+    }
+    for (key, target) in [("reconcile", &effect.reconcile), ("compensate", &effect.compensate)] {
+        let Some(target) = target else { continue };
+        if target == operation {
+            findings.value(&path(key), "an operation cannot be its own", None);
+        } else if let Some(known) = operations.as_ref().filter(|k| !k.contains(&target.as_str())) {
+            findings.unknown(&path(key), "operation", target, known);
+        } else if key == "reconcile" {
+            reconciler(findings, &path(key), tool, operation, target);
+        }
+    }
+    let needs: &[(&'static str, bool, &str)] = &[
+        (
+            "class",
+            class == Some(EffectClass::Reconcilable) && effect.reconcile.is_none(),
+            "`reconcilable` needs `reconcile`: the operation that tells whether it happened",
+        ),
+        (
+            "class",
+            class == Some(EffectClass::Compensable) && effect.compensate.is_none(),
+            "`compensable` needs `compensate`: the operation that takes it back",
+        ),
+        ("key", effect.key.is_some() && class == Some(EffectClass::Pure), "what only reads needs no key"),
+        (
+            "key_ttl",
+            effect.key_ttl.is_some() && class != Some(EffectClass::Keyed),
+            "`key_ttl` belongs to the class `keyed`",
+        ),
+        ("settle", effect.settle.is_some() && effect.reconcile.is_none(), "`settle` belongs to `reconcile`"),
+    ];
+    for (key, wrong, why) in needs {
+        if *wrong {
+            findings.value(&path(key), *why, None);
+        }
+    }
+    key_argument(findings, &path("key"), tool, operation, effect);
+}
+
+/// What a reconcile operation must be: a read of an HTTP service that the same arguments can ask.
+fn reconciler(findings: &mut Findings<'_>, path: &[&str], tool: &Tool, operation: &str, target: &str) {
+    let Kind::Http(http) = &tool.kind else {
+        findings.later(
+            path,
+            "`reconcile` is in this release for HTTP operations only",
+            "without it an unknown outcome is told to the model, or to a human with `on_unknown: ask`",
+        );
+        return;
+    };
+    let (Some(asked), Some(asks)) = (http.operations.get(operation), http.operations.get(target)) else { return };
+    if !matches!(asks.method.as_str(), "GET" | "HEAD") {
+        findings.value(path, format!("`{target}` is no read: a reconcile operation is a GET or HEAD"), None);
+    }
+    for need in asks.params.keys().filter(|p| !asks.optional.contains(p) && !asked.params.contains_key(*p)) {
+        let message = format!("`{target}` needs `{need}`, which `{operation}` does not have");
+        findings.value(path, message, Some("it is called with the arguments of the call that it asks about".into()));
+    }
+}
+
+/// A business key must be drawn from an argument that exists and is always there.
+fn key_argument(findings: &mut Findings<'_>, path: &[&str], tool: &Tool, operation: &str, effect: &Effect) {
+    let Some(argument) = effect.key.as_ref().and_then(|k| k.strip_prefix("$.")?.split('.').next()) else { return };
+    let (params, optional) = match &tool.kind {
+        Kind::Http(http) => match http.operations.get(operation) {
+            Some(o) => (&o.params, &o.optional),
+            None => return,
+        },
+        Kind::Sql(sql) => match sql.queries.get(operation) {
+            Some(q) => (&q.params, &q.optional),
+            None => return,
+        },
+        Kind::Mcp(_) | Kind::Agent(_) => return,
+    };
+    let known: Vec<&str> = params.keys().map(String::as_str).collect();
+    if !params.contains_key(argument) {
+        findings.unknown(path, "argument", argument, &known);
+    } else if optional.iter().any(|o| o == argument) {
+        findings.value(path, format!("`{argument}` may be left out, so it cannot be the key"), None);
+    }
+}

@@ -1,0 +1,190 @@
+//! The table of keys of `agent.yaml`, except for those under `tools` ([`crate::keys_tools`]). A key exists because
+//! it stands here; the reader, the JSON Schema and the reference page follow.
+
+use crate::{
+    keys_tools::{ENV_NAME, TOOL, TOOL_NAME},
+    shape::{Key, Pattern, Secrecy, Section, Shape, key, later, must},
+};
+
+/// Microseconds of a second.
+pub(crate) const SECOND: u64 = 1_000_000;
+/// Microseconds of a day.
+pub(crate) const DAY: u64 = 86_400 * SECOND;
+/// Longest wait that a manifest can ask for: ten years.
+const LONGEST: u64 = 3_653 * DAY;
+
+/// A file inside of the manifest's folder.
+pub(crate) static FILE: Pattern = Pattern {
+    regex: r"^\./[A-Za-z0-9._-][A-Za-z0-9._ /-]{0,198}$",
+    what: "a file of the manifest's folder such as `./script.yaml`",
+    secret: Secrecy::Open,
+};
+
+/// Where a secret comes from.
+pub(crate) static SECRET: Pattern = Pattern {
+    regex: "^env://[A-Za-z_][A-Za-z0-9_]{0,127}$",
+    what: "`env://NAME`, the name of an environment variable of the runtime (never the secret itself)",
+    secret: Secrecy::Secret,
+};
+
+static AGENT_NAME: Pattern = Pattern {
+    regex: "^[a-z0-9][a-z0-9-]{0,62}$",
+    what: "a name such as `refund-desk`: small letters, digits and `-`, at most 63 characters",
+    secret: Secrecy::Open,
+};
+
+static MODEL: Pattern = Pattern {
+    regex: "^[a-z][a-z0-9_-]{0,31}:[!-~]{1,150}$",
+    what: "a model such as `openai:gpt-5-mini`: the provider, `:` and the provider's name for it",
+    secret: Secrecy::Open,
+};
+
+static MODEL_URL: Pattern = Pattern {
+    regex: r"^(https?://[!-~]{1,500}|\$\{services\.[a-z0-9_-]{1,31}\.url\}[!-~]{0,200})$",
+    what: "a URL such as `http://127.0.0.1:8080/v1`",
+    secret: Secrecy::Open,
+};
+
+/// Keys of a model that the first one and the fallbacks have in common.
+macro_rules! model_keys {
+    ($($more:expr),* $(,)?) => {
+        &[
+            key("use", Shape::Pattern(&MODEL), "The model, as provider and name. `rehearsal:auto` calls every tool once."),
+            key("rehearsal", Shape::Pattern(&FILE), "A script that stands for a model: no key, no network, no AI."),
+            key("base_url", Shape::Pattern(&MODEL_URL), "Where the provider answers, when not at its usual address."),
+            key("key", Shape::Pattern(&SECRET), "The provider's key; its usual environment variable when silent."),
+            key("max_output_tokens", Shape::Count(1, 1_000_000), "Most tokens of one reply; 4096 when silent."),
+            key("price", Shape::Section(&PRICE), "What it charges; overrides the price table."),
+            $($more),*
+        ]
+    };
+}
+
+/// What a model charges.
+static PRICE: Section = Section {
+    name: "price",
+    keys: &[
+        must("input", Shape::Usd, "USD per million input tokens."),
+        key(
+            "cached",
+            Shape::Usd,
+            "USD per million input tokens read from the provider's cache; as `input` when silent.",
+        ),
+        must("output", Shape::Usd, "USD per million output tokens."),
+    ],
+    one_of: &[],
+};
+
+static FALLBACK: Section = Section { name: "fallback", keys: model_keys!(), one_of: &["use", "rehearsal"] };
+
+static MODEL_SECTION: Section = Section {
+    name: "model",
+    keys: model_keys!(
+        key(
+            "fallback",
+            Shape::List(&Shape::Short(&FALLBACK, "use"), 8),
+            "Models to try when this one does not answer."
+        ),
+        key("attempts", Shape::Count(1, 20), "Attempts at one model before the next; 4 when silent."),
+        key("timeout", Shape::Duration(SECOND / 10, DAY), "How long one attempt may take; 2m when silent."),
+    ),
+    one_of: &["use", "rehearsal"],
+};
+
+/// Hard limits.
+pub(crate) static BUDGET: Section = Section {
+    name: "budget",
+    keys: &[
+        key("tokens", Shape::Count(1, u64::MAX >> 12), "Model tokens, input and output together."),
+        key("usd", Shape::Usd, "Money for model calls; a model without a known price is refused."),
+        key("tool_calls", Shape::Count(0, u32::MAX as u64), "Tool calls."),
+        key("active", Shape::Duration(1_000, LONGEST), "Working time; waiting for a human is not work."),
+        key("deadline", Shape::Duration(1_000, LONGEST), "Calendar time from the start of the run."),
+        key("children", Shape::Count(0, 10_000), "Runs of other agents that may be started."),
+    ],
+    one_of: &[],
+};
+
+static SESSION: Section = Section {
+    name: "session",
+    keys: &[key("budget", Shape::Section(&SESSION_BUDGET), "Limits of all runs of a session together.")],
+    one_of: &[],
+};
+
+static SESSION_BUDGET: Section = Section {
+    name: "session_budget",
+    keys: &[
+        key("tokens", Shape::Count(1, u64::MAX >> 12), "Model tokens, input and output together."),
+        key("usd", Shape::Usd, "Money for model calls; a model without a known price is refused."),
+    ],
+    one_of: &[],
+};
+
+static CONTEXT: Section = Section {
+    name: "context",
+    keys: &[key(
+        "tokens",
+        Shape::Count(1_000, 100_000_000),
+        "Tokens that a model call may carry before old tool results are cleared from it; 100000 when silent.",
+    )],
+    one_of: &[],
+};
+
+static APPROVALS: Section = Section {
+    name: "approvals",
+    keys: &[key("ttl", Shape::Duration(SECOND, LONGEST), "How long a human may take; for ever when silent.")],
+    one_of: &[],
+};
+
+static DEV: Section = Section {
+    name: "dev",
+    keys: &[key(
+        "services",
+        Shape::Map(&TOOL_NAME, &Shape::Section(&SERVICE), 8),
+        "Helper processes for `stead run` and `stead dev`; a server never starts them.",
+    )],
+    one_of: &[],
+};
+
+static SERVICE: Section = Section {
+    name: "service",
+    keys: &[
+        must(
+            "command",
+            Shape::List(&Shape::Text(1_000), 64),
+            "Program and arguments. It prints its URL as its first line. `stead` is the running binary itself.",
+        ),
+        key("env", Shape::List(&Shape::Pattern(&ENV_NAME), 64), "Names of environment variables handed on."),
+    ],
+    one_of: &[],
+};
+
+/// The whole manifest.
+pub(crate) static MANIFEST: Section = Section { name: "agent", keys: MANIFEST_KEYS, one_of: &[] };
+
+static MANIFEST_KEYS: &[Key] = &[
+    must("stead", Shape::Const("v1"), "The format of this file: `v1`."),
+    must("name", Shape::Pattern(&AGENT_NAME), "The agent's name; it is how callers and other agents know it."),
+    key("description", Shape::Text(2_000), "What the agent is for, for people and for agents that may call it."),
+    must(
+        "model",
+        Shape::Short(&MODEL_SECTION, "use"),
+        "The model: `openai:gpt-5-mini`, or a mapping with `use` or `rehearsal`.",
+    ),
+    must("instructions", Shape::Text(200_000), "What the model is told: text, or a file such as `./INSTRUCTIONS.md`."),
+    key("input", Shape::Pattern(&FILE), "JSON Schema that the run's input must satisfy."),
+    key("output", Shape::Pattern(&FILE), "JSON Schema that the run's answer must satisfy."),
+    key("tools", Shape::Map(&TOOL_NAME, &Shape::Section(&TOOL), 64), "What the agent can do, by names of your choice."),
+    key("budget", Shape::Section(&BUDGET), "Hard limits of one run."),
+    key("session", Shape::Section(&SESSION), "Limits of a session over all its runs."),
+    key("max_turns", Shape::Count(1, 100_000), "Model turns after which the run fails; 50 when silent."),
+    key("context", Shape::Section(&CONTEXT), "What a model call may carry."),
+    key("approvals", Shape::Section(&APPROVALS), "How humans are asked."),
+    key("dev", Shape::Section(&DEV), "What a run on a developer's machine needs besides."),
+    later("policy", "the policy engine"),
+    later("confidence", "the policy engine"),
+    later("sandbox", "sandboxes"),
+    later("workspace", "sandboxes"),
+    later("memory", "memory"),
+    later("identity", "identity"),
+];

@@ -1,0 +1,221 @@
+//! The table of keys under `tools`.
+
+use crate::{
+    keys::{BUDGET, DAY, FILE, SECOND, SECRET},
+    shape::{Pattern, Secrecy, Section, Shape, key, later, must},
+};
+
+/// A tool's name: with an operation's it makes a name of at most 64 characters, which is what providers take.
+pub(crate) static TOOL_NAME: Pattern = Pattern {
+    regex: "^[a-z][a-z0-9_-]{0,30}$",
+    what: "a name such as `orders`: small letters, digits, `_` and `-`, at most 31 characters",
+    secret: Secrecy::Open,
+};
+
+/// The name of an environment variable.
+pub(crate) static ENV_NAME: Pattern = Pattern {
+    regex: "^[A-Za-z_][A-Za-z0-9_]{0,127}$",
+    what: "the name of an environment variable such as `HOME`",
+    secret: Secrecy::Open,
+};
+
+static OPERATION: Pattern = Pattern {
+    regex: "^[a-zA-Z][a-zA-Z0-9_-]{0,31}$",
+    what: "a name such as `find_refund`: letters, digits, `_` and `-`, at most 32 characters",
+    secret: Secrecy::Open,
+};
+
+/// An operation as its adapter names it; MCP servers are free to use `.` and `/`.
+static ANY_OPERATION: Pattern = Pattern {
+    regex: "^[A-Za-z0-9_./-]{1,128}$",
+    what: "the name of an operation such as `refund`",
+    secret: Secrecy::Open,
+};
+
+static PARAM: Pattern = Pattern {
+    regex: "^[a-zA-Z_][a-zA-Z0-9_]{0,63}$",
+    what: "a parameter such as `order_id`: letters, digits and `_`",
+    secret: Secrecy::Open,
+};
+
+static HEADER: Pattern =
+    Pattern { regex: "^[A-Za-z0-9-]{1,64}$", what: "the name of a header such as `Accept`", secret: Secrecy::Open };
+
+static ARGUMENT: Pattern = Pattern {
+    regex: r"^\$(\.[A-Za-z_][A-Za-z0-9_-]{0,63}){1,8}$",
+    what: "a place in the arguments such as `$.order_id`",
+    secret: Secrecy::Open,
+};
+
+static RESULT: Pattern = Pattern {
+    regex: r"^\$(\.[A-Za-z_][A-Za-z0-9_-]{0,63}|\[\*\]){0,8}$",
+    what: "a place in the result such as `$.note` or `$.rows[*].note`",
+    secret: Secrecy::Open,
+};
+
+static AGENT: Pattern = Pattern {
+    regex: r"^([a-z0-9][a-z0-9-]{0,62}|\./[A-Za-z0-9._-][A-Za-z0-9._ /-]{0,198})$",
+    what: "an agent's name such as `researcher`, or its folder such as `./researcher`",
+    secret: Secrecy::Open,
+};
+
+static SQL_URL: Pattern = Pattern {
+    regex: r"^(sqlite:[!-~]{1,500}|postgres(ql)?://([!-.0-9;-?A-~]{1,100}@)?[!-?A-~]{1,500}|\$\{services\.[a-z0-9_-]{1,31}\.url\})$",
+    what: "a database such as `sqlite:./shop.db`, `sqlite:${data}/shop.db` or `postgres://user@host/db`; a password \
+           goes under `auth`",
+    secret: Secrecy::Url,
+};
+
+static HTTP_URL: Pattern = Pattern {
+    regex: r"^(https?://[!-?A-~]{1,500}|\$\{services\.[a-z0-9_-]{1,31}\.url\}[!-~]{0,200})$",
+    what: "a URL such as `https://api.example.com/v1`; credentials go under `auth`",
+    secret: Secrecy::Url,
+};
+
+static URL_PATH: Pattern =
+    Pattern { regex: "^/[!-~]{0,500}$", what: "a path such as `/refunds/{{args.order_id}}`", secret: Secrecy::Open };
+
+/// Effect classes, mildest first.
+pub(crate) const CLASSES: &[&str] = &["pure", "contained", "keyed", "reconcilable", "compensable", "irreversible"];
+
+/// One tool.
+pub(crate) static TOOL: Section = Section {
+    name: "tool",
+    keys: &[
+        key("sql", Shape::Section(&SQL), "A database."),
+        key("http", Shape::Section(&HTTP), "An HTTP service, by inline templates."),
+        key("mcp", Shape::Section(&MCP), "A server of the Model Context Protocol, over stdio."),
+        key("agent", Shape::Pattern(&AGENT), "Another agent; calling it starts a child run."),
+        key("description", Shape::Text(2_000), "What it is for, for the model."),
+        key("only", Shape::List(&Shape::Pattern(&ANY_OPERATION), 256), "Offer only these operations."),
+        key("effect", Shape::OneOf(CLASSES), "Effect class of all its operations."),
+        key(
+            "effects",
+            Shape::Map(&ANY_OPERATION, &Shape::Short(&EFFECT, "class"), 256),
+            "Rules of single operations; a class alone may stand for the mapping.",
+        ),
+        key("ask", Shape::Bool, "A human approves every call of every operation that does not say otherwise."),
+        key("auth", Shape::Pattern(&SECRET), "The credential of the destination."),
+        key(
+            "trust",
+            Shape::Map(&RESULT, &Shape::OneOf(&["trusted", "untrusted"]), 64),
+            "Who speaks in which part of a result. What is not said is untrusted.",
+        ),
+        key("timeout", Shape::Duration(SECOND / 10, DAY), "How long one attempt may take; 30s when silent."),
+        key("max_output", Shape::Size(1, 64 << 20), "Bytes of output kept; 1Mi when silent."),
+        key("max_shown", Shape::Size(1, 4 << 20), "Bytes of output that the model is shown; 32Ki when silent."),
+        key("budget", Shape::Section(&BUDGET), "Limits of a child run; only with `agent`."),
+        later("command", "sandboxes"),
+        later("files", "sandboxes"),
+        later("workspace", "sandboxes"),
+        later("sandbox", "sandboxes"),
+        later("wasm", "sandboxes"),
+    ],
+    one_of: &["sql", "http", "mcp", "agent"],
+};
+
+static EFFECT: Section = Section {
+    name: "effect",
+    keys: &[
+        key("class", Shape::OneOf(CLASSES), "Effect class; that of the tool when silent."),
+        key("key", Shape::Pattern(&ARGUMENT), "The argument that is the business key; the effect's id when silent."),
+        key(
+            "key_ttl",
+            Shape::Duration(SECOND, 3_653 * DAY),
+            "How long the destination remembers a key; for ever when silent.",
+        ),
+        key("risk", Shape::OneOf(&["critical", "high", "normal"]), "How bad a mistake is; shown to whoever approves."),
+        key("ask", Shape::Bool, "A human approves every call."),
+        key(
+            "on_unknown",
+            Shape::OneOf(&["tell", "ask"]),
+            "When nobody knows whether it happened: tell the model, or ask a human.",
+        ),
+        key("reconcile", Shape::Pattern(&ANY_OPERATION), "The operation that tells whether this one happened."),
+        key("settle", Shape::Duration(0, 30 * DAY), "After this time an answer \"it did not happen\" counts."),
+        key("compensate", Shape::Pattern(&ANY_OPERATION), "The operation that takes this one back."),
+        key("attempts", Shape::Count(1, 20), "Attempts after which it is given up; 3 when silent."),
+        key(
+            "timeout",
+            Shape::Duration(SECOND / 10, DAY),
+            "How long one attempt may take; that of the tool when silent.",
+        ),
+    ],
+    one_of: &[],
+};
+
+static SQL: Section = Section {
+    name: "sql",
+    keys: &[
+        must("url", Shape::Pattern(&SQL_URL), "The database."),
+        key(
+            "allow",
+            Shape::List(&Shape::OneOf(&["SELECT", "INSERT", "UPDATE", "DELETE"]), 4),
+            "Kinds of statements; `[SELECT]` when silent.",
+        ),
+        key(
+            "queries",
+            Shape::Map(&OPERATION, &Shape::Section(&QUERY), 64),
+            "Named queries, each an operation. Without them the model writes SQL itself (operation `query`).",
+        ),
+        key("max_rows", Shape::Count(1, 10_000), "Most rows of one answer; 200 when silent."),
+        key("seed", Shape::Pattern(&FILE), "SQL that fills an SQLite file which does not exist yet."),
+    ],
+    one_of: &[],
+};
+
+static QUERY: Section = Section {
+    name: "query",
+    keys: &[
+        must("sql", Shape::Text(20_000), "One statement; parameters are written `:name`."),
+        key("description", Shape::Text(2_000), "What it does, for the model."),
+        key("params", Shape::Map(&PARAM, &Shape::Json(true), 64), "JSON Schema of each parameter."),
+        key("optional", Shape::List(&Shape::Pattern(&PARAM), 64), "Parameters that may be left out."),
+    ],
+    one_of: &[],
+};
+
+static HTTP: Section = Section {
+    name: "http",
+    keys: &[
+        must("base_url", Shape::Pattern(&HTTP_URL), "Where the service is."),
+        must("operations", Shape::Map(&OPERATION, &Shape::Section(&CALL), 64), "Its operations."),
+        later("openapi", "OpenAPI tools"),
+    ],
+    one_of: &[],
+};
+
+static CALL: Section = Section {
+    name: "operation",
+    keys: &[
+        must("method", Shape::OneOf(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]), "The method."),
+        must("path", Shape::Pattern(&URL_PATH), "The path; `{{args.NAME}}` stands for an argument."),
+        key("description", Shape::Text(2_000), "What it does, for the model."),
+        key("params", Shape::Map(&PARAM, &Shape::Json(true), 64), "JSON Schema of each argument."),
+        key("optional", Shape::List(&Shape::Pattern(&PARAM), 64), "Arguments that may be left out."),
+        key("query", Shape::Map(&PARAM, &Shape::Text(2_000), 64), "Query values."),
+        key(
+            "headers",
+            Shape::Map(&HEADER, &Shape::Text(2_000), 32),
+            "Headers. `Idempotency-Key: {{key}}` is sent with every method but GET and HEAD unless named here.",
+        ),
+        key("body", Shape::Json(false), "The JSON body; the arguments not used elsewhere when silent."),
+    ],
+    one_of: &[],
+};
+
+static MCP: Section = Section {
+    name: "mcp",
+    keys: &[
+        must(
+            "command",
+            Shape::List(&Shape::Text(1_000), 64),
+            "Program and arguments. A program with a `/` is relative to the manifest, any other is searched in PATH.",
+        ),
+        key("env", Shape::List(&Shape::Pattern(&ENV_NAME), 64), "Names of environment variables handed on."),
+        key("cwd", Shape::Pattern(&FILE), "Its working directory; the manifest's folder when silent."),
+        key("start_timeout", Shape::Duration(SECOND / 10, DAY), "How long it may take to start; 30s when silent."),
+        later("url", "remote MCP servers"),
+    ],
+    one_of: &[],
+};

@@ -1,0 +1,223 @@
+//! What `agent.yaml` says, as types. Every value has been checked; silence is `None` or the documented default.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use stead_core::{
+    budget::{Limits, MicroUsd, Price},
+    effect::{EffectClass, OnUnknown},
+    id::Name,
+    time::Span,
+};
+
+pub use crate::manifest_tools::{Effect, Http, HttpOperation, Kind, Mcp, Risk, Sql, SqlQuery, Tool, Trust};
+
+/// A whole manifest.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Manifest {
+    /// The agent's name.
+    pub name: Name,
+    /// What it is for.
+    #[serde(default)]
+    pub description: String,
+    /// Its model.
+    pub model: Model,
+    /// `./FILE`, or the text itself; [`crate::Bundle::instructions`] gives the text in either case.
+    pub instructions: String,
+    /// File with the JSON Schema of the input.
+    pub input: Option<String>,
+    /// File with the JSON Schema of the answer.
+    pub output: Option<String>,
+    /// Its tools, by name.
+    #[serde(default)]
+    pub tools: BTreeMap<String, Tool>,
+    /// Limits of one run.
+    #[serde(default)]
+    pub budget: Limits,
+    /// Limits of a session.
+    #[serde(default)]
+    pub session: Session,
+    /// Model turns after which a run fails.
+    #[serde(default = "fifty")]
+    pub max_turns: u32,
+    /// What a model call may carry.
+    #[serde(default)]
+    pub context: Context,
+    /// How humans are asked.
+    #[serde(default)]
+    pub approvals: Approvals,
+    /// What a run on a developer's machine needs besides.
+    #[serde(default)]
+    pub dev: Dev,
+}
+
+/// The chain of models.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Model {
+    /// The first choice.
+    #[serde(flatten)]
+    pub first: ModelChoice,
+    /// What follows when it does not answer.
+    #[serde(default)]
+    pub fallback: Vec<ModelChoice>,
+    /// Attempts at one model before the next.
+    #[serde(default = "four")]
+    pub attempts: u8,
+    /// How long one attempt may take.
+    #[serde(default = "two_minutes")]
+    pub timeout: Span,
+}
+
+impl Model {
+    /// All models, first choice first.
+    pub fn chain(&self) -> impl Iterator<Item = &ModelChoice> {
+        std::iter::once(&self.first).chain(&self.fallback)
+    }
+}
+
+/// One model of the chain.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct ModelChoice {
+    /// Which.
+    #[serde(flatten)]
+    pub source: ModelSource,
+    /// Where the provider answers, when not at its usual address. May name a service (see [`crate::Places`]).
+    pub base_url: Option<String>,
+    /// The provider's key; its usual environment variable when silent.
+    pub key: Option<SecretRef>,
+    /// Most tokens of one reply.
+    #[serde(default = "four_thousand")]
+    pub max_output_tokens: u64,
+    /// What it charges.
+    pub price: Option<PriceList>,
+}
+
+/// A model, or what stands for one.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub enum ModelSource {
+    /// `provider:model`, such as `openai:gpt-5-mini` or `rehearsal:auto`.
+    #[serde(rename = "use")]
+    Provider(Name),
+    /// A file with a rehearsal script.
+    #[serde(rename = "rehearsal")]
+    Script(String),
+}
+
+/// A price as the manifest gives it, in micro-dollars per million tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct PriceList {
+    /// Input tokens.
+    pub input: MicroUsd,
+    /// Input tokens from the cache; as `input` when silent.
+    pub cached: Option<MicroUsd>,
+    /// Output tokens.
+    pub output: MicroUsd,
+}
+
+impl From<PriceList> for Price {
+    fn from(p: PriceList) -> Self {
+        Self { input: p.input.0, cached: p.cached.unwrap_or(p.input).0, output: p.output.0 }
+    }
+}
+
+/// Where a secret comes from: `env://NAME`. Never the secret.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct SecretRef(String);
+
+impl SecretRef {
+    /// The environment variable that holds it.
+    pub fn env(&self) -> &str {
+        self.0.strip_prefix("env://").unwrap_or(&self.0)
+    }
+}
+
+/// See [`Manifest::session`].
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Session {
+    /// Limits of all runs of a session together.
+    #[serde(default)]
+    pub budget: Limits,
+}
+
+/// See [`Manifest::context`].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Context {
+    /// Tokens before old tool results are cleared from the model's view.
+    #[serde(default = "hundred_thousand")]
+    pub tokens: u64,
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self { tokens: hundred_thousand() }
+    }
+}
+
+/// See [`Manifest::approvals`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Approvals {
+    /// How long a human may take; `None` for ever.
+    pub ttl: Option<Span>,
+}
+
+/// See [`Manifest::dev`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Dev {
+    /// Helper processes, by name.
+    #[serde(default)]
+    pub services: BTreeMap<String, Service>,
+}
+
+/// A helper process of `stead run` and `stead dev`: it prints its URL as its first line and ends with them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Service {
+    /// Program and arguments. The program `stead` is the running binary itself.
+    pub command: Vec<String>,
+    /// Names of environment variables handed on.
+    #[serde(default)]
+    pub env: Vec<String>,
+}
+
+/// Rules of one operation, with the tool's own filled in where it is silent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Effect class; `None` leaves it to the adapter's default.
+    pub class: Option<EffectClass>,
+    /// The argument that is the business key.
+    pub key: Option<String>,
+    /// How long the destination remembers a key.
+    pub key_ttl: Option<Span>,
+    /// How bad a mistake is.
+    pub risk: Risk,
+    /// A human approves.
+    pub ask: bool,
+    /// What follows an unknown outcome.
+    pub on_unknown: OnUnknown,
+    /// The operation that tells whether it happened.
+    pub reconcile: Option<String>,
+    /// When an "absent" of `reconcile` counts.
+    pub settle: Span,
+    /// The operation that takes it back.
+    pub compensate: Option<String>,
+    /// Attempts before it is given up.
+    pub attempts: u8,
+    /// How long one attempt may take.
+    pub timeout: Span,
+}
+
+const fn fifty() -> u32 {
+    50
+}
+const fn four() -> u8 {
+    4
+}
+const fn four_thousand() -> u64 {
+    4_096
+}
+const fn hundred_thousand() -> u64 {
+    100_000
+}
+const fn two_minutes() -> Span {
+    Span::from_secs(120)
+}

@@ -1,0 +1,249 @@
+//! The types of `tools`. Their fields carry the names of the keys, and those of the adapters' own configuration.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+use stead_core::{
+    budget::Limits,
+    effect::{EffectClass, OnUnknown},
+    time::Span,
+};
+
+use crate::manifest::{Rules, SecretRef};
+
+/// One tool.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Tool {
+    /// What it is.
+    #[serde(flatten)]
+    pub kind: Kind,
+    /// What it is for, for the model.
+    pub description: Option<String>,
+    /// Offer only these operations.
+    pub only: Option<Vec<String>>,
+    /// Effect class of all operations.
+    pub effect: Option<EffectClass>,
+    /// Rules of single operations.
+    #[serde(default)]
+    pub effects: BTreeMap<String, Effect>,
+    /// A human approves every call, unless the operation says otherwise.
+    #[serde(default)]
+    pub ask: bool,
+    /// The destination's credential.
+    pub auth: Option<SecretRef>,
+    /// Who speaks in which part of a result.
+    #[serde(default)]
+    pub trust: BTreeMap<String, Trust>,
+    /// How long one attempt may take.
+    #[serde(default = "half_a_minute")]
+    pub timeout: Span,
+    /// Bytes of output kept.
+    #[serde(default = "mebibyte")]
+    pub max_output: usize,
+    /// Bytes of output shown to the model.
+    #[serde(default = "preview")]
+    pub max_shown: usize,
+    /// Limits of a child run.
+    pub budget: Option<Limits>,
+}
+
+/// What a tool is.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A database.
+    Sql(Sql),
+    /// An HTTP service.
+    Http(Http),
+    /// An MCP server.
+    Mcp(Mcp),
+    /// Another agent: its name, or `./FOLDER` inside of this one's.
+    Agent(String),
+}
+
+/// A database.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Sql {
+    /// `sqlite:PATH` or `postgres://user@host/db`. May name the data folder (see [`crate::Places`]).
+    pub url: String,
+    /// Kinds of statements: `SELECT`, `INSERT`, `UPDATE`, `DELETE`.
+    #[serde(default = "select")]
+    pub allow: Vec<String>,
+    /// Named queries; without them the model writes SQL.
+    #[serde(default)]
+    pub queries: BTreeMap<String, SqlQuery>,
+    /// Most rows of one answer.
+    #[serde(default = "two_hundred")]
+    pub max_rows: u32,
+    /// File of SQL that fills a database file which does not exist yet.
+    pub seed: Option<String>,
+}
+
+/// A named query.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct SqlQuery {
+    /// One statement with `:name` parameters.
+    pub sql: String,
+    /// What it does, for the model.
+    #[serde(default)]
+    pub description: String,
+    /// JSON Schema of each parameter.
+    #[serde(default)]
+    pub params: BTreeMap<String, Value>,
+    /// Parameters that may be left out.
+    #[serde(default)]
+    pub optional: Vec<String>,
+}
+
+/// An HTTP service.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Http {
+    /// Where it is. May name a service (see [`crate::Places`]).
+    pub base_url: String,
+    /// Its operations.
+    pub operations: BTreeMap<String, HttpOperation>,
+}
+
+/// One operation of an HTTP service.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct HttpOperation {
+    /// `GET`, `HEAD`, `POST`, `PUT`, `PATCH` or `DELETE`.
+    pub method: String,
+    /// The path, with `{{args.NAME}}`.
+    pub path: String,
+    /// What it does, for the model.
+    #[serde(default)]
+    pub description: String,
+    /// JSON Schema of each argument.
+    #[serde(default)]
+    pub params: BTreeMap<String, Value>,
+    /// Arguments that may be left out.
+    #[serde(default)]
+    pub optional: Vec<String>,
+    /// Query values.
+    #[serde(default)]
+    pub query: BTreeMap<String, String>,
+    /// Headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// The JSON body.
+    pub body: Option<Value>,
+}
+
+/// An MCP server over stdio.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Mcp {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Names of environment variables handed on.
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// Its working directory, inside of the manifest's folder.
+    pub cwd: Option<String>,
+    /// How long it may take to start.
+    #[serde(default = "half_a_minute")]
+    pub start_timeout: Span,
+}
+
+/// What the manifest says about one operation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Effect {
+    /// Effect class.
+    pub class: Option<EffectClass>,
+    /// The argument that is the business key.
+    pub key: Option<String>,
+    /// How long the destination remembers a key.
+    pub key_ttl: Option<Span>,
+    /// How bad a mistake is.
+    pub risk: Option<Risk>,
+    /// A human approves.
+    pub ask: Option<bool>,
+    /// What follows an unknown outcome.
+    pub on_unknown: Option<OnUnknown>,
+    /// The operation that tells whether it happened.
+    pub reconcile: Option<String>,
+    /// When an "absent" of `reconcile` counts.
+    pub settle: Option<Span>,
+    /// The operation that takes it back.
+    pub compensate: Option<String>,
+    /// Attempts before it is given up.
+    pub attempts: Option<u8>,
+    /// How long one attempt may take.
+    pub timeout: Option<Span>,
+}
+
+/// How bad a mistake is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Risk {
+    /// As any call.
+    #[default]
+    Normal,
+    /// Worth a look.
+    High,
+    /// Never without thought.
+    Critical,
+}
+
+/// Who speaks in a part of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trust {
+    /// The operator of the tool.
+    Trusted,
+    /// Anyone.
+    Untrusted,
+}
+
+impl Tool {
+    /// The rules of an operation.
+    pub fn rules(&self, operation: &str) -> Rules {
+        let own = self.effects.get(operation).cloned().unwrap_or_default();
+        Rules {
+            class: own.class.or(self.effect),
+            key: own.key,
+            key_ttl: own.key_ttl,
+            risk: own.risk.unwrap_or_default(),
+            ask: own.ask.unwrap_or(self.ask),
+            on_unknown: own.on_unknown.unwrap_or_default(),
+            reconcile: own.reconcile,
+            settle: own.settle.unwrap_or_default(),
+            compensate: own.compensate,
+            attempts: own.attempts.unwrap_or(3),
+            timeout: own.timeout.unwrap_or(self.timeout),
+        }
+    }
+
+    /// Whether `only` lets that operation through.
+    pub fn offers(&self, operation: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only.iter().any(|o| o == operation))
+    }
+
+    /// The operations that the manifest itself defines; `None` when only the destination knows (MCP).
+    pub fn operations(&self) -> Option<Vec<&str>> {
+        match &self.kind {
+            Kind::Sql(sql) if sql.queries.is_empty() => Some(vec!["query"]),
+            Kind::Sql(sql) => Some(sql.queries.keys().map(String::as_str).collect()),
+            Kind::Http(http) => Some(http.operations.keys().map(String::as_str).collect()),
+            Kind::Mcp(_) => None,
+            Kind::Agent(_) => Some(Vec::new()),
+        }
+    }
+}
+
+fn select() -> Vec<String> {
+    vec!["SELECT".to_owned()]
+}
+const fn two_hundred() -> u32 {
+    200
+}
+const fn half_a_minute() -> Span {
+    Span::from_secs(30)
+}
+const fn mebibyte() -> usize {
+    1 << 20
+}
+const fn preview() -> usize {
+    32 << 10
+}

@@ -1,0 +1,70 @@
+//! HTTP clients that models share: no redirects (a conversation must not travel to a host nobody named), no hidden
+//! retries (the engine journals them), no decompression.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use reqwest::{Client, Url, redirect::Policy, retry};
+
+/// How long a connection may take to be made, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an unused connection is kept.
+const POOL_IDLE: Duration = Duration::from_secs(60);
+
+/// Connection pools for all models of a process. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Http(Arc<Clients>);
+
+#[derive(Debug)]
+struct Clients {
+    /// Honours the proxy settings of the process.
+    outside: Client,
+    /// For loopback, which no proxy can reach.
+    loopback: Client,
+}
+
+impl Http {
+    /// Makes the clients.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up on this host; the text says why.
+    pub fn new() -> Result<Self, String> {
+        let builder = || {
+            Client::builder()
+                .redirect(Policy::none())
+                .retry(retry::never())
+                .connect_timeout(CONNECT_TIMEOUT)
+                .pool_idle_timeout(POOL_IDLE)
+                .tcp_nodelay(true)
+                .user_agent(concat!("stead/", env!("CARGO_PKG_VERSION")))
+        };
+        let fail = |e: reqwest::Error| format!("cannot make an HTTP client: {}", chain(&e));
+        let outside = builder().build().map_err(fail)?;
+        let loopback = builder().no_proxy().build().map_err(fail)?;
+        Ok(Self(Arc::new(Clients { outside, loopback })))
+    }
+
+    pub(crate) fn client(&self, url: &Url) -> &Client {
+        if is_loopback(url) { &self.0.loopback } else { &self.0.outside }
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// An error with its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(e) = cause {
+        let next = e.to_string();
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = e.source();
+    }
+    text
+}

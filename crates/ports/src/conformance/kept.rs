@@ -1,0 +1,139 @@
+//! Cases: blobs, snapshots, agent versions, and numbers at the edge.
+
+use bytes::Bytes;
+use stead_core::{
+    id::{BlobId, LeafHash, VersionId},
+    time::Timestamp,
+};
+
+use super::kit::{Owner, TENANT, name, run, session_of, spend, state, told};
+use crate::journal::{Append, Journal, NewBlob, RunState, Snapshot, Status, VersionRow};
+
+fn blob(j: &dyn Journal, tenant: &str, content: &[u8]) -> NewBlob {
+    let tenant = name(tenant);
+    NewBlob { id: j.blob_id(&tenant, content), tenant, content: Bytes::copy_from_slice(content) }
+}
+
+/// Durable with its append; putting it again changes nothing; empty content is content.
+pub async fn a_blob_is_kept_once_and_found_by_its_content(j: &dyn Journal) {
+    let o = Owner::new(j).await;
+    o.start(run(1), Status::Running).await;
+    for (seq, content) in (1..).zip([&b"short"[..], b"", b"short"]) {
+        let b = blob(j, TENANT, content);
+        assert_eq!(b.id, j.blob_id(&name(TENANT), content));
+        o.put(Append { blobs: vec![b.clone(), b.clone()], ..o.append(run(1), seq) }).await;
+        assert_eq!(j.blob(&name(TENANT), b.id).await.expect("reads").as_deref(), Some(content));
+    }
+    assert_eq!(j.blob(&name(TENANT), BlobId([1; 32])).await.expect("reads"), None);
+    let refused = Append { blobs: vec![blob(j, TENANT, b"never")], ..o.append(run(1), 99) };
+    let id = refused.blobs[0].id;
+    assert!(j.append(refused).await.is_err());
+    assert_eq!(j.blob(&name(TENANT), id).await.expect("reads"), None);
+}
+
+/// No tenant learns from an address what another has stored, nor reads it.
+pub async fn blobs_of_two_tenants_have_two_addresses(j: &dyn Journal) {
+    let o = Owner::new(j).await;
+    o.start(run(1), Status::Running).await;
+    let (a, b) = (blob(j, "acme", b"secret"), blob(j, "globex", b"secret"));
+    assert_ne!(a.id, b.id);
+    o.put(Append { blobs: vec![a.clone()], ..o.append(run(1), 1) }).await;
+    assert_eq!(j.blob(&name("globex"), a.id).await.expect("reads"), None);
+    assert_eq!(j.blob(&name("globex"), b.id).await.expect("reads"), None);
+    o.put(Append { blobs: vec![b.clone()], ..o.append(run(1), 2) }).await;
+    assert_eq!(j.blob(&name("globex"), b.id).await.expect("reads").as_deref(), Some(&b"secret"[..]));
+}
+
+/// Whether it can be compressed or not.
+pub async fn a_large_blob_comes_back_whole(j: &dyn Journal) {
+    let o = Owner::new(j).await;
+    o.start(run(1), Status::Running).await;
+    let mut x = 1u64;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (x >> 56) as u8
+    })
+    .take(3 << 20)
+    .collect();
+    let prose = b"the same words again and again, ".repeat(100_000);
+    let (a, b) = (blob(j, TENANT, &noise), blob(j, TENANT, &prose));
+    o.put(Append { blobs: vec![a.clone(), b.clone()], ..o.append(run(1), 1) }).await;
+    assert!(j.blob(&name(TENANT), a.id).await.expect("reads").is_some_and(|c| c == a.content));
+    assert!(j.blob(&name(TENANT), b.id).await.expect("reads").is_some_and(|c| c == b.content));
+}
+
+/// One snapshot a run.
+pub async fn the_latest_snapshot_replaces_the_one_before(j: &dyn Journal) {
+    assert!(j.snapshot(run(1)).await.expect("reads").is_none());
+    for seq in [10, 20] {
+        let body = format!("state at {seq}").into();
+        let s = Snapshot { seq, leaf: LeafHash([seq as u8; 32]), version: u16::MAX, body };
+        j.put_snapshot(run(1), s.clone()).await.expect("writes");
+        let kept = j.snapshot(run(1)).await.expect("reads").expect("exists");
+        assert_eq!((kept.seq, kept.leaf, kept.version, kept.body), (s.seq, s.leaf, s.version, s.body));
+    }
+    assert!(j.snapshot(run(2)).await.expect("reads").is_none());
+}
+
+fn version(tenant: &str, agent: &str, n: u8, at: i64) -> VersionRow {
+    let (version, body) = (VersionId([n; 32]), format!("{agent} {n}").into());
+    VersionRow { tenant: name(tenant), agent: name(agent), version, body, created: Timestamp(at), live: false }
+}
+
+/// Applying an older one again moves `live` back and keeps when it was first applied.
+pub async fn the_version_applied_last_is_live(j: &dyn Journal) {
+    let (tenant, desk) = (name(TENANT), name("desk"));
+    assert!(j.live(&tenant, &desk).await.expect("reads").is_none());
+    for (n, at) in [(1, 100), (2, 200), (1, 300)] {
+        j.put_version(version(TENANT, "desk", n, at)).await.expect("writes");
+        let live = j.live(&tenant, &desk).await.expect("reads").expect("exists");
+        assert_eq!((live.version, live.body, live.live), (VersionId([n; 32]), format!("desk {n}").into(), true));
+    }
+    j.put_version(version(TENANT, "other", 3, 50)).await.expect("writes");
+    let list = async |agent: Option<&str>| {
+        let agent = agent.map(name);
+        let rows = j.versions(&tenant, agent.as_ref()).await.expect("reads");
+        rows.into_iter()
+            .map(|r| {
+                assert!(r.body.is_empty());
+                (r.agent.to_string(), r.version.0[0], r.created.0, r.live)
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(list(Some("desk")).await, [("desk".into(), 2, 200, false), ("desk".into(), 1, 100, true)]);
+    assert_eq!(list(None).await, [("desk".into(), 1, 100, true), ("other".into(), 3, 50, true)]);
+    let one = j.version(&tenant, VersionId([2; 32])).await.expect("reads").expect("exists");
+    assert_eq!((one.body, one.live), ("desk 2".into(), false));
+    assert!(j.version(&tenant, VersionId([9; 32])).await.expect("reads").is_none());
+}
+
+/// Equal names and versions of two tenants are two things.
+pub async fn versions_of_two_tenants_do_not_meet(j: &dyn Journal) {
+    j.put_version(version("acme", "desk", 1, 1)).await.expect("writes");
+    assert!(j.version(&name("globex"), VersionId([1; 32])).await.expect("reads").is_none());
+    assert!(j.live(&name("globex"), &name("desk")).await.expect("reads").is_none());
+    assert!(j.versions(&name("globex"), None).await.expect("reads").is_empty());
+    j.put_version(version("globex", "desk", 2, 1)).await.expect("writes");
+    let live = j.live(&name("acme"), &name("desk")).await.expect("reads").expect("exists");
+    assert_eq!(live.version, VersionId([1; 32]));
+}
+
+/// The largest numbers are kept or held at the largest the store has; nothing panics or wraps.
+pub async fn numbers_at_the_edge_do_not_break_anything(j: &dyn Journal) {
+    let o = Owner::new(j).await;
+    o.start(run(1), Status::Running).await;
+    let huge = RunState { turns: u32::MAX, effects: u32::MAX, spent: spend(u64::MAX, Some(u64::MAX)), ..state(Status::Waiting) };
+    o.put(o.changing(run(1), 1, told(huge.clone()))).await;
+    let kept = j.run(run(1)).await.expect("reads").expect("exists").state;
+    assert_eq!((kept.turns, kept.effects), (u32::MAX, u32::MAX));
+    assert!(kept.spent.tokens >= i64::MAX as u64);
+    for seq in [2, 3] {
+        let mut index = told(huge.clone());
+        index.session = Some(crate::journal::SessionChange::Release { head: false, spent: huge.spent });
+        o.put(o.changing(run(1), seq, index)).await;
+    }
+    let session = j.session(session_of(run(1))).await.expect("reads").expect("exists");
+    assert!(session.spent.tokens >= i64::MAX as u64 && session.spent.usd.is_some());
+    assert!(j.read(run(1), u64::MAX, u32::MAX).await.expect("reads").is_empty());
+    assert_eq!(j.due(Timestamp(i64::MIN), u32::MAX).await.expect("reads"), []);
+}

@@ -1,0 +1,106 @@
+//! Applying: pin what can change, build it once to see that it works, store it, make it live.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures_util::{FutureExt as _, future::BoxFuture};
+use stead_core::{
+    code,
+    id::{Name, VersionId},
+};
+use stead_manifest::{Bundle, BundleError, manifest::Kind};
+use stead_ports::{
+    agent::{Agent, AgentError},
+    clock::Clock as _,
+    journal::VersionRow,
+};
+
+use super::{AgentStore, ApplyError, build, tools, wired::Wired};
+use crate::clock::SystemClock;
+
+/// An agent that was applied.
+#[derive(Clone)]
+pub struct Applied {
+    /// Its stored version, with an empty body.
+    pub row: VersionRow,
+    /// The agent, ready to run.
+    pub agent: Arc<Agent>,
+    /// Whether this version was not known before.
+    pub new: bool,
+}
+
+impl AgentStore {
+    /// Makes a version of a bundle and lets new runs use it. Its MCP servers are asked for their tools, whatever the
+    /// bundle says they are; agents of its folder are applied with it, named `parent/name`.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; nothing of this agent is stored then (agents of its folder may be).
+    pub async fn apply(&self, tenant: &Name, bundle: Bundle) -> Result<Applied, ApplyError> {
+        let name = bundle.manifest.name.clone();
+        self.apply_as(tenant, name, bundle).await
+    }
+
+    async fn apply_as(&self, tenant: &Name, name: Name, mut bundle: Bundle) -> Result<Applied, ApplyError> {
+        let dir = bundle.dir.clone();
+        let unkept = |e: std::io::Error| AgentError { code: code::DATA_READONLY, detail: e.to_string() };
+        let children = self.children(tenant, &name, &mut bundle).await?;
+        let places = self.site.places(tenant, &name).map_err(unkept)?;
+        let base = dir.clone().unwrap_or_else(|| places.data.clone());
+        bundle.pinned = tools::discover(&bundle.placed(&places)?, &base).await?;
+
+        let told = |why: String| ApplyError::Bundle(BundleError::Format(why));
+        let wired = Wired::new(name.clone(), children, &bundle).map_err(told)?;
+        let version = wired.version(&bundle).map_err(told)?;
+        let agent = Arc::new(build::agent(self, tenant, version, &wired, &bundle).await?);
+
+        let known = self.journal.version(tenant, version).await?;
+        let row = VersionRow {
+            tenant: tenant.clone(),
+            agent: name.clone(),
+            version,
+            body: wired.encode().map_err(told)?,
+            created: known.as_ref().map_or_else(|| SystemClock.now(), |row| row.created),
+            live: true,
+        };
+        self.site.set_dir(tenant, &name, dir.as_deref()).map_err(unkept)?;
+        self.journal.put_version(row.clone()).await?;
+        self.forget(&name);
+        self.keep((tenant.clone(), version), agent.clone());
+        Ok(Applied { row: VersionRow { body: bytes::Bytes::new(), ..row }, agent, new: known.is_none() })
+    }
+
+    /// The versions behind the tools that are agents: those of its folder are applied, others must be live.
+    fn children<'a>(
+        &'a self,
+        tenant: &'a Name,
+        parent: &'a Name,
+        bundle: &'a mut Bundle,
+    ) -> BoxFuture<'a, Result<BTreeMap<String, VersionId>, ApplyError>> {
+        // Boxed: agents nest, as deep as the manifest crate lets them.
+        async move {
+            let mut versions = BTreeMap::new();
+            for (tool, config) in &bundle.manifest.tools {
+                let Kind::Agent(named) = &config.kind else { continue };
+                let version = match bundle.agents.get(named) {
+                    Some(nested) => {
+                        let name = Name::from(format!("{parent}/{}", nested.manifest.name));
+                        self.apply_as(tenant, name, nested.clone()).await?.row.version
+                    }
+                    None => {
+                        let live = self.journal.live(tenant, &Name::from(named.as_str())).await?;
+                        live.ok_or_else(|| not_applied(tool, named))?.version
+                    }
+                };
+                versions.insert(tool.clone(), version);
+            }
+            Ok(versions)
+        }
+        .boxed()
+    }
+}
+
+fn not_applied(tool: &str, named: &str) -> AgentError {
+    AgentError {
+        code: code::MANIFEST_FILE,
+        detail: format!("the tool `{tool}` is the agent `{named}`, which is not known here; apply that agent first"),
+    }
+}

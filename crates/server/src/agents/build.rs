@@ -1,0 +1,120 @@
+//! From a stored version to an agent: its models, its tools, and the control values the machine works by.
+
+use std::sync::Arc;
+
+use stead_core::{
+    budget::Price,
+    code,
+    fact::{ModelConfig, RunConfig},
+    id::{Name, VersionId},
+    message::ToolDef,
+    time::Span,
+};
+use stead_manifest::{
+    Bundle, Manifest,
+    manifest::{ModelChoice, ModelSource},
+};
+use stead_models::{
+    openai::Options,
+    registry::{ModelSpec, ProviderContext, Resolved, resolve},
+    rehearsal::{Rehearsal, Script},
+};
+use stead_ports::agent::{Agent, AgentError, BoundTool};
+
+use super::{AgentStore, tools, wired::Wired};
+
+/// First pause between attempts at a model; doubles each time.
+const BACKOFF: Span = Span::from_millis(500);
+/// Longest pause between attempts that the provider did not ask for.
+const BACKOFF_MAX: Span = Span::from_secs(60);
+
+/// Builds the agent of a version.
+pub(super) async fn agent(
+    store: &AgentStore,
+    tenant: &Name,
+    version: VersionId,
+    wired: &Wired,
+    bundle: &Bundle,
+) -> Result<Agent, AgentError> {
+    let places = store
+        .site
+        .places(tenant, &wired.name)
+        .map_err(|e| AgentError { code: code::DATA_READONLY, detail: e.to_string() })?;
+    let manifest = bundle.placed(&places).map_err(|e| AgentError { code: e.code, detail: e.to_string() })?;
+    let base = bundle.dir.clone().unwrap_or(places.data);
+    let resolved = manifest
+        .model
+        .chain()
+        .map(|choice| model(store, bundle, choice).map(|resolved| (choice, resolved)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let tools = tools::bind(&manifest, bundle, wired, &base).await?;
+    let defs: Arc<[ToolDef]> = tools.iter().map(|t| t.def.clone()).collect();
+    let instructions: Arc<str> = bundle.instructions().into();
+    Ok(Agent {
+        name: wired.name.clone(),
+        version,
+        config: config(&manifest, &resolved, overhead(&instructions, &defs)),
+        instructions,
+        session_limits: manifest.session.budget.clone(),
+        models: resolved.into_iter().map(|(_, r)| r.model).collect(),
+        model_timeout: manifest.model.timeout,
+        tools,
+        defs,
+    })
+}
+
+fn config(manifest: &Manifest, models: &[(&ModelChoice, Resolved)], overhead_tokens: u64) -> RunConfig {
+    RunConfig {
+        limits: manifest.budget.clone(),
+        models: models
+            .iter()
+            .map(|(choice, resolved)| ModelConfig {
+                name: resolved.model.name().clone(),
+                max_output_tokens: choice.max_output_tokens,
+                price: choice.price.map(Price::from).or(resolved.price),
+            })
+            .collect(),
+        model_attempts: manifest.model.attempts,
+        backoff: BACKOFF,
+        backoff_max: BACKOFF_MAX,
+        max_turns: manifest.max_turns,
+        context_tokens: manifest.context.tokens,
+        approval_ttl: manifest.approvals.ttl,
+        overhead_tokens,
+    }
+}
+
+fn model(store: &AgentStore, bundle: &Bundle, choice: &ModelChoice) -> Result<Resolved, AgentError> {
+    let named = match &choice.source {
+        ModelSource::Provider(name) => name,
+        ModelSource::Script(file) => {
+            let text = bundle.file(file).unwrap_or_default();
+            let script =
+                Script::parse(text).map_err(|e| AgentError { code: e.code, detail: format!("{file}: {e}") })?;
+            return Ok(Resolved { model: Arc::new(Rehearsal::new(script)), price: Some(Rehearsal::PRICE) });
+        }
+    };
+    let key = choice.key.as_ref().map(|k| format!("env://{}", k.env()));
+    let spec = ModelSpec { model: named, base_url: choice.base_url.as_deref(), key: key.as_deref() };
+    let env = |name: &str| std::env::var(name).ok();
+    let cx = ProviderContext { env: &env, http: &store.http, options: Options::default() };
+    resolve(spec, &cx).map_err(|e| AgentError { code: e.code, detail: e.detail })
+}
+
+/// Estimated tokens of what stands in every call: a token is about four bytes of English or JSON.
+fn overhead(instructions: &str, defs: &[ToolDef]) -> u64 {
+    let tools: usize = defs.iter().map(|d| d.name.len() + d.description.len() + d.schema.to_string().len()).sum();
+    ((instructions.len() + tools) as u64).div_ceil(4)
+}
+
+/// Sorts tools by name and refuses two of one name.
+pub(super) fn sorted(mut tools: Vec<BoundTool>) -> Result<Vec<BoundTool>, AgentError> {
+    tools.sort_by(|a, b| a.def.name.cmp(&b.def.name));
+    match tools.windows(2).find(|pair| pair[0].def.name == pair[1].def.name) {
+        None => Ok(tools),
+        Some(pair) => Err(AgentError {
+            code: code::MANIFEST_VALUE,
+            detail: format!("two tools have the full name `{}`; rename one of them", pair[0].def.name),
+        }),
+    }
+}

@@ -1,0 +1,124 @@
+//! Agents: from a bundle of files to a stored version, and from a stored version to something that the engine can run.
+//!
+//! A version is what it was when it was applied: the tools of its MCP servers are pinned in it, and so are the versions
+//! of other agents that it calls. What only this host knows (where the manifest's folder is, where helper services
+//! answer) is no part of it, and is kept beside it.
+
+mod apply;
+mod build;
+mod problem;
+mod site;
+mod tools;
+mod wired;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use stead_core::{
+    code,
+    id::{Name, VersionId},
+};
+use stead_models::http::Http;
+use stead_ports::{
+    BoxFuture,
+    agent::{Agent, AgentError, Agents},
+    journal::{Journal, VersionRow},
+};
+
+pub use apply::Applied;
+pub use problem::ApplyError;
+pub(crate) use problem::problem_of;
+pub use site::{Services, Site};
+use wired::Wired;
+
+/// Agent versions that are kept ready.
+const KEPT: usize = 1_024;
+
+/// Stored agent versions, ready to run.
+pub struct AgentStore {
+    journal: Arc<dyn Journal>,
+    site: Site,
+    http: Http,
+    ready: Mutex<Ready>,
+}
+
+/// The versions that are ready, oldest use first in `order`.
+#[derive(Default)]
+struct Ready {
+    agents: HashMap<(Name, VersionId), Arc<Agent>>,
+    order: VecDeque<(Name, VersionId)>,
+}
+
+impl AgentStore {
+    /// The versions of a journal, run at this place.
+    ///
+    /// # Errors
+    /// When HTTP clients cannot be made on this host.
+    pub fn new(journal: Arc<dyn Journal>, site: Site) -> Result<Self, AgentError> {
+        let http = Http::new().map_err(|detail| AgentError { code: code::CONFIG, detail })?;
+        Ok(Self { journal, site, http, ready: Mutex::default() })
+    }
+
+    /// Where helper services answer, for the agent of that name.
+    pub fn set_services(&self, agent: &Name, services: std::collections::BTreeMap<String, String>) {
+        self.site.set_services(agent, services);
+        self.forget(agent);
+    }
+
+    async fn loaded(&self, tenant: Name, version: VersionId) -> Result<Arc<Agent>, AgentError> {
+        let place = (tenant, version);
+        if let Some(agent) = self.ready.lock().agents.get(&place) {
+            return Ok(agent.clone());
+        }
+        let (tenant, version) = &place;
+        let row = self
+            .journal
+            .version(tenant, *version)
+            .await
+            .map_err(|e| AgentError { code: e.code, detail: e.detail })?
+            .ok_or_else(|| gone(*version, "it is not stored"))?;
+        let agent = self.build(&row).await?;
+        self.keep(place, agent.clone());
+        Ok(agent)
+    }
+
+    async fn build(&self, row: &VersionRow) -> Result<Arc<Agent>, AgentError> {
+        let wired = Wired::decode(&row.body).map_err(|e| gone(row.version, &e))?;
+        let dir = self.site.dir(&row.tenant, &wired.name);
+        let bundle = wired.bundle(dir).map_err(|e| gone(row.version, &e.to_string()))?;
+        build::agent(self, &row.tenant, row.version, &wired, &bundle).await.map(Arc::new)
+    }
+
+    fn keep(&self, place: (Name, VersionId), agent: Arc<Agent>) {
+        let mut ready = self.ready.lock();
+        if ready.agents.insert(place.clone(), agent).is_none() {
+            ready.order.push_back(place);
+        }
+        if ready.order.len() > KEPT
+            && let Some(oldest) = ready.order.pop_front()
+        {
+            ready.agents.remove(&oldest);
+        }
+    }
+
+    /// Versions of that agent are built anew when they are next asked for.
+    fn forget(&self, agent: &Name) {
+        let mut ready = self.ready.lock();
+        let Ready { agents, order } = &mut *ready;
+        agents.retain(|_, kept| kept.name != *agent);
+        order.retain(|place| agents.contains_key(place));
+    }
+}
+
+impl Agents for AgentStore {
+    fn load(&self, tenant: &Name, version: VersionId) -> BoxFuture<'_, Result<Arc<Agent>, AgentError>> {
+        Box::pin(self.loaded(tenant.clone(), version))
+    }
+}
+
+fn gone(version: VersionId, why: &str) -> AgentError {
+    AgentError { code: code::VERSION_GONE, detail: format!("{version} cannot be loaded: {why}") }
+}

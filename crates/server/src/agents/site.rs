@@ -1,0 +1,99 @@
+//! What only this host knows about an agent: its folder, its place for data, and where its helper services answer.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use parking_lot::RwLock;
+use stead_core::id::Name;
+use stead_manifest::Places;
+
+/// URLs of helper services (`dev.services` of a manifest), by agent and service.
+pub type Services = HashMap<Name, BTreeMap<String, String>>;
+
+/// This host, as agents see it.
+#[derive(Clone, Debug)]
+pub struct Site {
+    root: PathBuf,
+    services: Arc<RwLock<Services>>,
+}
+
+impl Site {
+    /// The host whose server keeps its files in `data_dir`.
+    pub fn new(data_dir: &Path, services: Services) -> Self {
+        Self { root: data_dir.join("agents"), services: Arc::new(RwLock::new(services)) }
+    }
+
+    pub(super) fn set_services(&self, agent: &Name, services: BTreeMap<String, String>) {
+        self.services.write().insert(agent.clone(), services);
+    }
+
+    /// What the `${…}` of the agent's manifest stand for; its data folder is made.
+    pub(super) fn places(&self, tenant: &Name, agent: &Name) -> io::Result<Places> {
+        let data = self.folder(tenant).join(flat(agent));
+        fs::create_dir_all(&data)?;
+        // Helper services are a manifest's own: agents of its folder see those of the outermost.
+        let owner = Name::from(agent.split('/').next().unwrap_or_default());
+        let services = self.services.read().get(&owner).cloned().unwrap_or_default();
+        Ok(Places { data, services })
+    }
+
+    /// The manifest's folder, when it is on this host and was told.
+    pub(super) fn dir(&self, tenant: &Name, agent: &Name) -> Option<PathBuf> {
+        let text = fs::read_to_string(self.dir_file(tenant, agent)).ok()?;
+        Some(PathBuf::from(text)).filter(|d| d.is_absolute())
+    }
+
+    /// Keeps the manifest's folder for later loads.
+    pub(super) fn set_dir(&self, tenant: &Name, agent: &Name, dir: Option<&Path>) -> io::Result<()> {
+        let file = self.dir_file(tenant, agent);
+        let Some(dir) = dir else {
+            return match fs::remove_file(&file) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+                _ => Ok(()),
+            };
+        };
+        let text = dir.to_str().ok_or_else(|| io::Error::other("the folder's path is not UTF-8"))?;
+        fs::create_dir_all(self.folder(tenant))?;
+        let draft = file.with_extension("dir.new");
+        fs::write(&draft, text)?;
+        fs::rename(&draft, &file)
+    }
+
+    fn folder(&self, tenant: &Name) -> PathBuf {
+        self.root.join(tenant.as_str())
+    }
+
+    fn dir_file(&self, tenant: &Name, agent: &Name) -> PathBuf {
+        self.folder(tenant).join(format!("{}.dir", flat(agent)))
+    }
+}
+
+/// The agent's name as one word of a path. Names hold letters, digits, `-` and `/` only, so no two names meet.
+fn flat(agent: &Name) -> String {
+    agent.replace('/', "_")
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn the_folder_of_an_agent_is_remembered_and_forgotten_by_name() {
+        let data = tempfile::tempdir().unwrap();
+        let site = Site::new(data.path(), Services::new());
+        let (tenant, agent) = (Name::from("default"), Name::from("refund-desk"));
+        assert_eq!(site.dir(&tenant, &agent), None);
+        site.set_dir(&tenant, &agent, Some(data.path())).unwrap();
+        assert_eq!(site.dir(&tenant, &agent).as_deref(), Some(data.path()));
+        assert_eq!(site.dir(&tenant, &"other".into()), None);
+        site.set_dir(&tenant, &agent, None).unwrap();
+        site.set_dir(&tenant, &agent, None).unwrap();
+        assert_eq!(site.dir(&tenant, &agent), None);
+        assert!(site.places(&tenant, &agent).unwrap().data.is_dir());
+    }
+}

@@ -1,0 +1,205 @@
+//! `stead.toml`: what a server listens on, where its data is, who may talk to it and how much.
+//!
+//! Unknown keys are errors, told with file, line, column and the nearest key. `stead schema server` prints
+//! [`schema`]; `docs/config.md` explains each key.
+//!
+//! ```
+//! let text = "listen = \"127.0.0.1:7411\"\ndata_dir = \"/var/lib/stead\"\n";
+//! let config = stead_server::config::Config::parse(text, "stead.toml".as_ref()).expect("is right");
+//! assert_eq!(config.listen.port(), 7411);
+//! ```
+
+mod read;
+mod tokens;
+pub mod units;
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use read::ConfigError;
+pub use tokens::{TokenEntry, TokenFile, hash_token};
+use units::{Size, Time};
+
+/// The port of a server that is not told another.
+pub const DEFAULT_PORT: u16 = 7411;
+
+/// A server's configuration.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "stead.toml", rename = "Config")]
+pub struct Config {
+    /// Address and port to listen on. Off loopback this needs `tls` or `behind_proxy`.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// Folder of the journal and of the server's own files, relative to this file.
+    pub data_dir: PathBuf,
+    /// PostgreSQL instead of the SQLite file in `data_dir`: `postgres://user@host/database`. A password is better kept
+    /// in the environment (`PGPASSWORD` or `STEAD_DATABASE`, which replaces this key).
+    #[serde(skip_serializing)]
+    pub database: Option<String>,
+    /// A proxy in front of this server does TLS: listening off loopback without `tls` is meant.
+    pub behind_proxy: bool,
+    /// Serves `/metrics` without a token.
+    pub metrics_open: bool,
+    /// How long a shutdown waits for requests under way.
+    pub drain_timeout: Time,
+    /// Certificate and key of the server.
+    pub tls: Option<Tls>,
+    /// Who may talk to the server.
+    pub auth: Auth,
+    /// Bounds of what callers may send and hold.
+    pub limits: Limits,
+    /// Bounds of the engine.
+    pub engine: Engine,
+}
+
+/// TLS of the server.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Tls")]
+pub struct Tls {
+    /// PEM file of the certificate chain, the server's own first.
+    pub cert: PathBuf,
+    /// PEM file of the private key.
+    pub key: PathBuf,
+}
+
+/// Who may talk to the server.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Auth")]
+pub struct Auth {
+    /// File of further `[[tokens]]`, relative to this file.
+    pub tokens_file: Option<PathBuf>,
+    /// Tokens.
+    pub tokens: Vec<TokenEntry>,
+}
+
+/// Bounds of what callers may send and hold.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Limits")]
+pub struct Limits {
+    /// Bytes of a request body.
+    pub body: Size,
+    /// Bytes of the body that applies an agent: its manifest and files.
+    pub bundle: Size,
+    /// Levels of nesting of a JSON body.
+    #[schemars(range(min = 1, max = 100))]
+    pub json_depth: usize,
+    /// Requests under way at once, streams not counted.
+    #[schemars(range(min = 1))]
+    pub requests: usize,
+    /// Followers of runs at once.
+    #[schemars(range(min = 1))]
+    pub followers: usize,
+    /// Connections at once.
+    #[schemars(range(min = 1))]
+    pub connections: usize,
+    /// How long a request may take, without the time that it asked to wait.
+    pub request_timeout: Time,
+    /// How long a follower may take to accept a piece of its stream.
+    pub follower_timeout: Time,
+}
+
+/// Bounds of the engine.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Engine")]
+pub struct Engine {
+    /// Runs in memory at once.
+    #[schemars(range(min = 1))]
+    pub max_active: usize,
+    /// Model calls under way at once.
+    #[schemars(range(min = 1))]
+    pub max_model_calls: usize,
+    /// Tool calls under way at once.
+    #[schemars(range(min = 1))]
+    pub max_tool_calls: usize,
+    /// Runs that may wait for memory before starts are refused.
+    #[schemars(range(min = 1))]
+    pub max_backlog: usize,
+    /// Queued runs of one session before a start in it is refused.
+    #[schemars(range(min = 1))]
+    pub max_session_queue: u32,
+    /// Runs between a run and the root of its causal chain.
+    #[schemars(range(min = 1))]
+    pub max_hops: u8,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), DEFAULT_PORT),
+            data_dir: ".stead".into(),
+            database: None,
+            behind_proxy: false,
+            metrics_open: false,
+            drain_timeout: Time(Duration::from_secs(30)),
+            tls: None,
+            auth: Auth::default(),
+            limits: Limits::default(),
+            engine: Engine::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: Size(1 << 20),
+            bundle: Size(16 << 20),
+            json_depth: 64,
+            requests: 4_096,
+            followers: 4_096,
+            connections: 16_384,
+            request_timeout: Time(Duration::from_secs(30)),
+            follower_timeout: Time(Duration::from_secs(30)),
+        }
+    }
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        let engine = stead_engine::Options::default();
+        Self {
+            max_active: engine.max_active,
+            max_model_calls: engine.max_model_calls,
+            max_tool_calls: engine.max_tool_calls,
+            max_backlog: engine.max_backlog,
+            max_session_queue: engine.max_session_queue,
+            max_hops: engine.max_hops,
+        }
+    }
+}
+
+impl Engine {
+    /// As the engine takes them.
+    pub fn options(&self, holder: &str) -> stead_engine::Options {
+        stead_engine::Options {
+            holder: holder.into(),
+            max_active: self.max_active,
+            max_model_calls: self.max_model_calls,
+            max_tool_calls: self.max_tool_calls,
+            max_backlog: self.max_backlog,
+            max_session_queue: self.max_session_queue,
+            max_hops: self.max_hops,
+            ..Default::default()
+        }
+    }
+}
+
+/// JSON Schema (2020-12) of `stead.toml`.
+pub fn schema() -> serde_json::Value {
+    schemars::generate::SchemaSettings::draft2020_12()
+        .for_deserialize()
+        .into_generator()
+        .into_root_schema_for::<Config>()
+        .to_value()
+}

@@ -1,0 +1,237 @@
+//! Reading `stead.toml`: places of errors, nearest keys, and what must hold between keys.
+
+use std::{
+    fmt, fs,
+    io::{self, Read as _},
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use stead_core::code::{self, Code};
+
+use super::{Config, TokenFile};
+
+/// Bytes of a configuration file that are read; a longer one is refused.
+const MAX_FILE: u64 = 1 << 20;
+
+/// A configuration that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigError {
+    /// `ST0110`, or `ST0111` for a listener that is refused.
+    pub code: Code,
+    /// The file.
+    pub file: PathBuf,
+    /// Line and column in characters, from 1, when a place in the file is meant.
+    pub at: Option<(usize, usize)>,
+    /// Bytes of the file that are meant; empty when there is no place.
+    pub span: Range<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some((line, column)) = self.at {
+            write!(f, ":{line}:{column}")?;
+        }
+        write!(f, ": {}: {}", self.code, self.message)?;
+        self.hint.iter().try_for_each(|hint| write!(f, "\n  hint: {hint}"))
+    }
+}
+
+impl ConfigError {
+    pub(crate) fn new(code: Code, file: &Path, message: impl Into<String>) -> Self {
+        Self { code, file: file.into(), at: None, span: 0..0, message: message.into(), hint: None }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// An error of the TOML reader, with its place and, for an unknown key, the nearest one.
+    fn toml(error: &toml::de::Error, text: &str, file: &Path) -> Self {
+        let mut out = Self::new(code::CONFIG, file, first_line(error.message()));
+        if let Some(span) = error.span() {
+            out.at = Some(place(text, span.start));
+            out.span = span;
+        }
+        out.hint = nearest(error.message());
+        out
+    }
+}
+
+impl Config {
+    /// Reads a configuration; relative paths in it start at `file`'s folder.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the place of the first error.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = toml::from_str(text).map_err(|e| ConfigError::toml(&e, text, file))?;
+        let base = file.parent().unwrap_or(Path::new(""));
+        let absolute = |path: &mut PathBuf| *path = base.join(&*path);
+        absolute(&mut config.data_dir);
+        if let Some(tls) = &mut config.tls {
+            absolute(&mut tls.cert);
+            absolute(&mut tls.key);
+        }
+        config.auth.tokens_file.iter_mut().for_each(absolute);
+        config.check(file)?;
+        Ok(config)
+    }
+
+    /// Reads the file, and the tokens file that it names. `STEAD_DATABASE` in the environment replaces `database`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when a file cannot be read or is wrong.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let mut config = Self::parse(&read(file)?, file)?;
+        if let Some(path) = config.auth.tokens_file.clone() {
+            let text = read(&path)?;
+            let more: TokenFile = toml::from_str(&text).map_err(|e| ConfigError::toml(&e, &text, &path))?;
+            config.auth.tokens.extend(more.tokens);
+        }
+        if let Ok(url) = std::env::var("STEAD_DATABASE") {
+            config.database = Some(url);
+        }
+        Ok(config)
+    }
+
+    /// What must hold between keys; also for a configuration that was made in code.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming `file`.
+    pub fn check(&self, file: &Path) -> Result<(), ConfigError> {
+        if !self.listen.ip().is_loopback() && self.tls.is_none() && !self.behind_proxy {
+            return Err(ConfigError::new(
+                code::CONFIG_LISTEN,
+                file,
+                format!("refusing to listen on {} without TLS: tokens would travel in the clear", self.listen),
+            )
+            .hint("set `tls.cert` and `tls.key`, or `behind_proxy = true` when a proxy in front does TLS"));
+        }
+        let at_least_one = [
+            ("limits.json_depth", self.limits.json_depth),
+            ("limits.requests", self.limits.requests),
+            ("limits.followers", self.limits.followers),
+            ("limits.connections", self.limits.connections),
+            ("limits.body", self.limits.body.0),
+            ("limits.bundle", self.limits.bundle.0),
+            ("engine.max_active", self.engine.max_active),
+            ("engine.max_model_calls", self.engine.max_model_calls),
+            ("engine.max_tool_calls", self.engine.max_tool_calls),
+            ("engine.max_backlog", self.engine.max_backlog),
+            ("engine.max_session_queue", self.engine.max_session_queue as usize),
+            ("engine.max_hops", self.engine.max_hops.into()),
+        ];
+        if let Some((key, _)) = at_least_one.iter().find(|(_, n)| *n == 0) {
+            return Err(ConfigError::new(code::CONFIG, file, format!("`{key}` must be at least 1")));
+        }
+        // The reader of JSON gives up at 128 levels by itself; a bound above it would not be the one that counts.
+        if self.limits.json_depth > 100 {
+            return Err(ConfigError::new(code::CONFIG, file, "`limits.json_depth` can be at most 100"));
+        }
+        if self.limits.request_timeout.0.is_zero() || self.limits.follower_timeout.0.is_zero() {
+            return Err(ConfigError::new(code::CONFIG, file, "a time-out must be longer than 0"));
+        }
+        Ok(())
+    }
+}
+
+fn read(file: &Path) -> Result<String, ConfigError> {
+    let say = |e: io::Error| ConfigError::new(code::CONFIG, file, format!("cannot be read: {e}"));
+    let mut text = String::new();
+    fs::File::open(file).map_err(say)?.take(MAX_FILE + 1).read_to_string(&mut text).map_err(say)?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(ConfigError::new(code::CONFIG, file, format!("is longer than {MAX_FILE} bytes")));
+    }
+    Ok(text)
+}
+
+fn first_line(message: &str) -> &str {
+    message.lines().next().unwrap_or_default()
+}
+
+/// Line and column in characters, from 1, of byte `at`.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (line, column)
+}
+
+/// For ``unknown field `lisen`, expected one of `listen`, `tls` ``: the nearest of the expected ones.
+fn nearest(message: &str) -> Option<String> {
+    let rest = message.strip_prefix("unknown field ")?;
+    let mut words = rest.split('`').skip(1).step_by(2);
+    let unknown = words.next()?;
+    words
+        .map(|word| (strsim::jaro_winkler(unknown, word), word))
+        .filter(|(score, _)| *score >= 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, word)| format!("did you mean `{word}`?"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, Path::new("/etc/stead/stead.toml"))
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_with_place_and_nearest_key() {
+        let error = parse("data_dir = \"d\"\n[limits]\n  bodi = 7\n").unwrap_err();
+        assert_eq!(error.to_string().lines().collect::<Vec<_>>()[1], "  hint: did you mean `body`?", "{error}");
+        assert_eq!(error.at, Some((3, 3)));
+        assert_eq!(error.code, code::CONFIG);
+        assert!(error.to_string().starts_with("/etc/stead/stead.toml:3:3: ST0110: unknown field `bodi`"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_an_error_with_place() {
+        let error = parse("drain_timeout = \"soon\"").unwrap_err();
+        assert_eq!(error.at, Some((1, 17)));
+        assert!(error.message.contains("a duration such as"), "{error}");
+        assert!(parse("listen = 7").unwrap_err().at.is_some());
+        assert_eq!(parse("a = \n").unwrap_err().at.unwrap().0, 1);
+        assert!(parse("[limits]\nrequests = 0").unwrap_err().message.contains("limits.requests"));
+    }
+
+    #[test]
+    fn listening_off_loopback_needs_tls_or_a_declared_proxy() {
+        for open in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1"] {
+            let error = parse(&format!("listen = \"{open}\"")).unwrap_err();
+            assert_eq!(error.code, code::CONFIG_LISTEN);
+            assert!(parse(&format!("listen = \"{open}\"\nbehind_proxy = true")).is_ok());
+            assert!(parse(&format!("listen = \"{open}\"\n[tls]\ncert = \"c\"\nkey = \"k\"")).is_ok());
+        }
+        for own in ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1"] {
+            assert!(parse(&format!("listen = \"{own}\"")).is_ok());
+        }
+    }
+
+    #[test]
+    fn relative_paths_start_at_the_file() {
+        let config = parse("data_dir = \"data\"\n[tls]\ncert = \"c.pem\"\nkey = \"/k.pem\"").unwrap();
+        assert_eq!(config.data_dir, Path::new("/etc/stead/data"));
+        assert_eq!(config.tls.as_ref().map(|t| t.cert.as_path()), Some(Path::new("/etc/stead/c.pem")));
+        assert_eq!(config.tls.map(|t| t.key), Some("/k.pem".into()));
+    }
+
+    #[test]
+    fn the_schema_names_every_key_and_refuses_others() {
+        let schema = super::super::schema();
+        assert_eq!(schema["additionalProperties"], false);
+        for key in
+            ["listen", "data_dir", "database", "behind_proxy", "tls", "auth", "limits", "engine", "drain_timeout"]
+        {
+            assert!(schema["properties"][key].is_object(), "{key}");
+        }
+    }
+}

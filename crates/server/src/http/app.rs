@@ -1,0 +1,89 @@
+//! What all handlers share, and the router with everything a request passes on its way.
+
+use std::{any::Any, sync::Arc, time::Duration};
+
+use axum::{Router, http::Request, middleware, response::IntoResponse as _};
+use stead_core::{code, time::Timestamp};
+use stead_ports::clock::Clock as _;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::{failure::Failure, guard, metrics::Metrics};
+use crate::{auth::Tokens, clock::SystemClock, config, routes, runtime::Runtime};
+
+/// What handlers work with.
+pub(crate) type Shared = Arc<App>;
+
+/// See [`Shared`].
+pub(crate) struct App {
+    /// The engine and everything behind it.
+    pub(crate) runtime: Runtime,
+    /// Who may call.
+    pub(crate) tokens: Tokens,
+    /// Bounds of requests.
+    pub(crate) limits: config::Limits,
+    /// Whether `/metrics` needs no token.
+    pub(crate) metrics_open: bool,
+    /// Places of requests under way.
+    pub(crate) requests: Arc<Semaphore>,
+    /// Places of followers and waiters.
+    pub(crate) followers: Arc<Semaphore>,
+    /// Fires when the server begins to shut down.
+    pub(crate) draining: CancellationToken,
+    /// Counters.
+    pub(crate) metrics: Metrics,
+    /// When serving began.
+    pub(crate) started: Timestamp,
+}
+
+impl App {
+    pub(crate) fn new(runtime: Runtime, tokens: Tokens, config: &config::Config) -> Shared {
+        let metrics = Metrics::new(runtime.engine().clone());
+        Arc::new(Self {
+            runtime,
+            tokens,
+            limits: config.limits.clone(),
+            metrics_open: config.metrics_open,
+            requests: Arc::new(Semaphore::new(config.limits.requests.min(Semaphore::MAX_PERMITS))),
+            followers: Arc::new(Semaphore::new(config.limits.followers.min(Semaphore::MAX_PERMITS))),
+            draining: CancellationToken::new(),
+            metrics,
+            started: SystemClock.now(),
+        })
+    }
+
+    /// The time that a request may take.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.limits.request_timeout.0
+    }
+}
+
+/// The whole router.
+pub(crate) fn router(app: Shared) -> Router {
+    let mut router = Router::new();
+    for route in routes::table() {
+        let handler = match route.pace {
+            routes::Pace::Brief => route.handler.layer(middleware::from_fn_with_state(app.clone(), guard::brief)),
+            routes::Pace::Long => route.handler,
+        };
+        router = router.route(route.path, handler);
+    }
+    router
+        .fallback(|request: Request<axum::body::Body>| async move {
+            Failure::not_found(request.uri().path().chars().take(200).collect::<String>())
+        })
+        .method_not_allowed_fallback(|request: Request<axum::body::Body>| async move {
+            Failure::bad_request(format!("this resource has no method {}", request.method()))
+                .status(axum::http::StatusCode::METHOD_NOT_ALLOWED)
+        })
+        .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| {
+            let why = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+            let why = why.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            tracing::error!(why, "a request handler panicked");
+            Failure::new(code::INTERNAL, "the request met a bug of the server; its log says more").into_response()
+        }))
+        .layer(middleware::from_fn_with_state(app.clone(), guard::authenticate))
+        .layer(middleware::from_fn_with_state(app.clone(), guard::observe))
+        .with_state(app)
+}

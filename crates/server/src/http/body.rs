@@ -1,0 +1,151 @@
+//! JSON bodies from anyone: bounded in size and depth before they are read as what they should be.
+
+use axum::{
+    body::{Body, HttpBody as _},
+    extract::{FromRequest, Request},
+    http::{HeaderMap, StatusCode, header},
+};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use serde::de::DeserializeOwned;
+use stead_core::code;
+
+use super::{app::Shared, failure::Failure};
+
+/// Bytes of a body over its limit that are read and thrown away, so that a caller who is still sending can hear the
+/// answer instead of a reset connection.
+const DISCARD: usize = 32 << 20;
+
+/// A JSON body under the common size limit.
+#[derive(Debug)]
+pub(crate) struct Json<T>(pub(crate) T);
+
+/// A JSON body under the common size limit that may be absent.
+#[derive(Debug)]
+pub(crate) struct MaybeJson<T>(pub(crate) T);
+
+/// A JSON body under the size limit of agents.
+#[derive(Debug)]
+pub(crate) struct BundleJson<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
+    type Rejection = Failure;
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Failure> {
+        read(request, app.limits.body.0, app.limits.json_depth).await.map(Self)
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest<Shared> for BundleJson<T> {
+    type Rejection = Failure;
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Failure> {
+        read(request, app.limits.bundle.0, app.limits.json_depth).await.map(Self)
+    }
+}
+
+impl<T: DeserializeOwned + Default> FromRequest<Shared> for MaybeJson<T> {
+    type Rejection = Failure;
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Failure> {
+        if request.body().is_end_stream() {
+            return Ok(Self(T::default()));
+        }
+        read(request, app.limits.body.0, app.limits.json_depth).await.map(Self)
+    }
+}
+
+async fn read<T: DeserializeOwned>(request: Request, limit: usize, depth: usize) -> Result<T, Failure> {
+    if !is_json(request.headers()) {
+        return Err(Failure::bad_request("the body must be JSON")
+            .hint("send `Content-Type: application/json`")
+            .status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+    }
+    let bytes = collect(request.into_body(), limit).await?;
+    parse(&bytes, depth)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()) else { return false };
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+        || (essence.len() > 5 && essence.is_char_boundary(essence.len() - 5))
+            && essence[essence.len() - 5..].eq_ignore_ascii_case("+json")
+}
+
+async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Failure> {
+    let mut bytes = BytesMut::new();
+    let mut over = body.size_hint().lower() > limit as u64;
+    let mut discarded = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| Failure::bad_request(format!("the body broke off: {e}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        over = over || bytes.len() + data.len() > limit;
+        if over {
+            bytes = BytesMut::new();
+            discarded += data.len();
+            if discarded > DISCARD {
+                break;
+            }
+        } else {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    if over {
+        return Err(Failure::too_large(limit));
+    }
+    Ok(bytes.freeze())
+}
+
+/// Reads bounded JSON as `T`.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], depth: usize) -> Result<T, Failure> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|e| Failure::bad_request(format!("the body is not UTF-8: byte {} is invalid", e.valid_up_to() + 1)))?;
+    if deeper_than(text, depth) {
+        return Err(Failure::new(code::TOO_DEEP, format!("the JSON is nested deeper than {depth} levels")));
+    }
+    serde_json::from_str(text).map_err(|e| Failure::bad_request(format!("the body is not what it should be: {e}")))
+}
+
+/// Whether arrays and objects are nested deeper than `limit`. Looks at brackets outside of strings only, so that a text
+/// that is no JSON at all is left to the parser.
+fn deeper_than(text: &str, limit: usize) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > limit {
+                    return true;
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn depth_is_counted_outside_of_strings_only() {
+        assert!(!deeper_than(r#"{"a": ["[[[[", "\"[[[", {"b": []}]}"#, 4));
+        assert!(deeper_than(r#"{"a": ["[[[[", "\"[[[", {"b": []}]}"#, 3));
+        assert!(deeper_than(&"[".repeat(1_000_000), 64));
+        assert!(!deeper_than(&"[]".repeat(1_000), 1));
+    }
+
+    #[test]
+    fn a_body_at_the_depth_limit_is_read_and_one_level_more_is_not() {
+        let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+        assert!(parse::<Value>(nested(64).as_bytes(), 64).is_ok());
+        assert!(parse::<Value>(nested(65).as_bytes(), 64).is_err());
+        assert!(parse::<Value>(b"\xff", 64).is_err());
+    }
+}

@@ -1,0 +1,143 @@
+//! Errors as answers: an HTTP status for every code, and the problem document.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use stead_api::problem::{MEDIA_TYPE, Problem};
+use stead_core::code::{self, Code};
+use stead_engine::EngineError;
+use stead_ports::{agent::AgentError, journal::StoreError};
+
+use crate::agents::ApplyError;
+
+/// Seconds after which a refused caller may try again.
+const RETRY_AFTER: u16 = 1;
+
+/// A problem on its way out.
+#[derive(Debug)]
+pub(crate) struct Failure(Box<Problem>);
+
+/// What a handler answers.
+pub(crate) type Answer<T> = Result<T, Failure>;
+
+impl Failure {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self(Box::new(Problem::new(status_of(code), code, detail)))
+    }
+
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(code::BAD_REQUEST, detail)
+    }
+
+    pub(crate) fn not_found(what: impl std::fmt::Display) -> Self {
+        Self::new(code::NOT_FOUND, format!("{what} does not exist"))
+    }
+
+    pub(crate) fn unauthenticated() -> Self {
+        Self::new(code::UNAUTHENTICATED, "the request carries no token that this server knows")
+            .hint("send `Authorization: Bearer TOKEN`; the data directory's own token is in its file `token`")
+    }
+
+    pub(crate) fn too_large(limit: usize) -> Self {
+        Self::new(code::TOO_LARGE, format!("the body is larger than {limit} bytes"))
+    }
+
+    pub(crate) fn overloaded(detail: impl Into<String>) -> Self {
+        Self::new(code::OVERLOADED, detail).hint("try again later")
+    }
+
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn status(mut self, status: StatusCode) -> Self {
+        self.0.status = status.as_u16();
+        self
+    }
+}
+
+/// The status that a code is answered with, wherever it comes from.
+fn status_of(code: Code) -> u16 {
+    match code {
+        code::UNAUTHENTICATED => 401,
+        code::BAD_REQUEST | code::TOO_DEEP => 400,
+        code::NOT_FOUND => 404,
+        code::CONFLICT | code::IDEMPOTENCY | code::VERSION_GONE => 409,
+        code::TOO_LARGE => 413,
+        code::OVERLOADED
+        | code::DRAINING
+        | code::DATA_FULL
+        | code::DATA_READONLY
+        | code::DATA_UNREACHABLE
+        | code::DATA_LOCKED => 503,
+        code::INTERNAL | code::QUARANTINED | code::DATA_DAMAGED | code::DATA_NEWER => 500,
+        // What is left is about the agent: its manifest, its models, its tools.
+        _ => 422,
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self(Box::new(problem))
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(e: EngineError) -> Self {
+        let failure = Self::new(e.code(), e.to_string());
+        match e {
+            EngineError::KeyReused { .. } => failure.hint("use a fresh Idempotency-Key for a different request"),
+            EngineError::Overloaded { .. } => failure.hint("try again later"),
+            _ => failure,
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(e: StoreError) -> Self {
+        Self::new(e.code, e.detail)
+    }
+}
+
+impl From<AgentError> for Failure {
+    fn from(e: AgentError) -> Self {
+        Self::new(e.code, e.detail)
+    }
+}
+
+impl From<ApplyError> for Failure {
+    fn from(e: ApplyError) -> Self {
+        match e {
+            ApplyError::Bundle(e) => crate::agents::problem_of(&e).into(),
+            ApplyError::Agent(e) => e.into(),
+            ApplyError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let problem = self.0;
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
+            tracing::error!(code = %problem.code, detail = problem.detail, "request failed");
+        }
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
+        let headers = response.headers_mut();
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, RETRY_AFTER.into());
+            }
+            _ => {}
+        }
+        response
+    }
+}

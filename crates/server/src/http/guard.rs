@@ -1,0 +1,78 @@
+//! What stands before every handler: credentials, bounds, counting.
+
+use std::{future::Future, time::Instant};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::header,
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{
+    app::{App, Shared},
+    failure::{Answer, Failure},
+};
+use crate::auth;
+
+/// Lets only known callers through; `/healthz` and `/readyz` are open, `/metrics` when the configuration says so.
+pub(crate) async fn authenticate(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
+    let open = match request.uri().path() {
+        "/healthz" | "/readyz" => true,
+        "/metrics" => app.metrics_open,
+        _ => false,
+    };
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(auth::bearer);
+    match given.and_then(|token| app.tokens.find(token)).cloned() {
+        Some(principal) => {
+            request.extensions_mut().insert(principal);
+        }
+        None if open => {}
+        None => return Failure::unauthenticated().into_response(),
+    }
+    next.run(request).await
+}
+
+/// Gives a request one of the places and a bounded time.
+pub(crate) async fn brief(State(app): State<Shared>, request: Request, next: Next) -> Response {
+    match bounded(&app, next.run(request)).await {
+        Ok(response) => response,
+        Err(failure) => failure.into_response(),
+    }
+}
+
+/// Runs a piece of work in one of the places for requests, for as long as a request may take.
+pub(crate) async fn bounded<T>(app: &App, work: impl Future<Output = T>) -> Answer<T> {
+    let Ok(_place) = app.requests.try_acquire() else {
+        return Err(Failure::overloaded(format!(
+            "{} requests are under way, the most there may be",
+            app.limits.requests
+        )));
+    };
+    tokio::time::timeout(app.request_timeout(), work).await.map_err(|_| {
+        Failure::overloaded(format!("the request took longer than {:?}", app.request_timeout()))
+            .hint("it may have been carried out; repeat it with the same Idempotency-Key")
+    })
+}
+
+/// A place for a caller who stays: a follower or a waiter.
+pub(crate) fn place(app: &Shared) -> Answer<OwnedSemaphorePermit> {
+    app.followers.clone().try_acquire_owned().map_err(|_| {
+        Failure::overloaded(format!("{} followers are connected, the most there may be", app.limits.followers))
+    })
+}
+
+/// Counts requests and their time, by route: never by path, which anyone may invent.
+pub(crate) async fn observe(State(app): State<Shared>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or_else(|| "none".into(), |p| p.as_str().to_owned());
+    let method = match request.method().as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known.to_owned(),
+        _ => "other".into(),
+    };
+    let begun = Instant::now();
+    let _under_way = app.metrics.under_way();
+    let response = next.run(request).await;
+    app.metrics.observe(method, route, response.status(), begun.elapsed());
+    response
+}

@@ -1,0 +1,12 @@
+//! What every request passes, whatever its resource: listening, bounds, credentials, bodies, errors, counting.
+//! The resources themselves are in [`crate::routes`].
+
+pub(crate) mod app;
+pub(crate) mod body;
+pub(crate) mod failure;
+pub(crate) mod guard;
+pub(crate) mod input;
+pub(crate) mod listen;
+pub(crate) mod metrics;
+mod stall;
+mod tls;

@@ -1,0 +1,87 @@
+//! `/v1/agents`: applying agents, and looking at their versions.
+
+use std::path::PathBuf;
+
+use axum::{Json as Body, extract::State, http::StatusCode};
+use stead_api::{
+    agent::{Agent, AgentSummary, ApplyAgent},
+    page::Page,
+};
+use stead_core::id::{Name, VersionId};
+use stead_ports::journal::VersionRow;
+
+use super::views;
+use crate::{
+    auth::Principal,
+    http::{
+        app::{App, Shared},
+        body::BundleJson,
+        failure::{Answer, Failure},
+        guard,
+        input::At,
+    },
+};
+
+pub(super) async fn apply(
+    State(app): State<Shared>,
+    who: Principal,
+    BundleJson(request): BundleJson<ApplyAgent>,
+) -> Answer<(StatusCode, Body<Agent>)> {
+    // An MCP server may take its time to start.
+    let _place = guard::place(&app)?;
+    let dir = request.dir.map(PathBuf::from);
+    if dir.as_ref().is_some_and(|d| !d.is_absolute() || !d.is_dir()) {
+        return Err(Failure::bad_request("`dir` must be the absolute path of a folder on the server's machine"));
+    }
+    // The API's form of a bundle is the stored one; reading it back checks it as a file from anyone.
+    let encoded = serde_json::to_vec(&request.bundle).map_err(|e| Failure::bad_request(e.to_string()))?;
+    let bundle = stead_manifest::Bundle::decode(&encoded, dir).map_err(|e| crate::agents::problem_of(&e))?;
+    let applied = app.runtime.apply(&who.tenant, bundle).await?;
+    let status = if applied.new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Body(views::agent(applied.row, &applied.agent))))
+}
+
+pub(super) async fn list(State(app): State<Shared>, who: Principal) -> Answer<Body<Page<AgentSummary>>> {
+    let mut rows = app.runtime.journal().versions(&who.tenant, None).await?;
+    rows.sort_by(|a, b| a.agent.cmp(&b.agent));
+    Ok(Body(Page { items: rows.into_iter().map(views::version).collect(), next: None }))
+}
+
+pub(super) async fn show(State(app): State<Shared>, who: Principal, At(agent): At<Name>) -> Answer<Body<Agent>> {
+    let row = app.runtime.journal().live(&who.tenant, &agent).await?;
+    let row = row.ok_or_else(|| no_agent(&agent))?;
+    loaded(&app, row).await
+}
+
+pub(super) async fn versions(
+    State(app): State<Shared>,
+    who: Principal,
+    At(agent): At<Name>,
+) -> Answer<Body<Page<AgentSummary>>> {
+    let rows = app.runtime.journal().versions(&who.tenant, Some(&agent)).await?;
+    if rows.is_empty() {
+        return Err(no_agent(&agent));
+    }
+    Ok(Body(Page { items: rows.into_iter().map(views::version).collect(), next: None }))
+}
+
+pub(super) async fn version(
+    State(app): State<Shared>,
+    who: Principal,
+    At((agent, version)): At<(Name, VersionId)>,
+) -> Answer<Body<Agent>> {
+    let row = app.runtime.journal().version(&who.tenant, version).await?;
+    let row = row.filter(|r| r.agent == agent).ok_or_else(|| Failure::not_found(version))?;
+    loaded(&app, row).await
+}
+
+async fn loaded(app: &App, row: VersionRow) -> Answer<Body<Agent>> {
+    let agent = app.runtime.load(&row.tenant, row.version).await?;
+    Ok(Body(views::agent(row, &agent)))
+}
+
+/// The failure for a name that nobody applied.
+pub(super) fn no_agent(agent: &Name) -> Failure {
+    let short: String = agent.chars().take(80).collect();
+    Failure::not_found(format_args!("agent `{short}`")).hint("`stead agents apply DIR` makes it known")
+}

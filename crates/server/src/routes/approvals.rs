@@ -1,0 +1,87 @@
+//! `/v1/approvals`: questions to humans, and their answers.
+
+use axum::{Json as Body, extract::State};
+use serde::Deserialize;
+use stead_api::{
+    approval::{Answer as Said, Approval},
+    page::Page,
+    run::Run,
+};
+use stead_core::id::EffectId;
+
+use super::views;
+use crate::{
+    auth::Principal,
+    http::{
+        app::{App, Shared},
+        body::MaybeJson,
+        failure::{Answer, Failure},
+        input::{At, Params, limit},
+    },
+};
+
+/// Longest note, in bytes.
+const MAX_NOTE: usize = 4_096;
+
+/// How many to list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    limit: Option<u32>,
+}
+
+pub(super) async fn list(
+    State(app): State<Shared>,
+    who: Principal,
+    Params(filter): Params<Filter>,
+) -> Answer<Body<Page<Approval>>> {
+    let open = app.runtime.engine().approvals(&who.tenant, limit(filter.limit)?).await?;
+    Ok(Body(Page { items: open.into_iter().map(views::approval).collect(), next: None }))
+}
+
+pub(super) async fn show(
+    State(app): State<Shared>,
+    who: Principal,
+    At(effect): At<EffectId>,
+) -> Answer<Body<Approval>> {
+    own(&app, &who, effect).await.map(Body)
+}
+
+async fn own(app: &App, who: &Principal, effect: EffectId) -> Answer<Approval> {
+    views::own_run(app, who, effect.run).await.map_err(|_| none(effect))?;
+    let view = app.runtime.engine().view(effect.run).await?;
+    let open = view.approvals.into_iter().find(|a| a.effect == effect);
+    open.map(views::approval).ok_or_else(|| none(effect))
+}
+
+fn none(effect: EffectId) -> Failure {
+    Failure::not_found(format_args!("an open approval {effect}"))
+        .hint("it may be answered or expired; see the run's facts")
+}
+
+pub(super) async fn approve(
+    State(app): State<Shared>,
+    who: Principal,
+    At(effect): At<EffectId>,
+    MaybeJson(said): MaybeJson<Said>,
+) -> Answer<Body<Run>> {
+    answer(&app, who, effect, true, said).await
+}
+
+pub(super) async fn deny(
+    State(app): State<Shared>,
+    who: Principal,
+    At(effect): At<EffectId>,
+    MaybeJson(said): MaybeJson<Said>,
+) -> Answer<Body<Run>> {
+    answer(&app, who, effect, false, said).await
+}
+
+async fn answer(app: &App, who: Principal, effect: EffectId, approved: bool, said: Said) -> Answer<Body<Run>> {
+    if said.note.as_ref().is_some_and(|n| n.len() > MAX_NOTE) {
+        return Err(Failure::bad_request(format!("a note has at most {MAX_NOTE} bytes")));
+    }
+    views::own_run(app, &who, effect.run).await.map_err(|_| none(effect))?;
+    app.runtime.engine().approve(effect, approved, who.subject, said.note).await?;
+    Ok(Body(views::run(app.runtime.engine().view(effect.run).await?)))
+}

@@ -1,0 +1,95 @@
+//! The resources of `/v1`, one small file each. A handler reads its input, asks the engine or the journal, and translates
+//! the answer; it decides nothing about runs.
+
+mod agents;
+mod approvals;
+mod export;
+mod facts;
+mod health;
+mod metrics;
+mod runs;
+mod sessions;
+mod stream;
+mod views;
+
+use axum::routing::{MethodRouter, get, post};
+
+use crate::http::app::Shared;
+
+/// How long a request of a route may stay.
+pub(crate) enum Pace {
+    /// It takes a place for requests and ends within the request time-out.
+    Brief,
+    /// It may stay: it takes a place for followers, if it does.
+    Long,
+}
+
+/// A route; the operations of `stead-api` name the same ones.
+pub(crate) struct Route {
+    /// `GET` or `POST`.
+    pub(crate) method: &'static str,
+    /// The path.
+    pub(crate) path: &'static str,
+    /// See [`Pace`].
+    pub(crate) pace: Pace,
+    /// What answers.
+    pub(crate) handler: MethodRouter<Shared>,
+}
+
+/// All routes.
+pub(crate) fn table() -> Vec<Route> {
+    macro_rules! routes {
+        ($($pace:ident $method:ident $path:literal $handler:path;)*) => {
+            vec![$(Route {
+                method: routes!(@name $method),
+                path: $path,
+                pace: Pace::$pace,
+                handler: $method($handler),
+            }),*]
+        };
+        (@name get) => { "GET" };
+        (@name post) => { "POST" };
+    }
+    routes! {
+        Long post "/v1/agents" agents::apply;
+        Brief get "/v1/agents" agents::list;
+        Brief get "/v1/agents/{agent}" agents::show;
+        Brief get "/v1/agents/{agent}/versions" agents::versions;
+        Brief get "/v1/agents/{agent}/versions/{version}" agents::version;
+        Brief post "/v1/sessions" sessions::open;
+        Brief get "/v1/sessions" sessions::list;
+        Brief get "/v1/sessions/{session}" sessions::show;
+        Brief post "/v1/sessions/{session}/runs" sessions::start;
+        Brief post "/v1/runs" runs::start;
+        Brief get "/v1/runs" runs::list;
+        Long get "/v1/runs/{run}" runs::show;
+        Brief get "/v1/runs/{run}/facts" facts::list;
+        Long get "/v1/runs/{run}/stream" stream::follow;
+        Long get "/v1/runs/{run}/export" export::export;
+        Brief post "/v1/runs/{run}/pause" runs::pause;
+        Brief post "/v1/runs/{run}/resume" runs::resume;
+        Brief post "/v1/runs/{run}/cancel" runs::cancel;
+        Brief post "/v1/runs/{run}/kill" runs::kill;
+        Brief get "/v1/approvals" approvals::list;
+        Brief get "/v1/approvals/{approval}" approvals::show;
+        Brief post "/v1/approvals/{approval}/approve" approvals::approve;
+        Brief post "/v1/approvals/{approval}/deny" approvals::deny;
+        Brief get "/v1/status" health::status;
+        Brief get "/v1/openapi.json" health::openapi;
+        Long get "/healthz" health::alive;
+        Long get "/readyz" health::ready;
+        Long get "/metrics" metrics::metrics;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_document_names_every_route_and_no_other() {
+        let routed: BTreeSet<_> = super::table().iter().map(|r| (r.method, r.path)).collect();
+        let told: BTreeSet<_> = stead_api::openapi::operations().iter().map(|o| (o.method, o.path)).collect();
+        assert_eq!(routed, told);
+    }
+}

@@ -1,0 +1,227 @@
+//! `/v1/runs`: starting, listing, showing, stopping.
+
+use std::time::Duration;
+
+use axum::{
+    Json as Body,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use stead_api::{
+    page::Page,
+    run::{Run, RunSummary, StartRun, Started, WaitUntil},
+};
+use stead_core::{
+    fact::StopMode,
+    id::{Name, RunId, SessionId, VersionId},
+    record::Actor,
+};
+use stead_engine::EngineError;
+use stead_ports::journal::{RunFilter, Status};
+
+use super::{agents::no_agent, sessions, views};
+use crate::{
+    auth::Principal,
+    config::units::Time,
+    http::{
+        app::{App, Shared},
+        body::Json,
+        failure::{Answer, Failure},
+        guard,
+        input::{At, Params, cursor, idempotency_key, limit, position},
+    },
+};
+
+/// Longest time that a request may wait for a run.
+const MAX_WAIT: Duration = Duration::from_secs(300);
+
+pub(super) async fn start(
+    State(app): State<Shared>,
+    who: Principal,
+    headers: HeaderMap,
+    Json(request): Json<StartRun>,
+) -> Answer<(StatusCode, Body<Started>)> {
+    begin(&app, &who, &headers, request).await
+}
+
+/// Starts the run of a request, from whatever door it came.
+pub(super) async fn begin(
+    app: &App,
+    who: &Principal,
+    headers: &HeaderMap,
+    request: StartRun,
+) -> Answer<(StatusCode, Body<Started>)> {
+    // The digest covers what the caller said, not what it resolves to: a retry after a new version went live is the
+    // same request.
+    let digest = Sha256::digest(serde_json::to_vec(&request).map_err(|e| Failure::bad_request(e.to_string()))?);
+    let idempotency = idempotency_key(headers)?.map(|key| (key, digest.into()));
+    let version = resolve(app, who, &request.agent, request.version).await?;
+    let session = match (request.session, &request.session_key) {
+        (Some(_), Some(_)) => return Err(Failure::bad_request("`session` and `session_key` exclude each other")),
+        (Some(session), None) => Some(of_agent(app, who, session, &request.agent).await?),
+        (None, Some(key)) => Some(sessions::get_or_make(app, who, &request.agent, key).await?.0.id),
+        (None, None) => None,
+    };
+    let started = app
+        .runtime
+        .engine()
+        .start(stead_engine::StartRun {
+            tenant: who.tenant.clone(),
+            version,
+            session,
+            input: request.input,
+            limits: (&request.limits).into(),
+            idempotency,
+            actor: actor(who),
+            parent: None,
+        })
+        .await?;
+    let status = if started.existing { StatusCode::OK } else { StatusCode::CREATED };
+    let started =
+        Started { run: started.run, session: started.session, queued: started.queued, existing: started.existing };
+    Ok((status, Body(started)))
+}
+
+async fn resolve(app: &App, who: &Principal, agent: &Name, version: Option<VersionId>) -> Answer<VersionId> {
+    let journal = app.runtime.journal();
+    match version {
+        None => Ok(journal.live(&who.tenant, agent).await?.ok_or_else(|| no_agent(agent))?.version),
+        Some(version) => journal
+            .version(&who.tenant, version)
+            .await?
+            .filter(|row| row.agent == *agent)
+            .map(|row| row.version)
+            .ok_or_else(|| Failure::not_found(format_args!("version {version} of agent `{agent}`"))),
+    }
+}
+
+async fn of_agent(app: &App, who: &Principal, session: SessionId, agent: &Name) -> Answer<SessionId> {
+    let row = views::own_session(app, who, session).await?;
+    if row.agent == *agent {
+        return Ok(row.id);
+    }
+    Err(Failure::new(
+        stead_core::code::CONFLICT,
+        format!("{session} belongs to the agent `{}`, not to `{agent}`", row.agent),
+    ))
+}
+
+fn actor(who: &Principal) -> Actor {
+    Actor::User(who.subject.clone())
+}
+
+/// Which runs to list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    status: Option<String>,
+    agent: Option<Name>,
+    session: Option<SessionId>,
+    parent: Option<RunId>,
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+pub(super) async fn list(
+    State(app): State<Shared>,
+    who: Principal,
+    Params(filter): Params<Filter>,
+) -> Answer<Body<Page<RunSummary>>> {
+    let limit = limit(filter.limit)?;
+    let filter = RunFilter {
+        tenant: who.tenant,
+        status: statuses(filter.status.as_deref())?,
+        agent: filter.agent,
+        session: filter.session,
+        parent: filter.parent,
+        before: position('r', filter.cursor.as_deref())?,
+        // One more than wanted tells whether there is a next page.
+        limit: limit + 1,
+    };
+    let mut rows = app.runtime.journal().runs(&filter).await?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next = rows.last().filter(|_| more).map(|row| cursor('r', &row.id));
+    Ok(Body(Page { items: rows.into_iter().map(views::summary).collect(), next }))
+}
+
+fn statuses(text: Option<&str>) -> Answer<Vec<Status>> {
+    let words = text.into_iter().flat_map(|t| t.split(',')).map(str::trim).filter(|w| !w.is_empty());
+    words
+        .take(Status::ALL.len() + 1)
+        .map(|word| {
+            Status::parse(word).ok_or_else(|| {
+                let all = Status::ALL.map(Status::as_str).join(", ");
+                let short: String = word.chars().take(40).collect();
+                Failure::bad_request(format!("`{short}` is not a status")).hint(format!("one of {all}"))
+            })
+        })
+        .collect()
+}
+
+/// Whether and how long to wait.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wait {
+    wait: Option<String>,
+    #[serde(default)]
+    until: WaitUntil,
+}
+
+pub(super) async fn show(
+    State(app): State<Shared>,
+    who: Principal,
+    At(run): At<RunId>,
+    Params(wait): Params<Wait>,
+) -> Answer<Body<Run>> {
+    let patience = match wait.wait.as_deref().map(Time::parse) {
+        None => None,
+        Some(Some(Time(patience))) if patience <= MAX_WAIT => Some(patience),
+        Some(_) => return Err(Failure::bad_request("`wait` must be a duration such as `30s`, at most `5m`")),
+    };
+    guard::bounded(&app, views::own_run(&app, &who, run)).await??;
+    if let Some(patience) = patience {
+        let _place = guard::place(&app)?;
+        let _counted = app.metrics.follower();
+        let engine = app.runtime.engine();
+        tokio::select! {
+            ended = engine.wait(run, wait.until == WaitUntil::Waiting) => return Ok(Body(views::run(ended?))),
+            () = tokio::time::sleep(patience) => {}
+            () = app.draining.cancelled() => {}
+        }
+    }
+    guard::bounded(&app, view(&app, run)).await?
+}
+
+async fn view(app: &App, run: RunId) -> Answer<Body<Run>> {
+    Ok(Body(views::run(app.runtime.engine().view(run).await?)))
+}
+
+pub(super) async fn pause(State(app): State<Shared>, who: Principal, At(run): At<RunId>) -> Answer<Body<Run>> {
+    views::own_run(&app, &who, run).await?;
+    app.runtime.engine().pause(run, actor(&who)).await?;
+    view(&app, run).await
+}
+
+pub(super) async fn resume(State(app): State<Shared>, who: Principal, At(run): At<RunId>) -> Answer<Body<Run>> {
+    views::own_run(&app, &who, run).await?;
+    app.runtime.engine().resume(run, actor(&who)).await?;
+    view(&app, run).await
+}
+
+pub(super) async fn cancel(State(app): State<Shared>, who: Principal, At(run): At<RunId>) -> Answer<Body<Run>> {
+    stop(&app, &who, run, StopMode::Cancel).await
+}
+
+pub(super) async fn kill(State(app): State<Shared>, who: Principal, At(run): At<RunId>) -> Answer<Body<Run>> {
+    stop(&app, &who, run, StopMode::Kill).await
+}
+
+async fn stop(app: &App, who: &Principal, run: RunId, mode: StopMode) -> Answer<Body<Run>> {
+    views::own_run(app, who, run).await?;
+    let stopped: Result<(), EngineError> = app.runtime.engine().stop(run, mode, actor(who)).await;
+    stopped?;
+    view(app, run).await
+}

@@ -1,0 +1,112 @@
+//! `/v1/sessions`.
+
+use axum::{
+    Json as Body,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
+use serde::Deserialize;
+use stead_api::{
+    page::Page,
+    run::{StartRun, Started},
+    session::{OpenSession, Session, StartInSession},
+};
+use stead_core::id::{Name, SessionId};
+use stead_ports::{clock::Clock as _, journal::SessionRow};
+
+use super::{agents::no_agent, runs, views};
+use crate::{
+    auth::Principal,
+    clock::SystemClock,
+    http::{
+        app::{App, Shared},
+        body::Json,
+        failure::{Answer, Failure},
+        input::{At, Params, cursor, limit, position},
+    },
+};
+
+/// Longest key of a session, in bytes.
+const MAX_KEY: usize = 200;
+/// Queued runs that are shown of one session.
+const SHOWN_QUEUE: u32 = 100;
+
+/// Which sessions to list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    agent: Option<Name>,
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+pub(super) async fn open(
+    State(app): State<Shared>,
+    who: Principal,
+    Json(request): Json<OpenSession>,
+) -> Answer<(StatusCode, Body<Session>)> {
+    let (row, new) = get_or_make(&app, &who, &request.agent, &request.key).await?;
+    let status = if new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Body(views::session(row, Vec::new()))))
+}
+
+/// The session of that key, and whether it was made now.
+pub(super) async fn get_or_make(app: &App, who: &Principal, agent: &Name, key: &Name) -> Answer<(SessionRow, bool)> {
+    if key.is_empty() || key.len() > MAX_KEY || key.chars().any(char::is_control) {
+        return Err(Failure::bad_request(format!(
+            "a session's key must be 1 to {MAX_KEY} bytes without control characters"
+        )));
+    }
+    let journal = app.runtime.journal();
+    if journal.live(&who.tenant, agent).await?.is_none() {
+        return Err(no_agent(agent));
+    }
+    let id = SessionId(SystemClock.new_ulid());
+    let row = journal.open_session(&who.tenant, agent, key, id, SystemClock.now()).await?;
+    let new = row.id == id;
+    Ok((row, new))
+}
+
+pub(super) async fn list(
+    State(app): State<Shared>,
+    who: Principal,
+    Params(filter): Params<Filter>,
+) -> Answer<Body<Page<Session>>> {
+    let limit = limit(filter.limit)?;
+    let before = position('s', filter.cursor.as_deref())?;
+    // One more than wanted tells whether there is a next page.
+    let journal = app.runtime.journal();
+    let mut rows = journal.sessions(&who.tenant, filter.agent.as_ref(), before, limit + 1).await?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next = rows.last().filter(|_| more).map(|row| cursor('s', &row.id));
+    Ok(Body(Page { items: rows.into_iter().map(|row| views::session(row, Vec::new())).collect(), next }))
+}
+
+pub(super) async fn show(
+    State(app): State<Shared>,
+    who: Principal,
+    At(session): At<SessionId>,
+) -> Answer<Body<Session>> {
+    let row = views::own_session(&app, &who, session).await?;
+    let queued = app.runtime.journal().queued(session, SHOWN_QUEUE).await?;
+    Ok(Body(views::session(row, queued)))
+}
+
+pub(super) async fn start(
+    State(app): State<Shared>,
+    who: Principal,
+    At(session): At<SessionId>,
+    headers: HeaderMap,
+    Json(request): Json<StartInSession>,
+) -> Answer<(StatusCode, Body<Started>)> {
+    let row = views::own_session(&app, &who, session).await?;
+    let request = StartRun {
+        agent: row.agent,
+        session: Some(session),
+        input: request.input,
+        limits: request.limits,
+        ..StartRun::default()
+    };
+    runs::begin(&app, &who, &headers, request).await
+}

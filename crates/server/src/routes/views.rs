@@ -1,0 +1,149 @@
+//! Translates what the engine and the journal say into what the API says, and checks whose it is.
+
+use stead_api as api;
+use stead_core::id::{RunId, SessionId};
+use stead_engine::{ApprovalView, FactEvent, RunView};
+use stead_ports::{
+    agent::{Agent, Behind},
+    journal::{RunRow, SessionRow, Status, VersionRow},
+};
+
+use crate::{
+    auth::Principal,
+    http::{
+        app::App,
+        failure::{Answer, Failure},
+    },
+};
+
+/// The run, when it is the caller's; another tenant's run does not exist for the caller.
+pub(super) async fn own_run(app: &App, who: &Principal, run: RunId) -> Answer<RunRow> {
+    let row = app.runtime.journal().run(run).await?;
+    row.filter(|r| r.tenant == who.tenant).ok_or_else(|| Failure::not_found(run))
+}
+
+/// The session, when it is the caller's.
+pub(super) async fn own_session(app: &App, who: &Principal, session: SessionId) -> Answer<SessionRow> {
+    let row = app.runtime.journal().session(session).await?;
+    row.filter(|s| s.tenant == who.tenant).ok_or_else(|| Failure::not_found(session))
+}
+
+pub(super) const fn status(status: Status) -> api::run::Status {
+    use api::run::Status as Told;
+    match status {
+        Status::Queued => Told::Queued,
+        Status::Running => Told::Running,
+        Status::Waiting => Told::Waiting,
+        Status::Paused => Told::Paused,
+        Status::Completed => Told::Completed,
+        Status::Failed => Told::Failed,
+        Status::Cancelled => Told::Cancelled,
+    }
+}
+
+pub(super) fn summary(row: RunRow) -> api::run::RunSummary {
+    api::run::RunSummary {
+        id: row.id,
+        session: row.session,
+        session_key: row.session_key,
+        agent: row.agent,
+        version: row.version,
+        parent: row.parent,
+        status: status(row.state.status),
+        title: row.title,
+        created: row.created,
+        updated: row.updated,
+        wake_at: row.state.wake_at,
+        turns: row.state.turns,
+        effects: row.state.effects,
+        spent: row.state.spent,
+        code: row.state.code,
+    }
+}
+
+pub(super) fn run(view: RunView) -> api::run::Run {
+    api::run::Run {
+        summary: summary(view.row),
+        output: view.output,
+        error: view.error,
+        approvals: view.approvals.into_iter().map(approval).collect(),
+    }
+}
+
+pub(super) fn approval(view: ApprovalView) -> api::approval::Approval {
+    api::approval::Approval {
+        id: view.effect,
+        run: view.effect.run,
+        session: view.session,
+        agent: view.agent,
+        tool: view.tool,
+        class: view.class,
+        arguments: view.arguments,
+        reason: view.reason,
+        since: view.since,
+        expires: view.expires,
+    }
+}
+
+pub(super) fn fact(event: &FactEvent) -> api::fact::FactEvent {
+    api::fact::FactEvent {
+        seq: event.seq,
+        index: event.index,
+        at: event.at,
+        actor: event.actor.clone(),
+        leaf: event.leaf,
+        fact: api::fact::AnyFact::Known(event.fact.clone()),
+        text: event.text.clone(),
+    }
+}
+
+pub(super) fn session(row: SessionRow, queued: Vec<RunId>) -> api::session::Session {
+    api::session::Session {
+        id: row.id,
+        agent: row.agent,
+        key: row.key,
+        active: row.active,
+        head: row.head,
+        spent: row.spent,
+        created: row.created,
+        queued,
+    }
+}
+
+pub(super) fn version(row: VersionRow) -> api::agent::AgentSummary {
+    api::agent::AgentSummary { name: row.agent, version: row.version, created: row.created, live: row.live }
+}
+
+pub(super) fn agent(row: VersionRow, agent: &Agent) -> api::agent::Agent {
+    let models = agent.models.iter().zip(&agent.config.models);
+    api::agent::Agent {
+        name: row.agent,
+        version: row.version,
+        created: row.created,
+        live: row.live,
+        instructions: agent.instructions.to_string(),
+        models: models
+            .map(|(model, config)| api::agent::ModelInfo {
+                name: config.name.clone(),
+                scripted: model.scripted(),
+                priced: config.price.is_some(),
+            })
+            .collect(),
+        tools: agent
+            .tools
+            .iter()
+            .map(|tool| api::agent::ToolInfo {
+                name: tool.def.name.as_str().into(),
+                description: tool.def.description.clone(),
+                class: tool.class,
+                ask: tool.rules.ask,
+                schema: tool.def.schema.clone(),
+                agent: match tool.behind {
+                    Behind::Agent(version) => Some(version),
+                    Behind::Tool(_) => None,
+                },
+            })
+            .collect(),
+        limits: (&agent.config.limits).into(),
+    }
+}

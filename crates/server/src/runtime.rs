@@ -1,0 +1,171 @@
+//! The wiring: a store, the agents in it, and an engine that runs them. A server, `stead run` and tests all begin here.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use stead_core::{
+    code,
+    id::{Name, VersionId},
+};
+use stead_engine::{Engine, EngineError, Options, Ports};
+use stead_manifest::Bundle;
+use stead_ports::{
+    agent::{Agent, AgentError, Agents as _},
+    clock::Clock,
+    journal::{Journal, StoreError},
+};
+use stead_store::{SqliteOptions, SqliteStore};
+
+use crate::{
+    agents::{AgentStore, Applied, ApplyError, Services, Site},
+    clock::SystemClock,
+};
+
+/// What a runtime is made from.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    /// Folder of the journal and of the runtime's own files; made if it does not exist.
+    pub data_dir: PathBuf,
+    /// PostgreSQL instead of the SQLite file in `data_dir`.
+    pub database: Option<String>,
+    /// Bounds of the engine.
+    pub engine: Options,
+    /// Where helper services answer.
+    pub services: Services,
+}
+
+/// Where the journal is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// The SQLite file of the data directory.
+    Sqlite,
+    /// A PostgreSQL database.
+    Postgres,
+}
+
+impl Store {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+/// A runtime that owns its journal; clones are handles to the same one.
+#[derive(Clone)]
+pub struct Runtime {
+    engine: Engine,
+    agents: Arc<AgentStore>,
+    data_dir: Arc<Path>,
+    store: Store,
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("data_dir", &self.data_dir).field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl Runtime {
+    /// Opens the store, owns it, and takes up the runs that were under way.
+    ///
+    /// # Errors
+    /// When the data directory or database cannot be owned or read; `ST0140` when another process owns it.
+    pub async fn open(options: OpenOptions) -> Result<Self, EngineError> {
+        make_private(&options.data_dir).map_err(|e| StoreError {
+            code: code::DATA_READONLY,
+            detail: format!("{} cannot be made: {e}", options.data_dir.display()),
+        })?;
+        // Absolute, so that nothing depends on the working directory later.
+        let data_dir = fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
+        let (journal, store) = open_store(&data_dir, options.database.as_deref()).await?;
+        let agents = AgentStore::new(journal.clone(), Site::new(&data_dir, options.services)).map(Arc::new);
+        let agents = agents.map_err(|e| EngineError::Agent { code: e.code, detail: e.detail })?;
+        let ports = Ports { journal, agents: agents.clone(), clock: Arc::new(SystemClock) as Arc<dyn Clock> };
+        let engine = Engine::open(ports, options.engine).await?;
+        Ok(Self { engine, agents, data_dir: data_dir.into(), store })
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The journal, for lists.
+    pub fn journal(&self) -> &Arc<dyn Journal> {
+        self.engine.journal()
+    }
+
+    /// The folder of the runtime's own files.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Where the journal is kept.
+    pub fn store(&self) -> Store {
+        self.store
+    }
+
+    /// Makes a version of a bundle and lets new runs use it; see [`AgentStore::apply`].
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub async fn apply(&self, tenant: &Name, bundle: Bundle) -> Result<Applied, ApplyError> {
+        self.agents.apply(tenant, bundle).await
+    }
+
+    /// An agent version, ready to run.
+    ///
+    /// # Errors
+    /// When it is not stored, or what it needs is gone.
+    pub async fn load(&self, tenant: &Name, version: VersionId) -> Result<Arc<Agent>, AgentError> {
+        self.agents.load(tenant, version).await
+    }
+
+    /// Says where the helper services of an agent answer.
+    pub fn set_services(&self, agent: &Name, services: BTreeMap<String, String>) {
+        self.agents.set_services(agent, services);
+    }
+
+    /// Whether this process owns its journal and the store answers.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        if !self.engine.is_ready() {
+            return Err(StoreError { code: code::DATA_LOCKED, detail: "the lease is not held".into() });
+        }
+        self.journal().next_wake().await.map(drop)
+    }
+
+    /// Stops working: no new starts, runs stop at their next durable point, ownership is given back. Nothing is lost.
+    pub async fn drain(&self, deadline: Duration) {
+        self.engine.drain(deadline).await;
+    }
+}
+
+/// Makes a folder that only its owner can enter.
+fn make_private(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    if dir.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+async fn open_store(data_dir: &Path, database: Option<&str>) -> Result<(Arc<dyn Journal>, Store), StoreError> {
+    if let Some(url) = database {
+        return Err(StoreError { code: code::MANIFEST_UNSUPPORTED, detail: url.into() }); // SHIM
+    }
+    let dir = data_dir.to_owned();
+    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&dir, SqliteOptions::default()));
+    let broke = |e: tokio::task::JoinError| StoreError { code: code::INTERNAL, detail: e.to_string() };
+    Ok((Arc::new(opened.await.map_err(broke)??), Store::Sqlite))
+}

@@ -1,0 +1,186 @@
+//! Serving: from a configuration to a listening server, and an orderly end.
+
+use std::{future::Future, io, net::SocketAddr, path::Path};
+
+use stead_core::code::{self, Code};
+use stead_engine::EngineError;
+
+use crate::{
+    auth::{DEFAULT_TENANT, Principal, Tokens, own_token},
+    config::{Config, ConfigError},
+    http::{
+        app::{App, Shared, router},
+        listen::{ListenError, Listener},
+    },
+    presence::{Announced, Presence},
+    runtime::{OpenOptions, Runtime},
+};
+
+/// Subject of the data directory's own token.
+const OWNER: &str = "owner";
+
+/// Why a server does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The socket cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The data cannot be owned or read.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A file of the data directory cannot be read or written.
+    #[error("ST0142: {what}: {source}")]
+    Data {
+        /// Which.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl ServeError {
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Config(e) => e.code,
+            Self::Listen(e) => e.code,
+            Self::Engine(e) => e.code(),
+            Self::Data { .. } => code::DATA_READONLY,
+        }
+    }
+}
+
+/// A server that listens; connections wait until [`Server::run`].
+pub struct Server {
+    listener: Listener,
+    app: Shared,
+    addr: SocketAddr,
+    url: String,
+    token: String,
+    config: Config,
+    _announced: Announced,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Listens, opens the runtime, and tells the data directory where it answers.
+    ///
+    /// # Errors
+    /// [`ServeError`]; nothing is left behind then.
+    pub async fn open(config: Config) -> Result<Self, ServeError> {
+        config.check(Path::new("stead.toml"))?;
+        // The port first: it is the cheapest thing to fail.
+        let listener = Listener::bind(config.listen).await?.secure(&config)?;
+        let runtime = Runtime::open(OpenOptions {
+            data_dir: config.data_dir.clone(),
+            database: config.database.clone(),
+            engine: config.engine.options(&format!("stead-{}", std::process::id())),
+            ..OpenOptions::default()
+        })
+        .await?;
+        Self::with(config, listener, runtime)
+    }
+
+    /// Listens for a runtime that is open already.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub async fn over(config: Config, runtime: Runtime) -> Result<Self, ServeError> {
+        config.check(Path::new("stead.toml"))?;
+        let listener = Listener::bind(config.listen).await?.secure(&config)?;
+        Self::with(config, listener, runtime)
+    }
+
+    fn with(config: Config, listener: Listener, runtime: Runtime) -> Result<Self, ServeError> {
+        let data = |what| move |source| ServeError::Data { what, source };
+        let token = own_token(runtime.data_dir()).map_err(data("the token file"))?;
+        let mut tokens = Tokens::new(&config.auth.tokens);
+        tokens.add(&token, Principal { subject: OWNER.into(), tenant: DEFAULT_TENANT.into() });
+        let addr = listener.addr().map_err(data("the socket"))?;
+        let url = url(&config, addr);
+        let announced = Presence::announce(&url, runtime.data_dir()).map_err(data("server.json"))?;
+        let app = App::new(runtime, tokens, &config);
+        Ok(Self { listener, app, addr, url, token, config, _announced: announced })
+    }
+
+    /// The address it listens on.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where a program on this machine reaches it.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The data directory's own token.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The runtime behind it.
+    pub fn runtime(&self) -> &Runtime {
+        &self.app.runtime
+    }
+
+    /// Serves until `shutdown` completes. Then: `/readyz` says no, nothing new is accepted, streams end, requests under way
+    /// finish, runs stop at their next durable point, and ownership of the data is given back.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self { listener, app, config, _announced, .. } = self;
+        let patience = config.drain_timeout.0;
+        let serving = listener.serve(app.clone(), router(app.clone()), patience);
+        let stopping = async {
+            shutdown.await;
+            app.draining.cancel();
+        };
+        tokio::join!(serving, stopping);
+        app.runtime.drain(patience).await;
+    }
+}
+
+/// A wildcard address is reached through loopback.
+fn url(config: &Config, addr: SocketAddr) -> String {
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let mut addr = addr;
+    if addr.ip().is_unspecified() {
+        let own: SocketAddr =
+            if addr.is_ipv4() { ([127, 0, 0, 1], 0).into() } else { ([0, 0, 0, 0, 0, 0, 0, 1], 0).into() };
+        addr.set_ip(own.ip());
+    }
+    format!("{scheme}://{addr}")
+}
+
+/// Serves a configuration until `shutdown` completes.
+///
+/// # Errors
+/// [`ServeError`] when serving cannot begin.
+pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+    let server = Server::open(config).await?;
+    tracing::info!(url = server.url(), "serving");
+    server.run(shutdown).await;
+    Ok(())
+}
+
+/// Completes at SIGTERM or SIGINT.
+pub async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (term, int) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    match (term, int) {
+        (Ok(mut term), Ok(mut int)) => {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+        }
+        // Without handlers the signals end the process by themselves, which loses nothing either.
+        _ => std::future::pending().await,
+    }
+}

@@ -1,0 +1,452 @@
+//! One run's journal, checked record by record as it is written: the chain, the clock, the owner, the order of facts,
+//! the budget, and that folding gives the state that was decided.
+
+use std::collections::BTreeMap;
+
+use stead_core::{
+    budget::{Limits, Spend},
+    effect::{EffectClass, Ended, Recovery},
+    fact::{AskReason, CallHead, Fact, StopMode, Verdict},
+    id::{ActivationId, EffectId, LeafHash, RunId},
+    record::{Header, Record},
+    run::{Carry, GENESIS, State, fold},
+    time::Timestamp,
+};
+
+use super::machine;
+use crate::failure::{Check, Violation, violation};
+
+/// What the journal says about one tool call.
+#[derive(Clone, Debug)]
+pub struct CallAudit {
+    /// What is frozen about it.
+    pub head: CallHead,
+    /// Intents written.
+    pub intents: u32,
+    /// When the first was written.
+    pub first_intended: Option<Timestamp>,
+    /// Times that a human, asked about its unknown outcome, said "do it now".
+    pub repeat_approved: u32,
+    /// How it ended.
+    pub ended: Option<Ended>,
+    /// The last attempt is open: intended, and nothing known of it.
+    open: bool,
+    /// An attempt may have happened, and nobody has said that it did not.
+    maybe: bool,
+    /// Why a human is being asked.
+    asking: Option<(AskReason, Option<Timestamp>)>,
+}
+
+/// The audit of one run.
+#[derive(Clone, Debug)]
+pub struct RunAudit {
+    /// The run.
+    pub run: RunId,
+    /// What its records fold to.
+    pub state: Option<State>,
+    /// Hash of the last record.
+    pub leaf: LeafHash,
+    /// Children started and not finished, with what is set aside for each.
+    pub children: BTreeMap<RunId, Spend>,
+    limits: Limits,
+    max_turns: u32,
+    model: Spend,
+    epoch: u64,
+    activations: Vec<ActivationId>,
+    calls: BTreeMap<u32, CallAudit>,
+    turns: Vec<Vec<u32>>,
+    own: usize,
+    spent: Spend,
+    tool_calls: u32,
+    started: u32,
+    paused: bool,
+    stop: Option<StopMode>,
+    ended: bool,
+    snapshot: Option<State>,
+}
+
+impl RunAudit {
+    /// The audit of a run without records.
+    pub fn new(run: RunId) -> Self {
+        Self {
+            run,
+            state: None,
+            leaf: GENESIS,
+            children: BTreeMap::new(),
+            limits: Limits::default(),
+            max_turns: 0,
+            model: Spend::ZERO,
+            epoch: 0,
+            activations: Vec::new(),
+            calls: BTreeMap::new(),
+            turns: Vec::new(),
+            own: 0,
+            spent: Spend::ZERO,
+            tool_calls: 0,
+            started: 0,
+            paused: false,
+            stop: None,
+            ended: false,
+            snapshot: None,
+        }
+    }
+
+    /// What is known of a call.
+    pub fn call(&self, effect: u32) -> Option<&CallAudit> {
+        self.calls.get(&effect)
+    }
+
+    /// All calls.
+    pub fn calls(&self) -> impl Iterator<Item = &CallAudit> {
+        self.calls.values()
+    }
+
+    /// Whether the run's last record has been seen.
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Takes in the next record as it stands in the journal.
+    ///
+    /// # Errors
+    /// The check that the record breaks.
+    pub fn observe(
+        &mut self,
+        bytes: &[u8],
+        leaf: LeafHash,
+        mut carry: impl FnMut(RunId) -> Carry,
+    ) -> Result<Record, Violation> {
+        let record = self.chained(bytes, leaf)?;
+        self.header(&record.header)?;
+        if self.ended {
+            return violation("nothing after the end", format!("record {}", record.header.seq));
+        }
+        let before = self.state.take();
+        for fact in &record.facts {
+            self.fact(&record.header, fact)?;
+        }
+        let after = match &before {
+            Some(state) => {
+                let mut state = state.clone();
+                state.apply_record(&record, &mut carry);
+                state
+            }
+            None => match fold([&record], &mut carry) {
+                Some(state) => state,
+                None => return violation("a journal begins with a start", format!("{:?}", record.facts)),
+            },
+        };
+        if let Some(base) = record.facts.iter().find_map(|f| match f {
+            Fact::RunAdmitted(a) => a.base,
+            _ => None,
+        }) {
+            self.own = carry(base).transcript.len();
+        }
+        self.state_checks(before.as_ref(), &after)?;
+        self.snapshot_check(&record, &after, &mut carry)?;
+        self.state = Some(after);
+        Ok(record)
+    }
+
+    /// Decode gives back what was encoded, byte for byte, and the chain holds.
+    fn chained(&mut self, bytes: &[u8], leaf: LeafHash) -> Result<Record, Violation> {
+        const NAME: &str = "records round-trip and chain";
+        let (record, found) =
+            Record::decode(bytes, self.leaf).map_err(|e| Violation { check: NAME, detail: e.to_string() })?;
+        if found != leaf {
+            return violation(NAME, format!("record {} has leaf {leaf}, computed {found}", record.header.seq));
+        }
+        let again = record.encode(self.leaf);
+        if again.bytes != bytes || again.leaf != leaf {
+            return violation(NAME, format!("record {} does not encode to its own bytes", record.header.seq));
+        }
+        self.leaf = leaf;
+        Ok(record)
+    }
+
+    fn header(&mut self, h: &Header) -> Check {
+        let next = self.state.as_ref().map_or(0, |s| s.next_seq);
+        if h.run != self.run || h.seq != next {
+            return violation("positions have no gaps", format!("wanted {} of {}, found {}", next, self.run, h.seq));
+        }
+        if self.state.as_ref().is_some_and(|s| h.at < s.last_at) {
+            return violation("time never decreases", format!("record {} at {:?}", h.seq, h.at));
+        }
+        if h.epoch < self.epoch {
+            return violation("a replaced owner writes nothing", format!("epoch {} after {}", h.epoch, self.epoch));
+        }
+        if self.activations.last() != Some(&h.activation) {
+            if self.activations.contains(&h.activation) {
+                return violation("a replaced owner writes nothing", format!("{:?} came back", h.activation));
+            }
+            self.activations.push(h.activation);
+        }
+        self.epoch = h.epoch;
+        Ok(())
+    }
+
+    fn state_checks(&mut self, before: Option<&State>, after: &State) -> Check {
+        machine::all(after)?;
+        if let Some(before) = before {
+            machine::gate_stays_closed(before, after)?;
+        }
+        if after.budget.spent != self.spent {
+            let detail = format!("facts say {:?}, the fold {:?}", self.spent, after.budget.spent);
+            return violation("spending adds up", detail);
+        }
+        let late = after.budget.limits.deadline.is_some_and(|d| after.last_at >= after.started_at.after(d))
+            || after.budget.limits.active.is_some_and(|a| after.budget.active >= a);
+        if late && after.may_dispatch() {
+            return violation("limits of time stop the run", format!("at {:?}, {:?}", after.last_at, after.budget));
+        }
+        if self.ended {
+            machine::view_adds_up(after)?;
+            machine::one_result_per_call(after, self.own, &self.turns)?;
+            if let Some(child) = self.children.first_key_value() {
+                return violation("children end before their parent", format!("{child:?} is still under way"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A snapshot round-trips, and with the records after it gives the same state as the whole journal.
+    fn snapshot_check(&mut self, record: &Record, after: &State, carry: impl FnMut(RunId) -> Carry) -> Check {
+        const NAME: &str = "snapshot and tail give the fold";
+        if let Some(state) = &mut self.snapshot {
+            state.apply_record(record, carry);
+            if self.ended && state != after {
+                return violation(NAME, format!("from the snapshot {state:?}, from the start {after:?}"));
+            }
+        } else if self.leaf.0[0] < 24 {
+            match State::from_snapshot(&after.to_snapshot()) {
+                Ok(state) if state == *after => self.snapshot = Some(state),
+                Ok(state) => return violation(NAME, format!("decoded {state:?}, encoded {after:?}")),
+                Err(e) => return violation(NAME, e.to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    fn fact(&mut self, h: &Header, fact: &Fact) -> Check {
+        match fact {
+            Fact::RunStarted(f) => {
+                self.limits = f.config.limits.clone();
+                self.max_turns = f.config.max_turns;
+            }
+            Fact::RunAdmitted(f) => self.limits = self.limits.tighten(&f.grant),
+            Fact::ModelRequested(f) => {
+                self.nothing_new_while_closed(fact)?;
+                self.model = f.reserved;
+                self.model_within_limits(f.turn)?;
+            }
+            Fact::ModelReplied(f) => {
+                self.model = Spend::ZERO;
+                self.spent = self.spent.plus(f.spent);
+                self.turns.push(f.calls.iter().map(|c| c.effect).collect());
+                for head in &f.calls {
+                    if self.calls.insert(head.effect, CallAudit::new(head)).is_some() {
+                        return violation("effects have their own numbers", format!("{} twice", head.effect));
+                    }
+                }
+            }
+            Fact::ModelFailed(f) => {
+                self.model = Spend::ZERO;
+                self.spent = self.spent.plus(f.spent);
+            }
+            Fact::ChildStarted(f) => {
+                self.nothing_new_while_closed(fact)?;
+                let used = self.spent.plus(self.set_aside());
+                let left = self.limits.tokens.map(|l| l.saturating_sub(used.tokens));
+                self.children.insert(f.child, f.reserved);
+                self.started += 1;
+                if self.limits.children.is_some_and(|l| self.started > l) || left.is_some_and(|l| f.reserved.tokens > l) {
+                    return violation("limits hold", format!("{fact:?} crosses {:?}, {used:?} used", self.limits));
+                }
+            }
+            Fact::ChildFinished(f) => {
+                self.spent = self.spent.plus(f.spent);
+                self.children.remove(&EffectId { run: self.run, n: f.effect }.child().0);
+                self.end(f.effect, f.ended, false)?;
+            }
+            Fact::Paused => self.paused = true,
+            Fact::Resumed => self.paused = false,
+            Fact::CancelRequested(f) => {
+                self.stop = Some(f.mode);
+                self.paused = false;
+            }
+            Fact::RunCompleted(_) | Fact::RunFailed(_) | Fact::RunCancelled => self.ended = true,
+            _ => self.effect_fact(h, fact)?,
+        }
+        Ok(())
+    }
+
+    fn effect_fact(&mut self, h: &Header, fact: &Fact) -> Check {
+        match fact {
+            Fact::EffectDecided(f) if f.verdict == Verdict::Deny => self.end(f.effect, Ended::Denied, false)?,
+            Fact::EffectDecided(_) => {
+                self.tool_calls += 1;
+                if self.limits.tool_calls.is_some_and(|l| self.tool_calls > l) {
+                    return violation("limits hold", format!("{} tool calls of {:?}", self.tool_calls, self.limits));
+                }
+            }
+            Fact::EffectIntended(f) => {
+                self.nothing_new_while_closed(fact)?;
+                if f.activation != h.activation {
+                    return violation("an intent names its writer", format!("{fact:?} by {:?}", h.activation));
+                }
+                let call = self.get(f.effect)?;
+                call.may_be_intended(h.at)?;
+                call.intents += 1;
+                call.first_intended = call.first_intended.or(Some(h.at));
+                call.open = true;
+            }
+            Fact::EffectReturned(f) => self.end(f.effect, Ended::Returned, f.late)?,
+            Fact::EffectRefused(f) => self.end(f.effect, Ended::Refused, f.late)?,
+            Fact::EffectNotSent(f) => {
+                self.get(f.effect)?.open = false;
+                if f.retry_at.is_none() {
+                    self.end(f.effect, Ended::NotSent, false)?;
+                }
+            }
+            Fact::EffectUnknown(f) => {
+                let call = self.get(f.effect)?;
+                call.open = false;
+                call.maybe = true;
+                if f.then == stead_core::fact::AfterUnknown::Tell {
+                    self.end(f.effect, Ended::Unknown, false)?;
+                }
+            }
+            Fact::EffectReconciled(f) if f.happened => self.end(f.effect, Ended::Returned, false)?,
+            Fact::EffectReconciled(f) => {
+                let call = self.get(f.effect)?;
+                call.maybe &= f.again.is_some();
+                if f.again.is_none() && f.payload.is_some() {
+                    self.end(f.effect, Ended::NotSent, false)?;
+                }
+            }
+            Fact::EffectWithdrawn(f) => self.end(f.effect, Ended::Withdrawn, false)?,
+            Fact::ApprovalRequested(f) => self.get(f.effect)?.asking = Some((f.reason, f.expires)),
+            Fact::ApprovalGiven(f) => {
+                let call = self.get(f.effect)?;
+                let Some((reason, expires)) = call.asking.take() else {
+                    return violation("approvals are asked for", format!("{fact:?}"));
+                };
+                if expires.is_some_and(|e| e <= h.at) {
+                    return violation("approvals expire", format!("{fact:?} at {:?}", h.at));
+                }
+                match (f.approved, reason) {
+                    (true, AskReason::OutcomeUnknown) => {
+                        call.repeat_approved += 1;
+                        call.maybe = false;
+                    }
+                    (true, _) => {}
+                    (false, AskReason::OutcomeUnknown) => self.end(f.effect, Ended::Unknown, false)?,
+                    (false, _) => self.end(f.effect, Ended::Denied, false)?,
+                }
+            }
+            Fact::ApprovalExpired(f) => match self.get(f.effect)?.asking.take() {
+                Some((AskReason::OutcomeUnknown, _)) => self.end(f.effect, Ended::Unknown, false)?,
+                Some(_) => self.end(f.effect, Ended::Denied, false)?,
+                None => return violation("approvals are asked for", format!("{fact:?}")),
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn get(&mut self, effect: u32) -> Result<&mut CallAudit, Violation> {
+        let run = self.run;
+        self.calls.get_mut(&effect).ok_or_else(|| Violation {
+            check: "effects have their own numbers",
+            detail: format!("a fact names effect {effect} of {run}, which no reply asked for"),
+        })
+    }
+
+    /// An effect ends once; only a late answer may correct an unknown one. What may have happened is never said not to
+    /// have.
+    fn end(&mut self, effect: u32, ended: Ended, late: bool) -> Check {
+        let call = self.get(effect)?;
+        let ok = match call.ended {
+            None => !late,
+            Some(Ended::Unknown) => late,
+            Some(_) => false,
+        };
+        if !ok {
+            return violation("an effect ends once", format!("{effect} ended {:?}, then {ended:?}", call.ended));
+        }
+        let harmless = call.head.class.recovery() == Recovery::Repeat;
+        if call.maybe && !harmless && matches!(ended, Ended::Withdrawn | Ended::NotSent | Ended::Denied) {
+            return violation("the ledger is true", format!("{effect} may have happened, and ended {ended:?}"));
+        }
+        call.ended = Some(ended);
+        call.asking = None;
+        Ok(())
+    }
+
+    /// Pause and stop: nothing new starts.
+    fn nothing_new_while_closed(&self, fact: &Fact) -> Check {
+        if let Some(mode) = self.stop {
+            return violation("nothing new after a stop", format!("{fact:?} after {mode:?}"));
+        }
+        if self.paused {
+            return violation("nothing new while paused", format!("{fact:?}"));
+        }
+        Ok(())
+    }
+
+    /// Promise 9: what is spent and set aside stays within the limits with each new call.
+    fn model_within_limits(&self, turn: u32) -> Check {
+        let total = self.spent.plus(self.set_aside());
+        let over = self.limits.tokens.is_some_and(|l| total.tokens > l)
+            || self.limits.usd.is_some_and(|l| total.usd.is_none_or(|u| u > l));
+        if over || turn > self.max_turns {
+            return violation("limits hold", format!("turn {turn}: {total:?} crosses {:?}", self.limits));
+        }
+        Ok(())
+    }
+
+    fn set_aside(&self) -> Spend {
+        self.children.values().fold(self.model, |sum, c| sum.plus(*c))
+    }
+}
+
+impl CallAudit {
+    fn new(head: &CallHead) -> Self {
+        Self {
+            head: head.clone(),
+            intents: 0,
+            first_intended: None,
+            repeat_approved: 0,
+            ended: None,
+            open: false,
+            maybe: false,
+            asking: None,
+        }
+    }
+
+    /// Effect classes: when an effect may be intended (again).
+    fn may_be_intended(&self, at: Timestamp) -> Check {
+        const NAME: &str = "repeated only by the rule of its class";
+        let Self { head, open, maybe, .. } = self;
+        if self.ended.is_some() || self.asking.is_some() {
+            return violation(NAME, format!("{} is intended though it ended or waits for a human", head.effect));
+        }
+        if *open {
+            return violation(NAME, format!("{} is intended while an attempt is open", head.effect));
+        }
+        let dead_key = match (head.rules.key_ttl, self.first_intended) {
+            (Some(ttl), Some(first)) => at >= first.after(ttl),
+            _ => false,
+        };
+        let wrong = *maybe
+            && match head.class {
+                EffectClass::Pure | EffectClass::Contained => false,
+                EffectClass::Keyed => dead_key,
+                EffectClass::Reconcilable | EffectClass::Compensable | EffectClass::Irreversible => true,
+            };
+        if wrong {
+            return violation(NAME, format!("{} ({:?}) may have happened and is repeated", head.effect, head.class));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,9 @@
+//! The checks: what must hold in every history, each by its name.
+//!
+//! [`journal`] looks at one run's records as they are written, [`machine`] at the state they fold to, [`world`] at what
+//! the destinations counted. None of them knows how a history was made, so both simulations use them, and tests feed
+//! them forged histories that they must reject.
+
+pub mod journal;
+pub mod machine;
+pub mod world;

@@ -1,0 +1,14 @@
+//! Histories of the bare machine: `decide`, `apply` and `owes` driven the way an engine drives them, without its
+//! threads and adapters.
+//!
+//! [`plan`] draws what a history is made of, [`store`] is its journal, [`world`] its destinations, [`node`] one process,
+//! [`history`] the order of events.
+
+pub mod history;
+mod event;
+mod node;
+mod pay;
+mod people;
+mod plan;
+mod store;
+mod world;

@@ -1,0 +1,190 @@
+//! What a history is made of: tools, limits, runs, faults and disturbances, all drawn from the seed.
+
+use stead_core::{
+    budget::{Limits, MicroUsd, Price},
+    effect::{EffectClass, OnUnknown},
+    fact::{CallRules, ModelConfig, RunConfig},
+    id::Name,
+    time::Span,
+};
+
+use crate::rng::Rng;
+
+/// Microseconds of a second.
+pub(super) const SECOND: u64 = 1_000_000;
+/// When faults stop, after the beginning.
+pub(super) const CALM: u64 = 90 * SECOND;
+/// Farthest the wall clock may be from true time, either way.
+pub(super) const MAX_OFFSET: u64 = 3 * SECOND;
+/// Longest a request is on its way to a destination.
+pub(super) const MAX_TRANSIT: u64 = 2 * SECOND;
+/// How much longer than it declares a keyed destination remembers: transit, appends and clock jumps.
+pub(super) const MEMORY_MARGIN: u64 = 15 * SECOND;
+
+/// A tool of the agent.
+#[derive(Clone, Debug)]
+pub(super) struct PlanTool {
+    pub name: Name,
+    pub class: EffectClass,
+    pub rules: CallRules,
+    pub business_key: bool,
+}
+
+/// How often things go wrong, in thousandths.
+#[derive(Clone, Debug)]
+pub(super) struct Faults {
+    pub append_refused: u64,
+    pub append_unknown: u64,
+    pub answer_lost: u64,
+    pub answer_twice: u64,
+    pub not_sent: u64,
+    pub refused: u64,
+    pub broken: u64,
+    pub model: u64,
+    pub slow: u64,
+}
+
+/// Something done to the whole process or to a run by its operator.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Disturbance {
+    Crash,
+    Takeover,
+    Jump(i64),
+    Evict,
+    Pause(usize),
+    Resume(usize),
+    Cancel(usize),
+    Kill(usize),
+}
+
+/// A whole history's ingredients.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub tools: Vec<PlanTool>,
+    pub config: RunConfig,
+    pub session_limits: Limits,
+    /// Start time and session of each run.
+    pub runs: Vec<(u64, usize)>,
+    pub faults: Faults,
+    pub disturbances: Vec<(u64, Disturbance)>,
+    /// Thousandths of approvals that nobody ever answers (until calm).
+    pub human_never: u64,
+    pub human_denies: u64,
+}
+
+impl Plan {
+    /// Draws a plan.
+    pub(super) fn draw(rng: &mut Rng) -> Self {
+        let tools = (0..rng.range(1, 5)).map(|n| tool(rng, n)).collect();
+        let sessions = rng.range(1, 2);
+        let count = *rng.pick(&[1, 1, 1, 2, 2, 3]);
+        let runs: Vec<_> =
+            (0..count).map(|_| (rng.below(20 * SECOND), rng.below(sessions) as usize)).collect();
+        let level = *rng.pick(&[0, 1, 1, 2, 4]);
+        let mut rate = |max: u64| if level == 0 { 0 } else { rng.below(max * level) };
+        let faults = Faults {
+            append_refused: rate(40),
+            append_unknown: rate(60),
+            answer_lost: rate(80),
+            answer_twice: rate(80),
+            not_sent: rate(80),
+            refused: rate(50),
+            broken: rate(60),
+            model: rate(80),
+            slow: rate(100),
+        };
+        Self {
+            tools,
+            config: config(rng),
+            session_limits: if rng.chance(150) {
+                Limits { tokens: Some(rng.range(100, 3_000)), ..Limits::default() }
+            } else {
+                Limits::default()
+            },
+            disturbances: disturbances(rng, runs.len()),
+            runs,
+            faults,
+            human_never: *rng.pick(&[0, 0, 200, 600]),
+            human_denies: *rng.pick(&[0, 200, 500]),
+        }
+    }
+}
+
+fn disturbances(rng: &mut Rng, runs: usize) -> Vec<(u64, Disturbance)> {
+    let mut out = Vec::new();
+    for _ in 0..rng.below(5) {
+        let run = rng.below(runs as u64) as usize;
+        let what = match rng.below(20) {
+            0..=7 => Disturbance::Crash,
+            8..=9 => Disturbance::Takeover,
+            10..=12 => Disturbance::Jump(rng.range(0, 2 * MAX_OFFSET) as i64 - MAX_OFFSET as i64),
+            13 => Disturbance::Evict,
+            14..=16 => Disturbance::Pause(run),
+            17 => Disturbance::Kill(run),
+            _ => Disturbance::Cancel(run),
+        };
+        // Most of a short life is over in a few seconds.
+        let reach = *rng.pick(&[2, 10, 40]);
+        let at = rng.below(reach * SECOND);
+        out.push((at, what));
+        if rng.chance(200) {
+            out.push((at + rng.below(SECOND), what));
+        }
+        if let Disturbance::Pause(run) = what {
+            out.push((at + rng.below(40 * SECOND), Disturbance::Resume(run)));
+        }
+    }
+    out
+}
+
+fn tool(rng: &mut Rng, n: u64) -> PlanTool {
+    let class = *rng.pick(&[
+        EffectClass::Pure,
+        EffectClass::Contained,
+        EffectClass::Keyed,
+        EffectClass::Keyed,
+        EffectClass::Reconcilable,
+        EffectClass::Compensable,
+        EffectClass::Irreversible,
+        EffectClass::Irreversible,
+    ]);
+    let child = rng.chance(120).then(|| Limits { tokens: rng.chance(500).then(|| rng.range(50, 800)), ..Limits::default() });
+    let class = if child.is_some() { EffectClass::Pure } else { class };
+    let rules = CallRules {
+        ask: child.is_none() && rng.chance(200),
+        on_unknown: if rng.chance(400) { OnUnknown::Ask } else { OnUnknown::Tell },
+        attempts: rng.range(1, 3) as u8,
+        key_ttl: rng.chance(300).then(|| Span::from_secs(rng.range(1, 30))),
+        // Longer than a request can be on its way, as far as a jumping clock can tell.
+        settle: Span(MAX_TRANSIT + 2 * MAX_OFFSET + rng.range(3, 8) * SECOND),
+        child,
+    };
+    PlanTool { name: format!("tool{n}").into(), class, rules, business_key: rng.chance(500) }
+}
+
+fn config(rng: &mut Rng) -> RunConfig {
+    let price = rng.chance(800).then_some(Price { input: 1_000_000, cached: 100_000, output: 4_000_000 });
+    let models = (0..rng.range(1, 2))
+        .map(|n| ModelConfig { name: format!("model{n}").into(), max_output_tokens: 50, price })
+        .collect();
+    let mut maybe = |per_mille: u64, low: u64, high: u64| rng.chance(per_mille).then(|| rng.range(low, high));
+    let limits = Limits {
+        tokens: maybe(250, 60, 2_500),
+        usd: maybe(150, 100, 4_000).map(MicroUsd),
+        tool_calls: maybe(200, 0, 6).map(|n| n as u32),
+        active: maybe(120, 1, 15).map(Span::from_secs),
+        deadline: maybe(120, 2, 80).map(Span::from_secs),
+        children: maybe(200, 0, 2).map(|n| n as u32),
+    };
+    RunConfig {
+        limits,
+        models,
+        model_attempts: rng.range(1, 3) as u8,
+        backoff: Span::from_millis(300),
+        backoff_max: Span::from_secs(5),
+        max_turns: rng.range(1, 6) as u32,
+        context_tokens: if rng.chance(300) { rng.range(60, 200) } else { 100_000 },
+        approval_ttl: rng.chance(500).then(|| Span::from_secs(rng.range(1, 60))),
+        overhead_tokens: 20,
+    }
+}

@@ -1,0 +1,14 @@
+//! The embedded store: one directory, one process, one writer thread that commits in groups.
+//!
+//! Not here: any rule about when an append is taken (that is `check`).
+
+mod errors;
+mod files;
+mod index;
+mod pool;
+mod queries;
+mod queue;
+mod store;
+mod writer;
+
+pub use store::{SqliteOptions, SqliteStore};

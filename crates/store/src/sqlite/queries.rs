@@ -1,0 +1,276 @@
+//! Reading: rows into the port's types. Every list is bounded, whatever its caller asks for.
+
+use rusqlite::{Connection, OptionalExtension as _, Result, Row, ToSql, params, types::Type};
+use stead_core::{
+    budget::{MicroUsd, Spend},
+    code::Code,
+    id::{LeafHash, Name, RunId, SessionId, VersionId},
+    time::Timestamp,
+};
+use stead_ports::journal::{
+    InboxRow, RunFilter, RunRow, RunState, SessionRow, Snapshot, Status, StoredRecord, VersionRow,
+};
+
+use super::index::{id, int};
+
+/// The most rows that one question gets.
+pub(crate) const ROWS_MAX: u32 = 10_000;
+
+fn limit(asked: u32) -> u32 {
+    asked.min(ROWS_MAX)
+}
+
+fn run_id(r: &Row<'_>, column: usize) -> Result<RunId> {
+    r.get(column).map(|b| RunId(u128::from_be_bytes(b)))
+}
+
+fn optional_run(r: &Row<'_>, column: usize) -> Result<Option<RunId>> {
+    r.get::<_, Option<[u8; 16]>>(column).map(|b| b.map(|b| RunId(u128::from_be_bytes(b))))
+}
+
+fn name(r: &Row<'_>, column: usize) -> Result<Name> {
+    r.get_ref(column)?.as_str().map(Name::from).map_err(Into::into)
+}
+
+fn spend(r: &Row<'_>, tokens: usize, usd: usize) -> Result<Spend> {
+    let usd = r.get::<_, Option<i64>>(usd)?.map(|u| MicroUsd(u.unsigned_abs()));
+    Ok(Spend { tokens: r.get::<_, i64>(tokens)?.unsigned_abs(), usd })
+}
+
+pub(crate) fn read(conn: &Connection, run: RunId, from: u64, most: u32) -> Result<Vec<StoredRecord>> {
+    conn.prepare_cached(
+        "SELECT seq, leaf, body FROM records WHERE rid = (SELECT rid FROM runs WHERE id = ?) AND seq >= ?
+         ORDER BY seq LIMIT ?",
+    )?
+    .query_map(params![id(run.0), int(from), limit(most)], |r| {
+        let bytes: Vec<u8> = r.get(2)?;
+        Ok(StoredRecord { seq: r.get::<_, i64>(0)?.unsigned_abs(), leaf: LeafHash(r.get(1)?), bytes: bytes.into() })
+    })?
+    .collect()
+}
+
+const RUN: &str = "SELECT r.id, r.tenant, s.id, s.key, r.agent, r.version, r.parent, r.title, r.created, r.updated,
+    r.status, r.wake_at, r.turns, r.effects, r.tokens, r.usd, r.code
+    FROM runs r JOIN sessions s ON s.sid = r.sid";
+
+fn run_row(r: &Row<'_>) -> Result<RunRow> {
+    let word = r.get_ref(10)?.as_str()?;
+    let status = Status::parse(word)
+        .ok_or_else(|| rusqlite::Error::FromSqlConversionFailure(10, Type::Text, "unknown status".into()))?;
+    Ok(RunRow {
+        id: run_id(r, 0)?,
+        tenant: name(r, 1)?,
+        session: SessionId(u128::from_be_bytes(r.get(2)?)),
+        session_key: r.get::<_, Option<String>>(3)?.map(Into::into),
+        agent: name(r, 4)?,
+        version: VersionId(r.get(5)?),
+        parent: optional_run(r, 6)?,
+        title: r.get(7)?,
+        created: Timestamp(r.get(8)?),
+        updated: Timestamp(r.get(9)?),
+        state: RunState {
+            status,
+            wake_at: r.get::<_, Option<i64>>(11)?.map(Timestamp),
+            turns: r.get(12)?,
+            effects: r.get(13)?,
+            spent: spend(r, 14, 15)?,
+            code: r.get::<_, Option<u16>>(16)?.map(Code),
+        },
+    })
+}
+
+pub(crate) fn run(conn: &Connection, run: RunId) -> Result<Option<RunRow>> {
+    conn.prepare_cached(&format!("{RUN} WHERE r.id = ?"))?.query_row([id(run.0)], run_row).optional()
+}
+
+pub(crate) fn runs(conn: &Connection, filter: &RunFilter) -> Result<Vec<RunRow>> {
+    let mut sql = format!("{RUN} WHERE r.tenant = ?");
+    let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(filter.tenant.as_str().to_owned())];
+    if !filter.status.is_empty() {
+        // At most seven different words.
+        let words = Status::ALL.iter().filter(|s| filter.status.contains(s)).map(|s| format!("'{}'", s.as_str()));
+        sql += &format!(" AND r.status IN ({})", words.collect::<Vec<_>>().join(","));
+    }
+    if let Some(agent) = &filter.agent {
+        sql += " AND r.agent = ?";
+        values.push(Box::new(agent.as_str().to_owned()));
+    }
+    if let Some(session) = filter.session {
+        sql += " AND r.sid = (SELECT sid FROM sessions WHERE id = ?)";
+        values.push(Box::new(id(session.0)));
+    }
+    if let Some(parent) = filter.parent {
+        sql += " AND r.parent = ?";
+        values.push(Box::new(id(parent.0)));
+    }
+    if let Some(before) = filter.before {
+        sql += " AND r.id < ?";
+        values.push(Box::new(id(before.0)));
+    }
+    sql += " ORDER BY r.id DESC LIMIT ?";
+    values.push(Box::new(limit(filter.limit)));
+    conn.prepare_cached(&sql)?
+        .query_map(rusqlite::params_from_iter(values.iter().map(|v| &**v)), run_row)?
+        .collect()
+}
+
+pub(crate) fn count(conn: &Connection, tenant: Option<&str>) -> Result<Vec<(Status, u64)>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT status, count(*) FROM runs WHERE ?1 IS NULL OR tenant = ?1 GROUP BY status",
+    )?;
+    let counted = statement.query_map([tenant], |r| Ok((r.get::<_, String>(0)?, r.get::<_, i64>(1)?.unsigned_abs())))?;
+    let mut counted = counted.collect::<Result<std::collections::HashMap<_, _>>>()?;
+    Ok(Status::ALL.into_iter().map(|s| (s, counted.remove(s.as_str()).unwrap_or(0))).collect())
+}
+
+pub(crate) fn unfinished(conn: &Connection, after: Option<RunId>, most: u32) -> Result<Vec<RunId>> {
+    conn.prepare_cached(
+        "SELECT id FROM (SELECT id FROM runs WHERE status = 'running' AND id > ?1 ORDER BY id LIMIT ?2)
+         UNION
+         SELECT id FROM (SELECT DISTINCT receiver AS id FROM inbox
+             WHERE receiver > ?1 AND EXISTS (SELECT 1 FROM runs WHERE runs.id = receiver) ORDER BY receiver LIMIT ?2)
+         ORDER BY 1 LIMIT ?2",
+    )?
+    // Every id is greater than the empty blob.
+    .query_map(params![after.map(|a| id(a.0)).as_ref().map_or(&[][..], |a| &a[..]), limit(most)], |r| run_id(r, 0))?
+    .collect()
+}
+
+pub(crate) fn due(conn: &Connection, now: Timestamp, most: u32) -> Result<Vec<RunId>> {
+    conn.prepare_cached("SELECT id FROM runs WHERE wake_at <= ? ORDER BY wake_at, id LIMIT ?")?
+        .query_map(params![now.0, limit(most)], |r| run_id(r, 0))?
+        .collect()
+}
+
+pub(crate) fn next_wake(conn: &Connection) -> Result<Option<Timestamp>> {
+    conn.prepare_cached("SELECT wake_at FROM runs WHERE wake_at IS NOT NULL ORDER BY wake_at LIMIT 1")?
+        .query_row([], |r| r.get(0).map(Timestamp))
+        .optional()
+}
+
+pub(crate) fn inbox(conn: &Connection, run: RunId) -> Result<Vec<InboxRow>> {
+    conn.prepare_cached("SELECT sender, effect, body FROM inbox WHERE receiver = ? ORDER BY id LIMIT ?")?
+        .query_map(params![id(run.0), ROWS_MAX], |r| {
+            let body: Vec<u8> = r.get(2)?;
+            Ok(InboxRow { to: run, from: run_id(r, 0)?, effect: r.get(1)?, body: body.into() })
+        })?
+        .collect()
+}
+
+const SESSION: &str = "SELECT id, tenant, agent, key, active, head, tokens, usd, created FROM sessions";
+
+fn session_row(r: &Row<'_>) -> Result<SessionRow> {
+    Ok(SessionRow {
+        id: SessionId(u128::from_be_bytes(r.get(0)?)),
+        tenant: name(r, 1)?,
+        agent: name(r, 2)?,
+        key: r.get::<_, Option<String>>(3)?.map(Into::into),
+        active: optional_run(r, 4)?,
+        head: optional_run(r, 5)?,
+        spent: spend(r, 6, 7)?,
+        created: Timestamp(r.get(8)?),
+    })
+}
+
+pub(crate) fn session(conn: &Connection, session: SessionId) -> Result<Option<SessionRow>> {
+    conn.prepare_cached(&format!("{SESSION} WHERE id = ?"))?.query_row([id(session.0)], session_row).optional()
+}
+
+pub(crate) fn session_of_key(conn: &Connection, tenant: &str, agent: &str, key: &str) -> Result<Option<SessionRow>> {
+    conn.prepare_cached(&format!("{SESSION} WHERE tenant = ? AND agent = ? AND key = ?"))?
+        .query_row([tenant, agent, key], session_row)
+        .optional()
+}
+
+pub(crate) fn sessions(
+    conn: &Connection,
+    tenant: &str,
+    agent: Option<&str>,
+    before: Option<SessionId>,
+    most: u32,
+) -> Result<Vec<SessionRow>> {
+    conn.prepare_cached(&format!(
+        "{SESSION} WHERE tenant = ?1 AND (?2 IS NULL OR agent = ?2) AND id < ?3 ORDER BY id DESC LIMIT ?4"
+    ))?
+    .query_map(params![tenant, agent, before.map_or([0xff; 17].to_vec(), |b| id(b.0).to_vec()), limit(most)], session_row)?
+    .collect()
+}
+
+pub(crate) fn queued(conn: &Connection, session: SessionId, most: u32) -> Result<Vec<RunId>> {
+    conn.prepare_cached(
+        "SELECT id FROM runs WHERE sid = (SELECT sid FROM sessions WHERE id = ?) AND status = 'queued'
+         ORDER BY id LIMIT ?",
+    )?
+    .query_map(params![id(session.0), limit(most)], |r| run_id(r, 0))?
+    .collect()
+}
+
+pub(crate) fn stranded(conn: &Connection, most: u32) -> Result<Vec<SessionId>> {
+    conn.prepare_cached(
+        "SELECT DISTINCT s.id FROM runs r JOIN sessions s ON s.sid = r.sid
+         WHERE r.status = 'queued' AND s.active IS NULL ORDER BY s.id LIMIT ?",
+    )?
+    .query_map([limit(most)], |r| r.get(0).map(|b| SessionId(u128::from_be_bytes(b))))?
+    .collect()
+}
+
+/// A blob as packed: codec, length and body.
+pub(crate) fn blob(conn: &Connection, tenant: &str, blob: [u8; 32]) -> Result<Option<(i16, i64, Vec<u8>)>> {
+    conn.prepare_cached("SELECT codec, length, body FROM blobs WHERE id = ? AND tenant = ?")?
+        .query_row(params![blob, tenant], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
+        .optional()
+}
+
+pub(crate) fn snapshot(conn: &Connection, run: RunId) -> Result<Option<Snapshot>> {
+    conn.prepare_cached("SELECT seq, leaf, version, body FROM snapshots WHERE run = ?")?
+        .query_row([id(run.0)], |r| {
+            let body: Vec<u8> = r.get(3)?;
+            Ok(Snapshot {
+                seq: r.get::<_, i64>(0)?.unsigned_abs(),
+                leaf: LeafHash(r.get(1)?),
+                version: r.get(2)?,
+                body: body.into(),
+            })
+        })
+        .optional()
+}
+
+/// Columns of a version; `{}` is its body, or nothing.
+const VERSION: &str = "SELECT v.tenant, v.agent, v.version, BODY, v.created, l.version IS NOT NULL
+    FROM versions v LEFT JOIN live l ON l.tenant = v.tenant AND l.agent = v.agent AND l.version = v.version";
+
+fn version_row(r: &Row<'_>) -> Result<VersionRow> {
+    let body: Vec<u8> = r.get(3)?;
+    Ok(VersionRow {
+        tenant: name(r, 0)?,
+        agent: name(r, 1)?,
+        version: VersionId(r.get(2)?),
+        body: body.into(),
+        created: Timestamp(r.get(4)?),
+        live: r.get(5)?,
+    })
+}
+
+pub(crate) fn version(conn: &Connection, tenant: &str, version: VersionId) -> Result<Option<VersionRow>> {
+    let sql = VERSION.replace("BODY", "v.body");
+    conn.prepare_cached(&format!("{sql} WHERE v.tenant = ? AND v.version = ? LIMIT 1"))?
+        .query_row(params![tenant, version.0], version_row)
+        .optional()
+}
+
+pub(crate) fn live(conn: &Connection, tenant: &str, agent: &str) -> Result<Option<VersionRow>> {
+    let sql = VERSION.replace("BODY", "v.body");
+    conn.prepare_cached(&format!("{sql} WHERE v.tenant = ? AND v.agent = ? AND l.version IS NOT NULL"))?
+        .query_row([tenant, agent], version_row)
+        .optional()
+}
+
+pub(crate) fn versions(conn: &Connection, tenant: &str, agent: Option<&str>) -> Result<Vec<VersionRow>> {
+    let sql = VERSION.replace("BODY", "x''");
+    conn.prepare_cached(&format!(
+        "{sql} WHERE v.tenant = ?1 AND iif(?2 IS NULL, l.version IS NOT NULL, v.agent = ?2)
+         ORDER BY v.created DESC, v.vid DESC LIMIT ?3"
+    ))?
+    .query_map(params![tenant, agent, ROWS_MAX], version_row)?
+    .collect()
+}

@@ -1,0 +1,337 @@
+//! [`SqliteStore`]: the journal port over one writer thread and a pool of readers.
+
+use std::{path::Path, sync::Arc, thread};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rusqlite::{Connection, params};
+use stead_core::{
+    code,
+    id::{BlobId, Name, RunId, SessionId, VersionId},
+    time::{Span, Timestamp},
+};
+use stead_ports::journal::{
+    Ack, Append, AppendError, InboxRow, Journal, Lease, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError,
+    StoredRecord, VersionRow,
+};
+use tokio::sync::oneshot;
+
+use super::{
+    errors::store_error,
+    files::{self, Files},
+    index::{self, id, int},
+    pool::Pool,
+    queries as q,
+    queue::Queue,
+    writer::{Command, Job, Limits, Writer},
+};
+use crate::blob::Packed;
+
+/// How a [`SqliteStore`] works; the defaults suit a server with two cores or more.
+#[derive(Clone, Debug)]
+pub struct SqliteOptions {
+    /// Connections that read, 1 to 64. Each keeps up to 8 MiB of pages.
+    pub readers: usize,
+    /// The most appends in one transaction.
+    pub batch: usize,
+    /// The most bytes of records and packed blobs in one transaction; one append alone may have more.
+    pub batch_bytes: usize,
+    /// Pages of 8 KiB in the write-ahead log from which it is copied into the database.
+    pub log_pages: u32,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self { readers: 4, batch: 4096, batch_bytes: 32 << 20, log_pages: 4096 }
+    }
+}
+
+/// The embedded store. Dropping it finishes what is queued and gives the directory back.
+#[derive(Debug)]
+pub struct SqliteStore {
+    // Dropped in this order: readers first, so that the writer's connection is the last and tidies the log away.
+    pool: Option<Pool>,
+    queue: Arc<Queue<Command>>,
+    writer: Option<thread::JoinHandle<()>>,
+    files: Files,
+}
+
+impl SqliteStore {
+    /// Opens the data directory `dir`, making it (mode 0700) if there is none, and owns it until it is dropped.
+    /// Blocks for some milliseconds.
+    ///
+    /// # Errors
+    /// ST0140 when another process owns it, ST0141 when a newer release wrote it, ST0142 when it can't be written, ST0143
+    /// when the disk is full, ST0144 when it is damaged or a key is missing.
+    pub fn open(dir: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
+        let (files, conn) = files::open(dir)?;
+        let limits = Limits {
+            commands: options.batch.max(1),
+            bytes: options.batch_bytes.max(1),
+            log_pages: options.log_pages.max(64),
+        };
+        let failed = |e: rusqlite::Error| store_error(&files.database, &e);
+        let writer = Writer::new(conn, files.database.clone(), limits).map_err(failed)?;
+        let pool = Pool::open(files.database.clone(), options.readers).map_err(failed)?;
+        let queue = Arc::new(Queue::new());
+        let taken = queue.clone();
+        let writer = thread::Builder::new().name("stead-writer".into()).spawn(move || writer.run(&taken)).map_err(
+            |e| StoreError { code: code::INTERNAL, detail: format!("cannot start the writer thread: {e}") },
+        )?;
+        Ok(Self { pool: Some(pool), queue, writer: Some(writer), files })
+    }
+
+    /// Runs a write that is no append, together with the appends that wait.
+    async fn write<T, F>(&self, write: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (tx, rx) = oneshot::channel();
+        let stopped = || StoreError { code: code::INTERNAL, detail: "the store has stopped".into() };
+        self.queue.push(Command::Job(Box::new(Write { write, value: None, tx }))).map_err(|_| stopped())?;
+        rx.await.map_err(|_| stopped())?
+    }
+
+    async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        match &self.pool {
+            Some(pool) => pool.read(read).await,
+            None => Err(StoreError { code: code::INTERNAL, detail: "the store is closed".into() }),
+        }
+    }
+
+    fn lost(&self, lease: Lease) -> StoreError {
+        StoreError {
+            code: code::DATA_LOCKED,
+            detail: format!("{}: another owner has taken over from epoch {}", self.files.database.display(), lease.epoch),
+        }
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.pool = None;
+        self.queue.close();
+        if let Some(writer) = self.writer.take() {
+            // It has answered everyone already if it has panicked.
+            let _ = writer.join();
+        }
+    }
+}
+
+/// A write with its value and where that goes.
+struct Write<T, F> {
+    write: F,
+    value: Option<T>,
+    tx: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T: Send, F: FnMut(&Connection) -> rusqlite::Result<T> + Send> Job for Write<T, F> {
+    fn run(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        self.value = Some((self.write)(conn)?);
+        Ok(())
+    }
+
+    fn done(self: Box<Self>, result: Result<(), StoreError>) {
+        let Self { value, tx, .. } = *self;
+        let stopped = StoreError { code: code::INTERNAL, detail: "the write was not made".into() };
+        // A caller that has gone needs no answer.
+        let _ = tx.send(result.and_then(|()| value.ok_or(stopped)));
+    }
+}
+
+const BUMP: &str = "UPDATE meta SET value = value + 1 WHERE key = 'epoch'";
+const BUMP_IF: &str = "UPDATE meta SET value = value + 1 WHERE key = 'epoch' AND value = ?";
+const EPOCH: &str = "SELECT value FROM meta WHERE key = 'epoch'";
+
+#[async_trait]
+impl Journal for SqliteStore {
+    /// The lock on the directory already proves that no other process writes here; the epoch fences an older engine of
+    /// this process.
+    async fn acquire(&self, holder: &str, _ttl: Span) -> Result<Lease, StoreError> {
+        files::sign(&self.files, holder);
+        let epoch = self
+            .write(|c| {
+                c.execute(BUMP, [])?;
+                c.query_row(EPOCH, [], |r| r.get::<_, i64>(0))
+            })
+            .await?;
+        Ok(Lease { epoch: epoch.unsigned_abs(), ttl: None })
+    }
+
+    async fn renew(&self, lease: Lease, _ttl: Span) -> Result<(), StoreError> {
+        let epoch = self.read(|c| c.query_row(EPOCH, [], |r| r.get::<_, i64>(0))).await?;
+        if epoch.unsigned_abs() == lease.epoch { Ok(()) } else { Err(self.lost(lease)) }
+    }
+
+    async fn release(&self, lease: Lease) -> Result<(), StoreError> {
+        let released = self.write(move |c| c.execute(BUMP_IF, [int(lease.epoch)])).await?;
+        if released == 1 { Ok(()) } else { Err(self.lost(lease)) }
+    }
+
+    fn append(&self, append: Append) -> Ack {
+        let (tx, ack) = Ack::new();
+        // Packed here and not by the writer, where everybody would wait for it.
+        let blobs = append.blobs.iter().map(|b| Packed::new(&b.content)).collect();
+        if let Err(Command::Append(_, _, tx)) = self.queue.push(Command::Append(append, blobs, tx)) {
+            let _ = tx.send(Err(AppendError::Unavailable("the store has stopped".into())));
+        }
+        ack
+    }
+
+    async fn read(&self, run: RunId, from: u64, limit: u32) -> Result<Vec<StoredRecord>, StoreError> {
+        self.read(move |c| q::read(c, run, from, limit)).await
+    }
+
+    async fn run(&self, run: RunId) -> Result<Option<RunRow>, StoreError> {
+        self.read(move |c| q::run(c, run)).await
+    }
+
+    async fn by_key(&self, tenant: &Name, key: &Name) -> Result<Option<(RunId, [u8; 32])>, StoreError> {
+        let (tenant, key) = (tenant.clone(), key.clone());
+        self.read(move |c| index::by_key(c, &tenant, &key)).await
+    }
+
+    async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, StoreError> {
+        let filter = filter.clone();
+        self.read(move |c| q::runs(c, &filter)).await
+    }
+
+    async fn count(&self, tenant: Option<&Name>) -> Result<Vec<(Status, u64)>, StoreError> {
+        let tenant = tenant.cloned();
+        self.read(move |c| q::count(c, tenant.as_deref())).await
+    }
+
+    async fn unfinished(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        self.read(move |c| q::unfinished(c, after, limit)).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        self.read(move |c| q::due(c, now, limit)).await
+    }
+
+    async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(q::next_wake).await
+    }
+
+    async fn inbox(&self, run: RunId) -> Result<Vec<InboxRow>, StoreError> {
+        self.read(move |c| q::inbox(c, run)).await
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StoreError> {
+        self.read(move |c| q::session(c, id)).await
+    }
+
+    async fn open_session(
+        &self,
+        tenant: &Name,
+        agent: &Name,
+        key: &Name,
+        session: SessionId,
+        now: Timestamp,
+    ) -> Result<SessionRow, StoreError> {
+        let (tenant, agent, key) = (tenant.clone(), agent.clone(), key.clone());
+        self.write(move |c| {
+            if let Some(found) = q::session_of_key(c, &tenant, &agent, &key)? {
+                return Ok(found);
+            }
+            c.prepare_cached("INSERT INTO sessions (id, tenant, agent, key, created) VALUES (?, ?, ?, ?, ?)")?
+                .execute(params![id(session.0), &*tenant, &*agent, &*key, now.0])?;
+            q::session_of_key(c, &tenant, &agent, &key)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
+        })
+        .await
+    }
+
+    async fn sessions(
+        &self,
+        tenant: &Name,
+        agent: Option<&Name>,
+        before: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Vec<SessionRow>, StoreError> {
+        let (tenant, agent) = (tenant.clone(), agent.cloned());
+        self.read(move |c| q::sessions(c, &tenant, agent.as_deref(), before, limit)).await
+    }
+
+    async fn queued(&self, session: SessionId, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        self.read(move |c| q::queued(c, session, limit)).await
+    }
+
+    async fn stranded(&self, limit: u32) -> Result<Vec<SessionId>, StoreError> {
+        self.read(move |c| q::stranded(c, limit)).await
+    }
+
+    fn blob_id(&self, tenant: &Name, content: &[u8]) -> BlobId {
+        self.files.key.address(tenant, content)
+    }
+
+    async fn blob(&self, tenant: &Name, id: BlobId) -> Result<Option<Bytes>, StoreError> {
+        let (owner, key) = (tenant.clone(), self.files.key.clone());
+        let found = self
+            .read(move |c| {
+                let packed = q::blob(c, &owner, id.0)?;
+                Ok(packed.map(|(codec, length, body)| key.unpack(&owner, id, codec, length, body)))
+            })
+            .await?;
+        found.transpose()
+    }
+
+    async fn put_snapshot(&self, run: RunId, snapshot: Snapshot) -> Result<(), StoreError> {
+        self.write(move |c| {
+            c.prepare_cached(
+                "INSERT INTO snapshots (run, seq, leaf, version, body) VALUES (?, ?, ?, ?, ?)
+                 ON CONFLICT (run) DO UPDATE SET seq = excluded.seq, leaf = excluded.leaf,
+                     version = excluded.version, body = excluded.body",
+            )?
+            .execute(params![
+                id(run.0),
+                int(snapshot.seq),
+                snapshot.leaf.0,
+                snapshot.version,
+                &snapshot.body[..]
+            ])
+            .map(drop)
+        })
+        .await
+    }
+
+    async fn snapshot(&self, run: RunId) -> Result<Option<Snapshot>, StoreError> {
+        self.read(move |c| q::snapshot(c, run)).await
+    }
+
+    async fn put_version(&self, version: VersionRow) -> Result<(), StoreError> {
+        self.write(move |c| {
+            let VersionRow { tenant, agent, version, body, created, .. } = &version;
+            c.prepare_cached(
+                "INSERT OR IGNORE INTO versions (tenant, agent, version, body, created) VALUES (?, ?, ?, ?, ?)",
+            )?
+            .execute(params![tenant.as_str(), agent.as_str(), version.0, &body[..], created.0])?;
+            c.prepare_cached(
+                "INSERT INTO live (tenant, agent, version) VALUES (?, ?, ?)
+                 ON CONFLICT (tenant, agent) DO UPDATE SET version = excluded.version",
+            )?
+            .execute(params![tenant.as_str(), agent.as_str(), version.0])
+            .map(drop)
+        })
+        .await
+    }
+
+    async fn version(&self, tenant: &Name, version: VersionId) -> Result<Option<VersionRow>, StoreError> {
+        let tenant = tenant.clone();
+        self.read(move |c| q::version(c, &tenant, version)).await
+    }
+
+    async fn live(&self, tenant: &Name, agent: &Name) -> Result<Option<VersionRow>, StoreError> {
+        let (tenant, agent) = (tenant.clone(), agent.clone());
+        self.read(move |c| q::live(c, &tenant, &agent)).await
+    }
+
+    async fn versions(&self, tenant: &Name, agent: Option<&Name>) -> Result<Vec<VersionRow>, StoreError> {
+        let (tenant, agent) = (tenant.clone(), agent.cloned());
+        self.read(move |c| q::versions(c, &tenant, agent.as_deref())).await
+    }
+}

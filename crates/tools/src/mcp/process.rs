@@ -1,0 +1,154 @@
+//! The server's process: started with a clean environment in a process group of its own, its stderr kept by the tail,
+//! the whole group killed at the end.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::{
+    io::AsyncReadExt as _,
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use crate::{config::McpConfig, secret::Secret, text};
+
+/// Bytes of stderr kept.
+const STDERR: usize = 4 * 1024;
+/// How long a server may take to end by itself once its input is closed.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// Variables that every server sees.
+const ALWAYS: &[&str] = &["PATH", "HOME", "LANG"];
+
+/// How to start a server.
+pub(super) struct Launch {
+    program: OsString,
+    arguments: Vec<String>,
+    cwd: PathBuf,
+    environment: Vec<String>,
+    pub(super) start_timeout: Duration,
+}
+
+impl Launch {
+    pub(super) fn new(config: &McpConfig, base: &Path) -> Result<Self, String> {
+        let (program, arguments) = config.command.split_first().ok_or("`command` is empty")?;
+        if config.command.iter().any(|part| part.contains('\0')) || program.is_empty() {
+            return Err("`command` names no program".into());
+        }
+        if let Some(bad) = config.env.iter().find(|n| n.is_empty() || n.contains(['=', '\0'])) {
+            return Err(format!("`env` holds names of variables, and `{bad}` is not one"));
+        }
+        let program = if program.contains('/') { base.join(program).into_os_string() } else { program.into() };
+        let cwd = config.cwd.as_ref().map_or_else(|| base.to_owned(), |cwd| base.join(cwd));
+        let environment = config.env.clone();
+        Ok(Self { program, arguments: arguments.to_vec(), cwd, environment, start_timeout: config.start_timeout })
+    }
+
+    /// The program's name, for messages.
+    pub(super) fn name(&self) -> String {
+        let name = Path::new(&self.program).file_name().unwrap_or(&self.program);
+        text::ellipsis(&name.to_string_lossy(), 100)
+    }
+
+    /// The values handed on by name: they may be secrets, and are blotted out of whatever the server says.
+    pub(super) fn secrets(&self) -> Vec<Secret> {
+        self.environment.iter().filter_map(|name| std::env::var(name).ok()).map(|value| Secret::new(&value)).collect()
+    }
+
+    pub(super) fn spawn(&self) -> Result<Running, String> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).current_dir(&self.cwd).env_clear();
+        for name in ALWAYS.iter().copied().chain(self.environment.iter().map(String::as_str)) {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Its own group, so that what it starts goes with it.
+        command.process_group(0).kill_on_drop(true);
+        let mut child = command.spawn().map_err(|e| format!("`{}` cannot be started: {e}", self.name()))?;
+        let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(format!("`{}` was started without pipes", self.name()));
+        };
+        let tail = Tail(Arc::default());
+        let reader = tokio::spawn(tail.clone().follow(stderr));
+        let process = Process { group: child.id().and_then(group), child: Some(child), reader, tail };
+        Ok(Running { process, stdin, stdout })
+    }
+}
+
+fn group(id: u32) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(id).ok()?)
+}
+
+/// A process just started, and its pipes.
+pub(super) struct Running {
+    pub(super) process: Process,
+    pub(super) stdin: ChildStdin,
+    pub(super) stdout: ChildStdout,
+}
+
+/// A started process. Dropping it kills its group.
+pub(super) struct Process {
+    group: Option<Pid>,
+    /// Not waited for before the group is killed: until then its number cannot belong to another process.
+    child: Option<Child>,
+    reader: JoinHandle<()>,
+    tail: Tail,
+}
+
+impl Process {
+    /// The end of what it wrote to stderr.
+    pub(super) fn stderr(&self) -> String {
+        let tail = self.tail.0.lock();
+        String::from_utf8_lossy(&tail).trim().to_owned()
+    }
+
+    /// Waits for it to end by itself, now that its input is closed, and then kills what is left of its group.
+    pub(super) async fn finish(mut self) {
+        // Its pipes reach their end with it; waiting for the process itself would free its number too early.
+        let _ = timeout(FAREWELL, &mut self.reader).await;
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(group) = self.group {
+            // Gone already is as good as killed.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        self.reader.abort();
+        if let Some(mut child) = self.child.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move { child.wait().await });
+        }
+    }
+}
+
+/// The last bytes of a stream.
+#[derive(Clone)]
+struct Tail(Arc<Mutex<Vec<u8>>>);
+
+impl Tail {
+    async fn follow(self, mut stderr: ChildStderr) {
+        let mut buffer = [0; 1024];
+        while let Ok(n) = stderr.read(&mut buffer).await {
+            if n == 0 {
+                break;
+            }
+            let mut tail = self.0.lock();
+            tail.extend_from_slice(&buffer[..n]);
+            let surplus = tail.len().saturating_sub(STDERR);
+            tail.drain(..surplus);
+        }
+    }
+}

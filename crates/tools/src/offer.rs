@@ -1,0 +1,59 @@
+//! What an adapter hands to the wiring, which joins it with the manifest's rules into a
+//! [`stead_ports::agent::BoundTool`].
+
+use std::{fmt, sync::Arc};
+
+use stead_core::{effect::EffectClass, message::ToolDef};
+use stead_ports::tool::Tool;
+
+/// One operation that an adapter offers.
+#[derive(Clone)]
+pub struct Offered {
+    /// The operation, as the manifest names it under `effects`; unique within the tool.
+    pub operation: String,
+    /// Name, description and argument schema, as the model sees them.
+    pub def: ToolDef,
+    /// What performs it.
+    pub tool: Arc<dyn Tool>,
+    /// Its effect class when the manifest declares none.
+    pub default_class: EffectClass,
+    /// Whether the adapter can ask the destination if an effect happened.
+    pub reconciles: bool,
+}
+
+impl fmt::Debug for Offered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Offered")
+            .field("operation", &self.operation)
+            .field("name", &self.def.name)
+            .field("default_class", &self.default_class)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Longest tool name that model providers take.
+pub const MAX_NAME: usize = 64;
+
+/// The model's name of an operation, `<tool>_<operation>`: every character outside `[a-zA-Z0-9_-]` becomes `_`, and the
+/// result is cut to [`MAX_NAME`].
+pub fn full_name(tool: &str, operation: &str) -> String {
+    let mut name: String = format!("{tool}_{operation}")
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' })
+        .collect();
+    // Only ASCII is left, so any cut is a character boundary.
+    name.truncate(MAX_NAME);
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fit_what_providers_take() {
+        assert_eq!(full_name("orders", "query"), "orders_query");
+        assert_eq!(full_name("files", "read.text/é"), "files_read_text__");
+        assert_eq!(full_name("t", &"x".repeat(200)).len(), MAX_NAME);
+    }
+}

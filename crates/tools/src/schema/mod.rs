@@ -1,0 +1,145 @@
+//! Argument schemas: the check that every tool call passes before anything else happens to it, and the digest by which
+//! a schema is pinned.
+//!
+//! Schemas may come from a foreign server and arguments come from a model, so both are hostile input: no reference
+//! leaves the schema, patterns run on a linear-time engine, and the work of one check is bounded before it starts
+//! (see [`cost`]).
+
+use std::sync::Arc;
+
+use jsonschema::{PatternOptions, ValidationError, Validator};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use stead_core::code;
+use stead_ports::agent::ArgumentCheck;
+
+use crate::{error::ToolSetupError, text};
+
+mod cost;
+mod scan;
+
+/// Deepest nesting of arguments.
+pub const MAX_DEPTH: usize = 64;
+/// Most bytes of arguments.
+pub const MAX_BYTES: usize = 1 << 20;
+/// Most bytes of a schema's canonical JSON.
+pub const MAX_SCHEMA_BYTES: usize = 256 * 1024;
+/// Most problems named in one message.
+const MAX_PROBLEMS: usize = 5;
+/// Arguments above this size are checked up to their first problem only.
+const ALL_PROBLEMS_BELOW: usize = 64 * 1024;
+
+/// Makes the check of a tool's arguments. The draft is the one that `$schema` names, 2020-12 when silent.
+///
+/// The check's error is written for a model to mend its call: each line gives a JSON path and what was expected.
+///
+/// # Errors
+/// A schema that is not valid, not of an object, refers outside itself, calls itself without consuming input, or is
+/// larger than [`MAX_SCHEMA_BYTES`].
+pub fn compile(schema: &Value) -> Result<ArgumentCheck, ToolSetupError> {
+    let bad = |why: &dyn std::fmt::Display| ToolSetupError::value(format!("the argument schema cannot be used: {why}"));
+    scan::depth_of(schema, MAX_DEPTH).ok_or_else(|| bad(&format_args!("it is nested deeper than {MAX_DEPTH}")))?;
+    let size = text::json(schema).len();
+    if size > MAX_SCHEMA_BYTES {
+        return Err(bad(&format_args!("it has {size} bytes, more than {MAX_SCHEMA_BYTES}")));
+    }
+    if schema.get("type").and_then(Value::as_str).is_some_and(|t| t != "object") || !schema.is_object() {
+        return Err(bad(&"arguments are always an object, so its `type` must be `object`"));
+    }
+    let work = cost::Work::of(schema).map_err(|e| bad(&e))?;
+    let validator = jsonschema::options()
+        .offline()
+        .with_pattern_options(PatternOptions::regex().size_limit(1 << 20).dfa_size_limit(1 << 20))
+        .build(schema)
+        .map_err(|e| bad(&text::ellipsis(&e.masked().to_string(), 400)))?;
+    Ok(Arc::new(move |arguments: &str| check(&validator, &work, arguments)))
+}
+
+/// First 16 bytes of the SHA-256 of the schema's canonical JSON: no white space, keys sorted by their UTF-8 bytes.
+pub fn digest(schema: &Value) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    canonical(schema, &mut hash);
+    let mut out = [0; 16];
+    out.copy_from_slice(&hash.finalize()[..16]);
+    out
+}
+
+fn canonical(value: &Value, hash: &mut Sha256) {
+    match value {
+        Value::Object(map) => {
+            // A map keeps the order of its text when some crate asks for that; the digest must not.
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_unstable_by_key(|(key, _)| *key);
+            hash.update("{");
+            for (i, (key, value)) in entries.into_iter().enumerate() {
+                hash.update(if i == 0 { "" } else { "," });
+                hash.update(text::json(key));
+                hash.update(":");
+                canonical(value, hash);
+            }
+            hash.update("}");
+        }
+        Value::Array(items) => {
+            hash.update("[");
+            for (i, item) in items.iter().enumerate() {
+                hash.update(if i == 0 { "" } else { "," });
+                canonical(item, hash);
+            }
+            hash.update("]");
+        }
+        leaf => hash.update(text::json(leaf)),
+    }
+}
+
+fn check(validator: &Validator, work: &cost::Work, arguments: &str) -> Result<(), String> {
+    let shape = scan::shape(arguments)?;
+    if !work.affordable(shape.depth, shape.nodes) {
+        return Err(format!(
+            "{}: the arguments are too large and too deeply nested for this tool's schema; send fewer or flatter values",
+            code::TOO_DEEP
+        ));
+    }
+    let value: Value = serde_json::from_str(arguments).map_err(|e| format!("the arguments are not valid JSON: {e}"))?;
+    if !value.is_object() {
+        return Err("the arguments must be a JSON object".into());
+    }
+    scan::no_duplicate_keys(arguments)?;
+    if validator.is_valid(&value) {
+        return Ok(());
+    }
+    let problems: Vec<String> = if arguments.len() < ALL_PROBLEMS_BELOW {
+        validator.iter_errors(&value).take(MAX_PROBLEMS).map(|e| problem(&e)).collect()
+    } else {
+        validator.validate(&value).err().iter().map(problem).collect()
+    };
+    Err(format!("the arguments do not fit the tool's schema:\n{}", problems.join("\n")))
+}
+
+/// One problem: where, what was expected, and what stands there.
+fn problem(error: &ValidationError<'_>) -> String {
+    let found = match &**error.instance() {
+        Value::Object(_) => "an object".to_owned(),
+        Value::Array(_) => "an array".to_owned(),
+        leaf => text::ellipsis(&text::json(leaf), 60),
+    };
+    let expected = error.masked_with("the value").to_string();
+    format!("- {}: {} (found {found})", path(error.instance_path().as_str()), text::ellipsis(&expected, 300))
+}
+
+/// A JSON pointer as a path that models know: `/items/0/name` becomes `$.items[0].name`.
+fn path(pointer: &str) -> String {
+    let mut out = String::from("$");
+    for step in pointer.split('/').skip(1) {
+        let step = step.replace("~1", "/").replace("~0", "~");
+        if !step.is_empty() && step.bytes().all(|b| b.is_ascii_digit()) {
+            out.push_str(&format!("[{step}]"));
+        } else {
+            out.push('.');
+            out.push_str(text::clip(&step, 100));
+        }
+    }
+    text::ellipsis(&out, 300)
+}
+
+#[cfg(test)]
+mod tests;

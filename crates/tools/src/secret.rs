@@ -1,0 +1,50 @@
+//! A secret on its way to a destination: it can be used, not shown. Where it comes from (`env://NAME`) is the wiring's.
+
+use std::fmt;
+
+/// The shortest secret that is searched for in answers; a shorter one would blot out ordinary text.
+const SHORTEST_SEARCHED: usize = 6;
+
+/// A secret value. Its `Debug` form hides it, and it has no other text form.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the value. White space around it is removed: a file usually ends with a line feed.
+    pub fn new(value: &str) -> Self {
+        Self(value.trim().to_owned())
+    }
+
+    /// The value, for the one place that sends it.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// `text` without the secret, should a destination have echoed it.
+    pub(crate) fn redact(&self, text: String) -> String {
+        if self.0.len() >= SHORTEST_SEARCHED && text.contains(&self.0) {
+            text.replace(&self.0, "[secret]")
+        } else {
+            text
+        }
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(hidden)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let secret = Secret::new("hunter2-hunter2\n");
+        assert_eq!(format!("{secret:?}"), "Secret(hidden)");
+        assert_eq!(secret.redact("you sent hunter2-hunter2!".into()), "you sent [secret]!");
+        assert_eq!(Secret::new("a").redact("banana".into()), "banana");
+    }
+}
