@@ -1,0 +1,69 @@
+//! Durable steps: runs of ten no-op tools, each between no-op model calls, on SQLite with fsync, envelope, leaf hashes
+//! and budget reservations on.
+//!
+//! A run has 21 durable records after its start: eleven model replies and ten tool results. Counted are twenty steps:
+//! the reply that ends the run is not.
+
+mod agent;
+pub(crate) mod crash;
+mod limits;
+mod steps;
+mod storage;
+mod suspended;
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use serde_json::{Value, json};
+use stead_core::effect::EffectClass;
+
+/// Where a case keeps its data: below the build directory, so that it is a real disk and not memory.
+pub(crate) fn scratch() -> tempfile::TempDir {
+    let base = std::env::var_os("STEAD_BENCH_DIR").map_or_else(|| PathBuf::from("target/bench"), PathBuf::from);
+    std::fs::create_dir_all(&base).expect("the bench directory can be made (STEAD_BENCH_DIR names another)");
+    tempfile::tempdir_in(base).expect("the bench directory can be written")
+}
+
+/// A runtime like the server's.
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts")
+}
+
+pub(crate) fn main(quick: bool, as_json: bool) -> ExitCode {
+    let seconds = Duration::from_secs_f64(if quick { 1.5 } else { 5.0 });
+    let say = |what: &str, value: &Value| {
+        if !as_json {
+            println!("{what:<22} {value}");
+        }
+    };
+    let mut out = serde_json::Map::new();
+    let mut put = |key: &str, value: Value| {
+        say(key, &value);
+        out.insert(key.to_owned(), value);
+    };
+    put("fdatasync_us", limits::fdatasync_us(quick).into());
+    put("raw_append_1000_per_s", limits::raw_append_per_s(1_000, seconds).into());
+    for (name, class) in [("pure", EffectClass::Pure), ("irreversible", EffectClass::Irreversible)] {
+        let mut cells = serde_json::Map::new();
+        for callers in [1, 64, 1_000] {
+            cells.insert(format!("c{callers}"), steps::cell(class, callers, seconds));
+        }
+        put(name, cells.into());
+    }
+    put("suspended", suspended::case(if quick { 10_000 } else { 100_000 }));
+    put("crash", crash::case());
+    put("storage_1000_turns", storage::case());
+    let (start_ms, binary_bytes) = limits::binary();
+    put("start_ms", start_ms);
+    put("binary_bytes", binary_bytes);
+    put("quick", quick.into());
+    println!("{}", Value::Object(out));
+    ExitCode::SUCCESS
+}
+
+/// One cell alone, for profiling.
+pub(crate) fn one_cell(class: &str, callers: &str, seconds: &str) -> ExitCode {
+    let class = if class == "pure" { EffectClass::Pure } else { EffectClass::Irreversible };
+    let (Ok(callers), Ok(seconds)) = (callers.parse(), seconds.parse()) else { return ExitCode::from(2) };
+    println!("{}", json!(steps::cell(class, callers, Duration::from_secs(seconds))));
+    ExitCode::SUCCESS
+}

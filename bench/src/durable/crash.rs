@@ -1,0 +1,157 @@
+//! `kill -9` with 1,000 runs under way: how soon work goes on, and what was lost or done twice.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    process::{Child, Command, ExitCode, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use stead_core::effect::EffectClass;
+use stead_ports::journal::Status;
+
+use super::agent::{CALLS, Seen, a_run, engine, noop};
+
+const RUNS: usize = 1_000;
+const CLASSES: [(&str, EffectClass); 3] =
+    [("pure", EffectClass::Pure), ("keyed", EffectClass::Keyed), ("irreversible", EffectClass::Irreversible)];
+
+/// What one killed process left behind, once another has finished it.
+struct Aftermath {
+    first_ms: u128,
+    last_ms: u128,
+    lost: u64,
+    repeated: u64,
+    other_key: u64,
+}
+
+/// Kills a process of each class in the middle and finishes its runs in another.
+pub(crate) fn case() -> Value {
+    let mut out = serde_json::Map::new();
+    let (mut first, mut last, mut lost) = (0, 0, 0);
+    for (name, class) in CLASSES {
+        let after = one(name, class);
+        first = first.max(after.first_ms);
+        last = last.max(after.last_ms);
+        lost += after.lost;
+        out.insert(format!("repeated_{name}"), after.repeated.into());
+        if class == EffectClass::Keyed {
+            out.insert("repeated_under_another_key".into(), after.other_key.into());
+        }
+    }
+    out.insert("runs".into(), RUNS.into());
+    out.insert("first_step_ms".into(), u64::try_from(first).unwrap_or(u64::MAX).into());
+    out.insert("last_step_ms".into(), u64::try_from(last).unwrap_or(u64::MAX).into());
+    out.insert("lost".into(), lost.into());
+    out.into()
+}
+
+fn one(name: &str, class: EffectClass) -> Aftermath {
+    let dir = super::scratch();
+    let ledger = dir.path().join("ledger");
+    let mut child = spawn("start", name, dir.path());
+    let lines = |n: usize| -> bool {
+        // A third of the steps, so that every run is under way and none is far from its middle.
+        std::fs::metadata(&ledger).is_ok_and(|m| m.len() > n as u64 * 80)
+    };
+    let begin = Instant::now();
+    while !lines(RUNS * CALLS as usize / 3) {
+        assert!(begin.elapsed() < Duration::from_secs(60), "the runs do not get under way");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().expect("the child can be killed");
+    child.wait().expect("the child ends");
+    let before = std::fs::read_to_string(&ledger).expect("the ledger can be read");
+
+    let begin = Instant::now();
+    let mut child = spawn("finish", name, dir.path());
+    let size = before.len() as u64;
+    while std::fs::metadata(&ledger).is_ok_and(|m| m.len() == size) && begin.elapsed() < Duration::from_secs(30) {
+        std::thread::sleep(Duration::from_micros(500));
+    }
+    let first_ms = begin.elapsed().as_millis();
+    let status = child.wait().expect("the child ends");
+    let last_ms = begin.elapsed().as_millis();
+    let after = std::fs::read_to_string(&ledger).expect("the ledger can be read");
+    let mut times: HashMap<&str, Vec<&str>> = HashMap::new();
+    for line in after.lines() {
+        let (effect, key) = line.split_once(' ').unwrap_or((line, ""));
+        times.entry(effect).or_default().push(key);
+    }
+    // An irreversible effect may be unknown, but every run must have ended and every effect been tried at most once.
+    let surfaced = surfaced(&dir.path().join("data"), class);
+    let expected = (RUNS * CALLS as usize) as u64;
+    let lost = if status.success() { expected.saturating_sub(times.len() as u64 + surfaced) } else { expected };
+    let repeated = times.values().filter(|t| t.len() > 1).count() as u64;
+    let other_key = times.values().filter(|t| t.iter().any(|k| k != &t[0])).count() as u64;
+    Aftermath { first_ms, last_ms, lost, repeated, other_key }
+}
+
+/// Effects settled as unknown though they were never executed: surfaced to the model, so not lost.
+fn surfaced(dir: &Path, class: EffectClass) -> u64 {
+    let seen = Arc::new(Seen::default());
+    super::runtime().block_on(async {
+        let engine = engine(dir, noop(class, false, &seen)).await;
+        let filter = stead_ports::journal::RunFilter {
+            tenant: "default".into(),
+            limit: 10_000,
+            ..stead_ports::journal::RunFilter::default()
+        };
+        let mut unknown = 0;
+        for row in engine.journal().runs(&filter).await.expect("the store answers") {
+            for event in engine.facts(row.id, 0, 1_000).await.expect("the facts can be read") {
+                if matches!(&event.fact, stead_core::fact::Fact::EffectUnknown(f)
+                    if f.then == stead_core::fact::AfterUnknown::Tell)
+                {
+                    unknown += 1;
+                }
+            }
+        }
+        unknown
+    })
+}
+
+fn spawn(what: &str, class: &str, dir: &Path) -> Child {
+    let exe = std::env::current_exe().expect("this program has a path");
+    Command::new(exe)
+        .args(["durable-child", what, class])
+        .arg(dir)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("this program can be started again")
+}
+
+/// The process that is killed, and the one that finishes.
+pub(crate) fn child(args: &[&str]) -> ExitCode {
+    let [what, class, dir] = args else { return ExitCode::from(2) };
+    let Some((_, class)) = CLASSES.iter().find(|(n, _)| n == class) else { return ExitCode::from(2) };
+    let dir = Path::new(dir);
+    let seen = Arc::new(Seen::with_ledger(&dir.join("ledger")));
+    super::runtime().block_on(async {
+        let engine = engine(&dir.join("data"), noop(*class, false, &seen)).await;
+        if *what == "start" {
+            let tasks: Vec<_> = (0..RUNS)
+                .map(|_| {
+                    let engine = engine.clone();
+                    tokio::spawn(async move { engine.start(a_run()).await })
+                })
+                .collect();
+            for task in tasks {
+                let _ = task.await;
+            }
+        }
+        loop {
+            let counts = engine.journal().count(None).await.expect("the store answers");
+            let of = |s: Status| counts.iter().find(|(c, _)| *c == s).map_or(0, |(_, n)| *n);
+            if of(Status::Completed) == RUNS as u64 {
+                return ExitCode::SUCCESS;
+            }
+            if of(Status::Failed) + of(Status::Cancelled) > 0 {
+                return ExitCode::FAILURE;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+}

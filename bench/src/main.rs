@@ -1,0 +1,23 @@
+//! `cargo xtask bench NAME [--json] [--quick]`: figures of this machine, each beside the limit of the machine measured in
+//! the same run. `bench/README.md` says what is measured and how to race others.
+
+mod durable;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let quick = args.iter().any(|a| a == "--quick");
+    let json = args.iter().any(|a| a == "--json");
+    let words: Vec<&str> = args.iter().map(String::as_str).filter(|a| !a.starts_with("--")).collect();
+    match words.as_slice() {
+        ["durable"] => durable::main(quick, json),
+        ["durable", "cell", class, callers, seconds] => durable::one_cell(class, callers, seconds),
+        ["durable-child", rest @ ..] => durable::crash::child(rest),
+        _ => {
+            eprintln!("usage: cargo xtask bench durable [--json] [--quick]");
+            eprintln!("       cargo xtask bench durable cell pure|irreversible CALLERS SECONDS");
+            ExitCode::from(2)
+        }
+    }
+}
