@@ -1,7 +1,9 @@
 //! `kill -9` with 1,000 runs under way: how soon work goes on, and what was lost or done twice.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    fs::File,
+    io::Write,
     path::Path,
     process::{Child, Command, ExitCode, Stdio},
     sync::Arc,
@@ -9,8 +11,11 @@ use std::{
 };
 
 use serde_json::Value;
-use stead_core::effect::EffectClass;
-use stead_ports::journal::Status;
+use stead_core::{
+    effect::EffectClass,
+    fact::{AfterUnknown, Fact},
+};
+use stead_ports::journal::{RunFilter, Status};
 
 use super::agent::{CALLS, Seen, a_run, engine, noop};
 
@@ -80,36 +85,40 @@ fn one(name: &str, class: EffectClass) -> Aftermath {
         let (effect, key) = line.split_once(' ').unwrap_or((line, ""));
         times.entry(effect).or_default().push(key);
     }
-    // An irreversible effect may be unknown, but every run must have ended and every effect been tried at most once.
-    let surfaced = surfaced(&dir.path().join("data"), class);
-    let expected = (RUNS * CALLS as usize) as u64;
-    let lost = if status.success() { expected.saturating_sub(times.len() as u64 + surfaced) } else { expected };
+    // Nothing is lost when every run whose start was acknowledged has ended, and each of its effects was executed or
+    // settled as unknown (never dispatched, but nobody could know).
+    let acked = std::fs::read_to_string(dir.path().join("acked")).expect("the acknowledged runs can be read");
+    let (ended, unexecuted) = aftermath(&dir.path().join("data"), class, &times);
+    let missing = acked.lines().filter(|run| !ended.contains(*run)).count() as u64;
+    let lost = if status.success() { missing + unexecuted } else { RUNS as u64 };
     let repeated = times.values().filter(|t| t.len() > 1).count() as u64;
     let other_key = times.values().filter(|t| t.iter().any(|k| k != &t[0])).count() as u64;
     Aftermath { first_ms, last_ms, lost, repeated, other_key }
 }
 
-/// Effects settled as unknown though they were never executed: surfaced to the model, so not lost.
-fn surfaced(dir: &Path, class: EffectClass) -> u64 {
+/// The runs that completed, and how many of their effects were neither executed nor settled as unknown.
+fn aftermath(dir: &Path, class: EffectClass, executed: &HashMap<&str, Vec<&str>>) -> (HashSet<String>, u64) {
     let seen = Arc::new(Seen::default());
     super::runtime().block_on(async {
         let engine = engine(dir, noop(class, false, &seen)).await;
-        let filter = stead_ports::journal::RunFilter {
-            tenant: "default".into(),
-            limit: 10_000,
-            ..stead_ports::journal::RunFilter::default()
-        };
-        let mut unknown = 0;
+        let filter = RunFilter { tenant: "default".into(), limit: 10_000, ..RunFilter::default() };
+        let (mut ended, mut unexecuted) = (HashSet::new(), 0);
         for row in engine.journal().runs(&filter).await.expect("the store answers") {
+            if row.state.status == Status::Completed {
+                ended.insert(row.id.to_string());
+            }
+            let mut effects: Vec<String> = (1..=CALLS).map(|n| format!("{:032x}{n:08x}", row.id.0)).collect();
             for event in engine.facts(row.id, 0, 1_000).await.expect("the facts can be read") {
-                if matches!(&event.fact, stead_core::fact::Fact::EffectUnknown(f)
-                    if f.then == stead_core::fact::AfterUnknown::Tell)
+                if let Fact::EffectUnknown(f) = &event.fact
+                    && f.then == AfterUnknown::Tell
                 {
-                    unknown += 1;
+                    let name = format!("{:032x}{:08x}", row.id.0, f.effect);
+                    effects.retain(|e| *e != name);
                 }
             }
+            unexecuted += effects.iter().filter(|e| !executed.contains_key(e.as_str())).count() as u64;
         }
-        unknown
+        (ended, unexecuted)
     })
 }
 
@@ -132,10 +141,15 @@ pub(crate) fn child(args: &[&str]) -> ExitCode {
     super::runtime().block_on(async {
         let engine = engine(&dir.join("data"), noop(*class, false, &seen)).await;
         if *what == "start" {
+            let acked = File::options().create(true).append(true).open(dir.join("acked")).expect("it can be made");
+            let acked = Arc::new(acked);
             let tasks: Vec<_> = (0..RUNS)
                 .map(|_| {
-                    let engine = engine.clone();
-                    tokio::spawn(async move { engine.start(a_run()).await })
+                    let (engine, acked) = (engine.clone(), acked.clone());
+                    tokio::spawn(async move {
+                        let run = engine.start(a_run()).await.expect("the run starts").run;
+                        let _ = (&*acked).write_all(format!("{run}\n").as_bytes());
+                    })
                 })
                 .collect();
             for task in tasks {
@@ -145,11 +159,11 @@ pub(crate) fn child(args: &[&str]) -> ExitCode {
         loop {
             let counts = engine.journal().count(None).await.expect("the store answers");
             let of = |s: Status| counts.iter().find(|(c, _)| *c == s).map_or(0, |(_, n)| *n);
-            if of(Status::Completed) == RUNS as u64 {
-                return ExitCode::SUCCESS;
-            }
             if of(Status::Failed) + of(Status::Cancelled) > 0 {
                 return ExitCode::FAILURE;
+            }
+            if counts.iter().all(|(s, n)| s.ended() || *n == 0) {
+                return ExitCode::SUCCESS;
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }

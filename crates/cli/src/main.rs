@@ -1,2 +1,27 @@
-//! The `stead` binary.
-fn main() {}
+//! The `stead` binary: the command line over the API.
+//!
+//! * [`cli`] is the grammar; `commands` has one file for each command; `docs/cli.md` is made from both.
+//! * [`connect`] finds the server that owns the data directory, or becomes it for the length of the command, so that
+//!   every command speaks to the same API.
+//! * [`follow`] shows a run as it happens and asks the human; [`helpers`] starts what manifests name under `dev`.
+//! * `ui` writes: stdout is data, stderr is talk.
+//!
+//! Not here: any decision about a run, any access to the store.
+
+mod cli;
+mod commands;
+mod connect;
+mod demo;
+mod error;
+mod errors_pages;
+mod exit;
+mod follow;
+mod helpers;
+mod markdown;
+mod ui;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    commands::main()
+}

@@ -1,1 +1,29 @@
-//! Typed client of /v1
+//! A typed client of `/v1`: every operation of `stead-api`, and following a run that survives lost connections.
+//!
+//! * [`Client`] sends requests and reads answers; an error of the server arrives as [`ClientError`] with the server's
+//!   code and hint.
+//! * [`follow`] reads a run's stream and takes it up again after the last event it saw.
+//!
+//! Not here: finding a server and its token (the command line does that), and any rendering.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), stead_client::ClientError> {
+//! use stead_api::run::StartRun;
+//! let client = stead_client::Client::new("http://127.0.0.1:7411", "TOKEN")?;
+//! let start = StartRun { agent: "refund-desk".into(), input: "Refund order 1042".into(), ..StartRun::default() };
+//! let run = client.start_run(&start, Some("order-1042")).await?.run;
+//! println!("{:?}", client.wait(run, stead_api::run::WaitUntil::Ended).await?.output);
+//! # Ok(())
+//! # }
+//! ```
+
+mod client;
+mod error;
+pub mod follow;
+mod operations;
+mod sse;
+
+pub use client::Client;
+pub use error::ClientError;
+pub use follow::{Follow, Heard};
+pub use operations::{RunQuery, SessionQuery};

@@ -96,7 +96,7 @@ pub enum Fact {
     /// The run was stopped.
     #[n(25)]
     RunCancelled,
-    /// A wait is over: a retry is due.
+    /// A wait is over, or working time is noted.
     #[n(26)]
     TimerFired(#[n(0)] TimerFired),
 }
@@ -647,7 +647,7 @@ pub struct RunFailed {
 /// See [`Fact::TimerFired`].
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 pub struct TimerFired {
-    /// The effect whose retry is due; `None` for the model's.
+    /// The effect whose retry is due; `None` when nothing is due and a new activation notes that it is at work.
     #[n(0)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<u32>,

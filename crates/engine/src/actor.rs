@@ -175,6 +175,8 @@ pub(crate) fn fresh_activation(engine: &Engine) -> ActivationId {
 impl Actor {
     fn new(engine: Engine, run: RunId, born: Born, mailbox: mpsc::Receiver<Msg>, slot: OwnedSemaphorePermit) -> Self {
         let Born { state, prev, activation, agent, row, tail } = born;
+        // At rest every run is treated as if the engine were about to end: what is asked is recorded, nothing begins.
+        let draining = engine.0.options.at_rest;
         Self {
             engine,
             run,
@@ -191,7 +193,7 @@ impl Actor {
             sealer: Sealer::default(),
             row,
             tail,
-            draining: false,
+            draining,
             stops: Vec::new(),
             timer: None,
             _slot: slot,

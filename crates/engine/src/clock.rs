@@ -72,7 +72,7 @@ impl Clock for SystemClock {
 }
 
 /// Fills `out` with random bytes of the kernel.
-pub(crate) fn fill(out: &mut [u8]) {
+pub fn fill(out: &mut [u8]) {
     let mut done = 0;
     while done < out.len() {
         match getrandom(&mut out[done..], GetRandomFlags::empty()) {

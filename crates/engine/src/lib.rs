@@ -8,9 +8,11 @@
 //! ([`done`]) and commits it ([`commit`]). Everything else finds runs and tasks: [`inner`] the register, [`sessions`]
 //! the order within a session, [`wake`] the sleepers, [`recover`] the start, [`stream`] and [`watch`] the followers.
 //!
-//! Not here: any decision about a run (core), any adapter (store, models, tools), any wire (server).
+//! Not here: any decision about a run (core), any adapter (store, models, tools), any wire (server). The one adapter that
+//! stands here is [`clock`], which every process needs.
 
 mod actor;
+pub mod clock;
 mod commit;
 mod done;
 mod engine;

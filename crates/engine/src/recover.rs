@@ -11,6 +11,9 @@ const PAGE: u32 = 1_000;
 pub(crate) async fn begin(engine: &Engine) -> Result<(), EngineError> {
     let journal = engine.journal();
     engine.0.sessions.count(&**journal).await?;
+    if engine.0.options.at_rest {
+        return Ok(());
+    }
     let mut after = None;
     loop {
         let page = journal.unfinished(after, PAGE).await?;

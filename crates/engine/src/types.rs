@@ -51,6 +51,9 @@ pub struct Options {
     pub stream_buffer: usize,
     /// Records after which a snapshot is taken.
     pub snapshot_every: u64,
+    /// Takes commands and begins no work: nothing unfinished is taken up, no model or tool is called. For looking at a
+    /// journal and answering what is asked in it.
+    pub at_rest: bool,
 }
 
 impl Default for Options {
@@ -65,6 +68,7 @@ impl Default for Options {
             max_hops: 8,
             stream_buffer: 1_024,
             snapshot_every: 512,
+            at_rest: false,
         }
     }
 }

@@ -11,7 +11,7 @@
 
 pub mod agents;
 pub mod auth;
-pub mod clock;
+pub use stead_engine::clock;
 pub mod config;
 mod http;
 pub mod presence;

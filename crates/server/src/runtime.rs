@@ -22,7 +22,7 @@ use stead_ports::{
 use stead_store::{SqliteOptions, SqliteStore};
 
 use crate::{
-    agents::{AgentStore, Applied, ApplyError, Services, Site},
+    agents::{AgentStore, Applied, ApplyError, Helpers, Services, Site},
     clock::SystemClock,
 };
 
@@ -37,6 +37,8 @@ pub struct OpenOptions {
     pub engine: Options,
     /// Where helper services answer.
     pub services: Services,
+    /// Starts the helper services of manifests; without it an agent that names one is refused.
+    pub helpers: Option<Arc<dyn Helpers>>,
 }
 
 /// Where the journal is kept.
@@ -86,7 +88,8 @@ impl Runtime {
         // Absolute, so that nothing depends on the working directory later.
         let data_dir = fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
         let (journal, store) = open_store(&data_dir, options.database.as_deref()).await?;
-        let agents = AgentStore::new(journal.clone(), Site::new(&data_dir, options.services)).map(Arc::new);
+        let agents =
+            AgentStore::new(journal.clone(), Site::new(&data_dir, options.services), options.helpers).map(Arc::new);
         let agents = agents.map_err(|e| EngineError::Agent { code: e.code, detail: e.detail })?;
         let ports = Ports { journal, agents: agents.clone(), clock: Arc::new(SystemClock) as Arc<dyn Clock> };
         let engine = Engine::open(ports, options.engine).await?;

@@ -1,11 +1,12 @@
 //! Serving: from a configuration to a listening server, and an orderly end.
 
-use std::{future::Future, io, net::SocketAddr, path::Path};
+use std::{future::Future, io, net::SocketAddr, path::Path, sync::Arc};
 
 use stead_core::code::{self, Code};
 use stead_engine::EngineError;
 
 use crate::{
+    agents::Helpers,
     auth::{DEFAULT_TENANT, Principal, Tokens, own_token},
     config::{Config, ConfigError},
     http::{
@@ -53,6 +54,15 @@ impl ServeError {
     }
 }
 
+/// What a command on the user's own machine asks for besides.
+#[derive(Clone, Debug, Default)]
+pub struct Local {
+    /// Starts the helper services of manifests.
+    pub helpers: Option<Arc<dyn Helpers>>,
+    /// Takes commands and begins no work; see [`stead_engine::Options::at_rest`].
+    pub at_rest: bool,
+}
+
 /// A server that listens; connections wait until [`Server::run`].
 pub struct Server {
     listener: Listener,
@@ -61,7 +71,7 @@ pub struct Server {
     url: String,
     token: String,
     config: Config,
-    _announced: Announced,
+    _announced: Option<Announced>,
 }
 
 impl std::fmt::Debug for Server {
@@ -76,17 +86,30 @@ impl Server {
     /// # Errors
     /// [`ServeError`]; nothing is left behind then.
     pub async fn open(config: Config) -> Result<Self, ServeError> {
+        Self::open_with(config, Local::default()).await
+    }
+
+    /// The same for a command on the user's own machine.
+    ///
+    /// # Errors
+    /// [`ServeError`]; nothing is left behind then.
+    pub async fn open_with(config: Config, local: Local) -> Result<Self, ServeError> {
         config.check(Path::new("stead.toml"))?;
         // The port first: it is the cheapest thing to fail.
         let listener = Listener::bind(config.listen).await?.secure(&config)?;
         let runtime = Runtime::open(OpenOptions {
             data_dir: config.data_dir.clone(),
             database: config.database.clone(),
-            engine: config.engine.options(&format!("stead-{}", std::process::id())),
+            engine: stead_engine::Options {
+                at_rest: local.at_rest,
+                ..config.engine.options(&format!("stead-{}", std::process::id()))
+            },
+            helpers: local.helpers,
             ..OpenOptions::default()
         })
         .await?;
-        Self::with(config, listener, runtime)
+        // At rest it would keep nobody's runs going, so nobody is told to come here.
+        Self::with(config, listener, runtime, !local.at_rest)
     }
 
     /// Listens for a runtime that is open already.
@@ -96,17 +119,18 @@ impl Server {
     pub async fn over(config: Config, runtime: Runtime) -> Result<Self, ServeError> {
         config.check(Path::new("stead.toml"))?;
         let listener = Listener::bind(config.listen).await?.secure(&config)?;
-        Self::with(config, listener, runtime)
+        Self::with(config, listener, runtime, true)
     }
 
-    fn with(config: Config, listener: Listener, runtime: Runtime) -> Result<Self, ServeError> {
+    fn with(config: Config, listener: Listener, runtime: Runtime, announce: bool) -> Result<Self, ServeError> {
         let data = |what| move |source| ServeError::Data { what, source };
         let token = own_token(runtime.data_dir()).map_err(data("the token file"))?;
         let mut tokens = Tokens::new(&config.auth.tokens);
         tokens.add(&token, Principal { subject: OWNER.into(), tenant: DEFAULT_TENANT.into() });
         let addr = listener.addr().map_err(data("the socket"))?;
         let url = url(&config, addr);
-        let announced = Presence::announce(&url, runtime.data_dir()).map_err(data("server.json"))?;
+        let announced = announce.then(|| Presence::announce(&url, runtime.data_dir()));
+        let announced = announced.transpose().map_err(data("server.json"))?;
         let app = App::new(runtime, tokens, &config);
         Ok(Self { listener, app, addr, url, token, config, _announced: announced })
     }

@@ -85,7 +85,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Adds another history's counts; the digest folds in.
+    /// Adds another history's counts; the sum of digests does not depend on order.
     pub fn add(&mut self, other: &Self) {
         self.runs += other.runs;
         self.records += other.records;
@@ -94,7 +94,8 @@ impl Summary {
         self.fenced += other.fenced;
         self.requests += other.requests;
         self.unknown += other.unknown;
-        self.digest = self.digest.rotate_left(1) ^ other.digest;
+        // The order of histories on threads is not fixed, so their digests are summed.
+        self.digest = self.digest.wrapping_add(other.digest);
     }
 }
 

@@ -10,5 +10,6 @@
 
 pub mod check;
 pub mod failure;
+pub mod fleet;
 pub mod machine;
 pub mod rng;

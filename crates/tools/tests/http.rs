@@ -25,10 +25,13 @@ use tokio::{
 
 /// What the server was asked.
 #[derive(Clone, Debug, Default)]
-struct Seen(Arc<Mutex<Vec<(Method, String, HeaderMap, Value)>>>);
+struct Seen(Arc<Mutex<Vec<Asked>>>);
+
+/// Method, path with query, headers, JSON body.
+type Asked = (Method, String, HeaderMap, Value);
 
 impl Seen {
-    fn last(&self) -> (Method, String, HeaderMap, Value) {
+    fn last(&self) -> Asked {
         self.0.lock().unwrap().last().cloned().unwrap()
     }
 

@@ -42,9 +42,11 @@ const MAP: &[Row] = &[
         // Its tests speak to it as users do.
         dev: &["client"],
     },
-    row("client", &["api"]),
+    // The ids and codes in the API's types are the core's.
+    row("client", &["api", "core"]),
     row("stead", &["api", "audit", "client", "core", "identity", "manifest", "server"]),
     row("sim", &["core", "engine", "policy", "ports"]),
+    row("bench", &["core", "engine", "ports", "store"]),
     row("testkit", ALL),
     row("xtask", &[]),
 ];

@@ -7,7 +7,7 @@ mod operations;
 use serde_json::{Map, Value, json};
 use stead_core::code::Code;
 
-pub use operation::{Answer, Error, Media, Operation, Param, Place, Request};
+pub use operation::{Answer, Error, Media, Operation, Param, Place, Request, SchemaOf};
 pub use operations::operations;
 
 use crate::problem::{self, Problem};

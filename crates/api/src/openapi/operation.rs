@@ -8,7 +8,7 @@ use stead_core::code::{self, Code};
 pub type SchemaOf = fn(&mut SchemaGenerator) -> Value;
 
 /// The schema of `T`.
-pub fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+pub(super) fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
     generator.subschema_for::<T>().to_value()
 }
 

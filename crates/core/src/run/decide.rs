@@ -265,11 +265,14 @@ pub(super) struct Draft {
     pub payloads: Vec<Payload>,
     pub now: Timestamp,
     pub activation: ActivationId,
+    /// This activation has written nothing yet.
+    pub fresh: bool,
 }
 
 impl Draft {
     fn begin(mut state: State, inputs: Inputs) -> Self {
         let now = inputs.now.max(state.last_at);
+        let fresh = state.activation != inputs.activation;
         begin(&mut state, now, inputs.activation);
         Self {
             state,
@@ -277,6 +280,7 @@ impl Draft {
             payloads: Vec::with_capacity(2),
             now,
             activation: inputs.activation,
+            fresh,
         }
     }
 

@@ -175,11 +175,11 @@ pub struct Call {
     /// A human has said yes; consumed by the next intent.
     #[n(6)]
     pub approved: bool,
-    /// An earlier attempt may have happened: nobody may say later that nothing was done. Cleared when the destination
-    /// or a human says that it did not happen.
+    /// The first attempt that may have happened: from then on nobody may say that nothing was done, though a later
+    /// attempt was not sent or was refused. Cleared when the destination, asked about the effect, or a human says that
+    /// it did not happen.
     #[n(7)]
-    #[cbor(default)]
-    pub maybe: bool,
+    pub maybe: Option<u8>,
 }
 
 impl Call {
@@ -219,7 +219,7 @@ pub struct UnknownMark {
     /// Its business key.
     #[n(4)]
     pub key: Option<Name>,
-    /// Its last attempt; a late refusal of an earlier one says nothing about this one.
+    /// The attempt whose late refusal settles it; 0 when several may have happened, so that none alone does.
     #[n(5)]
     #[cbor(default)]
     pub attempt: u8,

@@ -43,7 +43,7 @@ impl AgentStore {
         let dir = bundle.dir.clone();
         let unkept = |e: std::io::Error| AgentError { code: code::DATA_READONLY, detail: e.to_string() };
         let children = self.children(tenant, &name, &mut bundle).await?;
-        let places = self.site.places(tenant, &name).map_err(unkept)?;
+        let places = self.places(tenant, &name, &bundle.manifest).await?;
         let base = dir.clone().unwrap_or_else(|| places.data.clone());
         bundle.pinned = tools::discover(&bundle.placed(&places)?, &base).await?;
 

@@ -36,10 +36,7 @@ pub(super) async fn agent(
     wired: &Wired,
     bundle: &Bundle,
 ) -> Result<Agent, AgentError> {
-    let places = store
-        .site
-        .places(tenant, &wired.name)
-        .map_err(|e| AgentError { code: code::DATA_READONLY, detail: e.to_string() })?;
+    let places = store.places(tenant, &wired.name, &bundle.manifest).await?;
     let manifest = bundle.placed(&places).map_err(|e| AgentError { code: e.code, detail: e.to_string() })?;
     let base = bundle.dir.clone().unwrap_or(places.data);
     let resolved = manifest

@@ -6,6 +6,7 @@
 
 mod apply;
 mod build;
+mod helpers;
 mod problem;
 mod site;
 mod tools;
@@ -29,9 +30,10 @@ use stead_ports::{
 };
 
 pub use apply::Applied;
+pub use helpers::{Helper, Helpers};
 pub use problem::ApplyError;
 pub(crate) use problem::problem_of;
-pub use site::{Services, Site};
+pub use site::{Services, Site, data_folder};
 use wired::Wired;
 
 /// Agent versions that are kept ready.
@@ -41,6 +43,7 @@ const KEPT: usize = 1_024;
 pub struct AgentStore {
     journal: Arc<dyn Journal>,
     site: Site,
+    helpers: Option<Arc<dyn Helpers>>,
     http: Http,
     ready: Mutex<Ready>,
 }
@@ -57,9 +60,9 @@ impl AgentStore {
     ///
     /// # Errors
     /// When HTTP clients cannot be made on this host.
-    pub fn new(journal: Arc<dyn Journal>, site: Site) -> Result<Self, AgentError> {
+    pub fn new(journal: Arc<dyn Journal>, site: Site, helpers: Option<Arc<dyn Helpers>>) -> Result<Self, AgentError> {
         let http = Http::new().map_err(|detail| AgentError { code: code::CONFIG, detail })?;
-        Ok(Self { journal, site, http, ready: Mutex::default() })
+        Ok(Self { journal, site, helpers, http, ready: Mutex::default() })
     }
 
     /// Where helper services answer, for the agent of that name.

@@ -17,14 +17,19 @@ pub type Services = HashMap<Name, BTreeMap<String, String>>;
 /// This host, as agents see it.
 #[derive(Clone, Debug)]
 pub struct Site {
-    root: PathBuf,
+    data_dir: PathBuf,
     services: Arc<RwLock<Services>>,
+}
+
+/// The folder that `${data}` stands for in the manifest of an agent.
+pub fn data_folder(data_dir: &Path, tenant: &Name, agent: &Name) -> PathBuf {
+    data_dir.join("agents").join(tenant.as_str()).join(flat(agent))
 }
 
 impl Site {
     /// The host whose server keeps its files in `data_dir`.
     pub fn new(data_dir: &Path, services: Services) -> Self {
-        Self { root: data_dir.join("agents"), services: Arc::new(RwLock::new(services)) }
+        Self { data_dir: data_dir.to_owned(), services: Arc::new(RwLock::new(services)) }
     }
 
     pub(super) fn set_services(&self, agent: &Name, services: BTreeMap<String, String>) {
@@ -33,7 +38,7 @@ impl Site {
 
     /// What the `${…}` of the agent's manifest stand for; its data folder is made.
     pub(super) fn places(&self, tenant: &Name, agent: &Name) -> io::Result<Places> {
-        let data = self.folder(tenant).join(flat(agent));
+        let data = data_folder(&self.data_dir, tenant, agent);
         fs::create_dir_all(&data)?;
         // Helper services are a manifest's own: agents of its folder see those of the outermost.
         let owner = Name::from(agent.split('/').next().unwrap_or_default());
@@ -64,7 +69,7 @@ impl Site {
     }
 
     fn folder(&self, tenant: &Name) -> PathBuf {
-        self.root.join(tenant.as_str())
+        self.data_dir.join("agents").join(tenant.as_str())
     }
 
     fn dir_file(&self, tenant: &Name, agent: &Name) -> PathBuf {

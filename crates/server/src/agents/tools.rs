@@ -18,6 +18,7 @@ use stead_tools::{
     config::{HttpConfig, HttpOperation, McpConfig, SqlConfig, SqlQuery},
     error::ToolSetupError,
     http,
+    mcp::{self, Discovered, Hints},
     offer::Offered,
     schema,
     secret::Secret,
@@ -34,8 +35,8 @@ pub(super) async fn discover(manifest: &Manifest, base: &Path) -> Result<BTreeMa
     let mut pinned = BTreeMap::new();
     for (name, tool) in &manifest.tools {
         if let Kind::Mcp(server) = &tool.kind {
-            let found = mcp::discover(name, &mcp_config(tool, server), base).await.map_err(|e| told(name, e))?;
-            pinned.insert(name.clone(), found);
+            let found = mcp::discover(&mcp_config(tool, server), base).await.map_err(|e| told(name, e))?;
+            pinned.insert(name.clone(), found.into_iter().map(pin).collect());
         }
     }
     Ok(pinned)
@@ -61,8 +62,8 @@ pub(super) async fn bind(
             }
             Kind::Http(http) => http::offer(name, &http_config(tool, http)?, secret(tool.auth.as_ref())?),
             Kind::Mcp(server) => {
-                let pinned = bundle.pinned.get(name).map_or(&[][..], Vec::as_slice);
-                mcp::offer(name, &mcp_config(tool, server), base, pinned)
+                let pinned: Vec<Discovered> = bundle.pinned.get(name).into_iter().flatten().map(unpin).collect();
+                mcp::offer(name, &mcp_config(tool, server), base, &pinned)
             }
         };
         for offered in offered.map_err(|e| told(name, e))? {
@@ -248,14 +249,18 @@ fn told(tool: &str, e: ToolSetupError) -> AgentError {
     AgentError { code: e.code, detail }
 }
 
-// SHIM-BEGIN
-mod mcp {
-    use super::*;
-    pub(super) async fn discover(_: &str, _: &McpConfig, _: &Path) -> Result<Vec<ToolDef>, ToolSetupError> {
-        Err(ToolSetupError::unsupported("mcp"))
-    }
-    pub(super) fn offer(_: &str, _: &McpConfig, _: &Path, _: &[ToolDef]) -> Result<Vec<Offered>, ToolSetupError> {
-        Err(ToolSetupError::unsupported("mcp"))
+/// A tool as the bundle pins it: `name` is the server's own name of it.
+fn pin(found: Discovered) -> ToolDef {
+    ToolDef { name: found.operation, description: found.description, schema: found.schema }
+}
+
+/// The same, back; the digest is taken as the adapter takes it when it lists the server's tools again.
+fn unpin(def: &ToolDef) -> Discovered {
+    Discovered {
+        operation: def.name.clone(),
+        description: def.description.clone(),
+        schema: def.schema.clone(),
+        hints: Hints::default(),
+        digest: schema::digest(&json!([def.name, def.description, def.schema])),
     }
 }
-// SHIM-END

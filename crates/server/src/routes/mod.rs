@@ -27,6 +27,7 @@ pub(crate) enum Pace {
 /// A route; the operations of `stead-api` name the same ones.
 pub(crate) struct Route {
     /// `GET` or `POST`.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the comparison with the document"))]
     pub(crate) method: &'static str,
     /// The path.
     pub(crate) path: &'static str,

@@ -1,7 +1,7 @@
 //! One run's journal, checked record by record as it is written: the chain, the clock, the owner, the order of facts,
 //! the budget, and that folding gives the state that was decided.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stead_core::{
     budget::{Limits, Spend},
@@ -9,7 +9,7 @@ use stead_core::{
     fact::{AskReason, CallHead, Fact, StopMode, Verdict},
     id::{ActivationId, EffectId, LeafHash, RunId},
     record::{Header, Record},
-    run::{Carry, GENESIS, State, fold},
+    run::{Carry, GENESIS, KeyMark, State, UnknownMark, fold},
     time::Timestamp,
 };
 
@@ -56,6 +56,10 @@ pub struct RunAudit {
     calls: BTreeMap<u32, CallAudit>,
     turns: Vec<Vec<u32>>,
     own: usize,
+    /// Effects of the session that nobody knows the outcome of.
+    unknown: Vec<UnknownMark>,
+    /// Business keys that the session has used.
+    keys: Vec<KeyMark>,
     spent: Spend,
     tool_calls: u32,
     started: u32,
@@ -81,6 +85,8 @@ impl RunAudit {
             calls: BTreeMap::new(),
             turns: Vec::new(),
             own: 0,
+            unknown: Vec::new(),
+            keys: Vec::new(),
             spent: Spend::ZERO,
             tool_calls: 0,
             started: 0,
@@ -121,6 +127,11 @@ impl RunAudit {
         if self.ended {
             return violation("nothing after the end", format!("record {}", record.header.seq));
         }
+        let admitted = record.facts.iter().find_map(|f| if let Fact::RunAdmitted(a) = f { a.base } else { None });
+        if let Some(base) = admitted {
+            let carry = carry(base);
+            (self.own, self.unknown, self.keys) = (carry.transcript.len(), carry.unknown, carry.keys);
+        }
         let before = self.state.take();
         for fact in &record.facts {
             self.fact(&record.header, fact)?;
@@ -136,12 +147,6 @@ impl RunAudit {
                 None => return violation("a journal begins with a start", format!("{:?}", record.facts)),
             },
         };
-        if let Some(base) = record.facts.iter().find_map(|f| match f {
-            Fact::RunAdmitted(a) => a.base,
-            _ => None,
-        }) {
-            self.own = carry(base).transcript.len();
-        }
         self.state_checks(before.as_ref(), &after)?;
         self.snapshot_check(&record, &after, &mut carry)?;
         self.state = Some(after);
@@ -198,6 +203,11 @@ impl RunAudit {
             || after.budget.limits.active.is_some_and(|a| after.budget.active >= a);
         if late && after.may_dispatch() {
             return violation("limits of time stop the run", format!("at {:?}, {:?}", after.last_at, after.budget));
+        }
+        let listed = |marks: &[UnknownMark]| marks.iter().map(|u| (u.run, u.effect)).collect::<BTreeSet<_>>();
+        if listed(&after.unknown) != listed(&self.unknown) {
+            let detail = format!("facts say {:?}, the fold {:?}", self.unknown, after.unknown);
+            return violation("late answers correct the ledger", detail);
         }
         if self.ended {
             machine::view_adds_up(after)?;
@@ -259,7 +269,8 @@ impl RunAudit {
                 let left = self.limits.tokens.map(|l| l.saturating_sub(used.tokens));
                 self.children.insert(f.child, f.reserved);
                 self.started += 1;
-                if self.limits.children.is_some_and(|l| self.started > l) || left.is_some_and(|l| f.reserved.tokens > l) {
+                if self.limits.children.is_some_and(|l| self.started > l) || left.is_some_and(|l| f.reserved.tokens > l)
+                {
                     return violation("limits hold", format!("{fact:?} crosses {:?}, {used:?} used", self.limits));
                 }
             }
@@ -283,7 +294,15 @@ impl RunAudit {
     fn effect_fact(&mut self, h: &Header, fact: &Fact) -> Check {
         match fact {
             Fact::EffectDecided(f) if f.verdict == Verdict::Deny => self.end(f.effect, Ended::Denied, false)?,
-            Fact::EffectDecided(_) => {
+            Fact::EffectDecided(f) => {
+                let head = self.get(f.effect)?.head.clone();
+                let equal = |u: &UnknownMark| {
+                    u.tool == head.tool && (u.args == head.args || (u.key.is_some() && u.key == head.key))
+                };
+                let unknown = self.unknown.iter().find(|u| equal(u));
+                if let Some(mark) = unknown.filter(|_| head.class.needs_intent() && f.verdict != Verdict::Ask) {
+                    return violation("an equal unknown needs approval", format!("{f:?} while {mark:?}"));
+                }
                 self.tool_calls += 1;
                 if self.limits.tool_calls.is_some_and(|l| self.tool_calls > l) {
                     return violation("limits hold", format!("{} tool calls of {:?}", self.tool_calls, self.limits));
@@ -299,6 +318,8 @@ impl RunAudit {
                 call.intents += 1;
                 call.first_intended = call.first_intended.or(Some(h.at));
                 call.open = true;
+                let head = call.head.clone();
+                self.key_has_one_meaning(head)?;
             }
             Fact::EffectReturned(f) => self.end(f.effect, Ended::Returned, f.late)?,
             Fact::EffectRefused(f) => self.end(f.effect, Ended::Refused, f.late)?,
@@ -380,6 +401,26 @@ impl RunAudit {
         }
         call.ended = Some(ended);
         call.asking = None;
+        let head = call.head.clone();
+        self.unknown.retain(|u| u.run != self.run || u.effect != effect);
+        if ended == Ended::Unknown {
+            let CallHead { tool, args, key, .. } = head;
+            self.unknown.push(UnknownMark { run: self.run, effect, tool, args, key, attempt: 0 });
+        }
+        Ok(())
+    }
+
+    /// A business key is used with the same arguments only, over all runs of a session.
+    fn key_has_one_meaning(&mut self, head: CallHead) -> Check {
+        let Some(key) = head.key else { return Ok(()) };
+        let mark = KeyMark { tool: head.tool, key, args: head.args };
+        if let Some(other) = self.keys.iter().find(|k| k.tool == mark.tool && k.key == mark.key && k.args != mark.args)
+        {
+            return violation("a business key has one meaning", format!("{mark:?} after {other:?}"));
+        }
+        if !self.keys.contains(&mark) {
+            self.keys.push(mark);
+        }
         Ok(())
     }
 

@@ -40,7 +40,7 @@ pub fn only_its_activation_dispatches(state: &State) -> Check {
 
 /// A live run is never asleep for good: something is owed, a time will come, a human is asked, or it is paused.
 pub fn waits_for_something(state: &State) -> Check {
-    if state.life != Life::Live || state.paused || wake_at(state).is_some() {
+    if state.life != Life::Live || state.paused || wake_at(state, state.last_at).is_some() {
         return Ok(());
     }
     let asked = state.calls.iter().any(|c| matches!(c.phase, CallPhase::Asking { .. }));
@@ -79,7 +79,7 @@ pub fn ended_owes_nothing(state: &State) -> Check {
     if let Some(debt) = owes(state, state.activation, END_OF_TIME).next() {
         return violation("an ended run owes nothing", format!("{debt:?}"));
     }
-    if wake_at(state).is_some() || !state.calls.is_empty() || !state.notes.is_empty() {
+    if wake_at(state, state.last_at).is_some() || !state.calls.is_empty() || !state.notes.is_empty() {
         return violation("an ended run owes nothing", "it wakes, or its last turn is open");
     }
     Ok(())
@@ -88,9 +88,8 @@ pub fn ended_owes_nothing(state: &State) -> Check {
 /// Stop: once a run is being stopped, no effect becomes owed that was not owed before, and no model call at all.
 pub fn gate_stays_closed(before: &State, after: &State) -> Check {
     let Some(stop) = after.stop else { return Ok(()) };
-    let dispatches = |state: &State, effect: u32| {
-        owes(state, after.activation, END_OF_TIME).any(|d| d == Debt::Dispatch { effect })
-    };
+    let dispatches =
+        |state: &State, effect: u32| owes(state, after.activation, END_OF_TIME).any(|d| d == Debt::Dispatch { effect });
     for debt in owes(after, after.activation, END_OF_TIME) {
         match debt {
             Debt::Dispatch { effect } if dispatches(before, effect) && stop.mode == StopMode::Cancel => {}

@@ -4,8 +4,8 @@
 //! [`plan`] draws what a history is made of, [`store`] is its journal, [`world`] its destinations, [`node`] one process,
 //! [`history`] the order of events.
 
-pub mod history;
 mod event;
+pub mod history;
 mod node;
 mod pay;
 mod people;

@@ -78,8 +78,7 @@ impl Plan {
         let tools = (0..rng.range(1, 5)).map(|n| tool(rng, n)).collect();
         let sessions = rng.range(1, 2);
         let count = *rng.pick(&[1, 1, 1, 2, 2, 3]);
-        let runs: Vec<_> =
-            (0..count).map(|_| (rng.below(20 * SECOND), rng.below(sessions) as usize)).collect();
+        let runs: Vec<_> = (0..count).map(|_| (start(rng), rng.below(sessions) as usize)).collect();
         let level = *rng.pick(&[0, 1, 1, 2, 4]);
         let mut rate = |max: u64| if level == 0 { 0 } else { rng.below(max * level) };
         let faults = Faults {
@@ -112,7 +111,7 @@ impl Plan {
 
 fn disturbances(rng: &mut Rng, runs: usize) -> Vec<(u64, Disturbance)> {
     let mut out = Vec::new();
-    for _ in 0..rng.below(5) {
+    for _ in 0..rng.below(9) {
         let run = rng.below(runs as u64) as usize;
         let what = match rng.below(20) {
             0..=7 => Disturbance::Crash,
@@ -124,7 +123,7 @@ fn disturbances(rng: &mut Rng, runs: usize) -> Vec<(u64, Disturbance)> {
             _ => Disturbance::Cancel(run),
         };
         // Most of a short life is over in a few seconds.
-        let reach = *rng.pick(&[2, 10, 40]);
+        let reach = *rng.pick(&[3, 3, 8, 30]);
         let at = rng.below(reach * SECOND);
         out.push((at, what));
         if rng.chance(200) {
@@ -148,7 +147,8 @@ fn tool(rng: &mut Rng, n: u64) -> PlanTool {
         EffectClass::Irreversible,
         EffectClass::Irreversible,
     ]);
-    let child = rng.chance(120).then(|| Limits { tokens: rng.chance(500).then(|| rng.range(50, 800)), ..Limits::default() });
+    let child =
+        rng.chance(120).then(|| Limits { tokens: rng.chance(500).then(|| rng.range(50, 800)), ..Limits::default() });
     let class = if child.is_some() { EffectClass::Pure } else { class };
     let rules = CallRules {
         ask: child.is_none() && rng.chance(200),
@@ -182,9 +182,15 @@ fn config(rng: &mut Rng) -> RunConfig {
         model_attempts: rng.range(1, 3) as u8,
         backoff: Span::from_millis(300),
         backoff_max: Span::from_secs(5),
-        max_turns: rng.range(1, 6) as u32,
+        max_turns: rng.range(1, 7) as u32,
         context_tokens: if rng.chance(300) { rng.range(60, 200) } else { 100_000 },
         approval_ttl: rng.chance(500).then(|| Span::from_secs(rng.range(1, 60))),
         overhead_tokens: 20,
     }
+}
+
+/// When a run is started: most of them at about the same time.
+fn start(rng: &mut Rng) -> u64 {
+    let reach = *rng.pick(&[1, 1, 20]);
+    rng.below(reach * SECOND)
 }

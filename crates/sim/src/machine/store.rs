@@ -10,7 +10,7 @@ use stead_core::{
     fact::{Fact, Parent},
     id::{EffectId, LeafHash, RunId, SessionId},
     record::Record,
-    run::{Carry, GENESIS, Life, State, fold},
+    run::{Carry, GENESIS, State, fold},
 };
 
 use crate::{
@@ -26,6 +26,8 @@ pub(super) struct Append {
     pub epoch: u64,
     pub bytes: Bytes,
     pub leaf: LeafHash,
+    /// Whether the run becomes its session's foreground run.
+    pub claims: bool,
     /// What the writer thinks the run's state is with it.
     pub expected: Box<State>,
 }
@@ -86,8 +88,7 @@ impl Store {
             return Ok(Err(Refused::Tombstone));
         }
         let session = self.sessions.entry(append.expected.session).or_default();
-        let was_live = self.runs.get(&append.run).is_some_and(|r| r.state().life != Life::Queued);
-        if !was_live && append.expected.base_known() && session.active.is_some_and(|a| a != append.run) {
+        if append.claims && session.active.is_some_and(|a| a != append.run) {
             return Ok(Err(Refused::SessionBusy));
         }
         let mut log = self
@@ -142,7 +143,11 @@ impl Store {
                             Fact::RunCancelled => Ended::Withdrawn,
                             _ => Ended::Refused,
                         };
-                        self.inbox.entry(parent).or_default().push(ChildEnd { effect, ended, spent: state.budget.spent });
+                        self.inbox.entry(parent).or_default().push(ChildEnd {
+                            effect,
+                            ended,
+                            spent: state.budget.spent,
+                        });
                     }
                 }
                 _ => {}
@@ -197,15 +202,5 @@ impl RunLog {
     /// The folded state.
     pub(super) fn state(&self) -> &State {
         self.audit.state.as_ref().expect("a log has its first record")
-    }
-}
-
-/// Whether a state has been admitted to the foreground.
-trait Admitted {
-    fn base_known(&self) -> bool;
-}
-impl Admitted for State {
-    fn base_known(&self) -> bool {
-        self.life == Life::Live || self.turn > 0
     }
 }

@@ -28,6 +28,7 @@ use crate::{
     text,
 };
 
+mod client;
 mod pin;
 mod pipe;
 mod process;

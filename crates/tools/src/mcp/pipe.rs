@@ -9,7 +9,7 @@ use std::{collections::HashSet, io, sync::Arc};
 use parking_lot::Mutex;
 use rmcp::{
     RoleClient,
-    model::{JsonRpcMessage, RequestId},
+    model::{ClientRequest, JsonRpcMessage, RequestId},
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
     transport::Transport,
 };
@@ -147,12 +147,21 @@ impl Transport<RoleClient> for Pipe {
             line.push(b'\n');
             let mut stdin = stdin.lock().await;
             let pipe = stdin.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-            let first = pipe.write(&line).await?;
-            if first > 0
-                && let JsonRpcMessage::Request(request) = &item
-            {
-                ledger.leaving(request.id.clone());
+            let call = match &item {
+                JsonRpcMessage::Request(r) if matches!(r.request, ClientRequest::CallToolRequest(_)) => Some(&r.id),
+                _ => None,
+            };
+            // Noted before the first byte: an answer may be here before the write returns.
+            if let Some(id) = call {
+                ledger.leaving(id.clone());
             }
+            let first = match pipe.write(&line).await {
+                Ok(n) => n,
+                Err(e) => {
+                    call.map(|id| ledger.settle(id));
+                    return Err(e);
+                }
+            };
             pipe.write_all(&line[first..]).await?;
             pipe.flush().await
         }

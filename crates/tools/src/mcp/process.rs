@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::AsyncReadExt as _,
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    sync::watch,
     task::JoinHandle,
     time::timeout,
 };
@@ -78,7 +79,7 @@ impl Launch {
         else {
             return Err(format!("`{}` was started without pipes", self.name()));
         };
-        let tail = Tail(Arc::default());
+        let tail = Tail { bytes: Arc::default(), ended: watch::Sender::new(false) };
         let reader = tokio::spawn(tail.clone().follow(stderr));
         let process = Process { group: child.id().and_then(group), child: Some(child), reader, tail };
         Ok(Running { process, stdin, stdout })
@@ -108,23 +109,33 @@ pub(super) struct Process {
 impl Process {
     /// The end of what it wrote to stderr.
     pub(super) fn stderr(&self) -> String {
-        let tail = self.tail.0.lock();
+        let tail = self.tail.bytes.lock();
         String::from_utf8_lossy(&tail).trim().to_owned()
     }
 
+    /// Kills its group now; what it started goes with it.
+    pub(super) fn kill(&self) {
+        if let Some(group) = self.group {
+            // Gone already is as good as killed.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+
+    /// Waits, but not long, for its stderr to end: then all of its last words are here.
+    pub(super) async fn silence(&self) {
+        let _ = timeout(FAREWELL, self.tail.ended.subscribe().wait_for(|ended| *ended)).await;
+    }
+
     /// Waits for it to end by itself, now that its input is closed, and then kills what is left of its group.
-    pub(super) async fn finish(mut self) {
-        // Its pipes reach their end with it; waiting for the process itself would free its number too early.
-        let _ = timeout(FAREWELL, &mut self.reader).await;
+    pub(super) async fn finish(self) {
+        // Its stderr ends with it; waiting for the process itself would free its number too early.
+        self.silence().await;
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if let Some(group) = self.group {
-            // Gone already is as good as killed.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+        self.kill();
         self.reader.abort();
         if let Some(mut child) = self.child.take()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -136,7 +147,10 @@ impl Drop for Process {
 
 /// The last bytes of a stream.
 #[derive(Clone)]
-struct Tail(Arc<Mutex<Vec<u8>>>);
+struct Tail {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    ended: watch::Sender<bool>,
+}
 
 impl Tail {
     async fn follow(self, mut stderr: ChildStderr) {
@@ -145,10 +159,11 @@ impl Tail {
             if n == 0 {
                 break;
             }
-            let mut tail = self.0.lock();
+            let mut tail = self.bytes.lock();
             tail.extend_from_slice(&buffer[..n]);
             let surplus = tail.len().saturating_sub(STDERR);
             tail.drain(..surplus);
         }
+        self.ended.send_replace(true);
     }
 }

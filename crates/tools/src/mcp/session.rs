@@ -6,15 +6,14 @@ use std::sync::{
 };
 
 use rmcp::{
-    ClientHandler, ErrorData, RoleClient,
+    RoleClient,
     model::{
         CallToolRequest, CallToolRequestParams, CallToolResult, CancelledNotificationParam, ClientRequest,
-        ContentBlock, ErrorCode, Implementation, InitializeRequestParams, ListRootsResult, PaginatedRequestParams,
-        ProtocolVersion, RequestId, ResourceContents, ServerResult,
+        ContentBlock, ErrorCode, PaginatedRequestParams, ProtocolVersion, RequestId, ResourceContents, ServerResult,
     },
     service::{
-        ClientInitializeError, ClientLifecycleMode, ClientServiceExt as _, NotificationContext, Peer,
-        PeerRequestOptions, RequestContext, RunningService, ServiceError,
+        ClientInitializeError, ClientLifecycleMode, ClientServiceExt as _, Peer, PeerRequestOptions, RunningService,
+        ServiceError,
     },
 };
 use serde_json::{Map, Value};
@@ -23,6 +22,7 @@ use stead_ports::tool::Output;
 use tokio::time::timeout;
 
 use super::{
+    client::Client,
     pin::Discovered,
     pipe::{Ledger, Pipe},
     process::{Launch, Process},
@@ -64,7 +64,7 @@ impl Session {
             Err((true, old)) => {
                 let preferred_versions = vec![ProtocolVersion::LATEST];
                 let newer = Self::greet_as(launch, ClientLifecycleMode::Discover { preferred_versions }).await;
-                newer.map_err(|_| old)
+                newer.map_err(|(_, new)| format!("{old}\nAsked with `server/discover` instead: {new}"))
             }
             result => result.map_err(|(_, why)| why),
         }
@@ -87,6 +87,8 @@ impl Session {
                 patience: launch.start_timeout,
             }),
             Err(e) => {
+                running.process.kill();
+                running.process.silence().await;
                 let refused = matches!(e, ClientInitializeError::JsonRpcError(_));
                 let why = ledger.fault().map_or_else(|| greeting_error(&e), |(code, words)| format!("{code}: {words}"));
                 let why = blame(&launch.name(), &why, &running.process.stderr());
@@ -139,12 +141,12 @@ impl Session {
     /// Calls a tool. Dropping the future tells the server that nobody waits any more.
     pub(super) async fn call(&self, operation: &str, arguments: Map<String, Value>, max: usize) -> Outcome<Output> {
         let params = CallToolRequestParams::new(operation.to_owned()).with_arguments(arguments);
-        let request = CallToolRequest { method: Default::default(), params, extensions: Default::default() };
+        let request = CallToolRequest::new(params);
         let request = ClientRequest::CallToolRequest(request);
         let handle = match self.service.peer().send_cancellable_request(request, PeerRequestOptions::no_options()).await
         {
             Ok(handle) => handle,
-            Err(e) => return Outcome::NotSent(self.failure(&e)),
+            Err(e) => return Outcome::NotSent(self.failure(&e).await),
         };
         let id = handle.id.clone();
         let mut abandoned =
@@ -164,11 +166,11 @@ impl Session {
                 Outcome::Unknown(Output::error(format!("{}: the server's answer is no result", code::TOOL_SERVER)))
             }
             Err(ServiceError::McpError(e)) if is_refusal(e.code) => {
-                Outcome::Refused(self.failure(&ServiceError::McpError(e)))
+                Outcome::Refused(self.failure(&ServiceError::McpError(e)).await)
             }
-            Err(e @ ServiceError::McpError(_)) => Outcome::Unknown(self.failure(&e)),
-            Err(e) if left => Outcome::Unknown(self.failure(&e)),
-            Err(e) => Outcome::NotSent(self.failure(&e)),
+            Err(e @ ServiceError::McpError(_)) => Outcome::Unknown(self.failure(&e).await),
+            Err(e) if left => Outcome::Unknown(self.failure(&e).await),
+            Err(e) => Outcome::NotSent(self.failure(&e).await),
         }
     }
 
@@ -178,10 +180,15 @@ impl Session {
         self.process.finish().await;
     }
 
-    fn failure(&self, e: &ServiceError) -> Output {
+    async fn failure(&self, e: &ServiceError) -> Output {
         if let ServiceError::McpError(e) = e {
             let words = text::ellipsis(&e.message, 2_000);
             return Output::error(redact(&self.secrets, format!("{}: {words} [{}]", code::TOOL_ERROR, e.code.0)));
+        }
+        // Nothing more can come of it, and it may still be writing.
+        if self.is_closed() || matches!(e, ServiceError::TransportClosed | ServiceError::TransportSend(_)) {
+            self.process.kill();
+            self.process.silence().await;
         }
         let (code, why) = self.ledger.fault().unwrap_or_else(|| (code::TOOL_SERVER, words(e)));
         Output::error(format!("{code}: {}", self.blame(&why)))
@@ -274,25 +281,5 @@ impl Drop for Abandoned {
             let reason = Some("nobody waits any more".to_owned());
             let _ = peer.notify_cancelled(CancelledNotificationParam::new(Some(id), reason)).await;
         });
-    }
-}
-
-/// This side of the protocol: it offers nothing and refuses what it is asked.
-pub(super) struct Client {
-    changed: Arc<AtomicBool>,
-}
-
-impl ClientHandler for Client {
-    async fn list_roots(&self, _: RequestContext<RoleClient>) -> Result<ListRootsResult, ErrorData> {
-        Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "roots are not offered", None))
-    }
-
-    async fn on_tool_list_changed(&self, _: NotificationContext<RoleClient>) {
-        self.changed.store(true, Ordering::Release);
-    }
-
-    fn get_info(&self) -> InitializeRequestParams {
-        let me = Implementation::new("stead", env!("CARGO_PKG_VERSION"));
-        InitializeRequestParams::new(Default::default(), me)
     }
 }

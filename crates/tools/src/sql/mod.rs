@@ -130,7 +130,7 @@ struct Job {
 #[derive(Debug)]
 enum Backend {
     Sqlite(sqlite::Sqlite),
-    Postgres(postgres::Postgres),
+    Postgres(Box<postgres::Postgres>),
 }
 
 impl Backend {
@@ -143,7 +143,7 @@ impl Backend {
             }
             Ok(Self::Sqlite(sqlite::Sqlite::new(base.join(path), config)))
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Ok(Self::Postgres(postgres::Postgres::new(tool, config)?))
+            Ok(Self::Postgres(Box::new(postgres::Postgres::new(tool, config)?)))
         } else {
             Err(ToolSetupError::value(format!(
                 "{tool}: `url` must begin with `sqlite:` or `postgres://`, not with `{}`",

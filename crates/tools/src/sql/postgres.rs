@@ -195,7 +195,7 @@ fn cells(json: &str, columns: usize) -> Vec<Value> {
             let raw = parsed.get(&format!("c{i}")).map_or("null", |raw| raw.get());
             let value: Value = serde_json::from_str(raw).unwrap_or_default();
             // A `numeric` may have more digits than a JSON reader keeps.
-            if value.is_number() && value.to_string() != raw { raw.into() } else { value }
+            if value.is_number() && text::json(&value).as_str() != raw { raw.into() } else { value }
         })
         .collect()
 }

@@ -161,7 +161,7 @@ impl Statement {
             statement.raw_bind_parameter(i + 1, Param(value))?;
         }
         let columns = statement.column_count();
-        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut out = Rows::new(names, self.max_rows, self.job.max_output);
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next()? {

@@ -87,17 +87,25 @@ fn stop_call(draft: &mut Draft, i: usize, mode: StopMode, dispatched: &[u32]) {
     let effect = call.head.effect;
     let withdraw = Fact::EffectWithdrawn(EffectRef { effect });
     // Only an effect that was never dispatched, in no attempt, can be withdrawn.
-    let maybe = call.maybe;
+    let maybe = call.maybe.is_some();
     match &call.phase {
         CallPhase::Ended { .. } | CallPhase::Child { .. } => {}
         CallPhase::Asking { reason: AskReason::OutcomeUnknown, .. } | CallPhase::Backoff { unknown: true, .. } => {
             give_up(draft, effect);
         }
         CallPhase::Undecided | CallPhase::Asking { .. } | CallPhase::Open | CallPhase::Backoff { .. } => {
-            if maybe { give_up(draft, effect) } else { draft.emit(withdraw) }
+            if maybe {
+                give_up(draft, effect)
+            } else {
+                draft.emit(withdraw)
+            }
         }
         CallPhase::Intended { activation, .. } if *activation == draft.activation && !dispatched.contains(&effect) => {
-            if maybe { give_up(draft, effect) } else { draft.emit(withdraw) }
+            if maybe {
+                give_up(draft, effect)
+            } else {
+                draft.emit(withdraw)
+            }
         }
         CallPhase::Intended { .. } | CallPhase::Reconcile { .. } => {
             if mode == StopMode::Kill {

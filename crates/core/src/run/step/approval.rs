@@ -59,7 +59,7 @@ pub(in crate::run) fn apply_given(state: &mut State, env: Env<'_>, f: &ApprovalG
     if f.approved {
         call.approved = true;
         // For an unknown outcome, "yes" means: it did not happen, do it now.
-        call.maybe = false;
+        call.maybe = None;
         call.phase = CallPhase::Open;
         return;
     }

@@ -128,7 +128,7 @@ pub(in crate::run) fn apply_replied(state: &mut State, env: Env<'_>, f: &ModelRe
             tries: 0,
             first_intended: None,
             approved: false,
-            maybe: false,
+            maybe: None,
         })
         .collect();
 }

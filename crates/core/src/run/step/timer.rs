@@ -37,6 +37,15 @@ pub(in crate::run) fn tick(draft: &mut Draft) {
             fire_call(draft, i);
         }
     }
+    note_working_time(draft);
+}
+
+/// Working time is counted from the last record of the same activation. An activation that has written nothing yet
+/// notes that it is at work, or a wake for the limit of working time would come to nothing, again and again.
+fn note_working_time(draft: &mut Draft) {
+    if draft.fresh && draft.facts.is_empty() && draft.state.working() && draft.state.budget.limits.active.is_some() {
+        draft.emit(Fact::TimerFired(TimerFired { effect: None }));
+    }
 }
 
 /// Approvals whose time is over. Runs on while the run is paused.

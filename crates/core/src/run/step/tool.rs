@@ -5,8 +5,8 @@ use crate::{
     code::{self, Code},
     effect::{Ended, OnUnknown, Outcome, Reconciled, Recovery},
     fact::{
-        AfterUnknown, AskReason, CallHead, EffectDecided, EffectIntended, EffectNotSent, EffectOutcome, EffectReconciled,
-        EffectUnknown, Fact, Verdict,
+        AfterUnknown, AskReason, CallHead, EffectDecided, EffectIntended, EffectNotSent, EffectOutcome,
+        EffectReconciled, EffectUnknown, Fact, Verdict,
     },
     record::{Payload, Source},
     run::{
@@ -131,7 +131,7 @@ pub(in crate::run) fn outcome(
         CallPhase::Ended { .. } => false,
         CallPhase::Intended { .. } | CallPhase::Reconcile { .. } | CallPhase::Backoff { unknown: true, .. } => true,
         CallPhase::Open if !call.head.class.needs_intent() => true,
-        _ => call.maybe,
+        _ => call.maybe.is_some(),
     };
     if !under_way {
         return late(draft, effect, attempt, outcome, error);
@@ -143,10 +143,15 @@ pub(in crate::run) fn outcome(
         }
         // An answer of one attempt says nothing about another that is waited for.
         _ if !last => return Err(Refusal::Stale),
-        Outcome::Refused(p) => {
+        Outcome::Refused(p) if conclusive(call) => {
             let payload = draft.payload(p);
             draft.emit(Fact::EffectRefused(EffectOutcome { effect, payload, late: false, error: true }));
         }
+        // This attempt was refused (its token had expired, say), and an earlier one may have happened.
+        Outcome::Refused(_) if is_attempt(call) => {
+            surface(draft, i, None);
+        }
+        Outcome::Refused(_) => return Err(Refusal::Stale),
         Outcome::NotSent(_) | Outcome::Unknown(_) if !is_attempt(&draft.state.calls[i]) => return Err(Refusal::Stale),
         Outcome::NotSent(p) => not_sent(draft, i, p),
         Outcome::Unknown(p) => {
@@ -154,6 +159,11 @@ pub(in crate::run) fn outcome(
         }
     }
     Ok(())
+}
+
+/// Whether an answer to the last attempt says everything about the effect: no earlier attempt may have happened.
+fn conclusive(call: &Call) -> bool {
+    call.maybe.is_none_or(|first| first == call.attempt)
 }
 
 fn is_attempt(call: &Call) -> bool {
@@ -165,13 +175,7 @@ fn position(state: &State, effect: u32) -> Option<usize> {
 }
 
 /// A late answer to an effect that was settled as unknown corrects the ledger, and the model is told.
-fn late(
-    draft: &mut Draft,
-    effect: u32,
-    attempt: u8,
-    outcome: Outcome<Payload>,
-    error: bool,
-) -> Result<(), Refusal> {
+fn late(draft: &mut Draft, effect: u32, attempt: u8, outcome: Outcome<Payload>, error: bool) -> Result<(), Refusal> {
     let run = draft.state.run;
     let Some(mark) = draft.state.unknown.iter().find(|u| u.run == run && u.effect == effect) else {
         return Err(Refusal::Stale);
@@ -225,7 +229,7 @@ fn not_sent(draft: &mut Draft, i: usize, told: Payload) {
     let call = &draft.state.calls[i];
     let (effect, tries) = (call.head.effect, call.tries.saturating_add(1));
     let again = draft.state.stop.is_none() && tries < call.head.rules.attempts;
-    if !again && call.maybe {
+    if !again && call.maybe.is_some() {
         // This attempt was not sent, but an earlier one may have happened.
         surface(draft, i, None);
         return;
@@ -301,7 +305,7 @@ fn key_alive(call: &Call, now: Timestamp) -> bool {
 /// Whether a call that waits for its next attempt must not have one: it may have happened, and its key died meanwhile
 /// (a long pause, a long wait).
 pub(in crate::run) fn outlived_key(call: &Call, now: Timestamp) -> bool {
-    call.maybe && call.head.class.recovery() == Recovery::RepeatSameKey && !key_alive(call, now)
+    call.maybe.is_some() && call.head.class.recovery() == Recovery::RepeatSameKey && !key_alive(call, now)
 }
 
 /// The last word on an unknown outcome: the model is told, or a human decides.
@@ -330,7 +334,9 @@ pub(in crate::run) fn surface(draft: &mut Draft, i: usize, told: Option<Payload>
 
 pub(in crate::run) fn apply_unknown(state: &mut State, env: Env<'_>, f: &EffectUnknown) {
     if let Some(call) = state.call_mut(f.effect) {
-        call.maybe |= call.head.class.recovery() != Recovery::Repeat;
+        if call.head.class.recovery() != Recovery::Repeat {
+            call.maybe = call.maybe.or(Some(call.attempt));
+        }
     }
     match f.then {
         // What is repeated or asked about at once was lost with its activation, and does not count as a try.
@@ -416,7 +422,7 @@ pub(in crate::run) fn apply_reconciled(state: &mut State, env: Env<'_>, f: &Effe
         (false, None, None) => {
             if let Some(call) = state.call_mut(f.effect) {
                 call.phase = CallPhase::Open;
-                call.maybe = false;
+                call.maybe = None;
             }
         }
     }
@@ -439,7 +445,7 @@ pub(in crate::run) fn end_call(state: &mut State, effect: u32, ended: Ended, tol
         tool: call.head.tool.clone(),
         args: call.head.args,
         key: call.head.key.clone(),
-        attempt: call.attempt,
+        attempt: if conclusive(call) { call.attempt } else { 0 },
     });
     let entry = Entry { kind: entry_kind(call, error), payload: told };
     call.phase = CallPhase::Ended { ended, entry };

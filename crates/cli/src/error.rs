@@ -1,0 +1,137 @@
+//! Why a command did not do what was asked, and how that is told: `error[ST0202]: …`, `hint: …`, `see: …`.
+
+use std::{fmt::Write as _, io};
+
+use stead_api::problem::Place;
+use stead_client::ClientError;
+use stead_core::code::{self, Code};
+use stead_manifest::ManifestError;
+use stead_server::serve::ServeError;
+
+use crate::{
+    exit::Exit,
+    ui::term::{Paint, clean},
+};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct CliError {
+    code: Option<Code>,
+    message: String,
+    hints: Vec<String>,
+    exit: Exit,
+    manifest: Vec<ManifestError>,
+    /// Whoever reads stdout has had enough: nothing is told.
+    pipe: bool,
+}
+
+/// What commands give back.
+pub(crate) type Outcome<T = Exit> = Result<T, CliError>;
+
+impl CliError {
+    /// An error of that code.
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        let message = message.into();
+        // Texts of the layers below begin with their code; here it stands apart.
+        let prefix = format!("{code}: ");
+        let message = message.strip_prefix(&prefix).map(str::to_owned).unwrap_or(message);
+        let exit = if code == code::NO_SERVER { Exit::NoServer } else { Exit::Failed };
+        Self { code: Some(code), message, hints: Vec::new(), exit, manifest: Vec::new(), pipe: false }
+    }
+
+    /// The command line cannot be understood as it is.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { code: None, exit: Exit::Usage, ..Self::new(code::BAD_REQUEST, message) }
+    }
+
+    /// Something of this machine failed that has no code of its own.
+    pub(crate) fn other(message: impl Into<String>) -> Self {
+        Self { code: None, ..Self::new(code::INTERNAL, message) }
+    }
+
+    /// The same with a cure.
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The stable code.
+    pub(crate) fn code(&self) -> Option<Code> {
+        self.code
+    }
+
+    /// How the process ends.
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The text for stderr; empty when nothing is to be told.
+    pub(crate) fn render(&self, paint: Paint) -> String {
+        if self.pipe {
+            return String::new();
+        }
+        let mut out = String::new();
+        for error in &self.manifest {
+            out.push_str(&super::ui::manifest::render(error, paint));
+        }
+        if !self.message.is_empty() {
+            let code = self.code.map_or(String::new(), |c| format!("[{c}]"));
+            let head = paint.error(&format!("error{code}:"));
+            // Writing to a String cannot fail.
+            let _ = writeln!(out, "{head} {}", clean(&self.message));
+        }
+        for hint in &self.hints {
+            let _ = writeln!(out, "{} {}", paint.hint("hint:"), clean(hint));
+        }
+        if let Some(code) = self.code {
+            let _ = writeln!(out, "{} stead errors {code}", paint.dim("see:"));
+        }
+        out
+    }
+}
+
+impl From<ClientError> for CliError {
+    fn from(e: ClientError) -> Self {
+        let mut error = Self::new(e.code, e.detail);
+        // One wrong place is in the text already; with more, each is told.
+        if e.errors.len() > 1 {
+            for place in &e.errors {
+                error.message.push_str("\n  ");
+                error.message.push_str(&told(place));
+            }
+        }
+        error.hints.extend(e.hint);
+        error
+    }
+}
+
+fn told(place: &Place) -> String {
+    format!("{}:{}:{}: {}: {}", place.file, place.line, place.column, place.code, place.message)
+}
+
+impl From<ServeError> for CliError {
+    fn from(e: ServeError) -> Self {
+        Self::new(e.code(), e.to_string())
+    }
+}
+
+impl From<Vec<ManifestError>> for CliError {
+    fn from(manifest: Vec<ManifestError>) -> Self {
+        let first = manifest.first().map_or(code::MANIFEST_READ, |e| e.code);
+        Self { manifest, ..Self::new(first, "") }
+    }
+}
+
+impl From<io::Error> for CliError {
+    fn from(e: io::Error) -> Self {
+        let pipe = e.kind() == io::ErrorKind::BrokenPipe;
+        Self { pipe, exit: if pipe { Exit::Ok } else { Exit::Failed }, ..Self::other(e.to_string()) }
+    }
+}
+
+impl From<serde_json::Error> for CliError {
+    fn from(e: serde_json::Error) -> Self {
+        Self::other(e.to_string())
+    }
+}

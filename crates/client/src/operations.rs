@@ -1,0 +1,332 @@
+//! Every operation of the API, typed.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{Stream, TryStreamExt as _};
+use reqwest::{Method, RequestBuilder};
+use serde::Serialize;
+use stead_api::{
+    agent::{Agent, AgentSummary, ApplyAgent},
+    approval::{Answer, Approval},
+    fact::FactEvent,
+    page::{Page, PageQuery},
+    run::{Run, RunSummary, StartRun, Started, Status, WaitUntil},
+    session::{OpenSession, Session, StartInSession},
+    status::ServerStatus,
+};
+use stead_core::id::{EffectId, Name, RunId, SessionId, VersionId};
+
+use crate::{
+    client::Client,
+    error::ClientError,
+    follow::{BACKOFF, BACKOFF_MAX},
+};
+
+/// How long one request waits for a run; longer waits are several requests.
+const WAIT: Duration = Duration::from_secs(60);
+/// How long an answer may take after the wait.
+const GRACE: Duration = Duration::from_secs(30);
+/// How long an apply may take: MCP servers are started for it.
+const APPLY: Duration = Duration::from_secs(300);
+/// How long a waiter bears a server that does not answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Which runs to list.
+#[derive(Clone, Debug, Default)]
+pub struct RunQuery {
+    /// Only of these statuses; empty means all.
+    pub status: Vec<Status>,
+    /// Only of this agent.
+    pub agent: Option<Name>,
+    /// Only of this session.
+    pub session: Option<SessionId>,
+    /// Only children of this run.
+    pub parent: Option<RunId>,
+    /// Which page.
+    pub page: PageQuery,
+}
+
+/// Which sessions to list.
+#[derive(Clone, Debug, Default)]
+pub struct SessionQuery {
+    /// Only of this agent.
+    pub agent: Option<Name>,
+    /// Which page.
+    pub page: PageQuery,
+}
+
+#[derive(Serialize)]
+struct RunFields<'a> {
+    status: Option<String>,
+    agent: Option<&'a Name>,
+    session: Option<SessionId>,
+    parent: Option<RunId>,
+    cursor: Option<&'a str>,
+    limit: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct SessionFields<'a> {
+    agent: Option<&'a Name>,
+    cursor: Option<&'a str>,
+    limit: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct WaitFields {
+    wait: Option<String>,
+    until: Option<WaitUntil>,
+}
+
+const NO_QUERY: [(); 0] = [];
+
+fn keyed(request: RequestBuilder, key: Option<&str>) -> RequestBuilder {
+    match key {
+        Some(key) => request.header("idempotency-key", key),
+        None => request,
+    }
+}
+
+impl Client {
+    /// The server and who is asking.
+    ///
+    /// # Errors
+    /// [`ClientError`], as all operations.
+    pub async fn status(&self) -> Result<ServerStatus, ClientError> {
+        self.call(self.get(&["v1", "status"], &NO_QUERY)?).await
+    }
+
+    /// Makes a version of an agent and lets new runs use it.
+    ///
+    /// # Errors
+    /// [`ClientError`]; for a manifest that is not accepted with every wrong place.
+    pub async fn apply_agent(&self, agent: &ApplyAgent) -> Result<Agent, ClientError> {
+        self.call_within(self.post(&["v1", "agents"], agent)?, APPLY).await
+    }
+
+    /// The live version of each agent.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn agents(&self) -> Result<Page<AgentSummary>, ClientError> {
+        self.call(self.get(&["v1", "agents"], &NO_QUERY)?).await
+    }
+
+    /// The live version of an agent.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn agent(&self, agent: &str) -> Result<Agent, ClientError> {
+        self.call(self.get(&["v1", "agents", agent], &NO_QUERY)?).await
+    }
+
+    /// The versions of an agent, newest first.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn versions(&self, agent: &str) -> Result<Page<AgentSummary>, ClientError> {
+        self.call(self.get(&["v1", "agents", agent, "versions"], &NO_QUERY)?).await
+    }
+
+    /// A version of an agent.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn version(&self, agent: &str, version: VersionId) -> Result<Agent, ClientError> {
+        self.call(self.get(&["v1", "agents", agent, "versions", &version.to_string()], &NO_QUERY)?).await
+    }
+
+    /// Gets the session of that key, or makes it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn open_session(&self, open: &OpenSession) -> Result<Session, ClientError> {
+        self.call(self.post(&["v1", "sessions"], open)?).await
+    }
+
+    /// A page of sessions, newest first.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn sessions(&self, query: &SessionQuery) -> Result<Page<Session>, ClientError> {
+        let fields = SessionFields {
+            agent: query.agent.as_ref(),
+            cursor: query.page.cursor.as_deref(),
+            limit: query.page.limit,
+        };
+        self.call(self.get(&["v1", "sessions"], &fields)?).await
+    }
+
+    /// A session.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn session(&self, session: SessionId) -> Result<Session, ClientError> {
+        self.call(self.get(&["v1", "sessions", &session.to_string()], &NO_QUERY)?).await
+    }
+
+    /// Starts a run in a session. With a `key` the request may be repeated and starts one run only.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn start_in_session(
+        &self,
+        session: SessionId,
+        start: &StartInSession,
+        key: Option<&str>,
+    ) -> Result<Started, ClientError> {
+        let request = self.post(&["v1", "sessions", &session.to_string(), "runs"], start)?;
+        self.call(keyed(request, key)).await
+    }
+
+    /// Starts a run. With a `key` the request may be repeated and starts one run only.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn start_run(&self, start: &StartRun, key: Option<&str>) -> Result<Started, ClientError> {
+        self.call(keyed(self.post(&["v1", "runs"], start)?, key)).await
+    }
+
+    /// A page of runs, newest first.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn runs(&self, query: &RunQuery) -> Result<Page<RunSummary>, ClientError> {
+        let words: Vec<&str> = query.status.iter().map(|s| s.as_str()).collect();
+        let fields = RunFields {
+            status: (!words.is_empty()).then(|| words.join(",")),
+            agent: query.agent.as_ref(),
+            session: query.session,
+            parent: query.parent,
+            cursor: query.page.cursor.as_deref(),
+            limit: query.page.limit,
+        };
+        self.call(self.get(&["v1", "runs"], &fields)?).await
+    }
+
+    /// A run as it stands.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn run(&self, run: RunId) -> Result<Run, ClientError> {
+        self.call(self.get(&["v1", "runs", &run.to_string()], &NO_QUERY)?).await
+    }
+
+    /// Waits until the run has ended, or needs a human; for as long as it takes. A server that is away for up to a minute
+    /// (a restart) is waited for.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn wait(&self, run: RunId, until: WaitUntil) -> Result<Run, ClientError> {
+        let fields = WaitFields { wait: Some(format!("{}s", WAIT.as_secs())), until: Some(until) };
+        let mut away: Option<Instant> = None;
+        let mut pause = BACKOFF;
+        loop {
+            let request = self.get(&["v1", "runs", &run.to_string()], &fields)?;
+            match self.call_within::<Run>(request, WAIT + GRACE).await {
+                Ok(found) => {
+                    let status = found.summary.status;
+                    let asked = !found.approvals.is_empty() || status == Status::Paused;
+                    if status.ended() || (until == WaitUntil::Waiting && asked) {
+                        return Ok(found);
+                    }
+                    (away, pause) = (None, BACKOFF);
+                }
+                Err(e) if e.is_temporary() && away.get_or_insert_with(Instant::now).elapsed() < PATIENCE => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(BACKOFF_MAX);
+                }
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Facts of a run, in the order they happened.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn facts(&self, run: RunId, page: &PageQuery) -> Result<Page<FactEvent>, ClientError> {
+        self.call(self.get(&["v1", "runs", &run.to_string(), "facts"], page)?).await
+    }
+
+    /// The export of a run, as JSON Lines, in pieces as they come.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn export(
+        &self,
+        run: RunId,
+    ) -> Result<impl Stream<Item = Result<bytes::Bytes, ClientError>> + Send + 'static + use<>, ClientError> {
+        let response = self.send(self.get(&["v1", "runs", &run.to_string(), "export"], &NO_QUERY)?).await?;
+        Ok(response.bytes_stream().map_err(ClientError::from))
+    }
+
+    /// Nothing new starts in the run until it is resumed.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn pause(&self, run: RunId) -> Result<Run, ClientError> {
+        self.act(run, "pause").await
+    }
+
+    /// The run goes on.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn resume(&self, run: RunId) -> Result<Run, ClientError> {
+        self.act(run, "resume").await
+    }
+
+    /// Stops a run; effects under way may finish. No new one starts once this returns.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn cancel(&self, run: RunId) -> Result<Run, ClientError> {
+        self.act(run, "cancel").await
+    }
+
+    /// Stops a run and abandons effects under way.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn kill(&self, run: RunId) -> Result<Run, ClientError> {
+        self.act(run, "kill").await
+    }
+
+    async fn act(&self, run: RunId, verb: &str) -> Result<Run, ClientError> {
+        let url = self.url(&["v1", "runs", &run.to_string(), verb])?;
+        self.call(self.request(Method::POST, url)).await
+    }
+
+    /// Open approvals.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn approvals(&self, limit: Option<u32>) -> Result<Page<Approval>, ClientError> {
+        self.call(self.get(&["v1", "approvals"], &PageQuery { cursor: None, limit })?).await
+    }
+
+    /// An open approval.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn approval(&self, approval: EffectId) -> Result<Approval, ClientError> {
+        self.call(self.get(&["v1", "approvals", &approval.to_string()], &NO_QUERY)?).await
+    }
+
+    /// Approves an action.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn approve(&self, approval: EffectId, note: Option<String>) -> Result<Run, ClientError> {
+        self.call(self.post(&["v1", "approvals", &approval.to_string(), "approve"], &Answer { note })?).await
+    }
+
+    /// Denies an action.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn deny(&self, approval: EffectId, note: Option<String>) -> Result<Run, ClientError> {
+        self.call(self.post(&["v1", "approvals", &approval.to_string(), "deny"], &Answer { note })?).await
+    }
+}

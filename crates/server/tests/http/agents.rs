@@ -1,0 +1,131 @@
+//! Applying agents and looking at them.
+
+use std::path::Path;
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::lab::{ASKING, HELLO, HELLO_SCRIPT, Lab, apply, problem};
+
+#[tokio::test]
+async fn applying_equal_files_again_makes_no_new_version() {
+    let lab = Lab::new().await;
+    let body = serde_json::to_value(apply(HELLO, &[("./script.yaml", HELLO_SCRIPT)])).unwrap();
+    let first = lab.post("/v1/agents", &body).await;
+    assert_eq!(first.status(), 201);
+    let first: stead_api::agent::Agent = first.json().await.unwrap();
+    assert!(first.live && first.models[0].scripted);
+    let again = lab.post("/v1/agents", &body).await;
+    assert_eq!(again.status(), 200);
+    let again: stead_api::agent::Agent = again.json().await.unwrap();
+    assert_eq!((again.version, again.created), (first.version, first.created));
+
+    let other = lab.apply(HELLO, &[("./script.yaml", "rules: [{ say: Other }]")]).await;
+    assert_ne!(other.version, first.version);
+    let versions = lab.client.versions("hello").await.unwrap().items;
+    assert_eq!(versions.len(), 2);
+    assert_eq!(versions.iter().filter(|v| v.live).map(|v| v.version).collect::<Vec<_>>(), [other.version]);
+    assert_eq!(lab.client.agent("hello").await.unwrap().version, other.version);
+    assert!(!lab.client.version("hello", first.version).await.unwrap().live);
+    assert_eq!(lab.client.agents().await.unwrap().items.len(), 1);
+}
+
+#[tokio::test]
+async fn a_wrong_manifest_is_told_with_every_place() {
+    let lab = Lab::new().await;
+    let wrong = HELLO.replace("instructions", "instrctions").replace("model", "modl");
+    let body = serde_json::to_value(apply(&wrong, &[])).unwrap();
+    let told = problem(lab.post("/v1/agents", &body).await, 422, "ST0102").await;
+    let places = told["errors"].as_array().unwrap();
+    assert!(places.len() >= 2, "{told}");
+    assert_eq!(places[0]["line"], 3);
+    assert!(places.iter().any(|p| p["hint"].as_str().unwrap_or_default().contains("instructions")), "{told}");
+
+    let error = lab.client.apply_agent(&apply(&wrong, &[])).await.unwrap_err();
+    assert_eq!((error.status, error.errors.len()), (Some(422), places.len()));
+}
+
+#[tokio::test]
+async fn an_agent_that_does_not_exist_is_not_found() {
+    let lab = Lab::new().await;
+    let told = problem(lab.get("/v1/agents/nobody").await, 404, "ST0202").await;
+    assert!(told["hint"].as_str().unwrap().contains("apply"));
+    problem(lab.get("/v1/agents/nobody/versions").await, 404, "ST0202").await;
+    problem(lab.post("/v1/runs", &json!({"agent": "nobody", "input": "x"})).await, 404, "ST0202").await;
+    let agent = lab.hello().await;
+    problem(lab.get(&format!("/v1/agents/other/versions/{}", agent.version)).await, 404, "ST0202").await;
+}
+
+#[tokio::test]
+async fn an_agent_that_cannot_work_here_is_not_stored() {
+    let lab = Lab::new().await;
+    let child = format!("{HELLO}tools:\n  helper: {{ agent: researcher }}\n");
+    let body = serde_json::to_value(apply(&child, &[("./script.yaml", HELLO_SCRIPT)])).unwrap();
+    let told = problem(lab.post("/v1/agents", &body).await, 422, "ST0104").await;
+    assert!(told["detail"].as_str().unwrap().contains("researcher"), "{told}");
+
+    let twice = ASKING.replace("name: asking", "name: hello").replace("notes_add", "x");
+    let body = serde_json::to_value(apply(&twice, &[("./script.yaml", "rulez: []"), ("./notes.sql", "")])).unwrap();
+    assert_eq!(lab.post("/v1/agents", &body).await.status(), 422);
+    assert!(lab.client.agents().await.unwrap().items.is_empty());
+}
+
+#[tokio::test]
+async fn an_agent_can_be_the_tool_of_another() {
+    let lab = Lab::new().await;
+    let helper = lab.hello().await;
+    let boss = "stead: v1\nname: boss\nmodel: { rehearsal: ./s.yaml }\ninstructions: Delegate.\ntools:\n  helper: { agent: hello }\n";
+    let script = "rules:\n  - when: { tool: helper }\n    say: \"They say: {{result | text}}\"\n  - call: [{ tool: helper, args: { input: \"Hi\" } }]\n";
+    let agent = lab.apply(boss, &[("./s.yaml", script)]).await;
+    assert_eq!(agent.tools[0].agent, Some(helper.version));
+    let run = lab.start("boss").await;
+    let ended = lab.ended(run).await;
+    assert_eq!(ended.output.as_deref(), Some("They say: Hello there, friend."), "{ended:?}");
+    let query = stead_client::RunQuery { parent: Some(run), ..Default::default() };
+    let children = lab.client.runs(&query).await.unwrap().items;
+    assert_eq!(children.len(), 1);
+    assert_eq!(children[0].version, helper.version);
+}
+
+#[tokio::test]
+async fn the_tools_of_an_mcp_server_are_asked_for_and_pinned() {
+    let lab = Lab::new().await;
+    let server = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/tests/fixtures/server.py");
+    let data = tempfile::tempdir().unwrap();
+    let manifest = format!(
+        "stead: v1\nname: files\nmodel: rehearsal:auto\ninstructions: Use the tools.\ntools:\n  srv:\n    mcp: {{ command: [python3, \"{}\", good, \"{}\"] }}\n    effect: pure\n",
+        server.display(),
+        data.path().display()
+    );
+    let mut request = apply(&manifest, &[]);
+    let invented = stead_api::agent::PinnedTool { name: "x".into(), description: String::new(), schema: json!({}) };
+    request.bundle.pinned.insert("srv".into(), vec![invented]);
+    let agent = lab.client.apply_agent(&request).await.unwrap();
+    let names: Vec<_> = agent.tools.iter().map(|t| t.name.to_string()).collect();
+    assert!(names.iter().any(|n| n == "srv_echo") && !names.iter().any(|n| n == "srv_x"), "{names:?}");
+    let run = lab.start("files").await;
+    let ended = lab.ended(run).await;
+    let facts = lab.client.facts(run, &Default::default()).await.unwrap().items;
+    let returned = facts.iter().filter(|f| f.fact.kind() == "effect_returned").count();
+    assert!(returned > 0, "{ended:?}");
+}
+
+#[tokio::test]
+async fn the_folder_of_an_agent_must_be_one_of_this_machine() {
+    let lab = Lab::new().await;
+    for dir in ["relative", "/nonexistent-folder"] {
+        let mut body = serde_json::to_value(apply(HELLO, &[("./script.yaml", HELLO_SCRIPT)])).unwrap();
+        body["dir"] = dir.into();
+        problem(lab.post("/v1/agents", &body).await, 400, "ST0201").await;
+    }
+    // A folder elsewhere than the data directory holds the relative database.
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = ASKING.replace("${data}", ".").replace("ask: true", "ask: false");
+    let mut request = apply(&manifest, &crate::lab::ASKING_FILES);
+    request.dir = Some(dir.path().to_str().unwrap().to_owned());
+    lab.client.apply_agent(&request).await.unwrap();
+    assert!(dir.path().join("notes.db").is_file());
+    let run = lab.start("asking").await;
+    assert_eq!(lab.ended(run).await.output.as_deref(), Some("It was added."));
+    assert_eq!(lab.ask(Method::GET, "/v1/agents").send().await.unwrap().status(), 200);
+}

@@ -1,0 +1,14 @@
+//! The server as its callers meet it: real HTTP over loopback, a real SQLite store, scripted models.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod agents;
+mod approvals;
+mod document;
+mod doors;
+mod lab;
+mod life;
+mod limits;
+mod runs;
+mod sessions;
+mod streams;

@@ -1,0 +1,305 @@
+//! Paying debts: what a node begins when the machine says it is owed, and how answers come back.
+
+use stead_core::{
+    budget::Usage,
+    code,
+    effect::{EffectClass, Outcome, Reconciled},
+    fact::{CallHead, Parent},
+    id::{EffectId, RunId},
+    record::{Payload, Source},
+    run::{CallIn, Command, Debt, ModelFailure, NewRun, Retry, State, owes, wake_at},
+    time::Span,
+};
+
+use super::{
+    event::{Begun, Event},
+    history::Sim,
+    node::Task,
+    plan::{MAX_TRANSIT, SECOND},
+    world::{Request, text},
+};
+use crate::failure::{Check, violation};
+
+/// How long an engine waits for a tool, and for a model.
+const TOOL_TIMEOUT: u64 = 5 * SECOND;
+const MODEL_TIMEOUT: u64 = 8 * SECOND;
+
+impl Sim {
+    /// Begins what is owed and not begun. Nothing is begun that the decision under way (not durable yet) has closed.
+    pub(super) fn pay(&mut self, n: usize, run: RunId) -> Check {
+        let wall = self.wall();
+        let current = self.nodes[n].epoch == self.store.epoch;
+        let Some(loaded) = self.nodes[n].runs.get_mut(&run) else { return Ok(()) };
+        let Some(state) = &loaded.state else { return Ok(()) };
+        let attempt = |d: &Debt| match d {
+            Debt::Dispatch { effect } => state.call(*effect).map_or(0, |c| c.attempt),
+            _ => 0,
+        };
+        let owed: Vec<Begun> = owes(state, loaded.activation, wall).map(|d| (d.clone(), attempt(&d))).collect();
+        loaded.begun.retain(|b| owed.contains(b));
+        let mut later = false;
+        for debt in owed {
+            let Some(loaded) = self.nodes[n].runs.get_mut(&run) else { return Ok(()) };
+            if loaded.begun.contains(&debt) {
+                continue;
+            }
+            if let Debt::Recover { .. } = debt.0 {
+                if !loaded.has_recover() {
+                    self.command(n, run, Command::Recover, None)?;
+                }
+                continue;
+            }
+            let still = loaded.decided().is_some_and(|s| owes(s, loaded.activation, wall).any(|d| d == debt.0));
+            if !still || self.rng.chance(100) {
+                later = true;
+                continue;
+            }
+            // The last thing before the world is touched: is the lease still ours?
+            if !current {
+                return Ok(());
+            }
+            loaded.begun.push(debt.clone());
+            self.begin(n, run, debt)?;
+        }
+        if later {
+            let at = self.now + self.rng.below(SECOND);
+            self.agenda.add(at, Event::Pay { node: n, run });
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, n: usize, run: RunId, begun: Begun) -> Check {
+        self.trace(|_| format!("node {n} {run}: begins {begun:?}"));
+        let Some(state) = self.nodes[n].runs.get(&run).and_then(|l| l.state.clone()) else { return Ok(()) };
+        if self.gates.contains(&run) && !matches!(begun.0, Debt::Reconcile { .. } | Debt::StopChild { .. }) {
+            return violation("no dispatch after a cancel", format!("{run}: {begun:?}"));
+        }
+        match begun.0.clone() {
+            Debt::CallModel { turn, attempt, .. } => self.call_model(n, &state, turn, attempt, begun),
+            Debt::Dispatch { effect } => return self.dispatch(n, &state, effect, begun.1),
+            Debt::Reconcile { effect } => {
+                let (id, asked) = (state.effect_id(effect), self.wall());
+                let at = self.now + self.rng.below(SECOND);
+                self.agenda.add(at, Event::Ask { node: n, id, asked });
+            }
+            Debt::StartChild { effect, child, limits } => {
+                let (_, session) = state.effect_id(effect).child();
+                let mut config = (*state.config).clone();
+                config.limits = limits;
+                config.max_turns = 2;
+                return self.begin_start(
+                    n,
+                    NewRun {
+                        run: child,
+                        tenant: "sim".into(),
+                        session,
+                        agent: "child".into(),
+                        version: state.version,
+                        parent: Some(Parent { run, effect }),
+                        hops: state.hops + 1,
+                        config,
+                        input: Payload::inline("go", Source::Agent),
+                        admit: Some(self.admission(session)),
+                    },
+                );
+            }
+            Debt::StopChild { effect, child, mode } => {
+                if self.store.runs.contains_key(&child) {
+                    return self.submit(n, child, Task::Stop(mode));
+                }
+                self.store.tombstone(state.effect_id(effect), child);
+                self.agenda.add(self.now, Event::Inbox(run));
+            }
+            Debt::Recover { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn call_model(&mut self, n: usize, state: &State, turn: u32, attempt: u32, clears: Begun) {
+        let faults = self.faults();
+        let run = state.run;
+        let back = self.now + self.rng.range(50_000, SECOND);
+        let failed = |code, retry, charged| Command::ModelFailed {
+            turn,
+            attempt,
+            failure: ModelFailure { code, detail: Payload::inline("no", Source::Runtime), retry, charged },
+        };
+        if self.rng.chance(faults.model) {
+            let (at, command) = match self.rng.below(4) {
+                0 => (back, failed(code::MODEL_BUSY, Retry::After(Some(Span(self.rng.below(10 * SECOND)))), false)),
+                1 => (back, failed(code::MODEL_CUT, Retry::After(None), true)),
+                2 => (back, failed(code::MODEL_REFUSED, Retry::No, false)),
+                _ => (self.now + MODEL_TIMEOUT, failed(code::MODEL_TIMEOUT, Retry::After(None), true)),
+            };
+            self.agenda.add(at, Event::Model { node: n, run, command: Box::new(command), clears });
+            return;
+        }
+        let command = self.reply(state, turn, attempt);
+        if self.rng.chance(faults.answer_twice) {
+            let again = back + self.rng.below(10 * SECOND);
+            let event = Event::Model { node: n, run, command: Box::new(command.clone()), clears: clears.clone() };
+            self.agenda.add(again, event);
+        }
+        self.agenda.add(back, Event::Model { node: n, run, command: Box::new(command), clears });
+    }
+
+    /// A model's reply: up to four calls of any tools, with few different arguments so that they collide.
+    fn reply(&mut self, state: &State, turn: u32, attempt: u32) -> Command {
+        let calls = *self.rng.pick(&[0, 1, 1, 1, 1, 2, 2, 2, 3, 4]);
+        let calls = (0..calls).map(|_| self.call(state)).collect();
+        let output = if self.rng.chance(30) { 200 } else { self.rng.below(50) };
+        Command::ModelReplied {
+            turn,
+            attempt,
+            reply: Payload::inline("reply", Source::Model),
+            usage: Usage { input: state.view_tokens + 20, cached: 0, output, reasoning: 0 },
+            calls,
+        }
+    }
+
+    fn call(&mut self, state: &State) -> CallIn {
+        let tool = self.rng.pick(&self.plan.tools).clone();
+        let args = self.rng.below(4) as u8;
+        let deep = tool.rules.child.is_some() && state.hops >= 1;
+        let invalid = (deep || self.rng.chance(40))
+            .then(|| (code::TOOL_ARGUMENTS, Payload::inline("these arguments do not fit", Source::Runtime)));
+        let head = CallHead {
+            effect: 0,
+            tool: tool.name,
+            class: tool.class,
+            args: [args; 16],
+            schema: [0; 16],
+            // Two different arguments share a key.
+            key: tool.business_key.then(|| format!("k{}", args / 2).into()),
+            rules: tool.rules,
+        };
+        CallIn { head, invalid }
+    }
+
+    fn dispatch(&mut self, n: usize, state: &State, effect: u32, attempt: u8) -> Check {
+        let Some(call) = state.call(effect) else { return Ok(()) };
+        let id = state.effect_id(effect);
+        let durable = self.store.runs.get(&state.run).and_then(|r| r.audit.call(effect)).map_or(0, |c| c.intents);
+        if call.head.class != EffectClass::Pure && durable < u32::from(attempt) {
+            return violation("intent before effect", format!("{id} attempt {attempt}, {durable} intents are durable"));
+        }
+        let faults = self.faults();
+        if self.rng.chance(faults.not_sent) {
+            let at = self.now + self.rng.below(SECOND);
+            let outcome = Box::new(Outcome::NotSent(text(&mut self.rng)));
+            if self.rng.chance(faults.answer_twice) {
+                let again = at + self.rng.below(5 * SECOND);
+                self.agenda.add(again, Event::Answer { node: n, id, attempt, outcome: outcome.clone() });
+            }
+            self.agenda.add(at, Event::Answer { node: n, id, attempt, outcome });
+            return Ok(());
+        }
+        let request = Request {
+            id,
+            attempt,
+            tool: call.head.tool.clone(),
+            class: call.head.class,
+            key: call.head.key.clone().unwrap_or_else(|| id.to_string().into()),
+            args: call.head.args,
+            key_ttl: call.head.rules.key_ttl.map(|s| s.0),
+        };
+        let transit = if self.rng.chance(faults.slow) { self.rng.below(MAX_TRANSIT) } else { self.rng.below(50_000) };
+        self.agenda.add(self.now + transit, Event::Request { node: n, request: Box::new(request) });
+        self.agenda.add(self.now + TOOL_TIMEOUT, Event::Timeout { node: n, id, attempt });
+        Ok(())
+    }
+
+    pub(super) fn request(&mut self, n: usize, request: &Request) {
+        let faults = self.faults();
+        let outcome = Box::new(self.world.arrive(request, self.now, &faults, &mut self.rng));
+        self.trace(|_| format!("{} attempt {} arrives: {outcome:?}", request.id, request.attempt));
+        let (id, attempt) = (request.id, request.attempt);
+        let back = |rng: &mut crate::rng::Rng| {
+            if rng.chance(faults.slow) { rng.below(30 * SECOND) } else { rng.below(200_000) }
+        };
+        if !self.rng.chance(faults.answer_lost) {
+            let at = self.now + back(&mut self.rng);
+            self.agenda.add(at, Event::Answer { node: n, id, attempt, outcome: outcome.clone() });
+        }
+        if self.rng.chance(faults.answer_twice) {
+            let at = self.now + back(&mut self.rng);
+            self.agenda.add(at, Event::Answer { node: n, id, attempt, outcome });
+        }
+    }
+
+    /// An answer finds the process that asked; if that is gone, perhaps the one that took over.
+    pub(super) fn answered(&mut self, n: usize, id: EffectId, attempt: u8, outcome: Outcome<Payload>) -> Check {
+        let node = if self.nodes[n].alive {
+            n
+        } else if self.rng.chance(400) && self.nodes[self.current].alive {
+            self.current
+        } else {
+            return Ok(());
+        };
+        let error = self.rng.chance(100);
+        let command = Command::Outcome { effect: id.n, attempt, outcome, error };
+        self.command(node, id.run, command, Some((Debt::Dispatch { effect: id.n }, attempt)))
+    }
+
+    pub(super) fn timed_out(&mut self, n: usize, id: EffectId, attempt: u8) -> Check {
+        let waiting = (Debt::Dispatch { effect: id.n }, attempt);
+        let still = self.nodes[n].runs.get(&id.run).is_some_and(|l| l.begun.contains(&waiting));
+        if !still {
+            return Ok(());
+        }
+        let outcome = Outcome::Unknown(text(&mut self.rng));
+        self.answered(n, id, attempt, outcome)
+    }
+
+    pub(super) fn asked(&mut self, n: usize, id: EffectId, asked: stead_core::time::Timestamp) {
+        let faults = self.faults();
+        let mut answer = self.world.ask(id, &faults, &mut self.rng);
+        let mut at = self.now + self.rng.below(200_000);
+        if self.rng.chance(faults.answer_lost) {
+            (answer, at) = (Reconciled::StillUnknown, self.now + TOOL_TIMEOUT);
+        } else if self.rng.chance(faults.slow) {
+            at += self.rng.below(20 * SECOND);
+        }
+        if self.rng.chance(faults.answer_twice) {
+            let again = at + self.rng.below(20 * SECOND);
+            self.agenda.add(again, Event::AskBack { node: n, id, asked, answer: Box::new(answer.clone()) });
+        }
+        self.agenda.add(at, Event::AskBack { node: n, id, asked, answer: Box::new(answer) });
+    }
+
+    /// A wait may be over. A due wait must lead to something, or the run would be woken for ever.
+    pub(super) fn woken(&mut self, n: usize, run: RunId, target: stead_core::time::Timestamp) -> Check {
+        if !self.nodes[n].alive {
+            return Ok(());
+        }
+        let wall = self.wall();
+        if !self.nodes[n].runs.contains_key(&run) {
+            // It was evicted while it waited.
+            return self.load(n, run);
+        }
+        let Some(loaded) = self.nodes[n].runs.get_mut(&run) else { return Ok(()) };
+        if loaded.wake != Some(target) {
+            return Ok(());
+        }
+        loaded.wake = None;
+        if target > wall {
+            self.look_again(n, run);
+            return Ok(());
+        }
+        self.pay(n, run)?;
+        let Some(loaded) = self.nodes[n].runs.get(&run) else { return Ok(()) };
+        let records = self.store.runs.get(&run).map_or(0, |r| r.records.len());
+        let idle = loaded.pending.is_none() && loaded.queue.is_empty();
+        self.command(n, run, Command::Tick, None)?;
+        let Some(loaded) = self.nodes[n].runs.get(&run) else { return Ok(()) };
+        let Some(state) = &loaded.state else { return Ok(()) };
+        let came_to_nothing = idle && loaded.pending.is_none() && wake_at(state, wall) == Some(target);
+        if came_to_nothing {
+            return violation(
+                "a due wait makes progress",
+                format!("{run} after {records} records: {:?} {:?}", state.phase, state.calls),
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,183 @@
+//! The SQL tool against a real PostgreSQL.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+#[path = "common/postgres.rs"]
+mod postgres;
+
+use std::path::Path;
+
+use common::{call, config};
+use postgres::Server;
+use serde_json::{Value, json};
+use stead_core::effect::{EffectClass, Outcome};
+use stead_ports::tool::Output;
+use stead_tools::{config::SqlConfig, offer::Offered, sql};
+use tokio::net::TcpListener;
+use tokio_postgres::NoTls;
+
+async fn admin(server: &Server) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(&server.url("postgres"), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+async fn shop() -> Server {
+    let server = Server::start();
+    let tables = "CREATE TABLE orders (id int PRIMARY KEY, customer text, total numeric(30,10), at timestamptz, tags text[], body jsonb);
+         INSERT INTO orders VALUES (1041, 'Ada', 12.5, '2026-01-02T03:04:05Z', '{a,b}', '{\"k\": [1]}'), (1042, 'Grace', NULL, NULL, NULL, NULL);
+         CREATE TABLE child (id int REFERENCES orders DEFERRABLE INITIALLY DEFERRED);
+         CREATE FUNCTION sneaky() RETURNS int LANGUAGE sql AS 'DELETE FROM orders RETURNING 1'";
+    admin(&server).await.batch_execute(tables).await.unwrap();
+    server
+}
+
+fn tool(url: &str, more: Value) -> Offered {
+    let mut value = json!({"url": url});
+    value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    sql::offer("orders", &config::<SqlConfig>(value), Path::new("/")).unwrap().remove(0)
+}
+
+fn refused(outcome: &Outcome<Output>) -> &str {
+    match outcome {
+        Outcome::Refused(out) => &out.content,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn rows(outcome: Outcome<Output>) -> Value {
+    match outcome {
+        Outcome::Returned(out) => serde_json::from_str(&out.content).unwrap(),
+        other => panic!("not returned: {other:?}"),
+    }
+}
+
+async fn count(server: &Server) -> i64 {
+    admin(server).await.query_one("SELECT count(*) FROM orders", &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn rows_of_any_type_come_back_as_json() {
+    let server = shop().await;
+    let read = tool(&server.url("postgres"), json!({}));
+    assert_eq!(read.default_class, EffectClass::Pure);
+    let sql = "SELECT *, id AS \"Id\", customer AS id, 1.50::numeric, '12345678901234567890.5'::numeric AS big FROM orders WHERE id = $1 AND at < $2 -- all";
+    let got = rows(call(&read, json!({"sql": sql, "params": [1041, "2027-01-01"]})).await);
+    assert_eq!(
+        got["rows"][0],
+        json!({"id": 1041, "customer": "Ada", "total": "12.5000000000", "at": "2026-01-02T03:04:05+00:00", "tags": ["a", "b"],
+            "body": {"k": [1]}, "Id": 1041, "id_2": "Ada", "numeric": "1.50", "big": "12345678901234567890.5"})
+    );
+    let many = rows(call(&read, json!({"sql": "SELECT i FROM generate_series(1, 100000000) i;"})).await);
+    assert_eq!((many["rows"].as_array().unwrap().len(), &many["truncated"]), (200, &json!(true)));
+}
+
+#[tokio::test]
+async fn named_queries_bind_and_never_splice() {
+    let server = shop().await;
+    let queries = json!({"queries": {"find": {"sql": "SELECT id FROM orders WHERE customer = :who AND id > :least::int",
+        "params": {"who": {"type": "string"}, "least": {"type": "integer"}}}}});
+    let find = tool(&server.url("postgres"), queries);
+    assert_eq!(rows(call(&find, json!({"who": "Ada", "least": 1})).await)["rows"], json!([{"id": 1041}]));
+    assert_eq!(rows(call(&find, json!({"who": "x' OR true --", "least": 1})).await)["rows"], json!([]));
+}
+
+#[tokio::test]
+async fn a_select_cannot_write_even_through_a_function() {
+    let server = shop().await;
+    for allow in [json!(["SELECT"]), json!(["SELECT", "DELETE"])] {
+        let read = tool(&server.url("postgres"), json!({"allow": allow}));
+        for sql in [
+            "SELECT sneaky()",
+            "SELECT nextval('pg_catalog.nothing')",
+            "WITH x AS (DELETE FROM orders RETURNING *) SELECT * FROM x",
+            "SELECT 1; DELETE FROM orders",
+            "SELECT pg_read_file('/etc/passwd')",
+            "SELECT set_config('transaction_read_only', 'off', true)",
+            "COPY orders TO '/tmp/x'",
+        ] {
+            let outcome = call(&read, json!({"sql": sql})).await;
+            let text = refused(&outcome);
+            assert!(text.starts_with("ST0051") || sql.contains("nextval"), "{sql}: {text}");
+        }
+    }
+    assert_eq!(count(&server).await, 2);
+}
+
+#[tokio::test]
+async fn writes_commit_whole_or_not_at_all() {
+    let server = shop().await;
+    let write = tool(&server.url("postgres"), json!({"allow": ["INSERT", "UPDATE"]}));
+    assert_eq!(write.default_class, EffectClass::Irreversible);
+    let sql = "WITH n AS (SELECT 7 AS id) INSERT INTO orders (id) SELECT id FROM n RETURNING id";
+    assert_eq!(
+        rows(call(&write, json!({"sql": sql})).await),
+        json!({"columns": ["id"], "rows": [{"id": 7}], "truncated": false, "changes": 1})
+    );
+    let got =
+        rows(call(&write, json!({"sql": "UPDATE orders SET total = $1 WHERE id < $2", "params": [1.5, 2000]})).await);
+    assert_eq!(got["changes"], json!(3));
+    let outcome = call(&write, json!({"sql": "INSERT INTO orders (id) VALUES (8), (7)"})).await;
+    assert!(refused(&outcome).contains("[23505]"), "{outcome:?}");
+    // A constraint that is looked at only when the change is committed.
+    let outcome = call(&write, json!({"sql": "INSERT INTO child VALUES (99)"})).await;
+    assert!(refused(&outcome).contains("[23503]"), "{outcome:?}");
+    assert_eq!(count(&server).await, 3);
+}
+
+#[tokio::test]
+async fn slow_and_huge_answers_are_stopped() {
+    let server = shop().await;
+    let read = tool(&server.url("postgres"), json!({"timeout": "200ms"}));
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n";
+    let outcome = call(&read, json!({"sql": endless})).await;
+    assert!(refused(&outcome).starts_with("ST0042"), "{outcome:?}");
+    let read = tool(&server.url("postgres"), json!({}));
+    let outcome = call(&read, json!({"sql": "SELECT repeat('x', 100000000)"})).await;
+    assert!(refused(&outcome).starts_with("ST0052"), "{outcome:?}");
+    let cut = rows(call(&read, json!({"sql": "SELECT repeat('x', 100000) AS x"})).await);
+    assert!(cut["rows"][0]["x"].as_str().unwrap().ends_with("[cut: 100000 bytes in all]"));
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_means_not_sent() {
+    let server = shop().await;
+    let write = tool(&server.url("postgres"), json!({"allow": ["INSERT"]}));
+    server.stop();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closing = listener.local_addr().unwrap();
+    tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+    let other = tool(&format!("postgres://u:hunter2@{closing}/d"), json!({"allow": ["INSERT"]}));
+    for tool in [write, other] {
+        let outcome = call(&tool, json!({"sql": "INSERT INTO orders (id) VALUES (5)"})).await;
+        assert!(matches!(&outcome, Outcome::NotSent(out) if !out.content.contains("hunter2")), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_lost_before_the_commit_means_not_sent() {
+    let server = shop().await;
+    let blocker = admin(&server).await;
+    blocker.batch_execute("BEGIN; LOCK TABLE orders").await.unwrap();
+    let write = tool(&server.url("postgres"), json!({"allow": ["INSERT"], "timeout": "20s"}));
+    let insert = call(&write, json!({"sql": "INSERT INTO orders (id) VALUES (5)"}));
+    let crash = async {
+        let watcher = admin(&server).await;
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+        while watcher.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
+        server.stop();
+    };
+    let (outcome, ()) = tokio::join!(insert, crash);
+    assert!(matches!(&outcome, Outcome::NotSent(_)), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn params_of_the_wrong_type_are_refused() {
+    let server = shop().await;
+    let read = tool(&server.url("postgres"), json!({}));
+    let outcome = call(&read, json!({"sql": "SELECT * FROM orders WHERE id = $1", "params": ["x"]})).await;
+    assert!(refused(&outcome).contains("invalid input syntax"), "{outcome:?}");
+    let outcome = call(&read, json!({"sql": "SELECT $1::int", "params": [1, 2]})).await;
+    assert!(refused(&outcome).contains("parameter"), "{outcome:?}");
+}
