@@ -1,0 +1,60 @@
+//! The grammar of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{
+    agents::Agents, approvals::Approvals, chat::Chat, completions::Completions, demo_service::DemoService, dev::Dev,
+    doctor::Doctor, errors::Errors, run::Run, runs::Runs, schema::Schema, serve::Serve, sessions::Sessions,
+    with_parent::WithParent,
+};
+
+/// Runs AI agents durably: what an agent did is journaled, survives a crash, and is never done twice.
+#[derive(Debug, Parser)]
+#[command(name = "stead", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// Folder of the journal; a server that owns it is found through it
+    #[arg(long, global = true, value_name = "DIR", env = "STEAD_DATA", default_value = ".stead")]
+    pub(crate) data: PathBuf,
+    /// Talk to this server; the token is taken from STEAD_TOKEN, else from the data folder
+    #[arg(long, global = true, value_name = "URL", env = "STEAD_SERVER")]
+    pub(crate) server: Option<String>,
+    /// Write JSON to stdout
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say nothing on stderr but errors and questions
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(Run),
+    Chat(Chat),
+    Dev(Dev),
+    Serve(Serve),
+    Agents(Agents),
+    Sessions(Sessions),
+    Runs(Runs),
+    Approvals(Approvals),
+    Doctor(Doctor),
+    Errors(Errors),
+    Schema(Schema),
+    Completions(Completions),
+    DemoService(DemoService),
+    WithParent(WithParent),
+    /// Write the reference of the command line, docs/cli.md, to stdout
+    #[command(hide = true)]
+    Markdown,
+}

@@ -1,0 +1,101 @@
+//! One file for each command, and the way to them.
+
+pub(crate) mod agents;
+pub(crate) mod approvals;
+pub(crate) mod chat;
+pub(crate) mod completions;
+pub(crate) mod demo_service;
+pub(crate) mod dev;
+pub(crate) mod doctor;
+pub(crate) mod errors;
+pub(crate) mod pages;
+pub(crate) mod run;
+pub(crate) mod runs;
+pub(crate) mod schema;
+pub(crate) mod serve;
+pub(crate) mod sessions;
+pub(crate) mod with_parent;
+
+use std::{future::Future, io, process::ExitCode};
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    cli::{Cli, Command},
+    error::{CliError, Outcome},
+    exit::Exit,
+    ui::term::Paint,
+};
+
+/// Reads the command line and does what it says.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ended = dispatch(cli).unwrap_or_else(|error| {
+        let text = error.render(Paint::stderr());
+        // Nobody may listen; then nobody hears of the error either.
+        let _ = io::Write::write_all(&mut io::stderr().lock(), text.as_bytes());
+        error.exit()
+    });
+    ended.into()
+}
+
+fn dispatch(cli: Cli) -> Outcome {
+    let Cli { global, command } = cli;
+    let server = matches!(command, Command::Serve(_) | Command::Dev(_));
+    log(if server { "info" } else { "error" }, server && !matches!(command, Command::Dev(_)));
+    match command {
+        Command::Run(args) => one(run::run(&global, args)),
+        Command::Chat(args) => one(chat::run(&global, args)),
+        Command::Agents(args) => one(agents::run(&global, args)),
+        Command::Sessions(args) => one(sessions::run(&global, args)),
+        Command::Runs(args) => one(runs::run(&global, args)),
+        Command::Approvals(args) => one(approvals::run(&global, args)),
+        Command::Dev(args) => many(dev::run(&global, args)),
+        Command::Serve(args) => many(serve::run(args)),
+        Command::DemoService(args) => one(demo_service::run(&global, args)),
+        Command::Doctor(args) => one(doctor::run(&global, args)),
+        Command::Errors(args) => errors::run(&global, &args),
+        Command::Schema(args) => schema::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::WithParent(args) => with_parent::run(&args),
+        Command::Markdown => {
+            crate::ui::text(&crate::markdown::reference())?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+/// On one thread: starts fastest, and there is little to do at once.
+fn one(command: impl Future<Output = Outcome>) -> Outcome {
+    on(tokio::runtime::Builder::new_current_thread(), command)
+}
+
+/// On all processors.
+fn many(command: impl Future<Output = Outcome>) -> Outcome {
+    on(tokio::runtime::Builder::new_multi_thread(), command)
+}
+
+fn on(mut builder: tokio::runtime::Builder, command: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = builder
+        .enable_all()
+        .build()
+        .map_err(|e| CliError::other(format!("the asynchronous runtime cannot be started: {e}")))?;
+    let outcome = runtime.block_on(command);
+    // A thread may be waiting for a line that nobody will type.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// What the layers below say goes to stderr; `STEAD_LOG` chooses (`info`, `stead_engine=debug`).
+fn log(usual: &str, json: bool) {
+    let filter = EnvFilter::builder().with_env_var("STEAD_LOG").try_from_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    let colors = Paint::stderr().is_on();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colors);
+    // A log set up twice is a mistake of tests only.
+    if json && !crate::ui::term::err_is_tty() {
+        let _ = builder.json().try_init();
+    } else {
+        let _ = builder.with_target(false).try_init();
+    }
+}

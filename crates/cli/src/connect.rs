@@ -1,0 +1,149 @@
+//! Whom a command talks to: the server it names, the server that owns the data directory, or itself. In the last case
+//! this process opens the data directory, serves `/v1` on a loopback port of its own for the length of the command, and
+//! is its own client: every command has one way only, and other commands may join in meanwhile.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use stead_client::Client;
+use stead_core::code;
+use stead_server::{
+    auth::token_path,
+    config::{Config, units::Time},
+    presence::Presence,
+    serve::{Local, ServeError, Server},
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cli::Global,
+    error::{CliError, Outcome},
+    helpers::DevHelpers,
+};
+
+/// How long to wait for another command to let go of the data directory.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often to look again.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How long the end of a command waits for model and tool calls under way.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// What a command needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Runs must go on.
+    Work,
+    /// To look and to answer; nothing unfinished is taken up.
+    Rest,
+}
+
+/// Someone who answers.
+pub(crate) struct Connection {
+    /// The way to it.
+    pub(crate) client: Client,
+    own: Option<Own>,
+    /// Whether manifests' folders mean the same there.
+    pub(crate) local: bool,
+}
+
+struct Own {
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+    helpers: Arc<DevHelpers>,
+}
+
+impl Connection {
+    /// Finds who answers; see the module.
+    pub(crate) async fn open(global: &Global, need: Need) -> Outcome<Self> {
+        if let Some(url) = &global.server {
+            return named(url, &global.data);
+        }
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(client) = owner(&global.data).await {
+                return Ok(Self { client, own: None, local: true });
+            }
+            match Self::own(&global.data, need).await {
+                Err(e) if e.code() == code::DATA_LOCKED && Instant::now() < until => tokio::time::sleep(PAUSE).await,
+                Err(e) => return Err(own_error(e)),
+                Ok(connection) => return Ok(connection),
+            }
+        }
+    }
+
+    async fn own(data: &Path, need: Need) -> Result<Self, ServeError> {
+        let config = Config {
+            listen: ([127, 0, 0, 1], 0).into(),
+            data_dir: data.to_owned(),
+            drain_timeout: Time(DRAIN),
+            ..Config::default()
+        };
+        let helpers = Arc::new(DevHelpers::new(need == Need::Work));
+        let local = Local { helpers: Some(helpers.clone()), at_rest: need == Need::Rest };
+        let server = Server::open_with(config, local).await?;
+        let client = Client::new(server.url(), server.token()).map_err(|e| ServeError::Data {
+            what: "the token file",
+            source: std::io::Error::other(e.detail),
+        })?;
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(server.run(stop.clone().cancelled_owned()));
+        Ok(Self { client, own: Some(Own { stop, serving, helpers }), local: true })
+    }
+
+    /// Whether this process does the work.
+    pub(crate) fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// Ends in order: what was sent is finished, and the data directory is given back. Nothing is lost without it.
+    pub(crate) async fn close(self) {
+        let Some(own) = self.own else { return };
+        drop(self.client);
+        own.stop.cancel();
+        // A server that panicked has nothing left to end.
+        let _ = own.serving.await;
+        own.helpers.stop().await;
+    }
+}
+
+/// The server that the user named.
+fn named(url: &str, data: &Path) -> Outcome<Connection> {
+    let token = match std::env::var("STEAD_TOKEN") {
+        Ok(token) if !token.trim().is_empty() => token.trim().to_owned(),
+        _ => fs::read_to_string(token_path(data)).map(|t| t.trim().to_owned()).map_err(|_| {
+            CliError::new(code::UNAUTHENTICATED, format!("there is no token for {url}"))
+                .hint("set STEAD_TOKEN, or name the server's data folder with --data")
+        })?,
+    };
+    let client = Client::new(url, &token)?;
+    let local = matches!(client.base().host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    Ok(Connection { client, own: None, local })
+}
+
+/// The server that says it owns the data directory, if it lives and answers.
+async fn owner(data: &Path) -> Option<Client> {
+    let presence = Presence::read(data)?;
+    // A file that a dead process left behind may name a port that now is somebody else's, who must not get the token.
+    let process = fs::metadata(format!("/proc/{}", presence.pid)).ok()?;
+    if process.uid() != rustix::process::getuid().as_raw() {
+        return None;
+    }
+    let token = fs::read_to_string(token_path(data)).ok()?;
+    let client = Client::new(&presence.url, token.trim()).ok()?;
+    client.status().await.ok().map(|_| client)
+}
+
+fn own_error(e: ServeError) -> CliError {
+    let error = CliError::from(e);
+    match error.code() {
+        Some(code::DATA_LOCKED) => error.hint("wait for that command to end, or choose another folder with --data"),
+        Some(code::DATA_READONLY) => error.hint("choose a folder that you may write with --data"),
+        _ => error,
+    }
+}
