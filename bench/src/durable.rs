@@ -67,3 +67,15 @@ pub(crate) fn one_cell(class: &str, callers: &str, seconds: &str) -> ExitCode {
     println!("{}", json!(steps::cell(class, callers, Duration::from_secs(seconds))));
     ExitCode::SUCCESS
 }
+
+/// One of the other cases alone.
+pub(crate) fn one_case(case: &str, quick: bool) -> ExitCode {
+    let value = match case {
+        "suspended" => suspended::case(if quick { 10_000 } else { 100_000 }),
+        "crash" => crash::case(),
+        "storage" => storage::case(),
+        _ => return ExitCode::from(2),
+    };
+    println!("{value}");
+    ExitCode::SUCCESS
+}

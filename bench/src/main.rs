@@ -3,6 +3,10 @@
 
 mod durable;
 
+/// The allocator that the server has.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -13,10 +17,12 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["durable"] => durable::main(quick, json),
         ["durable", "cell", class, callers, seconds] => durable::one_cell(class, callers, seconds),
+        ["durable", case] => durable::one_case(case, quick),
         ["durable-child", rest @ ..] => durable::crash::child(rest),
         _ => {
             eprintln!("usage: cargo xtask bench durable [--json] [--quick]");
             eprintln!("       cargo xtask bench durable cell pure|irreversible CALLERS SECONDS");
+            eprintln!("       cargo xtask bench durable suspended|crash|storage [--quick]");
             ExitCode::from(2)
         }
     }

@@ -5,6 +5,7 @@
 
 mod generate;
 mod mutants;
+mod programs;
 mod repo;
 mod tidy;
 
@@ -19,25 +20,31 @@ usage: cargo xtask COMMAND
   tidy                     prove what must be absent or present in the tree
   gen                      write the generated files that tidy compares
   mutants [--list] [NAME…] break each promise on purpose and demand that its named test fails
+  bench NAME [--json] [--quick]
+                           figures of this machine; bench/README.md says which
+  sim [ARGUMENTS]          simulated histories; without arguments as many as ./test runs
 ";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let done = match args.as_slice() {
-        ["tidy"] => repo::Repo::find().and_then(|repo| tidy::run(&repo)),
-        ["gen"] => repo::Repo::find().and_then(|repo| generate::write(&repo)),
-        ["mutants", rest @ ..] => repo::Repo::find().and_then(|repo| mutants::run(&repo, rest)),
+    repo::Repo::find().and_then(|repo| run(&repo, &args)).unwrap_or_else(|message| {
+        eprintln!("{message}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(repo: &repo::Repo, args: &[&str]) -> Result<ExitCode, Fail> {
+    match args {
+        ["tidy"] => tidy::run(repo)?,
+        ["gen"] => generate::write(repo)?,
+        ["mutants", rest @ ..] => mutants::run(repo, rest)?,
+        ["bench", rest @ ..] => return programs::bench(repo, rest),
+        ["sim", rest @ ..] => return programs::sim(repo, rest),
         _ => {
             eprint!("{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("{message}");
-            ExitCode::FAILURE
+            return Ok(ExitCode::from(2));
         }
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -95,7 +95,8 @@ impl Model for NoopModel {
         }
         let mut reply = Reply { usage: Usage { input: 10, output: 5, ..Usage::default() }, ..Reply::default() };
         if call.turn <= CALLS {
-            let arguments = RawValue::from_string("{}".to_owned()).expect("valid JSON");
+            // Each call differs: a call that equals one of unknown outcome would rightly be put before a human.
+            let arguments = RawValue::from_string(format!("{{\"n\":{}}}", call.turn)).expect("valid JSON");
             reply.calls.push(ToolCall { id: format!("call_{}", call.turn), name: "noop".to_owned(), arguments });
             reply.stop = StopReason::ToolCalls;
         } else {

@@ -6,6 +6,7 @@ use std::{
     fs::OpenOptions,
     path::PathBuf,
     process::Stdio,
+    sync::Arc,
     time::Duration,
 };
 
@@ -33,8 +34,11 @@ const NOWHERE: &str = "http://127.0.0.1:1";
 pub(crate) struct DevHelpers {
     /// Whether to start anything: a command that only looks does not.
     start: bool,
-    running: Mutex<HashMap<(Name, Name, String), Running>>,
+    running: Mutex<HashMap<Place, Arc<Mutex<Option<Running>>>>>,
 }
+
+/// Tenant, agent and service.
+type Place = (Name, Name, String);
 
 #[derive(Debug)]
 struct Running {
@@ -50,9 +54,11 @@ impl DevHelpers {
     /// Ends them all.
     pub(crate) async fn stop(&self) {
         let running = std::mem::take(&mut *self.running.lock().await);
-        for mut service in running.into_values() {
-            // It may have ended by itself.
-            let _ = service.child.kill().await;
+        for service in running.into_values() {
+            if let Some(mut service) = service.lock().await.take() {
+                // It may have ended by itself.
+                let _ = service.child.kill().await;
+            }
         }
     }
 
@@ -60,17 +66,16 @@ impl DevHelpers {
         if !self.start {
             return Ok(NOWHERE.to_owned());
         }
-        let mut running = self.running.lock().await;
         let place = (helper.tenant.clone(), helper.agent.clone(), helper.service.clone());
-        if let Some(known) = running.get_mut(&place)
+        // Services start beside each other, each of them once.
+        let service = self.running.lock().await.entry(place).or_default().clone();
+        let mut service = service.lock().await;
+        if let Some(known) = &mut *service
             && matches!(known.child.try_wait(), Ok(None))
         {
             return Ok(known.url.clone());
         }
-        let service = start(&helper).await?;
-        let url = service.url.clone();
-        running.insert(place, service);
-        Ok(url)
+        Ok(service.insert(start(&helper).await?).url.clone())
     }
 }
 

@@ -9,7 +9,7 @@ use stead_core::{
     id::{ActivationId, LeafHash, Name, RunId},
     message::{Message, Reply},
     record::Actor as By,
-    run::{Command, Phase, State, wake_at},
+    run::{Command, Debt, Phase, State, owes, wake_at},
     time::Timestamp,
 };
 use stead_ports::{BoxFuture, agent::Agent, journal::RunState};
@@ -328,7 +328,16 @@ impl Actor {
             return self.stops.is_empty();
         }
         let idle = self.flights.is_empty() && self.stops.is_empty();
-        idle && (self.draining || (!self.state.working() && !self.wakes_soon()))
+        idle && (self.draining || (!self.state.working() && !self.wakes_soon() && !self.owes_a_child()))
+    }
+
+    /// Whether a child must still be started or stopped; a wait for one that runs needs no memory.
+    fn owes_a_child(&self) -> bool {
+        owes(&self.state, self.activation, self.engine.0.ports.clock.now()).any(|debt| match debt {
+            Debt::StartChild { effect, .. } => !self.children.contains(&effect),
+            Debt::StopChild { .. } => true,
+            _ => false,
+        })
     }
 
     pub(crate) fn wakes_soon(&self) -> bool {

@@ -67,7 +67,8 @@ impl Default for Options {
             max_session_queue: 1_000,
             max_hops: 8,
             stream_buffer: 1_024,
-            snapshot_every: 512,
+            // A snapshot holds the conversation a second time; folding so many records takes milliseconds.
+            snapshot_every: 8_192,
             at_rest: false,
         }
     }

@@ -88,9 +88,8 @@ impl Runtime {
         // Absolute, so that nothing depends on the working directory later.
         let data_dir = fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
         let (journal, store) = open_store(&data_dir, options.database.as_deref()).await?;
-        let agents =
-            AgentStore::new(journal.clone(), Site::new(&data_dir, options.services), options.helpers).map(Arc::new);
-        let agents = agents.map_err(|e| EngineError::Agent { code: e.code, detail: e.detail })?;
+        let site = Site::new(&data_dir, options.services);
+        let agents = Arc::new(AgentStore::new(journal.clone(), site, options.helpers));
         let ports = Ports { journal, agents: agents.clone(), clock: Arc::new(SystemClock) as Arc<dyn Clock> };
         let engine = Engine::open(ports, options.engine).await?;
         Ok(Self { engine, agents, data_dir: data_dir.into(), store })
@@ -164,8 +163,10 @@ fn make_private(dir: &Path) -> io::Result<()> {
 }
 
 async fn open_store(data_dir: &Path, database: Option<&str>) -> Result<(Arc<dyn Journal>, Store), StoreError> {
-    if let Some(url) = database {
-        return Err(StoreError { code: code::MANIFEST_UNSUPPORTED, detail: url.into() }); // SHIM
+    // The URL is not repeated: it may hold a password.
+    if database.is_some() {
+        let detail = "`database` names PostgreSQL, which this build cannot open; leave it out to use SQLite".into();
+        return Err(StoreError { code: code::MANIFEST_UNSUPPORTED, detail });
     }
     let dir = data_dir.to_owned();
     let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&dir, SqliteOptions::default()));

@@ -92,6 +92,8 @@ fn run(copy: &Copy, target: &Path, mutant: &Mutant) -> Result<Ran, Fail> {
         .args(["nextest", "run", "--package", &mutant.package])
         // The whole name, or the last part of a path of modules.
         .args(["-E", &format!("test(/(^|::){}$/)", mutant.test)])
+        // Tests that need root are ignored elsewhere; where they cannot run they fail, and their mutants are not caught.
+        .args(["--run-ignored", "all"])
         .args(["--no-fail-fast", "--retries", "0", "--hide-progress-bar", "--no-tests", "fail"])
         .current_dir(copy.root())
         .env("CARGO_TARGET_DIR", target)

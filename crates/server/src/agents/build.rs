@@ -94,7 +94,7 @@ fn model(store: &AgentStore, bundle: &Bundle, choice: &ModelChoice) -> Result<Re
     let key = choice.key.as_ref().map(|k| format!("env://{}", k.env()));
     let spec = ModelSpec { model: named, base_url: choice.base_url.as_deref(), key: key.as_deref() };
     let env = |name: &str| std::env::var(name).ok();
-    let cx = ProviderContext { env: &env, http: &store.http, options: Options::default() };
+    let cx = ProviderContext { env: &env, http: store.http()?, options: Options::default() };
     resolve(spec, &cx).map_err(|e| AgentError { code: e.code, detail: e.detail })
 }
 

@@ -3,6 +3,7 @@
 
 use std::{fmt, path::PathBuf};
 
+use futures_util::future::try_join_all;
 use stead_core::{code, id::Name};
 use stead_manifest::{Manifest, Places};
 use stead_ports::{BoxFuture, agent::AgentError};
@@ -38,10 +39,8 @@ impl AgentStore {
         let unkept = |e: std::io::Error| AgentError { code: code::DATA_READONLY, detail: e.to_string() };
         let mut places = self.site.places(tenant, agent).map_err(unkept)?;
         let Some(helpers) = &self.helpers else { return Ok(places) };
-        for (name, service) in &manifest.dev.services {
-            if places.services.contains_key(name) {
-                continue;
-            }
+        let missing = manifest.dev.services.iter().filter(|(name, _)| !places.services.contains_key(*name));
+        let started = missing.map(|(name, service)| {
             let helper = Helper {
                 tenant: tenant.clone(),
                 agent: agent.clone(),
@@ -50,12 +49,16 @@ impl AgentStore {
                 env: service.env.clone(),
                 data: places.data.clone(),
             };
-            let failed = |e: String| AgentError {
-                code: code::TOOL_SERVER,
-                detail: format!("the service `{name}` of `dev.services`: {e}"),
-            };
-            places.services.insert(name.clone(), helpers.url(helper).await.map_err(failed)?);
-        }
+            async move {
+                let url = helpers.url(helper).await.map_err(|e| AgentError {
+                    code: code::TOOL_SERVER,
+                    detail: format!("the service `{name}` of `dev.services`: {e}"),
+                })?;
+                Ok::<_, AgentError>((name.clone(), url))
+            }
+        });
+        let started = try_join_all(started.collect::<Vec<_>>()).await?;
+        places.services.extend(started);
         Ok(places)
     }
 }

@@ -14,7 +14,7 @@ mod wired;
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use parking_lot::Mutex;
@@ -44,11 +44,11 @@ pub struct AgentStore {
     journal: Arc<dyn Journal>,
     site: Site,
     helpers: Option<Arc<dyn Helpers>>,
-    http: Http,
+    http: OnceLock<Http>,
     ready: Mutex<Ready>,
 }
 
-/// The versions that are ready, oldest use first in `order`.
+/// The versions that are ready, oldest first in `order`.
 #[derive(Default)]
 struct Ready {
     agents: HashMap<(Name, VersionId), Arc<Agent>>,
@@ -57,12 +57,19 @@ struct Ready {
 
 impl AgentStore {
     /// The versions of a journal, run at this place.
-    ///
-    /// # Errors
-    /// When HTTP clients cannot be made on this host.
-    pub fn new(journal: Arc<dyn Journal>, site: Site, helpers: Option<Arc<dyn Helpers>>) -> Result<Self, AgentError> {
-        let http = Http::new().map_err(|detail| AgentError { code: code::CONFIG, detail })?;
-        Ok(Self { journal, site, helpers, http, ready: Mutex::default() })
+    pub fn new(journal: Arc<dyn Journal>, site: Site, helpers: Option<Arc<dyn Helpers>>) -> Self {
+        Self { journal, site, helpers, http: OnceLock::new(), ready: Mutex::default() }
+    }
+
+    /// HTTP clients for models; made with the first model that needs one, because reading the host's certificates
+    /// takes longer than everything else at a start.
+    fn http(&self) -> Result<&Http, AgentError> {
+        if self.http.get().is_none() {
+            let http = Http::new().map_err(|detail| AgentError { code: code::CONFIG, detail })?;
+            // Another load may have been faster.
+            let _ = self.http.set(http);
+        }
+        self.http.get().ok_or_else(|| AgentError { code: code::INTERNAL, detail: "no HTTP client".into() })
     }
 
     /// Where helper services answer, for the agent of that name.

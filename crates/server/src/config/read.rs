@@ -225,6 +225,25 @@ mod tests {
     }
 
     #[test]
+    fn tokens_come_from_the_file_and_from_the_one_it_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let hash = "ab".repeat(32);
+        let main =
+            format!("[auth]\ntokens_file = \"t.toml\"\n[[auth.tokens]]\nsubject = \"ann\"\nsha256 = \"{hash}\"\n");
+        let file = dir.path().join("stead.toml");
+        fs::write(&file, main).unwrap();
+        assert!(Config::load(&file).unwrap_err().to_string().contains("t.toml: ST0110: cannot be read"));
+        let more = format!("[[tokens]]\nsubject = \"bob\"\ntenant = \"acme\"\nsha256 = \"{hash}\"\n");
+        fs::write(dir.path().join("t.toml"), &more).unwrap();
+        let tokens = Config::load(&file).unwrap().auth.tokens;
+        let who: Vec<_> = tokens.iter().map(|t| (t.subject.as_str(), t.tenant.as_str())).collect();
+        assert_eq!(who, [("ann", "default"), ("bob", "acme")]);
+        fs::write(dir.path().join("t.toml"), more.replace("acme", "../up")).unwrap();
+        let error = Config::load(&file).unwrap_err();
+        assert!(error.message.contains("cannot name a tenant") && error.at.is_some(), "{error}");
+    }
+
+    #[test]
     fn the_schema_names_every_key_and_refuses_others() {
         let schema = super::super::schema();
         assert_eq!(schema["additionalProperties"], false);

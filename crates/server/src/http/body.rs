@@ -10,7 +10,10 @@ use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 use stead_core::code;
 
-use super::{app::Shared, failure::Failure};
+use super::{
+    app::{App, Shared},
+    failure::Failure,
+};
 
 /// Bytes of a body over its limit that are read and thrown away, so that a caller who is still sending can hear the
 /// answer instead of a reset connection.
@@ -31,14 +34,14 @@ pub(crate) struct BundleJson<T>(pub(crate) T);
 impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
     type Rejection = Failure;
     async fn from_request(request: Request, app: &Shared) -> Result<Self, Failure> {
-        read(request, app.limits.body.0, app.limits.json_depth).await.map(Self)
+        read(request, app, app.limits.body.0).await.map(Self)
     }
 }
 
 impl<T: DeserializeOwned> FromRequest<Shared> for BundleJson<T> {
     type Rejection = Failure;
     async fn from_request(request: Request, app: &Shared) -> Result<Self, Failure> {
-        read(request, app.limits.bundle.0, app.limits.json_depth).await.map(Self)
+        read(request, app, app.limits.bundle.0).await.map(Self)
     }
 }
 
@@ -48,18 +51,19 @@ impl<T: DeserializeOwned + Default> FromRequest<Shared> for MaybeJson<T> {
         if request.body().is_end_stream() {
             return Ok(Self(T::default()));
         }
-        read(request, app.limits.body.0, app.limits.json_depth).await.map(Self)
+        read(request, app, app.limits.body.0).await.map(Self)
     }
 }
 
-async fn read<T: DeserializeOwned>(request: Request, limit: usize, depth: usize) -> Result<T, Failure> {
+async fn read<T: DeserializeOwned>(request: Request, app: &App, limit: usize) -> Result<T, Failure> {
     if !is_json(request.headers()) {
         return Err(Failure::bad_request("the body must be JSON")
             .hint("send `Content-Type: application/json`")
             .status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
-    let bytes = collect(request.into_body(), limit).await?;
-    parse(&bytes, depth)
+    let collected = tokio::time::timeout(app.request_timeout(), collect(request.into_body(), limit)).await;
+    let bytes = collected.map_err(|_| Failure::overloaded("the body did not come in time"))??;
+    parse(&bytes, app.limits.json_depth)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -8,10 +8,12 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::de::DeserializeOwned;
 use stead_api::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use stead_core::id::Name;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     app::Shared,
     failure::{Answer, Failure},
+    guard,
 };
 use crate::auth::Principal;
 
@@ -49,6 +51,17 @@ impl FromRequestParts<Shared> for Principal {
     type Rejection = Failure;
     async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<Self, Failure> {
         parts.extensions.get::<Self>().cloned().ok_or_else(Failure::unauthenticated)
+    }
+}
+
+/// A place among the followers, for requests that may stay. Taken before the body is read.
+#[derive(Debug)]
+pub(crate) struct Place(#[expect(dead_code, reason = "held until it is dropped")] OwnedSemaphorePermit);
+
+impl FromRequestParts<Shared> for Place {
+    type Rejection = Failure;
+    async fn from_request_parts(_: &mut Parts, app: &Shared) -> Result<Self, Failure> {
+        guard::place(app).map(Self)
     }
 }
 

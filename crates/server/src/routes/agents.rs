@@ -17,18 +17,17 @@ use crate::{
         app::{App, Shared},
         body::BundleJson,
         failure::{Answer, Failure},
-        guard,
-        input::At,
+        input::{At, Place},
     },
 };
 
+/// Takes a follower's place: an MCP server may take its time to start.
 pub(super) async fn apply(
     State(app): State<Shared>,
     who: Principal,
+    _place: Place,
     BundleJson(request): BundleJson<ApplyAgent>,
 ) -> Answer<(StatusCode, Body<Agent>)> {
-    // An MCP server may take its time to start.
-    let _place = guard::place(&app)?;
     let dir = request.dir.map(PathBuf::from);
     if dir.as_ref().is_some_and(|d| !d.is_absolute() || !d.is_dir()) {
         return Err(Failure::bad_request("`dir` must be the absolute path of a folder on the server's machine"));

@@ -116,9 +116,15 @@ async fn more_requests_than_places_are_told_to_come_back() {
 async fn a_body_that_does_not_come_in_time_is_given_up() {
     use stead_server::config::units::Time;
     let lab = Lab::with(|c| c.limits.request_timeout = Time(std::time::Duration::from_millis(200))).await;
+    for path in ["/v1/runs", "/v1/agents"] {
+        given_up(&lab, path).await;
+    }
+}
+
+async fn given_up(lab: &Lab, path: &str) {
     let mut slow = TcpStream::connect(lab.url.strip_prefix("http://").unwrap()).await.unwrap();
     let head = format!(
-        "POST /v1/runs HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{{",
+        "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{{",
         lab.token
     );
     slow.write_all(head.as_bytes()).await.unwrap();

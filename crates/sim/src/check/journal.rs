@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stead_core::{
     budget::{Limits, Spend},
+    code,
     effect::{EffectClass, Ended, Recovery},
-    fact::{AskReason, CallHead, Fact, StopMode, Verdict},
+    fact::{AfterUnknown, AskReason, CallHead, Fact, StopMode, Verdict},
     id::{ActivationId, EffectId, LeafHash, RunId},
     record::{Header, Record},
     run::{Carry, GENESIS, KeyMark, State, UnknownMark, fold},
@@ -25,6 +26,8 @@ pub struct CallAudit {
     pub intents: u32,
     /// When the first was written.
     pub first_intended: Option<Timestamp>,
+    /// Attempts that came back without an outcome; lost ones do not count.
+    pub tries: u32,
     /// Times that a human, asked about its unknown outcome, said "do it now".
     pub repeat_approved: u32,
     /// How it ended.
@@ -260,6 +263,11 @@ impl RunAudit {
                 }
             }
             Fact::ModelFailed(f) => {
+                let lost = f.code == code::MODEL_LOST || f.code == code::STOPPED;
+                if (lost && !f.estimated) || (f.estimated && f.spent != self.model) {
+                    let detail = format!("{fact:?}, {:?} set aside", self.model);
+                    return violation("a lost attempt is settled at its reservation", detail);
+                }
                 self.model = Spend::ZERO;
                 self.spent = self.spent.plus(f.spent);
             }
@@ -324,7 +332,9 @@ impl RunAudit {
             Fact::EffectReturned(f) => self.end(f.effect, Ended::Returned, f.late)?,
             Fact::EffectRefused(f) => self.end(f.effect, Ended::Refused, f.late)?,
             Fact::EffectNotSent(f) => {
-                self.get(f.effect)?.open = false;
+                let call = self.get(f.effect)?;
+                call.open = false;
+                call.tries += 1;
                 if f.retry_at.is_none() {
                     self.end(f.effect, Ended::NotSent, false)?;
                 }
@@ -333,8 +343,10 @@ impl RunAudit {
                 let call = self.get(f.effect)?;
                 call.open = false;
                 call.maybe = true;
-                if f.then == stead_core::fact::AfterUnknown::Tell {
-                    self.end(f.effect, Ended::Unknown, false)?;
+                match f.then {
+                    AfterUnknown::Tell => self.end(f.effect, Ended::Unknown, false)?,
+                    AfterUnknown::Repeat(at) | AfterUnknown::Reconcile(at) => call.tries += u32::from(at > h.at),
+                    AfterUnknown::Ask => {}
                 }
             }
             Fact::EffectReconciled(f) if f.happened => self.end(f.effect, Ended::Returned, false)?,
@@ -457,6 +469,7 @@ impl CallAudit {
             head: head.clone(),
             intents: 0,
             first_intended: None,
+            tries: 0,
             repeat_approved: 0,
             ended: None,
             open: false,
@@ -471,6 +484,9 @@ impl CallAudit {
         let Self { head, open, maybe, .. } = self;
         if self.ended.is_some() || self.asking.is_some() {
             return violation(NAME, format!("{} is intended though it ended or waits for a human", head.effect));
+        }
+        if self.tries >= u32::from(head.rules.attempts) && self.repeat_approved == 0 {
+            return violation("attempts are bounded", format!("{} has had {} tries", head.effect, self.tries));
         }
         if *open {
             return violation(NAME, format!("{} is intended while an attempt is open", head.effect));

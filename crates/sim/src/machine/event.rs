@@ -50,8 +50,8 @@ pub(super) enum Event {
         node: usize,
         run: RunId,
     },
-    /// A node goes on with a run's queue.
-    Pump {
+    /// A node sends the append of a run again.
+    Transmit {
         node: usize,
         run: RunId,
     },

@@ -167,9 +167,12 @@ impl Sim {
             Event::Arrive { node, append } => self.arrived(node, &append),
             Event::Ack { node, run, ack, leaf } => self.acked(node, run, ack, leaf),
             Event::ReadTail { node, run } => self.read_tail(node, run),
-            Event::Pump { node, run } if alive(self, node) => self.pump(node, run),
             Event::Pay { node, run } if alive(self, node) => self.pay(node, run),
-            Event::Pump { .. } | Event::Pay { .. } => Ok(()),
+            Event::Pay { .. } => Ok(()),
+            Event::Transmit { node, run } => {
+                self.transmit(node, run);
+                Ok(())
+            }
             Event::Wake { node, run, target } => self.woken(node, run, target),
             Event::Model { node, run, command, clears } => {
                 if alive(self, node) {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use stead_core::{
     fact::{Fact, StopMode},
     id::{ActivationId, LeafHash, RunId},
-    record::{Actor, Encoded, Header, Record, VERSION},
+    record::{Actor, Header, Record, VERSION},
     run::{Admit, Command, Debt, Decision, GENESIS, Inputs, NewRun, State, decide, owes, wake_at},
     time::Timestamp,
 };
@@ -36,7 +36,7 @@ pub(super) enum Task {
 pub(super) struct Pending {
     task: Task,
     decision: Decision,
-    encoded: Encoded,
+    append: Append,
 }
 
 /// A run in memory.
@@ -177,7 +177,7 @@ impl Sim {
         }
     }
 
-    /// Encodes a decision and sends it to the store, which may take it, refuse it, or leave us in the dark.
+    /// Encodes a decision and sends it to the store.
     fn send(&mut self, n: usize, run: RunId, task: Task, decision: Decision) {
         let node = &self.nodes[n];
         let loaded = &node.runs[&run];
@@ -205,11 +205,18 @@ impl Sim {
             claims: record.facts.iter().any(|f| matches!(f, Fact::RunAdmitted(_))),
             expected: Box::new(decision.state.clone()),
         };
-        let leaf = encoded.leaf;
         self.trace(|_| format!("node {n} {run}: {} -> record {seq}: {:?}", brief(&task), record.facts));
         if let Some(loaded) = self.nodes[n].runs.get_mut(&run) {
-            loaded.pending = Some(Pending { task, decision, encoded });
+            loaded.pending = Some(Pending { task, decision, append });
         }
+        self.transmit(n, run);
+    }
+
+    /// Sends the append under way to the store, which may take it, refuse it, or leave us in the dark.
+    pub(super) fn transmit(&mut self, n: usize, run: RunId) {
+        let Some(pending) = self.nodes[n].runs.get(&run).and_then(|l| l.pending.as_ref()) else { return };
+        let append = pending.append.clone();
+        let leaf = append.leaf;
         let arrive = self.latency();
         let faults = self.faults();
         if self.rng.chance(faults.append_refused) {
@@ -244,16 +251,17 @@ impl Sim {
 
     pub(super) fn acked(&mut self, n: usize, run: RunId, ack: Ack, leaf: LeafHash) -> Check {
         let Some(loaded) = self.nodes[n].runs.get_mut(&run) else { return Ok(()) };
-        if loaded.pending.as_ref().is_none_or(|p| p.encoded.leaf != leaf) {
+        if loaded.pending.as_ref().is_none_or(|p| p.append.leaf != leaf) {
             return Ok(());
         }
         self.trace(|_| format!("node {n} {run}: append is {ack:?}"));
         match ack {
             Ack::Durable => self.adopt(n, run),
+            // The same record is sent again: one that was sent before may yet be written, and what has been decided
+            // must not be decided differently until that is known.
             Ack::Unavailable => {
-                self.requeue(n, run);
                 let at = self.now + 100_000 + self.rng.below(SECOND);
-                self.agenda.add(at, Event::Pump { node: n, run });
+                self.agenda.add(at, Event::Transmit { node: n, run });
                 Ok(())
             }
             Ack::Unknown | Ack::Refused(Refused::Conflict) => {
@@ -278,14 +286,6 @@ impl Sim {
         }
     }
 
-    fn requeue(&mut self, n: usize, run: RunId) {
-        if let Some(loaded) = self.nodes[n].runs.get_mut(&run)
-            && let Some(pending) = loaded.pending.take()
-        {
-            loaded.queue.push_front(pending.task);
-        }
-    }
-
     /// After an append of unknown result the tail is read again before anything else.
     pub(super) fn read_tail(&mut self, n: usize, run: RunId) -> Check {
         if !self.nodes[n].alive {
@@ -293,43 +293,33 @@ impl Sim {
         }
         let Some(loaded) = self.nodes[n].runs.get_mut(&run) else { return Ok(()) };
         let Some(pending) = &loaded.pending else { return Ok(()) };
-        let from = loaded.state.as_ref().map_or(0, |s| s.next_seq) as usize;
-        let Some(log) = self.store.runs.get(&run) else {
-            self.requeue(n, run);
-            return self.pump(n, run);
-        };
-        match log.records.get(from) {
-            Some((_, leaf)) if *leaf == pending.encoded.leaf => return self.adopt(n, run),
-            None => self.requeue(n, run),
-            Some(_) if loaded.state.is_none() => {
-                // The run exists already: an earlier start of it was durable after all.
-                self.nodes[n].runs.remove(&run);
-                return self.load(n, run);
+        let stored = self.store.runs.get(&run).and_then(|log| log.records.get(pending.append.seq as usize));
+        match stored {
+            Some((_, leaf)) if *leaf == pending.append.leaf => self.adopt(n, run),
+            None => {
+                self.transmit(n, run);
+                Ok(())
             }
+            // Somebody else has written here: start again from the journal.
             Some(_) => {
-                let state = loaded.state.as_mut().expect("looked at above");
-                for (bytes, _) in &log.records[from..] {
-                    if let Ok((record, leaf)) = Record::decode(bytes, loaded.leaf) {
-                        state.apply_record(&record, |base| self.store.carry(base));
-                        loaded.leaf = leaf;
-                    }
-                }
-                self.requeue(n, run);
+                let queue = std::mem::take(&mut loaded.queue);
+                self.nodes[n].runs.remove(&run);
+                self.load(n, run)?;
+                queue.into_iter().try_for_each(|task| self.submit(n, run, task))
             }
         }
-        self.pump(n, run)
     }
 
     /// The append is durable: its state becomes the state.
     fn adopt(&mut self, n: usize, run: RunId) -> Check {
         let Some(loaded) = self.nodes[n].runs.get_mut(&run) else { return Ok(()) };
-        let Some(Pending { task, decision, encoded }) = loaded.pending.take() else { return Ok(()) };
-        loaded.leaf = encoded.leaf;
+        let Some(Pending { task, decision, append }) = loaded.pending.take() else { return Ok(()) };
+        loaded.leaf = append.leaf;
         loaded.forget(&task);
         let ended = decision.state.life.ended();
         let session = decision.state.session;
         loaded.state = Some(decision.state);
-        self.acknowledged.push((run, loaded.state.as_ref().map_or(0, |s| s.next_seq - 1), encoded.leaf));
+        self.acknowledged.push((run, loaded.state.as_ref().map_or(0, |s| s.next_seq - 1), append.leaf));
         if matches!(task, Task::Stop(_)) {
             self.gates.insert(run);
         }

@@ -75,7 +75,6 @@ pub(super) struct Plan {
 impl Plan {
     /// Draws a plan.
     pub(super) fn draw(rng: &mut Rng) -> Self {
-        let tools = (0..rng.range(1, 5)).map(|n| tool(rng, n)).collect();
         let sessions = rng.range(1, 2);
         let count = *rng.pick(&[1, 1, 1, 2, 2, 3]);
         let runs: Vec<_> = (0..count).map(|_| (start(rng), rng.below(sessions) as usize)).collect();
@@ -92,15 +91,18 @@ impl Plan {
             model: rate(80),
             slow: rate(100),
         };
+        let disturbances = disturbances(rng, runs.len());
+        let jumps = disturbances.iter().any(|(_, d)| matches!(d, Disturbance::Jump(_)));
+        let settle = MAX_TRANSIT + 2 * SECOND + if jumps { 2 * MAX_OFFSET } else { 0 };
         Self {
-            tools,
+            tools: (0..rng.range(1, 5)).map(|n| tool(rng, n, settle)).collect(),
             config: config(rng),
             session_limits: if rng.chance(150) {
                 Limits { tokens: Some(rng.range(100, 3_000)), ..Limits::default() }
             } else {
                 Limits::default()
             },
-            disturbances: disturbances(rng, runs.len()),
+            disturbances,
             runs,
             faults,
             human_never: *rng.pick(&[0, 0, 200, 600]),
@@ -136,7 +138,7 @@ fn disturbances(rng: &mut Rng, runs: usize) -> Vec<(u64, Disturbance)> {
     out
 }
 
-fn tool(rng: &mut Rng, n: u64) -> PlanTool {
+fn tool(rng: &mut Rng, n: u64, settle: u64) -> PlanTool {
     let class = *rng.pick(&[
         EffectClass::Pure,
         EffectClass::Contained,
@@ -156,7 +158,7 @@ fn tool(rng: &mut Rng, n: u64) -> PlanTool {
         attempts: rng.range(1, 3) as u8,
         key_ttl: rng.chance(300).then(|| Span::from_secs(rng.range(1, 30))),
         // Longer than a request can be on its way, as far as a jumping clock can tell.
-        settle: Span(MAX_TRANSIT + 2 * MAX_OFFSET + rng.range(3, 8) * SECOND),
+        settle: Span(settle + rng.below(5) * SECOND),
         child,
     };
     PlanTool { name: format!("tool{n}").into(), class, rules, business_key: rng.chance(500) }

@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::BytesMut;
 use serde_json::{Value, value::RawValue};
 use stead_core::{code, effect::Outcome};
 use stead_ports::tool::Output;
@@ -11,7 +12,7 @@ use tokio_postgres::{
     Client, Config, Error, Statement, Transaction,
     config::SslMode,
     error::SqlState,
-    types::{Format, IsNull, ToSql, Type, private::BytesMut},
+    types::{Format, IsNull, ToSql, Type},
 };
 
 use super::{Job, PARALLEL, denied, rows::Rows};
@@ -53,6 +54,11 @@ impl Postgres {
         if parsed.get_ssl_mode() == SslMode::Prefer {
             // The driver's default falls back to plain text when the server has no TLS; loopback and sockets only.
             parsed.ssl_mode(if wire::is_local(&parsed) { SslMode::Disable } else { SslMode::Require });
+        }
+        if parsed.get_ssl_mode() != SslMode::Disable {
+            return Err(ToolSetupError::unsupported(format!(
+                "{tool}: TLS to PostgreSQL is not supported yet; use a socket, loopback, or say `sslmode=disable` in `url`"
+            )));
         }
         parsed.application_name("stead");
         Ok(Self {
@@ -174,9 +180,13 @@ impl Postgres {
         let hint = db.hint().map(|h| format!(" ({h})")).unwrap_or_default();
         let words = text::ellipsis(&format!("{}{hint} [{}]", db.message(), db.code().code()), 600);
         let state = db.code();
-        if [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::ADMIN_SHUTDOWN]
-            .contains(state)
-        {
+        let undone = [
+            SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::T_R_DEADLOCK_DETECTED,
+            SqlState::ADMIN_SHUTDOWN,
+            SqlState::CRASH_SHUTDOWN,
+        ];
+        if undone.contains(state) {
             return Outcome::NotSent(Output::error(words));
         }
         Outcome::Refused(Output::error(match state {

@@ -34,6 +34,11 @@ impl Server {
         format!("postgres://{user}@{}/postgres", self.path().replace('/', "%2F"))
     }
 
+    /// Where it listens.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join(".s.PGSQL.5432")
+    }
+
     /// Stops at once, as a crash would.
     pub(crate) fn stop(&self) {
         self.run("pg_ctl", &["stop", "-m", "immediate"]);

@@ -17,10 +17,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
     task::JoinHandle,
 };
-use tokio_postgres::{
-    Client, Config, NoTls,
-    config::{Host, SslMode},
-};
+use tokio_postgres::{Client, Config, NoTls, config::Host};
 
 /// Most bytes that a server may send over one statement.
 pub(super) const MAX_RECEIVED: usize = 32 << 20;
@@ -81,9 +78,6 @@ pub(super) async fn connect(config: &Config) -> Result<Session, String> {
 }
 
 async fn start(config: &Config, stream: Box<dyn Stream>) -> Result<Session, String> {
-    if config.get_ssl_mode() == SslMode::Require {
-        return Err("TLS to PostgreSQL is not supported yet; use a local socket, loopback, or `sslmode=disable`".into());
-    }
     let left = Arc::new(AtomicUsize::new(MAX_RECEIVED));
     let metered = Metered { stream, left: Arc::clone(&left) };
     let (client, connection) = config.connect_raw(metered, NoTls).await.map_err(|e| words(&e))?;

@@ -1,0 +1,165 @@
+//! `stead agents`: applying agents, and looking at their versions.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use stead_api::agent::{Agent, AgentSummary};
+use stead_core::id::VersionId;
+use stead_server::agents::ApplyError;
+
+use super::{pages::watched, run::apply};
+use crate::{
+    cli::Global,
+    connect::{Connection, Need},
+    error::{CliError, Outcome},
+    exit::Exit,
+    ui::{
+        self,
+        table::{fields, table},
+        term::clean,
+        text,
+    },
+};
+
+/// Apply agents and look at their versions
+#[derive(Debug, Args)]
+pub(crate) struct Agents {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make a version of an agent and let new runs use it
+    Apply {
+        /// Folder with an agent.yaml, or the path of one
+        #[arg(value_name = "DIR|FILE", required = true)]
+        agents: Vec<PathBuf>,
+    },
+    /// List the live version of each agent
+    Ls {
+        /// Write the list again whenever it changes
+        #[arg(long, short)]
+        watch: bool,
+    },
+    /// Show an agent: its models, tools and limits
+    Show {
+        /// Its name
+        agent: String,
+        /// A version other than the live one
+        #[arg(long)]
+        version: Option<VersionId>,
+    },
+    /// List the versions of an agent, newest first
+    Versions {
+        /// Its name
+        agent: String,
+    },
+}
+
+pub(crate) async fn run(global: &Global, args: Agents) -> Outcome {
+    let bundles = match &args.verb {
+        Verb::Apply { agents } => agents.iter().map(|path| stead_manifest::load(path)).collect::<Result<_, _>>()?,
+        _ => Vec::new(),
+    };
+    let connection = Connection::open(global, Need::Rest).await?;
+    let outcome = verb(global, &connection, args.verb, &bundles).await;
+    connection.close().await;
+    outcome.map(|()| Exit::Ok)
+}
+
+async fn verb(
+    global: &Global,
+    connection: &Connection,
+    verb: Verb,
+    bundles: &[stead_manifest::Bundle],
+) -> Outcome<()> {
+    let client = &connection.client;
+    match verb {
+        Verb::Apply { .. } => {
+            for bundle in bundles {
+                let agent = apply(connection, bundle).await?;
+                if global.json {
+                    ui::json(&agent)?;
+                } else {
+                    ui::line(&format!("{} {}", agent.name, agent.version))?;
+                }
+            }
+        }
+        Verb::Ls { watch } => {
+            watched(watch, async || {
+                let page = client.agents().await?;
+                list(global, &page, &page.items)
+            })
+            .await?;
+        }
+        Verb::Show { agent, version } => {
+            let found = match version {
+                Some(version) => client.version(&agent, version).await?,
+                None => client.agent(&agent).await?,
+            };
+            if global.json { ui::json(&found)? } else { ui::text(&shown(&found))? }
+        }
+        Verb::Versions { agent } => {
+            let page = client.versions(&agent).await?;
+            ui::text(&list(global, &page, &page.items)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn list(global: &Global, page: &impl serde::Serialize, items: &[AgentSummary]) -> Outcome<String> {
+    if global.json {
+        return Ok(serde_json::to_string_pretty(page)? + "\n");
+    }
+    let now = text::now();
+    let row = |a: &AgentSummary| {
+        let live = if a.live { "live" } else { "" };
+        [a.name.to_string(), text::version(&a.version), live.to_owned(), text::age(a.created, now)]
+    };
+    Ok(table(["AGENT", "VERSION", "LIVE", "AGE"], &items.iter().map(row).collect::<Vec<_>>()))
+}
+
+fn shown(agent: &Agent) -> String {
+    let model = |m: &stead_api::agent::ModelInfo| {
+        let scripted = if m.scripted { " (scripted model, no AI)" } else { "" };
+        let unpriced = if m.priced { "" } else { " (price unknown)" };
+        format!("{}{scripted}{unpriced}", m.name)
+    };
+    let limits = &agent.limits;
+    let limits = [
+        limits.tokens.map(|n| text::counted(n, "token")),
+        limits.usd.map(text::usd),
+        limits.tool_calls.map(|n| text::counted(n.into(), "tool call")),
+        limits.active.map(|s| format!("{} active", text::span(s.0))),
+        limits.deadline.map(|s| format!("{} deadline", text::span(s.0))),
+        limits.children.map(|n| format!("{n} children")),
+    ];
+    let mut out = fields(&[
+        ("agent", agent.name.to_string()),
+        ("version", format!("{}{}", agent.version, if agent.live { " (live)" } else { "" })),
+        ("applied", text::instant(agent.created)),
+        ("models", agent.models.iter().map(model).collect::<Vec<_>>().join("\n")),
+        ("limits", limits.into_iter().flatten().collect::<Vec<_>>().join(", ")),
+    ]);
+    let row = |t: &stead_api::agent::ToolInfo| {
+        let ask = if t.ask { "ask" } else { "" };
+        let class = serde_json::to_value(t.class).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+        [t.name.to_string(), class, ask.to_owned(), ui::term::short(&t.description, 60)]
+    };
+    if !agent.tools.is_empty() {
+        out.push('\n');
+        out.push_str(&table(["TOOL", "EFFECT", "ASK", "DESCRIPTION"], &agent.tools.iter().map(row).collect::<Vec<_>>()));
+    }
+    format!("{out}\n{}\n", clean(agent.instructions.trim_end()))
+}
+
+/// An agent that this process itself did not take.
+pub(crate) fn refused(e: ApplyError) -> CliError {
+    match e {
+        ApplyError::Bundle(stead_manifest::BundleError::Manifest(errors)) => errors.into(),
+        ApplyError::Bundle(e) => CliError::new(stead_core::code::MANIFEST_READ, e.to_string()),
+        ApplyError::Agent(e) => CliError::new(e.code, e.detail),
+        ApplyError::Store(e) => CliError::new(e.code, e.detail),
+    }
+}

@@ -1,0 +1,67 @@
+//! `stead dev`: a server for one developer, on loopback.
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::Args;
+use stead_server::{
+    auth::token_path,
+    config::{Config, DEFAULT_PORT},
+    serve::{Local, Server, told_to_stop},
+};
+
+use crate::{
+    cli::Global,
+    error::Outcome,
+    exit::Exit,
+    helpers::DevHelpers,
+    ui::{self, term::Paint},
+};
+
+/// Serve on loopback for development; starts what manifests name under `dev`
+///
+/// Other commands find the server through the data folder, with its token. Ends in order at Ctrl-C.
+#[derive(Debug, Args)]
+pub(crate) struct Dev {
+    /// Port on loopback; 0 takes a free one
+    #[arg(long, default_value_t = DEFAULT_PORT)]
+    port: u16,
+    /// Agents to apply first
+    #[arg(value_name = "DIR|FILE")]
+    agents: Vec<PathBuf>,
+}
+
+pub(crate) async fn run(global: &Global, args: Dev) -> Outcome {
+    let bundles = args.agents.iter().map(|path| stead_manifest::load(path)).collect::<Result<Vec<_>, _>>()?;
+    let config = Config {
+        listen: ([127, 0, 0, 1], args.port).into(),
+        data_dir: global.data.clone(),
+        ..Config::default()
+    };
+    let helpers = Arc::new(DevHelpers::new(true));
+    let server = Server::open_with(config, Local { helpers: Some(helpers.clone()), at_rest: false }).await?;
+    for bundle in bundles {
+        let applied = server.runtime().apply(&stead_server::auth::DEFAULT_TENANT.into(), bundle).await;
+        let applied = applied.map_err(crate::commands::agents::refused)?;
+        ui::say(&format!("applied {} {}", applied.row.agent, ui::text::version(&applied.row.version)));
+    }
+    if !global.quiet {
+        banner(&server);
+    }
+    server.run(told_to_stop()).await;
+    helpers.stop().await;
+    Ok(Exit::Ok)
+}
+
+fn banner(server: &Server) {
+    let data = server.runtime().data_dir();
+    let rows = [
+        ("api", format!("{}/v1", server.url())),
+        ("openapi", format!("{}/v1/openapi.json", server.url())),
+        ("token", token_path(data).display().to_string()),
+        ("data", data.display().to_string()),
+        ("sandbox", "no tier in this release: agents run no code; stdio MCP servers run as you".to_owned()),
+        ("try", "stead run examples/refund-desk \"Refund order 1042\"".to_owned()),
+    ];
+    let title = format!("stead dev {}", env!("CARGO_PKG_VERSION"));
+    ui::say(&format!("{}\n{}", Paint::stderr().bold(&title), ui::table::fields(&rows)));
+}

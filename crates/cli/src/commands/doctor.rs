@@ -1,0 +1,141 @@
+//! `stead doctor`: what this host can give.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::Path,
+    time::Instant,
+};
+
+use clap::Args;
+use serde::Serialize;
+use stead_server::{config::DEFAULT_PORT, presence::Presence};
+
+use crate::{
+    cli::Global,
+    error::Outcome,
+    exit::Exit,
+    ui::{self, table::table, text},
+};
+
+/// Syncs that are timed.
+const SYNCS: usize = 20;
+/// Variables that hold keys of model providers.
+const KEYS: &[&str] = &["OPENAI_API_KEY"];
+
+/// Tell what this host can give: kernel, disk, ports, keys
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: &'static str,
+    /// `ok`, `info` or `bad`.
+    state: &'static str,
+    found: String,
+}
+
+pub(crate) async fn run(global: &Global, _: Doctor) -> Outcome {
+    let findings = [kernel(), isolation(), tiers(), data(&global.data), disk(&global.data), server(global), port()]
+        .into_iter()
+        .chain(KEYS.iter().map(|name| key(name)))
+        .collect::<Vec<_>>();
+    if global.json {
+        ui::json(&findings)?;
+    } else {
+        let row = |f: &Finding| [f.what.to_owned(), f.state.to_owned(), f.found.clone()];
+        ui::text(&table(["WHAT", "STATE", "FOUND"], &findings.iter().map(row).collect::<Vec<_>>()))?;
+    }
+    Ok(if findings.iter().any(|f| f.state == "bad") { Exit::Failed } else { Exit::Ok })
+}
+
+fn kernel() -> Finding {
+    let read = |what| fs::read_to_string(format!("/proc/sys/kernel/{what}")).unwrap_or_default().trim().to_owned();
+    let found = format!("{} {} {}", read("ostype"), read("osrelease"), std::env::consts::ARCH);
+    Finding { what: "kernel", state: "info", found }
+}
+
+fn isolation() -> Finding {
+    let lsm = fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
+    let has = [
+        ("landlock", lsm.split(',').any(|l| l.trim() == "landlock")),
+        ("seccomp", Path::new("/proc/sys/kernel/seccomp/actions_avail").exists()),
+        ("cgroup v2", Path::new("/sys/fs/cgroup/cgroup.controllers").exists()),
+        ("user namespaces", Path::new("/proc/self/ns/user").exists()),
+    ];
+    let word = |(name, has): &(&str, bool)| format!("{name} {}", if *has { "yes" } else { "not seen" });
+    Finding { what: "isolation", state: "info", found: has.iter().map(word).collect::<Vec<_>>().join(", ") }
+}
+
+fn tiers() -> Finding {
+    let found = "no tier in this release: agents run no code; stdio MCP servers run as you".to_owned();
+    Finding { what: "sandbox", state: "info", found }
+}
+
+/// Whether the folder, or the one that it would be made in, can be written.
+fn data(dir: &Path) -> Finding {
+    let shown = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let (state, found) = match probe(dir, |_| Ok(())) {
+        Ok(()) if dir.exists() => ("ok", format!("{} can be written", shown.display())),
+        Ok(()) => ("ok", format!("{} can be made", shown.display())),
+        Err(e) => ("bad", format!("{}: {e}", shown.display())),
+    };
+    Finding { what: "data folder", state, found }
+}
+
+fn disk(dir: &Path) -> Finding {
+    let timed = probe(dir, |file| {
+        let mut times = Vec::with_capacity(SYNCS);
+        for _ in 0..SYNCS {
+            let begun = Instant::now();
+            file.write_all(&[0; 4096])?;
+            file.sync_data()?;
+            times.push(begun.elapsed());
+        }
+        times.sort();
+        Ok(times)
+    });
+    let (state, found) = match timed {
+        Ok(times) => {
+            let at = |i: usize| text::span(u64::try_from(times[i].as_micros()).unwrap_or(u64::MAX));
+            ("info", format!("writing 4 KiB durably takes {} (median), {} (worst of {SYNCS})", at(SYNCS / 2), at(SYNCS - 1)))
+        }
+        Err(e) => ("bad", e.to_string()),
+    };
+    Finding { what: "disk", state, found }
+}
+
+/// Does something with a file in the folder, or in the nearest one above that exists; the file is gone afterwards.
+fn probe<T>(dir: &Path, work: impl FnOnce(&mut fs::File) -> std::io::Result<T>) -> std::io::Result<T> {
+    let absolute = std::path::absolute(dir)?;
+    let existing = absolute.ancestors().find(|d| d.is_dir()).unwrap_or(Path::new("/"));
+    let path = existing.join(format!(".stead-doctor-{}", std::process::id()));
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(&path)?;
+    let done = work(&mut file);
+    fs::remove_file(&path)?;
+    done
+}
+
+fn server(global: &Global) -> Finding {
+    let found = match Presence::read(&global.data) {
+        Some(p) if Path::new(&format!("/proc/{}", p.pid)).exists() => {
+            format!("{} (process {}, release {})", ui::term::short(&p.url, 80), p.pid, ui::term::short(&p.version, 20))
+        }
+        _ => "none owns the data folder; commands work by themselves".to_owned(),
+    };
+    Finding { what: "server", state: "info", found }
+}
+
+fn port() -> Finding {
+    let (state, found) = match std::net::TcpListener::bind(("127.0.0.1", DEFAULT_PORT)) {
+        Ok(_) => ("ok", format!("{DEFAULT_PORT} is free")),
+        Err(e) => ("info", format!("{DEFAULT_PORT}: {e}")),
+    };
+    Finding { what: "port", state, found }
+}
+
+fn key(name: &'static str) -> Finding {
+    let set = std::env::var_os(name).is_some_and(|v| !v.is_empty());
+    Finding { what: name, state: "info", found: if set { "set" } else { "not set" }.to_owned() }
+}

@@ -1,0 +1,200 @@
+//! `stead run`: an agent from a folder, in this process or on the server that owns the data directory.
+
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use stead_api::{
+    agent::{Agent, ApplyAgent, Bundle},
+    approval::Approval,
+    run::{Run as ApiRun, StartRun, Status},
+};
+use stead_client::{Client, RunQuery};
+use stead_core::{code, fact::AskReason, id::RunId};
+
+use crate::{
+    cli::Global,
+    connect::{Connection, Need},
+    error::{CliError, Outcome},
+    exit::Exit,
+    follow::{Answers, Ended, Follower, banner, report},
+    ui::{self, steps::reason, term},
+};
+
+/// Longest input that is read from stdin; the server's bound on a request is the same.
+const MAX_INPUT: u64 = 1 << 20;
+
+/// Run an agent and print its answer
+///
+/// Everything that happens is durable in the data folder. Killed at any point, `stead run --resume` finishes the run, and
+/// nothing is done twice. A server that owns the data folder (`stead dev`) does the work; without one, this process does.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Folder with an agent.yaml, or the path of one
+    #[arg(required_unless_present = "resume", conflicts_with = "resume", value_name = "DIR|FILE")]
+    agent: Option<PathBuf>,
+    /// What the agent is asked; without it, or as `-`, it is read from stdin
+    input: Option<String>,
+    /// Run in the session of this name, which is made if it does not exist
+    #[arg(long, value_name = "KEY")]
+    session: Option<String>,
+    /// Finish this run; without RUN the latest that is not finished
+    #[arg(long, value_name = "RUN", num_args = 0..=1)]
+    resume: Option<Option<RunId>>,
+    /// Approve what the manifest says a human must approve (never an effect whose outcome is unknown)
+    #[arg(long)]
+    yes: bool,
+}
+
+pub(crate) async fn run(global: &Global, args: Run) -> Outcome {
+    let answers = answers(args.yes);
+    let task = match args.resume {
+        Some(run) => Task::Resume(run),
+        None => {
+            let path = args.agent.unwrap_or_default();
+            // What is wrong with the manifest or the input is told before anything is opened.
+            let bundle = stead_manifest::load(&path)?;
+            Task::Start { bundle: Box::new(bundle), input: input(args.input)?, session: args.session }
+        }
+    };
+    let connection = Connection::open(global, Need::Work).await?;
+    let outcome = work(global, &connection, task, answers).await;
+    connection.close().await;
+    outcome
+}
+
+/// What is to be done.
+enum Task {
+    Start { bundle: Box<stead_manifest::Bundle>, input: String, session: Option<String> },
+    Resume(Option<RunId>),
+}
+
+async fn work(global: &Global, connection: &Connection, task: Task, answers: Answers) -> Outcome {
+    let client = &connection.client;
+    let (agent, run) = match task {
+        Task::Resume(run) => resume(client, run).await?,
+        Task::Start { bundle, input, session } => {
+            let agent = apply(connection, &bundle).await?;
+            let start = StartRun {
+                agent: agent.name.clone(),
+                version: Some(agent.version),
+                session_key: session.map(|s| s.as_str().into()),
+                input,
+                ..StartRun::default()
+            };
+            let started = client.start_run(&start, None).await?;
+            (agent, started.run)
+        }
+    };
+    if !global.quiet {
+        ui::say(&banner(&agent, run));
+    }
+    finish(global, client, run, answers).await
+}
+
+/// Follows a run and tells how it ended, with the command that goes on when it waits.
+pub(crate) async fn finish(global: &Global, client: &Client, run: RunId, answers: Answers) -> Outcome {
+    match Follower::new(client, answers, global.quiet).follow(run).await? {
+        Ended::Run(run) => {
+            let exit = report(&run, global.json, global.quiet)?;
+            tell(global, &run)?;
+            Ok(exit)
+        }
+        Ended::Interrupted => {
+            ui::say(&format!("\ninterrupted; nothing is lost\nhint: {} run --resume {run}", stead(global)));
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+/// Why a run did not complete, and what to do.
+fn tell(global: &Global, run: &ApiRun) -> Outcome<()> {
+    let summary = &run.summary;
+    match summary.status {
+        Status::Failed => {
+            let code = summary.code.unwrap_or(code::INTERNAL);
+            let why = run.error.clone().unwrap_or_else(|| code.title().into());
+            let look = format!("{} runs facts {} shows what happened", stead(global), summary.id);
+            return Err(CliError::new(code, why).hint(look));
+        }
+        Status::Paused => ui::say(&format!("hint: {} runs resume {}", stead(global), summary.id)),
+        Status::Waiting => {
+            for approval in &run.approvals {
+                ui::say(&question(approval));
+                ui::say(&format!("hint: {} approvals approve {}", stead(global), approval.id));
+                ui::say(&format!("hint: {} approvals deny {}", stead(global), approval.id));
+            }
+            ui::say(&format!("hint: {} run --resume {}", stead(global), summary.id));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn question(approval: &Approval) -> String {
+    let why = if approval.reason == AskReason::Manifest { "" } else { reason(approval.reason) };
+    let why = if why.is_empty() { String::new() } else { format!("\n  {why}") };
+    format!("approval needed: {} {}{why}", term::clean(&approval.tool), term::clean(&approval.arguments))
+}
+
+/// How the user calls this program, with the options that say where the data is.
+pub(crate) fn stead(global: &Global) -> String {
+    if global.server.is_some() || global.data == Path::new(".stead") {
+        "stead".to_owned()
+    } else {
+        format!("stead --data {}", global.data.display())
+    }
+}
+
+fn answers(yes: bool) -> Answers {
+    match (yes, term::can_ask()) {
+        (true, _) => Answers::Yes,
+        (false, true) => Answers::Ask,
+        (false, false) => Answers::Leave,
+    }
+}
+
+/// Applies an agent, as the connection's server takes it.
+pub(crate) async fn apply(connection: &Connection, bundle: &stead_manifest::Bundle) -> Outcome<Agent> {
+    let form: Bundle = serde_json::from_slice(&bundle.encode())?;
+    // A folder means nothing on another machine.
+    let dir = bundle.dir.as_ref().filter(|_| connection.local);
+    let dir = dir.map(|d| std::path::absolute(d)).transpose()?.map(|d| d.display().to_string());
+    Ok(connection.client.apply_agent(&ApplyAgent { bundle: form, dir }).await?)
+}
+
+async fn resume(client: &Client, run: Option<RunId>) -> Outcome<(Agent, RunId)> {
+    let summary = match run {
+        Some(run) => client.run(run).await?.summary,
+        None => {
+            let unfinished = RunQuery {
+                status: Status::ALL.into_iter().filter(|s| !s.ended()).collect(),
+                ..RunQuery::default()
+            };
+            let found = client.runs(&unfinished).await?.items.into_iter().find(|r| r.parent.is_none());
+            found.ok_or_else(|| CliError::new(code::NOT_FOUND, "there is no unfinished run here"))?
+        }
+    };
+    if summary.status == Status::Paused {
+        client.resume(summary.id).await?;
+    }
+    Ok((client.version(&summary.agent, summary.version).await?, summary.id))
+}
+
+fn input(given: Option<String>) -> Outcome<String> {
+    match given.as_deref() {
+        Some("-") | None => {}
+        Some(text) => return Ok(text.to_owned()),
+    }
+    if given.is_none() && std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+        return Err(CliError::usage("there is no input").hint("give it after the folder, or pipe it in"));
+    }
+    let mut text = String::new();
+    std::io::stdin().lock().take(MAX_INPUT + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_INPUT {
+        return Err(CliError::new(code::TOO_LARGE, format!("the input is larger than {MAX_INPUT} bytes")));
+    }
+    Ok(text)
+}

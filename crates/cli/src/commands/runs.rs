@@ -1,0 +1,206 @@
+//! `stead runs`: starting, listing, showing, following and stopping runs.
+
+mod facts;
+mod show;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use futures_util::StreamExt as _;
+use stead_api::run::{Run, StartRun, Status};
+use stead_client::{Client, RunQuery};
+use stead_core::{
+    code,
+    id::{RunId, SessionId},
+};
+use tokio::io::AsyncWriteExt as _;
+
+use super::{
+    pages::{Paging, more, watched},
+    run::{finish, stead},
+};
+use crate::{
+    cli::Global,
+    connect::{Connection, Need},
+    error::{CliError, Outcome},
+    exit::Exit,
+    follow::Answers,
+    ui::{self, text},
+};
+
+/// Start, list, follow and stop runs
+#[derive(Debug, Args)]
+pub(crate) struct Runs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Start a run of an applied agent and print its id
+    Start {
+        /// The agent's name
+        agent: String,
+        /// What it is asked
+        input: String,
+        /// Run in the session of this name, which is made if it does not exist
+        #[arg(long, value_name = "KEY")]
+        session: Option<String>,
+        /// A repeated request with the same key starts nothing
+        #[arg(long, value_name = "KEY")]
+        idempotency_key: Option<String>,
+        /// Follow the run to its end
+        #[arg(long, short)]
+        watch: bool,
+    },
+    /// List runs, newest first
+    Ls {
+        /// Only of these statuses, separated by commas
+        #[arg(long, value_delimiter = ',', value_parser = status)]
+        status: Vec<Status>,
+        /// Only of this agent
+        #[arg(long)]
+        agent: Option<String>,
+        /// Only of this session
+        #[arg(long)]
+        session: Option<SessionId>,
+        /// Only children of this run
+        #[arg(long)]
+        parent: Option<RunId>,
+        #[command(flatten)]
+        paging: Paging,
+        /// Write the list again whenever it changes
+        #[arg(long, short)]
+        watch: bool,
+    },
+    /// Show a run: where it stands, its answer, what a human is asked
+    Show {
+        /// The run
+        run: RunId,
+    },
+    /// Follow a run to its end, or to where it waits for a human
+    Watch {
+        /// The run
+        run: RunId,
+    },
+    /// List the facts of a run: everything that happened, in order
+    Facts {
+        /// The run
+        run: RunId,
+    },
+    /// Let a run begin nothing new until it is resumed
+    Pause {
+        /// The run
+        run: RunId,
+    },
+    /// Let a paused run go on
+    Resume {
+        /// The run
+        run: RunId,
+    },
+    /// Stop a run; effects under way may finish
+    Cancel {
+        /// The run
+        run: RunId,
+    },
+    /// Stop a run and abandon effects under way; their outcome is unknown
+    Kill {
+        /// The run
+        run: RunId,
+    },
+    /// Write a run and all its facts as JSON Lines
+    Export {
+        /// The run
+        run: RunId,
+        /// A file instead of stdout
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+fn status(word: &str) -> Result<Status, String> {
+    let all = || Status::ALL.map(Status::as_str).join(", ");
+    Status::parse(word).ok_or_else(|| format!("not one of {}", all()))
+}
+
+pub(crate) async fn run(global: &Global, args: Runs) -> Outcome {
+    let need = match args.verb {
+        Verb::Start { watch: true, .. } | Verb::Watch { .. } => Need::Work,
+        _ => Need::Rest,
+    };
+    let connection = Connection::open(global, need).await?;
+    let outcome = verb(global, &connection, args.verb).await;
+    connection.close().await;
+    outcome
+}
+
+async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
+    let client = &connection.client;
+    match verb {
+        Verb::Start { agent, input, session, idempotency_key, watch } => {
+            let start = StartRun {
+                agent: agent.as_str().into(),
+                session_key: session.map(|s| s.as_str().into()),
+                input,
+                ..StartRun::default()
+            };
+            let started = client.start_run(&start, idempotency_key.as_deref()).await?;
+            if watch {
+                return finish(global, client, started.run, Answers::Leave).await;
+            }
+            if global.json { ui::json(&started)? } else { ui::line(&started.run.to_string())? }
+            if connection.is_own() && !global.quiet {
+                ui::say(&format!("no server is running; the run goes on with\nhint: {} run --resume {}", stead(global), started.run));
+            }
+        }
+        Verb::Ls { status, agent, session, parent, paging, watch } => {
+            let agent = agent.map(|a| a.as_str().into());
+            let query = RunQuery { status, agent, session, parent, page: paging.query() };
+            watched(watch, async || {
+                let page = client.runs(&query).await?;
+                more(page.next.as_deref());
+                if global.json { Ok(serde_json::to_string_pretty(&page)? + "\n") } else { Ok(show::list(&page.items)) }
+            })
+            .await?;
+        }
+        Verb::Show { run } => answer(global, &client.run(run).await?)?,
+        Verb::Watch { run } => return finish(global, client, run, Answers::Leave).await,
+        Verb::Facts { run } => facts::write(global, client, run).await?,
+        Verb::Pause { run } => answer(global, &client.pause(run).await?)?,
+        Verb::Resume { run } => answer(global, &client.resume(run).await?)?,
+        Verb::Cancel { run } => answer(global, &client.cancel(run).await?)?,
+        Verb::Kill { run } => answer(global, &client.kill(run).await?)?,
+        Verb::Export { run, output } => export(client, run, output).await?,
+    }
+    Ok(Exit::Ok)
+}
+
+/// A run as it stands.
+pub(crate) fn answer(global: &Global, run: &Run) -> Outcome<()> {
+    if global.json { ui::json(run)? } else { ui::text(&show::one(run))? }
+    Ok(())
+}
+
+async fn export(client: &Client, run: RunId, output: Option<PathBuf>) -> Outcome<()> {
+    let mut pieces = std::pin::pin!(client.export(run).await?);
+    let Some(path) = output else {
+        while let Some(piece) = pieces.next().await {
+            ui::text(&String::from_utf8_lossy(&piece?))?;
+        }
+        return Ok(());
+    };
+    let failed = |e: std::io::Error| CliError::new(code::DATA_READONLY, format!("{}: {e}", path.display()));
+    let mut file = tokio::fs::File::create(&path).await.map_err(failed)?;
+    while let Some(piece) = pieces.next().await {
+        file.write_all(&piece?).await.map_err(failed)?;
+    }
+    file.sync_all().await.map_err(failed)?;
+    ui::say(&format!("wrote {}", path.display()));
+    Ok(())
+}
+
+/// The spending and steps of a run on one line.
+fn spent(run: &stead_api::run::RunSummary) -> String {
+    let (turns, effects) = (text::counted(run.turns.into(), "turn"), text::counted(run.effects.into(), "effect"));
+    format!("{turns} · {effects} · {}", text::spend(run.spent))
+}

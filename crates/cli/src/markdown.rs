@@ -1,0 +1,91 @@
+//! `docs/cli.md`, made from the grammar: a test keeps the two equal.
+
+use std::fmt::Write as _;
+
+use clap::{Arg, Command, CommandFactory as _};
+
+use crate::{cli::Cli, exit};
+
+/// The whole page.
+pub(crate) fn reference() -> String {
+    let mut root = Cli::command();
+    root.build();
+    let mut out = String::from(
+        "# The command line\n\n<!-- Made by `stead markdown`; not edited by hand. -->\n\n\
+         stdout is data, stderr is talk: what a command is asked for goes to stdout, as text or with `--json` as JSON, and\n\
+         everything else (steps, hints, questions, errors) to stderr. An error has a code; `stead errors CODE` explains it.\n\n\
+         A command talks to the server that `--server` names, else to the one that owns the data folder, else it opens the\n\
+         data folder itself for as long as it runs. Commands that only look or answer take up no unfinished work then.\n\n\
+         ## Exit codes\n\n| code | meaning |\n|--:|---|\n",
+    );
+    for (code, meaning) in exit::ALL {
+        let _ = writeln!(out, "| {} | {meaning} |", *code as u8);
+    }
+    out.push_str("\n## Options of every command\n\n");
+    let global: Vec<&Arg> = root.get_arguments().filter(|a| a.is_global_set()).collect();
+    arguments(&mut out, global.iter().copied());
+    out.push_str(
+        "\nThe environment: `STEAD_TOKEN` (bearer token for `--server`), `STEAD_LOG` (what the layers below say on stderr, such as\n\
+         `info` or `stead_engine=debug`), `NO_COLOR`.\n",
+    );
+    for command in root.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help") {
+        section(&mut out, command, "stead", 2);
+    }
+    out
+}
+
+fn section(out: &mut String, command: &Command, above: &str, level: usize) {
+    let name = format!("{above} {}", command.get_name());
+    let _ = writeln!(out, "\n{} {name}\n", "#".repeat(level));
+    let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
+    let _ = writeln!(out, "{about}");
+    let verbs: Vec<&Command> =
+        command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help").collect();
+    if verbs.is_empty() {
+        let usage = command.clone().render_usage().to_string();
+        let usage = usage.trim_start_matches("Usage: ");
+        let _ = writeln!(out, "\n    {usage}\n");
+        let own = command.get_arguments().filter(|a| !a.is_global_set() && a.get_id() != "help");
+        arguments(out, own);
+    }
+    for verb in verbs {
+        section(out, verb, &name, level + 1);
+    }
+}
+
+fn arguments<'a>(out: &mut String, arguments: impl Iterator<Item = &'a Arg>) {
+    let rows: Vec<_> = arguments.filter(|a| !a.is_hide_set()).map(row).collect();
+    if !rows.is_empty() {
+        let _ = write!(out, "| | |\n|---|---|\n{}", rows.concat());
+    }
+}
+
+fn row(arg: &Arg) -> String {
+    let value = arg.get_value_names().filter(|_| arg.get_action().takes_values());
+    let value = value.map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+    let mut name = match (arg.get_long(), arg.get_short()) {
+        (Some(long), Some(short)) => format!("-{short}, --{long}"),
+        (Some(long), None) => format!("--{long}"),
+        _ => String::new(),
+    };
+    if let Some(value) = value {
+        if !name.is_empty() {
+            name.push(' ');
+        }
+        name.push_str(&value);
+    }
+    let mut help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let defaults: Vec<_> = arg.get_default_values().iter().map(|v| v.to_string_lossy()).collect();
+    if !defaults.is_empty() && arg.get_action().takes_values() {
+        let _ = write!(help, " (default `{}`)", defaults.join(" "));
+    }
+    if let Some(env) = arg.get_env() {
+        let _ = write!(help, " (environment: `{}`)", env.to_string_lossy());
+    }
+    let possible: Vec<_> =
+        arg.get_possible_values().iter().filter(|v| !v.is_hide_set()).map(|v| format!("`{}`", v.get_name())).collect();
+    if !possible.is_empty() && arg.get_action().takes_values() {
+        let _ = write!(help, ": {}", possible.join(", "));
+    }
+    format!("| `{}` | {} |\n", name.replace('|', "\\|"), help.replace('|', "\\|").replace('\n', " "))
+}

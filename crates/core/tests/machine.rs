@@ -1,0 +1,28 @@
+//! The machine, rule by rule, as short stories: one file for each kind of step. What a story does is written down,
+//! encoded, read back and folded after every sentence, so each of them also tests that the fold gives the state.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[path = "machine/approvals.rs"]
+mod approvals;
+#[path = "machine/budgets.rs"]
+mod budgets;
+#[path = "machine/children.rs"]
+mod children;
+#[path = "machine/effects.rs"]
+mod effects;
+#[path = "machine/keys.rs"]
+mod keys;
+#[path = "machine/late.rs"]
+mod late;
+#[path = "machine/memory.rs"]
+mod memory;
+#[path = "machine/models.rs"]
+mod models;
+#[path = "machine/reconcile.rs"]
+mod reconcile;
+#[path = "machine/sessions.rs"]
+mod sessions;
+#[path = "machine/stopping.rs"]
+mod stopping;
+#[path = "machine/story.rs"]
+mod story;
