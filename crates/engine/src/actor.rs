@@ -159,11 +159,10 @@ async fn awaken(engine: &Engine, run: RunId) -> Result<Born, EngineError> {
     let ports = &engine.0.ports;
     let missing = || EngineError::NotFound { what: run.to_string() };
     let loaded = load(&ports.journal, run).await?.ok_or_else(missing)?;
-    let row = ports.journal.run(run).await?.ok_or_else(missing)?.state;
     let agent = ports.agents.load(&loaded.state.tenant, loaded.state.version).await;
     let agent = agent.map_err(|e| EngineError::Agent { code: e.code, detail: e.detail })?;
     let activation = fresh_activation(engine);
-    Ok(Born { state: loaded.state, prev: loaded.prev, activation, agent, row, tail: loaded.tail })
+    Ok(Born { state: loaded.state, prev: loaded.prev, activation, agent, row: loaded.row.state, tail: loaded.tail })
 }
 
 /// A number that no activation before has had.

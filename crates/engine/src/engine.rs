@@ -124,9 +124,8 @@ impl Engine {
     pub async fn view(&self, run: RunId) -> Result<RunView, EngineError> {
         let journal = self.journal();
         let missing = || EngineError::NotFound { what: run.to_string() };
-        let row = journal.run(run).await?.ok_or_else(missing)?;
         let loaded = load(journal, run).await?.ok_or_else(missing)?;
-        view::build(journal, row, &loaded.state).await
+        view::build(journal, loaded.row, &loaded.state).await
     }
 
     /// Questions that wait for a human, newest runs first; of at most `limit` waiting runs.

@@ -6,13 +6,12 @@ use std::{
 };
 
 use stead_core::{
-    code,
     fact::Fact,
     id::{LeafHash, RunId},
     record::Record,
     run::{Carry, GENESIS, STATE_VERSION, State, fold},
 };
-use stead_ports::journal::{Journal, Snapshot, StoreError};
+use stead_ports::journal::{Journal, OpenedRun, RunRow, StoredRecord};
 
 use crate::types::EngineError;
 
@@ -21,25 +20,78 @@ const PAGE: u32 = 1_000;
 
 /// A folded run and the hash its next record chains to.
 pub(crate) struct Loaded {
+    pub(crate) row: RunRow,
     pub(crate) state: State,
     pub(crate) prev: LeafHash,
     /// Records since the snapshot it was folded from.
     pub(crate) tail: u64,
 }
 
-/// Reads every record of a run from `from`, checking the chain from `prev`.
-pub(crate) async fn records(
+/// A run as read, before it is folded.
+struct Unfolded {
+    row: RunRow,
+    /// The state of its snapshot, when there is a usable one.
+    start: Option<State>,
+    records: Vec<Record>,
+    prev: LeafHash,
+}
+
+/// Loads a run; `None` if it does not exist.
+pub(crate) async fn load(journal: &Arc<dyn Journal>, run: RunId) -> Result<Option<Loaded>, EngineError> {
+    // The runs that its conversation stands on, newest first. A loop and not a recursion: a session may have thousands.
+    let Some(unfolded) = read(journal, run).await? else { return Ok(None) };
+    let mut chain = vec![unfolded];
+    while let Some(base) = chain.last().and_then(Unfolded::base) {
+        let missing = || EngineError::NotFound { what: base.to_string() };
+        chain.push(read(journal, base).await?.ok_or_else(missing)?);
+    }
+    let mut carry = None;
+    loop {
+        let Some(next) = chain.pop() else { return Ok(None) };
+        let loaded = next.fold(carry.take())?;
+        if chain.is_empty() {
+            return Ok(Some(loaded));
+        }
+        carry = Some(loaded.state.carry());
+    }
+}
+
+/// What a run hands over to the next one of its session.
+pub(crate) async fn carry_of(journal: &Arc<dyn Journal>, run: RunId) -> Result<Carry, EngineError> {
+    let loaded = load(journal, run).await?;
+    loaded.map(|l| l.state.carry()).ok_or_else(|| EngineError::NotFound { what: run.to_string() })
+}
+
+async fn read(journal: &Arc<dyn Journal>, run: RunId) -> Result<Option<Unfolded>, EngineError> {
+    let Some(opened) = journal.open(run, PAGE).await? else { return Ok(None) };
+    let OpenedRun { row, snapshot, records } = opened;
+    // A snapshot of another version, or one that cannot be read, is discarded: the journal is the truth.
+    let start = snapshot.and_then(|s| {
+        let state = (s.version == STATE_VERSION).then(|| State::from_snapshot(&s.body))?;
+        state.ok().map(|state| (state, s.seq, s.leaf))
+    });
+    let (start, from, prev, page) = match start {
+        Some((state, seq, leaf)) => (Some(state), seq, leaf, records),
+        None if records.first().is_none_or(|r| r.seq == 0) => (None, 0, GENESIS, records),
+        None => (None, 0, GENESIS, journal.read(run, 0, PAGE).await?),
+    };
+    let (records, prev) = decode(journal, run, from, prev, page).await?;
+    Ok(Some(Unfolded { row, start, records, prev }))
+}
+
+/// Decodes a page of records and those after it, checking positions and the chain from `prev`.
+async fn decode(
     journal: &Arc<dyn Journal>,
     run: RunId,
     mut from: u64,
     mut prev: LeafHash,
+    mut page: Vec<StoredRecord>,
 ) -> Result<(Vec<Record>, LeafHash), EngineError> {
-    let mut out = Vec::new();
+    let quarantine = |why: String| EngineError::Quarantined { run, why };
+    let mut out = Vec::with_capacity(page.len());
     loop {
-        let page = journal.read(run, from, PAGE).await?;
         let full = page.len() == PAGE as usize;
         for stored in page {
-            let quarantine = |why: String| EngineError::Quarantined { run, why };
             if stored.seq != from {
                 return Err(quarantine(format!("record {from} is missing")));
             }
@@ -55,52 +107,35 @@ pub(crate) async fn records(
         if !full {
             return Ok((out, prev));
         }
+        page = journal.read(run, from, PAGE).await?;
     }
 }
 
-/// Loads a run; `None` if it does not exist.
-pub(crate) async fn load(journal: &Arc<dyn Journal>, run: RunId) -> Result<Option<Loaded>, EngineError> {
-    if let Some(loaded) = from_snapshot(journal, run).await? {
-        return Ok(Some(loaded));
+impl Unfolded {
+    /// The run whose conversation this one continues, unless the snapshot has it already.
+    fn base(&self) -> Option<RunId> {
+        self.records.iter().flat_map(|r| &r.facts).find_map(|f| match f {
+            Fact::RunAdmitted(f) => f.base,
+            _ => None,
+        })
     }
-    let (records, prev) = records(journal, run, 0, GENESIS).await?;
-    if records.is_empty() {
-        return Ok(None);
+
+    fn fold(self, carry: Option<Carry>) -> Result<Loaded, EngineError> {
+        let Self { row, start, records, prev } = self;
+        let (run, tail) = (row.id, records.len() as u64);
+        let mut carry = carry;
+        let mut inherit = |_| carry.take().unwrap_or_default();
+        let state = guarded(run, || match start {
+            Some(mut state) => {
+                records.iter().for_each(|r| state.apply_record(r, &mut inherit));
+                Some(state)
+            }
+            None => fold(&records, &mut inherit),
+        })?;
+        let state =
+            state.ok_or_else(|| EngineError::Quarantined { run, why: "its first record is not a start".into() })?;
+        Ok(Loaded { row, state, prev, tail })
     }
-    let base = records.iter().flat_map(|r| &r.facts).find_map(|f| match f {
-        Fact::RunAdmitted(f) => f.base,
-        _ => None,
-    });
-    let mut carry = match base {
-        Some(base) => Some(carry_of(journal, base).await?),
-        None => None,
-    };
-    let tail = records.len() as u64;
-    let state = guarded(run, || fold(&records, |_| carry.take().unwrap_or_default()))?
-        .ok_or_else(|| EngineError::Quarantined { run, why: "its first record is not a start".into() })?;
-    Ok(Some(Loaded { state, prev, tail }))
-}
-
-/// What a run hands over to the next one of its session.
-pub(crate) async fn carry_of(journal: &Arc<dyn Journal>, run: RunId) -> Result<Carry, EngineError> {
-    let loaded = Box::pin(load(journal, run)).await?;
-    loaded.map(|l| l.state.carry()).ok_or_else(|| EngineError::NotFound { what: run.to_string() })
-}
-
-async fn from_snapshot(journal: &Arc<dyn Journal>, run: RunId) -> Result<Option<Loaded>, EngineError> {
-    let Some(snapshot) = journal.snapshot(run).await? else { return Ok(None) };
-    if snapshot.version != STATE_VERSION {
-        return Ok(None);
-    }
-    // A snapshot that cannot be read is discarded, like one of another version: the journal is the truth.
-    let Ok(mut state) = minicbor_decode(&snapshot) else { return Ok(None) };
-    let (records, prev) = records(journal, run, snapshot.seq, snapshot.leaf).await?;
-    guarded(run, || records.iter().for_each(|r| state.apply_record(r, |_| Carry::default())))?;
-    Ok(Some(Loaded { state, prev, tail: records.len() as u64 }))
-}
-
-fn minicbor_decode(snapshot: &Snapshot) -> Result<State, StoreError> {
-    State::from_snapshot(&snapshot.body).map_err(|e| StoreError { code: code::DATA_DAMAGED, detail: e.to_string() })
 }
 
 /// A fold that panics sets this run aside and no other.

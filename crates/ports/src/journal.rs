@@ -367,6 +367,17 @@ pub struct Snapshot {
     pub body: Bytes,
 }
 
+/// What is needed to load a run, read in one look.
+#[derive(Clone, Debug)]
+pub struct OpenedRun {
+    /// Its row.
+    pub row: RunRow,
+    /// Its latest snapshot.
+    pub snapshot: Option<Snapshot>,
+    /// Its first records, or the first that the snapshot does not include.
+    pub records: Vec<StoredRecord>,
+}
+
 /// Ownership of partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -394,6 +405,14 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Records of a run from position `from`, in order.
     async fn read(&self, run: RunId, from: u64, limit: u32) -> Result<Vec<StoredRecord>, StoreError>;
+
+    /// A run with its snapshot and at most `limit` of the records after it: one look where three would do.
+    async fn open(&self, run: RunId, limit: u32) -> Result<Option<OpenedRun>, StoreError> {
+        let Some(row) = self.run(run).await? else { return Ok(None) };
+        let snapshot = self.snapshot(run).await?;
+        let records = self.read(run, snapshot.as_ref().map_or(0, |s| s.seq), limit).await?;
+        Ok(Some(OpenedRun { row, snapshot, records }))
+    }
 
     /// The row of a run.
     async fn run(&self, run: RunId) -> Result<Option<RunRow>, StoreError>;

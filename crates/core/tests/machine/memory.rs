@@ -13,7 +13,7 @@ const LONG: &str = "a long result, longer than what stands in its place once it 
                     it is worth the trouble: a long result, longer than what stands in its place once it is cleared";
 
 fn small() -> RunConfig {
-    RunConfig { context_tokens: 200, ..agent() }
+    RunConfig { context_tokens: 300, ..agent() }
 }
 
 fn read_turns(story: &mut Story, turns: std::ops::RangeInclusive<u32>) {
@@ -38,7 +38,7 @@ fn cleared(story: &Story) -> Vec<u32> {
 fn old_results_leave_the_view_when_it_outgrows_its_budget_and_stay_in_the_journal() {
     let mut story = Story::begin(small());
     read_turns(&mut story, 1..=6);
-    assert!(story.state().view_tokens <= 200, "{}", story.state().view_tokens);
+    assert!(story.state().view_tokens <= 300, "{}", story.state().view_tokens);
     assert!(!cleared(&story).is_empty());
     assert_eq!(story.conversation().iter().filter(|l| l.ends_with(LONG)).count(), 6);
     assert!(story.count(|f| matches!(f, Fact::ContextCompacted(_))) > 0, "what the model saw is a fact");
@@ -69,10 +69,10 @@ fn errors_and_what_people_and_models_said_stay_in_view() {
 
 #[test]
 fn the_view_is_cleared_in_strides_so_that_its_beginning_stays_the_same_for_many_turns() {
-    let mut story = Story::begin(RunConfig { context_tokens: 2_000, max_turns: 100, ..agent() });
+    let mut story = Story::begin(RunConfig { context_tokens: 3_000, max_turns: 100, ..agent() });
     read_turns(&mut story, 1..=80);
     let strides = story.count(|f| matches!(f, Fact::ContextCompacted(_)));
-    assert!((2..20).contains(&strides), "{strides} in 80 turns");
+    assert!((2..10).contains(&strides), "{strides} in 80 turns");
 }
 
 #[test]

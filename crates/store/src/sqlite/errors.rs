@@ -9,9 +9,9 @@ use stead_ports::journal::StoreError;
 /// Whether a sync to disk failed. After that the kernel may have dropped what it could not write and will report
 /// success the next time, so nothing this process believes about the disk is certain any more.
 pub(crate) fn is_failed_sync(error: &Error) -> bool {
-    error.sqlite_error().is_some_and(|e| {
-        matches!(e.extended_code, ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)
-    })
+    error
+        .sqlite_error()
+        .is_some_and(|e| matches!(e.extended_code, ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC))
 }
 
 /// Whether the error is of the disk or its space, so that trying the same again now is useless.

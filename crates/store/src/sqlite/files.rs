@@ -76,14 +76,8 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
 /// Takes the directory's lock for the life of the returned file; the kernel gives it back even after a `kill -9`.
 fn lock(path: &Path) -> Result<File, StoreError> {
     let fail = |e: io::Error| file_error(path, &e);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(fail)?;
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(fail)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

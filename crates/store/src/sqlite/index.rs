@@ -90,12 +90,7 @@ pub(crate) fn by_key(conn: &Connection, tenant: &Name, key: &Name) -> Result<Opt
 }
 
 /// Writes everything of an append but its record, and returns the slot of its run.
-pub(crate) fn change(
-    conn: &Connection,
-    append: &Append,
-    slot: Option<Slot>,
-    blobs: &[Packed],
-) -> Result<Option<Slot>> {
+pub(crate) fn change(conn: &Connection, append: &Append, slot: Option<Slot>, blobs: &[Packed]) -> Result<Option<Slot>> {
     for (blob, packed) in append.blobs.iter().zip(blobs) {
         conn.prepare_cached("INSERT OR IGNORE INTO blobs (id, tenant, codec, length, body) VALUES (?, ?, ?, ?, ?)")?
             .execute(params![blob.id.0, blob.tenant.as_str(), packed.codec, packed.len, &packed.body[..]])?;
@@ -128,12 +123,10 @@ pub(crate) fn change(
 }
 
 fn create(conn: &Connection, append: &Append, new: &NewRun, state: &RunState) -> Result<Slot> {
-    conn.prepare_cached("INSERT OR IGNORE INTO sessions (id, tenant, agent, created) VALUES (?, ?, ?, ?)")?.execute(
-        params![id(new.session.0), new.tenant.as_str(), new.agent.as_str(), append.at.0],
-    )?;
-    let session: i64 = conn
-        .prepare_cached("SELECT sid FROM sessions WHERE id = ?")?
-        .query_row([id(new.session.0)], |r| r.get(0))?;
+    conn.prepare_cached("INSERT OR IGNORE INTO sessions (id, tenant, agent, created) VALUES (?, ?, ?, ?)")?
+        .execute(params![id(new.session.0), new.tenant.as_str(), new.agent.as_str(), append.at.0])?;
+    let session: i64 =
+        conn.prepare_cached("SELECT sid FROM sessions WHERE id = ?")?.query_row([id(new.session.0)], |r| r.get(0))?;
     let (key, request) = new.idempotency.as_ref().map(|(k, d)| (k.as_str(), d)).unzip();
     conn.prepare_cached(
         "INSERT INTO runs (id, sid, tenant, agent, version, parent, title, idempotency, request, created, updated,
@@ -202,8 +195,7 @@ fn session(conn: &Connection, run: RunId, slot: Slot, change: &SessionChange) ->
 }
 
 fn send(conn: &Connection, row: &InboxRow) -> Result<()> {
-    conn.prepare_cached("INSERT OR IGNORE INTO inbox (receiver, sender, effect, body) VALUES (?, ?, ?, ?)")?.execute(
-        params![id(row.to.0), id(row.from.0), row.effect, &row.body[..]],
-    )?;
+    conn.prepare_cached("INSERT OR IGNORE INTO inbox (receiver, sender, effect, body) VALUES (?, ?, ?, ?)")?
+        .execute(params![id(row.to.0), id(row.from.0), row.effect, &row.body[..]])?;
     Ok(())
 }

@@ -109,16 +109,14 @@ pub(crate) fn runs(conn: &Connection, filter: &RunFilter) -> Result<Vec<RunRow>>
     }
     sql += " ORDER BY r.id DESC LIMIT ?";
     values.push(Box::new(limit(filter.limit)));
-    conn.prepare_cached(&sql)?
-        .query_map(rusqlite::params_from_iter(values.iter().map(|v| &**v)), run_row)?
-        .collect()
+    conn.prepare_cached(&sql)?.query_map(rusqlite::params_from_iter(values.iter().map(|v| &**v)), run_row)?.collect()
 }
 
 pub(crate) fn count(conn: &Connection, tenant: Option<&str>) -> Result<Vec<(Status, u64)>> {
-    let mut statement = conn.prepare_cached(
-        "SELECT status, count(*) FROM runs WHERE ?1 IS NULL OR tenant = ?1 GROUP BY status",
-    )?;
-    let counted = statement.query_map([tenant], |r| Ok((r.get::<_, String>(0)?, r.get::<_, i64>(1)?.unsigned_abs())))?;
+    let mut statement =
+        conn.prepare_cached("SELECT status, count(*) FROM runs WHERE ?1 IS NULL OR tenant = ?1 GROUP BY status")?;
+    let counted =
+        statement.query_map([tenant], |r| Ok((r.get::<_, String>(0)?, r.get::<_, i64>(1)?.unsigned_abs())))?;
     let mut counted = counted.collect::<Result<std::collections::HashMap<_, _>>>()?;
     Ok(Status::ALL.into_iter().map(|s| (s, counted.remove(s.as_str()).unwrap_or(0))).collect())
 }
@@ -192,7 +190,10 @@ pub(crate) fn sessions(
     conn.prepare_cached(&format!(
         "{SESSION} WHERE tenant = ?1 AND (?2 IS NULL OR agent = ?2) AND id < ?3 ORDER BY id DESC LIMIT ?4"
     ))?
-    .query_map(params![tenant, agent, before.map_or([0xff; 17].to_vec(), |b| id(b.0).to_vec()), limit(most)], session_row)?
+    .query_map(
+        params![tenant, agent, before.map_or([0xff; 17].to_vec(), |b| id(b.0).to_vec()), limit(most)],
+        session_row,
+    )?
     .collect()
 }
 

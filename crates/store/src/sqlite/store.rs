@@ -11,7 +11,7 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, Append, AppendError, InboxRow, Journal, Lease, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError,
+    Ack, Append, AppendError, InboxRow, Journal, Lease, OpenedRun, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError,
     StoredRecord, VersionRow,
 };
 use tokio::sync::oneshot;
@@ -75,9 +75,10 @@ impl SqliteStore {
         let pool = Pool::open(files.database.clone(), options.readers).map_err(failed)?;
         let queue = Arc::new(Queue::new());
         let taken = queue.clone();
-        let writer = thread::Builder::new().name("stead-writer".into()).spawn(move || writer.run(&taken)).map_err(
-            |e| StoreError { code: code::INTERNAL, detail: format!("cannot start the writer thread: {e}") },
-        )?;
+        let writer = thread::Builder::new()
+            .name("stead-writer".into())
+            .spawn(move || writer.run(&taken))
+            .map_err(|e| StoreError { code: code::INTERNAL, detail: format!("cannot start the writer thread: {e}") })?;
         Ok(Self { pool: Some(pool), queue, writer: Some(writer), files })
     }
 
@@ -107,7 +108,11 @@ impl SqliteStore {
     fn lost(&self, lease: Lease) -> StoreError {
         StoreError {
             code: code::DATA_LOCKED,
-            detail: format!("{}: another owner has taken over from epoch {}", self.files.database.display(), lease.epoch),
+            detail: format!(
+                "{}: another owner has taken over from epoch {}",
+                self.files.database.display(),
+                lease.epoch
+            ),
         }
     }
 }
@@ -185,6 +190,16 @@ impl Journal for SqliteStore {
 
     async fn read(&self, run: RunId, from: u64, limit: u32) -> Result<Vec<StoredRecord>, StoreError> {
         self.read(move |c| q::read(c, run, from, limit)).await
+    }
+
+    async fn open(&self, run: RunId, limit: u32) -> Result<Option<OpenedRun>, StoreError> {
+        self.read(move |c| {
+            let Some(row) = q::run(c, run)? else { return Ok(None) };
+            let snapshot = q::snapshot(c, run)?;
+            let records = q::read(c, run, snapshot.as_ref().map_or(0, |s| s.seq), limit)?;
+            Ok(Some(OpenedRun { row, snapshot, records }))
+        })
+        .await
     }
 
     async fn run(&self, run: RunId) -> Result<Option<RunRow>, StoreError> {
@@ -287,13 +302,7 @@ impl Journal for SqliteStore {
                  ON CONFLICT (run) DO UPDATE SET seq = excluded.seq, leaf = excluded.leaf,
                      version = excluded.version, body = excluded.body",
             )?
-            .execute(params![
-                id(run.0),
-                int(snapshot.seq),
-                snapshot.leaf.0,
-                snapshot.version,
-                &snapshot.body[..]
-            ])
+            .execute(params![id(run.0), int(snapshot.seq), snapshot.leaf.0, snapshot.version, &snapshot.body[..]])
             .map(drop)
         })
         .await

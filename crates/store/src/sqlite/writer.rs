@@ -279,9 +279,7 @@ fn remember(slots: &mut Slots, run: RunId, slot: Slot, ended: bool) {
 
 fn size(command: &Command) -> usize {
     match command {
-        Command::Append(append, blobs, _) => {
-            append.record.len() + blobs.iter().map(|b| b.body.len()).sum::<usize>()
-        }
+        Command::Append(append, blobs, _) => append.record.len() + blobs.iter().map(|b| b.body.len()).sum::<usize>(),
         Command::Job(_) => 0,
     }
 }

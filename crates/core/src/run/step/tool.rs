@@ -333,10 +333,10 @@ pub(in crate::run) fn surface(draft: &mut Draft, i: usize, told: Option<Payload>
 }
 
 pub(in crate::run) fn apply_unknown(state: &mut State, env: Env<'_>, f: &EffectUnknown) {
-    if let Some(call) = state.call_mut(f.effect) {
-        if call.head.class.recovery() != Recovery::Repeat {
-            call.maybe = call.maybe.or(Some(call.attempt));
-        }
+    if let Some(call) = state.call_mut(f.effect)
+        && call.head.class.recovery() != Recovery::Repeat
+    {
+        call.maybe = call.maybe.or(Some(call.attempt));
     }
     match f.then {
         // What is repeated or asked about at once was lost with its activation, and does not count as a try.

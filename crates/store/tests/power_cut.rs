@@ -1,0 +1,86 @@
+//! Promise 1 against a power cut: a real ext4 on an image file is shut down while a real process appends to a store on
+//! it. What the process had not forced to the disk is gone, as after a power cut; what was acknowledged must not be.
+//!
+//! Needs root, for it mounts: ignored unless asked for, and then it fails where it cannot run. `./test` asks for it as
+//! root. The mounts are in a namespace of their own and end with the test. Not here: disks that lie about a sync.
+
+mod writer;
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use writer::{Writer, assert_all_there, serve};
+
+const TEST: &str = "no_acknowledged_append_is_lost_by_a_power_cut";
+
+/// Where the disk stands; only the process inside of the namespace has it.
+const INSIDE: &str = "STEAD_TEST_POWER_CUT_DIR";
+
+/// Power cuts, one after the other on the same disk.
+const CUTS: u64 = 5;
+
+/// `ioctl(fd, EXT4_IOC_SHUTDOWN, EXT4_GOING_FLAGS_NOLOGFLUSH)`, of Linux' `fs/ext4/ext4.h`: from now on nothing reaches
+/// the disk, the filesystem's own journal included. In Python, for a call by number is not safe Rust.
+const SHUTDOWN: &str = "\
+import fcntl, os, struct, sys
+fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack('I', 2))
+";
+
+#[test]
+#[ignore = "needs root: it mounts a filesystem and shuts it down"]
+fn no_acknowledged_append_is_lost_by_a_power_cut() {
+    serve();
+    if let Some(dir) = std::env::var_os(INSIDE) {
+        return cuts(Path::new(&dir));
+    }
+    assert!(rustix::process::geteuid().is_root(), "NOT RUN: needs root, for it mounts a filesystem");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let exe = std::env::current_exe().expect("this program has a path");
+    let mut inside = Command::new("unshare");
+    inside.args(["--mount", "--propagation", "private", "--"]).arg(exe);
+    inside.args(["--exact", TEST, "--include-ignored", "--nocapture"]).env(INSIDE, dir.path());
+    run(&mut inside, "util-linux");
+}
+
+/// Cuts the power of a disk in `dir` while a process appends, and looks what is there when it is back.
+fn cuts(dir: &Path) {
+    let (image, disk) = (dir.join("disk.img"), dir.join("disk"));
+    let data = disk.join("data");
+    fs::create_dir(&disk).expect("a directory can be made");
+    File::create_new(&image).and_then(|f| f.set_len(512 << 20)).expect("an image can be made");
+    run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image), "e2fsprogs");
+    mount(&image, &disk);
+    let mut acked = Vec::new();
+    for cut in 1..=CUTS {
+        let writer = Writer::spawn(TEST, &data, cut, 0);
+        // Somewhere in the first commits, or some thousand later.
+        let count = 1 + (cut * 0x9e37_79b9 % 4_001) as usize;
+        let before = writer.acks(count);
+        assert_eq!(before.len(), count, "the writer ended before the power was cut");
+        run(Command::new("python3").args(["-c", SHUTDOWN]).arg(&disk), "python3");
+        let (rest, status) = writer.end();
+        assert!(!status.success(), "the writer went on without a disk: {status}");
+        eprintln!("cut {cut}: {} appends were acknowledged, {} of them before the order", count + rest.len(), count);
+        acked.extend(before);
+        acked.extend(rest);
+        run(Command::new("umount").arg(&disk), "mount");
+        // The filesystem replays its own journal.
+        mount(&image, &disk);
+        assert_all_there(&data, &acked);
+    }
+    run(Command::new("umount").arg(&disk), "mount");
+}
+
+fn mount(image: &Path, disk: &Path) {
+    run(Command::new("mount").args(["-t", "ext4", "-o", "loop"]).arg(image).arg(disk), "mount");
+}
+
+/// Runs a command of that Debian package and expects it to succeed.
+fn run(command: &mut Command, package: &str) {
+    let status = command.stdin(Stdio::null()).status();
+    let status = status.unwrap_or_else(|e| panic!("{command:?}: {e}; install it: apt-get install {package}"));
+    assert!(status.success(), "{command:?}: {status}");
+}
