@@ -24,7 +24,7 @@ pub(crate) fn case(runs: usize) -> Value {
 
         let begin = Instant::now();
         let mut tasks = Vec::new();
-        for chunk in started[..resume].chunks(resume.div_ceil(64)) {
+        for chunk in started[..resume].chunks(resume.div_ceil(500)) {
             let (engine, chunk) = (engine.clone(), chunk.to_vec());
             tasks.push(tokio::spawn(async move {
                 for run in chunk {

@@ -3,7 +3,7 @@
 //! and agent versions, and both pass the one suite in `stead_ports::conformance`.
 //!
 //! * `check` holds the rules by which an append is taken or refused; the two stores share it.
-//! * `blob` gives blobs their addresses and packs them.
+//! * `blob` gives blobs their addresses and packs them, `pack` the records.
 //! * `sqlite` has one writer thread that commits in groups, and a few readers.
 //! * `postgres` has one flusher that does the same over the wire.
 //!
@@ -11,6 +11,7 @@
 
 mod blob;
 mod check;
+mod pack;
 // mod postgres;
 mod sqlite;
 

@@ -12,6 +12,7 @@ use stead_ports::journal::{
 };
 
 use super::index::{id, int};
+use crate::pack::unpack;
 
 /// The most rows that one question gets.
 pub(crate) const ROWS_MAX: u32 = 10_000;
@@ -43,8 +44,8 @@ pub(crate) fn read(conn: &Connection, run: RunId, from: u64, most: u32) -> Resul
          ORDER BY seq LIMIT ?",
     )?
     .query_map(params![id(run.0), int(from), limit(most)], |r| {
-        let bytes: Vec<u8> = r.get(2)?;
-        Ok(StoredRecord { seq: r.get::<_, i64>(0)?.unsigned_abs(), leaf: LeafHash(r.get(1)?), bytes: bytes.into() })
+        let bytes = unpack(r.get(2)?);
+        Ok(StoredRecord { seq: r.get::<_, i64>(0)?.unsigned_abs(), leaf: LeafHash(r.get(1)?), bytes })
     })?
     .collect()
 }

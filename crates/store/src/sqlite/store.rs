@@ -11,8 +11,8 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, Append, AppendError, InboxRow, Journal, Lease, OpenedRun, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError,
-    StoredRecord, VersionRow,
+    Ack, Append, AppendError, InboxRow, Journal, Lease, OpenedRun, RunFilter, RunRow, SessionRow, Snapshot, Status,
+    StoreError, StoredRecord, VersionRow,
 };
 use tokio::sync::oneshot;
 
@@ -25,7 +25,7 @@ use super::{
     queue::Queue,
     writer::{Command, Job, Limits, Writer},
 };
-use crate::blob::Packed;
+use crate::{blob::Packed, pack::pack};
 
 /// How a [`SqliteStore`] works; the defaults suit a server with two cores or more.
 #[derive(Clone, Debug)]
@@ -178,9 +178,10 @@ impl Journal for SqliteStore {
         if released == 1 { Ok(()) } else { Err(self.lost(lease)) }
     }
 
-    fn append(&self, append: Append) -> Ack {
+    fn append(&self, mut append: Append) -> Ack {
         let (tx, ack) = Ack::new();
         // Packed here and not by the writer, where everybody would wait for it.
+        append.record = pack(append.record);
         let blobs = append.blobs.iter().map(|b| Packed::new(&b.content)).collect();
         if let Err(Command::Append(_, _, tx)) = self.queue.push(Command::Append(append, blobs, tx)) {
             let _ = tx.send(Err(AppendError::Unavailable("the store has stopped".into())));
