@@ -16,11 +16,23 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use serde_json::{Value, json};
 use stead_core::effect::EffectClass;
 
-/// Where a case keeps its data: below the build directory, so that it is a real disk and not memory.
+/// `f_type` of filesystems in memory (`statfs(2)`): tmpfs, ramfs.
+const IN_MEMORY: [u32; 2] = [0x0102_1994, 0x8584_58f6];
+
+/// Where a case keeps its data: in the folder that `STEAD_BENCH_DIR` names, or else in the build folder. It must be on a
+/// disk, for in memory a sync costs nothing.
 pub(crate) fn scratch() -> tempfile::TempDir {
-    let base = std::env::var_os("STEAD_BENCH_DIR").map_or_else(|| PathBuf::from("target/bench"), PathBuf::from);
+    let base = std::env::var_os("STEAD_BENCH_DIR").map_or_else(beside_program, PathBuf::from);
     std::fs::create_dir_all(&base).expect("the bench directory can be made (STEAD_BENCH_DIR names another)");
+    let kind = rustix::fs::statfs(&base).expect("the bench directory can be looked at").f_type as u32;
+    assert!(!IN_MEMORY.contains(&kind), "{} is in memory: name a folder on a disk in STEAD_BENCH_DIR", base.display());
     tempfile::tempdir_in(base).expect("the bench directory can be written")
+}
+
+/// `bench` in the build folder, two above this program.
+fn beside_program() -> PathBuf {
+    let program = std::env::current_exe().expect("this program has a path");
+    program.ancestors().nth(2).expect("it is in a build folder").join("bench")
 }
 
 /// A runtime like the server's.

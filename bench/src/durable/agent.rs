@@ -54,23 +54,37 @@ impl Seen {
         Self { ledger: Some(file), ..Self::default() }
     }
 
-    /// A step begins. Every slot follows one run at a time, so that watching costs little.
+    /// A step begins. About one run in sixteen is watched, so that watching costs little.
     fn step(&self, run: RunId) {
         self.steps.fetch_add(1, Relaxed);
-        let hash = (run.0 as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        if !hash.is_multiple_of(16) {
-            return;
-        }
-        let slot = &self.last[(hash / 16 % 32) as usize];
+        let Some(slot) = self.slot(run) else { return };
         let now = Instant::now();
         let mut last = slot.lock();
-        if let Some((r, at)) = *last
-            && r == run
-        {
-            let gap = u32::try_from(now.duration_since(at).as_micros()).unwrap_or(u32::MAX);
-            self.gaps.lock().push(gap);
+        match *last {
+            Some((watched, at)) if watched == run => {
+                self.gaps.lock().push(u32::try_from(now.duration_since(at).as_micros()).unwrap_or(u32::MAX));
+            }
+            // Kept to its end: a slot that changed hands between two steps would see the short gaps alone.
+            Some(_) => return,
+            None => {}
         }
         *last = Some((run, now));
+    }
+
+    /// The last step of a run is done.
+    fn ended(&self, run: RunId) {
+        if let Some(slot) = self.slot(run) {
+            let mut last = slot.lock();
+            if last.is_some_and(|(watched, _)| watched == run) {
+                *last = None;
+            }
+        }
+    }
+
+    /// Where a run is watched, if it may be.
+    fn slot(&self, run: RunId) -> Option<&Mutex<Option<(RunId, Instant)>>> {
+        let hash = (run.0 as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        hash.is_multiple_of(16).then(|| &self.last[(hash / 16 % 32) as usize])
     }
 
     fn executed(&self, invocation: &Invocation) {
@@ -100,6 +114,7 @@ impl Model for NoopModel {
             reply.calls.push(ToolCall { id: format!("call_{}", call.turn), name: "noop".to_owned(), arguments });
             reply.stop = StopReason::ToolCalls;
         } else {
+            self.0.ended(call.run);
             reply.text.push_str("ok");
         }
         Box::pin(std::future::ready(Ok(reply)))

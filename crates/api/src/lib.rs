@@ -22,6 +22,7 @@ pub mod fact;
 pub mod openapi;
 pub mod page;
 pub mod problem;
+pub mod right;
 pub mod run;
 pub mod schema;
 pub mod session;

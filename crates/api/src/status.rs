@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stead_core::{budget::Spend, time::Timestamp};
 
-use crate::schema;
+use crate::{right::Right, schema};
 
 /// A server and who is asking.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -24,10 +24,14 @@ pub struct ServerStatus {
     pub subject: String,
     /// The caller's tenant.
     pub tenant: String,
-    /// How many runs of the tenant are in each status.
+    /// What the caller may do.
+    #[serde(default)]
+    pub rights: Vec<Right>,
+    /// How many runs of the tenant are in each status; empty for a caller without the right `read`.
     pub runs: BTreeMap<String, u64>,
-    /// Work under way and done by this process.
-    pub work: Work,
+    /// Work under way and done by this process, for all tenants; absent for a caller without the right `metrics`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
 }
 
 /// Work of one process.

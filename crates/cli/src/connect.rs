@@ -87,10 +87,8 @@ impl Connection {
         let helpers = Arc::new(DevHelpers::new(need == Need::Work));
         let local = Local { helpers: Some(helpers.clone()), at_rest: need == Need::Rest };
         let server = Server::open_with(config, local).await?;
-        let client = Client::new(server.url(), server.token()).map_err(|e| ServeError::Data {
-            what: "the token file",
-            source: std::io::Error::other(e.detail),
-        })?;
+        let client = Client::new(server.url(), server.token())
+            .map_err(|e| ServeError::Data { what: "the token file", source: std::io::Error::other(e.detail) })?;
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server.run(stop.clone().cancelled_owned()));
         Ok(Self { client, own: Some(Own { stop, serving, helpers }), local: true })
@@ -101,13 +99,17 @@ impl Connection {
         self.own.is_some()
     }
 
-    /// Ends in order: what was sent is finished, and the data directory is given back. Nothing is lost without it.
+    /// Ends in order: what was sent is finished, and the data directory is given back. Nothing is lost without it, so
+    /// Ctrl-C ends it at once.
     pub(crate) async fn close(self) {
         let Some(own) = self.own else { return };
         drop(self.client);
         own.stop.cancel();
-        // A server that panicked has nothing left to end.
-        let _ = own.serving.await;
+        tokio::select! {
+            // A server that panicked has nothing left to end.
+            _ = own.serving => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
         own.helpers.stop().await;
     }
 }

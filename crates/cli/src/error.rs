@@ -32,11 +32,12 @@ impl CliError {
     /// An error of that code.
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
         let message = message.into();
-        // Texts of the layers below begin with their code; here it stands apart.
-        let prefix = format!("{code}: ");
-        let message = message.strip_prefix(&prefix).map(str::to_owned).unwrap_or(message);
+        // Texts of the layers below hold their code and hints; here these stand apart.
+        let message = message.replacen(&format!("{code}: "), "", 1);
+        let mut parts = message.split("\n  hint: ").map(str::to_owned);
+        let message = parts.next().unwrap_or_default();
         let exit = if code == code::NO_SERVER { Exit::NoServer } else { Exit::Failed };
-        Self { code: Some(code), message, hints: Vec::new(), exit, manifest: Vec::new(), pipe: false }
+        Self { code: Some(code), message, hints: parts.collect(), exit, manifest: Vec::new(), pipe: false }
     }
 
     /// The command line cannot be understood as it is.

@@ -60,4 +60,5 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (206, include_str!("../../../docs/errors/ST0206.md")),
     (207, include_str!("../../../docs/errors/ST0207.md")),
     (208, include_str!("../../../docs/errors/ST0208.md")),
+    (209, include_str!("../../../docs/errors/ST0209.md")),
 ];

@@ -1,17 +1,10 @@
 //! Helper services of manifests (`dev.services`): processes that live as long as this one. Each runs under `stead
 //! with-parent`, which has the kernel end it with its parent, however that ends.
 
-use std::{
-    collections::HashMap,
-    fs::OpenOptions,
-    path::PathBuf,
-    process::Stdio,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, fs::OpenOptions, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use stead_core::id::Name;
-use stead_ports::BoxFuture;
 use stead_server::agents::{Helper, Helpers};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},

@@ -162,6 +162,8 @@ codes! {
     INTERNAL = 207, "Internal error";
     /// JSON nested deeper than the limit.
     TOO_DEEP = 208, "The JSON is nested too deeply";
+    /// The caller's token does not allow it.
+    FORBIDDEN = 209, "Not allowed";
 }
 
 impl Code {

@@ -27,7 +27,9 @@ mod step;
 mod transcript;
 
 pub use apply::{Env, apply, fold};
-pub use decide::{Admit, CallIn, Command, Decision, Inputs, ModelFailure, NewRun, Refusal, Retry, decide};
+pub use decide::{
+    Admit, CallIn, Command, Decision, Inputs, ModelFailure, NewRun, Refusal, Retry, decide, decide_holding,
+};
 pub use life::start::GENESIS;
 pub use owes::{Debt, owes, wake_at};
 pub use state::{Call, CallPhase, Carry, KeyMark, Life, Phase, STATE_VERSION, State, Stop, UnknownMark};

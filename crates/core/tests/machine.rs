@@ -10,6 +10,8 @@ mod budgets;
 mod children;
 #[path = "machine/effects.rs"]
 mod effects;
+#[path = "machine/holding.rs"]
+mod holding;
 #[path = "machine/keys.rs"]
 mod keys;
 #[path = "machine/late.rs"]

@@ -1,15 +1,16 @@
 //! One loaded run: a task that owns its state, pays its debts and commits what comes back. There is at most one for
 //! each run, and nobody else touches the state; so there is no lock on the way of a step.
 
-use std::{future::poll_fn, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::VecDeque, future::poll_fn, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use stead_core::{
+    code,
     fact::StopMode,
     id::{ActivationId, LeafHash, Name, RunId},
     message::{Message, Reply},
     record::Actor as By,
-    run::{Command, Debt, Phase, State, owes, wake_at},
+    run::{Call, CallPhase, Command, Debt, Life, Phase, State, owes, wake_at},
     time::Timestamp,
 };
 use stead_ports::{BoxFuture, agent::Agent, journal::RunState};
@@ -20,6 +21,7 @@ use crate::{
     flights::{Done, Flights, Key},
     load::load,
     payload::Sealer,
+    sessions::promote_surely,
     types::EngineError,
 };
 
@@ -95,62 +97,150 @@ pub(crate) struct Actor {
     /// Records since the last snapshot.
     pub(crate) tail: u64,
     pub(crate) draining: bool,
-    /// Stops to be answered once no child is being started.
-    stops: Vec<ReplyTo>,
+    /// What came in before it was loaded.
+    heard: VecDeque<Msg>,
+    /// Callers to be answered once no child is being started.
+    acks: Vec<ReplyTo>,
     timer: Option<(Timestamp, BoxFuture<'static, ()>)>,
-    _slot: OwnedSemaphorePermit,
 }
 
-/// Starts the task of a run.
-pub(crate) fn spawn(engine: Engine, run: RunId, mailbox: mpsc::Receiver<Msg>, boot: Boot) {
+/// Starts the task of a run; `first` is what it hears first.
+pub(crate) fn spawn(engine: Engine, run: RunId, mailbox: mpsc::Receiver<Msg>, boot: Boot, first: Option<Msg>) {
     let stopped = engine.0.stopped.clone();
     tokio::spawn(async move {
         let stop = stopped.notified();
-        if engine.0.dead.load(std::sync::atomic::Ordering::SeqCst) {
+        if engine.0.is_dead() {
             return;
         }
-        let life = AssertUnwindSafe(live(engine.clone(), run, mailbox, boot)).catch_unwind();
+        let life = AssertUnwindSafe(live(engine.clone(), run, mailbox, boot, first)).catch_unwind();
         tokio::select! {
             () = stop => {}
             outcome = life => {
                 if outcome.is_err() {
-                    // The register keeps the dead mailbox: the run is set aside until the process restarts.
-                    tracing::error!(%run, "the run's task panicked; the run is quarantined");
+                    let error = EngineError::Quarantined { run, why: "its task panicked".into() };
+                    set_aside(&engine, run, &error);
+                    engine.0.died(run);
                 }
             }
         }
     });
 }
 
-async fn live(engine: Engine, run: RunId, mut mailbox: mpsc::Receiver<Msg>, boot: Boot) {
-    let Ok(slot) = engine.0.slots.clone().acquire_owned().await else { return };
-    let actor = match boot {
-        Boot::New(born) => Ok(Actor::new(engine.clone(), run, *born, mailbox, slot)),
-        Boot::Load => match awaken(&engine, run).await {
-            Ok(born) => Ok(Actor::new(engine.clone(), run, born, mailbox, slot)),
-            Err(error) => {
-                refuse_all(&engine, run, &mut mailbox, &error).await;
-                Err(error)
-            }
-        },
+async fn live(engine: Engine, run: RunId, mut mailbox: mpsc::Receiver<Msg>, mut boot: Boot, first: Option<Msg>) {
+    let mut heard: VecDeque<Msg> = first.into_iter().collect();
+    let _slot = match place(&engine, &mut mailbox, &mut heard).await {
+        Ok(slot) => slot,
+        Err(error) => {
+            refuse_all(&engine, run, &mut mailbox, heard, &error).await;
+            return;
+        }
     };
-    match actor {
-        Ok(mut actor) => actor.work().await,
-        Err(error @ EngineError::NotFound { .. }) => tracing::debug!(%run, %error, "no such run"),
-        Err(error) => tracing::error!(%run, %error, "the run cannot be loaded"),
+    loop {
+        let born = match boot {
+            Boot::New(born) => Ok(*born),
+            Boot::Load => awaken(&engine, run).await,
+        };
+        let error = match born {
+            Ok(born) => {
+                let mut actor = Actor::new(engine.clone(), run, born, mailbox, heard);
+                let Err(error) = actor.work().await else { return };
+                for reply in actor.acks {
+                    let _ = reply.send(Err(error.clone()));
+                }
+                (mailbox, heard) = (actor.mailbox, actor.heard);
+                error
+            }
+            Err(error) => error,
+        };
+        set_aside(&engine, run, &error);
+        match refuse_all(&engine, run, &mut mailbox, heard, &error).await {
+            Some(again) => heard = [again].into(),
+            None => return,
+        }
+        boot = Boot::Load;
     }
 }
 
-/// A run that cannot be loaded answers everyone so, and leaves.
-async fn refuse_all(engine: &Engine, run: RunId, mailbox: &mut mpsc::Receiver<Msg>, error: &EngineError) {
-    let mut next = mailbox.recv().await;
+/// A place in memory. A stop does not wait for one: those who hold all places may be waiting for it.
+async fn place(
+    engine: &Engine,
+    mailbox: &mut mpsc::Receiver<Msg>,
+    heard: &mut VecDeque<Msg>,
+) -> Result<Option<OwnedSemaphorePermit>, EngineError> {
+    /// Messages taken out of the mailbox while waiting.
+    const HEARD: usize = 256;
+    let mut slot = std::pin::pin!(engine.0.slots.clone().acquire_owned());
     loop {
-        if let Some(Msg::Ask(_, _, reply)) = next {
+        if heard.iter().any(|m| matches!(m, Msg::Ask(Ask::Stop(_), ..))) {
+            return Ok(None);
+        }
+        tokio::select! {
+            biased;
+            slot = &mut slot => return slot.map(Some).map_err(|_| EngineError::Draining),
+            msg = mailbox.recv(), if heard.len() < HEARD => match msg {
+                // Any of the others is said by being loaded at all, but for one `Admit`.
+                Some(msg @ (Msg::Ask(..) | Msg::Admit)) => heard.push_back(msg),
+                Some(_) => {}
+                None => return Err(EngineError::Draining),
+            },
+        }
+    }
+}
+
+/// What follows from a run that could not be loaded, or whose task met an error: nothing, another try, or the run is
+/// left alone until the process restarts.
+fn set_aside(engine: &Engine, run: RunId, error: &EngineError) {
+    let pause = match error {
+        EngineError::NotFound { .. } | EngineError::Draining => return,
+        _ if engine.0.is_draining() => return,
+        EngineError::Quarantined { .. } => None,
+        EngineError::Store(e) if e.code == code::DATA_DAMAGED => None,
+        EngineError::Agent { .. } => Some(Duration::from_secs(60)),
+        _ => Some(Duration::from_secs(1)),
+    };
+    let engine = engine.clone();
+    let Some(pause) = pause else {
+        tracing::error!(%run, %error, "the run is set aside until the process restarts");
+        engine.0.set_aside(run, Some(error.clone()));
+        tokio::spawn(async move {
+            // If it was the first in its session's queue, the next one goes.
+            if let Ok(Some(row)) = engine.journal().run(run).await {
+                promote_surely(&engine, row.session).await;
+            }
+        });
+        return;
+    };
+    tracing::warn!(%run, %error, "the run leaves memory, to be tried again");
+    engine.0.set_aside(run, None);
+    tokio::spawn(async move {
+        tokio::time::sleep(pause).await;
+        engine.0.tried_again(run);
+        let _ = engine.0.tell(&engine, run, Msg::Admit);
+    });
+}
+
+/// A run that cannot go on answers everyone so, and leaves; or gives back what came in afterwards and may be a reason
+/// to try again.
+async fn refuse_all(
+    engine: &Engine,
+    run: RunId,
+    mailbox: &mut mpsc::Receiver<Msg>,
+    heard: VecDeque<Msg>,
+    error: &EngineError,
+) -> Option<Msg> {
+    let final_word = matches!(error, EngineError::Draining) || engine.0.quarantine(run).is_some();
+    let refuse = |msg| {
+        if let Msg::Ask(_, _, reply) = msg {
             let _ = reply.send(Err(error.clone()));
         }
+    };
+    heard.into_iter().for_each(refuse);
+    loop {
         match engine.0.leave(run, mailbox) {
-            Ok(()) => return,
-            Err(msg) => next = Some(msg),
+            Ok(()) => return None,
+            Err(msg @ Msg::Ask(..)) => refuse(msg),
+            Err(_) if final_word || engine.0.is_draining() => {}
+            Err(msg) => return Some(msg),
         }
     }
 }
@@ -159,6 +249,7 @@ async fn awaken(engine: &Engine, run: RunId) -> Result<Born, EngineError> {
     let ports = &engine.0.ports;
     let missing = || EngineError::NotFound { what: run.to_string() };
     let loaded = load(&ports.journal, run).await?.ok_or_else(missing)?;
+    engine.0.sessions.learn(&*ports.journal, loaded.state.session).await?;
     let agent = ports.agents.load(&loaded.state.tenant, loaded.state.version).await;
     let agent = agent.map_err(|e| EngineError::Agent { code: e.code, detail: e.detail })?;
     let activation = fresh_activation(engine);
@@ -172,7 +263,7 @@ pub(crate) fn fresh_activation(engine: &Engine) -> ActivationId {
 }
 
 impl Actor {
-    fn new(engine: Engine, run: RunId, born: Born, mailbox: mpsc::Receiver<Msg>, slot: OwnedSemaphorePermit) -> Self {
+    fn new(engine: Engine, run: RunId, born: Born, mailbox: mpsc::Receiver<Msg>, heard: VecDeque<Msg>) -> Self {
         let Born { state, prev, activation, agent, row, tail } = born;
         // At rest every run is treated as if the engine were about to end: what is asked is recorded, nothing begins.
         let draining = engine.0.options.at_rest;
@@ -193,34 +284,39 @@ impl Actor {
             row,
             tail,
             draining,
-            stops: Vec::new(),
+            heard,
+            acks: Vec::new(),
             timer: None,
-            _slot: slot,
         }
     }
 
-    async fn work(&mut self) {
+    /// Lives until there is nothing to do. An error means that the store is gone or another owner has the run: what was
+    /// under way is dropped, and whoever loads the run next settles it from the journal.
+    async fn work(&mut self) -> Result<(), EngineError> {
+        let outcome = self.work_on().await;
+        if outcome.is_err() {
+            self.flights.retain(|_| false);
+            self.release_tools().await;
+        }
+        outcome
+    }
+
+    async fn work_on(&mut self) -> Result<(), EngineError> {
         loop {
-            if let Err(error) = self.turn().await {
-                // The store is gone or another owner has the run: what was under way is dropped, and whoever loads the
-                // run next settles it from the journal.
-                tracing::warn!(run = %self.run, %error, "the run leaves memory");
-                self.flights.retain(|_| false);
-                self.release_tools().await;
-                return refuse_all(&self.engine, self.run, &mut self.mailbox, &error).await;
+            while let Some(msg) = self.heard.pop_front() {
+                self.hear(msg).await?;
             }
+            self.turn().await?;
             if !self.may_leave() {
                 continue;
             }
             self.release_tools().await;
             match self.engine.0.leave(self.run, &mut self.mailbox) {
-                Ok(()) => return self.left(),
-                Err(msg) => {
-                    if let Err(error) = self.hear(msg).await {
-                        tracing::warn!(run = %self.run, %error, "the run leaves memory");
-                        return refuse_all(&self.engine, self.run, &mut self.mailbox, &error).await;
-                    }
+                Ok(()) => {
+                    self.left();
+                    return Ok(());
                 }
+                Err(msg) => self.hear(msg).await?,
             }
         }
     }
@@ -228,7 +324,7 @@ impl Actor {
     /// Pays what is owed, then takes one thing that comes.
     async fn turn(&mut self) -> Result<(), EngineError> {
         self.pay().await?;
-        self.answer_stops();
+        self.acknowledge();
         if self.may_leave() {
             return Ok(());
         }
@@ -258,7 +354,7 @@ impl Actor {
         match came {
             Came::Done(key, done) => self.done(key, done).await,
             Came::Msg(Some(msg)) => self.hear(msg).await,
-            Came::Msg(None) => Ok(()),
+            Came::Msg(None) => Err(EngineError::Draining),
             Came::Time => {
                 self.timer = None;
                 self.commit(Command::Tick, By::Runtime).await
@@ -280,7 +376,7 @@ impl Actor {
     }
 
     async fn asked(&mut self, ask: Ask, by: By, reply: ReplyTo) -> Result<(), EngineError> {
-        let stopping = matches!(ask, Ask::Stop(_));
+        let closing = matches!(ask, Ask::Stop(_) | Ask::Pause);
         let command = match ask {
             Ask::Pause => Command::Pause,
             Ask::Resume => Command::Resume,
@@ -288,7 +384,7 @@ impl Actor {
             Ask::Approve { effect, approved, by, note } => Command::Approve { effect, approved, by, note },
         };
         match self.try_commit(command, by).await {
-            Ok(()) if stopping => self.stops.push(reply),
+            Ok(()) if closing => self.acks.push(reply),
             Ok(()) => drop(reply.send(Ok(self.children_under_way()))),
             Err(error @ EngineError::Conflict { .. }) => drop(reply.send(Err(error))),
             Err(error) => {
@@ -299,13 +395,13 @@ impl Actor {
         Ok(())
     }
 
-    /// A stop is acknowledged when no child can appear any more that was not named in the answer.
-    fn answer_stops(&mut self) {
-        if self.stops.is_empty() || self.flights.any(|k| matches!(k, Key::StartChild(_))) {
+    /// A stop or a pause is acknowledged when no child can appear any more that was not named in the answer.
+    fn acknowledge(&mut self) {
+        if self.acks.is_empty() || self.flights.any(|k| matches!(k, Key::StartChild(_))) {
             return;
         }
         let children = self.children_under_way();
-        for reply in self.stops.drain(..) {
+        for reply in self.acks.drain(..) {
             let _ = reply.send(Ok(children.clone()));
         }
     }
@@ -315,7 +411,7 @@ impl Actor {
             .calls
             .iter()
             .filter_map(|c| match c.phase {
-                stead_core::run::CallPhase::Child { child, .. } => Some(child),
+                CallPhase::Child { child, .. } => Some(child),
                 _ => None,
             })
             .collect()
@@ -323,11 +419,11 @@ impl Actor {
 
     /// Whether nothing is under way and nothing will happen soon.
     fn may_leave(&self) -> bool {
-        if self.state.life.ended() || self.state.life == stead_core::run::Life::Queued {
-            return self.stops.is_empty();
+        if self.state.life.ended() || self.state.life == Life::Queued {
+            return self.acks.is_empty();
         }
-        let idle = self.flights.is_empty() && self.stops.is_empty();
-        idle && (self.draining || (!self.state.working() && !self.wakes_soon() && !self.owes_a_child()))
+        let idle = self.flights.is_empty() && self.acks.is_empty();
+        idle && (self.holds() || (!self.state.working() && !self.wakes_soon() && !self.owes_a_child()))
     }
 
     /// Whether a child must still be started or stopped; a wait for one that runs needs no memory.
@@ -339,7 +435,12 @@ impl Actor {
         })
     }
 
-    pub(crate) fn wakes_soon(&self) -> bool {
+    /// Whether nothing may begin any more.
+    pub(crate) fn holds(&self) -> bool {
+        self.draining || self.engine.0.is_draining()
+    }
+
+    fn wakes_soon(&self) -> bool {
         is_soon(&self.state, self.engine.0.ports.clock.now())
     }
 
@@ -362,13 +463,15 @@ impl Actor {
 
     /// Closes what the tools hold open for this run.
     async fn release_tools(&mut self) {
-        // A tool that does not let go must not keep the run in memory.
+        // Tools that do not let go must not keep the run in memory.
         const PATIENCE: Duration = Duration::from_secs(10);
-        for tool in &self.agent.tools {
-            if let stead_ports::agent::Behind::Tool(t) = &tool.behind {
-                let _ = tokio::time::timeout(PATIENCE, t.release(self.run)).await;
-            }
-        }
+        let agent = self.agent.clone();
+        let releases = agent.tools.iter().filter_map(|tool| match &tool.behind {
+            stead_ports::agent::Behind::Tool(t) => Some(t.release(self.run)),
+            stead_ports::agent::Behind::Agent(_) => None,
+        });
+        let all = AssertUnwindSafe(futures_util::future::join_all(releases)).catch_unwind();
+        let _ = tokio::time::timeout(PATIENCE, all).await;
     }
 
     /// Whether the model call of this attempt is still what the run waits for.
@@ -377,7 +480,9 @@ impl Actor {
     }
 }
 
-/// Whether a state's next wake is so near that it stays in memory.
+/// Whether a state's next wake, or a question that it has to ask, is so near that it stays in memory.
 pub(crate) fn is_soon(state: &State, now: Timestamp) -> bool {
-    wake_at(state, now).is_some_and(|at| at.0.saturating_sub(now.0) < SOON)
+    let near = |at: Timestamp| at.0.saturating_sub(now.0) < SOON;
+    let asks = |c: &Call| matches!(c.phase, CallPhase::Reconcile { at, .. } if near(at));
+    wake_at(state, now).is_some_and(near) || (state.life == Life::Live && !state.paused && state.calls.iter().any(asks))
 }

@@ -1,6 +1,6 @@
 //! From a command to a durable record. State advances only on acknowledgement; until then the actor does nothing else.
 
-use std::{sync::atomic::Ordering::SeqCst, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -8,14 +8,18 @@ use stead_core::{
     budget::Spend,
     effect::Ended,
     fact::Fact,
+    id::{LeafHash, RunId},
+    message::Reply,
     record::{Actor as By, Header, Record, VERSION},
-    run::{Command, Decision, Inputs, Life, Refusal, STATE_VERSION, decide, wake_at},
+    run::{Command, Decision, Inputs, Life, Refusal, STATE_VERSION, State, decide, decide_holding},
 };
-use stead_ports::journal::{Append, AppendError, InboxRow, IndexChange, SessionChange, Snapshot, partition};
+use stead_ports::journal::{
+    Append, AppendError, InboxRow, IndexChange, Journal, SessionChange, Snapshot, StoreError, partition,
+};
 
 use crate::{
     Engine,
-    actor::{Actor, is_soon},
+    actor::{Actor, Msg},
     prepare::cut,
     types::EngineError,
     view,
@@ -51,7 +55,9 @@ impl Actor {
         index: IndexChange,
     ) -> Result<(), EngineError> {
         let inputs = Inputs { now: self.engine.0.ports.clock.now(), activation: self.activation };
-        let decision = decide(&self.state, command, inputs).map_err(|refusal| {
+        // What begins now would not be paid for while draining; held back, it is nobody's loss.
+        let decided = if self.holds() { decide_holding } else { decide };
+        let decision = decided(&self.state, command, inputs).map_err(|refusal| {
             self.sealer.blobs.clear();
             EngineError::Conflict {
                 why: match refusal {
@@ -85,7 +91,7 @@ impl Actor {
         let record = Record { header, facts, payloads };
         let encoded = record.encode(self.prev);
 
-        let row = view::run_state(&state, wake_at(&state, at), is_soon(&state, at));
+        let row = view::run_state(&state, at);
         let moved = row.status != self.row.status || row.wake_at != self.row.wake_at;
         let ended = state.life.ended();
         if moved {
@@ -115,65 +121,64 @@ impl Actor {
         self.prev = leaf;
         self.tail += 1;
         self.engine.0.counters.record(&record.facts);
-        self.publish(&record, ended).await?;
+        self.publish(&record, ended).await;
         if self.state.calls.is_empty() {
             self.dispatched.lock().clear();
             self.children.clear();
         }
         if moved {
-            self.engine.0.waiters.wake(self.run, row.status);
+            self.engine.0.waiters.wake(self.run, &Ok(row.status));
             self.row = row;
         }
         if ended {
             self.ended(was.life);
-        } else if self.tail >= self.engine.0.options.snapshot_every {
+        }
+        // The session's next run begins from here; so a long session has snapshots too, though its runs are short.
+        if self.tail >= self.engine.0.options.snapshot_every && self.state.life != Life::Queued {
             self.snapshot().await;
         }
         Ok(())
     }
 
     /// A run's last append also frees its session and tells its parent.
-    fn at_end(&self, record: &Record, state: &stead_core::run::State, index: &mut IndexChange) {
-        // A run that was never admitted holds no session and continues no conversation.
-        if self.state.life == Life::Live {
+    fn at_end(&self, record: &Record, state: &State, index: &mut IndexChange) {
+        // A run that was never admitted holds no session and continues no conversation; one can be admitted and end at once.
+        if self.state.life == Life::Live || index.session == Some(SessionChange::Claim) {
             index.session = Some(SessionChange::Release { head: true, spent: state.budget.spent });
         }
-        if let Some(parent) = state.parent {
-            let (ended, content) = match state.life {
-                Life::Completed => {
-                    (Ended::Returned, self.fresh_reply.as_ref().map(|r| r.text.clone()).unwrap_or_default())
-                }
-                Life::Failed(code) => {
-                    let why = record.facts.iter().rev().find_map(|f| match f {
-                        Fact::RunFailed(f) => f.payload.and_then(|p| record.inline_text(p)),
-                        _ => None,
-                    });
-                    (Ended::Refused, format!("The agent failed ({code}): {}", why.unwrap_or(code.title().into())))
-                }
-                _ => (Ended::Withdrawn, "The agent was stopped.".to_owned()),
-            };
-            let end = ChildEnd { ended, content, spent: state.budget.spent };
-            let body = Bytes::from(serde_json::to_vec(&end).expect("encodes to memory"));
-            index.send.push(InboxRow { to: parent.run, from: self.run, effect: parent.effect, body });
-        }
+        index.send.extend(child_end(record, state, self.fresh_reply.as_ref()));
     }
 
     fn ended(&mut self, was: Life) {
         if let Some(parent) = self.state.parent {
-            // A parent that cannot hear now finds the message in its inbox when it is loaded.
-            let _ = self.engine.0.tell(&self.engine, parent.run, crate::actor::Msg::Inbox);
+            // A parent that is not loaded now finds the message in its inbox when it is.
+            if let Err(EngineError::Overloaded { .. }) = self.engine.0.tell(&self.engine, parent.run, Msg::Inbox) {
+                let engine = self.engine.clone();
+                tokio::spawn(async move {
+                    while let Err(EngineError::Overloaded { .. }) = engine.0.tell(&engine, parent.run, Msg::Inbox) {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                });
+            }
         }
-        self.engine.0.sessions.ended(&self.engine, self.state.session, was == Life::Live);
+        self.engine.0.sessions.ended(&self.engine, self.state.session, was);
     }
 
-    async fn publish(&mut self, record: &Record, ended: bool) -> Result<(), EngineError> {
+    /// Shows the record to those who follow the run. That it cannot be shown is their trouble, not the run's.
+    async fn publish(&mut self, record: &Record, ended: bool) {
         let rooms = &self.engine.0.rooms;
         if rooms.nobody() {
-            return Ok(());
+            return;
         }
-        let events = if rooms.followed(self.run) { self.engine.events(record, self.prev).await? } else { Vec::new() };
-        rooms.facts(self.run, events, ended);
-        Ok(())
+        let events = match rooms.followed(self.run) {
+            true => self.engine.events(record, self.prev).await,
+            false => Ok(Vec::new()),
+        };
+        match events {
+            Ok(events) => rooms.facts(self.run, events, ended),
+            // They come back through the journal and meet the same there.
+            Err(_) => rooms.dismiss(self.run),
+        }
     }
 
     /// A snapshot spares the next load the fold; losing it costs time only.
@@ -187,10 +192,30 @@ impl Actor {
     }
 }
 
+/// What a child that has ended tells its parent.
+pub(crate) fn child_end(record: &Record, state: &State, reply: Option<&Reply>) -> Option<InboxRow> {
+    let parent = state.parent.filter(|_| state.life.ended())?;
+    let (ended, content) = match state.life {
+        Life::Completed => (Ended::Returned, reply.map(|r| r.text.clone()).unwrap_or_default()),
+        Life::Failed(code) => {
+            let why = record.facts.iter().rev().find_map(|f| match f {
+                Fact::RunFailed(f) => f.payload.and_then(|p| record.inline_text(p)),
+                _ => None,
+            });
+            (Ended::Refused, format!("The agent failed ({code}): {}", why.unwrap_or(code.title().into())))
+        }
+        _ => (Ended::Withdrawn, "The agent was stopped.".to_owned()),
+    };
+    let end = ChildEnd { ended, content, spent: state.budget.spent };
+    let body = Bytes::from(serde_json::to_vec(&end).expect("encodes to memory"));
+    Some(InboxRow { to: parent.run, from: state.run, effect: parent.effect, body })
+}
+
 /// Appends until it is known to be durable or known to be refused.
 async fn durable(engine: Engine, make: impl Fn() -> Append + Send) -> Result<(), EngineError> {
     let journal = &engine.0.ports.journal;
     let mut pause = Duration::from_millis(20);
+    let mut unsure = false;
     loop {
         let append = make();
         let (run, seq, leaf) = (append.run, append.seq, append.leaf);
@@ -200,27 +225,38 @@ async fn durable(engine: Engine, make: impl Fn() -> Append + Send) -> Result<(),
         };
         match error {
             // A full disk, or nobody knows: the outcome in hand must not be lost, so look, and try again.
-            AppendError::Unavailable(_) | AppendError::Unknown(_) => {}
+            AppendError::Unavailable(_) => {}
+            AppendError::Unknown(_) => unsure = true,
+            // Perhaps it is the record of the try before, whose answer was lost.
+            AppendError::Conflict { next } if unsure && next > seq => {
+                return if written(journal, run, seq, leaf).await? { Ok(()) } else { Err(error.into()) };
+            }
             AppendError::Fenced { .. } => {
                 engine.0.die();
                 return Err(error.into());
             }
             refused => return Err(refused.into()),
         }
-        if engine.0.dead.load(SeqCst) {
+        if engine.0.is_dead() {
             return Err(error.into());
         }
         tracing::warn!(%run, %error, "the append is tried again");
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(2));
-        if matches!(error, AppendError::Unknown(_))
-            && let Ok(tail) = journal.read(run, seq, 1).await
-            && let Some(stored) = tail.first()
-        {
-            // Only this activation's record can have this hash.
-            return if stored.leaf == leaf { Ok(()) } else { Err(AppendError::Conflict { next: seq + 1 }.into()) };
+        if matches!(error, AppendError::Unknown(_)) && written(journal, run, seq, leaf).await.unwrap_or(false) {
+            return Ok(());
         }
     }
+}
+
+/// Whether the record at this position is the one with this hash: only the activation that made it can have it.
+pub(crate) async fn written(
+    journal: &Arc<dyn Journal>,
+    run: RunId,
+    seq: u64,
+    leaf: LeafHash,
+) -> Result<bool, StoreError> {
+    Ok(journal.read(run, seq, 1).await?.first().is_some_and(|stored| stored.leaf == leaf))
 }
 
 /// A short title of an input, for lists.

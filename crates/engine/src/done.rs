@@ -7,7 +7,7 @@ use stead_core::{
     effect::{Ended, Outcome, Reconciled},
     message::Reply,
     record::{Actor as By, Payload, Source},
-    run::{Command, ModelFailure, Retry},
+    run::{CallPhase, Command, ModelFailure, Retry},
 };
 use stead_ports::{
     model::{self, ModelError},
@@ -22,8 +22,9 @@ use crate::{
     types::EngineError,
 };
 
-/// How long an effect that was settled as unknown may still answer.
+/// How long an effect that was settled as unknown may still answer, and how many of one run are waited for.
 const LATE: Duration = Duration::from_secs(600);
+const LATE_MOST: usize = 64;
 
 impl Actor {
     pub(crate) async fn done(&mut self, key: Key, done: Done) -> Result<(), EngineError> {
@@ -40,6 +41,7 @@ impl Actor {
                     }
                 };
                 self.flights.push(Key::Late(effect), Box::pin(late));
+                self.flights.keep_newest(LATE_MOST, |k| matches!(k, Key::Late(_)));
                 Ok(())
             }
             Done::Reconciled { effect, asked, answer } => {
@@ -126,8 +128,10 @@ impl Actor {
 
     async fn child_failed_to_start(&mut self, effect: u32, error: &EngineError) -> Result<(), EngineError> {
         match error {
+            // Nothing begins any more; the debt stands for the next process.
+            EngineError::Draining => Ok(()),
             // The store's trouble is not the child's: the debt stands, and is paid again.
-            EngineError::Store(_) | EngineError::Append(_) | EngineError::Draining => Err(error.clone()),
+            EngineError::Store(_) | EngineError::Append(_) => Err(error.clone()),
             other => {
                 let text = format!("The agent could not be started ({}): {other}", other.code());
                 self.child_ended(effect, Ended::NotSent, text, stead_core::budget::Spend::ZERO, Vec::new()).await
@@ -147,13 +151,41 @@ impl Actor {
                 let text = "The agent was stopped before it began.".to_owned();
                 self.child_ended(effect, Ended::Withdrawn, text, stead_core::budget::Spend::ZERO, Vec::new()).await
             }
-            Err(EngineError::Conflict { .. }) => self.take_inbox().await,
-            Err(error) => Err(error),
+            // It has ended, and has left its message.
+            Err(EngineError::Conflict { .. }) => {
+                self.take_inbox().await?;
+                self.stop_again_later(key, effect);
+                Ok(())
+            }
+            Err(EngineError::Quarantined { why, .. }) => {
+                let text = format!("The agent's run is damaged and was left as it is ({why}); what it did is unknown.");
+                let reserved = match self.state.call(effect).map(|c| &c.phase) {
+                    Some(CallPhase::Child { reserved, .. }) => *reserved,
+                    _ => stead_core::budget::Spend::ZERO,
+                };
+                self.child_ended(effect, Ended::Unknown, text, reserved, Vec::new()).await
+            }
+            // It is busy, or the store is away.
+            Err(_) => {
+                self.stop_again_later(key, effect);
+                Ok(())
+            }
             Ok(()) => {
                 // Stopping, and it will say so. The debt stays paid until then.
                 self.flights.push(key, Box::pin(std::future::pending()));
                 Ok(())
             }
+        }
+    }
+
+    /// Keeps the debt of stopping a child paid for a moment, if it is still owed.
+    fn stop_again_later(&mut self, key: Key, effect: u32) {
+        if matches!(self.state.call(effect).map(|c| &c.phase), Some(CallPhase::Child { .. })) {
+            let pause = async {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                Done::Nothing
+            };
+            self.flights.push(key, Box::pin(pause));
         }
     }
 

@@ -36,7 +36,11 @@ impl Engine {
     /// When the store cannot be owned or read.
     pub async fn open(ports: Ports, options: Options) -> Result<Self, EngineError> {
         let engine = Self(Inner::open(ports, options).await?);
-        crate::recover::begin(&engine).await?;
+        if let Err(error) = crate::recover::begin(&engine).await {
+            // What it has taken up already must not go on behind the back of a caller that has no engine.
+            engine.drain(Duration::ZERO).await;
+            return Err(error);
+        }
         Ok(engine)
     }
 
@@ -84,7 +88,8 @@ impl Engine {
         while let Some(child) = todo.pop() {
             match self.ask(child, msg).await {
                 Ok(more) => todo.extend(more),
-                Err(EngineError::Conflict { .. } | EngineError::NotFound { .. }) => {}
+                // One that has ended, or is set aside, begins nothing either.
+                Err(EngineError::Conflict { .. } | EngineError::NotFound { .. } | EngineError::Quarantined { .. }) => {}
                 Err(other) => return Err(other),
             }
         }
@@ -141,7 +146,12 @@ impl Engine {
         };
         let mut out = Vec::new();
         for row in self.journal().runs(&filter).await? {
-            if let Some(loaded) = load(self.journal(), row.id).await? {
+            let loaded = match load(self.journal(), row.id).await {
+                // One that cannot be read does not hide the others.
+                Err(EngineError::Quarantined { .. }) => None,
+                other => other?,
+            };
+            if let Some(loaded) = loaded {
                 out.extend(view::approvals(self.journal(), &loaded.state).await?);
             }
         }
@@ -170,7 +180,14 @@ impl Engine {
             if self.0.is_draining() {
                 return Err(EngineError::Draining);
             }
-            let _ = turn.await;
+            if let Some(error) = self.0.quarantine(run) {
+                return Err(error);
+            }
+            // Nobody waits for a run that nobody works on.
+            if row.state.status == Status::Running {
+                self.0.rouse(self, run);
+            }
+            turn.news().await?;
         }
     }
 

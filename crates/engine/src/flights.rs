@@ -92,6 +92,16 @@ impl Flights {
         self.0.retain(|(k, _)| keep(*k));
     }
 
+    /// Abandons the oldest of those that pass while there are more than `most`.
+    pub(crate) fn keep_newest(&mut self, most: usize, test: impl Fn(Key) -> bool) {
+        let mut surplus = self.0.iter().filter(|(k, _)| test(*k)).count().saturating_sub(most);
+        self.0.retain(|(k, _)| {
+            let gives_way = surplus > 0 && test(*k);
+            surplus -= usize::from(gives_way);
+            !gives_way
+        });
+    }
+
     /// The next flight that comes back; pending for ever when there is none.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(Key, Done)> {
         for i in 0..self.0.len() {

@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 use stead_core::id::RunId;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc, mpsc::error::TrySendError};
 
 use crate::{
     Engine,
@@ -47,6 +47,11 @@ pub(crate) struct Inner {
     /// Tool calls that may be under way.
     pub(crate) tools: Semaphore,
     register: [Mutex<HashMap<RunId, mpsc::Sender<Msg>>>; SHARDS],
+    /// Runs whose journal cannot be folded or whose task has panicked, with what callers are told until the process
+    /// restarts; and, with nothing, runs that could not be loaded just now and are tried again by themselves.
+    aside: Mutex<HashMap<RunId, Option<EngineError>>>,
+    /// The last id given to a run.
+    last_run: Mutex<u128>,
     registered: AtomicUsize,
     draining: AtomicBool,
     /// Told whenever an actor leaves while draining.
@@ -67,10 +72,12 @@ impl Inner {
             waiters: Waiters::default(),
             sessions: Sessions::default(),
             wakes: Wakes::default(),
-            slots: Arc::new(Semaphore::new(options.max_active)),
-            models: Semaphore::new(options.max_model_calls),
-            tools: Semaphore::new(options.max_tool_calls),
+            slots: Arc::new(Semaphore::new(options.max_active.min(Semaphore::MAX_PERMITS))),
+            models: Semaphore::new(options.max_model_calls.min(Semaphore::MAX_PERMITS)),
+            tools: Semaphore::new(options.max_tool_calls.min(Semaphore::MAX_PERMITS)),
             register: std::array::from_fn(|_| Mutex::default()),
+            aside: Mutex::default(),
+            last_run: Mutex::new(0),
             registered: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             left: Notify::new(),
@@ -89,33 +96,88 @@ impl Inner {
     pub(crate) fn tell(&self, engine: &Engine, run: RunId, msg: Msg) -> Result<(), EngineError> {
         let mut shard = self.shard(run).lock();
         if let Some(actor) = shard.get(&run) {
-            return actor.try_send(msg).map_err(|_| EngineError::Overloaded { limit: MAILBOX });
+            return actor.try_send(msg).map_err(|e| match e {
+                TrySendError::Full(_) => EngineError::Overloaded { limit: MAILBOX },
+                // Actors are dropped without leaving only when the whole engine stops.
+                TrySendError::Closed(_) => EngineError::Draining,
+            });
         }
-        self.admit()?;
-        let (tx, rx) = mpsc::channel(MAILBOX);
-        tx.try_send(msg).map_err(|_| EngineError::Overloaded { limit: MAILBOX })?;
-        shard.insert(run, tx);
-        drop(shard);
-        actor::spawn(engine.clone(), run, rx, Boot::Load);
-        Ok(())
-    }
-
-    /// Registers and spawns the actor of a run that has just been made.
-    pub(crate) fn launch(&self, engine: &Engine, run: RunId, boot: Boot) {
-        let (tx, rx) = mpsc::channel(MAILBOX);
-        if self.shard(run).lock().insert(run, tx).is_none() {
-            self.registered.fetch_add(1, SeqCst);
+        if let Some(Some(error)) = self.aside.lock().get(&run) {
+            return Err(error.clone());
         }
-        actor::spawn(engine.clone(), run, rx, boot);
-    }
-
-    /// Whether one more actor may come.
-    fn admit(&self) -> Result<(), EngineError> {
-        if self.is_draining() {
+        // What callers ask for is bounded; what runs owe each other is bounded by the runs there are.
+        if matches!(msg, Msg::Ask(..)) {
+            self.has_room()?;
+        } else if self.is_draining() {
             return Err(EngineError::Draining);
         }
-        self.registered.fetch_add(1, SeqCst);
+        let mailbox = self.enter(&mut shard, run);
+        drop(shard);
+        actor::spawn(engine.clone(), run, mailbox, Boot::Load, Some(msg));
         Ok(())
+    }
+
+    /// Loads a run if nobody has: one that is loaded looks at its own clock, one set aside is left alone. Tells whether
+    /// it was loaded now.
+    pub(crate) fn rouse(&self, engine: &Engine, run: RunId) -> bool {
+        let mut shard = self.shard(run).lock();
+        if shard.contains_key(&run) || self.aside.lock().contains_key(&run) || self.is_draining() {
+            return false;
+        }
+        let mailbox = self.enter(&mut shard, run);
+        drop(shard);
+        actor::spawn(engine.clone(), run, mailbox, Boot::Load, Some(Msg::Wake));
+        true
+    }
+
+    /// Registers a run that is about to be made, so that whoever hears of it first finds this mailbox. `None` when it is
+    /// registered already.
+    pub(crate) fn reserve(&self, run: RunId) -> Option<mpsc::Receiver<Msg>> {
+        let mut shard = self.shard(run).lock();
+        (!shard.contains_key(&run)).then(|| self.enter(&mut shard, run))
+    }
+
+    /// A run that was reserved and is not to be worked on now: it is forgotten, or loaded for what has come in.
+    pub(crate) fn unreserve(&self, engine: &Engine, run: RunId, mut mailbox: mpsc::Receiver<Msg>) {
+        if let Err(msg) = self.leave(run, &mut mailbox) {
+            actor::spawn(engine.clone(), run, mailbox, Boot::Load, Some(msg));
+        }
+    }
+
+    fn enter(&self, shard: &mut HashMap<RunId, mpsc::Sender<Msg>>, run: RunId) -> mpsc::Receiver<Msg> {
+        let (tx, rx) = mpsc::channel(MAILBOX);
+        shard.insert(run, tx);
+        self.registered.fetch_add(1, SeqCst);
+        rx
+    }
+
+    /// An id for a new run, greater than every one before: the runs of a session wait in the order of their ids.
+    pub(crate) fn new_run(&self) -> RunId {
+        let fresh = self.ports.clock.new_ulid();
+        let mut last = self.last_run.lock();
+        *last = if fresh > *last { fresh } else { last.saturating_add(1 + (fresh & 0xffff_ffff)) };
+        RunId(*last)
+    }
+
+    /// Sets a run aside; see [`Inner::aside`].
+    pub(crate) fn set_aside(&self, run: RunId, why: Option<EngineError>) {
+        if let Some(error) = &why {
+            self.waiters.wake(run, &Err(error.clone()));
+        }
+        self.aside.lock().insert(run, why);
+    }
+
+    /// Why a run is set aside until the process restarts, if it is.
+    pub(crate) fn quarantine(&self, run: RunId) -> Option<EngineError> {
+        self.aside.lock().get(&run).cloned().flatten()
+    }
+
+    /// A run that was to be tried again is.
+    pub(crate) fn tried_again(&self, run: RunId) {
+        let mut aside = self.aside.lock();
+        if let Some(None) = aside.get(&run) {
+            aside.remove(&run);
+        }
     }
 
     /// Whether another run may be started.
@@ -127,7 +189,7 @@ impl Inner {
         if self.registered.load(SeqCst) >= limit { Err(EngineError::Overloaded { limit }) } else { Ok(()) }
     }
 
-    /// An actor leaves if its mailbox is empty; `false` means that it must stay.
+    /// An actor leaves if its mailbox is empty; otherwise it must stay for the message.
     pub(crate) fn leave(&self, run: RunId, mailbox: &mut mpsc::Receiver<Msg>) -> Result<(), Msg> {
         let mut shard = self.shard(run).lock();
         if let Ok(msg) = mailbox.try_recv() {
@@ -135,21 +197,35 @@ impl Inner {
         }
         shard.remove(&run);
         drop(shard);
+        self.gone(run);
+        Ok(())
+    }
+
+    /// An actor has died; its mailbox is gone with it.
+    pub(crate) fn died(&self, run: RunId) {
+        self.shard(run).lock().remove(&run);
+        self.gone(run);
+    }
+
+    fn gone(&self, run: RunId) {
         self.registered.fetch_sub(1, SeqCst);
-        self.rooms.leave(run);
+        self.rooms.unloaded(run);
         if self.is_draining() {
             self.left.notify_waiters();
         }
-        Ok(())
     }
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(SeqCst)
     }
 
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead.load(SeqCst)
+    }
+
     /// Runs in memory, and runs in memory or waiting for it.
     pub(crate) fn loaded(&self) -> (u64, u64) {
-        let loaded = self.options.max_active - self.slots.available_permits().min(self.options.max_active);
+        let loaded = self.options.max_active.saturating_sub(self.slots.available_permits());
         (loaded as u64, self.registered.load(SeqCst) as u64)
     }
 
@@ -165,6 +241,8 @@ impl Inner {
 
     pub(crate) async fn drain(&self, deadline: Duration) {
         self.draining.store(true, SeqCst);
+        // Whoever waits for memory has begun nothing.
+        self.slots.close();
         for shard in &self.register {
             for actor in shard.lock().values() {
                 let _ = actor.try_send(Msg::Drain);

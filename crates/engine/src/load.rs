@@ -23,7 +23,7 @@ pub(crate) struct Loaded {
     pub(crate) row: RunRow,
     pub(crate) state: State,
     pub(crate) prev: LeafHash,
-    /// Records since the snapshot it was folded from.
+    /// Records folded since a snapshot, those of the runs it stands on included.
     pub(crate) tail: u64,
 }
 
@@ -45,38 +45,44 @@ pub(crate) async fn load(journal: &Arc<dyn Journal>, run: RunId) -> Result<Optio
         let missing = || EngineError::NotFound { what: base.to_string() };
         chain.push(read(journal, base).await?.ok_or_else(missing)?);
     }
-    let mut carry = None;
+    let (mut carry, mut folded) = (None, 0);
     loop {
         let Some(next) = chain.pop() else { return Ok(None) };
         let loaded = next.fold(carry.take())?;
+        folded += loaded.tail;
         if chain.is_empty() {
-            return Ok(Some(loaded));
+            return Ok(Some(Loaded { tail: folded, ..loaded }));
         }
         carry = Some(loaded.state.carry());
     }
 }
 
-/// What a run hands over to the next one of its session.
-pub(crate) async fn carry_of(journal: &Arc<dyn Journal>, run: RunId) -> Result<Carry, EngineError> {
+/// What a run hands over to the next one of its session, and how many records it is since a snapshot of that.
+pub(crate) async fn carry_of(journal: &Arc<dyn Journal>, run: RunId) -> Result<(Carry, u64), EngineError> {
     let loaded = load(journal, run).await?;
-    loaded.map(|l| l.state.carry()).ok_or_else(|| EngineError::NotFound { what: run.to_string() })
+    loaded.map(|l| (l.state.carry(), l.tail)).ok_or_else(|| EngineError::NotFound { what: run.to_string() })
 }
 
 async fn read(journal: &Arc<dyn Journal>, run: RunId) -> Result<Option<Unfolded>, EngineError> {
     let Some(opened) = journal.open(run, PAGE).await? else { return Ok(None) };
     let OpenedRun { row, snapshot, records } = opened;
-    // A snapshot of another version, or one that cannot be read, is discarded: the journal is the truth.
-    let start = snapshot.and_then(|s| {
-        let state = (s.version == STATE_VERSION).then(|| State::from_snapshot(&s.body))?;
-        state.ok().map(|state| (state, s.seq, s.leaf))
-    });
-    let (start, from, prev, page) = match start {
-        Some((state, seq, leaf)) => (Some(state), seq, leaf, records),
-        None if records.first().is_none_or(|r| r.seq == 0) => (None, 0, GENESIS, records),
-        None => (None, 0, GENESIS, journal.read(run, 0, PAGE).await?),
+    let Some(snapshot) = snapshot else {
+        let (records, prev) = decode(journal, run, 0, GENESIS, records).await?;
+        return Ok(Some(Unfolded { row, start: None, records, prev }));
     };
-    let (records, prev) = decode(journal, run, from, prev, page).await?;
-    Ok(Some(Unfolded { row, start, records, prev }))
+    // A snapshot of another version, or one that cannot be read or does not fit, is discarded: the journal is the truth.
+    if snapshot.version == STATE_VERSION
+        && let Ok(state) = State::from_snapshot(&snapshot.body)
+    {
+        match decode(journal, run, snapshot.seq, snapshot.leaf, records).await {
+            Ok((records, prev)) => return Ok(Some(Unfolded { row, start: Some(state), records, prev })),
+            Err(EngineError::Quarantined { .. }) => {}
+            Err(other) => return Err(other),
+        }
+    }
+    let page = journal.read(run, 0, PAGE).await?;
+    let (records, prev) = decode(journal, run, 0, GENESIS, page).await?;
+    Ok(Some(Unfolded { row, start: None, records, prev }))
 }
 
 /// Decodes a page of records and those after it, checking positions and the chain from `prev`.

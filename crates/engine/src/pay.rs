@@ -1,16 +1,19 @@
 //! Paying debts: what `owes` says becomes a flight, once; what is no longer owed is abandoned.
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use serde_json::value::RawValue;
 use stead_core::{
+    code,
     effect::{EffectClass, Outcome, Reconciled, Recovery},
     fact::{Parent, StopMode},
     id::{Name, RunId},
     record::Actor as By,
-    run::{Command, Debt, owes},
+    run::{CallPhase, Command, Debt, owes},
 };
 use stead_ports::{
+    BoxFuture,
     agent::{Behind, BoundTool},
     model::{ModelCall, ModelError, Retry},
     tool::{Invocation, Output, Tool},
@@ -24,6 +27,11 @@ use crate::{
     view,
 };
 
+/// What stands for the arguments of a call whose reply cannot be read any more.
+const NO_ARGUMENTS: &str = "the arguments of this call";
+/// How often a flight looks whether a late lease has been renewed.
+const LEASE_PAUSE: Duration = Duration::from_millis(100);
+
 impl Actor {
     /// Pays everything that is owed now.
     pub(crate) async fn pay(&mut self) -> Result<(), EngineError> {
@@ -33,15 +41,17 @@ impl Actor {
             self.take_inbox().await?;
             debts = self.debts();
         }
+        if !self.holds() && self.state.held() {
+            self.commit(Command::Tick, By::Runtime).await?;
+            debts = self.debts();
+        }
         // What is not owed any more is given up: a model call of a stopped run, a tool call of a killed one.
         let owed: Vec<Key> = debts.iter().filter_map(key).collect();
         self.flights.retain(|k| owed.contains(&k) || matches!(k, Key::StartChild(_) | Key::Late(_)));
-        if self.draining {
-            return Ok(());
-        }
+        let holds = self.holds();
         for debt in debts {
             let Some(key) = key(&debt) else { continue };
-            if self.flights.has(key) {
+            if self.flights.has(key) || (holds && !self.is_promised(&debt)) {
                 continue;
             }
             match debt {
@@ -65,6 +75,17 @@ impl Actor {
         Ok(())
     }
 
+    /// Whether this activation has said in the journal that it pays this: left unpaid, it would count as lost.
+    fn is_promised(&self, debt: &Debt) -> bool {
+        match debt {
+            Debt::CallModel { .. } => true,
+            Debt::Dispatch { effect } => {
+                self.state.call(*effect).is_some_and(|c| matches!(c.phase, CallPhase::Intended { .. }))
+            }
+            _ => false,
+        }
+    }
+
     fn debts(&self) -> Vec<Debt> {
         owes(&self.state, self.activation, self.engine.0.ports.clock.now()).collect()
     }
@@ -85,25 +106,33 @@ impl Actor {
             max_output_tokens: self.state.config.models.get(usize::from(model)).map_or(0, |m| m.max_output_tokens),
         };
         let (agent, engine, run) = (self.agent.clone(), self.engine.clone(), self.run);
-        let sink_engine = engine.clone();
-        let deltas = Arc::new(move |delta| sink_engine.0.rooms.piece(run, seq, attempt, delta));
+        // Pieces count while the flight is in the air; an adapter that goes on writing afterwards is not heard.
+        let in_the_air = Arc::new(engine.clone());
+        let heard_by = Arc::downgrade(&in_the_air);
+        let deltas = Arc::new(move |delta| {
+            if let Some(engine) = heard_by.upgrade() {
+                engine.0.rooms.piece(run, seq, attempt, delta);
+            }
+        });
         let flight = async move {
+            let _in_the_air = in_the_air;
             let _permit = engine.0.models.acquire().await;
             let _counted = UnderWay::new(&engine.0.counters.model_calls);
             let result = match agent.models.get(usize::from(model)) {
                 Some(model) => {
                     let limit = agent.model_timeout.to_std();
-                    tokio::time::timeout(limit, model.call(call, deltas)).await.unwrap_or_else(|_| {
-                        Err(ModelError {
-                            code: stead_core::code::MODEL_TIMEOUT,
-                            detail: format!("no complete reply within {} s", limit.as_secs()),
-                            retry: Retry::After(None),
-                            charged: true,
-                        })
-                    })
+                    let failed =
+                        |code, detail| Err(ModelError { code, detail, retry: Retry::After(None), charged: true });
+                    match tokio::time::timeout(limit, unwound(|| model.call(call, deltas))).await {
+                        Ok(Some(result)) => result,
+                        Ok(None) => failed(code::INTERNAL, "the model's adapter panicked".to_owned()),
+                        Err(_) => {
+                            failed(code::MODEL_TIMEOUT, format!("no complete reply within {} s", limit.as_secs()))
+                        }
+                    }
                 }
                 None => Err(ModelError {
-                    code: stead_core::code::VERSION_GONE,
+                    code: code::VERSION_GONE,
                     detail: "the agent version no longer has this model".into(),
                     retry: Retry::No,
                     charged: false,
@@ -117,11 +146,23 @@ impl Actor {
 
     async fn dispatch(&mut self, effect: u32) -> Result<(), EngineError> {
         let attempt = self.state.call(effect).map_or(0, |c| c.attempt);
-        let Some((tool, invocation, class)) = self.invocation(effect).await? else { return Ok(()) };
-        let (adapter, timeout) = match self.agent.tool(&tool) {
-            Some(BoundTool { behind: Behind::Tool(t), timeout, .. }) => (t.clone(), timeout.to_std()),
-            _ => {
-                let outcome = Outcome::NotSent(Output::error("the agent version no longer has this tool"));
+        // An attempt before may have been; this one has not been sent.
+        self.dispatched.lock().retain(|e| *e != effect);
+        let found = self.invocation(effect).await?.map(|(tool, invocation, class)| {
+            let adapter = match self.agent.tool(&tool) {
+                Some(BoundTool { behind: Behind::Tool(t), timeout, .. }) => Some((t.clone(), timeout.to_std())),
+                _ => None,
+            };
+            (adapter, invocation, class)
+        });
+        let (adapter, timeout, invocation, class) = match found {
+            Some((Some((adapter, timeout)), invocation, class)) => (adapter, timeout, invocation, class),
+            missing => {
+                let what = match missing {
+                    Some(_) => "the agent version no longer has this tool".to_owned(),
+                    None => format!("{NO_ARGUMENTS} cannot be read any more"),
+                };
+                let outcome = Outcome::NotSent(Output::error(what));
                 let flight = async move { Done::Effect { effect, attempt, outcome } };
                 self.flights.push(Key::Effect(effect), Box::pin(flight));
                 return Ok(());
@@ -129,11 +170,16 @@ impl Actor {
         };
         let (engine, dispatched) = (self.engine.clone(), self.dispatched.clone());
         let flight = async move {
-            let permit = engine.0.tools.acquire().await;
-            // Last of all: does this process still own the run?
-            if !engine.0.lease.valid(&*engine.0.ports.clock) {
-                return std::future::pending().await;
-            }
+            // Last of all: does this process still own the run? A lease that is late may yet be renewed; one that is lost
+            // ends the engine, and this flight with it.
+            let permit = loop {
+                let permit = engine.0.tools.acquire().await;
+                if engine.0.lease.valid(&*engine.0.ports.clock) {
+                    break permit;
+                }
+                drop(permit);
+                tokio::time::sleep(LEASE_PAUSE).await;
+            };
             dispatched.lock().push(effect);
             let counted = UnderWay::new(&engine.0.counters.tool_calls);
             let mut call = call_owned(adapter, invocation);
@@ -141,7 +187,7 @@ impl Actor {
                 Ok(outcome) => Done::Effect { effect, attempt, outcome },
                 Err(_) if class.recovery() == Recovery::Surface => Done::TimedOut { effect, attempt, rest: call },
                 Err(_) => {
-                    let text = format!("{}: no answer within {} s", stead_core::code::TOOL_TIMEOUT, timeout.as_secs());
+                    let text = format!("{}: no answer within {} s", code::TOOL_TIMEOUT, timeout.as_secs());
                     Done::Effect { effect, attempt, outcome: Outcome::Unknown(Output::error(text)) }
                 }
             };
@@ -153,16 +199,19 @@ impl Actor {
     }
 
     async fn reconcile(&mut self, effect: u32) -> Result<(), EngineError> {
-        let Some((tool, invocation, _)) = self.invocation(effect).await? else { return Ok(()) };
-        let adapter = match self.agent.tool(&tool) {
-            Some(BoundTool { behind: Behind::Tool(t), timeout, .. }) => Some((t.clone(), timeout.to_std())),
+        let found = self.invocation(effect).await?;
+        let question = found.and_then(|(tool, invocation, _)| match self.agent.tool(&tool) {
+            Some(BoundTool { behind: Behind::Tool(t), timeout, .. }) => Some((t.clone(), timeout.to_std(), invocation)),
             _ => None,
-        };
-        let asked = self.engine.0.ports.clock.now();
+        });
+        let engine = self.engine.clone();
         let flight = async move {
-            let answer = match adapter {
-                Some((tool, limit)) => {
-                    tokio::time::timeout(limit, tool.reconcile(invocation)).await.unwrap_or(Reconciled::StillUnknown)
+            let _permit = engine.0.tools.acquire().await;
+            let asked = engine.0.ports.clock.now();
+            let answer = match question {
+                Some((tool, limit, invocation)) => {
+                    let answer = tokio::time::timeout(limit, unwound(|| tool.reconcile(invocation))).await;
+                    answer.ok().flatten().unwrap_or(Reconciled::StillUnknown)
                 }
                 None => Reconciled::StillUnknown,
             };
@@ -207,7 +256,12 @@ impl Actor {
     }
 
     async fn start_child(&mut self, effect: u32, limits: stead_core::budget::Limits) -> Result<(), EngineError> {
-        let Some((tool, invocation, _)) = self.invocation(effect).await? else { return Ok(()) };
+        let Some((tool, invocation, _)) = self.invocation(effect).await? else {
+            let error = EngineError::NotFound { what: NO_ARGUMENTS.to_owned() };
+            let flight = async move { Done::ChildStarted { effect, result: Err(error) } };
+            self.flights.push(Key::StartChild(effect), Box::pin(flight));
+            return Ok(());
+        };
         let version = match self.agent.tool(&tool).map(|t| &t.behind) {
             Some(Behind::Agent(version)) => *version,
             _ => self.state.version,
@@ -257,7 +311,16 @@ fn key(debt: &Debt) -> Option<Key> {
     }
 }
 
-/// A tool's call that owns its tool, so that it can outlive the wait for it.
-fn call_owned(tool: Arc<dyn Tool>, invocation: Invocation) -> stead_ports::BoxFuture<'static, Outcome<Output>> {
-    Box::pin(async move { tool.call(invocation).await })
+/// A tool's call that owns its tool, so that it can outlive the wait for it. A tool that panics has said nothing about
+/// what it did.
+fn call_owned(tool: Arc<dyn Tool>, invocation: Invocation) -> BoxFuture<'static, Outcome<Output>> {
+    Box::pin(async move {
+        let outcome = unwound(|| tool.call(invocation)).await;
+        outcome.unwrap_or_else(|| Outcome::Unknown(Output::error("the tool's adapter panicked")))
+    })
+}
+
+/// What an adapter's future comes to; `None` when it panics, which is no reason for the run's task to end.
+async fn unwound<'a, T>(call: impl FnOnce() -> BoxFuture<'a, T>) -> Option<T> {
+    AssertUnwindSafe(async move { call().await }).catch_unwind().await.ok()
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{Engine, actor::Msg, lease::TTL, sessions::promote, types::EngineError, wake};
+use stead_core::code;
+
+use crate::{Engine, actor::Msg, lease::TTL, sessions::promote_surely, types::EngineError, wake};
 
 /// Rows read at once.
 const PAGE: u32 = 1_000;
@@ -26,9 +28,7 @@ pub(crate) async fn begin(engine: &Engine) -> Result<(), EngineError> {
             break;
         }
     }
-    for session in journal.stranded(u32::MAX).await? {
-        promote(engine, session).await?;
-    }
+    background(engine, unstrand(engine.clone()));
     if let Some(next) = journal.next_wake().await? {
         engine.0.wakes.at(next);
     }
@@ -39,12 +39,38 @@ pub(crate) async fn begin(engine: &Engine) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// Sessions whose next run was not told before the process ended.
+async fn unstrand(engine: Engine) {
+    loop {
+        let page = match engine.journal().stranded(PAGE).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::warn!(%error, "the sessions that wait could not be read; trying again");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+        };
+        for session in &page {
+            promote_surely(&engine, *session).await;
+        }
+        if page.len() < PAGE as usize {
+            return;
+        }
+        // Those just told are listed until they have gone.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Runs a task until the engine stops.
 fn background(engine: &Engine, task: impl Future<Output = ()> + Send + 'static) {
-    let stopped = engine.0.stopped.clone();
+    let engine = engine.clone();
     tokio::spawn(async move {
+        let stopped = engine.0.stopped.notified();
+        if engine.0.is_dead() {
+            return;
+        }
         tokio::select! {
-            () = stopped.notified() => {}
+            () = stopped => {}
             () = task => {}
         }
     });
@@ -59,11 +85,11 @@ async fn renew(engine: Engine) {
         let asked = clock.boot_micros();
         match engine.journal().renew(engine.0.lease.lease, TTL).await {
             Ok(()) => engine.0.lease.renewed(asked),
-            // The gate closes by itself while the store is away; only a lease that is gone ends the engine.
-            Err(error) if !engine.0.lease.valid(&**clock) => {
+            Err(error) if error.code == code::DATA_LOCKED => {
                 tracing::error!(%error, "the lease is lost; this engine stops");
                 return engine.0.die();
             }
+            // The gate closes by itself while the store is away; only a lease that is gone ends the engine.
             Err(error) => tracing::warn!(%error, "the lease could not be renewed; trying again"),
         }
     }

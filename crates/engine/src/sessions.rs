@@ -3,7 +3,14 @@
 //! The session row in the store is the truth (`Claim` and `Release` are part of appends). Here is only what spares
 //! looking: which sessions have runs waiting, and a lock for each session that is being changed.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use stead_core::{
@@ -12,7 +19,7 @@ use stead_core::{
     record::Actor as By,
     run::{Admit, Command, Life},
 };
-use stead_ports::journal::{AppendError, IndexChange, Journal, RunFilter, SessionChange, SessionRow, Status};
+use stead_ports::journal::{AppendError, IndexChange, Journal, SessionChange, SessionRow, Status};
 
 use crate::{
     Engine,
@@ -26,6 +33,8 @@ use crate::{
 pub(crate) struct Sessions {
     locks: Mutex<HashMap<SessionId, Arc<tokio::sync::Mutex<()>>>>,
     waiting: Mutex<HashMap<SessionId, u32>>,
+    /// Runs that a process before left waiting, in sessions that nobody has looked at since.
+    unseen: AtomicU64,
 }
 
 impl Sessions {
@@ -43,12 +52,12 @@ impl Sessions {
     }
 
     /// A run waits for the session.
-    pub(crate) fn queued(&self, session: SessionId) {
+    fn queued(&self, session: SessionId) {
         *self.waiting.lock().entry(session).or_default() += 1;
     }
 
     /// How many wait.
-    pub(crate) fn waiting(&self, session: SessionId) -> u32 {
+    fn waiting(&self, session: SessionId) -> u32 {
         self.waiting.lock().get(&session).copied().unwrap_or(0)
     }
 
@@ -63,47 +72,108 @@ impl Sessions {
         }
     }
 
-    /// A run has ended: if it held the session, the next one may go; if it was waiting, it waits no more.
-    pub(crate) fn ended(&self, engine: &Engine, session: SessionId, held: bool) {
-        if !held {
+    /// A run has ended: it waits no more if it did, and the next one may go.
+    pub(crate) fn ended(&self, engine: &Engine, session: SessionId, was: Life) {
+        if was == Life::Queued {
             self.unqueued(session);
-        } else if self.waiting(session) > 0 {
-            let engine = engine.clone();
-            tokio::spawn(async move {
-                if let Err(error) = promote(&engine, session).await {
-                    tracing::warn!(%session, %error, "the session's next run could not be admitted");
-                }
-            });
+        }
+        if self.waiting(session) > 0 {
+            promote_soon(engine, session);
         }
     }
 
-    /// Counts the runs that wait in the store; after a start.
+    /// Learns how many runs a process before left waiting; after a start. Whose they are is found out session by
+    /// session, before anything is done there.
     pub(crate) async fn count(&self, journal: &dyn Journal) -> Result<(), EngineError> {
-        let mut filter = RunFilter { status: vec![Status::Queued], limit: 1_000, ..RunFilter::default() };
-        loop {
-            let page = journal.runs(&filter).await?;
-            for row in &page {
-                self.queued(row.session);
-            }
-            match page.last() {
-                Some(last) if page.len() == filter.limit as usize => filter.before = Some(last.id),
-                _ => return Ok(()),
-            }
+        let queued = journal.count(None).await?.into_iter().find(|(status, _)| *status == Status::Queued);
+        self.unseen.store(queued.map_or(0, |(_, n)| n), SeqCst);
+        Ok(())
+    }
+
+    /// Looks at a session before anything is done there; see [`Sessions::count`].
+    pub(crate) async fn learn(&self, journal: &dyn Journal, session: SessionId) -> Result<(), EngineError> {
+        if self.unseen.load(SeqCst) == 0 {
+            return Ok(());
         }
+        let _guard = self.lock(session).await;
+        self.learn_locked(journal, session).await
+    }
+
+    /// The same for one who holds the session's lock.
+    async fn learn_locked(&self, journal: &dyn Journal, session: SessionId) -> Result<(), EngineError> {
+        if self.unseen.load(SeqCst) == 0 || self.waiting(session) > 0 {
+            return Ok(());
+        }
+        let found = journal.queued(session, u32::MAX).await?.len();
+        if found > 0 {
+            self.waiting.lock().insert(session, u32::try_from(found).unwrap_or(u32::MAX));
+            let less = |unseen: u64| Some(unseen.saturating_sub(found as u64));
+            let _ = self.unseen.fetch_update(SeqCst, SeqCst, less);
+        }
+        Ok(())
+    }
+
+    /// A caller that holds the session's lock stands in line, and hears how many stand before it. It stands there
+    /// before it looks at the session's row: so the run that ends meanwhile sees that somebody waits.
+    pub(crate) async fn line_up(
+        &self,
+        journal: &dyn Journal,
+        session: SessionId,
+        most: u32,
+    ) -> Result<u32, EngineError> {
+        self.learn_locked(journal, session).await?;
+        let ahead = self.waiting(session);
+        if ahead >= most {
+            return Err(EngineError::Overloaded { limit: most as usize });
+        }
+        self.queued(session);
+        Ok(ahead)
+    }
+
+    /// The caller leaves the line again: it need not wait, or has nothing to wait with.
+    pub(crate) fn step_out(&self, session: SessionId) {
+        self.unqueued(session);
     }
 }
 
 /// Tells the session's next run to take the foreground, if that is free.
-pub(crate) async fn promote(engine: &Engine, session: SessionId) -> Result<(), EngineError> {
+async fn promote(engine: &Engine, session: SessionId) -> Result<(), EngineError> {
+    /// Runs set aside that may stand before the one that can go.
+    const LOOK: u32 = 100;
     let _guard = engine.0.sessions.lock(session).await;
     let journal = engine.journal();
     if journal.session(session).await?.is_some_and(|s| s.active.is_some()) {
         return Ok(());
     }
-    if let Some(next) = journal.queued(session, 1).await?.first() {
-        engine.0.tell(engine, *next, Msg::Admit)?;
+    let queue = journal.queued(session, LOOK).await?;
+    if queue.is_empty() {
+        // Whoever was counted was never written.
+        engine.0.sessions.waiting.lock().remove(&session);
+    }
+    for next in queue {
+        match engine.0.tell(engine, next, Msg::Admit) {
+            Err(EngineError::Quarantined { .. }) => {}
+            other => return other,
+        }
     }
     Ok(())
+}
+
+/// The same, until it has been done.
+pub(crate) async fn promote_surely(engine: &Engine, session: SessionId) {
+    while let Err(error) = promote(engine, session).await {
+        if engine.0.is_draining() {
+            return;
+        }
+        tracing::warn!(%session, %error, "the session's next run could not be told; trying again");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// The same, beside the caller.
+pub(crate) fn promote_soon(engine: &Engine, session: SessionId) {
+    let engine = engine.clone();
+    tokio::spawn(async move { promote_surely(&engine, session).await });
 }
 
 /// What the session still grants.
@@ -116,31 +186,40 @@ pub(crate) fn grant(limits: &Limits, spent: Spend) -> Limits {
     }
 }
 
-/// What a run takes over from its session.
-pub(crate) async fn admission(engine: &Engine, row: &SessionRow, limits: &Limits) -> Result<Admit, EngineError> {
-    let base = match row.head {
-        Some(head) => Some((head, Box::new(carry_of(engine.journal(), head).await?))),
-        None => None,
+/// What a run takes over from its session, and how many records it is since a snapshot of that.
+pub(crate) async fn admission(engine: &Engine, row: &SessionRow, limits: &Limits) -> Result<(Admit, u64), EngineError> {
+    let (base, tail) = match row.head {
+        Some(head) => {
+            let (carry, tail) = carry_of(engine.journal(), head).await?;
+            (Some((head, Box::new(carry))), tail)
+        }
+        None => (None, 0),
     };
-    Ok(Admit { base, grant: grant(limits, row.spent) })
+    Ok((Admit { base, grant: grant(limits, row.spent) }, tail))
 }
 
 impl Actor {
     /// Takes the session's foreground, if it is this run's turn and the place is free.
     pub(crate) async fn admit(&mut self) -> Result<(), EngineError> {
-        if self.state.life != Life::Queued {
+        // While nothing may begin, the queue stays as it is for the next process.
+        if self.state.life != Life::Queued || self.holds() {
             return Ok(());
         }
         let (engine, session) = (self.engine.clone(), self.state.session);
         let _guard = engine.0.sessions.lock(session).await;
         let missing = || EngineError::NotFound { what: session.to_string() };
         let row = engine.journal().session(session).await?.ok_or_else(missing)?;
-        let admit = admission(&engine, &row, &self.agent.session_limits).await?;
+        if row.active.is_some() {
+            // This one is told again when that ends.
+            return Ok(());
+        }
+        let (admit, tail) = admission(&engine, &row, &self.agent.session_limits).await?;
+        self.tail += tail;
         let index = IndexChange { session: Some(SessionChange::Claim), ..IndexChange::default() };
         match self.commit_with(Command::Admit(admit), By::Runtime, index).await {
-            Ok(()) => engine.0.sessions.unqueued(session),
-            // Another run holds it; this one is told again when that ends.
-            Err(EngineError::Append(AppendError::SessionBusy { .. }) | EngineError::Conflict { .. }) => {}
+            // A run that ended at once has been taken out of the line already.
+            Ok(()) if self.state.life == Life::Live => engine.0.sessions.unqueued(session),
+            Ok(()) | Err(EngineError::Append(AppendError::SessionBusy { .. }) | EngineError::Conflict { .. }) => {}
             Err(other) => return Err(other),
         }
         // The conversation now begins with the session's.

@@ -4,7 +4,7 @@
 use stead_core::{
     id::{RunId, SessionId},
     record::{Header, Record, Source, VERSION},
-    run::{Admit, Decision, GENESIS, Inputs, NewRun, wake_at},
+    run::{Admit, Decision, GENESIS, Inputs, NewRun},
 };
 use stead_ports::{
     agent::Agent,
@@ -13,13 +13,23 @@ use stead_ports::{
 
 use crate::{
     Engine,
-    actor::{Boot, Born, fresh_activation, is_soon},
-    commit::title,
+    actor::{self, Boot, Born, fresh_activation},
+    commit::{child_end, title, written},
     payload::Sealer,
-    sessions::{admission, grant},
+    sessions::{admission, grant, promote_soon},
     types::{EngineError, StartRun, Started},
     view,
 };
+
+/// Where a new run of a session stands.
+enum Place {
+    /// In the foreground, with what it takes over and the records that is.
+    Now(Admit, u64),
+    /// Behind runs that wait for a foreground that is free.
+    Free,
+    /// Behind the foreground run.
+    Taken,
+}
 
 impl Engine {
     /// Starts a run; returns once its first record is durable. With an idempotency key that is taken by the same
@@ -44,17 +54,17 @@ impl Engine {
             self.wait(started.run, false).await?;
             return Ok(started);
         }
-        loop {
-            match turn.await {
-                Ok(status) if status.ended() => return Ok(started),
-                Ok(_) => turn = self.0.waiters.wait(run),
-                Err(_) => return Err(EngineError::Draining),
-            }
-            // It may have ended before this caller was in line again.
+        while !turn.news().await?.ended() {
+            turn = self.0.waiters.wait(run);
+            // It may have ended, or the engine may have stopped, before this caller was in line again.
             if self.journal().run(run).await?.is_some_and(|r| r.state.status.ended()) {
                 return Ok(started);
             }
+            if self.0.is_dead() {
+                return Err(EngineError::Draining);
+            }
         }
+        Ok(started)
     }
 
     fn name(&self, start: &StartRun) -> (RunId, Option<SessionId>) {
@@ -64,26 +74,39 @@ impl Engine {
                 let (run, session) = stead_core::id::EffectId { run: parent.run, n: parent.effect }.child();
                 (run, Some(session))
             }
-            None => (self.0.ports.clock.new_run(), start.session),
+            None => (self.0.new_run(), start.session),
         }
     }
 
+    /// Starts a run in a task of its own: a caller that goes away in the middle leaves no run behind that is durable and
+    /// that nobody works on.
     async fn start_named(
         &self,
         start: StartRun,
         run: RunId,
         session: Option<SessionId>,
     ) -> Result<Started, EngineError> {
+        let engine = self.clone();
+        let task = tokio::spawn(async move { engine.start_as(start, run, session).await });
+        match task.await {
+            Ok(started) => started,
+            Err(gone) if gone.is_panic() => std::panic::resume_unwind(gone.into_panic()),
+            Err(_) => Err(EngineError::Draining),
+        }
+    }
+
+    async fn start_as(&self, start: StartRun, run: RunId, session: Option<SessionId>) -> Result<Started, EngineError> {
         self.0.has_room()?;
         let agent = self.0.ports.agents.load(&start.tenant, start.version).await;
         let agent = agent.map_err(|e| EngineError::Agent { code: e.code, detail: e.detail })?;
-        if start.parent.is_some() || session.is_none() {
-            let session = session.unwrap_or_else(|| SessionId(self.0.ports.clock.new_ulid()));
-            let admit = Admit { base: None, grant: grant(&agent.session_limits, stead_core::budget::Spend::ZERO) };
-            return self.create(start, run, session, agent, Some(admit)).await;
+        match session {
+            Some(session) if start.parent.is_none() => self.start_in(start, run, session, agent).await,
+            _ => {
+                let session = session.unwrap_or_else(|| SessionId(self.0.ports.clock.new_ulid()));
+                let admit = Admit { base: None, grant: grant(&agent.session_limits, stead_core::budget::Spend::ZERO) };
+                self.create(start, run, session, agent, Some((admit, 0))).await
+            }
         }
-        let session = session.unwrap_or(SessionId(0));
-        self.start_in(start, run, session, agent).await
     }
 
     /// Starts a run in a session that may be busy.
@@ -94,29 +117,52 @@ impl Engine {
         session: SessionId,
         agent: std::sync::Arc<Agent>,
     ) -> Result<Started, EngineError> {
-        let _guard = self.0.sessions.lock(session).await;
-        let row = self.journal().session(session).await?;
-        let row = row.filter(|r| r.tenant == start.tenant);
+        let sessions = &self.0.sessions;
+        let _guard = sessions.lock(session).await;
+        let ahead = sessions.line_up(&**self.journal(), session, self.0.options.max_session_queue).await?;
+        let place = match self.place_in(&start, session, &agent, ahead).await {
+            Ok(Place::Now(admit, tail)) => {
+                sessions.step_out(session);
+                return self.create(start, run, session, agent, Some((admit, tail))).await;
+            }
+            Ok(place) => place,
+            Err(error) => {
+                sessions.step_out(session);
+                return Err(error);
+            }
+        };
+        let started = self.create(start, run, session, agent, None).await;
+        match &started {
+            Ok(started) if !started.existing => {}
+            // Perhaps it was written: then it must be found.
+            Err(EngineError::Append(AppendError::Unknown(_)) | EngineError::Store(_)) => {}
+            _ => sessions.step_out(session),
+        }
+        if matches!(place, Place::Free) {
+            promote_soon(self, session);
+        }
+        started
+    }
+
+    async fn place_in(
+        &self,
+        start: &StartRun,
+        session: SessionId,
+        agent: &Agent,
+        ahead: u32,
+    ) -> Result<Place, EngineError> {
+        let row = self.journal().session(session).await?.filter(|r| r.tenant == start.tenant);
         let row = row.ok_or_else(|| EngineError::NotFound { what: session.to_string() })?;
         if row.agent != agent.name {
             return Err(EngineError::Conflict {
                 why: format!("{session} belongs to agent `{}`, not to `{}`", row.agent, agent.name),
             });
         }
-        let waiting = self.0.sessions.waiting(session);
-        let limit = self.0.options.max_session_queue;
-        if waiting >= limit {
-            return Err(EngineError::Overloaded { limit: limit as usize });
+        match row.active {
+            Some(_) => Ok(Place::Taken),
+            None if ahead > 0 => Ok(Place::Free),
+            None => admission(self, &row, &agent.session_limits).await.map(|(admit, tail)| Place::Now(admit, tail)),
         }
-        if row.active.is_none() && waiting == 0 {
-            let admit = admission(self, &row, &agent.session_limits).await?;
-            return self.create(start, run, session, agent, Some(admit)).await;
-        }
-        let started = self.create(start, run, session, agent, None).await?;
-        if !started.existing {
-            self.0.sessions.queued(session);
-        }
-        Ok(started)
     }
 
     async fn create(
@@ -125,8 +171,38 @@ impl Engine {
         run: RunId,
         session: SessionId,
         agent: std::sync::Arc<Agent>,
-        admit: Option<Admit>,
+        admit: Option<(Admit, u64)>,
     ) -> Result<Started, EngineError> {
+        // Whoever hears of the run before this is done finds its mailbox, and nobody loads it a second time.
+        let mailbox = self.0.reserve(run);
+        let created = self.write_first(start, run, session, agent, admit).await;
+        match (created, mailbox) {
+            (Ok((started, Some(born))), Some(mailbox)) => {
+                actor::spawn(self.clone(), run, mailbox, Boot::New(Box::new(born)), None);
+                Ok(started)
+            }
+            (created, mailbox) => {
+                if let Some(mailbox) = mailbox {
+                    self.0.unreserve(self, run, mailbox);
+                }
+                let (started, born) = created?;
+                if born.is_some() || started.existing {
+                    self.0.rouse(self, started.run);
+                }
+                Ok(started)
+            }
+        }
+    }
+
+    /// Decides the first record and makes it durable. Gives the run as it was born, when there is work to do now.
+    async fn write_first(
+        &self,
+        start: StartRun,
+        run: RunId,
+        session: SessionId,
+        agent: std::sync::Arc<Agent>,
+        admit: Option<(Admit, u64)>,
+    ) -> Result<(Started, Option<Born>), EngineError> {
         let ports = &self.0.ports;
         let mut sealer = Sealer::default();
         let source = if start.parent.is_some() { Source::Agent } else { Source::User };
@@ -135,6 +211,7 @@ impl Engine {
         let mut config = agent.config.clone();
         config.limits = config.limits.tighten(&start.limits);
         let (parent, hops) = start.parent.unzip();
+        let (admit, tail) = admit.unzip();
         let queued = admit.is_none();
         let new = NewRun {
             run,
@@ -149,7 +226,13 @@ impl Engine {
             admit,
         };
         let activation = fresh_activation(self);
-        let Decision { facts, payloads, state, at } = new.decide(Inputs { now: ports.clock.now(), activation });
+        let inputs = Inputs { now: ports.clock.now(), activation };
+        let decision = if self.0.options.at_rest || self.0.is_draining() {
+            new.decide_holding(inputs)
+        } else {
+            new.decide(inputs)
+        };
+        let Decision { facts, payloads, state, at } = decision;
         let header = Header {
             v: VERSION,
             run,
@@ -164,7 +247,7 @@ impl Engine {
         };
         let record = Record { header, facts, payloads };
         let encoded = record.encode(GENESIS);
-        let row = view::run_state(&state, wake_at(&state, at), is_soon(&state, at));
+        let row = view::run_state(&state, at);
         let ended = state.life.ended();
         let change = match (queued, ended) {
             (true, _) => None,
@@ -184,6 +267,7 @@ impl Engine {
             }),
             run: Some(row.clone()),
             session: change,
+            send: child_end(&record, &state, None).into_iter().collect(),
             ..IndexChange::default()
         };
         let append = Append {
@@ -199,15 +283,18 @@ impl Engine {
         };
         match ports.journal.append(append).await {
             Ok(()) => {}
-            Err(AppendError::Exists { run, same: true }) => return self.existing(run).await,
+            Err(AppendError::Exists { run, same: true }) => return self.existing(run).await.map(|s| (s, None)),
             Err(AppendError::Exists { run, same: false }) => return Err(EngineError::KeyReused { run }),
             // A child that was started before a crash.
-            Err(AppendError::Conflict { next }) if next > 0 && parent.is_some() => return self.existing(run).await,
-            // Whether it was written is not known; if it was, it is found and goes on.
-            Err(AppendError::Unknown(why)) => match self.existing(run).await {
-                Ok(started) => return Ok(Started { existing: false, ..started }),
-                Err(_) => return Err(AppendError::Unknown(why).into()),
-            },
+            Err(AppendError::Conflict { next }) if next > 0 && parent.is_some() => {
+                return self.existing(run).await.map(|s| (s, None));
+            }
+            // Whether it was written is not known; if it was, it goes on.
+            Err(AppendError::Unknown(why)) => {
+                if !written(&ports.journal, run, 0, encoded.leaf).await.unwrap_or(false) {
+                    return Err(AppendError::Unknown(why).into());
+                }
+            }
             Err(AppendError::Fenced { current }) => {
                 self.0.die();
                 return Err(AppendError::Fenced { current }.into());
@@ -215,24 +302,18 @@ impl Engine {
             Err(other) => return Err(other.into()),
         }
         self.0.counters.record(&record.facts);
+        let started = Started { run, session, queued, existing: false };
         if ended {
-            self.0.waiters.wake(run, row.status);
-        } else if !queued {
-            self.0.launch(
-                self,
-                run,
-                Boot::New(Box::new(Born { state, prev: encoded.leaf, activation, agent, row, tail: 1 })),
-            );
+            self.0.waiters.wake(run, &Ok(row.status));
         }
-        Ok(Started { run, session, queued, existing: false })
+        let tail = 1 + tail.unwrap_or(0);
+        let born = (!ended && !queued).then_some(Born { state, prev: encoded.leaf, activation, agent, row, tail });
+        Ok((started, born))
     }
 
-    /// A run that was there already; it is woken in case nobody has since.
+    /// A run that was there already.
     async fn existing(&self, run: RunId) -> Result<Started, EngineError> {
         let row = self.journal().run(run).await?.ok_or_else(|| EngineError::NotFound { what: run.to_string() })?;
-        if row.state.status == Status::Running {
-            self.0.tell(self, run, crate::actor::Msg::Wake)?;
-        }
         let queued = row.state.status == Status::Queued;
         Ok(Started { run, session: row.session, queued, existing: true })
     }

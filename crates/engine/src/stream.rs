@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::SeqCst},
     },
 };
 
@@ -22,7 +22,8 @@ use crate::types::{Event, EventBody, EventId, FactEvent};
 /// All rooms of an engine.
 pub(crate) struct Rooms {
     rooms: Mutex<HashMap<RunId, Room>>,
-    /// How many rooms there are, so that the usual case needs no lock.
+    /// How many rooms there are, so that the usual case needs no lock. In one order with the journal: a follower enters
+    /// and then reads, an actor appends and then looks here.
     open: AtomicUsize,
     /// Pieces kept per run, and events waiting per follower.
     buffer: usize,
@@ -57,13 +58,13 @@ impl Rooms {
         room.followers.push(tx);
         // With pieces missing a follower could not tell what it lost: it gets none, and the facts later.
         let pieces = if room.count as usize > room.pieces.len() { Vec::new() } else { room.pieces.clone() };
-        self.open.store(rooms.len(), Relaxed);
+        self.open.store(rooms.len(), SeqCst);
         (rx, pieces)
     }
 
     /// Whether all rooms are closed.
     pub(crate) fn nobody(&self) -> bool {
-        self.open.load(Relaxed) == 0
+        self.open.load(SeqCst) == 0
     }
 
     /// Whether anyone follows this run: only then are events of its facts made at all.
@@ -81,7 +82,7 @@ impl Rooms {
             room.pieces.push(event.clone());
         }
         send(room, &event);
-        self.open.store(rooms.len(), Relaxed);
+        self.open.store(rooms.len(), SeqCst);
     }
 
     /// A new attempt begins: what was seen of the one before does not count.
@@ -107,27 +108,47 @@ impl Rooms {
         if ended || room.followers.is_empty() {
             rooms.remove(&run);
         }
-        self.open.store(rooms.len(), Relaxed);
+        self.open.store(rooms.len(), SeqCst);
     }
 
-    /// A follower or the run itself leaves: a room with nobody in it and nothing to keep closes.
+    /// A follower leaves: a room with nobody in it and nothing to keep closes.
     pub(crate) fn leave(&self, run: RunId) {
+        self.tidy(run, |_| {});
+    }
+
+    /// The run leaves memory: whatever was being written is given up.
+    pub(crate) fn unloaded(&self, run: RunId) {
+        self.tidy(run, Room::clear);
+    }
+
+    /// Lets the followers of a run go; they come back by themselves.
+    pub(crate) fn dismiss(&self, run: RunId) {
+        self.tidy(run, |room| {
+            room.clear();
+            room.followers.clear();
+        });
+    }
+
+    fn tidy(&self, run: RunId, change: impl FnOnce(&mut Room)) {
         if self.nobody() {
             return;
         }
         let mut rooms = self.rooms.lock();
-        if rooms.get_mut(&run).is_some_and(|r| {
-            r.followers.retain(|f| !f.is_closed());
-            r.followers.is_empty() && r.pieces.is_empty()
-        }) {
-            rooms.remove(&run);
+        if let Some(room) = rooms.get_mut(&run) {
+            change(room);
+            room.followers.retain(|f| !f.is_closed());
+            if room.followers.is_empty() && room.pieces.is_empty() {
+                rooms.remove(&run);
+            }
         }
-        self.open.store(rooms.len(), Relaxed);
+        self.open.store(rooms.len(), SeqCst);
     }
 
     /// The engine stops: all followers are let go.
     pub(crate) fn close(&self) {
-        self.rooms.lock().clear();
+        let mut rooms = self.rooms.lock();
+        rooms.clear();
+        self.open.store(0, SeqCst);
     }
 }
 

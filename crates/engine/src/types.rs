@@ -288,8 +288,14 @@ impl EngineError {
             Self::Draining => code::DRAINING,
             Self::Agent { code, .. } => *code,
             Self::Quarantined { .. } => code::QUARANTINED,
-            Self::Append(AppendError::Unavailable(_)) => code::DATA_FULL,
-            Self::Append(_) => code::DATA_UNREACHABLE,
+            Self::Append(e) => match e {
+                AppendError::Unavailable(_) => code::DATA_FULL,
+                AppendError::Unknown(_) => code::DATA_UNREACHABLE,
+                AppendError::Fenced { .. } => code::DATA_LOCKED,
+                AppendError::Conflict { .. } | AppendError::Exists { .. } | AppendError::SessionBusy { .. } => {
+                    code::CONFLICT
+                }
+            },
             Self::Store(e) => e.code,
         }
     }

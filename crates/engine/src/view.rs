@@ -5,18 +5,21 @@ use std::sync::Arc;
 use stead_core::{
     message::Reply,
     record::Payload,
-    run::{CallPhase, EntryKind, Life, State},
+    run::{Call, CallPhase, EntryKind, Life, State, wake_at},
+    time::Timestamp,
 };
 use stead_ports::journal::{Journal, RunRow, RunState, Status};
 
 use crate::{
+    actor::is_soon,
     payload,
     types::{ApprovalView, EngineError, RunView},
 };
 
-/// What the indexes say of a state. `soon` tells whether its next wake is so near that it stays in memory.
-pub(crate) fn run_state(state: &State, wake: Option<stead_core::time::Timestamp>, soon: bool) -> RunState {
-    let waiting = !state.working() && !soon;
+/// What the indexes say of a state at a time.
+pub(crate) fn run_state(state: &State, at: Timestamp) -> RunState {
+    let wake = wake_at(state, at);
+    let waiting = !state.working() && !is_soon(state, at) && !state.calls.iter().any(is_child);
     let (status, code) = match state.life {
         Life::Queued => (Status::Queued, None),
         Life::Completed => (Status::Completed, None),
@@ -36,10 +39,20 @@ pub(crate) fn run_state(state: &State, wake: Option<stead_core::time::Timestamp>
     }
 }
 
+/// Whether a call waits for a child. Its parent counts as running: a crash may come before the child's first record, and
+/// then only the parent can start it again.
+fn is_child(call: &Call) -> bool {
+    matches!(call.phase, CallPhase::Child { .. })
+}
+
 /// Builds the view of a run.
 pub(crate) async fn build(journal: &Arc<dyn Journal>, mut row: RunRow, state: &State) -> Result<RunView, EngineError> {
     let (turns, effects, spent) = (state.turn, state.next_effect - 1, state.budget.spent);
     row.state = RunState { turns, effects, spent, ..row.state };
+    if state.life.ended() {
+        // The row was read before the records.
+        row.state = run_state(state, state.last_at);
+    }
     let output = match state.life {
         Life::Completed => last_reply(journal, state).await?.map(|r| r.text),
         _ => None,
@@ -89,12 +102,12 @@ async fn last_words(
 
 /// What a human is asked in this run.
 pub(crate) async fn approvals(journal: &Arc<dyn Journal>, state: &State) -> Result<Vec<ApprovalView>, EngineError> {
-    let asking = |c: &&stead_core::run::Call| matches!(c.phase, CallPhase::Asking { .. });
+    let asking = |c: &&Call| matches!(c.phase, CallPhase::Asking { .. });
     if state.life != Life::Live || !state.calls.iter().any(|c| asking(&c)) {
         return Ok(Vec::new());
     }
     let reply = last_reply(journal, state).await?.unwrap_or_default();
-    let view = |call: &stead_core::run::Call| {
+    let view = |call: &Call| {
         let CallPhase::Asking { reason, expires, since } = call.phase else { return None };
         let arguments = reply.calls.get(usize::from(call.index)).map_or("", |c| c.arguments.get());
         Some(ApprovalView {

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use stead_core::time::Timestamp;
 use tokio::sync::Notify;
 
-use crate::{Engine, actor::Msg, types::EngineError};
+use crate::{Engine, types::EngineError};
 
 /// Runs woken at once.
 const BATCH: u32 = 1_000;
@@ -66,15 +66,17 @@ async fn wake_due(engine: &Engine) -> Result<(), EngineError> {
     let now = engine.0.ports.clock.now();
     let due = journal.due(now, BATCH).await?;
     let full = due.len() == BATCH as usize;
+    let mut roused = false;
     for run in due {
-        match engine.0.tell(engine, run, Msg::Wake) {
-            // A full mailbox wakes it as well.
-            Ok(()) | Err(EngineError::Overloaded { .. }) => {}
-            Err(other) => return Err(other),
-        }
+        roused |= engine.0.rouse(engine, run);
     }
-    // Rows of runs just woken stand until they commit; looking again at once would only find them again.
-    let pause = if full { Duration::from_millis(20) } else { Duration::from_millis(200) };
+    // Rows of runs just woken stand until they commit; looking again at once would only find them again. Those of runs
+    // that are set aside stand for long.
+    let pause = match (full, roused) {
+        (true, true) => Duration::from_millis(20),
+        (false, true) => Duration::from_millis(200),
+        (_, false) => Duration::from_secs(1),
+    };
     if let Some(next) = journal.next_wake().await? {
         let earliest = now.after(stead_core::time::Span(u64::try_from(pause.as_micros()).unwrap_or(u64::MAX)));
         engine.0.wakes.at(next.max(earliest));

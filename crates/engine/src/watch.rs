@@ -13,12 +13,17 @@ use crate::{
     types::{EngineError, Event, EventBody, EventId, FactEvent},
 };
 
+/// Records read at once; their texts are held until they are given out.
+const PAGE: u32 = 64;
+
 /// Where a follower stands.
 struct Follower {
     engine: Engine,
     run: RunId,
     /// The last event given out.
     last: Option<EventId>,
+    /// Records before this one have been given out.
+    next: u64,
     /// Events read and not yet given out, newest first.
     ready: Vec<Event>,
     live: Option<mpsc::Receiver<Event>>,
@@ -33,7 +38,8 @@ impl Engine {
         run: RunId,
         after: Option<EventId>,
     ) -> impl Stream<Item = Result<Event, EngineError>> + Send + 'static + use<> {
-        let follower = Follower { engine: self.clone(), run, last: after, ready: Vec::new(), live: None, done: false };
+        let follower =
+            Follower { engine: self.clone(), run, last: after, next: 0, ready: Vec::new(), live: None, done: false };
         stream::unfold(follower, |mut f| async move {
             match f.next().await {
                 Ok(Some(event)) => Some((Ok(event), f)),
@@ -106,7 +112,7 @@ impl Follower {
             match &mut self.live {
                 None => self.catch_up().await?,
                 Some(live) => match live.recv().await {
-                    Some(event) if self.last.is_some_and(|l| event.id <= l) && !self.restarts(&event) => {}
+                    Some(event) if self.last.is_some_and(|l| event.id <= l) => {}
                     Some(event) => self.take(event),
                     // Dropped for being slow, or the room closed: through the journal again.
                     None => self.live = None,
@@ -115,44 +121,45 @@ impl Follower {
         }
     }
 
-    /// A reset of an attempt already seen from in part is not skipped: its pieces start again.
-    fn restarts(&self, event: &Event) -> bool {
-        matches!(event.body, EventBody::Reset) && self.last.is_some_and(|l| l.attempt > 0)
-    }
-
+    /// Takes an event that came live.
     fn take(&mut self, event: Event) {
-        let end = matches!(&event.body, EventBody::Fact(f) if ends(&f.fact));
         let id = event.id;
-        if end {
-            self.ready.push(Event { id, body: EventBody::End });
+        let mut reset = None;
+        match &event.body {
+            EventBody::Fact(f) if ends(&f.fact) => self.ready.push(Event { id, body: EventBody::End }),
+            EventBody::Delta(_) => match self.last.filter(|l| (l.seq, l.attempt) == (id.seq, id.attempt)) {
+                Some(last) if id.index == last.index + 1 => {}
+                // The first piece of an attempt whose reset came before this follower.
+                None if id.index == 1 && id.attempt > 1 => reset = Some(reset_before(id)),
+                None if id.index == 1 => {}
+                // Its beginning was never seen: the fact will say it whole.
+                _ => return,
+            },
+            _ => {}
         }
         self.ready.push(event);
+        self.ready.extend(reset);
     }
 
-    /// Enters the room, then reads what the journal has after the last event seen: nothing can fall between.
+    /// Enters the room, then reads a page of what the journal has after the last event seen: nothing can fall between. A
+    /// page that is full is given out first, and the room entered again for the next.
     async fn catch_up(&mut self) -> Result<(), EngineError> {
         let (live, pieces) = self.engine.rooms().enter(self.run);
         self.live = Some(live);
-        let from = self.last.map_or(0, |l| l.seq);
-        let records = records_after(&self.engine, self.run, from).await?;
-        let mut events = Vec::new();
-        for (record, leaf) in records {
-            for fact in self.engine.events(&record, leaf).await? {
-                let id = EventId { seq: fact.seq, attempt: 0, index: fact.index };
-                let end = ends(&fact.fact);
-                if self.last.is_none_or(|l| id > l) {
-                    events.push(Event { id, body: EventBody::Fact(fact.into()) });
-                }
-                if end {
-                    events.push(Event { id, body: EventBody::End });
-                }
-            }
-        }
-        let ended = matches!(events.last(), Some(Event { body: EventBody::End, .. }));
-        if ended {
+        // An engine that has stopped closed its rooms before, or closes this one soon; nothing comes here any more.
+        let stopped = self.engine.0.is_dead();
+        let (events, more, ended) = self.page().await?;
+        if more || ended || stopped {
             self.live = None;
             self.engine.rooms().leave(self.run);
-        } else {
+        }
+        let mut events = events;
+        if ended {
+            let id = events.last().map(|e| e.id).or(self.last).unwrap_or(EventId { seq: 0, attempt: 0, index: 0 });
+            events.push(Event { id, body: EventBody::End });
+        } else if stopped && !more && events.is_empty() {
+            return Err(EngineError::Draining);
+        } else if !more {
             self.resume_pieces(&mut events, pieces);
         }
         events.reverse();
@@ -160,45 +167,55 @@ impl Follower {
         Ok(())
     }
 
-    /// Pieces of the attempt under way: those after the last one seen, or a reset and all of them.
-    fn resume_pieces(&self, events: &mut Vec<Event>, pieces: Vec<Event>) {
-        let seen_piece = self.last.filter(|l| l.attempt > 0 && events.is_empty());
-        match (seen_piece, pieces.last()) {
-            (Some(seen), Some(last)) if last.id.seq == seen.seq && last.id.attempt == seen.attempt => {
-                events.extend(pieces.into_iter().filter(|p| p.id > seen));
+    /// Facts after the last event seen; whether there are more, and if not, whether the run has ended.
+    async fn page(&mut self) -> Result<(Vec<Event>, bool, bool), EngineError> {
+        let journal = self.engine.journal();
+        let row = journal.run(self.run).await?.ok_or_else(|| EngineError::NotFound { what: self.run.to_string() })?;
+        let from = self.next.max(self.last.map_or(0, |l| l.seq));
+        let page = journal.read(self.run, from, PAGE).await?;
+        let more = page.len() == PAGE as usize;
+        let mut events = Vec::new();
+        for stored in page {
+            let (record, _) = Record::decode(&stored.bytes, GENESIS)
+                .map_err(|e| EngineError::Quarantined { run: self.run, why: e.to_string() })?;
+            for fact in self.engine.events(&record, stored.leaf).await? {
+                let id = EventId { seq: fact.seq, attempt: 0, index: fact.index };
+                if self.last.is_none_or(|l| id > l) {
+                    events.push(Event { id, body: EventBody::Fact(fact.into()) });
+                }
             }
-            (Some(seen), _) => {
-                events.push(Event { id: EventId { index: 0, ..seen }, body: EventBody::Reset });
-                events.extend(pieces);
-            }
-            (None, _) => events.extend(pieces),
+            self.next = stored.seq + 1;
         }
+        Ok((events, more, !more && row.state.status.ended()))
     }
+
+    /// Pieces of the attempt under way, which come after every fact: those that follow on the last one seen, or a reset
+    /// and all of them.
+    fn resume_pieces(&self, events: &mut Vec<Event>, pieces: Vec<Event>) {
+        let last = events.last().map(|e| e.id).or(self.last);
+        let attempt = |id: EventId| (id.seq, id.attempt);
+        let seen = last.filter(|l| l.attempt > 0);
+        let current = pieces.last().map(|p| p.id).filter(|p| last.is_none_or(|l| attempt(*p) >= attempt(l)));
+        match (seen, current) {
+            (Some(seen), Some(now)) if attempt(seen) == attempt(now) => {
+                return events.extend(pieces.into_iter().filter(|p| p.id > seen));
+            }
+            (Some(_), Some(now)) => events.push(reset_before(now)),
+            (None, Some(now)) if now.attempt > 1 => events.push(reset_before(now)),
+            (Some(seen), None) => return events.push(reset_before(seen)),
+            (None, Some(_)) => {}
+            (None, None) => return,
+        }
+        events.extend(pieces);
+    }
+}
+
+/// A reset that stands before the pieces of an attempt.
+fn reset_before(piece: EventId) -> Event {
+    Event { id: EventId { index: 0, ..piece }, body: EventBody::Reset }
 }
 
 fn ends(fact: &stead_core::fact::Fact) -> bool {
     use stead_core::fact::Fact;
     matches!(fact, Fact::RunCompleted(_) | Fact::RunFailed(_) | Fact::RunCancelled)
-}
-
-/// Records from position `from`, with their hashes as stored.
-async fn records_after(engine: &Engine, run: RunId, from: u64) -> Result<Vec<(Record, LeafHash)>, EngineError> {
-    if engine.journal().run(run).await?.is_none() {
-        return Err(EngineError::NotFound { what: run.to_string() });
-    }
-    let mut out = Vec::new();
-    let mut next = from;
-    loop {
-        let page = engine.journal().read(run, next, 1_000).await?;
-        let full = page.len() == 1_000;
-        for stored in page {
-            next = stored.seq + 1;
-            let (record, _) = Record::decode(&stored.bytes, GENESIS)
-                .map_err(|e| EngineError::Quarantined { run, why: e.to_string() })?;
-            out.push((record, stored.leaf));
-        }
-        if !full {
-            return Ok(out);
-        }
-    }
 }

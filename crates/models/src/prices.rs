@@ -77,7 +77,8 @@ pub fn price(provider: &str, model: &str) -> Option<Price> {
 /// Whether `model` is `family` with nothing but a date, a revision or `latest` after it.
 fn is_release_of(model: &str, family: &str) -> bool {
     let Some(suffix) = model.strip_prefix(family).and_then(|s| s.strip_prefix(['-', '@'])) else { return false };
-    let digits: Vec<usize> = suffix.split('-').map(|p| if p.bytes().all(|b| b.is_ascii_digit()) { p.len() } else { 0 }).collect();
+    let digits: Vec<usize> =
+        suffix.split('-').map(|p| if p.bytes().all(|b| b.is_ascii_digit()) { p.len() } else { 0 }).collect();
     suffix == "latest" || matches!(digits.as_slice(), [4, 2, 2] | [8] | [3])
 }
 

@@ -131,7 +131,8 @@ fn openai(spec: ModelSpec<'_>, model: &str, cx: &ProviderContext<'_>) -> Result<
 fn named_key(reference: &str, cx: &ProviderContext<'_>) -> Result<String, ModelSetupError> {
     // The reference itself is not repeated in the error: it may be a key written where its name belongs.
     let name = reference.strip_prefix("env://").filter(|n| {
-        n.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && n.bytes().next().is_some_and(|b| !b.is_ascii_digit())
+        n.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && n.bytes().next().is_some_and(|b| !b.is_ascii_digit())
     });
     let Some(name) = name else {
         return Err(ModelSetupError::new(code::MANIFEST_VALUE, "`key` says where the key is: `env://NAME`"));

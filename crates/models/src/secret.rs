@@ -35,7 +35,8 @@ impl Secret {
             out.push_str(&rest[..at]);
             out.push_str("[key]");
             let tail = &rest[at..];
-            rest = &tail[tail.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',')).unwrap_or(tail.len())..];
+            rest =
+                &tail[tail.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',')).unwrap_or(tail.len())..];
         }
         out.push_str(rest);
         out
@@ -57,7 +58,10 @@ mod tests {
         let key = Secret::new(" sk-proj-12345678abcd\n");
         assert_eq!(format!("{key:?}"), "Secret(…)");
         assert_eq!(key.redact("Bearer sk-proj-12345678abcd!"), "Bearer [key]!");
-        assert_eq!(key.redact("wrong key: sk-proj-1***abcd, try \"sk-proj\" again"), "wrong key: [key], try \"[key]\" again");
+        assert_eq!(
+            key.redact("wrong key: sk-proj-1***abcd, try \"sk-proj\" again"),
+            "wrong key: [key], try \"[key]\" again"
+        );
         assert_eq!(Secret::new("é1234567").redact("é1234***7 and é"), "[key] and é");
         assert_eq!(Secret::new("abc").redact("abc"), "abc");
     }

@@ -83,7 +83,10 @@ async fn a_whole_conversation_follows_the_script() {
     assert_eq!(reply.text, "Looking at order 1042.");
     assert_eq!(reply.stop, StopReason::ToolCalls);
     assert_eq!(reply.calls[0].id, "call_1_0");
-    assert_eq!(reply.calls[0].arguments.get(), r#"{"order_id":"1042","deep":{"n":1042,"list":[1,true,null,"x 1042"]}}"#);
+    assert_eq!(
+        reply.calls[0].arguments.get(),
+        r#"{"order_id":"1042","deep":{"n":1042,"list":[1,true,null,"x 1042"]}}"#
+    );
     assert_eq!((reply.calls[1].id.as_str(), reply.calls[1].arguments.get()), ("call_1_1", "{}"));
     assert_eq!(deltas.len(), 3);
 
@@ -130,7 +133,9 @@ async fn what_the_script_does_not_know_is_answered_with_what_it_can_answer() {
 
 #[tokio::test]
 async fn a_user_rule_is_silent_once_tools_have_answered() {
-    let model = script("rules:\n- { when: { user: go }, call: [{ tool: t }] }\n- { when: { turn: 3 }, say: third }\n- { say: rest }\n");
+    let model = script(
+        "rules:\n- { when: { user: go }, call: [{ tool: t }] }\n- { when: { turn: 3 }, say: third }\n- { say: rest }\n",
+    );
     let messages = vec![user("go"), assistant(&["t"]), result("t", "{}", false)];
     assert_eq!(ask(&model, call(2, messages.clone())).await.0.unwrap().text, "rest");
     assert_eq!(ask(&model, call(3, messages)).await.0.unwrap().text, "third");
@@ -170,7 +175,9 @@ async fn faults_strike_by_the_number_of_the_attempt() {
 
 #[tokio::test(start_paused = true)]
 async fn a_text_is_streamed_at_the_pace_of_the_script() {
-    let model = script("delay: 20ms\nrules:\n- { when: { user: x }, say: 'äöüß!', stream: 2 }\n- { when: { user: hang }, fail: { code: hang } }\n");
+    let model = script(
+        "delay: 20ms\nrules:\n- { when: { user: x }, say: 'äöüß!', stream: 2 }\n- { when: { user: hang }, fail: { code: hang } }\n",
+    );
     let start = tokio::time::Instant::now();
     let (reply, deltas) = ask(&model, call(1, vec![user("x")])).await;
     assert_eq!(reply.unwrap().text, "äöüß!");
@@ -182,7 +189,8 @@ async fn a_text_is_streamed_at_the_pace_of_the_script() {
 
 #[tokio::test]
 async fn usage_is_estimated_unless_the_script_says_it() {
-    let model = script("rules:\n- { when: { user: 'count' }, say: x, usage: { input: 120, output: 30 } }\n- { say: 'four' }\n");
+    let model =
+        script("rules:\n- { when: { user: 'count' }, say: x, usage: { input: 120, output: 30 } }\n- { say: 'four' }\n");
     let reply = ask(&model, call(1, vec![user("count")])).await.0.unwrap();
     assert_eq!(reply.usage, Usage { input: 120, output: 30, ..Usage::default() });
     let reply = ask(&model, call(1, vec![user("12345")])).await.0.unwrap();
@@ -228,7 +236,8 @@ fn a_wrong_script_is_refused_with_its_place() {
 
 #[test]
 fn a_hostile_script_is_refused_without_harm() {
-    let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b]\nrules: [*c]\n";
+    let bomb =
+        "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b]\nrules: [*c]\n";
     for text in [bomb.to_owned(), "[".repeat(100_000), "x".repeat(2 << 20), format!("rules: {}", "- ".repeat(5_000))] {
         assert!(Script::parse(&text).is_err());
     }
@@ -238,7 +247,10 @@ fn a_hostile_script_is_refused_without_harm() {
 async fn auto_calls_every_tool_once_and_sums_up() {
     let tool = |name: &str, schema| ToolDef { name: name.into(), description: String::new(), schema };
     let tools: Arc<[ToolDef]> = Arc::new([
-        tool("a", json!({ "type": "object", "required": ["n"], "properties": { "n": { "type": "integer", "minimum": 3 } } })),
+        tool(
+            "a",
+            json!({ "type": "object", "required": ["n"], "properties": { "n": { "type": "integer", "minimum": 3 } } }),
+        ),
         tool("b", json!({ "type": "object" })),
         tool("impossible", json!(false)),
     ]);
@@ -248,7 +260,8 @@ async fn auto_calls_every_tool_once_and_sums_up() {
     let made: Vec<_> = first.calls.iter().map(|c| (c.name.as_str(), c.arguments.get())).collect();
     assert_eq!(made, [("a", r#"{"n":3}"#), ("b", "{}"), ("impossible", "{}")]);
 
-    let mut messages = vec![user("go"), Message::Assistant(first), result("a", "{\"x\":\n1}", false), result("b", "no", true)];
+    let mut messages =
+        vec![user("go"), Message::Assistant(first), result("a", "{\"x\":\n1}", false), result("b", "no", true)];
     let next = ask(&model, with(2, messages.clone())).await.0.unwrap();
     assert_eq!(next.calls.len(), 1, "the one without an answer");
     messages.extend([Message::Assistant(next), result("impossible", &"y".repeat(500), true)]);
@@ -258,4 +271,20 @@ async fn auto_calls_every_tool_once_and_sums_up() {
     assert!(last.text.starts_with(expected), "{}", last.text);
     assert!(last.text.ends_with("y…"));
     assert!(ask(&model, call(1, vec![user("go")])).await.0.unwrap().text.contains("has none"));
+}
+
+#[test]
+fn the_scripts_of_the_guide_and_of_the_examples_are_valid() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let guide = std::fs::read_to_string(format!("{root}/docs/rehearsal.md")).unwrap();
+    let blocks = guide.split("```yaml\n").skip(1).map(|b| b.split("```").next().unwrap().to_owned());
+    let scripts = std::fs::read_dir(format!("{root}/examples")).unwrap().filter_map(|dir| {
+        // Not every example has a script.
+        std::fs::read_to_string(dir.unwrap().path().join("script.yaml")).ok()
+    });
+    let all: Vec<String> = blocks.chain(scripts).collect();
+    assert!(all.len() >= 3, "only {} scripts found", all.len());
+    for script in all {
+        Script::parse(&script).unwrap_or_else(|e| panic!("{e} in\n{script}"));
+    }
 }

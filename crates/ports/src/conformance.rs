@@ -72,6 +72,7 @@ macro_rules! journal_cases {
             the_version_applied_last_is_live
             versions_of_two_tenants_do_not_meet
             numbers_at_the_edge_do_not_break_anything
+            hostile_text_breaks_nothing
         }
     };
 }

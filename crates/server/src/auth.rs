@@ -8,9 +8,11 @@ use std::{
     io::{Read as _, Write as _},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use stead_api::right::Right;
 use stead_core::id::Name;
 use subtle::ConstantTimeEq as _;
 
@@ -29,6 +31,15 @@ pub struct Principal {
     pub subject: Name,
     /// Whose runs it sees.
     pub tenant: Name,
+    /// What it may do.
+    pub rights: Arc<[Right]>,
+}
+
+impl Principal {
+    /// Whether it may do that.
+    pub fn may(&self, right: Right) -> bool {
+        self.rights.contains(&right)
+    }
 }
 
 /// All tokens, by hash.
@@ -46,7 +57,12 @@ impl std::fmt::Debug for Tokens {
 impl Tokens {
     /// The configured tokens.
     pub fn new(entries: &[TokenEntry]) -> Self {
-        let principal = |e: &TokenEntry| Principal { subject: e.subject.clone(), tenant: e.tenant.clone() };
+        let principal = |e: &TokenEntry| {
+            let (subject, tenant) = (e.subject.clone(), e.tenant.clone());
+            // Each once, in the order that they are told in.
+            let rights = Right::ALL.into_iter().filter(|r| e.rights.contains(r)).collect();
+            Principal { subject, tenant, rights }
+        };
         Self { entries: entries.iter().map(|e| (e.digest(), principal(e))).collect() }
     }
 
@@ -155,7 +171,7 @@ mod tests {
 
     #[test]
     fn only_a_known_token_names_a_caller() {
-        let ann = Principal { subject: "ann".into(), tenant: "default".into() };
+        let ann = Principal { subject: "ann".into(), tenant: "default".into(), rights: Right::ALL.into() };
         let mut tokens = Tokens::default();
         tokens.add("a-token", ann.clone());
         assert_eq!(tokens.find("a-token"), Some(&ann));

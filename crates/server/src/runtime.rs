@@ -22,8 +22,9 @@ use stead_ports::{
 use stead_store::{SqliteOptions, SqliteStore};
 
 use crate::{
-    agents::{AgentStore, Applied, ApplyError, Helpers, Services, Site},
+    agents::{AgentStore, Applied, ApplyError, Environment, Helpers, Services, Site},
     clock::SystemClock,
+    config::DatabaseUrl,
 };
 
 /// What a runtime is made from.
@@ -32,9 +33,11 @@ pub struct OpenOptions {
     /// Folder of the journal and of the runtime's own files; made if it does not exist.
     pub data_dir: PathBuf,
     /// PostgreSQL instead of the SQLite file in `data_dir`.
-    pub database: Option<String>,
+    pub database: Option<DatabaseUrl>,
     /// Bounds of the engine.
     pub engine: Options,
+    /// Which variables of this process's environment manifests may name; none when silent.
+    pub environment: Environment,
     /// Where helper services answer.
     pub services: Services,
     /// Starts the helper services of manifests; without it an agent that names one is refused.
@@ -87,9 +90,9 @@ impl Runtime {
         })?;
         // Absolute, so that nothing depends on the working directory later.
         let data_dir = fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
-        let (journal, store) = open_store(&data_dir, options.database.as_deref()).await?;
+        let (journal, store) = open_store(&data_dir, options.database.as_ref()).await?;
         let site = Site::new(&data_dir, options.services);
-        let agents = Arc::new(AgentStore::new(journal.clone(), site, options.helpers));
+        let agents = Arc::new(AgentStore::new(journal.clone(), site, options.environment, options.helpers));
         let ports = Ports { journal, agents: agents.clone(), clock: Arc::new(SystemClock) as Arc<dyn Clock> };
         let engine = Engine::open(ports, options.engine).await?;
         Ok(Self { engine, agents, data_dir: data_dir.into(), store })
@@ -162,7 +165,7 @@ fn make_private(dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
-async fn open_store(data_dir: &Path, database: Option<&str>) -> Result<(Arc<dyn Journal>, Store), StoreError> {
+async fn open_store(data_dir: &Path, database: Option<&DatabaseUrl>) -> Result<(Arc<dyn Journal>, Store), StoreError> {
     // The URL is not repeated: it may hold a password.
     if database.is_some() {
         let detail = "`database` names PostgreSQL, which this build cannot open; leave it out to use SQLite".into();

@@ -2,11 +2,12 @@
 
 use std::{future::Future, io, net::SocketAddr, path::Path, sync::Arc};
 
+use stead_api::right::Right;
 use stead_core::code::{self, Code};
 use stead_engine::EngineError;
 
 use crate::{
-    agents::Helpers,
+    agents::{Environment, Helpers},
     auth::{DEFAULT_TENANT, Principal, Tokens, own_token},
     config::{Config, ConfigError},
     http::{
@@ -86,14 +87,20 @@ impl Server {
     /// # Errors
     /// [`ServeError`]; nothing is left behind then.
     pub async fn open(config: Config) -> Result<Self, ServeError> {
-        Self::open_with(config, Local::default()).await
+        let environment = Environment::Listed(config.agents.env.clone());
+        Self::open_as(config, Local::default(), environment).await
     }
 
-    /// The same for a command on the user's own machine.
+    /// The same for a command on the user's own machine: process and manifests are the same user's, so that manifests may
+    /// name every variable of the environment.
     ///
     /// # Errors
     /// [`ServeError`]; nothing is left behind then.
     pub async fn open_with(config: Config, local: Local) -> Result<Self, ServeError> {
+        Self::open_as(config, local, Environment::Open).await
+    }
+
+    async fn open_as(config: Config, local: Local, environment: Environment) -> Result<Self, ServeError> {
         config.check(Path::new("stead.toml"))?;
         // The port first: it is the cheapest thing to fail.
         let listener = Listener::bind(config.listen).await?.secure(&config)?;
@@ -104,6 +111,7 @@ impl Server {
                 at_rest: local.at_rest,
                 ..config.engine.options(&format!("stead-{}", std::process::id()))
             },
+            environment,
             helpers: local.helpers,
             ..OpenOptions::default()
         })
@@ -126,7 +134,8 @@ impl Server {
         let data = |what| move |source| ServeError::Data { what, source };
         let token = own_token(runtime.data_dir()).map_err(data("the token file"))?;
         let mut tokens = Tokens::new(&config.auth.tokens);
-        tokens.add(&token, Principal { subject: OWNER.into(), tenant: DEFAULT_TENANT.into() });
+        tokens
+            .add(&token, Principal { subject: OWNER.into(), tenant: DEFAULT_TENANT.into(), rights: Right::ALL.into() });
         let addr = listener.addr().map_err(data("the socket"))?;
         let url = url(&config, addr);
         let announced = announce.then(|| Presence::announce(&url, runtime.data_dir()));

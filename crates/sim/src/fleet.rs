@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     failure::{Failure, Profile, Summary, Violation},
-    machine,
+    live, machine,
 };
 
 /// Histories that a thread takes at a time.
@@ -21,7 +21,7 @@ const BATCH: u64 = 64;
 ///
 /// # Errors
 /// The history that broke a check.
-pub fn live(
+pub fn many(
     profile: Profile,
     first: u64,
     histories: u64,
@@ -72,7 +72,8 @@ pub fn live(
 /// The check that it broke.
 pub fn one(profile: Profile, seed: u64, trace: bool) -> Result<Summary, Box<Failure>> {
     let life = || match profile {
-        Profile::Core | Profile::Engine => machine::history::run_history(seed, trace),
+        Profile::Core => machine::history::run_history(seed, trace),
+        Profile::Engine => live::history::run_history(seed, trace),
     };
     std::panic::catch_unwind(life).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();

@@ -11,12 +11,12 @@ impl Rng {
     pub fn new(seed: u64) -> Self {
         // Neighbouring seeds must not give similar histories.
         let mut rng = Self(seed ^ 0x5851_f42d_4c95_7f2d);
-        rng.next();
+        rng.draw();
         rng
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -27,7 +27,7 @@ impl Rng {
     /// A number below `n`; zero for zero.
     pub fn below(&mut self, n: u64) -> u64 {
         // The bias of a multiplication is far below what a simulation could notice.
-        ((u128::from(self.next()) * u128::from(n)) >> 64) as u64
+        ((u128::from(self.draw()) * u128::from(n)) >> 64) as u64
     }
 
     /// A number from `low` to `high`, both included.
@@ -50,11 +50,11 @@ impl Rng {
 
     /// Sixteen bytes.
     pub fn bytes16(&mut self) -> [u8; 16] {
-        (u128::from(self.next()) << 64 | u128::from(self.next())).to_be_bytes()
+        (u128::from(self.draw()) << 64 | u128::from(self.draw())).to_be_bytes()
     }
 
     /// Dice of their own for a part of the history, so that one part's throws do not shift another's.
     pub fn fork(&mut self) -> Self {
-        Self::new(self.next())
+        Self::new(self.draw())
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
+    hash::{BuildHasherDefault, Hash, Hasher},
 };
 
 use stead_core::id::{Name, RunId, SessionId};
@@ -11,28 +11,28 @@ use stead_ports::journal::{Append, AppendError, SessionChange};
 
 /// What the writer keeps in memory of a run that is being written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Slot {
-    /// The run's row.
-    pub(crate) row: i64,
-    /// Its session's row.
-    pub(crate) session: i64,
+pub(crate) struct Slot<H> {
+    /// Where the run and its session are kept.
+    pub(crate) home: H,
     /// The position that its next record takes.
     pub(crate) next: u64,
 }
 
 /// What the store knows at this point of the batch, appends earlier in the batch included.
 pub(crate) trait Known {
+    /// Where a run and its session are kept.
+    type Home: Copy;
     /// Why it can't tell.
     type Error;
 
     /// The run, if it exists.
-    fn slot(&mut self, run: RunId) -> Result<Option<Slot>, Self::Error>;
+    fn slot(&mut self, run: RunId) -> Result<Option<Slot<Self::Home>>, Self::Error>;
 
     /// The run that was created with this idempotency key.
     fn keyed(&mut self, tenant: &Name, key: &Name) -> Result<Option<(RunId, [u8; 32])>, Self::Error>;
 
     /// The foreground run of an existing run's session.
-    fn active(&mut self, slot: Slot) -> Result<Option<RunId>, Self::Error>;
+    fn active(&mut self, home: Self::Home) -> Result<Option<RunId>, Self::Error>;
 
     /// The foreground run of a session that a new run joins.
     fn active_of(&mut self, session: SessionId) -> Result<Option<RunId>, Self::Error>;
@@ -54,7 +54,7 @@ impl<E> From<E> for Stop<E> {
 }
 
 /// Checks everything but the epoch; returns the slot of a run that exists.
-pub(crate) fn check<K: Known>(append: &Append, known: &mut K) -> Result<Option<Slot>, Stop<K::Error>> {
+pub(crate) fn check<K: Known>(append: &Append, known: &mut K) -> Result<Option<Slot<K::Home>>, Stop<K::Error>> {
     let slot = known.slot(append.run)?;
     let next = slot.map_or(0, |s| s.next);
     let index = append.index.as_deref();
@@ -71,7 +71,7 @@ pub(crate) fn check<K: Known>(append: &Append, known: &mut K) -> Result<Option<S
     }
     if let Some(SessionChange::Claim) = index.and_then(|i| i.session.as_ref()) {
         let active = match (slot, create) {
-            (Some(slot), _) => known.active(slot)?,
+            (Some(slot), _) => known.active(slot.home)?,
             (None, Some(new)) => known.active_of(new.session)?,
             (None, None) => None,
         };
@@ -82,40 +82,49 @@ pub(crate) fn check<K: Known>(append: &Append, known: &mut K) -> Result<Option<S
     Ok(slot)
 }
 
-/// Slots of the runs lately written to, in two generations: when the young one is full it becomes the old one, and the
-/// old one is forgotten. So memory is bounded, and a run in use is never forgotten.
-#[derive(Debug, Default)]
-pub(crate) struct Slots {
-    young: HashMap<RunId, Slot, BuildHasherDefault<UlidHasher>>,
-    old: HashMap<RunId, Slot, BuildHasherDefault<UlidHasher>>,
+/// What is known of the runs or sessions lately written to, in two generations: when the young one is full it becomes the
+/// old one, and the old one is forgotten. So memory is bounded, and what is in use is never forgotten.
+#[derive(Debug)]
+pub(crate) struct Recent<K, V> {
+    young: HashMap<K, V, BuildHasherDefault<UlidHasher>>,
+    old: HashMap<K, V, BuildHasherDefault<UlidHasher>>,
 }
 
-/// Runs of one generation; a slot takes about 50 bytes.
+/// The runs lately written to.
+pub(crate) type Slots<H> = Recent<RunId, Slot<H>>;
+
+/// Entries of one generation; an entry takes about 50 bytes.
 const GENERATION: usize = 32_768;
 
-impl Slots {
-    /// The slot, if it is remembered.
-    pub(crate) fn get(&mut self, run: RunId) -> Option<Slot> {
-        if let Some(slot) = self.young.get(&run) {
-            return Some(*slot);
+impl<K, V> Default for Recent<K, V> {
+    fn default() -> Self {
+        Self { young: HashMap::default(), old: HashMap::default() }
+    }
+}
+
+impl<K: Copy + Eq + Hash, V: Copy> Recent<K, V> {
+    /// The value, if it is remembered.
+    pub(crate) fn get(&mut self, key: K) -> Option<V> {
+        if let Some(value) = self.young.get(&key) {
+            return Some(*value);
         }
-        let slot = self.old.remove(&run)?;
-        self.put(run, slot);
-        Some(slot)
+        let value = self.old.remove(&key)?;
+        self.put(key, value);
+        Some(value)
     }
 
-    /// Remembers a slot.
-    pub(crate) fn put(&mut self, run: RunId, slot: Slot) {
-        if self.young.len() >= GENERATION && !self.young.contains_key(&run) {
+    /// Remembers a value.
+    pub(crate) fn put(&mut self, key: K, value: V) {
+        if self.young.len() >= GENERATION && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(run, slot);
+        self.young.insert(key, value);
     }
 
-    /// Forgets a run that has ended.
-    pub(crate) fn forget(&mut self, run: RunId) {
-        self.young.remove(&run);
-        self.old.remove(&run);
+    /// Forgets one that is no longer in use.
+    pub(crate) fn forget(&mut self, key: K) {
+        self.young.remove(&key);
+        self.old.remove(&key);
     }
 
     /// Forgets everything, when what was written is not certain.
@@ -151,7 +160,7 @@ mod tests {
     #[test]
     fn a_run_in_use_is_never_forgotten_and_memory_is_bounded() {
         let mut slots = Slots::default();
-        let slot = |n: u64| Slot { row: 1, session: 1, next: n };
+        let slot = |n: u64| Slot { home: (), next: n };
         slots.put(RunId(1), slot(7));
         for i in 2..200_000u64 {
             slots.put(RunId(u128::from(i)), slot(i));

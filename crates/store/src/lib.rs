@@ -12,11 +12,11 @@
 mod blob;
 mod check;
 mod pack;
-// mod postgres;
+mod postgres;
 mod sqlite;
 
 pub use blob::BlobKey;
-// pub use postgres::{PgOptions, PgStore};
+pub use postgres::{PgOptions, PgStore};
 pub use sqlite::{SqliteOptions, SqliteStore};
 
 /// The format of the stored data. A store refuses data of a higher format than it knows.

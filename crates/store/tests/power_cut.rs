@@ -66,7 +66,7 @@ fn cuts(dir: &Path) {
         // Somewhere in the first commits, or some thousand appends later.
         let count = 1 + ((cut * 0x9e37_79b9) >> 8) as usize % 4_001;
         acked.extend(acks(&writer, count));
-        run(Command::new("python3").args(["-c", SHUTDOWN]).arg(&disk).arg(writer.id().to_string()), "python3");
+        run(Command::new("python3").args(["-c", SHUTDOWN]).arg(&disk).arg(writer.child.id().to_string()), "python3");
         let (more, status) = writer.end();
         eprintln!("cut {cut}: {} appends were acknowledged, {status}", count + more.len());
         acked.extend(more);

@@ -1,1 +1,3 @@
-//! Test environments and fakes; for tests only
+//! Test environments and fakes; for tests only.
+
+pub mod postgres;

@@ -10,7 +10,10 @@ use stead_core::code::Code;
 pub use operation::{Answer, Error, Media, Operation, Param, Place, Request, SchemaOf};
 pub use operations::operations;
 
-use crate::problem::{self, Problem};
+use crate::{
+    problem::{self, Problem},
+    right::Right,
+};
 
 /// The whole document, for the release `version`.
 pub fn document(version: &str) -> Value {
@@ -51,7 +54,7 @@ pub fn document(version: &str) -> Value {
         "paths": paths,
         "components": {
             "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer",
-                "description": "A token of the server's token file; `stead dev` makes one." } },
+                "description": "A token of the server's configuration, with its rights; the data directory's own token has all." } },
             "schemas": generator.take_definitions(true)
         }
     })
@@ -63,8 +66,10 @@ fn describe(operation: &Operation, generator: &mut schemars::SchemaGenerator) ->
         "tags": [operation.tag],
         "summary": operation.summary,
     });
-    if !operation.description.is_empty() {
-        out["description"] = operation.description.into();
+    let description = [operation.description.to_owned(), needed(operation.rights)];
+    let description: Vec<String> = description.into_iter().filter(|part| !part.is_empty()).collect();
+    if !description.is_empty() {
+        out["description"] = description.join(" ").into();
     }
     if operation.open {
         out["security"] = json!([]);
@@ -101,6 +106,16 @@ fn describe(operation: &Operation, generator: &mut schemars::SchemaGenerator) ->
     }
     out["responses"] = responses.into();
     out
+}
+
+/// What a token must allow, in words; empty when any token will do.
+fn needed(rights: &[Right]) -> String {
+    let rights: Vec<String> = rights.iter().map(|r| format!("`{r}`")).collect();
+    match rights.len() {
+        0 => String::new(),
+        1 => format!("Needs the right {}.", rights[0]),
+        _ => format!("Needs the rights {}.", rights.join(" and ")),
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
 use stead_core::code::{self, Code};
 
+use crate::right::Right;
+
 /// Makes a schema, or a reference to one.
 pub type SchemaOf = fn(&mut SchemaGenerator) -> Value;
 
@@ -140,6 +142,8 @@ pub struct Operation {
     pub errors: Vec<Error>,
     /// Needs no token.
     pub open: bool,
+    /// What the token must allow.
+    pub rights: &'static [Right],
 }
 
 impl Operation {
@@ -163,6 +167,7 @@ impl Operation {
             answers: Vec::new(),
             errors: Vec::new(),
             open: false,
+            rights: &[],
         }
     }
 
@@ -210,6 +215,11 @@ impl Operation {
         self
     }
 
+    pub(super) fn needs(mut self, rights: &'static [Right]) -> Self {
+        self.rights = rights;
+        self
+    }
+
     pub(super) fn without_token(mut self) -> Self {
         self.open = true;
         self
@@ -220,6 +230,9 @@ impl Operation {
         let mut all = self.errors.clone();
         if !self.open {
             merge(&mut all, 401, &[code::UNAUTHENTICATED]);
+            if !self.rights.is_empty() {
+                merge(&mut all, 403, &[code::FORBIDDEN]);
+            }
             merge(&mut all, 500, &[code::INTERNAL, code::QUARANTINED, code::DATA_DAMAGED]);
             merge(&mut all, 503, &[code::OVERLOADED, code::DRAINING, code::DATA_UNREACHABLE, code::DATA_FULL]);
         }

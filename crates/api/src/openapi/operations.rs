@@ -8,6 +8,7 @@ use crate::{
     approval::{Answer, Approval},
     fact::FactEvent,
     page::Page,
+    right::Right::{Apply, Approve, Metrics, Read, Run as Start},
     run::{ExportHeader, Run, RunSummary, StartRun, Started, WaitUntil},
     schema,
     session::{OpenSession, Session, StartInSession},
@@ -33,7 +34,7 @@ fn post(path: &'static str, id: &'static str, summary: &'static str) -> Operatio
 fn agents() -> Vec<Operation> {
     const NAME: &str = "The agent's name.";
     vec![
-        post("/v1/agents", "applyAgent", "Apply an agent")
+        post("/v1/agents", "applyAgent", "Apply an agent").needs(&[Apply])
             .says(
                 "Makes a version from the manifest and its files, and lets new runs use it. A version is named by its content, \
                 so that repeating the request changes nothing; an Idempotency-Key is accepted and adds nothing to that. The tools of \
@@ -56,18 +57,18 @@ fn agents() -> Vec<Operation> {
                     code::MODEL_KEY,
                 ],
             ),
-        get("/v1/agents", "listAgents", "List agents")
+        get("/v1/agents", "listAgents", "List agents").needs(&[Read])
             .says("The live version of each agent, by name.")
             .answers::<Page<AgentSummary>>(200, "The agents; always one page."),
-        get("/v1/agents/{agent}", "getAgent", "Show an agent")
+        get("/v1/agents/{agent}", "getAgent", "Show an agent").needs(&[Read])
             .says("Its live version.")
             .path::<String>("agent", NAME)
             .answers::<Agent>(200, "The agent.")
             .fails(409, &[code::VERSION_GONE]),
-        get("/v1/agents/{agent}/versions", "listVersions", "List the versions of an agent")
+        get("/v1/agents/{agent}/versions", "listVersions", "List the versions of an agent").needs(&[Read])
             .path::<String>("agent", NAME)
             .answers::<Page<AgentSummary>>(200, "The versions, newest first; always one page."),
-        get("/v1/agents/{agent}/versions/{version}", "getVersion", "Show a version of an agent")
+        get("/v1/agents/{agent}/versions/{version}", "getVersion", "Show a version of an agent").needs(&[Read])
             .path::<String>("agent", NAME)
             .path::<schema::VersionId>("version", "The version.")
             .answers::<Agent>(200, "The version.")
@@ -78,20 +79,24 @@ fn agents() -> Vec<Operation> {
 fn sessions() -> Vec<Operation> {
     vec![
         post("/v1/sessions", "openSession", "Open a session")
+            .needs(&[Start, Read])
             .says("Gets the session of that key, or makes it.")
             .body::<OpenSession>(true)
             .answers::<Session>(200, "The session existed.")
             .answers::<Session>(201, "The session was made.")
             .fails(404, &[code::NOT_FOUND]),
         get("/v1/sessions", "listSessions", "List sessions")
+            .needs(&[Read])
             .says("Newest first.")
             .query::<String>("agent", "Only of this agent.")
             .paged()
             .answers::<Page<Session>>(200, "A page."),
         get("/v1/sessions/{session}", "getSession", "Show a session")
+            .needs(&[Read])
             .path::<schema::SessionId>("session", "The session.")
             .answers::<Session>(200, "The session."),
         post("/v1/sessions/{session}/runs", "startInSession", "Start a run in a session")
+            .needs(&[Start])
             .says("Like starting a run with this session and its agent's live version.")
             .path::<schema::SessionId>("session", "The session.")
             .param::<String>(Place::Header, "Idempotency-Key", KEY)
@@ -105,7 +110,7 @@ fn sessions() -> Vec<Operation> {
 
 fn runs() -> Vec<Operation> {
     vec![
-        post("/v1/runs", "startRun", "Start a run")
+        post("/v1/runs", "startRun", "Start a run").needs(&[Start])
             .says("Answered once the run's first record is durable.")
             .param::<String>(Place::Header, "Idempotency-Key", KEY)
             .body::<StartRun>(true)
@@ -114,7 +119,7 @@ fn runs() -> Vec<Operation> {
             .fails(404, &[code::NOT_FOUND])
             .fails(409, &[code::IDEMPOTENCY, code::VERSION_GONE, code::CONFLICT])
             .fails(422, &[code::MODEL_KEY]),
-        get("/v1/runs", "listRuns", "List runs")
+        get("/v1/runs", "listRuns", "List runs").needs(&[Read])
             .says("Newest first.")
             .param::<String>(Place::Query, "status", "Only of these statuses, separated by commas.")
             .query::<String>("agent", "Only of this agent.")
@@ -122,16 +127,16 @@ fn runs() -> Vec<Operation> {
             .query::<schema::RunId>("parent", "Only children of this run.")
             .paged()
             .answers::<Page<RunSummary>>(200, "A page."),
-        on_run(get("/v1/runs/{run}", "getRun", "Show a run, or wait for it"))
+        on_run(get("/v1/runs/{run}", "getRun", "Show a run, or wait for it")).needs(&[Read])
             .says("With `wait` the answer comes when the run has ended, or as it stands when the time is over.")
             .query::<String>("wait", "How long to wait: `30s`, `500ms`, `2m`; at most `5m`.")
             .query::<WaitUntil>("until", "What to wait for.")
             .answers::<Run>(200, "The run as it stands."),
-        on_run(get("/v1/runs/{run}/facts", "listFacts", "List the facts of a run"))
+        on_run(get("/v1/runs/{run}/facts", "listFacts", "List the facts of a run")).needs(&[Read])
             .says("In the order they happened. `limit` counts records, each of which has one or more facts.")
             .paged()
             .answers::<Page<FactEvent>>(200, "A page."),
-        on_run(get("/v1/runs/{run}/stream", "streamRun", "Follow a run"))
+        on_run(get("/v1/runs/{run}/stream", "streamRun", "Follow a run")).needs(&[Read])
             .says(
                 "Server-sent events: every fact so far, then facts and pieces of replies as they come, then `end`. `event: fact` \
                 carries a FactEvent, `event: delta` a StreamDelta, `event: reset` means that the pieces seen since the last fact are \
@@ -141,7 +146,7 @@ fn runs() -> Vec<Operation> {
             .query::<String>("after", "Only events after this id; `Last-Event-ID` takes precedence.")
             .param::<String>(Place::Header, "Last-Event-ID", "Only events after this id.")
             .answers_as::<String>(200, Media::Events, "The stream."),
-        on_run(get("/v1/runs/{run}/export", "exportRun", "Export a run"))
+        on_run(get("/v1/runs/{run}/export", "exportRun", "Export a run")).needs(&[Read])
             .says("JSON Lines: an ExportHeader, then one FactEvent a line.")
             .answers_as::<ExportHeader>(200, Media::Lines, "The run and its facts."),
     ]
@@ -152,7 +157,7 @@ fn on_run(operation: Operation) -> Operation {
 }
 
 fn run_actions() -> Vec<Operation> {
-    let act = |path, id, summary| on_run(post(path, id, summary)).fails(409, &[code::CONFLICT]);
+    let act = |path, id, summary| on_run(post(path, id, summary)).needs(&[Start, Read]).fails(409, &[code::CONFLICT]);
     vec![
         act("/v1/runs/{run}/pause", "pauseRun", "Pause a run")
             .says("No new model call or effect starts until it is resumed; what is under way finishes.")
@@ -174,6 +179,7 @@ fn approvals() -> Vec<Operation> {
     const ID: &str = "The effect that the approval is about.";
     let answer = |path, id, summary| {
         post(path, id, summary)
+            .needs(&[Approve, Read])
             .path::<schema::EffectId>("approval", ID)
             .body::<Answer>(false)
             .answers::<Run>(200, "The answer is durable. The run as it stands.")
@@ -181,10 +187,12 @@ fn approvals() -> Vec<Operation> {
     };
     vec![
         get("/v1/approvals", "listApprovals", "List open approvals")
+            .needs(&[Read])
             .says("Newest runs first.")
             .query::<u32>("limit", "Waiting runs to look at: 1 to 500; 50 when absent.")
             .answers::<Page<Approval>>(200, "The approvals; always one page."),
         get("/v1/approvals/{approval}", "getApproval", "Show an open approval")
+            .needs(&[Read])
             .path::<schema::EffectId>("approval", ID)
             .answers::<Approval>(200, "The approval."),
         answer("/v1/approvals/{approval}/approve", "approve", "Approve an action"),
@@ -194,7 +202,9 @@ fn approvals() -> Vec<Operation> {
 
 fn server() -> Vec<Operation> {
     vec![
-        get("/v1/status", "getStatus", "Show the server").answers::<ServerStatus>(200, "The server and the caller."),
+        get("/v1/status", "getStatus", "Show the server")
+            .says("Any token may ask.")
+            .answers::<ServerStatus>(200, "The server and the caller."),
         get("/v1/openapi.json", "getOpenApi", "This document").answers::<serde_json::Value>(200, "The document."),
         get("/healthz", "healthz", "Is the process alive?").without_token().answers::<Health>(200, "It is."),
         get("/readyz", "readyz", "Can the server work?")
@@ -203,6 +213,7 @@ fn server() -> Vec<Operation> {
             .answers::<Health>(200, "It can.")
             .fails(503, &[code::DRAINING, code::DATA_UNREACHABLE]),
         get("/metrics", "metrics", "Metrics in the Prometheus text format")
+            .needs(&[Metrics])
             .says("Needs a token unless the configuration says `metrics_open = true`.")
             .answers_as::<String>(200, Media::Metrics, "The metrics."),
     ]

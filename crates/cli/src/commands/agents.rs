@@ -68,12 +68,7 @@ pub(crate) async fn run(global: &Global, args: Agents) -> Outcome {
     outcome.map(|()| Exit::Ok)
 }
 
-async fn verb(
-    global: &Global,
-    connection: &Connection,
-    verb: Verb,
-    bundles: &[stead_manifest::Bundle],
-) -> Outcome<()> {
+async fn verb(global: &Global, connection: &Connection, verb: Verb, bundles: &[stead_manifest::Bundle]) -> Outcome<()> {
     let client = &connection.client;
     match verb {
         Verb::Apply { .. } => {
@@ -149,7 +144,10 @@ fn shown(agent: &Agent) -> String {
     };
     if !agent.tools.is_empty() {
         out.push('\n');
-        out.push_str(&table(["TOOL", "EFFECT", "ASK", "DESCRIPTION"], &agent.tools.iter().map(row).collect::<Vec<_>>()));
+        out.push_str(&table(
+            ["TOOL", "EFFECT", "ASK", "DESCRIPTION"],
+            &agent.tools.iter().map(row).collect::<Vec<_>>(),
+        ));
     }
     format!("{out}\n{}\n", clean(agent.instructions.trim_end()))
 }

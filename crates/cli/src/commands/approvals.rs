@@ -87,7 +87,11 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome<(
         }
         Verb::Show { approval } => {
             let found = client.approval(approval).await?;
-            if global.json { ui::json(&found)? } else { ui::text(&shown(&found))? }
+            if global.json {
+                ui::json(&found)?
+            } else {
+                ui::text(&shown(&found))?
+            }
             Ok(())
         }
         Verb::Approve { approval, note } => told(global, connection, &client.approve(approval, note).await?),

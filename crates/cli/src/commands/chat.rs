@@ -41,12 +41,7 @@ pub(crate) async fn run(global: &Global, args: Chat) -> Outcome {
     outcome
 }
 
-async fn chat(
-    global: &Global,
-    connection: &Connection,
-    args: Chat,
-    bundle: Option<stead_manifest::Bundle>,
-) -> Outcome {
+async fn chat(global: &Global, connection: &Connection, args: Chat, bundle: Option<stead_manifest::Bundle>) -> Outcome {
     let client = &connection.client;
     let agent = match &bundle {
         Some(bundle) => apply(connection, bundle).await?,
@@ -59,23 +54,18 @@ async fn chat(
         ui::say(&format!("{}{scripted} · session {}", agent.name, term::clean(&key)));
     }
     let answers = if term::can_ask() { Answers::Ask } else { Answers::Leave };
-    let mut follower = Follower::new(client, answers, global.quiet);
+    let mut follower = Follower::new(client, answers, global.quiet)?;
     loop {
         if term::can_ask() {
             eprint!("{} ", term::Paint::stderr().bold(">"));
         }
-        let line = tokio::select! {
-            line = follower.keyboard().line() => line,
-            _ = tokio::signal::ctrl_c() => None,
-        };
-        let Some(line) = line else { return Ok(Exit::Ok) };
+        let Some(line) = follower.line().await else { return Ok(Exit::Ok) };
         let input = match line.trim() {
             "" => continue,
             "/quit" => return Ok(Exit::Ok),
             text => text.to_owned(),
         };
-        let start =
-            StartRun { agent: agent.name.clone(), session: Some(session.id), input, ..StartRun::default() };
+        let start = StartRun { agent: agent.name.clone(), session: Some(session.id), input, ..StartRun::default() };
         let started = client.start_run(&start, None).await?;
         match follower.follow(started.run).await? {
             Ended::Interrupted => return Ok(Exit::Interrupted),

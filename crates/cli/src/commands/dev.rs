@@ -32,11 +32,8 @@ pub(crate) struct Dev {
 
 pub(crate) async fn run(global: &Global, args: Dev) -> Outcome {
     let bundles = args.agents.iter().map(|path| stead_manifest::load(path)).collect::<Result<Vec<_>, _>>()?;
-    let config = Config {
-        listen: ([127, 0, 0, 1], args.port).into(),
-        data_dir: global.data.clone(),
-        ..Config::default()
-    };
+    let config =
+        Config { listen: ([127, 0, 0, 1], args.port).into(), data_dir: global.data.clone(), ..Config::default() };
     let helpers = Arc::new(DevHelpers::new(true));
     let server = Server::open_with(config, Local { helpers: Some(helpers.clone()), at_rest: false }).await?;
     for bundle in bundles {

@@ -1,11 +1,6 @@
 //! `stead doctor`: what this host can give.
 
-use std::{
-    fs,
-    io::Write as _,
-    path::Path,
-    time::Instant,
-};
+use std::{fs, io::Write as _, path::Path, time::Instant};
 
 use clap::Args;
 use serde::Serialize;
@@ -99,7 +94,10 @@ fn disk(dir: &Path) -> Finding {
     let (state, found) = match timed {
         Ok(times) => {
             let at = |i: usize| text::span(u64::try_from(times[i].as_micros()).unwrap_or(u64::MAX));
-            ("info", format!("writing 4 KiB durably takes {} (median), {} (worst of {SYNCS})", at(SYNCS / 2), at(SYNCS - 1)))
+            (
+                "info",
+                format!("writing 4 KiB durably takes {} (median), {} (worst of {SYNCS})", at(SYNCS / 2), at(SYNCS - 1)),
+            )
         }
         Err(e) => ("bad", e.to_string()),
     };

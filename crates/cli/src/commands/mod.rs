@@ -89,7 +89,8 @@ fn on(mut builder: tokio::runtime::Builder, command: impl Future<Output = Outcom
 
 /// What the layers below say goes to stderr; `STEAD_LOG` chooses (`info`, `stead_engine=debug`).
 fn log(usual: &str, json: bool) {
-    let filter = EnvFilter::builder().with_env_var("STEAD_LOG").try_from_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    let filter =
+        EnvFilter::builder().with_env_var("STEAD_LOG").try_from_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let colors = Paint::stderr().is_on();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colors);
     // A log set up twice is a mistake of tests only.

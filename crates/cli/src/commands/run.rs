@@ -73,8 +73,11 @@ enum Task {
 
 async fn work(global: &Global, connection: &Connection, task: Task, answers: Answers) -> Outcome {
     let client = &connection.client;
-    let (agent, run) = match task {
-        Task::Resume(run) => resume(client, run).await?,
+    let (agent, run, follower) = match task {
+        Task::Resume(run) => {
+            let (agent, run) = resume(client, run).await?;
+            (agent, run, Follower::new(client, answers, global.quiet)?)
+        }
         Task::Start { bundle, input, session } => {
             let agent = apply(connection, &bundle).await?;
             let start = StartRun {
@@ -84,26 +87,34 @@ async fn work(global: &Global, connection: &Connection, task: Task, answers: Ans
                 input,
                 ..StartRun::default()
             };
+            let follower = Follower::new(client, answers, global.quiet)?;
             let started = client.start_run(&start, None).await?;
-            (agent, started.run)
+            (agent, started.run, follower)
         }
     };
     if !global.quiet {
         ui::say(&banner(&agent, run));
     }
-    finish(global, client, run, answers).await
+    finish(global, follower, run).await
 }
 
 /// Follows a run and tells how it ended, with the command that goes on when it waits.
-pub(crate) async fn finish(global: &Global, client: &Client, run: RunId, answers: Answers) -> Outcome {
-    match Follower::new(client, answers, global.quiet).follow(run).await? {
+pub(crate) async fn finish(global: &Global, mut follower: Follower<'_>, run: RunId) -> Outcome {
+    let followed = follower.follow(run).await;
+    // The run itself is where it was, whatever happened to the way to it.
+    let followed = followed.map_err(|e| match e.code() {
+        Some(code::NO_SERVER) => e.hint(format!("{} run --resume {run}", stead(global))),
+        _ => e,
+    })?;
+    match followed {
         Ended::Run(run) => {
             let exit = report(&run, global.json, global.quiet)?;
             tell(global, &run)?;
             Ok(exit)
         }
         Ended::Interrupted => {
-            ui::say(&format!("\ninterrupted; nothing is lost\nhint: {} run --resume {run}", stead(global)));
+            ui::say("\ninterrupted: what is under way may finish; Ctrl-C again ends it at once. Nothing is lost.");
+            ui::say(&format!("hint: {} run --resume {run}", stead(global)));
             Ok(Exit::Interrupted)
         }
     }
@@ -169,10 +180,8 @@ async fn resume(client: &Client, run: Option<RunId>) -> Outcome<(Agent, RunId)> 
     let summary = match run {
         Some(run) => client.run(run).await?.summary,
         None => {
-            let unfinished = RunQuery {
-                status: Status::ALL.into_iter().filter(|s| !s.ended()).collect(),
-                ..RunQuery::default()
-            };
+            let unfinished =
+                RunQuery { status: Status::ALL.into_iter().filter(|s| !s.ended()).collect(), ..RunQuery::default() };
             let found = client.runs(&unfinished).await?.items.into_iter().find(|r| r.parent.is_none());
             found.ok_or_else(|| CliError::new(code::NOT_FOUND, "there is no unfinished run here"))?
         }

@@ -24,7 +24,7 @@ use crate::{
     connect::{Connection, Need},
     error::{CliError, Outcome},
     exit::Exit,
-    follow::Answers,
+    follow::{Answers, Follower},
     ui::{self, text},
 };
 
@@ -144,13 +144,22 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
                 input,
                 ..StartRun::default()
             };
+            let follower = watch.then(|| Follower::new(client, Answers::Leave, global.quiet)).transpose()?;
             let started = client.start_run(&start, idempotency_key.as_deref()).await?;
-            if watch {
-                return finish(global, client, started.run, Answers::Leave).await;
+            if let Some(follower) = follower {
+                return finish(global, follower, started.run).await;
             }
-            if global.json { ui::json(&started)? } else { ui::line(&started.run.to_string())? }
+            if global.json {
+                ui::json(&started)?
+            } else {
+                ui::line(&started.run.to_string())?
+            }
             if connection.is_own() && !global.quiet {
-                ui::say(&format!("no server is running; the run goes on with\nhint: {} run --resume {}", stead(global), started.run));
+                ui::say(&format!(
+                    "no server is running; the run goes on with\nhint: {} run --resume {}",
+                    stead(global),
+                    started.run
+                ));
             }
         }
         Verb::Ls { status, agent, session, parent, paging, watch } => {
@@ -164,7 +173,9 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
             .await?;
         }
         Verb::Show { run } => answer(global, &client.run(run).await?)?,
-        Verb::Watch { run } => return finish(global, client, run, Answers::Leave).await,
+        Verb::Watch { run } => {
+            return finish(global, Follower::new(client, Answers::Leave, global.quiet)?, run).await;
+        }
         Verb::Facts { run } => facts::write(global, client, run).await?,
         Verb::Pause { run } => answer(global, &client.pause(run).await?)?,
         Verb::Resume { run } => answer(global, &client.resume(run).await?)?,
@@ -177,7 +188,11 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
 
 /// A run as it stands.
 pub(crate) fn answer(global: &Global, run: &Run) -> Outcome<()> {
-    if global.json { ui::json(run)? } else { ui::text(&show::one(run))? }
+    if global.json {
+        ui::json(run)?
+    } else {
+        ui::text(&show::one(run))?
+    }
     Ok(())
 }
 

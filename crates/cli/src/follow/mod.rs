@@ -16,14 +16,22 @@ use stead_core::{
     fact::{AskReason, Fact},
     id::{EffectId, RunId},
 };
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+    task::JoinHandle,
+};
 
 use crate::{
     error::Outcome,
     exit::Exit,
-    ui::{self, steps::{Steps, reason}, term},
+    ui::{
+        self,
+        steps::{Steps, reason},
+        term,
+    },
 };
-pub(crate) use keyboard::Keyboard;
+use keyboard::Keyboard;
 
 /// Events that wait to be shown.
 const AHEAD: usize = 256;
@@ -54,16 +62,22 @@ pub(crate) struct Follower<'c> {
     answers: Answers,
     quiet: bool,
     keyboard: Keyboard,
+    interrupt: Signal,
 }
 
 impl<'c> Follower<'c> {
-    pub(crate) fn new(client: &'c Client, answers: Answers, quiet: bool) -> Self {
-        Self { client, answers, quiet, keyboard: Keyboard::default() }
+    /// From here on Ctrl-C does not end the process by itself.
+    pub(crate) fn new(client: &'c Client, answers: Answers, quiet: bool) -> Outcome<Self> {
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Self { client, answers, quiet, keyboard: Keyboard::default(), interrupt })
     }
 
-    /// The lines that the person types.
-    pub(crate) fn keyboard(&mut self) -> &mut Keyboard {
-        &mut self.keyboard
+    /// The next line that the person types; `None` at the end of input, or at Ctrl-C.
+    pub(crate) async fn line(&mut self) -> Option<String> {
+        tokio::select! {
+            line = self.keyboard.line() => line,
+            _ = self.interrupt.recv() => None,
+        }
     }
 
     /// Follows a run from its first fact.
@@ -134,7 +148,7 @@ impl<'c> Follower<'c> {
                         None => waiting = Some(self.wait(run)),
                     }
                 }
-                _ = tokio::signal::ctrl_c() => return Ok(Ended::Interrupted),
+                _ = self.interrupt.recv() => return Ok(Ended::Interrupted),
             }
         }
     }

@@ -29,7 +29,7 @@ impl std::error::Error for Report<'_> {}
 
 impl Diagnostic for Report<'_> {
     fn code<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
-        Some(Box::new(self.error.code))
+        Some(Box::new(format!("error[{}]", self.error.code)))
     }
     fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
         self.error.hint.as_ref().map(|h| Box::new(clean(h)) as _)

@@ -88,7 +88,7 @@ impl Steps {
 
     fn row(&self, out: &mut String, word: &str, text: &str) {
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "  {} {text}", self.paint.dim(&format!("{word:<7}")));
+        let _ = writeln!(out, "  {} {text}", self.paint.dim(&format!("{word:<8}")));
     }
 
     fn fact(&mut self, out: &mut String, event: &FactEvent) {
@@ -142,6 +142,7 @@ impl Steps {
             Fact::ContextCompacted(_) => self.row(out, "context", "old tool results left the model's view"),
             Fact::Paused => self.row(out, "paused", ""),
             Fact::Resumed => self.row(out, "resumed", ""),
+            Fact::CancelRequested(f) if f.limit.is_some() => self.row(out, "stop", "a limit is reached"),
             Fact::CancelRequested(_) => self.row(out, "stop", "no new step begins"),
             _ => {}
         }

@@ -33,6 +33,7 @@ fn round(draft: &mut Draft) {
         return life::stop::by_limit(draft, limit);
     }
     match &draft.state.phase {
+        Phase::Idle if draft.hold => {}
         Phase::Idle => step::model::request(draft),
         // Left by `Tick` only: a wait ends when its time has come, not when something else happens.
         Phase::ModelWait(_) | Phase::Model { .. } => {}
@@ -40,7 +41,7 @@ fn round(draft: &mut Draft) {
             for i in 0..draft.state.calls.len() {
                 match draft.state.calls[i].phase {
                     CallPhase::Undecided => step::tool::decide_call(draft, i),
-                    CallPhase::Open => step::tool::open_call(draft, i),
+                    CallPhase::Open if !draft.hold => step::tool::open_call(draft, i),
                     _ => {}
                 }
                 // A decision can stop the run or close the turn.

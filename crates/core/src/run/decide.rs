@@ -213,7 +213,21 @@ pub struct Decision {
 /// # Errors
 /// A [`Refusal`] when the command does not fit the state.
 pub fn decide(state: &State, command: Command, inputs: Inputs) -> Result<Decision, Refusal> {
-    let mut draft = Draft::begin(state.clone(), inputs);
+    decide_as(state, command, inputs, false)
+}
+
+/// Decides a command for an activation that is about to end, or that only answers: what is learnt is recorded and what
+/// follows is decided, but no model call, intent or child begins, because nobody would be there to pay for it. The
+/// next activation begins them with any command, such as a `Tick`.
+///
+/// # Errors
+/// A [`Refusal`] when the command does not fit the state.
+pub fn decide_holding(state: &State, command: Command, inputs: Inputs) -> Result<Decision, Refusal> {
+    decide_as(state, command, inputs, true)
+}
+
+fn decide_as(state: &State, command: Command, inputs: Inputs, hold: bool) -> Result<Decision, Refusal> {
+    let mut draft = Draft { hold, ..Draft::begin(state.clone(), inputs) };
     match command {
         Command::Admit(admit) => life::start::admit(&mut draft, admit)?,
         Command::Recover => life::recover::recover(&mut draft),
@@ -247,8 +261,17 @@ pub fn decide(state: &State, command: Command, inputs: Inputs) -> Result<Decisio
 impl NewRun {
     /// Decides the first record of a run.
     pub fn decide(self, inputs: Inputs) -> Decision {
+        self.decide_as(inputs, false)
+    }
+
+    /// Decides the first record of a run whose work the next activation begins; see [`decide_holding`].
+    pub fn decide_holding(self, inputs: Inputs) -> Decision {
+        self.decide_as(inputs, true)
+    }
+
+    fn decide_as(self, inputs: Inputs, hold: bool) -> Decision {
         let (state, input, admit) = life::start::prepare(self, inputs);
-        let mut draft = Draft::begin(state, inputs);
+        let mut draft = Draft { hold, ..Draft::begin(state, inputs) };
         life::start::start(&mut draft, input);
         if let Some(admit) = admit {
             life::start::admit(&mut draft, admit).expect("a new run is queued");
@@ -267,6 +290,8 @@ pub(super) struct Draft {
     pub activation: ActivationId,
     /// This activation has written nothing yet.
     pub fresh: bool,
+    /// Nothing may begin; see [`decide_holding`].
+    pub hold: bool,
 }
 
 impl Draft {
@@ -281,6 +306,7 @@ impl Draft {
             now,
             activation: inputs.activation,
             fresh,
+            hold: false,
         }
     }
 

@@ -388,6 +388,20 @@ impl State {
         }
     }
 
+    /// Whether something may begin that an activation before held back ([`decide_holding`](super::decide_holding)):
+    /// any command begins it.
+    pub fn held(&self) -> bool {
+        let opens = |c: &Call| {
+            matches!(c.phase, CallPhase::Open) && (c.head.class.needs_intent() || c.head.rules.child.is_some())
+        };
+        self.may_dispatch()
+            && match self.phase {
+                Phase::Idle => true,
+                Phase::Tools => self.calls.iter().any(opens),
+                Phase::Model { .. } | Phase::ModelWait(_) => false,
+            }
+    }
+
     /// Adds an entry to the conversation and to the model's view.
     pub(super) fn say(&mut self, entry: Entry) {
         self.view_tokens += entry.tokens();

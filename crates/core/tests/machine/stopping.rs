@@ -1,12 +1,14 @@
 //! Pause, cancel, kill: what may still happen, and what may not.
 
 use stead_core::{
+    budget::Limits,
     effect::EffectClass,
     fact::{Fact, StopMode},
     run::{Command, Debt, Life, Refusal},
+    time::Span,
 };
 
-use crate::story::{Called, Story, agent, call};
+use crate::story::{Called, Story, agent, call, limited};
 
 fn mail() -> Called {
     call("mail").is(EffectClass::Irreversible)
@@ -162,4 +164,19 @@ fn every_call_of_a_stopped_turn_still_has_its_result() {
     let said = story.conversation();
     let results: Vec<_> = said[2..].iter().map(|l| &l[..8]).collect();
     assert_eq!(results, ["1 failed", "2 failed", "3 failed"]);
+}
+
+#[test]
+fn a_persons_stop_after_a_limit_closes_the_gate_for_what_has_not_left() {
+    let limits = Limits { deadline: Some(Span::from_secs(10)), ..Limits::default() };
+    let mut story = Story::begin(limited(limits));
+    story.replies([mail().args(1), mail().args(2)]);
+    story.waits(10);
+    assert_eq!(story.dispatchable(), [1, 2], "a limit does not know what has left");
+    story.stops(StopMode::Cancel, &[1]);
+    assert_eq!(story.dispatchable(), [1]);
+    assert_eq!(story.withdrawn(), [2]);
+    assert_eq!(story.count(|f| matches!(f, Fact::CancelRequested(_))), 1);
+    story.returns(1, "sent");
+    assert_eq!(story.life(), Life::Failed(stead_core::code::BUDGET), "it was the limit that stopped it");
 }

@@ -9,7 +9,7 @@ use stead_core::{
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
     run::{
         Admit, CallIn, CallPhase, Carry, Command, Debt, Decision, EntryKind, GENESIS, Inputs, Life, ModelFailure,
-        NewRun, Phase, Refusal, Retry, State, decide, fold, owes, wake_at,
+        NewRun, Phase, Refusal, Retry, State, decide, decide_holding, fold, owes, wake_at,
     },
     time::{Span, Timestamp},
 };
@@ -204,6 +204,12 @@ impl Story {
 
     pub(crate) fn does(&mut self, command: Command) {
         self.tries(command).unwrap();
+    }
+
+    /// The same by an activation that begins nothing.
+    pub(crate) fn does_holding(&mut self, command: Command) {
+        let decision = decide_holding(self.state(), command, self.inputs()).unwrap();
+        self.write(decision);
     }
 
     /// The model replies with these calls; without any, that is the answer.

@@ -66,8 +66,8 @@ impl<'a> Assembly<'a> {
         if !data.trim_start().starts_with('{') {
             return Err(failure::garbage("a frame is not a JSON object"));
         }
-        let chunk: Chunk =
-            serde_json::from_str(data).map_err(|e| failure::garbage(format!("a frame is not what it should be: {e}")))?;
+        let chunk: Chunk = serde_json::from_str(data)
+            .map_err(|e| failure::garbage(format!("a frame is not what it should be: {e}")))?;
         if let Some(error) = chunk.error {
             return Err(failure::in_stream(&error));
         }

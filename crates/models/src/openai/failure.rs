@@ -84,8 +84,8 @@ pub(super) async fn status(response: Response) -> ModelError {
     let wait = retry_after(response.headers());
     // The status alone decides; a body that never ends must not hold it up.
     let body = tokio::time::timeout(BODY_TIMEOUT, read(response)).await.unwrap_or_default();
-    let body: Value = serde_json::from_slice(&body)
-        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
+    let body: Value =
+        serde_json::from_slice(&body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
     let inner = body.get("error").unwrap_or(&body);
     by_status(status, wait, inner)
 }

@@ -30,14 +30,21 @@ struct StreamOptions {
 #[derive(Serialize)]
 #[serde(tag = "role", rename_all = "snake_case")]
 enum Line<'a> {
-    System { content: &'a str },
-    User { content: &'a str },
+    System {
+        content: &'a str,
+    },
+    User {
+        content: &'a str,
+    },
     Assistant {
         content: &'a str,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         tool_calls: Vec<Call<'a>>,
     },
-    Tool { tool_call_id: &'a str, content: &'a str },
+    Tool {
+        tool_call_id: &'a str,
+        content: &'a str,
+    },
 }
 
 #[derive(Serialize)]

@@ -71,7 +71,10 @@ impl Meter {
 }
 
 /// The frames of a response. Silence is measured on bytes, so that comments keep a slow stream alive.
-pub(super) fn frames(response: Response, options: &Options) -> impl Stream<Item = Result<Frame, FrameError>> + Send + Unpin {
+pub(super) fn frames(
+    response: Response,
+    options: &Options,
+) -> impl Stream<Item = Result<Frame, FrameError>> + Send + Unpin {
     let pending = Arc::new(AtomicUsize::new(0));
     let meter = Meter {
         bytes: Box::pin(response.bytes_stream()),

@@ -218,10 +218,15 @@ fn check_names(rules: &[Rule], places: &[Location]) -> Result<(), ScriptError> {
         let mut see = |t: &Template| {
             for e in t.exprs() {
                 if e.needs_result() && rule.when.tool.is_none() {
-                    wrong.get_or_insert_with(|| "`result` in a template needs a rule with `when: { tool: … }`".to_owned());
+                    wrong.get_or_insert_with(|| {
+                        "`result` in a template needs a rule with `when: { tool: … }`".to_owned()
+                    });
                 } else if let Some(g) = e.group().filter(|g| !anywhere.contains(g) && !own.contains(g)) {
                     wrong.get_or_insert_with(|| {
-                        format!("`{{{{{g}}}}}`: no pattern has a group `(?<{g}>…)`; other names are {}", RESERVED.join(", "))
+                        format!(
+                            "`{{{{{g}}}}}`: no pattern has a group `(?<{g}>…)`; other names are {}",
+                            RESERVED.join(", ")
+                        )
                     });
                 }
             }

@@ -124,12 +124,35 @@ impl Expr {
     /// A sentence, when the path leads nowhere and there is no default, or a conversion is not possible.
     pub(super) fn value(&self, scope: &Scope<'_>) -> Result<Value, String> {
         match self.look_up(scope) {
+            Some(_) if self.filter == Some(Filter::Text) => self.text(scope).map(Value::String),
             Some(v) => self.convert(v),
             None => self
                 .default
                 .clone()
                 .ok_or_else(|| format!("`{{{{{}}}}}` leads nowhere; give a default with `??`", self.source)),
         }
+    }
+
+    /// The value inside running text: strings bare, everything else as compact JSON. A whole result that is an object
+    /// or a list keeps its exact bytes, so that its keys stay in the tool's order.
+    pub(super) fn text(&self, scope: &Scope<'_>) -> Result<String, String> {
+        let whole = match &self.root {
+            Root::Result => scope.result,
+            Root::Tool(tool) => scope.conversation.latest(tool).map(|r| r.content.as_str()),
+            _ => None,
+        };
+        match (whole, self.look_up(scope)) {
+            (Some(content), Some(Value::Object(_) | Value::Array(_))) if self.steps.is_empty() && self.plain() => {
+                Ok(content.to_owned())
+            }
+            (_, Some(v)) => self.convert(v).map(|v| as_text(&v)),
+            (_, None) => self.value(scope).map(|v| as_text(&v)),
+        }
+    }
+
+    /// Whether nothing is converted but into text.
+    fn plain(&self) -> bool {
+        matches!(self.filter, None | Some(Filter::Text))
     }
 
     fn look_up(&self, scope: &Scope<'_>) -> Option<Value> {
@@ -166,8 +189,8 @@ impl Expr {
     }
 }
 
-/// A value inside running text: strings bare, everything else as compact JSON.
-pub(super) fn as_text(value: &Value) -> String {
+/// Strings bare, everything else as compact JSON.
+fn as_text(value: &Value) -> String {
     match value {
         Value::String(s) => s.clone(),
         v => v.to_string(),
@@ -239,6 +262,8 @@ mod tests {
         assert_eq!(value(r#"tools.shop.rows[0]["a b"]"#, json), Ok(true.into()));
         assert_eq!(value("turn", json), Ok(7.into()));
         assert_eq!(value("result", "just prose"), Ok("just prose".into()));
+        assert_eq!(value("result | text", r#"{"b": 1.50, "a": 2}"#), Ok(r#"{"b": 1.50, "a": 2}"#.into()));
+        assert_eq!(value("result | text", r#""quoted""#), Ok("quoted".into()));
     }
 
     #[test]

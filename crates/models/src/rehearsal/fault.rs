@@ -1,9 +1,6 @@
 //! Faults that a script injects. Whether an attempt fails depends on nothing but its number.
 
-use stead_core::{
-    code,
-    time::Span,
-};
+use stead_core::{code, time::Span};
 use stead_ports::model::{ModelError, Retry};
 
 use super::{NOTICE, script::Fault};

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
 
-use super::expr::{Expr, Scope, as_text};
+use super::expr::{Expr, Scope};
 
 /// Most bytes that one template may grow to.
 pub(super) const MAX_RENDERED: usize = 1 << 20;
@@ -60,7 +60,7 @@ impl Template {
         for piece in &self.0 {
             match piece {
                 Piece::Text(t) => out.push_str(t),
-                Piece::Expr(e) => out.push_str(&as_text(&e.value(scope)?)),
+                Piece::Expr(e) => out.push_str(&e.text(scope)?),
             }
             if out.len() > MAX_RENDERED {
                 return Err(format!("a text grew over {MAX_RENDERED} bytes"));

@@ -13,7 +13,10 @@ use crate::journal::{InboxRow, IndexChange, Journal, NewRun, RunFilter, RunState
 /// Everything given at creation, and the state told last.
 pub async fn a_run_row_says_what_was_told_last(j: &dyn Journal) {
     let o = Owner::new(j).await;
-    let new = NewRun { parent: Some(run(9)), title: "Ünïcode \u{1f642} \"quoted\" 'single'".into(), ..new_run(SessionId(5)) };
+    let new =
+        NewRun {
+            parent: Some(run(9)), title: "Ünïcode \u{1f642} \"quoted\" 'single'".into(), ..new_run(SessionId(5))
+        };
     o.put(o.first_of(run(1), new.clone(), Status::Running)).await;
     let row = j.run(run(1)).await.expect("reads").expect("exists");
     assert_eq!((row.id, row.tenant, row.session, row.session_key), (run(1), name(TENANT), SessionId(5), None));

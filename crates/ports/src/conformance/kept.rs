@@ -6,8 +6,8 @@ use stead_core::{
     time::Timestamp,
 };
 
-use super::kit::{Owner, TENANT, name, run, session_of, spend, state, told};
-use crate::journal::{Append, Journal, NewBlob, RunState, Snapshot, Status, VersionRow};
+use super::kit::{Owner, TENANT, name, new_run, run, session_of, spend, state, told};
+use crate::journal::{Append, Journal, NewBlob, NewRun, RunFilter, RunState, Snapshot, Status, VersionRow};
 
 fn blob(j: &dyn Journal, tenant: &str, content: &[u8]) -> NewBlob {
     let tenant = name(tenant);
@@ -122,7 +122,12 @@ pub async fn versions_of_two_tenants_do_not_meet(j: &dyn Journal) {
 pub async fn numbers_at_the_edge_do_not_break_anything(j: &dyn Journal) {
     let o = Owner::new(j).await;
     o.start(run(1), Status::Running).await;
-    let huge = RunState { turns: u32::MAX, effects: u32::MAX, spent: spend(u64::MAX, Some(u64::MAX)), ..state(Status::Waiting) };
+    let huge = RunState {
+        turns: u32::MAX,
+        effects: u32::MAX,
+        spent: spend(u64::MAX, Some(u64::MAX)),
+        ..state(Status::Waiting)
+    };
     o.put(o.changing(run(1), 1, told(huge.clone()))).await;
     let kept = j.run(run(1)).await.expect("reads").expect("exists").state;
     assert_eq!((kept.turns, kept.effects), (u32::MAX, u32::MAX));
@@ -136,4 +141,26 @@ pub async fn numbers_at_the_edge_do_not_break_anything(j: &dyn Journal) {
     assert!(session.spent.tokens >= i64::MAX as u64 && session.spent.usd.is_some());
     assert!(j.read(run(1), u64::MAX, u32::MAX).await.expect("reads").is_empty());
     assert_eq!(j.due(Timestamp(i64::MIN), u32::MAX).await.expect("reads"), []);
+}
+
+/// Quotes, control characters, what no database may take for more than text; also as a key, and as long as a caller
+/// likes.
+pub async fn hostile_text_breaks_nothing(j: &dyn Journal) {
+    let o = Owner::new(j).await;
+    let texts = ["a\0b", "'; DROP TABLE runs; --", "\u{feff}\u{202e}\\x00", "%_\\%", &"\u{1f642}".repeat(20_000)];
+    for (n, text) in (1..).zip(texts) {
+        // Keys are bounded by whoever takes them from a caller; an index holds no more than some kilobytes.
+        let key: String = text.chars().take(200).collect();
+        let idempotency = Some((name(&key), [n as u8; 32]));
+        let new = NewRun { title: text.into(), idempotency, ..new_run(session_of(run(n))) };
+        o.put(o.first_of(run(n), new, Status::Running)).await;
+        assert!(j.run(run(n)).await.expect("reads").is_some_and(|r| r.title.len() >= text.len()));
+        let found = j.by_key(&name(TENANT), &name(&key)).await.expect("reads");
+        assert_eq!(found, Some((run(n), [n as u8; 32])), "{key:?}");
+        let filter = RunFilter { tenant: name(&key), agent: Some(name(&key)), limit: 10, ..RunFilter::default() };
+        assert!(j.runs(&filter).await.expect("reads").is_empty());
+        let opened =
+            j.open_session(&name(TENANT), &name(&key), &name(&key), session_of(run(100 + n)), Timestamp(1)).await;
+        assert_eq!(opened.expect("opens").id, session_of(run(100 + n)));
+    }
 }

@@ -138,7 +138,10 @@ pub async fn a_session_key_is_get_or_create(j: &dyn Journal) {
         j.open_session(&name(tenant), &name(agent), &name(key), SessionId(id), at).await.expect("opens")
     };
     let a = open(TENANT, "desk", "customer/42", 1).await;
-    assert_eq!((a.id, a.key, a.active, a.head, a.created), (SessionId(1), Some(name("customer/42")), None, None, Timestamp(1_001)));
+    assert_eq!(
+        (a.id, a.key, a.active, a.head, a.created),
+        (SessionId(1), Some(name("customer/42")), None, None, Timestamp(1_001))
+    );
     assert_eq!(a.spent, Spend::ZERO);
     assert_eq!(open(TENANT, "desk", "customer/42", 2).await.id, SessionId(1));
     assert_eq!(open(TENANT, "desk", "customer/43", 3).await.id, SessionId(3));

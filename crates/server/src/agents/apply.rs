@@ -40,6 +40,8 @@ impl AgentStore {
     }
 
     async fn apply_as(&self, tenant: &Name, name: Name, mut bundle: Bundle) -> Result<Applied, ApplyError> {
+        // Before anything is started that would see a variable.
+        self.environment.admit(&bundle.manifest)?;
         let dir = bundle.dir.clone();
         let unkept = |e: std::io::Error| AgentError { code: code::DATA_READONLY, detail: e.to_string() };
         let children = self.children(tenant, &name, &mut bundle).await?;

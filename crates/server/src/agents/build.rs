@@ -36,6 +36,7 @@ pub(super) async fn agent(
     wired: &Wired,
     bundle: &Bundle,
 ) -> Result<Agent, AgentError> {
+    store.environment.admit(&bundle.manifest)?;
     let places = store.places(tenant, &wired.name, &bundle.manifest).await?;
     let manifest = bundle.placed(&places).map_err(|e| AgentError { code: e.code, detail: e.to_string() })?;
     let base = bundle.dir.clone().unwrap_or(places.data);
@@ -44,7 +45,7 @@ pub(super) async fn agent(
         .chain()
         .map(|choice| model(store, bundle, choice).map(|resolved| (choice, resolved)))
         .collect::<Result<Vec<_>, _>>()?;
-    let tools = tools::bind(&manifest, bundle, wired, &base).await?;
+    let tools = tools::bind(&manifest, bundle, wired, &base, &store.environment).await?;
     let defs: Arc<[ToolDef]> = tools.iter().map(|t| t.def.clone()).collect();
     let instructions: Arc<str> = bundle.instructions().into();
     Ok(Agent {
@@ -93,7 +94,7 @@ fn model(store: &AgentStore, bundle: &Bundle, choice: &ModelChoice) -> Result<Re
     };
     let key = choice.key.as_ref().map(|k| format!("env://{}", k.env()));
     let spec = ModelSpec { model: named, base_url: choice.base_url.as_deref(), key: key.as_deref() };
-    let env = |name: &str| std::env::var(name).ok();
+    let env = |name: &str| store.environment.of_model(choice, name);
     let cx = ProviderContext { env: &env, http: store.http()?, options: Options::default() };
     resolve(spec, &cx).map_err(|e| AgentError { code: e.code, detail: e.detail })
 }

@@ -39,6 +39,12 @@ impl AgentStore {
         let unkept = |e: std::io::Error| AgentError { code: code::DATA_READONLY, detail: e.to_string() };
         let mut places = self.site.places(tenant, agent).map_err(unkept)?;
         let Some(helpers) = &self.helpers else { return Ok(places) };
+        for (name, service) in &manifest.dev.services {
+            if let Some(variable) = service.env.iter().find(|v| !self.environment.allows(v)) {
+                let detail = format!("the service `{name}` of `dev.services` may not have the variable {variable}");
+                return Err(AgentError { code: code::MANIFEST_UNSUPPORTED, detail });
+            }
+        }
         let missing = manifest.dev.services.iter().filter(|(name, _)| !places.services.contains_key(*name));
         let started = missing.map(|(name, service)| {
             let helper = Helper {

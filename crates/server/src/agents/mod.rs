@@ -6,6 +6,7 @@
 
 mod apply;
 mod build;
+mod environment;
 mod helpers;
 mod problem;
 mod site;
@@ -30,6 +31,7 @@ use stead_ports::{
 };
 
 pub use apply::Applied;
+pub use environment::Environment;
 pub use helpers::{Helper, Helpers};
 pub use problem::ApplyError;
 pub(crate) use problem::problem_of;
@@ -43,6 +45,7 @@ const KEPT: usize = 1_024;
 pub struct AgentStore {
     journal: Arc<dyn Journal>,
     site: Site,
+    environment: Environment,
     helpers: Option<Arc<dyn Helpers>>,
     http: OnceLock<Http>,
     ready: Mutex<Ready>,
@@ -57,8 +60,13 @@ struct Ready {
 
 impl AgentStore {
     /// The versions of a journal, run at this place.
-    pub fn new(journal: Arc<dyn Journal>, site: Site, helpers: Option<Arc<dyn Helpers>>) -> Self {
-        Self { journal, site, helpers, http: OnceLock::new(), ready: Mutex::default() }
+    pub fn new(
+        journal: Arc<dyn Journal>,
+        site: Site,
+        environment: Environment,
+        helpers: Option<Arc<dyn Helpers>>,
+    ) -> Self {
+        Self { journal, site, environment, helpers, http: OnceLock::new(), ready: Mutex::default() }
     }
 
     /// HTTP clients for models; made with the first model that needs one, because reading the host's certificates

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -39,7 +40,7 @@ impl Site {
     /// What the `${…}` of the agent's manifest stand for; its data folder is made.
     pub(super) fn places(&self, tenant: &Name, agent: &Name) -> io::Result<Places> {
         let data = data_folder(&self.data_dir, tenant, agent);
-        fs::create_dir_all(&data)?;
+        make_private(&data)?;
         // Helper services are a manifest's own: agents of its folder see those of the outermost.
         let owner = Name::from(agent.split('/').next().unwrap_or_default());
         let services = self.services.read().get(&owner).cloned().unwrap_or_default();
@@ -62,7 +63,7 @@ impl Site {
             };
         };
         let text = dir.to_str().ok_or_else(|| io::Error::other("the folder's path is not UTF-8"))?;
-        fs::create_dir_all(self.folder(tenant))?;
+        make_private(&self.folder(tenant))?;
         let draft = file.with_extension("dir.new");
         fs::write(&draft, text)?;
         fs::rename(&draft, &file)
@@ -75,6 +76,11 @@ impl Site {
     fn dir_file(&self, tenant: &Name, agent: &Name) -> PathBuf {
         self.folder(tenant).join(format!("{}.dir", flat(agent)))
     }
+}
+
+/// Makes a folder, and those above it, that only their owner can enter.
+fn make_private(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 /// The agent's name as one word of a path. Names hold letters, digits, `-` and `/` only, so no two names meet.

@@ -25,7 +25,7 @@ use stead_tools::{
     sql,
 };
 
-use super::{build::sorted, wired::Wired};
+use super::{Environment, build::sorted, wired::Wired};
 
 /// Longest text that a run hands to an agent that is a tool, in characters.
 const MAX_CHILD_INPUT: u32 = 256 << 10;
@@ -48,6 +48,7 @@ pub(super) async fn bind(
     bundle: &Bundle,
     wired: &Wired,
     base: &Path,
+    environment: &Environment,
 ) -> Result<Vec<BoundTool>, AgentError> {
     let mut bound = Vec::new();
     for (name, tool) in &manifest.tools {
@@ -60,7 +61,7 @@ pub(super) async fn bind(
                 seed(name, sql, bundle, base).await?;
                 sql::offer(name, &sql_config(tool, sql)?, base)
             }
-            Kind::Http(http) => http::offer(name, &http_config(tool, http)?, secret(tool.auth.as_ref())?),
+            Kind::Http(http) => http::offer(name, &http_config(tool, http)?, secret(tool.auth.as_ref(), environment)?),
             Kind::Mcp(server) => {
                 let pinned: Vec<Discovered> = bundle.pinned.get(name).into_iter().flatten().map(unpin).collect();
                 mcp::offer(name, &mcp_config(tool, server), base, &pinned)
@@ -233,10 +234,10 @@ fn word<T: DeserializeOwned>(key: &str, word: &str) -> Result<T, AgentError> {
     T::deserialize(text).map_err(|e| AgentError { code: code::MANIFEST_VALUE, detail: format!("`{key}`: {e}") })
 }
 
-fn secret(reference: Option<&SecretRef>) -> Result<Option<Secret>, AgentError> {
+fn secret(reference: Option<&SecretRef>, environment: &Environment) -> Result<Option<Secret>, AgentError> {
     let Some(reference) = reference else { return Ok(None) };
-    match std::env::var(reference.env()) {
-        Ok(value) if !value.trim().is_empty() => Ok(Some(Secret::new(&value))),
+    match environment.get(reference.env()) {
+        Some(value) if !value.trim().is_empty() => Ok(Some(Secret::new(&value))),
         _ => Err(AgentError {
             code: code::MANIFEST_VALUE,
             detail: format!("the environment variable {} is not set", reference.env()),

@@ -9,11 +9,13 @@
 //! assert_eq!(config.listen.port(), 7411);
 //! ```
 
+mod database;
 mod read;
 mod tokens;
 pub mod units;
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -22,6 +24,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use database::DatabaseUrl;
 pub use read::ConfigError;
 pub use tokens::{TokenEntry, TokenFile, hash_token};
 use units::{Size, Time};
@@ -42,7 +45,7 @@ pub struct Config {
     /// PostgreSQL instead of the SQLite file in `data_dir`: `postgres://user@host/database`. A password is better kept
     /// in the environment (`PGPASSWORD` or `STEAD_DATABASE`, which replaces this key).
     #[serde(skip_serializing)]
-    pub database: Option<String>,
+    pub database: Option<DatabaseUrl>,
     /// A proxy in front of this server does TLS: listening off loopback without `tls` is meant.
     pub behind_proxy: bool,
     /// Serves `/metrics` without a token.
@@ -53,6 +56,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Who may talk to the server.
     pub auth: Auth,
+    /// What agents may have of this host.
+    pub agents: Agents,
     /// Bounds of what callers may send and hold.
     pub limits: Limits,
     /// Bounds of the engine.
@@ -79,6 +84,17 @@ pub struct Auth {
     pub tokens_file: Option<PathBuf>,
     /// Tokens.
     pub tokens: Vec<TokenEntry>,
+}
+
+/// What agents may have of this host.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Agents")]
+pub struct Agents {
+    /// Names of the environment variables that manifests may name (`env://NAME`, `env` of an MCP server). Who may apply
+    /// an agent may send them anywhere. A provider's usual variable need not be listed for the provider's own endpoint.
+    #[schemars(inner(regex(pattern = "^[A-Za-z_][A-Za-z0-9_]{0,127}$")))]
+    pub env: BTreeSet<String>,
 }
 
 /// Bounds of what callers may send and hold.
@@ -144,6 +160,7 @@ impl Default for Config {
             drain_timeout: Time(Duration::from_secs(30)),
             tls: None,
             auth: Auth::default(),
+            agents: Agents::default(),
             limits: Limits::default(),
             engine: Engine::default(),
         }

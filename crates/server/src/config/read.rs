@@ -1,6 +1,7 @@
 //! Reading `stead.toml`: places of errors, nearest keys, and what must hold between keys.
 
 use std::{
+    collections::BTreeMap,
     fmt, fs,
     io::{self, Read as _},
     ops::Range,
@@ -9,7 +10,7 @@ use std::{
 
 use stead_core::code::{self, Code};
 
-use super::{Config, TokenFile};
+use super::{Config, DatabaseUrl, TokenFile};
 
 /// Bytes of a configuration file that are read; a longer one is refused.
 const MAX_FILE: u64 = 1 << 20;
@@ -95,8 +96,11 @@ impl Config {
             config.auth.tokens.extend(more.tokens);
         }
         if let Ok(url) = std::env::var("STEAD_DATABASE") {
-            config.database = Some(url);
+            let url = DatabaseUrl::new(&url);
+            let wrong = || ConfigError::new(code::CONFIG, file, "STEAD_DATABASE must begin with `postgres://`");
+            config.database = Some(url.ok_or_else(wrong)?);
         }
+        config.check(file)?;
         Ok(config)
     }
 
@@ -137,8 +141,32 @@ impl Config {
         if self.limits.request_timeout.0.is_zero() || self.limits.follower_timeout.0.is_zero() {
             return Err(ConfigError::new(code::CONFIG, file, "a time-out must be longer than 0"));
         }
+        if let Some(name) = self.agents.env.iter().find(|name| !names_variable(name)) {
+            return Err(ConfigError::new(code::CONFIG, file, format!("`agents.env`: {name:?} names no variable")));
+        }
+        self.check_tokens(file)
+    }
+
+    fn check_tokens(&self, file: &Path) -> Result<(), ConfigError> {
+        let mut holders = BTreeMap::new();
+        for token in &self.auth.tokens {
+            if let Some(wrong) = token.wrong() {
+                return Err(ConfigError::new(code::CONFIG, file, wrong));
+            }
+            // Which of two entries counts must not depend on their order.
+            if let Some(other) = holders.insert(token.digest(), &token.subject) {
+                let twice = format!("`{other}` and `{}` have the same token", token.subject);
+                return Err(ConfigError::new(code::CONFIG, file, twice).hint("give each its own"));
+            }
+        }
         Ok(())
     }
+}
+
+/// Whether a word can name an environment variable: as manifests may write it.
+fn names_variable(word: &str) -> bool {
+    let head = word.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    head && word.len() <= 128 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 fn read(file: &Path) -> Result<String, ConfigError> {
@@ -165,7 +193,7 @@ fn place(text: &str, at: usize) -> (usize, usize) {
 
 /// For ``unknown field `lisen`, expected one of `listen`, `tls` ``: the nearest of the expected ones.
 fn nearest(message: &str) -> Option<String> {
-    let rest = message.strip_prefix("unknown field ")?;
+    let rest = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant "))?;
     let mut words = rest.split('`').skip(1).step_by(2);
     let unknown = words.next()?;
     words
@@ -233,23 +261,51 @@ mod tests {
         let file = dir.path().join("stead.toml");
         fs::write(&file, main).unwrap();
         assert!(Config::load(&file).unwrap_err().to_string().contains("t.toml: ST0110: cannot be read"));
-        let more = format!("[[tokens]]\nsubject = \"bob\"\ntenant = \"acme\"\nsha256 = \"{hash}\"\n");
+        let more = format!("[[tokens]]\nsubject = \"bob\"\ntenant = \"acme\"\nsha256 = \"{}\"\n", "cd".repeat(32));
         fs::write(dir.path().join("t.toml"), &more).unwrap();
         let tokens = Config::load(&file).unwrap().auth.tokens;
         let who: Vec<_> = tokens.iter().map(|t| (t.subject.as_str(), t.tenant.as_str())).collect();
         assert_eq!(who, [("ann", "default"), ("bob", "acme")]);
+        fs::write(dir.path().join("t.toml"), more.replace("cd", "ab")).unwrap();
+        assert!(Config::load(&file).unwrap_err().message.contains("`ann` and `bob` have the same token"));
+        for (what, wrong) in [("\"bob\"", "\"\""), ("\"bob\"", "\"b\\u0007\"")] {
+            fs::write(dir.path().join("t.toml"), more.replace(what, wrong)).unwrap();
+            assert!(Config::load(&file).unwrap_err().message.contains("cannot name a subject"));
+        }
+        fs::write(dir.path().join("t.toml"), format!("{more}rights = [\"aply\"]\n")).unwrap();
+        assert_eq!(Config::load(&file).unwrap_err().hint.as_deref(), Some("did you mean `apply`?"));
         fs::write(dir.path().join("t.toml"), more.replace("acme", "../up")).unwrap();
         let error = Config::load(&file).unwrap_err();
         assert!(error.message.contains("cannot name a tenant") && error.at.is_some(), "{error}");
     }
 
     #[test]
+    fn a_database_and_the_names_of_variables_are_checked() {
+        let error = parse("database = \"mysql://u:hunter2@h/d\"").unwrap_err();
+        assert!(error.at.is_some() && !error.to_string().contains("hunter2"), "{error}");
+        assert!(parse("database = \"postgres://h/d\"").unwrap().database.is_some());
+        assert!(parse("[agents]\nenv = [\"OPENAI_API_KEY\"]").unwrap().agents.env.contains("OPENAI_API_KEY"));
+        for bad in ["", "A B", "A=B", "1A", "*", "env://A"] {
+            assert!(parse(&format!("[agents]\nenv = [\"{bad}\"]")).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn the_schema_names_every_key_and_refuses_others() {
         let schema = super::super::schema();
         assert_eq!(schema["additionalProperties"], false);
-        for key in
-            ["listen", "data_dir", "database", "behind_proxy", "tls", "auth", "limits", "engine", "drain_timeout"]
-        {
+        for key in [
+            "listen",
+            "data_dir",
+            "database",
+            "behind_proxy",
+            "tls",
+            "auth",
+            "agents",
+            "limits",
+            "engine",
+            "drain_timeout",
+        ] {
             assert!(schema["properties"][key].is_object(), "{key}");
         }
     }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use stead_api::right::Right;
 use stead_core::id::Name;
 
 /// A token, by its hash. To make one: `openssl rand -base64 32`, and `printf %s TOKEN | sha256sum` for its hash.
@@ -15,12 +16,17 @@ pub struct TokenEntry {
     #[schemars(regex(pattern = "^[0-9a-fA-F]{64}$"))]
     pub sha256: String,
     /// Who holds it; stands in the journal as the actor.
+    #[serde(deserialize_with = "subject")]
     #[schemars(with = "String", length(min = 1, max = 200))]
     pub subject: Name,
     /// Whose runs it sees; `default` when silent.
     #[serde(default = "default_tenant", deserialize_with = "tenant")]
     #[schemars(with = "String", regex(pattern = "^[a-z0-9][a-z0-9_-]{0,62}$"))]
     pub tenant: Name,
+    /// What it allows; `read`, `run` and `approve` when silent. `apply` is as much as the server's own account, because
+    /// the MCP servers of an agent run as that; `metrics` shows figures of all tenants together.
+    #[serde(default = "usual_rights")]
+    pub rights: Vec<Right>,
 }
 
 /// A file of tokens.
@@ -43,6 +49,44 @@ impl TokenEntry {
     pub fn digest(&self) -> [u8; 32] {
         unhex(&self.sha256).unwrap_or_default()
     }
+
+    /// What is wrong with an entry that was made in code, or read.
+    pub(super) fn wrong(&self) -> Option<String> {
+        if unhex(&self.sha256).is_none() {
+            return Some(BAD_HASH.into());
+        }
+        if !names_subject(&self.subject) {
+            return Some(bad_subject(&self.subject));
+        }
+        (!names_tenant(&self.tenant)).then(|| bad_tenant(&self.tenant))
+    }
+}
+
+const BAD_HASH: &str = "`sha256` must be the SHA-256 of the token: 64 hexadecimal digits";
+
+fn usual_rights() -> Vec<Right> {
+    Right::USUAL.to_vec()
+}
+
+/// Whether a word can stand in the journal as an actor.
+fn names_subject(word: &str) -> bool {
+    (1..=200).contains(&word.len()) && !word.chars().any(char::is_control)
+}
+
+fn bad_subject(word: &str) -> String {
+    format!("{word:?} cannot name a subject: 1 to 200 bytes without control characters")
+}
+
+fn bad_tenant(word: &str) -> String {
+    format!("`{word}` cannot name a tenant: 1 to 63 of `a-z`, `0-9`, `-` and `_`")
+}
+
+fn subject<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Name, D::Error> {
+    let name = String::deserialize(d)?;
+    if names_subject(&name) {
+        return Ok(name.into());
+    }
+    Err(serde::de::Error::custom(bad_subject(&name)))
 }
 
 fn default_tenant() -> Name {
@@ -61,7 +105,7 @@ fn tenant<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Name, D::Error> {
     if names_tenant(&name) {
         return Ok(name.into());
     }
-    Err(serde::de::Error::custom(format!("`{name}` cannot name a tenant: 1 to 63 of `a-z`, `0-9`, `-` and `_`")))
+    Err(serde::de::Error::custom(bad_tenant(&name)))
 }
 
 fn unhex(text: &str) -> Option<[u8; 32]> {
@@ -76,9 +120,7 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 fn hex<'de, D: serde::Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     let text = String::deserialize(d)?;
     // The value is not shown: someone may have put the token itself there.
-    unhex(&text)
-        .map(|_| text)
-        .ok_or_else(|| serde::de::Error::custom("`sha256` must be the SHA-256 of the token: 64 hexadecimal digits"))
+    unhex(&text).map(|_| text).ok_or_else(|| serde::de::Error::custom(BAD_HASH))
 }
 
 #[cfg(test)]
@@ -90,5 +132,18 @@ mod tests {
         let error = toml::from_str::<TokenFile>("[[tokens]]\nsubject = \"ci\"\nsha256 = \"hunter2\"\n");
         let error = error.map(|_| ()).map_err(|e| e.message().to_string());
         assert_eq!(error, Err("`sha256` must be the SHA-256 of the token: 64 hexadecimal digits".into()));
+    }
+
+    #[test]
+    fn a_token_may_read_run_and_approve_unless_its_entry_says_otherwise() {
+        let entry = |more: &str| {
+            let text = format!("[[tokens]]\nsubject = \"ci\"\nsha256 = \"{}\"\n{more}", "ab".repeat(32));
+            let file = toml::from_str::<TokenFile>(&text);
+            file.map(|f| f.tokens[0].rights.clone()).map_err(|e| e.message().to_string())
+        };
+        assert_eq!(entry(""), Ok(vec![Right::Read, Right::Run, Right::Approve]));
+        assert_eq!(entry("rights = [\"apply\"]"), Ok(vec![Right::Apply]));
+        assert_eq!(entry("rights = []"), Ok(Vec::new()));
+        assert!(entry("rights = [\"aply\"]").is_err_and(|e| e.contains("unknown variant `aply`")));
     }
 }

@@ -12,6 +12,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::{failure::Failure, guard, metrics::Metrics};
 use crate::{auth::Tokens, clock::SystemClock, config, routes, runtime::Runtime};
 
+/// Agents that are applied at once: each may be large, and start MCP servers. More wait for their turn.
+const APPLYING: usize = 16;
+
 /// What handlers work with.
 pub(crate) type Shared = Arc<App>;
 
@@ -27,6 +30,8 @@ pub(crate) struct App {
     pub(crate) metrics_open: bool,
     /// Places of requests under way.
     pub(crate) requests: Arc<Semaphore>,
+    /// Places of agents being applied.
+    pub(crate) applying: Arc<Semaphore>,
     /// Places of followers and waiters.
     pub(crate) followers: Arc<Semaphore>,
     /// Fires when the server begins to shut down.
@@ -46,6 +51,7 @@ impl App {
             limits: config.limits.clone(),
             metrics_open: config.metrics_open,
             requests: Arc::new(Semaphore::new(config.limits.requests.min(Semaphore::MAX_PERMITS))),
+            applying: Arc::new(Semaphore::new(APPLYING)),
             followers: Arc::new(Semaphore::new(config.limits.followers.min(Semaphore::MAX_PERMITS))),
             draining: CancellationToken::new(),
             metrics,
@@ -64,17 +70,19 @@ pub(crate) fn router(app: Shared) -> Router {
     let mut router = Router::new();
     for route in routes::table() {
         let handler = match route.pace {
-            routes::Pace::Brief => route.handler.layer(middleware::from_fn_with_state(app.clone(), guard::brief)),
+            routes::Pace::Brief => route.handler.route_layer(middleware::from_fn_with_state(app.clone(), guard::brief)),
             routes::Pace::Long => route.handler,
         };
-        router = router.route(route.path, handler);
+        // Outermost: who may not ask takes no place.
+        let allowed = middleware::from_fn_with_state((app.clone(), route.needs), guard::allowed);
+        router = router.route(route.path, handler.route_layer(allowed));
     }
     router
         .fallback(|request: Request<axum::body::Body>| async move {
             Failure::not_found(request.uri().path().chars().take(200).collect::<String>())
         })
         .method_not_allowed_fallback(|request: Request<axum::body::Body>| async move {
-            Failure::bad_request(format!("this resource has no method {}", request.method()))
+            Failure::bad_request(format!("this resource has no method {:.20}", request.method().as_str()))
                 .status(axum::http::StatusCode::METHOD_NOT_ALLOWED)
         })
         .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| {

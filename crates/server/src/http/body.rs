@@ -98,6 +98,17 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Failure> {
     Ok(bytes.freeze())
 }
 
+/// Reads and throws away a body that nobody wants, as far as one may reasonably go on sending.
+pub(crate) async fn discard(mut body: Body) {
+    let mut discarded = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        discarded += frame.data_ref().map_or(0, Bytes::len);
+        if discarded > DISCARD {
+            break;
+        }
+    }
+}
+
 /// Reads bounded JSON as `T`.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], depth: usize) -> Result<T, Failure> {
     let text = std::str::from_utf8(bytes)

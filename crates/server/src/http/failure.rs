@@ -4,7 +4,10 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use stead_api::problem::{MEDIA_TYPE, Problem};
+use stead_api::{
+    problem::{MEDIA_TYPE, Problem},
+    right::Right,
+};
 use stead_core::code::{self, Code};
 use stead_engine::EngineError;
 use stead_ports::{agent::AgentError, journal::StoreError};
@@ -39,12 +42,22 @@ impl Failure {
             .hint("send `Authorization: Bearer TOKEN`; the data directory's own token is in its file `token`")
     }
 
+    pub(crate) fn forbidden(right: Right) -> Self {
+        Self::new(code::FORBIDDEN, format!("the token lacks the right `{right}`"))
+            .hint("ask the operator for a token with that right; `GET /v1/status` tells the rights of a token")
+    }
+
     pub(crate) fn too_large(limit: usize) -> Self {
         Self::new(code::TOO_LARGE, format!("the body is larger than {limit} bytes"))
     }
 
     pub(crate) fn overloaded(detail: impl Into<String>) -> Self {
         Self::new(code::OVERLOADED, detail).hint("try again later")
+    }
+
+    /// Whether it says that something does not exist.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.0.code == code::NOT_FOUND
     }
 
     #[must_use]
@@ -64,6 +77,7 @@ impl Failure {
 fn status_of(code: Code) -> u16 {
     match code {
         code::UNAUTHENTICATED => 401,
+        code::FORBIDDEN => 403,
         code::BAD_REQUEST | code::TOO_DEEP => 400,
         code::NOT_FOUND => 404,
         code::CONFLICT | code::IDEMPOTENCY | code::VERSION_GONE => 409,

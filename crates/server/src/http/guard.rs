@@ -8,13 +8,16 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use stead_api::right::Right;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     app::{App, Shared},
+    body,
     failure::{Answer, Failure},
+    input,
 };
-use crate::auth;
+use crate::auth::{self, Principal};
 
 /// Lets only known callers through; `/healthz` and `/readyz` are open, `/metrics` when the configuration says so.
 pub(crate) async fn authenticate(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
@@ -23,15 +26,39 @@ pub(crate) async fn authenticate(State(app): State<Shared>, mut request: Request
         "/metrics" => app.metrics_open,
         _ => false,
     };
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(auth::bearer);
+    if open {
+        return next.run(request).await;
+    }
+    let given = input::only(request.headers(), &header::AUTHORIZATION).ok().flatten();
+    let given = given.and_then(|v| v.to_str().ok()).and_then(auth::bearer);
     match given.and_then(|token| app.tokens.find(token)).cloned() {
         Some(principal) => {
             request.extensions_mut().insert(principal);
         }
-        None if open => {}
         None => return Failure::unauthenticated().into_response(),
     }
     next.run(request).await
+}
+
+/// Lets only those through whose token allows it, before anything that the request names is looked at. A request without
+/// a caller is one that [`authenticate`] lets anyone make.
+pub(crate) async fn allowed(
+    State((app, needs)): State<(Shared, &'static [Right])>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let missing = match request.extensions().get::<Principal>() {
+        Some(who) => needs.iter().find(|right| !who.may(**right)),
+        None => None,
+    };
+    match missing {
+        None => next.run(request).await,
+        Some(right) => {
+            // The caller may still be sending, and is to hear why.
+            let heard = bounded(&app, body::discard(request.into_body())).await;
+            heard.err().unwrap_or_else(|| Failure::forbidden(*right)).into_response()
+        }
+    }
 }
 
 /// Gives a request one of the places and a bounded time.
@@ -61,6 +88,12 @@ pub(crate) fn place(app: &Shared) -> Answer<OwnedSemaphorePermit> {
     app.followers.clone().try_acquire_owned().map_err(|_| {
         Failure::overloaded(format!("{} followers are connected, the most there may be", app.limits.followers))
     })
+}
+
+/// A place for an agent to be applied; there is one soon, or the caller is told to come back.
+pub(crate) async fn applying(app: &Shared) -> Answer<OwnedSemaphorePermit> {
+    let place = tokio::time::timeout(app.request_timeout(), app.applying.clone().acquire_owned()).await;
+    place.ok().and_then(Result::ok).ok_or_else(|| Failure::overloaded("too many agents are being applied"))
 }
 
 /// Counts requests and their time, by route: never by path, which anyone may invent.

@@ -2,7 +2,7 @@
 
 use axum::{
     extract::{FromRequestParts, Path, Query},
-    http::{HeaderMap, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, request::Parts},
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::de::DeserializeOwned;
@@ -19,6 +19,8 @@ use crate::auth::Principal;
 
 /// Longest idempotency key, in bytes.
 const MAX_KEY: usize = 255;
+/// Longest name of an agent, in bytes: those of its folder carry the names of all above them.
+const MAX_AGENT: usize = 400;
 
 /// A query string, with unknown parameters refused.
 #[derive(Debug)]
@@ -65,9 +67,36 @@ impl FromRequestParts<Shared> for Place {
     }
 }
 
+/// A place to apply an agent in. Taken before the body is read.
+#[derive(Debug)]
+pub(crate) struct Applying(#[expect(dead_code, reason = "held until it is dropped")] OwnedSemaphorePermit);
+
+impl FromRequestParts<Shared> for Applying {
+    type Rejection = Failure;
+    async fn from_request_parts(_: &mut Parts, app: &Shared) -> Result<Self, Failure> {
+        guard::applying(app).await.map(Self)
+    }
+}
+
+/// The header of that name, when there is one. Of two, a proxy may have looked at the other.
+pub(crate) fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Answer<Option<&'h HeaderValue>> {
+    let mut all = headers.get_all(name).iter();
+    match (all.next(), all.next()) {
+        (one, None) => Ok(one),
+        _ => Err(Failure::bad_request(format!("there are two headers `{name}`"))),
+    }
+}
+
+/// Whether a text can be the name of an agent, here or ever. Checked before a store is asked, because not every store
+/// takes every text.
+pub(crate) fn is_agent(name: &str) -> bool {
+    (1..=MAX_AGENT).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic())
+}
+
 /// The `Idempotency-Key`, when there is one.
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> Answer<Option<Name>> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    const NAME: HeaderName = HeaderName::from_static("idempotency-key");
+    let Some(value) = only(headers, &NAME)? else { return Ok(None) };
     let fits = |text: &&str| (1..=MAX_KEY).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
     match value.to_str().ok().filter(fits) {
         Some(key) => Ok(Some(key.into())),

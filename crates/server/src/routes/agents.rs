@@ -17,7 +17,7 @@ use crate::{
         app::{App, Shared},
         body::BundleJson,
         failure::{Answer, Failure},
-        input::{At, Place},
+        input::{Applying, At, Place, is_agent},
     },
 };
 
@@ -25,7 +25,7 @@ use crate::{
 pub(super) async fn apply(
     State(app): State<Shared>,
     who: Principal,
-    _place: Place,
+    (_place, _applying): (Place, Applying),
     BundleJson(request): BundleJson<ApplyAgent>,
 ) -> Answer<(StatusCode, Body<Agent>)> {
     let dir = request.dir.map(PathBuf::from);
@@ -47,8 +47,7 @@ pub(super) async fn list(State(app): State<Shared>, who: Principal) -> Answer<Bo
 }
 
 pub(super) async fn show(State(app): State<Shared>, who: Principal, At(agent): At<Name>) -> Answer<Body<Agent>> {
-    let row = app.runtime.journal().live(&who.tenant, &agent).await?;
-    let row = row.ok_or_else(|| no_agent(&agent))?;
+    let row = live(&app, &who, &agent).await?;
     loaded(&app, row).await
 }
 
@@ -57,7 +56,10 @@ pub(super) async fn versions(
     who: Principal,
     At(agent): At<Name>,
 ) -> Answer<Body<Page<AgentSummary>>> {
-    let rows = app.runtime.journal().versions(&who.tenant, Some(&agent)).await?;
+    let rows = match is_agent(&agent) {
+        true => app.runtime.journal().versions(&who.tenant, Some(&agent)).await?,
+        false => Vec::new(),
+    };
     if rows.is_empty() {
         return Err(no_agent(&agent));
     }
@@ -74,13 +76,22 @@ pub(super) async fn version(
     loaded(&app, row).await
 }
 
+/// The live version of an agent of the caller's.
+pub(super) async fn live(app: &App, who: &Principal, agent: &Name) -> Answer<VersionRow> {
+    let row = match is_agent(agent) {
+        true => app.runtime.journal().live(&who.tenant, agent).await?,
+        false => None,
+    };
+    row.ok_or_else(|| no_agent(agent))
+}
+
 async fn loaded(app: &App, row: VersionRow) -> Answer<Body<Agent>> {
     let agent = app.runtime.load(&row.tenant, row.version).await?;
     Ok(Body(views::agent(row, &agent)))
 }
 
 /// The failure for a name that nobody applied.
-pub(super) fn no_agent(agent: &Name) -> Failure {
+fn no_agent(agent: &Name) -> Failure {
     let short: String = agent.chars().take(80).collect();
     Failure::not_found(format_args!("agent `{short}`")).hint("`stead agents apply DIR` makes it known")
 }

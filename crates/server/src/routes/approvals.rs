@@ -48,10 +48,16 @@ pub(super) async fn show(
 }
 
 async fn own(app: &App, who: &Principal, effect: EffectId) -> Answer<Approval> {
-    views::own_run(app, who, effect.run).await.map_err(|_| none(effect))?;
+    of_own_run(app, who, effect).await?;
     let view = app.runtime.engine().view(effect.run).await?;
     let open = view.approvals.into_iter().find(|a| a.effect == effect);
     open.map(views::approval).ok_or_else(|| none(effect))
+}
+
+/// Whether the effect belongs to a run of the caller's: if not, it is told like an approval that does not exist.
+async fn of_own_run(app: &App, who: &Principal, effect: EffectId) -> Answer<()> {
+    let hidden = |failure: Failure| if failure.is_not_found() { none(effect) } else { failure };
+    views::own_run(app, who, effect.run).await.map(drop).map_err(hidden)
 }
 
 fn none(effect: EffectId) -> Failure {
@@ -81,7 +87,7 @@ async fn answer(app: &App, who: Principal, effect: EffectId, approved: bool, sai
     if said.note.as_ref().is_some_and(|n| n.len() > MAX_NOTE) {
         return Err(Failure::bad_request(format!("a note has at most {MAX_NOTE} bytes")));
     }
-    views::own_run(app, &who, effect.run).await.map_err(|_| none(effect))?;
+    of_own_run(app, &who, effect).await?;
     app.runtime.engine().approve(effect, approved, who.subject, said.note).await?;
     Ok(Body(views::run(app.runtime.engine().view(effect.run).await?)))
 }

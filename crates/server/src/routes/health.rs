@@ -5,6 +5,7 @@ use std::{sync::OnceLock, time::Duration};
 use axum::{Json as Body, extract::State, http::header, response::IntoResponse};
 use stead_api::{
     openapi,
+    right::Right,
     status::{Health, ServerStatus, Work},
 };
 use stead_core::code;
@@ -41,8 +42,18 @@ pub(super) async fn ready(State(app): State<Shared>) -> Answer<Body<Health>> {
 }
 
 pub(super) async fn status(State(app): State<Shared>, who: Principal) -> Answer<Body<ServerStatus>> {
-    let counts = app.runtime.journal().count(Some(&who.tenant)).await?;
+    let counts = match who.may(Right::Read) {
+        true => app.runtime.journal().count(Some(&who.tenant)).await?,
+        false => Vec::new(),
+    };
     let stats = app.runtime.engine().stats();
+    let work = Work {
+        loaded: stats.loaded,
+        backlog: stats.backlog,
+        model_calls: stats.model_calls,
+        tool_calls: stats.tool_calls,
+        spent: stats.spent,
+    };
     Ok(Body(ServerStatus {
         name: "stead".into(),
         version: env!("CARGO_PKG_VERSION").into(),
@@ -50,14 +61,10 @@ pub(super) async fn status(State(app): State<Shared>, who: Principal) -> Answer<
         store: app.runtime.store().as_str().into(),
         subject: who.subject.as_str().into(),
         tenant: who.tenant.as_str().into(),
+        rights: who.rights.to_vec(),
         runs: counts.into_iter().map(|(status, n)| (views::status(status).as_str().to_owned(), n)).collect(),
-        work: Work {
-            loaded: stats.loaded,
-            backlog: stats.backlog,
-            model_calls: stats.model_calls,
-            tool_calls: stats.tool_calls,
-            spent: stats.spent,
-        },
+        // Of all tenants together.
+        work: who.may(Right::Metrics).then_some(work),
     }))
 }
 

@@ -13,6 +13,7 @@ mod stream;
 mod views;
 
 use axum::routing::{MethodRouter, get, post};
+use stead_api::right::Right;
 
 use crate::http::app::Shared;
 
@@ -33,6 +34,8 @@ pub(crate) struct Route {
     pub(crate) path: &'static str,
     /// See [`Pace`].
     pub(crate) pace: Pace,
+    /// What the token must allow.
+    pub(crate) needs: &'static [Right],
     /// What answers.
     pub(crate) handler: MethodRouter<Shared>,
 }
@@ -40,11 +43,12 @@ pub(crate) struct Route {
 /// All routes.
 pub(crate) fn table() -> Vec<Route> {
     macro_rules! routes {
-        ($($pace:ident $method:ident $path:literal $handler:path;)*) => {
+        ($($pace:ident $method:ident $path:literal [$($right:ident),*] $handler:path;)*) => {
             vec![$(Route {
                 method: routes!(@name $method),
                 path: $path,
                 pace: Pace::$pace,
+                needs: &[$(Right::$right),*],
                 handler: $method($handler),
             }),*]
         };
@@ -52,34 +56,34 @@ pub(crate) fn table() -> Vec<Route> {
         (@name post) => { "POST" };
     }
     routes! {
-        Long post "/v1/agents" agents::apply;
-        Brief get "/v1/agents" agents::list;
-        Brief get "/v1/agents/{agent}" agents::show;
-        Brief get "/v1/agents/{agent}/versions" agents::versions;
-        Brief get "/v1/agents/{agent}/versions/{version}" agents::version;
-        Brief post "/v1/sessions" sessions::open;
-        Brief get "/v1/sessions" sessions::list;
-        Brief get "/v1/sessions/{session}" sessions::show;
-        Brief post "/v1/sessions/{session}/runs" sessions::start;
-        Brief post "/v1/runs" runs::start;
-        Brief get "/v1/runs" runs::list;
-        Long get "/v1/runs/{run}" runs::show;
-        Brief get "/v1/runs/{run}/facts" facts::list;
-        Long get "/v1/runs/{run}/stream" stream::follow;
-        Long get "/v1/runs/{run}/export" export::export;
-        Brief post "/v1/runs/{run}/pause" runs::pause;
-        Brief post "/v1/runs/{run}/resume" runs::resume;
-        Brief post "/v1/runs/{run}/cancel" runs::cancel;
-        Brief post "/v1/runs/{run}/kill" runs::kill;
-        Brief get "/v1/approvals" approvals::list;
-        Brief get "/v1/approvals/{approval}" approvals::show;
-        Brief post "/v1/approvals/{approval}/approve" approvals::approve;
-        Brief post "/v1/approvals/{approval}/deny" approvals::deny;
-        Brief get "/v1/status" health::status;
-        Brief get "/v1/openapi.json" health::openapi;
-        Long get "/healthz" health::alive;
-        Long get "/readyz" health::ready;
-        Long get "/metrics" metrics::metrics;
+        Long post "/v1/agents" [Apply] agents::apply;
+        Brief get "/v1/agents" [Read] agents::list;
+        Brief get "/v1/agents/{agent}" [Read] agents::show;
+        Brief get "/v1/agents/{agent}/versions" [Read] agents::versions;
+        Brief get "/v1/agents/{agent}/versions/{version}" [Read] agents::version;
+        Brief post "/v1/sessions" [Run, Read] sessions::open;
+        Brief get "/v1/sessions" [Read] sessions::list;
+        Brief get "/v1/sessions/{session}" [Read] sessions::show;
+        Brief post "/v1/sessions/{session}/runs" [Run] sessions::start;
+        Brief post "/v1/runs" [Run] runs::start;
+        Brief get "/v1/runs" [Read] runs::list;
+        Long get "/v1/runs/{run}" [Read] runs::show;
+        Brief get "/v1/runs/{run}/facts" [Read] facts::list;
+        Long get "/v1/runs/{run}/stream" [Read] stream::follow;
+        Long get "/v1/runs/{run}/export" [Read] export::export;
+        Brief post "/v1/runs/{run}/pause" [Run, Read] runs::pause;
+        Brief post "/v1/runs/{run}/resume" [Run, Read] runs::resume;
+        Brief post "/v1/runs/{run}/cancel" [Run, Read] runs::cancel;
+        Brief post "/v1/runs/{run}/kill" [Run, Read] runs::kill;
+        Brief get "/v1/approvals" [Read] approvals::list;
+        Brief get "/v1/approvals/{approval}" [Read] approvals::show;
+        Brief post "/v1/approvals/{approval}/approve" [Approve, Read] approvals::approve;
+        Brief post "/v1/approvals/{approval}/deny" [Approve, Read] approvals::deny;
+        Brief get "/v1/status" [] health::status;
+        Brief get "/v1/openapi.json" [] health::openapi;
+        Long get "/healthz" [] health::alive;
+        Long get "/readyz" [] health::ready;
+        Long get "/metrics" [Metrics] metrics::metrics;
     }
 }
 
@@ -88,9 +92,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn the_document_names_every_route_and_no_other() {
-        let routed: BTreeSet<_> = super::table().iter().map(|r| (r.method, r.path)).collect();
-        let told: BTreeSet<_> = stead_api::openapi::operations().iter().map(|o| (o.method, o.path)).collect();
+    fn the_document_names_every_route_with_its_rights_and_no_other() {
+        let routed: BTreeSet<_> = super::table().iter().map(|r| (r.method, r.path, r.needs)).collect();
+        let told: BTreeSet<_> = stead_api::openapi::operations().iter().map(|o| (o.method, o.path, o.rights)).collect();
         assert_eq!(routed, told);
     }
 }

@@ -21,7 +21,7 @@ use stead_core::{
 use stead_engine::EngineError;
 use stead_ports::journal::{RunFilter, Status};
 
-use super::{agents::no_agent, sessions, views};
+use super::{agents::live, sessions, views};
 use crate::{
     auth::Principal,
     config::units::Time,
@@ -87,13 +87,13 @@ pub(super) async fn begin(
 async fn resolve(app: &App, who: &Principal, agent: &Name, version: Option<VersionId>) -> Answer<VersionId> {
     let journal = app.runtime.journal();
     match version {
-        None => Ok(journal.live(&who.tenant, agent).await?.ok_or_else(|| no_agent(agent))?.version),
+        None => Ok(live(app, who, agent).await?.version),
         Some(version) => journal
             .version(&who.tenant, version)
             .await?
             .filter(|row| row.agent == *agent)
             .map(|row| row.version)
-            .ok_or_else(|| Failure::not_found(format_args!("version {version} of agent `{agent}`"))),
+            .ok_or_else(|| Failure::not_found(format_args!("version {version} of agent `{agent:.80}`"))),
     }
 }
 
@@ -133,7 +133,7 @@ pub(super) async fn list(
     let filter = RunFilter {
         tenant: who.tenant,
         status: statuses(filter.status.as_deref())?,
-        agent: filter.agent,
+        agent: views::agent_filter(filter.agent)?,
         session: filter.session,
         parent: filter.parent,
         before: position('r', filter.cursor.as_deref())?,

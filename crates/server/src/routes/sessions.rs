@@ -14,7 +14,7 @@ use stead_api::{
 use stead_core::id::{Name, SessionId};
 use stead_ports::{clock::Clock as _, journal::SessionRow};
 
-use super::{agents::no_agent, runs, views};
+use super::{agents::live, runs, views};
 use crate::{
     auth::Principal,
     clock::SystemClock,
@@ -58,9 +58,7 @@ pub(super) async fn get_or_make(app: &App, who: &Principal, agent: &Name, key: &
         )));
     }
     let journal = app.runtime.journal();
-    if journal.live(&who.tenant, agent).await?.is_none() {
-        return Err(no_agent(agent));
-    }
+    live(app, who, agent).await?;
     let id = SessionId(SystemClock.new_ulid());
     let row = journal.open_session(&who.tenant, agent, key, id, SystemClock.now()).await?;
     let new = row.id == id;
@@ -76,7 +74,8 @@ pub(super) async fn list(
     let before = position('s', filter.cursor.as_deref())?;
     // One more than wanted tells whether there is a next page.
     let journal = app.runtime.journal();
-    let mut rows = journal.sessions(&who.tenant, filter.agent.as_ref(), before, limit + 1).await?;
+    let agent = views::agent_filter(filter.agent)?;
+    let mut rows = journal.sessions(&who.tenant, agent.as_ref(), before, limit + 1).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more).map(|row| cursor('s', &row.id));

@@ -1,7 +1,7 @@
 //! Translates what the engine and the journal say into what the API says, and checks whose it is.
 
 use stead_api as api;
-use stead_core::id::{RunId, SessionId};
+use stead_core::id::{Name, RunId, SessionId};
 use stead_engine::{ApprovalView, FactEvent, RunView};
 use stead_ports::{
     agent::{Agent, Behind},
@@ -13,6 +13,7 @@ use crate::{
     http::{
         app::App,
         failure::{Answer, Failure},
+        input::is_agent,
     },
 };
 
@@ -26,6 +27,14 @@ pub(super) async fn own_run(app: &App, who: &Principal, run: RunId) -> Answer<Ru
 pub(super) async fn own_session(app: &App, who: &Principal, session: SessionId) -> Answer<SessionRow> {
     let row = app.runtime.journal().session(session).await?;
     row.filter(|s| s.tenant == who.tenant).ok_or_else(|| Failure::not_found(session))
+}
+
+/// The agent that a list is narrowed to.
+pub(super) fn agent_filter(agent: Option<Name>) -> Answer<Option<Name>> {
+    match agent {
+        Some(name) if !is_agent(&name) => Err(Failure::bad_request("`agent` is no name of an agent")),
+        other => Ok(other),
+    }
 }
 
 pub(super) const fn status(status: Status) -> api::run::Status {

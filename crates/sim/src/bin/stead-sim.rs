@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     };
     let begun = Instant::now();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    match fleet::live(args.profile, args.first, args.histories, threads, args.trace) {
+    match fleet::many(args.profile, args.first, args.histories, threads, args.trace) {
         Ok(summary) => {
             report(&args, &summary, begun.elapsed().as_secs_f64());
             ExitCode::SUCCESS

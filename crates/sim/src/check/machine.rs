@@ -38,9 +38,10 @@ pub fn only_its_activation_dispatches(state: &State) -> Check {
     Ok(())
 }
 
-/// A live run is never asleep for good: something is owed, a time will come, a human is asked, or it is paused.
+/// A live run is never asleep for good: something is owed, a time will come, a human is asked, it is paused, or it was
+/// held back until the next activation.
 pub fn waits_for_something(state: &State) -> Check {
-    if state.life != Life::Live || state.paused || wake_at(state, state.last_at).is_some() {
+    if state.life != Life::Live || state.paused || state.held() || wake_at(state, state.last_at).is_some() {
         return Ok(());
     }
     let asked = state.calls.iter().any(|c| matches!(c.phase, CallPhase::Asking { .. }));

@@ -10,11 +10,8 @@ use stead_core::{
     time::Timestamp,
 };
 
-use super::{
-    plan::Disturbance,
-    store::{Append, Refused},
-    world::Request,
-};
+use super::store::{Append, Refused};
+use crate::{plan::Disturbance, world::Request};
 
 /// Something begun that pays a debt: the debt, and for an effect its attempt.
 pub(super) type Begun = (Debt, u8);

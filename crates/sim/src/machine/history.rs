@@ -12,14 +12,16 @@ use stead_core::{
 use super::{
     event::{Agenda, Event},
     node::Node,
-    plan::{CALM, Faults, Plan, SECOND},
     store::Store,
-    world::World,
 };
 use crate::{
     check,
     failure::{Check, Failure, Profile, Summary, digest, violation},
     rng::Rng,
+};
+use crate::{
+    plan::{CALM, Faults, Plan, SECOND},
+    world::World,
 };
 
 /// Events after which a history counts as stuck. The longest honest ones take a few thousand.
@@ -88,7 +90,7 @@ impl Sim {
             agenda,
             store: Store { epoch: 1, ..Store::default() },
             world: World::default(),
-            nodes: vec![Node { epoch: 1, alive: true, runs: std::collections::BTreeMap::new() }],
+            nodes: vec![Node { epoch: 1, alive: true, draining: false, runs: std::collections::BTreeMap::new() }],
             current: 0,
             activations: 0,
             calm: false,
@@ -111,17 +113,7 @@ impl Sim {
     /// The faults of the present: none once it is calm.
     pub(super) fn faults(&self) -> Faults {
         if self.calm {
-            return Faults {
-                append_refused: 0,
-                append_unknown: 0,
-                answer_lost: 0,
-                answer_twice: 0,
-                not_sent: 0,
-                refused: 0,
-                broken: 0,
-                model: 0,
-                slow: 0,
-            };
+            return Faults::NONE;
         }
         self.plan.faults.clone()
     }

@@ -1,7 +1,8 @@
 //! Histories of the bare machine: `decide`, `apply` and `owes` driven the way an engine drives them, without its
 //! threads and adapters.
 //!
-//! [`plan`] draws what a history is made of, [`store`] is its journal, [`world`] its destinations, [`node`] one process,
+//! The plan says what a history is made of and the world has its destinations (both shared with the histories of the
+//! engine); here are [`store`], its journal, [`node`], one process,
 //! [`history`] the order of events.
 
 mod event;
@@ -9,6 +10,4 @@ pub mod history;
 mod node;
 mod pay;
 mod people;
-mod plan;
 mod store;
-mod world;

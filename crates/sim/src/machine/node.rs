@@ -7,17 +7,17 @@ use stead_core::{
     fact::{Fact, StopMode},
     id::{ActivationId, LeafHash, RunId},
     record::{Actor, Header, Record, VERSION},
-    run::{Admit, Command, Debt, Decision, GENESIS, Inputs, NewRun, State, decide, owes, wake_at},
+    run::{Admit, Command, Debt, Decision, GENESIS, Inputs, NewRun, State, decide, decide_holding, owes, wake_at},
     time::Timestamp,
 };
 
 use super::{
     event::{Ack, Begun, Event},
     history::Sim,
-    plan::SECOND,
     store::{Append, Refused},
 };
 use crate::failure::{Check, violation};
+use crate::plan::SECOND;
 
 /// What a node is to do for a run.
 #[derive(Clone, Debug)]
@@ -57,6 +57,8 @@ pub(super) struct Loaded {
 pub(super) struct Node {
     pub epoch: u64,
     pub alive: bool,
+    /// It is about to end: what it learns is recorded, and nothing begins.
+    pub draining: bool,
     pub runs: BTreeMap<RunId, Loaded>,
 }
 
@@ -139,9 +141,12 @@ impl Sim {
         let now = self.wall();
         let Some(loaded) = self.nodes[n].runs.get(&run) else { return Ok(None) };
         let inputs = Inputs { now, activation: loaded.activation };
+        let draining = self.nodes[n].draining;
         if let Task::Start(new) = task {
-            return Ok(Some((**new).clone().decide(inputs)));
+            let new = (**new).clone();
+            return Ok(Some(if draining { new.decide_holding(inputs) } else { new.decide(inputs) }));
         }
+        let decide = if draining { decide_holding } else { decide };
         let Some(state) = &loaded.state else { return Ok(None) };
         let command = match task {
             Task::Machine { command, .. } => (**command).clone(),

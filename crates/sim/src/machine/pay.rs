@@ -15,10 +15,12 @@ use super::{
     event::{Begun, Event},
     history::Sim,
     node::Task,
+};
+use crate::failure::{Check, violation};
+use crate::{
     plan::{MAX_TRANSIT, SECOND},
     world::{Request, text},
 };
-use crate::failure::{Check, violation};
 
 /// How long an engine waits for a tool, and for a model.
 const TOOL_TIMEOUT: u64 = 5 * SECOND;
@@ -28,7 +30,7 @@ impl Sim {
     /// Begins what is owed and not begun. Nothing is begun that the decision under way (not durable yet) has closed.
     pub(super) fn pay(&mut self, n: usize, run: RunId) -> Check {
         let wall = self.wall();
-        let current = self.nodes[n].epoch == self.store.epoch;
+        let (current, draining) = (self.nodes[n].epoch == self.store.epoch, self.nodes[n].draining);
         let Some(loaded) = self.nodes[n].runs.get_mut(&run) else { return Ok(()) };
         let Some(state) = &loaded.state else { return Ok(()) };
         let attempt = |d: &Debt| match d {
@@ -37,6 +39,9 @@ impl Sim {
         };
         let owed: Vec<Begun> = owes(state, loaded.activation, wall).map(|d| (d.clone(), attempt(&d))).collect();
         loaded.begun.retain(|b| owed.contains(b));
+        if state.held() && !draining && loaded.pending.is_none() && loaded.queue.is_empty() {
+            return self.command(n, run, Command::Tick, None);
+        }
         let mut later = false;
         for debt in owed {
             let Some(loaded) = self.nodes[n].runs.get_mut(&run) else { return Ok(()) };
@@ -47,6 +52,9 @@ impl Sim {
                 if !loaded.has_recover() {
                     self.command(n, run, Command::Recover, None)?;
                 }
+                continue;
+            }
+            if draining {
                 continue;
             }
             let still = loaded.decided().is_some_and(|s| owes(s, loaded.activation, wall).any(|d| d == debt.0));
@@ -269,7 +277,8 @@ impl Sim {
 
     /// A wait may be over. A due wait must lead to something, or the run would be woken for ever.
     pub(super) fn woken(&mut self, n: usize, run: RunId, target: stead_core::time::Timestamp) -> Check {
-        if !self.nodes[n].alive {
+        // One that is about to end begins nothing, whatever the time.
+        if !self.nodes[n].alive || self.nodes[n].draining {
             return Ok(());
         }
         let wall = self.wall();

@@ -12,10 +12,10 @@ use super::{
     event::Event,
     history::Sim,
     node::{Node, Task},
-    plan::{Disturbance, MAX_OFFSET, SECOND},
     store::Append,
 };
 use crate::failure::Check;
+use crate::plan::{Disturbance, MAX_OFFSET, SECOND};
 
 impl Sim {
     /// A human is asked: one looks at it some time later, or never.
@@ -59,6 +59,10 @@ impl Sim {
                 self.kill_node(self.current);
                 self.agenda.add(self.now + self.rng.below(2 * SECOND), Event::Restart);
             }
+            Disturbance::Drain => {
+                self.nodes[self.current].draining = true;
+                self.agenda.add(self.now + self.rng.below(3 * SECOND), Event::Disturb(Disturbance::Crash));
+            }
             Disturbance::Takeover => {
                 self.crashes += 1;
                 return self.new_node();
@@ -66,7 +70,8 @@ impl Sim {
             Disturbance::Jump(by) => {
                 let far = MAX_OFFSET as i64;
                 self.offset = (self.offset + by).clamp(-far, far);
-                let (n, runs) = (self.current, self.unfinished());
+                let n = self.current;
+                let runs = if self.nodes[n].alive { self.unfinished() } else { Vec::new() };
                 for run in runs {
                     self.load(n, run)?;
                     if let Some(loaded) = self.nodes[n].runs.get_mut(&run) {
@@ -83,7 +88,7 @@ impl Sim {
                 node.runs.retain(|run, l| {
                     let idle = l.queue.is_empty()
                         && l.pending.is_none()
-                        && l.state.as_ref().is_some_and(|s| owes(s, l.activation, wall).next().is_none());
+                        && l.state.as_ref().is_some_and(|s| !s.held() && owes(s, l.activation, wall).next().is_none());
                     if idle && let Some(target) = l.wake {
                         self.agenda.add(now + SECOND, Event::Wake { node: n, run: *run, target });
                     }
@@ -118,7 +123,12 @@ impl Sim {
     /// A new process takes the lease (the old one may not know it yet) and loads what is unfinished.
     pub(super) fn new_node(&mut self) -> Check {
         self.store.epoch += 1;
-        self.nodes.push(Node { epoch: self.store.epoch, alive: true, runs: std::collections::BTreeMap::new() });
+        self.nodes.push(Node {
+            epoch: self.store.epoch,
+            alive: true,
+            draining: false,
+            runs: std::collections::BTreeMap::new(),
+        });
         self.current = self.nodes.len() - 1;
         let n = self.current;
         self.trace(|_| format!("node {n} takes over"));

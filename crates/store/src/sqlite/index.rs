@@ -31,16 +31,24 @@ fn usd(spent: Spend) -> Option<i64> {
 const NEW: RunState =
     RunState { status: Status::Queued, wake_at: None, turns: 0, effects: 0, spent: Spend::ZERO, code: None };
 
+/// Rows of a run and of its session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Home {
+    pub(crate) run: i64,
+    pub(crate) session: i64,
+}
+
 /// What the database and the slots know; appends earlier in the transaction are visible to it.
 pub(crate) struct Lookup<'c> {
     pub(crate) conn: &'c Connection,
-    pub(crate) slots: &'c mut Slots,
+    pub(crate) slots: &'c mut Slots<Home>,
 }
 
 impl Known for Lookup<'_> {
+    type Home = Home;
     type Error = rusqlite::Error;
 
-    fn slot(&mut self, run: RunId) -> Result<Option<Slot>> {
+    fn slot(&mut self, run: RunId) -> Result<Option<Slot<Home>>> {
         if let Some(slot) = self.slots.get(run) {
             return Ok(Some(slot));
         }
@@ -52,7 +60,7 @@ impl Known for Lookup<'_> {
             .query_row([id(run.0)], |r| {
                 let last: Option<i64> = r.get(2)?;
                 let next = last.map_or(0, |l| l.unsigned_abs() + 1);
-                Ok(Slot { row: r.get(0)?, session: r.get(1)?, next })
+                Ok(Slot { home: Home { run: r.get(0)?, session: r.get(1)? }, next })
             })
             .optional()?;
         if let Some(slot) = found {
@@ -65,10 +73,10 @@ impl Known for Lookup<'_> {
         by_key(self.conn, tenant, key)
     }
 
-    fn active(&mut self, slot: Slot) -> Result<Option<RunId>> {
+    fn active(&mut self, home: Home) -> Result<Option<RunId>> {
         self.conn
             .prepare_cached("SELECT active FROM sessions WHERE sid = ?")?
-            .query_row([slot.session], |r| r.get::<_, Option<[u8; 16]>>(0))
+            .query_row([home.session], |r| r.get::<_, Option<[u8; 16]>>(0))
             .optional()
             .map(|a| a.flatten().map(|a| RunId(u128::from_be_bytes(a))))
     }
@@ -90,7 +98,12 @@ pub(crate) fn by_key(conn: &Connection, tenant: &Name, key: &Name) -> Result<Opt
 }
 
 /// Writes everything of an append but its record, and returns the slot of its run.
-pub(crate) fn change(conn: &Connection, append: &Append, slot: Option<Slot>, blobs: &[Packed]) -> Result<Option<Slot>> {
+pub(crate) fn change(
+    conn: &Connection,
+    append: &Append,
+    slot: Option<Slot<Home>>,
+    blobs: &[Packed],
+) -> Result<Option<Slot<Home>>> {
     for (blob, packed) in append.blobs.iter().zip(blobs) {
         conn.prepare_cached("INSERT OR IGNORE INTO blobs (id, tenant, codec, length, body) VALUES (?, ?, ?, ?, ?)")?
             .execute(params![blob.id.0, blob.tenant.as_str(), packed.codec, packed.len, &packed.body[..]])?;
@@ -100,14 +113,14 @@ pub(crate) fn change(conn: &Connection, append: &Append, slot: Option<Slot>, blo
         (Some(new), None) => Some(create(conn, append, new, index.run.as_ref().unwrap_or(&NEW))?),
         (_, Some(slot)) => {
             if let Some(state) = &index.run {
-                update(conn, slot, append.at, state)?;
+                update(conn, slot.home, append.at, state)?;
             }
             Some(slot)
         }
         (None, None) => None,
     };
     if let (Some(change), Some(slot)) = (&index.session, slot) {
-        session(conn, append.run, slot, change)?;
+        session(conn, append.run, slot.home, change)?;
     }
     for row in &index.send {
         send(conn, row)?;
@@ -122,7 +135,7 @@ pub(crate) fn change(conn: &Connection, append: &Append, slot: Option<Slot>, blo
     Ok(slot)
 }
 
-fn create(conn: &Connection, append: &Append, new: &NewRun, state: &RunState) -> Result<Slot> {
+fn create(conn: &Connection, append: &Append, new: &NewRun, state: &RunState) -> Result<Slot<Home>> {
     conn.prepare_cached("INSERT OR IGNORE INTO sessions (id, tenant, agent, created) VALUES (?, ?, ?, ?)")?
         .execute(params![id(new.session.0), new.tenant.as_str(), new.agent.as_str(), append.at.0])?;
     let session: i64 =
@@ -152,10 +165,10 @@ fn create(conn: &Connection, append: &Append, new: &NewRun, state: &RunState) ->
         usd(state.spent),
         state.code.map(|c| c.0),
     ])?;
-    Ok(Slot { row: conn.last_insert_rowid(), session, next: 0 })
+    Ok(Slot { home: Home { run: conn.last_insert_rowid(), session }, next: 0 })
 }
 
-fn update(conn: &Connection, slot: Slot, at: Timestamp, state: &RunState) -> Result<()> {
+fn update(conn: &Connection, home: Home, at: Timestamp, state: &RunState) -> Result<()> {
     conn.prepare_cached(
         "UPDATE runs SET updated = ?, status = ?, wake_at = ?, turns = ?, effects = ?, tokens = ?, usd = ?, code = ?
          WHERE rid = ?",
@@ -169,16 +182,16 @@ fn update(conn: &Connection, slot: Slot, at: Timestamp, state: &RunState) -> Res
         int(state.spent.tokens),
         usd(state.spent),
         state.code.map(|c| c.0),
-        slot.row,
+        home.run,
     ])?;
     Ok(())
 }
 
-fn session(conn: &Connection, run: RunId, slot: Slot, change: &SessionChange) -> Result<()> {
+fn session(conn: &Connection, run: RunId, home: Home, change: &SessionChange) -> Result<()> {
     match change {
         SessionChange::Claim => {
             conn.prepare_cached("UPDATE sessions SET active = ? WHERE sid = ?")?
-                .execute(params![id(run.0), slot.session])?;
+                .execute(params![id(run.0), home.session])?;
         }
         // A run that ends while another is in the foreground leaves that one there. NULL + n is NULL: money that is
         // not known stays so.
@@ -188,7 +201,7 @@ fn session(conn: &Connection, run: RunId, slot: Slot, change: &SessionChange) ->
                      tokens = min(tokens, 9223372036854775807 - ?3) + ?3, usd = min(usd, 9223372036854775807 - ?4) + ?4
                  WHERE sid = ?5",
             )?
-            .execute(params![id(run.0), head, int(spent.tokens), usd(*spent), slot.session])?;
+            .execute(params![id(run.0), head, int(spent.tokens), usd(*spent), home.session])?;
         }
     }
     Ok(())

@@ -17,7 +17,7 @@ use stead_ports::journal::{AckSender, Append, AppendError, StoreError};
 
 use super::{
     errors::{abort, is_disk, is_failed_sync, store_error},
-    index::{self, Lookup, int},
+    index::{self, Home, Lookup, int},
     queue::Queue,
 };
 use crate::{
@@ -56,7 +56,7 @@ pub(crate) struct Writer {
     conn: Connection,
     path: PathBuf,
     limits: Limits,
-    slots: Slots,
+    slots: Slots<Home>,
     epoch: u64,
     /// Pages in the log after the last commit.
     log: Arc<AtomicU32>,
@@ -263,7 +263,7 @@ fn one(
     let Some(slot) = slot else {
         return Err(Stop::Refused(AppendError::Conflict { next: 0 }));
     };
-    insert.raw_bind_parameter(1, slot.row)?;
+    insert.raw_bind_parameter(1, slot.home.run)?;
     insert.raw_bind_parameter(2, int(append.seq))?;
     insert.raw_bind_parameter(3, &append.leaf.0[..])?;
     insert.raw_bind_parameter(4, &append.record[..])?;
@@ -273,7 +273,7 @@ fn one(
     Ok(())
 }
 
-fn remember(slots: &mut Slots, run: RunId, slot: Slot, ended: bool) {
+fn remember(slots: &mut Slots<Home>, run: RunId, slot: Slot<Home>, ended: bool) {
     if ended { slots.forget(run) } else { slots.put(run, slot) }
 }
 

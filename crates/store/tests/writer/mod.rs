@@ -56,7 +56,8 @@ impl Acked {
 
 /// A process that writes.
 pub(crate) struct Writer {
-    child: Child,
+    /// The process.
+    pub(crate) child: Child,
     acks: Receiver<Acked>,
 }
 
@@ -83,11 +84,6 @@ impl Writer {
             }
         });
         Self { child, acks }
-    }
-
-    /// The number of its process.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
     }
 
     /// Waits for the next `count` acknowledgements; fewer come when the writer ends before.
@@ -237,7 +233,8 @@ pub(crate) fn assert_all_there(dir: &Path, acked: &[Acked]) {
             let records = chain(&store, run).await;
             lost.extend(acks.into_iter().filter(|a| records.get(a.seq as usize).map(|r| r.leaf) != Some(a.leaf)));
         }
-        assert!(lost.is_empty(), "lost {} of {} acknowledged appends: {lost:?}", lost.len(), acked.len());
+        let first = &lost[..lost.len().min(5)];
+        assert!(lost.is_empty(), "lost {} of {} acknowledged appends, first {first:?}", lost.len(), acked.len());
     });
 }
 

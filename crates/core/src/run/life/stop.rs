@@ -51,10 +51,14 @@ pub(in crate::run) fn stop(
     if draft.state.life.ended() {
         return Err(Refusal::Ended);
     }
-    // A second stop matters only if it is harder.
+    // A second stop matters only if it is harder; but a person's closes the gate also for what a limit, which does not
+    // know what has left the engine, had to take for under way.
     match draft.state.stop {
         Some(Stop { mode: StopMode::Cancel, .. }) if mode == StopMode::Kill => {}
-        Some(_) => return Ok(()),
+        Some(_) => {
+            withdraw_undispatched(draft, dispatched);
+            return Ok(());
+        }
         None => {}
     }
     let limit = limit.or(draft.state.stop.and_then(|s| s.limit));
@@ -79,6 +83,14 @@ pub(in crate::run) fn stop(
         stop_call(draft, i, mode, dispatched);
     }
     Ok(())
+}
+
+fn withdraw_undispatched(draft: &mut Draft, dispatched: &[u32]) {
+    for i in 0..draft.state.calls.len() {
+        if let Some(CallPhase::Intended { .. }) = draft.state.calls.get(i).map(|c| &c.phase) {
+            stop_call(draft, i, StopMode::Cancel, dispatched);
+        }
+    }
 }
 
 /// Closes one call. May close the turn, after which there are no calls; hence the look by index.

@@ -6,7 +6,7 @@ use crate::{
         decide::Draft,
         life::stop,
         state::{CallPhase, Life, Phase, State},
-        step::{model, tool},
+        step::model,
     },
 };
 
@@ -30,9 +30,8 @@ pub(in crate::run) fn tick(draft: &mut Draft) {
         fire_model(draft);
     }
     for i in 0..draft.state.calls.len() {
-        // The look is by get: a call that outlived its key may close the turn.
-        if let Some(CallPhase::Backoff { until, .. }) = draft.state.calls.get(i).map(|c| &c.phase)
-            && *until <= draft.now
+        if let CallPhase::Backoff { until, .. } = draft.state.calls[i].phase
+            && until <= draft.now
         {
             fire_call(draft, i);
         }
@@ -65,7 +64,7 @@ fn expire(draft: &mut Draft) {
 /// The model's wait is over: its next attempt.
 pub(in crate::run) fn fire_model(draft: &mut Draft) {
     let Phase::ModelWait(next) = draft.state.phase else { return };
-    if !draft.state.may_dispatch() {
+    if draft.hold || !draft.state.may_dispatch() {
         return;
     }
     let (turn, attempt) = (draft.state.turn, draft.state.attempt + 1);
@@ -77,13 +76,10 @@ pub(in crate::run) fn fire_call(draft: &mut Draft, i: usize) {
     if !draft.state.may_dispatch() {
         return;
     }
-    let Some(call) = draft.state.calls.get(i) else { return };
-    if tool::outlived_key(call, draft.now) {
-        tool::surface(draft, i, None);
-        return;
+    if let Some(call) = draft.state.calls.get(i) {
+        let effect = Some(call.head.effect);
+        draft.emit(Fact::TimerFired(TimerFired { effect }));
     }
-    let effect = Some(call.head.effect);
-    draft.emit(Fact::TimerFired(TimerFired { effect }));
 }
 
 pub(in crate::run) fn apply_fired(state: &mut State, f: &TimerFired) {

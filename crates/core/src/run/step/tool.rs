@@ -89,6 +89,10 @@ pub(in crate::run) fn open_call(draft: &mut Draft, i: usize) {
     if call.head.rules.child.is_some() {
         return child::start(draft, i);
     }
+    if outlived_key(call, draft.now) {
+        surface(draft, i, None);
+        return;
+    }
     if call.head.class.needs_intent() {
         let intended = EffectIntended {
             effect: call.head.effect,
@@ -302,14 +306,14 @@ fn key_alive(call: &Call, now: Timestamp) -> bool {
     }
 }
 
-/// Whether a call that waits for its next attempt must not have one: it may have happened, and its key died meanwhile
-/// (a long pause, a long wait).
-pub(in crate::run) fn outlived_key(call: &Call, now: Timestamp) -> bool {
+/// Whether a call that is to go again must not: it may have happened, and its key died meanwhile (a long pause, a long
+/// wait, a process that was away).
+fn outlived_key(call: &Call, now: Timestamp) -> bool {
     call.maybe.is_some() && call.head.class.recovery() == Recovery::RepeatSameKey && !key_alive(call, now)
 }
 
 /// The last word on an unknown outcome: the model is told, or a human decides.
-pub(in crate::run) fn surface(draft: &mut Draft, i: usize, told: Option<Payload>) -> AfterUnknown {
+fn surface(draft: &mut Draft, i: usize, told: Option<Payload>) -> AfterUnknown {
     let call = &draft.state.calls[i];
     let effect = call.head.effect;
     let then = match call.head.rules.on_unknown {

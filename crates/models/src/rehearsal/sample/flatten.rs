@@ -32,14 +32,23 @@ impl Generator<'_> {
                     self.flatten_into(some.get(self.decide(some.len()))?, depth + 1, flat)?;
                 }
                 ("if", condition) => self.flatten_if(object, condition, depth, flat)?,
-                ("then" | "else" | "not" | "$defs" | "definitions" | "$schema" | "$id" | "title" | "description", _) => {}
+                (
+                    "then" | "else" | "not" | "$defs" | "definitions" | "$schema" | "$id" | "title" | "description",
+                    _,
+                ) => {}
                 _ => merge(flat, key, value)?,
             }
         }
         Some(())
     }
 
-    fn flatten_if(&self, schema: &Map<String, Value>, condition: &Value, depth: u32, flat: &mut Map<String, Value>) -> Option<()> {
+    fn flatten_if(
+        &self,
+        schema: &Map<String, Value>,
+        condition: &Value,
+        depth: u32,
+        flat: &mut Map<String, Value>,
+    ) -> Option<()> {
         if self.decide(2) == 0 {
             self.flatten_into(condition, depth + 1, flat)?;
             schema.get("then").map_or(Some(()), |s| self.flatten_into(s, depth + 1, flat))

@@ -42,15 +42,24 @@ impl Generator<'_> {
             Some(Value::Array(all)) => all.get(self.decide(all.len()))?.as_str(),
             _ => {
                 let has = |keys: &[&str]| keys.iter().any(|k| flat.contains_key(*k));
-                Some(if has(&["properties", "required", "additionalProperties", "minProperties", "patternProperties", "propertyNames"]) {
-                    "object"
-                } else if has(&["items", "prefixItems", "minItems", "contains", "uniqueItems"]) {
-                    "array"
-                } else if has(&["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]) {
-                    "number"
-                } else {
-                    "string"
-                })
+                Some(
+                    if has(&[
+                        "properties",
+                        "required",
+                        "additionalProperties",
+                        "minProperties",
+                        "patternProperties",
+                        "propertyNames",
+                    ]) {
+                        "object"
+                    } else if has(&["items", "prefixItems", "minItems", "contains", "uniqueItems"]) {
+                        "array"
+                    } else if has(&["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]) {
+                        "number"
+                    } else {
+                        "string"
+                    },
+                )
             }
         }
     }
@@ -99,7 +108,8 @@ impl Generator<'_> {
             names.extend(flat.get("properties").and_then(Value::as_object).into_iter().flat_map(|p| p.keys().cloned()));
         }
         self.add_dependents(&mut flat, &mut names, depth)?;
-        let least = flat.get("minProperties").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+        let least =
+            flat.get("minProperties").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
         if least.max(names.len()) > MAX_MEMBERS {
             return None;
         }

@@ -67,9 +67,26 @@ fn strings_have_their_length_format_and_pattern() {
         fits(schema);
     }
     for format in [
-        "date-time", "date", "time", "duration", "email", "idn-email", "hostname", "idn-hostname", "ipv4", "ipv6",
-        "uri", "iri", "uri-reference", "iri-reference", "uri-template", "uuid", "json-pointer",
-        "relative-json-pointer", "regex", "unheard-of",
+        "date-time",
+        "date",
+        "time",
+        "duration",
+        "email",
+        "idn-email",
+        "hostname",
+        "idn-hostname",
+        "ipv4",
+        "ipv6",
+        "uri",
+        "iri",
+        "uri-reference",
+        "iri-reference",
+        "uri-template",
+        "uuid",
+        "json-pointer",
+        "relative-json-pointer",
+        "regex",
+        "unheard-of",
     ] {
         fits(json!({ "type": "string", "format": format }));
     }
@@ -128,8 +145,10 @@ fn combinations_are_found_by_a_short_search() {
 fn references_and_recursion_end() {
     fits(json!({ "$ref": "#/$defs/a%20b", "$defs": { "a b": { "type": "integer" } } }));
     fits(json!({ "$ref": "#/$defs/x~1y", "$defs": { "x/y": { "const": 1 } } }));
-    fits(json!({ "$ref": "#tree", "$defs": { "t": { "$anchor": "tree", "type": "object", "required": ["value", "children"],
-        "properties": { "value": { "type": "integer" }, "children": { "type": "array", "items": { "$ref": "#tree" } } } } } }));
+    fits(
+        json!({ "$ref": "#tree", "$defs": { "t": { "$anchor": "tree", "type": "object", "required": ["value", "children"],
+        "properties": { "value": { "type": "integer" }, "children": { "type": "array", "items": { "$ref": "#tree" } } } } } }),
+    );
     fits(json!({ "$defs": { "list": { "anyOf": [
         { "type": "object", "required": ["next"], "properties": { "next": { "$ref": "#/$defs/list" } } }, { "type": "null" }] } },
         "$ref": "#/$defs/list" }));
@@ -160,6 +179,7 @@ fn examples_and_defaults_are_preferred_when_they_are_valid() {
 
 #[test]
 fn the_same_schema_gives_the_same_value() {
-    let schema = object(json!({ "a": { "oneOf": [{ "type": "integer" }, { "type": "number" }] }, "b": { "type": "string" } }));
+    let schema =
+        object(json!({ "a": { "oneOf": [{ "type": "integer" }, { "type": "number" }] }, "b": { "type": "string" } }));
     assert_eq!(fits(schema.clone()), fits(schema));
 }

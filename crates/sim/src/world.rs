@@ -10,12 +10,15 @@ use stead_core::{
     record::{Payload, Source},
 };
 
-use super::plan::{Faults, MEMORY_MARGIN};
-use crate::{check::world::Ledger, rng::Rng};
+use crate::{
+    check::world::Ledger,
+    plan::{Faults, MEMORY_MARGIN},
+    rng::Rng,
+};
 
 /// One attempt on its way.
 #[derive(Clone, Debug)]
-pub(super) struct Request {
+pub(crate) struct Request {
     pub id: EffectId,
     pub attempt: u8,
     pub tool: Name,
@@ -33,14 +36,14 @@ struct Memory {
 
 /// All destinations.
 #[derive(Debug, Default)]
-pub(super) struct World {
+pub(crate) struct World {
     pub ledger: Ledger,
     memory: BTreeMap<(Name, Name), Memory>,
     pub arrived: u64,
 }
 
 /// A tool's text of some length.
-pub(super) fn text(rng: &mut Rng) -> Payload {
+pub(crate) fn text(rng: &mut Rng) -> Payload {
     const WORDS: Bytes = Bytes::from_static(&[b'r'; 240]);
     let len = if rng.chance(300) { rng.range(40, 240) } else { rng.range(1, 30) };
     Payload::inline(WORDS.slice(..len as usize), Source::Tool)
@@ -48,7 +51,7 @@ pub(super) fn text(rng: &mut Rng) -> Payload {
 
 impl World {
     /// A request arrives; the answer may get lost on its way back.
-    pub(super) fn arrive(&mut self, request: &Request, now: u64, faults: &Faults, rng: &mut Rng) -> Outcome<Payload> {
+    pub(crate) fn arrive(&mut self, request: &Request, now: u64, faults: &Faults, rng: &mut Rng) -> Outcome<Payload> {
         self.arrived += 1;
         let seen = self.ledger.of(request.id);
         seen.arrived += 1;
@@ -78,7 +81,7 @@ impl World {
     }
 
     /// The destination is asked whether an effect happened, and tells the truth, as of now.
-    pub(super) fn ask(&mut self, id: EffectId, faults: &Faults, rng: &mut Rng) -> Reconciled<Payload> {
+    pub(crate) fn ask(&mut self, id: EffectId, faults: &Faults, rng: &mut Rng) -> Reconciled<Payload> {
         if rng.chance(faults.broken) {
             return Reconciled::StillUnknown;
         }

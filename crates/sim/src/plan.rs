@@ -11,19 +11,19 @@ use stead_core::{
 use crate::rng::Rng;
 
 /// Microseconds of a second.
-pub(super) const SECOND: u64 = 1_000_000;
+pub(crate) const SECOND: u64 = 1_000_000;
 /// When faults stop, after the beginning.
-pub(super) const CALM: u64 = 90 * SECOND;
+pub(crate) const CALM: u64 = 90 * SECOND;
 /// Farthest the wall clock may be from true time, either way.
-pub(super) const MAX_OFFSET: u64 = 3 * SECOND;
+pub(crate) const MAX_OFFSET: u64 = 3 * SECOND;
 /// Longest a request is on its way to a destination.
-pub(super) const MAX_TRANSIT: u64 = 2 * SECOND;
+pub(crate) const MAX_TRANSIT: u64 = 2 * SECOND;
 /// How much longer than it declares a keyed destination remembers: transit, appends and clock jumps.
-pub(super) const MEMORY_MARGIN: u64 = 15 * SECOND;
+pub(crate) const MEMORY_MARGIN: u64 = 15 * SECOND;
 
 /// A tool of the agent.
 #[derive(Clone, Debug)]
-pub(super) struct PlanTool {
+pub(crate) struct PlanTool {
     pub name: Name,
     pub class: EffectClass,
     pub rules: CallRules,
@@ -32,7 +32,7 @@ pub(super) struct PlanTool {
 
 /// How often things go wrong, in thousandths.
 #[derive(Clone, Debug)]
-pub(super) struct Faults {
+pub(crate) struct Faults {
     pub append_refused: u64,
     pub append_unknown: u64,
     pub answer_lost: u64,
@@ -46,8 +46,10 @@ pub(super) struct Faults {
 
 /// Something done to the whole process or to a run by its operator.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Disturbance {
+pub(crate) enum Disturbance {
     Crash,
+    /// The process is asked to end: it finishes what it has begun, begins nothing, and ends soon.
+    Drain,
     Takeover,
     Jump(i64),
     Evict,
@@ -59,7 +61,7 @@ pub(super) enum Disturbance {
 
 /// A whole history's ingredients.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     pub tools: Vec<PlanTool>,
     pub config: RunConfig,
     pub session_limits: Limits,
@@ -74,7 +76,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Draws a plan.
-    pub(super) fn draw(rng: &mut Rng) -> Self {
+    pub(crate) fn draw(rng: &mut Rng) -> Self {
         let sessions = rng.range(1, 2);
         let count = *rng.pick(&[1, 1, 1, 2, 2, 3]);
         let runs: Vec<_> = (0..count).map(|_| (start(rng), rng.below(sessions) as usize)).collect();
@@ -116,7 +118,8 @@ fn disturbances(rng: &mut Rng, runs: usize) -> Vec<(u64, Disturbance)> {
     for _ in 0..rng.below(9) {
         let run = rng.below(runs as u64) as usize;
         let what = match rng.below(20) {
-            0..=7 => Disturbance::Crash,
+            0..=5 => Disturbance::Crash,
+            6..=7 => Disturbance::Drain,
             8..=9 => Disturbance::Takeover,
             10..=12 => Disturbance::Jump(rng.range(0, 2 * MAX_OFFSET) as i64 - MAX_OFFSET as i64),
             13 => Disturbance::Evict,
@@ -195,4 +198,19 @@ fn config(rng: &mut Rng) -> RunConfig {
 fn start(rng: &mut Rng) -> u64 {
     let reach = *rng.pick(&[1, 1, 20]);
     rng.below(reach * SECOND)
+}
+
+impl Faults {
+    /// Nothing goes wrong.
+    pub(crate) const NONE: Self = Self {
+        append_refused: 0,
+        append_unknown: 0,
+        answer_lost: 0,
+        answer_twice: 0,
+        not_sent: 0,
+        refused: 0,
+        broken: 0,
+        model: 0,
+        slow: 0,
+    };
 }

@@ -1,0 +1,46 @@
+//! What the holder of a token may do.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One thing that a token allows. None includes another: whoever may run need not be able to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Right {
+    /// See what the tenant has: agents, sessions, runs with their facts, approvals.
+    Read,
+    /// Start runs; with `read` also open sessions, and pause, resume, cancel and kill runs.
+    Run,
+    /// With `read`: answer approvals.
+    Approve,
+    /// Apply agents. As much as the server's own account, because the MCP servers of an agent run as that.
+    Apply,
+    /// See the figures of the whole server, all tenants together.
+    Metrics,
+}
+
+impl Right {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Read, Self::Run, Self::Approve, Self::Apply, Self::Metrics];
+
+    /// What a token may do whose entry does not say.
+    pub const USUAL: [Self; 3] = [Self::Read, Self::Run, Self::Approve];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Run => "run",
+            Self::Approve => "approve",
+            Self::Apply => "apply",
+            Self::Metrics => "metrics",
+        }
+    }
+}
+
+impl std::fmt::Display for Right {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}

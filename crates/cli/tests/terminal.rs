@@ -1,0 +1,24 @@
+//! The command line as users see it: the real binary, in a folder of its own, with everything that it writes. One file for each
+//! command; `test_crash.rs` kills it.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+mod test_agents_command;
+mod test_approvals_command;
+mod test_chat_command;
+mod test_completions_command;
+mod test_crash;
+mod test_data_folder;
+mod test_demo_service_command;
+mod test_dev_command;
+mod test_doctor_command;
+mod test_errors_command;
+mod test_examples;
+mod test_markdown;
+mod test_readme;
+mod test_run_command;
+mod test_runs_command;
+mod test_schema_command;
+mod test_serve_command;
+mod test_sessions_command;
+mod test_terminal;

@@ -1,0 +1,70 @@
+//! `stead dev`.
+
+use insta::assert_snapshot;
+
+use crate::common::{Serving, TestEnvironment, filtered};
+
+#[test]
+fn dev_says_where_it_is_and_ends_in_order() {
+    let env = TestEnvironment::with_refund_desk();
+    let dev = Serving::start(env.command(["dev", "--port", "0", "refund-desk"]), "try");
+    let place = env.path().canonicalize().unwrap().display().to_string();
+    assert_snapshot!(filtered(&dev.banner, &place), @r#"
+    applied refund-desk [version]
+    stead dev 0.1.0
+    api      http://[address]/v1
+    openapi  http://[address]/v1/openapi.json
+    token    [folder]/.stead/token
+    data     [folder]/.stead
+    sandbox  no tier in this release: agents run no code; stdio MCP servers run as you
+    try      stead run examples/refund-desk "Refund order 1042"
+    "#);
+    assert_eq!(env.json("agents ls --json")["items"][0]["name"], "refund-desk");
+    assert_eq!(dev.stop(), Some(0));
+    assert!(!env.path().join(".stead/server.json").exists());
+}
+
+#[test]
+fn a_port_in_use_is_told() {
+    let env = TestEnvironment::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    assert_snapshot!(env.stead(&format!("dev --port {port}")), @"
+    exit 1
+    --- stderr
+    error[ST0150]: cannot listen on [address]: Address already in use (os error 98)
+    see: stead errors ST0150
+    ");
+}
+
+#[test]
+fn a_second_server_on_the_data_folder_is_refused() {
+    let env = TestEnvironment::new();
+    let _dev = Serving::start(env.command(["dev", "--port", "0"]), "try");
+    assert_snapshot!(env.stead("dev --port 0"), @"
+    exit 1
+    --- stderr
+    error[ST0140]: [folder]/.stead/lock is held by process [pid] (stead-[pid]): use that server, stop it, or choose another data directory
+    see: stead errors ST0140
+    ");
+}
+
+#[test]
+fn a_wrong_manifest_is_told_before_anything_is_opened() {
+    let env = TestEnvironment::new();
+    env.write("agent/agent.yaml", "stead: v2\nname: a\nmodel: rehearsal:auto\ninstructions: x\n");
+    assert_snapshot!(env.stead("dev --port 0 agent"), @"
+    exit 1
+    --- stderr
+    error[ST0103]
+
+      × expected `v1`, found `v2` (at `stead`)
+       ╭─[agent/agent.yaml:1:8]
+     1 │ stead: v2
+       ·        ──
+     2 │ name: a
+       ╰────
+    see: stead errors ST0103
+    ");
+    assert!(!env.path().join(".stead").exists());
+}

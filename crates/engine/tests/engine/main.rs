@@ -1,0 +1,16 @@
+//! The engine over a real SQLite store: what callers are promised, through crashes, stops, limits and hostile answers.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod budgets;
+mod children;
+mod common;
+mod crash;
+mod drain;
+mod life;
+mod models;
+mod people;
+mod quarantine;
+mod sessions;
+mod stop;
+mod watch;

@@ -1,0 +1,225 @@
+//! Sessions: one foreground run at a time, in order, one conversation, one budget.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
+use serde_json::json;
+use stead_core::{budget::Limits, code, effect::EffectClass, fact::StopMode, message::Message};
+use stead_engine::{EngineError, StartRun};
+use stead_ports::journal::Status;
+
+use crate::common::*;
+
+/// Says everything users have said.
+fn recalls() -> Script {
+    model(|c| {
+        let said = c.messages.iter().filter_map(|m| match &**m {
+            Message::User { text } => Some(text.clone()),
+            _ => None,
+        });
+        say(said.collect::<Vec<_>>().join(","))
+    })
+}
+
+#[test]
+fn inputs_queue_in_order_and_each_sees_what_was_said_before() {
+    let lab = lab();
+    let gate = Gate::closed();
+    let (held, recalls) = (gate.clone(), recalls());
+    let v = lab.add(agent("a").model(Arc::new(move |c, d| {
+        let (gate, reply) = (held.clone(), recalls(c, d));
+        Box::pin(async move {
+            gate.pass().await;
+            reply.await
+        })
+    })));
+    let node = lab.open();
+    let session = node.session("a", "customer/42");
+    let runs: Vec<_> = (0..10).map(|i| node.start_in(v, session, &i.to_string())).collect();
+    assert!(!runs[0].queued && runs[1..].iter().all(|r| r.queued));
+    for (i, run) in runs.iter().enumerate() {
+        node.go(gate.arrived());
+        assert_eq!(gate.count(), 0, "one at a time");
+        gate.open(1);
+        let said: Vec<_> = (0..=i).map(|i| i.to_string()).collect();
+        assert_eq!(node.completes(run.run), said.join(","));
+    }
+    node.empties();
+}
+
+#[test]
+fn many_inputs_at_once_are_all_answered_one_at_a_time() {
+    let lab = lab();
+    let now = Arc::new(AtomicUsize::new(0));
+    let v = lab.add(agent("a").model(Arc::new(move |_, _| {
+        let now = now.clone();
+        Box::pin(async move {
+            assert_eq!(now.fetch_add(1, SeqCst), 0);
+            tokio::task::yield_now().await;
+            now.fetch_sub(1, SeqCst);
+            Ok(say("x"))
+        })
+    })));
+    let node = lab.open();
+    let session = node.session("a", "k");
+    let engine = node.engine();
+    node.go(async {
+        let clients = (0..8).map(|_| {
+            let engine = engine.clone();
+            tokio::spawn(async move {
+                for _ in 0..8 {
+                    let start = StartRun { session: Some(session), ..ask(v, "x") };
+                    let run = engine.start(start).await.unwrap().run;
+                    assert_eq!(engine.wait(run, false).await.unwrap().row.state.status, Status::Completed);
+                }
+            })
+        });
+        futures_util::future::join_all(clients).await.into_iter().for_each(|c| c.unwrap());
+    });
+    assert_eq!(engine.stats().runs_ended[0], 64);
+    node.empties();
+}
+
+#[test]
+fn a_crash_with_a_queue_goes_on_in_order() {
+    let lab = lab();
+    let gate = Gate::closed();
+    let act = tool("act", EffectClass::Pure).gated(&gate);
+    let recalls = recalls();
+    let v = lab.add(agent("a").tool(&act).model(Arc::new(move |c, d| match last_result(&c) {
+        None => Box::pin(async { Ok(call("act", json!({}))) }),
+        Some(_) => recalls(c, d),
+    })));
+    let node = lab.open();
+    let session = node.session("a", "k");
+    let runs: Vec<_> = (0..4).map(|i| node.start_in(v, session, &i.to_string()).run).collect();
+    node.go(gate.arrived());
+    node.crash();
+    gate.open(100);
+    let node = lab.open();
+    // One more comes in behind those that a process before left waiting.
+    let last = node.start_in(v, session, "4").run;
+    assert_eq!(node.completes(last), "0,1,2,3,4");
+    for (run, said) in runs.iter().zip(["0", "0,1", "0,1,2", "0,1,2,3"]) {
+        assert_eq!(node.completes(*run), said);
+    }
+    node.empties();
+}
+
+#[test]
+fn a_queue_behind_a_run_that_waits_for_a_human_goes_on_after_a_crash_and_the_answer() {
+    let lab = lab();
+    let act = tool("act", EffectClass::Irreversible).asks();
+    let v = lab.add(agent("a").tool(&act).model(model(|c| match (c.messages.len(), last_result(c)) {
+        (1, None) => call("act", json!({})),
+        _ => say("x"),
+    })));
+    let node = lab.open();
+    let session = node.session("a", "k");
+    let runs: Vec<_> = (0..4).map(|_| node.start_in(v, session, "x").run).collect();
+    let effect = node.asked(runs[0]);
+    node.crash();
+    let node = lab.open();
+    node.approve(effect, true).unwrap();
+    runs.iter().for_each(|r| drop(node.completes(*r)));
+    node.empties();
+}
+
+#[test]
+fn a_queued_run_can_be_cancelled_and_the_next_one_goes() {
+    let lab = lab();
+    let gate = Gate::closed();
+    let act = tool("act", EffectClass::Pure).gated(&gate);
+    let v = lab.add(agent("a").tool(&act).model(once("act", json!({}))));
+    let node = lab.open();
+    let session = node.session("a", "k");
+    let runs: Vec<_> = (0..3).map(|i| node.start_in(v, session, &i.to_string()).run).collect();
+    node.go(node.engine().stop(runs[1], StopMode::Cancel, me())).unwrap();
+    assert_eq!(node.end(runs[1]).0, Status::Cancelled);
+    gate.open(10);
+    assert_eq!(node.completes(runs[2]), "done");
+    assert_eq!(node.facts(runs[1]).len(), 3);
+    node.empties();
+}
+
+#[test]
+fn a_sessions_budget_holds_over_its_runs_and_does_not_stick() {
+    let lab = lab();
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let limits = Limits { tokens: Some(160), ..Limits::default() };
+    let v = lab.add(agent("a").session(limits).model(Arc::new(move |_, _| {
+        let gate = held.clone();
+        Box::pin(async move {
+            gate.pass().await;
+            Ok(say("x"))
+        })
+    })));
+    let node = lab.open();
+    let session = node.session("a", "k");
+    let runs: Vec<_> = (0..5).map(|_| node.start_in(v, session, "x").run).collect();
+    gate.open(100);
+    node.completes(runs[0]);
+    node.completes(runs[1]);
+    // Those that cannot make even one call any more end as soon as it is their turn, and let the next one go.
+    for run in &runs[2..] {
+        assert_eq!(node.fails(*run).0, code::BUDGET);
+    }
+    let late = node.start_in(v, session, "x");
+    assert!(!late.queued);
+    assert_eq!(node.fails(late.run).0, code::BUDGET);
+    assert_eq!(node.go(journal(&node).session(session)).unwrap().unwrap().active, None);
+    node.empties();
+}
+
+#[test]
+fn a_session_of_another_agent_or_tenant_is_refused() {
+    let lab = lab();
+    let a = lab.add(agent("a").model(turns(vec![say("x")])));
+    let b = lab.add(agent("b").model(turns(vec![say("x")])));
+    let node = lab.open();
+    let session = Some(node.session("a", "k"));
+    let refused = node.go(node.engine().start(StartRun { session, ..ask(b, "x") })).unwrap_err();
+    assert_eq!(refused.code(), code::CONFLICT);
+    let other = StartRun { session, tenant: "other".into(), ..ask(a, "x") };
+    assert!(matches!(node.go(node.engine().start(other)), Err(EngineError::NotFound { .. })));
+}
+
+#[test]
+fn a_full_queue_refuses_and_takes_again_when_it_is_shorter() {
+    let mut lab = lab();
+    lab.options.max_session_queue = 2;
+    let gate = Gate::closed();
+    let act = tool("act", EffectClass::Pure).gated(&gate);
+    let v = lab.add(agent("a").tool(&act).model(once("act", json!({}))));
+    let node = lab.open();
+    let session = node.session("a", "k");
+    let runs: Vec<_> = (0..3).map(|_| node.start_in(v, session, "x").run).collect();
+    let start = || StartRun { session: Some(session), ..ask(v, "x") };
+    assert_eq!(node.go(node.engine().start(start())).unwrap_err().code(), code::OVERLOADED);
+    gate.open(100);
+    runs.iter().for_each(|r| drop(node.completes(*r)));
+    node.completes(node.go(node.engine().start(start())).unwrap().run);
+    node.empties();
+}
+
+#[test]
+fn a_long_session_begins_its_next_run_from_a_snapshot() {
+    let mut lab = lab();
+    lab.options.snapshot_every = 20;
+    let v = lab.add(agent("a").model(model(|c| say(c.messages.len().to_string()))));
+    let node = lab.open();
+    let session = node.session("a", "k");
+    let runs: Vec<_> = (0..60).map(|_| node.start_in(v, session, "x").run).collect();
+    assert_eq!(node.completes(runs[59]), "119");
+    let mut snapshots = 0;
+    for run in &runs {
+        snapshots += usize::from(node.go(journal(&node).snapshot(*run)).unwrap().is_some());
+    }
+    assert!((4..=20).contains(&snapshots), "{snapshots}");
+    node.crash();
+    let node = lab.open();
+    assert_eq!(node.completes(node.start_in(v, session, "x").run), "121");
+}

@@ -1,0 +1,175 @@
+//! Which variables of this process's environment manifests may name.
+//!
+//! Manifests name variables and choose where they go: a model's `key` or a tool's `auth` to any `base_url`, an MCP server's
+//! `env` to any program. So on a server the operator lists what manifests may name, and nothing else leaves. A provider's
+//! usual variable needs no entry as long as it goes to the provider's own endpoint.
+
+use std::collections::BTreeSet;
+
+use stead_core::code;
+use stead_manifest::{
+    Manifest,
+    manifest::{Kind, ModelChoice, ModelSource},
+};
+use stead_models::registry::OPENAI_URL;
+use stead_ports::agent::AgentError;
+
+/// The provider's usual variable of a key.
+const KEY: &str = "OPENAI_API_KEY";
+/// Where the operator says that the provider answers.
+const URL: &str = "OPENAI_BASE_URL";
+/// Keys of a manifest that are told at once; more would help nobody.
+const TOLD: usize = 8;
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Environment {
+    /// These variables.
+    Listed(BTreeSet<String>),
+    /// Every variable: the process and the manifests are the same user's.
+    Open,
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self::Listed(BTreeSet::new())
+    }
+}
+
+impl Environment {
+    /// Whether manifests may name that variable.
+    pub(super) fn allows(&self, name: &str) -> bool {
+        match self {
+            Self::Listed(names) => names.contains(name),
+            Self::Open => true,
+        }
+    }
+
+    /// Its value, if manifests may name it and it is set.
+    pub(super) fn get(&self, name: &str) -> Option<String> {
+        self.allows(name).then(|| std::env::var(name).ok()).flatten()
+    }
+
+    /// The same for a model, which may have its provider's usual variables besides.
+    pub(super) fn of_model(&self, choice: &ModelChoice, name: &str) -> Option<String> {
+        match name {
+            KEY | URL if is_own(choice) => std::env::var(name).ok(),
+            _ => self.get(name),
+        }
+    }
+
+    /// Refuses a manifest that names a variable which it may not. Whether the variable is set makes no difference.
+    pub(super) fn admit(&self, manifest: &Manifest) -> Result<(), AgentError> {
+        let mut refused = named(manifest);
+        refused.retain(|(_, name)| !self.allows(name));
+        let Some((_, first)) = refused.first() else { return Ok(()) };
+        let told = refused.iter().take(TOLD).map(|(key, name)| format!("`{key}` names {name}")).collect::<Vec<_>>();
+        let names: BTreeSet<_> = refused.iter().take(TOLD).map(|(_, name)| format!("\"{name}\"")).collect();
+        let more = if refused.len() > TOLD { ", and there are more" } else { "" };
+        let own = if *first == KEY { "; for the provider's own endpoint leave `key` and `base_url` out" } else { "" };
+        let detail = format!(
+            "{}{more}: not on the list of environment variables that this server lets manifests name. Its operator can \
+             add it to stead.toml: [agents] env = [{}]{own}",
+            told.join(", "),
+            names.into_iter().collect::<Vec<_>>().join(", "),
+        );
+        Err(AgentError { code: code::MANIFEST_UNSUPPORTED, detail })
+    }
+}
+
+/// Every variable that a manifest names, with the key that names it; without a provider's usual variable on its way to
+/// the provider, and without those of helper services, which only commands on the user's own machine start.
+fn named(manifest: &Manifest) -> Vec<(String, &str)> {
+    let mut out = Vec::new();
+    for (i, choice) in manifest.model.chain().enumerate() {
+        if let Some(name) = choice.key.as_ref().map(|k| k.env()).filter(|name| *name != KEY || !is_own(choice)) {
+            let key = if i == 0 { "model.key".to_owned() } else { format!("model.fallback[{}].key", i - 1) };
+            out.push((key, name));
+        }
+    }
+    for (tool, config) in &manifest.tools {
+        out.extend(config.auth.iter().map(|auth| (format!("tools.{tool}.auth"), auth.env())));
+        if let Kind::Mcp(server) = &config.kind {
+            out.extend(server.env.iter().map(|name| (format!("tools.{tool}.mcp.env"), name.as_str())));
+        }
+    }
+    out
+}
+
+/// Whether a model is asked at its provider's own endpoint: the usual one, or the one that the operator's environment says.
+fn is_own(choice: &ModelChoice) -> bool {
+    let openai = matches!(&choice.source, ModelSource::Provider(name) if name.starts_with("openai:"));
+    openai && choice.base_url.as_deref().is_none_or(|url| url.trim_end_matches('/') == OPENAI_URL)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use stead_manifest::Bundle;
+
+    use super::*;
+
+    fn manifest(model: &str, tools: &str) -> Manifest {
+        let text = format!("stead: v1\nname: a\nmodel: {{ {model} }}\ninstructions: Be kind.\n{tools}");
+        let stored = serde_json::json!({ "format": 1, "manifest": text });
+        Bundle::decode(stored.to_string().as_bytes(), None).unwrap().manifest
+    }
+
+    const MODEL: &str = "use: \"openai:m\"";
+
+    #[test]
+    fn a_variable_that_is_not_listed_is_refused_with_its_key_and_the_cure() {
+        let pay = "tools:\n  pay:\n    http:\n      base_url: https://evil.example\n      operations: { x: { method: GET, path: / } }\n    auth: env://PAY\n";
+        let mail = "tools:\n  mail: { mcp: { command: [mail], env: [MAIL_KEY, AWS_KEY] }, effect: pure }\n";
+        let keyed = |url: &str| format!("{MODEL}, key: \"env://PATH\"{url}");
+        let listed = |names: &[&str]| Environment::Listed(names.iter().map(|n| (*n).to_owned()).collect());
+        for (manifest, keys, names) in [
+            (manifest(&keyed(""), ""), vec!["`model.key`"], vec!["PATH"]),
+            (manifest(&keyed(", base_url: \"https://evil.example\""), ""), vec!["`model.key`"], vec!["PATH"]),
+            (
+                manifest(&format!("{MODEL}, fallback: [{{ {} }}]", keyed("")), ""),
+                vec!["`model.fallback[0].key`"],
+                vec!["PATH"],
+            ),
+            (manifest(MODEL, pay), vec!["`tools.pay.auth`"], vec!["PAY"]),
+            (manifest(MODEL, mail), vec!["`tools.mail.mcp.env`"], vec!["MAIL_KEY", "AWS_KEY"]),
+        ] {
+            let error = listed(&["OTHER"]).admit(&manifest).unwrap_err();
+            assert_eq!(error.code, code::MANIFEST_UNSUPPORTED);
+            for word in keys.iter().chain(&names).chain(&["stead.toml", "[agents] env = ["]) {
+                assert!(error.detail.contains(word), "{word} is not in: {}", error.detail);
+            }
+            assert!(listed(&names).admit(&manifest).is_ok());
+            assert!(Environment::Open.admit(&manifest).is_ok());
+        }
+    }
+
+    #[test]
+    fn the_usual_variable_of_a_provider_goes_to_the_provider_alone() {
+        let none = Environment::default();
+        let key = format!("{MODEL}, key: \"env://{KEY}\"");
+        let own = format!("{key}, base_url: \"{OPENAI_URL}/\"");
+        for model in [MODEL, &key, &own] {
+            assert!(none.admit(&manifest(model, "")).is_ok(), "{model}");
+        }
+        for host in ["https://evil.example/v1", "https://api.openai.com.evil.example/v1", "https://api.openai.com/v1/x"]
+        {
+            let elsewhere = manifest(&format!("{key}, base_url: \"{host}\""), "");
+            let error = none.admit(&elsewhere).unwrap_err();
+            assert!(error.detail.contains("leave `key` and `base_url` out"), "{}", error.detail);
+            assert_eq!(none.of_model(&elsewhere.model.first, KEY), None);
+            assert_eq!(none.of_model(&elsewhere.model.first, URL), None);
+        }
+        let mine = manifest(MODEL, "");
+        assert_eq!(none.of_model(&mine.model.first, "PATH"), None);
+        assert!(none.get("PATH").is_none() && Environment::Open.get("PATH").is_some());
+    }
+
+    #[test]
+    fn a_long_list_is_cut() {
+        let many: Vec<String> = (0..60).map(|n| format!("V{n}")).collect();
+        let tools = format!("tools:\n  m: {{ mcp: {{ command: [m], env: [{}] }}, effect: pure }}\n", many.join(", "));
+        let detail = Environment::default().admit(&manifest(MODEL, &tools)).unwrap_err().detail;
+        assert!(detail.contains("and there are more") && detail.len() < 1_000, "{detail}");
+    }
+}

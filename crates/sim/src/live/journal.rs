@@ -1,0 +1,334 @@
+//! The journal port over memory, as one process sees it: appends take time, are refused, or come back unknown, written or
+//! not; a process that is cut off gets no answers, and one that has ended reaches nothing.
+//!
+//! Without faults it is an honest adapter: it passes the conformance suite of the port.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use stead_core::{
+    budget::Spend,
+    code,
+    id::{BlobId, Name, RunId, SessionId, VersionId},
+    record::Record,
+    run::GENESIS,
+    time::{Span, Timestamp},
+};
+use stead_ports::journal::{
+    Ack, Append, AppendError, InboxRow, Journal, Lease, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError,
+    StoredRecord, VersionRow,
+};
+
+use super::{cosmos::Cosmos, mem::Mem};
+use crate::plan::SECOND;
+
+/// The journal of one process.
+pub struct SimJournal {
+    cosmos: Arc<Cosmos>,
+    /// Whether appends are slow and fail.
+    faulty: bool,
+    cut_off: AtomicBool,
+}
+
+impl SimJournal {
+    /// An empty journal that never fails, for the conformance suite.
+    pub fn honest() -> Self {
+        Self { cosmos: Cosmos::new(0, false), faulty: false, cut_off: AtomicBool::new(false) }
+    }
+
+    pub(super) fn of(cosmos: Arc<Cosmos>) -> Self {
+        Self { cosmos, faulty: true, cut_off: AtomicBool::new(false) }
+    }
+
+    /// From now on the process cannot reach the store.
+    pub(super) fn cut_off(&self) {
+        self.cut_off.store(true, SeqCst);
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Mem) -> T) -> Result<T, StoreError> {
+        if self.cut_off.load(SeqCst) {
+            return Err(StoreError { code: code::DATA_UNREACHABLE, detail: "the store cannot be reached".into() });
+        }
+        Ok(look(&self.cosmos.mem.lock()))
+    }
+
+    fn owned(&self, lease: Lease) -> Result<(), StoreError> {
+        let owned = self.look(|m| m.held && m.epoch == lease.epoch)?;
+        if owned { Ok(()) } else { Err(StoreError { code: code::DATA_LOCKED, detail: "another owner".into() }) }
+    }
+}
+
+/// What becomes of an append.
+enum Fate {
+    Honest,
+    Unavailable,
+    /// The caller never learns what became of it.
+    Unknown {
+        written: bool,
+        late: bool,
+    },
+}
+
+fn write(cosmos: &Cosmos, append: &Append) -> Result<(), AppendError> {
+    cosmos.burns();
+    let result = cosmos.mem.lock().append(append);
+    cosmos.burns();
+    cosmos.trace(|| {
+        let facts = Record::decode(&append.record, GENESIS).map(|(r, _)| r.facts);
+        let status = append.index.as_ref().and_then(|i| i.run.as_ref()).map(|r| (r.status, r.wake_at));
+        format!("{} record {} of epoch {}: {result:?} {facts:?} {status:?}", append.run, append.seq, append.epoch)
+    });
+    result.unwrap_or_else(|violation| {
+        cosmos.broken(violation);
+        Err(AppendError::Unavailable("a promise was broken; nothing goes on".into()))
+    })
+}
+
+async fn wait(micros: u64) {
+    tokio::time::sleep(Duration::from_micros(micros)).await;
+}
+
+#[async_trait]
+impl Journal for SimJournal {
+    async fn acquire(&self, _: &str, ttl: Span) -> Result<Lease, StoreError> {
+        self.look(|_| ())?;
+        let mut mem = self.cosmos.mem.lock();
+        mem.epoch += 1;
+        mem.held = true;
+        Ok(Lease { epoch: mem.epoch, ttl: Some(ttl) })
+    }
+
+    async fn renew(&self, lease: Lease, _: Span) -> Result<(), StoreError> {
+        self.owned(lease)
+    }
+
+    async fn release(&self, lease: Lease) -> Result<(), StoreError> {
+        self.owned(lease)?;
+        self.cosmos.mem.lock().held = false;
+        Ok(())
+    }
+
+    fn append(&self, append: Append) -> Ack {
+        let (tx, ack) = Ack::new();
+        let cosmos = self.cosmos.clone();
+        if !self.faulty {
+            let _ = tx.send(write(&cosmos, &append));
+            return ack;
+        }
+        let faults = cosmos.faults();
+        let cut_off = self.cut_off.load(SeqCst);
+        let (fate, there, back) = cosmos.roll(|rng| {
+            let fate = if cut_off {
+                Fate::Unknown { written: rng.chance(500), late: true }
+            } else if rng.chance(faults.append_refused) {
+                Fate::Unavailable
+            } else if rng.chance(faults.append_unknown) {
+                Fate::Unknown { written: rng.chance(700), late: rng.chance(500) && append.seq > 0 }
+            } else {
+                Fate::Honest
+            };
+            let mut latency = || if rng.chance(50) { rng.below(SECOND / 2) } else { rng.below(5_000) };
+            (fate, latency(), latency())
+        });
+        tokio::spawn(async move {
+            wait(there).await;
+            let unknown = || Err(AppendError::Unknown("the connection was lost".into()));
+            let result = match fate {
+                Fate::Honest => {
+                    let result = write(&cosmos, &append);
+                    wait(back).await;
+                    result
+                }
+                Fate::Unavailable => Err(AppendError::Unavailable("the disk is full".into())),
+                Fate::Unknown { written, late } => {
+                    if written && !late {
+                        let _ = write(&cosmos, &append);
+                    }
+                    wait(back).await;
+                    let _ = tx.send(unknown());
+                    if written && late {
+                        wait(cosmos.roll(|rng| rng.below(SECOND))).await;
+                        let _ = write(&cosmos, &append);
+                    }
+                    return;
+                }
+            };
+            let _ = tx.send(result);
+        });
+        ack
+    }
+
+    async fn read(&self, run: RunId, from: u64, limit: u32) -> Result<Vec<StoredRecord>, StoreError> {
+        self.look(|m| {
+            let records = m.runs.get(&run).map_or(&[][..], |r| &r.records);
+            let numbered = (0..).zip(records).skip(usize::try_from(from).unwrap_or(usize::MAX)).take(limit as usize);
+            numbered.map(|(seq, (bytes, leaf))| StoredRecord { seq, bytes: bytes.clone(), leaf: *leaf }).collect()
+        })
+    }
+
+    async fn run(&self, run: RunId) -> Result<Option<RunRow>, StoreError> {
+        self.look(|m| m.runs.get(&run).map(|r| r.row.clone()))
+    }
+
+    async fn by_key(&self, tenant: &Name, key: &Name) -> Result<Option<(RunId, [u8; 32])>, StoreError> {
+        self.look(|m| m.keys.get(&(tenant.clone(), key.clone())).copied())
+    }
+
+    async fn runs(&self, f: &RunFilter) -> Result<Vec<RunRow>, StoreError> {
+        // An empty tenant looks at all of them, as the engine does after a start.
+        let matches = |r: &&RunRow| {
+            (f.tenant.is_empty() || r.tenant == f.tenant)
+                && (f.status.is_empty() || f.status.contains(&r.state.status))
+                && f.agent.as_ref().is_none_or(|a| *a == r.agent)
+                && f.session.is_none_or(|s| s == r.session)
+                && f.parent.is_none_or(|p| r.parent == Some(p))
+                && f.before.is_none_or(|b| r.id < b)
+        };
+        self.look(|m| m.runs.values().rev().map(|r| &r.row).filter(matches).take(f.limit as usize).cloned().collect())
+    }
+
+    async fn count(&self, tenant: Option<&Name>) -> Result<Vec<(Status, u64)>, StoreError> {
+        self.look(|m| {
+            let of = |s: Status| {
+                m.runs.values().filter(|r| r.row.state.status == s && tenant.is_none_or(|t| *t == r.row.tenant)).count()
+            };
+            Status::ALL.map(|s| (s, of(s) as u64)).into_iter().filter(|(_, n)| *n > 0).collect()
+        })
+    }
+
+    async fn unfinished(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        self.look(|m| {
+            let owes = |id: &RunId| {
+                m.runs[id].row.state.status == Status::Running || m.inbox.get(id).is_some_and(|rows| !rows.is_empty())
+            };
+            let later = |id: &RunId| after.is_none_or(|a| *id > a);
+            m.runs.keys().filter(|id| later(id) && owes(id)).take(limit as usize).copied().collect()
+        })
+    }
+
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        self.look(|m| {
+            m.wakes().into_iter().take_while(|(at, _)| *at <= now).take(limit as usize).map(|(_, run)| run).collect()
+        })
+    }
+
+    async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.look(|m| m.wakes().first().map(|(at, _)| *at))
+    }
+
+    async fn inbox(&self, run: RunId) -> Result<Vec<InboxRow>, StoreError> {
+        self.look(|m| m.inbox.get(&run).cloned().unwrap_or_default())
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StoreError> {
+        self.look(|m| m.sessions.get(&id).cloned())
+    }
+
+    async fn open_session(
+        &self,
+        tenant: &Name,
+        agent: &Name,
+        key: &Name,
+        id: SessionId,
+        now: Timestamp,
+    ) -> Result<SessionRow, StoreError> {
+        self.look(|_| ())?;
+        let mut mem = self.cosmos.mem.lock();
+        let same = |s: &&SessionRow| s.tenant == *tenant && s.agent == *agent && s.key.as_ref() == Some(key);
+        if let Some(session) = mem.sessions.values().find(same) {
+            return Ok(session.clone());
+        }
+        let row = SessionRow {
+            id,
+            tenant: tenant.clone(),
+            agent: agent.clone(),
+            key: Some(key.clone()),
+            active: None,
+            head: None,
+            spent: Spend::ZERO,
+            created: now,
+        };
+        mem.sessions.insert(id, row.clone());
+        Ok(row)
+    }
+
+    async fn sessions(
+        &self,
+        tenant: &Name,
+        agent: Option<&Name>,
+        before: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Vec<SessionRow>, StoreError> {
+        let matches = |s: &&SessionRow| {
+            s.tenant == *tenant && agent.is_none_or(|a| *a == s.agent) && before.is_none_or(|b| s.id < b)
+        };
+        self.look(|m| m.sessions.values().rev().filter(matches).take(limit as usize).cloned().collect())
+    }
+
+    async fn queued(&self, session: SessionId, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        self.look(|m| m.queued(session).take(limit as usize).collect())
+    }
+
+    async fn stranded(&self, limit: u32) -> Result<Vec<SessionId>, StoreError> {
+        self.look(|m| m.stranded().take(limit as usize).collect())
+    }
+
+    fn blob_id(&self, tenant: &Name, content: &[u8]) -> BlobId {
+        // Not a keyed hash: nobody attacks a simulation. Two digests of both parts make an address.
+        let sum = |seed| crate::failure::digest(crate::failure::digest(seed, tenant.as_bytes()), content).to_be_bytes();
+        let mut id = [0; 32];
+        for (part, seed) in id.chunks_exact_mut(8).zip(1..) {
+            part.copy_from_slice(&sum(seed));
+        }
+        BlobId(id)
+    }
+
+    async fn blob(&self, tenant: &Name, id: BlobId) -> Result<Option<Bytes>, StoreError> {
+        self.look(|m| m.blobs.get(&(tenant.clone(), id)).cloned())
+    }
+
+    async fn put_snapshot(&self, run: RunId, snapshot: Snapshot) -> Result<(), StoreError> {
+        self.look(|_| ())?;
+        self.cosmos.mem.lock().snapshots.insert(run, snapshot);
+        Ok(())
+    }
+
+    async fn snapshot(&self, run: RunId) -> Result<Option<Snapshot>, StoreError> {
+        self.look(|m| m.snapshots.get(&run).cloned())
+    }
+
+    async fn put_version(&self, version: VersionRow) -> Result<(), StoreError> {
+        self.look(|_| ())?;
+        let mut mem = self.cosmos.mem.lock();
+        for other in mem.versions.values_mut().filter(|v| v.tenant == version.tenant && v.agent == version.agent) {
+            other.live = false;
+        }
+        let key = (version.tenant.clone(), version.version);
+        mem.versions.entry(key).or_insert(version).live = true;
+        Ok(())
+    }
+
+    async fn version(&self, tenant: &Name, version: VersionId) -> Result<Option<VersionRow>, StoreError> {
+        self.look(|m| m.versions.get(&(tenant.clone(), version)).cloned())
+    }
+
+    async fn live(&self, tenant: &Name, agent: &Name) -> Result<Option<VersionRow>, StoreError> {
+        self.look(|m| m.versions.values().find(|v| v.tenant == *tenant && v.agent == *agent && v.live).cloned())
+    }
+
+    async fn versions(&self, tenant: &Name, agent: Option<&Name>) -> Result<Vec<VersionRow>, StoreError> {
+        self.look(|m| {
+            let matches = |v: &&VersionRow| v.tenant == *tenant && agent.map_or(v.live, |a| *a == v.agent);
+            let mut all: Vec<_> = m.versions.values().filter(matches).cloned().collect();
+            all.sort_by_key(|v| std::cmp::Reverse(v.created));
+            all.into_iter().map(|v| VersionRow { body: Bytes::new(), ..v }).collect()
+        })
+    }
+}

@@ -1,0 +1,201 @@
+//! The journal's data in memory, changed in one step or not at all. When it audits, every record is checked as it is
+//! written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use stead_core::{
+    budget::Spend,
+    id::{BlobId, LeafHash, Name, RunId, SessionId, VersionId},
+    time::Timestamp,
+};
+use stead_ports::journal::{
+    Append, AppendError, InboxRow, RunRow, RunState, SessionChange, SessionRow, Snapshot, Status, VersionRow,
+};
+
+use crate::{check::journal::RunAudit, failure::Violation};
+
+/// A run with its records.
+pub(super) struct MemRun {
+    pub row: RunRow,
+    pub records: Vec<(Bytes, LeafHash)>,
+    pub audit: RunAudit,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Mem {
+    pub epoch: u64,
+    /// Whether somebody holds the lease.
+    pub held: bool,
+    pub runs: BTreeMap<RunId, MemRun>,
+    pub sessions: BTreeMap<SessionId, SessionRow>,
+    pub keys: BTreeMap<(Name, Name), (RunId, [u8; 32])>,
+    pub inbox: BTreeMap<RunId, Vec<InboxRow>>,
+    /// Messages that were ever sent: a second one of the same name is no new one.
+    sent: BTreeSet<(RunId, RunId, u32)>,
+    pub blobs: BTreeMap<(Name, BlobId), Bytes>,
+    pub snapshots: BTreeMap<RunId, Snapshot>,
+    pub versions: BTreeMap<(Name, VersionId), VersionRow>,
+    pub audits: bool,
+    /// The audit of a run whose first record is being kept.
+    first_audit: Option<RunAudit>,
+    pub fenced: u64,
+}
+
+impl Mem {
+    pub(super) fn parent(&self, run: RunId) -> Option<RunId> {
+        self.runs.get(&run).and_then(|r| r.row.parent)
+    }
+
+    /// Takes an append or refuses it. The outer error is a broken promise, not a refusal.
+    pub(super) fn append(&mut self, append: &Append) -> Result<Result<(), AppendError>, Violation> {
+        if let Err(refused) = self.may_append(append) {
+            self.fenced += u64::from(matches!(refused, AppendError::Fenced { .. }));
+            return Ok(Err(refused));
+        }
+        if self.audits {
+            self.audit(append)?;
+        }
+        self.keep(append);
+        Ok(Ok(()))
+    }
+
+    fn may_append(&self, append: &Append) -> Result<(), AppendError> {
+        if !self.held || append.epoch != self.epoch {
+            return Err(AppendError::Fenced { current: self.epoch });
+        }
+        let next = self.runs.get(&append.run).map_or(0, |r| r.records.len() as u64);
+        let create = append.index.as_ref().and_then(|i| i.create.as_ref());
+        if append.seq != next || (next == 0) != create.is_some() {
+            return Err(AppendError::Conflict { next });
+        }
+        if let Some(create) = create
+            && let Some((key, digest)) = &create.idempotency
+            && let Some((run, other)) = self.keys.get(&(create.tenant.clone(), key.clone()))
+        {
+            return Err(AppendError::Exists { run: *run, same: digest == other });
+        }
+        if let Some(SessionChange::Claim) = append.index.as_ref().and_then(|i| i.session.as_ref()) {
+            let session = create.map(|c| c.session).or_else(|| self.runs.get(&append.run).map(|r| r.row.session));
+            let active = session.and_then(|s| self.sessions.get(&s)).and_then(|s| s.active);
+            if let Some(active) = active.filter(|a| *a != append.run) {
+                return Err(AppendError::SessionBusy { active });
+            }
+        }
+        Ok(())
+    }
+
+    fn audit(&mut self, append: &Append) -> Result<(), Violation> {
+        let mut audit = match self.runs.get_mut(&append.run) {
+            Some(run) => std::mem::replace(&mut run.audit, RunAudit::new(append.run)),
+            None => RunAudit::new(append.run),
+        };
+        let seen = audit.observe(&append.record, append.leaf, |base| {
+            self.runs.get(&base).and_then(|r| r.audit.state.as_ref()).map(|s| s.carry()).unwrap_or_default()
+        });
+        if let Some(run) = self.runs.get_mut(&append.run) {
+            run.audit = audit;
+        } else {
+            self.first_audit = Some(audit);
+        }
+        seen.map(drop)
+    }
+
+    fn keep(&mut self, append: &Append) {
+        for blob in &append.blobs {
+            self.blobs.entry((blob.tenant.clone(), blob.id)).or_insert_with(|| blob.content.clone());
+        }
+        let index = append.index.as_deref();
+        if let Some(create) = index.and_then(|i| i.create.as_ref()) {
+            let session = self.sessions.entry(create.session).or_insert_with(|| SessionRow {
+                id: create.session,
+                tenant: create.tenant.clone(),
+                agent: create.agent.clone(),
+                key: None,
+                active: None,
+                head: None,
+                spent: Spend::ZERO,
+                created: append.at,
+            });
+            let row = RunRow {
+                id: append.run,
+                tenant: create.tenant.clone(),
+                session: create.session,
+                session_key: session.key.clone(),
+                agent: create.agent.clone(),
+                version: create.version,
+                parent: create.parent,
+                title: create.title.clone(),
+                created: append.at,
+                updated: append.at,
+                state: RunState {
+                    status: Status::Queued,
+                    wake_at: None,
+                    turns: 0,
+                    effects: 0,
+                    spent: Spend::ZERO,
+                    code: None,
+                },
+            };
+            if let Some((key, digest)) = &create.idempotency {
+                self.keys.insert((create.tenant.clone(), key.clone()), (append.run, *digest));
+            }
+            let audit = self.first_audit.take().unwrap_or_else(|| RunAudit::new(append.run));
+            self.runs.insert(append.run, MemRun { row, records: Vec::new(), audit });
+        }
+        let Some(run) = self.runs.get_mut(&append.run) else { return };
+        run.records.push((append.record.clone(), append.leaf));
+        let Some(index) = index else { return };
+        if let Some(state) = &index.run {
+            run.row.state = state.clone();
+            run.row.updated = append.at;
+        }
+        if let Some(session) = self.sessions.get_mut(&run.row.session) {
+            match &index.session {
+                Some(SessionChange::Claim) => session.active = Some(append.run),
+                Some(SessionChange::Release { head, spent }) => {
+                    if session.active == Some(append.run) {
+                        session.active = None;
+                    }
+                    if *head {
+                        session.head = Some(append.run);
+                    }
+                    session.spent = session.spent.plus(*spent);
+                }
+                None => {}
+            }
+        }
+        for row in &index.send {
+            if self.sent.insert((row.to, row.from, row.effect)) {
+                self.inbox.entry(row.to).or_default().push(row.clone());
+            }
+        }
+        if let Some(rows) = self.inbox.get_mut(&append.run) {
+            rows.retain(|r| !index.taken.contains(&(r.from, r.effect)));
+        }
+    }
+
+    /// Sessions whose foreground is free while runs wait.
+    pub(super) fn stranded(&self) -> impl Iterator<Item = SessionId> + '_ {
+        self.sessions.values().filter(|s| s.active.is_none() && self.queued(s.id).next().is_some()).map(|s| s.id)
+    }
+
+    /// A session's waiting runs, oldest first.
+    pub(super) fn queued(&self, session: SessionId) -> impl Iterator<Item = RunId> + '_ {
+        let waits = move |r: &&MemRun| r.row.session == session && r.row.state.status == Status::Queued;
+        self.runs.values().filter(waits).map(|r| r.row.id)
+    }
+
+    /// All `wake_at`s, earliest first.
+    pub(super) fn wakes(&self) -> Vec<(Timestamp, RunId)> {
+        let mut all: Vec<_> = self.runs.values().filter_map(|r| r.row.state.wake_at.map(|at| (at, r.row.id))).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Whether every run that exists has ended.
+    pub(super) fn all_ended(&self) -> bool {
+        self.runs.values().all(|r| r.row.state.status.ended())
+    }
+}

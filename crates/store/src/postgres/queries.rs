@@ -1,0 +1,94 @@
+//! The questions that readers ask. Every list is bounded, whatever its caller asks for.
+
+use stead_ports::journal::RunFilter;
+use tokio_postgres::types::ToSql;
+
+use super::values::{id, text};
+
+/// The most rows that one question gets.
+const ROWS_MAX: u32 = 10_000;
+
+/// The bound of a list.
+pub(crate) fn limit(asked: u32) -> i64 {
+    i64::from(asked.min(ROWS_MAX))
+}
+
+pub(crate) const READ: &str = "SELECT seq, leaf, body FROM records WHERE run = $1 AND seq >= $2 ORDER BY seq LIMIT $3";
+pub(crate) const RUN: &str = concat!(
+    "SELECT r.id, r.tenant, s.id, s.key, r.agent, r.version, r.parent, r.title, r.created, r.updated, r.status, ",
+    "r.wake_at, r.turns, r.effects, r.tokens, r.usd, r.code FROM runs r JOIN sessions s ON s.id = r.session ",
+    "WHERE r.id = $1"
+);
+pub(crate) const BY_KEY: &str = "SELECT id, request FROM runs WHERE tenant = $1 AND idempotency = $2";
+pub(crate) const COUNT: &str =
+    "SELECT status, count(*) FROM runs WHERE $1::text IS NULL OR tenant = $1 GROUP BY status";
+pub(crate) const UNFINISHED: &str = "(SELECT id FROM runs WHERE status = 'running' AND id > $1 ORDER BY id LIMIT $2)
+    UNION
+    (SELECT DISTINCT receiver FROM inbox WHERE receiver > $1 AND EXISTS (SELECT 1 FROM runs WHERE runs.id = receiver)
+     ORDER BY receiver LIMIT $2)
+    ORDER BY 1 LIMIT $2";
+pub(crate) const DUE: &str = "SELECT id FROM runs WHERE wake_at <= $1 ORDER BY wake_at, id LIMIT $2";
+pub(crate) const NEXT_WAKE: &str = "SELECT min(wake_at) FROM runs WHERE wake_at IS NOT NULL";
+pub(crate) const INBOX: &str = "SELECT sender, effect, body FROM inbox WHERE receiver = $1 ORDER BY id LIMIT $2";
+pub(crate) const SESSION: &str =
+    "SELECT id, tenant, agent, key, active, head, tokens, usd, created FROM sessions WHERE id = $1";
+pub(crate) const SESSION_OF_KEY: &str =
+    "SELECT id, tenant, agent, key, active, head, tokens, usd, created FROM sessions
+    WHERE tenant = $1 AND agent = $2 AND key = $3";
+pub(crate) const OPEN_SESSION: &str =
+    "INSERT INTO sessions (tenant, agent, key, id, created) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (tenant, agent, key) WHERE key IS NOT NULL DO NOTHING";
+pub(crate) const SESSIONS: &str = "SELECT id, tenant, agent, key, active, head, tokens, usd, created FROM sessions
+    WHERE tenant = $1 AND ($2::text IS NULL OR agent = $2) AND ($3::bytea IS NULL OR id < $3) ORDER BY id DESC LIMIT $4";
+pub(crate) const QUEUED: &str = "SELECT id FROM runs WHERE session = $1 AND status = 'queued' ORDER BY id LIMIT $2";
+pub(crate) const STRANDED: &str = "SELECT DISTINCT s.id FROM runs r JOIN sessions s ON s.id = r.session
+    WHERE r.status = 'queued' AND s.active IS NULL ORDER BY s.id LIMIT $1";
+pub(crate) const BLOB: &str = "SELECT codec, length, body FROM blobs WHERE id = $1 AND tenant = $2";
+pub(crate) const SNAPSHOT: &str = "SELECT seq, leaf, version, body FROM snapshots WHERE run = $1";
+pub(crate) const PUT_SNAPSHOT: &str =
+    "INSERT INTO snapshots (run, seq, leaf, version, body) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (run) DO UPDATE SET seq = excluded.seq, leaf = excluded.leaf, version = excluded.version,
+        body = excluded.body";
+pub(crate) const PUT_VERSION: &str = "WITH kept AS (INSERT INTO versions (tenant, agent, version, body, created)
+        VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING)
+    INSERT INTO live (tenant, agent, version) VALUES ($1, $2, $3)
+    ON CONFLICT (tenant, agent) DO UPDATE SET version = excluded.version";
+pub(crate) const VERSION: &str = "SELECT v.tenant, v.agent, v.version, v.body, v.created, l.version IS NOT NULL
+    FROM versions v LEFT JOIN live l ON l.tenant = v.tenant AND l.agent = v.agent AND l.version = v.version
+    WHERE v.tenant = $1 AND v.version = $2 LIMIT 1";
+pub(crate) const LIVE: &str = "SELECT v.tenant, v.agent, v.version, v.body, v.created, true
+    FROM versions v JOIN live l ON l.tenant = v.tenant AND l.agent = v.agent AND l.version = v.version
+    WHERE v.tenant = $1 AND v.agent = $2";
+pub(crate) const VERSIONS: &str = "SELECT v.tenant, v.agent, v.version, ''::bytea, v.created, l.version IS NOT NULL
+    FROM versions v LEFT JOIN live l ON l.tenant = v.tenant AND l.agent = v.agent AND l.version = v.version
+    WHERE v.tenant = $1 AND CASE WHEN $2::text IS NULL THEN l.version IS NOT NULL ELSE v.agent = $2 END
+    ORDER BY v.created DESC, v.vid DESC LIMIT $3";
+
+/// The question for a list of runs, and its parameters.
+pub(crate) fn runs(filter: &RunFilter) -> (String, Vec<Box<dyn ToSql + Sync + Send>>) {
+    let mut sql = RUN.replace("WHERE r.id = $1", "WHERE r.tenant = $1");
+    let mut params: Vec<Box<dyn ToSql + Sync + Send>> = vec![Box::new(text(&filter.tenant).into_owned())];
+    let mut and = |condition: &str, value: Box<dyn ToSql + Sync + Send>| {
+        params.push(value);
+        sql += &format!(" AND {}", condition.replace('?', &format!("${}", params.len())));
+    };
+    if !filter.status.is_empty() {
+        let words: Vec<&'static str> = filter.status.iter().map(|s| s.as_str()).collect();
+        and("r.status = ANY(?)", Box::new(words));
+    }
+    if let Some(agent) = &filter.agent {
+        and("r.agent = ?", Box::new(text(agent).into_owned()));
+    }
+    if let Some(session) = filter.session {
+        and("r.session = ?", Box::new(id(session.0)));
+    }
+    if let Some(parent) = filter.parent {
+        and("r.parent = ?", Box::new(id(parent.0)));
+    }
+    if let Some(before) = filter.before {
+        and("r.id < ?", Box::new(id(before.0)));
+    }
+    params.push(Box::new(limit(filter.limit)));
+    sql += &format!(" ORDER BY r.id DESC LIMIT ${}", params.len());
+    (sql, params)
+}

@@ -1,0 +1,261 @@
+//! [`PgStore`]: the journal port over one flusher and a pool of connections.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use stead_core::{
+    code,
+    id::{BlobId, Name, RunId, SessionId, VersionId},
+    time::{Span, Timestamp},
+};
+use stead_ports::journal::{
+    Ack, Append, AppendError, InboxRow, Journal, Lease, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError,
+    StoredRecord, VersionRow,
+};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio_postgres::{Row, types::ToSql};
+
+use super::{
+    connect::{Database, PgOptions},
+    errors::{damaged, store_error},
+    flusher::{Bounds, Flusher},
+    leases,
+    plan::Pending,
+    queries as q,
+    rows::{self, Bad, Columns},
+    values::{Raw, id, int, text},
+};
+use crate::{
+    blob::{BlobKey, Packed},
+    pack::pack,
+};
+
+/// The shared store. Dropping it lets the flusher finish what is queued.
+pub struct PgStore {
+    db: Database,
+    key: BlobKey,
+    queue: UnboundedSender<Pending>,
+}
+
+impl std::fmt::Debug for PgStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PgStore").field("db", &self.db).finish_non_exhaustive()
+    }
+}
+
+/// Parameters of a question.
+type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+impl PgStore {
+    /// Connects to the database of `url` (`postgres://user@host/database`; a password that is not in it is taken from
+    /// `PGPASSWORD`), makes the schema if there is none, and starts the flusher on the present tokio runtime.
+    /// A lost connection is made anew, with a growing wait between attempts.
+    ///
+    /// # Errors
+    /// ST0110 when the URL or schema name is wrong, ST0141 when a newer release made the schema, ST0142 when it can't be
+    /// written, ST0144 when the schema is another program's or the blob key another one, ST0145 when nothing answers.
+    pub async fn connect(url: &str, options: PgOptions) -> Result<Self, StoreError> {
+        let db = Database::connect(url, &options).await?;
+        let bounds = Bounds {
+            appends: options.batch.clamp(1, 8192),
+            bytes: options.batch_bytes.max(1),
+            timeout: options.timeout,
+        };
+        let (queue, waiting) = unbounded_channel();
+        tokio::spawn(Flusher::new(db.clone(), bounds).run(waiting));
+        Ok(Self { db, key: options.blob_key, queue })
+    }
+
+    /// Asks; a connection that has died since its last use is replaced once. For what may be done twice.
+    async fn rows(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
+        let mut again = true;
+        loop {
+            let client = self.db.client().await?;
+            let asked = async { client.query(&client.prepare_cached(sql).await?, params).await };
+            match asked.await {
+                Ok(rows) => return Ok(rows),
+                Err(e) if again && (e.is_closed() || client.is_closed()) => again = false,
+                Err(e) => return Err(store_error(&self.db.place, &e)),
+            }
+        }
+    }
+
+    async fn list<T>(
+        &self,
+        sql: &str,
+        params: Params<'_>,
+        read: impl Fn(&Row) -> Result<T, Bad>,
+    ) -> Result<Vec<T>, StoreError> {
+        let rows = self.rows(sql, params).await?;
+        rows.iter().map(|r| read(r).map_err(|e| damaged(&self.db.place, e))).collect()
+    }
+
+    async fn one<T>(
+        &self,
+        sql: &str,
+        params: Params<'_>,
+        read: impl Fn(&Row) -> Result<T, Bad>,
+    ) -> Result<Option<T>, StoreError> {
+        Ok(self.list(sql, params, read).await?.into_iter().next())
+    }
+}
+
+#[async_trait]
+impl Journal for PgStore {
+    /// Waits for the lease of another holder to end, and is refused with ST0140 when that is renewed meanwhile.
+    async fn acquire(&self, holder: &str, ttl: Span) -> Result<Lease, StoreError> {
+        let epoch = leases::acquire(&self.db, holder, ttl).await?;
+        Ok(Lease { epoch, ttl: Some(ttl) })
+    }
+
+    async fn renew(&self, lease: Lease, ttl: Span) -> Result<(), StoreError> {
+        leases::renew(&self.db, lease.epoch, ttl).await
+    }
+
+    async fn release(&self, lease: Lease) -> Result<(), StoreError> {
+        leases::release(&self.db, lease.epoch).await
+    }
+
+    fn append(&self, mut append: Append) -> Ack {
+        let (ack, result) = Ack::new();
+        // Packed here and not by the flusher, where everybody would wait for it.
+        append.record = pack(append.record);
+        let blobs = append.blobs.iter().map(|b| Packed::new(&b.content)).collect();
+        if let Err(refused) = self.queue.send(Pending { append, blobs, ack }) {
+            let _ = refused.0.ack.send(Err(AppendError::Unavailable("the store has stopped".into())));
+        }
+        result
+    }
+
+    async fn read(&self, run: RunId, from: u64, limit: u32) -> Result<Vec<StoredRecord>, StoreError> {
+        self.list(q::READ, &[&id(run.0), &int(from), &q::limit(limit)], rows::record).await
+    }
+
+    async fn run(&self, run: RunId) -> Result<Option<RunRow>, StoreError> {
+        self.one(q::RUN, &[&id(run.0)], rows::run).await
+    }
+
+    async fn by_key(&self, tenant: &Name, key: &Name) -> Result<Option<(RunId, [u8; 32])>, StoreError> {
+        let read = |row: &Row| {
+            let mut c = Columns::of(row);
+            Ok((RunId(c.ulid()?), c.digest()?))
+        };
+        self.one(q::BY_KEY, &[&text(tenant), &text(key)], read).await
+    }
+
+    async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, StoreError> {
+        let (sql, params) = q::runs(filter);
+        let params: Vec<_> = params.iter().map(|p| &**p as &(dyn ToSql + Sync)).collect();
+        self.list(&sql, &params, rows::run).await
+    }
+
+    async fn count(&self, tenant: Option<&Name>) -> Result<Vec<(Status, u64)>, StoreError> {
+        let read = |row: &Row| {
+            let mut c = Columns::of(row);
+            Ok((rows::status(c.get()?)?, c.get::<i64>()?.unsigned_abs()))
+        };
+        let counted = self.list(q::COUNT, &[&tenant.map(|t| text(t))], read).await?;
+        let of = |status| counted.iter().find(|(s, _)| *s == status).map_or(0, |(_, n)| *n);
+        Ok(Status::ALL.into_iter().map(|s| (s, of(s))).collect())
+    }
+
+    async fn unfinished(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        // Every id is greater than the empty one.
+        let after = after.map(|a| a.0.to_be_bytes().to_vec()).unwrap_or_default();
+        self.list(q::UNFINISHED, &[&after, &q::limit(limit)], rows::run_id).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        self.list(q::DUE, &[&now.0, &q::limit(limit)], rows::run_id).await
+    }
+
+    async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
+        let earliest = self.one(q::NEXT_WAKE, &[], |row| Columns::of(row).get::<Option<i64>>()).await?;
+        Ok(earliest.flatten().map(Timestamp))
+    }
+
+    async fn inbox(&self, run: RunId) -> Result<Vec<InboxRow>, StoreError> {
+        self.list(q::INBOX, &[&id(run.0), &q::limit(u32::MAX)], |row| rows::message(run, row)).await
+    }
+
+    async fn session(&self, session: SessionId) -> Result<Option<SessionRow>, StoreError> {
+        self.one(q::SESSION, &[&id(session.0)], rows::session).await
+    }
+
+    async fn open_session(
+        &self,
+        tenant: &Name,
+        agent: &Name,
+        key: &Name,
+        session: SessionId,
+        now: Timestamp,
+    ) -> Result<SessionRow, StoreError> {
+        let (tenant, agent, key) = (text(tenant), text(agent), text(key));
+        if let Some(found) = self.one(q::SESSION_OF_KEY, &[&tenant, &agent, &key], rows::session).await? {
+            return Ok(found);
+        }
+        self.rows(q::OPEN_SESSION, &[&tenant, &agent, &key, &id(session.0), &now.0]).await?;
+        let found = self.one(q::SESSION_OF_KEY, &[&tenant, &agent, &key], rows::session).await?;
+        found.ok_or_else(|| StoreError { code: code::INTERNAL, detail: "a session that was made is not there".into() })
+    }
+
+    async fn sessions(
+        &self,
+        tenant: &Name,
+        agent: Option<&Name>,
+        before: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Vec<SessionRow>, StoreError> {
+        let (agent, before) = (agent.map(|a| text(a)), before.map(|b| id(b.0)));
+        self.list(q::SESSIONS, &[&text(tenant), &agent, &before, &q::limit(limit)], rows::session).await
+    }
+
+    async fn queued(&self, session: SessionId, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        self.list(q::QUEUED, &[&id(session.0), &q::limit(limit)], rows::run_id).await
+    }
+
+    async fn stranded(&self, limit: u32) -> Result<Vec<SessionId>, StoreError> {
+        self.list(q::STRANDED, &[&q::limit(limit)], rows::session_id).await
+    }
+
+    fn blob_id(&self, tenant: &Name, content: &[u8]) -> BlobId {
+        self.key.address(tenant, content)
+    }
+
+    async fn blob(&self, tenant: &Name, blob: BlobId) -> Result<Option<Bytes>, StoreError> {
+        let read = |row: &Row| {
+            let mut c = Columns::of(row);
+            Ok((c.get::<i16>()?, c.get::<i64>()?, c.get::<Vec<u8>>()?))
+        };
+        let packed = self.one(q::BLOB, &[&Raw(blob.0), &text(tenant)], read).await?;
+        packed.map(|(codec, length, body)| self.key.unpack(tenant, blob, codec, length, body)).transpose()
+    }
+
+    async fn put_snapshot(&self, run: RunId, snapshot: Snapshot) -> Result<(), StoreError> {
+        let Snapshot { seq, leaf, version, body } = snapshot;
+        let version = i32::from(version);
+        self.rows(q::PUT_SNAPSHOT, &[&id(run.0), &int(seq), &Raw(leaf.0), &version, &&body[..]]).await.map(drop)
+    }
+
+    async fn snapshot(&self, run: RunId) -> Result<Option<Snapshot>, StoreError> {
+        self.one(q::SNAPSHOT, &[&id(run.0)], rows::snapshot).await
+    }
+
+    async fn put_version(&self, version: VersionRow) -> Result<(), StoreError> {
+        let VersionRow { tenant, agent, version, body, created, .. } = version;
+        let params: Params<'_> = &[&text(&tenant), &text(&agent), &Raw(version.0), &&body[..], &created.0];
+        self.rows(q::PUT_VERSION, params).await.map(drop)
+    }
+
+    async fn version(&self, tenant: &Name, version: VersionId) -> Result<Option<VersionRow>, StoreError> {
+        self.one(q::VERSION, &[&text(tenant), &Raw(version.0)], rows::version).await
+    }
+
+    async fn live(&self, tenant: &Name, agent: &Name) -> Result<Option<VersionRow>, StoreError> {
+        self.one(q::LIVE, &[&text(tenant), &text(agent)], rows::version).await
+    }
+
+    async fn versions(&self, tenant: &Name, agent: Option<&Name>) -> Result<Vec<VersionRow>, StoreError> {
+        let agent = agent.map(|a| text(a));
+        self.list(q::VERSIONS, &[&text(tenant), &agent, &q::limit(u32::MAX)], rows::version).await
+    }
+}
