@@ -22,6 +22,10 @@ mod ui;
 
 use std::process::ExitCode;
 
+/// A step allocates a few dozen small values on one thread and frees them on another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     commands::main()
 }

@@ -211,17 +211,22 @@ fn what_is_missing_on_the_command_line_is_told() {
 }
 
 #[test]
-fn an_interrupted_run_is_finished_by_resume() {
-    let env = TestEnvironment::new();
-    env.write(
-        "slow/agent.yaml",
-        "stead: v1\nname: slow\nmodel: { rehearsal: ./script.yaml }\ninstructions: Take your time.\n",
-    );
-    env.write("slow/script.yaml", "rules:\n  - say: Here I am.\n    delay: 500ms\n");
-    // The banner is written once the run is durable.
-    let run = Serving::start(env.command(["run", "slow", "hello"]), "run_");
+fn an_interrupted_run_finishes_what_is_under_way_and_goes_on_with_resume() {
+    let env = TestEnvironment::with_refund_desk();
+    let script = std::fs::read_to_string(env.path().join("refund-desk/script.yaml")).unwrap();
+    // Slow enough that the first reply is being written when Ctrl-C comes.
+    env.write("refund-desk/script.yaml", &format!("delay: 1s\n{script}"));
+    let run = Serving::start(env.command(["run", "refund-desk", "Where is order 1041?"]), "run_");
     assert_eq!(run.interrupt(), Some(130));
-    assert_snapshot!(env.stead("run --resume --quiet"), @"");
+    let run = &env.json("runs ls --json")["items"][0];
+    assert_eq!((run["status"].as_str(), run["turns"].as_u64()), (Some("running"), Some(1)), "{run}");
+    assert_snapshot!(env.stead("run --resume --quiet"), @"
+    exit 0
+    --- stdout
+    Order 1041 (Alarm clock) is shipped.
+    ");
+    let facts = env.stead(&format!("runs facts {}", run["id"].as_str().unwrap())).stdout;
+    assert!(!facts.contains("model_failed"), "no reply was lost: {facts}");
 }
 
 #[test]

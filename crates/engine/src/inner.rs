@@ -15,7 +15,8 @@ use tokio::sync::{Notify, Semaphore, mpsc, mpsc::error::TrySendError};
 
 use crate::{
     Engine,
-    actor::{self, Boot, Msg},
+    actor::{Boot, Msg},
+    enter,
     lease::{Gate, TTL},
     sessions::Sessions,
     stats::Counters,
@@ -113,7 +114,7 @@ impl Inner {
         }
         let mailbox = self.enter(&mut shard, run);
         drop(shard);
-        actor::spawn(engine.clone(), run, mailbox, Boot::Load, Some(msg));
+        enter::spawn(engine.clone(), run, mailbox, Boot::Load, Some(msg));
         Ok(())
     }
 
@@ -126,7 +127,7 @@ impl Inner {
         }
         let mailbox = self.enter(&mut shard, run);
         drop(shard);
-        actor::spawn(engine.clone(), run, mailbox, Boot::Load, Some(Msg::Wake));
+        enter::spawn(engine.clone(), run, mailbox, Boot::Load, Some(Msg::Wake));
         true
     }
 
@@ -140,7 +141,7 @@ impl Inner {
     /// A run that was reserved and is not to be worked on now: it is forgotten, or loaded for what has come in.
     pub(crate) fn unreserve(&self, engine: &Engine, run: RunId, mut mailbox: mpsc::Receiver<Msg>) {
         if let Err(msg) = self.leave(run, &mut mailbox) {
-            actor::spawn(engine.clone(), run, mailbox, Boot::Load, Some(msg));
+            enter::spawn(engine.clone(), run, mailbox, Boot::Load, Some(msg));
         }
     }
 

@@ -4,9 +4,10 @@
 //! command -> decide -> facts -> append (group commit) -> acknowledged -> state advances -> owes -> pay -> command
 //! ```
 //!
-//! Each loaded run is one task ([`actor`]) that alone touches its state. It pays debts ([`pay`]), takes what comes back
-//! ([`done`]) and commits it ([`commit`]). Everything else finds runs and tasks: [`inner`] the register, [`sessions`]
-//! the order within a session, [`wake`] the sleepers, [`recover`] the start, [`stream`] and [`watch`] the followers.
+//! A run comes into memory by [`enter`]; each loaded run is one task ([`actor`]) that alone touches its state. It pays
+//! debts ([`pay`]), takes what comes back ([`done`]) and commits it ([`commit`]). Everything else finds runs and tasks:
+//! [`inner`] the register, [`sessions`] the order within a session, [`wake`] the sleepers, [`recover`] the start,
+//! [`stream`] and [`watch`] the followers.
 //!
 //! Not here: any decision about a run (core), any adapter (store, models, tools), any wire (server). The one adapter that
 //! stands here is [`clock`], which every process needs.
@@ -16,6 +17,7 @@ pub mod clock;
 mod commit;
 mod done;
 mod engine;
+mod enter;
 mod flights;
 mod inner;
 mod lease;

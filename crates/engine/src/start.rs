@@ -13,8 +13,9 @@ use stead_ports::{
 
 use crate::{
     Engine,
-    actor::{self, Boot, Born, fresh_activation},
+    actor::{Boot, Born},
     commit::{child_end, title, written},
+    enter::{self, fresh_activation},
     payload::Sealer,
     sessions::{admission, grant, promote_soon},
     types::{EngineError, StartRun, Started},
@@ -178,7 +179,7 @@ impl Engine {
         let created = self.write_first(start, run, session, agent, admit).await;
         match (created, mailbox) {
             (Ok((started, Some(born))), Some(mailbox)) => {
-                actor::spawn(self.clone(), run, mailbox, Boot::New(Box::new(born)), None);
+                enter::spawn(self.clone(), run, mailbox, Boot::New(Box::new(born)), None);
                 Ok(started)
             }
             (created, mailbox) => {

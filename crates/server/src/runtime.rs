@@ -19,7 +19,7 @@ use stead_ports::{
     clock::Clock,
     journal::{Journal, StoreError},
 };
-use stead_store::{SqliteOptions, SqliteStore};
+use stead_store::{BlobKey, PgOptions, PgStore, SqliteOptions, SqliteStore};
 
 use crate::{
     agents::{AgentStore, Applied, ApplyError, Environment, Helpers, Services, Site},
@@ -166,13 +166,18 @@ fn make_private(dir: &Path) -> io::Result<()> {
 }
 
 async fn open_store(data_dir: &Path, database: Option<&DatabaseUrl>) -> Result<(Arc<dyn Journal>, Store), StoreError> {
-    // The URL is not repeated: it may hold a password.
-    if database.is_some() {
-        let detail = "`database` names PostgreSQL, which this build cannot open; leave it out to use SQLite".into();
-        return Err(StoreError { code: code::MANIFEST_UNSUPPORTED, detail });
-    }
     let dir = data_dir.to_owned();
-    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&dir, SqliteOptions::default()));
     let broke = |e: tokio::task::JoinError| StoreError { code: code::INTERNAL, detail: e.to_string() };
-    Ok((Arc::new(opened.await.map_err(broke)??), Store::Sqlite))
+    match database {
+        None => {
+            let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&dir, SqliteOptions::default()));
+            Ok((Arc::new(opened.await.map_err(broke)??), Store::Sqlite))
+        }
+        Some(url) => {
+            // Not in the database: whoever can read that must not be able to tell contents by their addresses.
+            let key = tokio::task::spawn_blocking(move || BlobKey::open(&dir.join("keys").join("blob.key")));
+            let key = key.await.map_err(broke)??;
+            Ok((Arc::new(PgStore::connect(url.expose(), PgOptions::new(key)).await?), Store::Postgres))
+        }
+    }
 }

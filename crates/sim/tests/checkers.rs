@@ -291,6 +291,11 @@ fn a_zombies_record_is_noticed() {
     forger.honest(Command::Recover);
     forger.epoch = 1;
     assert_eq!(forger.forged(vec![Fact::Paused]), "a replaced owner writes nothing");
+
+    let mut forger = Forger::begin(Limits::default());
+    forger.replied(vec![mail()]);
+    (forger.epoch, forger.activation) = (2, 2);
+    forger.honest(Command::Recover);
     (forger.epoch, forger.activation) = (2, 1);
     assert_eq!(forger.forged(vec![Fact::Paused]), "a replaced owner writes nothing");
 }
@@ -325,7 +330,7 @@ fn a_run_that_sleeps_for_ever_is_noticed() {
     let forger = Forger::begin(Limits::default());
     let mut state = forger.state.clone();
     assert_eq!(machine::waits_for_something(&state), Ok(()));
-    state.phase = stead_core::run::Phase::Idle;
+    state.phase = stead_core::run::Phase::Tools;
     assert_eq!(machine::waits_for_something(&state).unwrap_err().check, "a live run waits for something");
 }
 

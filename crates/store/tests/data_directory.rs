@@ -130,7 +130,8 @@ async fn data_of_a_newer_format_is_refused_and_left_as_it_is() {
 
 #[tokio::test]
 async fn damage_is_told_and_never_taken_for_an_empty_store() {
-    let damages: [(&str, fn(&Path)); 5] = [
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 5] = [
         ("no database", |dir| fs::write(dir.join("stead.db"), "not a database, but a long text".repeat(100)).unwrap()),
         ("another program's", |dir| {
             fs::remove_file(dir.join("stead.db")).unwrap();

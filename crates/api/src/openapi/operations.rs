@@ -214,7 +214,7 @@ fn server() -> Vec<Operation> {
             .fails(503, &[code::DRAINING, code::DATA_UNREACHABLE]),
         get("/metrics", "metrics", "Metrics in the Prometheus text format")
             .needs(&[Metrics])
-            .says("Needs a token unless the configuration says `metrics_open = true`.")
+            .says("Open to anyone when the configuration says `metrics_open = true`.")
             .answers_as::<String>(200, Media::Metrics, "The metrics."),
     ]
 }

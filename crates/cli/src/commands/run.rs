@@ -172,7 +172,7 @@ pub(crate) async fn apply(connection: &Connection, bundle: &stead_manifest::Bund
     let form: Bundle = serde_json::from_slice(&bundle.encode())?;
     // A folder means nothing on another machine.
     let dir = bundle.dir.as_ref().filter(|_| connection.local);
-    let dir = dir.map(|d| std::path::absolute(d)).transpose()?.map(|d| d.display().to_string());
+    let dir = dir.map(std::path::absolute).transpose()?.map(|d| d.display().to_string());
     Ok(connection.client.apply_agent(&ApplyAgent { bundle: form, dir }).await?)
 }
 

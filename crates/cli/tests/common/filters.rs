@@ -61,7 +61,7 @@ fn prefixed(
     name: &'static str,
 ) -> Option<(usize, &'static str)> {
     let rest = text.strip_prefix(prefix)?;
-    (rest.bytes().take_while(|b| fits(b)).count() == len).then_some((prefix.len() + len, name))
+    (rest.bytes().take_while(fits).count() == len).then_some((prefix.len() + len, name))
 }
 
 /// A short version: twelve hexadecimal digits by themselves.

@@ -15,6 +15,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -74,15 +75,17 @@ impl Listener {
     pub(crate) async fn serve(self, app: Shared, router: Router, patience: Duration) {
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(app.limits.connections.min(Semaphore::MAX_PERMITS)));
+        let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
                 () = app.draining.cancelled() => break,
+                Some(_ended) = connections.join_next() => continue,
                 accepted = next(&self.socket, &places) => accepted,
             };
             match accepted {
                 Ok((stream, place)) => {
                     let serve = serve(stream, self.tls.clone(), app.clone(), router.clone(), graceful.watcher());
-                    tokio::spawn(async move {
+                    connections.spawn(async move {
                         serve.await;
                         drop(place);
                     });
@@ -97,6 +100,8 @@ impl Listener {
         if tokio::time::timeout(patience, graceful.shutdown()).await.is_err() {
             tracing::warn!("requests were still under way after {patience:?}; they are cut off");
         }
+        // What is left holds the data.
+        connections.shutdown().await;
     }
 }
 

@@ -7,7 +7,10 @@ use stead_api::{
     agent::{Agent, AgentSummary, ApplyAgent},
     page::Page,
 };
-use stead_core::id::{Name, VersionId};
+use stead_core::{
+    code,
+    id::{Name, VersionId},
+};
 use stead_ports::journal::VersionRow;
 
 use super::views;
@@ -25,7 +28,7 @@ use crate::{
 pub(super) async fn apply(
     State(app): State<Shared>,
     who: Principal,
-    (_place, _applying): (Place, Applying),
+    places: (Place, Applying),
     BundleJson(request): BundleJson<ApplyAgent>,
 ) -> Answer<(StatusCode, Body<Agent>)> {
     let dir = request.dir.map(PathBuf::from);
@@ -35,7 +38,17 @@ pub(super) async fn apply(
     // The API's form of a bundle is the stored one; reading it back checks it as a file from anyone.
     let encoded = serde_json::to_vec(&request.bundle).map_err(|e| Failure::bad_request(e.to_string()))?;
     let bundle = stead_manifest::Bundle::decode(&encoded, dir).map_err(|e| crate::agents::problem_of(&e))?;
-    let applied = app.runtime.apply(&who.tenant, bundle).await?;
+    // In a task of its own: a caller who goes away in the middle does not leave half of it behind.
+    let runtime = app.runtime.clone();
+    let applying = tokio::spawn(async move {
+        let _places = places;
+        runtime.apply(&who.tenant, bundle).await
+    });
+    let applied = match applying.await {
+        Ok(applied) => applied?,
+        Err(gone) if gone.is_panic() => std::panic::resume_unwind(gone.into_panic()),
+        Err(_) => return Err(Failure::new(code::DRAINING, "the server is shutting down")),
+    };
     let status = if applied.new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Body(views::agent(applied.row, &applied.agent))))
 }

@@ -93,7 +93,10 @@ async fn resolve(app: &App, who: &Principal, agent: &Name, version: Option<Versi
             .await?
             .filter(|row| row.agent == *agent)
             .map(|row| row.version)
-            .ok_or_else(|| Failure::not_found(format_args!("version {version} of agent `{agent:.80}`"))),
+            .ok_or_else(|| {
+                let short: String = agent.chars().take(80).collect();
+                Failure::not_found(format_args!("version {version} of agent `{short}`"))
+            }),
     }
 }
 

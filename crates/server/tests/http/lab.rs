@@ -6,11 +6,15 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 use stead_api::{
     agent::{Agent, ApplyAgent, Bundle},
+    right::Right,
     run::{Run, StartRun, WaitUntil},
 };
 use stead_client::Client;
 use stead_core::id::RunId;
-use stead_server::{config::Config, serve::Server};
+use stead_server::{
+    config::{Config, TokenEntry, hash_token},
+    serve::{Local, Server},
+};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 /// An agent that answers at once.
@@ -78,6 +82,16 @@ impl Lab {
     /// A server over the folder of one that was there before.
     pub(crate) async fn over(dir: tempfile::TempDir, config: Config) -> Self {
         let server = Server::open(config).await.unwrap();
+        Self::serving(dir, server)
+    }
+
+    /// The same as a command on the user's own machine opens it.
+    pub(crate) async fn own(dir: tempfile::TempDir, config: Config) -> Self {
+        let server = Server::open_with(config, Local::default()).await.unwrap();
+        Self::serving(dir, server)
+    }
+
+    fn serving(dir: tempfile::TempDir, server: Server) -> Self {
         let (url, token) = (server.url().to_owned(), server.token().to_owned());
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(server.run(async move {
@@ -141,6 +155,11 @@ impl Lab {
         self.ask(Method::GET, path).send().await.unwrap()
     }
 
+    /// A GET request with the token and more.
+    pub(crate) async fn get_with(&self, path: &str, more: impl FnOnce(RequestBuilder) -> RequestBuilder) -> Response {
+        more(self.ask(Method::GET, path)).send().await.unwrap()
+    }
+
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Response {
         self.ask(Method::POST, path).json(body).send().await.unwrap()
     }
@@ -149,6 +168,17 @@ impl Lab {
 pub(crate) fn apply(manifest: &str, files: &[(&str, &str)]) -> ApplyAgent {
     let files: BTreeMap<_, _> = files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
     ApplyAgent { bundle: Bundle { format: 1, manifest: manifest.into(), files, ..Bundle::default() }, dir: None }
+}
+
+/// The entry of a token that may do those things.
+pub(crate) fn entry_for(token: &str, subject: &str, tenant: &str, rights: &[Right]) -> TokenEntry {
+    let sha256 = hash_token(token).iter().map(|b| format!("{b:02x}")).collect();
+    TokenEntry { sha256, subject: subject.into(), tenant: tenant.into(), rights: rights.to_vec() }
+}
+
+/// The entry of a token with the usual rights.
+pub(crate) fn entry(token: &str, subject: &str, tenant: &str) -> TokenEntry {
+    entry_for(token, subject, tenant, &Right::USUAL)
 }
 
 pub(crate) fn start(agent: &str) -> StartRun {

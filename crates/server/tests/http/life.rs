@@ -9,7 +9,10 @@ use stead_server::{
     runtime::{OpenOptions, Runtime},
     serve::{ServeError, Server},
 };
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
 
 use crate::lab::{Lab, config};
 
@@ -66,7 +69,9 @@ async fn a_server_tells_its_data_directory_where_it_answers_while_it_does() {
 async fn a_shutdown_ends_streams_and_waits_and_answers_them() {
     let mut lab = Lab::new().await;
     let run = lab.waiting().await.summary.id;
-    let stream = lab.get(&format!("/v1/runs/{run}/stream")).await;
+    let mut stream = lab.get(&format!("/v1/runs/{run}/stream")).await;
+    let begun = stream.chunk().await.unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&begun).contains("event: fact"));
     let wait = tokio::spawn(lab.ask(reqwest::Method::GET, &format!("/v1/runs/{run}?wait=5m")).send());
     // Both are there: the gauge counts followers and waiters.
     loop {
@@ -76,10 +81,78 @@ async fn a_shutdown_ends_streams_and_waits_and_answers_them() {
     }
     lab.tell_to_stop();
     let text = stream.text().await.unwrap();
-    assert!(text.contains("event: fact") && !text.contains("event: end"), "{text}");
+    assert!(!text.contains("event: end"), "{text}");
     let waited: serde_json::Value = wait.await.unwrap().unwrap().json().await.unwrap();
     assert_eq!(waited["status"], "waiting");
     lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_shutdown_answers_requests_under_way_and_takes_no_new_ones() {
+    let mut lab = Lab::new().await;
+    lab.hello().await;
+    let address = lab.url.strip_prefix("http://").unwrap().to_owned();
+    // Under way: its head was read, and half of its body. Idle: it was answered, and may ask again.
+    let body = r#"{"agent": "hello", "input": "Hi"}"#;
+    let head = format!(
+        "POST /v1/runs HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        lab.token,
+        body.len()
+    );
+    let mut idle = TcpStream::connect(&address).await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut answer = [0; 15];
+    idle.read_exact(&mut answer).await.unwrap();
+    let mut slow = TcpStream::connect(&address).await.unwrap();
+    slow.write_all(format!("{head}{}", &body[..10]).as_bytes()).await.unwrap();
+    loop {
+        // The request that asks for the figures is under way itself.
+        if lab.get("/metrics").await.text().await.unwrap().contains("stead_http_requests_under_way 2") {
+            break;
+        }
+    }
+    lab.tell_to_stop();
+    while TcpStream::connect(&address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    // Whatever was left of its answer, it ends; a further request is not answered.
+    let _refused = idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let mut rest = Vec::new();
+    let _reset = idle.read_to_end(&mut rest).await;
+    assert!(!String::from_utf8_lossy(&rest).contains("HTTP/1.1"));
+
+    slow.write_all(&body.as_bytes()[10..]).await.unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201") && answer.contains("connection: close"), "{answer}");
+    let started: stead_api::run::Started = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    let dir = lab.stop().await;
+    let config = config(dir.path());
+    let lab = Lab::over(dir, config).await;
+    assert_eq!(lab.ended(started.run).await.output.as_deref(), Some("Hello there, friend."));
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_a_request_for_ever() {
+    use stead_server::config::units::Time;
+    let mut lab = Lab::with(|c| c.drain_timeout = Time(std::time::Duration::from_millis(50))).await;
+    let mut slow = TcpStream::connect(lab.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let head = format!(
+        "POST /v1/runs HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n",
+        lab.token
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    loop {
+        if lab.get("/metrics").await.text().await.unwrap().contains("stead_http_requests_under_way 2") {
+            break;
+        }
+    }
+    lab.tell_to_stop();
+    // Its data has another owner, though the caller is still sending.
+    let dir = lab.stop().await;
+    let config = config(dir.path());
+    assert_eq!(Lab::over(dir, config).await.get("/readyz").await.status(), 200);
+    drop(slow);
 }
 
 #[tokio::test]

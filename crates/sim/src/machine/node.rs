@@ -124,7 +124,11 @@ impl Sim {
             let Some(task) = loaded.queue.pop_front() else { break };
             let decision = match self.decide(n, run, &task)? {
                 Some(decision) if !decision.facts.is_empty() => decision,
-                _ => {
+                nothing => {
+                    // A stop of a run that is being stopped already is acknowledged too.
+                    if nothing.is_some() && matches!(task, Task::Stop(_)) {
+                        self.gates.insert(run);
+                    }
                     self.trace(|_| format!("node {n} {run}: {} comes to nothing", brief(&task)));
                     self.came_to_nothing(n, run, &task)?;
                     continue;

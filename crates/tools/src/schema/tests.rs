@@ -1,3 +1,5 @@
+//! Which schemas are taken, and what a model is told of arguments that do not fit.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::json;

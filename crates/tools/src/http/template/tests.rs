@@ -1,3 +1,5 @@
+//! What templates may and may not put into a request.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Statements that a guard must refuse, and a few that it must let through.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;

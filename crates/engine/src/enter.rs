@@ -1,0 +1,176 @@
+//! How a run comes into memory: its task waits for a place, loads it, and lives. And what becomes of a run that cannot be
+//! loaded or cannot go on: tried again by itself, or set aside alone. What a loaded run does is [`crate::actor`].
+
+use std::{collections::VecDeque, panic::AssertUnwindSafe, time::Duration};
+
+use futures_util::FutureExt;
+use stead_core::{
+    code,
+    id::{ActivationId, RunId},
+};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use crate::{
+    Engine,
+    actor::{Actor, Ask, Boot, Born, Msg},
+    load::load,
+    sessions::promote_surely,
+    types::EngineError,
+};
+
+/// Starts the task of a run; `first` is what it hears first.
+pub(crate) fn spawn(engine: Engine, run: RunId, mailbox: mpsc::Receiver<Msg>, boot: Boot, first: Option<Msg>) {
+    let stopped = engine.0.stopped.clone();
+    tokio::spawn(async move {
+        let stop = stopped.notified();
+        if engine.0.is_dead() {
+            return;
+        }
+        let life = AssertUnwindSafe(live(engine.clone(), run, mailbox, boot, first)).catch_unwind();
+        tokio::select! {
+            () = stop => {}
+            outcome = life => {
+                if outcome.is_err() {
+                    let error = EngineError::Quarantined { run, why: "its task panicked".into() };
+                    set_aside(&engine, run, &error);
+                    engine.0.died(run);
+                }
+            }
+        }
+    });
+}
+
+async fn live(engine: Engine, run: RunId, mut mailbox: mpsc::Receiver<Msg>, mut boot: Boot, first: Option<Msg>) {
+    let mut heard: VecDeque<Msg> = first.into_iter().collect();
+    let _slot = match place(&engine, &mut mailbox, &mut heard).await {
+        Ok(slot) => slot,
+        Err(error) => {
+            refuse_all(&engine, run, &mut mailbox, heard, &error).await;
+            return;
+        }
+    };
+    loop {
+        let born = match boot {
+            Boot::New(born) => Ok(*born),
+            Boot::Load => awaken(&engine, run).await,
+        };
+        let error = match born {
+            Ok(born) => {
+                let mut actor = Actor::new(engine.clone(), run, born, mailbox, heard);
+                let Err(error) = actor.work().await else { return };
+                for reply in actor.acks {
+                    let _ = reply.send(Err(error.clone()));
+                }
+                (mailbox, heard) = (actor.mailbox, actor.heard);
+                error
+            }
+            Err(error) => error,
+        };
+        set_aside(&engine, run, &error);
+        match refuse_all(&engine, run, &mut mailbox, heard, &error).await {
+            Some(again) => heard = [again].into(),
+            None => return,
+        }
+        boot = Boot::Load;
+    }
+}
+
+/// A place in memory. A stop does not wait for one: those who hold all places may be waiting for it.
+async fn place(
+    engine: &Engine,
+    mailbox: &mut mpsc::Receiver<Msg>,
+    heard: &mut VecDeque<Msg>,
+) -> Result<Option<OwnedSemaphorePermit>, EngineError> {
+    /// Messages taken out of the mailbox while waiting.
+    const HEARD: usize = 256;
+    let mut slot = std::pin::pin!(engine.0.slots.clone().acquire_owned());
+    loop {
+        if heard.iter().any(|m| matches!(m, Msg::Ask(Ask::Stop(_), ..))) {
+            return Ok(None);
+        }
+        tokio::select! {
+            biased;
+            slot = &mut slot => return slot.map(Some).map_err(|_| EngineError::Draining),
+            msg = mailbox.recv(), if heard.len() < HEARD => match msg {
+                // Any of the others is said by being loaded at all, but for one `Admit`.
+                Some(msg @ (Msg::Ask(..) | Msg::Admit)) => heard.push_back(msg),
+                Some(_) => {}
+                None => return Err(EngineError::Draining),
+            },
+        }
+    }
+}
+
+/// What follows from a run that could not be loaded, or whose task met an error: nothing, another try, or the run is
+/// left alone until the process restarts.
+fn set_aside(engine: &Engine, run: RunId, error: &EngineError) {
+    let pause = match error {
+        EngineError::NotFound { .. } | EngineError::Draining => return,
+        _ if engine.0.is_draining() => return,
+        EngineError::Quarantined { .. } => None,
+        EngineError::Store(e) if e.code == code::DATA_DAMAGED => None,
+        EngineError::Agent { .. } => Some(Duration::from_secs(60)),
+        _ => Some(Duration::from_secs(1)),
+    };
+    let engine = engine.clone();
+    let Some(pause) = pause else {
+        tracing::error!(%run, %error, "the run is set aside until the process restarts");
+        engine.0.set_aside(run, Some(error.clone()));
+        tokio::spawn(async move {
+            // If it was the first in its session's queue, the next one goes.
+            if let Ok(Some(row)) = engine.journal().run(run).await {
+                promote_surely(&engine, row.session).await;
+            }
+        });
+        return;
+    };
+    tracing::warn!(%run, %error, "the run leaves memory, to be tried again");
+    engine.0.set_aside(run, None);
+    tokio::spawn(async move {
+        tokio::time::sleep(pause).await;
+        engine.0.tried_again(run);
+        let _ = engine.0.tell(&engine, run, Msg::Admit);
+    });
+}
+
+/// A run that cannot go on answers everyone so, and leaves; or gives back what came in afterwards and may be a reason
+/// to try again.
+async fn refuse_all(
+    engine: &Engine,
+    run: RunId,
+    mailbox: &mut mpsc::Receiver<Msg>,
+    heard: VecDeque<Msg>,
+    error: &EngineError,
+) -> Option<Msg> {
+    let final_word = matches!(error, EngineError::Draining) || engine.0.quarantine(run).is_some();
+    let refuse = |msg| {
+        if let Msg::Ask(_, _, reply) = msg {
+            let _ = reply.send(Err(error.clone()));
+        }
+    };
+    heard.into_iter().for_each(refuse);
+    loop {
+        match engine.0.leave(run, mailbox) {
+            Ok(()) => return None,
+            Err(msg) if final_word || engine.0.is_draining() => refuse(msg),
+            Err(msg) => return Some(msg),
+        }
+    }
+}
+
+async fn awaken(engine: &Engine, run: RunId) -> Result<Born, EngineError> {
+    let ports = &engine.0.ports;
+    let missing = || EngineError::NotFound { what: run.to_string() };
+    let loaded = load(&ports.journal, run).await?.ok_or_else(missing)?;
+    engine.0.sessions.learn(&*ports.journal, loaded.state.session).await?;
+    let agent = ports.agents.load(&loaded.state.tenant, loaded.state.version).await;
+    let agent = agent.map_err(|e| EngineError::Agent { code: e.code, detail: e.detail })?;
+    let activation = fresh_activation(engine);
+    Ok(Born { state: loaded.state, prev: loaded.prev, activation, agent, row: loaded.row.state, tail: loaded.tail })
+}
+
+/// A number that no activation before has had.
+pub(crate) fn fresh_activation(engine: &Engine) -> ActivationId {
+    let r = engine.0.ports.clock.random();
+    ActivationId(u64::from_be_bytes([r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7]]))
+}
