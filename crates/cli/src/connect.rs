@@ -10,6 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+    process::{Pid, PidfdFlags, getuid, pidfd_open},
+};
 use stead_client::Client;
 use stead_core::code;
 use stead_server::{
@@ -18,7 +23,7 @@ use stead_server::{
     presence::Presence,
     serve::{Local, ServeError, Server},
 };
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -48,6 +53,8 @@ pub(crate) struct Connection {
     /// The way to it.
     pub(crate) client: Client,
     own: Option<Own>,
+    /// Says when the process that answers has ended; only for one that was found through the data directory.
+    owner: Option<watch::Receiver<bool>>,
     /// Whether manifests' folders mean the same there.
     pub(crate) local: bool,
 }
@@ -66,8 +73,8 @@ impl Connection {
         }
         let until = Instant::now() + PATIENCE;
         loop {
-            if let Some(client) = owner(&global.data).await {
-                return Ok(Self { client, own: None, local: true });
+            if let Some((client, process)) = owner(&global.data).await {
+                return Ok(Self { client, own: None, owner: Some(process), local: true });
             }
             match Self::own(&global.data, need).await {
                 Err(e) if e.code() == code::DATA_LOCKED && Instant::now() < until => tokio::time::sleep(PAUSE).await,
@@ -91,12 +98,26 @@ impl Connection {
             .map_err(|e| ServeError::Data { what: "the token file", source: std::io::Error::other(e.detail) })?;
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server.run(stop.clone().cancelled_owned()));
-        Ok(Self { client, own: Some(Own { stop, serving, helpers }), local: true })
+        Ok(Self { client, own: Some(Own { stop, serving, helpers }), owner: None, local: true })
     }
 
     /// Whether this process does the work.
     pub(crate) fn is_own(&self) -> bool {
         self.own.is_some()
+    }
+
+    /// Whether another process does it, which may end before this command does.
+    pub(crate) fn is_borrowed(&self) -> bool {
+        self.owner.is_some()
+    }
+
+    /// Completes when that process has ended.
+    pub(crate) async fn lost(&self) {
+        match &self.owner {
+            // A process that cannot be watched any more counts as gone: the next look tells.
+            Some(ended) => drop(ended.clone().wait_for(|ended| *ended).await),
+            None => std::future::pending().await,
+        }
     }
 
     /// Ends in order: what was sent is finished, and the data directory is given back. Nothing is lost without it, so
@@ -125,20 +146,33 @@ fn named(url: &str, data: &Path) -> Outcome<Connection> {
     };
     let client = Client::new(url, &token)?;
     let local = matches!(client.base().host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    Ok(Connection { client, own: None, local })
+    Ok(Connection { client, own: None, owner: None, local })
 }
 
 /// The server that says it owns the data directory, if it lives and answers.
-async fn owner(data: &Path) -> Option<Client> {
+async fn owner(data: &Path) -> Option<(Client, watch::Receiver<bool>)> {
     let presence = Presence::read(data)?;
     // A file that a dead process left behind may name a port that now is somebody else's, who must not get the token.
     let process = fs::metadata(format!("/proc/{}", presence.pid)).ok()?;
-    if process.uid() != rustix::process::getuid().as_raw() {
+    if process.uid() != getuid().as_raw() {
         return None;
     }
+    let ended = end_of(Pid::from_raw(i32::try_from(presence.pid).ok()?)?)?;
     let token = fs::read_to_string(token_path(data)).ok()?;
     let client = Client::new(&presence.url, token.trim()).ok()?;
-    client.status().await.ok().map(|_| client)
+    client.status().await.ok().map(|_| (client, ended))
+}
+
+/// Watches a process from a thread of its own, which lasts as long as either of the two processes.
+fn end_of(pid: Pid) -> Option<watch::Receiver<bool>> {
+    let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+    let (tell, ended) = watch::channel(false);
+    std::thread::spawn(move || {
+        // Readable once the process has ended (pidfd_open(2)).
+        while poll(&mut [PollFd::new(&process, PollFlags::IN)], None) == Err(Errno::INTR) {}
+        tell.send_replace(true);
+    });
+    Some(ended)
 }
 
 fn own_error(e: ServeError) -> CliError {

@@ -263,6 +263,20 @@ fn with_a_server_on_the_data_folder_run_is_its_client() {
 }
 
 #[test]
+fn when_the_process_that_works_is_killed_the_other_goes_on_by_itself() {
+    let env = TestEnvironment::with_refund_desk();
+    let script = std::fs::read_to_string(env.path().join("refund-desk/script.yaml")).unwrap();
+    env.write("refund-desk/script.yaml", &format!("delay: 300ms\n{script}"));
+    let owner = Serving::start(env.command(["dev", "--port", "0"]), "try");
+    let guest = Serving::start(env.command(["run", "--yes", "refund-desk", "Refund order 1042"]), "run_");
+    drop(owner);
+    assert_eq!(guest.end(), Some(0));
+    let runs = env.json("runs ls --json");
+    assert_eq!(runs["items"].as_array().unwrap().len(), 1, "{runs}");
+    assert_eq!(runs["items"][0]["status"], "completed");
+}
+
+#[test]
 fn the_services_of_a_manifest_end_with_the_process_that_started_them() {
     let env = TestEnvironment::with_refund_desk();
     let mut command = env.command(["dev", "--port", "0", "refund-desk"]);

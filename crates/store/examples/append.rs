@@ -1,11 +1,11 @@
 //! Measures a store: `cargo run --release -p stead-store --example append [-- SECONDS [POSTGRES_URL]]`.
 //!
 //! Prints one line for each load: runs at a time, appends a second, and the time from call to acknowledgement. A load of
-//! `batch` keeps that many runs in flight, each with one append of a 300-byte record under way; the last lines give
-//! the disk's own limit. Data goes to a temporary folder under the working directory, and is removed.
+//! N runs keeps N appends of 300-byte records in flight, one of each run; for SQLite it also says how much of a core the
+//! writer thread took for one append. The last lines give the disk's own limit. Data goes to a temporary folder under the working directory, and is removed.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::Write as _,
     sync::Arc,
     time::{Duration, Instant},
@@ -84,7 +84,19 @@ async fn load(what: &str, store: Arc<dyn Journal>, runs: u64, time: Duration) {
     for task in tasks {
         waits.extend(task.await.expect("a task ends without panic"));
     }
-    report(what, runs, waits, start.elapsed());
+    let (took, appends) = (start.elapsed(), waits.len() as f64);
+    report(what, runs, waits, took);
+    if let Some(cpu) = writer_cpu() {
+        println!("{:<23}the writer took {:.1} us of a core for one append", "", cpu.as_micros() as f64 / appends);
+    }
+}
+
+/// Processor time of the writer thread so far, as Linux counts it (proc(5), `schedstat`).
+fn writer_cpu() -> Option<Duration> {
+    let threads = fs::read_dir("/proc/self/task").ok()?.flatten();
+    let writer = threads.map(|t| t.path()).find(|t| fs::read(t.join("comm")).is_ok_and(|c| c == b"stead-writer\n"))?;
+    let stat = fs::read_to_string(writer.join("schedstat")).ok()?;
+    stat.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
 fn report(what: &str, runs: u64, mut waits: Vec<u32>, took: Duration) {

@@ -3,6 +3,7 @@
 use std::{
     io::Read as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::Args;
@@ -23,6 +24,8 @@ use crate::{
     ui::{self, steps::reason, term},
 };
 
+/// How long a server that no longer serves may take to end.
+const LAST_WORDS: Duration = Duration::from_secs(40);
 /// Longest input that is read from stdin; the server's bound on a request is the same.
 const MAX_INPUT: u64 = 1 << 20;
 
@@ -59,10 +62,26 @@ pub(crate) async fn run(global: &Global, args: Run) -> Outcome {
             Task::Start { bundle: Box::new(bundle), input: input(args.input)?, session: args.session }
         }
     };
-    let connection = Connection::open(global, Need::Work).await?;
-    let outcome = work(global, &connection, task, answers).await;
-    connection.close().await;
-    outcome
+    // Names this request: should the process that took it end before it answered, it is made again and starts nothing.
+    let key = format!("stead-run-{}-{}", std::process::id(), ui::text::now().0);
+    let mut work = Work { task, answers, key, run: None };
+    loop {
+        let connection = Connection::open(global, Need::Work).await?;
+        let outcome = tokio::select! {
+            outcome = work.on(global, &connection) => outcome,
+            () = connection.lost() => Err(CliError::new(code::NO_SERVER, "the process that worked on it has ended")),
+        };
+        let gone = |e: &CliError| matches!(e.code(), Some(code::NO_SERVER | code::DRAINING));
+        let lost = connection.is_borrowed() && outcome.as_ref().is_err_and(gone);
+        // It may still be on its way out.
+        if !lost || tokio::time::timeout(LAST_WORDS, connection.lost()).await.is_err() {
+            connection.close().await;
+            return outcome;
+        }
+        if !global.quiet {
+            ui::say("\nthe process that worked on it has ended; going on here");
+        }
+    }
 }
 
 /// What is to be done.
@@ -71,31 +90,40 @@ enum Task {
     Resume(Option<RunId>),
 }
 
-async fn work(global: &Global, connection: &Connection, task: Task, answers: Answers) -> Outcome {
-    let client = &connection.client;
-    let (agent, run, follower) = match task {
-        Task::Resume(run) => {
-            let (agent, run) = resume(client, run).await?;
-            (agent, run, Follower::new(client, answers, global.quiet)?)
+/// A task, and how far it has come.
+struct Work {
+    task: Task,
+    answers: Answers,
+    key: String,
+    run: Option<RunId>,
+}
+
+impl Work {
+    async fn on(&mut self, global: &Global, connection: &Connection) -> Outcome {
+        let client = &connection.client;
+        let (agent, run, follower) = match (&self.task, self.run) {
+            (Task::Start { bundle, input, session }, None) => {
+                let agent = apply(connection, bundle).await?;
+                let start = StartRun {
+                    agent: agent.name.clone(),
+                    version: Some(agent.version),
+                    session_key: session.as_deref().map(Into::into),
+                    input: input.clone(),
+                    ..StartRun::default()
+                };
+                let follower = Follower::new(client, self.answers, global.quiet)?;
+                let started = client.start_run(&start, Some(&self.key)).await?;
+                (agent, started.run, follower)
+            }
+            (Task::Start { .. }, run) => resumed(client, run, self.answers, global.quiet).await?,
+            (Task::Resume(asked), run) => resumed(client, run.or(*asked), self.answers, global.quiet).await?,
+        };
+        self.run = Some(run);
+        if !global.quiet {
+            ui::say(&banner(&agent, run));
         }
-        Task::Start { bundle, input, session } => {
-            let agent = apply(connection, &bundle).await?;
-            let start = StartRun {
-                agent: agent.name.clone(),
-                version: Some(agent.version),
-                session_key: session.map(|s| s.as_str().into()),
-                input,
-                ..StartRun::default()
-            };
-            let follower = Follower::new(client, answers, global.quiet)?;
-            let started = client.start_run(&start, None).await?;
-            (agent, started.run, follower)
-        }
-    };
-    if !global.quiet {
-        ui::say(&banner(&agent, run));
+        finish(global, follower, run).await
     }
-    finish(global, follower, run).await
 }
 
 /// Follows a run and tells how it ended, with the command that goes on when it waits.
@@ -176,7 +204,13 @@ pub(crate) async fn apply(connection: &Connection, bundle: &stead_manifest::Bund
     Ok(connection.client.apply_agent(&ApplyAgent { bundle: form, dir }).await?)
 }
 
-async fn resume(client: &Client, run: Option<RunId>) -> Outcome<(Agent, RunId)> {
+/// The run to finish; without a name the latest that is not finished.
+async fn resumed(
+    client: &Client,
+    run: Option<RunId>,
+    answers: Answers,
+    quiet: bool,
+) -> Outcome<(Agent, RunId, Follower<'_>)> {
     let summary = match run {
         Some(run) => client.run(run).await?.summary,
         None => {
@@ -189,7 +223,8 @@ async fn resume(client: &Client, run: Option<RunId>) -> Outcome<(Agent, RunId)> 
     if summary.status == Status::Paused {
         client.resume(summary.id).await?;
     }
-    Ok((client.version(&summary.agent, summary.version).await?, summary.id))
+    let agent = client.version(&summary.agent, summary.version).await?;
+    Ok((agent, summary.id, Follower::new(client, answers, quiet)?))
 }
 
 fn input(given: Option<String>) -> Outcome<String> {

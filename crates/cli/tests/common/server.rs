@@ -58,6 +58,11 @@ impl Serving {
         (self, String::from_utf8(seen).unwrap())
     }
 
+    /// Waits until it ends by itself.
+    pub(crate) fn end(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
     /// Tells it to stop, and waits until it has.
     pub(crate) fn stop(self) -> Option<i32> {
         self.signal("-TERM")

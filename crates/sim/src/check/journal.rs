@@ -6,39 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use stead_core::{
     budget::{Limits, Spend},
     code,
-    effect::{EffectClass, Ended, Recovery},
+    effect::{Ended, Recovery},
     fact::{AfterUnknown, AskReason, CallHead, Fact, StopMode, Verdict},
     id::{ActivationId, EffectId, LeafHash, RunId},
     record::{Header, Record},
     run::{Carry, GENESIS, KeyMark, State, UnknownMark, fold},
-    time::Timestamp,
 };
 
-use super::machine;
+use super::{call::CallAudit, machine};
 use crate::failure::{Check, Violation, violation};
-
-/// What the journal says about one tool call.
-#[derive(Clone, Debug)]
-pub struct CallAudit {
-    /// What is frozen about it.
-    pub head: CallHead,
-    /// Intents written.
-    pub intents: u32,
-    /// When the first was written.
-    pub first_intended: Option<Timestamp>,
-    /// Attempts that came back without an outcome; lost ones do not count.
-    pub tries: u32,
-    /// Times that a human, asked about its unknown outcome, said "do it now".
-    pub repeat_approved: u32,
-    /// How it ended.
-    pub ended: Option<Ended>,
-    /// The last attempt is open: intended, and nothing known of it.
-    open: bool,
-    /// An attempt may have happened, and nobody has said that it did not.
-    maybe: bool,
-    /// Why a human is being asked.
-    asking: Option<(AskReason, Option<Timestamp>)>,
-}
 
 /// The audit of one run.
 #[derive(Clone, Debug)]
@@ -460,50 +436,5 @@ impl RunAudit {
 
     fn set_aside(&self) -> Spend {
         self.children.values().fold(self.model, |sum, c| sum.plus(*c))
-    }
-}
-
-impl CallAudit {
-    fn new(head: &CallHead) -> Self {
-        Self {
-            head: head.clone(),
-            intents: 0,
-            first_intended: None,
-            tries: 0,
-            repeat_approved: 0,
-            ended: None,
-            open: false,
-            maybe: false,
-            asking: None,
-        }
-    }
-
-    /// Effect classes: when an effect may be intended (again).
-    fn may_be_intended(&self, at: Timestamp) -> Check {
-        const NAME: &str = "repeated only by the rule of its class";
-        let Self { head, open, maybe, .. } = self;
-        if self.ended.is_some() || self.asking.is_some() {
-            return violation(NAME, format!("{} is intended though it ended or waits for a human", head.effect));
-        }
-        if self.tries >= u32::from(head.rules.attempts) && self.repeat_approved == 0 {
-            return violation("attempts are bounded", format!("{} has had {} tries", head.effect, self.tries));
-        }
-        if *open {
-            return violation(NAME, format!("{} is intended while an attempt is open", head.effect));
-        }
-        let dead_key = match (head.rules.key_ttl, self.first_intended) {
-            (Some(ttl), Some(first)) => at >= first.after(ttl),
-            _ => false,
-        };
-        let wrong = *maybe
-            && match head.class {
-                EffectClass::Pure | EffectClass::Contained => false,
-                EffectClass::Keyed => dead_key,
-                EffectClass::Reconcilable | EffectClass::Compensable | EffectClass::Irreversible => true,
-            };
-        if wrong {
-            return violation(NAME, format!("{} ({:?}) may have happened and is repeated", head.effect, head.class));
-        }
-        Ok(())
     }
 }

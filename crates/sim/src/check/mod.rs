@@ -4,6 +4,7 @@
 //! the destinations counted. None of them knows how a history was made, so both simulations use them, and tests feed
 //! them forged histories that they must reject.
 
+pub mod call;
 pub mod journal;
 pub mod machine;
 pub mod world;
