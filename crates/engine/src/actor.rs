@@ -291,6 +291,10 @@ impl Actor {
 
     /// One timer for the earliest wait; one set too early only looks again.
     fn set_timer(&mut self) {
+        // What is due begins nothing while this process only finishes: the next one looks at it.
+        if self.holds() {
+            return self.timer = None;
+        }
         let Some(at) = wake_at(&self.state, self.engine.0.ports.clock.now()) else { return self.timer = None };
         if self.timer.as_ref().is_none_or(|(t, _)| at < *t) {
             self.timer = Some((at, self.engine.0.ports.clock.sleep_until(at)));

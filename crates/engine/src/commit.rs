@@ -115,7 +115,7 @@ impl Actor {
             blobs: blobs.clone(),
             index: index.clone(),
         };
-        durable(self.engine.clone(), make).await?;
+        durable(self.engine.clone(), make, false).await?;
 
         let was = std::mem::replace(&mut self.state, state);
         self.prev = leaf;
@@ -212,10 +212,14 @@ pub(crate) fn child_end(record: &Record, state: &State, reply: Option<&Reply>) -
 }
 
 /// Appends until it is known to be durable or known to be refused.
-async fn durable(engine: Engine, make: impl Fn() -> Append + Send) -> Result<(), EngineError> {
+/// `unsure` tells whether an earlier try of the same record may have been written.
+pub(crate) async fn durable(
+    engine: Engine,
+    make: impl Fn() -> Append + Send,
+    mut unsure: bool,
+) -> Result<(), EngineError> {
     let journal = &engine.0.ports.journal;
     let mut pause = Duration::from_millis(20);
-    let mut unsure = false;
     loop {
         let append = make();
         let (run, seq, leaf) = (append.run, append.seq, append.leaf);
@@ -228,7 +232,7 @@ async fn durable(engine: Engine, make: impl Fn() -> Append + Send) -> Result<(),
             AppendError::Unavailable(_) => {}
             AppendError::Unknown(_) => unsure = true,
             // Perhaps it is the record of the try before, whose answer was lost.
-            AppendError::Conflict { next } if unsure && next > seq => {
+            AppendError::Conflict { .. } | AppendError::Exists { .. } | AppendError::SessionBusy { .. } if unsure => {
                 return if written(journal, run, seq, leaf).await? { Ok(()) } else { Err(error.into()) };
             }
             AppendError::Fenced { .. } => {

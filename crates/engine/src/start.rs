@@ -14,7 +14,7 @@ use stead_ports::{
 use crate::{
     Engine,
     actor::{Boot, Born},
-    commit::{child_end, title, written},
+    commit::{child_end, durable, title},
     enter::{self, fresh_activation},
     payload::Sealer,
     sessions::{admission, grant, promote_soon},
@@ -282,19 +282,24 @@ impl Engine {
             blobs: sealer.blobs,
             index: Some(Box::new(index)),
         };
-        match ports.journal.append(append).await {
+        let again = append.clone();
+        let mut result = ports.journal.append(append).await;
+        if matches!(result, Err(AppendError::Unknown(_))) {
+            // It may still be written: the same record is sent until its fate is known, or a run that this caller was
+            // told nothing of could appear later.
+            result = match durable(self.clone(), move || again.clone(), true).await {
+                Ok(()) => Ok(()),
+                Err(EngineError::Append(refused)) => Err(refused),
+                Err(other) => return Err(other),
+            };
+        }
+        match result {
             Ok(()) => {}
             Err(AppendError::Exists { run, same: true }) => return self.existing(run).await.map(|s| (s, None)),
             Err(AppendError::Exists { run, same: false }) => return Err(EngineError::KeyReused { run }),
             // A child that was started before a crash.
             Err(AppendError::Conflict { next }) if next > 0 && parent.is_some() => {
                 return self.existing(run).await.map(|s| (s, None));
-            }
-            // Whether it was written is not known; if it was, it goes on.
-            Err(AppendError::Unknown(why)) => {
-                if !written(&ports.journal, run, 0, encoded.leaf).await.unwrap_or(false) {
-                    return Err(AppendError::Unknown(why).into());
-                }
             }
             Err(AppendError::Fenced { current }) => {
                 self.0.die();

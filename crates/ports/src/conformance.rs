@@ -69,6 +69,7 @@ macro_rules! journal_cases {
             blobs_of_two_tenants_have_two_addresses
             a_large_blob_comes_back_whole
             the_latest_snapshot_replaces_the_one_before
+            a_run_is_opened_with_what_its_snapshot_does_not_include
             the_version_applied_last_is_live
             versions_of_two_tenants_do_not_meet
             numbers_at_the_edge_do_not_break_anything

@@ -26,7 +26,7 @@ pub fn partition(session: SessionId) -> u16 {
 }
 
 /// One append of one run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Append {
     /// The run.
     pub run: RunId,

@@ -6,7 +6,7 @@ use stead_core::{
     time::Timestamp,
 };
 
-use super::kit::{Owner, TENANT, name, new_run, run, session_of, spend, state, told};
+use super::kit::{Owner, TENANT, assert_records, name, new_run, run, session_of, spend, state, told};
 use crate::journal::{Append, Journal, NewBlob, NewRun, RunFilter, RunState, Snapshot, Status, VersionRow};
 
 fn blob(j: &dyn Journal, tenant: &str, content: &[u8]) -> NewBlob {
@@ -73,6 +73,28 @@ pub async fn the_latest_snapshot_replaces_the_one_before(j: &dyn Journal) {
         assert_eq!((kept.seq, kept.leaf, kept.version, kept.body), (s.seq, s.leaf, s.version, s.body));
     }
     assert!(j.snapshot(run(2)).await.expect("reads").is_none());
+}
+
+/// Row, snapshot and the records after it; without a snapshot, all records; of no run, nothing.
+pub async fn a_run_is_opened_with_what_its_snapshot_does_not_include(j: &dyn Journal) {
+    let o = Owner::new(j).await;
+    assert!(j.open(run(1), 100).await.expect("reads").is_none());
+    o.start(run(1), Status::Running).await;
+    for seq in 1..20 {
+        o.put(o.append(run(1), seq)).await;
+    }
+    let opened = async |limit| j.open(run(1), limit).await.expect("reads").expect("exists");
+    let all = opened(100).await;
+    assert_eq!((all.row.id, all.row.state, all.snapshot.is_none()), (run(1), state(Status::Running), true));
+    assert_records(&all.records, run(1), 0, 20);
+    assert_records(&opened(7).await.records, run(1), 0, 7);
+    for (seq, rest) in [(15, 5), (20, 0)] {
+        let s = Snapshot { seq, leaf: LeafHash([1; 32]), version: 3, body: "state".into() };
+        j.put_snapshot(run(1), s).await.expect("writes");
+        let opened = opened(100).await;
+        assert_eq!(opened.snapshot.map(|s| (s.seq, s.version)), Some((seq, 3)));
+        assert_records(&opened.records, run(1), seq, rest);
+    }
 }
 
 fn version(tenant: &str, agent: &str, n: u8, at: i64) -> VersionRow {

@@ -129,10 +129,8 @@ impl Journal for SimJournal {
                 Fate::Unknown { written: rng.chance(500), late: true }
             } else if rng.chance(faults.append_refused) {
                 Fate::Unavailable
-            // A first record is written in time or never: its client is told "unknown" and asks again, and the engine
-            // does not look out for one that appears after that.
             } else if rng.chance(faults.append_unknown) {
-                Fate::Unknown { written: rng.chance(700), late: rng.chance(500) && append.seq > 0 }
+                Fate::Unknown { written: rng.chance(700), late: rng.chance(500) }
             } else {
                 Fate::Honest
             };

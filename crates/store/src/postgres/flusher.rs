@@ -138,15 +138,16 @@ impl Flusher {
             .await
             .map_err(|_| late())?
             .map_err(|e| Trouble::before(&self.db.place, &e))?;
-        match timeout(self.bounds.timeout, write::commit(&client, &prepared)).await {
-            Ok(Ok(())) => Ok(plan.refused),
-            Ok(Err(e)) => Err(Trouble::during(&self.db.place, &e)),
-            Err(_) => {
-                // Whatever still comes over this connection belongs to nobody.
-                drop(Object::take(client));
-                Err(Trouble::Unknown(format!("{} does not answer in time", self.db.place)))
-            }
+        let trouble = match timeout(self.bounds.timeout, write::commit(&client, &prepared)).await {
+            Ok(Ok(())) => return Ok(plan.refused),
+            Ok(Err(e)) => Trouble::during(&self.db.place, &e),
+            Err(_) => Trouble::Unknown(format!("{} does not answer in time", self.db.place)),
+        };
+        if matches!(trouble, Trouble::Unknown(_)) {
+            // Whatever still comes over this connection belongs to nobody.
+            drop(Object::take(client));
         }
+        Err(trouble)
     }
 
     /// The epoch of every partition.

@@ -14,6 +14,9 @@ pub(crate) fn limit(asked: u32) -> i64 {
 }
 
 pub(crate) const READ: &str = "SELECT seq, leaf, body FROM records WHERE run = $1 AND seq >= $2 ORDER BY seq LIMIT $3";
+/// The records that the snapshot does not include.
+pub(crate) const READ_REST: &str = "SELECT seq, leaf, body FROM records
+    WHERE run = $1 AND seq >= coalesce((SELECT seq FROM snapshots WHERE run = $1), 0) ORDER BY seq LIMIT $2";
 pub(crate) const RUN: &str = concat!(
     "SELECT r.id, r.tenant, s.id, s.key, r.agent, r.version, r.parent, r.title, r.created, r.updated, r.status, ",
     "r.wake_at, r.turns, r.effects, r.tokens, r.usd, r.code FROM runs r JOIN sessions s ON s.id = r.session ",

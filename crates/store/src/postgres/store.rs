@@ -2,14 +2,15 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::try_join3;
 use stead_core::{
     code,
     id::{BlobId, Name, RunId, SessionId, VersionId},
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, Append, AppendError, InboxRow, Journal, Lease, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError,
-    StoredRecord, VersionRow,
+    Ack, Append, AppendError, InboxRow, Journal, Lease, OpenedRun, RunFilter, RunRow, SessionRow, Snapshot, Status,
+    StoreError, StoredRecord, VersionRow,
 };
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_postgres::{Row, types::ToSql};
@@ -128,6 +129,44 @@ impl Journal for PgStore {
 
     async fn read(&self, run: RunId, from: u64, limit: u32) -> Result<Vec<StoredRecord>, StoreError> {
         self.list(q::READ, &[&id(run.0), &int(from), &q::limit(limit)], rows::record).await
+    }
+
+    async fn open(&self, run: RunId, limit: u32) -> Result<Option<OpenedRun>, StoreError> {
+        let (id, limit) = (id(run.0), q::limit(limit));
+        let mut again = true;
+        let (records, snapshot, row) = loop {
+            let client = self.db.client().await?;
+            // One round trip, answered in this order: a snapshot that is put meanwhile includes more than the records
+            // were asked for, never less.
+            let asked = async {
+                let (records, snapshot, row) = (
+                    client.prepare_cached(q::READ_REST).await?,
+                    client.prepare_cached(q::SNAPSHOT).await?,
+                    client.prepare_cached(q::RUN).await?,
+                );
+                let (of_rest, of_run): ([&(dyn ToSql + Sync); 2], [&(dyn ToSql + Sync); 1]) = ([&id, &limit], [&id]);
+                try_join3(
+                    client.query(&records, &of_rest),
+                    client.query_opt(&snapshot, &of_run),
+                    client.query_opt(&row, &of_run),
+                )
+                .await
+            };
+            match asked.await {
+                Ok(found) => break found,
+                Err(e) if again && (e.is_closed() || client.is_closed()) => again = false,
+                Err(e) => return Err(store_error(&self.db.place, &e)),
+            }
+        };
+        let opened = || -> Result<Option<OpenedRun>, Bad> {
+            let Some(row) = row else { return Ok(None) };
+            let snapshot = snapshot.as_ref().map(rows::snapshot).transpose()?;
+            let from = snapshot.as_ref().map_or(0, |s| s.seq);
+            let records = records.iter().map(rows::record).collect::<Result<Vec<_>, _>>()?;
+            let records = records.into_iter().filter(|r| r.seq >= from).collect();
+            Ok(Some(OpenedRun { row: rows::run(&row)?, snapshot, records }))
+        };
+        opened().map_err(|e| damaged(&self.db.place, e))
     }
 
     async fn run(&self, run: RunId) -> Result<Option<RunRow>, StoreError> {

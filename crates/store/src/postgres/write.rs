@@ -123,7 +123,7 @@ fn steps(plan: &Plan<'_>) -> Vec<Step> {
         plan.fence.iter().map(|(p, _)| i16::try_from(*p).unwrap_or(i16::MAX)),
         plan.fence.iter().map(|(_, e)| int(*e)),
     )];
-    // Rows of a statement have an order of their own for one reason only: see `Plan`.
+    // In the order of their ids, like sessions and states in `Plan`.
     let mut blobs: Vec<_> = plan.blobs.iter().collect();
     blobs.sort_by_key(|(b, _)| b.id);
     if !blobs.is_empty() {
