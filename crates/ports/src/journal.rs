@@ -108,7 +108,7 @@ pub enum Status {
     Queued,
     /// Something is under way; after a crash it must be loaded.
     Running,
-    /// It waits for a human, a child or a timer; it takes no memory.
+    /// It waits for a human or a timer; it takes no memory.
     Waiting,
     /// An operator paused it.
     Paused,
