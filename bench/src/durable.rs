@@ -74,7 +74,11 @@ pub(crate) fn main(quick: bool, as_json: bool) -> ExitCode {
 
 /// One cell alone, for profiling.
 pub(crate) fn one_cell(class: &str, callers: &str, seconds: &str) -> ExitCode {
-    let class = if class == "pure" { EffectClass::Pure } else { EffectClass::Irreversible };
+    let class = match class {
+        "pure" => EffectClass::Pure,
+        "irreversible" => EffectClass::Irreversible,
+        _ => return ExitCode::from(2),
+    };
     let (Ok(callers), Ok(seconds)) = (callers.parse(), seconds.parse()) else { return ExitCode::from(2) };
     println!("{}", json!(steps::cell(class, callers, Duration::from_secs(seconds))));
     ExitCode::SUCCESS
