@@ -1,4 +1,4 @@
-//! Sessions: the conversation, workspace and budget that runs share.
+//! Sessions: the conversation and budget that runs share.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
