@@ -43,7 +43,7 @@ pub enum Recovery {
 }
 
 impl EffectClass {
-    /// The rule of DESIGN's table of effect classes.
+    /// What follows when an intent of this class has no outcome after a crash.
     pub const fn recovery(self) -> Recovery {
         match self {
             Self::Pure | Self::Contained => Recovery::Repeat,

@@ -1,7 +1,7 @@
 //! The whole vocabulary of what can have happened to a run.
 //!
 //! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 2 and 30 to
-//! 49 are kept for signals and messages, workspace, memory, compensation and version facts (DESIGN, "Facts").
+//! 49 are kept for signals and messages, workspace, memory, compensation and version facts.
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};

@@ -142,7 +142,7 @@ digest_id!(
     LeafHash, "leaf:", "leaf hash"
 );
 
-/// A fresh number for each load of a run into an engine; see DESIGN "Intents".
+/// A fresh number for each load of a run into an engine: an intent may be dispatched only by the load that wrote it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Encode, Decode, Serialize, Deserialize)]
 #[cbor(transparent)]
 #[serde(transparent)]

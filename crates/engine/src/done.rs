@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stead_core::{
-    code,
+    code::{self, Code},
     effect::{Ended, Outcome, Reconciled},
     message::Reply,
     record::{Actor as By, Payload, Source},
@@ -106,7 +106,7 @@ impl Actor {
     async fn effect_done(&mut self, effect: u32, attempt: u8, outcome: Outcome<Output>) -> Result<(), EngineError> {
         let error = matches!(&outcome, Outcome::Returned(o) if o.error);
         let outcome = match outcome {
-            Outcome::NotSent(o) => Outcome::NotSent(self.sealed(effect, o.content)),
+            Outcome::NotSent(o) => Outcome::NotSent(self.sealed(effect, coded(code::TOOL_NOT_SENT, o.content))),
             Outcome::Returned(o) => Outcome::Returned(self.sealed(effect, o.content)),
             Outcome::Refused(o) => Outcome::Refused(self.sealed(effect, o.content)),
             Outcome::Unknown(o) => Outcome::Unknown(self.sealed(effect, o.content)),
@@ -221,5 +221,27 @@ impl Actor {
             Err(EngineError::Conflict { .. }) => Ok(()),
             other => other,
         }
+    }
+}
+
+/// A text that opens with a code: its own, if the adapter gave one, else `code`.
+fn coded(code: Code, text: String) -> String {
+    let own = text
+        .strip_prefix("ST")
+        .and_then(|rest| rest.split_once(": "))
+        .is_some_and(|(number, _)| number.len() == 4 && number.bytes().all(|b| b.is_ascii_digit()));
+    if own { text } else { format!("{code}: {text}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_has_one_code() {
+        let coded = |text: &str| coded(code::TOOL_NOT_SENT, text.to_owned());
+        assert_eq!(coded("no connection"), "ST0049: no connection");
+        assert_eq!(coded("ST0048: the server ended"), "ST0048: the server ended");
+        assert_eq!(coded("STREAM: closed"), "ST0049: STREAM: closed");
     }
 }

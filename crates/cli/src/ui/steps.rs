@@ -9,6 +9,7 @@ use stead_api::{
 };
 use stead_client::Heard;
 use stead_core::{
+    code,
     fact::{AfterUnknown, AskReason, Fact, ModelReplied, Verdict},
     message::{Reply, ToolResult},
     time::Timestamp,
@@ -117,7 +118,14 @@ impl Steps {
                 self.restart(f.effect, event.at);
                 self.row(out, word, &format!("{} by {}", self.tool(f.effect), short(&f.by, 60)));
             }
-            Fact::ApprovalExpired(f) => self.row(out, "denied", &format!("{}: nobody answered", self.tool(f.effect))),
+            Fact::ApprovalExpired(f) => {
+                let text = format!("{}: {}: nobody answered", self.tool(f.effect), code::APPROVAL_EXPIRED);
+                self.row(out, "denied", &text);
+            }
+            Fact::EffectWithdrawn(f) => {
+                let text = format!("{}: {}: not done, the run was stopped", self.tool(f.effect), code::WITHDRAWN);
+                self.row(out, "withdrawn", &text);
+            }
             Fact::EffectIntended(f) => self.restart(f.effect, event.at),
             Fact::EffectReturned(f) => self.outcome(out, event, f.effect, if f.late { "late" } else { "result" }),
             Fact::EffectRefused(f) => self.outcome(out, event, f.effect, "refused"),

@@ -32,7 +32,7 @@ fn a_denied_call_is_not_done_and_the_model_is_told() {
     let note = Some("the customer is blocked".into());
     story.does(Command::Approve { effect: 1, approved: false, by: "ada".into(), note });
     assert_eq!(story.intents(1), 0);
-    assert_eq!(story.last_said(), "1 failed: A human (ada) denied this action: the customer is blocked");
+    assert_eq!(story.last_said(), "1 failed: ST0044: a human (ada) denied this action: the customer is blocked");
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn an_approval_expires() {
     story.replies([mail().asks()]);
     assert_eq!(story.wakes_in(), Some(60.0));
     story.waits(60);
-    assert_eq!(story.last_said(), "1 failed: Nobody approved this action in time; it was not done.");
+    assert_eq!(story.last_said(), "1 failed: ST0045: nobody approved this action in time; it was not done.");
 
     let mut story = Story::begin(config);
     story.replies([mail().asks()]);

@@ -45,6 +45,25 @@ fn a_run_stops_before_the_call_that_would_cross_its_tokens() {
 }
 
 #[test]
+fn a_looping_agent_stops_before_the_call_that_would_cross_its_budget() {
+    let limit = 20_000;
+    let mut story = Story::begin(RunConfig { max_turns: 1_000, ..limited(Limits { tokens: Some(limit), ..limits() }) });
+    for effect in 1..1_000 {
+        let reserved = story.state().budget.reserved.tokens;
+        assert!(story.state().budget.spent.tokens + reserved <= limit);
+        // As hungry as it was allowed to be.
+        story.replies_using(reserved, [call("read")]);
+        story.returns(effect, "again");
+        if story.life().ended() {
+            break;
+        }
+    }
+    assert_eq!(story.life(), Life::Failed(code::BUDGET));
+    let spent = story.state().budget.spent.tokens;
+    assert!(spent > limit / 2 && spent <= limit, "{spent}");
+}
+
+#[test]
 fn what_a_call_used_beyond_its_reservation_blocks_the_next() {
     let mut story = Story::begin(limited(Limits { tokens: Some(1_000), ..limits() }));
     story.replies_using(5_000, [call("read")]);

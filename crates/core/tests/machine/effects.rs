@@ -23,7 +23,7 @@ fn a_pure_call_needs_no_intent_and_is_run_again_after_a_crash() {
 }
 
 #[test]
-fn every_other_class_has_a_durable_intent_that_names_its_activation() {
+fn only_the_activation_that_intended_an_effect_may_dispatch_it() {
     for class in [
         EffectClass::Contained,
         EffectClass::Keyed,
@@ -54,15 +54,26 @@ fn a_contained_effect_is_run_again_after_a_crash_with_a_new_intent() {
 }
 
 #[test]
-fn an_irreversible_effect_lost_in_a_crash_is_told_and_never_repeated() {
+fn no_irreversible_or_compensable_effect_is_dispatched_again_after_a_crash() {
     for class in [EffectClass::Irreversible, EffectClass::Compensable] {
-        let mut story = Story::begin(agent());
-        story.replies([call("mail").is(class)]);
-        story.crashes();
-        assert_eq!(story.unknown_effects(), [1]);
-        assert!(story.last_said().starts_with("1 failed: The outcome is unknown"), "{}", story.last_said());
-        assert_eq!(story.asked_model(), (2, 1), "the model goes on with what it was told");
-        assert_eq!(story.intents(1), 1);
+        let mut told = Story::begin(agent());
+        told.replies([call("mail").is(class)]);
+        let mut asked = Story::begin(agent());
+        asked.replies([call("mail").is(class).asks_when_unknown()]);
+        for story in [&mut told, &mut asked] {
+            story.crashes_silently();
+            assert_eq!(story.owed(), [Debt::Recover { effect: Some(1), rule: Recovery::Surface }], "{class:?}");
+            for _ in 0..10 {
+                story.crashes();
+                assert!(story.dispatchable().is_empty(), "{class:?}");
+                story.passes(3_600);
+            }
+            assert_eq!(story.intents(1), 1);
+        }
+        assert_eq!(told.unknown_effects(), [1]);
+        assert!(told.conversation()[2].starts_with("1 failed: ST0043: the outcome is unknown"), "{}", told.last_said());
+        assert_eq!(told.state().turn, 2, "the model goes on with what it was told");
+        assert!(asked.is_asking(1));
     }
 }
 

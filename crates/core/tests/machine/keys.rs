@@ -13,17 +13,25 @@ fn denied_for_reuse(story: &Story) -> usize {
 }
 
 #[test]
-fn a_keyed_effect_is_repeated_under_the_key_it_had() {
+fn a_keyed_effect_is_repeated_as_the_same_effect_and_only_while_its_key_lives() {
     let mut story = Story::begin(agent());
-    story.replies([refund("order-1042", 1)]);
+    story.replies([refund("order-1042", 1).key_lives(60)]);
     story.crashes();
     assert_eq!(story.owed(), [Debt::Dispatch { effect: 1 }]);
+    assert_eq!(story.state().calls.len(), 1);
     let call = story.state().call(1).unwrap();
     assert_eq!((call.head.key.as_deref(), call.attempt), (Some("order-1042"), 2));
+
+    let mut story = Story::begin(agent());
+    story.replies([refund("order-1042", 1).key_lives(60)]);
+    story.passes(60);
+    story.crashes();
+    assert_eq!(story.intents(1), 1, "a key that the destination has forgotten counts as irreversible");
+    assert_eq!(story.unknown_effects(), [1]);
 }
 
 #[test]
-fn a_business_key_with_other_arguments_is_an_error() {
+fn a_key_with_other_arguments_is_refused() {
     let mut story = Story::begin(agent());
     story.replies([refund("order-1042", 1)]);
     story.returns(1, "refunded");
@@ -33,7 +41,7 @@ fn a_business_key_with_other_arguments_is_an_error() {
 }
 
 #[test]
-fn a_business_key_with_other_arguments_is_an_error_within_one_reply_too() {
+fn a_key_with_other_arguments_is_refused_within_one_reply_too() {
     let mut story = Story::begin(agent());
     story.replies([refund("order-1042", 1), refund("order-1042", 2), refund("order-7", 2)]);
     assert_eq!(story.dispatchable(), [1, 3]);
@@ -57,16 +65,6 @@ fn a_key_that_was_never_intended_is_not_in_use() {
     story.human_says(1, false).unwrap();
     story.replies([refund("order-1042", 2)]);
     assert_eq!(story.dispatchable(), [2]);
-}
-
-#[test]
-fn a_key_that_the_destination_has_forgotten_counts_as_irreversible() {
-    let mut story = Story::begin(agent());
-    story.replies([refund("order-1042", 1).key_lives(60)]);
-    story.passes(60);
-    story.crashes();
-    assert_eq!(story.intents(1), 1);
-    assert_eq!(story.unknown_effects(), [1]);
 }
 
 #[test]

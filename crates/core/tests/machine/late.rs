@@ -111,7 +111,7 @@ fn nothing_is_taken_in_after_the_end() {
 }
 
 #[test]
-fn an_equal_call_needs_approval_while_the_outcome_is_unknown() {
+fn an_equal_call_needs_a_human_while_an_outcome_is_unknown() {
     let mut story = Story::begin(agent());
     story.replies([mail().args(1)]);
     story.crashes();
@@ -123,7 +123,7 @@ fn an_equal_call_needs_approval_while_the_outcome_is_unknown() {
 }
 
 #[test]
-fn an_equal_key_needs_approval_too() {
+fn an_equal_key_needs_a_human_too() {
     let mut story = Story::begin(agent());
     let pay = || call("pay").is(EffectClass::Irreversible).key("order-7").args(1);
     story.replies([pay()]);

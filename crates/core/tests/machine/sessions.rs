@@ -5,11 +5,11 @@ use stead_core::{
     code,
     effect::EffectClass,
     fact::{Fact, StopMode},
-    run::{Admit, Command, Life, Refusal},
+    run::{Admit, Command, Life, Refusal, Retry},
     time::Span,
 };
 
-use crate::story::{Called, Story, agent, call, limited};
+use crate::story::{Called, Story, agent, call, failure, limited};
 
 fn mail() -> Called {
     call("mail").is(EffectClass::Irreversible)
@@ -76,6 +76,33 @@ fn unknown_effects_and_used_keys_pass_on_to_the_next_run() {
     assert_eq!(second.dispatchable(), [3]);
     let reused = |f: &Fact| matches!(f, Fact::EffectDecided(d) if d.code == Some(code::KEY_REUSED));
     assert_eq!(second.count(reused), 1);
+}
+
+/// [`Story`] folds its journal after each sentence and compares; here the sentences are as different as they come.
+#[test]
+fn folding_the_journal_gives_the_state_that_served() {
+    let mut first = Story::begin(agent());
+    first.replies([mail(), call("read")]);
+    first.returns(2, "42");
+    first.crashes();
+    first.replies([]);
+    assert!(first.life().ended());
+    assert!(!first.state().carry().unknown.is_empty());
+
+    let mut story = first.next_run(agent(), Limits::default());
+    story.model_fails(failure(code::MODEL_BUSY, Retry::After(Some(Span::from_secs(5))), true));
+    story.does(Command::Pause);
+    story.passes(10);
+    story.does(Command::Resume);
+    story.does(Command::Tick);
+    story.replies([call("pay").is(EffectClass::Keyed).asks(), call("book").is(EffectClass::Reconcilable)]);
+    story.does(Command::Approve { effect: 1, approved: true, by: "grace".into(), note: Some("fine".into()) });
+    story.not_sent(1);
+    story.waits(60);
+    story.refuses(1);
+    story.unknown(2);
+    story.stops(StopMode::Kill, &[2]);
+    assert!(story.life().ended());
 }
 
 #[test]

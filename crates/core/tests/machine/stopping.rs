@@ -51,6 +51,34 @@ fn a_model_call_lost_while_paused_is_made_again_after_it() {
 }
 
 #[test]
+fn after_a_stop_is_acknowledged_nothing_new_starts() {
+    let classes = [EffectClass::Keyed, EffectClass::Irreversible, EffectClass::Reconcilable, EffectClass::Contained];
+    for mode in [StopMode::Cancel, StopMode::Kill] {
+        for dispatched in [vec![], vec![1], vec![2, 3]] {
+            let mut story = Story::begin(agent());
+            let effects = classes.iter().map(|class| call("act").is(*class));
+            story.replies(effects.chain([call("read"), mail().asks()]));
+            story.stops(mode, &dispatched);
+            for _ in 0..5 {
+                for debt in story.owed() {
+                    let allowed = match &debt {
+                        Debt::Dispatch { effect } => dispatched.contains(effect),
+                        Debt::Recover { .. } | Debt::Reconcile { .. } => true,
+                        _ => false,
+                    };
+                    assert!(allowed, "{mode:?} {dispatched:?}: {debt:?}");
+                }
+                assert!(story.human_says(6, true).is_err(), "a yes after the stop opens nothing");
+                story.waits(60);
+                story.crashes();
+            }
+            assert_eq!(story.count(|f| matches!(f, Fact::EffectIntended(_))), classes.len());
+            assert_eq!(story.count(|f| matches!(f, Fact::ModelRequested(_))), 1);
+        }
+    }
+}
+
+#[test]
 fn cancel_withdraws_what_was_not_dispatched_and_lets_the_rest_finish() {
     let mut story = Story::begin(agent());
     story.replies([mail().args(1), mail().args(2), mail().asks().args(3), call("read")]);
@@ -138,12 +166,15 @@ fn a_stop_ends_a_pause_and_cannot_be_paused() {
 }
 
 #[test]
-fn a_stop_while_the_model_thinks_settles_its_reservation() {
+fn a_stop_while_the_model_thinks_lets_no_call_of_its_reply_through() {
     let mut story = Story::begin(agent());
     let aside = story.state().budget.reserved;
+    let reply = story.reply([call("read")]);
     story.stops(StopMode::Cancel, &[]);
+    assert!(matches!(story.tries(reply), Err(Refusal::Stale | Refusal::Ended)));
+    assert_eq!(story.owed(), []);
     assert_eq!(story.life(), Life::Cancelled);
-    assert_eq!(story.state().budget.spent, aside);
+    assert_eq!(story.state().budget.spent, aside, "what was set aside counts as spent");
     assert_eq!(story.state().budget.reserved.tokens, 0);
 }
 
@@ -162,8 +193,8 @@ fn every_call_of_a_stopped_turn_still_has_its_result() {
     story.replies([mail().args(1), mail().args(2).asks(), call("read")]);
     story.stops(StopMode::Kill, &[1]);
     let said = story.conversation();
-    let results: Vec<_> = said[2..].iter().map(|l| &l[..8]).collect();
-    assert_eq!(results, ["1 failed", "2 failed", "3 failed"]);
+    let results: Vec<_> = said[2..].iter().map(|l| &l[..16]).collect();
+    assert_eq!(results, ["1 failed: ST0043", "2 failed: ST0053", "3 failed: ST0053"]);
 }
 
 #[test]

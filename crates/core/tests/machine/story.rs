@@ -218,13 +218,22 @@ impl Story {
     }
 
     pub(crate) fn replies_using(&mut self, tokens: u64, calls: impl IntoIterator<Item = Called>) {
+        self.does(self.reply_using(tokens, calls));
+    }
+
+    /// The reply itself, for when it comes too late.
+    pub(crate) fn reply(&self, calls: impl IntoIterator<Item = Called>) -> Command {
+        self.reply_using(10, calls)
+    }
+
+    fn reply_using(&self, tokens: u64, calls: impl IntoIterator<Item = Called>) -> Command {
         let calls = calls
             .into_iter()
             .map(|c| CallIn { head: c.head, invalid: c.invalid.then(|| (code::TOOL_UNKNOWN, text("no such tool"))) })
             .collect();
         let (turn, attempt) = self.asked_model();
         let usage = Usage { input: tokens, ..Usage::default() };
-        self.does(Command::ModelReplied { turn, attempt, reply: text("reply"), usage, calls });
+        Command::ModelReplied { turn, attempt, reply: text("reply"), usage, calls }
     }
 
     pub(crate) fn model_fails(&mut self, failure: ModelFailure) {

@@ -36,7 +36,7 @@ fn a_denial_is_told_to_the_model_and_the_action_is_not_done() {
     let run = node.start(v, "x").run;
     let effect = node.asked(run);
     node.go(node.engine().approve(effect, false, "olga".into(), Some("too much".into()))).unwrap();
-    assert_eq!(node.completes(run), "A human (olga) denied this action: too much");
+    assert_eq!(node.completes(run), "ST0044: a human (olga) denied this action: too much");
     assert_eq!(act.count(), 0);
 }
 
@@ -74,7 +74,7 @@ fn a_question_expires_by_itself_also_over_a_restart() {
             node = lab.open();
         }
         clock.advance(Span::from_secs(3_601));
-        assert!(node.completes(run).starts_with("Nobody approved this action in time"));
+        assert!(node.completes(run).starts_with("ST0045: nobody approved this action in time"));
         assert_eq!(act.count(), 0);
         assert_eq!(node.approve(effect, true).unwrap_err().code(), code::CONFLICT);
     }

@@ -128,7 +128,8 @@ fn stop_call(draft: &mut Draft, i: usize, mode: StopMode, dispatched: &[u32]) {
 }
 
 fn give_up(draft: &mut Draft, effect: u32) {
-    let payload = Some(draft.notice("The run was stopped while this was under way; whether it happened is unknown."));
+    let text = "the run was stopped while this was under way; whether it happened is unknown.";
+    let payload = Some(draft.notice(format!("{}: {text}", code::EFFECT_UNKNOWN)));
     draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then: AfterUnknown::Tell, payload }));
 }
 

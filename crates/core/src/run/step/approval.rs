@@ -1,6 +1,7 @@
 //! A human is asked, and answers, or does not. The run sleeps meanwhile and costs nothing.
 
 use crate::{
+    code,
     effect::Ended,
     fact::{ApprovalGiven, ApprovalRequested, AskReason, EffectRef, Fact},
     id::Name,
@@ -45,8 +46,8 @@ pub(in crate::run) fn answered(
     }
     let text = match (approved, note) {
         (true, note) => note,
-        (false, None) => Some(format!("A human ({by}) denied this action.")),
-        (false, Some(note)) => Some(format!("A human ({by}) denied this action: {note}")),
+        (false, None) => Some(format!("{}: a human ({by}) denied this action.", code::DENIED)),
+        (false, Some(note)) => Some(format!("{}: a human ({by}) denied this action: {note}", code::DENIED)),
     };
     let note = text.map(|t| draft.payload(Payload::inline(t, Source::User)));
     draft.emit(Fact::ApprovalGiven(ApprovalGiven { effect, approved, by, note }));
@@ -64,17 +65,20 @@ pub(in crate::run) fn apply_given(state: &mut State, env: Env<'_>, f: &ApprovalG
         return;
     }
     let ended = if reason == AskReason::OutcomeUnknown { Ended::Unknown } else { Ended::Denied };
-    let told =
-        f.note.map_or_else(|| Payload::inline("A human denied this action.", Source::Runtime), |n| env.payload(n));
+    let told = f.note.map_or_else(
+        || Payload::inline(format!("{}: a human denied this action.", code::DENIED), Source::Runtime),
+        |n| env.payload(n),
+    );
     end_call(state, f.effect, ended, told, true);
 }
 
 pub(in crate::run) fn apply_expired(state: &mut State, effect: u32) {
     let Some(CallPhase::Asking { reason, .. }) = state.call(effect).map(|c| &c.phase) else { return };
-    let (ended, text) = if *reason == AskReason::OutcomeUnknown {
-        (Ended::Unknown, "Whether this happened is unknown, and nobody decided in time. Do not repeat it.")
+    let (ended, code, text) = if *reason == AskReason::OutcomeUnknown {
+        let text = "whether this happened is unknown, and nobody decided in time. Do not repeat it.";
+        (Ended::Unknown, code::EFFECT_UNKNOWN, text)
     } else {
-        (Ended::Denied, "Nobody approved this action in time; it was not done.")
+        (Ended::Denied, code::APPROVAL_EXPIRED, "nobody approved this action in time; it was not done.")
     };
-    end_call(state, effect, ended, Payload::inline(text, Source::Runtime), true);
+    end_call(state, effect, ended, Payload::inline(format!("{code}: {text}"), Source::Runtime), true);
 }

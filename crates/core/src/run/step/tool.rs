@@ -39,7 +39,11 @@ pub(in crate::run) fn decide_call(draft: &mut Draft, i: usize) {
         && (draft.state.keys.iter().any(|k| k.tool == head.tool && k.key == *key && k.args != head.args)
             || draft.state.calls[..i].iter().any(|c| !c.ended() && reuses_key(&c.head, head)))
     {
-        let text = format!("Not done: `{key}` was already used as the key of {} with other arguments.", head.tool);
+        let text = format!(
+            "{}: not done: `{key}` was already used as the key of {} with other arguments.",
+            code::KEY_REUSED,
+            head.tool
+        );
         return deny(draft, effect, code::KEY_REUSED, Payload::inline(text, Source::Runtime));
     }
     let equal_unknown = head.class.needs_intent()
@@ -322,10 +326,9 @@ fn surface(draft: &mut Draft, i: usize, told: Option<Payload>) -> AfterUnknown {
     };
     let payload = match then {
         AfterUnknown::Tell => Some(draft.payload(told.unwrap_or_else(|| {
-            Payload::inline(
-                "The outcome is unknown: this may or may not have happened. Do not repeat it; say so, or find out.",
-                Source::Runtime,
-            )
+            let text =
+                "the outcome is unknown: this may or may not have happened. Do not repeat it; say so, or find out.";
+            Payload::inline(format!("{}: {text}", code::EFFECT_UNKNOWN), Source::Runtime)
         }))),
         _ => None,
     };
@@ -435,8 +438,8 @@ pub(in crate::run) fn apply_reconciled(state: &mut State, env: Env<'_>, f: &Effe
 // ----------------------------------------------------------------------------------------------- the end
 
 pub(in crate::run) fn apply_withdrawn(state: &mut State, effect: u32) {
-    let told = Payload::inline("Withdrawn: the run was stopped before this was done.", Source::Runtime);
-    end_call(state, effect, Ended::Withdrawn, told, true);
+    let text = format!("{}: withdrawn: the run was stopped before this was done.", code::WITHDRAWN);
+    end_call(state, effect, Ended::Withdrawn, Payload::inline(text, Source::Runtime), true);
 }
 
 /// Ends a call, and the turn with its last one: the results join the conversation in the order of the calls.
