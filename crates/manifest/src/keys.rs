@@ -3,6 +3,7 @@
 
 use crate::{
     keys_tools::{ENV_NAME, TOOL, TOOL_NAME},
+    providers::PROVIDERS,
     shape::{Key, Pattern, Secrecy, Section, Shape, key, later, must},
 };
 
@@ -49,7 +50,7 @@ static MODEL_URL: Pattern = Pattern {
 macro_rules! model_keys {
     ($($more:expr),* $(,)?) => {
         &[
-            key("use", Shape::Pattern(&MODEL), "The model, as provider and name. `rehearsal:auto` calls every tool once."),
+            key("use", Shape::Model(&MODEL, PROVIDERS), "The model, as provider and name. `rehearsal:auto` calls every tool once."),
             key("rehearsal", Shape::Pattern(&FILE), "A script that stands for a model: no key, no network, no AI."),
             key("base_url", Shape::Pattern(&MODEL_URL), "Where the provider answers, when not at its usual address."),
             key("key", Shape::Pattern(&SECRET), "The provider's key; its usual environment variable when silent."),

@@ -52,6 +52,7 @@ impl<'s> Reader<'s> {
             Some(json) => json,
             None => match shape {
                 Shape::Pattern(pattern) => self.pattern(node, text, pattern),
+                Shape::Model(pattern, providers) => self.model(node, text, pattern, providers),
                 Shape::OneOf(words) => {
                     let near = nearest(text, words.iter().copied()).map(|w| format!("did you mean `{w}`?"));
                     let hint = near.unwrap_or_else(|| format!("use {}", listed(words.iter().copied())));
@@ -203,6 +204,25 @@ impl<'s> Reader<'s> {
         self.wrong(node, format!("{} is not {}", quoted(text), pattern.what), None)
     }
 
+    /// A model of a provider that there is.
+    fn model(
+        &mut self,
+        node: &Node,
+        text: &str,
+        pattern: &'static Pattern,
+        providers: &'static [&'static str],
+    ) -> Json {
+        let (provider, model) = text.split_once(':').unwrap_or((text, ""));
+        if !self.matches(pattern, text) || providers.contains(&provider) {
+            return self.pattern(node, text, pattern);
+        }
+        let hint = match nearest(provider, providers.iter().copied()) {
+            Some(near) => format!("did you mean `{near}:{}`?", model.chars().take(60).collect::<String>()),
+            None => format!("there is {}", listed(providers.iter().copied())),
+        };
+        self.wrong(node, format!("there is no model provider {}", quoted(provider)), Some(hint))
+    }
+
     fn matches(&mut self, pattern: &'static Pattern, text: &str) -> bool {
         let regex = self.patterns.entry(pattern.regex).or_insert_with(|| Regex::new(pattern.regex).ok());
         regex.as_ref().is_some_and(|r| r.is_match(text))
@@ -261,7 +281,7 @@ fn expected(shape: &Shape) -> String {
     match shape {
         Shape::Const(word) => format!("`{word}`"),
         Shape::Text(most) => format!("text of 1 to {} bytes (in quotes if it looks like a number)", most),
-        Shape::Pattern(pattern) => pattern.what.to_owned(),
+        Shape::Pattern(pattern) | Shape::Model(pattern, _) => pattern.what.to_owned(),
         Shape::Bool => "`true` or `false`".to_owned(),
         Shape::Count(min, max) => format!("a whole number from {min} to {max}"),
         Shape::Duration(min, max) => {

@@ -49,7 +49,7 @@ fn shape(value: &'static Shape, defs: &mut Map<String, Value>) -> Value {
     match value {
         Shape::Const(word) => json!({ "const": word }),
         Shape::Text(most) => json!({ "type": "string", "minLength": 1, "maxLength": most }),
-        Shape::Pattern(pattern) => json!({ "type": "string", "pattern": pattern.regex }),
+        Shape::Pattern(pattern) | Shape::Model(pattern, _) => json!({ "type": "string", "pattern": pattern.regex }),
         Shape::Bool => json!({ "type": "boolean" }),
         Shape::Count(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Shape::Duration(..) => json!({ "type": "string", "pattern": scalar::DURATION }),

@@ -9,6 +9,8 @@ pub(crate) enum Shape {
     Text(usize),
     /// Text that a pattern describes.
     Pattern(&'static Pattern),
+    /// `provider:name`: text that the pattern describes, of a provider of this list.
+    Model(&'static Pattern, &'static [&'static str]),
     /// `true` or `false`.
     Bool,
     /// A whole number within bounds (both included).
@@ -86,7 +88,7 @@ pub(crate) const fn must(name: &'static str, shape: Shape, doc: &'static str) ->
     Key { name, shape: Some(shape), doc, required: true }
 }
 
-/// A key that belongs to the design and is refused until the named part exists: never silently ignored.
+/// A key that a later release brings and that is refused until the named part exists: never silently ignored.
 pub(crate) const fn later(name: &'static str, part: &'static str) -> Key {
     Key { name, shape: None, doc: part, required: false }
 }

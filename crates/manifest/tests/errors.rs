@@ -25,6 +25,8 @@ fn mistakes_are_answered_in_words() {
         "stead: v1\n  name: x",
         "- a list",
         "stead: v2\nname: Desk\nmodel: gpt\n",
+        "stead: v1\nname: desk\nmodel: opnai:gpt-5\ninstructions: x\n",
+        "stead: v1\nname: desk\nmodel: { use: 'opneai:gpt-5', fallback: ['zzz:q', { use: 'rehersal:auto' }] }\ninstructions: x\n",
     ]
     .into_iter()
     .map(str::to_owned)
@@ -98,9 +100,9 @@ fn mistakes_are_answered_in_words() {
 
 #[test]
 fn several_mistakes_are_told_at_once_in_order() {
-    let text = "stead: v1\nnme: x\nmodel: { use: 'a:b', keey: 1 }\ninstructions: x\nbudget: { usd: lots }\n";
+    let text = "stead: v1\nnme: x\nmodel: { use: 'openai:b', keey: 1 }\ninstructions: x\nbudget: { usd: lots }\n";
     let lines: Vec<(usize, usize)> = parse(text, "a.yaml").unwrap_err().iter().map(|e| (e.line, e.column)).collect();
-    assert_eq!(lines, [(2, 1), (3, 22), (5, 16)]);
+    assert_eq!(lines, [(2, 1), (3, 27), (5, 16)]);
 }
 
 #[test]

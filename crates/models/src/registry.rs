@@ -24,6 +24,9 @@ use crate::{
 /// Where OpenAI answers.
 pub const OPENAI_URL: &str = "https://api.openai.com/v1";
 
+/// Every provider of this release: what may stand before the `:` of a model's name.
+pub const PROVIDERS: &[&str] = &["openai", "rehearsal"];
+
 /// What this release can call.
 const SUPPORTED: &str = "`openai:MODEL` (also at any compatible `base_url`), `rehearsal: SCRIPT` and `rehearsal:auto`";
 
@@ -86,7 +89,12 @@ pub fn resolve<'a>(spec: impl Into<ModelSpec<'a>>, cx: &ProviderContext<'_>) -> 
     let wrong = |detail: String| ModelSetupError::new(code::MANIFEST_VALUE, detail);
     let (provider, model) = spec.model.split_once(':').unwrap_or((spec.model, ""));
     let (provider, model) = (provider.trim(), model.trim());
+    let unsupported = || {
+        let detail = format!("this release has no provider `{provider}`; it has {SUPPORTED}");
+        Err(ModelSetupError::new(code::MANIFEST_UNSUPPORTED, detail))
+    };
     match (provider, model) {
+        (unknown, _) if !PROVIDERS.contains(&unknown) => unsupported(),
         ("rehearsal", _) if spec.base_url.is_some() || spec.key.is_some() => {
             Err(wrong("a rehearsal has no `base_url` and no `key`".to_owned()))
         }
@@ -96,10 +104,7 @@ pub fn resolve<'a>(spec: impl Into<ModelSpec<'a>>, cx: &ProviderContext<'_>) -> 
         ("rehearsal", _) => Err(wrong("a rehearsal is `rehearsal:auto` or names its script".to_owned())),
         ("openai", "") => Err(wrong("name a model after the provider, such as `openai:gpt-5-mini`".to_owned())),
         ("openai", model) => openai(spec, model, cx),
-        (other, _) => Err(ModelSetupError::new(
-            code::MANIFEST_UNSUPPORTED,
-            format!("this release has no provider `{other}`; it has {SUPPORTED}"),
-        )),
+        _ => unsupported(),
     }
 }
 
