@@ -93,6 +93,10 @@ pub struct Agent {
     pub tools: Vec<ToolInfo>,
     /// Limits of each run.
     pub limits: Limits,
+    /// Programs of MCP servers over stdio, of this agent and of those that it calls, as their manifests name them. They run
+    /// on the server's machine as the server's user: there is no sandbox around them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsandboxed: Vec<String>,
 }
 
 /// A model of an agent.

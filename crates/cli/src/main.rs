@@ -17,6 +17,7 @@ mod errors_pages;
 mod exit;
 mod follow;
 mod helpers;
+mod input;
 mod markdown;
 mod ui;
 

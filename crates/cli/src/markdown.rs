@@ -1,4 +1,4 @@
-//! `docs/cli.md`, made from the grammar: a test keeps the two equal.
+//! `docs/cli.md`, made from the grammar: `cargo xtask gen` writes it, and `cargo xtask tidy` keeps the two equal.
 
 use std::fmt::Write as _;
 

@@ -14,7 +14,6 @@ mod test_dev_command;
 mod test_doctor_command;
 mod test_errors_command;
 mod test_examples;
-mod test_markdown;
 mod test_readme;
 mod test_run_command;
 mod test_runs_command;

@@ -33,6 +33,22 @@ fn a_conversation_is_one_session() {
 }
 
 #[test]
+fn a_line_that_is_not_text_ends_a_conversation() {
+    let env = TestEnvironment::with_refund_desk();
+    let talk = b"Where is order 1041?\nWhere is order \xff?\nWhere is order 1043?\n";
+    assert_snapshot!(env.stead_with_input("chat ./refund-desk --session ann --quiet", talk), @"
+    exit 1
+    --- stdout
+    Order 1041 (Alarm clock) is shipped.
+    --- stderr
+    error[ST0201]: the input is not text: byte 16 is not UTF-8
+    hint: convert it first, for example with `iconv -t utf-8`
+    see: stead errors ST0201
+    ");
+    assert_eq!(env.json("runs ls --json")["items"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn a_question_to_a_human_ends_a_conversation_that_nobody_watches() {
     let env = TestEnvironment::with_refund_desk();
     assert_snapshot!(env.stead_with_input("chat ./refund-desk --session ann", "Refund order 1042\nhello\n"), @r#"

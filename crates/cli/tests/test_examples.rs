@@ -24,8 +24,10 @@ fn mcp_files_reads_through_a_public_mcp_server() {
     let server = example.join("node_modules/.bin/mcp-server-filesystem");
     assert!(server.exists(), "install it once: npm ci --prefix examples/mcp-files");
     let env = TestEnvironment::new();
-    let mut command = env.command(["run", "--quiet"]);
+    let mut command = env.command(["run"]);
     command.arg(example).arg("What are the opening hours?");
     let terminal = env.finish(command).succeeds();
     assert!(terminal.stdout.starts_with("From `hours.txt`:"), "{terminal}");
+    let warning = "unsandboxed: the MCP server ./node_modules/.bin/mcp-server-filesystem runs as you";
+    assert!(terminal.stderr.contains(warning), "{terminal}");
 }

@@ -85,7 +85,7 @@ fn a_denial_is_told_to_the_model() {
     assert_snapshot!(env.stead("run --resume --quiet"), @"
     exit 0
     --- stdout
-    The refund of order 1042 was not made. A human (owner) denied this action: Not without the receipt
+    The refund of order 1042 was not made. ST0044: a human (owner) denied this action: Not without the receipt
     ");
 }
 
@@ -112,6 +112,19 @@ fn the_input_can_come_from_stdin() {
     --- stdout
     Order 1043 is delivered. Once it has come back to us I can refund it.
     ");
+}
+
+#[test]
+fn an_input_that_is_not_text_is_refused_before_anything_is_opened() {
+    let env = TestEnvironment::with_refund_desk();
+    assert_snapshot!(env.stead_with_input("run refund-desk", b"Where is order 1041\xff?"), @"
+    exit 1
+    --- stderr
+    error[ST0201]: the input is not text: byte 20 is not UTF-8
+    hint: convert it first, for example with `iconv -t utf-8`
+    see: stead errors ST0201
+    ");
+    assert!(!env.path().join(".stead").exists());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The wiring: a store, the agents in it, and an engine that runs them. A server, `stead run` and tests all begin here.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -132,6 +132,14 @@ impl Runtime {
     /// When it is not stored, or what it needs is gone.
     pub async fn load(&self, tenant: &Name, version: VersionId) -> Result<Arc<Agent>, AgentError> {
         self.agents.load(tenant, version).await
+    }
+
+    /// The programs that an agent starts on this machine as this process's user; see [`AgentStore::unsandboxed`].
+    ///
+    /// # Errors
+    /// When a version cannot be read.
+    pub async fn unsandboxed(&self, tenant: &Name, version: VersionId) -> Result<BTreeSet<String>, AgentError> {
+        self.agents.unsandboxed(tenant, version).await
     }
 
     /// Says where the helper services of an agent answer.

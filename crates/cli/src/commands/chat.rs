@@ -14,7 +14,7 @@ use crate::{
     connect::{Connection, Need},
     error::{CliError, Outcome},
     exit::Exit,
-    follow::{Answers, Ended, Follower, report},
+    follow::{Answers, Ended, Follower, report, scripted, unsandboxed},
     ui::{self, term},
 };
 
@@ -50,8 +50,8 @@ async fn chat(global: &Global, connection: &Connection, args: Chat, bundle: Opti
     let key = args.session.unwrap_or_else(|| format!("chat/{}-{}", std::process::id(), ui::text::now().0));
     let session = client.open_session(&OpenSession { agent: agent.name.clone(), key: key.as_str().into() }).await?;
     if !global.quiet {
-        let scripted = if agent.models.iter().any(|m| m.scripted) { " · scripted model, no AI" } else { "" };
-        ui::say(&format!("{}{scripted} · session {}", agent.name, term::clean(&key)));
+        let (scripted, warning) = (scripted(&agent), unsandboxed(&agent, connection.local));
+        ui::say(&format!("{warning}{}{scripted} · session {}", agent.name, term::clean(&key)));
     }
     let answers = if term::can_ask() { Answers::Ask } else { Answers::Leave };
     let mut follower = Follower::new(client, answers, global.quiet)?;
@@ -59,7 +59,7 @@ async fn chat(global: &Global, connection: &Connection, args: Chat, bundle: Opti
         if term::can_ask() {
             eprint!("{} ", term::Paint::stderr().bold(">"));
         }
-        let Some(line) = follower.line().await else { return Ok(Exit::Ok) };
+        let Some(line) = follower.line().await? else { return Ok(Exit::Ok) };
         let input = match line.trim() {
             "" => continue,
             "/quit" => return Ok(Exit::Ok),

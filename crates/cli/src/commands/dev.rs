@@ -1,14 +1,19 @@
 //! `stead dev`: a server for one developer, on loopback.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
+use stead_core::id::Name;
 use stead_server::{
     auth::token_path,
     config::{Config, DEFAULT_PORT},
     serve::{Local, Server, told_to_stop},
 };
 
+use super::run::stead;
 use crate::{
     cli::Global,
     error::Outcome,
@@ -16,6 +21,9 @@ use crate::{
     helpers::DevHelpers,
     ui::{self, term::Paint},
 };
+
+/// The example that a clone of the repository has.
+const EXAMPLE: &str = "examples/refund-desk";
 
 /// Serve on loopback for development; starts what manifests name under `dev`
 ///
@@ -36,28 +44,40 @@ pub(crate) async fn run(global: &Global, args: Dev) -> Outcome {
         Config { listen: ([127, 0, 0, 1], args.port).into(), data_dir: global.data.clone(), ..Config::default() };
     let helpers = Arc::new(DevHelpers::new(true));
     let server = Server::open_with(config, Local { helpers: Some(helpers.clone()), at_rest: false }).await?;
+    let mut applied = Vec::new();
     for bundle in bundles {
-        let applied = server.runtime().apply(&stead_server::auth::DEFAULT_TENANT.into(), bundle).await;
-        let applied = applied.map_err(crate::commands::agents::refused)?;
-        ui::say(&format!("applied {} {}", applied.row.agent, ui::text::version(&applied.row.version)));
+        let new = server.runtime().apply(&stead_server::auth::DEFAULT_TENANT.into(), bundle).await;
+        let new = new.map_err(crate::commands::agents::refused)?.row;
+        ui::say(&format!("applied {} {}", new.agent, ui::text::version(&new.version)));
+        applied.push(new.agent);
     }
     if !global.quiet {
-        banner(&server);
+        banner(&server, &to_try(global, applied.first()));
     }
     server.run(told_to_stop()).await;
     helpers.stop().await;
     Ok(Exit::Ok)
 }
 
-fn banner(server: &Server) {
+/// A command that works where this one was given.
+fn to_try(global: &Global, agent: Option<&Name>) -> String {
+    let stead = stead(global);
+    match agent {
+        Some(agent) => format!("{stead} chat {agent}"),
+        None if Path::new(EXAMPLE).exists() => format!("{stead} run {EXAMPLE} \"Refund order 1042\""),
+        None => format!("{stead} agents apply DIR"),
+    }
+}
+
+fn banner(server: &Server, to_try: &str) {
     let data = server.runtime().data_dir();
     let rows = [
         ("api", format!("{}/v1", server.url())),
         ("openapi", format!("{}/v1/openapi.json", server.url())),
         ("token", token_path(data).display().to_string()),
         ("data", data.display().to_string()),
-        ("sandbox", "no tier in this release: agents run no code; stdio MCP servers run as you".to_owned()),
-        ("try", "stead run examples/refund-desk \"Refund order 1042\"".to_owned()),
+        ("sandbox", "no tier in this release: agents run no code; MCP servers over stdio run as you".to_owned()),
+        ("try", to_try.to_owned()),
     ];
     let title = format!("stead dev {}", env!("CARGO_PKG_VERSION"));
     ui::say(&format!("{}\n{}", Paint::stderr().bold(&title), ui::table::fields(&rows)));

@@ -1,7 +1,6 @@
 //! `stead run`: an agent from a folder, in this process or on the server that owns the data directory.
 
 use std::{
-    io::Read as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -26,8 +25,6 @@ use crate::{
 
 /// How long a server that no longer serves may take to end.
 const LAST_WORDS: Duration = Duration::from_secs(40);
-/// Longest input that is read from stdin; the server's bound on a request is the same.
-const MAX_INPUT: u64 = 1 << 20;
 
 /// Run an agent and print its answer
 ///
@@ -120,7 +117,7 @@ impl Work {
         };
         self.run = Some(run);
         if !global.quiet {
-            ui::say(&banner(&agent, run));
+            ui::say(&banner(&agent, run, connection.local));
         }
         finish(global, follower, run).await
     }
@@ -235,10 +232,5 @@ fn input(given: Option<String>) -> Outcome<String> {
     if given.is_none() && std::io::IsTerminal::is_terminal(&std::io::stdin()) {
         return Err(CliError::usage("there is no input").hint("give it after the folder, or pipe it in"));
     }
-    let mut text = String::new();
-    std::io::stdin().lock().take(MAX_INPUT + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_INPUT {
-        return Err(CliError::new(code::TOO_LARGE, format!("the input is larger than {MAX_INPUT} bytes")));
-    }
-    Ok(text)
+    crate::input::whole(std::io::stdin().lock())
 }

@@ -1,10 +1,10 @@
-//! `stead schema`: JSON Schemas for editors.
+//! `stead schema`: JSON Schemas for editors, and the OpenAPI document for generators of clients.
 
 use clap::{Args, ValueEnum};
 
 use crate::{error::Outcome, exit::Exit, ui};
 
-/// Print the JSON Schema of agent.yaml or of stead.toml
+/// Print the JSON Schema of agent.yaml or stead.toml, or the OpenAPI document
 #[derive(Debug, Args)]
 pub(crate) struct Schema {
     /// Which one
@@ -18,12 +18,15 @@ enum Of {
     Agent,
     /// stead.toml
     Server,
+    /// The HTTP API, as OpenAPI 3.1
+    Api,
 }
 
 pub(crate) fn run(args: &Schema) -> Outcome {
     ui::json(&match args.of {
         Of::Agent => stead_manifest::schema(),
         Of::Server => stead_server::config::schema(),
+        Of::Api => stead_api::openapi::document(env!("CARGO_PKG_VERSION")),
     })?;
     Ok(Exit::Ok)
 }

@@ -30,7 +30,12 @@ pub(crate) async fn run(args: Serve) -> Outcome {
         None => Config::default(),
     };
     let server = Server::open(config).await?;
-    tracing::info!(url = server.url(), data = %server.runtime().data_dir().display(), "serving");
+    tracing::info!(
+        url = server.url(),
+        data = %server.runtime().data_dir().display(),
+        sandbox = "none in this release: MCP servers over stdio run as this user",
+        "serving"
+    );
     server.run(told_to_stop()).await;
     tracing::info!("ended in order");
     Ok(Exit::Ok)

@@ -73,10 +73,10 @@ impl<'c> Follower<'c> {
     }
 
     /// The next line that the person types; `None` at the end of input, or at Ctrl-C.
-    pub(crate) async fn line(&mut self) -> Option<String> {
+    pub(crate) async fn line(&mut self) -> Outcome<Option<String>> {
         tokio::select! {
             line = self.keyboard.line() => line,
-            _ = self.interrupt.recv() => None,
+            _ = self.interrupt.recv() => Ok(None),
         }
     }
 
@@ -132,7 +132,7 @@ impl<'c> Follower<'c> {
                 }
                 line = self.keyboard.line(), if asking => {
                     let approval = questions.remove(0);
-                    match line {
+                    match line? {
                         Some(line) => {
                             let yes = matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes");
                             self.answer(approval.id, yes).await?;
@@ -237,11 +237,25 @@ fn answered(fact: &AnyFact) -> Option<u32> {
     }
 }
 
-/// The line that tells which agent runs.
-pub(crate) fn banner(agent: &Agent, run: RunId) -> String {
-    let scripted = agent.models.iter().any(|m| m.scripted);
-    let notice = if scripted { " · scripted model, no AI" } else { "" };
-    format!("{} {}{notice}\n{run}\n", agent.name, ui::text::version(&agent.version))
+/// The lines that tell which agent runs, and what it starts on the machine that runs it.
+pub(crate) fn banner(agent: &Agent, run: RunId, local: bool) -> String {
+    let notice = scripted(agent);
+    let warning = unsandboxed(agent, local);
+    format!("{} {}{notice}\n{warning}{run}\n", agent.name, ui::text::version(&agent.version))
+}
+
+/// That no AI answers, when a script does.
+pub(crate) fn scripted(agent: &Agent) -> &'static str {
+    if agent.models.iter().any(|m| m.scripted) { " · scripted model, no AI" } else { "" }
+}
+
+/// A line for each program that runs without a sandbox.
+pub(crate) fn unsandboxed(agent: &Agent, local: bool) -> String {
+    let who = if local { "you, with your" } else { "the server's user, with that user's" };
+    let line = |program: &String| {
+        format!("unsandboxed: the MCP server {} runs as {who} files and network\n", term::clean(program))
+    };
+    agent.unsandboxed.iter().map(line).collect()
 }
 
 /// Writes how a run ended: the answer to stdout, the rest to stderr.

@@ -75,11 +75,11 @@ impl TestEnvironment {
     }
 
     /// The same with something on stdin.
-    pub(crate) fn stead_with_input(&self, line: &str, input: &str) -> Terminal {
+    pub(crate) fn stead_with_input(&self, line: &str, input: impl AsRef<[u8]>) -> Terminal {
         let mut command = self.command(words(line));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         // A program that reads nothing closes the pipe.
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let _ = child.stdin.take().unwrap().write_all(input.as_ref());
         Terminal::of(child.wait_with_output().unwrap(), self)
     }
 

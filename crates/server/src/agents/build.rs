@@ -21,7 +21,7 @@ use stead_models::{
 };
 use stead_ports::agent::{Agent, AgentError, BoundTool};
 
-use super::{AgentStore, tools, wired::Wired};
+use super::{AgentStore, tools, unsandboxed, wired::Wired};
 
 /// First pause between attempts at a model; doubles each time.
 const BACKOFF: Span = Span::from_millis(500);
@@ -45,6 +45,9 @@ pub(super) async fn agent(
         .chain()
         .map(|choice| model(store, bundle, choice).map(|resolved| (choice, resolved)))
         .collect::<Result<Vec<_>, _>>()?;
+    for program in unsandboxed::of(&manifest) {
+        tracing::warn!(agent = %wired.name, program, "this MCP server runs as the server's user, unsandboxed");
+    }
     let tools = tools::bind(&manifest, bundle, wired, &base, &store.environment).await?;
     let defs: Arc<[ToolDef]> = tools.iter().map(|t| t.def.clone()).collect();
     let instructions: Arc<str> = bundle.instructions().into();
@@ -114,5 +117,29 @@ pub(super) fn sorted(mut tools: Vec<BoundTool>) -> Result<Vec<BoundTool>, AgentE
             code: code::MANIFEST_VALUE,
             detail: format!("two tools have the full name `{}`; rename one of them", pair[0].def.name),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use stead_models::{http::Http, registry};
+
+    use super::*;
+
+    #[test]
+    fn manifests_may_name_the_providers_that_can_be_called_and_no_other() {
+        let named: BTreeSet<&str> = stead_manifest::PROVIDERS.iter().copied().collect();
+        let called: BTreeSet<&str> = registry::PROVIDERS.iter().copied().collect();
+        assert_eq!(named, called);
+        let http = Http::new().expect("HTTP clients can be made");
+        let env = |_: &str| Some("a-key".to_owned());
+        let cx = ProviderContext { env: &env, http: &http, options: Options::default() };
+        for provider in named {
+            let model = format!("{provider}:m");
+            let code = resolve(model.as_str(), &cx).err().map(|e| e.code);
+            assert_ne!(code, Some(code::MANIFEST_UNSUPPORTED), "{provider} is named and cannot be called");
+        }
     }
 }

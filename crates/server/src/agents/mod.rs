@@ -11,6 +11,7 @@ mod helpers;
 mod problem;
 mod site;
 mod tools;
+mod unsandboxed;
 mod wired;
 
 use std::{

@@ -39,10 +39,10 @@ pub(super) async fn apply(
     let encoded = serde_json::to_vec(&request.bundle).map_err(|e| Failure::bad_request(e.to_string()))?;
     let bundle = stead_manifest::Bundle::decode(&encoded, dir).map_err(|e| crate::agents::problem_of(&e))?;
     // In a task of its own: a caller who goes away in the middle does not leave half of it behind.
-    let runtime = app.runtime.clone();
+    let (runtime, tenant) = (app.runtime.clone(), who.tenant.clone());
     let applying = tokio::spawn(async move {
         let _places = places;
-        runtime.apply(&who.tenant, bundle).await
+        runtime.apply(&tenant, bundle).await
     });
     let applied = match applying.await {
         Ok(applied) => applied?,
@@ -50,7 +50,8 @@ pub(super) async fn apply(
         Err(_) => return Err(Failure::new(code::DRAINING, "the server is shutting down")),
     };
     let status = if applied.new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Body(views::agent(applied.row, &applied.agent))))
+    let unsandboxed = app.runtime.unsandboxed(&who.tenant, applied.row.version).await?;
+    Ok((status, Body(views::agent(applied.row, &applied.agent, unsandboxed))))
 }
 
 pub(super) async fn list(State(app): State<Shared>, who: Principal) -> Answer<Body<Page<AgentSummary>>> {
@@ -100,7 +101,8 @@ pub(super) async fn live(app: &App, who: &Principal, agent: &Name) -> Answer<Ver
 
 async fn loaded(app: &App, row: VersionRow) -> Answer<Body<Agent>> {
     let agent = app.runtime.load(&row.tenant, row.version).await?;
-    Ok(Body(views::agent(row, &agent)))
+    let unsandboxed = app.runtime.unsandboxed(&row.tenant, row.version).await?;
+    Ok(Body(views::agent(row, &agent, unsandboxed)))
 }
 
 /// The failure for a name that nobody applied.

@@ -1,5 +1,7 @@
 //! Translates what the engine and the journal say into what the API says, and checks whose it is.
 
+use std::collections::BTreeSet;
+
 use stead_api as api;
 use stead_core::id::{Name, RunId, SessionId};
 use stead_engine::{ApprovalView, FactEvent, RunView};
@@ -123,7 +125,7 @@ pub(super) fn version(row: VersionRow) -> api::agent::AgentSummary {
     api::agent::AgentSummary { name: row.agent, version: row.version, created: row.created, live: row.live }
 }
 
-pub(super) fn agent(row: VersionRow, agent: &Agent) -> api::agent::Agent {
+pub(super) fn agent(row: VersionRow, agent: &Agent, unsandboxed: BTreeSet<String>) -> api::agent::Agent {
     let models = agent.models.iter().zip(&agent.config.models);
     api::agent::Agent {
         name: row.agent,
@@ -154,5 +156,6 @@ pub(super) fn agent(row: VersionRow, agent: &Agent) -> api::agent::Agent {
             })
             .collect(),
         limits: (&agent.config.limits).into(),
+        unsandboxed: unsandboxed.into_iter().collect(),
     }
 }
