@@ -1,37 +1,91 @@
 //! Files that are made from others and committed all the same, so that a build needs no generator and a review sees
 //! what changed. `cargo xtask gen` writes them; `cargo xtask tidy` fails when one is stale.
 
-use std::{fmt::Write as _, fs};
+use std::{fmt::Write as _, fs, path::PathBuf, process::Command};
 
-use crate::{Fail, repo::Repo, tidy::codes};
+use crate::{
+    Fail, programs,
+    repo::{self, Repo},
+    tidy::codes,
+};
 
 /// A generated file: where it stands, and how its text is made.
-pub(crate) struct Generated {
+struct Generated {
     /// Path from the root.
-    pub(crate) path: &'static str,
-    make: fn(&Repo) -> Result<String, Fail>,
+    path: &'static str,
+    make: Make,
 }
 
-/// All of them.
-pub(crate) const ALL: &[Generated] = &[Generated { path: "crates/cli/src/errors_pages.rs", make: errors_pages }];
+/// How a text is made.
+enum Make {
+    /// From files of the tree.
+    Tree(fn(&Repo) -> Result<String, Fail>),
+    /// By the product itself, when it is called like this.
+    Stead(&'static [&'static str]),
+}
 
-impl Generated {
-    /// What the file should say.
-    pub(crate) fn text(&self, repo: &Repo) -> Result<String, Fail> {
-        (self.make)(repo)
+/// All of them. What the product is built from comes first.
+const ALL: &[Generated] = &[
+    Generated { path: "crates/cli/src/errors_pages.rs", make: Make::Tree(errors_pages) },
+    Generated { path: "docs/cli.md", make: Make::Stead(&["markdown"]) },
+    Generated { path: "docs/openapi.json", make: Make::Stead(&["schema", "api"]) },
+    Generated { path: "docs/schemas/agent.json", make: Make::Stead(&["schema", "agent"]) },
+    Generated { path: "docs/schemas/server.json", make: Make::Stead(&["schema", "server"]) },
+];
+
+/// Makes texts, and builds the product for it at most once.
+struct Maker<'r> {
+    repo: &'r Repo,
+    stead: Option<PathBuf>,
+}
+
+impl Maker<'_> {
+    /// What a file should say.
+    fn text(&mut self, file: &Generated) -> Result<String, Fail> {
+        match file.make {
+            Make::Tree(make) => make(self.repo),
+            Make::Stead(args) => {
+                let program = match &self.stead {
+                    Some(built) => built.clone(),
+                    None => self.stead.insert(programs::stead(self.repo)?).clone(),
+                };
+                repo::output(Command::new(program).args(args).current_dir(self.repo.root()))
+            }
+        }
     }
 }
 
-/// Writes every generated file that is stale.
-pub(crate) fn write(repo: &Repo) -> Result<(), Fail> {
+/// Files that do not say what they should, each with what that is.
+fn stale(repo: &Repo, mut each: impl FnMut(&'static str, String) -> Result<(), Fail>) -> Result<(), Fail> {
+    let mut maker = Maker { repo, stead: None };
     for file in ALL {
-        let text = file.text(repo)?;
+        let text = maker.text(file)?;
         if repo.read(file.path).ok().as_deref() != Some(text.as_str()) {
-            fs::write(repo.root().join(file.path), text).map_err(|e| format!("{}: {e}", file.path))?;
-            println!("wrote {}", file.path);
+            each(file.path, text)?;
         }
     }
     Ok(())
+}
+
+/// The paths of all that are stale.
+pub(crate) fn check(repo: &Repo) -> Result<Vec<&'static str>, Fail> {
+    let mut paths = Vec::new();
+    stale(repo, |path, _| {
+        paths.push(path);
+        Ok(())
+    })?;
+    Ok(paths)
+}
+
+/// Writes every one that is stale.
+pub(crate) fn write(repo: &Repo) -> Result<(), Fail> {
+    stale(repo, |path, text| {
+        let file = repo.root().join(path);
+        let folder = file.parent().ok_or_else(|| format!("{path} has no folder"))?;
+        fs::create_dir_all(folder).and_then(|()| fs::write(&file, text)).map_err(|e| format!("{path}: {e}"))?;
+        println!("wrote {path}");
+        Ok(())
+    })
 }
 
 /// The table through which the binary carries the pages of its error codes.

@@ -1,7 +1,7 @@
 //! `cargo xtask COMMAND`: what developers and `./test` run on the repository itself.
 //!
 //! Not here: anything a user runs, and any dependency on the crates of the product, so that these commands build in
-//! seconds and judge the tree from outside.
+//! seconds and judge the tree from outside. Where they need the product, they build its binary and call it.
 
 mod generate;
 mod mutants;
@@ -18,7 +18,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   tidy                     prove what must be absent or present in the tree
-  gen                      write the generated files that tidy compares
+  gen                      write the generated files that are stale
   mutants [--list] [NAME…] break each promise on purpose and demand that its named test fails
   bench NAME [--json] [--quick]
                            figures of this machine; bench/README.md says which

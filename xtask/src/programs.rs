@@ -1,4 +1,4 @@
-//! `cargo xtask bench` and `cargo xtask sim`: build a program of the workspace and run it in our place, with its
+//! Programs of the workspace. `cargo xtask bench` and `cargo xtask sim` build one and run it in our place, with its
 //! arguments, its standard output and its exit code untouched. What cargo says goes to stderr.
 
 use std::{
@@ -39,6 +39,13 @@ pub(crate) fn sim(repo: &Repo, args: &[&str]) -> Result<ExitCode, Fail> {
     // Of the workspace, so that its dependencies are those of the tests and are not built a second time.
     let program = build(repo, &["--workspace"], "stead-sim")?;
     finish(Command::new(program).args(args))
+}
+
+/// Builds the product's binary for this repository's own files, and gives its path.
+pub(crate) fn stead(repo: &Repo) -> Result<PathBuf, Fail> {
+    // A test target is asked for beside it (the smallest): then cargo chooses the features that the tests have, and what is
+    // built here is not built again for them.
+    build(repo, &["--workspace", "--test", "journal_conformance"], "stead")
 }
 
 /// Whether a bench looks at the binary of the product: `durable` does, but not a single cell of it.

@@ -9,7 +9,9 @@ mod edges;
 mod generated;
 mod links;
 mod promises;
+mod rust;
 mod sources;
+mod unused;
 
 use std::time::Instant;
 
@@ -24,7 +26,8 @@ type Check = (&'static str, fn(&Repo) -> Result<Findings, Fail>);
 const CHECKS: &[Check] = &[
     ("crates import only what the map allows", edges::check),
     ("every direct dependency is argued for", dependencies::check),
-    ("every code has its page and every page its code", codes::check),
+    ("every crate uses what it depends on", unused::check),
+    ("every code has its page, its use, and every page its code", codes::check),
     ("every promise has a test and a mutant", promises::check),
     ("generated files are fresh", generated::check),
     ("sources open with a description and leave nothing behind", sources::check),

@@ -1,9 +1,13 @@
-//! Each code of `stead_core::code` has a page with the same title and the three sections a reader needs; each page has
-//! its code.
+//! Each code of `stead_core::code` has a page with the same title and the three sections a reader needs, and a place in
+//! the product that gives it; each page has its code.
 
 use std::{collections::BTreeMap, fs};
 
-use crate::{Fail, repo::Repo, tidy::Findings};
+use crate::{
+    Fail,
+    repo::Repo,
+    tidy::{Findings, rust},
+};
 
 /// Where the codes stand.
 pub(crate) const SOURCE: &str = "crates/core/src/code.rs";
@@ -17,6 +21,8 @@ const SECTIONS: [&str; 3] = ["## Cause", "## What Stead did", "## What to do"];
 /// A code as its source says.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Code {
+    /// The name of its constant.
+    pub(crate) name: String,
     /// Its number.
     pub(crate) number: u16,
     /// Its title.
@@ -29,9 +35,9 @@ pub(crate) fn parse(source: &str) -> Result<Vec<Code>, Fail> {
     let (table, _) = table.ok_or_else(|| format!("{SOURCE}: no `codes!` table"))?;
     let mut out = Vec::<Code>::new();
     for line in table.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("//")) {
-        let parsed = line.split_once(" = ").and_then(|(_, rest)| {
+        let parsed = line.split_once(" = ").and_then(|(name, rest)| {
             let (number, title) = rest.strip_suffix("\";")?.split_once(", \"")?;
-            Some(Code { number: number.parse().ok()?, title: title.to_owned() })
+            Some(Code { name: name.to_owned(), number: number.parse().ok()?, title: title.to_owned() })
         });
         let code = parsed.ok_or_else(|| format!("{SOURCE}: cannot read `{line}`"))?;
         if out.last().is_some_and(|last| last.number >= code.number) {
@@ -49,12 +55,32 @@ pub(super) fn check(repo: &Repo) -> Result<Findings, Fail> {
         let name = entry.map_err(|e| e.to_string())?.file_name().to_string_lossy().into_owned();
         pages.insert(name.clone(), repo.read(format!("{PAGES}/{name}"))?);
     }
-    Ok(compare(&codes, pages))
+    let mut found = compare(&codes, pages);
+    found.extend(unused(&codes, &rust::read(repo, &repo.files()?, gives)?.product));
+    Ok(found)
+}
+
+/// Whether a source can be where a code is given: part of the product, and not one that only lists codes.
+fn gives(file: &str) -> bool {
+    const NOT: &[&str] =
+        &[SOURCE, "crates/api/src/openapi", "crates/ports/src/conformance", "crates/sim/", "crates/testkit/"];
+    file.starts_with("crates/") && !NOT.iter().any(|not| file.starts_with(not))
+}
+
+/// Codes that nothing ever gives.
+fn unused(codes: &[Code], product: &str) -> Findings {
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    let given = |name: &str| {
+        let path = format!("code::{name}");
+        product.match_indices(&path).any(|(at, _)| !product[at + path.len()..].starts_with(part))
+    };
+    let silent = codes.iter().filter(|c| !given(&c.name));
+    silent.map(|c| format!("{SOURCE}: nothing gives ST{:04} ({}); drop it and its page", c.number, c.name)).collect()
 }
 
 fn compare(codes: &[Code], mut pages: BTreeMap<String, String>) -> Findings {
     let mut found = Findings::new();
-    for Code { number, title } in codes {
+    for Code { number, title, .. } in codes {
         let file = format!("ST{number:04}.md");
         let Some(page) = pages.remove(&file) else {
             found.push(format!("{PAGES}/{file}: missing; {title:?} needs a page"));
@@ -87,10 +113,18 @@ mod tests {
 
     #[test]
     fn the_table_of_codes_is_read_and_disorder_is_an_error() {
-        assert_eq!(parse(TABLE).unwrap(), [Code { number: 1, title: "A title".into() }]);
+        assert_eq!(parse(TABLE).unwrap(), [Code { name: "BUDGET".into(), number: 1, title: "A title".into() }]);
         let twice = TABLE.replace("\";\n}", "\";\n    AGAIN = 1, \"B\";\n}");
         assert!(parse(&twice).unwrap_err().contains("ST0001"));
         assert!(parse("codes").is_err());
+    }
+
+    #[test]
+    fn a_code_that_nothing_gives_is_found() {
+        let codes = parse(TABLE).unwrap();
+        assert!(unused(&codes, "return Err(code::BUDGET)").is_empty());
+        assert_eq!(unused(&codes, "code::BUDGETS, CODE").len(), 1);
+        assert!(gives("crates/core/src/budget.rs") && !gives(SOURCE) && !gives("crates/sim/src/plan.rs"));
     }
 
     #[test]
