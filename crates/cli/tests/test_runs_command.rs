@@ -145,6 +145,16 @@ fn runs_are_paused_resumed_and_stopped_without_a_server() {
 }
 
 #[test]
+fn a_call_that_a_stop_withdrew_is_told_with_its_code() {
+    let env = TestEnvironment::with_refund_desk();
+    let run = env.json("run --json --quiet refund-desk 'Refund order 1042'");
+    let run = run["id"].as_str().unwrap();
+    env.stead(&format!("runs cancel {run}")).succeeds();
+    let watched = env.stead(&format!("runs watch {run}"));
+    assert!(watched.stderr.contains("not done payments_refund: ST0053: the run was stopped"), "{watched}");
+}
+
+#[test]
 fn an_idempotency_key_starts_one_run() {
     let env = TestEnvironment::with_refund_desk();
     env.stead("agents apply refund-desk").succeeds();

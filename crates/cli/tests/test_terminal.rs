@@ -77,8 +77,8 @@ fn anything_but_yes_is_no() {
     payments_refund {"order_id":"1042","amount_cents":4990,"currency":"USD"}
     Approve? [y/N]   denied   payments_refund by owner
     The refund of order 1042 was not made. ST0044: a human (owner) denied this action.
-      model    rehearsal · [took] · 321 tokens · $0
-    completed · 3 turns · 2 effects · 808 tokens · $0 · [took]
+      model    rehearsal · [took] · 325 tokens · $0
+    completed · 3 turns · 2 effects · 812 tokens · $0 · [took]
     "#);
 }
 

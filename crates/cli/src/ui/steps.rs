@@ -123,8 +123,8 @@ impl Steps {
                 self.row(out, "denied", &text);
             }
             Fact::EffectWithdrawn(f) => {
-                let text = format!("{}: {}: not done, the run was stopped", self.tool(f.effect), code::WITHDRAWN);
-                self.row(out, "withdrawn", &text);
+                let text = format!("{}: {}: the run was stopped", self.tool(f.effect), code::WITHDRAWN);
+                self.row(out, "not done", &text);
             }
             Fact::EffectIntended(f) => self.restart(f.effect, event.at),
             Fact::EffectReturned(f) => self.outcome(out, event, f.effect, if f.late { "late" } else { "result" }),

@@ -243,7 +243,7 @@ fn what_was_not_sent_is_tried_again_a_few_times_and_then_told() {
     act.rules.attempts = 3;
     let v = lab.add(agent("a").tool(&act).model(once("act", json!({}))));
     let node = lab.open();
-    assert_eq!(node.completes(node.start(v, "x").run), "no route");
+    assert_eq!(node.completes(node.start(v, "x").run), "ST0049: no route");
     assert_eq!(act.count(), 3);
 }
 
