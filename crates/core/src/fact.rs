@@ -511,6 +511,21 @@ pub struct EffectNotSent {
     /// What the model is told when it is given up; else the reason.
     #[n(2)]
     pub payload: PayloadIx,
+    /// Why it was not even tried; absent when its tool said that nothing was sent. What was not tried does not count
+    /// against the attempts.
+    #[n(3)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
+}
+
+/// Why an effect was intended and not tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(index_only)]
+#[serde(rename_all = "snake_case")]
+pub enum Held {
+    /// The process that intended it was about to end.
+    #[n(0)]
+    Draining,
 }
 
 /// See [`Fact::EffectUnknown`].

@@ -1,7 +1,7 @@
 //! One loaded run: a task that owns its state, pays its debts and commits what comes back. There is at most one for
 //! each run, and nobody else touches the state; so there is no lock on the way of a step.
 
-use std::{collections::VecDeque, future::poll_fn, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{future::poll_fn, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use stead_core::{
@@ -12,11 +12,16 @@ use stead_core::{
     run::{Call, CallPhase, Command, Debt, Life, Phase, State, owes, wake_at},
     time::Timestamp,
 };
-use stead_ports::{BoxFuture, agent::Agent, journal::RunState};
-use tokio::sync::{mpsc, oneshot};
+use stead_ports::{
+    BoxFuture,
+    agent::Agent,
+    journal::{AppendError, RunState},
+};
+use tokio::sync::oneshot;
 
 use crate::{
     Engine,
+    ear::Ear,
     flights::{Done, Flights, Key},
     payload::Sealer,
     types::EngineError,
@@ -78,12 +83,12 @@ pub(crate) struct Actor {
     pub(crate) prev: LeafHash,
     pub(crate) activation: ActivationId,
     pub(crate) agent: Arc<Agent>,
-    pub(crate) mailbox: mpsc::Receiver<Msg>,
+    pub(crate) ear: Ear,
     pub(crate) flights: Flights,
-    /// Effects whose tool has been entered: they may have touched the world.
-    pub(crate) dispatched: Arc<parking_lot::Mutex<Vec<u32>>>,
     /// Children whose start is known to be durable.
-    pub(crate) children: Vec<u32>,
+    pub(crate) started: Vec<u32>,
+    /// Children that have said that they are stopping, and how hard.
+    pub(crate) stopped: Vec<(u32, StopMode)>,
     /// The conversation as models read it, entry by entry.
     pub(crate) messages: Vec<Arc<Message>>,
     /// The reply just received, to spare reading it back.
@@ -94,21 +99,13 @@ pub(crate) struct Actor {
     /// Records since the last snapshot.
     pub(crate) tail: u64,
     pub(crate) draining: bool,
-    /// What came in before it was loaded.
-    pub(crate) heard: VecDeque<Msg>,
     /// Callers to be answered once no child is being started.
     pub(crate) acks: Vec<ReplyTo>,
     timer: Option<(Timestamp, BoxFuture<'static, ()>)>,
 }
 
 impl Actor {
-    pub(crate) fn new(
-        engine: Engine,
-        run: RunId,
-        born: Born,
-        mailbox: mpsc::Receiver<Msg>,
-        heard: VecDeque<Msg>,
-    ) -> Self {
+    pub(crate) fn new(engine: Engine, run: RunId, born: Born, ear: Ear) -> Self {
         let Born { state, prev, activation, agent, row, tail } = born;
         // At rest every run is treated as if the engine were about to end: what is asked is recorded, nothing begins.
         let draining = engine.0.options.at_rest;
@@ -119,17 +116,16 @@ impl Actor {
             prev,
             activation,
             agent,
-            mailbox,
+            ear,
             flights: Flights::default(),
-            dispatched: Arc::default(),
-            children: Vec::new(),
+            started: Vec::new(),
+            stopped: Vec::new(),
             messages: Vec::new(),
             fresh_reply: None,
             sealer: Sealer::default(),
             row,
             tail,
             draining,
-            heard,
             acks: Vec::new(),
             timer: None,
         }
@@ -148,7 +144,7 @@ impl Actor {
 
     async fn work_on(&mut self) -> Result<(), EngineError> {
         loop {
-            while let Some(msg) = self.heard.pop_front() {
+            while let Some(msg) = self.ear.heard.pop_front() {
                 self.hear(msg).await?;
             }
             self.turn().await?;
@@ -156,7 +152,7 @@ impl Actor {
                 continue;
             }
             self.release_tools().await;
-            match self.engine.0.leave(self.run, &mut self.mailbox) {
+            match self.engine.0.leave(self.run, &mut self.ear.mailbox) {
                 Ok(()) => {
                     self.left();
                     return Ok(());
@@ -180,13 +176,13 @@ impl Actor {
             Time,
         }
         let came = {
-            let Self { flights, mailbox, timer, .. } = self;
+            let Self { flights, ear, timer, .. } = self;
             poll_fn(|cx| {
                 use std::task::Poll;
                 if let Poll::Ready((key, done)) = flights.poll_next(cx) {
                     return Poll::Ready(Came::Done(key, done));
                 }
-                if let Poll::Ready(msg) = mailbox.poll_recv(cx) {
+                if let Poll::Ready(msg) = ear.mailbox.poll_recv(cx) {
                     return Poll::Ready(Came::Msg(msg));
                 }
                 match timer {
@@ -222,16 +218,18 @@ impl Actor {
 
     async fn asked(&mut self, ask: Ask, by: By, reply: ReplyTo) -> Result<(), EngineError> {
         let closing = matches!(ask, Ask::Stop(_) | Ask::Pause);
-        let command = match ask {
+        let command = match ask.clone() {
             Ask::Pause => Command::Pause,
             Ask::Resume => Command::Resume,
-            Ask::Stop(mode) => Command::Stop { mode, dispatched: self.dispatched.lock().clone() },
+            Ask::Stop(mode) => Command::Stop { mode, dispatched: self.flights.sent_effects() },
             Ask::Approve { effect, approved, by, note } => Command::Approve { effect, approved, by, note },
         };
         match self.try_commit(command, by).await {
             Ok(()) if closing => self.acks.push(reply),
             Ok(()) => drop(reply.send(Ok(self.children_under_way()))),
             Err(error @ EngineError::Conflict { .. }) => drop(reply.send(Err(error))),
+            // Nothing was written, so nothing has changed: the run goes on, and whoever asked may ask again.
+            Err(EngineError::Append(AppendError::Unavailable(cause))) => drop(reply.send(Err(ask.unrecorded(cause)))),
             Err(error) => {
                 let _ = reply.send(Err(error.clone()));
                 return Err(error);
@@ -271,11 +269,12 @@ impl Actor {
         idle && (self.holds() || (!self.state.working() && !self.wakes_soon() && !self.owes_a_child()))
     }
 
-    /// Whether a child must still be started or stopped; a wait for one that runs needs no memory.
+    /// Whether a child must still be started or told to stop; a wait for one that runs, or is stopping, needs no memory. A
+    /// parent that kept its place meanwhile could keep it from its own child.
     fn owes_a_child(&self) -> bool {
         owes(&self.state, self.activation, self.engine.0.ports.clock.now()).any(|debt| match debt {
-            Debt::StartChild { effect, .. } => !self.children.contains(&effect),
-            Debt::StopChild { .. } => true,
+            Debt::StartChild { effect, .. } => !self.started.contains(&effect),
+            Debt::StopChild { effect, mode, .. } => !self.stopped.contains(&(effect, mode)),
             _ => false,
         })
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use stead_core::{
     code::{self, Code},
     effect::{Ended, Outcome, Reconciled},
+    fact::StopMode,
     message::Reply,
     record::{Actor as By, Payload, Source},
     run::{CallPhase, Command, ModelFailure, Retry},
@@ -16,8 +17,9 @@ use stead_ports::{
 
 use crate::{
     actor::Actor,
-    commit::ChildEnd,
+    durable::OnTrouble,
     flights::{Done, Key},
+    parent::ChildEnd,
     prepare::{self, MAX_CALLS, cut},
     types::EngineError,
 };
@@ -25,6 +27,8 @@ use crate::{
 /// How long an effect that was settled as unknown may still answer, and how many of one run are waited for.
 const LATE: Duration = Duration::from_secs(600);
 const LATE_MOST: usize = 64;
+/// Pause before something is tried again that the store, or a run that is busy, would not do now.
+const PAUSE: Duration = Duration::from_millis(500);
 
 impl Actor {
     pub(crate) async fn done(&mut self, key: Key, done: Done) -> Result<(), EngineError> {
@@ -53,12 +57,13 @@ impl Actor {
                 self.commit(Command::Reconciled { effect, asked, answer }, By::Runtime).await
             }
             Done::ChildStarted { effect, result: Ok(_) } => {
-                self.children.push(effect);
+                self.started.push(effect);
                 // A child that had ended before this process began has left its message already.
                 self.take_inbox().await
             }
             Done::ChildStarted { effect, result: Err(error) } => self.child_failed_to_start(effect, &error).await,
-            Done::ChildStopped { effect, result } => self.child_stopped(key, effect, result).await,
+            Done::ChildStopped { effect, mode, result } => self.child_stopped(key, effect, mode, result).await,
+            Done::Inbox => self.take_inbox().await,
             Done::Nothing => Ok(()),
         }
     }
@@ -130,7 +135,11 @@ impl Actor {
         match error {
             // Nothing begins any more; the debt stands for the next process.
             EngineError::Draining => Ok(()),
-            // The store's trouble is not the child's: the debt stands, and is paid again.
+            // The store's trouble is not the child's: the debt stands, and is paid again. What else is under way goes on.
+            EngineError::Store(_) | EngineError::Append(_) if !self.engine.0.is_dead() => {
+                self.pause(Key::StartChild(effect), Done::Nothing);
+                Ok(())
+            }
             EngineError::Store(_) | EngineError::Append(_) => Err(error.clone()),
             other => {
                 let text = format!("The agent could not be started ({}): {other}", other.code());
@@ -143,6 +152,7 @@ impl Actor {
         &mut self,
         key: Key,
         effect: u32,
+        mode: StopMode,
         result: Result<(), EngineError>,
     ) -> Result<(), EngineError> {
         match result {
@@ -171,8 +181,8 @@ impl Actor {
                 Ok(())
             }
             Ok(()) => {
-                // Stopping, and it will say so. The debt stays paid until then.
-                self.flights.push(key, Box::pin(std::future::pending()));
+                // Stopping, and it will leave a message when it has ended. To wait for that needs no memory.
+                self.stopped.push((effect, mode));
                 Ok(())
             }
         }
@@ -181,12 +191,16 @@ impl Actor {
     /// Keeps the debt of stopping a child paid for a moment, if it is still owed.
     fn stop_again_later(&mut self, key: Key, effect: u32) {
         if matches!(self.state.call(effect).map(|c| &c.phase), Some(CallPhase::Child { .. })) {
-            let pause = async {
-                tokio::time::sleep(Duration::from_millis(500)).await;
-                Done::Nothing
-            };
-            self.flights.push(key, Box::pin(pause));
+            self.pause(key, Done::Nothing);
         }
+    }
+
+    fn pause(&mut self, key: Key, then: Done) {
+        let pause = async {
+            tokio::time::sleep(PAUSE).await;
+            then
+        };
+        self.flights.push(key, Box::pin(pause));
     }
 
     /// Takes in what children have to say.
@@ -194,7 +208,19 @@ impl Actor {
         if self.children_under_way().is_empty() {
             return Ok(());
         }
-        for row in self.engine.0.ports.journal.inbox(self.run).await? {
+        let rows = match self.engine.0.ports.journal.inbox(self.run).await {
+            Ok(rows) => rows,
+            // To leave memory now would lose what is under way, and the messages stay where they are.
+            Err(error) if !self.flights.is_empty() && error.code != code::DATA_DAMAGED => {
+                tracing::warn!(run = %self.run, %error, "the inbox cannot be read; trying again");
+                if !self.flights.has(Key::Inbox) {
+                    self.pause(Key::Inbox, Done::Inbox);
+                }
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for row in rows {
             let end: ChildEnd = serde_json::from_slice(&row.body)
                 .map_err(|e| EngineError::Quarantined { run: self.run, why: format!("inbox: {e}") })?;
             self.child_ended(row.effect, end.ended, end.content, end.spent, vec![(row.from, row.effect)]).await?;
@@ -216,7 +242,7 @@ impl Actor {
         let by = taken.first().map_or(By::Runtime, |(child, _)| By::Run(*child));
         let index = stead_ports::journal::IndexChange { taken, ..Default::default() };
         let command = Command::ChildFinished { effect, ended, content, spent };
-        match self.commit_with(command, by, index).await {
+        match self.commit_with(command, by, index, OnTrouble::TryAgain).await {
             // Said twice, or to a run that has ended.
             Err(EngineError::Conflict { .. }) => Ok(()),
             other => other,

@@ -1,7 +1,7 @@
 //! How a run comes into memory: its task waits for a place, loads it, and lives. And what becomes of a run that cannot be
 //! loaded or cannot go on: tried again by itself, or set aside alone. What a loaded run does is [`crate::actor`].
 
-use std::{collections::VecDeque, panic::AssertUnwindSafe, time::Duration};
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt;
 use stead_core::{
@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use crate::{
     Engine,
     actor::{Actor, Ask, Boot, Born, Msg},
+    ear::Ear,
     load::load,
     sessions::promote_surely,
     types::EngineError,
@@ -26,7 +27,7 @@ pub(crate) fn spawn(engine: Engine, run: RunId, mailbox: mpsc::Receiver<Msg>, bo
         if engine.0.is_dead() {
             return;
         }
-        let life = AssertUnwindSafe(live(engine.clone(), run, mailbox, boot, first)).catch_unwind();
+        let life = AssertUnwindSafe(live(engine.clone(), run, Ear::new(mailbox, first), boot)).catch_unwind();
         tokio::select! {
             () = stop => {}
             outcome = life => {
@@ -40,12 +41,11 @@ pub(crate) fn spawn(engine: Engine, run: RunId, mailbox: mpsc::Receiver<Msg>, bo
     });
 }
 
-async fn live(engine: Engine, run: RunId, mut mailbox: mpsc::Receiver<Msg>, mut boot: Boot, first: Option<Msg>) {
-    let mut heard: VecDeque<Msg> = first.into_iter().collect();
-    let _slot = match place(&engine, &mut mailbox, &mut heard).await {
+async fn live(engine: Engine, run: RunId, mut ear: Ear, mut boot: Boot) {
+    let _slot = match place(&engine, &mut ear).await {
         Ok(slot) => slot,
         Err(error) => {
-            refuse_all(&engine, run, &mut mailbox, heard, &error).await;
+            refuse_all(&engine, run, &mut ear, &error);
             return;
         }
     };
@@ -56,33 +56,29 @@ async fn live(engine: Engine, run: RunId, mut mailbox: mpsc::Receiver<Msg>, mut 
         };
         let error = match born {
             Ok(born) => {
-                let mut actor = Actor::new(engine.clone(), run, born, mailbox, heard);
+                let mut actor = Actor::new(engine.clone(), run, born, ear);
                 let Err(error) = actor.work().await else { return };
                 for reply in actor.acks {
                     let _ = reply.send(Err(error.clone()));
                 }
-                (mailbox, heard) = (actor.mailbox, actor.heard);
+                ear = actor.ear;
                 error
             }
             Err(error) => error,
         };
         set_aside(&engine, run, &error);
-        match refuse_all(&engine, run, &mut mailbox, heard, &error).await {
-            Some(again) => heard = [again].into(),
-            None => return,
+        if !refuse_all(&engine, run, &mut ear, &error) {
+            return;
         }
         boot = Boot::Load;
     }
 }
 
 /// A place in memory. A stop does not wait for one: those who hold all places may be waiting for it.
-async fn place(
-    engine: &Engine,
-    mailbox: &mut mpsc::Receiver<Msg>,
-    heard: &mut VecDeque<Msg>,
-) -> Result<Option<OwnedSemaphorePermit>, EngineError> {
+async fn place(engine: &Engine, ear: &mut Ear) -> Result<Option<OwnedSemaphorePermit>, EngineError> {
     /// Messages taken out of the mailbox while waiting.
     const HEARD: usize = 256;
+    let Ear { mailbox, heard } = ear;
     let mut slot = std::pin::pin!(engine.0.slots.clone().acquire_owned());
     loop {
         if heard.iter().any(|m| matches!(m, Msg::Ask(Ask::Stop(_), ..))) {
@@ -133,27 +129,24 @@ fn set_aside(engine: &Engine, run: RunId, error: &EngineError) {
     });
 }
 
-/// A run that cannot go on answers everyone so, and leaves; or gives back what came in afterwards and may be a reason
-/// to try again.
-async fn refuse_all(
-    engine: &Engine,
-    run: RunId,
-    mailbox: &mut mpsc::Receiver<Msg>,
-    heard: VecDeque<Msg>,
-    error: &EngineError,
-) -> Option<Msg> {
+/// A run that cannot go on answers everyone so, and leaves; or keeps what came in afterwards and is a reason to try
+/// again.
+fn refuse_all(engine: &Engine, run: RunId, ear: &mut Ear, error: &EngineError) -> bool {
     let final_word = matches!(error, EngineError::Draining) || engine.0.quarantine(run).is_some();
     let refuse = |msg| {
         if let Msg::Ask(_, _, reply) = msg {
             let _ = reply.send(Err(error.clone()));
         }
     };
-    heard.into_iter().for_each(refuse);
+    std::mem::take(&mut ear.heard).into_iter().for_each(refuse);
     loop {
-        match engine.0.leave(run, mailbox) {
-            Ok(()) => return None,
+        match engine.0.leave(run, &mut ear.mailbox) {
+            Ok(()) => return false,
             Err(msg) if final_word || engine.0.is_draining() => refuse(msg),
-            Err(msg) => return Some(msg),
+            Err(msg) => {
+                ear.heard.push_back(msg);
+                return true;
+            }
         }
     }
 }

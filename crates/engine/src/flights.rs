@@ -2,11 +2,16 @@
 
 use std::{
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll},
 };
 
 use stead_core::{
     effect::{Outcome, Reconciled},
+    fact::StopMode,
     id::RunId,
     message::Reply,
     time::Timestamp,
@@ -28,6 +33,8 @@ pub(crate) enum Key {
     StopChild(u32),
     /// An effect settled as unknown whose answer may still come.
     Late(u32),
+    /// A pause before the inbox is read again.
+    Inbox,
 }
 
 /// What a flight comes back with.
@@ -60,27 +67,73 @@ pub(crate) enum Done {
     },
     ChildStopped {
         effect: u32,
+        mode: StopMode,
         result: Result<(), EngineError>,
     },
-    /// A late answer did not come.
+    /// It is time to read the inbox.
+    Inbox,
+    /// A late answer did not come; a pause is over.
     Nothing,
+}
+
+/// Whether a flight has left: until then it only waits for its turn, and may be given up as if it had never been.
+#[derive(Clone, Default)]
+pub(crate) struct Sent(Arc<AtomicBool>);
+
+impl Sent {
+    /// From now on it may have touched the world. Set and read by the run's own task alone.
+    pub(crate) fn now(&self) {
+        self.0.store(true, Relaxed);
+    }
+
+    fn is(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
+struct Flight {
+    key: Key,
+    sent: Sent,
+    work: BoxFuture<'static, Done>,
 }
 
 /// The flights of one actor.
 #[derive(Default)]
-pub(crate) struct Flights(Vec<(Key, BoxFuture<'static, Done>)>);
+pub(crate) struct Flights(Vec<Flight>);
 
 impl Flights {
-    pub(crate) fn push(&mut self, key: Key, flight: BoxFuture<'static, Done>) {
-        self.0.push((key, flight));
+    /// Adds one that counts as sent.
+    pub(crate) fn push(&mut self, key: Key, work: BoxFuture<'static, Done>) {
+        let sent = Sent::default();
+        sent.now();
+        self.push_waiting(key, sent, work);
+    }
+
+    /// Adds one that says itself when it is sent.
+    pub(crate) fn push_waiting(&mut self, key: Key, sent: Sent, work: BoxFuture<'static, Done>) {
+        self.0.push(Flight { key, sent, work });
+    }
+
+    /// The effects that have been sent and have not come back.
+    pub(crate) fn sent_effects(&self) -> Vec<u32> {
+        let effect = |f: &Flight| match f.key {
+            Key::Effect(effect) if f.sent.is() => Some(effect),
+            _ => None,
+        };
+        self.0.iter().filter_map(effect).collect()
+    }
+
+    /// Gives up every flight that has not been sent.
+    pub(crate) fn drop_unsent(&mut self) {
+        self.0.retain(|f| f.sent.is());
     }
 
     pub(crate) fn has(&self, key: Key) -> bool {
-        self.0.iter().any(|(k, _)| *k == key)
+        self.0.iter().any(|f| f.key == key)
     }
 
     pub(crate) fn any(&self, test: impl Fn(Key) -> bool) -> bool {
-        self.0.iter().any(|(k, _)| test(*k))
+        self.0.iter().any(|f| test(f.key))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -89,14 +142,14 @@ impl Flights {
 
     /// Abandons every flight that does not pass.
     pub(crate) fn retain(&mut self, keep: impl Fn(Key) -> bool) {
-        self.0.retain(|(k, _)| keep(*k));
+        self.0.retain(|f| keep(f.key));
     }
 
     /// Abandons the oldest of those that pass while there are more than `most`.
     pub(crate) fn keep_newest(&mut self, most: usize, test: impl Fn(Key) -> bool) {
-        let mut surplus = self.0.iter().filter(|(k, _)| test(*k)).count().saturating_sub(most);
-        self.0.retain(|(k, _)| {
-            let gives_way = surplus > 0 && test(*k);
+        let mut surplus = self.0.iter().filter(|f| test(f.key)).count().saturating_sub(most);
+        self.0.retain(|f| {
+            let gives_way = surplus > 0 && test(f.key);
             surplus -= usize::from(gives_way);
             !gives_way
         });
@@ -105,9 +158,8 @@ impl Flights {
     /// The next flight that comes back; pending for ever when there is none.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(Key, Done)> {
         for i in 0..self.0.len() {
-            if let Poll::Ready(done) = Pin::new(&mut self.0[i].1).poll(cx) {
-                let (key, _) = self.0.remove(i);
-                return Poll::Ready((key, done));
+            if let Poll::Ready(done) = Pin::new(&mut self.0[i].work).poll(cx) {
+                return Poll::Ready((self.0.remove(i).key, done));
             }
         }
         Poll::Pending

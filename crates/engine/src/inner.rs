@@ -10,12 +10,13 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use stead_core::id::RunId;
+use stead_core::{id::RunId, record::Actor as By};
 use tokio::sync::{Notify, Semaphore, mpsc, mpsc::error::TrySendError};
 
 use crate::{
     Engine,
     actor::{Boot, Msg},
+    carries::Carries,
     enter,
     lease::{Gate, TTL},
     sessions::Sessions,
@@ -40,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) rooms: Rooms,
     pub(crate) waiters: Waiters,
     pub(crate) sessions: Sessions,
+    pub(crate) carries: Carries,
     pub(crate) wakes: Wakes,
     /// Places in memory.
     pub(crate) slots: Arc<Semaphore>,
@@ -72,6 +74,7 @@ impl Inner {
             rooms: Rooms::new(options.stream_buffer),
             waiters: Waiters::default(),
             sessions: Sessions::default(),
+            carries: Carries::default(),
             wakes: Wakes::default(),
             slots: Arc::new(Semaphore::new(options.max_active.min(Semaphore::MAX_PERMITS))),
             models: Semaphore::new(options.max_model_calls.min(Semaphore::MAX_PERMITS)),
@@ -106,8 +109,9 @@ impl Inner {
         if let Some(Some(error)) = self.aside.lock().get(&run) {
             return Err(error.clone());
         }
-        // What callers ask for is bounded; what runs owe each other is bounded by the runs there are.
-        if matches!(msg, Msg::Ask(..)) {
+        // What callers ask for is bounded; what runs owe each other is bounded by the runs there are. A parent that must
+        // stop its child gets through: it is one of those that fill the place.
+        if matches!(&msg, Msg::Ask(_, by, _) if !matches!(by, By::Run(_))) {
             self.has_room()?;
         } else if self.is_draining() {
             return Err(EngineError::Draining);

@@ -5,27 +5,34 @@
 //! ```
 //!
 //! A run comes into memory by [`enter`]; each loaded run is one task ([`actor`]) that alone touches its state. It pays
-//! debts ([`pay`]), takes what comes back ([`done`]) and commits it ([`commit`]). Everything else finds runs and tasks:
-//! [`inner`] the register, [`sessions`] the order within a session, [`wake`] the sleepers, [`recover`] the start,
-//! [`stream`] and [`watch`] the followers.
+//! debts ([`pay`]), takes what comes back ([`done`]) and commits it ([`commit`], [`durable`]). Everything else finds runs
+//! and tasks: [`inner`] the register, [`sessions`] the order within a session and [`carries`] what it hands on, [`wake`]
+//! the sleepers, [`recover`] the start, [`hold`] the end, [`stream`] and [`watch`] the followers.
 //!
 //! Not here: any decision about a run (core), any adapter (store, models, tools), any wire (server). The one adapter that
 //! stands here is [`clock`], which every process needs.
 
 mod actor;
+mod carries;
 pub mod clock;
 mod commit;
 mod done;
+mod durable;
+mod ear;
 mod engine;
 mod enter;
+mod first;
 mod flights;
+mod hold;
 mod inner;
 mod lease;
 mod load;
 mod messages;
+mod parent;
 mod pay;
 mod payload;
 mod prepare;
+mod record;
 mod recover;
 mod sessions;
 mod start;

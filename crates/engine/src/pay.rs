@@ -10,7 +10,7 @@ use stead_core::{
     fact::{Parent, StopMode},
     id::{Name, RunId},
     record::Actor as By,
-    run::{CallPhase, Command, Debt, owes},
+    run::{Command, Debt, owes},
 };
 use stead_ports::{
     BoxFuture,
@@ -21,7 +21,7 @@ use stead_ports::{
 
 use crate::{
     actor::Actor,
-    flights::{Done, Key},
+    flights::{Done, Key, Sent},
     stats::UnderWay,
     types::{EngineError, StartRun},
     view,
@@ -47,11 +47,13 @@ impl Actor {
         }
         // What is not owed any more is given up: a model call of a stopped run, a tool call of a killed one.
         let owed: Vec<Key> = debts.iter().filter_map(key).collect();
-        self.flights.retain(|k| owed.contains(&k) || matches!(k, Key::StartChild(_) | Key::Late(_)));
-        let holds = self.holds();
+        self.flights.retain(|k| owed.contains(&k) || matches!(k, Key::StartChild(_) | Key::Late(_) | Key::Inbox));
+        if self.holds() {
+            return self.take_back().await;
+        }
         for debt in debts {
             let Some(key) = key(&debt) else { continue };
-            if self.flights.has(key) || (holds && !self.is_promised(&debt)) {
+            if self.flights.has(key) {
                 continue;
             }
             match debt {
@@ -59,13 +61,13 @@ impl Actor {
                 Debt::Dispatch { effect } => self.dispatch(effect).await?,
                 Debt::Reconcile { effect } => self.reconcile(effect).await?,
                 Debt::StartChild { effect, limits, .. } => {
-                    if !self.children.contains(&effect) {
+                    if !self.started.contains(&effect) {
                         self.start_child(effect, limits).await?;
                     }
                 }
                 Debt::StopChild { effect, child, mode } => {
                     // A child that is being started must exist before it can be stopped.
-                    if !self.flights.has(Key::StartChild(effect)) {
+                    if !self.flights.has(Key::StartChild(effect)) && !self.stopped.contains(&(effect, mode)) {
                         self.stop_child(effect, child, mode);
                     }
                 }
@@ -75,18 +77,7 @@ impl Actor {
         Ok(())
     }
 
-    /// Whether this activation has said in the journal that it pays this: left unpaid, it would count as lost.
-    fn is_promised(&self, debt: &Debt) -> bool {
-        match debt {
-            Debt::CallModel { .. } => true,
-            Debt::Dispatch { effect } => {
-                self.state.call(*effect).is_some_and(|c| matches!(c.phase, CallPhase::Intended { .. }))
-            }
-            _ => false,
-        }
-    }
-
-    fn debts(&self) -> Vec<Debt> {
+    pub(crate) fn debts(&self) -> Vec<Debt> {
         owes(&self.state, self.activation, self.engine.0.ports.clock.now()).collect()
     }
 
@@ -114,9 +105,12 @@ impl Actor {
                 engine.0.rooms.piece(run, seq, attempt, delta);
             }
         });
+        let sent = Sent::default();
+        let sends = sent.clone();
         let flight = async move {
             let _in_the_air = in_the_air;
             let _permit = engine.0.models.acquire().await;
+            sends.now();
             let _counted = UnderWay::new(&engine.0.counters.model_calls);
             let result = match agent.models.get(usize::from(model)) {
                 Some(model) => {
@@ -140,14 +134,12 @@ impl Actor {
             };
             Done::Model { turn, attempt, result }
         };
-        self.flights.push(Key::Model { turn, attempt }, Box::pin(flight));
+        self.flights.push_waiting(Key::Model { turn, attempt }, sent, Box::pin(flight));
         Ok(())
     }
 
     async fn dispatch(&mut self, effect: u32) -> Result<(), EngineError> {
         let attempt = self.state.call(effect).map_or(0, |c| c.attempt);
-        // An attempt before may have been; this one has not been sent.
-        self.dispatched.lock().retain(|e| *e != effect);
         let found = self.invocation(effect).await?.map(|(tool, invocation, class)| {
             let adapter = match self.agent.tool(&tool) {
                 Some(BoundTool { behind: Behind::Tool(t), timeout, .. }) => Some((t.clone(), timeout.to_std())),
@@ -168,7 +160,8 @@ impl Actor {
                 return Ok(());
             }
         };
-        let (engine, dispatched) = (self.engine.clone(), self.dispatched.clone());
+        let (engine, sent) = (self.engine.clone(), Sent::default());
+        let sends = sent.clone();
         let flight = async move {
             // Last of all: does this process still own the run? A lease that is late may yet be renewed; one that is lost
             // ends the engine, and this flight with it.
@@ -180,7 +173,7 @@ impl Actor {
                 drop(permit);
                 tokio::time::sleep(LEASE_PAUSE).await;
             };
-            dispatched.lock().push(effect);
+            sends.now();
             let counted = UnderWay::new(&engine.0.counters.tool_calls);
             let mut call = call_owned(adapter, invocation);
             let done = match tokio::time::timeout(timeout, &mut call).await {
@@ -194,7 +187,7 @@ impl Actor {
             drop((permit, counted));
             done
         };
-        self.flights.push(Key::Effect(effect), Box::pin(flight));
+        self.flights.push_waiting(Key::Effect(effect), sent, Box::pin(flight));
         Ok(())
     }
 
@@ -293,14 +286,14 @@ impl Actor {
         let (engine, by) = (self.engine.clone(), By::Run(self.run));
         let flight = async move {
             let result = Box::pin(engine.stop(child, mode, by)).await;
-            Done::ChildStopped { effect, result }
+            Done::ChildStopped { effect, mode, result }
         };
         self.flights.push(Key::StopChild(effect), Box::pin(flight));
     }
 }
 
 /// Which flight pays a debt.
-fn key(debt: &Debt) -> Option<Key> {
+pub(crate) fn key(debt: &Debt) -> Option<Key> {
     match debt {
         Debt::CallModel { turn, attempt, .. } => Some(Key::Model { turn: *turn, attempt: *attempt }),
         Debt::Dispatch { effect } => Some(Key::Effect(*effect)),

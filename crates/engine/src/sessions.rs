@@ -24,6 +24,7 @@ use stead_ports::journal::{AppendError, IndexChange, Journal, SessionChange, Ses
 use crate::{
     Engine,
     actor::{Actor, Msg},
+    durable::OnTrouble,
     load::carry_of,
     types::EngineError,
 };
@@ -190,7 +191,14 @@ pub(crate) fn grant(limits: &Limits, spent: Spend) -> Limits {
 pub(crate) async fn admission(engine: &Engine, row: &SessionRow, limits: &Limits) -> Result<(Admit, u64), EngineError> {
     let (base, tail) = match row.head {
         Some(head) => {
-            let (carry, tail) = carry_of(engine.journal(), head).await?;
+            let (carry, tail) = match engine.0.carries.get(head) {
+                Some(left) => left,
+                None => {
+                    let left = carry_of(engine.journal(), head).await?;
+                    engine.0.carries.put(head, left.clone());
+                    left
+                }
+            };
             (Some((head, Box::new(carry))), tail)
         }
         None => (None, 0),
@@ -199,6 +207,18 @@ pub(crate) async fn admission(engine: &Engine, row: &SessionRow, limits: &Limits
 }
 
 impl Actor {
+    /// Remembers what an ended run leaves to the next one of its session, when there is or may soon be one: a session
+    /// that has had two runs, or in which somebody waits.
+    pub(crate) fn hand_on(&self) {
+        let (carries, sessions) = (&self.engine.0.carries, &self.engine.0.sessions);
+        if let Some(base) = self.state.base {
+            carries.forget(base);
+        }
+        if self.state.base.is_some() || sessions.waiting(self.state.session) > 0 {
+            carries.put(self.run, (self.state.carry(), self.tail));
+        }
+    }
+
     /// Takes the session's foreground, if it is this run's turn and the place is free.
     pub(crate) async fn admit(&mut self) -> Result<(), EngineError> {
         // While nothing may begin, the queue stays as it is for the next process.
@@ -215,8 +235,9 @@ impl Actor {
         }
         let (admit, tail) = admission(&engine, &row, &self.agent.session_limits).await?;
         self.tail += tail;
+        // What cannot be recorded now holds up everyone who wants something of the session: it is let go and tried later.
         let index = IndexChange { session: Some(SessionChange::Claim), ..IndexChange::default() };
-        match self.commit_with(Command::Admit(admit), By::Runtime, index).await {
+        match self.commit_with(Command::Admit(admit), By::Runtime, index, OnTrouble::Tell).await {
             // A run that ended at once has been taken out of the line already.
             Ok(()) if self.state.life == Life::Live => engine.0.sessions.unqueued(session),
             Ok(()) | Err(EngineError::Append(AppendError::SessionBusy { .. }) | EngineError::Conflict { .. }) => {}

@@ -1,25 +1,21 @@
-//! Starting a run: decide its first record, make it durable together with its row and its place in the session, and
-//! only then answer.
+//! Starting a run: its name, its place in the session, its first record ([`first`]); only then the answer.
 
 use stead_core::{
     id::{RunId, SessionId},
-    record::{Header, Record, Source, VERSION},
-    run::{Admit, Decision, GENESIS, Inputs, NewRun},
+    run::Admit,
 };
 use stead_ports::{
     agent::Agent,
-    journal::{self, Append, AppendError, IndexChange, SessionChange, Status, partition},
+    journal::{AppendError, Status},
 };
 
 use crate::{
     Engine,
-    actor::{Boot, Born},
-    commit::{child_end, durable, title},
-    enter::{self, fresh_activation},
-    payload::Sealer,
+    actor::Boot,
+    enter,
+    first::{self, Seed},
     sessions::{admission, grant, promote_soon},
     types::{EngineError, StartRun, Started},
-    view,
 };
 
 /// Where a new run of a session stands.
@@ -176,7 +172,7 @@ impl Engine {
     ) -> Result<Started, EngineError> {
         // Whoever hears of the run before this is done finds its mailbox, and nobody loads it a second time.
         let mailbox = self.0.reserve(run);
-        let created = self.write_first(start, run, session, agent, admit).await;
+        let created = first::write(self, Seed { start, run, session, agent, admit }).await;
         match (created, mailbox) {
             (Ok((started, Some(born))), Some(mailbox)) => {
                 enter::spawn(self.clone(), run, mailbox, Boot::New(Box::new(born)), None);
@@ -195,130 +191,8 @@ impl Engine {
         }
     }
 
-    /// Decides the first record and makes it durable. Gives the run as it was born, when there is work to do now.
-    async fn write_first(
-        &self,
-        start: StartRun,
-        run: RunId,
-        session: SessionId,
-        agent: std::sync::Arc<Agent>,
-        admit: Option<(Admit, u64)>,
-    ) -> Result<(Started, Option<Born>), EngineError> {
-        let ports = &self.0.ports;
-        let mut sealer = Sealer::default();
-        let source = if start.parent.is_some() { Source::Agent } else { Source::User };
-        let title = title(&start.input);
-        let input = sealer.seal(&*ports.journal, &start.tenant, start.input, source, usize::MAX);
-        let mut config = agent.config.clone();
-        config.limits = config.limits.tighten(&start.limits);
-        let (parent, hops) = start.parent.unzip();
-        let (admit, tail) = admit.unzip();
-        let queued = admit.is_none();
-        let new = NewRun {
-            run,
-            tenant: start.tenant.clone(),
-            session,
-            agent: agent.name.clone(),
-            version: agent.version,
-            parent,
-            hops: hops.unwrap_or(0),
-            config,
-            input,
-            admit,
-        };
-        let activation = fresh_activation(self);
-        let inputs = Inputs { now: ports.clock.now(), activation };
-        let decision = if self.0.options.at_rest || self.0.is_draining() {
-            new.decide_holding(inputs)
-        } else {
-            new.decide(inputs)
-        };
-        let Decision { facts, payloads, state, at } = decision;
-        let header = Header {
-            v: VERSION,
-            run,
-            seq: 0,
-            at,
-            activation,
-            epoch: self.0.lease.lease.epoch,
-            tenant: start.tenant.clone(),
-            actor: start.actor,
-            salt: ports.clock.random(),
-            subject_key: None,
-        };
-        let record = Record { header, facts, payloads };
-        let encoded = record.encode(GENESIS);
-        let row = view::run_state(&state, at);
-        let ended = state.life.ended();
-        let change = match (queued, ended) {
-            (true, _) => None,
-            // A run can end with its first record, when its limits allow not even one call.
-            (false, true) => Some(SessionChange::Release { head: true, spent: state.budget.spent }),
-            (false, false) => Some(SessionChange::Claim),
-        };
-        let index = IndexChange {
-            create: Some(journal::NewRun {
-                tenant: start.tenant,
-                session,
-                agent: agent.name.clone(),
-                version: agent.version,
-                parent: parent.map(|p| p.run),
-                idempotency: start.idempotency,
-                title,
-            }),
-            run: Some(row.clone()),
-            session: change,
-            send: child_end(&record, &state, None).into_iter().collect(),
-            ..IndexChange::default()
-        };
-        let append = Append {
-            run,
-            partition: partition(session),
-            seq: 0,
-            epoch: self.0.lease.lease.epoch,
-            record: encoded.bytes,
-            leaf: encoded.leaf,
-            at,
-            blobs: sealer.blobs,
-            index: Some(Box::new(index)),
-        };
-        let again = append.clone();
-        let mut result = ports.journal.append(append).await;
-        if matches!(result, Err(AppendError::Unknown(_))) {
-            // It may still be written: the same record is sent until its fate is known, or a run that this caller was
-            // told nothing of could appear later.
-            result = match durable(self.clone(), move || again.clone(), true).await {
-                Ok(()) => Ok(()),
-                Err(EngineError::Append(refused)) => Err(refused),
-                Err(other) => return Err(other),
-            };
-        }
-        match result {
-            Ok(()) => {}
-            Err(AppendError::Exists { run, same: true }) => return self.existing(run).await.map(|s| (s, None)),
-            Err(AppendError::Exists { run, same: false }) => return Err(EngineError::KeyReused { run }),
-            // A child that was started before a crash.
-            Err(AppendError::Conflict { next }) if next > 0 && parent.is_some() => {
-                return self.existing(run).await.map(|s| (s, None));
-            }
-            Err(AppendError::Fenced { current }) => {
-                self.0.die();
-                return Err(AppendError::Fenced { current }.into());
-            }
-            Err(other) => return Err(other.into()),
-        }
-        self.0.counters.record(&record.facts);
-        let started = Started { run, session, queued, existing: false };
-        if ended {
-            self.0.waiters.wake(run, &Ok(row.status));
-        }
-        let tail = 1 + tail.unwrap_or(0);
-        let born = (!ended && !queued).then_some(Born { state, prev: encoded.leaf, activation, agent, row, tail });
-        Ok((started, born))
-    }
-
     /// A run that was there already.
-    async fn existing(&self, run: RunId) -> Result<Started, EngineError> {
+    pub(crate) async fn existing(&self, run: RunId) -> Result<Started, EngineError> {
         let row = self.journal().run(run).await?.ok_or_else(|| EngineError::NotFound { what: run.to_string() })?;
         let queued = row.state.status == Status::Queued;
         Ok(Started { run, session: row.session, queued, existing: true })

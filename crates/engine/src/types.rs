@@ -268,6 +268,14 @@ pub enum EngineError {
         /// What the fold met.
         why: String,
     },
+    /// What was asked could not be recorded, so it is not in force; nothing else has changed, and it may be asked again.
+    #[error("{what} ({cause})")]
+    Unrecorded {
+        /// What that means for the one who asked.
+        what: &'static str,
+        /// Why the store could not write.
+        cause: StoreError,
+    },
     /// The store did not take the append.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -289,13 +297,14 @@ impl EngineError {
             Self::Agent { code, .. } => *code,
             Self::Quarantined { .. } => code::QUARANTINED,
             Self::Append(e) => match e {
-                AppendError::Unavailable(_) => code::DATA_FULL,
+                AppendError::Unavailable(cause) => cause.code,
                 AppendError::Unknown(_) => code::DATA_UNREACHABLE,
                 AppendError::Fenced { .. } => code::DATA_LOCKED,
                 AppendError::Conflict { .. } | AppendError::Exists { .. } | AppendError::SessionBusy { .. } => {
                     code::CONFLICT
                 }
             },
+            Self::Unrecorded { cause, .. } => cause.code,
             Self::Store(e) => e.code,
         }
     }

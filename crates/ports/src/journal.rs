@@ -216,9 +216,10 @@ pub enum AppendError {
         /// That run.
         active: RunId,
     },
-    /// The disk is full or the data is read-only; nothing was written. The caller may try again later.
-    #[error("{0}")]
-    Unavailable(String),
+    /// The store cannot write now (a full disk, data that is read-only, a database that is away); nothing was written. The
+    /// caller may try again later.
+    #[error(transparent)]
+    Unavailable(StoreError),
     /// Nobody knows whether it was written: read the tail.
     #[error("the result of the append is unknown: {0}")]
     Unknown(String),
@@ -250,13 +251,20 @@ impl Future for Ack {
 }
 
 /// A store that cannot answer.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {detail}")]
 pub struct StoreError {
     /// The stable code.
     pub code: Code,
     /// What and where, and what to do.
     pub detail: String,
+}
+
+impl StoreError {
+    /// The store has ended and takes nothing any more.
+    pub fn stopped() -> Self {
+        Self { code: stead_core::code::INTERNAL, detail: "the store has stopped".into() }
+    }
 }
 
 /// A record as stored.

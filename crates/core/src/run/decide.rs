@@ -100,6 +100,13 @@ pub enum Command {
     Admit(Admit),
     /// Work under way of other activations is lost: settle it by the rules.
     Recover,
+    /// This activation is about to end and has not sent what it had promised: the next one does it afresh.
+    Unsent {
+        /// Whether the model call is among it.
+        model: bool,
+        /// Intended effects.
+        effects: Vec<u32>,
+    },
     /// Time has passed: fire what is due.
     Tick,
     /// The model replied.
@@ -231,6 +238,7 @@ fn decide_as(state: &State, command: Command, inputs: Inputs, hold: bool) -> Res
     match command {
         Command::Admit(admit) => life::start::admit(&mut draft, admit)?,
         Command::Recover => life::recover::recover(&mut draft),
+        Command::Unsent { model, effects } => life::unsent::unsent(&mut draft, model, &effects),
         Command::Tick => step::timer::tick(&mut draft),
         Command::ModelReplied { turn, attempt, reply, usage, calls } => {
             step::model::replied(&mut draft, turn, attempt, reply, usage, calls)?;

@@ -5,3 +5,4 @@ pub(in crate::run) mod pause;
 pub(in crate::run) mod recover;
 pub(in crate::run) mod start;
 pub(in crate::run) mod stop;
+pub(in crate::run) mod unsent;

@@ -8,7 +8,7 @@ use stead_core::{
     fact::{
         AfterUnknown, ApprovalGiven, ApprovalRequested, AskReason, CallHead, CallRules, CancelRequested, ChildFinished,
         ChildStarted, ContextCompacted, EffectDecided, EffectIntended, EffectNotSent, EffectOutcome, EffectReconciled,
-        EffectRef, EffectUnknown, Fact, ModelConfig, ModelFailed, ModelReplied, ModelRequested, NextAttempt, Parent,
+        EffectRef, EffectUnknown, Fact, Held, ModelConfig, ModelFailed, ModelReplied, ModelRequested, NextAttempt, Parent,
         RunAdmitted, RunCompleted, RunConfig, RunFailed, RunStarted, StopMode, TimerFired, Verdict,
     },
     id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, VersionId},
@@ -25,7 +25,7 @@ const SESSION: SessionId = SessionId(0x019b_76da_a800_fedc_ba98_7654_3210_0022);
 
 /// Every vector in order of its `seq`: the name of its file, and the record.
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
-    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 8] = [
+    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 9] = [
         ("00-started", Actor::User("user:ada".into()), started(), vec![text("Refund order 1042", Source::User)]),
         ("01-model", Actor::Runtime, model(), model_texts()),
         ("02-approval", Actor::User("user:grace".into()), approval(), vec![text("over the limit", Source::User)]),
@@ -34,6 +34,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("05-children", Actor::Run(RunId(RUN.0 + 1)), children(), vec![text("a child's answer", Source::Agent)]),
         ("06-life", Actor::Runtime, life(), vec![]),
         ("07-minimal", Actor::Runtime, minimal(), vec![text("", Source::Operator)]),
+        ("08-held", Actor::Runtime, held(), vec![text("not sent", Source::Runtime)]),
     ];
     parts
         .into_iter()
@@ -188,10 +189,16 @@ fn effects() -> Vec<Fact> {
         Fact::EffectIntended(EffectIntended { effect: 3, activation: ActivationId(7), attempt: 1 }),
         Fact::EffectReturned(outcome(3, 0, false, false)),
         Fact::EffectRefused(outcome(4, 1, true, true)),
-        Fact::EffectNotSent(EffectNotSent { effect: 5, retry_at: Some(Timestamp(NEW_YEAR + 1)), payload: 2 }),
-        Fact::EffectNotSent(EffectNotSent { effect: 5, retry_at: None, payload: 3 }),
+        Fact::EffectNotSent(EffectNotSent { effect: 5, retry_at: Some(Timestamp(NEW_YEAR + 1)), payload: 2, held: None }),
+        Fact::EffectNotSent(EffectNotSent { effect: 5, retry_at: None, payload: 3, held: None }),
         Fact::EffectWithdrawn(EffectRef { effect: 6 }),
     ]
+}
+
+/// Of a process that was about to end.
+fn held() -> Vec<Fact> {
+    let retry_at = Some(Timestamp(NEW_YEAR + 2));
+    vec![Fact::EffectNotSent(EffectNotSent { effect: 5, retry_at, payload: 0, held: Some(Held::Draining) })]
 }
 
 /// Every kind of body, with and without label and preview.

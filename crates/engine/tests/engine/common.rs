@@ -517,6 +517,15 @@ impl Lab {
     }
 
     pub(crate) fn open_with(&self, options: Options) -> Node {
+        self.open_as(options, |store| Arc::new(store))
+    }
+
+    /// A process on the directory, which it sees through something else.
+    pub(crate) fn open_on(&self, through: impl FnOnce(SqliteStore) -> Arc<dyn Journal>) -> Node {
+        self.open_as(self.options.clone(), through)
+    }
+
+    fn open_as(&self, options: Options, through: impl FnOnce(SqliteStore) -> Arc<dyn Journal>) -> Node {
         let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let begun = Instant::now();
         let store = loop {
@@ -527,7 +536,7 @@ impl Lab {
                 Err(e) => panic!("{e}"),
             }
         };
-        let ports = Ports { journal: Arc::new(store), agents: self.world.clone(), clock: self.clock.clone() };
+        let ports = Ports { journal: through(store), agents: self.world.clone(), clock: self.clock.clone() };
         let engine = rt.block_on(Engine::open(ports, options)).unwrap();
         Node { rt: Some(rt), engine: Some(engine) }
     }

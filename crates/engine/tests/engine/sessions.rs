@@ -6,11 +6,20 @@ use std::sync::{
 };
 
 use serde_json::json;
-use stead_core::{budget::Limits, code, effect::EffectClass, fact::StopMode, message::Message};
+use stead_core::{
+    budget::Limits,
+    code,
+    effect::{EffectClass, Outcome},
+    fact::StopMode,
+    id::RunId,
+    message::Message,
+    record::Record,
+    run::{GENESIS, State, fold},
+};
 use stead_engine::{EngineError, StartRun};
-use stead_ports::journal::Status;
+use stead_ports::{journal::Status, tool::Output};
 
-use crate::common::*;
+use crate::{common::*, faulty::Faults};
 
 /// Says everything users have said.
 fn recalls() -> Script {
@@ -222,4 +231,70 @@ fn a_long_session_begins_its_next_run_from_a_snapshot() {
     node.crash();
     let node = lab.open();
     assert_eq!(node.completes(node.start_in(v, session, "x").run), "121");
+}
+
+/// The run's state as its journal tells it, from the first record of its session on.
+fn folded(node: &Node, run: RunId) -> State {
+    let mut prev = GENESIS;
+    let mut records = Vec::new();
+    for stored in node.go(journal(node).read(run, 0, 1_000)).unwrap() {
+        let (record, leaf) = Record::decode(&stored.bytes, prev).unwrap();
+        prev = leaf;
+        records.push(record);
+    }
+    fold(&records, |base| folded(node, base).carry()).unwrap()
+}
+
+#[test]
+fn what_is_remembered_of_a_session_is_what_its_journal_says() {
+    let mut lab = lab();
+    // Each record leaves a snapshot of the state that served.
+    lab.options.snapshot_every = 1;
+    let mut keyed = tool("keyed", EffectClass::Keyed);
+    keyed.key = Some("$.k".into());
+    let lost = tool("lost", EffectClass::Irreversible).does(|_| async { Outcome::Unknown(Output::error("cut")) });
+    let v = lab.add(agent("a").tool(&keyed).tool(&lost).model(model(|c| match last_result(c) {
+        None => calls(&[("keyed", json!({"k": c.run.to_string()})), ("lost", json!({"n": c.run.to_string()}))]),
+        Some(text) => say(text),
+    })));
+    let node = lab.open();
+    let session = node.session("a", "k");
+    let mut runs: Vec<_> = (0..3).map(|_| node.start_in(v, session, "x").run).inspect(|r| drop(node.completes(*r))).collect();
+    runs.extend((0..4).map(|_| node.start_in(v, session, "y").run));
+    for (n, run) in runs.into_iter().enumerate() {
+        node.completes(run);
+        let snapshot = node.go(journal(&node).snapshot(run)).unwrap().unwrap();
+        let served = State::from_snapshot(&snapshot.body).unwrap();
+        assert_eq!((served.unknown.len(), served.keys.len()), (n + 1, n + 1));
+        assert_eq!(served, folded(&node, run));
+    }
+}
+
+#[test]
+fn a_long_session_of_short_runs_is_not_folded_again_for_each_of_them() {
+    let lab = lab();
+    let faults = Faults::new();
+    let v = lab.add(agent("a").model(turns(vec![say("hi")])));
+    let node = lab.open_on(|store| faults.over(store));
+    let engine = node.engine();
+    let session = node.session("a", "k");
+    for n in 0..20 {
+        let start = StartRun { session: Some(session), ..ask(v, "x") };
+        let started = node.go(engine.start_and_wait(start)).unwrap();
+        // The second folds the first, which nobody knew would have a successor.
+        let opened = std::mem::take(&mut *faults.opened.lock());
+        assert_eq!(opened.len(), usize::from(n == 1), "{n}: {opened:?}");
+        assert!(!opened.contains(&started.run));
+    }
+    // What is not remembered is folded, with the same result.
+    let run = node.start_in(v, session, "x").run;
+    node.completes(run);
+    let texts = |node: &Node, run| folded(node, run).transcript.len();
+    assert_eq!(texts(&node, run), 42);
+    drop(engine);
+    node.crash();
+    let node = lab.open();
+    let next = node.start_in(v, session, "x").run;
+    node.completes(next);
+    assert_eq!(texts(&node, next), 44);
 }

@@ -106,6 +106,7 @@ impl From<EngineError> for Failure {
         match e {
             EngineError::KeyReused { .. } => failure.hint("use a fresh Idempotency-Key for a different request"),
             EngineError::Overloaded { .. } => failure.hint("try again later"),
+            EngineError::Unrecorded { .. } => failure.hint("ask again once the store can write"),
             _ => failure,
         }
     }

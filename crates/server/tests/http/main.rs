@@ -7,6 +7,7 @@ mod approvals;
 mod document;
 mod doors;
 mod environment;
+mod full_disk;
 mod hostile;
 mod lab;
 mod life;

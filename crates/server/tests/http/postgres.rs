@@ -73,3 +73,31 @@ async fn a_server_whose_database_is_gone_says_so_and_lives_on() {
     problem(lab.post(&format!("/v1/approvals/{approval}/approve"), &json!({})).await, 503, "ST0145").await;
     assert_eq!(lab.get("/healthz").await.status(), 200);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_in_memory_cannot_be_stopped_while_the_database_is_gone_and_whoever_asks_is_told_so() {
+    let mut database = TestPostgres::start();
+    let url = DatabaseUrl::new(&database.url());
+    let lab = Lab::with(|c| c.database = url).await;
+    lab.apply(
+        "stead: v1\nname: slow\nmodel: { rehearsal: ./script.yaml }\ninstructions: Think.\n",
+        &[("./script.yaml", "rules:\n  - say: \"At last.\"\n    delay: 10m\n")],
+    )
+    .await;
+    lab.hello().await;
+    let run = lab.start("slow").await;
+    tokio::task::block_in_place(|| database.crash());
+    // What met the dying connection is of unknown fate; from the first that found none on, nothing is.
+    while lab.post("/v1/runs", &json!({"agent": "hello", "input": "x"})).await.json::<Value>().await.unwrap()["code"]
+        != "ST0145"
+    {}
+    for verb in ["pause", "cancel", "kill"] {
+        let told = problem(lab.post(&format!("/v1/runs/{run}/{verb}"), &json!({})).await, 503, "ST0145").await;
+        let detail = told["detail"].as_str().unwrap();
+        assert_eq!(detail.contains("not acknowledged"), verb != "pause", "{detail}");
+    }
+    tokio::task::block_in_place(|| database.resume());
+    // Asked again, it is recorded; the server may need a moment to find its database.
+    while lab.client.kill(run).await.is_err() {}
+    assert_eq!(lab.ended(run).await.summary.status, stead_api::run::Status::Cancelled);
+}

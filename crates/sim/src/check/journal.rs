@@ -310,7 +310,7 @@ impl RunAudit {
             Fact::EffectNotSent(f) => {
                 let call = self.get(f.effect)?;
                 call.open = false;
-                call.tries += 1;
+                call.tries += u32::from(f.held.is_none());
                 if f.retry_at.is_none() {
                     self.end(f.effect, Ended::NotSent, false)?;
                 }

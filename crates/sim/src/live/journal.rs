@@ -87,8 +87,12 @@ fn write(cosmos: &Cosmos, append: &Append) -> Result<(), AppendError> {
     });
     result.unwrap_or_else(|violation| {
         cosmos.broken(violation);
-        Err(AppendError::Unavailable("a promise was broken; nothing goes on".into()))
+        Err(AppendError::Unavailable(full("a promise was broken; nothing goes on")))
     })
+}
+
+fn full(detail: &str) -> StoreError {
+    StoreError { code: code::DATA_FULL, detail: detail.into() }
 }
 
 async fn wait(micros: u64) {
@@ -146,7 +150,7 @@ impl Journal for SimJournal {
                     wait(back).await;
                     result
                 }
-                Fate::Unavailable => Err(AppendError::Unavailable("the disk is full".into())),
+                Fate::Unavailable => Err(AppendError::Unavailable(full("the disk is full"))),
                 Fate::Unknown { written, late } => {
                     if written && !late {
                         let _ = write(&cosmos, &append);

@@ -7,7 +7,7 @@ use stead_core::{
     fact::{CallHead, Parent},
     id::{EffectId, RunId},
     record::{Payload, Source},
-    run::{CallIn, Command, Debt, ModelFailure, NewRun, Retry, State, owes, wake_at},
+    run::{CallIn, CallPhase, Command, Debt, ModelFailure, NewRun, Retry, State, owes, wake_at},
     time::Span,
 };
 
@@ -42,7 +42,7 @@ impl Sim {
         if state.held() && !draining && loaded.pending.is_none() && loaded.queue.is_empty() {
             return self.command(n, run, Command::Tick, None);
         }
-        let mut later = false;
+        let (mut later, mut unsent) = (false, Vec::new());
         for debt in owed {
             let Some(loaded) = self.nodes[n].runs.get_mut(&run) else { return Ok(()) };
             if loaded.begun.contains(&debt) {
@@ -55,6 +55,7 @@ impl Sim {
                 continue;
             }
             if draining {
+                unsent.push(debt.0);
                 continue;
             }
             let still = loaded.decided().is_some_and(|s| owes(s, loaded.activation, wall).any(|d| d == debt.0));
@@ -73,7 +74,28 @@ impl Sim {
             let at = self.now + self.rng.below(SECOND);
             self.agenda.add(at, Event::Pay { node: n, run });
         }
-        Ok(())
+        self.give_back(n, run, &unsent)
+    }
+
+    /// A process that is about to end gives back what it has promised and not begun, if it comes to it.
+    fn give_back(&mut self, n: usize, run: RunId, unsent: &[Debt]) -> Check {
+        let Some(loaded) = self.nodes[n].runs.get(&run) else { return Ok(()) };
+        let Some(state) = loaded.state.as_ref().filter(|_| loaded.pending.is_none() && loaded.queue.is_empty()) else {
+            return Ok(());
+        };
+        let intended = |e: u32| state.call(e).is_some_and(|c| matches!(c.phase, CallPhase::Intended { .. }));
+        let effects: Vec<u32> = unsent
+            .iter()
+            .filter_map(|d| match d {
+                Debt::Dispatch { effect } if intended(*effect) => Some(*effect),
+                _ => None,
+            })
+            .collect();
+        let model = unsent.iter().any(|d| matches!(d, Debt::CallModel { .. }));
+        if (!model && effects.is_empty()) || self.rng.chance(300) {
+            return Ok(());
+        }
+        self.command(n, run, Command::Unsent { model, effects }, None)
     }
 
     fn begin(&mut self, n: usize, run: RunId, begun: Begun) -> Check {

@@ -16,9 +16,9 @@ pub(crate) enum Trouble {
     /// An epoch in it is not the current one; nothing was written.
     Fenced,
     /// The statement was wrong or met something unexpected; nothing was written, and one of the appends is at fault.
-    Rejected(String),
+    Rejected(StoreError),
     /// The database cannot write now; nothing was written.
-    Unavailable(String),
+    Unavailable(StoreError),
     /// The connection broke when the commit may have been under way.
     Unknown(String),
 }
@@ -26,7 +26,7 @@ pub(crate) enum Trouble {
 impl Trouble {
     /// What an error means before anything was sent that writes.
     pub(crate) fn before(place: &str, error: &Error) -> Self {
-        Self::Unavailable(store_error(place, error).to_string())
+        Self::Unavailable(store_error(place, error))
     }
 
     /// What an error of a statement of the transaction means.
@@ -40,8 +40,16 @@ impl Trouble {
         if db.code().code() == FENCED {
             return Self::Fenced;
         }
-        let text = store_error(place, error).to_string();
-        if is_environment(db) { Self::Unavailable(text) } else { Self::Rejected(text) }
+        let error = store_error(place, error);
+        if is_environment(db) { Self::Unavailable(error) } else { Self::Rejected(error) }
+    }
+
+    /// The server has not answered in time, and nothing has been written.
+    pub(crate) fn late(place: &str) -> Self {
+        Self::Unavailable(StoreError {
+            code: code::DATA_UNREACHABLE,
+            detail: format!("{place} does not answer in time; check the server and the database's address"),
+        })
     }
 }
 
@@ -76,6 +84,14 @@ pub(crate) fn store_error(place: &str, error: &Error) -> StoreError {
     };
     let cause = std::error::Error::source(error).map(|s| format!(" ({s})")).unwrap_or_default();
     StoreError { code, detail: format!("{place}: {error}{cause}; {cure}") }
+}
+
+/// Owners change faster than an append gets through.
+pub(crate) fn unsettled(place: &str) -> StoreError {
+    StoreError {
+        code: code::DATA_LOCKED,
+        detail: format!("{place}: the owner of the partition is changing; one server at a time may own the data"),
+    }
 }
 
 /// A row that does not have the form it was written in.

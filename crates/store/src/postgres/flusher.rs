@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{
     connect::Database,
-    errors::Trouble,
+    errors::{Trouble, unsettled},
     plan::{Keys, Memory, Pending, Plan, Questions},
     write,
 };
@@ -93,7 +93,7 @@ impl Flusher {
             Trouble::Fenced => {
                 let results = match self.epochs().await {
                     Ok(epochs) => batch.iter().map(|p| fenced(p, &epochs)).collect::<Results>(),
-                    Err(t) => return fail(batch, &t),
+                    Err(t) => return fail(batch, t, &self.db.place),
                 };
                 let (stale, fresh): (Vec<_>, Vec<_>) =
                     batch.into_iter().zip(results).partition(|(_, result)| result.is_some());
@@ -101,7 +101,7 @@ impl Flusher {
                     // An owner that changes all the time cannot keep this going for ever.
                     let fresh: Vec<_> = fresh.into_iter().map(|(p, _)| p).collect();
                     if stale.is_empty() && !again {
-                        fail(fresh, &Trouble::Unavailable("the owner of the partition is changing".into()));
+                        fail(fresh, Trouble::Fenced, &self.db.place);
                     } else {
                         batches.push_front((fresh, !stale.is_empty()));
                     }
@@ -118,7 +118,7 @@ impl Flusher {
             }
             trouble => {
                 tracing::warn!(?trouble, appends = batch.len(), "appends could not be written");
-                fail(batch, &trouble);
+                fail(batch, trouble, &self.db.place);
             }
         }
     }
@@ -130,7 +130,7 @@ impl Flusher {
             self.memory.clear();
             self.memory.epoch = epoch;
         }
-        let late = || Trouble::Unavailable(format!("{} does not answer in time", self.db.place));
+        let late = || Trouble::late(&self.db.place);
         let (client, keys) =
             timeout(self.bounds.timeout, ready(&self.db, batch, &mut self.memory)).await.map_err(|_| late())??;
         let plan = Plan::new(batch, &mut self.memory, keys);
@@ -152,8 +152,7 @@ impl Flusher {
 
     /// The epoch of every partition.
     async fn epochs(&self) -> Result<Vec<u64>, Trouble> {
-        let unavailable = |e: stead_ports::journal::StoreError| Trouble::Unavailable(e.to_string());
-        let client = self.db.client().await.map_err(unavailable)?;
+        let client = self.db.client().await.map_err(Trouble::Unavailable)?;
         let rows = client
             .query("SELECT epoch FROM leases ORDER BY partition", &[])
             .await
@@ -178,7 +177,7 @@ async fn ready(db: &Database, batch: &[Pending], memory: &mut Memory) -> Result<
                     Err(e) => Trouble::before(&db.place, &e),
                 }
             }
-            Err(e) => Trouble::Unavailable(db.unreachable(&e).to_string()),
+            Err(e) => Trouble::Unavailable(db.unreachable(&e)),
         };
         match waits.next() {
             Some(wait) => sleep(*wait).await,
@@ -199,11 +198,11 @@ fn answer(batch: Vec<Pending>, results: Results) {
     }
 }
 
-fn fail(batch: Vec<Pending>, trouble: &Trouble) {
+fn fail(batch: Vec<Pending>, trouble: Trouble, place: &str) {
     let error = match trouble {
-        Trouble::Unknown(text) => AppendError::Unknown(text.clone()),
-        Trouble::Rejected(text) | Trouble::Unavailable(text) => AppendError::Unavailable(text.clone()),
-        Trouble::Fenced => AppendError::Unavailable("the owner of the partition is changing".into()),
+        Trouble::Rejected(error) | Trouble::Unavailable(error) => AppendError::Unavailable(error),
+        Trouble::Unknown(text) => AppendError::Unknown(text),
+        Trouble::Fenced => AppendError::Unavailable(unsettled(place)),
     };
     for pending in batch {
         let _ = pending.ack.send(Err(error.clone()));

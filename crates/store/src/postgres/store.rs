@@ -122,7 +122,7 @@ impl Journal for PgStore {
         append.record = pack(append.record);
         let blobs = append.blobs.iter().map(|b| Packed::new(&b.content)).collect();
         if let Err(refused) = self.queue.send(Pending { append, blobs, ack }) {
-            let _ = refused.0.ack.send(Err(AppendError::Unavailable("the store has stopped".into())));
+            let _ = refused.0.ack.send(Err(AppendError::Unavailable(StoreError::stopped())));
         }
         result
     }

@@ -89,9 +89,8 @@ impl SqliteStore {
         F: FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let (tx, rx) = oneshot::channel();
-        let stopped = || StoreError { code: code::INTERNAL, detail: "the store has stopped".into() };
-        self.queue.push(Command::Job(Box::new(Write { write, value: None, tx }))).map_err(|_| stopped())?;
-        rx.await.map_err(|_| stopped())?
+        self.queue.push(Command::Job(Box::new(Write { write, value: None, tx }))).map_err(|_| StoreError::stopped())?;
+        rx.await.map_err(|_| StoreError::stopped())?
     }
 
     async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
@@ -184,7 +183,7 @@ impl Journal for SqliteStore {
         append.record = pack(append.record);
         let blobs = append.blobs.iter().map(|b| Packed::new(&b.content)).collect();
         if let Err(Command::Append(_, _, tx)) = self.queue.push(Command::Append(append, blobs, tx)) {
-            let _ = tx.send(Err(AppendError::Unavailable("the store has stopped".into())));
+            let _ = tx.send(Err(AppendError::Unavailable(StoreError::stopped())));
         }
         ack
     }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use rusqlite::{CachedStatement, Connection, TransactionState};
-use stead_core::{code, id::RunId};
+use stead_core::id::RunId;
 use stead_ports::journal::{AckSender, Append, AppendError, StoreError};
 
 use super::{
@@ -207,7 +207,7 @@ impl Writer {
             match command {
                 Command::Append(_, _, ack) => {
                     // A caller that has gone needs no answer.
-                    let _ = ack.send(Err(AppendError::Unavailable(error.to_string())));
+                    let _ = ack.send(Err(AppendError::Unavailable(error.clone())));
                 }
                 Command::Job(job) => job.done(Err(error.clone())),
             }
@@ -302,11 +302,11 @@ struct CloseOnDrop<'q>(&'q Queue<Command>);
 impl Drop for CloseOnDrop<'_> {
     fn drop(&mut self) {
         self.0.close();
-        let stopped = StoreError { code: code::INTERNAL, detail: "the store has stopped".into() };
+        let stopped = StoreError::stopped();
         for command in self.0.drain() {
             match command {
                 Command::Append(_, _, ack) => {
-                    let _ = ack.send(Err(AppendError::Unavailable(stopped.to_string())));
+                    let _ = ack.send(Err(AppendError::Unavailable(stopped.clone())));
                 }
                 Command::Job(job) => job.done(Err(stopped.clone())),
             }

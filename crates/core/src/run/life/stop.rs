@@ -85,7 +85,8 @@ pub(in crate::run) fn stop(
     Ok(())
 }
 
-fn withdraw_undispatched(draft: &mut Draft, dispatched: &[u32]) {
+/// Closes what was intended and has not left the engine.
+pub(in crate::run) fn withdraw_undispatched(draft: &mut Draft, dispatched: &[u32]) {
     for i in 0..draft.state.calls.len() {
         if let Some(CallPhase::Intended { .. }) = draft.state.calls.get(i).map(|c| &c.phase) {
             stop_call(draft, i, StopMode::Cancel, dispatched);

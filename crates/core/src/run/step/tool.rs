@@ -6,7 +6,7 @@ use crate::{
     effect::{Ended, OnUnknown, Outcome, Reconciled, Recovery},
     fact::{
         AfterUnknown, AskReason, CallHead, EffectDecided, EffectIntended, EffectNotSent, EffectOutcome,
-        EffectReconciled, EffectUnknown, Fact, Verdict,
+        EffectReconciled, EffectUnknown, Fact, Held, Verdict,
     },
     record::{Payload, Source},
     run::{
@@ -244,12 +244,19 @@ fn not_sent(draft: &mut Draft, i: usize, told: Payload) {
     }
     let retry_at = again.then(|| draft.now.after(model::backoff(RETRY_FIRST, RETRY_MAX, tries)));
     let payload = draft.payload(told);
-    draft.emit(Fact::EffectNotSent(EffectNotSent { effect, retry_at, payload }));
+    draft.emit(Fact::EffectNotSent(EffectNotSent { effect, retry_at, payload, held: None }));
+}
+
+/// The process that intended it could not send it before its end: the next one tries it afresh.
+pub(in crate::run) fn held(draft: &mut Draft, effect: u32) {
+    let payload = draft.notice("The server was about to end before this was sent.");
+    let held = Some(Held::Draining);
+    draft.emit(Fact::EffectNotSent(EffectNotSent { effect, retry_at: Some(draft.now), payload, held }));
 }
 
 pub(in crate::run) fn apply_not_sent(state: &mut State, env: Env<'_>, f: &EffectNotSent) {
     match f.retry_at {
-        Some(until) => wait(state, f.effect, until, false, 1),
+        Some(until) => wait(state, f.effect, until, false, u8::from(f.held.is_none())),
         None => end_call(state, f.effect, Ended::NotSent, env.payload(f.payload), true),
     }
 }

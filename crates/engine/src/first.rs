@@ -1,0 +1,155 @@
+//! The first record of a run: decided, and made durable together with the run's row and its claim on the session.
+
+use std::sync::Arc;
+
+use stead_core::{
+    id::{RunId, SessionId},
+    record::{Payload, Source},
+    run::{Admit, Decision, GENESIS, Inputs, NewRun},
+};
+use stead_ports::{
+    agent::Agent,
+    journal::{self, AppendError, IndexChange, RunState, SessionChange},
+};
+
+use crate::{
+    Engine,
+    actor::Born,
+    durable::{OnTrouble, durable},
+    enter::fresh_activation,
+    parent::child_end,
+    payload::Sealer,
+    prepare::cut,
+    record::Outgoing,
+    types::{EngineError, StartRun, Started},
+    view,
+};
+
+/// A run that is to be made.
+pub(crate) struct Seed {
+    pub(crate) start: StartRun,
+    pub(crate) run: RunId,
+    pub(crate) session: SessionId,
+    pub(crate) agent: Arc<Agent>,
+    /// What it takes over when it goes to the foreground at once, and the records that is.
+    pub(crate) admit: Option<(Admit, u64)>,
+}
+
+/// Decides the first record and makes it durable. Gives the run as it was born, when there is work to do now.
+pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Option<Born>), EngineError> {
+    let Seed { mut start, run, session, agent, admit } = seed;
+    let (admit, tail) = admit.unzip();
+    let (queued, is_child) = (admit.is_none(), start.parent.is_some());
+    let title = title(&start.input);
+    let source = if is_child { Source::Agent } else { Source::User };
+    let mut sealer = Sealer::default();
+    let input = std::mem::take(&mut start.input);
+    let input = sealer.seal(&**engine.journal(), &start.tenant, input, source, usize::MAX);
+    let decision = decide(engine, &start, (run, session), &agent, admit, input);
+    let outgoing = Outgoing::new(engine, decision, start.actor.clone());
+    let row = view::run_state(&outgoing.state, outgoing.at);
+    let create = journal::NewRun {
+        tenant: start.tenant,
+        session,
+        agent: agent.name.clone(),
+        version: agent.version,
+        parent: start.parent.map(|(parent, _)| parent.run),
+        idempotency: start.idempotency,
+        title,
+    };
+    let index = index(&outgoing, create, row.clone(), queued);
+    let append = outgoing.append(GENESIS, sealer.blobs, Some(Box::new(index)));
+    let prev = append.leaf;
+    match durable(engine, append, OnTrouble::Tell, None).await {
+        Ok(()) => {}
+        Err(EngineError::Append(refused)) => return refusal(engine, run, refused, is_child).await,
+        Err(other) => return Err(other),
+    }
+    let Outgoing { record, state, .. } = outgoing;
+    engine.0.counters.record(&record.facts);
+    let ended = state.life.ended();
+    if ended {
+        engine.0.waiters.wake(run, &Ok(row.status));
+    }
+    let started = Started { run, session, queued, existing: false };
+    let (activation, tail) = (state.activation, 1 + tail.unwrap_or(0));
+    let born = (!ended && !queued).then_some(Born { state, prev, activation, agent, row, tail });
+    Ok((started, born))
+}
+
+fn decide(
+    engine: &Engine,
+    start: &StartRun,
+    (run, session): (RunId, SessionId),
+    agent: &Agent,
+    admit: Option<Admit>,
+    input: Payload,
+) -> Decision {
+    let mut config = agent.config.clone();
+    config.limits = config.limits.tighten(&start.limits);
+    let (parent, hops) = start.parent.unzip();
+    let new = NewRun {
+        run,
+        tenant: start.tenant.clone(),
+        session,
+        agent: agent.name.clone(),
+        version: agent.version,
+        parent,
+        hops: hops.unwrap_or(0),
+        config,
+        input,
+        admit,
+    };
+    let inputs = Inputs { now: engine.0.ports.clock.now(), activation: fresh_activation(engine) };
+    if engine.0.options.at_rest || engine.0.is_draining() { new.decide_holding(inputs) } else { new.decide(inputs) }
+}
+
+/// What stands in the indexes once the run exists.
+fn index(outgoing: &Outgoing, create: journal::NewRun, row: RunState, queued: bool) -> IndexChange {
+    let Outgoing { record, state, .. } = outgoing;
+    let session = match (queued, state.life.ended()) {
+        (true, _) => None,
+        // A run can end with its first record, when its limits allow not even one call.
+        (false, true) => Some(SessionChange::Release { head: true, spent: state.budget.spent }),
+        (false, false) => Some(SessionChange::Claim),
+    };
+    IndexChange {
+        create: Some(create),
+        run: Some(row),
+        session,
+        send: child_end(record, state, None).into_iter().collect(),
+        ..IndexChange::default()
+    }
+}
+
+/// What a refusal of the first record means: often, that the run is there already.
+async fn refusal(
+    engine: &Engine,
+    run: RunId,
+    refused: AppendError,
+    is_child: bool,
+) -> Result<(Started, Option<Born>), EngineError> {
+    let existing = match refused {
+        AppendError::Exists { run, same: true } => run,
+        AppendError::Exists { run, same: false } => return Err(EngineError::KeyReused { run }),
+        // A child that was started before a crash.
+        AppendError::Conflict { next } if next > 0 && is_child => run,
+        other => return Err(other.into()),
+    };
+    engine.existing(existing).await.map(|started| (started, None))
+}
+
+/// A short title of an input, for lists.
+fn title(input: &str) -> String {
+    let mut out = String::new();
+    for word in input.split_whitespace() {
+        if out.len() > 120 {
+            break;
+        }
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.push_str(word);
+    }
+    cut(out, 120)
+}

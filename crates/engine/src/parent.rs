@@ -1,0 +1,33 @@
+//! What a child tells its parent at its end: a row of the parent's inbox, written with the child's last record.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use stead_core::{budget::Spend, effect::Ended, fact::Fact, message::Reply, record::Record, run::Life, run::State};
+use stead_ports::journal::InboxRow;
+
+/// The body of the row.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ChildEnd {
+    pub(crate) ended: Ended,
+    pub(crate) content: String,
+    pub(crate) spent: Spend,
+}
+
+/// What a child whose last record this is tells its parent; nothing when it has none, or has not ended.
+pub(crate) fn child_end(record: &Record, state: &State, reply: Option<&Reply>) -> Option<InboxRow> {
+    let parent = state.parent.filter(|_| state.life.ended())?;
+    let (ended, content) = match state.life {
+        Life::Completed => (Ended::Returned, reply.map(|r| r.text.clone()).unwrap_or_default()),
+        Life::Failed(code) => {
+            let why = record.facts.iter().rev().find_map(|f| match f {
+                Fact::RunFailed(f) => f.payload.and_then(|p| record.inline_text(p)),
+                _ => None,
+            });
+            (Ended::Refused, format!("The agent failed ({code}): {}", why.unwrap_or(code.title().into())))
+        }
+        _ => (Ended::Withdrawn, "The agent was stopped.".to_owned()),
+    };
+    let end = ChildEnd { ended, content, spent: state.budget.spent };
+    let body = Bytes::from(serde_json::to_vec(&end).expect("encodes to memory"));
+    Some(InboxRow { to: parent.run, from: state.run, effect: parent.effect, body })
+}
