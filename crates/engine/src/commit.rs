@@ -105,18 +105,14 @@ impl Actor {
     }
 
     /// What changes in the indexes with a record; nothing for most of them.
-    fn indexed(
-        &self,
-        outgoing: &Outgoing,
-        mut index: IndexChange,
-        row: Option<&RunState>,
-    ) -> Option<Box<IndexChange>> {
+    fn indexed(&self, outgoing: &Outgoing, mut index: IndexChange, row: Option<&RunState>) -> Option<Box<IndexChange>> {
         let Outgoing { record, state, .. } = outgoing;
         index.run = row.cloned();
         if state.life.ended() {
             self.at_end(record, state, &mut index);
         }
-        let changes = index.run.is_some() || index.session.is_some() || !index.taken.is_empty() || !index.send.is_empty();
+        let changes =
+            index.run.is_some() || index.session.is_some() || !index.taken.is_empty() || !index.send.is_empty();
         changes.then(|| Box::new(index))
     }
 

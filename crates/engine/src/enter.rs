@@ -44,6 +44,8 @@ pub(crate) fn spawn(engine: Engine, run: RunId, mailbox: mpsc::Receiver<Msg>, bo
 async fn live(engine: Engine, run: RunId, mut ear: Ear, mut boot: Boot) {
     let _slot = match place(&engine, &mut ear).await {
         Ok(slot) => slot,
+        // A run just made has promised its first call in its first record, and gives it back before the process ends.
+        Err(EngineError::Draining) if matches!(boot, Boot::New(_)) => None,
         Err(error) => {
             refuse_all(&engine, run, &mut ear, &error);
             return;

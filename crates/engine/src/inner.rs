@@ -246,7 +246,7 @@ impl Inner {
 
     pub(crate) async fn drain(&self, deadline: Duration) {
         self.draining.store(true, SeqCst);
-        // Whoever waits for memory has begun nothing.
+        // Whoever waits for memory has begun nothing, and begins nothing now.
         self.slots.close();
         for shard in &self.register {
             for actor in shard.lock().values() {

@@ -8,8 +8,8 @@ use stead_core::{
     fact::{
         AfterUnknown, ApprovalGiven, ApprovalRequested, AskReason, CallHead, CallRules, CancelRequested, ChildFinished,
         ChildStarted, ContextCompacted, EffectDecided, EffectIntended, EffectNotSent, EffectOutcome, EffectReconciled,
-        EffectRef, EffectUnknown, Fact, Held, ModelConfig, ModelFailed, ModelReplied, ModelRequested, NextAttempt, Parent,
-        RunAdmitted, RunCompleted, RunConfig, RunFailed, RunStarted, StopMode, TimerFired, Verdict,
+        EffectRef, EffectUnknown, Fact, Held, ModelConfig, ModelFailed, ModelReplied, ModelRequested, NextAttempt,
+        Parent, RunAdmitted, RunCompleted, RunConfig, RunFailed, RunStarted, StopMode, TimerFired, Verdict,
     },
     id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, VersionId},
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
@@ -189,7 +189,12 @@ fn effects() -> Vec<Fact> {
         Fact::EffectIntended(EffectIntended { effect: 3, activation: ActivationId(7), attempt: 1 }),
         Fact::EffectReturned(outcome(3, 0, false, false)),
         Fact::EffectRefused(outcome(4, 1, true, true)),
-        Fact::EffectNotSent(EffectNotSent { effect: 5, retry_at: Some(Timestamp(NEW_YEAR + 1)), payload: 2, held: None }),
+        Fact::EffectNotSent(EffectNotSent {
+            effect: 5,
+            retry_at: Some(Timestamp(NEW_YEAR + 1)),
+            payload: 2,
+            held: None,
+        }),
         Fact::EffectNotSent(EffectNotSent { effect: 5, retry_at: None, payload: 3, held: None }),
         Fact::EffectWithdrawn(EffectRef { effect: 6 }),
     ]

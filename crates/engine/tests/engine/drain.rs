@@ -118,7 +118,12 @@ fn runs_that_wait_for_memory_do_not_hold_a_drain_up() {
     node.crash();
     gate.open(1_000);
     let node = lab.open();
-    runs.iter().for_each(|r| drop(node.completes(*r)));
+    for run in runs {
+        node.completes(run);
+        // Two turns; nothing was lost that would have to be paid for.
+        let spent = node.go(node.engine().view(run)).unwrap().row.state.spent;
+        assert_eq!(spent.tokens, 2 * (USAGE.input + USAGE.output));
+    }
     node.empties();
 }
 
@@ -176,7 +181,10 @@ fn calls_that_wait_for_a_permit_are_given_back_at_a_drain_and_made_once_by_the_n
     let kinds = node.kinds(run);
     let kinds = tally(&kinds);
     // Of the first nobody knows; the others were never sent by the process before.
-    assert_eq!((act.count(), kinds["effect_unknown"], kinds["effect_not_sent"], kinds["effect_returned"]), (3, 1, 2, 2));
+    assert_eq!(
+        (act.count(), kinds["effect_unknown"], kinds["effect_not_sent"], kinds["effect_returned"]),
+        (3, 1, 2, 2)
+    );
 }
 
 #[test]
@@ -199,9 +207,8 @@ fn a_model_call_that_waits_for_a_permit_is_given_back_at_a_drain_and_costs_nothi
     node.go(async {
         let drained = engine.drain(PATIENCE);
         let rest = async {
-            let given_back = async |run| {
-                engine.facts(run, 0, 100).await.unwrap().iter().any(|f| kind(&f.fact) == "model_failed")
-            };
+            let given_back =
+                async |run| engine.facts(run, 0, 100).await.unwrap().iter().any(|f| kind(&f.fact) == "model_failed");
             while !given_back(runs[0]).await && !given_back(runs[1]).await {}
             gate.open(1);
         };

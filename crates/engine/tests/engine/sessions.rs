@@ -259,7 +259,8 @@ fn what_is_remembered_of_a_session_is_what_its_journal_says() {
     })));
     let node = lab.open();
     let session = node.session("a", "k");
-    let mut runs: Vec<_> = (0..3).map(|_| node.start_in(v, session, "x").run).inspect(|r| drop(node.completes(*r))).collect();
+    let mut runs: Vec<_> =
+        (0..3).map(|_| node.start_in(v, session, "x").run).inspect(|r| drop(node.completes(*r))).collect();
     runs.extend((0..4).map(|_| node.start_in(v, session, "y").run));
     for (n, run) in runs.into_iter().enumerate() {
         node.completes(run);

@@ -86,7 +86,8 @@ fn an_outcome_in_hand_survives_a_full_disk_also_when_a_child_cannot_be_started_o
     let lab = lab();
     let (faults, gate, child_gate) = (Faults::new(), Gate::closed(), Gate::closed());
     let act = tool("act", EffectClass::Irreversible).gated(&gate);
-    let leaf = lab.add(agent("leaf").tool(&tool("wait", EffectClass::Pure).gated(&child_gate)).model(once("wait", json!({}))));
+    let leaf =
+        lab.add(agent("leaf").tool(&tool("wait", EffectClass::Pure).gated(&child_gate)).model(once("wait", json!({}))));
     let child = agent_tool("leaf", leaf, Default::default());
     let both = calls(&[("act", json!({})), ("leaf", json!({"input": "y"}))]);
     let v = lab.add(agent("a").tool(&act).tool(&child).model(model(move |c| match last_result(c) {

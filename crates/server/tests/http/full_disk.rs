@@ -16,9 +16,12 @@ const INSIDE: &str = "STEAD_TEST_FULL_DISK";
 /// Runs a test again in a process that may mount, there with `dir` in the environment.
 fn again(test: &str, dir: &Path) {
     let mut command = Command::new("unshare");
-    command.args(["--map-root-user", "--mount", "--propagation", "private", "--"]).arg(std::env::current_exe().unwrap());
+    command
+        .args(["--map-root-user", "--mount", "--propagation", "private", "--"])
+        .arg(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture"]).env(INSIDE, dir).stdin(Stdio::null());
-    let status = command.status().unwrap_or_else(|e| panic!("{command:?}: {e}; install it: apt-get install util-linux"));
+    let status =
+        command.status().unwrap_or_else(|e| panic!("{command:?}: {e}; install it: apt-get install util-linux"));
     assert!(status.success(), "{status}");
 }
 

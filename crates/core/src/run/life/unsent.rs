@@ -30,7 +30,8 @@ pub(in crate::run) fn unsent(draft: &mut Draft, model: bool, effects: &[u32]) {
             detail: None,
         }));
     }
-    let mine = |phase: &CallPhase| matches!(phase, CallPhase::Intended { activation, .. } if *activation == draft.activation);
+    let mine =
+        |phase: &CallPhase| matches!(phase, CallPhase::Intended { activation, .. } if *activation == draft.activation);
     let intended = draft.state.calls.iter().filter(|c| mine(&c.phase)).map(|c| c.head.effect);
     let (unsent, sent): (Vec<u32>, Vec<u32>) = intended.partition(|effect| effects.contains(effect));
     if draft.state.stop.is_some() {
