@@ -56,7 +56,7 @@ impl Engine {
     /// Nothing new starts in the run, nor in its children, until it is resumed.
     ///
     /// # Errors
-    /// When the run does not exist, has ended, or is being stopped.
+    /// When the run does not exist, has ended, or is being stopped, or when the store cannot write.
     pub async fn pause(&self, run: RunId, actor: Actor) -> Result<(), EngineError> {
         self.with_children(run, &|reply| Msg::Ask(Ask::Pause, actor.clone(), reply)).await
     }
@@ -64,7 +64,7 @@ impl Engine {
     /// The run and its children go on.
     ///
     /// # Errors
-    /// When the run does not exist or has ended.
+    /// When the run does not exist or has ended, or when the store cannot write.
     pub async fn resume(&self, run: RunId, actor: Actor) -> Result<(), EngineError> {
         self.with_children(run, &|reply| Msg::Ask(Ask::Resume, actor.clone(), reply)).await
     }
@@ -73,7 +73,8 @@ impl Engine {
     /// new effect of them starts.
     ///
     /// # Errors
-    /// When the run does not exist or has ended.
+    /// When the run does not exist or has ended. [`EngineError::Unrecorded`] when the store cannot write: then the stop is
+    /// not acknowledged, though a part of what it is about may have been stopped.
     pub async fn stop(&self, run: RunId, mode: StopMode, actor: Actor) -> Result<(), EngineError> {
         self.with_children(run, &|reply| Msg::Ask(Ask::Stop(mode), actor.clone(), reply)).await
     }
@@ -110,7 +111,7 @@ impl Engine {
     /// Answers an approval.
     ///
     /// # Errors
-    /// When nobody is asked about this effect (any more).
+    /// When nobody is asked about this effect (any more), or when the store cannot write.
     pub async fn approve(
         &self,
         effect: EffectId,
