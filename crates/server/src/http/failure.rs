@@ -55,6 +55,15 @@ impl Failure {
         Self::new(code::OVERLOADED, detail).hint("try again later")
     }
 
+    /// The failure of a stop that did not even reach the run.
+    pub(crate) fn unacknowledged(self) -> Self {
+        if self.0.status == 503 {
+            self.hint("the stop is not acknowledged: ask again once the store answers")
+        } else {
+            self
+        }
+    }
+
     /// Whether it says that something does not exist.
     pub(crate) fn is_not_found(&self) -> bool {
         self.0.code == code::NOT_FOUND

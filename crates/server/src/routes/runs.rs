@@ -223,7 +223,7 @@ pub(super) async fn kill(State(app): State<Shared>, who: Principal, At(run): At<
 }
 
 async fn stop(app: &App, who: &Principal, run: RunId, mode: StopMode) -> Answer<Body<Run>> {
-    views::own_run(app, who, run).await?;
+    views::own_run(app, who, run).await.map_err(Failure::unacknowledged)?;
     let stopped: Result<(), EngineError> = app.runtime.engine().stop(run, mode, actor(who)).await;
     stopped?;
     view(app, run).await
