@@ -20,6 +20,7 @@ use stead_ports::journal::{
 use crate::{
     Engine,
     actor::{Actor, Msg},
+    approvals,
     prepare::cut,
     types::EngineError,
     view,
@@ -100,7 +101,8 @@ impl Actor {
         if ended {
             self.at_end(&record, &state, &mut index);
         }
-        let index = (moved || ended || index.session.is_some() || !index.taken.is_empty()).then(|| Box::new(index));
+        approvals::follow(Some(&self.state), &state, &mut index);
+        let index = (!index.is_empty()).then(|| Box::new(index));
         let (run, seq, epoch) = (self.run, record.header.seq, record.header.epoch);
         let (bytes, leaf, session) = (encoded.bytes, encoded.leaf, state.session);
         let blobs = std::mem::take(&mut self.sealer.blobs);

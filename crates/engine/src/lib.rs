@@ -13,6 +13,7 @@
 //! stands here is [`clock`], which every process needs.
 
 mod actor;
+mod approvals;
 pub mod clock;
 mod commit;
 mod done;
@@ -39,5 +40,6 @@ mod watch;
 
 pub use engine::Engine;
 pub use types::{
-    ApprovalView, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView, StartRun, Started, Stats,
+    ApprovalPage, ApprovalView, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView, StartRun,
+    Started, Stats,
 };

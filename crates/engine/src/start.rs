@@ -14,6 +14,7 @@ use stead_ports::{
 use crate::{
     Engine,
     actor::{Boot, Born},
+    approvals,
     commit::{child_end, durable, title},
     enter::{self, fresh_activation},
     payload::Sealer,
@@ -256,7 +257,7 @@ impl Engine {
             (false, true) => Some(SessionChange::Release { head: true, spent: state.budget.spent }),
             (false, false) => Some(SessionChange::Claim),
         };
-        let index = IndexChange {
+        let mut index = IndexChange {
             create: Some(journal::NewRun {
                 tenant: start.tenant,
                 session,
@@ -271,6 +272,7 @@ impl Engine {
             send: child_end(&record, &state, None).into_iter().collect(),
             ..IndexChange::default()
         };
+        approvals::follow(None, &state, &mut index);
         let append = Append {
             run,
             partition: partition(session),

@@ -7,7 +7,7 @@ use stead_core::id::{Name, RunId, SessionId};
 use stead_engine::{ApprovalView, FactEvent, RunView};
 use stead_ports::{
     agent::{Agent, Behind},
-    journal::{RunRow, SessionRow, Status, VersionRow},
+    journal::{RunRow, SessionRow, VersionRow},
 };
 
 use crate::{
@@ -39,19 +39,6 @@ pub(super) fn agent_filter(agent: Option<Name>) -> Answer<Option<Name>> {
     }
 }
 
-pub(super) const fn status(status: Status) -> api::run::Status {
-    use api::run::Status as Told;
-    match status {
-        Status::Queued => Told::Queued,
-        Status::Running => Told::Running,
-        Status::Waiting => Told::Waiting,
-        Status::Paused => Told::Paused,
-        Status::Completed => Told::Completed,
-        Status::Failed => Told::Failed,
-        Status::Cancelled => Told::Cancelled,
-    }
-}
-
 pub(super) fn summary(row: RunRow) -> api::run::RunSummary {
     api::run::RunSummary {
         id: row.id,
@@ -60,7 +47,7 @@ pub(super) fn summary(row: RunRow) -> api::run::RunSummary {
         agent: row.agent,
         version: row.version,
         parent: row.parent,
-        status: status(row.state.status),
+        status: row.state.status,
         title: row.title,
         created: row.created,
         updated: row.updated,

@@ -1,4 +1,4 @@
-//! Connecting: the settings of a connection, the pools, and the schema with its format.
+//! Connecting: the settings of a connection, and the pools.
 
 use std::{fmt, str::FromStr as _, time::Duration};
 
@@ -7,8 +7,8 @@ use stead_core::code;
 use stead_ports::journal::StoreError;
 use tokio_postgres::{Config, NoTls, config::Host};
 
-use super::errors::{damaged, store_error};
-use crate::{FORMAT, blob::BlobKey};
+use super::{errors::store_error, format};
+use crate::blob::BlobKey;
 
 /// How a [`super::PgStore`] works.
 #[derive(Clone, Debug)]
@@ -77,7 +77,7 @@ impl Database {
         });
         let writer = self::pool(&config, 1, Some(settle), options.timeout)?;
         let database = Self { place, pool, writer };
-        database.migrate(schema, &options.blob_key).await?;
+        format::settle(&database, schema, &options.blob_key).await?;
         Ok(database)
     }
 
@@ -95,64 +95,6 @@ impl Database {
                 detail: format!("{}: {e}; check the server and the network", self.place),
             },
         }
-    }
-
-    async fn migrate(&self, schema: &str, key: &BlobKey) -> Result<(), StoreError> {
-        let mut client = self.client().await?;
-        let fail = |e: tokio_postgres::Error| store_error(&self.place, &e);
-        let t = client.transaction().await.map_err(fail)?;
-        // Servers that start at the same time take turns.
-        t.execute("SELECT pg_advisory_xact_lock(hashtext('stead/schema'), hashtext($1))", &[&schema])
-            .await
-            .map_err(fail)?;
-        let exists = "SELECT count(*) FROM pg_namespace WHERE nspname = $1";
-        if t.query_one(exists, &[&schema]).await.map_err(fail)?.get::<_, i64>(0) == 0 {
-            // The name has only harmless letters.
-            t.batch_execute(&format!("CREATE SCHEMA {schema}")).await.map_err(fail)?;
-        }
-        let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = $1";
-        if t.query_one(tables, &[&schema]).await.map_err(fail)?.get::<_, i64>(0) == 0 {
-            t.batch_execute(include_str!("schema.sql")).await.map_err(fail)?;
-            t.execute(
-                "INSERT INTO meta VALUES ('format', $1), ('blob_key_check', $2)",
-                &[&FORMAT.to_string(), &hex(&key.check())],
-            )
-            .await
-            .map_err(fail)?;
-        }
-        let ours = "SELECT count(*) FROM pg_tables WHERE schemaname = $1 AND tablename = 'meta'";
-        if t.query_one(ours, &[&schema]).await.map_err(fail)?.get::<_, i64>(0) == 0 {
-            return Err(StoreError {
-                code: code::DATA_DAMAGED,
-                detail: format!("{}: the schema `{schema}` belongs to another program; choose another", self.place),
-            });
-        }
-        let meta = t.query("SELECT key, value FROM meta", &[]).await.map_err(fail)?;
-        let value = |key: &str| meta.iter().find(|r| r.get::<_, &str>(0) == key).map(|r| r.get::<_, &str>(1));
-        match value("format").and_then(|v| v.parse::<u32>().ok()) {
-            Some(FORMAT) => {}
-            Some(found) if found > FORMAT => {
-                return Err(StoreError {
-                    code: code::DATA_NEWER,
-                    detail: format!(
-                        "{}: the schema `{schema}` has format {found} and this release knows {FORMAT}: use the release \
-                         that wrote it, or a later one",
-                        self.place
-                    ),
-                });
-            }
-            _ => return Err(damaged(&self.place, "its format cannot be told")),
-        }
-        if value("blob_key_check") != Some(&hex(&key.check())) {
-            return Err(StoreError {
-                code: code::DATA_DAMAGED,
-                detail: format!(
-                    "{}: the blob key is not the one it was written with; give every server the same keys/blob.key",
-                    self.place
-                ),
-            });
-        }
-        t.commit().await.map_err(fail)
     }
 }
 
@@ -217,10 +159,6 @@ fn pool(config: &Config, size: usize, hook: Option<Hook>, timeout: Duration) -> 
         builder = builder.post_create(hook);
     }
     builder.build().map_err(|e| StoreError { code: code::INTERNAL, detail: format!("cannot make a pool: {e}") })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

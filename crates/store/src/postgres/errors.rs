@@ -8,7 +8,7 @@ use tokio_postgres::{
 };
 
 /// The state that the function `fence` raises.
-const FENCED: &str = "ST001";
+pub(super) const FENCED: &str = "ST001";
 
 /// Why a transaction that appends did not succeed.
 #[derive(Debug)]

@@ -4,9 +4,11 @@
 //! Not here: any rule about when an append is taken (that is `check`), and TLS to the database: put it beside the
 //! server, or behind a tunnel.
 
+mod approvals;
 mod connect;
 mod errors;
 mod flusher;
+mod format;
 mod leases;
 mod plan;
 mod queries;
