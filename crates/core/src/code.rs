@@ -139,6 +139,8 @@ codes! {
     DATA_DAMAGED = 144, "The stored data is damaged";
     /// The database cannot be reached.
     DATA_UNREACHABLE = 145, "The database cannot be reached";
+    /// The database's server offers no TLS, or not the certificate that was asked for.
+    DATA_TLS = 156, "No protected connection to the database";
     /// The port is in use.
     PORT_IN_USE = 150, "The port is in use";
     /// No server answers, or it is not a Stead server.
@@ -164,6 +166,8 @@ codes! {
     TOO_DEEP = 208, "The JSON is nested too deeply";
     /// The caller's token does not allow it.
     FORBIDDEN = 209, "Not allowed";
+    /// A session's key is one of several agents.
+    SESSION_AMBIGUOUS = 210, "Several agents have a session of that key";
 }
 
 impl Code {

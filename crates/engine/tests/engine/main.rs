@@ -7,6 +7,7 @@ mod children;
 mod common;
 mod crash;
 mod drain;
+mod former;
 mod life;
 mod models;
 mod people;

@@ -10,7 +10,6 @@ use stead_api::{
 };
 use stead_core::code;
 
-use super::views;
 use crate::{
     auth::Principal,
     http::{

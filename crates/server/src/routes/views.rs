@@ -2,14 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use stead_api as api;
-use stead_core::id::{Name, RunId, SessionId};
+use stead_api::{self as api, session::SessionRef};
+use stead_core::{
+    code,
+    id::{Name, RunId, SessionId},
+};
 use stead_engine::{ApprovalView, FactEvent, RunView};
 use stead_ports::{
     agent::{Agent, Behind},
     journal::{RunRow, SessionRow, VersionRow},
 };
 
+use super::sessions;
 use crate::{
     auth::Principal,
     http::{
@@ -29,6 +33,45 @@ pub(super) async fn own_run(app: &App, who: &Principal, run: RunId) -> Answer<Ru
 pub(super) async fn own_session(app: &App, who: &Principal, session: SessionId) -> Answer<SessionRow> {
     let row = app.runtime.journal().session(session).await?;
     row.filter(|s| s.tenant == who.tenant).ok_or_else(|| Failure::not_found(session))
+}
+
+/// The session that a caller names by its id or its key. A key that several agents have needs the agent's name.
+pub(super) async fn named_session(app: &App, who: &Principal, name: &str, agent: Option<Name>) -> Answer<SessionRow> {
+    /// Agents that are told of.
+    const SHOWN: usize = 20;
+    let agent = agent_filter(agent)?;
+    let (key, agent) = match SessionRef::new(name, agent) {
+        SessionRef::Id(id) => return own_session(app, who, id).await,
+        SessionRef::Key { key, agent } => (key, agent),
+    };
+    let found = match sessions::is_key(&key) {
+        true => app.runtime.journal().sessions_of_key(&who.tenant, &key, u32::MAX).await?,
+        false => Vec::new(),
+    };
+    let mut found: Vec<_> = found.into_iter().filter(|s| agent.as_ref().is_none_or(|a| *a == s.agent)).collect();
+    if found.len() > 1 {
+        let agents: Vec<_> = found.iter().take(SHOWN).map(|s| s.agent.as_str()).collect();
+        let more = if found.len() > SHOWN { ", and others" } else { "" };
+        let detail = format!("several agents have a session `{key}`: {}{more}", agents.join(", "));
+        return Err(Failure::new(code::SESSION_AMBIGUOUS, detail)
+            .hint("name one: `--agent NAME`, or `agent=NAME` in the query"));
+    }
+    let short: String = key.chars().filter(|c| !c.is_control()).take(80).collect();
+    found.pop().ok_or_else(|| Failure::not_found(format_args!("a session `{short}`")))
+}
+
+/// The session that a list is narrowed to. One that is named by an id need not exist.
+pub(super) async fn session_filter(
+    app: &App,
+    who: &Principal,
+    session: Option<&str>,
+    agent: Option<&Name>,
+) -> Answer<Option<SessionId>> {
+    let Some(session) = session else { return Ok(None) };
+    match session.parse() {
+        Ok(id) => Ok(Some(id)),
+        Err(_) => named_session(app, who, session, agent.cloned()).await.map(|row| Some(row.id)),
+    }
 }
 
 /// The agent that a list is narrowed to.

@@ -1,11 +1,12 @@
 //! Connecting: the settings of a connection, and the pools.
 
-use std::{fmt, str::FromStr as _, time::Duration};
+use std::{fmt, time::Duration};
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
 use stead_core::code;
 use stead_ports::journal::StoreError;
-use tokio_postgres::{Config, NoTls, config::Host};
+use stead_postgres::{Target, Tls};
+use tokio_postgres::{Config, config::Host};
 
 use super::{errors::store_error, format};
 use crate::blob::BlobKey;
@@ -69,13 +70,13 @@ impl Database {
                 detail: "the database schema's name must be of 1 to 48 lower-case letters, digits and `_`".into(),
             });
         }
-        let config = settings(url, options)?;
+        let (config, tls) = settings(url, options)?;
         let place = place(&config);
-        let pool = pool(&config, options.readers.clamp(1, 64), None, options.timeout)?;
+        let pool = pool(&config, &tls, options.readers.clamp(1, 64), None, options.timeout)?;
         let settle = Hook::async_fn(|client, _| {
             Box::pin(async move { client.batch_execute(SETTLE).await.map_err(HookError::Backend) })
         });
-        let writer = self::pool(&config, 1, Some(settle), options.timeout)?;
+        let writer = self::pool(&config, &tls, 1, Some(settle), options.timeout)?;
         let database = Self { place, pool, writer };
         format::settle(&database, schema, &options.blob_key).await?;
         Ok(database)
@@ -103,12 +104,9 @@ impl Database {
 const SETTLE: &str = "SELECT pg_advisory_lock(hashtext('stead'), hashtext(current_schema()));
     SELECT pg_advisory_unlock(hashtext('stead'), hashtext(current_schema()))";
 
-fn settings(url: &str, options: &PgOptions) -> Result<Config, StoreError> {
-    // The URL is not repeated: it may hold a password.
-    let mut config = Config::from_str(url).map_err(|e| StoreError {
-        code: code::CONFIG,
-        detail: format!("the database's URL cannot be read ({e}); write postgres://user@host/database"),
-    })?;
+fn settings(url: &str, options: &PgOptions) -> Result<(Config, Tls), StoreError> {
+    let bad = |e| StoreError { code: code::CONFIG, detail: format!("the database's URL {e}") };
+    let Target { mut config, tls, .. } = stead_postgres::target(url).map_err(bad)?;
     if config.get_password().is_none()
         && let Some(password) = std::env::var_os("PGPASSWORD")
     {
@@ -132,7 +130,7 @@ fn settings(url: &str, options: &PgOptions) -> Result<Config, StoreError> {
     );
     let all = config.get_options().map_or(own.clone(), |theirs| format!("{theirs} {own}"));
     config.options(all);
-    Ok(config)
+    Ok((config, tls))
 }
 
 /// Host and database, without user and password.
@@ -146,9 +144,15 @@ fn place(config: &Config) -> String {
     format!("PostgreSQL at {host}:{port}/{}", config.get_dbname().unwrap_or("postgres"))
 }
 
-fn pool(config: &Config, size: usize, hook: Option<Hook>, timeout: Duration) -> Result<Pool, StoreError> {
-    let manager =
-        Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+fn pool(
+    config: &Config,
+    tls: &Tls,
+    size: usize,
+    hook: Option<Hook>,
+    timeout: Duration,
+) -> Result<Pool, StoreError> {
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let manager = Manager::from_config(config.clone(), tls.clone(), recycling);
     let mut builder = Pool::builder(manager)
         .max_size(size)
         .runtime(Runtime::Tokio1)
@@ -169,10 +173,11 @@ mod tests {
     #[test]
     fn messages_name_the_database_and_never_the_password() {
         let options = PgOptions::new(BlobKey::from_bytes([7; 32]));
-        let config = settings("postgres://me:hunter2@db.example:5433/prod?options=-c%20a%3Db", &options).unwrap();
+        let url = "postgres://me:hunter2@db.example:5433/prod?sslmode=disable&options=-c%20a%3Db";
+        let (config, _) = settings(url, &options).unwrap();
         assert_eq!(place(&config), "PostgreSQL at db.example:5433/prod");
         assert!(config.get_options().unwrap().starts_with("-c a=b -c search_path=stead "));
-        let e = settings("postgres://me:hunter2@db.example:port/prod", &options).unwrap_err();
+        let e = settings("postgres://me:hunter2@db.example:port/prod", &options).err().unwrap();
         assert_eq!(e.code, code::CONFIG);
         assert!(!e.detail.contains("hunter2"), "{}", e.detail);
     }

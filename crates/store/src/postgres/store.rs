@@ -54,7 +54,8 @@ impl PgStore {
     ///
     /// # Errors
     /// ST0110 when the URL or schema name is wrong, ST0141 when a newer release made the schema, ST0142 when it can't be
-    /// written, ST0144 when the schema is another program's or the blob key another one, ST0145 when nothing answers.
+    /// written, ST0144 when the schema is another program's or the blob key another one, ST0145 when nothing answers, ST0156
+    /// when the connection is not protected as the URL asks.
     pub async fn connect(url: &str, options: PgOptions) -> Result<Self, StoreError> {
         let db = Database::connect(url, &options).await?;
         let bounds = Bounds {
