@@ -217,7 +217,8 @@ fn a_url_that_makes_no_sense_is_refused_when_it_is_read() {
 #[tokio::test]
 async fn a_server_is_reached_by_tls_and_only_with_the_certificate_that_the_url_asks_for() {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    let server = stead_testkit::postgres::TestPostgres::start_with_tls(&made.cert.pem(), &made.signing_key.serialize_pem());
+    let server =
+        stead_testkit::postgres::TestPostgres::start_with_tls(&made.cert.pem(), &made.signing_key.serialize_pem());
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, pem: String| {
         std::fs::write(dir.path().join(name), pem).unwrap();

@@ -20,7 +20,8 @@ const KEY: &str = "1 to 255 visible ASCII characters. A repeated request with th
 
 const SESSION: &str = "Its id, or its key as one segment of the path (`customer%2F42`).";
 const OF_AGENT: &str = "The agent's name, when sessions of several agents have this key.";
-const OF_SESSION: &str = "Only of this session, by its id or its key; for a key that several agents have, `agent` chooses.";
+const OF_SESSION: &str =
+    "Only of this session, by its id or its key; for a key that several agents have, `agent` chooses.";
 
 /// All operations, by resource.
 pub fn operations() -> Vec<Operation> {

@@ -138,7 +138,8 @@ pub async fn questions_are_entered_by_the_owner_alone(j: &dyn Journal) {
     let o = Owner::new(j).await;
     assert!(j.unlisted(None, 10).await.expect("reads").is_empty());
     o.start(run(1), Status::Waiting).await;
-    let open = [(run(1), Question { effect: 4, asked: Timestamp(7) }), (run(2), Question { effect: 1, asked: Timestamp(8) })];
+    let open =
+        [(run(1), Question { effect: 4, asked: Timestamp(7) }), (run(2), Question { effect: 1, asked: Timestamp(8) })];
     for _ in 0..2 {
         j.fill_approvals(o.lease, &open[..1], true).await.expect("entered");
     }

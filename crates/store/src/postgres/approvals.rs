@@ -59,12 +59,7 @@ pub(super) fn row(row: &Row) -> Result<ApprovalRow, Bad> {
 }
 
 /// Enters questions in one transaction that proves its epoch, as an append does.
-pub(super) async fn fill(
-    db: &Database,
-    lease: Lease,
-    open: &[(RunId, Question)],
-    all: bool,
-) -> Result<(), StoreError> {
+pub(super) async fn fill(db: &Database, lease: Lease, open: &[(RunId, Question)], all: bool) -> Result<(), StoreError> {
     let fail = |e: tokio_postgres::Error| match e.code() {
         Some(state) if state.code() == FENCED => StoreError {
             code: code::DATA_LOCKED,

@@ -144,13 +144,7 @@ fn place(config: &Config) -> String {
     format!("PostgreSQL at {host}:{port}/{}", config.get_dbname().unwrap_or("postgres"))
 }
 
-fn pool(
-    config: &Config,
-    tls: &Tls,
-    size: usize,
-    hook: Option<Hook>,
-    timeout: Duration,
-) -> Result<Pool, StoreError> {
+fn pool(config: &Config, tls: &Tls, size: usize, hook: Option<Hook>, timeout: Duration) -> Result<Pool, StoreError> {
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = Manager::from_config(config.clone(), tls.clone(), recycling);
     let mut builder = Pool::builder(manager)

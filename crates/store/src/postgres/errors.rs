@@ -71,10 +71,9 @@ pub(crate) fn store_error(place: &str, error: &Error) -> StoreError {
             (code::DATA_UNREACHABLE, "check the server and the database's address, user and password")
         }
         Some(_) => (code::INTERNAL, "please report it"),
-        None if stead_postgres::is_tls(error) => (
-            code::DATA_TLS,
-            "check the server's certificate, and `sslmode` and `sslrootcert` in the database's URL",
-        ),
+        None if stead_postgres::is_tls(error) => {
+            (code::DATA_TLS, "check the server's certificate, and `sslmode` and `sslrootcert` in the database's URL")
+        }
         // The driver's own: no connection, or an answer that makes no sense.
         None => (code::DATA_UNREACHABLE, "check the server and the database's address"),
     };

@@ -313,3 +313,44 @@ pub(crate) fn versions(conn: &Connection, tenant: &str, agent: Option<&str>) -> 
     .query_map(params![tenant, agent, ROWS_MAX], version_row)?
     .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    /// What the database does for a question, one step a line.
+    fn plan(conn: &Connection, sql: &str) -> String {
+        let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let nothing = vec![rusqlite::types::Null; statement.parameter_count()];
+        let steps = statement.query_map(rusqlite::params_from_iter(nothing), |r| r.get::<_, String>(3)).unwrap();
+        steps.collect::<Result<Vec<_>>>().unwrap().join("\n")
+    }
+
+    #[test]
+    fn no_list_goes_through_a_whole_table() {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch(concat!(include_str!("schema.sql"), include_str!("format-2.sql"))).unwrap();
+        let filter = RunFilter { tenant: "acme".into(), limit: 50, ..RunFilter::default() };
+        let mut lists = vec![sessions_statement(true), sessions_statement(false), COUNT_OF.to_owned()];
+        for bits in 0..32_u128 {
+            let given = |bit: u32| bits >> bit & 1 == 1;
+            let filter = RunFilter {
+                status: given(0).then_some(Status::Failed).into_iter().collect(),
+                agent: given(1).then(|| "desk".into()),
+                session: given(2).then_some(SessionId(1)),
+                parent: given(3).then_some(RunId(1)),
+                before: given(4).then_some(RunId(9)),
+                ..filter.clone()
+            };
+            lists.push(runs_statement(&filter).0);
+        }
+        for sql in lists {
+            let plan = plan(&conn, &sql);
+            // The ids of a page are gone through, and nothing else.
+            let scans = plan.lines().filter(|l| l.starts_with("SCAN") && !l.contains("subquery"));
+            assert_eq!(scans.count(), 0, "{sql}\n{plan}");
+            assert!(plan.contains("SEARCH"), "{sql}\n{plan}");
+        }
+    }
+}

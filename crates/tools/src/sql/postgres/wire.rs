@@ -11,12 +11,12 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use stead_postgres::Tls;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
     task::JoinHandle,
 };
-use stead_postgres::Tls;
 use tokio_postgres::{
     Client, Config,
     config::{Host, SslMode},
