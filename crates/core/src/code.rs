@@ -139,12 +139,12 @@ codes! {
     DATA_DAMAGED = 144, "The stored data is damaged";
     /// The database cannot be reached.
     DATA_UNREACHABLE = 145, "The database cannot be reached";
-    /// The database's server offers no TLS, or not the certificate that was asked for.
-    DATA_TLS = 156, "No protected connection to the database";
     /// The port is in use.
     PORT_IN_USE = 150, "The port is in use";
     /// No server answers, or it is not a Stead server.
     NO_SERVER = 151, "No server answers";
+    /// The database's server offers no TLS, or not the certificate that was asked for.
+    DATA_TLS = 156, "No protected connection to the database";
     // 200-239: API
     /// No or wrong credentials.
     UNAUTHENTICATED = 200, "Not authenticated";

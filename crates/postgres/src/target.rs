@@ -209,7 +209,7 @@ mod tests {
         for (parameters, why) in [
             ("sslmode=allow", "none of disable"),
             ("sslmode=", "none of disable"),
-            ("sslmode=verify-ca&sslrootcert=system", "verify-full only"),
+            ("sslmode=verify-ca&sslrootcert=system", "verify-full` only"),
             ("sslrootcert=%2", "percent-encoded"),
             ("sslrootcert=/nowhere/ca.pem", "/nowhere/ca.pem"),
             ("sslcert=me.pem", "cannot be read"),
