@@ -9,6 +9,8 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 
+pub use stead_core::status::Status;
+
 use crate::{approval::Approval, schema};
 
 /// Hard limits of a run; an absent one does not limit. They can only tighten those of the agent.
@@ -79,62 +81,6 @@ pub struct Started {
     pub existing: bool,
 }
 
-/// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(inline)]
-pub enum Status {
-    /// Its session's foreground run is another.
-    Queued,
-    /// Something is under way.
-    Running,
-    /// It waits for a human, a child or a timer.
-    Waiting,
-    /// An operator paused it.
-    Paused,
-    /// It ended with an answer.
-    Completed,
-    /// It ended without.
-    Failed,
-    /// It was stopped.
-    Cancelled,
-}
-
-impl Status {
-    /// All of them, in order of life.
-    pub const ALL: [Self; 7] =
-        [Self::Queued, Self::Running, Self::Waiting, Self::Paused, Self::Completed, Self::Failed, Self::Cancelled];
-
-    /// The word for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::Paused => "paused",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// The status of that word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.as_str() == word)
-    }
-
-    /// Whether the run is over.
-    pub const fn ended(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
-    }
-}
-
-impl std::fmt::Display for Status {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
 /// A run in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunSummary {
@@ -157,6 +103,7 @@ pub struct RunSummary {
     #[schemars(with = "Option<schema::RunId>")]
     pub parent: Option<RunId>,
     /// Where it stands.
+    #[schemars(with = "schema::Status")]
     pub status: Status,
     /// The beginning of the input.
     pub title: String,

@@ -74,6 +74,13 @@ marker!(
         "description": "A stable error code; `stead errors CODE` explains it.", "examples": ["ST0202"] }
 );
 marker!(
+    /// Schema of `stead_core::status::Status`.
+    Status, { "type": "string",
+        "enum": ["queued", "running", "waiting", "paused", "completed", "failed", "cancelled"],
+        "description": "Where a run stands: behind another run of its session; at work; waiting for a human or a timer; paused by an \
+            operator; or ended: with an answer, without, or stopped." }
+);
+marker!(
     /// Schema of `stead_core::effect::EffectClass`.
     EffectClass, { "type": "string",
         "enum": ["pure", "contained", "keyed", "reconcilable", "compensable", "irreversible"],

@@ -1,5 +1,7 @@
 //! Sessions: the conversation and budget that runs share.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stead_core::{
@@ -10,6 +12,50 @@ use stead_core::{
 
 use crate::{run::Limits, schema};
 
+/// A session, by its id or by the caller's own name for it. A text that has the form of an id is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionRef {
+    /// Its id.
+    Id(SessionId),
+    /// Its key, and the agent's name, which is needed when several agents have a session of that key.
+    Key {
+        /// The key.
+        key: Name,
+        /// The agent's name.
+        agent: Option<Name>,
+    },
+}
+
+impl SessionRef {
+    /// The session that a text names.
+    pub fn new(text: &str, agent: Option<Name>) -> Self {
+        text.parse().map_or_else(|_| Self::Key { key: text.into(), agent }, Self::Id)
+    }
+
+    /// The agent that was named.
+    pub const fn agent(&self) -> Option<&Name> {
+        match self {
+            Self::Id(_) => None,
+            Self::Key { agent, .. } => agent.as_ref(),
+        }
+    }
+}
+
+impl From<SessionId> for SessionRef {
+    fn from(id: SessionId) -> Self {
+        Self::Id(id)
+    }
+}
+
+impl fmt::Display for SessionRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Key { key, .. } => key.fmt(f),
+        }
+    }
+}
+
 /// Gets the session of that key, or makes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -17,7 +63,8 @@ pub struct OpenSession {
     /// The agent's name.
     #[schemars(with = "String")]
     pub agent: Name,
-    /// The caller's own name for the session (`customer/42`), unique within the agent; 1 to 200 bytes.
+    /// The caller's own name for the session (`customer/42`), unique within the agent; 1 to 200 bytes, and
+    /// not of the form of a session's id.
     #[schemars(with = "String", length(min = 1, max = 200))]
     pub key: Name,
 }

@@ -51,6 +51,7 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (145, include_str!("../../../docs/errors/ST0145.md")),
     (150, include_str!("../../../docs/errors/ST0150.md")),
     (151, include_str!("../../../docs/errors/ST0151.md")),
+    (156, include_str!("../../../docs/errors/ST0156.md")),
     (200, include_str!("../../../docs/errors/ST0200.md")),
     (201, include_str!("../../../docs/errors/ST0201.md")),
     (202, include_str!("../../../docs/errors/ST0202.md")),
@@ -61,4 +62,5 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (207, include_str!("../../../docs/errors/ST0207.md")),
     (208, include_str!("../../../docs/errors/ST0208.md")),
     (209, include_str!("../../../docs/errors/ST0209.md")),
+    (210, include_str!("../../../docs/errors/ST0210.md")),
 ];

@@ -75,6 +75,10 @@ impl Client {
 
     /// The URL of a path given by its segments, each of which is escaped.
     pub(crate) fn url(&self, segments: &[&str]) -> Result<Url, ClientError> {
+        // A URL has no such segment: it would be another path.
+        if let Some(bad) = segments.iter().find(|s| matches!(**s, "" | "." | "..")) {
+            return Err(ClientError::argument(format!("`{bad}` is no name")));
+        }
         let mut url = self.base.clone();
         url.path_segments_mut()
             .map_err(|()| ClientError::argument("the server's URL cannot have a path"))?
@@ -140,7 +144,7 @@ impl Client {
 }
 
 /// Adds the fields of a flat struct to a URL; absent ones are left out.
-fn add_query<Q: Serialize + ?Sized>(url: &mut Url, query: &Q) -> Result<(), ClientError> {
+pub(crate) fn add_query<Q: Serialize + ?Sized>(url: &mut Url, query: &Q) -> Result<(), ClientError> {
     let fields = serde_json::to_value(query).map_err(|e| ClientError::argument(e.to_string()))?;
     let Some(fields) = fields.as_object().filter(|f| !f.is_empty()) else { return Ok(()) };
     let mut pairs = url.query_pairs_mut();

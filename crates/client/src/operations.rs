@@ -11,13 +11,13 @@ use stead_api::{
     fact::FactEvent,
     page::{Page, PageQuery},
     run::{Run, RunSummary, StartRun, Started, Status, WaitUntil},
-    session::{OpenSession, Session, StartInSession},
+    session::{OpenSession, Session, SessionRef, StartInSession},
     status::ServerStatus,
 };
-use stead_core::id::{EffectId, Name, RunId, SessionId, VersionId};
+use stead_core::id::{EffectId, Name, RunId, VersionId};
 
 use crate::{
-    client::Client,
+    client::{Client, add_query},
     error::ClientError,
     follow::{BACKOFF, BACKOFF_MAX},
 };
@@ -38,8 +38,8 @@ pub struct RunQuery {
     pub status: Vec<Status>,
     /// Only of this agent.
     pub agent: Option<Name>,
-    /// Only of this session.
-    pub session: Option<SessionId>,
+    /// Only of this session; for a key that several agents have, `agent` chooses.
+    pub session: Option<SessionRef>,
     /// Only children of this run.
     pub parent: Option<RunId>,
     /// Which page.
@@ -55,11 +55,38 @@ pub struct SessionQuery {
     pub page: PageQuery,
 }
 
+/// Which open approvals to list.
+#[derive(Clone, Debug, Default)]
+pub struct ApprovalQuery {
+    /// Only of this agent.
+    pub agent: Option<Name>,
+    /// Only of this session; for a key that several agents have, `agent` chooses.
+    pub session: Option<SessionRef>,
+    /// Only of this run.
+    pub run: Option<RunId>,
+    /// Which page.
+    pub page: PageQuery,
+}
+
+#[derive(Serialize)]
+struct ApprovalFields<'a> {
+    agent: Option<&'a Name>,
+    session: Option<String>,
+    run: Option<RunId>,
+    cursor: Option<&'a str>,
+    limit: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct AgentField<'a> {
+    agent: Option<&'a Name>,
+}
+
 #[derive(Serialize)]
 struct RunFields<'a> {
     status: Option<String>,
     agent: Option<&'a Name>,
-    session: Option<SessionId>,
+    session: Option<String>,
     parent: Option<RunId>,
     cursor: Option<&'a str>,
     limit: Option<u32>,
@@ -161,8 +188,10 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn session(&self, session: SessionId) -> Result<Session, ClientError> {
-        self.call(self.get(&["v1", "sessions", &session.to_string()], &NO_QUERY)?).await
+    pub async fn session(&self, session: impl Into<SessionRef>) -> Result<Session, ClientError> {
+        let session = session.into();
+        let fields = AgentField { agent: session.agent() };
+        self.call(self.get(&["v1", "sessions", &session.to_string()], &fields)?).await
     }
 
     /// Starts a run in a session. With a `key` the request may be repeated and starts one run only.
@@ -171,12 +200,14 @@ impl Client {
     /// [`ClientError`].
     pub async fn start_in_session(
         &self,
-        session: SessionId,
+        session: impl Into<SessionRef>,
         start: &StartInSession,
         key: Option<&str>,
     ) -> Result<Started, ClientError> {
-        let request = self.post(&["v1", "sessions", &session.to_string(), "runs"], start)?;
-        self.call(keyed(request, key)).await
+        let session = session.into();
+        let mut url = self.url(&["v1", "sessions", &session.to_string(), "runs"])?;
+        add_query(&mut url, &AgentField { agent: session.agent() })?;
+        self.call(keyed(self.request(Method::POST, url).json(start), key)).await
     }
 
     /// Starts a run. With a `key` the request may be repeated and starts one run only.
@@ -196,7 +227,7 @@ impl Client {
         let fields = RunFields {
             status: (!words.is_empty()).then(|| words.join(",")),
             agent: query.agent.as_ref(),
-            session: query.session,
+            session: query.session.as_ref().map(ToString::to_string),
             parent: query.parent,
             cursor: query.page.cursor.as_deref(),
             limit: query.page.limit,
@@ -298,12 +329,19 @@ impl Client {
         self.call(self.request(Method::POST, url)).await
     }
 
-    /// Open approvals.
+    /// A page of open approvals, the one asked last first.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn approvals(&self, limit: Option<u32>) -> Result<Page<Approval>, ClientError> {
-        self.call(self.get(&["v1", "approvals"], &PageQuery { cursor: None, limit })?).await
+    pub async fn approvals(&self, query: &ApprovalQuery) -> Result<Page<Approval>, ClientError> {
+        let fields = ApprovalFields {
+            agent: query.agent.as_ref(),
+            session: query.session.as_ref().map(ToString::to_string),
+            run: query.run,
+            cursor: query.page.cursor.as_deref(),
+            limit: query.page.limit,
+        };
+        self.call(self.get(&["v1", "approvals"], &fields)?).await
     }
 
     /// An open approval.

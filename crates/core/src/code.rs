@@ -143,6 +143,8 @@ codes! {
     PORT_IN_USE = 150, "The port is in use";
     /// No server answers, or it is not a Stead server.
     NO_SERVER = 151, "No server answers";
+    /// The database's server offers no TLS, or not the certificate that was asked for.
+    DATA_TLS = 156, "No protected connection to the database";
     // 200-239: API
     /// No or wrong credentials.
     UNAUTHENTICATED = 200, "Not authenticated";
@@ -164,6 +166,8 @@ codes! {
     TOO_DEEP = 208, "The JSON is nested too deeply";
     /// The caller's token does not allow it.
     FORBIDDEN = 209, "Not allowed";
+    /// A session's key is one of several agents.
+    SESSION_AMBIGUOUS = 210, "Several agents have a session of that key";
 }
 
 impl Code {

@@ -88,7 +88,7 @@ ulid_id!(
     RunId, "run", "run id"
 );
 ulid_id!(
-    /// A session: the conversation, workspace and budget that runs share, and the partition key.
+    /// A session: the conversation and budget that runs share, and the partition key.
     SessionId, "ses", "session id"
 );
 

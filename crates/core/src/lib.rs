@@ -22,4 +22,5 @@ pub mod id;
 pub mod message;
 pub mod record;
 pub mod run;
+pub mod status;
 pub mod time;

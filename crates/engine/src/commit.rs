@@ -11,6 +11,7 @@ use stead_ports::journal::{IndexChange, RunState, SessionChange, Snapshot};
 
 use crate::{
     actor::{Actor, Msg},
+    approvals,
     durable::{OnTrouble, durable},
     parent::child_end,
     record::Outgoing,
@@ -111,9 +112,8 @@ impl Actor {
         if state.life.ended() {
             self.at_end(record, state, &mut index);
         }
-        let changes =
-            index.run.is_some() || index.session.is_some() || !index.taken.is_empty() || !index.send.is_empty();
-        changes.then(|| Box::new(index))
+        approvals::follow(Some(&self.state), state, &mut index);
+        (!index.is_empty()).then(|| Box::new(index))
     }
 
     /// A run's last append also frees its session and tells its parent.

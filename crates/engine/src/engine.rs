@@ -8,14 +8,14 @@ use stead_core::{
     id::{EffectId, Name, RunId},
     record::Actor,
 };
-use stead_ports::journal::{Journal, RunFilter, Status};
+use stead_ports::journal::{Journal, Status};
 use tokio::sync::oneshot;
 
 use crate::{
     actor::{Ask, Msg},
     inner::Inner,
     load::load,
-    types::{ApprovalView, EngineError, Options, Ports, RunView, Stats},
+    types::{EngineError, Options, Ports, RunView, Stats},
     view,
 };
 
@@ -132,31 +132,6 @@ impl Engine {
         let missing = || EngineError::NotFound { what: run.to_string() };
         let loaded = load(journal, run).await?.ok_or_else(missing)?;
         view::build(journal, loaded.row, &loaded.state).await
-    }
-
-    /// Questions that wait for a human, newest runs first; of at most `limit` waiting runs.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn approvals(&self, tenant: &Name, limit: u32) -> Result<Vec<ApprovalView>, EngineError> {
-        let filter = RunFilter {
-            tenant: tenant.clone(),
-            status: vec![Status::Waiting, Status::Paused, Status::Running],
-            limit,
-            ..RunFilter::default()
-        };
-        let mut out = Vec::new();
-        for row in self.journal().runs(&filter).await? {
-            let loaded = match load(self.journal(), row.id).await {
-                // One that cannot be read does not hide the others.
-                Err(EngineError::Quarantined { .. }) => None,
-                other => other?,
-            };
-            if let Some(loaded) = loaded {
-                out.extend(view::approvals(self.journal(), &loaded.state).await?);
-            }
-        }
-        Ok(out)
     }
 
     /// Waits until the run has ended or, with `or_waiting`, until only a human can move it.

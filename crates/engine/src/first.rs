@@ -15,6 +15,7 @@ use stead_ports::{
 use crate::{
     Engine,
     actor::Born,
+    approvals,
     durable::{OnTrouble, durable},
     enter::fresh_activation,
     parent::child_end,
@@ -113,13 +114,15 @@ fn index(outgoing: &Outgoing, create: journal::NewRun, row: RunState, queued: bo
         (false, true) => Some(SessionChange::Release { head: true, spent: state.budget.spent }),
         (false, false) => Some(SessionChange::Claim),
     };
-    IndexChange {
+    let mut index = IndexChange {
         create: Some(create),
         run: Some(row),
         session,
         send: child_end(record, state, None).into_iter().collect(),
         ..IndexChange::default()
-    }
+    };
+    approvals::follow(None, state, &mut index);
+    index
 }
 
 /// What a refusal of the first record means: often, that the run is there already.

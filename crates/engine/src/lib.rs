@@ -13,6 +13,7 @@
 //! stands here is [`clock`], which every process needs.
 
 mod actor;
+mod approvals;
 mod carries;
 pub mod clock;
 mod commit;
@@ -46,5 +47,6 @@ mod watch;
 
 pub use engine::Engine;
 pub use types::{
-    ApprovalView, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView, StartRun, Started, Stats,
+    ApprovalPage, ApprovalView, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView, StartRun,
+    Started, Stats,
 };

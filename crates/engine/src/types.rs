@@ -15,7 +15,7 @@ use stead_core::{
 use stead_ports::{
     agent::Agents,
     clock::Clock,
-    journal::{AppendError, Journal, RunRow, StoreError},
+    journal::{AppendError, ApprovalRow, Journal, RunRow, StoreError},
     model::Delta,
 };
 
@@ -142,6 +142,15 @@ pub struct ApprovalView {
     pub since: Timestamp,
     /// Until when.
     pub expires: Option<Timestamp>,
+}
+
+/// A page of open questions.
+#[derive(Clone, Debug)]
+pub struct ApprovalPage {
+    /// The questions, the one asked last first.
+    pub items: Vec<ApprovalView>,
+    /// Where the next page begins, when there is one.
+    pub next: Option<ApprovalRow>,
 }
 
 /// The name of an event in a run's stream: facts have `attempt` 0; a piece of the reply being written for the turn

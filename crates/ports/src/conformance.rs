@@ -16,12 +16,14 @@
 //! ```
 
 mod appends;
+mod approvals;
 mod indexes;
 mod kept;
 mod kit;
 mod sessions;
 
 pub use appends::*;
+pub use approvals::*;
 pub use indexes::*;
 pub use kept::*;
 pub use sessions::*;
@@ -55,6 +57,7 @@ macro_rules! journal_cases {
             a_session_key_is_get_or_create
             opening_one_session_many_times_at_once_makes_one
             sessions_are_listed_newest_first_in_pages
+            a_key_finds_the_sessions_of_all_agents
             a_run_row_says_what_was_told_last
             an_append_without_a_state_leaves_the_row_alone
             lists_filter_by_everything_they_offer
@@ -65,6 +68,12 @@ macro_rules! journal_cases {
             a_message_arrives_once_and_goes_when_it_is_taken
             a_message_of_a_refused_append_is_not_sent
             a_message_may_wait_for_a_run_that_does_not_exist_yet
+            a_question_is_listed_until_it_is_closed
+            a_question_asked_again_stands_once_with_its_new_time
+            questions_come_newest_first_in_pages
+            questions_are_listed_by_agent_session_and_run
+            a_question_of_a_refused_append_is_not_listed
+            questions_are_entered_by_the_owner_alone
             a_blob_is_kept_once_and_found_by_its_content
             blobs_of_two_tenants_have_two_addresses
             a_large_blob_comes_back_whole

@@ -3,6 +3,8 @@
 //! An append is group-committed with those of other runs. It is acknowledged only when it is on disk; a refused append
 //! fails alone, not its batch; after an unknown result the caller reads the tail again.
 
+mod approvals;
+
 use std::{future::Future, pin::Pin, task};
 
 use async_trait::async_trait;
@@ -15,6 +17,9 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use tokio::sync::oneshot;
+
+pub use self::approvals::{ApprovalFilter, ApprovalRow, Question};
+pub use stead_core::status::Status;
 
 /// Partitions that sessions hash to; one owner each.
 pub const PARTITIONS: u16 = 256;
@@ -61,6 +66,19 @@ pub struct IndexChange {
     pub send: Vec<InboxRow>,
     /// Messages to this run that the record has taken in, as (`from`, `effect`).
     pub taken: Vec<(RunId, u32)>,
+    /// What the run now asks a human; asked again, a question has its new time.
+    pub asked: Vec<Question>,
+    /// Questions that are open no more, by effect: answered, expired or withdrawn.
+    pub closed: Vec<u32>,
+}
+
+impl IndexChange {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        let Self { create, run, session, send, taken, asked, closed } = self;
+        let nothing = create.is_none() && run.is_none() && session.is_none();
+        nothing && send.is_empty() && taken.is_empty() && asked.is_empty() && closed.is_empty()
+    }
 }
 
 /// The first row of a run.
@@ -98,55 +116,6 @@ pub struct RunState {
     pub spent: Spend,
     /// Why it failed.
     pub code: Option<Code>,
-}
-
-/// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Its session's foreground run is another.
-    Queued,
-    /// Something is under way; after a crash it must be loaded.
-    Running,
-    /// It waits for a human or a timer; it takes no memory.
-    Waiting,
-    /// An operator paused it.
-    Paused,
-    /// It ended with an answer.
-    Completed,
-    /// It ended without.
-    Failed,
-    /// It was stopped.
-    Cancelled,
-}
-
-impl Status {
-    /// All of them, in order of life.
-    pub const ALL: [Self; 7] =
-        [Self::Queued, Self::Running, Self::Waiting, Self::Paused, Self::Completed, Self::Failed, Self::Cancelled];
-
-    /// The word for it, as stored and shown.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::Paused => "paused",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// The status of that word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.as_str() == word)
-    }
-
-    /// Whether the run is over.
-    pub const fn ended(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
-    }
 }
 
 /// A change of a session's foreground run.
@@ -469,11 +438,25 @@ pub trait Journal: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<SessionRow>, StoreError>;
 
+    /// Sessions of that key, one of each agent, by the agents' names.
+    async fn sessions_of_key(&self, tenant: &Name, key: &Name, limit: u32) -> Result<Vec<SessionRow>, StoreError>;
+
     /// The session's queued runs, oldest first.
     async fn queued(&self, session: SessionId, limit: u32) -> Result<Vec<RunId>, StoreError>;
 
     /// Sessions without a foreground run that have queued runs: a promotion was lost with the process.
     async fn stranded(&self, limit: u32) -> Result<Vec<SessionId>, StoreError>;
+
+    /// Open questions to humans that match, the one asked last first.
+    async fn approvals(&self, filter: &ApprovalFilter) -> Result<Vec<ApprovalRow>, StoreError>;
+
+    /// Runs that may ask a human something the index does not know, because a release that kept no such index wrote
+    /// them; in id order, after `after`. None once [`Journal::fill_approvals`] was told that it has all.
+    async fn unlisted(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, StoreError>;
+
+    /// Enters open questions of runs that [`Journal::unlisted`] named; with `all`, none is missing any more. What is
+    /// entered already stays once. Refused when the lease is another's: this is no append of the run's owner.
+    async fn fill_approvals(&self, lease: Lease, open: &[(RunId, Question)], all: bool) -> Result<(), StoreError>;
 
     /// The address that `content` has within `tenant`.
     fn blob_id(&self, tenant: &Name, content: &[u8]) -> BlobId;

@@ -19,5 +19,6 @@ pub use blob::BlobKey;
 pub use postgres::{PgOptions, PgStore};
 pub use sqlite::{SqliteOptions, SqliteStore};
 
-/// The format of the stored data. A store refuses data of a higher format than it knows.
-pub const FORMAT: u32 = 1;
+/// The format of the stored data. A store refuses data of a higher format than it knows, and brings data of a lower one
+/// to its own when it opens it.
+pub const FORMAT: u32 = 2;

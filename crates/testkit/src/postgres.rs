@@ -4,10 +4,10 @@
 
 use std::{
     fs,
-    io::{self, BufRead as _, BufReader},
+    io::{self, BufRead as _, BufReader, Write as _},
     net::TcpListener,
     os::unix::{
-        fs::{MetadataExt as _, chown},
+        fs::{MetadataExt as _, OpenOptionsExt as _, chown},
         process::CommandExt as _,
     },
     path::{Path, PathBuf},
@@ -38,6 +38,7 @@ pub struct TestPostgres {
     port: u16,
     keeper: Option<Child>,
     dir: TempDir,
+    tls: bool,
 }
 
 impl TestPostgres {
@@ -46,14 +47,30 @@ impl TestPostgres {
     /// # Panics
     /// When PostgreSQL is not installed, or does not start.
     pub fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// The same with TLS for those who ask for it, by this certificate and key (PEM).
+    ///
+    /// # Panics
+    /// As [`TestPostgres::start`].
+    pub fn start_with_tls(cert: &str, key: &str) -> Self {
+        Self::start_with(Some((cert, key)))
+    }
+
+    fn start_with(tls: Option<(&str, &str)>) -> Self {
         let bin = server_programs().expect(MISSING);
         let user = unprivileged();
         let dir = tempfile::Builder::new().prefix("stead-pg-").tempdir().expect("a temporary directory");
         if let Some((uid, gid)) = user {
             chown(dir.path(), Some(uid), Some(gid)).expect("root may give a directory away");
         }
-        let mut server = Self { bin, user, port: 0, keeper: None, dir };
+        let mut server = Self { bin, user, port: 0, keeper: None, dir, tls: tls.is_some() };
         server.init();
+        if let Some((cert, key)) = tls {
+            server.keep("server.crt", cert);
+            server.keep("server.key", key);
+        }
         // The port is free when it is looked for, and another process may take it before the server does.
         let started = (0..5).any(|_| {
             server.port = free_port();
@@ -83,6 +100,16 @@ impl TestPostgres {
     pub fn resume(&mut self) {
         if let Err(said) = self.try_resume() {
             panic!("PostgreSQL does not start again: {said}");
+        }
+    }
+
+    /// Writes a file that only the server's user reads.
+    fn keep(&self, name: &str, content: &str) {
+        let path = self.dir.path().join(name);
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).expect("is new");
+        file.write_all(content.as_bytes()).expect("can be written");
+        if let Some((uid, gid)) = self.user {
+            chown(&path, Some(uid), Some(gid)).expect("root may give a file away");
         }
     }
 
@@ -120,6 +147,14 @@ impl TestPostgres {
             "log_destination=stderr".into(),
         ] {
             keeper.arg("-c").arg(setting);
+        }
+        if self.tls {
+            let file = |name: &str| self.dir.path().join(name).display().to_string();
+            for (setting, value) in
+                [("ssl", "on".into()), ("ssl_cert_file", file("server.crt")), ("ssl_key_file", file("server.key"))]
+            {
+                keeper.arg("-c").arg(format!("{setting}={value}"));
+            }
         }
         let mut keeper = keeper
             .stdin(Stdio::piped())

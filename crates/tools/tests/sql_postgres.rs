@@ -205,15 +205,31 @@ async fn a_connection_lost_at_the_commit_means_unknown_for_a_write_and_nothing_f
 }
 
 #[test]
-fn a_connection_that_would_need_tls_is_refused_when_it_is_read() {
-    for url in ["postgres://u:hunter2@db.example/d", "postgres://u@localhost/d?sslmode=require"] {
-        let error = sql::offer("orders", &config(json!({"url": url})), Path::new("/")).unwrap_err();
-        assert!(error.to_string().starts_with("ST0105") && !error.detail.contains("hunter2"), "{error}");
+fn a_url_that_makes_no_sense_is_refused_when_it_is_read() {
+    let offer = |url: &str| sql::offer("orders", &config(json!({"url": url})), Path::new("/"));
+    for url in ["postgres://u:hunter2@db.example/d?sslmode=allow", "postgres://u:hunter2@localhost/d?sslrootcert=/no"] {
+        let error = offer(url).unwrap_err();
+        assert!(error.to_string().starts_with("ST0103") && !error.detail.contains("hunter2"), "{error}");
     }
-    assert!(
-        sql::offer("orders", &config(json!({"url": "postgres://u@db.example/d?sslmode=disable"})), Path::new("/"))
-            .is_ok()
-    );
+    assert!(offer("postgres://u@db.example/d?sslmode=disable").is_ok());
+}
+
+#[tokio::test]
+async fn a_server_is_reached_by_tls_and_only_with_the_certificate_that_the_url_asks_for() {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let server =
+        stead_testkit::postgres::TestPostgres::start_with_tls(&made.cert.pem(), &made.signing_key.serialize_pem());
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, pem: String| {
+        std::fs::write(dir.path().join(name), pem).unwrap();
+        format!("{}?sslrootcert={}", server.url(), dir.path().join(name).display())
+    };
+    let one = json!({"sql": "SELECT 1 AS one"});
+    let trusting = write("right.pem", made.cert.pem());
+    assert_eq!(rows(call(&tool(&trusting, json!({})), one.clone()).await)["rows"], json!([{"one": 1}]));
+    let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let outcome = call(&tool(&write("wrong.pem", other.cert.pem()), json!({})), one).await;
+    assert!(matches!(&outcome, Outcome::NotSent(out) if out.content.contains("TLS")), "{outcome:?}");
 }
 
 #[tokio::test]

@@ -24,11 +24,13 @@ const MAP: &[Row] = &[
     row("audit", &["core"]),
     row("manifest", &["core"]),
     row("ports", &["core"]),
-    row("store", &["core", "ports"]),
+    // What the two that speak to PostgreSQL share.
+    row("postgres", &[]),
+    row("store", &["core", "ports", "postgres"]),
     row("bus", &["core", "ports"]),
     row("sandbox", &["core", "ports"]),
     row("models", &["core", "ports"]),
-    row("tools", &["core", "ports"]),
+    row("tools", &["core", "ports", "postgres"]),
     row("memory", &["core", "ports"]),
     Row {
         name: "engine",
@@ -59,7 +61,7 @@ const MAP: &[Row] = &[
 /// What `testkit` may import: everything but the binary and the tasks.
 const ALL: &[&str] = &[
     "api", "audit", "bus", "client", "core", "engine", "identity", "manifest", "memory", "models", "policy", "ports",
-    "sandbox", "server", "sim", "store", "tools",
+    "postgres", "sandbox", "server", "sim", "store", "tools",
 ];
 
 /// What the core may use from outside: encoders, hashes and plain data types.

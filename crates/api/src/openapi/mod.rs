@@ -45,7 +45,7 @@ pub fn document(version: &str) -> Value {
         "servers": [{ "url": "/" }],
         "tags": [
             { "name": "agents", "description": "Agents and their immutable versions." },
-            { "name": "sessions", "description": "The conversation, workspace and budget that runs share." },
+            { "name": "sessions", "description": "The conversation and budget that runs share." },
             { "name": "runs", "description": "One piece of work of an agent: a journal of facts." },
             { "name": "approvals", "description": "Actions that wait for a human." },
             { "name": "server", "description": "The server itself." }

@@ -18,6 +18,11 @@ use crate::{
 const KEY: &str = "1 to 255 visible ASCII characters. A repeated request with the same key and content starts nothing \
     and gets the first answer; the same key with other content is refused.";
 
+const SESSION: &str = "Its id, or its key as one segment of the path (`customer%2F42`).";
+const OF_AGENT: &str = "The agent's name, when sessions of several agents have this key.";
+const OF_SESSION: &str =
+    "Only of this session, by its id or its key; for a key that several agents have, `agent` chooses.";
+
 /// All operations, by resource.
 pub fn operations() -> Vec<Operation> {
     [agents(), sessions(), runs(), run_actions(), approvals(), server()].into_iter().flatten().collect()
@@ -93,17 +98,20 @@ fn sessions() -> Vec<Operation> {
             .answers::<Page<Session>>(200, "A page."),
         get("/v1/sessions/{session}", "getSession", "Show a session")
             .needs(&[Read])
-            .path::<schema::SessionId>("session", "The session.")
-            .answers::<Session>(200, "The session."),
+            .path::<String>("session", SESSION)
+            .query::<String>("agent", OF_AGENT)
+            .answers::<Session>(200, "The session.")
+            .fails(409, &[code::SESSION_AMBIGUOUS]),
         post("/v1/sessions/{session}/runs", "startInSession", "Start a run in a session")
             .needs(&[Start])
             .says("Like starting a run with this session and its agent's live version.")
-            .path::<schema::SessionId>("session", "The session.")
+            .path::<String>("session", SESSION)
+            .query::<String>("agent", OF_AGENT)
             .param::<String>(Place::Header, "Idempotency-Key", KEY)
             .body::<StartInSession>(true)
             .answers::<Started>(200, "An earlier request with this key had started it.")
             .answers::<Started>(201, "The run was accepted.")
-            .fails(409, &[code::IDEMPOTENCY, code::VERSION_GONE, code::CONFLICT])
+            .fails(409, &[code::IDEMPOTENCY, code::VERSION_GONE, code::CONFLICT, code::SESSION_AMBIGUOUS])
             .fails(422, &[code::MODEL_KEY]),
     ]
 }
@@ -123,10 +131,12 @@ fn runs() -> Vec<Operation> {
             .says("Newest first.")
             .param::<String>(Place::Query, "status", "Only of these statuses, separated by commas.")
             .query::<String>("agent", "Only of this agent.")
-            .query::<schema::SessionId>("session", "Only of this session.")
+            .query::<String>("session", OF_SESSION)
             .query::<schema::RunId>("parent", "Only children of this run.")
             .paged()
-            .answers::<Page<RunSummary>>(200, "A page."),
+            .answers::<Page<RunSummary>>(200, "A page.")
+            .fails(404, &[code::NOT_FOUND])
+            .fails(409, &[code::SESSION_AMBIGUOUS]),
         on_run(get("/v1/runs/{run}", "getRun", "Show a run, or wait for it")).needs(&[Read])
             .says("With `wait` the answer comes when the run has ended, or as it stands when the time is over.")
             .query::<String>("wait", "How long to wait: `30s`, `500ms`, `2m`; at most `5m`.")
@@ -188,9 +198,17 @@ fn approvals() -> Vec<Operation> {
     vec![
         get("/v1/approvals", "listApprovals", "List open approvals")
             .needs(&[Read])
-            .says("Newest runs first.")
-            .query::<u32>("limit", "Waiting runs to look at: 1 to 500; 50 when absent.")
-            .answers::<Page<Approval>>(200, "The approvals; always one page."),
+            .says(
+                "The one asked last first. A page may hold fewer than asked for, or none, and have a next one: what is answered \
+                meanwhile is left out.",
+            )
+            .query::<String>("agent", "Only of this agent.")
+            .query::<String>("session", OF_SESSION)
+            .query::<schema::RunId>("run", "Only of this run.")
+            .paged()
+            .answers::<Page<Approval>>(200, "A page.")
+            .fails(404, &[code::NOT_FOUND])
+            .fails(409, &[code::SESSION_AMBIGUOUS]),
         get("/v1/approvals/{approval}", "getApproval", "Show an open approval")
             .needs(&[Read])
             .path::<schema::EffectId>("approval", ID)

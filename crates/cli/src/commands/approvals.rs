@@ -4,10 +4,16 @@ use clap::{Args, Subcommand};
 use stead_api::{
     approval::Approval,
     run::{Run, Status},
+    session::SessionRef,
 };
-use stead_core::id::EffectId;
+use stead_client::ApprovalQuery;
+use stead_core::id::{EffectId, Name, RunId};
 
-use super::{pages::watched, run::stead, runs};
+use super::{
+    pages::{Paging, more, watched},
+    run::stead,
+    runs,
+};
 use crate::{
     cli::Global,
     connect::{Connection, Need},
@@ -31,11 +37,19 @@ pub(crate) struct Approvals {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// List open approvals
+    /// List open approvals, the one asked last first
     Ls {
-        /// Waiting runs to look at
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
-        limit: u32,
+        /// Only of this agent
+        #[arg(long)]
+        agent: Option<String>,
+        /// Only of this session: its id or its name; for a name that several agents have, --agent chooses
+        #[arg(long)]
+        session: Option<String>,
+        /// Only of this run
+        #[arg(long)]
+        run: Option<RunId>,
+        #[command(flatten)]
+        paging: Paging,
         /// Write the list again whenever it changes
         #[arg(long, short)]
         watch: bool,
@@ -73,9 +87,13 @@ pub(crate) async fn run(global: &Global, args: Approvals) -> Outcome {
 async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome<()> {
     let client = &connection.client;
     match verb {
-        Verb::Ls { limit, watch } => {
+        Verb::Ls { agent, session, run, paging, watch } => {
+            let agent: Option<Name> = agent.map(|a| a.as_str().into());
+            let session = session.map(|s| SessionRef::new(&s, agent.clone()));
+            let query = ApprovalQuery { agent, session, run, page: paging.query() };
             watched(watch, async || {
-                let page = client.approvals(Some(limit)).await?;
+                let page = client.approvals(&query).await?;
+                more(page.next.as_deref());
                 if global.json {
                     return Ok(serde_json::to_string_pretty(&page)? + "\n");
                 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args;
 use stead_api::{
     run::{StartRun, Status},
-    session::OpenSession,
+    session::{OpenSession, SessionRef},
 };
 
 use super::run::apply;
@@ -25,7 +25,7 @@ use crate::{
 pub(crate) struct Chat {
     /// An applied agent's name, or a folder with an agent.yaml
     agent: String,
-    /// Go on in the session of this name; without it a new one begins
+    /// Go on in the session of this name or id; without it a new one begins
     #[arg(long, value_name = "KEY")]
     session: Option<String>,
 }
@@ -48,7 +48,10 @@ async fn chat(global: &Global, connection: &Connection, args: Chat, bundle: Opti
         None => client.agent(&args.agent).await?,
     };
     let key = args.session.unwrap_or_else(|| format!("chat/{}-{}", std::process::id(), ui::text::now().0));
-    let session = client.open_session(&OpenSession { agent: agent.name.clone(), key: key.as_str().into() }).await?;
+    let session = match SessionRef::new(&key, None) {
+        SessionRef::Id(id) => client.session(id).await?,
+        SessionRef::Key { key, .. } => client.open_session(&OpenSession { agent: agent.name.clone(), key }).await?,
+    };
     if !global.quiet {
         let (scripted, warning) = (scripted(&agent), unsandboxed(&agent, connection.local));
         ui::say(&format!("{warning}{}{scripted} · session {}", agent.name, term::clean(&key)));

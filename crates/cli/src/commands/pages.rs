@@ -1,9 +1,13 @@
-//! Lists that go over several pages, and lists that are watched.
+//! Lists that go over several pages, lists that are watched, and the session that an argument names.
 
 use std::{future::Future, time::Duration};
 
 use clap::Args;
-use stead_api::page::{MAX_LIMIT, PageQuery};
+use stead_api::{
+    page::{MAX_LIMIT, PageQuery},
+    run::StartRun,
+    session::SessionRef,
+};
 
 use crate::error::Outcome;
 
@@ -25,6 +29,15 @@ impl Paging {
     /// As the API takes it.
     pub(crate) fn query(&self) -> PageQuery {
         PageQuery { cursor: self.cursor.clone(), limit: Some(self.limit) }
+    }
+}
+
+/// A start in the session that a caller names by its id or by its key, when it names one.
+pub(crate) fn in_session(session: Option<&str>) -> StartRun {
+    match session.map(|s| SessionRef::new(s, None)) {
+        Some(SessionRef::Id(id)) => StartRun { session: Some(id), ..StartRun::default() },
+        Some(SessionRef::Key { key, .. }) => StartRun { session_key: Some(key), ..StartRun::default() },
+        None => StartRun::default(),
     }
 }
 

@@ -14,6 +14,7 @@ use stead_api::{
 use stead_client::{Client, RunQuery};
 use stead_core::{code, fact::AskReason, id::RunId};
 
+use super::pages::in_session;
 use crate::{
     cli::Global,
     connect::{Connection, Need},
@@ -37,7 +38,7 @@ pub(crate) struct Run {
     agent: Option<PathBuf>,
     /// What the agent is asked; without it, or as `-`, it is read from stdin
     input: Option<String>,
-    /// Run in the session of this name, which is made if it does not exist
+    /// Run in the session of this name, which is made if it does not exist, or of this id
     #[arg(long, value_name = "KEY")]
     session: Option<String>,
     /// Finish this run; without RUN the latest that is not finished
@@ -104,9 +105,8 @@ impl Work {
                 let start = StartRun {
                     agent: agent.name.clone(),
                     version: Some(agent.version),
-                    session_key: session.as_deref().map(Into::into),
                     input: input.clone(),
-                    ..StartRun::default()
+                    ..in_session(session.as_deref())
                 };
                 let follower = Follower::new(client, self.answers, global.quiet)?;
                 let started = client.start_run(&start, Some(&self.key)).await?;

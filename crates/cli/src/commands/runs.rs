@@ -7,16 +7,19 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use futures_util::StreamExt as _;
-use stead_api::run::{Run, StartRun, Status};
+use stead_api::{
+    run::{Run, StartRun, Status},
+    session::SessionRef,
+};
 use stead_client::{Client, RunQuery};
 use stead_core::{
     code,
-    id::{RunId, SessionId},
+    id::{Name, RunId},
 };
 use tokio::io::AsyncWriteExt as _;
 
 use super::{
-    pages::{Paging, more, watched},
+    pages::{self, Paging, more, watched},
     run::{finish, stead},
 };
 use crate::{
@@ -43,7 +46,7 @@ enum Verb {
         agent: String,
         /// What it is asked
         input: String,
-        /// Run in the session of this name, which is made if it does not exist
+        /// Run in the session of this name, which is made if it does not exist, or of this id
         #[arg(long, value_name = "KEY")]
         session: Option<String>,
         /// A repeated request with the same key starts nothing
@@ -61,9 +64,9 @@ enum Verb {
         /// Only of this agent
         #[arg(long)]
         agent: Option<String>,
-        /// Only of this session
+        /// Only of this session: its id or its name; for a name that several agents have, --agent chooses
         #[arg(long)]
-        session: Option<SessionId>,
+        session: Option<String>,
         /// Only children of this run
         #[arg(long)]
         parent: Option<RunId>,
@@ -138,12 +141,7 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
     let client = &connection.client;
     match verb {
         Verb::Start { agent, input, session, idempotency_key, watch } => {
-            let start = StartRun {
-                agent: agent.as_str().into(),
-                session_key: session.map(|s| s.as_str().into()),
-                input,
-                ..StartRun::default()
-            };
+            let start = StartRun { agent: agent.as_str().into(), input, ..pages::in_session(session.as_deref()) };
             let follower = watch.then(|| Follower::new(client, Answers::Leave, global.quiet)).transpose()?;
             let started = client.start_run(&start, idempotency_key.as_deref()).await?;
             if let Some(follower) = follower {
@@ -163,7 +161,8 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
             }
         }
         Verb::Ls { status, agent, session, parent, paging, watch } => {
-            let agent = agent.map(|a| a.as_str().into());
+            let agent: Option<Name> = agent.map(|a| a.as_str().into());
+            let session = session.map(|s| SessionRef::new(&s, agent.clone()));
             let query = RunQuery { status, agent, session, parent, page: paging.query() };
             watched(watch, async || {
                 let page = client.runs(&query).await?;

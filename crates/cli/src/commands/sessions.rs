@@ -1,9 +1,8 @@
 //! `stead sessions`: the conversations that runs share.
 
 use clap::{Args, Subcommand};
-use stead_api::session::{OpenSession, Session};
+use stead_api::session::{OpenSession, Session, SessionRef};
 use stead_client::SessionQuery;
-use stead_core::id::SessionId;
 
 use super::pages::{Paging, more, watched};
 use crate::{
@@ -40,8 +39,11 @@ enum Verb {
     },
     /// Show a session
     Show {
-        /// The session
-        session: SessionId,
+        /// Its id or its name, such as customer/42
+        session: String,
+        /// The agent, for a name that several agents have
+        #[arg(long)]
+        agent: Option<String>,
     },
     /// Get the session of a name, or make it
     Open {
@@ -76,7 +78,10 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome<(
             })
             .await
         }
-        Verb::Show { session } => show(global, &client.session(session).await?),
+        Verb::Show { session, agent } => {
+            let session = SessionRef::new(&session, agent.map(|a| a.as_str().into()));
+            show(global, &client.session(session).await?)
+        }
         Verb::Open { agent, key } => {
             let open = OpenSession { agent: agent.as_str().into(), key: key.as_str().into() };
             show(global, &client.open_session(&open).await?)

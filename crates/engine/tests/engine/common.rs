@@ -32,7 +32,7 @@ use stead_ports::{
     BoxFuture,
     agent::{Agent, AgentError, Agents, Behind, BoundTool},
     clock::Clock,
-    journal::{Journal, Status},
+    journal::{ApprovalFilter, Journal, Status},
     model::{DeltaSink, Model, ModelCall, ModelError, Retry},
     tool::{Invocation, Output, Tool},
 };
@@ -45,6 +45,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn tenant() -> Name {
     "acme".into()
+}
+
+/// Everything that humans are asked.
+pub(crate) fn all_approvals() -> ApprovalFilter {
+    ApprovalFilter { tenant: tenant(), limit: 100, ..ApprovalFilter::default() }
 }
 
 pub(crate) fn me() -> Actor {

@@ -15,8 +15,8 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, Append, AppendError, InboxRow, Journal, Lease, OpenedRun, RunFilter, RunRow, SessionRow, Snapshot, Status,
-    StoreError, StoredRecord, VersionRow,
+    Ack, Append, AppendError, ApprovalFilter, ApprovalRow, InboxRow, Journal, Lease, OpenedRun, Question, RunFilter,
+    RunRow, SessionRow, Snapshot, Status, StoreError, StoredRecord, VersionRow,
 };
 use stead_store::SqliteStore;
 
@@ -176,6 +176,18 @@ impl Journal for Faulty {
         limit: u32,
     ) -> Result<Vec<SessionRow>, StoreError> {
         self.store.sessions(tenant, agent, before, limit).await
+    }
+    async fn sessions_of_key(&self, tenant: &Name, key: &Name, limit: u32) -> Result<Vec<SessionRow>, StoreError> {
+        self.store.sessions_of_key(tenant, key, limit).await
+    }
+    async fn approvals(&self, filter: &ApprovalFilter) -> Result<Vec<ApprovalRow>, StoreError> {
+        self.store.approvals(filter).await
+    }
+    async fn unlisted(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        self.store.unlisted(after, limit).await
+    }
+    async fn fill_approvals(&self, lease: Lease, open: &[(RunId, Question)], all: bool) -> Result<(), StoreError> {
+        self.store.fill_approvals(lease, open, all).await
     }
     async fn queued(&self, session: SessionId, limit: u32) -> Result<Vec<RunId>, StoreError> {
         self.store.queued(session, limit).await

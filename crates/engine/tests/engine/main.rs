@@ -8,6 +8,7 @@ mod common;
 mod crash;
 mod drain;
 mod faulty;
+mod former;
 mod lease;
 mod life;
 mod models;

@@ -18,7 +18,7 @@ fn a_run_that_waits_for_a_human_leaves_memory_and_goes_on_after_a_restart() {
     assert_eq!(node.status(run), Status::Waiting);
     node.crash();
     let node = lab.open();
-    let approvals = node.go(node.engine().approvals(&tenant(), 10)).unwrap();
+    let approvals = node.go(node.engine().approvals(&all_approvals())).unwrap().items;
     assert_eq!((approvals.len(), approvals[0].effect, approvals[0].arguments.as_str()), (1, effect, r#"{"a":1}"#));
     node.approve(effect, true).unwrap();
     assert_eq!(node.completes(run), "done");
@@ -148,4 +148,28 @@ fn an_answer_given_to_an_engine_at_rest_is_acted_on_by_the_next_engine() {
     let node = lab.open();
     assert_eq!(node.completes(run), "done");
     assert_eq!(act.count(), 1);
+}
+
+#[test]
+fn a_question_leaves_the_list_when_it_is_answered_expires_or_is_withdrawn() {
+    let clock = HandClock::new();
+    let lab = lab_with(std::sync::Arc::new(clock.clone()));
+    let act = tool("act", EffectClass::Irreversible).asks();
+    let v = lab.add(
+        agent("a").tool(&act).config(|c| c.approval_ttl = Some(Span::from_secs(60))).model(once("act", json!({}))),
+    );
+    let node = lab.open();
+    let listed = || node.go(node.engine().approvals(&all_approvals())).unwrap().items.len();
+    let runs: Vec<_> = (0..4).map(|i| node.start(v, &i.to_string()).run).collect();
+    let effects: Vec<_> = runs.iter().map(|run| node.asked(*run)).collect();
+    assert_eq!(listed(), 4);
+    node.approve(effects[0], true).unwrap();
+    node.approve(effects[1], false).unwrap();
+    assert_eq!(listed(), 2);
+    node.go(node.engine().stop(runs[2], stead_core::fact::StopMode::Cancel, me())).unwrap();
+    node.end(runs[2]);
+    assert_eq!(listed(), 1);
+    clock.advance(Span::from_secs(61));
+    node.end(runs[3]);
+    assert_eq!(listed(), 0);
 }

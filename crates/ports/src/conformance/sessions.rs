@@ -181,3 +181,26 @@ pub async fn sessions_are_listed_newest_first_in_pages(j: &dyn Journal) {
     assert_eq!(list(Some("odd"), None, 10).await, [5, 3, 1]);
     assert!(list(Some("none"), None, 10).await.is_empty());
 }
+
+/// By the agents' names, each of them once; tenants apart, and sessions without a key not among them.
+pub async fn a_key_finds_the_sessions_of_all_agents(j: &dyn Journal) {
+    for (n, (tenant, agent, key)) in (1..).zip([
+        (TENANT, "refunds", "customer/42"),
+        (TENANT, "Desk", "customer/42"),
+        (TENANT, "desk", "customer/42"),
+        (TENANT, "desk", "customer/43"),
+        ("globex", "desk", "customer/42"),
+    ]) {
+        j.open_session(&name(tenant), &name(agent), &name(key), SessionId(n), Timestamp(1)).await.expect("opens");
+    }
+    Owner::new(j).await.start(run(9), Status::Running).await;
+    let find = async |key: &str, limit| {
+        let rows = j.sessions_of_key(&name(TENANT), &name(key), limit).await.expect("reads");
+        rows.into_iter().map(|r| r.id.0).collect::<Vec<_>>()
+    };
+    assert_eq!(find("customer/42", 10).await, [2, 3, 1]);
+    assert_eq!(find("customer/42", 2).await, [2, 3]);
+    assert_eq!(find("customer/43", 10).await, [4]);
+    assert!(find("customer", 10).await.is_empty());
+    assert!(find("", 10).await.is_empty());
+}

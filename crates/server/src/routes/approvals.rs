@@ -7,7 +7,8 @@ use stead_api::{
     page::Page,
     run::Run,
 };
-use stead_core::id::EffectId;
+use stead_core::id::{EffectId, Name, RunId};
+use stead_ports::journal::ApprovalFilter;
 
 use super::views;
 use crate::{
@@ -16,17 +17,21 @@ use crate::{
         app::{App, Shared},
         body::MaybeJson,
         failure::{Answer, Failure},
-        input::{At, Params, limit},
+        input::{At, Params, cursor, limit, position},
     },
 };
 
 /// Longest note, in bytes.
 const MAX_NOTE: usize = 4_096;
 
-/// How many to list.
+/// Which approvals to list.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Filter {
+    agent: Option<Name>,
+    session: Option<String>,
+    run: Option<RunId>,
+    cursor: Option<String>,
     limit: Option<u32>,
 }
 
@@ -35,8 +40,19 @@ pub(super) async fn list(
     who: Principal,
     Params(filter): Params<Filter>,
 ) -> Answer<Body<Page<Approval>>> {
-    let open = app.runtime.engine().approvals(&who.tenant, limit(filter.limit)?).await?;
-    Ok(Body(Page { items: open.into_iter().map(views::approval).collect(), next: None }))
+    let agent = views::agent_filter(filter.agent)?;
+    let session = views::session_filter(&app, &who, filter.session.as_deref(), agent.as_ref()).await?;
+    let filter = ApprovalFilter {
+        tenant: who.tenant,
+        agent,
+        session,
+        run: filter.run,
+        before: position('a', filter.cursor.as_deref())?,
+        limit: limit(filter.limit)?,
+    };
+    let page = app.runtime.engine().approvals(&filter).await?;
+    let next = page.next.map(|row| cursor('a', &row));
+    Ok(Body(Page { items: page.items.into_iter().map(views::approval).collect(), next }))
 }
 
 pub(super) async fn show(

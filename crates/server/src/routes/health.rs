@@ -10,7 +10,6 @@ use stead_api::{
 };
 use stead_core::code;
 
-use super::views;
 use crate::{
     auth::Principal,
     http::{
@@ -62,7 +61,7 @@ pub(super) async fn status(State(app): State<Shared>, who: Principal) -> Answer<
         subject: who.subject.as_str().into(),
         tenant: who.tenant.as_str().into(),
         rights: who.rights.to_vec(),
-        runs: counts.into_iter().map(|(status, n)| (views::status(status).as_str().to_owned(), n)).collect(),
+        runs: counts.into_iter().map(|(status, n)| (status.as_str().to_owned(), n)).collect(),
         // Of all tenants together.
         work: who.may(Right::Metrics).then_some(work),
     }))

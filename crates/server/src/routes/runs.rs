@@ -121,7 +121,7 @@ fn actor(who: &Principal) -> Actor {
 pub(super) struct Filter {
     status: Option<String>,
     agent: Option<Name>,
-    session: Option<SessionId>,
+    session: Option<String>,
     parent: Option<RunId>,
     cursor: Option<String>,
     limit: Option<u32>,
@@ -133,11 +133,13 @@ pub(super) async fn list(
     Params(filter): Params<Filter>,
 ) -> Answer<Body<Page<RunSummary>>> {
     let limit = limit(filter.limit)?;
+    let agent = views::agent_filter(filter.agent)?;
+    let session = views::session_filter(&app, &who, filter.session.as_deref(), agent.as_ref()).await?;
     let filter = RunFilter {
         tenant: who.tenant,
         status: statuses(filter.status.as_deref())?,
-        agent: views::agent_filter(filter.agent)?,
-        session: filter.session,
+        agent,
+        session,
         parent: filter.parent,
         before: position('r', filter.cursor.as_deref())?,
         // One more than wanted tells whether there is a next page.

@@ -40,6 +40,13 @@ pub(super) struct Filter {
     limit: Option<u32>,
 }
 
+/// The agent of a session that is named by its key.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OfAgent {
+    agent: Option<Name>,
+}
+
 pub(super) async fn open(
     State(app): State<Shared>,
     who: Principal,
@@ -50,11 +57,16 @@ pub(super) async fn open(
     Ok((status, Body(views::session(row, Vec::new()))))
 }
 
+/// Whether a text can be a key: an id is none, so that a name always means one of the two.
+pub(super) fn is_key(text: &str) -> bool {
+    (1..=MAX_KEY).contains(&text.len()) && !text.chars().any(char::is_control) && text.parse::<SessionId>().is_err()
+}
+
 /// The session of that key, and whether it was made now.
 pub(super) async fn get_or_make(app: &App, who: &Principal, agent: &Name, key: &Name) -> Answer<(SessionRow, bool)> {
-    if key.is_empty() || key.len() > MAX_KEY || key.chars().any(char::is_control) {
+    if !is_key(key) {
         return Err(Failure::bad_request(format!(
-            "a session's key must be 1 to {MAX_KEY} bytes without control characters"
+            "a session's key must be 1 to {MAX_KEY} bytes without control characters, and not of the form of an id"
         )));
     }
     let journal = app.runtime.journal();
@@ -85,24 +97,26 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(app): State<Shared>,
     who: Principal,
-    At(session): At<SessionId>,
+    At(session): At<String>,
+    Params(of): Params<OfAgent>,
 ) -> Answer<Body<Session>> {
-    let row = views::own_session(&app, &who, session).await?;
-    let queued = app.runtime.journal().queued(session, SHOWN_QUEUE).await?;
+    let row = views::named_session(&app, &who, &session, of.agent).await?;
+    let queued = app.runtime.journal().queued(row.id, SHOWN_QUEUE).await?;
     Ok(Body(views::session(row, queued)))
 }
 
 pub(super) async fn start(
     State(app): State<Shared>,
     who: Principal,
-    At(session): At<SessionId>,
+    At(session): At<String>,
+    Params(of): Params<OfAgent>,
     headers: HeaderMap,
     Json(request): Json<StartInSession>,
 ) -> Answer<(StatusCode, Body<Started>)> {
-    let row = views::own_session(&app, &who, session).await?;
+    let row = views::named_session(&app, &who, &session, of.agent).await?;
     let request = StartRun {
         agent: row.agent,
-        session: Some(session),
+        session: Some(row.id),
         input: request.input,
         limits: request.limits,
         ..StartRun::default()

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use stead_api as api;
-use stead_core::id::{Name, RunId, SessionId};
+use stead_api::{self as api, session::SessionRef};
+use stead_core::{
+    code,
+    id::{Name, RunId, SessionId},
+};
 use stead_engine::{ApprovalView, FactEvent, RunView};
 use stead_ports::{
     agent::{Agent, Behind},
-    journal::{RunRow, SessionRow, Status, VersionRow},
+    journal::{RunRow, SessionRow, VersionRow},
 };
 
+use super::sessions;
 use crate::{
     auth::Principal,
     http::{
@@ -31,24 +35,50 @@ pub(super) async fn own_session(app: &App, who: &Principal, session: SessionId) 
     row.filter(|s| s.tenant == who.tenant).ok_or_else(|| Failure::not_found(session))
 }
 
+/// The session that a caller names by its id or its key. A key that several agents have needs the agent's name.
+pub(super) async fn named_session(app: &App, who: &Principal, name: &str, agent: Option<Name>) -> Answer<SessionRow> {
+    /// Agents that are told of.
+    const SHOWN: usize = 20;
+    let agent = agent_filter(agent)?;
+    let (key, agent) = match SessionRef::new(name, agent) {
+        SessionRef::Id(id) => return own_session(app, who, id).await,
+        SessionRef::Key { key, agent } => (key, agent),
+    };
+    let found = match sessions::is_key(&key) {
+        true => app.runtime.journal().sessions_of_key(&who.tenant, &key, u32::MAX).await?,
+        false => Vec::new(),
+    };
+    let mut found: Vec<_> = found.into_iter().filter(|s| agent.as_ref().is_none_or(|a| *a == s.agent)).collect();
+    if found.len() > 1 {
+        let agents: Vec<_> = found.iter().take(SHOWN).map(|s| s.agent.as_str()).collect();
+        let more = if found.len() > SHOWN { ", and others" } else { "" };
+        let detail = format!("several agents have a session `{key}`: {}{more}", agents.join(", "));
+        return Err(Failure::new(code::SESSION_AMBIGUOUS, detail)
+            .hint("name one: `--agent NAME`, or `agent=NAME` in the query"));
+    }
+    let short: String = key.chars().filter(|c| !c.is_control()).take(80).collect();
+    found.pop().ok_or_else(|| Failure::not_found(format_args!("a session `{short}`")))
+}
+
+/// The session that a list is narrowed to. One that is named by an id need not exist.
+pub(super) async fn session_filter(
+    app: &App,
+    who: &Principal,
+    session: Option<&str>,
+    agent: Option<&Name>,
+) -> Answer<Option<SessionId>> {
+    let Some(session) = session else { return Ok(None) };
+    match session.parse() {
+        Ok(id) => Ok(Some(id)),
+        Err(_) => named_session(app, who, session, agent.cloned()).await.map(|row| Some(row.id)),
+    }
+}
+
 /// The agent that a list is narrowed to.
 pub(super) fn agent_filter(agent: Option<Name>) -> Answer<Option<Name>> {
     match agent {
         Some(name) if !is_agent(&name) => Err(Failure::bad_request("`agent` is no name of an agent")),
         other => Ok(other),
-    }
-}
-
-pub(super) const fn status(status: Status) -> api::run::Status {
-    use api::run::Status as Told;
-    match status {
-        Status::Queued => Told::Queued,
-        Status::Running => Told::Running,
-        Status::Waiting => Told::Waiting,
-        Status::Paused => Told::Paused,
-        Status::Completed => Told::Completed,
-        Status::Failed => Told::Failed,
-        Status::Cancelled => Told::Cancelled,
     }
 }
 
@@ -60,7 +90,7 @@ pub(super) fn summary(row: RunRow) -> api::run::RunSummary {
         agent: row.agent,
         version: row.version,
         parent: row.parent,
-        status: status(row.state.status),
+        status: row.state.status,
         title: row.title,
         created: row.created,
         updated: row.updated,

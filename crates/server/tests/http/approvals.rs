@@ -1,7 +1,11 @@
 //! A human is asked, and answers.
 
 use serde_json::json;
-use stead_api::run::{Status, WaitUntil};
+use stead_api::{
+    page::PageQuery,
+    run::{Status, WaitUntil},
+};
+use stead_client::ApprovalQuery;
 
 use crate::lab::{Lab, problem};
 
@@ -10,7 +14,7 @@ async fn an_approved_action_is_done_and_the_run_goes_on() {
     let lab = Lab::new().await;
     let waiting = lab.waiting().await;
     assert_eq!(waiting.summary.status, Status::Waiting);
-    let open = lab.client.approvals(None).await.unwrap().items;
+    let open = lab.client.approvals(&Default::default()).await.unwrap().items;
     assert_eq!(open, waiting.approvals);
     assert_eq!((open[0].tool.as_str(), open[0].arguments.as_str()), ("notes_add", r#"{"text":"milk"}"#));
     assert_eq!(lab.client.approval(open[0].id).await.unwrap(), open[0]);
@@ -18,7 +22,7 @@ async fn an_approved_action_is_done_and_the_run_goes_on() {
     lab.client.approve(open[0].id, Some("fine".into())).await.unwrap();
     let ended = lab.ended(waiting.summary.id).await;
     assert_eq!(ended.output.as_deref(), Some("It was added."));
-    assert!(lab.client.approvals(None).await.unwrap().items.is_empty());
+    assert!(lab.client.approvals(&Default::default()).await.unwrap().items.is_empty());
     let id = open[0].id;
     problem(lab.get(&format!("/v1/approvals/{id}")).await, 404, "ST0202").await;
     problem(lab.post(&format!("/v1/approvals/{id}/approve"), &json!({})).await, 409, "ST0008").await;
@@ -60,4 +64,35 @@ async fn a_run_that_waits_for_a_human_survives_a_restart() {
     assert_eq!(found.approvals, waiting.approvals);
     lab.client.approve(found.approvals[0].id, None).await.unwrap();
     assert_eq!(lab.ended(waiting.summary.id).await.output.as_deref(), Some("It was added."));
+}
+
+#[tokio::test]
+async fn open_approvals_are_listed_in_pages_and_by_what_they_belong_to() {
+    let lab = Lab::new().await;
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        waiting.push(lab.waiting().await);
+    }
+    let newest: Vec<_> = waiting.iter().rev().map(|r| r.approvals[0].clone()).collect();
+    let (mut seen, mut page) = (Vec::new(), PageQuery { limit: Some(2), cursor: None });
+    loop {
+        let query = ApprovalQuery { page: page.clone(), ..ApprovalQuery::default() };
+        let answer = lab.client.approvals(&query).await.unwrap();
+        assert!(answer.items.len() <= 2);
+        seen.extend(answer.items);
+        page.cursor = answer.next;
+        if page.cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, newest);
+    let list = async |query: ApprovalQuery| lab.client.approvals(&query).await.unwrap().items;
+    let all = ApprovalQuery::default;
+    assert_eq!(list(ApprovalQuery { run: Some(newest[1].run), ..all() }).await, newest[1..2]);
+    assert_eq!(list(ApprovalQuery { session: Some(newest[2].session.into()), ..all() }).await, newest[2..]);
+    assert_eq!(list(ApprovalQuery { agent: Some("asking".into()), ..all() }).await, newest);
+    assert!(list(ApprovalQuery { agent: Some("hello".into()), ..all() }).await.is_empty());
+    problem(lab.get("/v1/approvals?cursor=abc").await, 400, "ST0201").await;
+    problem(lab.get("/v1/approvals?limit=501").await, 400, "ST0201").await;
+    problem(lab.get("/v1/approvals?waiting=1").await, 400, "ST0201").await;
 }

@@ -78,7 +78,7 @@ async fn the_runs_of_one_tenant_do_not_exist_for_another() {
     let hidden = Some(404);
     assert!(ann.runs(&Default::default()).await.unwrap().items.is_empty());
     assert!(ann.agents().await.unwrap().items.is_empty());
-    assert!(ann.approvals(None).await.unwrap().items.is_empty());
+    assert!(ann.approvals(&Default::default()).await.unwrap().items.is_empty());
     assert!(ann.sessions(&Default::default()).await.unwrap().items.is_empty());
     assert_eq!(ann.run(run).await.unwrap_err().status, hidden);
     assert_eq!(ann.facts(run, &Default::default()).await.unwrap_err().status, hidden);

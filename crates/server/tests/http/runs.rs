@@ -96,7 +96,7 @@ async fn runs_are_listed_by_filter_and_in_pages_newest_first() {
     };
     assert_eq!(all(RunQuery { agent: Some("hello".into()), ..Default::default() }).await, started);
     assert_eq!(all(RunQuery { status: vec![Status::Completed], ..Default::default() }).await, started);
-    assert_eq!(all(RunQuery { session: Some(waiting.session), ..Default::default() }).await, [waiting.id]);
+    assert_eq!(all(RunQuery { session: Some(waiting.session.into()), ..Default::default() }).await, [waiting.id]);
     let both = vec![Status::Waiting, Status::Completed];
     assert_eq!(all(RunQuery { status: both, ..Default::default() }).await.len(), 6);
     assert!(all(RunQuery { parent: Some(waiting.id), ..Default::default() }).await.is_empty());

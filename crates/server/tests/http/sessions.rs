@@ -1,8 +1,8 @@
 //! Sessions: one conversation over several runs.
 
 use serde_json::json;
-use stead_api::session::{OpenSession, StartInSession};
-use stead_client::SessionQuery;
+use stead_api::session::{OpenSession, SessionRef, StartInSession};
+use stead_client::{RunQuery, SessionQuery};
 
 use crate::lab::{Lab, problem, start};
 
@@ -87,4 +87,41 @@ async fn what_is_wrong_about_a_session_is_told() {
     problem(lab.post("/v1/runs", &other).await, 409, "ST0008").await;
     let both = json!({"agent": "hello", "session": session.id, "session_key": "k", "input": "x"});
     problem(lab.post("/v1/runs", &both).await, 400, "ST0201").await;
+}
+
+#[tokio::test]
+async fn a_key_stands_for_its_session_wherever_one_is_named() {
+    let lab = Lab::new().await;
+    let waiting = lab.waiting().await;
+    lab.hello().await;
+    let open = |agent: &str, key: &str| OpenSession { agent: agent.into(), key: key.into() };
+    let own = lab.client.open_session(&open("hello", "customer/42")).await.unwrap();
+    let key = SessionRef::new("customer/42", None);
+    assert_eq!(lab.client.session(key.clone()).await.unwrap().id, own.id);
+    let started = lab.client.start_in_session(key.clone(), &input("Hi"), None).await.unwrap();
+    assert_eq!(started.session, own.id);
+    lab.ended(started.run).await;
+    let runs = RunQuery { session: Some(key.clone()), ..RunQuery::default() };
+    assert_eq!(lab.client.runs(&runs).await.unwrap().items[0].id, started.run);
+
+    // A second agent with the same key: now its name is needed.
+    let asking = lab.client.open_session(&open("asking", "customer/42")).await.unwrap();
+    let text = problem(lab.get("/v1/sessions/customer%2F42").await, 409, "ST0210").await.to_string();
+    assert!(text.contains("asking, hello") && text.contains("--agent"), "{text}");
+    problem(lab.get("/v1/runs?session=customer/42").await, 409, "ST0210").await;
+    problem(lab.get("/v1/approvals?session=customer/42").await, 409, "ST0210").await;
+    problem(lab.post("/v1/sessions/customer%2F42/runs", &json!({"input": "x"})).await, 409, "ST0210").await;
+    let of = |agent: &str| SessionRef::new("customer/42", Some(agent.into()));
+    assert_eq!(lab.client.session(of("asking")).await.unwrap().id, asking.id);
+    assert_eq!(lab.client.start_in_session(of("hello"), &input("Hi"), None).await.unwrap().session, own.id);
+    let narrow = RunQuery { agent: Some("hello".into()), ..runs };
+    assert_eq!(lab.client.runs(&narrow).await.unwrap().items.len(), 2);
+
+    for (path, of) in [("customer%2F43", ""), ("customer%2F42", "?agent=nobody"), ("%00", "")] {
+        problem(lab.get(&format!("/v1/sessions/{path}{of}")).await, 404, "ST0202").await;
+    }
+    problem(lab.get("/v1/runs?session=customer/43").await, 404, "ST0202").await;
+    // A name that reads like an id could mean either.
+    let id = waiting.summary.session.to_string();
+    problem(lab.post("/v1/sessions", &json!({"agent": "hello", "key": id})).await, 400, "ST0201").await;
 }

@@ -16,14 +16,14 @@ use bytes::Bytes;
 use stead_core::{
     budget::Spend,
     code,
-    id::{BlobId, Name, RunId, SessionId, VersionId},
+    id::{BlobId, EffectId, Name, RunId, SessionId, VersionId},
     record::Record,
     run::GENESIS,
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, Append, AppendError, InboxRow, Journal, Lease, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError,
-    StoredRecord, VersionRow,
+    Ack, Append, AppendError, ApprovalFilter, ApprovalRow, InboxRow, Journal, Lease, Question, RunFilter, RunRow,
+    SessionRow, Snapshot, Status, StoreError, StoredRecord, VersionRow,
 };
 
 use super::{cosmos::Cosmos, mem::Mem};
@@ -276,12 +276,51 @@ impl Journal for SimJournal {
         self.look(|m| m.sessions.values().rev().filter(matches).take(limit as usize).cloned().collect())
     }
 
+    async fn sessions_of_key(&self, tenant: &Name, key: &Name, limit: u32) -> Result<Vec<SessionRow>, StoreError> {
+        let matches = |s: &&SessionRow| s.tenant == *tenant && s.key.as_ref() == Some(key);
+        let mut found: Vec<_> = self.look(|m| m.sessions.values().filter(matches).cloned().collect())?;
+        found.sort_by(|a, b| a.agent.cmp(&b.agent));
+        found.truncate(limit as usize);
+        Ok(found)
+    }
+
     async fn queued(&self, session: SessionId, limit: u32) -> Result<Vec<RunId>, StoreError> {
         self.look(|m| m.queued(session).take(limit as usize).collect())
     }
 
     async fn stranded(&self, limit: u32) -> Result<Vec<SessionId>, StoreError> {
         self.look(|m| m.stranded().take(limit as usize).collect())
+    }
+
+    async fn approvals(&self, f: &ApprovalFilter) -> Result<Vec<ApprovalRow>, StoreError> {
+        self.look(|m| {
+            let matches = |row: &ApprovalRow| {
+                let of = m.runs.get(&row.effect.run).map(|r| &r.row);
+                of.is_some_and(|of| {
+                    of.tenant == f.tenant
+                        && f.agent.as_ref().is_none_or(|a| *a == of.agent)
+                        && f.session.is_none_or(|s| s == of.session)
+                        && f.run.is_none_or(|r| r == of.id)
+                }) && f.before.is_none_or(|before| *row < before)
+            };
+            let rows = m.asked.iter().map(|(effect, asked)| ApprovalRow { asked: *asked, effect: *effect });
+            let mut rows: Vec<_> = rows.filter(matches).collect();
+            rows.sort_unstable_by_key(|row| std::cmp::Reverse(*row));
+            rows.truncate(f.limit as usize);
+            rows
+        })
+    }
+
+    async fn unlisted(&self, _: Option<RunId>, _: u32) -> Result<Vec<RunId>, StoreError> {
+        // Nothing here was written by a release before.
+        self.look(|_| Vec::new())
+    }
+
+    async fn fill_approvals(&self, lease: Lease, open: &[(RunId, Question)], _: bool) -> Result<(), StoreError> {
+        self.owned(lease)?;
+        let of_run = |(run, q): &(RunId, Question)| (EffectId { run: *run, n: q.effect }, q.asked);
+        self.cosmos.mem.lock().asked.extend(open.iter().map(of_run));
+        Ok(())
     }
 
     fn blob_id(&self, tenant: &Name, content: &[u8]) -> BlobId {

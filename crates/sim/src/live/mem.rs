@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use stead_core::{
     budget::Spend,
-    id::{BlobId, LeafHash, Name, RunId, SessionId, VersionId},
+    id::{BlobId, EffectId, LeafHash, Name, RunId, SessionId, VersionId},
+    run::{CallPhase, Life},
     time::Timestamp,
 };
 use stead_ports::journal::{
-    Append, AppendError, InboxRow, RunRow, RunState, SessionChange, SessionRow, Snapshot, Status, VersionRow,
+    Append, AppendError, InboxRow, Question, RunRow, RunState, SessionChange, SessionRow, Snapshot, Status, VersionRow,
 };
 
 use crate::{check::journal::RunAudit, failure::Violation};
@@ -34,6 +35,8 @@ pub(super) struct Mem {
     pub inbox: BTreeMap<RunId, Vec<InboxRow>>,
     /// Messages that were ever sent: a second one of the same name is no new one.
     sent: BTreeSet<(RunId, RunId, u32)>,
+    /// Open questions, and when each was asked.
+    pub asked: BTreeMap<EffectId, Timestamp>,
     pub blobs: BTreeMap<(Name, BlobId), Bytes>,
     pub snapshots: BTreeMap<RunId, Snapshot>,
     pub versions: BTreeMap<(Name, VersionId), VersionRow>,
@@ -58,6 +61,9 @@ impl Mem {
             self.audit(append)?;
         }
         self.keep(append);
+        if self.audits {
+            self.audit_questions(append.run)?;
+        }
         Ok(Ok(()))
     }
 
@@ -174,6 +180,32 @@ impl Mem {
         if let Some(rows) = self.inbox.get_mut(&append.run) {
             rows.retain(|r| !index.taken.contains(&(r.from, r.effect)));
         }
+        for n in &index.closed {
+            self.asked.remove(&EffectId { run: append.run, n: *n });
+        }
+        let of_run = |q: &Question| (EffectId { run: append.run, n: q.effect }, q.asked);
+        self.asked.extend(index.asked.iter().map(of_run));
+    }
+
+    /// Whether the index of open questions says of a run what its journal says.
+    fn audit_questions(&self, run: RunId) -> Result<(), Violation> {
+        let state = self.runs.get(&run).and_then(|r| r.audit.state.as_ref());
+        let calls = state.filter(|s| s.life == Life::Live).map_or(&[][..], |s| &s.calls);
+        let mut asks: Vec<_> = calls
+            .iter()
+            .filter_map(|c| match c.phase {
+                CallPhase::Asking { since, .. } => Some((EffectId { run, n: c.head.effect }, since)),
+                _ => None,
+            })
+            .collect();
+        asks.sort_unstable();
+        let of_run = EffectId { run, n: 0 }..=EffectId { run, n: u32::MAX };
+        let listed: Vec<_> = self.asked.range(of_run).map(|(effect, asked)| (*effect, *asked)).collect();
+        if asks == listed {
+            return Ok(());
+        }
+        let detail = format!("{run} asks {asks:?} and the index has {listed:?}");
+        Err(Violation { check: "the index of open questions follows the journal", detail })
     }
 
     /// Sessions whose foreground is free while runs wait.

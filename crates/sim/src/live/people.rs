@@ -10,7 +10,7 @@ use stead_core::{
     run::GENESIS,
 };
 use stead_engine::{Engine, EngineError, StartRun};
-use stead_ports::journal::Status;
+use stead_ports::journal::{ApprovalFilter, Status};
 
 use super::{agents::ROOT, cosmos::Cosmos};
 use crate::{
@@ -87,8 +87,9 @@ async fn approver(cosmos: Arc<Cosmos>, engine: Engine) {
     loop {
         let pause = cosmos.roll(|rng| rng.range(SECOND, 8 * SECOND));
         tokio::time::sleep(Duration::from_micros(pause)).await;
-        let Ok(asked) = engine.approvals(&TENANT.into(), 100).await else { continue };
-        for question in asked {
+        let filter = ApprovalFilter { tenant: TENANT.into(), limit: 100, ..ApprovalFilter::default() };
+        let Ok(asked) = engine.approvals(&filter).await else { continue };
+        for question in asked.items {
             let (never, approved) =
                 cosmos.roll(|rng| (rng.chance(cosmos.plan.human_never), !rng.chance(cosmos.plan.human_denies)));
             if never && !cosmos.calm() {

@@ -1,14 +1,15 @@
-//! Connecting: the settings of a connection, the pools, and the schema with its format.
+//! Connecting: the settings of a connection, and the pools.
 
-use std::{fmt, str::FromStr as _, time::Duration};
+use std::{fmt, time::Duration};
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
 use stead_core::code;
 use stead_ports::journal::StoreError;
-use tokio_postgres::{Config, NoTls, config::Host};
+use stead_postgres::{Target, Tls};
+use tokio_postgres::{Config, config::Host};
 
-use super::errors::{damaged, store_error};
-use crate::{FORMAT, blob::BlobKey};
+use super::{errors::store_error, format};
+use crate::blob::BlobKey;
 
 /// How a [`super::PgStore`] works.
 #[derive(Clone, Debug)]
@@ -69,15 +70,15 @@ impl Database {
                 detail: "the database schema's name must be of 1 to 48 lower-case letters, digits and `_`".into(),
             });
         }
-        let config = settings(url, options)?;
+        let (config, tls) = settings(url, options)?;
         let place = place(&config);
-        let pool = pool(&config, options.readers.clamp(1, 64), None, options.timeout)?;
+        let pool = pool(&config, &tls, options.readers.clamp(1, 64), None, options.timeout)?;
         let settle = Hook::async_fn(|client, _| {
             Box::pin(async move { client.batch_execute(SETTLE).await.map_err(HookError::Backend) })
         });
-        let writer = self::pool(&config, 1, Some(settle), options.timeout)?;
+        let writer = self::pool(&config, &tls, 1, Some(settle), options.timeout)?;
         let database = Self { place, pool, writer };
-        database.migrate(schema, &options.blob_key).await?;
+        format::settle(&database, schema, &options.blob_key).await?;
         Ok(database)
     }
 
@@ -96,64 +97,6 @@ impl Database {
             },
         }
     }
-
-    async fn migrate(&self, schema: &str, key: &BlobKey) -> Result<(), StoreError> {
-        let mut client = self.client().await?;
-        let fail = |e: tokio_postgres::Error| store_error(&self.place, &e);
-        let t = client.transaction().await.map_err(fail)?;
-        // Servers that start at the same time take turns.
-        t.execute("SELECT pg_advisory_xact_lock(hashtext('stead/schema'), hashtext($1))", &[&schema])
-            .await
-            .map_err(fail)?;
-        let exists = "SELECT count(*) FROM pg_namespace WHERE nspname = $1";
-        if t.query_one(exists, &[&schema]).await.map_err(fail)?.get::<_, i64>(0) == 0 {
-            // The name has only harmless letters.
-            t.batch_execute(&format!("CREATE SCHEMA {schema}")).await.map_err(fail)?;
-        }
-        let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = $1";
-        if t.query_one(tables, &[&schema]).await.map_err(fail)?.get::<_, i64>(0) == 0 {
-            t.batch_execute(include_str!("schema.sql")).await.map_err(fail)?;
-            t.execute(
-                "INSERT INTO meta VALUES ('format', $1), ('blob_key_check', $2)",
-                &[&FORMAT.to_string(), &hex(&key.check())],
-            )
-            .await
-            .map_err(fail)?;
-        }
-        let ours = "SELECT count(*) FROM pg_tables WHERE schemaname = $1 AND tablename = 'meta'";
-        if t.query_one(ours, &[&schema]).await.map_err(fail)?.get::<_, i64>(0) == 0 {
-            return Err(StoreError {
-                code: code::DATA_DAMAGED,
-                detail: format!("{}: the schema `{schema}` belongs to another program; choose another", self.place),
-            });
-        }
-        let meta = t.query("SELECT key, value FROM meta", &[]).await.map_err(fail)?;
-        let value = |key: &str| meta.iter().find(|r| r.get::<_, &str>(0) == key).map(|r| r.get::<_, &str>(1));
-        match value("format").and_then(|v| v.parse::<u32>().ok()) {
-            Some(FORMAT) => {}
-            Some(found) if found > FORMAT => {
-                return Err(StoreError {
-                    code: code::DATA_NEWER,
-                    detail: format!(
-                        "{}: the schema `{schema}` has format {found} and this release knows {FORMAT}: use the release \
-                         that wrote it, or a later one",
-                        self.place
-                    ),
-                });
-            }
-            _ => return Err(damaged(&self.place, "its format cannot be told")),
-        }
-        if value("blob_key_check") != Some(&hex(&key.check())) {
-            return Err(StoreError {
-                code: code::DATA_DAMAGED,
-                detail: format!(
-                    "{}: the blob key is not the one it was written with; give every server the same keys/blob.key",
-                    self.place
-                ),
-            });
-        }
-        t.commit().await.map_err(fail)
-    }
 }
 
 /// A transaction of a connection that broke may still be under way. Every one that appends shares this lock, so when
@@ -161,12 +104,9 @@ impl Database {
 const SETTLE: &str = "SELECT pg_advisory_lock(hashtext('stead'), hashtext(current_schema()));
     SELECT pg_advisory_unlock(hashtext('stead'), hashtext(current_schema()))";
 
-fn settings(url: &str, options: &PgOptions) -> Result<Config, StoreError> {
-    // The URL is not repeated: it may hold a password.
-    let mut config = Config::from_str(url).map_err(|e| StoreError {
-        code: code::CONFIG,
-        detail: format!("the database's URL cannot be read ({e}); write postgres://user@host/database"),
-    })?;
+fn settings(url: &str, options: &PgOptions) -> Result<(Config, Tls), StoreError> {
+    let bad = |e| StoreError { code: code::CONFIG, detail: format!("the database's URL {e}") };
+    let Target { mut config, tls, .. } = stead_postgres::target(url).map_err(bad)?;
     if config.get_password().is_none()
         && let Some(password) = std::env::var_os("PGPASSWORD")
     {
@@ -190,7 +130,7 @@ fn settings(url: &str, options: &PgOptions) -> Result<Config, StoreError> {
     );
     let all = config.get_options().map_or(own.clone(), |theirs| format!("{theirs} {own}"));
     config.options(all);
-    Ok(config)
+    Ok((config, tls))
 }
 
 /// Host and database, without user and password.
@@ -204,9 +144,9 @@ fn place(config: &Config) -> String {
     format!("PostgreSQL at {host}:{port}/{}", config.get_dbname().unwrap_or("postgres"))
 }
 
-fn pool(config: &Config, size: usize, hook: Option<Hook>, timeout: Duration) -> Result<Pool, StoreError> {
-    let manager =
-        Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+fn pool(config: &Config, tls: &Tls, size: usize, hook: Option<Hook>, timeout: Duration) -> Result<Pool, StoreError> {
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let manager = Manager::from_config(config.clone(), tls.clone(), recycling);
     let mut builder = Pool::builder(manager)
         .max_size(size)
         .runtime(Runtime::Tokio1)
@@ -219,10 +159,6 @@ fn pool(config: &Config, size: usize, hook: Option<Hook>, timeout: Duration) -> 
     builder.build().map_err(|e| StoreError { code: code::INTERNAL, detail: format!("cannot make a pool: {e}") })
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -231,10 +167,11 @@ mod tests {
     #[test]
     fn messages_name_the_database_and_never_the_password() {
         let options = PgOptions::new(BlobKey::from_bytes([7; 32]));
-        let config = settings("postgres://me:hunter2@db.example:5433/prod?options=-c%20a%3Db", &options).unwrap();
+        let url = "postgres://me:hunter2@db.example:5433/prod?sslmode=disable&options=-c%20a%3Db";
+        let (config, _) = settings(url, &options).unwrap();
         assert_eq!(place(&config), "PostgreSQL at db.example:5433/prod");
         assert!(config.get_options().unwrap().starts_with("-c a=b -c search_path=stead "));
-        let e = settings("postgres://me:hunter2@db.example:port/prod", &options).unwrap_err();
+        let e = settings("postgres://me:hunter2@db.example:port/prod", &options).err().unwrap();
         assert_eq!(e.code, code::CONFIG);
         assert!(!e.detail.contains("hunter2"), "{}", e.detail);
     }

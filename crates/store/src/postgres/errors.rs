@@ -8,7 +8,7 @@ use tokio_postgres::{
 };
 
 /// The state that the function `fence` raises.
-const FENCED: &str = "ST001";
+pub(super) const FENCED: &str = "ST001";
 
 /// Why a transaction that appends did not succeed.
 #[derive(Debug)]
@@ -79,6 +79,9 @@ pub(crate) fn store_error(place: &str, error: &Error) -> StoreError {
             (code::DATA_UNREACHABLE, "check the server and the database's address, user and password")
         }
         Some(_) => (code::INTERNAL, "please report it"),
+        None if stead_postgres::is_tls(error) => {
+            (code::DATA_TLS, "check the server's certificate, and `sslmode` and `sslrootcert` in the database's URL")
+        }
         // The driver's own: no connection, or an answer that makes no sense.
         None => (code::DATA_UNREACHABLE, "check the server and the database's address"),
     };

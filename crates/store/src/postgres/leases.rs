@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Alone against all transactions that append: none of an older epoch is under way when the epoch moves.
-const ALONE: &str = "SELECT pg_advisory_xact_lock(hashtext('stead'), hashtext(current_schema()))";
+pub(super) const ALONE: &str = "SELECT pg_advisory_xact_lock(hashtext('stead'), hashtext(current_schema()))";
 
 /// Waits this much longer than a lease has left before it gives up on its holder.
 const PATIENCE: Duration = Duration::from_secs(1);

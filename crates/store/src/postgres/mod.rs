@@ -1,12 +1,14 @@
 //! The shared store: any number of servers and one PostgreSQL database. Who may write is a lease with an epoch, and
 //! every transaction that appends proves its epoch first, so that a former owner's write fails.
 //!
-//! Not here: any rule about when an append is taken (that is `check`), and TLS to the database: put it beside the
-//! server, or behind a tunnel.
+//! Not here: any rule about when an append is taken (that is `check`), and what a URL says about TLS
+//! (`stead-postgres`).
 
+mod approvals;
 mod connect;
 mod errors;
 mod flusher;
+mod format;
 mod leases;
 mod plan;
 mod queries;

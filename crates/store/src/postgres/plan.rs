@@ -115,6 +115,8 @@ pub(crate) struct Plan<'b> {
     pub(crate) handed: BTreeMap<SessionId, Handed>,
     pub(crate) sent: Vec<&'b InboxRow>,
     pub(crate) taken: Vec<(RunId, RunId, u32)>,
+    /// Questions that are open after the batch, and those that are not, as (run, effect).
+    pub(crate) asked: BTreeMap<(RunId, u32), Option<Timestamp>>,
 }
 
 /// The state of a run whose creator says nothing about it.
@@ -195,6 +197,8 @@ impl<'b> Plan<'b> {
         }
         self.sent.extend(&index.send);
         self.taken.extend(index.taken.iter().map(|(from, effect)| (append.run, *from, *effect)));
+        self.asked.extend(index.closed.iter().map(|effect| ((append.run, *effect), None)));
+        self.asked.extend(index.asked.iter().map(|q| ((append.run, q.effect), Some(q.asked))));
     }
 
     fn hand(&mut self, run: RunId, session: SessionId, change: &SessionChange, known: &mut Planned<'_>) {

@@ -1,6 +1,6 @@
 //! The questions that readers ask. Every list is bounded, whatever its caller asks for.
 
-use stead_ports::journal::RunFilter;
+use stead_ports::journal::{RunFilter, Status};
 use tokio_postgres::types::ToSql;
 
 use super::values::{id, text};
@@ -23,8 +23,8 @@ pub(crate) const RUN: &str = concat!(
     "WHERE r.id = $1"
 );
 pub(crate) const BY_KEY: &str = "SELECT id, request FROM runs WHERE tenant = $1 AND idempotency = $2";
-pub(crate) const COUNT: &str =
-    "SELECT status, count(*) FROM runs WHERE $1::text IS NULL OR tenant = $1 GROUP BY status";
+pub(crate) const COUNT: &str = "SELECT status, count(*) FROM runs GROUP BY status";
+pub(crate) const COUNT_OF: &str = "SELECT status, count(*) FROM runs WHERE tenant = $1 GROUP BY status";
 pub(crate) const UNFINISHED: &str = "(SELECT id FROM runs WHERE status = 'running' AND id > $1 ORDER BY id LIMIT $2)
     UNION
     (SELECT DISTINCT receiver FROM inbox WHERE receiver > $1 AND EXISTS (SELECT 1 FROM runs WHERE runs.id = receiver)
@@ -42,7 +42,12 @@ pub(crate) const OPEN_SESSION: &str =
     "INSERT INTO sessions (tenant, agent, key, id, created) VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT (tenant, agent, key) WHERE key IS NOT NULL DO NOTHING";
 pub(crate) const SESSIONS: &str = "SELECT id, tenant, agent, key, active, head, tokens, usd, created FROM sessions
-    WHERE tenant = $1 AND ($2::text IS NULL OR agent = $2) AND ($3::bytea IS NULL OR id < $3) ORDER BY id DESC LIMIT $4";
+    WHERE tenant = $1 AND ($2::bytea IS NULL OR id < $2) ORDER BY id DESC LIMIT $3";
+pub(crate) const SESSIONS_OF: &str = "SELECT id, tenant, agent, key, active, head, tokens, usd, created FROM sessions
+    WHERE tenant = $1 AND agent = $4 AND ($2::bytea IS NULL OR id < $2) ORDER BY id DESC LIMIT $3";
+pub(crate) const SESSIONS_OF_KEY: &str =
+    "SELECT id, tenant, agent, key, active, head, tokens, usd, created FROM sessions
+    WHERE tenant = $1 AND key = $2 ORDER BY agent COLLATE \"C\" LIMIT $3";
 pub(crate) const QUEUED: &str = "SELECT id FROM runs WHERE session = $1 AND status = 'queued' ORDER BY id LIMIT $2";
 pub(crate) const STRANDED: &str = "SELECT DISTINCT s.id FROM runs r JOIN sessions s ON s.id = r.session
     WHERE r.status = 'queued' AND s.active IS NULL ORDER BY s.id LIMIT $1";
@@ -67,31 +72,39 @@ pub(crate) const VERSIONS: &str = "SELECT v.tenant, v.agent, v.version, ''::byte
     WHERE v.tenant = $1 AND CASE WHEN $2::text IS NULL THEN l.version IS NOT NULL ELSE v.agent = $2 END
     ORDER BY v.created DESC, v.vid DESC LIMIT $3";
 
-/// The question for a list of runs, and its parameters.
+/// The question for a list of runs, and its parameters: an index gives the rows in their order, whatever is asked for,
+/// so that a page of few among many is as cheap as one of all.
 pub(crate) fn runs(filter: &RunFilter) -> (String, Vec<Box<dyn ToSql + Sync + Send>>) {
-    let mut sql = RUN.replace("WHERE r.id = $1", "WHERE r.tenant = $1");
-    let mut params: Vec<Box<dyn ToSql + Sync + Send>> = vec![Box::new(text(&filter.tenant).into_owned())];
-    let mut and = |condition: &str, value: Box<dyn ToSql + Sync + Send>| {
+    let mut params: Vec<Box<dyn ToSql + Sync + Send>> =
+        vec![Box::new(text(&filter.tenant).into_owned()), Box::new(limit(filter.limit))];
+    let mut conditions = String::new();
+    let mut and = |column: &str, value: Box<dyn ToSql + Sync + Send>| {
         params.push(value);
-        sql += &format!(" AND {}", condition.replace('?', &format!("${}", params.len())));
+        conditions += &format!(" AND {column} ${}", params.len());
     };
-    if !filter.status.is_empty() {
-        let words: Vec<&'static str> = filter.status.iter().map(|s| s.as_str()).collect();
-        and("r.status = ANY(?)", Box::new(words));
-    }
     if let Some(agent) = &filter.agent {
-        and("r.agent = ?", Box::new(text(agent).into_owned()));
+        and("agent =", Box::new(text(agent).into_owned()));
     }
     if let Some(session) = filter.session {
-        and("r.session = ?", Box::new(id(session.0)));
+        and("session =", Box::new(id(session.0)));
     }
     if let Some(parent) = filter.parent {
-        and("r.parent = ?", Box::new(id(parent.0)));
+        and("parent =", Box::new(id(parent.0)));
     }
     if let Some(before) = filter.before {
-        and("r.id < ?", Box::new(id(before.0)));
+        and("id <", Box::new(id(before.0)));
     }
-    params.push(Box::new(limit(filter.limit)));
-    sql += &format!(" ORDER BY r.id DESC LIMIT ${}", params.len());
+    // A session's runs and a run's children are few, and gone through. Else there is one branch for each status, each
+    // in its index's order; without a word about it, that is every status.
+    let asked = |s: &&Status| filter.status.is_empty() || filter.status.contains(s);
+    let words: Vec<_> = Status::ALL.iter().filter(asked).map(|s| format!("'{}'", s.as_str())).collect();
+    let ids = |status: &str| {
+        format!("(SELECT id FROM runs WHERE tenant = $1{conditions} AND status {status} ORDER BY id DESC LIMIT $2)")
+    };
+    let ids = match filter.session.is_some() || filter.parent.is_some() {
+        true => ids(&format!("IN ({})", words.join(","))),
+        false => words.iter().map(|word| ids(&format!("= {word}"))).collect::<Vec<_>>().join(" UNION ALL "),
+    };
+    let sql = RUN.replace("WHERE r.id = $1", &format!("WHERE r.id IN ({ids}) ORDER BY r.id DESC LIMIT $2"));
     (sql, params)
 }

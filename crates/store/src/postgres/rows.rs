@@ -52,7 +52,7 @@ impl<'r> Columns<'r> {
         self.get::<i64>().map(i64::unsigned_abs)
     }
 
-    fn small(&mut self) -> Result<u32, Bad> {
+    pub(crate) fn small(&mut self) -> Result<u32, Bad> {
         u32::try_from(self.get::<i64>()?).map_err(|e| e.to_string())
     }
 

@@ -9,13 +9,14 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, Append, AppendError, InboxRow, Journal, Lease, OpenedRun, RunFilter, RunRow, SessionRow, Snapshot, Status,
-    StoreError, StoredRecord, VersionRow,
+    Ack, Append, AppendError, ApprovalFilter, ApprovalRow, InboxRow, Journal, Lease, OpenedRun, Question, RunFilter,
+    RunRow, SessionRow, Snapshot, Status, StoreError, StoredRecord, VersionRow,
 };
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_postgres::{Row, types::ToSql};
 
 use super::{
+    approvals,
     connect::{Database, PgOptions},
     errors::{damaged, store_error},
     flusher::{Bounds, Flusher},
@@ -53,7 +54,8 @@ impl PgStore {
     ///
     /// # Errors
     /// ST0110 when the URL or schema name is wrong, ST0141 when a newer release made the schema, ST0142 when it can't be
-    /// written, ST0144 when the schema is another program's or the blob key another one, ST0145 when nothing answers.
+    /// written, ST0144 when the schema is another program's or the blob key another one, ST0145 when nothing answers, ST0156
+    /// when the connection is not protected as the URL asks.
     pub async fn connect(url: &str, options: PgOptions) -> Result<Self, StoreError> {
         let db = Database::connect(url, &options).await?;
         let bounds = Bounds {
@@ -192,7 +194,10 @@ impl Journal for PgStore {
             let mut c = Columns::of(row);
             Ok((rows::status(c.get()?)?, c.get::<i64>()?.unsigned_abs()))
         };
-        let counted = self.list(q::COUNT, &[&tenant.map(|t| text(t))], read).await?;
+        let counted = match tenant.map(|t| text(t)) {
+            Some(tenant) => self.list(q::COUNT_OF, &[&tenant], read).await?,
+            None => self.list(q::COUNT, &[], read).await?,
+        };
         let of = |status| counted.iter().find(|(s, _)| *s == status).map_or(0, |(_, n)| *n);
         Ok(Status::ALL.into_iter().map(|s| (s, of(s))).collect())
     }
@@ -244,8 +249,15 @@ impl Journal for PgStore {
         before: Option<SessionId>,
         limit: u32,
     ) -> Result<Vec<SessionRow>, StoreError> {
-        let (agent, before) = (agent.map(|a| text(a)), before.map(|b| id(b.0)));
-        self.list(q::SESSIONS, &[&text(tenant), &agent, &before, &q::limit(limit)], rows::session).await
+        let (tenant, before, limit) = (text(tenant), before.map(|b| id(b.0)), q::limit(limit));
+        match agent.map(|a| text(a)) {
+            Some(agent) => self.list(q::SESSIONS_OF, &[&tenant, &before, &limit, &agent], rows::session).await,
+            None => self.list(q::SESSIONS, &[&tenant, &before, &limit], rows::session).await,
+        }
+    }
+
+    async fn sessions_of_key(&self, tenant: &Name, key: &Name, limit: u32) -> Result<Vec<SessionRow>, StoreError> {
+        self.list(q::SESSIONS_OF_KEY, &[&text(tenant), &text(key), &q::limit(limit)], rows::session).await
     }
 
     async fn queued(&self, session: SessionId, limit: u32) -> Result<Vec<RunId>, StoreError> {
@@ -254,6 +266,22 @@ impl Journal for PgStore {
 
     async fn stranded(&self, limit: u32) -> Result<Vec<SessionId>, StoreError> {
         self.list(q::STRANDED, &[&q::limit(limit)], rows::session_id).await
+    }
+
+    async fn approvals(&self, filter: &ApprovalFilter) -> Result<Vec<ApprovalRow>, StoreError> {
+        let (sql, params) = approvals::list(filter);
+        let params: Vec<_> = params.iter().map(|p| &**p as &(dyn ToSql + Sync)).collect();
+        self.list(&sql, &params, approvals::row).await
+    }
+
+    async fn unlisted(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        // Every id is greater than the empty one.
+        let after = after.map(|a| a.0.to_be_bytes().to_vec()).unwrap_or_default();
+        self.list(approvals::UNLISTED_RUNS, &[&after, &q::limit(limit)], rows::run_id).await
+    }
+
+    async fn fill_approvals(&self, lease: Lease, open: &[(RunId, Question)], all: bool) -> Result<(), StoreError> {
+        approvals::fill(&self.db, lease, open, all).await
     }
 
     fn blob_id(&self, tenant: &Name, content: &[u8]) -> BlobId {

@@ -98,6 +98,13 @@ const TAKEN: &str = "DELETE FROM inbox USING unnest($1::bytea[], $2::bytea[], $3
 const RECORDS: &str = "INSERT INTO records (run, seq, leaf, body)
     SELECT * FROM unnest($1::bytea[], $2::int8[], $3::bytea[], $4::bytea[])";
 
+pub(super) const ASKED: &str = "INSERT INTO approvals (run, effect, session, tenant, agent, asked)
+    SELECT r.id, b, r.session, r.tenant, r.agent, c
+    FROM unnest($1::bytea[], $2::int8[], $3::int8[]) AS u (a, b, c) JOIN runs r ON r.id = a
+    ON CONFLICT (run, effect) DO UPDATE SET asked = excluded.asked";
+const CLOSED: &str = "DELETE FROM approvals USING unnest($1::bytea[], $2::int8[]) AS u (a, b)
+    WHERE run = a AND effect = b";
+
 type Param = Box<dyn ToSql + Sync + Send>;
 
 /// A statement and its columns.
@@ -209,6 +216,23 @@ fn steps(plan: &Plan<'_>) -> Vec<Step> {
             t().map(|(to, _, _)| id(to.0)),
             t().map(|(_, from, _)| id(from.0)),
             t().map(|(_, _, effect)| i64::from(*effect)),
+        ));
+    }
+    let asked: Vec<_> = plan.asked.iter().filter_map(|(q, asked)| asked.map(|at| (q, at))).collect();
+    if !asked.is_empty() {
+        steps.push(step!(
+            ASKED,
+            asked.iter().map(|((run, _), _)| id(run.0)),
+            asked.iter().map(|((_, effect), _)| i64::from(*effect)),
+            asked.iter().map(|(_, at)| at.0),
+        ));
+    }
+    if asked.len() < plan.asked.len() {
+        let closed = || plan.asked.iter().filter(|(_, asked)| asked.is_none());
+        steps.push(step!(
+            CLOSED,
+            closed().map(|((run, _), _)| id(run.0)),
+            closed().map(|((_, effect), _)| i64::from(*effect)),
         ));
     }
     if !plan.records.is_empty() {

@@ -8,15 +8,15 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use rusqlite::{Connection, OpenFlags};
 use stead_core::code;
 use stead_ports::journal::StoreError;
 
-use super::errors::store_error;
-use crate::{
-    FORMAT,
-    blob::{BlobKey, file_error},
+use super::{
+    errors::store_error,
+    format::{self, OpenError},
 };
+use crate::blob::{BlobKey, file_error};
 
 /// Bytes of a page. Measured: 8 KiB writes 1.4 times the appends of 4 KiB in batches, and a single one as fast.
 const PAGE: u32 = 8192;
@@ -112,17 +112,6 @@ pub(crate) fn sign(files: &Files, holder: &str) {
     }
 }
 
-enum OpenError {
-    Sqlite(rusqlite::Error),
-    Store(StoreError),
-}
-
-impl From<rusqlite::Error> for OpenError {
-    fn from(e: rusqlite::Error) -> Self {
-        Self::Sqlite(e)
-    }
-}
-
 fn open_writer(path: &Path, key: &BlobKey) -> Result<Connection, OpenError> {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(Duration::from_secs(5))?;
@@ -134,46 +123,8 @@ fn open_writer(path: &Path, key: &BlobKey) -> Result<Connection, OpenError> {
          PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF; PRAGMA trusted_schema = OFF;",
     )?;
     conn.set_prepared_statement_cache_capacity(64);
-    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))?;
-    if tables == 0 {
-        conn.execute_batch(&format!(
-            "BEGIN IMMEDIATE; {} INSERT INTO meta VALUES ('format', {FORMAT}), ('epoch', 0);",
-            include_str!("schema.sql")
-        ))?;
-        conn.execute("INSERT INTO meta VALUES ('blob_key_check', ?)", [key.check()])?;
-        conn.execute_batch("COMMIT")?;
-    }
-    check_format(&conn, path, key)?;
+    format::settle(&conn, path, key)?;
     Ok(conn)
-}
-
-fn check_format(conn: &Connection, path: &Path, key: &BlobKey) -> Result<(), OpenError> {
-    let damaged = |what: &str| {
-        OpenError::Store(StoreError { code: code::DATA_DAMAGED, detail: format!("{}: {what}", path.display()) })
-    };
-    let ours: bool =
-        conn.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'", [], |r| r.get::<_, i64>(0))? == 1;
-    if !ours {
-        return Err(damaged("not a database of this program; choose another data directory"));
-    }
-    let meta = "SELECT value FROM meta WHERE key = ?";
-    match conn.query_row(meta, ["format"], |r| r.get::<_, i64>(0)).optional()? {
-        Some(found) if found > i64::from(FORMAT) => {
-            return Err(OpenError::Store(StoreError {
-                code: code::DATA_NEWER,
-                detail: format!(
-                    "{} has format {found} and this release knows {FORMAT}: use the release that wrote it, or a later one",
-                    path.display()
-                ),
-            }));
-        }
-        Some(found) if found == i64::from(FORMAT) => {}
-        _ => return Err(damaged("its format cannot be told; restore it from a backup")),
-    }
-    match conn.query_row(meta, ["blob_key_check"], |r| r.get::<_, [u8; 32]>(0)).optional()? {
-        Some(check) if check == key.check() => Ok(()),
-        _ => Err(damaged("keys/blob.key is not the key it was written with; restore that from the backup of the keys")),
-    }
 }
 
 /// Opens a connection that can only read.

@@ -9,6 +9,7 @@ use stead_core::{
 };
 use stead_ports::journal::{Append, InboxRow, NewRun, RunState, SessionChange, Status};
 
+use super::approvals;
 use crate::{
     blob::Packed,
     check::{Known, Slot, Slots},
@@ -132,6 +133,7 @@ pub(crate) fn change(
             effect
         ])?;
     }
+    approvals::change(conn, append.run, index)?;
     Ok(slot)
 }
 

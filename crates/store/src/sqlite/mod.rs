@@ -2,8 +2,10 @@
 //!
 //! Not here: any rule about when an append is taken (that is `check`).
 
+mod approvals;
 mod errors;
 mod files;
+mod format;
 mod index;
 mod pool;
 mod queries;

@@ -17,11 +17,11 @@ use crate::pack::unpack;
 /// The most rows that one question gets.
 pub(crate) const ROWS_MAX: u32 = 10_000;
 
-fn limit(asked: u32) -> u32 {
+pub(super) fn limit(asked: u32) -> u32 {
     asked.min(ROWS_MAX)
 }
 
-fn run_id(r: &Row<'_>, column: usize) -> Result<RunId> {
+pub(super) fn run_id(r: &Row<'_>, column: usize) -> Result<RunId> {
     r.get(column).map(|b| RunId(u128::from_be_bytes(b)))
 }
 
@@ -85,42 +85,70 @@ pub(crate) fn run(conn: &Connection, run: RunId) -> Result<Option<RunRow>> {
 }
 
 pub(crate) fn runs(conn: &Connection, filter: &RunFilter) -> Result<Vec<RunRow>> {
-    let mut sql = format!("{RUN} WHERE r.tenant = ?");
-    let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(filter.tenant.as_str().to_owned())];
-    if !filter.status.is_empty() {
-        // At most seven different words.
-        let words = Status::ALL.iter().filter(|s| filter.status.contains(s)).map(|s| format!("'{}'", s.as_str()));
-        sql += &format!(" AND r.status IN ({})", words.collect::<Vec<_>>().join(","));
-    }
-    if let Some(agent) = &filter.agent {
-        sql += " AND r.agent = ?";
-        values.push(Box::new(agent.as_str().to_owned()));
-    }
-    if let Some(session) = filter.session {
-        sql += " AND r.sid = (SELECT sid FROM sessions WHERE id = ?)";
-        values.push(Box::new(id(session.0)));
-    }
-    if let Some(parent) = filter.parent {
-        sql += " AND r.parent = ?";
-        values.push(Box::new(id(parent.0)));
-    }
-    if let Some(before) = filter.before {
-        sql += " AND r.id < ?";
-        values.push(Box::new(id(before.0)));
-    }
-    sql += " ORDER BY r.id DESC LIMIT ?";
-    values.push(Box::new(limit(filter.limit)));
+    let (sql, values) = runs_statement(filter);
     conn.prepare_cached(&sql)?.query_map(rusqlite::params_from_iter(values.iter().map(|v| &**v)), run_row)?.collect()
 }
 
+/// The question for a list of runs, and its parameters: an index gives the rows in their order, whatever is asked for,
+/// so that a page of few among many is as cheap as one of all.
+fn runs_statement(filter: &RunFilter) -> (String, Vec<Box<dyn ToSql>>) {
+    let mut values: Vec<Box<dyn ToSql>> = vec![
+        Box::new(filter.tenant.as_str().to_owned()),
+        Box::new(limit(filter.limit)),
+        Box::new(filter.before.map_or([0xff; 17].to_vec(), |b| id(b.0).to_vec())),
+    ];
+    // One branch for each status, each in its index's order; without a word about it, that is every status.
+    let asked = |s: &&Status| filter.status.is_empty() || filter.status.contains(s);
+    let words: Vec<_> = Status::ALL.iter().filter(asked).map(|s| format!("'{}'", s.as_str())).collect();
+    let and = |values: &mut Vec<Box<dyn ToSql>>, value: Box<dyn ToSql>| {
+        values.push(value);
+        values.len()
+    };
+    let agent = filter.agent.as_ref().map(|a| and(&mut values, Box::new(a.as_str().to_owned())));
+    // A session's runs and a run's children are few: they are gone through, in order. A `+` keeps a column from choosing
+    // another index.
+    let mut narrow = String::new();
+    if let Some(session) = filter.session {
+        let n = and(&mut values, Box::new(id(session.0)));
+        narrow += &format!(" AND r.sid = (SELECT sid FROM sessions WHERE id = ?{n})");
+    }
+    if let Some(parent) = filter.parent {
+        let n = and(&mut values, Box::new(id(parent.0)));
+        narrow += &format!(" AND {}r.parent = ?{n}", if filter.session.is_some() { "+" } else { "" });
+    }
+    if !narrow.is_empty() {
+        let agent = agent.map_or_else(String::new, |n| format!(" AND +r.agent = ?{n}"));
+        let sql = format!(
+            "{RUN} WHERE +r.tenant = ?1 AND r.id < ?3{narrow}{agent} AND +r.status IN ({}) ORDER BY r.id DESC LIMIT ?2",
+            words.join(",")
+        );
+        return (sql, values);
+    }
+    let agent = agent.map_or_else(String::new, |n| format!(" AND agent = ?{n}"));
+    let branches: Vec<_> = words
+        .iter()
+        .map(|word| {
+            format!(
+                "SELECT * FROM (SELECT rid FROM runs WHERE tenant = ?1{agent} AND status = {word} AND id < ?3
+                 ORDER BY id DESC LIMIT ?2)"
+            )
+        })
+        .collect();
+    let sql = format!("{RUN} WHERE r.rid IN ({}) ORDER BY r.id DESC LIMIT ?2", branches.join(" UNION ALL "));
+    (sql, values)
+}
+
 pub(crate) fn count(conn: &Connection, tenant: Option<&str>) -> Result<Vec<(Status, u64)>> {
-    let mut statement =
-        conn.prepare_cached("SELECT status, count(*) FROM runs WHERE ?1 IS NULL OR tenant = ?1 GROUP BY status")?;
-    let counted =
-        statement.query_map([tenant], |r| Ok((r.get::<_, String>(0)?, r.get::<_, i64>(1)?.unsigned_abs())))?;
+    let mut statement = conn.prepare_cached(if tenant.is_some() { COUNT_OF } else { COUNT })?;
+    let counted = statement.query_map(rusqlite::params_from_iter(tenant), |r| {
+        Ok((r.get::<_, String>(0)?, r.get::<_, i64>(1)?.unsigned_abs()))
+    })?;
     let mut counted = counted.collect::<Result<std::collections::HashMap<_, _>>>()?;
     Ok(Status::ALL.into_iter().map(|s| (s, counted.remove(s.as_str()).unwrap_or(0))).collect())
 }
+
+const COUNT: &str = "SELECT status, count(*) FROM runs GROUP BY status";
+const COUNT_OF: &str = "SELECT status, count(*) FROM runs WHERE tenant = ? GROUP BY status";
 
 pub(crate) fn unfinished(conn: &Connection, after: Option<RunId>, most: u32) -> Result<Vec<RunId>> {
     conn.prepare_cached(
@@ -181,6 +209,12 @@ pub(crate) fn session_of_key(conn: &Connection, tenant: &str, agent: &str, key: 
         .optional()
 }
 
+pub(crate) fn sessions_of_key(conn: &Connection, tenant: &str, key: &str, most: u32) -> Result<Vec<SessionRow>> {
+    conn.prepare_cached(&format!("{SESSION} WHERE tenant = ? AND key = ? ORDER BY agent LIMIT ?"))?
+        .query_map(params![tenant, key, limit(most)], session_row)?
+        .collect()
+}
+
 pub(crate) fn sessions(
     conn: &Connection,
     tenant: &str,
@@ -188,14 +222,17 @@ pub(crate) fn sessions(
     before: Option<SessionId>,
     most: u32,
 ) -> Result<Vec<SessionRow>> {
-    conn.prepare_cached(&format!(
-        "{SESSION} WHERE tenant = ?1 AND (?2 IS NULL OR agent = ?2) AND id < ?3 ORDER BY id DESC LIMIT ?4"
-    ))?
-    .query_map(
-        params![tenant, agent, before.map_or([0xff; 17].to_vec(), |b| id(b.0).to_vec()), limit(most)],
-        session_row,
-    )?
-    .collect()
+    let before = before.map_or([0xff; 17].to_vec(), |b| id(b.0).to_vec());
+    let mut statement = conn.prepare_cached(&sessions_statement(agent.is_some()))?;
+    match agent {
+        Some(agent) => statement.query_map(params![tenant, before, limit(most), agent], session_row)?.collect(),
+        None => statement.query_map(params![tenant, before, limit(most)], session_row)?.collect(),
+    }
+}
+
+fn sessions_statement(of_agent: bool) -> String {
+    let agent = if of_agent { " AND agent = ?4" } else { "" };
+    format!("{SESSION} WHERE tenant = ?1{agent} AND id < ?2 ORDER BY id DESC LIMIT ?3")
 }
 
 pub(crate) fn queued(conn: &Connection, session: SessionId, most: u32) -> Result<Vec<RunId>> {
@@ -275,4 +312,45 @@ pub(crate) fn versions(conn: &Connection, tenant: &str, agent: Option<&str>) -> 
     ))?
     .query_map(params![tenant, agent, ROWS_MAX], version_row)?
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    /// What the database does for a question, one step a line.
+    fn plan(conn: &Connection, sql: &str) -> String {
+        let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let nothing = vec![rusqlite::types::Null; statement.parameter_count()];
+        let steps = statement.query_map(rusqlite::params_from_iter(nothing), |r| r.get::<_, String>(3)).unwrap();
+        steps.collect::<Result<Vec<_>>>().unwrap().join("\n")
+    }
+
+    #[test]
+    fn no_list_goes_through_a_whole_table() {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch(concat!(include_str!("schema.sql"), include_str!("format-2.sql"))).unwrap();
+        let filter = RunFilter { tenant: "acme".into(), limit: 50, ..RunFilter::default() };
+        let mut lists = vec![sessions_statement(true), sessions_statement(false), COUNT_OF.to_owned()];
+        for bits in 0..32_u128 {
+            let given = |bit: u32| bits >> bit & 1 == 1;
+            let filter = RunFilter {
+                status: given(0).then_some(Status::Failed).into_iter().collect(),
+                agent: given(1).then(|| "desk".into()),
+                session: given(2).then_some(SessionId(1)),
+                parent: given(3).then_some(RunId(1)),
+                before: given(4).then_some(RunId(9)),
+                ..filter.clone()
+            };
+            lists.push(runs_statement(&filter).0);
+        }
+        for sql in lists {
+            let plan = plan(&conn, &sql);
+            // The ids of a page are gone through, and nothing else.
+            let scans = plan.lines().filter(|l| l.starts_with("SCAN") && !l.contains("subquery"));
+            assert_eq!(scans.count(), 0, "{sql}\n{plan}");
+            assert!(plan.contains("SEARCH"), "{sql}\n{plan}");
+        }
+    }
 }

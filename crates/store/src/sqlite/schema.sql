@@ -1,4 +1,4 @@
--- Format 1. Ids are 16 bytes big-endian, so that they sort by time; times are microseconds since 1970 (UTC);
+-- Format 1; format-2.sql goes on from here. Ids are 16 bytes big-endian, so that they sort by time; times are microseconds since 1970 (UTC);
 -- usd counts millionths, NULL is "not known".
 
 CREATE TABLE meta (

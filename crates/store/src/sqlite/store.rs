@@ -11,12 +11,13 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, Append, AppendError, InboxRow, Journal, Lease, OpenedRun, RunFilter, RunRow, SessionRow, Snapshot, Status,
-    StoreError, StoredRecord, VersionRow,
+    Ack, Append, AppendError, ApprovalFilter, ApprovalRow, InboxRow, Journal, Lease, OpenedRun, Question, RunFilter,
+    RunRow, SessionRow, Snapshot, Status, StoreError, StoredRecord, VersionRow,
 };
 use tokio::sync::oneshot;
 
 use super::{
+    approvals,
     errors::store_error,
     files::{self, Files},
     index::{self, id, int},
@@ -272,12 +273,32 @@ impl Journal for SqliteStore {
         self.read(move |c| q::sessions(c, &tenant, agent.as_deref(), before, limit)).await
     }
 
+    async fn sessions_of_key(&self, tenant: &Name, key: &Name, limit: u32) -> Result<Vec<SessionRow>, StoreError> {
+        let (tenant, key) = (tenant.clone(), key.clone());
+        self.read(move |c| q::sessions_of_key(c, &tenant, &key, limit)).await
+    }
+
     async fn queued(&self, session: SessionId, limit: u32) -> Result<Vec<RunId>, StoreError> {
         self.read(move |c| q::queued(c, session, limit)).await
     }
 
     async fn stranded(&self, limit: u32) -> Result<Vec<SessionId>, StoreError> {
         self.read(move |c| q::stranded(c, limit)).await
+    }
+
+    async fn approvals(&self, filter: &ApprovalFilter) -> Result<Vec<ApprovalRow>, StoreError> {
+        let filter = filter.clone();
+        self.read(move |c| approvals::list(c, &filter)).await
+    }
+
+    async fn unlisted(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        self.read(move |c| approvals::unlisted(c, after, limit)).await
+    }
+
+    async fn fill_approvals(&self, lease: Lease, open: &[(RunId, Question)], all: bool) -> Result<(), StoreError> {
+        let open = open.to_vec();
+        let owned = self.write(move |c| approvals::fill(c, lease, &open, all)).await?;
+        if owned { Ok(()) } else { Err(self.lost(lease)) }
     }
 
     fn blob_id(&self, tenant: &Name, content: &[u8]) -> BlobId {

@@ -7,10 +7,10 @@ use bytes::BytesMut;
 use serde_json::{Value, value::RawValue};
 use stead_core::{code, effect::Outcome};
 use stead_ports::tool::Output;
+use stead_postgres::{Target, Tls};
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_postgres::{
     Client, Config, Error, Statement, Transaction,
-    config::SslMode,
     error::SqlState,
     types::{Format, IsNull, ToSql, Type},
 };
@@ -31,6 +31,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 pub(super) struct Postgres {
     config: Config,
+    tls: Tls,
     pub(super) allow: Arc<[SqlKind]>,
     max_rows: u32,
     timeout: Duration,
@@ -45,24 +46,15 @@ impl std::fmt::Debug for Postgres {
 
 impl Postgres {
     pub(super) fn new(tool: &str, config: &SqlConfig) -> Result<Self, ToolSetupError> {
-        // The parser's own words could repeat a part of the URL, and with it a password.
-        let mut parsed: Config =
-            config.url.parse().map_err(|_| ToolSetupError::value(format!("{tool}: `url` is not a PostgreSQL URL")))?;
+        let Target { config: mut parsed, tls, .. } =
+            stead_postgres::target(&config.url).map_err(|e| ToolSetupError::value(format!("{tool}: `url` {e}")))?;
         if parsed.get_hosts().is_empty() {
             return Err(ToolSetupError::value(format!("{tool}: `url` names no host")));
-        }
-        if parsed.get_ssl_mode() == SslMode::Prefer {
-            // The driver's default falls back to plain text when the server has no TLS; loopback and sockets only.
-            parsed.ssl_mode(if wire::is_local(&parsed) { SslMode::Disable } else { SslMode::Require });
-        }
-        if parsed.get_ssl_mode() != SslMode::Disable {
-            return Err(ToolSetupError::unsupported(format!(
-                "{tool}: TLS to PostgreSQL is not supported yet; use a socket, loopback, or say `sslmode=disable` in `url`"
-            )));
         }
         parsed.application_name("stead");
         Ok(Self {
             config: parsed,
+            tls,
             allow: config.allow.as_slice().into(),
             max_rows: config.max_rows,
             timeout: config.timeout,
@@ -74,7 +66,7 @@ impl Postgres {
         let Ok(_slot) = self.slots.acquire().await else {
             return Outcome::NotSent(Output::error("the tool is closing"));
         };
-        let mut session = match timeout(CONNECT, wire::connect(&self.config)).await {
+        let mut session = match timeout(CONNECT, wire::connect(&self.config, &self.tls)).await {
             Ok(Ok(session)) => session,
             Ok(Err(why)) => return Outcome::NotSent(Output::error(format!("the database cannot be reached: {why}"))),
             Err(_) => return Outcome::NotSent(Output::error("the database did not answer in time")),

@@ -3,7 +3,6 @@
 
 use std::{
     io,
-    net::IpAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -12,12 +11,17 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use stead_postgres::Tls;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
     task::JoinHandle,
 };
-use tokio_postgres::{Client, Config, NoTls, config::Host};
+use tokio_postgres::{
+    Client, Config,
+    config::{Host, SslMode},
+    tls::MakeTlsConnect,
+};
 
 /// Most bytes that a server may send over one statement.
 pub(super) const MAX_RECEIVED: usize = 32 << 20;
@@ -43,16 +47,8 @@ impl Drop for Session {
     }
 }
 
-/// Whether all hosts are this machine.
-pub(super) fn is_local(config: &Config) -> bool {
-    config.get_hosts().iter().all(|host| match host {
-        Host::Unix(_) => true,
-        Host::Tcp(name) => name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()),
-    })
-}
-
 /// Connects to the first host that answers. The error never holds a password.
-pub(super) async fn connect(config: &Config) -> Result<Session, String> {
+pub(super) async fn connect(config: &Config, tls: &Tls) -> Result<Session, String> {
     let ports = config.get_ports();
     let mut why = "no host".to_owned();
     for (i, host) in config.get_hosts().iter().enumerate() {
@@ -67,7 +63,7 @@ pub(super) async fn connect(config: &Config) -> Result<Session, String> {
             }
         };
         match opened {
-            Ok(stream) => match start(config, stream).await {
+            Ok(stream) => match start(config, tls, host, stream).await {
                 Ok(session) => return Ok(session),
                 Err(e) => why = e,
             },
@@ -77,10 +73,20 @@ pub(super) async fn connect(config: &Config) -> Result<Session, String> {
     Err(why)
 }
 
-async fn start(config: &Config, stream: Box<dyn Stream>) -> Result<Session, String> {
+async fn start(config: &Config, tls: &Tls, host: &Host, stream: Box<dyn Stream>) -> Result<Session, String> {
+    // The certificate is for the name in the URL. A socket has none, and no TLS.
+    let (config, name) = match host {
+        Host::Tcp(name) => (config.clone(), name.as_str()),
+        Host::Unix(_) => {
+            let mut config = config.clone();
+            config.ssl_mode(SslMode::Disable);
+            (config, "")
+        }
+    };
     let left = Arc::new(AtomicUsize::new(MAX_RECEIVED));
     let metered = Metered { stream, left: Arc::clone(&left) };
-    let (client, connection) = config.connect_raw(metered, NoTls).await.map_err(|e| words(&e))?;
+    let tls = MakeTlsConnect::<Metered>::make_tls_connect(&mut tls.clone(), name).map_err(|e| e.to_string())?;
+    let (client, connection) = config.connect_raw(metered, tls).await.map_err(|e| words(&e))?;
     let driver = tokio::spawn(async move {
         if let Err(e) = connection.await {
             tracing::debug!(error = %e, "a PostgreSQL connection ended");

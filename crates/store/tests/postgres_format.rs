@@ -1,0 +1,61 @@
+//! A schema of a former format is brought forward when a server connects, and not under another server's feet.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use common::{append, noise, run};
+use stead_core::{
+    code,
+    id::EffectId,
+    time::{Span, Timestamp},
+};
+use stead_ports::journal::{ApprovalFilter, ApprovalRow, Journal as _, Question};
+use stead_store::{BlobKey, PgOptions, PgStore};
+use stead_testkit::postgres::TestPostgres;
+
+const TTL: Span = Span::from_secs(600);
+/// What format 2 adds, taken away.
+const BACK: &str = "DROP TABLE stead.approvals; DROP INDEX stead.sessions_key, stead.sessions_agent, stead.runs_agent;
+    CREATE UNIQUE INDEX sessions_key ON stead.sessions (tenant, agent, key) WHERE key IS NOT NULL;
+    CREATE INDEX runs_agent ON stead.runs (tenant, agent, id);
+    UPDATE stead.meta SET value = '1' WHERE key = 'format'";
+const INDEXES: &str = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'stead' ORDER BY indexname";
+
+async fn connect(server: &TestPostgres) -> Result<PgStore, stead_ports::journal::StoreError> {
+    PgStore::connect(&server.url(), PgOptions::new(BlobKey::from_bytes([7; 32]))).await
+}
+
+#[tokio::test]
+async fn a_schema_of_a_former_format_is_brought_forward_once_its_server_has_gone() {
+    let server = TestPostgres::start();
+    let (sql, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let indexes =
+        async || -> Vec<String> { sql.query(INDEXES, &[]).await.unwrap().iter().map(|row| row.get(0)).collect() };
+    let store = connect(&server).await.unwrap();
+    let lease = store.acquire("the former", TTL).await.unwrap();
+    store.append(append(run(1), 0, lease.epoch, noise(10, 1))).await.unwrap();
+    let now = indexes().await;
+    sql.batch_execute(BACK).await.unwrap();
+    assert_ne!(indexes().await, now);
+
+    let error = connect(&server).await.unwrap_err();
+    assert_eq!(error.code, code::DATA_LOCKED, "{error}");
+    assert!(error.detail.contains("the former"), "{error}");
+    store.release(lease).await.unwrap();
+    let next = connect(&server).await.unwrap();
+    assert_eq!(indexes().await, now);
+    assert_eq!(next.unlisted(None, 10).await.unwrap(), [run(1)]);
+    assert!(next.unlisted(Some(run(1)), 10).await.unwrap().is_empty());
+    let lease = next.acquire("the next", TTL).await.unwrap();
+    let open = [(run(1), Question { effect: 1, asked: Timestamp(5) })];
+    next.fill_approvals(lease, &open, false).await.unwrap();
+    assert_eq!(connect(&server).await.unwrap().unlisted(None, 10).await.unwrap(), [run(1)]);
+    next.fill_approvals(lease, &open, true).await.unwrap();
+    assert!(next.unlisted(None, 10).await.unwrap().is_empty());
+    let tenant = next.run(run(1)).await.unwrap().unwrap().tenant;
+    let filter = ApprovalFilter { tenant, limit: 10, ..ApprovalFilter::default() };
+    let row = ApprovalRow { asked: Timestamp(5), effect: EffectId { run: run(1), n: 1 } };
+    assert_eq!(next.approvals(&filter).await.unwrap(), [row]);
+}
