@@ -40,6 +40,6 @@ mod watch;
 
 pub use engine::Engine;
 pub use types::{
-    ApprovalPage, ApprovalView, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView, StartRun,
+    ApprovalPage, ApprovalView, ChildOf, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView, StartRun,
     Started, Stats,
 };

@@ -19,7 +19,7 @@ use crate::{
     enter::{self, fresh_activation},
     payload::Sealer,
     sessions::{admission, grant, promote_soon},
-    types::{EngineError, StartRun, Started},
+    types::{ChildOf, EngineError, StartRun, Started},
     view,
 };
 
@@ -72,7 +72,7 @@ impl Engine {
     fn name(&self, start: &StartRun) -> (RunId, Option<SessionId>) {
         match start.parent {
             // A child's names derive from the effect, so that starting it again finds it.
-            Some((parent, _)) => {
+            Some(ChildOf { parent, .. }) => {
                 let (run, session) = stead_core::id::EffectId { run: parent.run, n: parent.effect }.child();
                 (run, Some(session))
             }
@@ -212,7 +212,7 @@ impl Engine {
         let input = sealer.seal(&*ports.journal, &start.tenant, start.input, source, usize::MAX);
         let mut config = agent.config.clone();
         config.limits = config.limits.tighten(&start.limits);
-        let (parent, hops) = start.parent.unzip();
+        let (parent, hops, restored) = start.parent.map_or((None, 0, None), |c| (Some(c.parent), c.hops, c.restored));
         let (admit, tail) = admit.unzip();
         let queued = admit.is_none();
         let new = NewRun {
@@ -222,10 +222,11 @@ impl Engine {
             agent: agent.name.clone(),
             version: agent.version,
             parent,
-            hops: hops.unwrap_or(0),
+            hops,
             config,
             input,
             admit,
+            restored,
         };
         let activation = fresh_activation(self);
         let inputs = Inputs { now: ports.clock.now(), activation };
