@@ -28,6 +28,7 @@ mod pay;
 mod payload;
 mod prepare;
 mod recover;
+mod restore;
 mod sessions;
 mod start;
 mod stats;
@@ -39,7 +40,8 @@ mod wake;
 mod watch;
 
 pub use engine::Engine;
+pub use restore::{Marked, Restore, mark_restored};
 pub use types::{
-    ApprovalPage, ApprovalView, ChildOf, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView, StartRun,
-    Started, Stats,
+    ApprovalPage, ApprovalView, ChildOf, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView,
+    StartRun, Started, Stats,
 };
