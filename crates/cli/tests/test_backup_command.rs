@@ -128,3 +128,14 @@ fn a_backup_that_is_cut_or_changed_is_refused_and_leaves_nothing() {
     hint: choose another name
     "#);
 }
+
+#[test]
+fn data_of_this_release_needs_no_migration() {
+    let env = waiting();
+    assert_snapshot!(env.stead("migrate"), @"
+    exit 0
+    --- stdout
+    format 2 is this release's: nothing to do
+    ");
+    assert_snapshot!(env.stead("migrate --dry-run --data other"), @"");
+}

@@ -9,10 +9,12 @@ use stead_core::{
     id::{Name, RunId, SessionId, VersionId},
     record::{Body, Record},
     run::{CallPhase, Carry, GENESIS, Life, State, fold},
-    time::Span,
+    time::{Span, Timestamp},
 };
-use stead_ports::journal::{ApprovalFilter, Journal, RunFilter, Status};
-use stead_store::{BlobKey, FORMAT, PgOptions, PgStore, SqliteOptions, SqliteStore};
+use stead_ports::journal::{ApprovalFilter, BackupAsk, Journal, RunFilter, Status};
+use stead_store::{
+    BlobKey, FORMAT, PgOptions, PgStore, Reader, SqliteOptions, SqliteRestore, SqliteStore, Stored, look,
+};
 use stead_testkit::postgres::TestPostgres;
 
 /// The key of every fixture.
@@ -50,6 +52,35 @@ async fn postgresql_data_of_every_format_opens_and_folds() {
         connection.await.unwrap().unwrap();
         let store = PgStore::connect(&server.url(), PgOptions::new(BlobKey::from_bytes(KEY))).await.unwrap();
         check(&store, format).await;
+    }
+}
+
+/// A backup of old data is one of its own format, and is restored into this release's.
+#[tokio::test]
+async fn data_of_every_format_is_backed_up_as_it_is_and_restored() {
+    for format in 1..=FORMAT {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+        fs::create_dir_all(old.join("keys")).unwrap();
+        fs::write(old.join("keys/blob.key"), KEY).unwrap();
+        fs::write(old.join("stead.db"), fixture(&format!("format-{format}.db.zst"))).unwrap();
+        let ask = BackupAsk { taken: Timestamp(1), key: true, release: "test".into() };
+        let mut pieces = SqliteStore::backup_of(&old, ask).unwrap();
+        let mut backup = Vec::new();
+        while let Some(piece) = pieces.recv().await {
+            backup.extend(piece.unwrap());
+        }
+        assert_eq!(look(&old).unwrap().unwrap().format, format, "nothing was brought forward");
+        let mut reader = Reader::open(&backup[..]).unwrap();
+        assert_eq!(reader.head().format, format);
+        let restore = SqliteRestore::begin(&new).unwrap();
+        let summary = restore.fill(&mut reader, &BlobKey::from_bytes(KEY), Timestamp(1)).unwrap();
+        assert_eq!((summary.runs, summary.unfinished, summary.blobs), (5, 4, 5));
+        restore.finish().unwrap();
+        assert_eq!(look(&new).unwrap(), Some(Stored { format: FORMAT, generation: 2 }));
+        let store = SqliteStore::open(&new, SqliteOptions::default()).unwrap();
+        assert_eq!(store.open_runs(None, 10).await.unwrap().len(), 4);
+        assert_eq!(store.unlisted(None, 10).await.unwrap().len(), 3, "what is asked is entered by the next owner");
     }
 }
 
