@@ -137,5 +137,10 @@ fn data_of_this_release_needs_no_migration() {
     --- stdout
     format 2 is this release's: nothing to do
     ");
-    assert_snapshot!(env.stead("migrate --dry-run --data other"), @"");
+    assert_snapshot!(env.stead("migrate --dry-run --data other"), @"
+    exit 1
+    --- stderr
+    error[ST0202]: [folder]/other has no data of Stead
+    see: stead errors ST0202
+    ");
 }
