@@ -91,6 +91,7 @@ kinds! {
     RunFailed => "run_failed",
     RunCancelled => "run_cancelled",
     TimerFired => "timer_fired",
+    Restored => "restored",
 }
 
 #[cfg(test)]

@@ -18,11 +18,13 @@ pub enum Right {
     Apply,
     /// See the figures of the whole server, all tenants together.
     Metrics,
+    /// Take what belongs to the whole server, all tenants together: a backup holds everything.
+    Admin,
 }
 
 impl Right {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Read, Self::Run, Self::Approve, Self::Apply, Self::Metrics];
+    pub const ALL: [Self; 6] = [Self::Read, Self::Run, Self::Approve, Self::Apply, Self::Metrics, Self::Admin];
 
     /// What a token may do whose entry does not say.
     pub const USUAL: [Self; 3] = [Self::Read, Self::Run, Self::Approve];
@@ -35,6 +37,7 @@ impl Right {
             Self::Approve => "approve",
             Self::Apply => "apply",
             Self::Metrics => "metrics",
+            Self::Admin => "admin",
         }
     }
 }

@@ -88,8 +88,9 @@ marker!(
 );
 marker!(
     /// Schema of `stead_core::fact::AskReason`.
-    AskReason, { "type": "string", "enum": ["manifest", "equal_unknown", "outcome_unknown"],
-        "description": "Why a human is asked: the manifest says so; an equal call has an unknown outcome; its own outcome is unknown." }
+    AskReason, { "type": "string", "enum": ["manifest", "equal_unknown", "outcome_unknown", "restored"],
+        "description": "Why a human is asked: the manifest says so; an equal call has an unknown outcome; its own outcome is unknown; \
+        the run was restored from a backup and may have done it before." }
 );
 marker!(
     /// Schema of `stead_core::record::Actor`.

@@ -20,6 +20,9 @@ pub struct ServerStatus {
     pub started: Timestamp,
     /// Where the journal is kept: `sqlite` or `postgres`.
     pub store: String,
+    /// How often the journal has been restored from a backup, from 1; absent from a server that does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u32>,
     /// The caller, by its token.
     pub subject: String,
     /// The caller's tenant.

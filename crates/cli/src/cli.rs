@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agents::Agents, approvals::Approvals, chat::Chat, completions::Completions, demo_service::DemoService, dev::Dev,
-    doctor::Doctor, errors::Errors, run::Run, runs::Runs, schema::Schema, serve::Serve, sessions::Sessions,
-    with_parent::WithParent,
+    agents::Agents, approvals::Approvals, backup::Backup, chat::Chat, completions::Completions,
+    demo_service::DemoService, dev::Dev, doctor::Doctor, errors::Errors, migrate::Migrate, restore::RestoreArgs,
+    run::Run, runs::Runs, schema::Schema, serve::Serve, sessions::Sessions, with_parent::WithParent,
 };
 
 /// Runs AI agents durably: what an agent did is journaled, survives a crash, and is never done twice.
@@ -48,6 +48,9 @@ pub(crate) enum Command {
     Sessions(Sessions),
     Runs(Runs),
     Approvals(Approvals),
+    Backup(Backup),
+    Restore(RestoreArgs),
+    Migrate(Migrate),
     Doctor(Doctor),
     Errors(Errors),
     Schema(Schema),

@@ -5,6 +5,7 @@
 mod common;
 mod test_agents_command;
 mod test_approvals_command;
+mod test_backup_command;
 mod test_chat_command;
 mod test_completions_command;
 mod test_crash;
@@ -15,6 +16,7 @@ mod test_doctor_command;
 mod test_errors_command;
 mod test_examples;
 mod test_readme;
+mod test_restore_drill;
 mod test_run_command;
 mod test_runs_command;
 mod test_schema_command;

@@ -105,6 +105,11 @@ struct WaitFields {
     until: Option<WaitUntil>,
 }
 
+#[derive(Serialize)]
+struct BackupFields {
+    key: bool,
+}
+
 const NO_QUERY: [(); 0] = [];
 
 fn keyed(request: RequestBuilder, key: Option<&str>) -> RequestBuilder {
@@ -289,6 +294,19 @@ impl Client {
         run: RunId,
     ) -> Result<impl Stream<Item = Result<bytes::Bytes, ClientError>> + Send + 'static + use<>, ClientError> {
         let response = self.send(self.get(&["v1", "runs", &run.to_string(), "export"], &NO_QUERY)?).await?;
+        Ok(response.bytes_stream().map_err(ClientError::from))
+    }
+
+    /// Everything that the server keeps, in pieces as they come; `key` tells whether the key of the blobs' addresses goes
+    /// with it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn backup(
+        &self,
+        key: bool,
+    ) -> Result<impl Stream<Item = Result<bytes::Bytes, ClientError>> + Send + 'static + use<>, ClientError> {
+        let response = self.send(self.get(&["v1", "backup"], &BackupFields { key })?).await?;
         Ok(response.bytes_stream().map_err(ClientError::from))
     }
 

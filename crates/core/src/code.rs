@@ -139,10 +139,22 @@ codes! {
     DATA_DAMAGED = 144, "The stored data is damaged";
     /// The database cannot be reached.
     DATA_UNREACHABLE = 145, "The database cannot be reached";
+    /// The data is of an older format, and bringing it to this one is not done unasked.
+    DATA_OLDER = 146, "The data is from an older release";
+    /// A restore into this data was begun and not finished.
+    DATA_RESTORING = 147, "A restore is not finished";
+    /// A backup is cut off, changed, or no backup.
+    BACKUP_DAMAGED = 148, "The backup is damaged";
+    /// A restore only fills what is empty.
+    RESTORE_TARGET = 149, "The target of the restore is not empty";
     /// The port is in use.
     PORT_IN_USE = 150, "The port is in use";
     /// No server answers, or it is not a Stead server.
     NO_SERVER = 151, "No server answers";
+    /// A backup of a newer release.
+    BACKUP_NEWER = 154, "The backup is from a newer release";
+    /// The key of the backup's long texts is missing, or another.
+    BACKUP_KEY = 155, "The backup's key is missing or another";
     /// The database's server offers no TLS, or not the certificate that was asked for.
     DATA_TLS = 156, "No protected connection to the database";
     // 200-239: API

@@ -99,6 +99,10 @@ pub enum Fact {
     /// A wait is over, or working time is noted.
     #[n(26)]
     TimerFired(#[n(0)] TimerFired),
+    /// The run was taken out of a backup. What it did after the backup was taken is not in this journal, and may have
+    /// happened.
+    #[n(27)]
+    Restored(#[n(0)] Restored),
 }
 
 impl Fact {
@@ -129,7 +133,8 @@ impl Fact {
             | Self::CancelRequested(_)
             | Self::RunCompleted(_)
             | Self::RunCancelled
-            | Self::TimerFired(_) => None,
+            | Self::TimerFired(_)
+            | Self::Restored(_) => None,
         }
     }
 }
@@ -426,6 +431,9 @@ pub enum AskReason {
     /// Its own outcome is unknown and the manifest says `on_unknown: ask`.
     #[n(2)]
     OutcomeUnknown,
+    /// The run was restored from a backup, and may have done this after the backup was taken.
+    #[n(3)]
+    Restored,
 }
 
 /// See [`Fact::ApprovalRequested`].
@@ -666,4 +674,15 @@ pub struct TimerFired {
     #[n(0)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<u32>,
+}
+
+/// See [`Fact::Restored`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Restored {
+    /// Which restore it was: the store's generation from then on.
+    #[n(0)]
+    pub generation: u32,
+    /// When the backup was taken; nothing that it lacks happened before.
+    #[n(1)]
+    pub taken: Timestamp,
 }

@@ -32,5 +32,5 @@ pub use decide::{
 };
 pub use life::start::GENESIS;
 pub use owes::{Debt, owes, wake_at};
-pub use state::{Call, CallPhase, Carry, KeyMark, Life, Phase, STATE_VERSION, State, Stop, UnknownMark};
+pub use state::{Call, CallPhase, Carry, KeyMark, Life, Phase, RestoreMark, STATE_VERSION, State, Stop, UnknownMark};
 pub use transcript::{Entry, EntryKind, Transcript};

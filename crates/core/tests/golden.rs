@@ -102,11 +102,12 @@ fn kind(fact: &Fact) -> u64 {
         Fact::RunFailed(_) => 24,
         Fact::RunCancelled => 25,
         Fact::TimerFired(_) => 26,
+        Fact::Restored(_) => 27,
     }
 }
 /// Two is kept for a kind that is not written yet.
 const KEPT: u64 = 2;
-const KINDS: u64 = 27;
+const KINDS: u64 = 28;
 
 #[test]
 fn records_encode_to_the_bytes_that_were_written_once() {

@@ -22,6 +22,8 @@ mod memory;
 mod models;
 #[path = "machine/reconcile.rs"]
 mod reconcile;
+#[path = "machine/restoring.rs"]
+mod restoring;
 #[path = "machine/sessions.rs"]
 mod sessions;
 #[path = "machine/stopping.rs"]

@@ -54,7 +54,7 @@ pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Optio
         session,
         agent: agent.name.clone(),
         version: agent.version,
-        parent: start.parent.map(|(parent, _)| parent.run),
+        parent: start.parent.map(|child| child.parent.run),
         idempotency: start.idempotency,
         title,
     };
@@ -88,7 +88,7 @@ fn decide(
 ) -> Decision {
     let mut config = agent.config.clone();
     config.limits = config.limits.tighten(&start.limits);
-    let (parent, hops) = start.parent.unzip();
+    let (parent, hops, restored) = start.parent.map_or((None, 0, None), |c| (Some(c.parent), c.hops, c.restored));
     let new = NewRun {
         run,
         tenant: start.tenant.clone(),
@@ -96,10 +96,11 @@ fn decide(
         agent: agent.name.clone(),
         version: agent.version,
         parent,
-        hops: hops.unwrap_or(0),
+        hops,
         config,
         input,
         admit,
+        restored,
     };
     let inputs = Inputs { now: engine.0.ports.clock.now(), activation: fresh_activation(engine) };
     if engine.0.options.at_rest || engine.0.is_draining() { new.decide_holding(inputs) } else { new.decide(inputs) }

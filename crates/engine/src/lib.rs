@@ -35,6 +35,7 @@ mod payload;
 mod prepare;
 mod record;
 mod recover;
+mod restore;
 mod sessions;
 mod start;
 mod stats;
@@ -46,7 +47,8 @@ mod wake;
 mod watch;
 
 pub use engine::Engine;
+pub use restore::{Marked, Restore, mark_restored};
 pub use types::{
-    ApprovalPage, ApprovalView, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView, StartRun,
-    Started, Stats,
+    ApprovalPage, ApprovalView, ChildOf, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView,
+    StartRun, Started, Stats,
 };

@@ -23,7 +23,7 @@ use crate::{
     actor::Actor,
     flights::{Done, Key, Sent},
     stats::UnderWay,
-    types::{EngineError, StartRun},
+    types::{ChildOf, EngineError, StartRun},
     view,
 };
 
@@ -271,7 +271,11 @@ impl Actor {
             limits,
             idempotency: None,
             actor: By::Run(self.run),
-            parent: Some((Parent { run: self.run, effect }, self.state.hops.saturating_add(1))),
+            parent: Some(ChildOf {
+                parent: Parent { run: self.run, effect },
+                hops: self.state.hops.saturating_add(1),
+                restored: self.state.restored,
+            }),
         };
         let engine = self.engine.clone();
         let flight = async move {

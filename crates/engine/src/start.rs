@@ -15,7 +15,7 @@ use crate::{
     enter,
     first::{self, Seed},
     sessions::{admission, grant, promote_soon},
-    types::{EngineError, StartRun, Started},
+    types::{ChildOf, EngineError, StartRun, Started},
 };
 
 /// Where a new run of a session stands.
@@ -67,7 +67,7 @@ impl Engine {
     fn name(&self, start: &StartRun) -> (RunId, Option<SessionId>) {
         match start.parent {
             // A child's names derive from the effect, so that starting it again finds it.
-            Some((parent, _)) => {
+            Some(ChildOf { parent, .. }) => {
                 let (run, session) = stead_core::id::EffectId { run: parent.run, n: parent.effect }.child();
                 (run, Some(session))
             }

@@ -10,6 +10,7 @@ use stead_core::{
     fact::{AskReason, Fact, Parent},
     id::{EffectId, LeafHash, Name, RunId, SessionId, VersionId},
     record::{Actor, Header},
+    run::RestoreMark,
     time::Timestamp,
 };
 use stead_ports::{
@@ -92,7 +93,18 @@ pub struct StartRun {
     /// Who starts it.
     pub actor: Actor,
     /// Set when a run starts this one as its child; ids then derive from the effect.
-    pub parent: Option<(Parent, u8)>,
+    pub parent: Option<ChildOf>,
+}
+
+/// What a child knows of its parent.
+#[derive(Clone, Copy, Debug)]
+pub struct ChildOf {
+    /// The run and effect that start it.
+    pub parent: Parent,
+    /// Runs between it and the root of the chain.
+    pub hops: u8,
+    /// The parent's mark, when it was restored from a backup: the child may have lived then, too.
+    pub restored: Option<RestoreMark>,
 }
 
 /// An accepted run; its first record is durable.

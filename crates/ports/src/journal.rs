@@ -12,11 +12,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use stead_core::{
     budget::Spend,
-    code::Code,
+    code::{self, Code},
     id::{BlobId, LeafHash, Name, RunId, SessionId, VersionId},
     time::{Span, Timestamp},
 };
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 pub use self::approvals::{ApprovalFilter, ApprovalRow, Question};
 pub use stead_core::status::Status;
@@ -364,6 +364,20 @@ pub struct Lease {
     pub ttl: Option<Span>,
 }
 
+/// What a backup is asked for with.
+#[derive(Clone, Debug)]
+pub struct BackupAsk {
+    /// Now: everything acknowledged before is in the backup.
+    pub taken: Timestamp,
+    /// Whether the key of the blobs' addresses goes with it.
+    pub key: bool,
+    /// The release that writes it.
+    pub release: String,
+}
+
+/// A backup on its way: pieces of a stream of bytes, or what ended it early.
+pub type Backup = mpsc::Receiver<Result<Bytes, StoreError>>;
+
 /// Where facts become durable.
 #[async_trait]
 pub trait Journal: Send + Sync + 'static {
@@ -481,4 +495,15 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Versions, newest first: of one agent, or the live one of each. Bodies are empty.
     async fn versions(&self, tenant: &Name, agent: Option<&Name>) -> Result<Vec<VersionRow>, StoreError>;
+
+    /// Everything that is kept, of all tenants, as it is at one moment after the call; work goes on meanwhile. A journal
+    /// that is not on disk has none.
+    async fn backup(&self, _ask: BackupAsk) -> Result<Backup, StoreError> {
+        Err(StoreError { code: code::INTERNAL, detail: "this journal is not one that can be backed up".into() })
+    }
+
+    /// How often this journal has been restored from a backup, from 1.
+    async fn generation(&self) -> Result<u32, StoreError> {
+        Ok(1)
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! * [`runtime`] joins a store, the agents in it and an engine; `stead run` uses it without HTTP.
 //! * [`agents`] turns stored bundles into agents.
+//! * [`backup`] takes and restores what a store keeps, without a server.
 //! * [`config`] is `stead.toml`; [`auth`] says who is calling.
 //! * [`serve`] listens, answers and ends in order; the resources are under `routes`, what every request passes under
 //!   `http`.
@@ -11,12 +12,15 @@
 
 pub mod agents;
 pub mod auth;
+pub mod backup;
 pub use stead_engine::clock;
 pub mod config;
 mod http;
+pub mod migrate;
 pub mod presence;
 mod routes;
 pub mod runtime;
 pub mod serve;
 
 pub use http::listen::ListenError;
+pub use stead_ports::journal::StoreError;

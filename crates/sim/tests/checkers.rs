@@ -58,6 +58,7 @@ impl Forger {
                 overhead_tokens: 0,
             },
             input: text("go"),
+            restored: None,
             admit: Some(Admit::default()),
         };
         let decision = new.decide(Inputs { now: Timestamp(1_000), activation: ActivationId(1) });

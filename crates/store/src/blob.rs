@@ -60,19 +60,75 @@ impl BlobKey {
         }
     }
 
-    /// Written whole and synced under another name first: half a key would make every address wrong.
     fn create(path: &Path) -> io::Result<Self> {
         let mut key = [0; 32];
         fill_random(&mut key)?;
+        let key = Self(key);
+        key.write_to(path)?;
+        Ok(key)
+    }
+
+    /// Reads `path`.
+    ///
+    /// # Errors
+    /// ST0155 when it can't be read or is not a key of 32 bytes.
+    pub fn read(path: &Path) -> Result<Self, StoreError> {
+        let key = fs::read(path).map_err(|e| e.to_string());
+        let key = key.and_then(|k| <[u8; 32]>::try_from(k).map_err(|_| "it is not a key of 32 bytes".to_owned()));
+        key.map(Self).map_err(|why| StoreError {
+            code: code::BACKUP_KEY,
+            detail: format!("{}: {why}; name the file keys/blob.key of the store that was backed up", path.display()),
+        })
+    }
+
+    /// Writes the key to `path` (mode 0600, its directory 0700).
+    ///
+    /// # Errors
+    /// ST0142 or ST0143 when it can't be written.
+    pub fn write(&self, path: &Path) -> Result<(), StoreError> {
+        self.write_to(path).map_err(|e| file_error(path, &e))
+    }
+
+    /// Written whole and synced under another name first: half a key would make every address wrong.
+    fn write_to(&self, path: &Path) -> io::Result<()> {
         let dir = path.parent().unwrap_or(Path::new("."));
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let new = path.with_extension("new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(&key)?;
+        file.write_all(&self.0)?;
         file.sync_all()?;
         fs::rename(&new, path)?;
-        File::open(dir)?.sync_all()?;
-        Ok(Self(key))
+        File::open(dir)?.sync_all()
+    }
+
+    /// The key itself, for a backup that holds it.
+    pub(crate) fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
+
+    /// The key of a backup: the one that is given, else the one that the backup holds, else the one at `kept`.
+    ///
+    /// # Errors
+    /// ST0155 when there is none, or it is not the one of the backup's store.
+    pub fn of_backup(head: &crate::Head, given: Option<&Path>, kept: Option<&Path>) -> Result<Self, StoreError> {
+        let key = match (given, head.key, kept) {
+            (Some(path), ..) => Self::read(path)?,
+            (None, Some(key), _) => Self(key),
+            (None, None, Some(path)) if path.exists() => Self::read(path)?,
+            (None, None, _) => {
+                return Err(StoreError {
+                    code: code::BACKUP_KEY,
+                    detail: "the backup was made without its key: name the key's file with --key-file".into(),
+                });
+            }
+        };
+        if key.check() == head.key_check {
+            return Ok(key);
+        }
+        Err(StoreError {
+            code: code::BACKUP_KEY,
+            detail: "the key is not the one of the store that was backed up; name that with --key-file".into(),
+        })
     }
 
     /// A value by which a store notices that it is opened with another key than before. Not secret.

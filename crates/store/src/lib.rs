@@ -2,6 +2,7 @@
 //! [`PgStore`] for a fleet that shares a PostgreSQL database. Both keep records, indexes, inboxes, blobs, snapshots
 //! and agent versions, and both pass the one suite in `stead_ports::conformance`.
 //!
+//! * `backup` takes everything out as one stream, and puts it into an empty store.
 //! * `check` holds the rules by which an append is taken or refused; the two stores share it.
 //! * `blob` gives blobs their addresses and packs them, `pack` the records.
 //! * `sqlite` has one writer thread that commits in groups, and a few readers.
@@ -9,15 +10,19 @@
 //!
 //! Not here: what records mean (`stead-core`), and when to write one (`stead-engine`).
 
+mod backup;
 mod blob;
 mod check;
+mod format;
 mod pack;
 mod postgres;
 mod sqlite;
 
+pub use backup::{Checker, Chunk, Counts, Head, PgRestore, Reader, SqliteRestore, Summary};
 pub use blob::BlobKey;
+pub use format::{Step, steps};
 pub use postgres::{PgOptions, PgStore};
-pub use sqlite::{SqliteOptions, SqliteStore};
+pub use sqlite::{SqliteOptions, SqliteStore, Stored, look};
 
 /// The format of the stored data. A store refuses data of a higher format than it knows, and brings data of a lower one
 /// to its own when it opens it.

@@ -72,6 +72,8 @@ pub enum Media {
     Events,
     /// `application/openmetrics-text`: the text format that Prometheus reads.
     Metrics,
+    /// `application/vnd.stead.backup`: see docs/backup.md.
+    Backup,
 }
 
 impl Media {
@@ -82,6 +84,7 @@ impl Media {
             Self::Lines => "application/x-ndjson",
             Self::Events => "text/event-stream",
             Self::Metrics => "application/openmetrics-text",
+            Self::Backup => "application/vnd.stead.backup",
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     approval::{Answer, Approval},
     fact::FactEvent,
     page::Page,
-    right::Right::{Apply, Approve, Metrics, Read, Run as Start},
+    right::Right::{Admin, Apply, Approve, Metrics, Read, Run as Start},
     run::{ExportHeader, Run, RunSummary, StartRun, Started, WaitUntil},
     schema,
     session::{OpenSession, Session, StartInSession},
@@ -224,6 +224,14 @@ fn server() -> Vec<Operation> {
             .says("Any token may ask.")
             .answers::<ServerStatus>(200, "The server and the caller."),
         get("/v1/openapi.json", "getOpenApi", "This document").answers::<serde_json::Value>(200, "The document."),
+        get("/v1/backup", "backUp", "Back everything up")
+            .needs(&[Admin])
+            .says(
+                "Everything that the store keeps, of all tenants, as it is at one moment, as a stream of bytes; work goes on \
+                meanwhile. A stream that breaks off is no backup: `stead backup verify` tells.",
+            )
+            .query::<bool>("key", "Whether the key of the blobs' addresses goes with it; yes when absent.")
+            .answers_as::<String>(200, Media::Backup, "The backup."),
         get("/healthz", "healthz", "Is the process alive?").without_token().answers::<Health>(200, "It is."),
         get("/readyz", "readyz", "Can the server work?")
             .says("It owns its journal, the store answers, and it is not shutting down.")

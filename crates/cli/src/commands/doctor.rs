@@ -4,7 +4,11 @@ use std::{fs, io::Write as _, path::Path, time::Instant};
 
 use clap::Args;
 use serde::Serialize;
-use stead_server::{config::DEFAULT_PORT, presence::Presence};
+use stead_server::{
+    backup::{Stored, look},
+    config::DEFAULT_PORT,
+    presence::Presence,
+};
 
 use crate::{
     cli::Global,
@@ -32,10 +36,19 @@ struct Finding {
 }
 
 pub(crate) async fn run(global: &Global, _: Doctor) -> Outcome {
-    let findings = [kernel(), isolation(), tiers(), data(&global.data), disk(&global.data), server(global), port()]
-        .into_iter()
-        .chain(KEYS.iter().map(|name| key(name)))
-        .collect::<Vec<_>>();
+    let findings = [
+        kernel(),
+        isolation(),
+        tiers(),
+        data(&global.data),
+        journal(&global.data),
+        disk(&global.data),
+        server(global),
+        port(),
+    ]
+    .into_iter()
+    .chain(KEYS.iter().map(|name| key(name)))
+    .collect::<Vec<_>>();
     if global.json {
         ui::json(&findings)?;
     } else {
@@ -77,6 +90,19 @@ fn data(dir: &Path) -> Finding {
         Err(e) => ("bad", format!("{}: {e}", shown.display())),
     };
     Finding { what: "data folder", state, found }
+}
+
+/// The format of what is kept, and how often it came out of a backup.
+fn journal(dir: &Path) -> Finding {
+    let (state, found) = match look(dir) {
+        Ok(None) => ("info", "none yet".to_owned()),
+        Ok(Some(Stored { format, generation: 1 })) => ("ok", format!("format {format}, never restored")),
+        Ok(Some(Stored { format, generation })) => {
+            ("ok", format!("format {format}, generation {generation}: restored from a backup"))
+        }
+        Err(e) => ("bad", format!("{}: {}", e.code, e.detail)),
+    };
+    Finding { what: "journal", state, found }
 }
 
 fn disk(dir: &Path) -> Finding {

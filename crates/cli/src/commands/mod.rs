@@ -2,13 +2,16 @@
 
 pub(crate) mod agents;
 pub(crate) mod approvals;
+pub(crate) mod backup;
 pub(crate) mod chat;
 pub(crate) mod completions;
 pub(crate) mod demo_service;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod errors;
+pub(crate) mod migrate;
 pub(crate) mod pages;
+pub(crate) mod restore;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod schema;
@@ -54,6 +57,9 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Dev(args) => many(dev::run(&global, args)),
         Command::Serve(args) => many(serve::run(args)),
         Command::DemoService(args) => one(demo_service::run(&global, args)),
+        Command::Backup(args) => one(backup::run(&global, args)),
+        Command::Restore(args) => many(restore::run(&global, args)),
+        Command::Migrate(args) => one(migrate::run(&global, args)),
         Command::Doctor(args) => one(doctor::run(&global, args)),
         Command::Errors(args) => errors::run(&global, &args),
         Command::Schema(args) => schema::run(&args),

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use futures_util::StreamExt as _;
 use stead_api::{
+    page::{MAX_LIMIT, PageQuery},
     run::{Run, StartRun, Status},
     session::SessionRef,
 };
@@ -99,7 +100,11 @@ enum Verb {
     /// Let a paused run go on
     Resume {
         /// The run
-        run: RunId,
+        #[arg(required_unless_present = "all")]
+        run: Option<RunId>,
+        /// Every paused run, as after a restore
+        #[arg(long, conflicts_with = "run")]
+        all: bool,
     },
     /// Stop a run; effects under way may finish
     Cancel {
@@ -177,7 +182,8 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
         }
         Verb::Facts { run } => facts::write(global, client, run).await?,
         Verb::Pause { run } => answer(global, &client.pause(run).await?)?,
-        Verb::Resume { run } => answer(global, &client.resume(run).await?)?,
+        Verb::Resume { run: Some(run), .. } => answer(global, &client.resume(run).await?)?,
+        Verb::Resume { run: None, .. } => resume_all(global, client).await?,
         Verb::Cancel { run } => answer(global, &client.cancel(run).await?)?,
         Verb::Kill { run } => answer(global, &client.kill(run).await?)?,
         Verb::Export { run, output } => export(client, run, output).await?,
@@ -191,6 +197,33 @@ pub(crate) fn answer(global: &Global, run: &Run) -> Outcome<()> {
         ui::json(run)?
     } else {
         ui::text(&show::one(run))?
+    }
+    Ok(())
+}
+
+/// Lets every run go on that is paused now, those too that wait for their session. One that goes on or ends meanwhile is
+/// fine.
+async fn resume_all(global: &Global, client: &Client) -> Outcome<()> {
+    let page = PageQuery { cursor: None, limit: Some(MAX_LIMIT) };
+    let mut query = RunQuery { status: vec![Status::Paused, Status::Queued], page, ..RunQuery::default() };
+    let mut resumed = Vec::new();
+    loop {
+        let found = client.runs(&query).await?;
+        for run in &found.items {
+            match client.resume(run.id).await {
+                Ok(_) if run.status == Status::Queued => {}
+                Ok(_) => resumed.push(run.id),
+                Err(e) if matches!(e.code, code::CONFLICT | code::NOT_FOUND | code::QUARANTINED) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        let Some(next) = found.next else { break };
+        query.page.cursor = Some(next);
+    }
+    if global.json {
+        ui::json(&resumed)?;
+    } else {
+        ui::line(&format!("{} resumed", text::counted(resumed.len() as u64, "run")))?;
     }
     Ok(())
 }

@@ -148,6 +148,13 @@ impl Steps {
             Fact::ChildStarted(f) => self.row(out, "child", &format!("{}: {}", self.tool(f.effect), f.child)),
             Fact::ChildFinished(f) => self.outcome(out, event, f.effect, "result"),
             Fact::ContextCompacted(_) => self.row(out, "context", "old tool results left the model's view"),
+            Fact::Restored(f) => {
+                let text = format!(
+                    "from the backup of {}; what may have been done since is done again only if that is safe, or a human says so",
+                    text::instant(f.taken)
+                );
+                self.row(out, "restored", &text);
+            }
             Fact::Paused => self.row(out, "paused", ""),
             Fact::Resumed => self.row(out, "resumed", ""),
             Fact::CancelRequested(f) if f.limit.is_some() => self.row(out, "stop", "a limit is reached"),
@@ -205,5 +212,8 @@ pub(crate) fn reason(reason: AskReason) -> &'static str {
         AskReason::Manifest => "its manifest says so",
         AskReason::EqualUnknown => "the outcome of an equal call is unknown",
         AskReason::OutcomeUnknown => "nobody knows whether it happened; approve means \"it did not, do it now\"",
+        AskReason::Restored => {
+            "the run was restored from a backup and may have done this since; approve means \"it did not, do it now\""
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod filters;
 mod server;
+mod world;
 
 use std::{
     ffi::OsStr,
@@ -15,6 +16,7 @@ use tempfile::TempDir;
 
 pub(crate) use filters::filtered;
 pub(crate) use server::Serving;
+pub(crate) use world::World;
 
 /// The repository.
 pub(crate) fn root() -> PathBuf {

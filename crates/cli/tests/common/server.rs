@@ -73,6 +73,12 @@ impl Serving {
         self.signal("-INT")
     }
 
+    /// Kills it with `kill -9`.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     fn signal(mut self, signal: &str) -> Option<i32> {
         let told = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(told.success());

@@ -6,7 +6,7 @@ use super::{
     advance::advance,
     apply::{Env, apply, begin},
     life,
-    state::{Carry, State},
+    state::{Carry, RestoreMark, State},
     step,
 };
 use crate::{
@@ -51,6 +51,8 @@ pub struct NewRun {
     pub input: Payload,
     /// Admit it at once, with what the session hands over: `None` queues it.
     pub admit: Option<Admit>,
+    /// The mark of a parent that was restored from a backup.
+    pub restored: Option<RestoreMark>,
 }
 
 /// What a run takes over when it becomes its session's foreground run.
@@ -179,6 +181,13 @@ pub enum Command {
     Pause,
     /// An operator says: go on.
     Resume,
+    /// The run was taken out of a backup: it pauses, and what it may have done since is treated as such.
+    Restore {
+        /// The store's generation from now on.
+        generation: u32,
+        /// When the backup was taken.
+        taken: Timestamp,
+    },
     /// Stop.
     Stop {
         /// How hard.
@@ -256,6 +265,7 @@ fn decide_as(state: &State, command: Command, inputs: Inputs, hold: bool) -> Res
         }
         Command::Pause => life::pause::pause(&mut draft)?,
         Command::Resume => life::pause::resume(&mut draft)?,
+        Command::Restore { generation, taken } => life::restore::restore(&mut draft, generation, taken)?,
         Command::Stop { mode, dispatched } => life::stop::stop(&mut draft, mode, None, &dispatched)?,
     }
     advance(&mut draft);
@@ -278,9 +288,9 @@ impl NewRun {
     }
 
     fn decide_as(self, inputs: Inputs, hold: bool) -> Decision {
-        let (state, input, admit) = life::start::prepare(self, inputs);
+        let (state, life::start::Begin { input, admit, restored }) = life::start::prepare(self, inputs);
         let mut draft = Draft { hold, ..Draft::begin(state, inputs) };
-        life::start::start(&mut draft, input);
+        life::start::start(&mut draft, input, restored);
         if let Some(admit) = admit {
             life::start::admit(&mut draft, admit).expect("a new run is queued");
             advance(&mut draft);

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Version of [`State`]'s encoding; a snapshot of another version is discarded and the journal folded instead.
-pub const STATE_VERSION: u16 = 1;
+pub const STATE_VERSION: u16 = 2;
 
 /// Where a run is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -175,7 +175,8 @@ pub struct Call {
     /// A human has said yes; consumed by the next intent.
     #[n(6)]
     pub approved: bool,
-    /// The first attempt that may have happened: from then on nobody may say that nothing was done, though a later
+    /// The first attempt that may have happened, 0 for one that the journal does not know because the run was restored
+    /// from a backup: from then on nobody may say that nothing was done, though a later
     /// attempt was not sent or was refused. Cleared when the destination, asked about the effect, or a human says that
     /// it did not happen.
     #[n(7)]
@@ -238,6 +239,21 @@ pub struct KeyMark {
     #[n(2)]
     #[cbor(with = "minicbor::bytes")]
     pub args: [u8; 16],
+}
+
+/// A run that was restored from a backup had a life after the backup was taken, of which its journal knows nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RestoreMark {
+    /// The store's generation since the restore.
+    #[n(0)]
+    pub generation: u32,
+    /// When the backup was taken; of several restores, the first one's. A key may have been used as early as this.
+    #[n(1)]
+    pub taken: Timestamp,
+    /// Effects with a lower ordinal were in the backup, so that in the lost life they were the same calls. A higher
+    /// ordinal may have named another call there.
+    #[n(2)]
+    pub known: u32,
 }
 
 /// What a session hands from one run to the next.
@@ -349,6 +365,9 @@ pub struct State {
     #[n(28)]
     #[cbor(default)]
     pub notes: Vec<Entry>,
+    /// The run was restored from a backup: what may have happened meanwhile.
+    #[n(29)]
+    pub restored: Option<RestoreMark>,
 }
 
 impl State {

@@ -9,7 +9,7 @@ use stead_core::{
         AfterUnknown, ApprovalGiven, ApprovalRequested, AskReason, CallHead, CallRules, CancelRequested, ChildFinished,
         ChildStarted, ContextCompacted, EffectDecided, EffectIntended, EffectNotSent, EffectOutcome, EffectReconciled,
         EffectRef, EffectUnknown, Fact, Held, ModelConfig, ModelFailed, ModelReplied, ModelRequested, NextAttempt,
-        Parent, RunAdmitted, RunCompleted, RunConfig, RunFailed, RunStarted, StopMode, TimerFired, Verdict,
+        Parent, Restored, RunAdmitted, RunCompleted, RunConfig, RunFailed, RunStarted, StopMode, TimerFired, Verdict,
     },
     id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, VersionId},
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
@@ -25,7 +25,7 @@ const SESSION: SessionId = SessionId(0x019b_76da_a800_fedc_ba98_7654_3210_0022);
 
 /// Every vector in order of its `seq`: the name of its file, and the record.
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
-    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 9] = [
+    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 10] = [
         ("00-started", Actor::User("user:ada".into()), started(), vec![text("Refund order 1042", Source::User)]),
         ("01-model", Actor::Runtime, model(), model_texts()),
         ("02-approval", Actor::User("user:grace".into()), approval(), vec![text("over the limit", Source::User)]),
@@ -35,6 +35,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("06-life", Actor::Runtime, life(), vec![]),
         ("07-minimal", Actor::Runtime, minimal(), vec![text("", Source::Operator)]),
         ("08-held", Actor::Runtime, held(), vec![text("not sent", Source::Runtime)]),
+        ("09-restored", Actor::Runtime, restored(), vec![]),
     ];
     parts
         .into_iter()
@@ -320,5 +321,13 @@ fn minimal() -> Vec<Fact> {
             spent: Spend::ZERO,
             calls: vec![],
         }),
+    ]
+}
+
+/// A run out of a backup.
+fn restored() -> Vec<Fact> {
+    vec![
+        Fact::Restored(Restored { generation: 2, taken: Timestamp(NEW_YEAR) }),
+        Fact::ApprovalRequested(ApprovalRequested { effect: 3, reason: AskReason::Restored, expires: None }),
     ]
 }

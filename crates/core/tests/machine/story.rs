@@ -9,7 +9,7 @@ use stead_core::{
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
     run::{
         Admit, CallIn, CallPhase, Carry, Command, Debt, Decision, EntryKind, GENESIS, Inputs, Life, ModelFailure,
-        NewRun, Phase, Refusal, Retry, State, decide, decide_holding, fold, owes, wake_at,
+        NewRun, Phase, Refusal, RestoreMark, Retry, State, decide, decide_holding, fold, owes, wake_at,
     },
     time::{Span, Timestamp},
 };
@@ -133,6 +133,11 @@ impl Story {
     }
 
     pub(crate) fn of(config: RunConfig, admit: Option<Admit>) -> Self {
+        Self::child_of(config, admit, None)
+    }
+
+    /// A run whose parent has that mark.
+    pub(crate) fn child_of(config: RunConfig, admit: Option<Admit>, restored: Option<RestoreMark>) -> Self {
         let base = admit.as_ref().and_then(|a| a.base.as_ref());
         let mut story = Self {
             state: None,
@@ -152,6 +157,7 @@ impl Story {
             config,
             input: Payload::inline("do it", Source::User),
             admit,
+            restored,
         };
         let decision = new.decide(story.inputs());
         story.write(decision);

@@ -97,7 +97,7 @@ fn status_of(code: Code) -> u16 {
         | code::DATA_READONLY
         | code::DATA_UNREACHABLE
         | code::DATA_LOCKED => 503,
-        code::INTERNAL | code::QUARANTINED | code::DATA_DAMAGED | code::DATA_NEWER => 500,
+        code::INTERNAL | code::QUARANTINED | code::DATA_DAMAGED | code::DATA_NEWER | code::DATA_OLDER => 500,
         // What is left is about the agent: its manifest, its models, its tools.
         _ => 422,
     }

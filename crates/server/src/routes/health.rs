@@ -58,6 +58,7 @@ pub(super) async fn status(State(app): State<Shared>, who: Principal) -> Answer<
         version: env!("CARGO_PKG_VERSION").into(),
         started: app.started,
         store: app.runtime.store().as_str().into(),
+        generation: Some(app.runtime.journal().generation().await?),
         subject: who.subject.as_str().into(),
         tenant: who.tenant.as_str().into(),
         rights: who.rights.to_vec(),

@@ -3,6 +3,7 @@
 
 mod agents;
 mod approvals;
+mod backup;
 mod export;
 mod facts;
 mod health;
@@ -79,6 +80,7 @@ pub(crate) fn table() -> Vec<Route> {
         Brief get "/v1/approvals/{approval}" [Read] approvals::show;
         Brief post "/v1/approvals/{approval}/approve" [Approve, Read] approvals::approve;
         Brief post "/v1/approvals/{approval}/deny" [Approve, Read] approvals::deny;
+        Long get "/v1/backup" [Admin] backup::backup;
         Brief get "/v1/status" [] health::status;
         Brief get "/v1/openapi.json" [] health::openapi;
         Long get "/healthz" [] health::alive;

@@ -344,17 +344,21 @@ impl RunAudit {
                     return violation("approvals expire", format!("{fact:?} at {:?}", h.at));
                 }
                 match (f.approved, reason) {
-                    (true, AskReason::OutcomeUnknown) => {
+                    (true, AskReason::OutcomeUnknown | AskReason::Restored) => {
                         call.repeat_approved += 1;
                         call.maybe = false;
                     }
                     (true, _) => {}
-                    (false, AskReason::OutcomeUnknown) => self.end(f.effect, Ended::Unknown, false)?,
+                    (false, AskReason::OutcomeUnknown | AskReason::Restored) => {
+                        self.end(f.effect, Ended::Unknown, false)?
+                    }
                     (false, _) => self.end(f.effect, Ended::Denied, false)?,
                 }
             }
             Fact::ApprovalExpired(f) => match self.get(f.effect)?.asking.take() {
-                Some((AskReason::OutcomeUnknown, _)) => self.end(f.effect, Ended::Unknown, false)?,
+                Some((AskReason::OutcomeUnknown | AskReason::Restored, _)) => {
+                    self.end(f.effect, Ended::Unknown, false)?
+                }
                 Some(_) => self.end(f.effect, Ended::Denied, false)?,
                 None => return violation("approvals are asked for", format!("{fact:?}")),
             },

@@ -234,6 +234,7 @@ impl Sim {
             config: self.plan.config.clone(),
             input: Payload::inline("do it", Source::User),
             admit: free.then(|| self.admission(session)),
+            restored: None,
         };
         self.begin_start(self.current, new)
     }

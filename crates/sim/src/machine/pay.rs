@@ -130,6 +130,7 @@ impl Sim {
                         config,
                         input: Payload::inline("go", Source::Agent),
                         admit: Some(self.admission(session)),
+                        restored: state.restored,
                     },
                 );
             }

@@ -19,10 +19,10 @@ use super::{
 };
 
 /// The key in `meta` that is there as long as open questions of format 1 are not entered.
-pub(super) const UNLISTED: &str = "approvals_unlisted";
+pub(crate) const UNLISTED: &str = "approvals_unlisted";
 
 /// Runs that format 1 left and that may ask something.
-pub(super) const UNLISTED_RUNS: &str = "SELECT id FROM runs WHERE status IN ('running', 'waiting', 'paused')
+pub(crate) const UNLISTED_RUNS: &str = "SELECT id FROM runs WHERE status IN ('running', 'waiting', 'paused')
     AND id > $1 AND EXISTS (SELECT 1 FROM meta WHERE key = 'approvals_unlisted') ORDER BY id LIMIT $2";
 
 /// The question for a list of open questions, and its parameters.

@@ -26,6 +26,8 @@ pub struct PgOptions {
     pub batch_bytes: usize,
     /// How long one answer of the server may take. An append that gets none in this time is of unknown result.
     pub timeout: Duration,
+    /// Whether data of an older format is brought forward also by steps that are not taken by themselves.
+    pub migrate: bool,
 }
 
 impl PgOptions {
@@ -38,6 +40,7 @@ impl PgOptions {
             batch: 4096,
             batch_bytes: 16 << 20,
             timeout: Duration::from_secs(30),
+            migrate: false,
         }
     }
 }
@@ -62,6 +65,13 @@ impl fmt::Debug for Database {
 impl Database {
     /// Connects, and makes the schema if there is none.
     pub(crate) async fn connect(url: &str, options: &PgOptions) -> Result<Self, StoreError> {
+        let database = Self::reach(url, options)?;
+        format::settle(&database, &options.schema, &options.blob_key, options.migrate).await?;
+        Ok(database)
+    }
+
+    /// Ways to the database, before anything is asked of it.
+    pub(crate) fn reach(url: &str, options: &PgOptions) -> Result<Self, StoreError> {
         let schema = &options.schema;
         let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         if schema.is_empty() || schema.len() > 48 || !schema.chars().all(legal) || schema.starts_with("pg_") {
@@ -77,9 +87,7 @@ impl Database {
             Box::pin(async move { client.batch_execute(SETTLE).await.map_err(HookError::Backend) })
         });
         let writer = self::pool(&config, &tls, 1, Some(settle), options.timeout)?;
-        let database = Self { place, pool, writer };
-        format::settle(&database, schema, &options.blob_key).await?;
-        Ok(database)
+        Ok(Self { place, pool, writer })
     }
 
     /// A connection for anything but appends.

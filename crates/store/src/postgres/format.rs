@@ -11,40 +11,44 @@ use super::{
     errors::{damaged, store_error},
     leases::ALONE,
 };
-use crate::{FORMAT, blob::BlobKey};
+use crate::{FORMAT, blob::BlobKey, format::may_go};
 
 /// The steps from nothing to each format.
 const STEPS: [&str; FORMAT as usize] = [include_str!("schema.sql"), include_str!("format-2.sql")];
 
 /// Makes or checks the schema and its tables; afterwards they are of this release's format and belong to this key. All in
 /// one transaction: what is cut off in the middle was never begun.
-pub(super) async fn settle(db: &Database, schema: &str, key: &BlobKey) -> Result<(), StoreError> {
+pub(super) async fn settle(db: &Database, schema: &str, key: &BlobKey, asked: bool) -> Result<(), StoreError> {
     let mut client = db.client().await?;
     let fail = |e: tokio_postgres::Error| store_error(&db.place, &e);
     let t = client.transaction().await.map_err(fail)?;
-    // Servers that start at the same time take turns.
-    t.execute("SELECT pg_advisory_xact_lock(hashtext('stead/schema'), hashtext($1))", &[&schema])
-        .await
-        .map_err(fail)?;
+    alone(&t, schema).await.map_err(fail)?;
     if count(&t, "SELECT count(*) FROM pg_namespace WHERE nspname = $1", schema).await.map_err(fail)? == 0 {
         // The name has only harmless letters.
         t.batch_execute(&format!("CREATE SCHEMA {schema}")).await.map_err(fail)?;
     }
     if count(&t, "SELECT count(*) FROM pg_tables WHERE schemaname = $1", schema).await.map_err(fail)? == 0 {
-        t.batch_execute(&STEPS.concat()).await.map_err(fail)?;
-        t.execute(
-            "INSERT INTO meta VALUES ('format', $1), ('blob_key_check', $2)",
-            &[&FORMAT.to_string(), &hex(&key.check())],
-        )
-        .await
-        .map_err(fail)?;
+        create(&t, key).await.map_err(fail)?;
     }
     let found = check(db, &t, schema, key).await?;
+    may_go(&db.place, found, asked)?;
     if found < FORMAT {
         bring_forward(db, &t, found).await?;
         tracing::info!(place = %db.place, found, now = FORMAT, "the data was brought to this release's format");
     }
     t.commit().await.map_err(fail)
+}
+
+/// Servers that look after the schema at the same time take turns.
+pub(crate) async fn alone(t: &Transaction<'_>, schema: &str) -> Result<(), tokio_postgres::Error> {
+    t.execute("SELECT pg_advisory_xact_lock(hashtext('stead/schema'), hashtext($1))", &[&schema]).await.map(drop)
+}
+
+/// Makes the tables in a schema without any.
+pub(crate) async fn create(t: &Transaction<'_>, key: &BlobKey) -> Result<(), tokio_postgres::Error> {
+    t.batch_execute(&STEPS.concat()).await?;
+    let meta = "INSERT INTO meta VALUES ('format', $1), ('blob_key_check', $2)";
+    t.execute(meta, &[&FORMAT.to_string(), &hex(&key.check())]).await.map(drop)
 }
 
 async fn count(t: &Transaction<'_>, sql: &str, schema: &str) -> Result<i64, tokio_postgres::Error> {
@@ -89,6 +93,12 @@ async fn check(db: &Database, t: &Transaction<'_>, schema: &str, key: &BlobKey) 
     }
     let meta = t.query("SELECT key, value FROM meta", &[]).await.map_err(fail)?;
     let value = |key: &str| meta.iter().find(|r| r.get::<_, &str>(0) == key).map(|r| r.get::<_, &str>(1));
+    if value("restoring").is_some() {
+        return Err(StoreError {
+            code: code::DATA_RESTORING,
+            detail: format!("{}: a restore into the schema `{schema}` is not finished: restore again", db.place),
+        });
+    }
     let format = match value("format").and_then(|v| v.parse::<u32>().ok()) {
         Some(found) if found > FORMAT => {
             return Err(StoreError {
@@ -115,6 +125,6 @@ async fn check(db: &Database, t: &Transaction<'_>, schema: &str, key: &BlobKey) 
     Ok(format)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -4,17 +4,17 @@
 //! Not here: any rule about when an append is taken (that is `check`), and what a URL says about TLS
 //! (`stead-postgres`).
 
-mod approvals;
-mod connect;
-mod errors;
+pub(crate) mod approvals;
+pub(crate) mod connect;
+pub(crate) mod errors;
 mod flusher;
-mod format;
+pub(crate) mod format;
 mod leases;
 mod plan;
 mod queries;
 mod rows;
 mod store;
-mod values;
+pub(crate) mod values;
 mod write;
 
 pub use connect::PgOptions;

@@ -9,8 +9,8 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, Append, AppendError, ApprovalFilter, ApprovalRow, InboxRow, Journal, Lease, OpenedRun, Question, RunFilter,
-    RunRow, SessionRow, Snapshot, Status, StoreError, StoredRecord, VersionRow,
+    Ack, Append, AppendError, ApprovalFilter, ApprovalRow, Backup, BackupAsk, InboxRow, Journal, Lease, OpenedRun,
+    Question, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError, StoredRecord, VersionRow,
 };
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_postgres::{Row, types::ToSql};
@@ -27,6 +27,7 @@ use super::{
     values::{Raw, id, int, text},
 };
 use crate::{
+    backup::{postgres::take, send::pieces},
     blob::{BlobKey, Packed},
     pack::pack,
 };
@@ -44,6 +45,9 @@ impl std::fmt::Debug for PgStore {
     }
 }
 
+const OPEN_RUNS: &str = "SELECT id FROM runs WHERE status NOT IN ('completed', 'failed', 'cancelled') AND id > $1
+    ORDER BY id LIMIT $2";
+
 /// Parameters of a question.
 type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
@@ -57,7 +61,10 @@ impl PgStore {
     /// written, ST0144 when the schema is another program's or the blob key another one, ST0145 when nothing answers, ST0156
     /// when the connection is not protected as the URL asks.
     pub async fn connect(url: &str, options: PgOptions) -> Result<Self, StoreError> {
-        let db = Database::connect(url, &options).await?;
+        Ok(Self::over(Database::connect(url, &options).await?, options))
+    }
+
+    pub(crate) fn over(db: Database, options: PgOptions) -> Self {
         let bounds = Bounds {
             appends: options.batch.clamp(1, 8192),
             bytes: options.batch_bytes.max(1),
@@ -65,7 +72,43 @@ impl PgStore {
         };
         let (queue, waiting) = unbounded_channel();
         tokio::spawn(Flusher::new(db.clone(), bounds).run(waiting));
-        Ok(Self { db, key: options.blob_key, queue })
+        Self { db, key: options.blob_key, queue }
+    }
+
+    /// The format of a schema's data; `None` when it has none.
+    ///
+    /// # Errors
+    /// ST0110 when the URL or schema name is wrong, ST0145 when nothing answers.
+    pub async fn look(url: &str, options: &PgOptions) -> Result<Option<u32>, StoreError> {
+        let db = Database::reach(url, options)?;
+        let fail = |e: tokio_postgres::Error| store_error(&db.place, &e);
+        let client = db.client().await?;
+        let ours = "SELECT count(*) FROM pg_tables WHERE schemaname = $1 AND tablename = 'meta'";
+        if client.query_one(ours, &[&options.schema]).await.map_err(fail)?.get::<_, i64>(0) == 0 {
+            return Ok(None);
+        }
+        let row = client.query_opt("SELECT value FROM meta WHERE key = 'format'", &[]).await.map_err(fail)?;
+        Ok(row.and_then(|r| r.get::<_, &str>(0).parse().ok()))
+    }
+
+    /// The backup of a schema as it is: nothing is brought forward, and no server that works on it is disturbed.
+    ///
+    /// # Errors
+    /// ST0110 when the URL or schema name is wrong.
+    pub fn backup_of(url: &str, options: &PgOptions, ask: BackupAsk) -> Result<Backup, StoreError> {
+        let db = Database::reach(url, options)?;
+        let (pieces, backup) = pieces();
+        tokio::spawn(take(db, options.blob_key.clone(), ask, pieces));
+        Ok(backup)
+    }
+
+    /// Runs that have not ended, in the order of their ids, after `after`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn open_runs(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        let params: Params<'_> = &[&after.map_or(id(0), |a| id(a.0)), &i64::from(limit)];
+        self.list(OPEN_RUNS, params, rows::run_id).await
     }
 
     /// Asks; a connection that has died since its last use is replaced once. For what may be done twice.
@@ -324,5 +367,17 @@ impl Journal for PgStore {
     async fn versions(&self, tenant: &Name, agent: Option<&Name>) -> Result<Vec<VersionRow>, StoreError> {
         let agent = agent.map(|a| text(a));
         self.list(q::VERSIONS, &[&text(tenant), &agent, &q::limit(u32::MAX)], rows::version).await
+    }
+
+    async fn backup(&self, ask: BackupAsk) -> Result<Backup, StoreError> {
+        let (pieces, backup) = pieces();
+        tokio::spawn(take(self.db.clone(), self.key.clone(), ask, pieces));
+        Ok(backup)
+    }
+
+    async fn generation(&self) -> Result<u32, StoreError> {
+        let sql = "SELECT value FROM meta WHERE key = 'generation'";
+        let found = self.one(sql, &[], |r| r.try_get::<_, String>(0).map_err(|e| e.to_string())).await?;
+        Ok(found.and_then(|n| n.parse().ok()).unwrap_or(1))
     }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// The key in `meta` that is there as long as open questions of format 1 are not entered.
-pub(super) const UNLISTED: &str = "approvals_unlisted";
+pub(crate) const UNLISTED: &str = "approvals_unlisted";
 
 /// What an append changes.
 pub(super) fn change(conn: &Connection, run: RunId, index: &IndexChange) -> Result<()> {

@@ -15,6 +15,7 @@ use stead_ports::journal::StoreError;
 use super::{
     errors::store_error,
     format::{self, OpenError},
+    queries::meta,
 };
 use crate::blob::{BlobKey, file_error};
 
@@ -29,10 +30,20 @@ pub(crate) struct Files {
     _lock: File,
 }
 
+/// Makes a directory that only its owner can enter, if there is none.
+pub(crate) fn private(dir: &Path) -> Result<(), StoreError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| file_error(dir, &e))
+}
+
+/// Makes the directory if there is none, and owns it as long as the returned file lives.
+pub(crate) fn own(dir: &Path) -> Result<File, StoreError> {
+    private(dir)?;
+    lock(&dir.join("lock"))
+}
+
 /// Opens the directory, making it if there is none, and the database in it for writing.
-pub(crate) fn open(dir: &Path) -> Result<(Files, Connection), StoreError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| file_error(dir, &e))?;
-    let lock = lock(&dir.join("lock"))?;
+pub(crate) fn open(dir: &Path, asked: bool) -> Result<(Files, Connection), StoreError> {
+    let lock = own(dir)?;
     let database = dir.join("stead.db");
     let fresh = !database.try_exists().map_err(|e| file_error(&database, &e))?;
     let key_path = dir.join("keys").join("blob.key");
@@ -54,7 +65,7 @@ pub(crate) fn open(dir: &Path) -> Result<(Files, Connection), StoreError> {
         .mode(0o600)
         .open(&database)
         .map_err(|e| file_error(&database, &e))?;
-    let conn = open_writer(&database, &key).map_err(|e| match e {
+    let conn = open_writer(&database, &key, asked).map_err(|e| match e {
         OpenError::Sqlite(e) => store_error(&database, &e),
         OpenError::Store(e) => e,
     })?;
@@ -65,7 +76,7 @@ pub(crate) fn open(dir: &Path) -> Result<(Files, Connection), StoreError> {
 }
 
 /// Makes the names in a directory durable. A parent that may not be read is not ours to sync.
-fn sync_dir(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     match File::open(dir) {
         Ok(d) => d.sync_all(),
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
@@ -112,7 +123,34 @@ pub(crate) fn sign(files: &Files, holder: &str) {
     }
 }
 
-fn open_writer(path: &Path, key: &BlobKey) -> Result<Connection, OpenError> {
+/// What a data directory says about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The format of its data.
+    pub format: u32,
+    /// How often it has been restored from a backup, from 1.
+    pub generation: u32,
+}
+
+/// Looks at a data directory without owning it; `None` when it has no database.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn look(dir: &Path) -> Result<Option<Stored>, StoreError> {
+    let database = dir.join("stead.db");
+    if !database.try_exists().map_err(|e| file_error(&database, &e))? {
+        return Ok(None);
+    }
+    let number = |n: Option<i64>, absent| n.map_or(absent, |n| u32::try_from(n).unwrap_or(0));
+    let read = || {
+        let conn = open_reader(&database)?;
+        let format = number(meta(&conn, "format")?, 0);
+        Ok(Stored { format, generation: number(meta(&conn, "generation")?, 1) })
+    };
+    read().map(Some).map_err(|e| store_error(&database, &e))
+}
+
+fn open_writer(path: &Path, key: &BlobKey, asked: bool) -> Result<Connection, OpenError> {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(Duration::from_secs(5))?;
     conn.pragma_update(None, "page_size", PAGE)?;
@@ -123,7 +161,7 @@ fn open_writer(path: &Path, key: &BlobKey) -> Result<Connection, OpenError> {
          PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF; PRAGMA trusted_schema = OFF;",
     )?;
     conn.set_prepared_statement_cache_capacity(64);
-    format::settle(&conn, path, key)?;
+    format::settle(&conn, path, key, asked)?;
     Ok(conn)
 }
 

@@ -8,7 +8,7 @@ use stead_core::code;
 use stead_ports::journal::StoreError;
 
 use super::approvals::UNLISTED;
-use crate::{FORMAT, blob::BlobKey};
+use crate::{FORMAT, blob::BlobKey, format::may_go};
 
 /// The steps from nothing to each format.
 const STEPS: [&str; FORMAT as usize] = [include_str!("schema.sql"), include_str!("format-2.sql")];
@@ -26,7 +26,7 @@ impl From<rusqlite::Error> for OpenError {
 }
 
 /// Makes or checks the tables; afterwards they are of this release's format and belong to this key.
-pub(super) fn settle(conn: &Connection, path: &Path, key: &BlobKey) -> Result<(), OpenError> {
+pub(super) fn settle(conn: &Connection, path: &Path, key: &BlobKey, asked: bool) -> Result<(), OpenError> {
     let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))?;
     if tables == 0 {
         conn.execute_batch(&format!(
@@ -37,6 +37,7 @@ pub(super) fn settle(conn: &Connection, path: &Path, key: &BlobKey) -> Result<()
         conn.execute_batch("COMMIT")?;
     }
     let found = check(conn, path, key)?;
+    may_go(path.display(), found, asked).map_err(OpenError::Store)?;
     if found < FORMAT {
         bring_forward(conn, found)?;
         tracing::info!(path = %path.display(), found, now = FORMAT, "the data was brought to this release's format");

@@ -2,15 +2,16 @@
 //!
 //! Not here: any rule about when an append is taken (that is `check`).
 
-mod approvals;
-mod errors;
-mod files;
+pub(crate) mod approvals;
+pub(crate) mod errors;
+pub(crate) mod files;
 mod format;
 mod index;
 mod pool;
-mod queries;
+pub(crate) mod queries;
 mod queue;
 mod store;
 mod writer;
 
+pub use files::{Stored, look};
 pub use store::{SqliteOptions, SqliteStore};

@@ -163,6 +163,19 @@ pub(crate) fn unfinished(conn: &Connection, after: Option<RunId>, most: u32) -> 
     .collect()
 }
 
+/// A number of the table `meta`.
+pub(crate) fn meta(conn: &Connection, name: &str) -> Result<Option<i64>> {
+    conn.query_row("SELECT value FROM meta WHERE key = ?", [name], |r| r.get(0)).optional()
+}
+
+pub(crate) fn open_runs(conn: &Connection, after: Option<RunId>, most: u32) -> Result<Vec<RunId>> {
+    conn.prepare_cached(
+        "SELECT id FROM runs WHERE status NOT IN ('completed', 'failed', 'cancelled') AND id > ? ORDER BY id LIMIT ?",
+    )?
+    .query_map(params![after.map_or(id(0), |a| id(a.0)), limit(most)], |r| run_id(r, 0))?
+    .collect()
+}
+
 pub(crate) fn due(conn: &Connection, now: Timestamp, most: u32) -> Result<Vec<RunId>> {
     conn.prepare_cached("SELECT id FROM runs WHERE wake_at <= ? ORDER BY wake_at, id LIMIT ?")?
         .query_map(params![now.0, limit(most)], |r| run_id(r, 0))?

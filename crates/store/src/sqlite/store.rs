@@ -11,8 +11,8 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, Append, AppendError, ApprovalFilter, ApprovalRow, InboxRow, Journal, Lease, OpenedRun, Question, RunFilter,
-    RunRow, SessionRow, Snapshot, Status, StoreError, StoredRecord, VersionRow,
+    Ack, Append, AppendError, ApprovalFilter, ApprovalRow, Backup, BackupAsk, InboxRow, Journal, Lease, OpenedRun,
+    Question, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError, StoredRecord, VersionRow,
 };
 use tokio::sync::oneshot;
 
@@ -26,7 +26,11 @@ use super::{
     queue::Queue,
     writer::{Command, Job, Limits, Writer},
 };
-use crate::{blob::Packed, pack::pack};
+use crate::{
+    backup::{send::pieces, sqlite::take},
+    blob::{BlobKey, Packed},
+    pack::pack,
+};
 
 /// How a [`SqliteStore`] works; the defaults suit a server with two cores or more.
 #[derive(Clone, Debug)]
@@ -39,11 +43,13 @@ pub struct SqliteOptions {
     pub batch_bytes: usize,
     /// Pages of 8 KiB in the write-ahead log from which it is copied into the database.
     pub log_pages: u32,
+    /// Whether data of an older format is brought forward also by steps that are not taken by themselves.
+    pub migrate: bool,
 }
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { readers: 4, batch: 4096, batch_bytes: 32 << 20, log_pages: 4096 }
+        Self { readers: 4, batch: 4096, batch_bytes: 32 << 20, log_pages: 4096, migrate: false }
     }
 }
 
@@ -65,7 +71,7 @@ impl SqliteStore {
     /// ST0140 when another process owns it, ST0141 when a newer release wrote it, ST0142 when it can't be written, ST0143
     /// when the disk is full, ST0144 when it is damaged or a key is missing.
     pub fn open(dir: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
-        let (files, conn) = files::open(dir)?;
+        let (files, conn) = files::open(dir, options.migrate)?;
         let limits = Limits {
             commands: options.batch.max(1),
             bytes: options.batch_bytes.max(1),
@@ -81,6 +87,29 @@ impl SqliteStore {
             .spawn(move || writer.run(&taken))
             .map_err(|e| StoreError { code: code::INTERNAL, detail: format!("cannot start the writer thread: {e}") })?;
         Ok(Self { pool: Some(pool), queue, writer: Some(writer), files })
+    }
+
+    /// The backup of a data directory as it is, that no process owns: nothing is brought forward.
+    ///
+    /// # Errors
+    /// ST0140 when another process owns it, ST0155 when its key cannot be read.
+    pub fn backup_of(dir: &Path, ask: BackupAsk) -> Result<Backup, StoreError> {
+        let lock = files::own(dir)?;
+        let key = BlobKey::read(&dir.join("keys").join("blob.key"))?;
+        let (database, (pieces, backup)) = (dir.join("stead.db"), pieces());
+        tokio::task::spawn_blocking(move || {
+            take(&database, &key, &ask, &pieces);
+            drop(lock);
+        });
+        Ok(backup)
+    }
+
+    /// Runs that have not ended, in the order of their ids, after `after`.
+    ///
+    /// # Errors
+    /// When the disk does not answer.
+    pub async fn open_runs(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        self.read(move |c| q::open_runs(c, after, limit)).await
     }
 
     /// Runs a write that is no append, together with the appends that wait.
@@ -363,5 +392,17 @@ impl Journal for SqliteStore {
     async fn versions(&self, tenant: &Name, agent: Option<&Name>) -> Result<Vec<VersionRow>, StoreError> {
         let (tenant, agent) = (tenant.clone(), agent.cloned());
         self.read(move |c| q::versions(c, &tenant, agent.as_deref())).await
+    }
+
+    async fn backup(&self, ask: BackupAsk) -> Result<Backup, StoreError> {
+        let (pieces, backup) = pieces();
+        let (database, key) = (self.files.database.clone(), self.files.key.clone());
+        tokio::task::spawn_blocking(move || take(&database, &key, &ask, &pieces));
+        Ok(backup)
+    }
+
+    async fn generation(&self) -> Result<u32, StoreError> {
+        let found = self.read(|c| q::meta(c, "generation")).await?;
+        Ok(found.and_then(|n| u32::try_from(n).ok()).unwrap_or(1))
     }
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use crate::{
     budget::Budget,
-    fact::{Fact, RunAdmitted, RunStarted},
+    fact::{Fact, Restored, RunAdmitted, RunStarted},
     id::LeafHash,
     record::{Payload, Record},
     run::{
         apply::Env,
         decide::{Admit, Draft, Inputs, NewRun, Refusal},
-        state::{Carry, Life, Phase, State},
+        state::{Carry, Life, Phase, RestoreMark, State},
         transcript::{Entry, EntryKind, Transcript},
     },
 };
@@ -18,9 +18,16 @@ use crate::{
 /// The chain of a run begins with this hash.
 pub const GENESIS: LeafHash = LeafHash([0; 32]);
 
-/// The empty state of a new run, its input, and whether it is admitted at once.
-pub(in crate::run) fn prepare(new: NewRun, inputs: Inputs) -> (State, Payload, Option<Admit>) {
-    let NewRun { run, tenant, session, agent, version, parent, hops, config, input, admit } = new;
+/// What a new run begins with besides its empty state.
+pub(in crate::run) struct Begin {
+    pub(in crate::run) input: Payload,
+    pub(in crate::run) admit: Option<Admit>,
+    pub(in crate::run) restored: Option<RestoreMark>,
+}
+
+/// The empty state of a new run, and what it begins with.
+pub(in crate::run) fn prepare(new: NewRun, inputs: Inputs) -> (State, Begin) {
+    let NewRun { run, tenant, session, agent, version, parent, hops, config, input, admit, restored } = new;
     let state = State {
         run,
         tenant,
@@ -51,11 +58,12 @@ pub(in crate::run) fn prepare(new: NewRun, inputs: Inputs) -> (State, Payload, O
         keys: Vec::new(),
         base: None,
         notes: Vec::new(),
+        restored: None,
     };
-    (state, input, admit)
+    (state, Begin { input, admit, restored })
 }
 
-pub(in crate::run) fn start(draft: &mut Draft, input: Payload) {
+pub(in crate::run) fn start(draft: &mut Draft, input: Payload, restored: Option<RestoreMark>) {
     let input = draft.payload(input);
     let s = &draft.state;
     let started = RunStarted {
@@ -68,6 +76,10 @@ pub(in crate::run) fn start(draft: &mut Draft, input: Payload) {
         input,
     };
     draft.emit(Fact::RunStarted(Box::new(started)));
+    // The lost life of a restored parent may have started this very child, which may have done all that it will do now.
+    if let Some(RestoreMark { generation, taken, .. }) = restored {
+        draft.emit(Fact::Restored(Restored { generation, taken }));
+    }
 }
 
 /// The empty state that the fold of a run begins with; `None` if the record is not a run's first.
@@ -84,6 +96,7 @@ pub(in crate::run) fn from_first(record: &Record) -> Option<State> {
         config: f.config.clone(),
         input: Payload::inline("", crate::record::Source::User),
         admit: None,
+        restored: None,
     };
     let inputs = Inputs { now: record.header.at, activation: record.header.activation };
     Some(prepare(new, inputs).0)

@@ -9,7 +9,7 @@ use crate::{
     run::{
         apply::Env,
         decide::{Draft, Refusal},
-        state::{CallPhase, State},
+        state::{Call, CallPhase, State},
         step::tool::end_call,
     },
 };
@@ -59,12 +59,15 @@ pub(in crate::run) fn apply_given(state: &mut State, env: Env<'_>, f: &ApprovalG
     let CallPhase::Asking { reason, .. } = call.phase else { return };
     if f.approved {
         call.approved = true;
-        // For an unknown outcome, "yes" means: it did not happen, do it now.
-        call.maybe = None;
+        // For an outcome that may have been, "yes" means: it did not happen, do it now. A yes to the action itself says
+        // nothing about what was done before.
+        if reason != AskReason::Manifest {
+            call.maybe = None;
+        }
         call.phase = CallPhase::Open;
         return;
     }
-    let ended = if reason == AskReason::OutcomeUnknown { Ended::Unknown } else { Ended::Denied };
+    let ended = if may_have_been(call, reason) { Ended::Unknown } else { Ended::Denied };
     let told = f.note.map_or_else(
         || Payload::inline(format!("{}: a human denied this action.", code::DENIED), Source::Runtime),
         |n| env.payload(n),
@@ -72,9 +75,15 @@ pub(in crate::run) fn apply_given(state: &mut State, env: Env<'_>, f: &ApprovalG
     end_call(state, f.effect, ended, told, true);
 }
 
+/// Whether the question is about something that may have happened already: left alone, it stays unknown.
+fn may_have_been(call: &Call, reason: AskReason) -> bool {
+    reason == AskReason::OutcomeUnknown || call.maybe.is_some()
+}
+
 pub(in crate::run) fn apply_expired(state: &mut State, effect: u32) {
-    let Some(CallPhase::Asking { reason, .. }) = state.call(effect).map(|c| &c.phase) else { return };
-    let (ended, code, text) = if *reason == AskReason::OutcomeUnknown {
+    let Some(call) = state.call(effect) else { return };
+    let CallPhase::Asking { reason, .. } = call.phase else { return };
+    let (ended, code, text) = if may_have_been(call, reason) {
         let text = "whether this happened is unknown, and nobody decided in time. Do not repeat it.";
         (Ended::Unknown, code::EFFECT_UNKNOWN, text)
     } else {

@@ -12,7 +12,7 @@ use crate::{
     run::{
         apply::Env,
         decide::{CallIn, Draft, ModelFailure, Refusal, Retry},
-        life::stop,
+        life::{restore, stop},
         state::{Call, CallPhase, Phase, State},
         step::tool,
         transcript::{Entry, EntryKind},
@@ -131,6 +131,10 @@ pub(in crate::run) fn apply_replied(state: &mut State, env: Env<'_>, f: &ModelRe
             maybe: None,
         })
         .collect();
+    // In a run that was restored, the model may have asked for the same before.
+    if let Some(mark) = state.restored {
+        state.calls.iter_mut().for_each(|call| restore::doubt(call, mark));
+    }
 }
 
 pub(in crate::run) fn failed(draft: &mut Draft, turn: u32, attempt: u32, failure: ModelFailure) -> Result<(), Refusal> {

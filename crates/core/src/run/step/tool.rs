@@ -12,7 +12,7 @@ use crate::{
     run::{
         apply::Env,
         decide::{Draft, Refusal},
-        life::stop,
+        life::{restore, stop},
         state::{Call, CallPhase, KeyMark, Phase, State, UnknownMark},
         step::{approval, child, model},
         transcript::{Entry, EntryKind},
@@ -52,8 +52,13 @@ pub(in crate::run) fn decide_call(draft: &mut Draft, i: usize) {
             .unknown
             .iter()
             .any(|u| u.tool == head.tool && (u.args == head.args || (u.key.is_some() && u.key == head.key)));
-    let reason =
-        if equal_unknown { Some(AskReason::EqualUnknown) } else { head.rules.ask.then_some(AskReason::Manifest) };
+    let reason = if equal_unknown {
+        Some(AskReason::EqualUnknown)
+    } else if restore::must_ask(&draft.state, call, draft.now) {
+        Some(AskReason::Restored)
+    } else {
+        head.rules.ask.then_some(AskReason::Manifest)
+    };
     let verdict = if reason.is_some() { Verdict::Ask } else { Verdict::Allow };
     draft.emit(Fact::EffectDecided(EffectDecided { effect, verdict, code: None, payload: None }));
     if let Some(reason) = reason {
@@ -310,7 +315,7 @@ pub(in crate::run) fn settle_unknown(draft: &mut Draft, i: usize, told: Option<P
 }
 
 /// Whether the destination still remembers the call's key.
-fn key_alive(call: &Call, now: Timestamp) -> bool {
+pub(in crate::run) fn key_alive(call: &Call, now: Timestamp) -> bool {
     match (call.head.rules.key_ttl, call.first_intended) {
         (Some(ttl), Some(first)) => now < first.after(ttl),
         _ => true,

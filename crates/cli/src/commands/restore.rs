@@ -1,0 +1,77 @@
+//! `stead restore`: out of a backup into what is empty. Nothing begins to work by it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+use stead_core::{id::RunId, time::Timestamp};
+use stead_server::{
+    backup::{Target, restore},
+    config::DatabaseUrl,
+};
+
+use super::backup::{database, open};
+use crate::{
+    cli::Global,
+    error::{CliError, Outcome},
+    exit::Exit,
+    ui::{self, text},
+};
+
+/// Restore a backup into an empty data folder or database
+///
+/// Every run that had not ended is paused, and stays marked: what it may have done after the backup was taken is done
+/// again only where that is safe, or when a human says that it did not happen. `stead runs resume` lets runs go on.
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The backup; `-` is stdin
+    file: PathBuf,
+    /// Restore into this PostgreSQL database instead of the data folder, which then only gets the key
+    #[arg(long, value_name = "URL", value_parser = database)]
+    store: Option<DatabaseUrl>,
+    /// The backup's key, when that is kept apart
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Told {
+    generation: u32,
+    taken: Timestamp,
+    runs: u64,
+    records: u64,
+    blobs: u64,
+    paused: u64,
+    set_aside: Vec<RunId>,
+}
+
+pub(crate) async fn run(global: &Global, args: RestoreArgs) -> Outcome {
+    let target = Target { data_dir: global.data.clone(), database: args.store, key_file: args.key_file };
+    let done = restore(open(&args.file)?, target).await.map_err(|e| CliError::new(e.code(), e.to_string()))?;
+    let told = Told {
+        generation: done.generation,
+        taken: Timestamp(done.head.taken),
+        runs: done.summary.runs,
+        records: done.summary.records,
+        blobs: done.summary.blobs,
+        paused: done.marked.paused,
+        set_aside: done.marked.set_aside.iter().map(|(run, _)| *run).collect(),
+    };
+    for (run, why) in &done.marked.set_aside {
+        eprintln!("warning: {run} cannot be read and was not marked: {}", ui::term::clean(why));
+    }
+    if global.json {
+        ui::json(&told)?;
+        return Ok(Exit::Ok);
+    }
+    ui::text(&format!(
+        "restored generation {} from the backup of {}: {}, {}, {}\n{} paused; let them go on with `stead runs resume --all`\n",
+        told.generation,
+        text::instant(told.taken),
+        text::counted(told.runs, "run"),
+        text::counted(told.records, "record"),
+        text::counted(told.blobs, "long text"),
+        text::counted(told.paused, "run"),
+    ))?;
+    Ok(Exit::Ok)
+}

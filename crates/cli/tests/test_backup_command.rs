@@ -1,0 +1,146 @@
+//! `stead backup` and `stead restore`: what they say, and what they refuse.
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use insta::assert_snapshot;
+
+use crate::common::{Serving, TestEnvironment};
+
+/// A folder with a run that waits for a human.
+fn waiting() -> TestEnvironment {
+    let env = TestEnvironment::with_refund_desk();
+    assert_eq!(env.stead("run refund-desk 'Refund order 1042' --quiet").code, Some(3));
+    env
+}
+
+#[test]
+fn a_backup_is_taken_proven_and_restored() {
+    let env = waiting();
+    assert_snapshot!(env.stead("backup b"), @r#"
+    exit 0
+    --- stdout
+    taken [time] from sqlite, generation 1, by release 0.1.0
+    1 run, 1 unfinished; 4 records; 0 long texts
+    [version]
+    "#);
+    assert_eq!(fs::metadata(env.path().join("b")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_snapshot!(env.stead("backup verify b"), @r#"
+    exit 0
+    --- stdout
+    taken [time] from sqlite, generation 1, by release 0.1.0
+    1 run, 1 unfinished; 4 records; 0 long texts
+    [version]
+    "#);
+    assert_snapshot!(env.stead("restore b"), @r#"
+    exit 1
+    --- stderr
+    error[ST0149]: .stead/stead.db exists already: restore into an empty data directory
+    see: stead errors ST0149
+    "#);
+    assert_snapshot!(env.stead("restore b --data other"), @r#"
+    exit 0
+    --- stdout
+    restored generation 2 from the backup of [time]: 1 run, 4 records, 0 long texts
+    1 run paused; let them go on with `stead runs resume --all`
+    "#);
+    let doctor = env.stead("doctor --data other").succeeds().stdout;
+    assert!(doctor.contains("generation 2: restored from a backup"), "{doctor}");
+    assert_snapshot!(env.stead("approvals ls --data other"), @r#"
+    exit 0
+    --- stdout
+    APPROVAL                           AGENT        TOOL             AGE  ARGUMENTS
+    [run].e2  refund-desk  payments_refund  [age]  {"order_id":"1042","amount_cents":4990,"currency":"USD"}
+    "#);
+    assert_snapshot!(env.stead("runs resume --all --data other"), @r#"
+    exit 0
+    --- stdout
+    1 run resumed
+    "#);
+}
+
+#[test]
+fn a_server_is_backed_up_while_it_runs_and_through_a_pipe() {
+    let env = waiting();
+    env.write("stead.toml", "listen = \"127.0.0.1:0\"\n");
+    let _server = Serving::start(env.command(["serve"]), "serving");
+    let mut command = env.command(["backup", "-"]);
+    let piped = command.output().unwrap();
+    assert!(piped.status.success());
+    fs::write(env.path().join("piped"), &piped.stdout).unwrap();
+    env.stead("backup verify piped").succeeds();
+    env.stead("backup file").succeeds();
+    let digest = |name: &str| env.json(&format!("backup verify {name} --json"))["digest"].clone();
+    assert_ne!(digest("piped"), digest("file"), "each says when it was taken");
+}
+
+#[test]
+fn a_key_that_is_kept_apart_is_needed_to_restore() {
+    let env = waiting();
+    assert!(env.stead("backup b --key-file k").succeeds().stdout.contains("1 run"));
+    assert_eq!(fs::metadata(env.path().join("k")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_snapshot!(env.stead("restore b --data other"), @r#"
+    exit 1
+    --- stderr
+    error[ST0155]: the backup was made without its key: name the key's file with --key-file
+    see: stead errors ST0155
+    "#);
+    fs::write(env.path().join("wrong"), [7; 32]).unwrap();
+    assert_snapshot!(env.stead("restore b --data other --key-file wrong"), @r#"
+    exit 1
+    --- stderr
+    error[ST0155]: the key is not the one of the store that was backed up; name that with --key-file
+    see: stead errors ST0155
+    "#);
+    assert!(!env.path().join("other/stead.db").exists());
+    env.stead("restore b --data other --key-file k").succeeds();
+}
+
+#[test]
+fn a_backup_that_is_cut_or_changed_is_refused_and_leaves_nothing() {
+    let env = waiting();
+    env.stead("backup b").succeeds();
+    let whole = fs::read(env.path().join("b")).unwrap();
+    fs::write(env.path().join("cut"), &whole[..whole.len() - 1]).unwrap();
+    assert_snapshot!(env.stead("backup verify cut"), @r#"
+    exit 1
+    --- stderr
+    error[ST0148]: the backup: it is cut off; take another copy of the backup, or an older backup
+    see: stead errors ST0148
+    "#);
+    let mut changed = whole;
+    let middle = changed.len() / 2;
+    changed[middle] ^= 1;
+    fs::write(env.path().join("changed"), changed).unwrap();
+    assert_eq!(env.stead("backup verify changed").code, Some(1));
+    assert_eq!(env.stead("restore changed --data other").code, Some(1));
+    assert!(!env.path().join("other/stead.db").exists());
+    env.stead("restore b --data other").succeeds();
+    assert_snapshot!(env.stead("backup verify refund-desk/agent.yaml"), @r#"
+    exit 1
+    --- stderr
+    error[ST0148]: the backup: it does not begin like a backup of Stead; take another copy of the backup, or an older backup
+    see: stead errors ST0148
+    "#);
+    assert_snapshot!(env.stead("backup b"), @r#"
+    exit 1
+    --- stderr
+    error: b exists already
+    hint: choose another name
+    "#);
+}
+
+#[test]
+fn data_of_this_release_needs_no_migration() {
+    let env = waiting();
+    assert_snapshot!(env.stead("migrate"), @"
+    exit 0
+    --- stdout
+    format 2 is this release's: nothing to do
+    ");
+    assert_snapshot!(env.stead("migrate --dry-run --data other"), @"
+    exit 1
+    --- stderr
+    error[ST0202]: [folder]/other has no data of Stead
+    see: stead errors ST0202
+    ");
+}

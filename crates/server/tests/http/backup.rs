@@ -1,0 +1,115 @@
+//! Backups through the API, and out of one store into the other.
+
+use std::io::Cursor;
+
+use futures_util::TryStreamExt as _;
+use stead_api::right::Right;
+use stead_client::Client;
+use stead_core::{code, fact::AskReason};
+use stead_server::{
+    backup::{Target, restore, verify},
+    config::DatabaseUrl,
+};
+use stead_testkit::postgres::TestPostgres;
+
+use crate::lab::{Lab, config, entry_for, problem};
+
+async fn taken(client: &Client) -> Vec<u8> {
+    let pieces: Vec<_> = client.backup(true).await.unwrap().try_collect().await.unwrap();
+    pieces.concat()
+}
+
+/// A run of its own, one that waits for a human, and a long text.
+async fn busy(lab: &Lab) -> (stead_core::id::RunId, stead_core::id::RunId) {
+    lab.hello().await;
+    let long = stead_api::run::StartRun { input: "Hi, friend. ".repeat(1_000), ..crate::lab::start("hello") };
+    let done = lab.client.start_run(&long, Some("once")).await.unwrap().run;
+    lab.ended(done).await;
+    (done, lab.waiting().await.summary.id)
+}
+
+/// What a restored server must show.
+async fn same(lab: &Lab, (done, waiting): (stead_core::id::RunId, stead_core::id::RunId), generation: u32) {
+    assert_eq!(lab.client.status().await.unwrap().generation, Some(generation));
+    assert_eq!(lab.ended(done).await.output.as_deref(), Some("Hello there, friend."));
+    let facts = lab.client.facts(done, &Default::default()).await.unwrap().items;
+    assert_eq!(facts[0].text.as_deref(), Some("Hi, friend. ".repeat(1_000).as_str()));
+    let paused = lab.client.run(waiting).await.unwrap();
+    assert_eq!(paused.summary.status, stead_api::run::Status::Paused);
+    assert_eq!(paused.approvals[0].reason, AskReason::Restored);
+    let kinds: Vec<_> = lab.client.facts(waiting, &Default::default()).await.unwrap().items;
+    assert!(kinds.iter().any(|f| f.fact.kind() == "restored"));
+    lab.client.resume(waiting).await.unwrap();
+    lab.client.approve(paused.approvals[0].id, None).await.unwrap();
+    assert_eq!(lab.ended(waiting).await.output.as_deref(), Some("It was added."));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_either_store_is_restored_into_either() {
+    let database = TestPostgres::start();
+    let url = DatabaseUrl::new(&database.url());
+    let lab = Lab::new().await;
+    let runs = busy(&lab).await;
+    let sqlite = taken(&lab.client).await;
+    let summary = verify(Cursor::new(sqlite.clone()), None).unwrap().summary;
+    assert_eq!((summary.runs, summary.unfinished, summary.addresses), (2, 1, true));
+    assert!(summary.blobs > 0);
+    lab.stop().await;
+
+    // SQLite to PostgreSQL.
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = config(dir.path());
+    settings.database.clone_from(&url);
+    let target = Target { data_dir: settings.data_dir.clone(), database: url.clone(), key_file: None };
+    let told = restore(Cursor::new(sqlite.clone()), target.clone()).await.unwrap();
+    assert_eq!((told.generation, told.marked.paused), (2, 1));
+    let error = restore(Cursor::new(sqlite), target).await.unwrap_err();
+    assert_eq!(error.code(), code::RESTORE_TARGET);
+    let lab = Lab::over(dir, settings).await;
+    let postgres = taken(&lab.client).await;
+    same(&lab, runs, 2).await;
+    lab.stop().await;
+
+    // And back.
+    let dir = tempfile::tempdir().unwrap();
+    let settings = config(dir.path());
+    let target = Target { data_dir: settings.data_dir.clone(), ..Target::default() };
+    let told = restore(Cursor::new(postgres), target).await.unwrap();
+    assert_eq!((told.generation, told.head.store.as_str()), (3, "postgres"));
+    same(&Lab::over(dir, settings).await, runs, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_half_restored_is_not_served_and_is_restored_anew() {
+    let database = TestPostgres::start();
+    let url = DatabaseUrl::new(&database.url());
+    let lab = Lab::new().await;
+    busy(&lab).await;
+    let backup = taken(&lab.client).await;
+    lab.stop().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = config(dir.path());
+    settings.database.clone_from(&url);
+    let target = Target { data_dir: settings.data_dir.clone(), database: url, key_file: None };
+    let cut = Cursor::new(backup[..backup.len() - 10].to_vec());
+    assert_eq!(restore(cut, target.clone()).await.unwrap_err().code(), code::BACKUP_DAMAGED);
+    let error = stead_server::serve::Server::open(settings.clone()).await.unwrap_err();
+    assert_eq!(error.code(), code::DATA_RESTORING);
+    restore(Cursor::new(backup), target).await.unwrap();
+    Lab::over(dir, settings).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_needs_the_right_to_everything() {
+    let others = Right::ALL.into_iter().filter(|r| *r != Right::Admin).collect::<Vec<_>>();
+    let (plain, admin) = ("p".repeat(43), "a".repeat(43));
+    let tokens = vec![entry_for(&plain, "ann", "default", &others), entry_for(&admin, "ops", "other", &[Right::Admin])];
+    let lab = Lab::with(|c| c.auth.tokens = tokens).await;
+    busy(&lab).await;
+    let ask = |token: &str| lab.bare(reqwest::Method::GET, "/v1/backup?key=false").bearer_auth(token.to_owned()).send();
+    problem(ask(&plain).await.unwrap(), 403, "ST0209").await;
+    let answer = ask(&admin).await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "application/vnd.stead.backup");
+    let found = verify(Cursor::new(answer.bytes().await.unwrap().to_vec()), None).unwrap();
+    assert_eq!((found.summary.runs, found.head.has_key()), (2, false), "of all tenants, and without the key");
+}

@@ -1,0 +1,246 @@
+//! Writes the data that is kept as a golden fixture of the present format. Run once for each new format, before its first
+//! release; what is there is never written again.
+//!
+//! ```text
+//! cargo run -p stead-store --example golden -- sqlite crates/store/tests/golden/format-N.db.zst
+//! cargo run -p stead-store --example golden -- postgres postgres://postgres@127.0.0.1/postgres
+//! pg_dump --schema=stead --inserts --no-owner --no-privileges postgres://… | zstd -19 > crates/store/tests/golden/format-N.sql.zst
+//! ```
+
+use std::{error::Error, fs, path::Path};
+
+use bytes::Bytes;
+use stead_core::{
+    budget::{Limits, Spend, Usage},
+    effect::{EffectClass, OnUnknown, Outcome},
+    fact::{CallHead, CallRules, ModelConfig, RunConfig},
+    id::{ActivationId, LeafHash, Name, RunId, SessionId, VersionId},
+    record::{Actor, Body, Header, Payload, Record, Source, VERSION},
+    run::{Admit, CallIn, Command, Decision, GENESIS, Inputs, NewRun as Start, STATE_VERSION, State, decide},
+    time::{Span, Timestamp},
+};
+use stead_ports::journal::{
+    Append, InboxRow, IndexChange, Journal, Lease, NewBlob, NewRun, Question, RunState, SessionChange, Snapshot,
+    Status, VersionRow, partition,
+};
+use stead_store::{BlobKey, PgOptions, PgStore, SqliteOptions, SqliteStore};
+
+type Fail = Box<dyn Error>;
+
+/// The key of every fixture.
+const KEY: [u8; 32] = [7; 32];
+const TENANT: &str = "acme";
+const VERSION_ID: VersionId = VersionId([9; 32]);
+/// 2026-01-01.
+const START: i64 = 1_767_225_600_000_000;
+
+#[tokio::main]
+async fn main() -> Result<(), Fail> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["sqlite", out] => sqlite(Path::new(out)).await,
+        ["postgres", url] => {
+            let store = PgStore::connect(url, PgOptions::new(BlobKey::from_bytes(KEY))).await?;
+            fill(&store).await
+        }
+        _ => Err("sqlite FILE, or postgres URL".into()),
+    }
+}
+
+async fn sqlite(out: &Path) -> Result<(), Fail> {
+    let dir = tempfile::tempdir()?;
+    fs::create_dir(dir.path().join("keys"))?;
+    fs::write(dir.path().join("keys/blob.key"), KEY)?;
+    let store = SqliteStore::open(dir.path(), SqliteOptions::default())?;
+    fill(&store).await?;
+    drop(store);
+    Ok(fs::write(out, zstd::bulk::compress(&fs::read(dir.path().join("stead.db"))?, 19)?)?)
+}
+
+/// A run on its way into a journal.
+struct Life<'j> {
+    journal: &'j dyn Journal,
+    lease: Lease,
+    run: RunId,
+    session: SessionId,
+    state: State,
+    prev: LeafHash,
+    blobs: Vec<NewBlob>,
+}
+
+fn inputs(seq: u64) -> Inputs {
+    Inputs { now: Timestamp(START + i64::try_from(seq).unwrap_or(0) * 1_000_000), activation: ActivationId(1) }
+}
+
+impl<'j> Life<'j> {
+    async fn begin(
+        journal: &'j dyn Journal,
+        lease: Lease,
+        n: u128,
+        session: SessionId,
+        live: bool,
+    ) -> Result<Self, Fail> {
+        let run = RunId((u128::from(START.unsigned_abs() / 1_000) << 80) | n);
+        let limits = Limits { tokens: Some(50_000), ..Limits::default() };
+        let models = vec![ModelConfig { name: "rehearsal".into(), max_output_tokens: 1_000, price: None }];
+        // Too long to stay in the record.
+        let long = Bytes::from(format!("order {n}: {}", "the parcel came back. ".repeat(400)));
+        let id = journal.blob_id(&TENANT.into(), &long);
+        let body = Body::Blob { id, len: long.len() as u64, preview: None };
+        let start = Start {
+            run,
+            tenant: TENANT.into(),
+            session,
+            agent: "desk".into(),
+            version: VERSION_ID,
+            parent: None,
+            hops: 0,
+            config: RunConfig {
+                limits,
+                models,
+                model_attempts: 3,
+                backoff: Span::from_secs(1),
+                backoff_max: Span::from_secs(60),
+                max_turns: 20,
+                context_tokens: 100_000,
+                approval_ttl: Some(Span::from_secs(86_400)),
+                overhead_tokens: 10,
+            },
+            input: Payload { body, source: Some(Source::User) },
+            admit: live.then(Admit::default),
+            restored: None,
+        };
+        let decision = start.decide(inputs(0));
+        let blobs = vec![NewBlob { tenant: TENANT.into(), id, content: long }];
+        let mut life = Self { journal, lease, run, session, state: decision.state.clone(), prev: GENESIS, blobs };
+        let create = NewRun {
+            tenant: TENANT.into(),
+            session,
+            agent: "desk".into(),
+            version: VERSION_ID,
+            parent: None,
+            idempotency: Some((Name::from(format!("key-{n}")), [n as u8; 32])),
+            title: format!("order {n}"),
+        };
+        let claim = live.then_some(SessionChange::Claim);
+        let status = if live { Status::Running } else { Status::Queued };
+        life.write(0, decision, status, IndexChange { create: Some(create), session: claim, ..IndexChange::default() })
+            .await?;
+        Ok(life)
+    }
+
+    async fn write(&mut self, seq: u64, decision: Decision, status: Status, index: IndexChange) -> Result<(), Fail> {
+        let Decision { facts, payloads, state, at } = decision;
+        let header = Header {
+            v: VERSION,
+            run: self.run,
+            seq,
+            at,
+            activation: ActivationId(1),
+            epoch: self.lease.epoch,
+            tenant: TENANT.into(),
+            actor: Actor::User("user:ada".into()),
+            salt: [seq as u8; 16],
+            subject_key: None,
+        };
+        let encoded = Record { header, facts, payloads }.encode(self.prev);
+        let (turns, effects, spent) = (state.turn, state.next_effect - 1, state.budget.spent);
+        let row = RunState { status, wake_at: None, turns, effects, spent, code: None };
+        self.prev = encoded.leaf;
+        self.state = state;
+        let append = Append {
+            run: self.run,
+            partition: partition(self.session),
+            seq,
+            epoch: self.lease.epoch,
+            record: encoded.bytes,
+            leaf: encoded.leaf,
+            at,
+            blobs: std::mem::take(&mut self.blobs),
+            index: Some(Box::new(IndexChange { run: Some(row), ..index })),
+        };
+        Ok(self.journal.append(append).await?)
+    }
+
+    async fn does(&mut self, command: Command, status: Status) -> Result<(), Fail> {
+        self.does_and(command, status, IndexChange::default()).await
+    }
+
+    async fn does_and(&mut self, command: Command, status: Status, index: IndexChange) -> Result<(), Fail> {
+        let seq = self.state.next_seq;
+        let decision = decide(&self.state, command, inputs(seq))?;
+        self.write(seq, decision, status, index).await
+    }
+
+    /// The model's first reply asks for these calls; without any it is the answer.
+    async fn replies(&mut self, calls: Vec<CallIn>, status: Status, index: IndexChange) -> Result<(), Fail> {
+        let usage = Usage { input: 100, cached: 0, output: 20, reasoning: 0 };
+        let reply = Payload::inline(r#"{"text":"At once.","calls":[]}"#, Source::Model);
+        let turn = self.state.turn;
+        self.does_and(Command::ModelReplied { turn, attempt: 1, reply, usage, calls }, status, index).await
+    }
+}
+
+fn call(tool: &str, class: EffectClass, ask: bool) -> CallIn {
+    let rules = CallRules { ask, on_unknown: OnUnknown::Ask, ..CallRules::default() };
+    let head = CallHead {
+        effect: 0,
+        tool: tool.into(),
+        class,
+        args: [1; 16],
+        schema: [2; 16],
+        key: Some("1042".into()),
+        rules,
+    };
+    CallIn { head, invalid: None }
+}
+
+/// One run in each state that a release has to take up, and one of everything else that is kept.
+async fn fill(journal: &dyn Journal) -> Result<(), Fail> {
+    let lease = journal.acquire("golden", Span::from_secs(60)).await?;
+    let (tenant, agent, now) = (Name::from(TENANT), Name::from("desk"), Timestamp(START));
+    let body = Bytes::from_static(b"a bundle");
+    let version = VersionRow {
+        tenant: tenant.clone(),
+        agent: agent.clone(),
+        version: VERSION_ID,
+        body,
+        created: now,
+        live: true,
+    };
+    journal.put_version(version).await?;
+    let keyed = journal.open_session(&tenant, &agent, &"customer/42".into(), SessionId(1), now).await?.id;
+
+    // 1 has answered, after a mail was sent.
+    let mut one = Life::begin(journal, lease, 1, keyed, true).await?;
+    one.replies(vec![call("mail", EffectClass::Irreversible, false)], Status::Running, IndexChange::default()).await?;
+    let outcome = Outcome::Returned(Payload::inline("sent", Source::Tool));
+    one.does(Command::Outcome { effect: 1, attempt: 1, outcome, error: false }, Status::Running).await?;
+    let release = SessionChange::Release { head: true, spent: Spend { tokens: 240, usd: None } };
+    let ends = IndexChange { session: Some(release), ..IndexChange::default() };
+    one.replies(Vec::new(), Status::Completed, ends).await?;
+    // 2 waits for a human, 3 waits for 2.
+    let mut two = Life::begin(journal, lease, 2, keyed, true).await?;
+    let asks = IndexChange {
+        asked: vec![Question { effect: 1, asked: Timestamp(START + 1_000_000) }],
+        ..IndexChange::default()
+    };
+    two.replies(vec![call("refund", EffectClass::Keyed, true)], Status::Waiting, asks).await?;
+    let snapshot = Snapshot {
+        seq: two.state.next_seq,
+        leaf: two.prev,
+        version: STATE_VERSION,
+        body: two.state.to_snapshot().into(),
+    };
+    journal.put_snapshot(two.run, snapshot).await?;
+    Life::begin(journal, lease, 3, keyed, false).await?;
+    // 4 was sending a mail, 5 was paused before it could.
+    let mut four = Life::begin(journal, lease, 4, SessionId(4), true).await?;
+    let message = InboxRow { to: four.run, from: one.run, effect: 1, body: Bytes::from_static(b"a message") };
+    let sends = IndexChange { send: vec![message], ..IndexChange::default() };
+    four.replies(vec![call("mail", EffectClass::Irreversible, false)], Status::Running, sends).await?;
+    let mut five = Life::begin(journal, lease, 5, SessionId(5), true).await?;
+    five.does(Command::Pause, Status::Paused).await?;
+    five.replies(vec![call("mail", EffectClass::Irreversible, false)], Status::Paused, IndexChange::default()).await?;
+    Ok(journal.release(lease).await?)
+}

@@ -1,0 +1,23 @@
+//! Backups: one stream of bytes that holds everything a store keeps, the same for both stores, so that what was taken
+//! from one can be restored into the other. `docs/backup.md` is the normative text of the format.
+//!
+//! * `table` names the sections: the tables, their columns and their order.
+//! * `chunk` packs rows into chunks whose digests chain, `read` takes them apart again; neither knows a database.
+//! * `check` proves what is read: the chain of chunks, the chain of each run, the addresses of blobs.
+//! * `sqlite` and `postgres` read all rows from one snapshot of a database, and write them into an empty one.
+//!
+//! Not here: what becomes of the runs that a backup holds (`stead-engine`), and files (`stead-server`).
+
+mod check;
+mod chunk;
+pub(crate) mod postgres;
+mod read;
+pub(crate) mod send;
+pub(crate) mod sqlite;
+mod table;
+
+pub use check::{Checker, Summary};
+pub use chunk::{Counts, Head};
+pub use postgres::PgRestore;
+pub use read::{Chunk, Reader};
+pub use sqlite::SqliteRestore;

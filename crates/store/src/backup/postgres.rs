@@ -1,0 +1,246 @@
+//! PostgreSQL: every row of one snapshot into a stream, and out of a backup into a fresh schema.
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use stead_core::{code, time::Timestamp};
+use stead_ports::journal::{BackupAsk, StoreError};
+use tokio_postgres::{IsolationLevel, Row, types::ToSql};
+
+use super::{
+    check::{Checker, Summary},
+    chunk::{Head, Packer},
+    read::Chunk,
+    send::{Pieces, Stopped, too_long, wrong_key},
+    table::{Kind, TABLES, Table, Value},
+};
+use crate::{
+    blob::BlobKey,
+    postgres::{
+        PgOptions, PgStore,
+        approvals::UNLISTED,
+        connect::Database,
+        errors::{damaged, store_error},
+        format::{alone, create, hex},
+        values::{Octets, text},
+    },
+};
+
+/// Reads the whole schema in one snapshot.
+pub(crate) async fn take(db: Database, key: BlobKey, ask: BackupAsk, pieces: Pieces) {
+    match read_all(&db, &key, &ask, &pieces).await {
+        Ok(()) | Err(Stopped::Gone) => {}
+        Err(Stopped::Failed(error)) => drop(pieces.send(Err(error)).await),
+    }
+}
+
+async fn read_all(db: &Database, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces) -> Result<(), Stopped> {
+    let fail = |e: tokio_postgres::Error| Stopped::Failed(store_error(&db.place, &e));
+    let bad = |what: String| Stopped::Failed(damaged(&db.place, what));
+    let long = |row| too_long(&db.place, row);
+    let mut client = db.client().await.map_err(Stopped::Failed)?;
+    let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+    let t = snapshot.start().await.map_err(fail)?;
+    // Whoever takes the stream may be slow.
+    t.batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
+        .await
+        .map_err(fail)?;
+    let meta = t.query("SELECT key, value FROM meta", &[]).await.map_err(fail)?;
+    let text = |name: &str| meta.iter().find(|r| r.get::<_, &str>(0) == name).map(|r| r.get::<_, &str>(1));
+    if text("blob_key_check") != Some(&hex(&key.check())) {
+        return Err(Stopped::Failed(wrong_key(&db.place)));
+    }
+    let meta = |name: &str| text(name).and_then(|n| n.parse::<u32>().ok());
+    let epoch: i64 =
+        t.query_one("SELECT coalesce(max(epoch), 0) FROM leases", &[]).await.map_err(fail)?.try_get(0).map_err(fail)?;
+    let head = Head {
+        format: meta("format").unwrap_or(0),
+        taken: ask.taken.0,
+        generation: meta("generation").unwrap_or(1),
+        epoch: epoch.unsigned_abs(),
+        store: "postgres".into(),
+        release: ask.release.clone(),
+        key_check: key.check(),
+        key: ask.key.then(|| key.bytes()),
+    };
+    let (mut packer, begin) = Packer::begin(&head).map_err(long)?;
+    let send = async |piece: Bytes| pieces.send(Ok(piece)).await.map_err(|_| Stopped::Gone);
+    send(begin).await?;
+    for table in TABLES {
+        let rows = t.query_raw(table.postgres, std::iter::empty::<&(dyn ToSql + Sync)>()).await.map_err(fail)?;
+        let mut rows = std::pin::pin!(rows);
+        while let Some(row) = rows.next().await {
+            let values = values(table, &row.map_err(fail)?).map_err(bad)?;
+            if let Some(piece) = packer.push(table, &values).map_err(long)? {
+                send(piece).await?;
+            }
+        }
+    }
+    send(packer.finish().map_err(long)?).await
+}
+
+fn values(table: &Table, row: &Row) -> Result<Vec<Value>, String> {
+    let column = |i: usize, kind: Kind| {
+        let value = match kind {
+            Kind::Int => row.try_get::<_, Option<i64>>(i)?.map(Value::Int),
+            Kind::Text => row.try_get::<_, Option<String>>(i)?.map(Value::Text),
+            Kind::Bytes => row.try_get::<_, Option<&[u8]>>(i)?.map(|b| Value::Bytes(Bytes::copy_from_slice(b))),
+        };
+        Ok(value.unwrap_or(Value::Null))
+    };
+    let read = |(i, c): (usize, &super::table::Column)| column(i, c.kind);
+    table
+        .columns
+        .iter()
+        .enumerate()
+        .map(read)
+        .collect::<Result<_, tokio_postgres::Error>>()
+        .map_err(|e| format!("a row of {}: {e}", table.name))
+}
+
+/// A schema that is being filled out of a backup. No store opens it before [`PgRestore::finish`].
+pub struct PgRestore {
+    db: Database,
+    options: PgOptions,
+}
+
+impl std::fmt::Debug for PgRestore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PgRestore").field("db", &self.db).finish_non_exhaustive()
+    }
+}
+
+impl PgRestore {
+    /// Makes the schema. One in which nothing has been kept yet, or that an earlier restore left unfinished, is made anew.
+    ///
+    /// # Errors
+    /// ST0149 when it is not empty or has an owner, and those of [`PgStore::connect`].
+    pub async fn begin(url: &str, options: PgOptions) -> Result<Self, StoreError> {
+        let db = Database::reach(url, &options)?;
+        let fail = |e: tokio_postgres::Error| store_error(&db.place, &e);
+        let schema = &options.schema;
+        let mut client = db.client().await?;
+        let t = client.transaction().await.map_err(fail)?;
+        alone(&t, schema).await.map_err(fail)?;
+        let tables = "SELECT count(*), count(*) FILTER (WHERE tablename = 'meta') FROM pg_tables WHERE schemaname = $1";
+        let found = t.query_one(tables, &[schema]).await.map_err(fail)?;
+        if found.get::<_, i64>(0) > 0 {
+            let ours = found.get::<_, i64>(1) == 1;
+            if !(ours && Self::is_empty(&t).await.map_err(fail)?) {
+                return Err(StoreError {
+                    code: code::RESTORE_TARGET,
+                    detail: format!(
+                        "{}: the schema `{schema}` is in use: restore into an empty database, or another schema",
+                        db.place
+                    ),
+                });
+            }
+            // The name has only harmless letters.
+            t.batch_execute(&format!("DROP SCHEMA {schema} CASCADE")).await.map_err(fail)?;
+        }
+        t.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {schema}")).await.map_err(fail)?;
+        create(&t, &options.blob_key).await.map_err(fail)?;
+        // What is asked is entered by whoever opens the journal next.
+        t.execute("INSERT INTO meta VALUES ('restoring', ''), ($1, '1')", &[&UNLISTED]).await.map_err(fail)?;
+        t.commit().await.map_err(fail)?;
+        drop(client);
+        Ok(Self { db, options })
+    }
+
+    /// Whether nothing is lost with the schema's tables: a restore that was not finished, or a store never used.
+    async fn is_empty(t: &tokio_postgres::Transaction<'_>) -> Result<bool, tokio_postgres::Error> {
+        let restoring = "SELECT count(*) FROM meta WHERE key = 'restoring'";
+        if t.query_one(restoring, &[]).await?.try_get::<_, i64>(0)? > 0 {
+            return Ok(true);
+        }
+        let used = "SELECT EXISTS (SELECT FROM runs) OR EXISTS (SELECT FROM sessions) OR EXISTS (SELECT FROM versions)
+            OR EXISTS (SELECT FROM leases WHERE holder IS NOT NULL AND expires_at > clock_timestamp())";
+        Ok(!t.query_one(used, &[]).await?.try_get::<_, bool>(0)?)
+    }
+
+    /// Writes rows; they are looked at by `checker` first.
+    ///
+    /// # Errors
+    /// ST0148 when they are damaged, and those of a database that does not take them.
+    pub async fn fill(&self, chunk: &Chunk, checker: &mut Checker) -> Result<(), StoreError> {
+        checker.look(chunk)?;
+        let fail = |e: tokio_postgres::Error| store_error(&self.db.place, &e);
+        let table = chunk.table;
+        let names: Vec<_> = table.columns.iter().map(|c| c.name).collect();
+        let arrays: Vec<_> =
+            table.columns.iter().enumerate().map(|(i, c)| format!("${}::{}[]", i + 1, pg_type(c.kind))).collect();
+        // The order of the rows is that of their serial numbers, where a table has such.
+        let sql = format!(
+            "INSERT INTO {} ({names}) SELECT {names} FROM unnest({}) WITH ORDINALITY AS u ({names}, n) ORDER BY n",
+            table.name,
+            arrays.join(", "),
+            names = names.join(", "),
+        );
+        let columns: Vec<Box<dyn ToSql + Sync + Send>> =
+            table.columns.iter().enumerate().map(|(i, c)| array(c.kind, chunk.rows.iter().map(|r| &r[i]))).collect();
+        let params: Vec<&(dyn ToSql + Sync)> = columns.iter().map(|c| &**c as &(dyn ToSql + Sync)).collect();
+        let client = self.db.client().await?;
+        client.execute(&sql, &params).await.map_err(fail).map(drop)
+    }
+
+    /// Moves epochs and generation on, when all rows are there.
+    ///
+    /// # Errors
+    /// Those of a database that does not take it, and ST0148.
+    pub async fn fence(&self, head: &Head, checker: Checker, now: Timestamp) -> Result<Summary, StoreError> {
+        let summary = checker.finish()?;
+        let fail = |e: tokio_postgres::Error| store_error(&self.db.place, &e);
+        let client = self.db.client().await?;
+        let epoch = i64::try_from(head.epoch_after(now)).unwrap_or(i64::MAX);
+        client.execute("UPDATE leases SET epoch = $1", &[&epoch]).await.map_err(fail)?;
+        let (generation, taken) = (head.generation_after().to_string(), head.taken.to_string());
+        let set = "INSERT INTO meta VALUES ('generation', $1), ('taken', $2)";
+        client.execute(set, &[&generation, &taken]).await.map_err(fail)?;
+        Ok(summary)
+    }
+
+    /// The store in the making.
+    pub fn store(&self) -> PgStore {
+        PgStore::over(self.db.clone(), self.options.clone())
+    }
+
+    /// Lets stores open it.
+    ///
+    /// # Errors
+    /// Those of a database that does not take it.
+    pub async fn finish(self) -> Result<(), StoreError> {
+        let client = self.db.client().await?;
+        let done = client.batch_execute("DELETE FROM meta WHERE key = 'restoring'; ANALYZE").await;
+        done.map_err(|e| store_error(&self.db.place, &e))
+    }
+}
+
+const fn pg_type(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Int => "int8",
+        Kind::Text => "text",
+        Kind::Bytes => "bytea",
+    }
+}
+
+/// The values of a column.
+fn array<'v>(kind: Kind, values: impl Iterator<Item = &'v Value>) -> Box<dyn ToSql + Sync + Send> {
+    match kind {
+        Kind::Int => Box::new(values.map(super::table::number).collect::<Vec<_>>()),
+        Kind::Text => Box::new(
+            values
+                .map(|v| match v {
+                    Value::Text(t) => Some(text(t).into_owned()),
+                    _ => None,
+                })
+                .collect::<Vec<_>>(),
+        ),
+        Kind::Bytes => Box::new(
+            values
+                .map(|v| match v {
+                    Value::Bytes(b) => Some(Octets(b.clone())),
+                    _ => None,
+                })
+                .collect::<Vec<_>>(),
+        ),
+    }
+}

@@ -1,0 +1,228 @@
+//! SQLite: every row of one snapshot into a stream, and out of a backup into a fresh data directory.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension as _, Row, Statement, ToSql, types::ToSqlOutput, types::ValueRef};
+use stead_core::{code, time::Timestamp};
+use stead_ports::journal::{BackupAsk, StoreError};
+
+use super::{
+    check::{Checker, Summary},
+    chunk::{Head, Packer},
+    read::{Chunk, Reader},
+    send::{Pieces, Stopped, too_long, wrong_key},
+    table::{Kind, TABLES, Table, Value},
+};
+use crate::{
+    blob::{BlobKey, file_error},
+    sqlite::{
+        approvals::UNLISTED,
+        errors::store_error,
+        files::{self, open_reader},
+        queries::meta,
+    },
+};
+
+/// Chunks after which the log is copied into the database.
+const CHECKPOINT: usize = 64;
+
+/// Reads the whole database in one snapshot. Writers go on meanwhile, and the log cannot be begun anew until it is done.
+/// Blocks.
+pub(crate) fn take(database: &Path, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces) {
+    // Whoever does not listen any more needs no answer.
+    if let Err(Stopped::Failed(error)) = read_all(database, key, ask, pieces) {
+        let _ = pieces.blocking_send(Err(error));
+    }
+}
+
+fn read_all(database: &Path, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces) -> Result<(), Stopped> {
+    let fail = |e: rusqlite::Error| Stopped::Failed(store_error(database, &e));
+    let long = |row| too_long(database.display(), row);
+    let send = |piece: Bytes| pieces.blocking_send(Ok(piece)).map_err(|_| Stopped::Gone);
+    let conn = open_reader(database).map_err(fail)?;
+    // The snapshot is the one that the first read sees, and holds until the connection is dropped.
+    conn.execute_batch("BEGIN").map_err(fail)?;
+    let meta = |name: &str| meta(&conn, name).map_err(fail);
+    let head = Head {
+        format: u32::try_from(meta("format")?.unwrap_or(0)).unwrap_or(0),
+        taken: ask.taken.0,
+        generation: u32::try_from(meta("generation")?.unwrap_or(1)).unwrap_or(u32::MAX),
+        epoch: meta("epoch")?.unwrap_or(0).unsigned_abs(),
+        store: "sqlite".into(),
+        release: ask.release.clone(),
+        key_check: key.check(),
+        key: ask.key.then(|| key.bytes()),
+    };
+    let kept: Option<[u8; 32]> = conn
+        .query_row("SELECT value FROM meta WHERE key = 'blob_key_check'", [], |r| r.get(0))
+        .optional()
+        .map_err(fail)?;
+    if kept != Some(head.key_check) {
+        return Err(Stopped::Failed(wrong_key(database.display())));
+    }
+    let (mut packer, begin) = Packer::begin(&head).map_err(long)?;
+    send(begin)?;
+    for table in TABLES {
+        let mut statement = conn.prepare(table.sqlite).map_err(fail)?;
+        let mut rows = statement.query([]).map_err(fail)?;
+        while let Some(row) = rows.next().map_err(fail)? {
+            let values = values(table, row).map_err(fail)?;
+            if let Some(piece) = packer.push(table, &values).map_err(long)? {
+                send(piece)?;
+            }
+        }
+    }
+    send(packer.finish().map_err(long)?)
+}
+
+fn values(table: &Table, row: &Row<'_>) -> rusqlite::Result<Vec<Value>> {
+    let mut out = Vec::with_capacity(table.columns.len());
+    for (i, column) in table.columns.iter().enumerate() {
+        if column.optional && row.get_ref(i)? == ValueRef::Null {
+            out.push(Value::Null);
+            continue;
+        }
+        out.push(match column.kind {
+            Kind::Int => Value::Int(row.get(i)?),
+            Kind::Text => Value::Text(row.get(i)?),
+            Kind::Bytes => Value::Bytes(row.get::<_, Vec<u8>>(i)?.into()),
+        });
+    }
+    Ok(out)
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(n) => ValueRef::Integer(*n),
+            Self::Text(t) => ValueRef::Text(t.as_bytes()),
+            Self::Bytes(b) => ValueRef::Blob(b),
+        }))
+    }
+}
+
+/// A data directory that is being filled out of a backup. Until [`SqliteRestore::finish`] everything is in a folder of
+/// its own below, so that no program takes half a restore for data.
+#[derive(Debug)]
+pub struct SqliteRestore {
+    dir: PathBuf,
+    staging: PathBuf,
+    _lock: File,
+}
+
+impl SqliteRestore {
+    /// Owns `dir`, made if there is none, which must have no database. What an earlier restore left unfinished is
+    /// removed.
+    ///
+    /// # Errors
+    /// ST0140 when another process owns it, ST0149 when it has a database, ST0142 or ST0143 when it can't be written.
+    pub fn begin(dir: &Path) -> Result<Self, StoreError> {
+        let lock = files::own(dir)?;
+        let database = dir.join("stead.db");
+        if database.try_exists().map_err(|e| file_error(&database, &e))? {
+            return Err(StoreError {
+                code: code::RESTORE_TARGET,
+                detail: format!("{} exists already: restore into an empty data directory", database.display()),
+            });
+        }
+        let staging = dir.join("restoring");
+        match fs::remove_dir_all(&staging) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(file_error(&staging, &e)),
+        }
+        Ok(Self { dir: dir.to_owned(), staging, _lock: lock })
+    }
+
+    /// The data directory in the making, to be opened as a store.
+    pub fn staging(&self) -> &Path {
+        &self.staging
+    }
+
+    /// Writes everything that the backup holds. `now` puts the epoch above all earlier ones, those of the lost store
+    /// too. Blocks.
+    ///
+    /// # Errors
+    /// ST0148 when the backup is damaged, ST0142 or ST0143 when the disk does not take it.
+    pub fn fill<R: Read>(&self, reader: &mut Reader<R>, key: &BlobKey, now: Timestamp) -> Result<Summary, StoreError> {
+        key.write(&self.staging.join("keys").join("blob.key"))?;
+        let (files, mut conn) = files::open(&self.staging, false)?;
+        let fail = |e: rusqlite::Error| store_error(&files.database, &e);
+        let mut checker = Checker::new(Some(key.clone()));
+        let mut chunks = 0;
+        while let Some(chunk) = reader.next_chunk()? {
+            checker.look(&chunk)?;
+            insert(&mut conn, &chunk).map_err(fail)?;
+            chunks += 1;
+            if chunks % CHECKPOINT == 0 {
+                conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(fail)?;
+            }
+        }
+        let summary = checker.finish()?;
+        let head = reader.head();
+        let set = "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2";
+        let epoch = i64::try_from(head.epoch_after(now)).unwrap_or(i64::MAX);
+        for (name, value) in [
+            ("epoch", epoch),
+            ("generation", i64::from(head.generation_after())),
+            ("taken", head.taken),
+            // What is asked is entered by whoever opens the journal next.
+            (UNLISTED, 1),
+        ] {
+            conn.execute(set, (name, value)).map_err(fail)?;
+        }
+        Ok(summary)
+    }
+
+    /// Moves the data directory to its place.
+    ///
+    /// # Errors
+    /// ST0142 or ST0143.
+    pub fn finish(self) -> Result<(), StoreError> {
+        self.whole()?;
+        let keys = self.dir.join("keys");
+        files::private(&keys)?;
+        // The database last: until it is there, the directory is empty.
+        for name in ["keys/blob.key", "stead.db"] {
+            let to = self.dir.join(name);
+            fs::rename(self.staging.join(name), &to).map_err(|e| file_error(&to, &e))?;
+            for dir in [&keys, &self.dir] {
+                files::sync_dir(dir).map_err(|e| file_error(dir, &e))?;
+            }
+        }
+        fs::remove_dir_all(&self.staging).map_err(|e| file_error(&self.staging, &e))
+    }
+}
+
+impl SqliteRestore {
+    /// Sees to it that the database is one file: what stood in its log would be left behind.
+    fn whole(&self) -> Result<(), StoreError> {
+        let database = self.staging.join("stead.db");
+        let fail = |e: rusqlite::Error| store_error(&database, &e);
+        let conn = Connection::open(&database).map_err(fail)?;
+        let busy: i64 = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get(0)).map_err(fail)?;
+        drop(conn);
+        if busy == 0 {
+            return Ok(());
+        }
+        let detail = format!("{}: another program has the file open: close it, and restore again", database.display());
+        Err(StoreError { code: code::DATA_LOCKED, detail })
+    }
+}
+
+fn insert(conn: &mut Connection, chunk: &Chunk) -> rusqlite::Result<()> {
+    let t = conn.transaction()?;
+    {
+        let mut statement: Statement<'_> = t.prepare(chunk.table.sqlite_insert)?;
+        for row in &chunk.rows {
+            statement.execute(rusqlite::params_from_iter(row))?;
+        }
+    }
+    t.commit()
+}

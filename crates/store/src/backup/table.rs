@@ -1,0 +1,284 @@
+//! The sections of a backup: tables, with columns that both databases have, and rows as plain values.
+
+use bytes::Bytes;
+use minicbor::{Decoder, Encoder, data::Type, decode};
+
+/// A value of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// Nothing.
+    Null,
+    /// A signed number.
+    Int(i64),
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Bytes(Bytes),
+}
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A signed number.
+    Int,
+    /// Text.
+    Text,
+    /// Bytes.
+    Bytes,
+}
+
+/// A column.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Column {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) optional: bool,
+}
+
+/// A section, which is a table.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// Its number in the stream; sections come in the order of their numbers.
+    pub(crate) number: u8,
+    /// Its name, in both databases.
+    pub(crate) name: &'static str,
+    /// Its columns.
+    pub(crate) columns: &'static [Column],
+    /// How SQLite reads it.
+    pub(crate) sqlite: &'static str,
+    /// How SQLite writes a row.
+    pub(crate) sqlite_insert: &'static str,
+    /// How PostgreSQL reads it; its small numbers are made large ones.
+    pub(crate) postgres: &'static str,
+}
+
+const fn int(name: &'static str) -> Column {
+    Column { name, kind: Kind::Int, optional: false }
+}
+const fn text(name: &'static str) -> Column {
+    Column { name, kind: Kind::Text, optional: false }
+}
+const fn bytes(name: &'static str) -> Column {
+    Column { name, kind: Kind::Bytes, optional: false }
+}
+const fn maybe(column: Column) -> Column {
+    Column { optional: true, ..column }
+}
+
+/// All sections. A number is never used again; a column is only ever added, at the end and optional.
+pub(crate) static TABLES: &[Table] = &[
+    Table {
+        number: 1,
+        name: "versions",
+        columns: &[text("tenant"), text("agent"), bytes("version"), bytes("body"), int("created")],
+        sqlite: "SELECT tenant, agent, version, body, created FROM versions ORDER BY vid",
+        sqlite_insert: "INSERT INTO versions (tenant, agent, version, body, created) VALUES (?, ?, ?, ?, ?)",
+        postgres: "SELECT tenant, agent, version, body, created FROM versions ORDER BY vid",
+    },
+    Table {
+        number: 2,
+        name: "live",
+        columns: &[text("tenant"), text("agent"), bytes("version")],
+        sqlite: "SELECT tenant, agent, version FROM live ORDER BY tenant, agent",
+        sqlite_insert: "INSERT INTO live (tenant, agent, version) VALUES (?, ?, ?)",
+        postgres: "SELECT tenant, agent, version FROM live ORDER BY tenant, agent",
+    },
+    Table {
+        number: 3,
+        name: "sessions",
+        columns: &[
+            bytes("id"),
+            text("tenant"),
+            text("agent"),
+            maybe(text("key")),
+            maybe(bytes("active")),
+            maybe(bytes("head")),
+            int("tokens"),
+            maybe(int("usd")),
+            int("created"),
+        ],
+        sqlite: "SELECT id, tenant, agent, key, active, head, tokens, usd, created FROM sessions ORDER BY id",
+        sqlite_insert: "INSERT INTO sessions (id, tenant, agent, key, active, head, tokens, usd, created)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        postgres: "SELECT id, tenant, agent, key, active, head, tokens, usd, created FROM sessions ORDER BY id",
+    },
+    Table {
+        number: 4,
+        name: "runs",
+        columns: &[
+            bytes("id"),
+            bytes("session"),
+            text("tenant"),
+            text("agent"),
+            bytes("version"),
+            maybe(bytes("parent")),
+            text("title"),
+            maybe(text("idempotency")),
+            maybe(bytes("request")),
+            int("created"),
+            int("updated"),
+            text("status"),
+            maybe(int("wake_at")),
+            int("turns"),
+            int("effects"),
+            int("tokens"),
+            maybe(int("usd")),
+            maybe(int("code")),
+        ],
+        sqlite:
+            "SELECT r.id, s.id, r.tenant, r.agent, r.version, r.parent, r.title, r.idempotency, r.request, r.created,
+                r.updated, r.status, r.wake_at, r.turns, r.effects, r.tokens, r.usd, r.code
+            FROM runs r JOIN sessions s ON s.sid = r.sid ORDER BY r.id",
+        sqlite_insert:
+            "INSERT INTO runs (id, sid, tenant, agent, version, parent, title, idempotency, request, created,
+                updated, status, wake_at, turns, effects, tokens, usd, code)
+            VALUES (?, (SELECT sid FROM sessions WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        postgres: "SELECT id, session, tenant, agent, version, parent, title, idempotency, request, created, updated,
+                status, wake_at, turns, effects, tokens, usd, code::bigint FROM runs ORDER BY id",
+    },
+    // By run, so that the chain of each can be checked with no more in memory than its last hash.
+    Table {
+        number: RECORDS,
+        name: "records",
+        columns: &[bytes("run"), int("seq"), bytes("leaf"), bytes("body")],
+        sqlite: "SELECT r.id, c.seq, c.leaf, c.body FROM runs r CROSS JOIN records c ON c.rid = r.rid
+            ORDER BY r.id, c.seq",
+        sqlite_insert: "INSERT INTO records (rid, seq, leaf, body) VALUES ((SELECT rid FROM runs WHERE id = ?), ?, ?, ?)",
+        postgres: "SELECT run, seq, leaf, body FROM records ORDER BY run, seq",
+    },
+    Table {
+        number: 6,
+        name: "inbox",
+        columns: &[bytes("receiver"), bytes("sender"), int("effect"), bytes("body")],
+        sqlite: "SELECT receiver, sender, effect, body FROM inbox ORDER BY id",
+        sqlite_insert: "INSERT INTO inbox (receiver, sender, effect, body) VALUES (?, ?, ?, ?)",
+        postgres: "SELECT receiver, sender, effect, body FROM inbox ORDER BY id",
+    },
+    Table {
+        number: BLOBS,
+        name: "blobs",
+        columns: &[bytes("id"), text("tenant"), int("codec"), int("length"), bytes("body")],
+        sqlite: "SELECT id, tenant, codec, length, body FROM blobs ORDER BY bid",
+        sqlite_insert: "INSERT INTO blobs (id, tenant, codec, length, body) VALUES (?, ?, ?, ?, ?)",
+        postgres: "SELECT id, tenant, codec::bigint, length, body FROM blobs ORDER BY id",
+    },
+];
+
+/// The section of runs.
+pub(super) const RUNS: u8 = 4;
+/// The section of records.
+pub(super) const RECORDS: u8 = 5;
+/// The section of blobs.
+pub(super) const BLOBS: u8 = 7;
+
+/// The section of that number.
+pub(super) fn table(number: u8) -> Option<&'static Table> {
+    TABLES.iter().find(|t| t.number == number)
+}
+
+/// Adds a row to a chunk: an array of its values.
+pub(super) fn encode(row: &[Value], out: &mut Vec<u8>) {
+    let mut e = Encoder::new(out);
+    // Writing to a Vec cannot fail.
+    let mut write = || -> Result<(), minicbor::encode::Error<std::convert::Infallible>> {
+        e.array(row.len() as u64)?;
+        for value in row {
+            match value {
+                Value::Null => e.null()?,
+                Value::Int(n) => e.i64(*n)?,
+                Value::Text(t) => e.str(t)?,
+                Value::Bytes(b) => e.bytes(b)?,
+            };
+        }
+        Ok(())
+    };
+    write().expect("encodes to memory");
+}
+
+impl Table {
+    /// Reads a row and proves that it has this table's columns. Columns of a later release are skipped.
+    pub(super) fn decode(&self, d: &mut Decoder<'_>) -> Result<Vec<Value>, decode::Error> {
+        let len = d.array()?.ok_or_else(|| decode::Error::message("a row of indefinite length"))?;
+        let mut row = Vec::with_capacity(self.columns.len());
+        for (i, column) in self.columns.iter().enumerate() {
+            let absent = i as u64 >= len;
+            if absent && !column.optional {
+                return Err(decode::Error::message("a row with too few columns"));
+            }
+            row.push(if absent { Value::Null } else { column.decode(d)? });
+        }
+        for _ in self.columns.len() as u64..len {
+            d.skip()?;
+        }
+        Ok(row)
+    }
+}
+
+impl Column {
+    fn decode(&self, d: &mut Decoder<'_>) -> Result<Value, decode::Error> {
+        if self.optional && d.datatype()? == Type::Null {
+            d.null()?;
+            return Ok(Value::Null);
+        }
+        Ok(match self.kind {
+            Kind::Int => Value::Int(d.i64()?),
+            Kind::Text => Value::Text(d.str()?.to_owned()),
+            Kind::Bytes => Value::Bytes(Bytes::copy_from_slice(d.bytes()?)),
+        })
+    }
+}
+
+/// The value as bytes of a fixed length.
+pub(super) fn fixed<const N: usize>(value: &Value) -> Option<[u8; N]> {
+    match value {
+        Value::Bytes(b) => b[..].try_into().ok(),
+        _ => None,
+    }
+}
+
+/// The value as a number.
+pub(super) fn number(value: &Value) -> Option<i64> {
+    match value {
+        Value::Int(n) => Some(*n),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn sections_have_their_own_numbers_in_order_and_read_what_they_write() {
+        assert!(TABLES.is_sorted_by(|a, b| a.number < b.number));
+        for table in TABLES {
+            assert_eq!(table.sqlite_insert.matches('?').count(), table.columns.len(), "{}", table.name);
+            let row: Vec<Value> = table
+                .columns
+                .iter()
+                .map(|c| match c.kind {
+                    _ if c.optional => Value::Null,
+                    Kind::Int => Value::Int(-7),
+                    Kind::Text => Value::Text("é".into()),
+                    Kind::Bytes => Value::Bytes(Bytes::from_static(&[0, 255])),
+                })
+                .collect();
+            let mut out = Vec::new();
+            encode(&row, &mut out);
+            assert_eq!(table.decode(&mut Decoder::new(&out)).unwrap(), row);
+            let short = row.len() - 1;
+            let mut out = Vec::new();
+            encode(&row[..short], &mut out);
+            let last = table.columns[short].optional;
+            assert_eq!(table.decode(&mut Decoder::new(&out)).is_ok(), last, "{}", table.name);
+        }
+    }
+
+    #[test]
+    fn a_value_of_another_kind_is_refused() {
+        let mut out = Vec::new();
+        encode(&[Value::Int(1), Value::Int(2), Value::Int(3)], &mut out);
+        assert!(table(2).unwrap().decode(&mut Decoder::new(&out)).is_err());
+    }
+}

@@ -1,0 +1,145 @@
+//! Data of every format that was ever released, kept as it was written, opens in this release: every record of it folds,
+//! every index, blob and message is found. `examples/golden.rs` says how a fixture is made.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use stead_core::{
+    fact::Fact,
+    id::{Name, RunId, SessionId, VersionId},
+    record::{Body, Record},
+    run::{CallPhase, Carry, GENESIS, Life, State, fold},
+    time::{Span, Timestamp},
+};
+use stead_ports::journal::{ApprovalFilter, BackupAsk, Journal, RunFilter, Status};
+use stead_store::{
+    BlobKey, FORMAT, PgOptions, PgStore, Reader, SqliteOptions, SqliteRestore, SqliteStore, Stored, look,
+};
+use stead_testkit::postgres::TestPostgres;
+
+/// The key of every fixture.
+const KEY: [u8; 32] = [7; 32];
+
+fn fixture(name: &str) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    let packed = fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}; examples/golden.rs makes it", path.display()));
+    zstd::decode_all(&packed[..]).unwrap()
+}
+
+#[tokio::test]
+async fn sqlite_data_of_every_format_opens_and_folds() {
+    for format in 1..=FORMAT {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("keys")).unwrap();
+        fs::write(dir.path().join("keys/blob.key"), KEY).unwrap();
+        fs::write(dir.path().join("stead.db"), fixture(&format!("format-{format}.db.zst"))).unwrap();
+        let store = SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap();
+        check(&store, format).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgresql_data_of_every_format_opens_and_folds() {
+    let server = TestPostgres::start();
+    for format in 1..=FORMAT {
+        let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let dump = String::from_utf8(fixture(&format!("format-{format}.sql.zst"))).unwrap();
+        // Lines for psql are not SQL.
+        let sql: String = dump.lines().filter(|l| !l.starts_with('\\')).map(|l| format!("{l}\n")).collect();
+        client.batch_execute(&format!("DROP SCHEMA IF EXISTS stead CASCADE; {sql}")).await.unwrap();
+        drop(client);
+        connection.await.unwrap().unwrap();
+        let store = PgStore::connect(&server.url(), PgOptions::new(BlobKey::from_bytes(KEY))).await.unwrap();
+        check(&store, format).await;
+    }
+}
+
+/// A backup of old data is one of its own format, and is restored into this release's.
+#[tokio::test]
+async fn data_of_every_format_is_backed_up_as_it_is_and_restored() {
+    for format in 1..=FORMAT {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+        fs::create_dir_all(old.join("keys")).unwrap();
+        fs::write(old.join("keys/blob.key"), KEY).unwrap();
+        fs::write(old.join("stead.db"), fixture(&format!("format-{format}.db.zst"))).unwrap();
+        let ask = BackupAsk { taken: Timestamp(1), key: true, release: "test".into() };
+        let mut pieces = SqliteStore::backup_of(&old, ask).unwrap();
+        let mut backup = Vec::new();
+        while let Some(piece) = pieces.recv().await {
+            backup.extend(piece.unwrap());
+        }
+        assert_eq!(look(&old).unwrap().unwrap().format, format, "nothing was brought forward");
+        let mut reader = Reader::open(&backup[..]).unwrap();
+        assert_eq!(reader.head().format, format);
+        let restore = SqliteRestore::begin(&new).unwrap();
+        let summary = restore.fill(&mut reader, &BlobKey::from_bytes(KEY), Timestamp(1)).unwrap();
+        assert_eq!((summary.runs, summary.unfinished, summary.blobs), (5, 4, 5));
+        restore.finish().unwrap();
+        assert_eq!(look(&new).unwrap(), Some(Stored { format: FORMAT, generation: 2 }));
+        let store = SqliteStore::open(&new, SqliteOptions::default()).unwrap();
+        assert_eq!(store.open_runs(None, 10).await.unwrap().len(), 4);
+        assert_eq!(store.unlisted(None, 10).await.unwrap().len(), 3, "what is asked is entered by the next owner");
+    }
+}
+
+async fn folded(journal: &dyn Journal, run: RunId) -> State {
+    let (mut records, mut prev) = (Vec::new(), GENESIS);
+    for stored in journal.read(run, 0, 1_000).await.unwrap() {
+        let (record, leaf) = Record::decode(&stored.bytes, prev).unwrap();
+        assert_eq!(leaf, stored.leaf);
+        prev = leaf;
+        records.push(record);
+    }
+    let Some(Fact::RunStarted(started)) = records[0].facts.first() else { panic!("it does not begin") };
+    let Body::Blob { id, len, .. } = &records[0].payloads[usize::from(started.input)].body else { panic!("no blob") };
+    let text = journal.blob(&"acme".into(), *id).await.unwrap().unwrap();
+    assert_eq!(text.len() as u64, *len);
+    assert!(text.starts_with(b"order "));
+    fold(&records, |_| Carry::default()).unwrap()
+}
+
+async fn check(journal: &dyn Journal, format: u32) {
+    let tenant = Name::from("acme");
+    let filter = RunFilter { tenant: tenant.clone(), limit: 100, ..RunFilter::default() };
+    let mut rows = journal.runs(&filter).await.unwrap();
+    rows.reverse();
+    let statuses: Vec<Status> = rows.iter().map(|r| r.state.status).collect();
+    use Status::{Completed, Paused, Queued, Running, Waiting};
+    assert_eq!(statuses, [Completed, Waiting, Queued, Running, Paused]);
+    let mut states = Vec::new();
+    for row in &rows {
+        states.push(Arc::new(folded(journal, row.id).await));
+    }
+    let phase = |n: usize| &states[n].calls[0].phase;
+    assert_eq!((states[0].life, states[0].next_effect), (Life::Completed, 2));
+    assert!(matches!(phase(1), CallPhase::Asking { expires: Some(_), .. }));
+    assert_eq!(states[2].life, Life::Queued);
+    assert!(matches!(phase(3), CallPhase::Intended { .. }));
+    assert!(states[4].paused && matches!(phase(4), CallPhase::Undecided));
+
+    let session = journal.session(SessionId(1)).await.unwrap().unwrap();
+    assert_eq!(session.key.as_deref(), Some("customer/42"));
+    assert_eq!((session.active, session.head), (Some(rows[1].id), Some(rows[0].id)));
+    assert_eq!(session.spent.tokens, 240);
+    assert_eq!(journal.by_key(&tenant, &"key-3".into()).await.unwrap(), Some((rows[2].id, [3; 32])));
+    assert_eq!(journal.queued(SessionId(1), 10).await.unwrap(), [rows[2].id]);
+    assert_eq!(journal.inbox(rows[3].id).await.unwrap()[0].body, "a message");
+    let live = journal.live(&tenant, &"desk".into()).await.unwrap().unwrap();
+    assert_eq!((live.version, &live.body[..]), (VersionId([9; 32]), &b"a bundle"[..]));
+    assert!(journal.snapshot(rows[1].id).await.unwrap().is_some());
+    assert_eq!(journal.generation().await.unwrap(), 1);
+    // Format 1 had no index of questions: its owner enters them.
+    let query = ApprovalFilter { tenant, limit: 10, ..ApprovalFilter::default() };
+    let mut asked: Vec<_> = journal.approvals(&query).await.unwrap().iter().map(|a| a.effect.run).collect();
+    if format == 1 {
+        asked.extend(journal.unlisted(None, 10).await.unwrap());
+        assert!(asked.contains(&rows[1].id), "{asked:?}");
+    } else {
+        assert_eq!(asked, [rows[1].id]);
+    }
+    // It can be worked on.
+    let lease = journal.acquire("golden", Span::from_secs(60)).await.unwrap();
+    journal.release(lease).await.unwrap();
+}
