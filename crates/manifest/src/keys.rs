@@ -71,6 +71,11 @@ static PRICE: Section = Section {
             Shape::Usd,
             "USD per million input tokens read from the provider's cache; as `input` when silent.",
         ),
+        key(
+            "cache_write",
+            Shape::Usd,
+            "USD per million input tokens written to the provider's cache; as `input` when silent.",
+        ),
         must("output", Shape::Usd, "USD per million output tokens."),
     ],
     one_of: &[],

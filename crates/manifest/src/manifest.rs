@@ -110,13 +110,20 @@ pub struct PriceList {
     pub input: MicroUsd,
     /// Input tokens from the cache; as `input` when silent.
     pub cached: Option<MicroUsd>,
+    /// Input tokens written to the cache; as `input` when silent.
+    pub cache_write: Option<MicroUsd>,
     /// Output tokens.
     pub output: MicroUsd,
 }
 
 impl From<PriceList> for Price {
     fn from(p: PriceList) -> Self {
-        Self { input: p.input.0, cached: p.cached.unwrap_or(p.input).0, output: p.output.0 }
+        Self {
+            input: p.input.0,
+            cached: p.cached.unwrap_or(p.input).0,
+            output: p.output.0,
+            cache_write: p.cache_write.map(|w| w.0),
+        }
     }
 }
 

@@ -71,7 +71,7 @@ pub fn price(provider: &str, model: &str) -> Option<Price> {
     }
     let rows = || TABLE.iter().filter(|r| r.0 == provider);
     let row = rows().find(|r| r.1 == model).or_else(|| rows().find(|r| is_release_of(model, r.1)))?;
-    Some(Price { input: row.2, cached: row.3, output: row.4 })
+    Some(Price { input: row.2, cached: row.3, output: row.4, cache_write: None })
 }
 
 /// Whether `model` is `family` with nothing but a date, a revision or `latest` after it.
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_release_has_the_price_of_its_family() {
-        let mini = Some(Price { input: 250_000, cached: 25_000, output: 2_000_000 });
+        let mini = Some(Price { input: 250_000, cached: 25_000, output: 2_000_000, cache_write: None });
         assert_eq!(price("openai", "gpt-5-mini"), mini);
         assert_eq!(price("openai", "gpt-5-mini-2025-08-07"), mini);
         assert_eq!(price("anthropic", "claude-sonnet-4-5@20250929"), price("anthropic", "claude-sonnet-4-5"));
@@ -111,7 +111,7 @@ mod tests {
         ] {
             assert_eq!(price(provider, model), None, "{provider}:{model}");
         }
-        assert_eq!(price("rehearsal", "auto"), Some(Price { input: 0, cached: 0, output: 0 }));
+        assert_eq!(price("rehearsal", "auto"), Some(Price { input: 0, cached: 0, output: 0, cache_write: None }));
     }
 
     #[test]

@@ -89,6 +89,8 @@ fn question() -> ModelCall {
         messages: vec![Arc::new(Message::User { text: "hi".into() })],
         tools: Arc::new([ToolDef { name: "t".into(), description: "d".into(), schema: json!({ "type": "object" }) }]),
         max_output_tokens: 77,
+        output: None,
+        raw: None,
     }
 }
 
@@ -158,7 +160,7 @@ async fn text_is_streamed_and_the_reply_is_whole() {
     let (reply, deltas) = ask_with(&url, Options::default()).await;
     let reply = reply.unwrap();
     assert_eq!((reply.text.as_str(), reply.stop, reply.model.as_str()), ("Grüße", StopReason::End, "gpt-test-1"));
-    assert_eq!(reply.usage, Usage { input: 20, cached: 16, output: 9, reasoning: 4 });
+    assert_eq!(reply.usage, Usage { input: 20, cached: 16, output: 9, reasoning: 4, cache_write: 0 });
     assert_eq!(deltas, [Delta::Text("Gr".into()), Delta::Text("üße".into())]);
 }
 

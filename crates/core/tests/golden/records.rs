@@ -83,7 +83,7 @@ fn started() -> Vec<Fact> {
             ModelConfig {
                 name: "openai:gpt-5-mini".into(),
                 max_output_tokens: 2_000,
-                price: Some(Price { input: 250_000, cached: 25_000, output: 2_000_000 }),
+                price: Some(Price { input: 250_000, cached: 25_000, output: 2_000_000, cache_write: None }),
             },
             ModelConfig { name: "rehearsal".into(), max_output_tokens: 1_000, price: None },
         ],
@@ -151,7 +151,7 @@ fn model() -> Vec<Fact> {
             turn: 1,
             attempt: 2,
             payload: 1,
-            usage: Usage { input: 1_500, cached: 1_000, output: 80, reasoning: 30 },
+            usage: Usage { input: 1_500, cached: 1_000, output: 80, reasoning: 30, cache_write: 0 },
             spent: Spend { tokens: 1_580, usd: None },
             calls,
         }),

@@ -101,5 +101,6 @@ pub(super) fn usage(value: &Value) -> Option<Usage> {
         cached: count("/prompt_tokens_details/cached_tokens").unwrap_or(0).min(input),
         output,
         reasoning: count("/completion_tokens_details/reasoning_tokens").unwrap_or(0).min(output),
+        cache_write: 0,
     })
 }

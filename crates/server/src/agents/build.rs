@@ -7,7 +7,7 @@ use stead_core::{
     code,
     fact::{ModelConfig, RunConfig},
     id::{Name, VersionId},
-    message::ToolDef,
+    message::{OutputSchema, ToolDef},
     time::Span,
 };
 use stead_manifest::{
@@ -59,6 +59,7 @@ pub(super) async fn agent(
         session_limits: manifest.session.budget.clone(),
         models: resolved.into_iter().map(|(_, r)| r.model).collect(),
         model_timeout: manifest.model.timeout,
+        output: bundle.output_schema().map(|schema| Arc::new(OutputSchema { name: "answer".to_owned(), schema })),
         tools,
         defs,
     })
