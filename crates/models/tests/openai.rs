@@ -23,8 +23,9 @@ use stead_core::{
 };
 use stead_models::{
     http::Http,
-    openai::{LimitKey, OpenAi, Options},
+    openai::{Dialect, LimitKey, OpenAi},
     secret::Secret,
+    wire::Bounds,
 };
 use stead_ports::model::{Delta, Model, ModelCall, ModelError, Retry};
 use tokio::{
@@ -94,14 +95,19 @@ fn question() -> ModelCall {
     }
 }
 
-fn model(url: &str, options: Options) -> OpenAi {
-    OpenAi::new("openai:gpt-test", url, "gpt-test", Some(Secret::new(KEY)), options, &Http::new().unwrap()).unwrap()
+fn speaking(url: &str, dialect: Dialect, bounds: Bounds) -> OpenAi {
+    let http = Http::new().unwrap();
+    OpenAi::new("openai:gpt-test", url, "gpt-test", Some(Secret::new(KEY)), dialect, bounds, &http).unwrap()
 }
 
-async fn ask_with(url: &str, options: Options) -> (Result<Reply, ModelError>, Vec<Delta>) {
+fn model(url: &str, bounds: Bounds) -> OpenAi {
+    speaking(url, Dialect::default(), bounds)
+}
+
+async fn ask_with(url: &str, bounds: Bounds) -> (Result<Reply, ModelError>, Vec<Delta>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&seen);
-    let reply = model(url, options).call(question(), Arc::new(move |d| sink.lock().unwrap().push(d))).await;
+    let reply = model(url, bounds).call(question(), Arc::new(move |d| sink.lock().unwrap().push(d))).await;
     let deltas = seen.lock().unwrap().clone();
     (reply, deltas)
 }
@@ -109,7 +115,7 @@ async fn ask_with(url: &str, options: Options) -> (Result<Reply, ModelError>, Ve
 /// The reply to a body of events.
 async fn reply_to(body: String) -> Result<Reply, ModelError> {
     let (url, _) = serve(move || event_stream(body.clone())).await;
-    ask_with(&url, Options::default()).await.0
+    ask_with(&url, Bounds::default()).await.0
 }
 
 /// The error for a response with that status, headers and body.
@@ -122,7 +128,7 @@ async fn failure_of(status: u16, headers: &'static [(&'static str, &'static str)
         builder.body(Body::from(body)).unwrap()
     };
     let (url, _) = serve(answer).await;
-    ask_with(&url, Options::default()).await.0.unwrap_err()
+    ask_with(&url, Bounds::default()).await.0.unwrap_err()
 }
 
 /// A server that reads the request and answers with raw bytes, then closes.
@@ -157,7 +163,7 @@ async fn text_is_streamed_and_the_reply_is_whole() {
             "prompt_tokens_details": { "cached_tokens": 16 }, "completion_tokens_details": { "reasoning_tokens": 4 } } }),
     ]);
     let (url, _) = serve(move || event_stream(body.clone())).await;
-    let (reply, deltas) = ask_with(&url, Options::default()).await;
+    let (reply, deltas) = ask_with(&url, Bounds::default()).await;
     let reply = reply.unwrap();
     assert_eq!((reply.text.as_str(), reply.stop, reply.model.as_str()), ("Grüße", StopReason::End, "gpt-test-1"));
     assert_eq!(reply.usage, Usage { input: 20, cached: 16, output: 9, reasoning: 4, cache_write: 0 });
@@ -189,7 +195,7 @@ async fn the_request_carries_the_exact_conversation() {
             error: true,
         })),
     ]);
-    model(&url, Options::default()).call(question, Arc::new(|_| ())).await.unwrap();
+    model(&url, Bounds::default()).call(question, Arc::new(|_| ())).await.unwrap();
     let (headers, body) = seen.lock().unwrap().take().unwrap();
     assert_eq!(headers["authorization"], format!("Bearer {KEY}"));
     let expected = json!({
@@ -215,8 +221,8 @@ async fn the_request_carries_the_exact_conversation() {
 #[tokio::test]
 async fn an_older_server_gets_the_limit_under_its_own_name() {
     let (url, seen) = serve(|| event_stream(events(&[finish("stop")]))).await;
-    let options = Options { limit_key: LimitKey::MaxTokens, ask_usage: false, ..Options::default() };
-    ask_with(&url, options).await.0.unwrap();
+    let dialect = Dialect { limit_key: LimitKey::MaxTokens, ask_usage: false, ..Dialect::default() };
+    speaking(&url, dialect, Bounds::default()).call(question(), Arc::new(|_| ())).await.unwrap();
     let (_, body) = seen.lock().unwrap().take().unwrap();
     assert_eq!(body["max_tokens"], 77);
     assert!(body.get("max_completion_tokens").is_none() && body.get("stream_options").is_none());
@@ -233,7 +239,7 @@ async fn parallel_calls_are_put_together_byte_for_byte() {
         finish("tool_calls"),
     ]);
     let (url, _) = serve(move || event_stream(body.clone())).await;
-    let (reply, deltas) = ask_with(&url, Options::default()).await;
+    let (reply, deltas) = ask_with(&url, Bounds::default()).await;
     let reply = reply.unwrap();
     assert_eq!(reply.stop, StopReason::ToolCalls);
     let got: Vec<_> = reply.calls.iter().map(|c| (c.id.as_str(), c.name.as_str(), c.arguments.get())).collect();
@@ -344,7 +350,7 @@ async fn the_key_is_in_no_error_and_in_no_debug_text() {
             format!("{}: Incorrect API key: [key] ([key]", axum::http::StatusCode::from_u16(status).unwrap())
         );
     }
-    let model = model("http://127.0.0.1:1/v1", Options::default());
+    let model = model("http://127.0.0.1:1/v1", Bounds::default());
     assert!(!format!("{model:?}").contains("sk-test"));
 }
 
@@ -370,12 +376,12 @@ async fn a_cut_stream_is_never_a_reply() {
         event_stream(Body::from_stream(stream::iter(parts)))
     };
     let (url, _) = serve(abort).await;
-    let (reply, deltas) = ask_with(&url, Options::default()).await;
+    let (reply, deltas) = ask_with(&url, Bounds::default()).await;
     assert_eq!(facts(&reply.unwrap_err()), (code::MODEL_CUT, Retry::After(None), true));
     assert!(deltas.len() <= 1);
     // A close before any answer, and one in the middle of the header.
     for answer in [&b""[..], b"HTTP/1.1 200 O"] {
-        let e = ask_with(&raw(answer).await, Options::default()).await.0.unwrap_err();
+        let e = ask_with(&raw(answer).await, Bounds::default()).await.0.unwrap_err();
         assert_eq!(facts(&e), (code::MODEL_CUT, Retry::After(None), true));
     }
 }
@@ -386,7 +392,7 @@ async fn a_connection_lost_after_the_end_of_the_reply_costs_only_the_count() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99999\r\n\r\n";
     let frames = events(&[delta(json!({ "content": "done" })), finish("stop")]).replace("data: [DONE]\n\n", "");
     let answer = Box::leak(format!("{head}{frames}").into_boxed_str());
-    let reply = ask_with(&raw(answer.as_bytes()).await, Options::default()).await.0.unwrap();
+    let reply = ask_with(&raw(answer.as_bytes()).await, Bounds::default()).await.0.unwrap();
     assert_eq!((reply.text.as_str(), reply.usage.output), ("done", 1));
 }
 
@@ -410,11 +416,11 @@ async fn garbage_is_called_garbage() {
     let (url, _) =
         serve(|| event_stream(Body::from(&b"data: {\"choices\":[{\"delta\":{\"content\":\"\xff\xfe\"}}]}\n\n"[..])))
             .await;
-    let e = ask_with(&url, Options::default()).await.0.unwrap_err();
+    let e = ask_with(&url, Bounds::default()).await.0.unwrap_err();
     assert_eq!(facts(&e), (code::MODEL_GARBAGE, Retry::After(None), true));
     assert!(e.detail.contains("UTF-8"), "{e}");
     let html = || Response::builder().header(header::CONTENT_TYPE, "text/html").body(Body::from("<html>")).unwrap();
-    assert!(ask_with(&serve(html).await.0, Options::default()).await.0.unwrap_err().detail.contains("text/html"));
+    assert!(ask_with(&serve(html).await.0, Bounds::default()).await.0.unwrap_err().detail.contains("text/html"));
 }
 
 #[tokio::test]
@@ -426,7 +432,7 @@ async fn a_flood_is_stopped_at_each_limit() {
         }
     };
     let options =
-        Options { max_wire: 1 << 20, max_reply: 64 << 10, max_arguments: 4 << 10, max_calls: 8, ..Options::default() };
+        Bounds { max_wire: 1 << 20, max_reply: 64 << 10, max_arguments: 4 << 10, max_calls: 8, ..Bounds::default() };
     let text = format!("data: {}\n\n", delta(json!({ "content": "x".repeat(1_000) })));
     let arguments = format!("data: {}\n\n", tool(0, "a", "t", &"1".repeat(1_000)));
     for piece in
@@ -457,7 +463,7 @@ async fn an_error_in_mid_stream_keeps_its_meaning() {
 
 #[tokio::test]
 async fn silence_is_a_timeout_wherever_it_falls() {
-    let options = Options { idle: Duration::from_millis(100), ..Options::default() };
+    let options = Bounds { idle: Duration::from_millis(100), ..Bounds::default() };
     let half = format!("data: {}\n\n", delta(json!({ "content": "half" })));
     let stall = move || {
         let first = stream::iter([Ok::<_, std::io::Error>(half.clone())]);
@@ -468,7 +474,7 @@ async fn silence_is_a_timeout_wherever_it_falls() {
     // Accepted by the kernel, never answered.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", silent.local_addr().unwrap());
-    let options = Options { first_byte: Duration::from_millis(100), ..Options::default() };
+    let options = Bounds { first_byte: Duration::from_millis(100), ..Bounds::default() };
     let e = ask_with(&url, options).await.0.unwrap_err();
     assert_eq!(facts(&e), (code::MODEL_TIMEOUT, Retry::After(None), true));
 }
@@ -478,7 +484,7 @@ async fn nobody_there_costs_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     drop(listener);
-    let e = ask_with(&url, Options::default()).await.0.unwrap_err();
+    let e = ask_with(&url, Bounds::default()).await.0.unwrap_err();
     assert_eq!(facts(&e), (code::MODEL_UNREACHABLE, Retry::After(None), false));
     assert!(!e.detail.contains(&url), "{e}");
 }
@@ -491,6 +497,6 @@ async fn comments_and_split_frames_are_part_of_the_wire() {
         let pieces: Vec<_> = bytes.iter().map(|b| Ok::<_, std::io::Error>(vec![*b])).collect();
         event_stream(Body::from_stream(stream::iter(pieces)))
     };
-    let reply = ask_with(&serve(one_by_one).await.0, Options::default()).await.0.unwrap();
+    let reply = ask_with(&serve(one_by_one).await.0, Bounds::default()).await.0.unwrap();
     assert_eq!(reply.text, "Grüße");
 }

@@ -1,0 +1,15 @@
+//! One suite of promises that every wire keeps, against a loopback server that speaks each wire as its provider's public
+//! reference describes it, well and badly; and what is peculiar to each.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod anthropic;
+mod chat;
+mod chunking;
+mod face;
+mod gemini;
+mod request;
+mod responses;
+mod suite;
