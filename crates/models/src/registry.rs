@@ -108,10 +108,10 @@ pub fn resolve<'a>(spec: impl Into<ModelSpec<'a>>, cx: &ProviderContext<'_>) -> 
 
 fn unknown(name: &str) -> String {
     let near = PROVIDERS.iter().map(|p| p.name).find(|p| strsim::damerau_levenshtein(p, name) <= 2);
-    let hint = near.map_or_else(String::new, |p| format!("; did you mean `{p}`?"));
+    let hint = near.map_or_else(String::new, |p| format!(" Did you mean `{p}`?"));
     let all = PROVIDERS.iter().map(|p| format!("`{}`", p.name)).collect::<Vec<_>>().join(", ");
     format!(
-        "this release has no provider `{name}`{hint} It has {all}, `rehearsal: SCRIPT` and `rehearsal:auto`; any \
+        "this release has no provider `{name}`.{hint} It has {all}, `rehearsal: SCRIPT` and `rehearsal:auto`; any \
          OpenAI-compatible server is `openai:MODEL` with its `base_url`"
     )
 }
@@ -252,7 +252,7 @@ mod tests {
         for (case, code, words) in [
             (spec("openai:gpt-5"), code::MODEL_KEY, "OPENAI_API_KEY"),
             (spec("anthropic:claude-sonnet-5"), code::MODEL_KEY, "ANTHROPIC_API_KEY"),
-            (spec("anthropc:claude-sonnet-5"), code::MANIFEST_UNSUPPORTED, "did you mean `anthropic`?"),
+            (spec("anthropc:claude-sonnet-5"), code::MANIFEST_UNSUPPORTED, "Did you mean `anthropic`?"),
             (spec("acme:m"), code::MANIFEST_UNSUPPORTED, "any OpenAI-compatible server is `openai:MODEL`"),
             (spec("azure:m"), code::MANIFEST_VALUE, "AZURE_OPENAI_ENDPOINT"),
             (spec("gemini:"), code::MANIFEST_VALUE, "`gemini:MODEL`"),

@@ -18,12 +18,12 @@ use stead_core::{
     budget::Usage,
     code,
     id::RunId,
-    message::{Message, Reply, StopReason, ToolCall, ToolDef, ToolResult},
+    message::{Message, OutputSchema, Reply, StopReason, ToolCall, ToolDef, ToolResult},
     time::Span,
 };
 use stead_models::{
     http::Http,
-    openai::{Dialect, LimitKey, OpenAi},
+    openai::{Dialect, LimitKey, OpenAi, OutputKey},
     secret::Secret,
     wire::Bounds,
 };
@@ -226,6 +226,39 @@ async fn an_older_server_gets_the_limit_under_its_own_name() {
     let (_, body) = seen.lock().unwrap().take().unwrap();
     assert_eq!(body["max_tokens"], 77);
     assert!(body.get("max_completion_tokens").is_none() && body.get("stream_options").is_none());
+}
+
+#[tokio::test]
+async fn each_dialect_is_spoken() {
+    let (url, seen) = serve(|| event_stream(events(&[finish("stop")]))).await;
+    let schema = json!({ "type": "object", "properties": { "n": { "type": "integer" } } });
+    let mut asked = question();
+    asked.output = Some(Arc::new(OutputSchema { name: "an answer".into(), schema: schema.clone() }));
+    let call =
+        ToolCall { id: "call_2_0".into(), name: "t".into(), arguments: RawValue::from_string("{}".into()).unwrap() };
+    asked.messages.push(Arc::new(Message::Assistant(Reply { calls: vec![call], ..Reply::default() })));
+    let result = ToolResult { call_id: "call_2_0".into(), name: "t".into(), content: "ok".into(), error: false };
+    asked.messages.push(Arc::new(Message::Tool(result)));
+    for (output, format, in_words) in [
+        (
+            OutputKey::Schema,
+            Some(json!({ "type": "json_schema",
+            "json_schema": { "name": "an_answer", "schema": schema, "strict": false } })),
+            false,
+        ),
+        (OutputKey::Json, Some(json!({ "type": "json_object" })), true),
+        (OutputKey::Words, None, true),
+    ] {
+        let dialect = Dialect { output, short_ids: true, api_key_header: true, ..Dialect::default() };
+        speaking(&url, dialect, Bounds::default()).call(asked.clone(), Arc::new(|_| ())).await.unwrap();
+        let (headers, body) = seen.lock().unwrap().take().unwrap();
+        assert_eq!((headers.get("authorization"), headers["api-key"].to_str().unwrap()), (None, KEY));
+        assert_eq!(body.get("response_format"), format.as_ref());
+        let system = body["messages"][0]["content"].as_str().unwrap();
+        assert!(system.starts_with("Be brief.") && system.contains(&schema.to_string()) == in_words, "{system}");
+        let id = body["messages"][2]["tool_calls"][0]["id"].as_str().unwrap();
+        assert!(id.len() == 9 && body["messages"][3]["tool_call_id"] == id, "{body}");
+    }
 }
 
 #[tokio::test]

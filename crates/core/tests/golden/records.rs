@@ -25,7 +25,7 @@ const SESSION: SessionId = SessionId(0x019b_76da_a800_fedc_ba98_7654_3210_0022);
 
 /// Every vector in order of its `seq`: the name of its file, and the record.
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
-    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 8] = [
+    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 9] = [
         ("00-started", Actor::User("user:ada".into()), started(), vec![text("Refund order 1042", Source::User)]),
         ("01-model", Actor::Runtime, model(), model_texts()),
         ("02-approval", Actor::User("user:grace".into()), approval(), vec![text("over the limit", Source::User)]),
@@ -34,6 +34,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("05-children", Actor::Run(RunId(RUN.0 + 1)), children(), vec![text("a child's answer", Source::Agent)]),
         ("06-life", Actor::Runtime, life(), vec![]),
         ("07-minimal", Actor::Runtime, minimal(), vec![text("", Source::Operator)]),
+        ("08-cache", Actor::Runtime, cache(), vec![text("Refund order 1042", Source::User)]),
     ];
     parts
         .into_iter()
@@ -309,4 +310,23 @@ fn minimal() -> Vec<Fact> {
             calls: vec![],
         }),
     ]
+}
+
+/// A price and a usage that tell of writing to a provider's cache.
+fn cache() -> Vec<Fact> {
+    let mut facts = started();
+    if let Some(Fact::RunStarted(start)) = facts.first_mut() {
+        for model in &mut start.config.models {
+            model.price = model.price.map(|price| Price { cache_write: Some(312_500), ..price });
+        }
+    }
+    facts.push(Fact::ModelReplied(ModelReplied {
+        turn: 2,
+        attempt: 1,
+        payload: 0,
+        usage: Usage { input: 1_500, cached: 1_000, output: 80, reasoning: 30, cache_write: 400 },
+        spent: spend(1_580, 400),
+        calls: vec![],
+    }));
+    facts
 }

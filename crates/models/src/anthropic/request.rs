@@ -7,7 +7,7 @@ use serde_json::{Value, json, value::RawValue};
 use stead_core::message::{Message, Piece, Reply, ToolResult};
 use stead_ports::model::ModelCall;
 
-use super::thinking::{Thinking, takes_schema, thinking};
+use super::thinking::{Thinking, adapts, takes_schema, thinking};
 use crate::{
     settings::Settings,
     wire::{Endpoint, as_object, names, output},
@@ -92,7 +92,8 @@ pub(super) fn body(endpoint: &Endpoint, call: &ModelCall, settings: &Settings) -
         Some(schema) if native.is_none() => output::told(&call.instructions, schema).into(),
         _ => (&*call.instructions).into(),
     };
-    let Thinking { thinking, effort } = thinking(model, settings.effort, call.max_output_tokens);
+    let effort = settings.effort.filter(|_| adapts(model) || goes_on_thinking(endpoint, call));
+    let Thinking { thinking, effort } = thinking(model, effort, call.max_output_tokens);
     let mut config = serde_json::Map::new();
     config.extend(effort.map(|e| ("effort".to_owned(), json!(e))));
     config.extend(native.map(|schema| ("format".to_owned(), json!({ "type": "json_schema", "schema": schema }))));
@@ -123,6 +124,17 @@ pub(super) fn body(endpoint: &Endpoint, call: &ModelCall, settings: &Settings) -
         stream: true,
     };
     serde_json::to_vec(&body).expect("strings and JSON values are always written")
+}
+
+/// Whether thinking with a budget may be asked for: amid a turn's calls only when the turn began with a thought of the
+/// model's own. The API refuses one that another model began.
+fn goes_on_thinking(endpoint: &Endpoint, call: &ModelCall) -> bool {
+    let amid_calls = matches!(call.messages.last().map(|m| &**m), Some(Message::Tool(_)));
+    let last = call.messages.iter().rev().find_map(|m| match &**m {
+        Message::Assistant(reply) => Some(reply),
+        _ => None,
+    });
+    !amid_calls || last.is_none_or(|reply| endpoint.made(reply))
 }
 
 /// The conversation, its last block marked.

@@ -16,11 +16,16 @@ pub(super) struct Thinking {
     pub(super) effort: Option<&'static str>,
 }
 
+/// Whether a model chooses for itself how long to think.
+pub(super) fn adapts(model: &str) -> bool {
+    generation(model) >= (4, 6)
+}
+
 /// Models from 4.6 on choose for themselves how long to think, within an effort. Those before have a budget, which is a
 /// part of the output limit; where the limit leaves no room for the least budget, they do not think.
 pub(super) fn thinking(model: &str, effort: Option<Effort>, max_output_tokens: u64) -> Thinking {
     let Some(effort) = effort else { return Thinking::default() };
-    if generation(model) >= (4, 6) {
+    if adapts(model) {
         return Thinking { thinking: Some(json!({ "type": "adaptive" })), effort: Some(effort.word()) };
     }
     let percent = match effort {

@@ -131,6 +131,25 @@ async fn temperature_and_effort_are_said_in_each_providers_words() {
 }
 
 #[tokio::test]
+async fn a_budget_of_thought_is_not_asked_for_amid_the_calls_of_another_model() {
+    let settings = Settings { effort: Some(Effort::High), ..Settings::default() };
+    let amid = || {
+        let mut call = conversation();
+        call.max_output_tokens = 4_000;
+        call.messages.pop();
+        call
+    };
+    let (body, _) = sent(&Claude, "claude-sonnet-4-5", settings, amid()).await;
+    assert_eq!(body.get("thinking"), None);
+    let (body, _) = sent(&Claude, "claude-sonnet-4-6", settings, amid()).await;
+    assert_eq!(body["thinking"], json!({ "type": "adaptive" }));
+    let mut after = amid();
+    after.messages.push(Arc::new(Message::User { text: "and?".into() }));
+    let (body, _) = sent(&Claude, "claude-sonnet-4-5", settings, after).await;
+    assert_eq!(body["thinking"], json!({ "type": "enabled", "budget_tokens": 3_000 }));
+}
+
+#[tokio::test]
 async fn an_empty_text_is_said_in_words_where_it_would_be_refused() {
     for face in [&Claude as &dyn Face, &Google] {
         let mut call = question();
