@@ -1,5 +1,5 @@
 //! OpenAI Chat Completions, as `platform.openai.com/docs/api-reference/chat-streaming` frames it. What is peculiar to it
-//! is tested in `tests/openai.rs`.
+//! is tested in [`super::openai`].
 
 use serde_json::{Value, json};
 use stead_core::budget::Usage;

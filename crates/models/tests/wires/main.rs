@@ -2,14 +2,13 @@
 //! reference describes it, well and badly; and what is peculiar to each.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod anthropic;
 mod chat;
 mod chunking;
+mod common;
 mod face;
 mod gemini;
+mod openai;
 mod request;
 mod responses;
 mod suite;

@@ -1,24 +1,17 @@
-//! The OpenAI wire against a loopback server that misbehaves in every way a provider can.
-#![expect(clippy::unwrap_used, reason = "tests")]
+//! What is peculiar to Chat Completions: servers differ more on it than on any other wire.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
-    body::{Body, Bytes},
+    body::Body,
     http::{HeaderMap, Response, header},
-    routing::post,
 };
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json, value::RawValue};
 use stead_core::{
     budget::Usage,
     code,
-    id::RunId,
-    message::{Message, OutputSchema, Reply, StopReason, ToolCall, ToolDef, ToolResult},
+    message::{Message, OutputSchema, Reply, StopReason, ToolCall, ToolResult},
     time::Span,
 };
 use stead_models::{
@@ -27,41 +20,14 @@ use stead_models::{
     secret::Secret,
     wire::Bounds,
 };
-use stead_ports::model::{Delta, Model, ModelCall, ModelError, Retry};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-};
+use stead_ports::model::{Delta, Model, ModelError, Retry};
+use tokio::net::TcpListener;
 
-const KEY: &str = "sk-test-0123456789abcdef";
-
-/// What the server was asked.
-type Seen = Arc<Mutex<Option<(HeaderMap, Value)>>>;
-
-/// A server that gives every request the same answer; its base URL, and what it was last asked.
-async fn serve(answer: impl Fn() -> Response<Body> + Clone + Send + Sync + 'static) -> (String, Seen) {
-    let seen = Seen::default();
-    let note = Arc::clone(&seen);
-    let app = Router::new().route(
-        "/v1/chat/completions",
-        post(async move |headers: HeaderMap, body: Bytes| {
-            *note.lock().unwrap() = Some((headers, serde_json::from_slice(&body).unwrap()));
-            answer()
-        }),
-    );
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/v1", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    (url, seen)
-}
+use super::common::{KEY, Seen, ask, event_stream, question, raw, serve, status};
 
 /// Events as a provider frames them.
 fn events(frames: &[Value]) -> String {
     frames.iter().map(|f| format!("data: {f}\n\n")).chain(["data: [DONE]\n\n".to_owned()]).collect()
-}
-
-fn event_stream(body: impl Into<Body>) -> Response<Body> {
-    Response::builder().header(header::CONTENT_TYPE, "text/event-stream").body(body.into()).unwrap()
 }
 
 fn delta(delta: Value) -> Value {
@@ -81,20 +47,6 @@ fn more(index: u32, arguments: &str) -> Value {
     delta(json!({ "tool_calls": [{ "index": index, "function": { "arguments": arguments } }] }))
 }
 
-fn question() -> ModelCall {
-    ModelCall {
-        run: RunId(1),
-        turn: 2,
-        attempt: 1,
-        instructions: "Be brief.".into(),
-        messages: vec![Arc::new(Message::User { text: "hi".into() })],
-        tools: Arc::new([ToolDef { name: "t".into(), description: "d".into(), schema: json!({ "type": "object" }) }]),
-        max_output_tokens: 77,
-        output: None,
-        raw: None,
-    }
-}
-
 fn speaking(url: &str, dialect: Dialect, bounds: Bounds) -> OpenAi {
     let http = Http::new().unwrap();
     OpenAi::new("openai:gpt-test", url, "gpt-test", Some(Secret::new(KEY)), dialect, bounds, &http).unwrap()
@@ -105,11 +57,7 @@ fn model(url: &str, bounds: Bounds) -> OpenAi {
 }
 
 async fn ask_with(url: &str, bounds: Bounds) -> (Result<Reply, ModelError>, Vec<Delta>) {
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let sink = Arc::clone(&seen);
-    let reply = model(url, bounds).call(question(), Arc::new(move |d| sink.lock().unwrap().push(d))).await;
-    let deltas = seen.lock().unwrap().clone();
-    (reply, deltas)
+    ask(&model(url, bounds), question()).await
 }
 
 /// The reply to a body of events.
@@ -119,33 +67,15 @@ async fn reply_to(body: String) -> Result<Reply, ModelError> {
 }
 
 /// The error for a response with that status, headers and body.
-async fn failure_of(status: u16, headers: &'static [(&'static str, &'static str)], body: &'static str) -> ModelError {
-    let answer = move || {
-        let mut builder = Response::builder().status(status);
-        for (name, value) in headers {
-            builder = builder.header(*name, *value);
-        }
-        builder.body(Body::from(body)).unwrap()
-    };
-    let (url, _) = serve(answer).await;
+async fn failure_of(code: u16, headers: &'static [(&'static str, &'static str)], body: &'static str) -> ModelError {
+    let (url, _) = serve(move || status(code, headers, body)).await;
     ask_with(&url, Bounds::default()).await.0.unwrap_err()
 }
 
-/// A server that reads the request and answers with raw bytes, then closes.
-async fn raw(answer: &'static [u8]) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/v1", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        let (mut socket, _) = listener.accept().await.unwrap();
-        let mut request = Vec::new();
-        // The request's body is JSON, so its last brace ends it.
-        while !request.ends_with(b"}}") {
-            socket.read_buf(&mut request).await.unwrap();
-        }
-        socket.write_all(answer).await.unwrap();
-        socket.shutdown().await.unwrap();
-    });
-    url
+/// Headers and body of what the server was asked last.
+fn asked(seen: &Seen) -> (HeaderMap, Value) {
+    let (_, headers, body) = seen.lock().unwrap().take().unwrap();
+    (headers, serde_json::from_slice(&body).unwrap())
 }
 
 fn facts(e: &ModelError) -> (stead_core::code::Code, Retry, bool) {
@@ -196,7 +126,7 @@ async fn the_request_carries_the_exact_conversation() {
         })),
     ]);
     model(&url, Bounds::default()).call(question, Arc::new(|_| ())).await.unwrap();
-    let (headers, body) = seen.lock().unwrap().take().unwrap();
+    let (headers, body) = asked(&seen);
     assert_eq!(headers["authorization"], format!("Bearer {KEY}"));
     let expected = json!({
         "model": "gpt-test",
@@ -223,7 +153,7 @@ async fn an_older_server_gets_the_limit_under_its_own_name() {
     let (url, seen) = serve(|| event_stream(events(&[finish("stop")]))).await;
     let dialect = Dialect { limit_key: LimitKey::MaxTokens, ask_usage: false, ..Dialect::default() };
     speaking(&url, dialect, Bounds::default()).call(question(), Arc::new(|_| ())).await.unwrap();
-    let (_, body) = seen.lock().unwrap().take().unwrap();
+    let (_, body) = asked(&seen);
     assert_eq!(body["max_tokens"], 77);
     assert!(body.get("max_completion_tokens").is_none() && body.get("stream_options").is_none());
 }
@@ -232,13 +162,13 @@ async fn an_older_server_gets_the_limit_under_its_own_name() {
 async fn each_dialect_is_spoken() {
     let (url, seen) = serve(|| event_stream(events(&[finish("stop")]))).await;
     let schema = json!({ "type": "object", "properties": { "n": { "type": "integer" } } });
-    let mut asked = question();
-    asked.output = Some(Arc::new(OutputSchema { name: "an answer".into(), schema: schema.clone() }));
+    let mut call = question();
+    call.output = Some(Arc::new(OutputSchema { name: "an answer".into(), schema: schema.clone() }));
     let call =
         ToolCall { id: "call_2_0".into(), name: "t".into(), arguments: RawValue::from_string("{}".into()).unwrap() };
-    asked.messages.push(Arc::new(Message::Assistant(Reply { calls: vec![call], ..Reply::default() })));
+    call.messages.push(Arc::new(Message::Assistant(Reply { calls: vec![made], ..Reply::default() })));
     let result = ToolResult { call_id: "call_2_0".into(), name: "t".into(), content: "ok".into(), error: false };
-    asked.messages.push(Arc::new(Message::Tool(result)));
+    call.messages.push(Arc::new(Message::Tool(result)));
     for (output, format, in_words) in [
         (
             OutputKey::Schema,
@@ -250,8 +180,8 @@ async fn each_dialect_is_spoken() {
         (OutputKey::Words, None, true),
     ] {
         let dialect = Dialect { output, short_ids: true, api_key_header: true, ..Dialect::default() };
-        speaking(&url, dialect, Bounds::default()).call(asked.clone(), Arc::new(|_| ())).await.unwrap();
-        let (headers, body) = seen.lock().unwrap().take().unwrap();
+        speaking(&url, dialect, Bounds::default()).call(call.clone(), Arc::new(|_| ())).await.unwrap();
+        let (headers, body) = asked(&seen);
         assert_eq!((headers.get("authorization"), headers["api-key"].to_str().unwrap()), (None, KEY));
         assert_eq!(body.get("response_format"), format.as_ref());
         let system = body["messages"][0]["content"].as_str().unwrap();
@@ -414,7 +344,7 @@ async fn a_cut_stream_is_never_a_reply() {
     assert!(deltas.len() <= 1);
     // A close before any answer, and one in the middle of the header.
     for answer in [&b""[..], b"HTTP/1.1 200 O"] {
-        let e = ask_with(&raw(answer).await, Bounds::default()).await.0.unwrap_err();
+        let e = ask_with(&raw(answer.to_vec()).await, Bounds::default()).await.0.unwrap_err();
         assert_eq!(facts(&e), (code::MODEL_CUT, Retry::After(None), true));
     }
 }
@@ -424,8 +354,8 @@ async fn a_connection_lost_after_the_end_of_the_reply_costs_only_the_count() {
     // The promised length is never reached, so the close is an error, which comes after all that was sent.
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99999\r\n\r\n";
     let frames = events(&[delta(json!({ "content": "done" })), finish("stop")]).replace("data: [DONE]\n\n", "");
-    let answer = Box::leak(format!("{head}{frames}").into_boxed_str());
-    let reply = ask_with(&raw(answer.as_bytes()).await, Bounds::default()).await.0.unwrap();
+    let answer = format!("{head}{frames}");
+    let reply = ask_with(&raw(answer.into_bytes()).await, Bounds::default()).await.0.unwrap();
     assert_eq!((reply.text.as_str(), reply.usage.output), ("done", 1));
 }
 

@@ -1,5 +1,4 @@
 //! A loopback server that misbehaves in every way a provider can, for the tests of all wires.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::{Arc, Mutex};
 
