@@ -197,6 +197,19 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_lists_every_provider_with_its_variables() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/providers.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for p in PROVIDERS {
+            let row = page.lines().find(|l| l.starts_with(&format!("| `{}` |", p.name))).unwrap_or_default();
+            // A provider at another's address refers to the row above it.
+            let words = p.key_vars.iter().chain(&p.url_var).chain([&p.url]).filter(|w| !w.is_empty());
+            let told = words.copied().all(|w| row.contains(&format!("`{w}`")));
+            assert!(told || row.contains("the same"), "{}: {row}", p.name);
+        }
+    }
+
+    #[test]
     fn an_address_is_read_as_its_own_tools_read_it() {
         let ollama = Provider::named("ollama").unwrap();
         for (value, url) in [
