@@ -164,7 +164,7 @@ async fn each_dialect_is_spoken() {
     let schema = json!({ "type": "object", "properties": { "n": { "type": "integer" } } });
     let mut call = question();
     call.output = Some(Arc::new(OutputSchema { name: "an answer".into(), schema: schema.clone() }));
-    let call =
+    let made =
         ToolCall { id: "call_2_0".into(), name: "t".into(), arguments: RawValue::from_string("{}".into()).unwrap() };
     call.messages.push(Arc::new(Message::Assistant(Reply { calls: vec![made], ..Reply::default() })));
     let result = ToolResult { call_id: "call_2_0".into(), name: "t".into(), content: "ok".into(), error: false };
