@@ -185,7 +185,7 @@ pub(crate) fn agent(
         models: vec![ModelConfig {
             name: "noop".into(),
             max_output_tokens: 100,
-            price: Some(Price { input: 100, cached: 10, output: 500 }),
+            price: Some(Price { input: 100, cached: 10, output: 500, cache_write: None }),
         }],
         model_attempts: 3,
         backoff: Span::from_millis(500),
@@ -203,6 +203,7 @@ pub(crate) fn agent(
         session_limits: Limits::default(),
         models: vec![model],
         model_timeout: Span::from_secs(60),
+        output: None,
         tools: vec![bound],
         defs: vec![def].into(),
     })

@@ -74,6 +74,10 @@ pub struct Price {
     /// Per million output tokens (reasoning tokens included).
     #[n(2)]
     pub output: u64,
+    /// Per million input tokens written to the provider's cache; as `input` when `None`.
+    #[n(3)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write: Option<u64>,
 }
 
 /// Tokens of one model call as the provider counts them.
@@ -93,9 +97,25 @@ pub struct Usage {
     #[n(3)]
     #[serde(default)]
     pub reasoning: u64,
+    /// Of the input, tokens written to the provider's cache.
+    #[n(4)]
+    #[cbor(skip_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache_write: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the derives call it with a reference")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl Usage {
+    /// The dearest way in which a call of that size can be counted: a budget is reserved for it.
+    pub fn worst(input: u64, output: u64, price: Option<Price>) -> Self {
+        let written = price.is_some_and(|p| p.cache_write.is_some_and(|w| w > p.input));
+        Self { input, output, cache_write: if written { input } else { 0 }, ..Self::default() }
+    }
+
     /// Input and output together.
     pub fn tokens(self) -> u64 {
         self.input.saturating_add(self.output)
@@ -104,11 +124,14 @@ impl Usage {
     /// What the call cost; `None` when the price is not known.
     pub fn spend(self, price: Option<Price>) -> Spend {
         let usd = price.map(|p| {
-            let fresh = u128::from(self.input.saturating_sub(self.cached)) * u128::from(p.input);
-            let cached = u128::from(self.cached.min(self.input)) * u128::from(p.cached);
-            let output = u128::from(self.output) * u128::from(p.output);
+            let cost = |tokens: u64, price: u64| u128::from(tokens) * u128::from(price);
+            let cached = self.cached.min(self.input);
+            let written = self.cache_write.min(self.input - cached);
+            let input = cost(self.input - cached - written, p.input)
+                + cost(cached, p.cached)
+                + cost(written, p.cache_write.unwrap_or(p.input));
             // Rounded up: a budget must never be crossed by rounding.
-            MicroUsd(u64::try_from((fresh + cached + output).div_ceil(1_000_000)).unwrap_or(u64::MAX))
+            MicroUsd(u64::try_from((input + cost(self.output, p.output)).div_ceil(1_000_000)).unwrap_or(u64::MAX))
         });
         Spend { tokens: self.tokens(), usd }
     }
@@ -232,16 +255,30 @@ mod tests {
 
     #[test]
     fn money_rounds_up_and_an_unknown_price_is_unknown_not_zero() {
-        let price = Price { input: 3_000_000, cached: 300_000, output: 15_000_000 };
-        let usage = Usage { input: 1_000, cached: 400, output: 10, reasoning: 0 };
+        let price = Price { input: 3_000_000, cached: 300_000, output: 15_000_000, cache_write: None };
+        let usage = Usage { input: 1_000, cached: 400, output: 10, ..Usage::default() };
         // 600 * 3 + 400 * 0.3 + 10 * 15 = 1800 + 120 + 150
         assert_eq!(usage.spend(Some(price)).usd, Some(MicroUsd(2_070)));
         assert_eq!(Usage { input: 1, ..usage }.spend(None).usd, None);
         assert_eq!(
-            Usage { input: 1, cached: 0, output: 0, reasoning: 0 }.spend(Some(Price { input: 1, ..price })).usd,
+            Usage { input: 1, ..Usage::default() }.spend(Some(Price { input: 1, ..price })).usd,
             Some(MicroUsd(1))
         );
         assert_eq!(Spend::ZERO.plus(usage.spend(None)).usd, None);
+    }
+
+    #[test]
+    fn what_is_written_to_the_cache_has_its_own_price_and_is_reserved_for() {
+        let price = Price { input: 3_000_000, cached: 300_000, output: 15_000_000, cache_write: Some(3_750_000) };
+        let usage = Usage { input: 1_000, cached: 400, output: 10, cache_write: 500, ..Usage::default() };
+        // 100 * 3 + 400 * 0.3 + 500 * 3.75 + 10 * 15 = 300 + 120 + 1875 + 150
+        assert_eq!(usage.spend(Some(price)).usd, Some(MicroUsd(2_445)));
+        // More than there is of the input is not counted twice.
+        let odd = Usage { cached: 2_000, cache_write: 2_000, output: 0, ..usage };
+        assert_eq!(odd.spend(Some(price)).usd, Some(MicroUsd(300)));
+        assert_eq!(Usage::worst(1_000, 0, Some(price)).spend(Some(price)).usd, Some(MicroUsd(3_750)));
+        let cheap = Price { cache_write: Some(1), ..price };
+        assert_eq!(Usage::worst(1_000, 0, Some(cheap)).spend(Some(cheap)).usd, Some(MicroUsd(3_000)));
     }
 
     #[test]

@@ -94,7 +94,9 @@ impl Actor {
             instructions: self.agent.instructions.clone(),
             messages: self.view_messages(),
             tools: self.agent.defs.clone(),
+            output: self.agent.output.clone(),
             max_output_tokens: self.state.config.models.get(usize::from(model)).map_or(0, |m| m.max_output_tokens),
+            raw: None,
         };
         let (agent, engine, run) = (self.agent.clone(), self.engine.clone(), self.run);
         // Pieces count while the flight is in the air; an adapter that goes on writing afterwards is not heard.

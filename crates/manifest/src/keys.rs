@@ -46,6 +46,9 @@ static MODEL_URL: Pattern = Pattern {
     secret: Secrecy::Open,
 };
 
+/// How much a model may be asked to think.
+const EFFORTS: &[&str] = &["low", "medium", "high"];
+
 /// Keys of a model that the first one and the fallbacks have in common.
 macro_rules! model_keys {
     ($($more:expr),* $(,)?) => {
@@ -56,6 +59,8 @@ macro_rules! model_keys {
             key("key", Shape::Pattern(&SECRET), "The provider's key; its usual environment variable when silent."),
             key("max_output_tokens", Shape::Count(1, 1_000_000), "Most tokens of one reply; 4096 when silent."),
             key("price", Shape::Section(&PRICE), "What it charges; overrides the price table."),
+            key("temperature", Shape::Decimal(2), "How freely words are chosen; the provider's choice when silent."),
+            key("reasoning", Shape::OneOf(EFFORTS), "How much it thinks; the provider's choice when silent."),
             $($more),*
         ]
     };
@@ -70,6 +75,11 @@ static PRICE: Section = Section {
             "cached",
             Shape::Usd,
             "USD per million input tokens read from the provider's cache; as `input` when silent.",
+        ),
+        key(
+            "cache_write",
+            Shape::Usd,
+            "USD per million input tokens written to the provider's cache; as `input` when silent.",
         ),
         must("output", Shape::Usd, "USD per million output tokens."),
     ],

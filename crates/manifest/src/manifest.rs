@@ -90,6 +90,22 @@ pub struct ModelChoice {
     pub max_output_tokens: u64,
     /// What it charges.
     pub price: Option<PriceList>,
+    /// How freely words are chosen; the provider's choice when silent.
+    pub temperature: Option<Temperature>,
+    /// How much it thinks: `low`, `medium` or `high`; the provider's choice when silent.
+    pub reasoning: Option<String>,
+}
+
+/// A temperature from 0 to 2, in millionths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Temperature(u32);
+
+impl Temperature {
+    /// As providers take it.
+    pub fn degrees(self) -> f64 {
+        f64::from(self.0) / 1e6
+    }
 }
 
 /// A model, or what stands for one.
@@ -110,13 +126,20 @@ pub struct PriceList {
     pub input: MicroUsd,
     /// Input tokens from the cache; as `input` when silent.
     pub cached: Option<MicroUsd>,
+    /// Input tokens written to the cache; as `input` when silent.
+    pub cache_write: Option<MicroUsd>,
     /// Output tokens.
     pub output: MicroUsd,
 }
 
 impl From<PriceList> for Price {
     fn from(p: PriceList) -> Self {
-        Self { input: p.input.0, cached: p.cached.unwrap_or(p.input).0, output: p.output.0 }
+        Self {
+            input: p.input.0,
+            cached: p.cached.unwrap_or(p.input).0,
+            output: p.output.0,
+            cache_write: p.cache_write.map(|w| w.0),
+        }
     }
 }
 

@@ -266,6 +266,10 @@ fn scalar_json(shape: &Shape, text: &str, plain: bool) -> Option<Json> {
         Shape::Duration(min, max) => scalar::duration(text).filter(|n| (min..=max).contains(&n)).map(Into::into),
         Shape::Size(min, max) => scalar::size(text).filter(|n| (min..=max).contains(&n)).map(Into::into),
         Shape::Usd => plain.then(|| scalar::usd(text)).flatten().map(Into::into),
+        // Kept in millionths, as money is.
+        Shape::Decimal(max) => {
+            plain.then(|| scalar::usd(text)).flatten().filter(|n| *n <= max.saturating_mul(1_000_000)).map(Into::into)
+        }
         Shape::OneOf(words) => words.contains(&text).then(|| text.into()),
         _ => None,
     }
@@ -292,6 +296,7 @@ fn expected(shape: &Shape) -> String {
             let (min, max) = (scalar::show_size(*min), scalar::show_size(*max));
             format!("a size such as `64Ki` or `2Mi`, from {min} to {max}")
         }
+        Shape::Decimal(max) => format!("a number from 0 to {max} such as 0.7, with at most six decimals"),
         Shape::Usd => "US dollars such as 0.50, with at most six decimals and no exponent".to_owned(),
         Shape::OneOf(words) => listed(words.iter().copied()),
         Shape::List(..) => "a list".to_owned(),

@@ -57,6 +57,7 @@ fn shape(value: &'static Shape, defs: &mut Map<String, Value>) -> Value {
             "anyOf": [{ "type": "string", "pattern": scalar::SIZE }, { "type": "integer", "minimum": 0 }]
         }),
         Shape::Usd => json!({ "type": "number", "minimum": 0 }),
+        Shape::Decimal(max) => json!({ "type": "number", "minimum": 0, "maximum": max }),
         Shape::OneOf(words) => json!({ "enum": words }),
         Shape::List(item, most) => {
             json!({ "type": "array", "items": shape(item, defs), "minItems": 1, "maxItems": most })

@@ -21,6 +21,8 @@ pub(crate) enum Shape {
     Size(u64, u64),
     /// US dollars, with at most six decimals.
     Usd,
+    /// A number from 0 to this, with at most six decimals.
+    Decimal(u64),
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// A list of at most so many.

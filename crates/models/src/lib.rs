@@ -1,17 +1,25 @@
 //! Models behind the port of `stead-ports`: what an agent thinks with.
 //!
 //! * [`rehearsal`] is a script, not an AI: no key, no network, the same bytes every time.
-//! * [`openai`] speaks OpenAI Chat Completions to any base URL.
+//! * [`openai`] speaks OpenAI Chat Completions to any base URL, [`responses`] the Responses API, [`anthropic`] Messages,
+//!   [`gemini`] the Gemini API. What they share (HTTP, frames, bounds, failures, the reply in the making) is [`wire`].
+//! * [`providers`] is the table of those that a manifest can name.
 //! * [`prices`] is a dated table of list prices; what it does not know costs `None`, never 0.
 //! * [`registry`] turns a name such as `openai:gpt-5-mini` into a model.
 //!
 //! Not here: retries, fallback and budgets (they are journaled by the engine), and reading the environment or files.
 
+pub mod anthropic;
 mod estimate;
+pub mod gemini;
 pub mod http;
 pub mod openai;
 pub mod prices;
+pub mod providers;
 pub mod registry;
 pub mod rehearsal;
+pub mod responses;
 pub mod secret;
+pub mod settings;
 pub mod setup;
+pub mod wire;

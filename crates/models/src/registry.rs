@@ -13,25 +13,22 @@ use stead_core::{budget::Price, code};
 use stead_ports::model::Model;
 
 use crate::{
+    anthropic::Anthropic,
+    gemini::Gemini,
     http::Http,
-    openai::{LimitKey, OpenAi, Options},
+    openai::{Dialect, LimitKey, OpenAi},
     prices,
+    providers::{PROVIDERS, Provider, Wire},
     rehearsal::Auto,
+    responses::Responses,
     secret::Secret,
+    settings::Settings,
     setup::ModelSetupError,
+    wire::Bounds,
 };
 
-/// Where OpenAI answers.
-pub const OPENAI_URL: &str = "https://api.openai.com/v1";
-
-/// Every provider of this release: what may stand before the `:` of a model's name.
-pub const PROVIDERS: &[&str] = &["openai", "rehearsal"];
-
-/// What this release can call.
-const SUPPORTED: &str = "`openai:MODEL` (also at any compatible `base_url`), `rehearsal: SCRIPT` and `rehearsal:auto`";
-
 /// A model as a manifest names it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ModelSpec<'a> {
     /// `provider:model`.
     pub model: &'a str,
@@ -39,6 +36,8 @@ pub struct ModelSpec<'a> {
     pub base_url: Option<&'a str>,
     /// Where the key is: `env://NAME`.
     pub key: Option<&'a str>,
+    /// What is asked of it besides.
+    pub settings: Settings,
 }
 
 impl<'a> From<&'a str> for ModelSpec<'a> {
@@ -55,12 +54,12 @@ pub struct ProviderContext<'a> {
     /// Connection pools, shared by all models.
     pub http: &'a Http,
     /// Bounds of a call.
-    pub options: Options,
+    pub bounds: Bounds,
 }
 
 impl fmt::Debug for ProviderContext<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProviderContext").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("ProviderContext").field("bounds", &self.bounds).finish_non_exhaustive()
     }
 }
 
@@ -89,47 +88,90 @@ pub fn resolve<'a>(spec: impl Into<ModelSpec<'a>>, cx: &ProviderContext<'_>) -> 
     let wrong = |detail: String| ModelSetupError::new(code::MANIFEST_VALUE, detail);
     let (provider, model) = spec.model.split_once(':').unwrap_or((spec.model, ""));
     let (provider, model) = (provider.trim(), model.trim());
-    let unsupported = || {
-        let detail = format!("this release has no provider `{provider}`; it has {SUPPORTED}");
-        Err(ModelSetupError::new(code::MANIFEST_UNSUPPORTED, detail))
-    };
     match (provider, model) {
-        (unknown, _) if !PROVIDERS.contains(&unknown) => unsupported(),
-        ("rehearsal", _) if spec.base_url.is_some() || spec.key.is_some() => {
-            Err(wrong("a rehearsal has no `base_url` and no `key`".to_owned()))
+        ("rehearsal", _) if spec.base_url.is_some() || spec.key.is_some() || spec.settings != Settings::default() => {
+            Err(wrong("a rehearsal has no `base_url`, no `key` and no settings".to_owned()))
         }
         ("rehearsal", "auto") => {
             Ok(Resolved { model: Arc::new(Auto::default()), price: prices::price("rehearsal", "auto") })
         }
         ("rehearsal", _) => Err(wrong("a rehearsal is `rehearsal:auto` or names its script".to_owned())),
-        ("openai", "") => Err(wrong("name a model after the provider, such as `openai:gpt-5-mini`".to_owned())),
-        ("openai", model) => openai(spec, model, cx),
-        _ => unsupported(),
+        (name, model) => match Provider::named(name) {
+            Some(_) if model.is_empty() => {
+                Err(wrong(format!("name a model after the provider, such as `{name}:MODEL`")))
+            }
+            Some(provider) => connect(provider, spec, model, cx),
+            None => Err(ModelSetupError::new(code::MANIFEST_UNSUPPORTED, unknown(name))),
+        },
     }
 }
 
-fn openai(spec: ModelSpec<'_>, model: &str, cx: &ProviderContext<'_>) -> Result<Resolved, ModelSetupError> {
+fn unknown(name: &str) -> String {
+    let near = PROVIDERS.iter().map(|p| p.name).find(|p| strsim::damerau_levenshtein(p, name) <= 2);
+    let hint = near.map_or_else(String::new, |p| format!(" Did you mean `{p}`?"));
+    let all = PROVIDERS.iter().map(|p| format!("`{}`", p.name)).collect::<Vec<_>>().join(", ");
+    format!(
+        "this release has no provider `{name}`.{hint} It has {all}, `rehearsal: SCRIPT` and `rehearsal:auto`; any \
+         OpenAI-compatible server is `openai:MODEL` with its `base_url`"
+    )
+}
+
+fn connect(
+    provider: &Provider,
+    spec: ModelSpec<'_>,
+    model: &str,
+    cx: &ProviderContext<'_>,
+) -> Result<Resolved, ModelSetupError> {
     let of_env = |name: &str| (cx.env)(name).filter(|v| !v.trim().is_empty());
-    let (base_url, default_key) = match spec.base_url {
-        Some(url) => (url.to_owned(), None),
-        None => (of_env("OPENAI_BASE_URL").unwrap_or_else(|| OPENAI_URL.to_owned()), of_env("OPENAI_API_KEY")),
-    };
-    let own = base_url.trim_end_matches('/') == OPENAI_URL;
+    let told = spec.base_url.map(str::to_owned);
+    let said = || provider.url_var.and_then(of_env).map(|value| provider.url_of(&value));
+    let base_url = told.or_else(said).unwrap_or_else(|| provider.url.to_owned());
+    if base_url.is_empty() {
+        let variable = provider.url_var.unwrap_or_default();
+        let detail = format!("`{}` needs to know where it answers: set {variable}, or give `base_url`", spec.model);
+        return Err(ModelSetupError::new(code::MANIFEST_VALUE, detail));
+    }
     let key = match spec.key {
-        None => default_key,
         Some(reference) => Some(named_key(reference, cx)?),
+        // The environment's key goes to the environment's endpoint only.
+        None if spec.base_url.is_none() => provider.key_vars.iter().find_map(|name| of_env(name)),
+        None => None,
     };
-    if own && key.is_none() {
-        let cure = if spec.base_url.is_some() { "name it with `key: env://NAME`" } else { "set OPENAI_API_KEY" };
+    let own = provider.is_at(&base_url);
+    if key.is_none() && provider.needs_key && (own || provider.url.is_empty()) {
+        let cure = match provider.key_vars.first() {
+            Some(name) if spec.base_url.is_none() => format!("set {name}"),
+            _ => "name it with `key: env://NAME`".to_owned(),
+        };
         return Err(ModelSetupError::new(code::MODEL_KEY, format!("`{}` needs a key: {cure}", spec.model)));
     }
-    let mut options = cx.options.clone();
-    if !own {
-        options.limit_key = LimitKey::MaxTokens;
-    }
-    let client = OpenAi::new(spec.model, &base_url, model, key.map(Secret::new), options, cx.http)?;
-    let price = if own { prices::price("openai", model) } else { None };
-    Ok(Resolved { model: Arc::new(client), price })
+    let client = client(provider, spec, model, &base_url, key.map(Secret::new), cx)?;
+    let price = if own { prices::price(provider.prices, model) } else { None };
+    Ok(Resolved { model: client, price })
+}
+
+fn client(
+    provider: &Provider,
+    spec: ModelSpec<'_>,
+    model: &str,
+    base_url: &str,
+    key: Option<Secret>,
+    cx: &ProviderContext<'_>,
+) -> Result<Arc<dyn Model>, ModelSetupError> {
+    let (name, settings, bounds) = (spec.model, spec.settings, cx.bounds.clone());
+    Ok(match provider.wire {
+        Wire::Chat => {
+            let mut dialect = Dialect { settings, ..provider.dialect() };
+            if provider.name == "openai" && !provider.is_at(base_url) {
+                // A compatible server under OpenAI's name: the older key is the one that most know.
+                dialect.limit_key = LimitKey::MaxTokens;
+            }
+            Arc::new(OpenAi::new(name, base_url, model, key, dialect, bounds, cx.http)?)
+        }
+        Wire::Responses => Arc::new(Responses::new(name, base_url, model, key, settings, bounds, cx.http)?),
+        Wire::Anthropic => Arc::new(Anthropic::new(name, base_url, model, key, settings, bounds, cx.http)?),
+        Wire::Gemini => Arc::new(Gemini::new(name, base_url, model, key, settings, bounds, cx.http)?),
+    })
 }
 
 /// The value of `env://NAME`.
@@ -155,7 +197,7 @@ mod tests {
     fn with(env: &[(&str, &str)], spec: ModelSpec<'_>) -> Result<Resolved, ModelSetupError> {
         let http = Http::new().unwrap();
         let look = |name: &str| env.iter().find(|(k, _)| *k == name).map(|(_, v)| (*v).to_owned());
-        resolve(spec, &ProviderContext { env: &look, http: &http, options: Options::default() })
+        resolve(spec, &ProviderContext { env: &look, http: &http, bounds: Bounds::default() })
     }
 
     #[test]
@@ -171,22 +213,49 @@ mod tests {
     #[test]
     fn the_key_of_the_environment_is_not_offered_to_the_url_of_a_manifest() {
         let env = [("OPENAI_API_KEY", "sk-x"), ("MINE", "k")];
-        let spec = ModelSpec { model: "openai:m", base_url: Some("http://localhost:1/v1"), key: None };
+        let spec = ModelSpec { model: "openai:m", base_url: Some("http://localhost:1/v1"), ..ModelSpec::default() };
         let debug = |spec| format!("{:?}", with(&env, spec).unwrap());
         assert!(!debug(spec).contains("sk-x"));
-        let own = ModelSpec { base_url: Some(OPENAI_URL), ..spec };
+        let own = ModelSpec { base_url: Some("https://api.openai.com/v1"), ..spec };
         assert_eq!(with(&env, own).unwrap_err().code, code::MODEL_KEY);
         assert!(with(&env, ModelSpec { key: Some("env://MINE"), ..own }).is_ok());
     }
 
     #[test]
+    fn every_provider_is_a_name_with_its_usual_variables() {
+        for provider in PROVIDERS {
+            let env: Vec<(&str, &str)> = provider
+                .key_vars
+                .iter()
+                .map(|key| (*key, "k-0123456789"))
+                .chain(provider.url_var.map(|var| (var, "http://localhost:1/v1")))
+                .collect();
+            let name = format!("{}:some/model", provider.name);
+            let spec = ModelSpec { model: &name, ..ModelSpec::default() };
+            let found = with(&env, spec).unwrap();
+            assert_eq!((found.model.name().as_str(), found.price), (name.as_str(), None));
+            if !provider.needs_key {
+                assert!(with(&[], spec).is_ok(), "{name}");
+            } else if provider.url_var.is_none() {
+                assert_eq!(with(&[], spec).unwrap_err().code, code::MODEL_KEY, "{name}");
+            }
+        }
+        let second = [("GOOGLE_API_KEY", "k")];
+        assert!(with(&second, "gemini:gemini-2.5-pro".into()).unwrap().price.is_some());
+    }
+
+    #[test]
     fn what_is_missing_or_wrong_is_named() {
         let spec = |model| ModelSpec { model, ..ModelSpec::default() };
-        let keyed = |key| ModelSpec { model: "openai:m", base_url: None, key: Some(key) };
-        let at = |url| ModelSpec { model: "openai:m", base_url: Some(url), key: None };
+        let keyed = |key| ModelSpec { model: "openai:m", key: Some(key), ..ModelSpec::default() };
+        let at = |url| ModelSpec { model: "openai:m", base_url: Some(url), ..ModelSpec::default() };
         for (case, code, words) in [
             (spec("openai:gpt-5"), code::MODEL_KEY, "OPENAI_API_KEY"),
-            (spec("anthropic:claude-sonnet"), code::MANIFEST_UNSUPPORTED, "`anthropic`; it has `openai:MODEL`"),
+            (spec("anthropic:claude-sonnet-5"), code::MODEL_KEY, "ANTHROPIC_API_KEY"),
+            (spec("anthropc:claude-sonnet-5"), code::MANIFEST_UNSUPPORTED, "Did you mean `anthropic`?"),
+            (spec("acme:m"), code::MANIFEST_UNSUPPORTED, "any OpenAI-compatible server is `openai:MODEL`"),
+            (spec("azure:m"), code::MANIFEST_VALUE, "AZURE_OPENAI_ENDPOINT"),
+            (spec("gemini:"), code::MANIFEST_VALUE, "`gemini:MODEL`"),
             (spec("openai:"), code::MANIFEST_VALUE, "name a model"),
             (spec(""), code::MANIFEST_UNSUPPORTED, "no provider"),
             (spec("rehearsal"), code::MANIFEST_VALUE, "script"),

@@ -43,6 +43,26 @@ impl Secret {
     }
 }
 
+impl Secret {
+    /// The bytes without this secret, and how many at their end may be the beginning of it.
+    pub(crate) fn cut_from(&self, bytes: &[u8]) -> (Vec<u8>, usize) {
+        let key = self.0.as_bytes();
+        if key.len() < MIN_REDACTED {
+            return (bytes.to_vec(), 0);
+        }
+        let mut out = Vec::with_capacity(bytes.len());
+        let mut rest = bytes;
+        while let Some(at) = rest.windows(key.len()).position(|w| w == key) {
+            out.extend_from_slice(&rest[..at]);
+            out.extend_from_slice(b"[key]");
+            rest = &rest[at + key.len()..];
+        }
+        out.extend_from_slice(rest);
+        let open = (1..key.len().min(rest.len() + 1)).rev().find(|n| rest.ends_with(&key[..*n])).unwrap_or(0);
+        (out, open)
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")

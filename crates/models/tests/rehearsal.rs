@@ -59,6 +59,8 @@ fn call(turn: u32, messages: Vec<Message>) -> ModelCall {
         messages: messages.into_iter().map(Arc::new).collect(),
         tools: Arc::new([]),
         max_output_tokens: 1_000,
+        output: None,
+        raw: None,
     }
 }
 

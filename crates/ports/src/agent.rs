@@ -9,7 +9,7 @@ use stead_core::{
     effect::EffectClass,
     fact::{CallRules, RunConfig},
     id::{Name, VersionId},
-    message::ToolDef,
+    message::{OutputSchema, ToolDef},
     time::Span,
 };
 
@@ -74,6 +74,8 @@ pub struct Agent {
     pub models: Vec<Arc<dyn Model>>,
     /// How long one attempt at a model may take.
     pub model_timeout: Span,
+    /// What its answer must look like, when the manifest says so.
+    pub output: Option<Arc<OutputSchema>>,
     /// Its tools, sorted by name.
     pub tools: Vec<BoundTool>,
     /// The definitions of `tools`, in that order.

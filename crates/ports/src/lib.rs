@@ -9,6 +9,7 @@ pub mod clock;
 pub mod conformance;
 pub mod journal;
 pub mod model;
+pub mod raw;
 pub mod tool;
 
 /// A boxed future, as object-safe ports return it.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use stead_core::{
     code::Code,
     id::{Name, RunId},
-    message::{Message, Reply, ToolDef},
+    message::{Message, OutputSchema, Reply, ToolDef},
     time::Span,
 };
 
-use crate::BoxFuture;
+use crate::{BoxFuture, raw::RawSink};
 
 /// One attempt.
 #[derive(Clone, Debug)]
@@ -26,8 +26,13 @@ pub struct ModelCall {
     pub messages: Vec<Arc<Message>>,
     /// The tools offered, sorted by name so that prompts share a prefix.
     pub tools: Arc<[ToolDef]>,
+    /// What the answer must look like. Providers are held to it as far as they can be; whether it does is checked by
+    /// whoever reads the reply.
+    pub output: Option<Arc<OutputSchema>>,
     /// Most tokens to produce.
     pub max_output_tokens: u64,
+    /// Who keeps the exchange as it went over the wire, when somebody does.
+    pub raw: Option<RawSink>,
 }
 
 /// A piece of a reply as it is being written. Pieces are for watching only; the reply counts.

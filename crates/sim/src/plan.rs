@@ -168,7 +168,8 @@ fn tool(rng: &mut Rng, n: u64, settle: u64) -> PlanTool {
 }
 
 fn config(rng: &mut Rng) -> RunConfig {
-    let price = rng.chance(800).then_some(Price { input: 1_000_000, cached: 100_000, output: 4_000_000 });
+    let price =
+        rng.chance(800).then_some(Price { input: 1_000_000, cached: 100_000, output: 4_000_000, cache_write: None });
     let models = (0..rng.range(1, 2))
         .map(|n| ModelConfig { name: format!("model{n}").into(), max_output_tokens: 50, price })
         .collect();

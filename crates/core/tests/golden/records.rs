@@ -25,7 +25,7 @@ const SESSION: SessionId = SessionId(0x019b_76da_a800_fedc_ba98_7654_3210_0022);
 
 /// Every vector in order of its `seq`: the name of its file, and the record.
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
-    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 10] = [
+    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 11] = [
         ("00-started", Actor::User("user:ada".into()), started(), vec![text("Refund order 1042", Source::User)]),
         ("01-model", Actor::Runtime, model(), model_texts()),
         ("02-approval", Actor::User("user:grace".into()), approval(), vec![text("over the limit", Source::User)]),
@@ -36,6 +36,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("07-minimal", Actor::Runtime, minimal(), vec![text("", Source::Operator)]),
         ("08-held", Actor::Runtime, held(), vec![text("not sent", Source::Runtime)]),
         ("09-restored", Actor::Runtime, restored(), vec![]),
+        ("10-cache", Actor::Runtime, cache(), vec![text("Refund order 1042", Source::User)]),
     ];
     parts
         .into_iter()
@@ -85,7 +86,7 @@ fn started() -> Vec<Fact> {
             ModelConfig {
                 name: "openai:gpt-5-mini".into(),
                 max_output_tokens: 2_000,
-                price: Some(Price { input: 250_000, cached: 25_000, output: 2_000_000 }),
+                price: Some(Price { input: 250_000, cached: 25_000, output: 2_000_000, cache_write: None }),
             },
             ModelConfig { name: "rehearsal".into(), max_output_tokens: 1_000, price: None },
         ],
@@ -153,7 +154,7 @@ fn model() -> Vec<Fact> {
             turn: 1,
             attempt: 2,
             payload: 1,
-            usage: Usage { input: 1_500, cached: 1_000, output: 80, reasoning: 30 },
+            usage: Usage { input: 1_500, cached: 1_000, output: 80, reasoning: 30, cache_write: 0 },
             spent: Spend { tokens: 1_580, usd: None },
             calls,
         }),
@@ -330,4 +331,23 @@ fn restored() -> Vec<Fact> {
         Fact::Restored(Restored { generation: 2, taken: Timestamp(NEW_YEAR) }),
         Fact::ApprovalRequested(ApprovalRequested { effect: 3, reason: AskReason::Restored, expires: None }),
     ]
+}
+
+/// A price and a usage that tell of writing to a provider's cache.
+fn cache() -> Vec<Fact> {
+    let mut facts = started();
+    if let Some(Fact::RunStarted(start)) = facts.first_mut() {
+        for model in &mut start.config.models {
+            model.price = model.price.map(|price| Price { cache_write: Some(312_500), ..price });
+        }
+    }
+    facts.push(Fact::ModelReplied(ModelReplied {
+        turn: 2,
+        attempt: 1,
+        payload: 0,
+        usage: Usage { input: 1_500, cached: 1_000, output: 80, reasoning: 30, cache_write: 400 },
+        spent: spend(1_580, 400),
+        calls: vec![],
+    }));
+    facts
 }

@@ -40,7 +40,7 @@ pub(crate) fn agent() -> RunConfig {
 
 /// A model that costs one micro-dollar a token.
 pub(crate) fn model(name: &str) -> ModelConfig {
-    let price = Price { input: 1_000_000, cached: 1_000_000, output: 1_000_000 };
+    let price = Price { input: 1_000_000, cached: 1_000_000, output: 1_000_000, cache_write: None };
     ModelConfig { name: name.into(), max_output_tokens: 100, price: Some(price) }
 }
 

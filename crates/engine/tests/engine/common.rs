@@ -117,7 +117,7 @@ impl Model for Scripted {
     }
 }
 
-pub(crate) const USAGE: Usage = Usage { input: 10, cached: 0, output: 5, reasoning: 0 };
+pub(crate) const USAGE: Usage = Usage { input: 10, cached: 0, output: 5, reasoning: 0, cache_write: 0 };
 
 pub(crate) fn say(text: impl Into<String>) -> Reply {
     Reply { text: text.into(), usage: USAGE, ..Reply::default() }
@@ -381,7 +381,7 @@ pub(crate) fn agent(name: &str) -> Maker {
     }
 }
 
-pub(crate) const PRICE: Price = Price { input: 1_000_000, cached: 0, output: 1_000_000 };
+pub(crate) const PRICE: Price = Price { input: 1_000_000, cached: 0, output: 1_000_000, cache_write: None };
 
 impl Maker {
     pub(crate) fn model(self, script: Script) -> Self {
@@ -504,6 +504,7 @@ impl Lab {
             session_limits: maker.session_limits,
             models: adapters,
             model_timeout: maker.model_timeout,
+            output: None,
             defs: tools.iter().map(|t| t.def.clone()).collect(),
             tools,
         };

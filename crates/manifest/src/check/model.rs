@@ -7,7 +7,13 @@ pub(super) fn check(findings: &mut Findings<'_>, manifest: &Manifest) {
     for choice in manifest.model.chain() {
         match &choice.source {
             ModelSource::Script(_) => {
-                for (key, given) in [("base_url", choice.base_url.is_some()), ("key", choice.key.is_some())] {
+                let given = [
+                    ("base_url", choice.base_url.is_some()),
+                    ("key", choice.key.is_some()),
+                    ("temperature", choice.temperature.is_some()),
+                    ("reasoning", choice.reasoning.is_some()),
+                ];
+                for (key, given) in given {
                     if given {
                         findings.value(&["model", key], format!("`{key}` means nothing to a rehearsal script"), None);
                     }

@@ -39,6 +39,8 @@ pub(super) struct DeltaPart {
     #[serde(default)]
     pub(super) refusal: Option<String>,
     #[serde(default)]
+    pub(super) reasoning_content: Option<String>,
+    #[serde(default)]
     pub(super) tool_calls: Option<Vec<CallPart>>,
 }
 
@@ -101,5 +103,6 @@ pub(super) fn usage(value: &Value) -> Option<Usage> {
         cached: count("/prompt_tokens_details/cached_tokens").unwrap_or(0).min(input),
         output,
         reasoning: count("/completion_tokens_details/reasoning_tokens").unwrap_or(0).min(output),
+        cache_write: count("/prompt_tokens_details/cache_write_tokens").unwrap_or(0).min(input),
     })
 }

@@ -16,22 +16,20 @@
 //! Its `serde_json/preserve_order` feature would moreover change every JSON map of the binary.
 //!
 //! # Choices where servers differ
-//! * Arguments that are not a JSON object are kept as a JSON string of the exact text, so that validation against the
-//!   schema fails with words for the model; on the way back to the provider they are unwrapped again. Empty arguments
-//!   of a finished reply are `{}`.
-//! * Calls with equal ids are made unique by a suffix (`-2`): results are matched by id. Missing or overlong ids are
-//!   replaced by `call_<turn>_<n>`. A server that gives every parallel call index 0 is understood by its ids.
+//! * A server that gives every parallel call index 0 is understood by its ids.
 //! * A reply counts only with a `finish_reason`; `[DONE]` or the end of the stream without one is a cut.
 //! * A reply without usage has its tokens estimated from its length, never 0.
+//! * Where a server wants the reasoning text of a turn back (DeepSeek, Moonshot), it is a reasoning item.
 //!
-//! Not here: retries and waiting (the engine's), and the Responses API.
+//! What a compatible server does otherwise than OpenAI is a [`Dialect`].
+//!
+//! Not here: retries and waiting (the engine's), and the Responses API ([`crate::responses`]).
 
-mod assemble;
 mod chunk;
-mod failure;
+mod dialect;
+mod fold;
 mod model;
 mod request;
-mod retry_after;
-mod stream;
 
-pub use model::{LimitKey, OpenAi, Options};
+pub use dialect::{Dialect, LimitKey, OutputKey};
+pub use model::OpenAi;

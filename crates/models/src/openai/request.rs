@@ -1,11 +1,14 @@
 //! The request body. Written by `serde` from borrowed text: field order is fixed, arguments are the exact bytes.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
-use serde_json::value::RawValue;
-use stead_core::message::{Message, ToolCall};
+use serde_json::{Value, json};
+use stead_core::message::{Message, OutputSchema, Piece, Reply, ToolCall};
 use stead_ports::model::ModelCall;
 
-use super::model::{LimitKey, Options};
+use super::{Dialect, LimitKey, OutputKey, fold::Thought};
+use crate::wire::{Endpoint, names, output, unquoted};
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -14,9 +17,15 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<Tool<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     max_completion_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<&'static str>,
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
@@ -31,25 +40,27 @@ struct StreamOptions {
 #[serde(tag = "role", rename_all = "snake_case")]
 enum Line<'a> {
     System {
-        content: &'a str,
+        content: Cow<'a, str>,
     },
     User {
         content: &'a str,
     },
     Assistant {
         content: &'a str,
+        #[serde(skip_serializing_if = "String::is_empty")]
+        reasoning_content: String,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         tool_calls: Vec<Call<'a>>,
     },
     Tool {
-        tool_call_id: &'a str,
+        tool_call_id: Cow<'a, str>,
         content: &'a str,
     },
 }
 
 #[derive(Serialize)]
 struct Call<'a> {
-    id: &'a str,
+    id: Cow<'a, str>,
     r#type: &'static str,
     function: CallFunction<'a>,
 }
@@ -57,7 +68,7 @@ struct Call<'a> {
 #[derive(Serialize)]
 struct CallFunction<'a> {
     name: String,
-    arguments: std::borrow::Cow<'a, str>,
+    arguments: Cow<'a, str>,
 }
 
 #[derive(Serialize)]
@@ -70,19 +81,23 @@ struct Tool<'a> {
 struct ToolFunction<'a> {
     name: &'a str,
     description: &'a str,
-    parameters: &'a serde_json::Value,
+    parameters: &'a Value,
 }
 
 /// The body of one attempt, as JSON text.
-pub(super) fn body(model: &str, call: &ModelCall, options: &Options) -> Vec<u8> {
+pub(super) fn body(endpoint: &Endpoint, call: &ModelCall, dialect: &Dialect) -> Vec<u8> {
     let mut messages = Vec::with_capacity(call.messages.len() + 1);
-    if !call.instructions.is_empty() {
-        messages.push(Line::System { content: &call.instructions });
+    let instructions: Cow<'_, str> = match &call.output {
+        Some(o) if dialect.output != OutputKey::Schema => output::told(&call.instructions, &o.schema).into(),
+        _ => (&*call.instructions).into(),
+    };
+    if !instructions.is_empty() {
+        messages.push(Line::System { content: instructions });
     }
-    messages.extend(call.messages.iter().map(|m| line(m)));
-    let limit = |key: LimitKey| (options.limit_key == key).then_some(call.max_output_tokens);
+    messages.extend(call.messages.iter().map(|m| line(m, endpoint, dialect)));
+    let limit = |key: LimitKey| (dialect.limit_key == key).then_some(call.max_output_tokens);
     let body = Body {
-        model,
+        model: &endpoint.model,
         messages,
         tools: call
             .tools
@@ -92,37 +107,57 @@ pub(super) fn body(model: &str, call: &ModelCall, options: &Options) -> Vec<u8> 
                 function: ToolFunction { name: &t.name, description: &t.description, parameters: &t.schema },
             })
             .collect(),
+        response_format: call.output.as_deref().and_then(|o| format(o, dialect.output)),
         max_completion_tokens: limit(LimitKey::MaxCompletionTokens),
         max_tokens: limit(LimitKey::MaxTokens),
+        temperature: dialect.settings.temperature,
+        reasoning_effort: dialect.settings.effort.map(crate::settings::Effort::word),
         stream: true,
-        stream_options: options.ask_usage.then_some(StreamOptions { include_usage: true }),
+        stream_options: dialect.ask_usage.then_some(StreamOptions { include_usage: true }),
     };
     serde_json::to_vec(&body).expect("strings and JSON values are always written")
 }
 
-fn line(message: &Message) -> Line<'_> {
+fn format(wanted: &OutputSchema, key: OutputKey) -> Option<Value> {
+    match key {
+        OutputKey::Schema => Some(json!({
+            "type": "json_schema",
+            "json_schema": {
+                "name": names::known(&wanted.name),
+                "schema": wanted.schema,
+                "strict": output::is_strict(&wanted.schema),
+            },
+        })),
+        OutputKey::Json => Some(json!({ "type": "json_object" })),
+        OutputKey::Words => None,
+    }
+}
+
+fn line<'a>(message: &'a Message, endpoint: &Endpoint, dialect: &Dialect) -> Line<'a> {
     match message {
         Message::User { text } => Line::User { content: text },
-        Message::Tool(r) => Line::Tool { tool_call_id: &r.call_id, content: &r.content },
-        Message::Assistant(r) => Line::Assistant { content: &r.text, tool_calls: r.calls.iter().map(call).collect() },
+        Message::Tool(r) => Line::Tool { tool_call_id: id(&r.call_id, dialect), content: &r.content },
+        Message::Assistant(r) => Line::Assistant {
+            content: &r.text,
+            reasoning_content: if dialect.echo_reasoning && endpoint.made(r) { thoughts(r) } else { String::new() },
+            tool_calls: r.calls.iter().map(|c| call(c, dialect)).collect(),
+        },
     }
 }
 
-fn call(call: &ToolCall) -> Call<'_> {
-    let function = CallFunction { name: known_name(&call.name), arguments: unwrapped(&call.arguments) };
-    Call { id: &call.id, r#type: "function", function }
+fn thoughts(reply: &Reply) -> String {
+    let thought = |piece: Piece<'_>| match piece {
+        Piece::Reasoning(item) => serde_json::from_str::<Thought>(item).ok(),
+        _ => None,
+    };
+    reply.pieces().into_iter().filter_map(thought).map(|t| t.reasoning_content).collect()
 }
 
-/// A name that the endpoint takes back. A model can invent a name that its own provider refuses in a request
-/// (`[a-zA-Z0-9_-]{1,64}`); sent as it was, it would make every later turn of the run fail.
-fn known_name(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).take(64).collect()
+fn id<'a>(id: &'a str, dialect: &Dialect) -> Cow<'a, str> {
+    if dialect.short_ids { names::nine(id).into() } else { id.into() }
 }
 
-/// The arguments as the model wrote them: an object's text, or what a JSON string wraps (see [`super`]).
-fn unwrapped(arguments: &RawValue) -> std::borrow::Cow<'_, str> {
-    match serde_json::from_str::<String>(arguments.get()) {
-        Ok(text) => text.into(),
-        Err(_) => arguments.get().into(),
-    }
+fn call<'a>(call: &'a ToolCall, dialect: &Dialect) -> Call<'a> {
+    let function = CallFunction { name: names::known(&call.name), arguments: unquoted(&call.arguments) };
+    Call { id: id(&call.id, dialect), r#type: "function", function }
 }

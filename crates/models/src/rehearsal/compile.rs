@@ -157,7 +157,7 @@ fn fail(raw: Spanned<super::script::RawFail>) -> Result<Fail, ScriptError> {
 }
 
 fn usage(raw: RawUsage) -> Usage {
-    Usage { input: raw.input, cached: raw.cached, output: raw.output, reasoning: raw.reasoning }
+    Usage { input: raw.input, cached: raw.cached, output: raw.output, reasoning: raw.reasoning, cache_write: 0 }
 }
 
 fn pattern(raw: &Spanned<String>) -> Result<Regex, ScriptError> {

@@ -30,7 +30,7 @@ pub struct Rehearsal {
 
 impl Rehearsal {
     /// What a script costs: nothing, and that is known.
-    pub const PRICE: Price = Price { input: 0, cached: 0, output: 0 };
+    pub const PRICE: Price = Price { input: 0, cached: 0, output: 0, cache_write: None };
 
     /// A model that speaks this script.
     pub fn new(script: Script) -> Self {

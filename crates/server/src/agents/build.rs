@@ -7,17 +7,18 @@ use stead_core::{
     code,
     fact::{ModelConfig, RunConfig},
     id::{Name, VersionId},
-    message::ToolDef,
+    message::{OutputSchema, ToolDef},
     time::Span,
 };
 use stead_manifest::{
     Bundle, Manifest,
-    manifest::{ModelChoice, ModelSource},
+    manifest::{ModelChoice, ModelSource, Temperature},
 };
 use stead_models::{
-    openai::Options,
     registry::{ModelSpec, ProviderContext, Resolved, resolve},
     rehearsal::{Rehearsal, Script},
+    settings::{Effort, Settings},
+    wire::Bounds,
 };
 use stead_ports::agent::{Agent, AgentError, BoundTool};
 
@@ -59,6 +60,7 @@ pub(super) async fn agent(
         session_limits: manifest.session.budget.clone(),
         models: resolved.into_iter().map(|(_, r)| r.model).collect(),
         model_timeout: manifest.model.timeout,
+        output: bundle.output_schema().map(|schema| Arc::new(OutputSchema { name: "answer".to_owned(), schema })),
         tools,
         defs,
     })
@@ -96,9 +98,13 @@ fn model(store: &AgentStore, bundle: &Bundle, choice: &ModelChoice) -> Result<Re
         }
     };
     let key = choice.key.as_ref().map(|k| format!("env://{}", k.env()));
-    let spec = ModelSpec { model: named, base_url: choice.base_url.as_deref(), key: key.as_deref() };
+    let settings = Settings {
+        temperature: choice.temperature.map(Temperature::degrees),
+        effort: choice.reasoning.as_deref().and_then(Effort::named),
+    };
+    let spec = ModelSpec { model: named, base_url: choice.base_url.as_deref(), key: key.as_deref(), settings };
     let env = |name: &str| store.environment.of_model(choice, name);
-    let cx = ProviderContext { env: &env, http: store.http()?, options: Options::default() };
+    let cx = ProviderContext { env: &env, http: store.http()?, bounds: Bounds::default() };
     resolve(spec, &cx).map_err(|e| AgentError { code: e.code, detail: e.detail })
 }
 
@@ -124,18 +130,18 @@ pub(super) fn sorted(mut tools: Vec<BoundTool>) -> Result<Vec<BoundTool>, AgentE
 mod tests {
     use std::collections::BTreeSet;
 
-    use stead_models::{http::Http, registry};
+    use stead_models::{http::Http, providers::PROVIDERS};
 
     use super::*;
 
     #[test]
     fn manifests_may_name_the_providers_that_can_be_called_and_no_other() {
         let named: BTreeSet<&str> = stead_manifest::PROVIDERS.iter().copied().collect();
-        let called: BTreeSet<&str> = registry::PROVIDERS.iter().copied().collect();
+        let called: BTreeSet<&str> = PROVIDERS.iter().map(|p| p.name).chain(["rehearsal"]).collect();
         assert_eq!(named, called);
         let http = Http::new().expect("HTTP clients can be made");
         let env = |_: &str| Some("a-key".to_owned());
-        let cx = ProviderContext { env: &env, http: &http, options: Options::default() };
+        let cx = ProviderContext { env: &env, http: &http, bounds: Bounds::default() };
         for provider in named {
             let model = format!("{provider}:m");
             let code = resolve(model.as_str(), &cx).err().map(|e| e.code);

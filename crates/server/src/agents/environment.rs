@@ -11,13 +11,9 @@ use stead_manifest::{
     Manifest,
     manifest::{Kind, ModelChoice, ModelSource},
 };
-use stead_models::registry::OPENAI_URL;
+use stead_models::providers::Provider;
 use stead_ports::agent::AgentError;
 
-/// The provider's usual variable of a key.
-const KEY: &str = "OPENAI_API_KEY";
-/// Where the operator says that the provider answers.
-const URL: &str = "OPENAI_BASE_URL";
 /// Keys of a manifest that are told at once; more would help nobody.
 const TOLD: usize = 8;
 
@@ -52,10 +48,7 @@ impl Environment {
 
     /// The same for a model, which may have its provider's usual variables besides.
     pub(super) fn of_model(&self, choice: &ModelChoice, name: &str) -> Option<String> {
-        match name {
-            KEY | URL if is_own(choice) => std::env::var(name).ok(),
-            _ => self.get(name),
-        }
+        if is_usual(choice, name) { std::env::var(name).ok() } else { self.get(name) }
     }
 
     /// Refuses a manifest that names a variable which it may not. Whether the variable is set makes no difference.
@@ -66,7 +59,8 @@ impl Environment {
         let told = refused.iter().take(TOLD).map(|(key, name)| format!("`{key}` names {name}")).collect::<Vec<_>>();
         let names: BTreeSet<_> = refused.iter().take(TOLD).map(|(_, name)| format!("\"{name}\"")).collect();
         let more = if refused.len() > TOLD { ", and there are more" } else { "" };
-        let own = if *first == KEY { "; for the provider's own endpoint leave `key` and `base_url` out" } else { "" };
+        let usual = manifest.model.chain().filter_map(provider).any(|p| p.key_vars.contains(first));
+        let own = if usual { "; for the provider's own endpoint leave `key` and `base_url` out" } else { "" };
         let detail = format!(
             "{}{more}: not on the list of environment variables that this server lets manifests name. Its operator can \
              add it to stead.toml: [agents] env = [{}]{own}",
@@ -82,7 +76,7 @@ impl Environment {
 fn named(manifest: &Manifest) -> Vec<(String, &str)> {
     let mut out = Vec::new();
     for (i, choice) in manifest.model.chain().enumerate() {
-        if let Some(name) = choice.key.as_ref().map(|k| k.env()).filter(|name| *name != KEY || !is_own(choice)) {
+        if let Some(name) = choice.key.as_ref().map(|k| k.env()).filter(|name| !is_usual(choice, name)) {
             let key = if i == 0 { "model.key".to_owned() } else { format!("model.fallback[{}].key", i - 1) };
             out.push((key, name));
         }
@@ -96,10 +90,17 @@ fn named(manifest: &Manifest) -> Vec<(String, &str)> {
     out
 }
 
-/// Whether a model is asked at its provider's own endpoint: the usual one, or the one that the operator's environment says.
-fn is_own(choice: &ModelChoice) -> bool {
-    let openai = matches!(&choice.source, ModelSource::Provider(name) if name.starts_with("openai:"));
-    openai && choice.base_url.as_deref().is_none_or(|url| url.trim_end_matches('/') == OPENAI_URL)
+/// Whether a variable is one of the model's provider, and the model is asked at the provider's own endpoint: the usual one,
+/// or the one that the operator's environment says.
+fn is_usual(choice: &ModelChoice, variable: &str) -> bool {
+    provider(choice).is_some_and(|p| p.uses(variable) && p.is_own(choice.base_url.as_deref()))
+}
+
+fn provider(choice: &ModelChoice) -> Option<&'static Provider> {
+    match &choice.source {
+        ModelSource::Provider(name) => Provider::named(name.split_once(':')?.0),
+        ModelSource::Script(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +117,9 @@ mod tests {
     }
 
     const MODEL: &str = "use: \"openai:m\"";
+    const KEY: &str = "OPENAI_API_KEY";
+    const URL: &str = "OPENAI_BASE_URL";
+    const OPENAI_URL: &str = "https://api.openai.com/v1";
 
     #[test]
     fn a_variable_that_is_not_listed_is_refused_with_its_key_and_the_cure() {
@@ -163,6 +167,23 @@ mod tests {
         let mine = manifest(MODEL, "");
         assert_eq!(none.of_model(&mine.model.first, "PATH"), None);
         assert!(none.get("PATH").is_none() && Environment::Open.get("PATH").is_some());
+    }
+
+    #[test]
+    fn the_variable_of_one_provider_is_none_of_another() {
+        let none = Environment::default();
+        for (model, key, taken) in [
+            ("anthropic:m", "ANTHROPIC_API_KEY", true),
+            ("gemini:m", "GOOGLE_API_KEY", true),
+            ("azure:m", "AZURE_OPENAI_API_KEY", true),
+            ("anthropic:m", "OPENAI_API_KEY", false),
+            ("ollama:m", "GROQ_API_KEY", false),
+        ] {
+            let named = manifest(&format!("use: \"{model}\", key: \"env://{key}\""), "");
+            assert_eq!(none.admit(&named).is_ok(), taken, "{model} {key}");
+        }
+        let away = "use: \"azure:m\", base_url: \"https://evil.example\", key: \"env://AZURE_OPENAI_API_KEY\"";
+        assert!(none.admit(&manifest(away, "")).is_err());
     }
 
     #[test]

@@ -72,6 +72,7 @@ fn agent(cosmos: &Arc<Cosmos>, version: VersionId, name: &str) -> Arc<Agent> {
         config,
         session_limits: plan.session_limits.clone(),
         model_timeout: MODEL_TIMEOUT,
+        output: None,
         defs: tools.iter().map(|t| t.def.clone()).collect(),
         tools,
     })
@@ -124,9 +125,9 @@ impl SimModel {
             text: "a reply".into(),
             stop: if calls.is_empty() { StopReason::End } else { StopReason::ToolCalls },
             calls,
-            reasoning: Vec::new(),
-            usage: Usage { input: 30, cached: 0, output, reasoning: 0 },
+            usage: Usage { input: 30, cached: 0, output, reasoning: 0, cache_write: 0 },
             model: self.name.to_string(),
+            ..Reply::default()
         }
     }
 

@@ -183,7 +183,7 @@ impl Sim {
             turn,
             attempt,
             reply: Payload::inline("reply", Source::Model),
-            usage: Usage { input: state.view_tokens + 20, cached: 0, output, reasoning: 0 },
+            usage: Usage { input: state.view_tokens + 20, cached: 0, output, reasoning: 0, cache_write: 0 },
             calls,
         }
     }

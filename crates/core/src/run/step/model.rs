@@ -39,7 +39,7 @@ pub(in crate::run) fn request_attempt(draft: &mut Draft, turn: u32, attempt: u32
     let mut limit = Limit::Unpriced;
     for (i, candidate) in config.models.iter().enumerate().skip(usize::from(model)) {
         let input = draft.state.view_tokens + config.overhead_tokens;
-        let worst = Usage { input, cached: 0, output: candidate.max_output_tokens, reasoning: 0 };
+        let worst = Usage::worst(input, candidate.max_output_tokens, candidate.price);
         let reserved = worst.spend(candidate.price);
         match draft.state.budget.crosses(reserved) {
             None => {

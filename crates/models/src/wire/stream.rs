@@ -15,7 +15,7 @@ use futures_util::{Stream, StreamExt, stream};
 use reqwest::Response;
 use sse_stream::SseByteStream;
 
-use super::model::Options;
+use super::{Bounds, tap::Tap};
 
 /// What a frame says.
 #[derive(Debug)]
@@ -51,6 +51,7 @@ struct Meter {
     /// Bytes since the last whole frame; shared with the reader of frames, who sets it to 0.
     pending: Arc<AtomicUsize>,
     max_frame: usize,
+    tap: Option<Tap>,
 }
 
 impl Meter {
@@ -61,6 +62,9 @@ impl Meter {
             Ok(Some(Err(e))) => return Some(Err(FrameError::Broken(crate::http::chain(&e.without_url())))),
             Ok(Some(Ok(bytes))) => bytes,
         };
+        if let Some(tap) = &mut self.tap {
+            tap.body(&bytes);
+        }
         self.total = self.total.saturating_add(bytes.len());
         let pending = self.pending.fetch_add(bytes.len(), Ordering::Relaxed).saturating_add(bytes.len());
         if self.total > self.max_wire || pending > self.max_frame {
@@ -73,17 +77,19 @@ impl Meter {
 /// The frames of a response. Silence is measured on bytes, so that comments keep a slow stream alive.
 pub(super) fn frames(
     response: Response,
-    options: &Options,
+    bounds: &Bounds,
+    tap: Option<Tap>,
 ) -> impl Stream<Item = Result<Frame, FrameError>> + Send + Unpin {
     let pending = Arc::new(AtomicUsize::new(0));
     let meter = Meter {
         bytes: Box::pin(response.bytes_stream()),
-        idle: options.idle,
+        idle: bounds.idle,
         total: 0,
-        max_wire: options.max_wire,
+        max_wire: bounds.max_wire,
         pending: Arc::clone(&pending),
         // A frame is JSON, where a character can take six bytes; the reply's own limit is checked when it is read.
-        max_frame: options.max_reply.saturating_mul(2),
+        max_frame: bounds.max_reply.saturating_mul(2),
+        tap,
     };
     let bytes = stream::unfold(meter, |mut m| async move { m.next().await.map(|item| (item, m)) });
     let frames = SseByteStream::new(Box::pin(bytes)).filter_map(move |event| {

@@ -1,66 +1,33 @@
-//! The OpenAI wire against a loopback server that misbehaves in every way a provider can.
-#![expect(clippy::unwrap_used, reason = "tests")]
+//! What is peculiar to Chat Completions: servers differ more on it than on any other wire.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
-    body::{Body, Bytes},
+    body::Body,
     http::{HeaderMap, Response, header},
-    routing::post,
 };
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json, value::RawValue};
 use stead_core::{
     budget::Usage,
     code,
-    id::RunId,
-    message::{Message, Reply, StopReason, ToolCall, ToolDef, ToolResult},
+    message::{Message, OutputSchema, Reply, StopReason, ToolCall, ToolResult},
     time::Span,
 };
 use stead_models::{
     http::Http,
-    openai::{LimitKey, OpenAi, Options},
+    openai::{Dialect, LimitKey, OpenAi, OutputKey},
     secret::Secret,
+    wire::Bounds,
 };
-use stead_ports::model::{Delta, Model, ModelCall, ModelError, Retry};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-};
+use stead_ports::model::{Delta, Model, ModelError, Retry};
+use tokio::net::TcpListener;
 
-const KEY: &str = "sk-test-0123456789abcdef";
-
-/// What the server was asked.
-type Seen = Arc<Mutex<Option<(HeaderMap, Value)>>>;
-
-/// A server that gives every request the same answer; its base URL, and what it was last asked.
-async fn serve(answer: impl Fn() -> Response<Body> + Clone + Send + Sync + 'static) -> (String, Seen) {
-    let seen = Seen::default();
-    let note = Arc::clone(&seen);
-    let app = Router::new().route(
-        "/v1/chat/completions",
-        post(async move |headers: HeaderMap, body: Bytes| {
-            *note.lock().unwrap() = Some((headers, serde_json::from_slice(&body).unwrap()));
-            answer()
-        }),
-    );
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/v1", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    (url, seen)
-}
+use super::common::{KEY, Seen, ask, event_stream, question, raw, serve, status};
 
 /// Events as a provider frames them.
 fn events(frames: &[Value]) -> String {
     frames.iter().map(|f| format!("data: {f}\n\n")).chain(["data: [DONE]\n\n".to_owned()]).collect()
-}
-
-fn event_stream(body: impl Into<Body>) -> Response<Body> {
-    Response::builder().header(header::CONTENT_TYPE, "text/event-stream").body(body.into()).unwrap()
 }
 
 fn delta(delta: Value) -> Value {
@@ -80,64 +47,35 @@ fn more(index: u32, arguments: &str) -> Value {
     delta(json!({ "tool_calls": [{ "index": index, "function": { "arguments": arguments } }] }))
 }
 
-fn question() -> ModelCall {
-    ModelCall {
-        run: RunId(1),
-        turn: 2,
-        attempt: 1,
-        instructions: "Be brief.".into(),
-        messages: vec![Arc::new(Message::User { text: "hi".into() })],
-        tools: Arc::new([ToolDef { name: "t".into(), description: "d".into(), schema: json!({ "type": "object" }) }]),
-        max_output_tokens: 77,
-    }
+fn speaking(url: &str, dialect: Dialect, bounds: Bounds) -> OpenAi {
+    let http = Http::new().unwrap();
+    OpenAi::new("openai:gpt-test", url, "gpt-test", Some(Secret::new(KEY)), dialect, bounds, &http).unwrap()
 }
 
-fn model(url: &str, options: Options) -> OpenAi {
-    OpenAi::new("openai:gpt-test", url, "gpt-test", Some(Secret::new(KEY)), options, &Http::new().unwrap()).unwrap()
+fn model(url: &str, bounds: Bounds) -> OpenAi {
+    speaking(url, Dialect::default(), bounds)
 }
 
-async fn ask_with(url: &str, options: Options) -> (Result<Reply, ModelError>, Vec<Delta>) {
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let sink = Arc::clone(&seen);
-    let reply = model(url, options).call(question(), Arc::new(move |d| sink.lock().unwrap().push(d))).await;
-    let deltas = seen.lock().unwrap().clone();
-    (reply, deltas)
+async fn ask_with(url: &str, bounds: Bounds) -> (Result<Reply, ModelError>, Vec<Delta>) {
+    ask(&model(url, bounds), question()).await
 }
 
 /// The reply to a body of events.
 async fn reply_to(body: String) -> Result<Reply, ModelError> {
     let (url, _) = serve(move || event_stream(body.clone())).await;
-    ask_with(&url, Options::default()).await.0
+    ask_with(&url, Bounds::default()).await.0
 }
 
 /// The error for a response with that status, headers and body.
-async fn failure_of(status: u16, headers: &'static [(&'static str, &'static str)], body: &'static str) -> ModelError {
-    let answer = move || {
-        let mut builder = Response::builder().status(status);
-        for (name, value) in headers {
-            builder = builder.header(*name, *value);
-        }
-        builder.body(Body::from(body)).unwrap()
-    };
-    let (url, _) = serve(answer).await;
-    ask_with(&url, Options::default()).await.0.unwrap_err()
+async fn failure_of(code: u16, headers: &'static [(&'static str, &'static str)], body: &'static str) -> ModelError {
+    let (url, _) = serve(move || status(code, headers, body)).await;
+    ask_with(&url, Bounds::default()).await.0.unwrap_err()
 }
 
-/// A server that reads the request and answers with raw bytes, then closes.
-async fn raw(answer: &'static [u8]) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/v1", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        let (mut socket, _) = listener.accept().await.unwrap();
-        let mut request = Vec::new();
-        // The request's body is JSON, so its last brace ends it.
-        while !request.ends_with(b"}}") {
-            socket.read_buf(&mut request).await.unwrap();
-        }
-        socket.write_all(answer).await.unwrap();
-        socket.shutdown().await.unwrap();
-    });
-    url
+/// Headers and body of what the server was asked last.
+fn asked(seen: &Seen) -> (HeaderMap, Value) {
+    let (_, headers, body) = seen.lock().unwrap().take().unwrap();
+    (headers, serde_json::from_slice(&body).unwrap())
 }
 
 fn facts(e: &ModelError) -> (stead_core::code::Code, Retry, bool) {
@@ -155,10 +93,10 @@ async fn text_is_streamed_and_the_reply_is_whole() {
             "prompt_tokens_details": { "cached_tokens": 16 }, "completion_tokens_details": { "reasoning_tokens": 4 } } }),
     ]);
     let (url, _) = serve(move || event_stream(body.clone())).await;
-    let (reply, deltas) = ask_with(&url, Options::default()).await;
+    let (reply, deltas) = ask_with(&url, Bounds::default()).await;
     let reply = reply.unwrap();
     assert_eq!((reply.text.as_str(), reply.stop, reply.model.as_str()), ("Grüße", StopReason::End, "gpt-test-1"));
-    assert_eq!(reply.usage, Usage { input: 20, cached: 16, output: 9, reasoning: 4 });
+    assert_eq!(reply.usage, Usage { input: 20, cached: 16, output: 9, reasoning: 4, cache_write: 0 });
     assert_eq!(deltas, [Delta::Text("Gr".into()), Delta::Text("üße".into())]);
 }
 
@@ -187,8 +125,8 @@ async fn the_request_carries_the_exact_conversation() {
             error: true,
         })),
     ]);
-    model(&url, Options::default()).call(question, Arc::new(|_| ())).await.unwrap();
-    let (headers, body) = seen.lock().unwrap().take().unwrap();
+    model(&url, Bounds::default()).call(question, Arc::new(|_| ())).await.unwrap();
+    let (headers, body) = asked(&seen);
     assert_eq!(headers["authorization"], format!("Bearer {KEY}"));
     let expected = json!({
         "model": "gpt-test",
@@ -213,11 +151,44 @@ async fn the_request_carries_the_exact_conversation() {
 #[tokio::test]
 async fn an_older_server_gets_the_limit_under_its_own_name() {
     let (url, seen) = serve(|| event_stream(events(&[finish("stop")]))).await;
-    let options = Options { limit_key: LimitKey::MaxTokens, ask_usage: false, ..Options::default() };
-    ask_with(&url, options).await.0.unwrap();
-    let (_, body) = seen.lock().unwrap().take().unwrap();
+    let dialect = Dialect { limit_key: LimitKey::MaxTokens, ask_usage: false, ..Dialect::default() };
+    speaking(&url, dialect, Bounds::default()).call(question(), Arc::new(|_| ())).await.unwrap();
+    let (_, body) = asked(&seen);
     assert_eq!(body["max_tokens"], 77);
     assert!(body.get("max_completion_tokens").is_none() && body.get("stream_options").is_none());
+}
+
+#[tokio::test]
+async fn each_dialect_is_spoken() {
+    let (url, seen) = serve(|| event_stream(events(&[finish("stop")]))).await;
+    let schema = json!({ "type": "object", "properties": { "n": { "type": "integer" } } });
+    let mut call = question();
+    call.output = Some(Arc::new(OutputSchema { name: "an answer".into(), schema: schema.clone() }));
+    let made =
+        ToolCall { id: "call_2_0".into(), name: "t".into(), arguments: RawValue::from_string("{}".into()).unwrap() };
+    call.messages.push(Arc::new(Message::Assistant(Reply { calls: vec![made], ..Reply::default() })));
+    let result = ToolResult { call_id: "call_2_0".into(), name: "t".into(), content: "ok".into(), error: false };
+    call.messages.push(Arc::new(Message::Tool(result)));
+    for (output, format, in_words) in [
+        (
+            OutputKey::Schema,
+            Some(json!({ "type": "json_schema",
+            "json_schema": { "name": "an_answer", "schema": schema, "strict": false } })),
+            false,
+        ),
+        (OutputKey::Json, Some(json!({ "type": "json_object" })), true),
+        (OutputKey::Words, None, true),
+    ] {
+        let dialect = Dialect { output, short_ids: true, api_key_header: true, ..Dialect::default() };
+        speaking(&url, dialect, Bounds::default()).call(call.clone(), Arc::new(|_| ())).await.unwrap();
+        let (headers, body) = asked(&seen);
+        assert_eq!((headers.get("authorization"), headers["api-key"].to_str().unwrap()), (None, KEY));
+        assert_eq!(body.get("response_format"), format.as_ref());
+        let system = body["messages"][0]["content"].as_str().unwrap();
+        assert!(system.starts_with("Be brief.") && system.contains(&schema.to_string()) == in_words, "{system}");
+        let id = body["messages"][2]["tool_calls"][0]["id"].as_str().unwrap();
+        assert!(id.len() == 9 && body["messages"][3]["tool_call_id"] == id, "{body}");
+    }
 }
 
 #[tokio::test]
@@ -231,7 +202,7 @@ async fn parallel_calls_are_put_together_byte_for_byte() {
         finish("tool_calls"),
     ]);
     let (url, _) = serve(move || event_stream(body.clone())).await;
-    let (reply, deltas) = ask_with(&url, Options::default()).await;
+    let (reply, deltas) = ask_with(&url, Bounds::default()).await;
     let reply = reply.unwrap();
     assert_eq!(reply.stop, StopReason::ToolCalls);
     let got: Vec<_> = reply.calls.iter().map(|c| (c.id.as_str(), c.name.as_str(), c.arguments.get())).collect();
@@ -342,7 +313,7 @@ async fn the_key_is_in_no_error_and_in_no_debug_text() {
             format!("{}: Incorrect API key: [key] ([key]", axum::http::StatusCode::from_u16(status).unwrap())
         );
     }
-    let model = model("http://127.0.0.1:1/v1", Options::default());
+    let model = model("http://127.0.0.1:1/v1", Bounds::default());
     assert!(!format!("{model:?}").contains("sk-test"));
 }
 
@@ -368,12 +339,12 @@ async fn a_cut_stream_is_never_a_reply() {
         event_stream(Body::from_stream(stream::iter(parts)))
     };
     let (url, _) = serve(abort).await;
-    let (reply, deltas) = ask_with(&url, Options::default()).await;
+    let (reply, deltas) = ask_with(&url, Bounds::default()).await;
     assert_eq!(facts(&reply.unwrap_err()), (code::MODEL_CUT, Retry::After(None), true));
     assert!(deltas.len() <= 1);
     // A close before any answer, and one in the middle of the header.
     for answer in [&b""[..], b"HTTP/1.1 200 O"] {
-        let e = ask_with(&raw(answer).await, Options::default()).await.0.unwrap_err();
+        let e = ask_with(&raw(answer.to_vec()).await, Bounds::default()).await.0.unwrap_err();
         assert_eq!(facts(&e), (code::MODEL_CUT, Retry::After(None), true));
     }
 }
@@ -383,8 +354,8 @@ async fn a_connection_lost_after_the_end_of_the_reply_costs_only_the_count() {
     // The promised length is never reached, so the close is an error, which comes after all that was sent.
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99999\r\n\r\n";
     let frames = events(&[delta(json!({ "content": "done" })), finish("stop")]).replace("data: [DONE]\n\n", "");
-    let answer = Box::leak(format!("{head}{frames}").into_boxed_str());
-    let reply = ask_with(&raw(answer.as_bytes()).await, Options::default()).await.0.unwrap();
+    let answer = format!("{head}{frames}");
+    let reply = ask_with(&raw(answer.into_bytes()).await, Bounds::default()).await.0.unwrap();
     assert_eq!((reply.text.as_str(), reply.usage.output), ("done", 1));
 }
 
@@ -408,11 +379,11 @@ async fn garbage_is_called_garbage() {
     let (url, _) =
         serve(|| event_stream(Body::from(&b"data: {\"choices\":[{\"delta\":{\"content\":\"\xff\xfe\"}}]}\n\n"[..])))
             .await;
-    let e = ask_with(&url, Options::default()).await.0.unwrap_err();
+    let e = ask_with(&url, Bounds::default()).await.0.unwrap_err();
     assert_eq!(facts(&e), (code::MODEL_GARBAGE, Retry::After(None), true));
     assert!(e.detail.contains("UTF-8"), "{e}");
     let html = || Response::builder().header(header::CONTENT_TYPE, "text/html").body(Body::from("<html>")).unwrap();
-    assert!(ask_with(&serve(html).await.0, Options::default()).await.0.unwrap_err().detail.contains("text/html"));
+    assert!(ask_with(&serve(html).await.0, Bounds::default()).await.0.unwrap_err().detail.contains("text/html"));
 }
 
 #[tokio::test]
@@ -424,7 +395,7 @@ async fn a_flood_is_stopped_at_each_limit() {
         }
     };
     let options =
-        Options { max_wire: 1 << 20, max_reply: 64 << 10, max_arguments: 4 << 10, max_calls: 8, ..Options::default() };
+        Bounds { max_wire: 1 << 20, max_reply: 64 << 10, max_arguments: 4 << 10, max_calls: 8, ..Bounds::default() };
     let text = format!("data: {}\n\n", delta(json!({ "content": "x".repeat(1_000) })));
     let arguments = format!("data: {}\n\n", tool(0, "a", "t", &"1".repeat(1_000)));
     for piece in
@@ -455,7 +426,7 @@ async fn an_error_in_mid_stream_keeps_its_meaning() {
 
 #[tokio::test]
 async fn silence_is_a_timeout_wherever_it_falls() {
-    let options = Options { idle: Duration::from_millis(100), ..Options::default() };
+    let options = Bounds { idle: Duration::from_millis(100), ..Bounds::default() };
     let half = format!("data: {}\n\n", delta(json!({ "content": "half" })));
     let stall = move || {
         let first = stream::iter([Ok::<_, std::io::Error>(half.clone())]);
@@ -466,7 +437,7 @@ async fn silence_is_a_timeout_wherever_it_falls() {
     // Accepted by the kernel, never answered.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", silent.local_addr().unwrap());
-    let options = Options { first_byte: Duration::from_millis(100), ..Options::default() };
+    let options = Bounds { first_byte: Duration::from_millis(100), ..Bounds::default() };
     let e = ask_with(&url, options).await.0.unwrap_err();
     assert_eq!(facts(&e), (code::MODEL_TIMEOUT, Retry::After(None), true));
 }
@@ -476,7 +447,7 @@ async fn nobody_there_costs_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     drop(listener);
-    let e = ask_with(&url, Options::default()).await.0.unwrap_err();
+    let e = ask_with(&url, Bounds::default()).await.0.unwrap_err();
     assert_eq!(facts(&e), (code::MODEL_UNREACHABLE, Retry::After(None), false));
     assert!(!e.detail.contains(&url), "{e}");
 }
@@ -489,6 +460,6 @@ async fn comments_and_split_frames_are_part_of_the_wire() {
         let pieces: Vec<_> = bytes.iter().map(|b| Ok::<_, std::io::Error>(vec![*b])).collect();
         event_stream(Body::from_stream(stream::iter(pieces)))
     };
-    let reply = ask_with(&serve(one_by_one).await.0, Options::default()).await.0.unwrap();
+    let reply = ask_with(&serve(one_by_one).await.0, Bounds::default()).await.0.unwrap();
     assert_eq!(reply.text, "Grüße");
 }

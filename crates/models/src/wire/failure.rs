@@ -11,7 +11,12 @@ use stead_core::{
 };
 use stead_ports::model::{ModelError, Retry};
 
-use super::{model::Options, retry_after::retry_after, stream::FrameError};
+use super::{
+    Bounds,
+    retry_after::{retry_after, retry_info},
+    stream::FrameError,
+    tap::Tap,
+};
 use crate::{http, secret::Secret};
 
 /// Most bytes of an error body that are read.
@@ -26,17 +31,17 @@ fn error(code: Code, detail: impl Into<String>, retry: Retry, charged: bool) -> 
 }
 
 /// The reply makes no sense. Another attempt may.
-pub(super) fn garbage(detail: impl Into<String>) -> ModelError {
+pub(crate) fn garbage(detail: impl Into<String>) -> ModelError {
     error(code::MODEL_GARBAGE, detail, Retry::After(None), true)
 }
 
 /// The reply breaks a limit. Another attempt would cost as much and end the same way.
-pub(super) fn too_large(detail: impl Into<String>) -> ModelError {
+pub(crate) fn too_large(detail: impl Into<String>) -> ModelError {
     error(code::MODEL_GARBAGE, detail, Retry::No, true)
 }
 
 /// The reply ended too early.
-pub(super) fn cut(detail: impl Into<String>) -> ModelError {
+pub(crate) fn cut(detail: impl Into<String>) -> ModelError {
     error(code::MODEL_CUT, detail, Retry::After(None), true)
 }
 
@@ -60,9 +65,9 @@ pub(super) fn transport(e: reqwest::Error) -> ModelError {
 }
 
 /// The stream broke.
-pub(super) fn frame(e: FrameError, options: &Options) -> ModelError {
+pub(super) fn frame(e: FrameError, bounds: &Bounds) -> ModelError {
     match e {
-        FrameError::Idle => timeout("nothing came", options.idle),
+        FrameError::Idle => timeout("nothing came", bounds.idle),
         FrameError::TooLarge => too_large(e.to_string()),
         FrameError::NotText => garbage(e.to_string()),
         FrameError::Broken(_) => cut(e.to_string()),
@@ -79,15 +84,20 @@ pub(super) fn check_type(response: &Response) -> Result<(), ModelError> {
 }
 
 /// A response that is no success.
-pub(super) async fn status(response: Response) -> ModelError {
+pub(super) async fn status(response: Response, tap: Option<Tap>) -> ModelError {
     let status = response.status();
     let wait = retry_after(response.headers());
     // The status alone decides; a body that never ends must not hold it up.
     let body = tokio::time::timeout(BODY_TIMEOUT, read(response)).await.unwrap_or_default();
+    if let Some(tap) = &tap {
+        tap.error_body(&body);
+    }
     let body: Value =
         serde_json::from_slice(&body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
-    let inner = body.get("error").unwrap_or(&body);
-    by_status(status, wait, inner)
+    // Some gateways of Google wrap the error in a list.
+    let body = body.get(0).unwrap_or(&body);
+    let inner = body.get("error").unwrap_or(body);
+    by_status(status, wait.or_else(|| retry_info(inner)), inner)
 }
 
 fn by_status(status: StatusCode, wait: Option<Span>, body: &Value) -> ModelError {
@@ -97,6 +107,8 @@ fn by_status(status: StatusCode, wait: Option<Span>, body: &Value) -> ModelError
     };
     match status.as_u16() {
         401 | 403 => error(code::MODEL_KEY, detail, Retry::No, false),
+        // Gemini calls a wrong key a wrong argument.
+        400 if body.to_string().contains("API_KEY_INVALID") => error(code::MODEL_KEY, detail, Retry::No, false),
         // An empty account answers 429 as well, but does not fill up by waiting.
         429 if kind(body).contains("insufficient_quota") => error(code::MODEL_REFUSED, detail, Retry::No, false),
         429 | 503 | 529 => error(code::MODEL_BUSY, detail, Retry::After(wait), false),
@@ -108,19 +120,19 @@ fn by_status(status: StatusCode, wait: Option<Span>, body: &Value) -> ModelError
 }
 
 /// An error that came as a frame, after the response had begun.
-pub(super) fn in_stream(body: &Value) -> ModelError {
+pub(crate) fn in_stream(body: &Value) -> ModelError {
     let known = body.get("code").and_then(Value::as_u64).and_then(|n| u16::try_from(n).ok());
     if let Some(status) = known.filter(|n| *n >= 300).and_then(|n| StatusCode::from_u16(n).ok()) {
-        return ModelError { charged: true, ..by_status(status, None, body) };
+        return ModelError { charged: true, ..by_status(status, retry_info(body), body) };
     }
     let (kind, detail) = (kind(body), words(body));
     let is = |some: &[&str]| some.iter().any(|s| kind.contains(s));
-    if is(&["rate_limit", "overloaded", "server_error", "unavailable"]) {
+    if is(&["rate_limit", "overloaded", "server_error", "unavailable", "api_error", "timeout_error"]) {
         error(code::MODEL_BUSY, detail, Retry::After(None), true)
-    } else if is(&["invalid_request", "context_length", "insufficient_quota"]) {
-        error(code::MODEL_REFUSED, detail, Retry::No, true)
     } else if is(&["authentication", "invalid_api_key", "permission"]) {
         error(code::MODEL_KEY, detail, Retry::No, true)
+    } else if is(&["invalid_", "context_length", "insufficient_quota", "billing", "not_found", "too_large"]) {
+        error(code::MODEL_REFUSED, detail, Retry::No, true)
     } else {
         cut(format!("the provider broke off: {detail}"))
     }
