@@ -174,7 +174,7 @@ impl<'j> Life<'j> {
 
     /// The model's first reply asks for these calls; without any it is the answer.
     async fn replies(&mut self, calls: Vec<CallIn>, status: Status, index: IndexChange) -> Result<(), Fail> {
-        let usage = Usage { input: 100, cached: 0, output: 20, reasoning: 0 };
+        let usage = Usage { input: 100, cached: 0, output: 20, reasoning: 0, cache_write: 0 };
         let reply = Payload::inline(r#"{"text":"At once.","calls":[]}"#, Source::Model);
         let turn = self.state.turn;
         self.does_and(Command::ModelReplied { turn, attempt: 1, reply, usage, calls }, status, index).await
