@@ -6,7 +6,7 @@ use reqwest::{
     header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue},
 };
 
-use super::template::percent_encode;
+use super::{request::RESERVED, template::percent_encode};
 use crate::{config::Placement, secret::Secret};
 
 /// A credential and its place.
@@ -42,8 +42,11 @@ impl Credential {
                 Place::Header(AUTHORIZATION, sensitive(&format!("Basic {encoded}"))?)
             }
             Placement::Header(name) => {
-                let name = name.parse().map_err(|_| format!("`{name}` is not a header's name"))?;
-                Place::Header(name, sensitive(value)?)
+                let parsed: HeaderName = name.parse().map_err(|_| format!("`{name}` is not a header's name"))?;
+                if RESERVED.contains(&parsed.as_str()) && parsed != AUTHORIZATION {
+                    return Err(format!("the header `{name}` cannot hold the credential"));
+                }
+                Place::Header(parsed, sensitive(value)?)
             }
             Placement::Query(name) => {
                 let encoded = percent_encode(value);

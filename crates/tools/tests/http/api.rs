@@ -223,6 +223,9 @@ fn what_cannot_be_called_is_refused_when_it_is_read() {
     let mut host = get("http://h", "/");
     host.parameters = vec![at(ParameterPlace::Header, "Host", Style::Simple, false)];
     assert!(refused(host, None).detail.contains("cannot be set"));
+    let mut key = get("http://h", "/");
+    key.credential = Some(Placement::Header("Host".into()));
+    assert!(refused(key, Some("s3cret")).detail.contains("cannot hold the credential"));
     let mut basic = get("http://h", "/");
     basic.credential = Some(Placement::Basic);
     let error = refused(basic, Some("s3cret"));
