@@ -15,6 +15,7 @@ mod test_dev_command;
 mod test_doctor_command;
 mod test_errors_command;
 mod test_examples;
+mod test_mcp_url;
 mod test_readme;
 mod test_restore_drill;
 mod test_run_command;

@@ -19,6 +19,25 @@ fn refund_desk_pays_once_writes_once_and_declines_what_did_not_come_back() {
 }
 
 #[test]
+fn openapi_shop_refunds_through_a_document_and_says_what_was_refunded() {
+    let env = TestEnvironment::new();
+    let example = root().join("examples/openapi-shop");
+    let run = |args: &[&str], text: &str| {
+        let mut command = env.command(["run", "--quiet"]);
+        command.args(args).arg(&example).arg(text);
+        env.finish(command).succeeds()
+    };
+    let none = run(&[], "Was order 1042 refunded?");
+    assert!(none.stdout.starts_with("No, it was not refunded."), "{none}");
+    let done = run(&["--yes"], "Refund 49.90 USD for order 1042");
+    assert!(done.stdout.starts_with("Done: order 1042 is refunded, as rf_1."), "{done}");
+    let found = run(&[], "Was order 1042 refunded?");
+    assert!(found.stdout.starts_with("Yes: 4990 cents (USD), as refund rf_1."), "{found}");
+    let again = run(&["--yes"], "Refund 49.90 USD for order 1042");
+    assert!(again.stdout.starts_with("Yes: 4990 cents"), "{again}");
+}
+
+#[test]
 fn mcp_files_reads_through_a_public_mcp_server() {
     let example = root().join("examples/mcp-files");
     let server = example.join("node_modules/.bin/mcp-server-filesystem");

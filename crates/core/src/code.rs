@@ -109,6 +109,12 @@ codes! {
     TOOL_FLOOD = 52, "The tool's answer is too large";
     /// The effect was withdrawn because the run stopped.
     WITHDRAWN = 53, "The effect was withdrawn";
+    /// A URL leads to an address that is guarded.
+    TOOL_ADDRESS = 54, "The address is guarded";
+    /// An API description that cannot be used.
+    API_DESCRIPTION = 55, "The API description cannot be used";
+    /// A tool's server refuses the credential.
+    TOOL_CREDENTIAL = 56, "The tool's server refuses the credential";
     // 100-139: manifest and configuration
     /// The manifest cannot be read.
     MANIFEST_READ = 100, "The manifest cannot be read";

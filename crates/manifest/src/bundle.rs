@@ -13,7 +13,8 @@ use sha2::{Digest, Sha256};
 use stead_core::{id::VersionId, message::ToolDef};
 
 use crate::{
-    canonical,
+    api::Api,
+    apis, canonical,
     error::BundleError,
     files::{self, Allowance},
     manifest::Manifest,
@@ -40,6 +41,9 @@ pub struct Bundle {
     pub files: BTreeMap<String, String>,
     /// Agents of its own folder, under the path it uses.
     pub agents: BTreeMap<String, Bundle>,
+    /// What the OpenAPI documents among the files say of the operations that the manifest names, by tool. Made from the
+    /// files, so no part of the encoding.
+    pub apis: BTreeMap<String, Api>,
     /// What MCP servers offered when the version was made, by tool; the wiring sets it before the digest is taken.
     pub pinned: BTreeMap<String, Vec<ToolDef>>,
     /// Its folder, for what is found there at run time (`sqlite:./shop.db`, programs). No part of the digest.
@@ -138,7 +142,7 @@ impl Bundle {
             allowance.take(name, text.len()).map_err(format)?;
         }
         let source = Source { file: "agent.yaml".into(), text: stored.manifest.as_str().into() };
-        let (manifest, _) = parse_source(&source).map_err(BundleError::Manifest)?;
+        let (manifest, root) = parse_source(&source).map_err(BundleError::Manifest)?;
         let named = named::files(&manifest);
         let names: BTreeSet<&str> = named.iter().map(|f| f.name).collect();
         if !stored.files.keys().map(String::as_str).eq(names) {
@@ -160,6 +164,7 @@ impl Bundle {
             let dir = dir.as_ref().map(|d| d.join(&path));
             agents.insert(path, Self::from_stored(agent, dir, allowance, levels - 1)?);
         }
-        Ok(Self { manifest, source: source.text, files: stored.files, agents, pinned: stored.pinned, dir })
+        let apis = apis::import(&source, &root, &manifest, &stored.files).map_err(BundleError::Manifest)?;
+        Ok(Self { manifest, source: source.text, files: stored.files, agents, apis, pinned: stored.pinned, dir })
     }
 }

@@ -4,10 +4,10 @@ use std::{fmt, ops::Range, sync::Arc};
 
 use stead_core::code::Code;
 
-/// One thing that is wrong with a manifest, with its exact place.
+/// One thing that is wrong with a manifest, or with a file that it names, with its exact place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ManifestError {
-    /// The stable code (ST0100 to ST0105).
+    /// The stable code (ST0055, ST0100 to ST0105).
     pub code: Code,
     /// The file, as the caller named it.
     pub file: String,

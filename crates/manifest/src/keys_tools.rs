@@ -83,8 +83,8 @@ pub(crate) static TOOL: Section = Section {
     name: "tool",
     keys: &[
         key("sql", Shape::Section(&SQL), "A database."),
-        key("http", Shape::Section(&HTTP), "An HTTP service, by inline templates."),
-        key("mcp", Shape::Section(&MCP), "A server of the Model Context Protocol, over stdio."),
+        key("http", Shape::Section(&HTTP), "An HTTP service, by inline templates or an OpenAPI document."),
+        key("mcp", Shape::Section(&MCP), "A server of the Model Context Protocol, over stdio or streamable HTTP."),
         key("agent", Shape::Pattern(&AGENT), "Another agent; calling it starts a child run."),
         key("description", Shape::Text(2_000), "What it is for, for the model."),
         key("only", Shape::List(&Shape::Pattern(&ANY_OPERATION), 256), "Offer only these operations."),
@@ -178,11 +178,20 @@ static QUERY: Section = Section {
 static HTTP: Section = Section {
     name: "http",
     keys: &[
-        must("base_url", Shape::Pattern(&HTTP_URL), "Where the service is."),
-        must("operations", Shape::Map(&OPERATION, &Shape::Section(&CALL), 64), "Its operations."),
-        later("openapi", "OpenAPI tools"),
+        key(
+            "base_url",
+            Shape::Pattern(&HTTP_URL),
+            "Where the service is; with `openapi` where the document says, when silent.",
+        ),
+        key("operations", Shape::Map(&OPERATION, &Shape::Section(&CALL), 64), "Its operations."),
+        key("openapi", Shape::Pattern(&FILE), "An OpenAPI 3.0 or 3.1 document (YAML or JSON) that describes them."),
+        key(
+            "only",
+            Shape::List(&Shape::Pattern(&ANY_OPERATION), 64),
+            "With `openapi`: the ids of the operations that the agent has. No others exist for it.",
+        ),
     ],
-    one_of: &[],
+    one_of: &["operations", "openapi"],
 };
 
 static CALL: Section = Section {
@@ -207,15 +216,17 @@ static CALL: Section = Section {
 static MCP: Section = Section {
     name: "mcp",
     keys: &[
-        must(
+        key(
             "command",
             Shape::List(&Shape::Text(1_000), 64),
             "Program and arguments. A program with a `/` is relative to the manifest, any other is searched in PATH.",
         ),
+        key("url", Shape::Pattern(&HTTP_URL), "The endpoint of a server that is reached over streamable HTTP."),
+        key("headers", Shape::Map(&HEADER, &Shape::Text(2_000), 32), "With `url`: headers sent with every request."),
+        key("plain_http", Shape::Bool, "With `url`: whether `http://` may lead off this machine."),
         key("env", Shape::List(&Shape::Pattern(&ENV_NAME), 64), "Names of environment variables handed on."),
         key("cwd", Shape::Pattern(&FILE), "Its working directory; the manifest's folder when silent."),
         key("start_timeout", Shape::Duration(SECOND / 10, DAY), "How long it may take to start; 30s when silent."),
-        later("url", "remote MCP servers"),
     ],
-    one_of: &[],
+    one_of: &["command", "url"],
 };

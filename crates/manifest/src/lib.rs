@@ -13,6 +13,8 @@
 //! # Ok::<(), Vec<stead_manifest::ManifestError>>(())
 //! ```
 
+pub mod api;
+mod apis;
 mod bundle;
 mod canonical;
 mod check;
@@ -24,6 +26,7 @@ mod load;
 pub mod manifest;
 mod manifest_tools;
 mod named;
+mod openapi;
 mod parse;
 mod places;
 mod providers;

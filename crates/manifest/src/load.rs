@@ -8,6 +8,7 @@ use std::{
 use stead_core::code;
 
 use crate::{
+    apis,
     bundle::{Bundle, MAX_LEVELS},
     check::locate,
     error::ManifestError,
@@ -105,6 +106,7 @@ fn load_file(
     if !errors.is_empty() {
         return Err(errors);
     }
+    let apis = apis::import(&source, &root, &manifest, &files)?;
     let dir = Some(folder.path().to_owned());
-    Ok(Bundle { manifest, source: source.text, files, agents, pinned: BTreeMap::new(), dir })
+    Ok(Bundle { manifest, source: source.text, files, agents, apis, pinned: BTreeMap::new(), dir })
 }

@@ -99,10 +99,16 @@ pub struct SqlQuery {
 /// An HTTP service.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Http {
-    /// Where it is. May name a service (see [`crate::Places`]).
-    pub base_url: String,
-    /// Its operations.
+    /// Where it is; with `openapi` where the document says, when silent. May name a service (see [`crate::Places`]).
+    pub base_url: Option<String>,
+    /// Its operations, described here.
+    #[serde(default)]
     pub operations: BTreeMap<String, HttpOperation>,
+    /// The file with its OpenAPI document, which describes them instead.
+    pub openapi: Option<String>,
+    /// Ids of the document's operations that the agent has; no others.
+    #[serde(default)]
+    pub only: Vec<String>,
 }
 
 /// One operation of an HTTP service.
@@ -131,11 +137,20 @@ pub struct HttpOperation {
     pub body: Option<Value>,
 }
 
-/// An MCP server over stdio.
+/// An MCP server: a program spoken to over stdio, or a URL.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Mcp {
-    /// Program and arguments.
+    /// Program and arguments; empty when there is a URL.
+    #[serde(default)]
     pub command: Vec<String>,
+    /// Its endpoint (streamable HTTP). May name a service (see [`crate::Places`]).
+    pub url: Option<String>,
+    /// Headers sent to it.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Whether `http://` may lead off this machine.
+    #[serde(default)]
+    pub plain_http: bool,
     /// Names of environment variables handed on.
     #[serde(default)]
     pub env: Vec<String>,
@@ -225,6 +240,7 @@ impl Tool {
         match &self.kind {
             Kind::Sql(sql) if sql.queries.is_empty() => Some(vec!["query"]),
             Kind::Sql(sql) => Some(sql.queries.keys().map(String::as_str).collect()),
+            Kind::Http(http) if http.openapi.is_some() => Some(http.only.iter().map(String::as_str).collect()),
             Kind::Http(http) => Some(http.operations.keys().map(String::as_str).collect()),
             Kind::Mcp(_) => None,
             Kind::Agent(_) => Some(Vec::new()),

@@ -46,10 +46,10 @@ pub(crate) fn files(manifest: &Manifest) -> Vec<Named<'_>> {
         }
     }
     for (tool, t) in &manifest.tools {
-        if let Kind::Sql(sql) = &t.kind
-            && let Some(seed) = &sql.seed
-        {
-            add(seed, vec!["tools", tool, "sql", "seed"], false);
+        match &t.kind {
+            Kind::Sql(sql) => sql.seed.iter().for_each(|f| add(f, vec!["tools", tool, "sql", "seed"], false)),
+            Kind::Http(http) => http.openapi.iter().for_each(|f| add(f, vec!["tools", tool, "http", "openapi"], false)),
+            Kind::Mcp(_) | Kind::Agent(_) => {}
         }
     }
     out

@@ -79,8 +79,15 @@ impl Places {
         for tool in manifest.tools.values_mut() {
             match &mut tool.kind {
                 Kind::Sql(sql) => sql.url = self.fill(&sql.url)?,
-                Kind::Http(http) => http.base_url = self.fill(&http.base_url)?,
+                Kind::Http(http) => {
+                    if let Some(url) = &mut http.base_url {
+                        *url = self.fill(url)?;
+                    }
+                }
                 Kind::Mcp(mcp) => {
+                    if let Some(url) = &mut mcp.url {
+                        *url = self.fill(url)?;
+                    }
                     for part in &mut mcp.command {
                         *part = self.fill(part)?;
                     }

@@ -9,12 +9,19 @@ use granit_parser::{Event, Options, Parser, ScalarStyle, Span};
 
 /// Most bytes of a manifest.
 pub(crate) const MAX_BYTES: usize = 1 << 20;
-/// Deepest nesting.
-const MAX_DEPTH: usize = 48;
-/// Most nodes, counting an alias as the nodes it stands for.
-const MAX_NODES: usize = 50_000;
-/// Most keys of one mapping.
-const MAX_KEYS: usize = 1_000;
+
+/// How much one document may hold.
+pub(crate) struct Bounds {
+    /// Deepest nesting.
+    pub(crate) depth: usize,
+    /// Most nodes, counting an alias as the nodes it stands for.
+    pub(crate) nodes: usize,
+    /// Most keys of one mapping.
+    pub(crate) keys: usize,
+}
+
+/// The bounds of a manifest.
+const MANIFEST: Bounds = Bounds { depth: 48, nodes: 50_000, keys: 1_000 };
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
@@ -129,17 +136,22 @@ enum Open {
     Map { at: Range<usize>, anchor: usize, entries: Vec<Entry>, key: Option<(String, Range<usize>)> },
 }
 
-/// Parses one YAML document.
+/// Parses a manifest.
 pub(crate) fn parse(text: &str) -> Result<Node, SyntaxError> {
+    parse_within(text, &MANIFEST)
+}
+
+/// Parses one YAML document.
+pub(crate) fn parse_within(text: &str, bounds: &Bounds) -> Result<Node, SyntaxError> {
     let whole = 0..text.len();
     if text.len() > MAX_BYTES {
         return Err(SyntaxError { at: 0..0, message: "larger than 1 MiB".into(), hint: None });
     }
     let mut options = Options::default();
     options.disallow_directives = true;
-    options.flow_nesting_limit = MAX_DEPTH;
-    options.block_nesting_limit = MAX_DEPTH;
-    let mut tree = Tree { text, open: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None };
+    options.flow_nesting_limit = bounds.depth;
+    options.block_nesting_limit = bounds.depth;
+    let mut tree = Tree { text, bounds, open: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None };
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) = event.map_err(|e| {
             let at = e.marker().byte_offset().unwrap_or(0).min(text.len());
@@ -157,6 +169,7 @@ pub(crate) fn parse(text: &str) -> Result<Node, SyntaxError> {
 /// The tree under construction.
 struct Tree<'t> {
     text: &'t str,
+    bounds: &'t Bounds,
     open: Vec<Open>,
     anchors: HashMap<usize, (Node, usize)>,
     nodes: usize,
@@ -183,7 +196,7 @@ impl Tree<'_> {
                     return Err(fail(at, "an alias inside of its own anchor", None));
                 };
                 // Counted before it is copied, so that nested aliases cannot multiply.
-                if self.nodes + size > MAX_NODES {
+                if self.nodes + size > self.bounds.nodes {
                     return Err(fail(at, "too many values, counting what aliases stand for", None));
                 }
                 let (node, size) = (node.clone(), *size);
@@ -197,7 +210,7 @@ impl Tree<'_> {
     }
 
     fn push(&mut self, open: Open) -> Result<(), SyntaxError> {
-        if self.open.len() >= MAX_DEPTH {
+        if self.open.len() >= self.bounds.depth {
             let (Open::List { at, .. } | Open::Map { at, .. }) = open;
             return Err(fail(at, "nested too deeply", None));
         }
@@ -219,7 +232,7 @@ impl Tree<'_> {
     /// Puts a finished node where it belongs: the root, a list, a key or a value.
     fn place(&mut self, node: Node, anchor: usize, size: usize) -> Result<(), SyntaxError> {
         self.nodes += size;
-        if self.nodes > MAX_NODES {
+        if self.nodes > self.bounds.nodes {
             return Err(fail(node.at, "too many values", None));
         }
         if anchor != 0 {
@@ -237,7 +250,7 @@ impl Tree<'_> {
                     if plain && text == "<<" {
                         return Err(fail(node.at, "merge keys are not used in manifests", Some("write the keys out")));
                     }
-                    if entries.len() >= MAX_KEYS {
+                    if entries.len() >= self.bounds.keys {
                         return Err(fail(node.at, "too many keys in one mapping", None));
                     }
                     if entries.iter().any(|e| e.key == text) {
@@ -256,6 +269,33 @@ impl Tree<'_> {
         let start = span.start.byte_offset().unwrap_or(0).min(end);
         start..end
     }
+}
+
+/// The same tree of JSON, without places; `None` when it is deeper or larger than its bounds.
+pub(crate) fn from_json(json: &serde_json::Value, bounds: &Bounds) -> Option<Node> {
+    let mut left = bounds.nodes;
+    json_node(json, bounds.depth, &mut left)
+}
+
+fn json_node(json: &serde_json::Value, depth: usize, left: &mut usize) -> Option<Node> {
+    *left = left.checked_sub(1)?;
+    let below = |depth: usize| depth.checked_sub(1);
+    let value = match json {
+        serde_json::Value::String(text) => Value::Scalar { text: text.clone(), plain: false },
+        serde_json::Value::Array(items) => {
+            let depth = below(depth)?;
+            Value::List(items.iter().map(|item| json_node(item, depth, left)).collect::<Option<_>>()?)
+        }
+        serde_json::Value::Object(map) => {
+            let depth = below(depth)?;
+            let entry = |(key, value): (&String, _)| {
+                Some(Entry { key: key.clone(), at: 0..0, node: json_node(value, depth, left)? })
+            };
+            Value::Map(map.iter().map(entry).collect::<Option<_>>()?)
+        }
+        scalar => Value::Scalar { text: scalar.to_string(), plain: true },
+    };
+    Some(Node { at: 0..0, value })
 }
 
 /// Nodes in a subtree.

@@ -62,6 +62,71 @@ fn the_mcp_example_says_what_it_seems_to_say() {
 }
 
 #[test]
+fn the_openapi_example_has_the_operations_that_it_names_and_no_other() {
+    let bundle = load(&example("openapi-shop")).unwrap();
+    let operations = &bundle.apis["payments"].operations;
+    assert_eq!(operations.keys().collect::<Vec<_>>(), ["findRefund", "refund"]);
+    let arguments: Vec<_> = operations["refund"].arguments().collect();
+    assert_eq!(arguments, [("amount_cents", true), ("currency", true), ("order_id", true)]);
+    assert_eq!(Bundle::decode(&bundle.encode(), bundle.dir.clone()).unwrap(), bundle);
+}
+
+#[test]
+fn a_document_is_part_of_the_version_and_what_is_wrong_with_it_has_its_place() {
+    let tmp = tempfile::tempdir().unwrap();
+    let (ok, key) = ("only: [find]", "effects: { pay: { class: keyed, key: $.order } }");
+    let document = "openapi: 3.1.0\nservers: [{ url: 'https://h' }]\npaths:\n  /o/{order}:\n    get: { operationId: find, parameters: [{ name: order, in: path, schema: {} }] }\n  /pay:\n    post: { operationId: pay, requestBody: { content: { application/json: { schema: { properties: { order: {} } } } } } }\n    put: { operationId: bad, requestBody: { content: { text/csv: {} } } }\n";
+    let write = |http: &str, rest: &str| {
+        agent(tmp.path(), &format!("tools:\n  api:\n    http: {{ openapi: ./api.yaml, {http} }}\n    {rest}\n"));
+        fs::write(tmp.path().join("api.yaml"), document).unwrap();
+    };
+    write(ok, "");
+    let bundle = load(tmp.path()).unwrap();
+    assert!(bundle.files.contains_key("./api.yaml"));
+    fs::write(tmp.path().join("api.yaml"), format!("{document}# more\n")).unwrap();
+    assert_ne!(bundle.digest(), load(tmp.path()).unwrap().digest());
+    for (http, rest, file, place, says) in [
+        (
+            "only: [find, fnid]",
+            "",
+            "agent.yaml",
+            (7, 47),
+            "no operation `fnid` (at `tools.api.http.only`)\n  hint: did you mean `find`?",
+        ),
+        ("only: [bad]", "", "api.yaml", (8, 56), "operation `bad`: the body is `text/csv`"),
+        ("only: [pay]", key, "agent.yaml", (8, 42), "`order` may be left out, so it cannot be the key"),
+        (
+            "only: [find]",
+            "effects: { find: { class: keyed, key: $.id } }",
+            "agent.yaml",
+            (8, 43),
+            "there is no argument `id`",
+        ),
+        ("only: [pay, find]", "effects: { find: { reconcile: pay } }", "agent.yaml", (8, 35), "`pay` is no read"),
+        (
+            "only: [pay, find]",
+            "effects: { find: { compensate: refund } }",
+            "agent.yaml",
+            (8, 36),
+            "no operation `refund`",
+        ),
+    ] {
+        write(http, rest);
+        let errors = load(tmp.path()).unwrap_err();
+        let shown = errors[0].to_string();
+        assert!(errors[0].file.ends_with(file) && shown.contains(says), "{shown}");
+        assert_eq!((errors[0].line, errors[0].column), place, "{shown}");
+        let stored = serde_json::json!({"format": 1, "manifest": fs::read_to_string(tmp.path().join("agent.yaml")).unwrap(),
+            "files": {"./TEXT.md": "Be kind.", "./api.yaml": document}});
+        assert!(Bundle::decode(stored.to_string().as_bytes(), None).is_err(), "what is stored is checked as well");
+    }
+    fs::remove_file(tmp.path().join("api.yaml")).unwrap();
+    write(ok, "");
+    fs::remove_file(tmp.path().join("api.yaml")).unwrap();
+    assert_eq!(only_error(tmp.path()).0, code::MANIFEST_FILE);
+}
+
+#[test]
 fn the_digest_covers_each_file_and_no_place() {
     let tmp = tempfile::tempdir().unwrap();
     let (a, b) = (tmp.path().join("a"), tmp.path().join("b"));
@@ -217,7 +282,7 @@ fn places_are_filled_in_and_a_missing_service_is_refused() {
     }
     let manifest = bundle.placed(&places).unwrap();
     let Kind::Http(payments) = &manifest.tools["payments"].kind else { panic!() };
-    assert_eq!(payments.base_url, "http://127.0.0.1:1");
+    assert_eq!(payments.base_url.as_deref(), Some("http://127.0.0.1:1"));
     let Kind::Sql(orders) = &manifest.tools["orders"].kind else { panic!() };
     assert_eq!(orders.url, "sqlite:/data/refund-desk/shop.db");
     let command = bundle.manifest.dev.services["mail"].command_in(&places.data);

@@ -3,7 +3,13 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use reqwest::{Client, Url, redirect::Policy, retry};
+use reqwest::{
+    Client, Url,
+    dns::{Addrs, Name, Resolve, Resolving},
+    redirect::Policy,
+    retry,
+};
+use stead_ports::address::Reach;
 
 /// How long a connection may take to be made, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,13 +29,23 @@ struct Clients {
 }
 
 impl Http {
-    /// Makes the clients.
+    /// Makes the clients; no guarded address is reached.
     ///
     /// # Errors
     /// When TLS cannot be set up on this host; the text says why.
     pub fn new() -> Result<Self, String> {
+        Self::reaching(Reach::default())
+    }
+
+    /// The same, with what may be reached after all. A URL that names an address itself is the caller's to check.
+    ///
+    /// # Errors
+    /// As [`Http::new`].
+    pub fn reaching(reach: Reach) -> Result<Self, String> {
+        let guard = Arc::new(Guard(reach));
         let builder = || {
             Client::builder()
+                .dns_resolver(guard.clone())
                 .redirect(Policy::none())
                 .retry(retry::never())
                 .connect_timeout(CONNECT_TIMEOUT)
@@ -45,6 +61,20 @@ impl Http {
 
     pub(crate) fn client(&self, url: &Url) -> &Client {
         if is_loopback(url) { &self.0.loopback } else { &self.0.outside }
+    }
+}
+
+/// A resolver that leaves guarded addresses out.
+#[derive(Debug)]
+struct Guard(Reach);
+
+impl Resolve for Guard {
+    fn resolve(&self, name: Name) -> Resolving {
+        let reach = self.0.clone();
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            Ok(Box::new(reach.permitted(name.as_str(), found)?.into_iter()) as Addrs)
+        })
     }
 }
 

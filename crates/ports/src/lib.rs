@@ -3,6 +3,7 @@
 //!
 //! Not here: any implementation, and anything the machine decides (that is `stead-core`).
 
+pub mod address;
 pub mod agent;
 pub mod clock;
 #[cfg(feature = "conformance")]

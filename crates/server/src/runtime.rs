@@ -15,6 +15,7 @@ use stead_core::{
 use stead_engine::{Engine, EngineError, Options, Ports};
 use stead_manifest::Bundle;
 use stead_ports::{
+    address::Reach,
     agent::{Agent, AgentError, Agents as _},
     clock::Clock,
     journal::{Journal, StoreError},
@@ -38,6 +39,8 @@ pub struct OpenOptions {
     pub engine: Options,
     /// Which variables of this process's environment manifests may name; none when silent.
     pub environment: Environment,
+    /// Guarded addresses that tools and models may reach after all.
+    pub reach: Reach,
     /// Where helper services answer.
     pub services: Services,
     /// Starts the helper services of manifests; without it an agent that names one is refused.
@@ -92,7 +95,8 @@ impl Runtime {
         let data_dir = fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
         let (journal, store) = open_store(&data_dir, options.database.as_ref()).await?;
         let site = Site::new(&data_dir, options.services);
-        let agents = Arc::new(AgentStore::new(journal.clone(), site, options.environment, options.helpers));
+        let agents =
+            Arc::new(AgentStore::new(journal.clone(), site, options.environment, options.helpers, options.reach));
         let ports = Ports { journal, agents: agents.clone(), clock: Arc::new(SystemClock) as Arc<dyn Clock> };
         let engine = Engine::open(ports, options.engine).await?;
         Ok(Self { engine, agents, data_dir: data_dir.into(), store })

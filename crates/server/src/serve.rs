@@ -5,6 +5,7 @@ use std::{future::Future, io, net::SocketAddr, path::Path, sync::Arc};
 use stead_api::right::Right;
 use stead_core::code::{self, Code};
 use stead_engine::EngineError;
+use stead_ports::address::Reach;
 
 use crate::{
     agents::{Environment, Helpers},
@@ -112,6 +113,7 @@ impl Server {
                 ..config.engine.options(&format!("stead-{}", std::process::id()))
             },
             environment,
+            reach: Reach::allowing(config.agents.addresses.iter().copied()),
             helpers: local.helpers,
             ..OpenOptions::default()
         })

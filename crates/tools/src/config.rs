@@ -5,6 +5,10 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod api;
+
+pub use api::{ApiBody, ApiConfig, ApiOperation, ApiParameter, Fields, ParameterPlace, Placement, Style};
+
 /// A kind of SQL statement that a tool may be allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -164,6 +168,26 @@ pub struct McpConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<Vec<String>>,
     /// How long it may take to start and list its tools; 30 seconds when silent.
+    #[serde(default = "thirty_seconds", with = "duration")]
+    pub start_timeout: Duration,
+}
+
+/// `mcp:` with `url`, a server of the Model Context Protocol that is reached over streamable HTTP.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct McpUrlConfig {
+    /// Its endpoint.
+    pub url: String,
+    /// Headers sent with every request. None of them may be a credential.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Whether `http://` may lead off loopback, where anyone on the way can read and change what is said.
+    #[serde(default)]
+    pub plain_http: bool,
+    /// Only these of its tools; all when silent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Vec<String>>,
+    /// How long it may take to answer the handshake and list its tools; 30 seconds when silent.
     #[serde(default = "thirty_seconds", with = "duration")]
     pub start_timeout: Duration,
 }

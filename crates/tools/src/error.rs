@@ -27,4 +27,9 @@ impl ToolSetupError {
     pub fn server(detail: impl Into<String>) -> Self {
         Self { code: code::TOOL_SERVER, detail: detail.into() }
     }
+
+    /// A URL that leads where no tool may go (`ST0054`).
+    pub fn address(detail: impl Into<String>) -> Self {
+        Self { code: code::TOOL_ADDRESS, detail: detail.into() }
+    }
 }

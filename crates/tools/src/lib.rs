@@ -2,8 +2,9 @@
 //!
 //! * [`schema`] checks arguments before anything else happens to them.
 //! * [`sql`] asks SQLite and PostgreSQL, under a statement guard.
-//! * [`http`] calls an HTTP service from inline templates.
-//! * [`mcp`] speaks to an MCP server over stdio, one process a run.
+//! * [`http`] calls an HTTP service from inline templates or an API description.
+//! * [`mcp`] speaks to an MCP server: a process over stdio, or a URL over streamable HTTP; one session a run.
+//! * [`reach`] guards where requests may go.
 //! * [`config`] holds the part of a manifest that describes them; [`offer`] what each adapter hands to the wiring.
 //!
 //! Every adapter reports honestly what may have left (see [`stead_core::effect::Outcome`]). Not here: retries, time-outs
@@ -15,6 +16,7 @@ pub mod error;
 pub mod http;
 pub mod mcp;
 pub mod offer;
+pub mod reach;
 pub mod schema;
 pub mod secret;
 pub mod sql;

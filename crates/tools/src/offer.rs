@@ -1,7 +1,7 @@
 //! What an adapter hands to the wiring, which joins it with the manifest's rules into a
 //! [`stead_ports::agent::BoundTool`].
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use stead_core::{effect::EffectClass, message::ToolDef};
 use stead_ports::tool::Tool;
@@ -46,6 +46,19 @@ pub fn full_name(tool: &str, operation: &str) -> String {
     name
 }
 
+/// A name that no earlier tool has: foreign names may become equal when they are made fit for models.
+pub(crate) fn unique(name: String, taken: &mut HashSet<String>) -> String {
+    let mut candidate = name.clone();
+    let mut n = 2;
+    while !taken.insert(candidate.clone()) {
+        let suffix = format!("_{n}");
+        let stem = name.len().min(MAX_NAME - suffix.len());
+        candidate = format!("{}{suffix}", &name[..stem]);
+        n += 1;
+    }
+    candidate
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,5 +68,15 @@ mod tests {
         assert_eq!(full_name("orders", "query"), "orders_query");
         assert_eq!(full_name("files", "read.text/é"), "files_read_text__");
         assert_eq!(full_name("t", &"x".repeat(200)).len(), MAX_NAME);
+    }
+
+    #[test]
+    fn names_that_become_equal_are_told_apart() {
+        let mut taken = HashSet::new();
+        let names: Vec<_> = ["a.b", "a/b", "a_b"].iter().map(|op| unique(full_name("t", op), &mut taken)).collect();
+        assert_eq!(names, ["t_a_b", "t_a_b_2", "t_a_b_3"]);
+        let long = "x".repeat(80);
+        assert_eq!(unique(full_name("t", &long), &mut taken).len(), MAX_NAME);
+        assert_eq!(unique(full_name("t", &long), &mut taken).len(), MAX_NAME);
     }
 }

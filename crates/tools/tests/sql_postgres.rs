@@ -13,7 +13,7 @@ use postgres::Server;
 use serde_json::{Value, json};
 use stead_core::effect::{EffectClass, Outcome};
 use stead_ports::tool::Output;
-use stead_tools::{config::SqlConfig, offer::Offered, sql};
+use stead_tools::{config::SqlConfig, offer::Offered, reach::Reach, sql};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, UnixStream},
@@ -39,7 +39,7 @@ async fn shop() -> Server {
 fn tool(url: &str, more: Value) -> Offered {
     let mut value = json!({"url": url});
     value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    sql::offer("orders", &config::<SqlConfig>(value), Path::new("/")).unwrap().remove(0)
+    sql::offer("orders", &config::<SqlConfig>(value), Path::new("/"), &Reach::default()).unwrap().remove(0)
 }
 
 fn refused(outcome: &Outcome<Output>) -> &str {
@@ -206,7 +206,7 @@ async fn a_connection_lost_at_the_commit_means_unknown_for_a_write_and_nothing_f
 
 #[test]
 fn a_url_that_makes_no_sense_is_refused_when_it_is_read() {
-    let offer = |url: &str| sql::offer("orders", &config(json!({"url": url})), Path::new("/"));
+    let offer = |url: &str| sql::offer("orders", &config(json!({"url": url})), Path::new("/"), &Reach::default());
     for url in ["postgres://u:hunter2@db.example/d?sslmode=allow", "postgres://u:hunter2@localhost/d?sslrootcert=/no"] {
         let error = offer(url).unwrap_err();
         assert!(error.to_string().starts_with("ST0103") && !error.detail.contains("hunter2"), "{error}");
@@ -230,6 +230,15 @@ async fn a_server_is_reached_by_tls_and_only_with_the_certificate_that_the_url_a
     let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let outcome = call(&tool(&write("wrong.pem", other.cert.pem()), json!({})), one).await;
     assert!(matches!(&outcome, Outcome::NotSent(out) if out.content.contains("TLS")), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_guarded_address_is_never_spoken_to_in_any_notation() {
+    for host in ["169.254.169.254", "0xA9FEA9FE", "2852039166"] {
+        let read = tool(&format!("postgres://u@{host}/d?sslmode=disable"), json!({}));
+        let outcome = call(&read, json!({"sql": "SELECT 1"})).await;
+        assert!(matches!(&outcome, Outcome::NotSent(out) if out.content.contains("ST0054")), "{outcome:?}");
+    }
 }
 
 #[tokio::test]

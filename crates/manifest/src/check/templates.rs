@@ -1,5 +1,7 @@
 //! Placeholders: `{{args.NAME}}` in HTTP templates, and `${…}`, which stands for what only the running process knows.
 
+use std::collections::BTreeMap;
+
 use super::{Findings, tools::optional};
 use crate::{
     manifest::{HttpOperation, Kind, Manifest},
@@ -26,12 +28,19 @@ pub(super) fn check(findings: &mut Findings<'_>, manifest: &Manifest) {
     for (name, tool) in &manifest.tools {
         match &tool.kind {
             Kind::Sql(sql) => variables(findings, &["tools", name, "sql", "url"], &sql.url, &services),
-            Kind::Mcp(mcp) => mcp
-                .command
-                .iter()
-                .for_each(|part| variables(findings, &["tools", name, "mcp", "command"], part, &services)),
+            Kind::Mcp(mcp) => {
+                for part in &mcp.command {
+                    variables(findings, &["tools", name, "mcp", "command"], part, &services);
+                }
+                if let Some(url) = &mcp.url {
+                    variables(findings, &["tools", name, "mcp", "url"], url, &services);
+                }
+                credentials(findings, &["tools", name, "mcp", "headers"], &mcp.headers);
+            }
             Kind::Http(http) => {
-                variables(findings, &["tools", name, "http", "base_url"], &http.base_url, &services);
+                if let Some(url) = &http.base_url {
+                    variables(findings, &["tools", name, "http", "base_url"], url, &services);
+                }
                 for (operation, o) in &http.operations {
                     http_operation(findings, &["tools", name, "http", "operations", operation], o);
                 }
@@ -73,14 +82,19 @@ fn http_operation(findings: &mut Findings<'_>, path: &[&str], operation: &HttpOp
             }
         }
     }
-    for name in operation.headers.keys().filter(|h| CREDENTIALS.contains(&h.to_ascii_lowercase().as_str())) {
-        let hint = "give the tool `auth: env://NAME`; a manifest never holds a credential";
-        findings.value(&[path, &["headers", name]].concat(), format!("`{name}` is a credential"), Some(hint.into()));
-    }
+    credentials(findings, &under("headers"), &operation.headers);
     let mut texts = Vec::new();
     operation.body.iter().for_each(|body| strings(body, &mut texts));
     for argument in texts.into_iter().flat_map(arguments) {
         argument_exists(findings, &under("body"), operation, argument);
+    }
+}
+
+/// Refuses headers that hold a credential.
+fn credentials(findings: &mut Findings<'_>, path: &[&str], headers: &BTreeMap<String, String>) {
+    for name in headers.keys().filter(|h| CREDENTIALS.contains(&h.to_ascii_lowercase().as_str())) {
+        let hint = "give the tool `auth: env://NAME`; a manifest never holds a credential";
+        findings.value(&[path, &[name]].concat(), format!("`{name}` is a credential"), Some(hint.into()));
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use stead_core::effect::EffectClass;
 
 use super::Findings;
-use crate::manifest::{Effect, Kind, Manifest, Tool};
+use crate::manifest::{Effect, Http, Kind, Manifest, Mcp, Tool};
 
 pub(super) fn check(findings: &mut Findings<'_>, manifest: &Manifest) {
     let mut names: BTreeMap<String, String> = BTreeMap::new();
@@ -49,7 +49,7 @@ fn kind(findings: &mut Findings<'_>, name: &str, tool: &Tool) {
         ("auth", tool.auth.is_some() && agent, "an agent needs no credential"),
         (
             "auth",
-            tool.auth.is_some() && matches!(tool.kind, Kind::Mcp(_)),
+            tool.auth.is_some() && matches!(&tool.kind, Kind::Mcp(mcp) if mcp.url.is_none()),
             "a server over stdio finds its credential in its environment: name the variable under `mcp.env`",
         ),
         (
@@ -63,12 +63,59 @@ fn kind(findings: &mut Findings<'_>, name: &str, tool: &Tool) {
             findings.value(&["tools", name, key], format!("`{key}` has no meaning here: {why}"), None);
         }
     }
+    match &tool.kind {
+        Kind::Http(http) => service(findings, name, tool, http),
+        Kind::Mcp(mcp) => server(findings, name, mcp),
+        Kind::Sql(_) | Kind::Agent(_) => {}
+    }
     if let Kind::Sql(sql) = &tool.kind {
         if sql.seed.is_some() && !sql.url.starts_with("sqlite:") {
             findings.value(&["tools", name, "sql", "seed"], "only an SQLite file can be seeded", None);
         }
         for (query, q) in &sql.queries {
             optional(findings, &["tools", name, "sql", "queries", query, "optional"], &q.optional, &q.params);
+        }
+    }
+}
+
+/// Keys that belong to one way of describing a service.
+fn service(findings: &mut Findings<'_>, name: &str, tool: &Tool, http: &Http) {
+    let path = |key: &'static str| ["tools", name, "http", key];
+    if http.openapi.is_none() {
+        if http.base_url.is_none() {
+            findings.value(
+                &["tools", name, "http"],
+                "the key `base_url` is missing",
+                Some("where the service is".into()),
+            );
+        }
+        if !http.only.is_empty() {
+            findings.value(&path("only"), "`only` belongs to `openapi`", None);
+        }
+        return;
+    }
+    if http.only.is_empty() {
+        let hint = "name the operations that the agent needs: what is not named does not exist for it";
+        findings.value(&path("openapi"), "`openapi` needs `only`, the ids of the operations", Some(hint.into()));
+    }
+    if tool.only.is_some() {
+        let hint = "name the operations under `http.only`";
+        findings.value(&["tools", name, "only"], "`only` stands beside `openapi`", Some(hint.into()));
+    }
+}
+
+/// Keys that belong to one way of reaching a server.
+fn server(findings: &mut Findings<'_>, name: &str, mcp: &Mcp) {
+    let by_url = mcp.url.is_some();
+    let refused = [
+        ("headers", !by_url && !mcp.headers.is_empty(), "`headers` belongs to `url`"),
+        ("plain_http", !by_url && mcp.plain_http, "`plain_http` belongs to `url`"),
+        ("env", by_url && !mcp.env.is_empty(), "`env` belongs to `command`: nothing is started for a URL"),
+        ("cwd", by_url && mcp.cwd.is_some(), "`cwd` belongs to `command`: nothing is started for a URL"),
+    ];
+    for (key, wrong, why) in refused {
+        if wrong {
+            findings.value(&["tools", name, "mcp", key], why, None);
         }
     }
 }

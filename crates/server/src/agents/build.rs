@@ -21,6 +21,7 @@ use stead_models::{
     wire::Bounds,
 };
 use stead_ports::agent::{Agent, AgentError, BoundTool};
+use stead_tools::reach;
 
 use super::{AgentStore, tools, unsandboxed, wired::Wired};
 
@@ -49,7 +50,7 @@ pub(super) async fn agent(
     for program in unsandboxed::of(&manifest) {
         tracing::warn!(agent = %wired.name, program, "this MCP server runs as the server's user, unsandboxed");
     }
-    let tools = tools::bind(&manifest, bundle, wired, &base, &store.environment).await?;
+    let tools = tools::bind(store, &manifest, bundle, wired, &base).await?;
     let defs: Arc<[ToolDef]> = tools.iter().map(|t| t.def.clone()).collect();
     let instructions: Arc<str> = bundle.instructions().into();
     Ok(Agent {
@@ -103,6 +104,10 @@ fn model(store: &AgentStore, bundle: &Bundle, choice: &ModelChoice) -> Result<Re
         effort: choice.reasoning.as_deref().and_then(Effort::named),
     };
     let spec = ModelSpec { model: named, base_url: choice.base_url.as_deref(), key: key.as_deref(), settings };
+    if let Some(url) = &choice.base_url {
+        reach::check_text(&store.reach, url)
+            .map_err(|e| AgentError { code: e.code, detail: format!("model: {}", e.detail) })?;
+    }
     let env = |name: &str| store.environment.of_model(choice, name);
     let cx = ProviderContext { env: &env, http: store.http()?, bounds: Bounds::default() };
     resolve(spec, &cx).map_err(|e| AgentError { code: e.code, detail: e.detail })

@@ -8,6 +8,7 @@ mod apply;
 mod build;
 mod environment;
 mod helpers;
+mod openapi;
 mod problem;
 mod site;
 mod tools;
@@ -27,6 +28,7 @@ use stead_core::{
 use stead_models::http::Http;
 use stead_ports::{
     BoxFuture,
+    address::Reach,
     agent::{Agent, AgentError, Agents},
     journal::{Journal, VersionRow},
 };
@@ -48,6 +50,7 @@ pub struct AgentStore {
     site: Site,
     environment: Environment,
     helpers: Option<Arc<dyn Helpers>>,
+    reach: Reach,
     http: OnceLock<Http>,
     ready: Mutex<Ready>,
 }
@@ -66,15 +69,17 @@ impl AgentStore {
         site: Site,
         environment: Environment,
         helpers: Option<Arc<dyn Helpers>>,
+        reach: Reach,
     ) -> Self {
-        Self { journal, site, environment, helpers, http: OnceLock::new(), ready: Mutex::default() }
+        Self { journal, site, environment, helpers, reach, http: OnceLock::new(), ready: Mutex::default() }
     }
 
     /// HTTP clients for models; made with the first model that needs one, because reading the host's certificates
     /// takes longer than everything else at a start.
     fn http(&self) -> Result<&Http, AgentError> {
         if self.http.get().is_none() {
-            let http = Http::new().map_err(|detail| AgentError { code: code::CONFIG, detail })?;
+            let http =
+                Http::reaching(self.reach.clone()).map_err(|detail| AgentError { code: code::CONFIG, detail })?;
             // Another load may have been faster.
             let _ = self.http.set(http);
         }

@@ -15,7 +15,7 @@ use stead_manifest::{
 };
 use stead_ports::agent::{AgentError, Behind, BoundTool};
 use stead_tools::{
-    config::{HttpConfig, HttpOperation, McpConfig, SqlConfig, SqlQuery},
+    config::{HttpConfig, HttpOperation, McpConfig, McpUrlConfig, SqlConfig, SqlQuery},
     error::ToolSetupError,
     http,
     mcp::{self, Discovered, Hints},
@@ -25,17 +25,28 @@ use stead_tools::{
     sql,
 };
 
-use super::{Environment, build::sorted, wired::Wired};
+use super::{AgentStore, Environment, build::sorted, openapi, wired::Wired};
 
 /// Longest text that a run hands to an agent that is a tool, in characters.
 const MAX_CHILD_INPUT: u32 = 256 << 10;
 
 /// Asks the MCP servers of a manifest for their tools; the answer is pinned in the version.
-pub(super) async fn discover(manifest: &Manifest, base: &Path) -> Result<BTreeMap<String, Vec<ToolDef>>, AgentError> {
+pub(super) async fn discover(
+    store: &AgentStore,
+    manifest: &Manifest,
+    base: &Path,
+) -> Result<BTreeMap<String, Vec<ToolDef>>, AgentError> {
     let mut pinned = BTreeMap::new();
     for (name, tool) in &manifest.tools {
         if let Kind::Mcp(server) = &tool.kind {
-            let found = mcp::discover(&mcp_config(tool, server), base).await.map_err(|e| told(name, e))?;
+            let found = match &server.url {
+                Some(url) => {
+                    let auth = secret(tool.auth.as_ref(), &store.environment)?;
+                    mcp::discover_url(&mcp_url_config(tool, server, url), auth, &store.reach).await
+                }
+                None => mcp::discover(&mcp_config(tool, server), base).await,
+            };
+            let found = found.map_err(|e| told(name, e))?;
             pinned.insert(name.clone(), found.into_iter().map(pin).collect());
         }
     }
@@ -44,11 +55,11 @@ pub(super) async fn discover(manifest: &Manifest, base: &Path) -> Result<BTreeMa
 
 /// All tools of an agent, sorted by name.
 pub(super) async fn bind(
+    store: &AgentStore,
     manifest: &Manifest,
     bundle: &Bundle,
     wired: &Wired,
     base: &Path,
-    environment: &Environment,
 ) -> Result<Vec<BoundTool>, AgentError> {
     let mut bound = Vec::new();
     for (name, tool) in &manifest.tools {
@@ -59,12 +70,24 @@ pub(super) async fn bind(
             }
             Kind::Sql(sql) => {
                 seed(name, sql, bundle, base).await?;
-                sql::offer(name, &sql_config(tool, sql)?, base)
+                sql::offer(name, &sql_config(tool, sql)?, base, &store.reach)
             }
-            Kind::Http(http) => http::offer(name, &http_config(tool, http)?, secret(tool.auth.as_ref(), environment)?),
+            Kind::Http(http) => {
+                let auth = secret(tool.auth.as_ref(), &store.environment)?;
+                match bundle.apis.get(name) {
+                    Some(api) => http::offer_api(name, &openapi::config(tool, http, api)?, auth, &store.reach),
+                    None => http::offer(name, &http_config(tool, http)?, auth, &store.reach),
+                }
+            }
             Kind::Mcp(server) => {
                 let pinned: Vec<Discovered> = bundle.pinned.get(name).into_iter().flatten().map(unpin).collect();
-                mcp::offer(name, &mcp_config(tool, server), base, &pinned)
+                match &server.url {
+                    Some(url) => {
+                        let auth = secret(tool.auth.as_ref(), &store.environment)?;
+                        mcp::offer_url(name, &mcp_url_config(tool, server, url), auth, &store.reach, &pinned)
+                    }
+                    None => mcp::offer(name, &mcp_config(tool, server), base, &pinned),
+                }
             }
         };
         for offered in offered.map_err(|e| told(name, e))? {
@@ -85,7 +108,8 @@ fn join(name: &str, tool: &Tool, offered: Offered) -> Result<BoundTool, AgentErr
             detail: format!("`{name}.{}` is `reconcilable`, so it needs a `reconcile` operation", offered.operation),
         });
     }
-    let check = schema::compile(&offered.def.schema).map_err(|e| told(name, e))?;
+    let check = schema::compile(&offered.def.schema);
+    let check = check.map_err(|e| told(&format!("{name}.{}", offered.operation), e))?;
     Ok(BoundTool {
         schema_digest: schema::digest(&offered.def.schema),
         class,
@@ -205,7 +229,7 @@ fn http_config(tool: &Tool, http: &Http) -> Result<HttpConfig, AgentError> {
         Ok((name.clone(), operation))
     });
     Ok(HttpConfig {
-        base_url: http.base_url.clone(),
+        base_url: http.base_url.clone().unwrap_or_default(),
         operations: operations.collect::<Result<_, AgentError>>()?,
         timeout: longest(tool),
     })
@@ -221,15 +245,25 @@ fn mcp_config(tool: &Tool, mcp: &Mcp) -> McpConfig {
     }
 }
 
+fn mcp_url_config(tool: &Tool, mcp: &Mcp, url: &str) -> McpUrlConfig {
+    McpUrlConfig {
+        url: url.to_owned(),
+        headers: mcp.headers.clone(),
+        plain_http: mcp.plain_http,
+        only: tool.only.clone(),
+        start_timeout: mcp.start_timeout.to_std(),
+    }
+}
+
 /// The longest time-out of a tool's operations: each call's own is kept by the engine, and the adapter's must not be
 /// shorter.
-fn longest(tool: &Tool) -> Duration {
+pub(super) fn longest(tool: &Tool) -> Duration {
     let own = tool.effects.values().filter_map(|e| e.timeout);
     own.chain([tool.timeout]).max().unwrap_or(Span::from_secs(30)).to_std()
 }
 
 /// Reads a word that the manifest has checked, as an adapter's enum.
-fn word<T: DeserializeOwned>(key: &str, word: &str) -> Result<T, AgentError> {
+pub(super) fn word<T: DeserializeOwned>(key: &str, word: &str) -> Result<T, AgentError> {
     let text: StrDeserializer<'_, serde::de::value::Error> = word.into_deserializer();
     T::deserialize(text).map_err(|e| AgentError { code: code::MANIFEST_VALUE, detail: format!("`{key}`: {e}") })
 }

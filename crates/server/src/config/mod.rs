@@ -95,6 +95,9 @@ pub struct Agents {
     /// an agent may send them anywhere. A provider's usual variable need not be listed for the provider's own endpoint.
     #[schemars(inner(regex(pattern = "^[A-Za-z_][A-Za-z0-9_]{0,127}$")))]
     pub env: BTreeSet<String>,
+    /// Addresses that tools and models may reach although they are guarded: link-local ones, and those at which clouds
+    /// hand out their machines' credentials.
+    pub addresses: BTreeSet<IpAddr>,
 }
 
 /// Bounds of what callers may send and hold.

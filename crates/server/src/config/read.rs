@@ -285,6 +285,9 @@ mod tests {
         assert!(error.at.is_some() && !error.to_string().contains("hunter2"), "{error}");
         assert!(parse("database = \"postgres://h/d\"").unwrap().database.is_some());
         assert!(parse("[agents]\nenv = [\"OPENAI_API_KEY\"]").unwrap().agents.env.contains("OPENAI_API_KEY"));
+        let allowed = parse("[agents]\naddresses = [\"169.254.10.1\"]").unwrap().agents.addresses;
+        assert!(allowed.contains(&"169.254.10.1".parse().unwrap()));
+        assert!(parse("[agents]\naddresses = [\"metadata.example\"]").is_err());
         for bad in ["", "A B", "A=B", "1A", "*", "env://A"] {
             assert!(parse(&format!("[agents]\nenv = [\"{bad}\"]")).is_err(), "{bad}");
         }

@@ -46,6 +46,45 @@ async fn a_wrong_manifest_is_told_with_every_place() {
 }
 
 #[tokio::test]
+async fn a_document_is_told_with_its_places() {
+    let lab = Lab::new().await;
+    let manifest = |only: &str| {
+        format!(
+            "{HELLO}tools:\n  api:\n    http: {{ openapi: ./api.yaml, only: [{only}], base_url: 'http://127.0.0.1:1' }}\n"
+        )
+    };
+    let document = "openapi: 3.1.0\npaths:\n  /x:\n    get: { operationId: find }\n    put: { operationId: put, requestBody: { content: { text/csv: {} } } }\n";
+    let body = |only: &str| {
+        let files = [("./script.yaml", HELLO_SCRIPT), ("./api.yaml", document)];
+        serde_json::to_value(apply(&manifest(only), &files)).unwrap()
+    };
+    let told = problem(lab.post("/v1/agents", &body("put")).await, 422, "ST0055").await;
+    let place = &told["errors"][0];
+    assert_eq!((place["file"].as_str(), &place["line"]), (Some("api.yaml"), &json!(5)), "{told}");
+    let told = problem(lab.post("/v1/agents", &body("fnid")).await, 422, "ST0103").await;
+    assert_eq!(told["errors"][0]["hint"], "did you mean `find`?", "{told}");
+    assert_eq!(lab.post("/v1/agents", &body("find")).await.status(), 201);
+}
+
+#[tokio::test]
+async fn a_url_that_leads_to_a_guarded_address_is_refused_to_tools_and_models() {
+    let lab = Lab::new().await;
+    let tool = |kind: &str| format!("{HELLO}tools:\n  x: {{ {kind} }}\n");
+    let model = HELLO.replace("rehearsal: ./script.yaml", "use: 'openai:m', base_url: 'http://0xA9FEA9FE/v1'");
+    for manifest in [
+        tool("http: { base_url: 'http://2852039166', operations: { go: { method: GET, path: / } } }"),
+        tool("mcp: { url: 'https://[fe80::1]/mcp' }"),
+        tool("mcp: { url: 'https://[::ffff:169.254.169.254]/mcp' }"),
+        model,
+    ] {
+        let script = [("./script.yaml", HELLO_SCRIPT)];
+        let files = if manifest.contains("./script.yaml") { &script[..] } else { &[] };
+        let body = serde_json::to_value(apply(&manifest, files)).unwrap();
+        problem(lab.post("/v1/agents", &body).await, 422, "ST0054").await;
+    }
+}
+
+#[tokio::test]
 async fn an_agent_that_does_not_exist_is_not_found() {
     let lab = Lab::new().await;
     let told = problem(lab.get("/v1/agents/nobody").await, 404, "ST0202").await;

@@ -10,12 +10,11 @@
 //! | 408, 5xx, a cut or late answer | unknown |
 //! | other 4xx | refused |
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 use reqwest::{
     Client, Method, Request, Response, StatusCode, Url,
-    header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER},
-    redirect,
+    header::{LOCATION, RETRY_AFTER},
 };
 use serde_json::Value;
 use stead_core::{
@@ -24,47 +23,49 @@ use stead_core::{
 };
 use stead_ports::tool::Output;
 
-use crate::{secret::Secret, text};
+use super::{
+    answer::read,
+    client::{self, CONNECT, chain},
+    credential::Credential,
+};
+use crate::{
+    reach::{self, Reach},
+    secret::Secret,
+    text,
+};
 
 /// Most bytes of an error answer that the model is shown.
 const MAX_ERROR: usize = 4 * 1024;
-/// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(10);
 
 /// A service that requests go to.
 pub(super) struct Service {
     pub(super) base: Url,
     client: Client,
-    auth: Option<Secret>,
+    credential: Option<Credential>,
 }
 
 impl Service {
-    pub(super) fn new(base: Url, auth: Option<Secret>, timeout: Duration) -> Result<Self, String> {
-        let mut headers = HeaderMap::new();
-        if let Some(secret) = &auth {
-            let mut value = HeaderValue::try_from(format!("Bearer {}", secret.reveal()))
-                .map_err(|_| "`auth` holds characters that cannot stand in a header")?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
-        // Without TLS (and no redirect is followed) there is no need to read this host's certificates, which takes
-        // longer than a request.
-        let builder = if base.scheme() == "http" { Client::builder().tls_certs_only([]) } else { Client::builder() };
-        let client = builder
-            .user_agent(concat!("stead/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
-            .http1_only()
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            // A connection that another call left open may be dead already, and then nobody knows what was sent.
-            .pool_max_idle_per_host(0)
-            .retry(reqwest::retry::never())
+    pub(super) fn new(
+        base: Url,
+        credential: Option<Credential>,
+        timeout: Duration,
+        reach: &Reach,
+    ) -> Result<Self, String> {
+        let client = client::builder(&base, reach)
             .connect_timeout(CONNECT.min(timeout))
             .timeout(timeout)
             .build()
             .map_err(|e| format!("the HTTP client cannot be made: {}", chain(&e)))?;
-        Ok(Self { base, client, auth })
+        Ok(Self { base, client, credential })
+    }
+
+    /// Adds the credential, if the service has one.
+    pub(super) fn sign(&self, request: &mut Request) -> Result<(), String> {
+        self.credential.as_ref().map_or(Ok(()), |credential| credential.sign(request))
+    }
+
+    fn secrets(&self) -> &[Secret] {
+        self.credential.as_ref().map_or(&[], |credential| &credential.secrets)
     }
 
     /// Sends a request and reports honestly.
@@ -72,6 +73,11 @@ impl Service {
         let method = request.method().clone();
         let response = match self.client.execute(request).await {
             Ok(response) => response,
+            Err(e) if reach::refusal(&e).is_some() => {
+                // Not "not sent": trying again would lead there again.
+                let why = reach::refusal(&e).map(ToString::to_string).unwrap_or_default();
+                return Outcome::Refused(Output::error(why));
+            }
             Err(e) if e.is_connect() || e.is_builder() => {
                 return Outcome::NotSent(self.error(format!("the service cannot be reached: {}", chain(&e))));
             }
@@ -90,7 +96,7 @@ impl Service {
         };
         let status = response.status();
         if status.is_success() {
-            return match read(response, max_output, self.auth.as_ref()).await {
+            return match read(response, max_output, self.secrets()).await {
                 Ok(body) => Outcome::Returned(Self::ok(body, status)),
                 Err(e) => {
                     Outcome::Unknown(self.error(format!("{}: the answer was cut off: {e}", code::EFFECT_UNKNOWN)))
@@ -98,7 +104,7 @@ impl Service {
             };
         }
         let outcome = verdict(&method, status);
-        let told = self.error(describe(response, self.auth.as_ref()).await);
+        let told = self.error(describe(response, self.secrets()).await);
         match outcome {
             Verdict::NotSent => Outcome::NotSent(told),
             Verdict::Refused => Outcome::Refused(told),
@@ -118,7 +124,7 @@ impl Service {
         if !status.is_success() {
             return Reconciled::StillUnknown;
         }
-        match read(response, max_output, self.auth.as_ref()).await {
+        match read(response, max_output, self.secrets()).await {
             Ok(_) if head => Reconciled::Happened(Self::ok(String::new(), status)),
             Ok(body) if !says_nothing(&body) => Reconciled::Happened(Self::ok(body, status)),
             _ => Reconciled::StillUnknown,
@@ -130,21 +136,19 @@ impl Service {
     }
 
     fn error(&self, text: String) -> Output {
-        Output::error(match &self.auth {
-            Some(secret) => secret.redact(text),
-            None => text,
-        })
+        Output::error(self.secrets().iter().fold(text, |text, secret| secret.redact(text)))
     }
 }
 
-enum Verdict {
+/// What a status says of an effect.
+pub(crate) enum Verdict {
     NotSent,
     Refused,
     Unknown,
 }
 
 /// What a status that is not 2xx says of the effect.
-fn verdict(method: &Method, status: StatusCode) -> Verdict {
+pub(crate) fn verdict(method: &Method, status: StatusCode) -> Verdict {
     match status.as_u16() {
         425 | 429 => Verdict::NotSent,
         307 | 308 => Verdict::Refused,
@@ -156,7 +160,7 @@ fn verdict(method: &Method, status: StatusCode) -> Verdict {
 }
 
 /// An error answer in words.
-async fn describe(response: Response, auth: Option<&Secret>) -> String {
+async fn describe(response: Response, secrets: &[Secret]) -> String {
     let status = response.status();
     let header = |name| response.headers().get(name).and_then(|v| v.to_str().ok()).map(|v| text::ellipsis(v, 200));
     let mut words = format!("HTTP {status}");
@@ -167,35 +171,10 @@ async fn describe(response: Response, auth: Option<&Secret>) -> String {
         words.push_str(&format!(" (retry after {after})"));
     }
     // What the status says stands, whether or not the rest arrives.
-    match read(response, MAX_ERROR, auth).await {
+    match read(response, MAX_ERROR, secrets).await {
         Ok(body) if !body.is_empty() => format!("{words}: {body}"),
         _ => words,
     }
-}
-
-/// The body as text, up to `max` bytes of it; beyond that nothing is read. A secret in it is blotted out before the cut,
-/// so that no part of one is left.
-async fn read(mut response: Response, max: usize, auth: Option<&Secret>) -> Result<String, String> {
-    let wanted = max + auth.map_or(0, |secret| secret.reveal().len());
-    let mut body = Vec::new();
-    let mut cut = false;
-    while let Some(chunk) = response.chunk().await.map_err(|e| chain(&e))? {
-        let room = wanted.saturating_sub(body.len());
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if chunk.len() > room {
-            cut = true;
-            break;
-        }
-    }
-    let mut text = String::from_utf8(body).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
-    if let Some(secret) = auth {
-        text = secret.redact(text);
-    }
-    if cut || text.len() > max {
-        let note = format!("\n[{}: cut here, the answer has more than {max} bytes]", code::TOOL_FLOOD);
-        text = format!("{}{note}", text::clip(&text, max.saturating_sub(note.len())));
-    }
-    Ok(text)
 }
 
 fn says_nothing(body: &str) -> bool {
@@ -206,18 +185,4 @@ fn says_nothing(body: &str) -> bool {
         Ok(_) => false,
         Err(_) => body.trim().is_empty(),
     }
-}
-
-/// An error with its causes; without the URL, whose query may be private.
-fn chain(e: &reqwest::Error) -> String {
-    let mut words = String::new();
-    let mut next: Option<&dyn Error> = e.source();
-    while let Some(cause) = next {
-        if !words.is_empty() {
-            words.push_str(": ");
-        }
-        words.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    if words.is_empty() { "no cause given".into() } else { text::ellipsis(&words, 300) }
 }

@@ -3,36 +3,17 @@
 use std::collections::BTreeSet;
 
 use reqwest::{
-    Method, Request, Url,
-    header::{CONTENT_TYPE, HeaderName, HeaderValue},
+    Request, Url,
+    header::{HeaderName, HeaderValue},
 };
 use serde_json::{Map, Value};
 
 use super::{
     exchange::Service,
-    template::{Body, Hole, Piece, Template, Values, check_path, percent_encode},
+    request::{self, RESERVED},
+    template::{Body, Hole, Piece, Template, Values, check_path},
 };
 use crate::config::{HttpMethod, HttpOperation};
-
-/// The header of draft-ietf-httpapi-idempotency-key-header.
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Most bytes of a body.
-const MAX_BODY: usize = 2 << 20;
-/// Headers that are the connection's, or that only `auth` may set.
-const RESERVED: &[&str] = &[
-    "host",
-    "content-length",
-    "transfer-encoding",
-    "connection",
-    "keep-alive",
-    "upgrade",
-    "te",
-    "trailer",
-    "expect",
-    "proxy-authorization",
-    "authorization",
-    "cookie",
-];
 
 /// A compiled operation.
 #[derive(Debug)]
@@ -100,18 +81,15 @@ impl Operation {
     /// The request that these arguments make. The error is for the model.
     pub(super) fn request(&self, service: &Service, arguments: &Value, key: &str) -> Result<Request, String> {
         let values = Values { arguments, key };
-        let mut request = Request::new(method(self.method), self.url(&service.base, &values)?);
+        let mut request = request::to(self.method, self.url(&service.base, &values)?);
         for (name, template) in &self.headers {
             if let Some(value) = template.header(&values)? {
                 let value = HeaderValue::from_str(&value).map_err(|_| "a header's value is not allowed")?;
                 request.headers_mut().insert(name, value);
             }
         }
-        if !self.method.is_safe() && !self.headers.iter().any(|(name, _)| *name == IDEMPOTENCY_KEY) {
-            // A business key may be any text; encoding it keeps different keys different.
-            let encoded = if key.bytes().all(|b| b.is_ascii_graphic()) { key.to_owned() } else { percent_encode(key) };
-            let value = HeaderValue::from_str(&encoded).map_err(|_| "the idempotency key is not usable")?;
-            request.headers_mut().insert(IDEMPOTENCY_KEY, value);
+        if !self.headers.iter().any(|(name, _)| *name == request::IDEMPOTENCY_KEY) {
+            request::add_key(&mut request, key)?;
         }
         if let Some(sent) = &self.body {
             let body = match sent {
@@ -121,30 +99,18 @@ impl Operation {
                     Value::Object(names.iter().filter_map(named).collect::<Map<_, _>>())
                 }
             };
-            let body = body.to_string();
-            if body.len() > MAX_BODY {
-                return Err(format!("the body has more than {MAX_BODY} bytes"));
-            }
-            if !request.headers().contains_key(CONTENT_TYPE) {
-                request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            }
-            *request.body_mut() = Some(body.into());
+            request::set_body(&mut request, body.to_string(), &request::JSON)?;
         }
+        service.sign(&mut request)?;
         Ok(request)
     }
 
     fn url(&self, base: &Url, values: &Values<'_>) -> Result<Url, String> {
-        let mut url = base.clone();
-        let path = format!("{}{}", base.path().trim_end_matches('/'), self.path.path(values)?);
-        url.set_path(&path);
+        let mut url = request::below(base, &self.path.path(values)?)?;
         for (name, template) in &self.query {
             if let Some(value) = template.query(values)? {
                 url.query_pairs_mut().append_pair(name, &value);
             }
-        }
-        // Escaping has made this so; a request to another place must be impossible, not only unlikely.
-        if url.origin() != base.origin() || url.path() != path {
-            return Err("the arguments do not make a URL below `base_url`".into());
         }
         Ok(url)
     }
@@ -162,16 +128,5 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, Template), String> {
         Ok((parsed, template))
     } else {
         Err(format!("the header `{name}` must be visible ASCII on one line"))
-    }
-}
-
-const fn method(method: HttpMethod) -> Method {
-    match method {
-        HttpMethod::Get => Method::GET,
-        HttpMethod::Head => Method::HEAD,
-        HttpMethod::Post => Method::POST,
-        HttpMethod::Put => Method::PUT,
-        HttpMethod::Patch => Method::PATCH,
-        HttpMethod::Delete => Method::DELETE,
     }
 }

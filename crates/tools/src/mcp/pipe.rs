@@ -4,60 +4,25 @@
 //! because a server that writes anything else to its stdout cannot be trusted to be understood. It also remembers which
 //! requests have left, which decides between *not sent* and *unknown* when a server dies.
 
-use std::{collections::HashSet, io, sync::Arc};
+use std::{io, sync::Arc};
 
-use parking_lot::Mutex;
 use rmcp::{
     RoleClient,
-    model::{ClientRequest, JsonRpcMessage, RequestId},
+    model::{ClientRequest, JsonRpcMessage},
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
     transport::Transport,
 };
-use stead_core::code::{self, Code};
+use stead_core::code;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::{ChildStdin, ChildStdout},
 };
 
+use super::ledger::{Ledger, MAX_UNASKED};
 use crate::text;
 
 /// Most bytes of one message.
-const MAX_MESSAGE: usize = 8 << 20;
-/// Most messages that a server may send without answering anything.
-const MAX_UNASKED: usize = 10_000;
-
-/// What is known about a connection, shared with whoever waits for an answer.
-#[derive(Clone, Default)]
-pub(super) struct Ledger(Arc<Mutex<Entries>>);
-
-#[derive(Default)]
-struct Entries {
-    /// Requests of which at least one byte has left, until they are settled.
-    left: HashSet<RequestId>,
-    /// Why the connection was ended from this side.
-    fault: Option<(Code, String)>,
-}
-
-impl Ledger {
-    /// Whether a part of that request may have reached the server; forgets it.
-    pub(super) fn settle(&self, id: &RequestId) -> bool {
-        self.0.lock().left.remove(id)
-    }
-
-    /// What the server did wrong.
-    pub(super) fn fault(&self) -> Option<(Code, String)> {
-        self.0.lock().fault.clone()
-    }
-
-    fn leaving(&self, id: RequestId) {
-        self.0.lock().left.insert(id);
-    }
-
-    fn blame(&self, code: Code, words: String) {
-        self.0.lock().fault.get_or_insert((code, words));
-    }
-}
-
+pub(super) const MAX_MESSAGE: usize = 8 << 20;
 /// The two pipes of a server.
 pub(super) struct Pipe {
     stdin: Arc<tokio::sync::Mutex<Option<ChildStdin>>>,
@@ -158,7 +123,9 @@ impl Transport<RoleClient> for Pipe {
             let first = match pipe.write(&line).await {
                 Ok(n) => n,
                 Err(e) => {
-                    call.map(|id| ledger.settle(id));
+                    if let Some(id) = call {
+                        ledger.settle(id);
+                    }
                     return Err(e);
                 }
             };

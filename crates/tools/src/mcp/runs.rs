@@ -1,4 +1,4 @@
-//! One server process for each run that calls a tool of it, and the check that its tools are the pinned ones.
+//! One session for each run that calls a tool of a server, and the check that its tools are the pinned ones.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,11 +10,11 @@ use serde_json::{Map, Value};
 use stead_core::{code, effect::Outcome, id::RunId};
 use stead_ports::tool::Output;
 
-use super::{pin::Discovered, process::Launch, session::Session};
+use super::{ledger::Failure, pin::Discovered, server::Server, session::Session};
 
-/// The processes of a server, by run.
+/// The sessions with a server, by run.
 pub(super) struct Runs {
-    launch: Launch,
+    server: Server,
     pinned: BTreeMap<String, [u8; 16]>,
     slots: Mutex<HashMap<RunId, Arc<Slot>>>,
 }
@@ -25,13 +25,13 @@ type Slot = tokio::sync::Mutex<Option<Connected>>;
 #[derive(Clone)]
 struct Connected {
     session: Arc<Session>,
-    /// The tools as this process listed them.
+    /// The tools as this session listed them.
     listed: Arc<BTreeMap<String, [u8; 16]>>,
 }
 
 impl Runs {
-    pub(super) fn new(launch: Launch, pinned: &[Discovered]) -> Self {
-        Self { launch, pinned: digests(pinned), slots: Mutex::default() }
+    pub(super) fn new(server: Server, pinned: &[Discovered]) -> Self {
+        Self { server, pinned: digests(pinned), slots: Mutex::default() }
     }
 
     pub(super) async fn call(
@@ -41,9 +41,29 @@ impl Runs {
         arguments: Map<String, Value>,
         max_output: usize,
     ) -> Outcome<Output> {
+        let (first, session) = self.attempt(run, operation, arguments.clone(), max_output).await;
+        // A server that forgot the session has not looked at the call. In a new one, its tools are compared again.
+        match (&first, session) {
+            (Outcome::NotSent(_), Some(session)) if session.is_expired() => {
+                self.attempt(run, operation, arguments, max_output).await.0
+            }
+            _ => first,
+        }
+    }
+
+    async fn attempt(
+        &self,
+        run: RunId,
+        operation: &str,
+        arguments: Map<String, Value>,
+        max_output: usize,
+    ) -> (Outcome<Output>, Option<Arc<Session>>) {
         let connected = match self.connect(run).await {
             Ok(connected) => connected,
-            Err(why) => return Outcome::NotSent(Output::error(format!("{}: {why}", code::TOOL_SERVER))),
+            Err(why) => {
+                let output = Output::error(format!("{}: {}", why.code, why.words));
+                return (if why.is_final() { Outcome::Refused(output) } else { Outcome::NotSent(output) }, None);
+            }
         };
         let changed = match connected.listed.get(operation) {
             None => Some("is gone from the server"),
@@ -51,26 +71,35 @@ impl Runs {
             Some(_) => None,
         };
         if let Some(how) = changed {
-            return Outcome::Refused(Output::error(format!(
+            let output = Output::error(format!(
                 "{}: `{operation}` {how} than when this agent version was made; apply the agent again to accept it",
                 code::TOOL_CHANGED
-            )));
+            ));
+            return (Outcome::Refused(output), None);
         }
-        connected.session.call(operation, arguments, max_output).await
+        (connected.session.call(operation, arguments, max_output).await, Some(connected.session))
     }
 
-    /// The run's server, started or started again when it must be, and checked again when it says that it changed.
-    async fn connect(&self, run: RunId) -> Result<Connected, String> {
+    /// The run's session, begun or begun again when it must be, and its tools listed again when they may have changed.
+    async fn connect(&self, run: RunId) -> Result<Connected, Failure> {
         let slot = Arc::clone(self.slots.lock().entry(run).or_default());
         let mut slot = slot.lock().await;
         if let Some(connected) = slot.as_mut().filter(|c| !c.session.is_closed()) {
-            if connected.session.tools_changed() {
-                connected.listed = Arc::new(digests(&connected.session.tools().await?));
+            if !connected.session.may_have_changed() {
+                return Ok(connected.clone());
             }
-            return Ok(connected.clone());
+            match connected.session.tools().await {
+                Ok(tools) => {
+                    connected.listed = Arc::new(digests(&tools));
+                    return Ok(connected.clone());
+                }
+                Err(why) if !connected.session.is_closed() => return Err(why),
+                // It ended meanwhile, which the next session makes good.
+                Err(_) => {}
+            }
         }
         *slot = None;
-        let session = Session::start(&self.launch).await?;
+        let session = Session::start(&self.server).await?;
         let listed = Arc::new(digests(&session.tools().await?));
         Ok(slot.insert(Connected { session: Arc::new(session), listed }).clone())
     }

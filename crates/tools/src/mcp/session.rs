@@ -1,4 +1,4 @@
-//! A connection to a started server: the handshake, its tools, calls.
+//! A session with a server: the handshake, its tools, calls.
 
 use std::sync::{
     Arc,
@@ -9,12 +9,13 @@ use rmcp::{
     RoleClient,
     model::{
         CallToolRequest, CallToolRequestParams, CallToolResult, CancelledNotificationParam, ClientRequest,
-        ContentBlock, ErrorCode, PaginatedRequestParams, ProtocolVersion, RequestId, ResourceContents, ServerResult,
+        PaginatedRequestParams, ProtocolVersion, RequestId, ServerResult,
     },
     service::{
         ClientInitializeError, ClientLifecycleMode, ClientServiceExt as _, Peer, PeerRequestOptions, RunningService,
         ServiceError,
     },
+    transport::Transport,
 };
 use serde_json::{Map, Value};
 use stead_core::{code, effect::Outcome};
@@ -23,9 +24,12 @@ use tokio::time::timeout;
 
 use super::{
     client::Client,
+    ledger::{Failure, Fate, Ledger},
     pin::Discovered,
-    pipe::{Ledger, Pipe},
-    process::{Launch, Process},
+    pipe::Pipe,
+    process::Process,
+    server::Server,
+    words::{block, greeting_error, is_refusal, redact, words},
 };
 use crate::{secret::Secret, text};
 
@@ -39,103 +43,143 @@ pub(super) struct Session {
     name: String,
     secrets: Vec<Secret>,
     service: RunningService<RoleClient, Client>,
-    process: Process,
+    /// The server's process, when it is one of ours.
+    process: Option<Process>,
     ledger: Ledger,
     changed: Arc<AtomicBool>,
     patience: std::time::Duration,
 }
 
 impl Session {
-    /// Starts a server. The error says what happened, with the end of its stderr.
-    pub(super) async fn start(launch: &Launch) -> Result<Self, String> {
-        match timeout(launch.start_timeout, Self::greet(launch)).await {
+    /// Starts or reaches a server. The failure says what happened, with the end of a process's stderr.
+    pub(super) async fn start(server: &Server) -> Result<Self, Failure> {
+        match timeout(server.patience(), Self::greet(server)).await {
             Ok(result) => result,
-            Err(_) => Err(format!(
+            Err(_) => Err(Failure::server(format!(
                 "the MCP server `{}` did not answer within {} ms of its start",
-                launch.name(),
-                launch.start_timeout.as_millis()
-            )),
+                server.name(),
+                server.patience().as_millis()
+            ))),
         }
     }
 
-    async fn greet(launch: &Launch) -> Result<Self, String> {
-        match Self::greet_as(launch, ClientLifecycleMode::Initialize).await {
-            // A server of the newer protocol knows no `initialize`; a fresh process asked the newer way may answer.
+    async fn greet(server: &Server) -> Result<Self, Failure> {
+        match Self::greet_as(server, ClientLifecycleMode::Initialize).await {
+            // A server of the newer protocol knows no `initialize`; asked anew in the newer way it may answer.
             Err((true, old)) => {
                 let preferred_versions = vec![ProtocolVersion::LATEST];
-                let newer = Self::greet_as(launch, ClientLifecycleMode::Discover { preferred_versions }).await;
-                newer.map_err(|(_, new)| format!("{old}\nAsked with `server/discover` instead: {new}"))
+                let newer = Self::greet_as(server, ClientLifecycleMode::Discover { preferred_versions }).await;
+                newer.map_err(|(_, new)| {
+                    let words = format!("{}\nAsked with `server/discover` instead: {}", old.words, new.words);
+                    Failure::new(old.code, words)
+                })
             }
             result => result.map_err(|(_, why)| why),
         }
     }
 
     /// The error tells whether the server answered, and refused.
-    async fn greet_as(launch: &Launch, mode: ClientLifecycleMode) -> Result<Self, (bool, String)> {
-        let running = launch.spawn().map_err(|why| (false, why))?;
-        let (ledger, changed) = (Ledger::default(), Arc::new(AtomicBool::new(false)));
-        let pipe = Pipe::new(running.stdin, running.stdout, ledger.clone());
+    async fn greet_as(server: &Server, mode: ClientLifecycleMode) -> Result<Self, (bool, Failure)> {
+        let ledger = Ledger::default();
+        match server {
+            Server::Program(launch) => {
+                let running = launch.spawn().map_err(|why| (false, Failure::server(why)))?;
+                let pipe = Pipe::new(running.stdin, running.stdout, ledger.clone());
+                Self::shake_hands(server, pipe, Some(running.process), ledger, mode).await
+            }
+            Server::Url(remote) => {
+                let transport = remote.transport(&ledger);
+                Self::shake_hands(server, transport, None, ledger, mode).await
+            }
+        }
+    }
+
+    async fn shake_hands(
+        server: &Server,
+        transport: impl Transport<RoleClient> + 'static,
+        process: Option<Process>,
+        ledger: Ledger,
+        mode: ClientLifecycleMode,
+    ) -> Result<Self, (bool, Failure)> {
+        let changed = Arc::new(AtomicBool::new(false));
         let client = Client { changed: Arc::clone(&changed) };
-        match client.serve_with_lifecycle(pipe, mode).await {
+        match client.serve_with_lifecycle(transport, mode).await {
             Ok(service) => Ok(Self {
-                name: launch.name(),
-                secrets: launch.secrets(),
+                name: server.name(),
+                secrets: server.secrets(),
                 service,
-                process: running.process,
+                process,
                 ledger,
                 changed,
-                patience: launch.start_timeout,
+                patience: server.patience(),
             }),
             Err(e) => {
-                running.process.kill();
-                running.process.silence().await;
+                if let Some(process) = &process {
+                    process.kill();
+                    process.silence().await;
+                }
                 let refused = matches!(e, ClientInitializeError::JsonRpcError(_));
-                let why = ledger.fault().map_or_else(|| greeting_error(&e), |(code, words)| format!("{code}: {words}"));
-                let why = blame(&launch.name(), &why, &running.process.stderr());
-                Err((refused, redact(&launch.secrets(), why)))
+                let why = match ledger.fault() {
+                    Some(fault) => Failure::new(fault.code, format!("{}: {}", fault.code, fault.words)),
+                    None => ledger.last_failure().unwrap_or_else(|| Failure::server(greeting_error(&e))),
+                };
+                let stderr = process.as_ref().map(Process::stderr).unwrap_or_default();
+                let words = redact(&server.secrets(), blame(&server.name(), &why.words, &stderr));
+                Err((refused, Failure::new(why.code, words)))
             }
         }
     }
 
     /// Whether it cannot be used any more.
     pub(super) fn is_closed(&self) -> bool {
-        self.service.is_closed() || self.service.peer().is_transport_closed()
+        let ended = self.service.is_closed() || self.service.peer().is_transport_closed();
+        ended || self.ledger.is_expired() || self.ledger.fault().is_some()
     }
 
-    /// Whether the server said, since the last question, that its tools changed.
-    pub(super) fn tools_changed(&self) -> bool {
-        self.changed.swap(false, Ordering::AcqRel)
+    /// Whether the server has forgotten it.
+    pub(super) fn is_expired(&self) -> bool {
+        self.ledger.is_expired()
+    }
+
+    /// Whether its tools may have changed since they were last listed: it said so, or it has no way to say so.
+    pub(super) fn may_have_changed(&self) -> bool {
+        let told = self.changed.swap(false, Ordering::AcqRel);
+        told || (self.process.is_none() && !self.ledger.is_watched())
     }
 
     /// All tools of the server.
-    pub(super) async fn tools(&self) -> Result<Vec<Discovered>, String> {
+    pub(super) async fn tools(&self) -> Result<Vec<Discovered>, Failure> {
         match timeout(self.patience, self.list()).await {
             Ok(result) => result,
-            Err(_) => Err(self.blame("it did not list its tools in time")),
+            Err(_) => Err(self.failed("it did not list its tools in time")),
         }
     }
 
-    async fn list(&self) -> Result<Vec<Discovered>, String> {
+    async fn list(&self) -> Result<Vec<Discovered>, Failure> {
         let mut found: Vec<Discovered> = Vec::new();
         let mut cursor = None;
         for _ in 0..MAX_PAGES {
             let params = PaginatedRequestParams::default().with_cursor(cursor.take());
-            let page = self.service.peer().list_tools(Some(params)).await.map_err(|e| self.blame(&words(&e)))?;
+            let page = self.service.peer().list_tools(Some(params)).await.map_err(|e| {
+                let known = self.ledger.fault().or_else(|| self.ledger.last_failure());
+                let why = known.unwrap_or_else(|| Failure::server(words(&e)));
+                Failure::new(why.code, self.blame(&why.words))
+            })?;
             found.extend(page.tools.into_iter().map(Discovered::new));
             if found.len() > MAX_TOOLS {
-                return Err(self.blame(&format!("it lists more than {MAX_TOOLS} tools")));
+                return Err(self.failed(&format!("it lists more than {MAX_TOOLS} tools")));
             }
             let mut names: Vec<_> = found.iter().map(|d| &d.operation).collect();
             names.sort_unstable();
             if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-                return Err(self.blame(&format!("it lists the tool `{}` twice", text::ellipsis(twice[0], 100))));
+                return Err(self.failed(&format!("it lists the tool `{}` twice", text::ellipsis(twice[0], 100))));
             }
             match page.next_cursor {
                 Some(next) => cursor = Some(next),
                 None => return Ok(found),
             }
         }
-        Err(self.blame(&format!("its list of tools has more than {MAX_PAGES} pages")))
+        Err(self.failed(&format!("its list of tools has more than {MAX_PAGES} pages")))
     }
 
     /// Calls a tool. Dropping the future tells the server that nobody waits any more.
@@ -153,9 +197,10 @@ impl Session {
             Abandoned { peer: self.service.peer().clone(), ledger: self.ledger.clone(), id: Some(id.clone()) };
         let answer = handle.await_response().await;
         abandoned.id = None;
-        let left = self.ledger.settle(&id);
+        let fate = self.ledger.settle(&id);
         match answer {
             Ok(ServerResult::CallToolResult(result)) => {
+                self.ledger.answered();
                 let error = result.is_error.unwrap_or(false);
                 Outcome::Returned(Output { content: self.shown(&result, max), error })
             }
@@ -169,15 +214,22 @@ impl Session {
                 Outcome::Refused(self.failure(&ServiceError::McpError(e)).await)
             }
             Err(e @ ServiceError::McpError(_)) => Outcome::Unknown(self.failure(&e).await),
-            Err(e) if left => Outcome::Unknown(self.failure(&e).await),
-            Err(e) => Outcome::NotSent(self.failure(&e).await),
+            Err(e) => match fate {
+                Fate::Refused(why) => Outcome::Refused(self.told(&why)),
+                Fate::NotSent(why) => Outcome::NotSent(self.told(&why)),
+                Fate::Left(Some(why)) => Outcome::Unknown(self.told(&why)),
+                Fate::Left(None) => Outcome::Unknown(self.failure(&e).await),
+                Fate::Kept => Outcome::NotSent(self.failure(&e).await),
+            },
         }
     }
 
     /// Ends it: closes its input, gives it a moment, kills what is left.
     pub(super) async fn close(self) {
         let _ = self.service.cancel().await;
-        self.process.finish().await;
+        if let Some(process) = self.process {
+            process.finish().await;
+        }
     }
 
     async fn failure(&self, e: &ServiceError) -> Output {
@@ -186,16 +238,26 @@ impl Session {
             return Output::error(redact(&self.secrets, format!("{}: {words} [{}]", code::TOOL_ERROR, e.code.0)));
         }
         // Nothing more can come of it, and it may still be writing.
-        if self.is_closed() || matches!(e, ServiceError::TransportClosed | ServiceError::TransportSend(_)) {
-            self.process.kill();
-            self.process.silence().await;
+        if let Some(process) = &self.process
+            && (self.is_closed() || matches!(e, ServiceError::TransportClosed | ServiceError::TransportSend(_)))
+        {
+            process.kill();
+            process.silence().await;
         }
-        let (code, why) = self.ledger.fault().unwrap_or_else(|| (code::TOOL_SERVER, words(e)));
-        Output::error(format!("{code}: {}", self.blame(&why)))
+        self.told(&self.ledger.fault().unwrap_or_else(|| Failure::server(words(e))))
+    }
+
+    fn told(&self, why: &Failure) -> Output {
+        Output::error(format!("{}: {}", why.code, self.blame(&why.words)))
+    }
+
+    fn failed(&self, why: &str) -> Failure {
+        Failure::server(self.blame(why))
     }
 
     fn blame(&self, why: &str) -> String {
-        redact(&self.secrets, blame(&self.name, why, &self.process.stderr()))
+        let stderr = self.process.as_ref().map(Process::stderr).unwrap_or_default();
+        redact(&self.secrets, blame(&self.name, why, &stderr))
     }
 
     /// A result as the model reads it.
@@ -213,56 +275,9 @@ impl Session {
     }
 }
 
-fn block(content: &ContentBlock) -> String {
-    match content {
-        ContentBlock::Text(text) => text.text.clone(),
-        ContentBlock::Image(image) => format!("[image {}, {} bytes as base64]", image.mime_type, image.data.len()),
-        ContentBlock::Audio(audio) => format!("[audio {}, {} bytes as base64]", audio.mime_type, audio.data.len()),
-        ContentBlock::ResourceLink(link) => format!("[resource {}]", link.uri),
-        ContentBlock::Resource(embedded) => match &embedded.resource {
-            ResourceContents::TextResourceContents { text, .. } => text.clone(),
-            _ => "[a binary resource]".into(),
-        },
-        _ => "[content of an unknown kind]".into(),
-    }
-}
-
-/// Whether an error says that the request was not even begun (JSON-RPC 2.0 section 5.1). An internal error says nothing
-/// about what happened before it.
-fn is_refusal(code: ErrorCode) -> bool {
-    [ErrorCode::PARSE_ERROR, ErrorCode::INVALID_REQUEST, ErrorCode::METHOD_NOT_FOUND, ErrorCode::INVALID_PARAMS]
-        .contains(&code)
-}
-
-fn words(e: &ServiceError) -> String {
-    match e {
-        ServiceError::TransportClosed | ServiceError::TransportSend(_) | ServiceError::Cancelled { .. } => {
-            "it has ended or closed its pipes".into()
-        }
-        ServiceError::McpError(e) => format!("it answered: {}", text::ellipsis(&e.message, 500)),
-        other => text::ellipsis(&other.to_string(), 500),
-    }
-}
-
-fn greeting_error(e: &ClientInitializeError) -> String {
-    match e {
-        ClientInitializeError::JsonRpcError(e) => {
-            format!("it refused the handshake: {}", text::ellipsis(&e.message, 500))
-        }
-        ClientInitializeError::ConnectionClosed(_) | ClientInitializeError::TransportError { .. } => {
-            "it ended before the handshake was done".into()
-        }
-        other => format!("the handshake failed: {}", text::ellipsis(&other.to_string(), 500)),
-    }
-}
-
 fn blame(name: &str, why: &str, stderr: &str) -> String {
     let stderr = if stderr.is_empty() { String::new() } else { format!("\nThe end of its stderr:\n{stderr}") };
     format!("the MCP server `{name}` failed: {why}{stderr}")
-}
-
-fn redact(secrets: &[Secret], text: String) -> String {
-    secrets.iter().fold(text, |text, secret| secret.redact(text))
 }
 
 /// Tells the server, when dropped while armed, that a request is abandoned.

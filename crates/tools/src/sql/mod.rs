@@ -23,6 +23,7 @@ use crate::{
     config::{SqlConfig, SqlKind},
     error::ToolSetupError,
     offer::{Offered, full_name},
+    reach::Reach,
     text,
 };
 
@@ -45,7 +46,7 @@ const PARALLEL: usize = 8;
 /// # Errors
 /// A URL of another kind, an empty `allow`, a named query that is not allowed, or whose parameters and placeholders
 /// differ.
-pub fn offer(tool: &str, config: &SqlConfig, base: &Path) -> Result<Vec<Offered>, ToolSetupError> {
+pub fn offer(tool: &str, config: &SqlConfig, base: &Path, reach: &Reach) -> Result<Vec<Offered>, ToolSetupError> {
     if config.allow.is_empty() {
         return Err(ToolSetupError::value(format!(
             "{tool}: `allow` must name at least one of SELECT, INSERT, UPDATE, DELETE"
@@ -54,7 +55,7 @@ pub fn offer(tool: &str, config: &SqlConfig, base: &Path) -> Result<Vec<Offered>
     if config.max_rows == 0 || config.max_rows > MAX_ROWS {
         return Err(ToolSetupError::value(format!("{tool}: `max_rows` must be from 1 to {MAX_ROWS}")));
     }
-    let backend = Arc::new(Backend::new(tool, config, base)?);
+    let backend = Arc::new(Backend::new(tool, config, base, reach)?);
     if config.queries.is_empty() {
         return Ok(vec![free(tool, config, backend)]);
     }
@@ -134,7 +135,7 @@ enum Backend {
 }
 
 impl Backend {
-    fn new(tool: &str, config: &SqlConfig, base: &Path) -> Result<Self, ToolSetupError> {
+    fn new(tool: &str, config: &SqlConfig, base: &Path, reach: &Reach) -> Result<Self, ToolSetupError> {
         let url = &config.url;
         if let Some(path) = url.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
@@ -143,7 +144,7 @@ impl Backend {
             }
             Ok(Self::Sqlite(sqlite::Sqlite::new(base.join(path), config)))
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Ok(Self::Postgres(Box::new(postgres::Postgres::new(tool, config)?)))
+            Ok(Self::Postgres(Box::new(postgres::Postgres::new(tool, config, reach)?)))
         } else {
             Err(ToolSetupError::value(format!(
                 "{tool}: `url` must begin with `sqlite:` or `postgres://`, not with `{}`",

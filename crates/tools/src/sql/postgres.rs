@@ -19,6 +19,7 @@ use super::{Job, PARALLEL, denied, rows::Rows};
 use crate::{
     config::{SqlConfig, SqlKind},
     error::ToolSetupError,
+    reach::Reach,
     text,
 };
 
@@ -36,6 +37,7 @@ pub(super) struct Postgres {
     max_rows: u32,
     timeout: Duration,
     slots: Semaphore,
+    reach: Reach,
 }
 
 impl std::fmt::Debug for Postgres {
@@ -45,7 +47,7 @@ impl std::fmt::Debug for Postgres {
 }
 
 impl Postgres {
-    pub(super) fn new(tool: &str, config: &SqlConfig) -> Result<Self, ToolSetupError> {
+    pub(super) fn new(tool: &str, config: &SqlConfig, reach: &Reach) -> Result<Self, ToolSetupError> {
         let Target { config: mut parsed, tls, .. } =
             stead_postgres::target(&config.url).map_err(|e| ToolSetupError::value(format!("{tool}: `url` {e}")))?;
         if parsed.get_hosts().is_empty() {
@@ -59,6 +61,7 @@ impl Postgres {
             max_rows: config.max_rows,
             timeout: config.timeout,
             slots: Semaphore::new(PARALLEL),
+            reach: reach.clone(),
         })
     }
 
@@ -66,7 +69,7 @@ impl Postgres {
         let Ok(_slot) = self.slots.acquire().await else {
             return Outcome::NotSent(Output::error("the tool is closing"));
         };
-        let mut session = match timeout(CONNECT, wire::connect(&self.config, &self.tls)).await {
+        let mut session = match timeout(CONNECT, wire::connect(&self.config, &self.tls, &self.reach)).await {
             Ok(Ok(session)) => session,
             Ok(Err(why)) => return Outcome::NotSent(Output::error(format!("the database cannot be reached: {why}"))),
             Err(_) => return Outcome::NotSent(Output::error("the database did not answer in time")),

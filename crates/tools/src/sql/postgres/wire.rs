@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -22,6 +23,8 @@ use tokio_postgres::{
     config::{Host, SslMode},
     tls::MakeTlsConnect,
 };
+
+use crate::reach::Reach;
 
 /// Most bytes that a server may send over one statement.
 pub(super) const MAX_RECEIVED: usize = 32 << 20;
@@ -48,16 +51,19 @@ impl Drop for Session {
 }
 
 /// Connects to the first host that answers. The error never holds a password.
-pub(super) async fn connect(config: &Config, tls: &Tls) -> Result<Session, String> {
+pub(super) async fn connect(config: &Config, tls: &Tls, reach: &Reach) -> Result<Session, String> {
     let ports = config.get_ports();
     let mut why = "no host".to_owned();
     for (i, host) in config.get_hosts().iter().enumerate() {
         let port = ports.get(i).or_else(|| ports.first()).copied().unwrap_or(5432);
         let opened: io::Result<Box<dyn Stream>> = match host {
-            Host::Tcp(name) => TcpStream::connect((name.as_str(), port)).await.and_then(|s| {
-                s.set_nodelay(true)?;
-                Ok(Box::new(s) as _)
-            }),
+            Host::Tcp(name) => match addresses(name, port, reach).await {
+                Ok(addresses) => TcpStream::connect(addresses.as_slice()).await.and_then(|s| {
+                    s.set_nodelay(true)?;
+                    Ok(Box::new(s) as _)
+                }),
+                Err(e) => Err(e),
+            },
             Host::Unix(dir) => {
                 UnixStream::connect(dir.join(format!(".s.PGSQL.{port}"))).await.map(|s| Box::new(s) as _)
             }
@@ -71,6 +77,12 @@ pub(super) async fn connect(config: &Config, tls: &Tls) -> Result<Session, Strin
         }
     }
     Err(why)
+}
+
+/// What a name leads to, guarded addresses left out.
+async fn addresses(name: &str, port: u16, reach: &Reach) -> io::Result<Vec<SocketAddr>> {
+    let found = tokio::net::lookup_host((name, port)).await?;
+    reach.permitted(name, found).map_err(io::Error::other)
 }
 
 async fn start(config: &Config, tls: &Tls, host: &Host, stream: Box<dyn Stream>) -> Result<Session, String> {

@@ -1,9 +1,5 @@
 //! The HTTP tool against loopback servers, honest ones and faulty ones.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod common;
-
 use std::sync::{Arc, Mutex};
 
 use axum::{
@@ -13,15 +9,16 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
-use common::{arguments, call, config, invocation};
 use serde_json::{Value, json};
 use stead_core::effect::{EffectClass, Outcome, Reconciled};
 use stead_ports::tool::Output;
-use stead_tools::{config::HttpConfig, http, offer::Offered, schema, secret::Secret};
+use stead_tools::{config::HttpConfig, http, offer::Offered, reach::Reach, schema, secret::Secret};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
+
+use crate::common::{arguments, call, config, invocation};
 
 /// What the server was asked.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +52,8 @@ async fn answer(State(seen): State<Seen>, method: Method, uri: Uri, headers: Hea
         .into_response(),
         ["echo"] => headers.get(header::AUTHORIZATION).unwrap().to_str().unwrap().to_owned().into_response(),
         ["binary"] => vec![0xff_u8, b'a', 0xfe].into_response(),
+        ["latin"] => ([(header::CONTENT_TYPE, "text/plain; charset=ISO-8859-1")], b"caf\xe9".to_vec()).into_response(),
+        ["broken"] => ([(header::CONTENT_TYPE, "application/problem+json")], b"\xffa".to_vec()).into_response(),
         ["empty"] => "[]".into_response(),
         _ => r#"{"ok":true}"#.into_response(),
     }
@@ -88,7 +87,7 @@ where
 
 fn tool(base_url: &str, operations: Value) -> Vec<Offered> {
     let value = json!({"base_url": base_url, "operations": operations, "timeout": "20s"});
-    http::offer("payments", &config::<HttpConfig>(value), None).unwrap()
+    http::offer("payments", &config::<HttpConfig>(value), None, &Reach::default()).unwrap()
 }
 
 /// One operation without arguments.
@@ -276,7 +275,7 @@ async fn a_server_that_never_answers_means_unknown() {
     .await;
     for url in [silent, half] {
         let value = json!({"base_url": url, "timeout": "200ms", "operations": {"go": {"method": "POST", "path": "/"}}});
-        let offered = http::offer("payments", &config::<HttpConfig>(value), None).unwrap();
+        let offered = http::offer("payments", &config::<HttpConfig>(value), None, &Reach::default()).unwrap();
         let outcome = call(&offered[0], json!({})).await;
         assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
     }
@@ -290,14 +289,20 @@ async fn an_endless_answer_is_cut_at_the_cap() {
     let Outcome::Returned(out) = outcome else { panic!("{outcome:?}") };
     assert!(out.content.len() <= 100_000 && out.content.contains("[ST0052: cut here"));
     let binary = call(&plain(&url, "GET", "/binary"), json!({})).await;
-    assert_eq!(text(&binary), "\u{fffd}a\u{fffd}");
+    assert_eq!(text(&binary), "[application/octet-stream, 3 bytes that are not text]");
+    let latin = call(&plain(&url, "GET", "/latin"), json!({})).await;
+    assert_eq!(text(&latin), "caf\u{e9}");
+    let broken = call(&plain(&url, "GET", "/broken"), json!({})).await;
+    assert_eq!(text(&broken), "\u{fffd}a");
 }
 
 #[tokio::test]
 async fn a_bearer_token_is_sent_and_never_shown() {
     let (url, seen) = service().await;
     let value = json!({"base_url": url, "operations": {"go": {"method": "GET", "path": "/echo"}}});
-    let offered = http::offer("payments", &config::<HttpConfig>(value), Some(Secret::new("s3cret-token\n"))).unwrap();
+    let offered =
+        http::offer("payments", &config::<HttpConfig>(value), Some(Secret::new("s3cret-token\n")), &Reach::default())
+            .unwrap();
     let outcome = call(&offered[0], json!({})).await;
     assert_eq!(seen.last().2[header::AUTHORIZATION], "Bearer s3cret-token");
     assert_eq!(text(&outcome), "Bearer [secret]");
@@ -367,7 +372,7 @@ fn a_wrong_configuration_is_refused_when_it_is_read() {
         (op(json!({"reconcile": "gone"})), "not an operation"),
         (op(json!({"reconcile": "go"})), "not a GET"),
     ] {
-        let error = http::offer("payments", &config(value.clone()), None).unwrap_err();
+        let error = http::offer("payments", &config(value.clone()), None, &Reach::default()).unwrap_err();
         assert!(error.detail.contains(why), "{value}: {error}");
     }
 }

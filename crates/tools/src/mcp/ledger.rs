@@ -1,0 +1,143 @@
+//! What is known about a connection, shared between the wire and whoever waits for an answer: which requests have left,
+//! which were turned away, and why the connection cannot be used any more.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+use rmcp::model::RequestId;
+use stead_core::code::{self, Code};
+
+/// Most messages that a server may send without answering anything.
+pub(super) const MAX_UNASKED: usize = 10_000;
+/// Most streams that are opened again without an answer in between.
+const MAX_RESUMED: usize = 100;
+
+/// What went wrong, in words for the operator and the model.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) code: Code,
+    pub(super) words: String,
+}
+
+impl Failure {
+    pub(super) fn new(code: Code, words: impl Into<String>) -> Self {
+        Self { code, words: words.into() }
+    }
+
+    /// The server's (`ST0048`).
+    pub(super) fn server(words: impl Into<String>) -> Self {
+        Self::new(code::TOOL_SERVER, words)
+    }
+
+    /// Whether trying again as it is would end the same way.
+    pub(super) fn is_final(&self) -> bool {
+        [code::TOOL_CREDENTIAL, code::TOOL_ADDRESS].contains(&self.code)
+    }
+}
+
+/// What became of a request that has no answer.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Fate {
+    /// Not a byte has left.
+    #[default]
+    Kept,
+    /// A part of it may have arrived.
+    Left(Option<Failure>),
+    /// The server said, or the connection shows, that it was not processed.
+    NotSent(Failure),
+    /// The server refused it.
+    Refused(Failure),
+}
+
+/// See the module.
+#[derive(Clone, Default)]
+pub(super) struct Ledger(Arc<Mutex<Entries>>);
+
+#[derive(Default)]
+struct Entries {
+    /// Requests of which at least one byte may have left, until they are settled.
+    left: HashMap<RequestId, Fate>,
+    /// Why the connection was ended from this side.
+    fault: Option<Failure>,
+    /// What the last request that is no call came to, when it failed.
+    last: Option<Failure>,
+    /// The server does not know the session any more.
+    expired: bool,
+    /// The server can tell that its tools changed.
+    watched: bool,
+    unasked: usize,
+    resumed: usize,
+}
+
+impl Ledger {
+    /// What became of that request; forgets it.
+    pub(super) fn settle(&self, id: &RequestId) -> Fate {
+        self.0.lock().left.remove(id).unwrap_or_default()
+    }
+
+    /// A request is about to leave.
+    pub(super) fn leaving(&self, id: RequestId) {
+        self.0.lock().left.insert(id, Fate::Left(None));
+    }
+
+    /// What is now known about a request, if somebody still waits for it.
+    pub(super) fn found(&self, id: &RequestId, fate: Fate) {
+        if let Some(known) = self.0.lock().left.get_mut(id) {
+            *known = fate;
+        }
+    }
+
+    /// What the server did wrong.
+    pub(super) fn fault(&self) -> Option<Failure> {
+        self.0.lock().fault.clone()
+    }
+
+    pub(super) fn blame(&self, code: Code, words: impl Into<String>) {
+        self.0.lock().fault.get_or_insert_with(|| Failure::new(code, words));
+    }
+
+    pub(super) fn failed(&self, failure: Failure) {
+        self.0.lock().last = Some(failure);
+    }
+
+    /// Why the last request that is no call failed; forgets it.
+    pub(super) fn last_failure(&self) -> Option<Failure> {
+        self.0.lock().last.take()
+    }
+
+    pub(super) fn expire(&self) {
+        self.0.lock().expired = true;
+    }
+
+    pub(super) fn is_expired(&self) -> bool {
+        self.0.lock().expired
+    }
+
+    pub(super) fn watch(&self, open: bool) {
+        self.0.lock().watched = open;
+    }
+
+    pub(super) fn is_watched(&self) -> bool {
+        self.0.lock().watched
+    }
+
+    /// The server answered a call: what it says besides counts from here again.
+    pub(super) fn answered(&self) {
+        let mut entries = self.0.lock();
+        (entries.unasked, entries.resumed) = (0, 0);
+    }
+
+    /// Whether the server still answers, rather than only talks.
+    pub(super) fn hears(&self) -> bool {
+        let mut entries = self.0.lock();
+        entries.unasked += 1;
+        entries.unasked <= MAX_UNASKED
+    }
+
+    /// Whether a stream may be opened again.
+    pub(super) fn may_resume(&self) -> bool {
+        let mut entries = self.0.lock();
+        entries.resumed += 1;
+        entries.fault.is_none() && entries.resumed <= MAX_RESUMED
+    }
+}

@@ -1,0 +1,136 @@
+//! The tools of a server: found when a version is made, offered when it runs.
+
+use std::{collections::HashSet, path::Path, sync::Arc};
+
+use serde_json::{Map, Value};
+use stead_core::{
+    effect::{EffectClass, Outcome},
+    id::RunId,
+    message::ToolDef,
+};
+use stead_ports::{
+    BoxFuture,
+    tool::{Invocation, Output, Tool},
+};
+
+use super::{pin::Discovered, process::Launch, remote::Remote, runs::Runs, server::Server, session::Session};
+use crate::{
+    config::{McpConfig, McpUrlConfig},
+    error::ToolSetupError,
+    offer::{Offered, full_name, unique},
+    reach::Reach,
+    secret::Secret,
+    text,
+};
+
+/// Most bytes of a description that the model is shown.
+const MAX_DESCRIPTION: usize = 4 * 1024;
+
+/// Starts a server, lists its tools and stops it again: what an agent version pins.
+///
+/// `base` is the folder of the manifest.
+///
+/// # Errors
+/// `ST0048` with the end of the server's stderr when it does not start, does not answer in time, or answers nonsense;
+/// `ST0103` when `command` or `only` is wrong.
+pub async fn discover(config: &McpConfig, base: &Path) -> Result<Vec<Discovered>, ToolSetupError> {
+    let launch = Launch::new(config, base).map_err(ToolSetupError::value)?;
+    found(&Server::Program(launch), config.only.as_deref()).await
+}
+
+/// The same for a server behind a URL. `auth` is sent as a bearer token.
+///
+/// # Errors
+/// As [`discover`]; `ST0054` for a guarded address, `ST0056` when the server refuses the credential.
+pub async fn discover_url(
+    config: &McpUrlConfig,
+    auth: Option<Secret>,
+    reach: &Reach,
+) -> Result<Vec<Discovered>, ToolSetupError> {
+    found(&Server::Url(Remote::new(config, auth, reach)?), config.only.as_deref()).await
+}
+
+async fn found(server: &Server, only: Option<&[String]>) -> Result<Vec<Discovered>, ToolSetupError> {
+    let told = |why: super::ledger::Failure| ToolSetupError { code: why.code, detail: why.words };
+    let session = Session::start(server).await.map_err(told)?;
+    let found = session.tools().await;
+    session.close().await;
+    let mut found = found.map_err(told)?;
+    if let Some(only) = only {
+        if let Some(missing) = only.iter().find(|name| !found.iter().any(|d| d.operation == **name)) {
+            let names: Vec<_> = found.iter().map(|d| d.operation.as_str()).collect();
+            let names = text::ellipsis(&names.join(", "), 500);
+            return Err(ToolSetupError::value(format!("the server has no tool `{missing}`; it has {names}")));
+        }
+        found.retain(|d| only.contains(&d.operation));
+    }
+    found.sort_by(|a, b| a.operation.cmp(&b.operation));
+    Ok(found)
+}
+
+/// The pinned tools of a server that is started. Nothing is started yet.
+///
+/// # Errors
+/// `ST0103` when `command` is wrong.
+pub fn offer(
+    tool: &str,
+    config: &McpConfig,
+    base: &Path,
+    pinned: &[Discovered],
+) -> Result<Vec<Offered>, ToolSetupError> {
+    let launch = Launch::new(config, base).map_err(|why| ToolSetupError::value(format!("{tool}: {why}")))?;
+    Ok(offered(tool, Server::Program(launch), pinned))
+}
+
+/// The pinned tools of a server behind a URL. Nothing is sent yet.
+///
+/// # Errors
+/// `ST0103` when the configuration is wrong, `ST0054` for a guarded address.
+pub fn offer_url(
+    tool: &str,
+    config: &McpUrlConfig,
+    auth: Option<Secret>,
+    reach: &Reach,
+    pinned: &[Discovered],
+) -> Result<Vec<Offered>, ToolSetupError> {
+    Ok(offered(tool, Server::Url(Remote::new(config, auth, reach)?), pinned))
+}
+
+fn offered(tool: &str, server: Server, pinned: &[Discovered]) -> Vec<Offered> {
+    let runs = Arc::new(Runs::new(server, pinned));
+    let mut taken = HashSet::new();
+    let offered = pinned.iter().map(|pin| {
+        let name = unique(full_name(tool, &pin.operation), &mut taken);
+        let description = text::ellipsis(&pin.description, MAX_DESCRIPTION);
+        Offered {
+            operation: pin.operation.clone(),
+            def: ToolDef { name, description, schema: pin.schema.clone() },
+            tool: Arc::new(McpTool { runs: Arc::clone(&runs), operation: pin.operation.clone() }),
+            default_class: EffectClass::Irreversible,
+            reconciles: false,
+        }
+    });
+    offered.collect()
+}
+
+/// One tool of a server.
+struct McpTool {
+    runs: Arc<Runs>,
+    operation: String,
+}
+
+impl Tool for McpTool {
+    fn call(&self, invocation: Invocation) -> BoxFuture<'_, Outcome<Output>> {
+        Box::pin(async move {
+            let arguments: Map<String, Value> = match serde_json::from_str(invocation.arguments.get()) {
+                Ok(arguments) => arguments,
+                Err(e) => return Outcome::Refused(Output::error(format!("the arguments are not an object: {e}"))),
+            };
+            self.runs.call(invocation.effect.run, &self.operation, arguments, invocation.max_output).await
+        })
+    }
+
+    fn release(&self, run: RunId) -> BoxFuture<'_, ()> {
+        Box::pin(self.runs.release(run))
+    }
+}

@@ -1,0 +1,310 @@
+//! The wire of a server behind a URL: one POST a message, answers as JSON or as a stream of events (MCP, "Transports",
+//! streamable HTTP). The library drives the protocol; here stands what decides between *not sent*, *refused* and
+//! *unknown*, and every bound.
+
+use std::{collections::HashMap, sync::Arc};
+
+use futures_util::stream::BoxStream;
+use reqwest::{
+    Client, Method, RequestBuilder, Response, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION},
+};
+use rmcp::{
+    model::{ClientJsonRpcMessage, ClientRequest, JsonRpcMessage, RequestId, ServerJsonRpcMessage},
+    transport::streamable_http_client::{
+        SseError, StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse,
+    },
+};
+use sse_stream::Sse;
+use stead_core::code;
+
+use super::{
+    ledger::{Failure, Fate, Ledger},
+    pipe::MAX_MESSAGE,
+    streams::events,
+};
+use crate::{
+    http::{
+        client::chain,
+        exchange::{Verdict, verdict},
+    },
+    reach, text,
+};
+
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
+const JSON: &str = "application/json";
+const EVENTS: &str = "text/event-stream";
+/// Most bytes of an error answer that are read.
+const MAX_ERROR: usize = 64 * 1024;
+/// Most bytes of a session's id.
+const MAX_SESSION: usize = 1024;
+
+/// A failure on its way through the library, in words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct WireError(String);
+
+type Failed = StreamableHttpError<WireError>;
+type Headers = HashMap<HeaderName, HeaderValue>;
+
+/// One session's way to its server. The client has the credential in its headers.
+#[derive(Clone)]
+pub(super) struct Wire {
+    client: Client,
+    ledger: Ledger,
+}
+
+/// What a message waits for.
+enum Waits {
+    /// A tool call's result.
+    Call(RequestId),
+    /// The answer to another request.
+    Answer(RequestId),
+    /// Nothing.
+    Nothing,
+}
+
+impl Waits {
+    fn of(message: &ClientJsonRpcMessage) -> Self {
+        match message {
+            JsonRpcMessage::Request(r) if matches!(r.request, ClientRequest::CallToolRequest(_)) => {
+                Self::Call(r.id.clone())
+            }
+            JsonRpcMessage::Request(r) => Self::Answer(r.id.clone()),
+            _ => Self::Nothing,
+        }
+    }
+}
+
+impl Wire {
+    pub(super) fn new(client: Client, ledger: Ledger) -> Self {
+        Self { client, ledger }
+    }
+
+    fn request(&self, method: Method, uri: &str, session: Option<&str>, headers: Headers) -> RequestBuilder {
+        let mut request = self.client.request(method, uri);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        match session {
+            Some(session) => request.header(SESSION, session),
+            None => request,
+        }
+    }
+
+    /// Notes why a message has no answer, for whoever waits for it, and makes the error that ends its way.
+    fn give_up(&self, waits: &Waits, fate: Fate) -> Failed {
+        let words = match &fate {
+            Fate::Kept | Fate::Left(None) => String::new(),
+            Fate::Left(Some(why)) | Fate::NotSent(why) | Fate::Refused(why) => why.words.clone(),
+        };
+        match (waits, fate) {
+            (Waits::Call(id), fate) => self.ledger.found(id, fate),
+            (Waits::Answer(_), Fate::Left(Some(why)) | Fate::NotSent(why) | Fate::Refused(why)) => {
+                self.ledger.failed(why);
+            }
+            _ => {}
+        }
+        StreamableHttpError::Client(WireError(words))
+    }
+
+    async fn post(
+        &self,
+        uri: &str,
+        message: &ClientJsonRpcMessage,
+        session: Option<&str>,
+        headers: Headers,
+    ) -> Result<StreamableHttpPostResponse, Failed> {
+        let waits = Waits::of(message);
+        let body = serde_json::to_vec(message)?;
+        let request = self
+            .request(Method::POST, uri, session, headers)
+            .header(ACCEPT, format!("{JSON}, {EVENTS}"))
+            .header(CONTENT_TYPE, JSON)
+            .body(body);
+        // Noted before the first byte: an answer may be here before the send returns.
+        if let Waits::Call(id) = &waits {
+            self.ledger.leaving(id.clone());
+        }
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(e) => return Err(self.give_up(&waits, unsent(&e))),
+        };
+        let status = response.status();
+        if !status.is_success() {
+            return self.refused(&waits, session.is_some(), response).await;
+        }
+        if status == StatusCode::ACCEPTED || status == StatusCode::NO_CONTENT || matches!(waits, Waits::Nothing) {
+            // Who waits for nothing reads nothing.
+            return Ok(StreamableHttpPostResponse::Accepted);
+        }
+        let session = response.headers().get(SESSION).map(session_id).transpose();
+        let session = session.map_err(|why| self.give_up(&waits, Fate::Left(Some(Failure::server(why)))))?;
+        let media = media(&response);
+        if media.starts_with(EVENTS) {
+            return Ok(StreamableHttpPostResponse::Sse(events(response.bytes_stream(), &self.ledger, false), session));
+        }
+        let failed = |why: Failure| self.give_up(&waits, Fate::Left(Some(why)));
+        if !media.starts_with(JSON) {
+            let words = format!("it answered with `{}` instead of JSON or events", text::ellipsis(&media, 100));
+            return Err(failed(Failure::server(words)));
+        }
+        let body = read(response, MAX_MESSAGE).await.map_err(failed)?;
+        match serde_json::from_slice(&body) {
+            Ok(message) => Ok(StreamableHttpPostResponse::Json(message, session)),
+            Err(_) => {
+                let shown = text::ellipsis(&String::from_utf8_lossy(&body[..body.len().min(400)]), 200);
+                Err(failed(Failure::server(format!("its answer is no message: {shown}"))))
+            }
+        }
+    }
+
+    /// An answer that is not 2xx: what it says of the message.
+    async fn refused(
+        &self,
+        waits: &Waits,
+        in_session: bool,
+        response: Response,
+    ) -> Result<StreamableHttpPostResponse, Failed> {
+        let status = response.status();
+        let moved = response.headers().get(LOCATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let body = read(response, MAX_ERROR).await.unwrap_or_default();
+        let error = match serde_json::from_slice(&body) {
+            Ok(ServerJsonRpcMessage::Error(error)) => Some(error.error),
+            _ => None,
+        };
+        if in_session && status == StatusCode::NOT_FOUND {
+            self.ledger.expire();
+            self.give_up(waits, Fate::NotSent(Failure::server("it does not know the session any more")));
+            return Err(StreamableHttpError::SessionExpired);
+        }
+        let credential = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        if in_session && status == StatusCode::BAD_REQUEST {
+            // Some servers answer so when they do not know a session; the next call begins a new one.
+            self.ledger.expire();
+        }
+        // A refused handshake is the library's to judge: another way of greeting may be understood.
+        if let (Waits::Answer(id), Some(error), false) = (waits, &error, credential || status.is_server_error()) {
+            let answer = ServerJsonRpcMessage::error(error.clone(), Some(id.clone()));
+            return Ok(StreamableHttpPostResponse::Json(answer, None));
+        }
+        let mut words = format!("it answered HTTP {status}");
+        if let Some(location) = moved.filter(|_| status.is_redirection()) {
+            words.push_str(&format!(": redirects to {}, which is not followed", text::ellipsis(&location, 200)));
+        }
+        match error {
+            Some(error) => words.push_str(&format!(": {}", text::ellipsis(&error.message, 500))),
+            None if !body.is_empty() => {
+                words.push_str(&format!(": {}", text::ellipsis(&String::from_utf8_lossy(&body), 500)));
+            }
+            None => {}
+        }
+        let code = if credential { code::TOOL_CREDENTIAL } else { code::TOOL_SERVER };
+        let why = Failure::new(code, words);
+        let fate = match verdict(&Method::POST, status) {
+            Verdict::NotSent => Fate::NotSent(why),
+            Verdict::Refused => Fate::Refused(why),
+            Verdict::Unknown => Fate::Left(Some(why)),
+        };
+        Err(self.give_up(waits, fate))
+    }
+}
+
+impl StreamableHttpClient for Wire {
+    type Error = WireError;
+
+    async fn post_message(
+        &self,
+        uri: Arc<str>,
+        message: ClientJsonRpcMessage,
+        session_id: Option<Arc<str>>,
+        _: Option<String>,
+        headers: Headers,
+    ) -> Result<StreamableHttpPostResponse, Failed> {
+        self.post(&uri, &message, session_id.as_deref(), headers).await
+    }
+
+    async fn delete_session(
+        &self,
+        uri: Arc<str>,
+        session_id: Arc<str>,
+        _: Option<String>,
+        headers: Headers,
+    ) -> Result<(), Failed> {
+        if self.ledger.is_expired() {
+            return Ok(());
+        }
+        // A server may refuse to have its sessions ended; it ends them itself then.
+        let request = self.request(Method::DELETE, &uri, Some(&session_id), headers);
+        request.send().await.map(drop).map_err(|e| StreamableHttpError::Client(WireError(chain(&e))))
+    }
+
+    async fn get_stream(
+        &self,
+        uri: Arc<str>,
+        session_id: Option<Arc<str>>,
+        last_event_id: Option<String>,
+        _: Option<String>,
+        headers: Headers,
+    ) -> Result<BoxStream<'static, Result<Sse, SseError>>, Failed> {
+        if !self.ledger.may_resume() {
+            return Err(StreamableHttpError::ServerDoesNotSupportSse);
+        }
+        let mut request = self.request(Method::GET, &uri, session_id.as_deref(), headers).header(ACCEPT, EVENTS);
+        let watching = last_event_id.is_none();
+        if let Some(id) = last_event_id {
+            request = request.header(LAST_EVENT, id);
+        }
+        let response = request.send().await.map_err(|e| StreamableHttpError::Client(WireError(chain(&e))))?;
+        match response.status() {
+            status if status.is_success() && media(&response).starts_with(EVENTS) => {
+                Ok(events(response.bytes_stream(), &self.ledger, watching))
+            }
+            // Try again only what may be different then.
+            status if status.is_server_error() && !watching => {
+                Err(StreamableHttpError::Client(WireError(format!("it answered HTTP {status}"))))
+            }
+            _ => Err(StreamableHttpError::ServerDoesNotSupportSse),
+        }
+    }
+}
+
+/// What a send that failed says of its request.
+fn unsent(e: &reqwest::Error) -> Fate {
+    if let Some(refused) = reach::refusal(e) {
+        return Fate::Refused(Failure::new(code::TOOL_ADDRESS, refused.to_string()));
+    }
+    if e.is_connect() || e.is_builder() {
+        return Fate::NotSent(Failure::server(format!("it cannot be reached: {}", chain(e))));
+    }
+    Fate::Left(Some(Failure::server(format!("the connection was lost: {}", chain(e)))))
+}
+
+fn media(response: &Response) -> String {
+    let header = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    header.unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Visible ASCII, as the specification asks, and not too much of it.
+fn session_id(value: &HeaderValue) -> Result<String, String> {
+    match value.to_str() {
+        Ok(id) if !id.is_empty() && id.len() <= MAX_SESSION => Ok(id.to_owned()),
+        _ => Err(format!("its session id is not 1 to {MAX_SESSION} bytes of visible ASCII")),
+    }
+}
+
+/// A body of at most so many bytes.
+async fn read(mut response: Response, max: usize) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(None) => return Ok(body),
+            Ok(Some(chunk)) if body.len() + chunk.len() <= max => body.extend_from_slice(&chunk),
+            Ok(Some(_)) => {
+                return Err(Failure::new(code::TOOL_FLOOD, format!("it sent a message of more than {max} bytes")));
+            }
+            Err(e) => return Err(Failure::server(format!("the answer was cut off: {}", chain(&e)))),
+        }
+    }
+}
