@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agents::Agents, approvals::Approvals, chat::Chat, completions::Completions, demo_service::DemoService, dev::Dev,
-    doctor::Doctor, errors::Errors, run::Run, runs::Runs, schema::Schema, serve::Serve, sessions::Sessions,
+    agents::Agents, approvals::Approvals, chat::Chat, completions::Completions, demo::Demo, demo_service::DemoService,
+    dev::Dev, doctor::Doctor, errors::Errors, run::Run, runs::Runs, schema::Schema, serve::Serve, sessions::Sessions,
     with_parent::WithParent,
 };
 
@@ -40,6 +40,7 @@ pub(crate) struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Demo(Demo),
     Run(Run),
     Chat(Chat),
     Dev(Dev),

@@ -9,6 +9,7 @@ mod test_chat_command;
 mod test_completions_command;
 mod test_crash;
 mod test_data_folder;
+mod test_demo_command;
 mod test_demo_service_command;
 mod test_dev_command;
 mod test_doctor_command;

@@ -4,6 +4,7 @@ pub(crate) mod agents;
 pub(crate) mod approvals;
 pub(crate) mod chat;
 pub(crate) mod completions;
+pub(crate) mod demo;
 pub(crate) mod demo_service;
 pub(crate) mod dev;
 pub(crate) mod doctor;
@@ -53,6 +54,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Approvals(args) => one(approvals::run(&global, args)),
         Command::Dev(args) => many(dev::run(&global, args)),
         Command::Serve(args) => many(serve::run(args)),
+        Command::Demo(args) => one(demo::run(&global, args)),
         Command::DemoService(args) => one(demo_service::run(&global, args)),
         Command::Doctor(args) => one(doctor::run(&global, args)),
         Command::Errors(args) => errors::run(&global, &args),
