@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::commands::{
     agents::Agents, approvals::Approvals, chat::Chat, completions::Completions, demo::Demo, demo_service::DemoService,
     dev::Dev, doctor::Doctor, errors::Errors, run::Run, runs::Runs, schema::Schema, serve::Serve, sessions::Sessions,
-    with_parent::WithParent,
+    with_parent::WithParent, wrap::Wrap,
 };
 
 /// Runs AI agents durably: what an agent did is journaled, survives a crash, and is never done twice.
@@ -45,6 +45,7 @@ pub(crate) enum Command {
     Chat(Chat),
     Dev(Dev),
     Serve(Serve),
+    Wrap(Wrap),
     Agents(Agents),
     Sessions(Sessions),
     Runs(Runs),

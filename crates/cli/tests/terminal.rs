@@ -22,3 +22,4 @@ mod test_schema_command;
 mod test_serve_command;
 mod test_sessions_command;
 mod test_terminal;
+mod test_wrap_command;

@@ -1,12 +1,14 @@
 //! Models behind the port of `stead-ports`: what an agent thinks with.
 //!
 //! * [`rehearsal`] is a script, not an AI: no key, no network, the same bytes every time.
+//! * [`caller`] says a call that comes from outside; no AI either.
 //! * [`openai`] speaks OpenAI Chat Completions to any base URL.
 //! * [`prices`] is a dated table of list prices; what it does not know costs `None`, never 0.
 //! * [`registry`] turns a name such as `openai:gpt-5-mini` into a model.
 //!
 //! Not here: retries, fallback and budgets (they are journaled by the engine), and reading the environment or files.
 
+pub mod caller;
 mod estimate;
 pub mod http;
 pub mod openai;

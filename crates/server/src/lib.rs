@@ -3,6 +3,7 @@
 //! * [`runtime`] joins a store, the agents in it and an engine; `stead run` uses it without HTTP.
 //! * [`agents`] turns stored bundles into agents.
 //! * [`config`] is `stead.toml`; [`auth`] says who is calling.
+//! * [`wrap`] puts an MCP server that is in use already under a journal.
 //! * [`serve`] listens, answers and ends in order; the resources are under `routes`, what every request passes under
 //!   `http`.
 //!
@@ -18,5 +19,6 @@ pub mod presence;
 mod routes;
 pub mod runtime;
 pub mod serve;
+pub mod wrap;
 
 pub use http::listen::ListenError;
