@@ -87,7 +87,7 @@ impl<'a> Lives<'a> {
         self.world.disarm();
         let mut runtime = Runtime::start(self.folder)?;
         let client = runtime.up(self.folder).await?;
-        let run = self.to_its_end(&client).await?;
+        let run = self.finish(&client).await?;
         let facts = all_facts(&client, run.summary.id).await?;
         runtime.kill().await?;
         Ok(End { run, facts, kills, answers: self.answers })
@@ -129,7 +129,7 @@ impl<'a> Lives<'a> {
         } else {
             tokio::select! {
                 facts = facts => facts,
-                ended = self.to_its_end(&client) => ended.map(drop),
+                ended = self.finish(&client) => ended.map(drop),
             }
         }
     }
@@ -148,7 +148,7 @@ impl<'a> Lives<'a> {
     }
 
     /// Answers what is asked until the run has ended.
-    async fn to_its_end(&mut self, client: &Client) -> Outcome<Run> {
+    async fn finish(&mut self, client: &Client) -> Outcome<Run> {
         let run = self.started(client).await?;
         loop {
             let found = client.wait(run, WaitUntil::Waiting).await?;

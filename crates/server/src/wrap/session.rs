@@ -70,7 +70,13 @@ pub enum WrapError {
     },
     /// The folder cannot be served.
     #[error(transparent)]
-    Serve(#[from] ServeError),
+    Serve(Box<ServeError>),
+}
+
+impl From<ServeError> for WrapError {
+    fn from(e: ServeError) -> Self {
+        Self::Serve(Box::new(e))
+    }
 }
 
 impl WrapError {
