@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agents::Agents, approvals::Approvals, backup::Backup, chat::Chat, completions::Completions,
+    agents::Agents, approvals::Approvals, backup::Backup, chat::Chat, completions::Completions, demo::Demo,
     demo_service::DemoService, dev::Dev, doctor::Doctor, errors::Errors, migrate::Migrate, restore::RestoreArgs,
-    run::Run, runs::Runs, schema::Schema, serve::Serve, sessions::Sessions, with_parent::WithParent,
+    run::Run, runs::Runs, schema::Schema, serve::Serve, sessions::Sessions, with_parent::WithParent, wrap::Wrap,
 };
 
 /// Runs AI agents durably: what an agent did is journaled, survives a crash, and is never done twice.
@@ -40,10 +40,12 @@ pub(crate) struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Demo(Demo),
     Run(Run),
     Chat(Chat),
     Dev(Dev),
     Serve(Serve),
+    Wrap(Wrap),
     Agents(Agents),
     Sessions(Sessions),
     Runs(Runs),

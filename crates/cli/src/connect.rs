@@ -101,6 +101,11 @@ impl Connection {
         Ok(Self { client, own: Some(Own { stop, serving, helpers }), owner: None, local: true })
     }
 
+    /// The way to a server that answers on this machine.
+    pub(crate) fn to(client: Client) -> Self {
+        Self { client, own: None, owner: None, local: true }
+    }
+
     /// Whether this process does the work.
     pub(crate) fn is_own(&self) -> bool {
         self.own.is_some()

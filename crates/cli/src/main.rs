@@ -3,6 +3,7 @@
 //! * [`cli`] is the grammar; `commands` has one file for each command; `docs/cli.md` is made from both.
 //! * [`connect`] finds the server that owns the data directory, or becomes it for the length of the command, so that
 //!   every command speaks to the same API.
+//! * [`drill`] is behind `stead demo`.
 //! * [`follow`] shows a run as it happens and asks the human; [`helpers`] starts what manifests name under `dev`.
 //! * `ui` writes: stdout is data, stderr is talk.
 //!
@@ -12,6 +13,7 @@ mod cli;
 mod commands;
 mod connect;
 mod demo;
+mod drill;
 mod error;
 mod errors_pages;
 mod exit;

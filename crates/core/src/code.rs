@@ -163,6 +163,14 @@ codes! {
     BACKUP_KEY = 155, "The backup's key is missing or another";
     /// The database's server offers no TLS, or not the certificate that was asked for.
     DATA_TLS = 156, "No protected connection to the database";
+    /// The folder that was named for a wrapped server holds something else.
+    WRAP_FOLDER = 170, "The folder is not one of stead wrap";
+    /// A session of a wrapped server has made as many calls as it may.
+    WRAP_CALLS = 171, "The session has made all its calls";
+    /// Whoever made the call of a wrapped server is not there any more.
+    WRAP_GONE = 172, "The session that made the call has ended";
+    /// As many sessions of one name run as there may.
+    WRAP_PLACES = 173, "Too many sessions of one name";
     // 200-239: API
     /// No or wrong credentials.
     UNAUTHENTICATED = 200, "Not authenticated";

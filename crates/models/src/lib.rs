@@ -1,6 +1,7 @@
 //! Models behind the port of `stead-ports`: what an agent thinks with.
 //!
 //! * [`rehearsal`] is a script, not an AI: no key, no network, the same bytes every time.
+//! * [`caller`] says a call that comes from outside; no AI either.
 //! * [`openai`] speaks OpenAI Chat Completions to any base URL, [`responses`] the Responses API, [`anthropic`] Messages,
 //!   [`gemini`] the Gemini API. What they share (HTTP, frames, bounds, failures, the reply in the making) is [`wire`].
 //! * [`providers`] is the table of those that a manifest can name.
@@ -10,6 +11,7 @@
 //! Not here: retries, fallback and budgets (they are journaled by the engine), and reading the environment or files.
 
 pub mod anthropic;
+pub mod caller;
 mod estimate;
 pub mod gemini;
 pub mod http;

@@ -4,6 +4,7 @@
 //! * [`agents`] turns stored bundles into agents.
 //! * [`backup`] takes and restores what a store keeps, without a server.
 //! * [`config`] is `stead.toml`; [`auth`] says who is calling.
+//! * [`wrap`] puts an MCP server that is in use already under a journal.
 //! * [`serve`] listens, answers and ends in order; the resources are under `routes`, what every request passes under
 //!   `http`.
 //!
@@ -21,6 +22,7 @@ pub mod presence;
 mod routes;
 pub mod runtime;
 pub mod serve;
+pub mod wrap;
 
 pub use http::listen::ListenError;
 pub use stead_ports::journal::StoreError;

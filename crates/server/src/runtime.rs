@@ -16,7 +16,7 @@ use stead_engine::{Engine, EngineError, Options, Ports};
 use stead_manifest::Bundle;
 use stead_ports::{
     address::Reach,
-    agent::{Agent, AgentError, Agents as _},
+    agent::{Agent, AgentError, Agents},
     clock::Clock,
     journal::{Journal, StoreError},
 };
@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// What a runtime is made from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct OpenOptions {
     /// Folder of the journal and of the runtime's own files; made if it does not exist.
     pub data_dir: PathBuf,
@@ -43,8 +43,20 @@ pub struct OpenOptions {
     pub reach: Reach,
     /// Where helper services answer.
     pub services: Services,
+    /// Agents that the caller makes itself, instead of those that are stored.
+    pub agents: Option<Arc<dyn Agents>>,
     /// Starts the helper services of manifests; without it an agent that names one is refused.
     pub helpers: Option<Arc<dyn Helpers>>,
+}
+
+impl fmt::Debug for OpenOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenOptions")
+            .field("data_dir", &self.data_dir)
+            .field("database", &self.database)
+            .field("engine", &self.engine)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where the journal is kept.
@@ -97,7 +109,8 @@ impl Runtime {
         let site = Site::new(&data_dir, options.services);
         let agents =
             Arc::new(AgentStore::new(journal.clone(), site, options.environment, options.helpers, options.reach));
-        let ports = Ports { journal, agents: agents.clone(), clock: Arc::new(SystemClock) as Arc<dyn Clock> };
+        let own = options.agents.unwrap_or_else(|| agents.clone());
+        let ports = Ports { journal, agents: own, clock: Arc::new(SystemClock) as Arc<dyn Clock> };
         let engine = Engine::open(ports, options.engine).await?;
         Ok(Self { engine, agents, data_dir: data_dir.into(), store })
     }

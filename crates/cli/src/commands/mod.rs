@@ -5,6 +5,7 @@ pub(crate) mod approvals;
 pub(crate) mod backup;
 pub(crate) mod chat;
 pub(crate) mod completions;
+pub(crate) mod demo;
 pub(crate) mod demo_service;
 pub(crate) mod dev;
 pub(crate) mod doctor;
@@ -18,6 +19,7 @@ pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod sessions;
 pub(crate) mod with_parent;
+pub(crate) mod wrap;
 
 use std::{future::Future, io, process::ExitCode};
 
@@ -46,7 +48,13 @@ pub(crate) fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Outcome {
     let Cli { global, command } = cli;
     let server = matches!(command, Command::Serve(_) | Command::Dev(_));
-    log(if server { "info" } else { "error" }, server && !matches!(command, Command::Dev(_)));
+    let usual = match command {
+        _ if server => "info",
+        // Its stderr is the client's log of it.
+        Command::Wrap(_) => "warn",
+        _ => "error",
+    };
+    log(usual, server && !matches!(command, Command::Dev(_)));
     match command {
         Command::Run(args) => one(run::run(&global, args)),
         Command::Chat(args) => one(chat::run(&global, args)),
@@ -56,10 +64,12 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Approvals(args) => one(approvals::run(&global, args)),
         Command::Dev(args) => many(dev::run(&global, args)),
         Command::Serve(args) => many(serve::run(args)),
+        Command::Demo(args) => one(demo::run(&global, args)),
         Command::DemoService(args) => one(demo_service::run(&global, args)),
         Command::Backup(args) => one(backup::run(&global, args)),
         Command::Restore(args) => many(restore::run(&global, args)),
         Command::Migrate(args) => one(migrate::run(&global, args)),
+        Command::Wrap(args) => one(wrap::run(&global, args)),
         Command::Doctor(args) => one(doctor::run(&global, args)),
         Command::Errors(args) => errors::run(&global, &args),
         Command::Schema(args) => schema::run(&args),

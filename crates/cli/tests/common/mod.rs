@@ -1,6 +1,7 @@
 //! A folder of its own for each test, and the binary in it with a bare environment.
 
 mod filters;
+mod mcp;
 mod server;
 mod world;
 
@@ -15,6 +16,7 @@ use std::{
 use tempfile::TempDir;
 
 pub(crate) use filters::filtered;
+pub(crate) use mcp::Mcp;
 pub(crate) use server::Serving;
 pub(crate) use world::World;
 
