@@ -34,7 +34,7 @@ pub struct Caller(Name);
 
 impl Caller {
     /// What it costs: nothing, and that is known.
-    pub const PRICE: Price = Price { input: 0, cached: 0, output: 0 };
+    pub const PRICE: Price = Price { input: 0, cached: 0, output: 0, cache_write: None };
 }
 
 impl Default for Caller {
@@ -94,6 +94,8 @@ mod tests {
             messages: messages.into_iter().map(Arc::new).collect(),
             tools: Arc::new([]),
             max_output_tokens: 0,
+            output: None,
+            raw: None,
         })
     }
 
