@@ -28,3 +28,6 @@ pub mod schema;
 pub mod session;
 pub mod status;
 pub mod stream;
+pub mod usage;
+pub mod version;
+pub mod why;

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::commands::{
     agents::Agents, approvals::Approvals, chat::Chat, completions::Completions, demo_service::DemoService, dev::Dev,
     doctor::Doctor, errors::Errors, run::Run, runs::Runs, schema::Schema, serve::Serve, sessions::Sessions,
-    with_parent::WithParent,
+    usage::Usage, with_parent::WithParent,
 };
 
 /// Runs AI agents durably: what an agent did is journaled, survives a crash, and is never done twice.
@@ -48,6 +48,7 @@ pub(crate) enum Command {
     Sessions(Sessions),
     Runs(Runs),
     Approvals(Approvals),
+    Usage(Usage),
     Doctor(Doctor),
     Errors(Errors),
     Schema(Schema),

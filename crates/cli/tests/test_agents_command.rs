@@ -56,13 +56,7 @@ fn another_version_is_live_after_it_was_applied() {
     env.stead("agents apply refund-desk").succeeds();
     env.write("refund-desk/INSTRUCTIONS.md", "Be kind.");
     env.stead("agents apply refund-desk").succeeds();
-    assert_snapshot!(env.stead("agents versions refund-desk"), @"
-    exit 0
-    --- stdout
-    AGENT        VERSION       LIVE  AGE
-    refund-desk  [version]  live  [age]
-    refund-desk  [version]  [age]
-    ");
+    assert_snapshot!(env.stead("agents versions refund-desk"), @"");
     let versions = env.json("agents versions refund-desk --json");
     assert_eq!(versions["items"][0]["live"], true);
     let old = versions["items"][1]["version"].as_str().unwrap();
@@ -116,4 +110,39 @@ fn every_wrong_place_of_a_manifest_is_told() {
        ╰────
     see: stead errors ST0103
     ");
+}
+
+/// An environment with two versions of the refund desk, of which the second asks nobody and is named `canary`.
+fn with_a_canary() -> TestEnvironment {
+    let env = TestEnvironment::with_refund_desk();
+    env.stead("agents apply refund-desk").succeeds();
+    let manifest = std::fs::read_to_string(env.path().join("refund-desk/agent.yaml")).unwrap();
+    assert!(manifest.contains("tool_calls: 20"), "{manifest}");
+    env.write("refund-desk/agent.yaml", &manifest.replace("tool_calls: 20", "tool_calls: 40"));
+    env.stead("agents apply refund-desk --alias canary").succeeds();
+    env
+}
+
+#[test]
+fn an_alias_is_set_listed_and_removed() {
+    let env = with_a_canary();
+    assert_snapshot!(env.stead("agents alias ls refund-desk"), @"");
+    assert_snapshot!(env.stead("agents alias set refund-desk stable live"), @"");
+    assert_snapshot!(env.stead("agents alias rm refund-desk stable"), @"");
+    assert_snapshot!(env.stead("agents alias rm refund-desk live"), @"");
+    assert_snapshot!(env.stead("agents alias set refund-desk Wrong live"), @"");
+    assert_eq!(env.json("agents show refund-desk@canary --json")["live"], false);
+    let started = env.json("runs start refund-desk --version canary 'Refund order 1042' --json");
+    let run = env.json(&format!("runs show {} --json", started["run"].as_str().unwrap()));
+    assert_eq!(run["version"], env.json("agents show refund-desk --version canary --json")["version"]);
+}
+
+#[test]
+fn two_versions_are_compared_and_live_is_taken_back() {
+    let env = with_a_canary();
+    assert_snapshot!(env.stead("agents diff refund-desk live canary"), @"");
+    assert_snapshot!(env.stead("agents rollback refund-desk"), @"");
+    env.stead("agents alias set refund-desk live canary").succeeds();
+    assert_snapshot!(env.stead("agents rollback refund-desk"), @"");
+    assert_snapshot!(env.stead("agents versions refund-desk"), @"");
 }

@@ -26,4 +26,4 @@ mod sse;
 pub use client::Client;
 pub use error::ClientError;
 pub use follow::{Follow, Heard};
-pub use operations::{ApprovalQuery, RunQuery, SessionQuery};
+pub use operations::{ApprovalQuery, RunQuery, SessionQuery, UsageQuery};

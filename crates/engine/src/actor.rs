@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use stead_core::{
     fact::StopMode,
     id::{ActivationId, LeafHash, Name, RunId},
-    message::{Message, Reply},
+    message::Reply,
     record::Actor as By,
     run::{Call, CallPhase, Command, Debt, Life, Phase, State, owes, wake_at},
     time::Timestamp,
@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     Engine,
     flights::{Done, Flights, Key},
+    messages::Messages,
     payload::Sealer,
     types::EngineError,
 };
@@ -84,8 +85,8 @@ pub(crate) struct Actor {
     pub(crate) dispatched: Arc<parking_lot::Mutex<Vec<u32>>>,
     /// Children whose start is known to be durable.
     pub(crate) children: Vec<u32>,
-    /// The conversation as models read it, entry by entry.
-    pub(crate) messages: Vec<Arc<Message>>,
+    /// The conversation as models read it.
+    pub(crate) messages: Messages,
     /// The reply just received, to spare reading it back.
     pub(crate) fresh_reply: Option<Reply>,
     pub(crate) sealer: Sealer,
@@ -123,7 +124,7 @@ impl Actor {
             flights: Flights::default(),
             dispatched: Arc::default(),
             children: Vec::new(),
-            messages: Vec::new(),
+            messages: Messages::default(),
             fresh_reply: None,
             sealer: Sealer::default(),
             row,

@@ -23,7 +23,7 @@ use crate::{
     approvals,
     prepare::cut,
     types::EngineError,
-    view,
+    usage, view,
 };
 
 /// What a child tells its parent at its end; the body of an inbox row.
@@ -102,6 +102,7 @@ impl Actor {
             self.at_end(&record, &state, &mut index);
         }
         approvals::follow(Some(&self.state), &state, &mut index);
+        index.settled = usage::settled(&self.state, &record.facts);
         let index = (!index.is_empty()).then(|| Box::new(index));
         let (run, seq, epoch) = (self.run, record.header.seq, record.header.epoch);
         let (bytes, leaf, session) = (encoded.bytes, encoded.leaf, state.session);

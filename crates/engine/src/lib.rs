@@ -16,6 +16,7 @@ mod actor;
 mod approvals;
 pub mod clock;
 mod commit;
+mod context;
 mod done;
 mod engine;
 mod enter;
@@ -33,13 +34,17 @@ mod start;
 mod stats;
 mod stream;
 mod types;
+mod usage;
 mod view;
 mod waiters;
 mod wake;
 mod watch;
+mod why;
 
+pub use context::{ContextView, SeenMessage};
 pub use engine::Engine;
 pub use types::{
     ApprovalPage, ApprovalView, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView, StartRun,
     Started, Stats,
 };
+pub use why::{Cause, Denial, EffectSummary, SeenSummary, Step, StepView, WhyView};

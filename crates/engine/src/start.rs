@@ -3,7 +3,7 @@
 
 use stead_core::{
     id::{RunId, SessionId},
-    record::{Header, Record, Source, VERSION},
+    record::{Actor as By, Header, Record, Source, VERSION},
     run::{Admit, Decision, GENESIS, Inputs, NewRun},
 };
 use stead_ports::{
@@ -257,6 +257,10 @@ impl Engine {
             (false, true) => Some(SessionChange::Release { head: true, spent: state.budget.spent }),
             (false, false) => Some(SessionChange::Claim),
         };
+        let user = match &record.header.actor {
+            By::User(name) => Some(name.clone()),
+            _ => None,
+        };
         let mut index = IndexChange {
             create: Some(journal::NewRun {
                 tenant: start.tenant,
@@ -264,6 +268,7 @@ impl Engine {
                 agent: agent.name.clone(),
                 version: agent.version,
                 parent: parent.map(|p| p.run),
+                user,
                 idempotency: start.idempotency,
                 title,
             }),

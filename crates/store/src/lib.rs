@@ -3,6 +3,7 @@
 //! and agent versions, and both pass the one suite in `stead_ports::conformance`.
 //!
 //! * `check` holds the rules by which an append is taken or refused; the two stores share it.
+//! * `usage` names the columns in which both keep what runs have used.
 //! * `blob` gives blobs their addresses and packs them, `pack` the records.
 //! * `sqlite` has one writer thread that commits in groups, and a few readers.
 //! * `postgres` has one flusher that does the same over the wire.
@@ -14,6 +15,7 @@ mod check;
 mod pack;
 mod postgres;
 mod sqlite;
+mod usage;
 
 pub use blob::BlobKey;
 pub use postgres::{PgOptions, PgStore};

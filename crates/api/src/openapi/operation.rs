@@ -153,6 +153,7 @@ impl Operation {
             Some("sessions") => "sessions",
             Some("runs") => "runs",
             Some("approvals") => "approvals",
+            Some("usage") => "usage",
             _ => "server",
         };
         Self {

@@ -12,6 +12,7 @@ mod life;
 mod models;
 mod people;
 mod quarantine;
+mod seen;
 mod sessions;
 mod stop;
 mod watch;

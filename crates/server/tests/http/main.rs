@@ -16,3 +16,4 @@ mod rights;
 mod runs;
 mod sessions;
 mod streams;
+mod versions;

@@ -14,7 +14,9 @@ mod plan;
 mod queries;
 mod rows;
 mod store;
+mod usage;
 mod values;
+mod versions;
 mod write;
 
 pub use connect::PgOptions;

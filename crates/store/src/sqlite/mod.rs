@@ -11,6 +11,8 @@ mod pool;
 mod queries;
 mod queue;
 mod store;
+mod usage;
+mod versions;
 mod writer;
 
 pub use store::{SqliteOptions, SqliteStore};
