@@ -499,13 +499,16 @@ impl Engine {
                     }
                     None => None,
                 };
-                return Ok(Some((f.turn, EffectSummary {
-                    effect,
-                    tool: head.tool.clone(),
-                    class: head.class,
-                    key: head.key.clone(),
-                    arguments: arguments.unwrap_or_default(),
-                })));
+                return Ok(Some((
+                    f.turn,
+                    EffectSummary {
+                        effect,
+                        tool: head.tool.clone(),
+                        class: head.class,
+                        key: head.key.clone(),
+                        arguments: arguments.unwrap_or_default(),
+                    },
+                )));
             }
         }
         Ok(None)

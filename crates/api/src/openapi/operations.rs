@@ -141,7 +141,16 @@ fn sessions() -> Vec<Operation> {
             .body::<StartInSession>(true)
             .answers::<Started>(200, "An earlier request with this key had started it.")
             .answers::<Started>(201, "The run was accepted.")
-            .fails(409, &[code::IDEMPOTENCY, code::VERSION_GONE, code::CONFLICT, code::SESSION_AMBIGUOUS, code::VERSION_AMBIGUOUS])
+            .fails(
+                409,
+                &[
+                    code::IDEMPOTENCY,
+                    code::VERSION_GONE,
+                    code::CONFLICT,
+                    code::SESSION_AMBIGUOUS,
+                    code::VERSION_AMBIGUOUS,
+                ],
+            )
             .fails(422, &[code::MODEL_KEY]),
     ]
 }

@@ -170,7 +170,11 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb, bundles: &[s
 }
 
 fn moved(global: &Global, alias: &stead_api::version::Alias) -> Outcome<()> {
-    if global.json { ui::json(alias)? } else { ui::text(&versions::alias(alias))? }
+    if global.json {
+        ui::json(alias)?
+    } else {
+        ui::text(&versions::alias(alias))?
+    }
     Ok(())
 }
 

@@ -80,8 +80,18 @@ fn shown(report: &UsageReport) -> String {
         })
         .collect();
     rows.push(row("total".to_owned(), &report.total));
-    let headings =
-        [heading.as_str(), "RUNS", "CALLS", "TOOLS", "INPUT", "CACHED", "OUTPUT", "REASONING", "COST", "OF IT ESTIMATED"];
+    let headings = [
+        heading.as_str(),
+        "RUNS",
+        "CALLS",
+        "TOOLS",
+        "INPUT",
+        "CACHED",
+        "OUTPUT",
+        "REASONING",
+        "COST",
+        "OF IT ESTIMATED",
+    ];
     table(headings, &rows)
 }
 

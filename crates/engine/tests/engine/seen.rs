@@ -110,7 +110,10 @@ fn why_tells_the_question_that_a_run_waits_for_and_the_decision_behind_it() {
     assert_eq!((step.turn, step.seen.messages), (1, 1));
     assert_eq!(step.effect.map(|e| e.arguments).as_deref(), Some(r#"{"cents":5}"#));
     let kinds: Vec<_> = step.facts.iter().map(|f| kind(&f.fact)).collect();
-    assert!(kinds.contains(&"approval_requested".to_owned()) && kinds.contains(&"approval_given".to_owned()), "{kinds:?}");
+    assert!(
+        kinds.contains(&"approval_requested".to_owned()) && kinds.contains(&"approval_given".to_owned()),
+        "{kinds:?}"
+    );
     let turn = node.go(node.engine().why_step(run, Step::Turn(1))).unwrap();
     assert_eq!(turn.spent.tokens, 15);
     assert!(node.go(node.engine().why_step(run, Step::Turn(9))).is_err());
@@ -203,7 +206,8 @@ fn usage_is_exactly_what_the_journals_settled_and_a_childs_is_counted_once() {
     let total = usage(&node, GroupBy::default());
     let sum = by_agent.iter().map(|u| u.used).fold(Used::default(), Used::plus);
     assert_eq!((total[0].used, total[0].runs), (sum, 4));
-    let estimated = |agent: &str| by_agent.iter().find(|u| u.agent == Some(agent.into())).unwrap().used.estimated_tokens;
+    let estimated =
+        |agent: &str| by_agent.iter().find(|u| u.agent == Some(agent.into())).unwrap().used.estimated_tokens;
     assert!(estimated("slow") > 0 && estimated("cut") > 0 && estimated("boss") == 0);
     // A child's user is its parent's.
     let by_user = usage(&node, GroupBy { user: true, ..GroupBy::default() });

@@ -38,7 +38,8 @@ async fn sums(j: &dyn Journal, by: GroupBy, since: Option<i64>, until: Option<i6
 async fn filled(o: &Owner<'_>) {
     let ann = |new: NewRun| NewRun { user: Some(name("ann")), ..new };
     o.put(o.first_of(run(1), ann(new_run(session_of(run(1)))), Status::Running)).await;
-    o.put(o.first_of(run(2), ann(NewRun { agent: name("other"), ..new_run(session_of(run(2))) }), Status::Running)).await;
+    o.put(o.first_of(run(2), ann(NewRun { agent: name("other"), ..new_run(session_of(run(2))) }), Status::Running))
+        .await;
     // The parent's user counts, whatever the child's start says.
     let child = NewRun { parent: Some(run(1)), user: Some(name("eve")), ..new_run(session_of(run(3))) };
     o.put(o.first_of(run(3), child, Status::Running)).await;
@@ -71,10 +72,7 @@ pub async fn usage_is_the_sum_of_what_was_settled(j: &dyn Journal) {
         rows.iter().map(|r| (of(r).unwrap_or_default(), r.runs, r.used)).collect::<Vec<_>>()
     };
     let agents = groups(GroupBy { agent: true, ..GroupBy::default() }).await;
-    assert_eq!(agents, [
-        ("refund-desk".into(), 2, total(&[1, 2, 3, 4, 6])),
-        ("other".into(), 1, total(&[5]))
-    ]);
+    assert_eq!(agents, [("refund-desk".into(), 2, total(&[1, 2, 3, 4, 6])), ("other".into(), 1, total(&[5]))]);
     let models = groups(GroupBy { model: true, ..GroupBy::default() }).await;
     assert_eq!(models, [("big".into(), 2, total(&[1, 3, 4, 5])), ("small".into(), 2, total(&[2, 6]))]);
     let users = groups(GroupBy { user: true, ..GroupBy::default() }).await;

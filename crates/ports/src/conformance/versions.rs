@@ -118,12 +118,15 @@ pub async fn the_history_says_who_moved_which_alias_when(j: &dyn Journal) {
         .iter()
         .map(|e| (e.alias.as_str(), e.was.map(|v| v.0[0]), e.version.map(|v| v.0[0]), e.at.0, e.by.as_str(), e.why))
         .collect();
-    assert_eq!(told, [
-        ("canary", Some(1), None, 400, "bob", MovedBy::Set),
-        ("canary", None, Some(1), 300, "bob", MovedBy::Set),
-        ("live", Some(2), Some(1), 300, "bob", MovedBy::Rollback),
-        ("live", Some(1), Some(2), 200, "ann", MovedBy::Apply),
-        ("live", None, Some(1), 100, "ann", MovedBy::Apply),
-    ]);
+    assert_eq!(
+        told,
+        [
+            ("canary", Some(1), None, 400, "bob", MovedBy::Set),
+            ("canary", None, Some(1), 300, "bob", MovedBy::Set),
+            ("live", Some(2), Some(1), 300, "bob", MovedBy::Rollback),
+            ("live", Some(1), Some(2), 200, "ann", MovedBy::Apply),
+            ("live", None, Some(1), 100, "ann", MovedBy::Apply),
+        ]
+    );
     assert_eq!(j.alias_history(&tenant, &desk, 2).await.expect("reads"), history[..2]);
 }

@@ -73,7 +73,19 @@ impl Used {
     pub fn columns(&self) -> [u64; 11] {
         let Self { replies, failures, tool_calls, input, cached, output, reasoning, usd, unpriced, .. } = *self;
         let (estimated_tokens, estimated_usd) = (self.estimated_tokens, self.estimated_usd);
-        [replies, failures, tool_calls, input, cached, output, reasoning, usd, unpriced, estimated_tokens, estimated_usd]
+        [
+            replies,
+            failures,
+            tool_calls,
+            input,
+            cached,
+            output,
+            reasoning,
+            usd,
+            unpriced,
+            estimated_tokens,
+            estimated_usd,
+        ]
     }
 
     /// From columns of a table.

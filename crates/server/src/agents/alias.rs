@@ -46,7 +46,8 @@ pub(crate) async fn find(
     let Some(prefix) = version_prefix(reference) else { return Ok(Found::Nothing) };
     if prefix.len() < 64 {
         let all = journal.versions(tenant, Some(agent)).await?;
-        let begins = |row: &&VersionRow| row.version.to_string().strip_prefix("sha256:").is_some_and(|v| v.starts_with(prefix));
+        let begins =
+            |row: &&VersionRow| row.version.to_string().strip_prefix("sha256:").is_some_and(|v| v.starts_with(prefix));
         let mut matching = all.iter().filter(begins);
         let Some(first) = matching.next() else { return Ok(Found::Nothing) };
         let more = matching.count();

@@ -93,12 +93,7 @@ pub(crate) fn safety(from: &Agent, to: &Agent) -> Vec<SafetyChange> {
     limit_changes("", &from.config.limits, &to.config.limits, &mut out);
     limit_changes("session ", &from.session_limits, &to.session_limits, &mut out);
     number("turns", Some(from.config.max_turns.into()), Some(to.config.max_turns.into()), &mut out);
-    number(
-        "approval time",
-        from.config.approval_ttl.map(|s| s.0),
-        to.config.approval_ttl.map(|s| s.0),
-        &mut out,
-    );
+    number("approval time", from.config.approval_ttl.map(|s| s.0), to.config.approval_ttl.map(|s| s.0), &mut out);
     if from.instructions != to.instructions {
         let lines = |a: &Agent| Some(format!("{} lines", a.instructions.lines().count()));
         out.push(change("instructions", "", lines(from), lines(to), false));

@@ -40,7 +40,9 @@ pub(super) async fn apply(
     // In a task of its own: a caller who goes away in the middle does not leave half of it behind.
     let alias = request.alias.unwrap_or_else(|| LIVE.into());
     if !is_alias(&alias) {
-        return Err(Failure::bad_request("`alias` is no name of an alias").hint("small letters, digits and `-`: `canary`"));
+        return Err(
+            Failure::bad_request("`alias` is no name of an alias").hint("small letters, digits and `-`: `canary`")
+        );
     }
     let (runtime, tenant) = (app.runtime.clone(), who.tenant.clone());
     let naming = Naming { alias, by: who.subject.clone() };

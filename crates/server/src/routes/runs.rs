@@ -86,12 +86,7 @@ pub(super) async fn begin(
 }
 
 /// The agent and the version that a request names.
-async fn resolve(
-    app: &App,
-    who: &Principal,
-    agent: &Name,
-    version: Option<VersionId>,
-) -> Answer<(Name, VersionId)> {
+async fn resolve(app: &App, who: &Principal, agent: &Name, version: Option<VersionId>) -> Answer<(Name, VersionId)> {
     let row = match (version, AgentRef::of(agent).version) {
         (None, _) => meant(app, who, agent).await?,
         (Some(version), None) => versions::named(app, who, agent, &version.to_string()).await?,

@@ -50,7 +50,8 @@ pub(super) async fn show(
     // The hour that has begun belongs to the period that ends in it.
     let until = asked.until.as_deref().map(|t| instant("until", t)).transpose()?;
     let until = until.map(|t| hour_of(Timestamp(t.0.saturating_add(HOUR - 1))));
-    let filter = UsageFilter { tenant: who.tenant, by: group_by(&by), since_hour: since, until_hour: until, limit: limit + 1 };
+    let filter =
+        UsageFilter { tenant: who.tenant, by: group_by(&by), since_hour: since, until_hour: until, limit: limit + 1 };
     let journal = app.runtime.journal();
     let all = UsageFilter { by: GroupBy::default(), limit: 1, ..filter.clone() };
     let total = journal.usage(&all).await?.first().map(sums).unwrap_or_default();
@@ -103,7 +104,9 @@ fn instant(name: &str, text: &str) -> Answer<Timestamp> {
         return Ok(Timestamp(micros));
     }
     let Time(ago) = Time::parse(text).ok_or_else(|| {
-        Failure::bad_request(format!("`{name}` must be microseconds since 1970, or how long ago such as `30d` or `12h`"))
+        Failure::bad_request(format!(
+            "`{name}` must be microseconds since 1970, or how long ago such as `30d` or `12h`"
+        ))
     })?;
     Ok(Timestamp(SystemClock.now().0.saturating_sub(i64::try_from(ago.as_micros()).unwrap_or(i64::MAX))))
 }

@@ -134,8 +134,11 @@ pub(super) async fn rollback(
             let history = app.runtime.journal().alias_history(&who.tenant, &agent, HISTORY).await?;
             alias::live_before(&history).ok_or_else(|| {
                 let hint = format!("name a version: `stead agents rollback {agent} --to VERSION`");
-                Failure::new(code::NOTHING_EARLIER, format!("nothing is known to have been live before {}", live.version))
-                    .hint(hint)
+                Failure::new(
+                    code::NOTHING_EARLIER,
+                    format!("nothing is known to have been live before {}", live.version),
+                )
+                .hint(hint)
             })?
         }
     };
@@ -191,10 +194,7 @@ pub(super) async fn compare(
             named(&app, &who, &agent, &before.to_string()).await?
         }
     };
-    let (a, b) = (
-        app.runtime.load(&who.tenant, from.version).await?,
-        app.runtime.load(&who.tenant, to.version).await?,
-    );
+    let (a, b) = (app.runtime.load(&who.tenant, from.version).await?, app.runtime.load(&who.tenant, to.version).await?);
     let safety = diff::safety(&a, &b);
     let (from_version, to_version) = (from.version, to.version);
     // Comparing large files takes longer than a task may hold a thread.

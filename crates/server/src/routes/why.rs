@@ -155,11 +155,7 @@ fn seen(view: ContextView) -> Context {
         tools: view
             .tools
             .iter()
-            .map(|t| ContextTool {
-                name: t.name.clone(),
-                description: t.description.clone(),
-                schema: t.schema.clone(),
-            })
+            .map(|t| ContextTool { name: t.name.clone(), description: t.description.clone(), schema: t.schema.clone() })
             .collect(),
         messages: view
             .messages

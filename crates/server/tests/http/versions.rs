@@ -34,10 +34,10 @@ async fn a_canary_leaves_live_where_it_is_and_is_run_by_its_name() {
     assert_eq!(lab.client.agent("hello@canary").await.unwrap().version, two.version);
     let versions = lab.client.versions("hello").await.unwrap();
     assert_eq!(versions.items[0].aliases, ["canary".into()]);
-    assert_eq!(versions.history.iter().map(|e| (e.alias.as_str(), e.why.as_str())).collect::<Vec<_>>(), [
-        ("canary", "apply"),
-        ("live", "apply")
-    ]);
+    assert_eq!(
+        versions.history.iter().map(|e| (e.alias.as_str(), e.why.as_str())).collect::<Vec<_>>(),
+        [("canary", "apply"), ("live", "apply")]
+    );
     problem(lab.get("/v1/agents/hello@nothing").await, 404, "ST0202").await;
     let both = StartRun { version: Some(one.version), ..start("hello@canary") };
     assert_eq!(lab.client.start_run(&both, None).await.unwrap_err().status, Some(400));
@@ -127,7 +127,9 @@ async fn why_context_and_usage_tell_of_a_run() {
     let context = lab.client.context(run, "1").await.unwrap();
     assert_eq!(context.messages.len(), 1);
     assert_eq!(lab.client.context(run, &approval.to_string()).await.unwrap(), context);
-    for (path, status, code) in [("why?step=x", 400, "ST0201"), ("context", 400, "ST0201"), ("context?step=99", 404, "ST0202")] {
+    for (path, status, code) in
+        [("why?step=x", 400, "ST0201"), ("context", 400, "ST0201"), ("context?step=99", 404, "ST0202")]
+    {
         problem(lab.get(&format!("/v1/runs/{run}/{path}")).await, status, code).await;
     }
     let query = UsageQuery { by: UsageBy::ALL.to_vec(), since: Some("30d".into()), until: None };

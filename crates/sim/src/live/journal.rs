@@ -23,9 +23,9 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, GroupBy, InboxRow,
-    Journal, Lease, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError, StoredRecord,
-    UsageFilter, UsageRow, Used, VersionRow, hour_of,
+    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, GroupBy,
+    InboxRow, Journal, Lease, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError,
+    StoredRecord, UsageFilter, UsageRow, Used, VersionRow, hour_of,
 };
 
 use super::{cosmos::Cosmos, mem::Mem};

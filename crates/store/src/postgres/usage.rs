@@ -73,7 +73,10 @@ pub(super) fn sums(filter: &UsageFilter) -> (String, [Box<dyn ToSql + Sync + Sen
         group_by(groups)
     );
     let (since, until) = (filter.since_hour.unwrap_or(i64::MIN), filter.until_hour.unwrap_or(i64::MAX));
-    (sql, [Box::new(text(&filter.tenant).into_owned()), Box::new(since), Box::new(until), Box::new(limit(filter.limit))])
+    (
+        sql,
+        [Box::new(text(&filter.tenant).into_owned()), Box::new(since), Box::new(until), Box::new(limit(filter.limit))],
+    )
 }
 
 /// A row of sums.

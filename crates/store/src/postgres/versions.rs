@@ -79,9 +79,10 @@ async fn set_alias(t: &Transaction<'_>, wanted: &AliasMove) -> Result<AliasMoved
     t.execute("SELECT pg_advisory_xact_lock(hashtext('stead/alias'), hashtext($1 || '/' || $2))", &[&tenant, &agent])
         .await?;
     let was = t
-        .query_opt("SELECT version FROM aliases WHERE tenant = $1 AND agent = $2 AND alias = $3", &[
-            &tenant, &agent, &alias,
-        ])
+        .query_opt(
+            "SELECT version FROM aliases WHERE tenant = $1 AND agent = $2 AND alias = $3",
+            &[&tenant, &agent, &alias],
+        )
         .await?;
     let was = was.map(|r| r.try_get::<_, Raw<32>>(0)).transpose()?.map(|r| VersionId(r.0));
     if expect.is_some_and(|expected| expected != was) {
@@ -104,9 +105,10 @@ async fn set_alias(t: &Transaction<'_>, wanted: &AliasMove) -> Result<AliasMoved
             .await?;
         }
         None => {
-            t.execute("DELETE FROM aliases WHERE tenant = $1 AND agent = $2 AND alias = $3", &[
-                &tenant, &agent, &alias,
-            ])
+            t.execute(
+                "DELETE FROM aliases WHERE tenant = $1 AND agent = $2 AND alias = $3",
+                &[&tenant, &agent, &alias],
+            )
             .await?;
         }
     }

@@ -7,9 +7,7 @@ use stead_core::{
     id::{LeafHash, Name, RunId, SessionId, VersionId},
     time::Timestamp,
 };
-use stead_ports::journal::{
-    InboxRow, RunFilter, RunRow, RunState, SessionRow, Snapshot, Status, StoredRecord,
-};
+use stead_ports::journal::{InboxRow, RunFilter, RunRow, RunState, SessionRow, Snapshot, Status, StoredRecord};
 
 use super::index::{id, int};
 use crate::pack::unpack;
