@@ -115,13 +115,6 @@ marker!(
     Source, { "type": "string", "enum": ["operator", "user", "model", "tool", "runtime", "agent"],
         "description": "Who said a text." }
 );
-marker!(
-    /// Schema of `stead_core::message::Message`.
-    Message, { "type": "object", "required": ["role"],
-        "description": "A message of a model request: `user` with `text`, `assistant` with `text`, `calls` and `reasoning`, `tool` with \
-            `call_id`, `name`, `content` and `error`.",
-        "properties": { "role": { "type": "string", "enum": ["user", "assistant", "tool"] } }, "additionalProperties": true }
-);
 
 /// Schema of `stead_core::fact::Fact`.
 #[derive(Debug)]

@@ -8,7 +8,6 @@ use stead_core::{
     effect::EffectClass,
     fact::{AskReason, StopMode},
     id::{EffectId, Name, RunId},
-    message::Message,
     record::{Actor, Source},
     time::{Span, Timestamp},
 };
@@ -367,9 +366,50 @@ pub struct ContextMessage {
     pub effect: Option<EffectId>,
     /// Bytes of the whole text, when only its beginning was shown.
     pub cut_from: Option<u64>,
-    /// The message, exactly.
-    #[schemars(with = "schema::Message")]
-    pub message: Message,
+    /// The message.
+    pub message: ContextText,
+}
+
+/// What a message says, exactly.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "role", rename_all = "snake_case")]
+pub enum ContextText {
+    /// What a user, another agent or the runtime said.
+    User {
+        /// The text.
+        text: String,
+    },
+    /// What the model said earlier.
+    Assistant {
+        /// The text.
+        text: String,
+        /// Its calls.
+        calls: Vec<ContextCall>,
+        /// Opaque reasoning items that the provider wants back.
+        reasoning: Vec<String>,
+    },
+    /// The answer to one of its calls.
+    Tool {
+        /// The id of the call.
+        call_id: String,
+        /// The tool's name.
+        name: String,
+        /// The text.
+        content: String,
+        /// Whether it tells of an error, a refusal or an unknown outcome.
+        error: bool,
+    },
+}
+
+/// A call of a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ContextCall {
+    /// The provider's own id of the call.
+    pub id: String,
+    /// The tool's name.
+    pub name: String,
+    /// The exact JSON text of the arguments.
+    pub arguments: String,
 }
 
 /// A step of a run: a turn by its number (`3`), an effect by its name (`run_….e1`) or the end of that (`e1`).

@@ -3,9 +3,13 @@
 use axum::{Json as Body, extract::State};
 use serde::Deserialize;
 use stead_api::why::{
-    BudgetState, Cause, Context, ContextMessage, ContextTool, Denial, EffectStep, Seen, StepRef, StepWhy, Why,
+    BudgetState, Cause, Context, ContextCall, ContextMessage, ContextText, ContextTool, Denial, EffectStep, Seen,
+    StepRef, StepWhy, Why,
 };
-use stead_core::id::{EffectId, RunId};
+use stead_core::{
+    id::{EffectId, RunId},
+    message::Message,
+};
 use stead_engine::{self as engine, ContextView, Step, StepView, WhyView};
 
 use super::views;
@@ -168,8 +172,33 @@ fn seen(view: ContextView) -> Context {
                 // An effect of an earlier run has its number there.
                 effect: m.effect.filter(|_| !m.earlier).map(|n| EffectId { run, n }),
                 cut_from: m.cut_from,
-                message: (*m.message).clone(),
+                message: said(&m.message),
             })
             .collect(),
+    }
+}
+
+fn said(message: &Message) -> ContextText {
+    match message {
+        Message::User { text } => ContextText::User { text: text.clone() },
+        Message::Tool(result) => ContextText::Tool {
+            call_id: result.call_id.clone(),
+            name: result.name.clone(),
+            content: result.content.clone(),
+            error: result.error,
+        },
+        Message::Assistant(reply) => ContextText::Assistant {
+            text: reply.text.clone(),
+            calls: reply
+                .calls
+                .iter()
+                .map(|c| ContextCall {
+                    id: c.id.clone(),
+                    name: c.name.clone(),
+                    arguments: c.arguments.get().to_owned(),
+                })
+                .collect(),
+            reasoning: reply.reasoning.clone(),
+        },
     }
 }

@@ -2,9 +2,9 @@
 
 use stead_api::{
     fact::{AnyFact, FactEvent},
-    why::{Cause, Context, ContextMessage, Denial, StepWhy, Why},
+    why::{Cause, Context, ContextMessage, ContextText, Denial, StepWhy, Why},
 };
-use stead_core::{code::Code, fact::Fact, message::Message, record::Actor};
+use stead_core::{code::Code, fact::Fact, record::Actor};
 
 use crate::ui::{
     steps::reason,
@@ -205,8 +205,8 @@ pub(super) fn context(c: &Context) -> String {
 fn message(n: usize, m: &ContextMessage) -> String {
     let source = m.source.map_or_else(|| "unlabelled".to_owned(), |s| word(&s));
     let mut head = format!("\n── {n} · {source}");
-    if let Message::Tool(result) = &m.message {
-        head.push_str(&format!(" {}", clean(&result.name)));
+    if let ContextText::Tool { name, .. } = &m.message {
+        head.push_str(&format!(" {}", clean(name)));
     }
     if let Some(effect) = m.effect {
         head.push_str(&format!(" · {effect}"));
@@ -221,11 +221,11 @@ fn message(n: usize, m: &ContextMessage) -> String {
         head.push_str(&format!(" · beginning of {} bytes", text::thousands(whole)));
     }
     let body = match &m.message {
-        Message::User { text } => clean(text),
-        Message::Tool(result) => clean(&result.content),
-        Message::Assistant(reply) => {
-            let mut lines = vec![clean(&reply.text)];
-            lines.extend(reply.calls.iter().map(|c| format!("→ {} {}", clean(&c.name), clean(c.arguments.get()))));
+        ContextText::User { text } => clean(text),
+        ContextText::Tool { content, .. } => clean(content),
+        ContextText::Assistant { text, calls, .. } => {
+            let mut lines = vec![clean(text)];
+            lines.extend(calls.iter().map(|c| format!("→ {} {}", clean(&c.name), clean(&c.arguments))));
             lines.retain(|l| !l.is_empty());
             lines.join("\n")
         }
