@@ -56,7 +56,17 @@ fn another_version_is_live_after_it_was_applied() {
     env.stead("agents apply refund-desk").succeeds();
     env.write("refund-desk/INSTRUCTIONS.md", "Be kind.");
     env.stead("agents apply refund-desk").succeeds();
-    assert_snapshot!(env.stead("agents versions refund-desk"), @"");
+    assert_snapshot!(env.stead("agents versions refund-desk"), @"
+    exit 0
+    --- stdout
+    VERSION       ALIASES  AGE
+    [version]  live     [age]
+    [version]  [age]
+
+    MOVED                     ALIAS  FROM          TO            WHY    BY
+    [time]  live   [version]  [version]  apply  owner
+    [time]  live   -             [version]  apply  owner
+    ");
     let versions = env.json("agents versions refund-desk --json");
     assert_eq!(versions["items"][0]["live"], true);
     let old = versions["items"][1]["version"].as_str().unwrap();
@@ -126,11 +136,36 @@ fn with_a_canary() -> TestEnvironment {
 #[test]
 fn an_alias_is_set_listed_and_removed() {
     let env = with_a_canary();
-    assert_snapshot!(env.stead("agents alias ls refund-desk"), @"");
-    assert_snapshot!(env.stead("agents alias set refund-desk stable live"), @"");
-    assert_snapshot!(env.stead("agents alias rm refund-desk stable"), @"");
-    assert_snapshot!(env.stead("agents alias rm refund-desk live"), @"");
-    assert_snapshot!(env.stead("agents alias set refund-desk Wrong live"), @"");
+    assert_snapshot!(env.stead("agents alias ls refund-desk"), @"
+    exit 0
+    --- stdout
+    ALIAS   VERSION
+    canary  [version]
+    live    [version]
+    ");
+    assert_snapshot!(env.stead("agents alias set refund-desk stable live"), @"
+    exit 0
+    --- stdout
+    refund-desk@stable [version]
+    ");
+    assert_snapshot!(env.stead("agents alias rm refund-desk stable"), @"
+    exit 0
+    --- stdout
+    refund-desk@stable removed
+    ");
+    assert_snapshot!(env.stead("agents alias rm refund-desk live"), @"
+    exit 1
+    --- stderr
+    error[ST0008]: `live` cannot be removed: new runs need it
+    hint: move it to another version instead
+    see: stead errors ST0008
+    ");
+    assert_snapshot!(env.stead("agents alias set refund-desk Wrong live"), @"
+    exit 1
+    --- stderr
+    error[ST0201]: an alias is 1 to 63 small letters, digits and `-`, begins with a letter, and cannot be taken for the beginning of a version
+    see: stead errors ST0201
+    ");
     assert_eq!(env.json("agents show refund-desk@canary --json")["live"], false);
     let started = env.json("runs start refund-desk --version canary 'Refund order 1042' --json");
     let run = env.json(&format!("runs show {} --json", started["run"].as_str().unwrap()));
@@ -140,9 +175,48 @@ fn an_alias_is_set_listed_and_removed() {
 #[test]
 fn two_versions_are_compared_and_live_is_taken_back() {
     let env = with_a_canary();
-    assert_snapshot!(env.stead("agents diff refund-desk live canary"), @"");
-    assert_snapshot!(env.stead("agents rollback refund-desk"), @"");
+    assert_snapshot!(env.stead("agents diff refund-desk live canary"), @"
+    exit 0
+    --- stdout
+    refund-desk [version] → [version]
+    ! limit tool calls: 20 → 40
+
+    --- a/agent.yaml
+    +++ b/agent.yaml
+    @@ -61,7 +61,7 @@
+           send: { class: irreversible, on_unknown: ask }
+         timeout: [age]
+     
+    -budget: { tokens: 50000, usd: 0.50, tool_calls: 20, active: 5m, deadline: 3d }
+    +budget: { tokens: 50000, usd: 0.50, tool_calls: 40, active: 5m, deadline: 3d }
+     session: { budget: { tokens: 500000, usd: 5 } }
+     max_turns: 20
+     approvals: { ttl: 3d }
+    ");
+    assert_snapshot!(env.stead("agents rollback refund-desk"), @"
+    exit 1
+    --- stderr
+    error[ST0216]: nothing is known to have been live before [version]
+    hint: name a version: `stead agents rollback refund-desk --to VERSION`
+    see: stead errors ST0216
+    ");
     env.stead("agents alias set refund-desk live canary").succeeds();
-    assert_snapshot!(env.stead("agents rollback refund-desk"), @"");
-    assert_snapshot!(env.stead("agents versions refund-desk"), @"");
+    assert_snapshot!(env.stead("agents rollback refund-desk"), @"
+    exit 0
+    --- stdout
+    refund-desk@live [version]
+    ");
+    assert_snapshot!(env.stead("agents versions refund-desk"), @"
+    exit 0
+    --- stdout
+    VERSION       ALIASES  AGE
+    [version]  canary   [age]
+    [version]  live     [age]
+
+    MOVED                     ALIAS   FROM          TO            WHY       BY
+    [time]  live    [version]  [version]  rollback  owner
+    [time]  live    [version]  [version]  set       owner
+    [time]  canary  -             [version]  apply     owner
+    [time]  live    -             [version]  apply     owner
+    ");
 }
