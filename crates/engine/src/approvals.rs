@@ -1,7 +1,7 @@
 //! Open questions to humans: how the index of them follows a run, and the list that people read. What an answer does is
 //! the machine's.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use stead_core::{
     id::RunId,
@@ -58,14 +58,14 @@ impl Engine {
         let mut of_run: HashMap<RunId, Vec<ApprovalView>> = HashMap::new();
         let mut items = Vec::with_capacity(rows.len());
         for ApprovalRow { effect, .. } in rows {
-            if !of_run.contains_key(&effect.run) {
+            if let Entry::Vacant(place) = of_run.entry(effect.run) {
                 let asks = match load(self.journal(), effect.run).await {
                     Ok(Some(loaded)) => view::approvals(self.journal(), &loaded.state).await?,
                     // One that cannot be read does not hide the others.
                     Ok(None) | Err(EngineError::Quarantined { .. }) => Vec::new(),
                     Err(other) => return Err(other),
                 };
-                of_run.insert(effect.run, asks);
+                place.insert(asks);
             }
             let asks = of_run.get(&effect.run);
             items.extend(asks.and_then(|asks| asks.iter().find(|a| a.effect == *effect)).cloned());

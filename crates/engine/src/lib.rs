@@ -32,6 +32,7 @@ mod recover;
 mod sessions;
 mod start;
 mod stats;
+mod step;
 mod stream;
 mod types;
 mod usage;
@@ -43,8 +44,9 @@ mod why;
 
 pub use context::{ContextView, SeenMessage};
 pub use engine::Engine;
+pub use step::{EffectSummary, SeenSummary, Step, StepView};
 pub use types::{
     ApprovalPage, ApprovalView, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView, StartRun,
     Started, Stats,
 };
-pub use why::{Cause, Denial, EffectSummary, SeenSummary, Step, StepView, WhyView};
+pub use why::{Cause, Denial, WhyView};

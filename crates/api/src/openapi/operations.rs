@@ -6,6 +6,7 @@ use super::operation::{Media, Operation, Place};
 use crate::{
     agent::{Agent, AgentSummary, ApplyAgent},
     approval::{Answer, Approval},
+    context::Context,
     fact::FactEvent,
     page::Page,
     right::Right::{Apply, Approve, Metrics, Read, Run as Start},
@@ -15,7 +16,7 @@ use crate::{
     status::{Health, ServerStatus},
     usage::UsageReport,
     version::{Alias, Rollback, SetAlias, VersionDiff, Versions},
-    why::{Context, Why},
+    why::Why,
 };
 
 const KEY: &str = "1 to 255 visible ASCII characters. A repeated request with the same key and content starts nothing \

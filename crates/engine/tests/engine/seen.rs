@@ -29,9 +29,12 @@ fn bytes(instructions: &str, messages: &[Arc<Message>], tools: &[ToolDef]) -> Gi
     (instructions.to_owned(), messages, serde_json::to_vec(tools).unwrap())
 }
 
-/// Writes down all that it is given, by run, turn and attempt.
-fn recording(script: Script) -> (Script, Arc<Mutex<BTreeMap<(RunId, u32, u32), Given>>>) {
-    let log: Arc<Mutex<BTreeMap<_, _>>> = Arc::default();
+/// What models were given, by run, turn and attempt.
+type Log = Arc<Mutex<BTreeMap<(RunId, u32, u32), Given>>>;
+
+/// Writes down all that it is given.
+fn recording(script: Script) -> (Script, Log) {
+    let log = Log::default();
     let kept = log.clone();
     let script: Script = Arc::new(move |call, deltas| {
         let given = bytes(&call.instructions, &call.messages, &call.tools);

@@ -2,9 +2,9 @@
 
 use axum::{Json as Body, extract::State};
 use serde::Deserialize;
-use stead_api::why::{
-    BudgetState, Cause, Context, ContextCall, ContextMessage, ContextText, ContextTool, Denial, EffectStep, Seen,
-    StepRef, StepWhy, Why,
+use stead_api::{
+    context::{Context, ContextCall, ContextMessage, ContextText, ContextTool},
+    why::{BudgetState, Cause, Denial, EffectStep, Seen, StepRef, StepWhy, Why},
 };
 use stead_core::{
     id::{EffectId, RunId},

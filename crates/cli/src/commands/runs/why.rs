@@ -1,8 +1,9 @@
 //! Why a run stands where it stands, what led to a step, and what the model saw, as text.
 
 use stead_api::{
+    context::{Context, ContextMessage, ContextText},
     fact::{AnyFact, FactEvent},
-    why::{Cause, Context, ContextMessage, ContextText, Denial, StepWhy, Why},
+    why::{Cause, Denial, StepWhy, Why},
 };
 use stead_core::{code::Code, fact::Fact, record::Actor};
 
