@@ -23,6 +23,11 @@ pub struct ApplyAgent {
     /// there. Without it they start in the agent's own folder of the server's data directory. No part of the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dir: Option<String>,
+    /// The alias that names the version from now on; `live`, which new runs use, when absent. Another one leaves `live` where
+    /// it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub alias: Option<Name>,
 }
 
 /// A manifest with every file that it names, as one document.
@@ -69,6 +74,10 @@ pub struct AgentSummary {
     pub created: Timestamp,
     /// Whether new runs use this version.
     pub live: bool,
+    /// The aliases that name it. Told where an agent's versions are listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub aliases: Vec<Name>,
 }
 
 /// An agent version with what it is made of.

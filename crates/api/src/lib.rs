@@ -18,6 +18,7 @@
 
 pub mod agent;
 pub mod approval;
+pub mod context;
 pub mod fact;
 pub mod openapi;
 pub mod page;
@@ -28,3 +29,6 @@ pub mod schema;
 pub mod session;
 pub mod status;
 pub mod stream;
+pub mod usage;
+pub mod version;
+pub mod why;

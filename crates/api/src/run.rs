@@ -44,10 +44,10 @@ pub struct Limits {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StartRun {
-    /// The agent's name.
+    /// The agent's name; after an `@` an alias, a version, or the beginning of one (`refund-desk@canary`).
     #[schemars(with = "String")]
     pub agent: Name,
-    /// The version to run; without it the live one.
+    /// The version to run; without it, and without an `@` in `agent`, the live one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<schema::VersionId>")]
     pub version: Option<VersionId>,

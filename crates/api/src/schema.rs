@@ -100,6 +100,23 @@ marker!(
         { "type": "object", "required": ["run"], "properties": { "run": { "type": "string" } }, "additionalProperties": false } ] }
 );
 
+marker!(
+    /// Schema of `stead_core::fact::StopMode`.
+    StopMode, { "type": "string", "enum": ["cancel", "kill"],
+        "description": "How hard a run is stopped: effects under way may finish, or are abandoned." }
+);
+marker!(
+    /// Schema of `stead_core::budget::Limit`.
+    Limit, { "type": "string",
+        "enum": ["tokens", "usd", "unpriced", "tool_calls", "active", "deadline", "children", "turns"],
+        "description": "The limit that stopped a run." }
+);
+marker!(
+    /// Schema of `stead_core::record::Source`.
+    Source, { "type": "string", "enum": ["operator", "user", "model", "tool", "runtime", "agent"],
+        "description": "Who said a text." }
+);
+
 /// Schema of `stead_core::fact::Fact`.
 #[derive(Debug)]
 pub enum Fact {}

@@ -69,12 +69,16 @@ pub struct OpenSession {
     pub key: Name,
 }
 
-/// Starts a run in a session, with the live version of the session's agent.
+/// Starts a run in a session, with the live version of the session's agent unless another is named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StartInSession {
     /// The input's text.
     pub input: String,
+    /// A version of the agent, the beginning of one, or an alias.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub version: Option<Name>,
     /// Tightens the agent's limits.
     #[serde(default)]
     pub limits: Limits,

@@ -76,4 +76,6 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (208, include_str!("../../../docs/errors/ST0208.md")),
     (209, include_str!("../../../docs/errors/ST0209.md")),
     (210, include_str!("../../../docs/errors/ST0210.md")),
+    (215, include_str!("../../../docs/errors/ST0215.md")),
+    (216, include_str!("../../../docs/errors/ST0216.md")),
 ];

@@ -25,4 +25,6 @@ mod test_schema_command;
 mod test_serve_command;
 mod test_sessions_command;
 mod test_terminal;
+mod test_usage_command;
+mod test_why_command;
 mod test_wrap_command;

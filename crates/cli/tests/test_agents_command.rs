@@ -59,9 +59,13 @@ fn another_version_is_live_after_it_was_applied() {
     assert_snapshot!(env.stead("agents versions refund-desk"), @"
     exit 0
     --- stdout
-    AGENT        VERSION       LIVE  AGE
-    refund-desk  [version]  live  [age]
-    refund-desk  [version]  [age]
+    VERSION       ALIASES  AGE
+    [version]  live     [age]
+    [version]  [age]
+
+    MOVED                     ALIAS  FROM          TO            WHY    BY
+    [time]  live   [version]  [version]  apply  owner
+    [time]  live   -             [version]  apply  owner
     ");
     let versions = env.json("agents versions refund-desk --json");
     assert_eq!(versions["items"][0]["live"], true);
@@ -115,5 +119,104 @@ fn every_wrong_place_of_a_manifest_is_told() {
        ·            ─
        ╰────
     see: stead errors ST0103
+    ");
+}
+
+/// An environment with two versions of the refund desk, of which the second asks nobody and is named `canary`.
+fn with_a_canary() -> TestEnvironment {
+    let env = TestEnvironment::with_refund_desk();
+    env.stead("agents apply refund-desk").succeeds();
+    let manifest = std::fs::read_to_string(env.path().join("refund-desk/agent.yaml")).unwrap();
+    assert!(manifest.contains("tool_calls: 20"), "{manifest}");
+    env.write("refund-desk/agent.yaml", &manifest.replace("tool_calls: 20", "tool_calls: 40"));
+    env.stead("agents apply refund-desk --alias canary").succeeds();
+    env
+}
+
+#[test]
+fn an_alias_is_set_listed_and_removed() {
+    let env = with_a_canary();
+    assert_snapshot!(env.stead("agents alias ls refund-desk"), @"
+    exit 0
+    --- stdout
+    ALIAS   VERSION
+    canary  [version]
+    live    [version]
+    ");
+    assert_snapshot!(env.stead("agents alias set refund-desk stable live"), @"
+    exit 0
+    --- stdout
+    refund-desk@stable [version]
+    ");
+    assert_snapshot!(env.stead("agents alias rm refund-desk stable"), @"
+    exit 0
+    --- stdout
+    refund-desk@stable removed
+    ");
+    assert_snapshot!(env.stead("agents alias rm refund-desk live"), @"
+    exit 1
+    --- stderr
+    error[ST0008]: `live` cannot be removed: new runs need it
+    hint: move it to another version instead
+    see: stead errors ST0008
+    ");
+    assert_snapshot!(env.stead("agents alias set refund-desk Wrong live"), @"
+    exit 1
+    --- stderr
+    error[ST0201]: an alias is 1 to 63 small letters, digits and `-`, begins with a letter, and cannot be taken for the beginning of a version
+    see: stead errors ST0201
+    ");
+    assert_eq!(env.json("agents show refund-desk@canary --json")["live"], false);
+    let started = env.json("runs start refund-desk --version canary 'Refund order 1042' --json");
+    let run = env.json(&format!("runs show {} --json", started["run"].as_str().unwrap()));
+    assert_eq!(run["version"], env.json("agents show refund-desk --version canary --json")["version"]);
+}
+
+#[test]
+fn two_versions_are_compared_and_live_is_taken_back() {
+    let env = with_a_canary();
+    assert_snapshot!(env.stead("agents diff refund-desk live canary"), @"
+    exit 0
+    --- stdout
+    refund-desk [version] → [version]
+    ! limit tool calls: 20 → 40
+
+    --- a/agent.yaml
+    +++ b/agent.yaml
+    @@ -61,7 +61,7 @@
+           send: { class: irreversible, on_unknown: ask }
+         timeout: [age]
+     
+    -budget: { tokens: 50000, usd: 0.50, tool_calls: 20, active: 5m, deadline: 3d }
+    +budget: { tokens: 50000, usd: 0.50, tool_calls: 40, active: 5m, deadline: 3d }
+     session: { budget: { tokens: 500000, usd: 5 } }
+     max_turns: 20
+     approvals: { ttl: 3d }
+    ");
+    assert_snapshot!(env.stead("agents rollback refund-desk"), @"
+    exit 1
+    --- stderr
+    error[ST0216]: nothing is known to have been live before [version]
+    hint: name a version: `stead agents rollback refund-desk --to VERSION`
+    see: stead errors ST0216
+    ");
+    env.stead("agents alias set refund-desk live canary").succeeds();
+    assert_snapshot!(env.stead("agents rollback refund-desk"), @"
+    exit 0
+    --- stdout
+    refund-desk@live [version]
+    ");
+    assert_snapshot!(env.stead("agents versions refund-desk"), @"
+    exit 0
+    --- stdout
+    VERSION       ALIASES  AGE
+    [version]  canary   [age]
+    [version]  live     [age]
+
+    MOVED                     ALIAS   FROM          TO            WHY       BY
+    [time]  live    [version]  [version]  rollback  owner
+    [time]  live    [version]  [version]  set       owner
+    [time]  canary  -             [version]  apply     owner
+    [time]  live    -             [version]  apply     owner
     ");
 }

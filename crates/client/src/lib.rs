@@ -20,10 +20,12 @@
 mod client;
 mod error;
 pub mod follow;
+mod insight;
 mod operations;
 mod sse;
 
 pub use client::Client;
 pub use error::ClientError;
 pub use follow::{Follow, Heard};
+pub use insight::UsageQuery;
 pub use operations::{ApprovalQuery, RunQuery, SessionQuery};

@@ -13,6 +13,7 @@ use stead_api::{
     run::{Run, RunSummary, StartRun, Started, Status, WaitUntil},
     session::{OpenSession, Session, SessionRef, StartInSession},
     status::ServerStatus,
+    version::Versions,
 };
 use stead_core::id::{EffectId, Name, RunId, VersionId};
 
@@ -152,11 +153,11 @@ impl Client {
         self.call(self.get(&["v1", "agents", agent], &NO_QUERY)?).await
     }
 
-    /// The versions of an agent, newest first.
+    /// The versions of an agent, newest first, with its aliases and their history.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn versions(&self, agent: &str) -> Result<Page<AgentSummary>, ClientError> {
+    pub async fn versions(&self, agent: &str) -> Result<Versions, ClientError> {
         self.call(self.get(&["v1", "agents", agent, "versions"], &NO_QUERY)?).await
     }
 

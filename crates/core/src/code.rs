@@ -194,6 +194,10 @@ codes! {
     FORBIDDEN = 209, "Not allowed";
     /// A session's key is one of several agents.
     SESSION_AMBIGUOUS = 210, "Several agents have a session of that key";
+    /// The beginning of a version is that of several.
+    VERSION_AMBIGUOUS = 215, "Several versions begin like that";
+    /// There is nothing to go back to.
+    NOTHING_EARLIER = 216, "Nothing was live before";
 }
 
 impl Code {

@@ -22,6 +22,28 @@ pub enum Seen<'a> {
     Cleared(&'a Entry),
 }
 
+impl Seen<'_> {
+    /// The entry.
+    pub const fn entry(&self) -> &Entry {
+        match self {
+            Self::Whole(entry) | Self::Cleared(entry) => entry,
+        }
+    }
+
+    /// Whether its text is cleared.
+    pub const fn is_cleared(&self) -> bool {
+        matches!(self, Self::Cleared(_))
+    }
+
+    /// Tokens it takes in the view, estimated.
+    pub fn tokens(&self) -> u64 {
+        match self {
+            Self::Whole(entry) => entry.tokens(),
+            Self::Cleared(_) => CLEARED_TOKENS,
+        }
+    }
+}
+
 /// The model's view of a run's conversation, oldest first.
 pub fn view(state: &State) -> impl Iterator<Item = Seen<'_>> {
     let clear_before = state.clear_before as usize;
@@ -32,12 +54,7 @@ pub fn view(state: &State) -> impl Iterator<Item = Seen<'_>> {
 
 /// Estimated tokens of the view.
 pub(crate) fn view_tokens(state: &State) -> u64 {
-    view(state)
-        .map(|seen| match seen {
-            Seen::Whole(entry) => entry.tokens(),
-            Seen::Cleared(_) => CLEARED_TOKENS,
-        })
-        .sum()
+    view(state).map(|seen| seen.tokens()).sum()
 }
 
 /// Whether an entry's text may be cleared.

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use stead_core::{
     fact::StopMode,
     id::{ActivationId, LeafHash, Name, RunId},
-    message::{Message, Reply},
+    message::Reply,
     record::Actor as By,
     run::{Call, CallPhase, Command, Debt, Life, Phase, State, owes, wake_at},
     time::Timestamp,
@@ -23,6 +23,7 @@ use crate::{
     Engine,
     ear::Ear,
     flights::{Done, Flights, Key},
+    messages::Messages,
     payload::Sealer,
     types::EngineError,
 };
@@ -89,8 +90,8 @@ pub(crate) struct Actor {
     pub(crate) started: Vec<u32>,
     /// Children that have said that they are stopping, and how hard.
     pub(crate) stopped: Vec<(u32, StopMode)>,
-    /// The conversation as models read it, entry by entry.
-    pub(crate) messages: Vec<Arc<Message>>,
+    /// The conversation as models read it.
+    pub(crate) messages: Messages,
     /// The reply just received, to spare reading it back.
     pub(crate) fresh_reply: Option<Reply>,
     pub(crate) sealer: Sealer,
@@ -120,7 +121,7 @@ impl Actor {
             flights: Flights::default(),
             started: Vec::new(),
             stopped: Vec::new(),
-            messages: Vec::new(),
+            messages: Messages::default(),
             fresh_reply: None,
             sealer: Sealer::default(),
             row,

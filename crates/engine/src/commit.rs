@@ -16,7 +16,7 @@ use crate::{
     parent::child_end,
     record::Outgoing,
     types::EngineError,
-    view,
+    usage, view,
 };
 
 impl Actor {
@@ -113,6 +113,7 @@ impl Actor {
             self.at_end(record, state, &mut index);
         }
         approvals::follow(Some(&self.state), state, &mut index);
+        index.settled = usage::settled(&self.state, &record.facts);
         (!index.is_empty()).then(|| Box::new(index))
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stead_core::{
     id::{RunId, SessionId},
-    record::{Payload, Source},
+    record::{Actor as By, Payload, Source},
     run::{Admit, Decision, GENESIS, Inputs, NewRun},
 };
 use stead_ports::{
@@ -49,12 +49,17 @@ pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Optio
     let decision = decide(engine, &start, (run, session), &agent, admit, input);
     let outgoing = Outgoing::new(engine, decision, start.actor.clone());
     let row = view::run_state(&outgoing.state, outgoing.at);
+    let user = match start.actor {
+        By::User(name) => Some(name),
+        _ => None,
+    };
     let create = journal::NewRun {
         tenant: start.tenant,
         session,
         agent: agent.name.clone(),
         version: agent.version,
         parent: start.parent.map(|child| child.parent.run),
+        user,
         idempotency: start.idempotency,
         title,
     };

@@ -17,6 +17,7 @@ mod approvals;
 mod carries;
 pub mod clock;
 mod commit;
+mod context;
 mod done;
 mod durable;
 mod ear;
@@ -39,16 +40,22 @@ mod restore;
 mod sessions;
 mod start;
 mod stats;
+mod step;
 mod stream;
 mod types;
+mod usage;
 mod view;
 mod waiters;
 mod wake;
 mod watch;
+mod why;
 
+pub use context::{ContextView, SeenMessage};
 pub use engine::Engine;
 pub use restore::{Marked, Restore, mark_restored};
+pub use step::{EffectSummary, SeenSummary, Step, StepView};
 pub use types::{
     ApprovalPage, ApprovalView, ChildOf, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView,
     StartRun, Started, Stats,
 };
+pub use why::{Cause, Denial, WhyView};

@@ -10,6 +10,7 @@ use stead_core::{
     id::{LeafHash, RunId},
     record::Record,
     run::{Carry, GENESIS, STATE_VERSION, State, fold},
+    time::Timestamp,
 };
 use stead_ports::journal::{Journal, OpenedRun, RunRow, StoredRecord};
 
@@ -61,6 +62,57 @@ pub(crate) async fn load(journal: &Arc<dyn Journal>, run: RunId) -> Result<Optio
 pub(crate) async fn carry_of(journal: &Arc<dyn Journal>, run: RunId) -> Result<(Carry, u64), EngineError> {
     let loaded = load(journal, run).await?;
     loaded.map(|l| (l.state.carry(), l.tail)).ok_or_else(|| EngineError::NotFound { what: run.to_string() })
+}
+
+/// A run folded up to a record, whatever came after it.
+pub(crate) struct Stopped<T> {
+    /// Its state after that record.
+    pub(crate) state: State,
+    /// What was looked for.
+    pub(crate) found: T,
+    /// The record's time.
+    pub(crate) at: Timestamp,
+    /// Entries of the conversation that stem from earlier runs of the session.
+    pub(crate) earlier: usize,
+}
+
+/// Folds a run up to the last record with a fact that is looked for; `None` if there is none.
+pub(crate) async fn up_to_last<T>(
+    journal: &Arc<dyn Journal>,
+    run: RunId,
+    look: impl Fn(&Fact) -> Option<T>,
+) -> Result<Option<Stopped<T>>, EngineError> {
+    let records = records(journal, run).await?;
+    let last = records.iter().enumerate().rev();
+    let found = last.flat_map(|(n, r)| r.facts.iter().filter_map(&look).last().map(|found| (n, found))).next();
+    let Some((n, found)) = found else { return Ok(None) };
+    let records = &records[..=n];
+    let carry = match base(records) {
+        Some(base) => carry_of(journal, base).await?.0,
+        None => Carry::default(),
+    };
+    let earlier = carry.transcript.len();
+    let mut carry = Some(carry);
+    let state = guarded(run, || fold(records, &mut |_| carry.take().unwrap_or_default()))?;
+    let state = state.ok_or_else(|| EngineError::Quarantined { run, why: "its first record is not a start".into() })?;
+    Ok(Some(Stopped { state, found, at: records[n].header.at, earlier }))
+}
+
+/// All records of a run, their chain checked.
+pub(crate) async fn records(journal: &Arc<dyn Journal>, run: RunId) -> Result<Vec<Record>, EngineError> {
+    if journal.run(run).await?.is_none() {
+        return Err(EngineError::NotFound { what: run.to_string() });
+    }
+    let page = journal.read(run, 0, PAGE).await?;
+    Ok(decode(journal, run, 0, GENESIS, page).await?.0)
+}
+
+/// The run whose conversation these records continue.
+fn base(records: &[Record]) -> Option<RunId> {
+    records.iter().flat_map(|r| &r.facts).find_map(|f| match f {
+        Fact::RunAdmitted(f) => f.base,
+        _ => None,
+    })
 }
 
 async fn read(journal: &Arc<dyn Journal>, run: RunId) -> Result<Option<Unfolded>, EngineError> {
@@ -120,10 +172,7 @@ async fn decode(
 impl Unfolded {
     /// The run whose conversation this one continues, unless the snapshot has it already.
     fn base(&self) -> Option<RunId> {
-        self.records.iter().flat_map(|r| &r.facts).find_map(|f| match f {
-            Fact::RunAdmitted(f) => f.base,
-            _ => None,
-        })
+        base(&self.records)
     }
 
     fn fold(self, carry: Option<Carry>) -> Result<Loaded, EngineError> {

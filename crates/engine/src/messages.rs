@@ -1,60 +1,77 @@
-//! Working memory on its way to a model: the machine's view of the conversation, with the texts put in.
+//! Working memory on its way to a model: the machine's view of the conversation, with the texts put in. A run's own task and
+//! whoever asks later what a model saw read it here, so that the two cannot differ.
 
 use std::sync::Arc;
 
 use stead_core::{
     context::{CLEARED, Seen, view},
     message::{Message, Reply, ToolResult},
-    run::{Entry, EntryKind},
+    run::{Entry, EntryKind, State},
 };
+use stead_ports::journal::Journal;
 
-use crate::{actor::Actor, payload, types::EngineError, view::reply};
+use crate::{payload, types::EngineError, view::reply};
 
-impl Actor {
-    /// Reads the entries that have joined the conversation since the last call.
-    pub(crate) async fn refresh_messages(&mut self) -> Result<(), EngineError> {
-        while let Some(entry) = self.state.transcript.get(self.messages.len()).cloned() {
-            let message = self.message(&entry).await?;
-            self.messages.push(Arc::new(message));
+/// The conversation as models read it, entry by entry.
+#[derive(Default)]
+pub(crate) struct Messages(Vec<Arc<Message>>);
+
+impl Messages {
+    /// Forgets all of it: the conversation is another.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Reads the entries that have joined the conversation since the last call. `fresh` is the reply just received, which
+    /// spares reading it back.
+    pub(crate) async fn refresh(
+        &mut self,
+        journal: &Arc<dyn Journal>,
+        state: &State,
+        fresh: Option<&Reply>,
+    ) -> Result<(), EngineError> {
+        while let Some(entry) = state.transcript.get(self.0.len()) {
+            let message = self.message(journal, state, entry, fresh).await?;
+            self.0.push(Arc::new(message));
         }
         Ok(())
     }
 
-    async fn message(&mut self, entry: &Entry) -> Result<Message, EngineError> {
-        let journal = &self.engine.0.ports.journal;
+    async fn message(
+        &self,
+        journal: &Arc<dyn Journal>,
+        state: &State,
+        entry: &Entry,
+        fresh: Option<&Reply>,
+    ) -> Result<Message, EngineError> {
+        let text = async || {
+            let bytes = payload::open(journal, &state.tenant, &entry.payload).await?;
+            Ok::<_, EngineError>(String::from_utf8_lossy(&bytes).into_owned())
+        };
         Ok(match entry.kind {
-            EntryKind::Reply => Message::Assistant(self.reply_at(entry).await?),
+            EntryKind::Reply => {
+                // The reply at hand is the conversation's last.
+                let is_last = state.transcript.iter().skip(self.0.len() + 1).all(|e| e.kind != EntryKind::Reply);
+                Message::Assistant(match fresh {
+                    Some(fresh) if is_last => fresh.clone(),
+                    _ => reply(journal, state, &entry.payload).await?,
+                })
+            }
             EntryKind::Result { call, error, .. } => {
-                let content = self.text(entry).await?;
+                let content = text().await?;
                 let (call_id, name) = self.call_of(call);
                 Message::Tool(ToolResult { call_id, name, content, error })
             }
-            EntryKind::User => Message::User { text: self.text(entry).await? },
-            EntryKind::Note => {
-                let bytes = payload::open(journal, &self.state.tenant, &entry.payload).await?;
-                let text = String::from_utf8_lossy(&bytes);
-                Message::User { text: format!("[notice from the runtime] A late answer to an earlier action: {text}") }
-            }
+            EntryKind::User => Message::User { text: text().await? },
+            EntryKind::Note => Message::User {
+                text: format!("[notice from the runtime] A late answer to an earlier action: {}", text().await?),
+            },
         })
-    }
-
-    async fn text(&mut self, entry: &Entry) -> Result<String, EngineError> {
-        let bytes = payload::open(&self.engine.0.ports.journal, &self.state.tenant, &entry.payload).await?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    }
-
-    /// The reply of the next entry; the one just received is at hand if no other reply follows.
-    async fn reply_at(&mut self, entry: &Entry) -> Result<Reply, EngineError> {
-        let is_last = self.state.transcript.iter().skip(self.messages.len() + 1).all(|e| e.kind != EntryKind::Reply);
-        match &self.fresh_reply {
-            Some(fresh) if is_last => Ok(fresh.clone()),
-            _ => reply(&self.engine.0.ports.journal, &self.state, &entry.payload).await,
-        }
     }
 
     /// Id and name of a call of the last reply read so far.
     fn call_of(&self, index: u16) -> (String, String) {
-        let reply = self.messages.iter().rev().find_map(|m| match &**m {
+        let reply = self.0.iter().rev().find_map(|m| match &**m {
             Message::Assistant(reply) => Some(reply),
             _ => None,
         });
@@ -64,9 +81,9 @@ impl Actor {
     }
 
     /// The messages that the next model call sees.
-    pub(crate) fn view_messages(&self) -> Vec<Arc<Message>> {
-        view(&self.state)
-            .zip(&self.messages)
+    pub(crate) fn view(&self, state: &State) -> Vec<Arc<Message>> {
+        view(state)
+            .zip(&self.0)
             .map(|(seen, message)| match (seen, &**message) {
                 (Seen::Cleared(_), Message::Tool(result)) => {
                     Arc::new(Message::Tool(ToolResult { content: CLEARED.to_owned(), ..result.clone() }))

@@ -82,7 +82,7 @@ impl Actor {
     }
 
     async fn call_model(&mut self, turn: u32, attempt: u32, model: u8) -> Result<(), EngineError> {
-        self.refresh_messages().await?;
+        self.messages.refresh(&self.engine.0.ports.journal, &self.state, self.fresh_reply.as_ref()).await?;
         let seq = self.state.next_seq.saturating_sub(1);
         if attempt > 1 {
             self.engine.0.rooms.reset(self.run, seq, attempt);
@@ -92,7 +92,7 @@ impl Actor {
             turn,
             attempt,
             instructions: self.agent.instructions.clone(),
-            messages: self.view_messages(),
+            messages: self.messages.view(&self.state),
             tools: self.agent.defs.clone(),
             output: self.agent.output.clone(),
             max_output_tokens: self.state.config.models.get(usize::from(model)).map_or(0, |m| m.max_output_tokens),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use stead_core::code;
 
-use crate::{Engine, actor::Msg, approvals, lease::TTL, sessions::promote_surely, types::EngineError, wake};
+use crate::{Engine, actor::Msg, approvals, lease::TTL, sessions::promote_surely, types::EngineError, usage, wake};
 
 /// Rows read at once.
 const PAGE: u32 = 1_000;
@@ -13,6 +13,7 @@ const PAGE: u32 = 1_000;
 pub(crate) async fn begin(engine: &Engine) -> Result<(), EngineError> {
     let journal = engine.journal();
     approvals::fill(engine).await?;
+    usage::fill(engine).await?;
     engine.0.sessions.count(&**journal).await?;
     if engine.0.options.at_rest {
         return Ok(());

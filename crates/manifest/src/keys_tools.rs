@@ -54,8 +54,8 @@ static RESULT: Pattern = Pattern {
 };
 
 static AGENT: Pattern = Pattern {
-    regex: r"^([a-z0-9][a-z0-9-]{0,62}|\./[A-Za-z0-9._-][A-Za-z0-9._ /-]{0,198})$",
-    what: "an agent's name such as `researcher`, or its folder such as `./researcher`",
+    regex: r"^([a-z0-9][a-z0-9-]{0,62}(@[a-z0-9][a-z0-9:-]{0,70})?|\./[A-Za-z0-9._-][A-Za-z0-9._ /-]{0,198})$",
+    what: "an agent's name such as `researcher` or `researcher@canary`, or its folder such as `./researcher`",
     secret: Secrecy::Open,
 };
 

@@ -21,12 +21,16 @@ mod indexes;
 mod kept;
 mod kit;
 mod sessions;
+mod usage;
+mod versions;
 
 pub use appends::*;
 pub use approvals::*;
 pub use indexes::*;
 pub use kept::*;
 pub use sessions::*;
+pub use usage::*;
+pub use versions::*;
 
 use crate::{BoxFuture, journal::Journal};
 
@@ -81,6 +85,13 @@ macro_rules! journal_cases {
             a_run_is_opened_with_what_its_snapshot_does_not_include
             the_version_applied_last_is_live
             versions_of_two_tenants_do_not_meet
+            an_alias_names_a_version_beside_the_live_one
+            the_history_says_who_moved_which_alias_when
+            usage_is_the_sum_of_what_was_settled
+            usage_is_told_of_a_period
+            usage_of_a_refused_append_is_not_counted
+            earlier_usage_is_entered_by_the_owner_alone
+            absurd_usage_breaks_no_sum
             numbers_at_the_edge_do_not_break_anything
             hostile_text_breaks_nothing
         }

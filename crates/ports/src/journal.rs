@@ -4,6 +4,8 @@
 //! fails alone, not its batch; after an unknown result the caller reads the tail again.
 
 mod approvals;
+mod usage;
+mod versions;
 
 use std::{future::Future, pin::Pin, task};
 
@@ -18,7 +20,11 @@ use stead_core::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-pub use self::approvals::{ApprovalFilter, ApprovalRow, Question};
+pub use self::{
+    approvals::{ApprovalFilter, ApprovalRow, Question},
+    usage::{GroupBy, HOUR, PastRun, PastUsage, Settled, UsageFilter, UsageRow, Used, hour_of},
+    versions::{AliasEvent, AliasMove, AliasMoved, AliasRow, LIVE, MovedBy, VersionRow},
+};
 pub use stead_core::status::Status;
 
 /// Partitions that sessions hash to; one owner each.
@@ -70,13 +76,15 @@ pub struct IndexChange {
     pub asked: Vec<Question>,
     /// Questions that are open no more, by effect: answered, expired or withdrawn.
     pub closed: Vec<u32>,
+    /// What the record settles, by model; each model once.
+    pub settled: Vec<Settled>,
 }
 
 impl IndexChange {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        let Self { create, run, session, send, taken, asked, closed } = self;
-        let nothing = create.is_none() && run.is_none() && session.is_none();
+        let Self { create, run, session, send, taken, asked, closed, settled } = self;
+        let nothing = create.is_none() && run.is_none() && session.is_none() && settled.is_empty();
         nothing && send.is_empty() && taken.is_empty() && asked.is_empty() && closed.is_empty()
     }
 }
@@ -94,6 +102,8 @@ pub struct NewRun {
     pub version: VersionId,
     /// The parent run.
     pub parent: Option<RunId>,
+    /// Who started it. A run with a parent has its parent's, whatever this says.
+    pub user: Option<Name>,
     /// The caller's idempotency key and a digest of the request; a second create with the same key is refused with
     /// [`AppendError::Exists`].
     pub idempotency: Option<(Name, [u8; 32])>,
@@ -314,23 +324,6 @@ pub struct RunFilter {
     pub limit: u32,
 }
 
-/// A stored agent version.
-#[derive(Clone, Debug)]
-pub struct VersionRow {
-    /// The tenant.
-    pub tenant: Name,
-    /// The agent's name.
-    pub agent: Name,
-    /// The version.
-    pub version: VersionId,
-    /// The bundle (manifest, files, pinned tools), as the wiring encodes it.
-    pub body: Bytes,
-    /// When it was first applied.
-    pub created: Timestamp,
-    /// Whether new runs use it.
-    pub live: bool,
-}
-
 /// A snapshot of a run's folded state. One of another state version is discarded.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -484,17 +477,38 @@ pub trait Journal: Send + Sync + 'static {
     /// The latest snapshot of a run.
     async fn snapshot(&self, run: RunId) -> Result<Option<Snapshot>, StoreError>;
 
-    /// Keeps an agent version and makes it live. Applying it again only moves `live`.
-    async fn put_version(&self, version: VersionRow) -> Result<(), StoreError>;
+    /// Keeps an agent version and, in the same transaction, moves an alias to it. Keeping one again changes nothing.
+    async fn put_version(&self, version: VersionRow, alias: AliasMove) -> Result<AliasMoved, StoreError>;
+
+    /// Moves an alias. A move and its line in the history are one.
+    async fn move_alias(&self, alias: AliasMove) -> Result<AliasMoved, StoreError>;
+
+    /// An agent's aliases, by name.
+    async fn aliases(&self, tenant: &Name, agent: &Name) -> Result<Vec<AliasRow>, StoreError>;
+
+    /// How an agent's aliases moved, the last move first.
+    async fn alias_history(&self, tenant: &Name, agent: &Name, limit: u32) -> Result<Vec<AliasEvent>, StoreError>;
 
     /// A version of an agent.
     async fn version(&self, tenant: &Name, version: VersionId) -> Result<Option<VersionRow>, StoreError>;
 
-    /// The live version of an agent.
-    async fn live(&self, tenant: &Name, agent: &Name) -> Result<Option<VersionRow>, StoreError>;
+    /// The version that an alias of an agent names.
+    async fn aliased(&self, tenant: &Name, agent: &Name, alias: &Name) -> Result<Option<VersionRow>, StoreError>;
 
-    /// Versions, newest first: of one agent, or the live one of each. Bodies are empty.
+    /// Versions, newest first: of one agent, or one of each: the live one, or the newest of an agent that has none live.
+    /// Bodies are empty.
     async fn versions(&self, tenant: &Name, agent: Option<&Name>) -> Result<Vec<VersionRow>, StoreError>;
+
+    /// What was used, in groups, the largest first.
+    async fn usage(&self, filter: &UsageFilter) -> Result<Vec<UsageRow>, StoreError>;
+
+    /// Runs whose usage the index does not know, because a release that kept no such index wrote them; in id order, after
+    /// `after`. None once [`Journal::fill_usage`] was told that it has all.
+    async fn unmetered(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, StoreError>;
+
+    /// Enters the usage and the user of runs that [`Journal::unmetered`] named, replacing what is entered of each; with
+    /// `all`, none is missing any more. Refused when the lease is another's.
+    async fn fill_usage(&self, lease: Lease, past: &[PastRun], all: bool) -> Result<(), StoreError>;
 
     /// Everything that is kept, of all tenants, as it is at one moment after the call; work goes on meanwhile. A journal
     /// that is not on disk has none.

@@ -23,7 +23,7 @@ use stead_ports::{
 use stead_store::{BlobKey, PgOptions, PgStore, SqliteOptions, SqliteStore};
 
 use crate::{
-    agents::{AgentStore, Applied, ApplyError, Environment, Helpers, Services, Site},
+    agents::{AgentStore, Applied, ApplyError, Environment, Helpers, Naming, Services, Site},
     clock::SystemClock,
     config::DatabaseUrl,
 };
@@ -135,12 +135,12 @@ impl Runtime {
         self.store
     }
 
-    /// Makes a version of a bundle and lets new runs use it; see [`AgentStore::apply`].
+    /// Makes a version of a bundle and lets an alias name it; see [`AgentStore::apply`].
     ///
     /// # Errors
     /// [`ApplyError`].
-    pub async fn apply(&self, tenant: &Name, bundle: Bundle) -> Result<Applied, ApplyError> {
-        self.agents.apply(tenant, bundle).await
+    pub async fn apply(&self, tenant: &Name, bundle: Bundle, naming: &Naming) -> Result<Applied, ApplyError> {
+        self.agents.apply(tenant, bundle, naming).await
     }
 
     /// An agent version, ready to run.

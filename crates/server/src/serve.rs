@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Subject of the data directory's own token.
-const OWNER: &str = "owner";
+pub const OWNER: &str = "owner";
 
 /// Why a server does not serve.
 #[derive(Debug, thiserror::Error)]

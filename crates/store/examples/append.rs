@@ -32,6 +32,7 @@ fn append(run: RunId, seq: u64, epoch: u64, record: &Bytes) -> Append {
         agent: "bench".into(),
         version: VersionId([7; 32]),
         parent: None,
+        user: None,
         idempotency: None,
         title: "bench".into(),
     };

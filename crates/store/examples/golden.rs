@@ -20,8 +20,8 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Append, InboxRow, IndexChange, Journal, Lease, NewBlob, NewRun, Question, RunState, SessionChange, Snapshot,
-    Status, VersionRow, partition,
+    AliasMove, Append, InboxRow, IndexChange, Journal, LIVE, Lease, MovedBy, NewBlob, NewRun, Question, RunState,
+    SessionChange, Settled, Snapshot, Status, Used, VersionRow, partition,
 };
 use stead_store::{BlobKey, PgOptions, PgStore, SqliteOptions, SqliteStore};
 
@@ -119,6 +119,7 @@ impl<'j> Life<'j> {
             agent: "desk".into(),
             version: VERSION_ID,
             parent: None,
+            user: Some("ada".into()),
             idempotency: Some((Name::from(format!("key-{n}")), [n as u8; 32])),
             title: format!("order {n}"),
         };
@@ -174,6 +175,9 @@ impl<'j> Life<'j> {
 
     /// The model's first reply asks for these calls; without any it is the answer.
     async fn replies(&mut self, calls: Vec<CallIn>, status: Status, index: IndexChange) -> Result<(), Fail> {
+        let tool_calls = calls.len() as u64;
+        let used = Used { replies: 1, tool_calls, input: 100, output: 20, unpriced: 1, ..Used::default() };
+        let index = IndexChange { settled: vec![Settled { model: "rehearsal".into(), used }], ..index };
         let usage = Usage { input: 100, cached: 0, output: 20, reasoning: 0, cache_write: 0 };
         let reply = Payload::inline(r#"{"text":"At once.","calls":[]}"#, Source::Model);
         let turn = self.state.turn;
@@ -208,7 +212,20 @@ async fn fill(journal: &dyn Journal) -> Result<(), Fail> {
         created: now,
         live: true,
     };
-    journal.put_version(version).await?;
+    let live = AliasMove {
+        tenant: tenant.clone(),
+        agent: agent.clone(),
+        alias: LIVE.into(),
+        to: Some(VERSION_ID),
+        expect: None,
+        at: now,
+        by: "ada".into(),
+        why: MovedBy::Apply,
+    };
+    let canary = AliasMove { alias: "canary".into(), why: MovedBy::Set, ..live.clone() };
+    journal.put_version(version, live).await?;
+    journal.move_alias(canary.clone()).await?;
+    journal.move_alias(AliasMove { to: None, ..canary }).await?;
     let keyed = journal.open_session(&tenant, &agent, &"customer/42".into(), SessionId(1), now).await?.id;
 
     // 1 has answered, after a mail was sent.

@@ -20,7 +20,7 @@ pub struct Step {
 /// All steps, in order.
 const STEPS: &[Step] = &[Step {
     to: 2,
-    what: "an index of open questions to humans, and indexes for lists by key and agent",
+    what: "indexes of open questions and of what runs have used, aliases of versions, lists by key and agent",
     by_itself: true,
 }];
 

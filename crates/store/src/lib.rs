@@ -4,6 +4,7 @@
 //!
 //! * `backup` takes everything out as one stream, and puts it into an empty store.
 //! * `check` holds the rules by which an append is taken or refused; the two stores share it.
+//! * `usage` names the columns in which both keep what runs have used.
 //! * `blob` gives blobs their addresses and packs them, `pack` the records.
 //! * `sqlite` has one writer thread that commits in groups, and a few readers.
 //! * `postgres` has one flusher that does the same over the wire.
@@ -17,6 +18,7 @@ mod format;
 mod pack;
 mod postgres;
 mod sqlite;
+mod usage;
 
 pub use backup::{Checker, Chunk, Counts, Head, PgRestore, Reader, SqliteRestore, Summary};
 pub use blob::BlobKey;

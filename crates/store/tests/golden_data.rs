@@ -11,7 +11,7 @@ use stead_core::{
     run::{CallPhase, Carry, GENESIS, Life, State, fold},
     time::{Span, Timestamp},
 };
-use stead_ports::journal::{ApprovalFilter, BackupAsk, Journal, RunFilter, Status};
+use stead_ports::journal::{ApprovalFilter, BackupAsk, Journal, LIVE, MovedBy, RunFilter, Status, UsageFilter};
 use stead_store::{
     BlobKey, FORMAT, PgOptions, PgStore, Reader, SqliteOptions, SqliteRestore, SqliteStore, Stored, look,
 };
@@ -81,6 +81,13 @@ async fn data_of_every_format_is_backed_up_as_it_is_and_restored() {
         let store = SqliteStore::open(&new, SqliteOptions::default()).unwrap();
         assert_eq!(store.open_runs(None, 10).await.unwrap().len(), 4);
         assert_eq!(store.unlisted(None, 10).await.unwrap().len(), 3, "what is asked is entered by the next owner");
+        let (tenant, agent) = (Name::from("acme"), Name::from("desk"));
+        assert!(store.aliased(&tenant, &agent, &LIVE.into()).await.unwrap().is_some());
+        let moves = store.alias_history(&tenant, &agent, 10).await.unwrap().len();
+        let usage = store.usage(&UsageFilter { tenant, limit: 10, ..UsageFilter::default() }).await.unwrap();
+        let owed = store.unmetered(None, 10).await.unwrap().len();
+        let expected = if format == 1 { (0, 0, 5) } else { (3, 500, 0) };
+        assert_eq!((moves, usage[0].used.input, owed), expected, "what is not known is entered by the next owner");
     }
 }
 
@@ -126,10 +133,22 @@ async fn check(journal: &dyn Journal, format: u32) {
     assert_eq!(journal.by_key(&tenant, &"key-3".into()).await.unwrap(), Some((rows[2].id, [3; 32])));
     assert_eq!(journal.queued(SessionId(1), 10).await.unwrap(), [rows[2].id]);
     assert_eq!(journal.inbox(rows[3].id).await.unwrap()[0].body, "a message");
-    let live = journal.live(&tenant, &"desk".into()).await.unwrap().unwrap();
+    let agent = Name::from("desk");
+    let live = journal.aliased(&tenant, &agent, &LIVE.into()).await.unwrap().unwrap();
     assert_eq!((live.version, &live.body[..]), (VersionId([9; 32]), &b"a bundle"[..]));
     assert!(journal.snapshot(rows[1].id).await.unwrap().is_some());
     assert_eq!(journal.generation().await.unwrap(), 1);
+    // Format 1 had no history of aliases, and knew not what was used: that is entered by its owner.
+    let moved: Vec<_> = journal.alias_history(&tenant, &agent, 10).await.unwrap().iter().map(|m| m.why).collect();
+    let total = UsageFilter { tenant: tenant.clone(), limit: 10, ..UsageFilter::default() };
+    let used = journal.usage(&total).await.unwrap()[0].clone();
+    let unmetered = journal.unmetered(None, 10).await.unwrap();
+    if format == 1 {
+        assert_eq!((moved, used.runs, unmetered.len()), (Vec::new(), 0, 5));
+    } else {
+        assert_eq!(moved, [MovedBy::Set, MovedBy::Set, MovedBy::Apply]);
+        assert_eq!((used.runs, used.used.replies, used.used.input, unmetered.len()), (4, 5, 500, 0));
+    }
     // Format 1 had no index of questions: its owner enters them.
     let query = ApprovalFilter { tenant, limit: 10, ..ApprovalFilter::default() };
     let mut asked: Vec<_> = journal.approvals(&query).await.unwrap().iter().map(|a| a.effect.run).collect();

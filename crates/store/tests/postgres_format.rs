@@ -19,6 +19,10 @@ const TTL: Span = Span::from_secs(600);
 const BACK: &str = "DROP TABLE stead.approvals; DROP INDEX stead.sessions_key, stead.sessions_agent, stead.runs_agent;
     CREATE UNIQUE INDEX sessions_key ON stead.sessions (tenant, agent, key) WHERE key IS NOT NULL;
     CREATE INDEX runs_agent ON stead.runs (tenant, agent, id);
+    DROP TABLE stead.aliases, stead.alias_moves, stead.usage;
+    CREATE TABLE stead.live (tenant text NOT NULL, agent text NOT NULL, version bytea NOT NULL, PRIMARY KEY (tenant, agent));
+    INSERT INTO stead.live VALUES ('acme', 'desk', '\\x01');
+    ALTER TABLE stead.runs DROP COLUMN started_by;
     UPDATE stead.meta SET value = '1' WHERE key = 'format'";
 const INDEXES: &str = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'stead' ORDER BY indexname";
 
@@ -48,6 +52,9 @@ async fn a_schema_of_a_former_format_is_brought_forward_once_its_server_has_gone
     assert_eq!(indexes().await, now);
     assert_eq!(next.unlisted(None, 10).await.unwrap(), [run(1)]);
     assert!(next.unlisted(Some(run(1)), 10).await.unwrap().is_empty());
+    assert_eq!(next.unmetered(None, 10).await.unwrap(), [run(1)]);
+    let live = sql.query("SELECT alias, version FROM stead.aliases", &[]).await.unwrap();
+    assert_eq!(live.iter().map(|r| (r.get(0), r.get(1))).collect::<Vec<(&str, &[u8])>>(), [("live", &[1_u8][..])]);
     let lease = next.acquire("the next", TTL).await.unwrap();
     let open = [(run(1), Question { effect: 1, asked: Timestamp(5) })];
     next.fill_approvals(lease, &open, false).await.unwrap();

@@ -156,6 +156,7 @@ impl Operation {
             Some("sessions") => "sessions",
             Some("runs") => "runs",
             Some("approvals") => "approvals",
+            Some("usage") => "usage",
             _ => "server",
         };
         Self {

@@ -6,6 +6,7 @@ use super::operation::{Media, Operation, Place};
 use crate::{
     agent::{Agent, AgentSummary, ApplyAgent},
     approval::{Answer, Approval},
+    context::Context,
     fact::FactEvent,
     page::Page,
     right::Right::{Admin, Apply, Approve, Metrics, Read, Run as Start},
@@ -13,12 +14,17 @@ use crate::{
     schema,
     session::{OpenSession, Session, StartInSession},
     status::{Health, ServerStatus},
+    usage::UsageReport,
+    version::{Alias, Rollback, SetAlias, VersionDiff, Versions},
+    why::Why,
 };
 
 const KEY: &str = "1 to 255 visible ASCII characters. A repeated request with the same key and content starts nothing \
     and gets the first answer; the same key with other content is refused.";
 
 const SESSION: &str = "Its id, or its key as one segment of the path (`customer%2F42`).";
+const VERSION: &str = "The version, the beginning of one (8 digits or more), or an alias.";
+const STEP: &str = "A turn by its number (`2`), or an effect by its name or the end of that (`e1`).";
 const OF_AGENT: &str = "The agent's name, when sessions of several agents have this key.";
 const OF_SESSION: &str =
     "Only of this session, by its id or its key; for a key that several agents have, `agent` chooses.";
@@ -41,14 +47,15 @@ fn agents() -> Vec<Operation> {
     vec![
         post("/v1/agents", "applyAgent", "Apply an agent").needs(&[Apply])
             .says(
-                "Makes a version from the manifest and its files, and lets new runs use it. A version is named by its content, \
+                "Makes a version from the manifest and its files, and lets new runs use it, or the alias that the request names. A \
+                version is named by its content, \
                 so that repeating the request changes nothing; an Idempotency-Key is accepted and adds nothing to that. The tools of \
                 MCP servers are asked for now and pinned in the version.",
             )
             .param::<String>(Place::Header, "Idempotency-Key", "Accepted; applying is idempotent by content.")
             .body::<ApplyAgent>(true)
-            .answers::<Agent>(200, "This version was known; it is live now.")
-            .answers::<Agent>(201, "A new version; it is live now.")
+            .answers::<Agent>(200, "This version was known; the alias names it now.")
+            .answers::<Agent>(201, "A new version; the alias names it now.")
             .fails(
                 422,
                 &[
@@ -66,18 +73,42 @@ fn agents() -> Vec<Operation> {
             .says("The live version of each agent, by name.")
             .answers::<Page<AgentSummary>>(200, "The agents; always one page."),
         get("/v1/agents/{agent}", "getAgent", "Show an agent").needs(&[Read])
-            .says("Its live version.")
+            .says("Its live version, or what follows an `@` in the name: an alias, a version, or the beginning of one.")
             .path::<String>("agent", NAME)
             .answers::<Agent>(200, "The agent.")
             .fails(409, &[code::VERSION_GONE]),
         get("/v1/agents/{agent}/versions", "listVersions", "List the versions of an agent").needs(&[Read])
+            .says("With the aliases that name them, and how those moved.")
             .path::<String>("agent", NAME)
-            .answers::<Page<AgentSummary>>(200, "The versions, newest first; always one page."),
+            .answers::<Versions>(200, "The versions, newest first; always one page."),
         get("/v1/agents/{agent}/versions/{version}", "getVersion", "Show a version of an agent").needs(&[Read])
             .path::<String>("agent", NAME)
-            .path::<schema::VersionId>("version", "The version.")
+            .path::<String>("version", VERSION)
             .answers::<Agent>(200, "The version.")
-            .fails(409, &[code::VERSION_GONE]),
+            .fails(409, &[code::VERSION_GONE, code::VERSION_AMBIGUOUS]),
+        post("/v1/agents/{agent}/aliases/{alias}", "setAlias", "Set or remove an alias").needs(&[Apply, Read])
+            .says("Runs under way keep their version; new runs that name the alias use what it names then.")
+            .path::<String>("agent", NAME)
+            .path::<String>("alias", "The alias: small letters, digits and `-`. `live` is what new runs use.")
+            .body::<SetAlias>(true)
+            .answers::<Alias>(200, "The alias as it is now.")
+            .fails(409, &[code::CONFLICT, code::VERSION_AMBIGUOUS]),
+        post("/v1/agents/{agent}/rollback", "rollbackAgent", "Take `live` back").needs(&[Apply, Read])
+            .says(
+                "Moves `live` to what was live before, or to the version that is named. Runs under way keep their version. Two \
+                rollbacks in a row go two versions back.",
+            )
+            .path::<String>("agent", NAME)
+            .body::<Rollback>(false)
+            .answers::<Alias>(200, "`live` as it is now.")
+            .fails(409, &[code::CONFLICT, code::VERSION_AMBIGUOUS, code::NOTHING_EARLIER]),
+        get("/v1/agents/{agent}/diff", "diffVersions", "Compare two versions of an agent").needs(&[Read])
+            .path::<String>("agent", NAME)
+            .query::<String>("from", "The first version; without it what was live before.")
+            .query::<String>("to", "The second version; without it the live one.")
+            .answers::<VersionDiff>(200, "What they differ in.")
+            .fails(409, &[code::VERSION_GONE, code::VERSION_AMBIGUOUS, code::NOTHING_EARLIER])
+            .fails(422, &[code::MANIFEST_UNSUPPORTED, code::TOOL_SERVER, code::MODEL_KEY]),
     ]
 }
 
@@ -111,7 +142,16 @@ fn sessions() -> Vec<Operation> {
             .body::<StartInSession>(true)
             .answers::<Started>(200, "An earlier request with this key had started it.")
             .answers::<Started>(201, "The run was accepted.")
-            .fails(409, &[code::IDEMPOTENCY, code::VERSION_GONE, code::CONFLICT, code::SESSION_AMBIGUOUS])
+            .fails(
+                409,
+                &[
+                    code::IDEMPOTENCY,
+                    code::VERSION_GONE,
+                    code::CONFLICT,
+                    code::SESSION_AMBIGUOUS,
+                    code::VERSION_AMBIGUOUS,
+                ],
+            )
             .fails(422, &[code::MODEL_KEY]),
     ]
 }
@@ -125,7 +165,7 @@ fn runs() -> Vec<Operation> {
             .answers::<Started>(200, "An earlier request with this key had started it.")
             .answers::<Started>(201, "The run was accepted.")
             .fails(404, &[code::NOT_FOUND])
-            .fails(409, &[code::IDEMPOTENCY, code::VERSION_GONE, code::CONFLICT])
+            .fails(409, &[code::IDEMPOTENCY, code::VERSION_GONE, code::CONFLICT, code::VERSION_AMBIGUOUS])
             .fails(422, &[code::MODEL_KEY]),
         get("/v1/runs", "listRuns", "List runs").needs(&[Read])
             .says("Newest first.")
@@ -159,6 +199,15 @@ fn runs() -> Vec<Operation> {
         on_run(get("/v1/runs/{run}/export", "exportRun", "Export a run")).needs(&[Read])
             .says("JSON Lines: an ExportHeader, then one FactEvent a line.")
             .answers_as::<ExportHeader>(200, Media::Lines, "The run and its facts."),
+        on_run(get("/v1/runs/{run}/why", "whyRun", "Why a run stands where it stands")).needs(&[Read])
+            .says("What it waits for or why it ended, what was denied, what is left of its budget; and what led to a step.")
+            .query::<String>("step", STEP)
+            .answers::<Why>(200, "Why."),
+        on_run(get("/v1/runs/{run}/context", "getContext", "What the model saw")).needs(&[Read])
+            .says("Exactly what it was given in a turn, by source, made from the journal by the code that serves the run.")
+            .query::<String>("step", STEP)
+            .answers::<Context>(200, "What it saw.")
+            .fails(409, &[code::VERSION_GONE]),
     ]
 }
 
@@ -220,6 +269,16 @@ fn approvals() -> Vec<Operation> {
 
 fn server() -> Vec<Operation> {
     vec![
+        get("/v1/usage", "getUsage", "What runs have used").needs(&[Read])
+            .says(
+                "Sums of settled model calls, in whole hours (UTC). A child's calls count with the child alone, so that nothing is \
+                counted twice.",
+            )
+            .query::<String>("by", "One or more of `agent`, `model`, `user`, `session`, separated by commas; without it the total.")
+            .query::<String>("since", "From the hour of this instant on: microseconds since 1970, or how long ago (`30d`, `12h`).")
+            .query::<String>("until", "To the hour of this instant, in the same forms.")
+            .query::<u32>("limit", "Groups wanted: 1 to 5000; 5000 when absent.")
+            .answers::<UsageReport>(200, "The sums."),
         get("/v1/status", "getStatus", "Show the server")
             .says("Any token may ask.")
             .answers::<ServerStatus>(200, "The server and the caller."),

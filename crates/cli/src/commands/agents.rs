@@ -1,13 +1,14 @@
 //! `stead agents`: applying agents, and looking at their versions.
 
+mod versions;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use stead_api::agent::{Agent, AgentSummary};
-use stead_core::id::VersionId;
 use stead_server::agents::ApplyError;
 
-use super::{pages::watched, run::apply};
+use super::{pages::watched, run::apply_as};
 use crate::{
     cli::Global,
     connect::{Connection, Need},
@@ -32,6 +33,9 @@ pub(crate) struct Agents {
 enum Verb {
     /// Make a version of an agent and let new runs use it
     Apply {
+        /// Let this alias name the version, and leave `live`, which new runs use, where it is
+        #[arg(long, value_name = "ALIAS")]
+        alias: Option<String>,
         /// Folder with an agent.yaml, or the path of one
         #[arg(value_name = "DIR|FILE", required = true)]
         agents: Vec<PathBuf>,
@@ -44,22 +48,69 @@ enum Verb {
     },
     /// Show an agent: its models, tools and limits
     Show {
-        /// Its name
+        /// Its name; after an `@` an alias or a version
         agent: String,
-        /// A version other than the live one
+        /// A version other than the live one, the beginning of one, or an alias
         #[arg(long)]
-        version: Option<VersionId>,
+        version: Option<String>,
     },
-    /// List the versions of an agent, newest first
+    /// List the versions of an agent, newest first, and who moved its aliases when
     Versions {
         /// Its name
         agent: String,
+    },
+    /// Name versions: list, set and remove aliases
+    Alias {
+        #[command(subcommand)]
+        verb: AliasVerb,
+    },
+    /// Let new runs use the version that was live before; runs under way keep theirs
+    Rollback {
+        /// The agent's name
+        agent: String,
+        /// To this version, the beginning of one, or what this alias names
+        #[arg(long, value_name = "VERSION")]
+        to: Option<String>,
+    },
+    /// Show what two versions differ in: what changes for safety (`!` where more is allowed), and their files
+    Diff {
+        /// The agent's name
+        agent: String,
+        /// The first: a version, the beginning of one, or an alias; without it what was live before
+        from: Option<String>,
+        /// The second; without it the live one
+        to: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AliasVerb {
+    /// List an agent's aliases
+    Ls {
+        /// The agent's name
+        agent: String,
+    },
+    /// Let an alias name a version from now on
+    Set {
+        /// The agent's name
+        agent: String,
+        /// The alias, such as canary; `live` is what new runs use
+        alias: String,
+        /// A version, the beginning of one, or another alias
+        version: String,
+    },
+    /// Remove an alias
+    Rm {
+        /// The agent's name
+        agent: String,
+        /// The alias
+        alias: String,
     },
 }
 
 pub(crate) async fn run(global: &Global, args: Agents) -> Outcome {
     let bundles = match &args.verb {
-        Verb::Apply { agents } => agents.iter().map(|path| stead_manifest::load(path)).collect::<Result<_, _>>()?,
+        Verb::Apply { agents, .. } => agents.iter().map(|path| stead_manifest::load(path)).collect::<Result<_, _>>()?,
         _ => Vec::new(),
     };
     let connection = Connection::open(global, Need::Rest).await?;
@@ -71,9 +122,9 @@ pub(crate) async fn run(global: &Global, args: Agents) -> Outcome {
 async fn verb(global: &Global, connection: &Connection, verb: Verb, bundles: &[stead_manifest::Bundle]) -> Outcome<()> {
     let client = &connection.client;
     match verb {
-        Verb::Apply { .. } => {
+        Verb::Apply { alias, .. } => {
             for bundle in bundles {
-                let agent = apply(connection, bundle).await?;
+                let agent = apply_as(connection, bundle, alias.as_deref()).await?;
                 if global.json {
                     ui::json(&agent)?;
                 } else {
@@ -90,15 +141,39 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb, bundles: &[s
         }
         Verb::Show { agent, version } => {
             let found = match version {
-                Some(version) => client.version(&agent, version).await?,
+                Some(version) => client.agent(&format!("{agent}@{version}")).await?,
                 None => client.agent(&agent).await?,
             };
             if global.json { ui::json(&found)? } else { ui::text(&shown(&found))? }
         }
         Verb::Versions { agent } => {
-            let page = client.versions(&agent).await?;
-            ui::text(&list(global, &page, &page.items)?)?;
+            let found = client.versions(&agent).await?;
+            if global.json { ui::json(&found)? } else { ui::text(&versions::list(&found))? }
         }
+        Verb::Alias { verb: AliasVerb::Ls { agent } } => {
+            let found = client.versions(&agent).await?;
+            if global.json { ui::json(&found.aliases)? } else { ui::text(&versions::aliases(&found.aliases))? }
+        }
+        Verb::Alias { verb: AliasVerb::Set { agent, alias, version } } => {
+            moved(global, &client.set_alias(&agent, &alias, Some(version)).await?)?;
+        }
+        Verb::Alias { verb: AliasVerb::Rm { agent, alias } } => {
+            moved(global, &client.set_alias(&agent, &alias, None).await?)?;
+        }
+        Verb::Rollback { agent, to } => moved(global, &client.rollback(&agent, to).await?)?,
+        Verb::Diff { agent, from, to } => {
+            let found = client.diff(&agent, from.as_deref(), to.as_deref()).await?;
+            if global.json { ui::json(&found)? } else { ui::text(&versions::diff(&found))? }
+        }
+    }
+    Ok(())
+}
+
+fn moved(global: &Global, alias: &stead_api::version::Alias) -> Outcome<()> {
+    if global.json {
+        ui::json(alias)?
+    } else {
+        ui::text(&versions::alias(alias))?
     }
     Ok(())
 }

@@ -8,9 +8,10 @@ use std::{
 use clap::Args;
 use stead_core::id::Name;
 use stead_server::{
-    auth::token_path,
+    agents::Naming,
+    auth::{DEFAULT_TENANT, token_path},
     config::{Config, DEFAULT_PORT},
-    serve::{Local, Server, told_to_stop},
+    serve::{Local, OWNER, Server, told_to_stop},
 };
 
 use super::run::stead;
@@ -46,7 +47,8 @@ pub(crate) async fn run(global: &Global, args: Dev) -> Outcome {
     let server = Server::open_with(config, Local { helpers: Some(helpers.clone()), at_rest: false }).await?;
     let mut applied = Vec::new();
     for bundle in bundles {
-        let new = server.runtime().apply(&stead_server::auth::DEFAULT_TENANT.into(), bundle).await;
+        let naming = Naming::live(OWNER.into());
+        let new = server.runtime().apply(&DEFAULT_TENANT.into(), bundle, &naming).await;
         let new = new.map_err(crate::commands::agents::refused)?.row;
         ui::say(&format!("applied {} {}", new.agent, ui::text::version(&new.version)));
         applied.push(new.agent);

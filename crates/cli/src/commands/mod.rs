@@ -18,6 +18,7 @@ pub(crate) mod runs;
 pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod sessions;
+pub(crate) mod usage;
 pub(crate) mod with_parent;
 pub(crate) mod wrap;
 
@@ -61,6 +62,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Agents(args) => one(agents::run(&global, args)),
         Command::Sessions(args) => one(sessions::run(&global, args)),
         Command::Runs(args) => one(runs::run(&global, args)),
+        Command::Usage(args) => one(usage::run(&global, args)),
         Command::Approvals(args) => one(approvals::run(&global, args)),
         Command::Dev(args) => many(dev::run(&global, args)),
         Command::Serve(args) => many(serve::run(args)),

@@ -192,13 +192,22 @@ fn answers(yes: bool) -> Answers {
     }
 }
 
-/// Applies an agent, as the connection's server takes it.
+/// Applies an agent, as the connection's server takes it, and makes it live.
 pub(crate) async fn apply(connection: &Connection, bundle: &stead_manifest::Bundle) -> Outcome<Agent> {
+    apply_as(connection, bundle, None).await
+}
+
+/// Applies an agent under an alias.
+pub(crate) async fn apply_as(
+    connection: &Connection,
+    bundle: &stead_manifest::Bundle,
+    alias: Option<&str>,
+) -> Outcome<Agent> {
     let form: Bundle = serde_json::from_slice(&bundle.encode())?;
     // A folder means nothing on another machine.
     let dir = bundle.dir.as_ref().filter(|_| connection.local);
     let dir = dir.map(std::path::absolute).transpose()?.map(|d| d.display().to_string());
-    Ok(connection.client.apply_agent(&ApplyAgent { bundle: form, dir }).await?)
+    Ok(connection.client.apply_agent(&ApplyAgent { bundle: form, dir, alias: alias.map(Into::into) }).await?)
 }
 
 /// The run to finish; without a name the latest that is not finished.

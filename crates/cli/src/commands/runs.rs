@@ -2,6 +2,7 @@
 
 mod facts;
 mod show;
+mod why;
 
 use std::path::PathBuf;
 
@@ -43,10 +44,13 @@ pub(crate) struct Runs {
 enum Verb {
     /// Start a run of an applied agent and print its id
     Start {
-        /// The agent's name
+        /// The agent's name; after an `@` an alias or a version, such as refund-desk@canary
         agent: String,
         /// What it is asked
         input: String,
+        /// An alias, a version, or the beginning of one, instead of the live version
+        #[arg(long, value_name = "VERSION|ALIAS")]
+        version: Option<String>,
         /// Run in the session of this name, which is made if it does not exist, or of this id
         #[arg(long, value_name = "KEY")]
         session: Option<String>,
@@ -91,6 +95,20 @@ enum Verb {
     Facts {
         /// The run
         run: RunId,
+    },
+    /// Say why a run waits, failed or was denied; of a step, what led to it and what became of it
+    Why {
+        /// The run
+        run: RunId,
+        /// A turn by its number, such as 2, or an effect, such as e1
+        step: Option<String>,
+    },
+    /// Show exactly what the model saw in a turn, by source
+    Context {
+        /// The run
+        run: RunId,
+        /// A turn by its number, such as 2, or an effect, such as e1
+        step: String,
     },
     /// Let a run begin nothing new until it is resumed
     Pause {
@@ -145,7 +163,11 @@ pub(crate) async fn run(global: &Global, args: Runs) -> Outcome {
 async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
     let client = &connection.client;
     match verb {
-        Verb::Start { agent, input, session, idempotency_key, watch } => {
+        Verb::Start { agent, input, version, session, idempotency_key, watch } => {
+            let agent = match version {
+                Some(version) => format!("{agent}@{version}"),
+                None => agent,
+            };
             let start = StartRun { agent: agent.as_str().into(), input, ..pages::in_session(session.as_deref()) };
             let follower = watch.then(|| Follower::new(client, Answers::Leave, global.quiet)).transpose()?;
             let started = client.start_run(&start, idempotency_key.as_deref()).await?;
@@ -181,6 +203,14 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
             return finish(global, Follower::new(client, Answers::Leave, global.quiet)?, run).await;
         }
         Verb::Facts { run } => facts::write(global, client, run).await?,
+        Verb::Why { run, step } => {
+            let told = client.why(run, step.as_deref()).await?;
+            if global.json { ui::json(&told)? } else { ui::text(&why::why(&told))? }
+        }
+        Verb::Context { run, step } => {
+            let seen = client.context(run, &step).await?;
+            if global.json { ui::json(&seen)? } else { ui::text(&why::context(&seen))? }
+        }
         Verb::Pause { run } => answer(global, &client.pause(run).await?)?,
         Verb::Resume { run: Some(run), .. } => answer(global, &client.resume(run).await?)?,
         Verb::Resume { run: None, .. } => resume_all(global, client).await?,

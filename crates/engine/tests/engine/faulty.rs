@@ -15,8 +15,9 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, Append, AppendError, ApprovalFilter, ApprovalRow, InboxRow, Journal, Lease, OpenedRun, Question, RunFilter,
-    RunRow, SessionRow, Snapshot, Status, StoreError, StoredRecord, VersionRow,
+    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, InboxRow,
+    Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError,
+    StoredRecord, UsageFilter, UsageRow, VersionRow,
 };
 use stead_store::SqliteStore;
 
@@ -207,16 +208,34 @@ impl Journal for Faulty {
     async fn snapshot(&self, run: RunId) -> Result<Option<Snapshot>, StoreError> {
         self.store.snapshot(run).await
     }
-    async fn put_version(&self, version: VersionRow) -> Result<(), StoreError> {
-        self.store.put_version(version).await
+    async fn put_version(&self, version: VersionRow, alias: AliasMove) -> Result<AliasMoved, StoreError> {
+        self.store.put_version(version, alias).await
+    }
+    async fn move_alias(&self, alias: AliasMove) -> Result<AliasMoved, StoreError> {
+        self.store.move_alias(alias).await
+    }
+    async fn aliases(&self, tenant: &Name, agent: &Name) -> Result<Vec<AliasRow>, StoreError> {
+        self.store.aliases(tenant, agent).await
+    }
+    async fn alias_history(&self, tenant: &Name, agent: &Name, limit: u32) -> Result<Vec<AliasEvent>, StoreError> {
+        self.store.alias_history(tenant, agent, limit).await
     }
     async fn version(&self, tenant: &Name, version: VersionId) -> Result<Option<VersionRow>, StoreError> {
         self.store.version(tenant, version).await
     }
-    async fn live(&self, tenant: &Name, agent: &Name) -> Result<Option<VersionRow>, StoreError> {
-        self.store.live(tenant, agent).await
+    async fn aliased(&self, tenant: &Name, agent: &Name, alias: &Name) -> Result<Option<VersionRow>, StoreError> {
+        self.store.aliased(tenant, agent, alias).await
     }
     async fn versions(&self, tenant: &Name, agent: Option<&Name>) -> Result<Vec<VersionRow>, StoreError> {
         self.store.versions(tenant, agent).await
+    }
+    async fn usage(&self, filter: &UsageFilter) -> Result<Vec<UsageRow>, StoreError> {
+        self.store.usage(filter).await
+    }
+    async fn unmetered(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        self.store.unmetered(after, limit).await
+    }
+    async fn fill_usage(&self, lease: Lease, past: &[PastRun], all: bool) -> Result<(), StoreError> {
+        self.store.fill_usage(lease, past, all).await
     }
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use rusqlite::Connection;
-use stead_core::time::Span;
-use stead_ports::journal::{ApprovalFilter, Journal as _};
+use stead_core::{budget::Spend, fact::Fact, record::Record, run::GENESIS, time::Span};
+use stead_ports::journal::{ApprovalFilter, Journal as _, RunFilter, UsageFilter};
 use stead_store::{SqliteOptions, SqliteStore};
 
 use crate::common::*;
@@ -30,6 +30,28 @@ fn tables(dir: &Path) -> Vec<String> {
 
 fn open(dir: &Path) -> SqliteStore {
     SqliteStore::open(dir, SqliteOptions::default()).unwrap()
+}
+
+/// What is told to have been used is what the journals settled.
+async fn assert_used(store: &SqliteStore) {
+    let runs = RunFilter { tenant: "default".into(), limit: 100, ..RunFilter::default() };
+    let mut settled = Spend::ZERO;
+    for run in store.runs(&runs).await.unwrap() {
+        for stored in store.read(run.id, 0, 1_000).await.unwrap() {
+            let (record, _) = Record::decode(&stored.bytes, GENESIS).unwrap();
+            for fact in &record.facts {
+                match fact {
+                    Fact::ModelReplied(f) => settled = settled.plus(f.spent),
+                    Fact::ModelFailed(f) => settled = settled.plus(f.spent),
+                    _ => {}
+                }
+            }
+        }
+    }
+    let all = UsageFilter { tenant: "default".into(), limit: 1, ..UsageFilter::default() };
+    let used = store.usage(&all).await.unwrap();
+    assert!(settled.tokens > 0);
+    assert_eq!(used[0].used.spent(), settled);
 }
 
 #[test]
@@ -64,6 +86,8 @@ fn data_of_a_former_format_opens_and_what_its_runs_ask_is_listed() {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         assert!(store.unlisted(None, 10).await.unwrap().is_empty());
         assert_eq!(store.approvals(&filter).await.unwrap().len(), 2);
+        assert!(store.unmetered(None, 10).await.unwrap().is_empty());
+        assert_used(&store).await;
     });
 }
 

@@ -15,6 +15,7 @@ mod models;
 mod people;
 mod places;
 mod quarantine;
+mod seen;
 mod sessions;
 mod stop;
 mod trouble;

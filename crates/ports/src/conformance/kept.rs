@@ -1,13 +1,13 @@
-//! Cases: blobs, snapshots, agent versions, and numbers at the edge.
+//! Cases: blobs, snapshots, and numbers at the edge.
 
 use bytes::Bytes;
 use stead_core::{
-    id::{BlobId, LeafHash, VersionId},
+    id::{BlobId, LeafHash},
     time::Timestamp,
 };
 
 use super::kit::{Owner, TENANT, assert_records, name, new_run, run, session_of, spend, state, told};
-use crate::journal::{Append, Journal, NewBlob, NewRun, RunFilter, RunState, Snapshot, Status, VersionRow};
+use crate::journal::{Append, Journal, NewBlob, NewRun, RunFilter, RunState, Snapshot, Status};
 
 fn blob(j: &dyn Journal, tenant: &str, content: &[u8]) -> NewBlob {
     let tenant = name(tenant);
@@ -95,49 +95,6 @@ pub async fn a_run_is_opened_with_what_its_snapshot_does_not_include(j: &dyn Jou
         assert_eq!(opened.snapshot.map(|s| (s.seq, s.version)), Some((seq, 3)));
         assert_records(&opened.records, run(1), seq, rest);
     }
-}
-
-fn version(tenant: &str, agent: &str, n: u8, at: i64) -> VersionRow {
-    let (version, body) = (VersionId([n; 32]), format!("{agent} {n}").into());
-    VersionRow { tenant: name(tenant), agent: name(agent), version, body, created: Timestamp(at), live: false }
-}
-
-/// Applying an older one again moves `live` back and keeps when it was first applied.
-pub async fn the_version_applied_last_is_live(j: &dyn Journal) {
-    let (tenant, desk) = (name(TENANT), name("desk"));
-    assert!(j.live(&tenant, &desk).await.expect("reads").is_none());
-    for (n, at) in [(1, 100), (2, 200), (1, 300)] {
-        j.put_version(version(TENANT, "desk", n, at)).await.expect("writes");
-        let live = j.live(&tenant, &desk).await.expect("reads").expect("exists");
-        assert_eq!((live.version, live.body, live.live), (VersionId([n; 32]), format!("desk {n}").into(), true));
-    }
-    j.put_version(version(TENANT, "other", 3, 50)).await.expect("writes");
-    let list = async |agent: Option<&str>| {
-        let agent = agent.map(name);
-        let rows = j.versions(&tenant, agent.as_ref()).await.expect("reads");
-        rows.into_iter()
-            .map(|r| {
-                assert!(r.body.is_empty());
-                (r.agent.to_string(), r.version.0[0], r.created.0, r.live)
-            })
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(list(Some("desk")).await, [("desk".into(), 2, 200, false), ("desk".into(), 1, 100, true)]);
-    assert_eq!(list(None).await, [("desk".into(), 1, 100, true), ("other".into(), 3, 50, true)]);
-    let one = j.version(&tenant, VersionId([2; 32])).await.expect("reads").expect("exists");
-    assert_eq!((one.body, one.live), ("desk 2".into(), false));
-    assert!(j.version(&tenant, VersionId([9; 32])).await.expect("reads").is_none());
-}
-
-/// Equal names and versions of two tenants are two things.
-pub async fn versions_of_two_tenants_do_not_meet(j: &dyn Journal) {
-    j.put_version(version("acme", "desk", 1, 1)).await.expect("writes");
-    assert!(j.version(&name("globex"), VersionId([1; 32])).await.expect("reads").is_none());
-    assert!(j.live(&name("globex"), &name("desk")).await.expect("reads").is_none());
-    assert!(j.versions(&name("globex"), None).await.expect("reads").is_empty());
-    j.put_version(version("globex", "desk", 2, 1)).await.expect("writes");
-    let live = j.live(&name("acme"), &name("desk")).await.expect("reads").expect("exists");
-    assert_eq!(live.version, VersionId([1; 32]));
 }
 
 /// The largest numbers are kept or held at the largest the store has; nothing panics or wraps.

@@ -98,6 +98,7 @@ pub(super) fn new_run(session: SessionId) -> NewRun {
         agent: "refund-desk".into(),
         version: VersionId([7; 32]),
         parent: None,
+        user: None,
         idempotency: None,
         title: "Refund order 1042".into(),
     }

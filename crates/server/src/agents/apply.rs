@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
+use stead_api::version::AgentRef;
 use stead_core::{
     code,
     id::{Name, VersionId},
@@ -11,10 +12,15 @@ use stead_manifest::{Bundle, BundleError, manifest::Kind};
 use stead_ports::{
     agent::{Agent, AgentError},
     clock::Clock as _,
-    journal::VersionRow,
+    journal::{AliasMove, LIVE, MovedBy, VersionRow},
 };
 
-use super::{AgentStore, ApplyError, build, tools, wired::Wired};
+use super::{
+    AgentStore, ApplyError,
+    alias::{Found, Naming, find},
+    build, tools,
+    wired::Wired,
+};
 use crate::clock::SystemClock;
 
 /// An agent that was applied.
@@ -29,22 +35,29 @@ pub struct Applied {
 }
 
 impl AgentStore {
-    /// Makes a version of a bundle and lets new runs use it. Its MCP servers are asked for their tools, whatever the
-    /// bundle says they are; agents of its folder are applied with it, named `parent/name`.
+    /// Makes a version of a bundle and lets an alias name it. Its MCP servers are asked for their tools, whatever the
+    /// bundle says they are; agents of its folder are applied with it, named `parent/name`,
+    /// under the same alias.
     ///
     /// # Errors
     /// [`ApplyError`]; nothing of this agent is stored then (agents of its folder may be).
-    pub async fn apply(&self, tenant: &Name, bundle: Bundle) -> Result<Applied, ApplyError> {
+    pub async fn apply(&self, tenant: &Name, bundle: Bundle, naming: &Naming) -> Result<Applied, ApplyError> {
         let name = bundle.manifest.name.clone();
-        self.apply_as(tenant, name, bundle).await
+        self.apply_as(tenant, name, bundle, naming).await
     }
 
-    async fn apply_as(&self, tenant: &Name, name: Name, mut bundle: Bundle) -> Result<Applied, ApplyError> {
+    async fn apply_as(
+        &self,
+        tenant: &Name,
+        name: Name,
+        mut bundle: Bundle,
+        naming: &Naming,
+    ) -> Result<Applied, ApplyError> {
         // Before anything is started that would see a variable.
         self.environment.admit(&bundle.manifest)?;
         let dir = bundle.dir.clone();
         let unkept = |e: std::io::Error| AgentError { code: code::DATA_READONLY, detail: e.to_string() };
-        let children = self.children(tenant, &name, &mut bundle).await?;
+        let children = self.children(tenant, &name, &mut bundle, naming).await?;
         let places = self.places(tenant, &name, &bundle.manifest).await?;
         let base = dir.clone().unwrap_or_else(|| places.data.clone());
         bundle.pinned = tools::discover(self, &bundle.placed(&places)?, &base).await?;
@@ -61,21 +74,34 @@ impl AgentStore {
             version,
             body: wired.encode().map_err(told)?,
             created: known.as_ref().map_or_else(|| SystemClock.now(), |row| row.created),
-            live: true,
+            live: false,
+        };
+        let alias = AliasMove {
+            tenant: tenant.clone(),
+            agent: name.clone(),
+            alias: naming.alias.clone(),
+            to: Some(version),
+            expect: None,
+            at: SystemClock.now(),
+            by: naming.by.clone(),
+            why: MovedBy::Apply,
         };
         self.site.set_dir(tenant, &name, dir.as_deref()).map_err(unkept)?;
-        self.journal.put_version(row.clone()).await?;
+        self.journal.put_version(row.clone(), alias).await?;
+        let live = self.journal.aliased(tenant, &name, &LIVE.into()).await?.is_some_and(|live| live.version == version);
         self.forget(&name);
         self.keep((tenant.clone(), version), agent.clone());
-        Ok(Applied { row: VersionRow { body: bytes::Bytes::new(), ..row }, agent, new: known.is_none() })
+        Ok(Applied { row: VersionRow { body: bytes::Bytes::new(), live, ..row }, agent, new: known.is_none() })
     }
 
-    /// The versions behind the tools that are agents: those of its folder are applied, others must be live.
+    /// The versions behind the tools that are agents: those of its folder are applied; of others it is what they name now,
+    /// the live one unless they name another.
     fn children<'a>(
         &'a self,
         tenant: &'a Name,
         parent: &'a Name,
         bundle: &'a mut Bundle,
+        naming: &'a Naming,
     ) -> BoxFuture<'a, Result<BTreeMap<String, VersionId>, ApplyError>> {
         // Boxed: agents nest, as deep as the manifest crate lets them.
         async move {
@@ -85,11 +111,14 @@ impl AgentStore {
                 let version = match bundle.agents.get(named) {
                     Some(nested) => {
                         let name = Name::from(format!("{parent}/{}", nested.manifest.name));
-                        self.apply_as(tenant, name, nested.clone()).await?.row.version
+                        self.apply_as(tenant, name, nested.clone(), naming).await?.row.version
                     }
                     None => {
-                        let live = self.journal.live(tenant, &Name::from(named.as_str())).await?;
-                        live.ok_or_else(|| not_applied(tool, named))?.version
+                        let AgentRef { name, version } = AgentRef::of(named);
+                        match find(&*self.journal, tenant, &name.into(), version.unwrap_or(LIVE)).await? {
+                            Found::Version(row) => row.version,
+                            Found::Several(_) | Found::Nothing => return Err(not_applied(tool, named).into()),
+                        }
                     }
                 };
                 versions.insert(tool.clone(), version);

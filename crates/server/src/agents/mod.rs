@@ -4,8 +4,10 @@
 //! of other agents that it calls. What only this host knows (where the manifest's folder is, where helper services
 //! answer) is no part of it, and is kept beside it.
 
+pub(crate) mod alias;
 mod apply;
 mod build;
+pub(crate) mod diff;
 mod environment;
 mod helpers;
 mod openapi;
@@ -33,6 +35,7 @@ use stead_ports::{
     journal::{Journal, VersionRow},
 };
 
+pub use alias::Naming;
 pub use apply::Applied;
 pub use environment::Environment;
 pub use helpers::{Helper, Helpers};

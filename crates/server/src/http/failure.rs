@@ -89,7 +89,12 @@ fn status_of(code: Code) -> u16 {
         code::FORBIDDEN => 403,
         code::BAD_REQUEST | code::TOO_DEEP => 400,
         code::NOT_FOUND => 404,
-        code::CONFLICT | code::IDEMPOTENCY | code::VERSION_GONE | code::SESSION_AMBIGUOUS => 409,
+        code::CONFLICT
+        | code::IDEMPOTENCY
+        | code::VERSION_GONE
+        | code::SESSION_AMBIGUOUS
+        | code::VERSION_AMBIGUOUS
+        | code::NOTHING_EARLIER => 409,
         code::TOO_LARGE => 413,
         code::OVERLOADED
         | code::DRAINING

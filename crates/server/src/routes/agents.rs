@@ -6,15 +6,14 @@ use axum::{Json as Body, extract::State, http::StatusCode};
 use stead_api::{
     agent::{Agent, AgentSummary, ApplyAgent},
     page::Page,
+    version::{AgentRef, LIVE, is_alias},
 };
-use stead_core::{
-    code,
-    id::{Name, VersionId},
-};
+use stead_core::{code, id::Name};
 use stead_ports::journal::VersionRow;
 
-use super::views;
+use super::{versions, views};
 use crate::{
+    agents::Naming,
     auth::Principal,
     http::{
         app::{App, Shared},
@@ -39,10 +38,17 @@ pub(super) async fn apply(
     let encoded = serde_json::to_vec(&request.bundle).map_err(|e| Failure::bad_request(e.to_string()))?;
     let bundle = stead_manifest::Bundle::decode(&encoded, dir).map_err(|e| crate::agents::problem_of(&e))?;
     // In a task of its own: a caller who goes away in the middle does not leave half of it behind.
+    let alias = request.alias.unwrap_or_else(|| LIVE.into());
+    if !is_alias(&alias) {
+        return Err(
+            Failure::bad_request("`alias` is no name of an alias").hint("small letters, digits and `-`: `canary`")
+        );
+    }
     let (runtime, tenant) = (app.runtime.clone(), who.tenant.clone());
+    let naming = Naming { alias, by: who.subject.clone() };
     let applying = tokio::spawn(async move {
         let _places = places;
-        runtime.apply(&tenant, bundle).await
+        runtime.apply(&tenant, bundle, &naming).await
     });
     let applied = match applying.await {
         Ok(applied) => applied?,
@@ -61,42 +67,48 @@ pub(super) async fn list(State(app): State<Shared>, who: Principal) -> Answer<Bo
 }
 
 pub(super) async fn show(State(app): State<Shared>, who: Principal, At(agent): At<Name>) -> Answer<Body<Agent>> {
-    let row = live(&app, &who, &agent).await?;
+    let row = meant(&app, &who, &agent).await?;
     loaded(&app, row).await
-}
-
-pub(super) async fn versions(
-    State(app): State<Shared>,
-    who: Principal,
-    At(agent): At<Name>,
-) -> Answer<Body<Page<AgentSummary>>> {
-    let rows = match is_agent(&agent) {
-        true => app.runtime.journal().versions(&who.tenant, Some(&agent)).await?,
-        false => Vec::new(),
-    };
-    if rows.is_empty() {
-        return Err(no_agent(&agent));
-    }
-    Ok(Body(Page { items: rows.into_iter().map(views::version).collect(), next: None }))
 }
 
 pub(super) async fn version(
     State(app): State<Shared>,
     who: Principal,
-    At((agent, version)): At<(Name, VersionId)>,
+    At((agent, version)): At<(Name, String)>,
 ) -> Answer<Body<Agent>> {
-    let row = app.runtime.journal().version(&who.tenant, version).await?;
-    let row = row.filter(|r| r.agent == agent).ok_or_else(|| Failure::not_found(version))?;
+    let row = versions::named(&app, &who, &agent, &version).await?;
     loaded(&app, row).await
+}
+
+/// The version that a name stands for: what follows its `@`, or the live one.
+pub(super) async fn meant(app: &App, who: &Principal, agent: &Name) -> Answer<VersionRow> {
+    match AgentRef::of(agent) {
+        AgentRef { name, version: Some(version) } => versions::named(app, who, &name.into(), version).await,
+        AgentRef { version: None, .. } => live(app, who, agent).await,
+    }
 }
 
 /// The live version of an agent of the caller's.
 pub(super) async fn live(app: &App, who: &Principal, agent: &Name) -> Answer<VersionRow> {
-    let row = match is_agent(agent) {
-        true => app.runtime.journal().live(&who.tenant, agent).await?,
-        false => None,
-    };
-    row.ok_or_else(|| no_agent(agent))
+    let journal = app.runtime.journal();
+    if !is_agent(agent) {
+        return Err(no_agent(agent));
+    }
+    if let Some(row) = journal.aliased(&who.tenant, agent, &LIVE.into()).await? {
+        return Ok(row);
+    }
+    let aliases = journal.aliases(&who.tenant, agent).await?;
+    let other = aliases.first().ok_or_else(|| no_agent(agent))?;
+    Err(Failure::not_found(format_args!("a live version of agent `{agent}`"))
+        .hint(format!("`stead agents alias set {agent} live {}` makes one live", other.alias)))
+}
+
+/// Whether the caller has an agent of that name, live or not.
+pub(super) async fn known(app: &App, who: &Principal, agent: &Name) -> Answer<()> {
+    match is_agent(agent) && !app.runtime.journal().aliases(&who.tenant, agent).await?.is_empty() {
+        true => Ok(()),
+        false => Err(no_agent(agent)),
+    }
 }
 
 async fn loaded(app: &App, row: VersionRow) -> Answer<Body<Agent>> {
@@ -106,7 +118,7 @@ async fn loaded(app: &App, row: VersionRow) -> Answer<Body<Agent>> {
 }
 
 /// The failure for a name that nobody applied.
-fn no_agent(agent: &Name) -> Failure {
+pub(super) fn no_agent(agent: &Name) -> Failure {
     let short: String = agent.chars().take(80).collect();
     Failure::not_found(format_args!("agent `{short}`")).hint("`stead agents apply DIR` makes it known")
 }

@@ -11,7 +11,10 @@ mod metrics;
 mod runs;
 mod sessions;
 mod stream;
+mod usage;
+mod versions;
 mod views;
+mod why;
 
 use axum::routing::{MethodRouter, get, post};
 use stead_api::right::Right;
@@ -60,8 +63,11 @@ pub(crate) fn table() -> Vec<Route> {
         Long post "/v1/agents" [Apply] agents::apply;
         Brief get "/v1/agents" [Read] agents::list;
         Brief get "/v1/agents/{agent}" [Read] agents::show;
-        Brief get "/v1/agents/{agent}/versions" [Read] agents::versions;
+        Brief get "/v1/agents/{agent}/versions" [Read] versions::list;
         Brief get "/v1/agents/{agent}/versions/{version}" [Read] agents::version;
+        Brief post "/v1/agents/{agent}/aliases/{alias}" [Apply, Read] versions::set_alias;
+        Brief post "/v1/agents/{agent}/rollback" [Apply, Read] versions::rollback;
+        Brief get "/v1/agents/{agent}/diff" [Read] versions::compare;
         Brief post "/v1/sessions" [Run, Read] sessions::open;
         Brief get "/v1/sessions" [Read] sessions::list;
         Brief get "/v1/sessions/{session}" [Read] sessions::show;
@@ -72,6 +78,8 @@ pub(crate) fn table() -> Vec<Route> {
         Brief get "/v1/runs/{run}/facts" [Read] facts::list;
         Long get "/v1/runs/{run}/stream" [Read] stream::follow;
         Long get "/v1/runs/{run}/export" [Read] export::export;
+        Brief get "/v1/runs/{run}/why" [Read] why::why;
+        Brief get "/v1/runs/{run}/context" [Read] why::context;
         Brief post "/v1/runs/{run}/pause" [Run, Read] runs::pause;
         Brief post "/v1/runs/{run}/resume" [Run, Read] runs::resume;
         Brief post "/v1/runs/{run}/cancel" [Run, Read] runs::cancel;
@@ -81,6 +89,7 @@ pub(crate) fn table() -> Vec<Route> {
         Brief post "/v1/approvals/{approval}/approve" [Approve, Read] approvals::approve;
         Brief post "/v1/approvals/{approval}/deny" [Approve, Read] approvals::deny;
         Long get "/v1/backup" [Admin] backup::backup;
+        Brief get "/v1/usage" [Read] usage::show;
         Brief get "/v1/status" [] health::status;
         Brief get "/v1/openapi.json" [] health::openapi;
         Long get "/healthz" [] health::alive;

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use stead_api::{
     page::Page,
     run::{Run, RunSummary, StartRun, Started, WaitUntil},
+    version::AgentRef,
 };
 use stead_core::{
     fact::StopMode,
@@ -21,7 +22,7 @@ use stead_core::{
 use stead_engine::EngineError;
 use stead_ports::journal::{RunFilter, Status};
 
-use super::{agents::live, sessions, views};
+use super::{agents::meant, sessions, versions, views};
 use crate::{
     auth::Principal,
     config::units::Time,
@@ -57,11 +58,11 @@ pub(super) async fn begin(
     // same request.
     let digest = Sha256::digest(serde_json::to_vec(&request).map_err(|e| Failure::bad_request(e.to_string()))?);
     let idempotency = idempotency_key(headers)?.map(|key| (key, digest.into()));
-    let version = resolve(app, who, &request.agent, request.version).await?;
+    let (agent, version) = resolve(app, who, &request.agent, request.version).await?;
     let session = match (request.session, &request.session_key) {
         (Some(_), Some(_)) => return Err(Failure::bad_request("`session` and `session_key` exclude each other")),
-        (Some(session), None) => Some(of_agent(app, who, session, &request.agent).await?),
-        (None, Some(key)) => Some(sessions::get_or_make(app, who, &request.agent, key).await?.0.id),
+        (Some(session), None) => Some(of_agent(app, who, session, &agent).await?),
+        (None, Some(key)) => Some(sessions::get_or_make(app, who, &agent, key).await?.0.id),
         (None, None) => None,
     };
     let started = app
@@ -84,20 +85,16 @@ pub(super) async fn begin(
     Ok((status, Body(started)))
 }
 
-async fn resolve(app: &App, who: &Principal, agent: &Name, version: Option<VersionId>) -> Answer<VersionId> {
-    let journal = app.runtime.journal();
-    match version {
-        None => Ok(live(app, who, agent).await?.version),
-        Some(version) => journal
-            .version(&who.tenant, version)
-            .await?
-            .filter(|row| row.agent == *agent)
-            .map(|row| row.version)
-            .ok_or_else(|| {
-                let short: String = agent.chars().take(80).collect();
-                Failure::not_found(format_args!("version {version} of agent `{short}`"))
-            }),
-    }
+/// The agent and the version that a request names.
+async fn resolve(app: &App, who: &Principal, agent: &Name, version: Option<VersionId>) -> Answer<(Name, VersionId)> {
+    let row = match (version, AgentRef::of(agent).version) {
+        (None, _) => meant(app, who, agent).await?,
+        (Some(version), None) => versions::named(app, who, agent, &version.to_string()).await?,
+        (Some(_), Some(_)) => {
+            return Err(Failure::bad_request("`version` and what follows the `@` in `agent` exclude each other"));
+        }
+    };
+    Ok((row.agent, row.version))
 }
 
 async fn of_agent(app: &App, who: &Principal, session: SessionId, agent: &Name) -> Answer<SessionId> {

@@ -14,7 +14,7 @@ use stead_api::{
 use stead_core::id::{Name, SessionId};
 use stead_ports::{clock::Clock as _, journal::SessionRow};
 
-use super::{agents::live, runs, views};
+use super::{agents::known, runs, views};
 use crate::{
     auth::Principal,
     clock::SystemClock,
@@ -70,7 +70,7 @@ pub(super) async fn get_or_make(app: &App, who: &Principal, agent: &Name, key: &
         )));
     }
     let journal = app.runtime.journal();
-    live(app, who, agent).await?;
+    known(app, who, agent).await?;
     let id = SessionId(SystemClock.new_ulid());
     let row = journal.open_session(&who.tenant, agent, key, id, SystemClock.now()).await?;
     let new = row.id == id;
@@ -115,7 +115,10 @@ pub(super) async fn start(
 ) -> Answer<(StatusCode, Body<Started>)> {
     let row = views::named_session(&app, &who, &session, of.agent).await?;
     let request = StartRun {
-        agent: row.agent,
+        agent: match &request.version {
+            Some(version) => format!("{}@{version}", row.agent).into(),
+            None => row.agent,
+        },
         session: Some(row.id),
         input: request.input,
         limits: request.limits,

@@ -152,7 +152,13 @@ pub(super) fn session(row: SessionRow, queued: Vec<RunId>) -> api::session::Sess
 }
 
 pub(super) fn version(row: VersionRow) -> api::agent::AgentSummary {
-    api::agent::AgentSummary { name: row.agent, version: row.version, created: row.created, live: row.live }
+    api::agent::AgentSummary {
+        name: row.agent,
+        version: row.version,
+        created: row.created,
+        live: row.live,
+        aliases: Vec::new(),
+    }
 }
 
 pub(super) fn agent(row: VersionRow, agent: &Agent, unsandboxed: BTreeSet<String>) -> api::agent::Agent {

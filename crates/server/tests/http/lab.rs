@@ -167,7 +167,11 @@ impl Lab {
 
 pub(crate) fn apply(manifest: &str, files: &[(&str, &str)]) -> ApplyAgent {
     let files: BTreeMap<_, _> = files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-    ApplyAgent { bundle: Bundle { format: 1, manifest: manifest.into(), files, ..Bundle::default() }, dir: None }
+    ApplyAgent {
+        bundle: Bundle { format: 1, manifest: manifest.into(), files, ..Bundle::default() },
+        dir: None,
+        alias: None,
+    }
 }
 
 /// The entry of a token that may do those things.

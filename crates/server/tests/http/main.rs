@@ -18,3 +18,4 @@ mod rights;
 mod runs;
 mod sessions;
 mod streams;
+mod versions;

@@ -4,6 +4,7 @@
 //! Without faults it is an honest adapter: it passes the conformance suite of the port.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -22,8 +23,9 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, Append, AppendError, ApprovalFilter, ApprovalRow, InboxRow, Journal, Lease, Question, RunFilter, RunRow,
-    SessionRow, Snapshot, Status, StoreError, StoredRecord, VersionRow,
+    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, GroupBy,
+    InboxRow, Journal, Lease, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError,
+    StoredRecord, UsageFilter, UsageRow, Used, VersionRow, hour_of,
 };
 
 use super::{cosmos::Cosmos, mem::Mem};
@@ -347,31 +349,108 @@ impl Journal for SimJournal {
         self.look(|m| m.snapshots.get(&run).cloned())
     }
 
-    async fn put_version(&self, version: VersionRow) -> Result<(), StoreError> {
+    async fn put_version(&self, version: VersionRow, alias: AliasMove) -> Result<AliasMoved, StoreError> {
         self.look(|_| ())?;
         let mut mem = self.cosmos.mem.lock();
-        for other in mem.versions.values_mut().filter(|v| v.tenant == version.tenant && v.agent == version.agent) {
-            other.live = false;
-        }
-        let key = (version.tenant.clone(), version.version);
-        mem.versions.entry(key).or_insert(version).live = true;
-        Ok(())
+        mem.versions.entry((version.tenant.clone(), version.version)).or_insert(version);
+        Ok(mem.set_alias(&alias))
+    }
+
+    async fn move_alias(&self, alias: AliasMove) -> Result<AliasMoved, StoreError> {
+        self.look(|_| ())?;
+        Ok(self.cosmos.mem.lock().set_alias(&alias))
+    }
+
+    async fn aliases(&self, tenant: &Name, agent: &Name) -> Result<Vec<AliasRow>, StoreError> {
+        self.look(|m| {
+            let of_agent = m.aliases.iter().filter(|((t, a, _), _)| t == tenant && a == agent);
+            of_agent.map(|((_, _, alias), version)| AliasRow { alias: alias.clone(), version: *version }).collect()
+        })
+    }
+
+    async fn alias_history(&self, tenant: &Name, agent: &Name, limit: u32) -> Result<Vec<AliasEvent>, StoreError> {
+        self.look(|m| {
+            let of_agent = m.moves.iter().rev().filter(|(t, a, _)| t == tenant && a == agent);
+            of_agent.map(|(_, _, event)| event.clone()).take(limit as usize).collect()
+        })
     }
 
     async fn version(&self, tenant: &Name, version: VersionId) -> Result<Option<VersionRow>, StoreError> {
-        self.look(|m| m.versions.get(&(tenant.clone(), version)).cloned())
+        self.look(|m| m.version(tenant, version))
     }
 
-    async fn live(&self, tenant: &Name, agent: &Name) -> Result<Option<VersionRow>, StoreError> {
-        self.look(|m| m.versions.values().find(|v| v.tenant == *tenant && v.agent == *agent && v.live).cloned())
+    async fn aliased(&self, tenant: &Name, agent: &Name, alias: &Name) -> Result<Option<VersionRow>, StoreError> {
+        self.look(|m| {
+            let version = *m.aliases.get(&(tenant.clone(), agent.clone(), alias.clone()))?;
+            m.version(tenant, version)
+        })
     }
 
     async fn versions(&self, tenant: &Name, agent: Option<&Name>) -> Result<Vec<VersionRow>, StoreError> {
         self.look(|m| {
-            let matches = |v: &&VersionRow| v.tenant == *tenant && agent.map_or(v.live, |a| *a == v.agent);
-            let mut all: Vec<_> = m.versions.values().filter(matches).cloned().collect();
+            let matches = |v: &&VersionRow| v.tenant == *tenant && agent.is_none_or(|a| *a == v.agent);
+            let mut all: Vec<_> =
+                m.versions.values().filter(matches).filter_map(|v| m.version(tenant, v.version)).collect();
             all.sort_by_key(|v| std::cmp::Reverse(v.created));
+            if agent.is_none() {
+                // One of each: the live one, else the newest.
+                let has_live: BTreeSet<_> = all.iter().filter(|v| v.live).map(|v| v.agent.clone()).collect();
+                let mut seen = BTreeSet::new();
+                all.retain(|v| v.live || (!has_live.contains(&v.agent) && seen.insert(v.agent.clone())));
+            }
             all.into_iter().map(|v| VersionRow { body: Bytes::new(), ..v }).collect()
         })
+    }
+
+    async fn usage(&self, f: &UsageFilter) -> Result<Vec<UsageRow>, StoreError> {
+        self.look(|m| {
+            let mut groups: BTreeMap<_, (BTreeSet<RunId>, Used)> = BTreeMap::new();
+            for ((run, hour, model), used) in &m.used {
+                let Some(row) = m.runs.get(run).map(|r| &r.row).filter(|r| r.tenant == f.tenant) else { continue };
+                if f.since_hour.is_some_and(|s| *hour < s) || f.until_hour.is_some_and(|u| *hour >= u) {
+                    continue;
+                }
+                let key = (
+                    f.by.agent.then(|| row.agent.clone()),
+                    f.by.model.then(|| model.clone()),
+                    f.by.user.then(|| m.users.get(run).cloned().flatten()).flatten(),
+                    f.by.session.then_some(row.session),
+                );
+                let (runs, sum) = groups.entry(key).or_default();
+                runs.insert(*run);
+                *sum = sum.plus(*used);
+            }
+            if groups.is_empty() && f.by == GroupBy::default() {
+                groups.insert((None, None, None, None), Default::default());
+            }
+            let row = |((agent, model, user, session), (runs, used)): (_, (BTreeSet<RunId>, Used))| UsageRow {
+                agent,
+                model,
+                user,
+                session,
+                runs: runs.len() as u64,
+                used,
+            };
+            let mut rows: Vec<_> = groups.into_iter().map(row).collect();
+            rows.sort_by_key(|r| std::cmp::Reverse(r.used.spent().tokens));
+            rows.truncate(f.limit as usize);
+            rows
+        })
+    }
+
+    async fn unmetered(&self, _: Option<RunId>, _: u32) -> Result<Vec<RunId>, StoreError> {
+        // Nothing here was written by a release before.
+        self.look(|_| Vec::new())
+    }
+
+    async fn fill_usage(&self, lease: Lease, past: &[PastRun], _: bool) -> Result<(), StoreError> {
+        self.owned(lease)?;
+        let mut mem = self.cosmos.mem.lock();
+        for PastRun { run, user, usage } in past {
+            mem.users.insert(*run, user.clone());
+            let rows = usage.iter().map(|u| ((*run, hour_of(u.at), u.settled.model.clone()), u.settled.used));
+            mem.used.extend(rows);
+        }
+        Ok(())
     }
 }

@@ -6,12 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use stead_core::{
     budget::Spend,
+    fact::Fact,
     id::{BlobId, EffectId, LeafHash, Name, RunId, SessionId, VersionId},
-    run::{CallPhase, Life},
+    record::Record,
+    run::{CallPhase, GENESIS, Life},
     time::Timestamp,
 };
 use stead_ports::journal::{
-    Append, AppendError, InboxRow, Question, RunRow, RunState, SessionChange, SessionRow, Snapshot, Status, VersionRow,
+    AliasEvent, AliasMove, AliasMoved, Append, AppendError, InboxRow, LIVE, Question, RunRow, RunState, SessionChange,
+    SessionRow, Snapshot, Status, Used, VersionRow, hour_of,
 };
 
 use crate::{check::journal::RunAudit, failure::Violation};
@@ -40,6 +43,14 @@ pub(super) struct Mem {
     pub blobs: BTreeMap<(Name, BlobId), Bytes>,
     pub snapshots: BTreeMap<RunId, Snapshot>,
     pub versions: BTreeMap<(Name, VersionId), VersionRow>,
+    /// By tenant, agent and alias.
+    pub aliases: BTreeMap<(Name, Name, Name), VersionId>,
+    /// How they moved, by tenant and agent, oldest first.
+    pub moves: Vec<(Name, Name, AliasEvent)>,
+    /// What was used, by run, hour and model.
+    pub used: BTreeMap<(RunId, i64, Name), Used>,
+    /// Who started each run.
+    pub users: BTreeMap<RunId, Option<Name>>,
     pub audits: bool,
     /// The audit of a run whose first record is being kept.
     first_audit: Option<RunAudit>,
@@ -59,6 +70,7 @@ impl Mem {
         }
         if self.audits {
             self.audit(append)?;
+            audit_settled(append)?;
         }
         self.keep(append);
         if self.audits {
@@ -147,6 +159,8 @@ impl Mem {
             if let Some((key, digest)) = &create.idempotency {
                 self.keys.insert((create.tenant.clone(), key.clone()), (append.run, *digest));
             }
+            let user = create.parent.map_or(create.user.clone(), |p| self.users.get(&p).cloned().flatten());
+            self.users.insert(append.run, user);
             let audit = self.first_audit.take().unwrap_or_else(|| RunAudit::new(append.run));
             self.runs.insert(append.run, MemRun { row, records: Vec::new(), audit });
         }
@@ -180,11 +194,44 @@ impl Mem {
         if let Some(rows) = self.inbox.get_mut(&append.run) {
             rows.retain(|r| !index.taken.contains(&(r.from, r.effect)));
         }
+        for settled in &index.settled {
+            let sum = self.used.entry((append.run, hour_of(append.at), settled.model.clone())).or_default();
+            *sum = sum.plus(settled.used);
+        }
         for n in &index.closed {
             self.asked.remove(&EffectId { run: append.run, n: *n });
         }
         let of_run = |q: &Question| (EffectId { run: append.run, n: q.effect }, q.asked);
         self.asked.extend(index.asked.iter().map(of_run));
+    }
+
+    /// Moves an alias.
+    pub(super) fn set_alias(&mut self, wanted: &AliasMove) -> AliasMoved {
+        let AliasMove { tenant, agent, alias, to, expect, at, by, why } = wanted.clone();
+        let key = (tenant.clone(), agent.clone(), alias.clone());
+        let was = self.aliases.get(&key).copied();
+        if expect.is_some_and(|expected| expected != was) {
+            return AliasMoved::Elsewhere(was);
+        }
+        if to == was {
+            return AliasMoved::Same;
+        }
+        match to {
+            Some(to) if self.versions.get(&(tenant.clone(), to)).is_none_or(|v| v.agent != agent) => {
+                return AliasMoved::NoVersion;
+            }
+            Some(to) => drop(self.aliases.insert(key, to)),
+            None => drop(self.aliases.remove(&key)),
+        }
+        self.moves.push((tenant, agent, AliasEvent { alias, was, version: to, at, by, why }));
+        AliasMoved::Done
+    }
+
+    /// A version as it stands.
+    pub(super) fn version(&self, tenant: &Name, version: VersionId) -> Option<VersionRow> {
+        let row = self.versions.get(&(tenant.clone(), version))?.clone();
+        let live = self.aliases.get(&(tenant.clone(), row.agent.clone(), LIVE.into())) == Some(&version);
+        Some(VersionRow { live, ..row })
     }
 
     /// Whether the index of open questions says of a run what its journal says.
@@ -230,4 +277,22 @@ impl Mem {
     pub(super) fn all_ended(&self) -> bool {
         self.runs.values().all(|r| r.row.state.status.ended())
     }
+}
+
+/// Whether what the index is given as settled is what the record settles.
+fn audit_settled(append: &Append) -> Result<(), Violation> {
+    let violated = |detail| Violation { check: "the index of usage follows the journal", detail };
+    let (record, _) = Record::decode(&append.record, GENESIS).map_err(|e| violated(e.to_string()))?;
+    let journal = record.facts.iter().filter_map(|f| match f {
+        Fact::ModelReplied(f) => Some(f.spent),
+        Fact::ModelFailed(f) => Some(f.spent),
+        _ => None,
+    });
+    let journal = journal.fold(Spend::ZERO, Spend::plus);
+    let settled = append.index.as_ref().map_or(&[][..], |i| &i.settled);
+    let index = settled.iter().map(|s| s.used.spent()).fold(Spend::ZERO, Spend::plus);
+    if journal == index {
+        return Ok(());
+    }
+    Err(violated(format!("{} at {} settles {journal:?} and the index was given {index:?}", append.run, append.seq)))
 }

@@ -57,6 +57,9 @@ pub struct Head {
     #[n(7)]
     #[cbor(with = "minicbor::bytes")]
     pub(crate) key: Option<[u8; 32]>,
+    /// Whether the usage of runs of a release before is still to be entered.
+    #[n(8)]
+    pub(crate) unmetered: bool,
 }
 
 impl std::fmt::Debug for Head {

@@ -21,6 +21,7 @@ use crate::{
         connect::Database,
         errors::{damaged, store_error},
         format::{alone, create, hex},
+        usage::UNMETERED,
         values::{Octets, text},
     },
 };
@@ -52,8 +53,9 @@ async fn read_all(db: &Database, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces
     let meta = |name: &str| text(name).and_then(|n| n.parse::<u32>().ok());
     let epoch: i64 =
         t.query_one("SELECT coalesce(max(epoch), 0) FROM leases", &[]).await.map_err(fail)?.try_get(0).map_err(fail)?;
+    let format = meta("format").unwrap_or(0);
     let head = Head {
-        format: meta("format").unwrap_or(0),
+        format,
         taken: ask.taken.0,
         generation: meta("generation").unwrap_or(1),
         epoch: epoch.unsigned_abs(),
@@ -61,12 +63,14 @@ async fn read_all(db: &Database, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces
         release: ask.release.clone(),
         key_check: key.check(),
         key: ask.key.then(|| key.bytes()),
+        unmetered: format < 2 || text(UNMETERED).is_some(),
     };
     let (mut packer, begin) = Packer::begin(&head).map_err(long)?;
     let send = async |piece: Bytes| pieces.send(Ok(piece)).await.map_err(|_| Stopped::Gone);
     send(begin).await?;
     for table in TABLES {
-        let rows = t.query_raw(table.postgres, std::iter::empty::<&(dyn ToSql + Sync)>()).await.map_err(fail)?;
+        let Some(sql) = table.in_postgres(head.format) else { continue };
+        let rows = t.query_raw(&*sql, std::iter::empty::<&(dyn ToSql + Sync)>()).await.map_err(fail)?;
         let mut rows = std::pin::pin!(rows);
         while let Some(row) = rows.next().await {
             let values = values(table, &row.map_err(fail)?).map_err(bad)?;
@@ -195,6 +199,9 @@ impl PgRestore {
         let (generation, taken) = (head.generation_after().to_string(), head.taken.to_string());
         let set = "INSERT INTO meta VALUES ('generation', $1), ('taken', $2)";
         client.execute(set, &[&generation, &taken]).await.map_err(fail)?;
+        if head.unmetered {
+            client.execute("INSERT INTO meta VALUES ($1, '1')", &[&UNMETERED]).await.map_err(fail)?;
+        }
         Ok(summary)
     }
 

@@ -64,6 +64,7 @@ impl<R: Read> Reader<R> {
                 release: String::new(),
                 key_check: [0; 32],
                 key: None,
+                unmetered: false,
             },
             digest: Sha256::digest(MAGIC).into(),
             section: HEAD,
@@ -205,7 +206,7 @@ mod tests {
         *,
     };
 
-    /// So many live versions.
+    /// So many aliases.
     fn backup(format: u32, rows: u64) -> Vec<u8> {
         let head = Head {
             format,
@@ -216,10 +217,12 @@ mod tests {
             release: "0".into(),
             key_check: [0; 32],
             key: None,
+            unmetered: false,
         };
         let (mut packer, begin) = Packer::begin(&head).unwrap();
         let mut out = begin.to_vec();
-        let row = [Value::Text("t".into()), Value::Text("a".repeat(2_000)), Value::Bytes(vec![7; 32].into())];
+        let text = |t: &str| Value::Text(t.into());
+        let row = [text("t"), text(&"a".repeat(2_000)), text("live"), Value::Bytes(vec![7; 32].into())];
         for _ in 0..rows {
             out.extend(packer.push(&TABLES[1], &row).unwrap().into_iter().flatten());
         }

@@ -25,6 +25,7 @@ use crate::{
         errors::store_error,
         files::{self, open_reader},
         queries::meta,
+        usage::UNMETERED,
     },
 };
 
@@ -48,8 +49,9 @@ fn read_all(database: &Path, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces) ->
     // The snapshot is the one that the first read sees, and holds until the connection is dropped.
     conn.execute_batch("BEGIN").map_err(fail)?;
     let meta = |name: &str| meta(&conn, name).map_err(fail);
+    let format = u32::try_from(meta("format")?.unwrap_or(0)).unwrap_or(0);
     let head = Head {
-        format: u32::try_from(meta("format")?.unwrap_or(0)).unwrap_or(0),
+        format,
         taken: ask.taken.0,
         generation: u32::try_from(meta("generation")?.unwrap_or(1)).unwrap_or(u32::MAX),
         epoch: meta("epoch")?.unwrap_or(0).unsigned_abs(),
@@ -57,6 +59,7 @@ fn read_all(database: &Path, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces) ->
         release: ask.release.clone(),
         key_check: key.check(),
         key: ask.key.then(|| key.bytes()),
+        unmetered: format < 2 || meta(UNMETERED)?.is_some(),
     };
     let kept: Option<[u8; 32]> = conn
         .query_row("SELECT value FROM meta WHERE key = 'blob_key_check'", [], |r| r.get(0))
@@ -68,7 +71,8 @@ fn read_all(database: &Path, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces) ->
     let (mut packer, begin) = Packer::begin(&head).map_err(long)?;
     send(begin)?;
     for table in TABLES {
-        let mut statement = conn.prepare(table.sqlite).map_err(fail)?;
+        let Some(sql) = table.in_sqlite(head.format) else { continue };
+        let mut statement = conn.prepare(&sql).map_err(fail)?;
         let mut rows = statement.query([]).map_err(fail)?;
         while let Some(row) = rows.next().map_err(fail)? {
             let values = values(table, row).map_err(fail)?;
@@ -176,6 +180,9 @@ impl SqliteRestore {
             (UNLISTED, 1),
         ] {
             conn.execute(set, (name, value)).map_err(fail)?;
+        }
+        if head.unmetered {
+            conn.execute(set, (UNMETERED, 1)).map_err(fail)?;
         }
         Ok(summary)
     }

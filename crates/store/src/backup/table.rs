@@ -1,5 +1,7 @@
 //! The sections of a backup: tables, with columns that both databases have, and rows as plain values.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use minicbor::{Decoder, Encoder, data::Type, decode};
 
@@ -50,6 +52,21 @@ pub(crate) struct Table {
     pub(crate) sqlite_insert: &'static str,
     /// How PostgreSQL reads it; its small numbers are made large ones.
     pub(crate) postgres: &'static str,
+    /// How both read it from data of format 1.
+    pub(crate) former: Former,
+}
+
+/// How the rows of a section are read from data of format 1.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Former {
+    /// As from data of this release's format.
+    Same,
+    /// There were none.
+    Nothing,
+    /// From another table, in words that both databases know.
+    Read(&'static str),
+    /// The same, but for this column, which there was not.
+    Without(&'static str),
 }
 
 const fn int(name: &'static str) -> Column {
@@ -74,14 +91,16 @@ pub(crate) static TABLES: &[Table] = &[
         sqlite: "SELECT tenant, agent, version, body, created FROM versions ORDER BY vid",
         sqlite_insert: "INSERT INTO versions (tenant, agent, version, body, created) VALUES (?, ?, ?, ?, ?)",
         postgres: "SELECT tenant, agent, version, body, created FROM versions ORDER BY vid",
+        former: Former::Same,
     },
     Table {
         number: 2,
-        name: "live",
-        columns: &[text("tenant"), text("agent"), bytes("version")],
-        sqlite: "SELECT tenant, agent, version FROM live ORDER BY tenant, agent",
-        sqlite_insert: "INSERT INTO live (tenant, agent, version) VALUES (?, ?, ?)",
-        postgres: "SELECT tenant, agent, version FROM live ORDER BY tenant, agent",
+        name: "aliases",
+        columns: &[text("tenant"), text("agent"), text("alias"), bytes("version")],
+        sqlite: "SELECT tenant, agent, alias, version FROM aliases ORDER BY tenant, agent, alias",
+        sqlite_insert: "INSERT INTO aliases (tenant, agent, alias, version) VALUES (?, ?, ?, ?)",
+        postgres: "SELECT tenant, agent, alias, version FROM aliases ORDER BY tenant, agent, alias",
+        former: Former::Read("SELECT tenant, agent, 'live', version FROM live ORDER BY tenant, agent"),
     },
     Table {
         number: 3,
@@ -101,6 +120,7 @@ pub(crate) static TABLES: &[Table] = &[
         sqlite_insert: "INSERT INTO sessions (id, tenant, agent, key, active, head, tokens, usd, created)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         postgres: "SELECT id, tenant, agent, key, active, head, tokens, usd, created FROM sessions ORDER BY id",
+        former: Former::Same,
     },
     Table {
         number: 4,
@@ -124,17 +144,19 @@ pub(crate) static TABLES: &[Table] = &[
             int("tokens"),
             maybe(int("usd")),
             maybe(int("code")),
+            maybe(text("started_by")),
         ],
         sqlite:
             "SELECT r.id, s.id, r.tenant, r.agent, r.version, r.parent, r.title, r.idempotency, r.request, r.created,
-                r.updated, r.status, r.wake_at, r.turns, r.effects, r.tokens, r.usd, r.code
+                r.updated, r.status, r.wake_at, r.turns, r.effects, r.tokens, r.usd, r.code, started_by
             FROM runs r JOIN sessions s ON s.sid = r.sid ORDER BY r.id",
         sqlite_insert:
             "INSERT INTO runs (id, sid, tenant, agent, version, parent, title, idempotency, request, created,
-                updated, status, wake_at, turns, effects, tokens, usd, code)
-            VALUES (?, (SELECT sid FROM sessions WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                updated, status, wake_at, turns, effects, tokens, usd, code, started_by)
+            VALUES (?, (SELECT sid FROM sessions WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         postgres: "SELECT id, session, tenant, agent, version, parent, title, idempotency, request, created, updated,
-                status, wake_at, turns, effects, tokens, usd, code::bigint FROM runs ORDER BY id",
+                status, wake_at, turns, effects, tokens, usd, code::bigint, started_by FROM runs ORDER BY id",
+        former: Former::Without("started_by"),
     },
     // By run, so that the chain of each can be checked with no more in memory than its last hash.
     Table {
@@ -145,6 +167,7 @@ pub(crate) static TABLES: &[Table] = &[
             ORDER BY r.id, c.seq",
         sqlite_insert: "INSERT INTO records (rid, seq, leaf, body) VALUES ((SELECT rid FROM runs WHERE id = ?), ?, ?, ?)",
         postgres: "SELECT run, seq, leaf, body FROM records ORDER BY run, seq",
+        former: Former::Same,
     },
     Table {
         number: 6,
@@ -153,6 +176,7 @@ pub(crate) static TABLES: &[Table] = &[
         sqlite: "SELECT receiver, sender, effect, body FROM inbox ORDER BY id",
         sqlite_insert: "INSERT INTO inbox (receiver, sender, effect, body) VALUES (?, ?, ?, ?)",
         postgres: "SELECT receiver, sender, effect, body FROM inbox ORDER BY id",
+        former: Former::Same,
     },
     Table {
         number: BLOBS,
@@ -161,6 +185,58 @@ pub(crate) static TABLES: &[Table] = &[
         sqlite: "SELECT id, tenant, codec, length, body FROM blobs ORDER BY bid",
         sqlite_insert: "INSERT INTO blobs (id, tenant, codec, length, body) VALUES (?, ?, ?, ?, ?)",
         postgres: "SELECT id, tenant, codec::bigint, length, body FROM blobs ORDER BY id",
+        former: Former::Same,
+    },
+    Table {
+        number: 8,
+        name: "alias_moves",
+        columns: &[
+            text("tenant"),
+            text("agent"),
+            text("alias"),
+            maybe(bytes("was")),
+            maybe(bytes("version")),
+            int("at"),
+            text("moved_by"),
+            text("why"),
+        ],
+        sqlite: "SELECT tenant, agent, alias, was, version, at, moved_by, why FROM alias_moves ORDER BY mid",
+        sqlite_insert: "INSERT INTO alias_moves (tenant, agent, alias, was, version, at, moved_by, why)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        postgres: "SELECT tenant, agent, alias, was, version, at, moved_by, why FROM alias_moves ORDER BY mid",
+        former: Former::Nothing,
+    },
+    Table {
+        number: 9,
+        name: "usage",
+        columns: &[
+            text("tenant"),
+            int("hour"),
+            bytes("run"),
+            text("model"),
+            int("replies"),
+            int("failures"),
+            int("tool_calls"),
+            int("input"),
+            int("cached"),
+            int("cache_write"),
+            int("output"),
+            int("reasoning"),
+            int("usd"),
+            int("unpriced"),
+            int("estimated_tokens"),
+            int("estimated_usd"),
+        ],
+        sqlite: "SELECT u.tenant, u.hour, r.id, u.model, u.replies, u.failures, u.tool_calls, u.input, u.cached,
+                u.cache_write, u.output, u.reasoning, u.usd, u.unpriced, u.estimated_tokens, u.estimated_usd
+            FROM usage u JOIN runs r ON r.rid = u.rid ORDER BY u.tenant, u.hour, r.id, u.model",
+        sqlite_insert: "INSERT INTO usage (tenant, hour, rid, model, replies, failures, tool_calls, input, cached,
+                cache_write, output, reasoning, usd, unpriced, estimated_tokens, estimated_usd)
+            VALUES (?, ?, (SELECT rid FROM runs WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        postgres: "SELECT tenant, hour, run, model, replies, failures, tool_calls, input, cached, cache_write, output,
+                reasoning, usd, unpriced, estimated_tokens, estimated_usd
+            FROM usage ORDER BY tenant, hour, run, model",
+        former: Former::Nothing,
     },
 ];
 
@@ -196,6 +272,16 @@ pub(super) fn encode(row: &[Value], out: &mut Vec<u8>) {
 }
 
 impl Table {
+    /// How SQLite reads it from data of that format; nothing when it has no such rows.
+    pub(super) fn in_sqlite(&self, format: u32) -> Option<Cow<'static, str>> {
+        self.former.of(format, self.sqlite)
+    }
+
+    /// How PostgreSQL reads it from data of that format; nothing when it has no such rows.
+    pub(super) fn in_postgres(&self, format: u32) -> Option<Cow<'static, str>> {
+        self.former.of(format, self.postgres)
+    }
+
     /// Reads a row and proves that it has this table's columns. Columns of a later release are skipped.
     pub(super) fn decode(&self, d: &mut Decoder<'_>) -> Result<Vec<Value>, decode::Error> {
         let len = d.array()?.ok_or_else(|| decode::Error::message("a row of indefinite length"))?;
@@ -211,6 +297,17 @@ impl Table {
             d.skip()?;
         }
         Ok(row)
+    }
+}
+
+impl Former {
+    fn of(self, format: u32, now: &'static str) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Nothing if format < 2 => None,
+            Self::Read(sql) if format < 2 => Some(sql.into()),
+            Self::Without(column) if format < 2 => Some(now.replace(column, "NULL").into()),
+            _ => Some(now.into()),
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 //! `write`.
 
 use stead_core::{
-    code,
     id::{EffectId, RunId},
     time::Timestamp,
 };
@@ -11,7 +10,7 @@ use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     connect::Database,
-    errors::{FENCED, store_error},
+    leases::fenced,
     queries::limit,
     rows::{Bad, Columns},
     values::{id, int, text},
@@ -60,13 +59,7 @@ pub(super) fn row(row: &Row) -> Result<ApprovalRow, Bad> {
 
 /// Enters questions in one transaction that proves its epoch, as an append does.
 pub(super) async fn fill(db: &Database, lease: Lease, open: &[(RunId, Question)], all: bool) -> Result<(), StoreError> {
-    let fail = |e: tokio_postgres::Error| match e.code() {
-        Some(state) if state.code() == FENCED => StoreError {
-            code: code::DATA_LOCKED,
-            detail: format!("{}: another owner has taken over from epoch {}", db.place, lease.epoch),
-        },
-        _ => store_error(&db.place, &e),
-    };
+    let fail = |e: tokio_postgres::Error| fenced(db, lease.epoch, &e);
     let mut client = db.client().await?;
     let t = client.transaction().await.map_err(fail)?;
     t.execute("SELECT fence(ARRAY[0]::smallint[], ARRAY[$1]::bigint[])", &[&int(lease.epoch)]).await.map_err(fail)?;

@@ -10,6 +10,7 @@ use super::{
     connect::Database,
     errors::{damaged, store_error},
     leases::ALONE,
+    usage::UNMETERED,
 };
 use crate::{FORMAT, blob::BlobKey, format::may_go};
 
@@ -72,9 +73,10 @@ async fn bring_forward(db: &Database, t: &Transaction<'_>, found: u32) -> Result
         });
     }
     t.batch_execute(&STEPS[found as usize..].concat()).await.map_err(fail)?;
-    // Format 1 kept no open questions, so those that there are must be told once by somebody who can read a run.
+    // Format 1 kept no open questions and no usage, so those that there are must be told once by somebody who can read a
+    // run.
     if found < 2 {
-        t.execute("INSERT INTO meta VALUES ($1, '1')", &[&UNLISTED]).await.map_err(fail)?;
+        t.execute("INSERT INTO meta VALUES ($1, '1'), ($2, '1')", &[&UNLISTED, &UNMETERED]).await.map_err(fail)?;
     }
     t.execute("UPDATE leases SET holder = NULL, epoch = epoch + 1", &[]).await.map_err(fail)?;
     let format = "UPDATE meta SET value = $1 WHERE key = 'format'";

@@ -7,7 +7,7 @@ use stead_ports::journal::StoreError;
 
 use super::{
     connect::Database,
-    errors::store_error,
+    errors::{FENCED, store_error},
     values::{int, text},
 };
 
@@ -81,6 +81,17 @@ async fn attempt(db: &Database, holder: &str, ttl: Span) -> Result<Attempt, Stor
     let epoch: i64 = row.get(0);
     t.commit().await.map_err(fail)?;
     Ok(Attempt::Taken(epoch.unsigned_abs()))
+}
+
+/// What a write under an epoch failed with.
+pub(super) fn fenced(db: &Database, epoch: u64, e: &tokio_postgres::Error) -> StoreError {
+    match e.code() {
+        Some(state) if state.code() == FENCED => StoreError {
+            code: code::DATA_LOCKED,
+            detail: format!("{}: another owner has taken over from epoch {epoch}", db.place),
+        },
+        _ => store_error(&db.place, e),
+    }
 }
 
 /// Extends a lease that nobody else has taken.

@@ -14,7 +14,9 @@ mod plan;
 mod queries;
 mod rows;
 mod store;
+pub(crate) mod usage;
 pub(crate) mod values;
+mod versions;
 mod write;
 
 pub use connect::PgOptions;

@@ -8,8 +8,9 @@ use stead_core::{
     id::{Name, RunId, SessionId},
     time::Timestamp,
 };
-use stead_ports::journal::{Append, AppendError, InboxRow, NewRun, RunState, SessionChange, Status};
+use stead_ports::journal::{Append, AppendError, InboxRow, NewRun, RunState, SessionChange, Status, hour_of};
 
+use super::usage::Sums;
 use crate::{
     blob::Packed,
     check::{Known, Recent, Slot, Slots, Stop, check},
@@ -117,6 +118,8 @@ pub(crate) struct Plan<'b> {
     pub(crate) taken: Vec<(RunId, RunId, u32)>,
     /// Questions that are open after the batch, and those that are not, as (run, effect).
     pub(crate) asked: BTreeMap<(RunId, u32), Option<Timestamp>>,
+    /// What is settled.
+    pub(super) settled: Sums,
 }
 
 /// The state of a run whose creator says nothing about it.
@@ -199,6 +202,10 @@ impl<'b> Plan<'b> {
         self.taken.extend(index.taken.iter().map(|(from, effect)| (append.run, *from, *effect)));
         self.asked.extend(index.closed.iter().map(|effect| ((append.run, *effect), None)));
         self.asked.extend(index.asked.iter().map(|q| ((append.run, q.effect), Some(q.asked))));
+        for settled in &index.settled {
+            let sum = self.settled.entry((append.run, hour_of(append.at), settled.model.clone())).or_default();
+            *sum = sum.plus(settled.used);
+        }
     }
 
     fn hand(&mut self, run: RunId, session: SessionId, change: &SessionChange, known: &mut Planned<'_>) {

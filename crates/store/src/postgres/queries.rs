@@ -57,20 +57,6 @@ pub(crate) const PUT_SNAPSHOT: &str =
     "INSERT INTO snapshots (run, seq, leaf, version, body) VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT (run) DO UPDATE SET seq = excluded.seq, leaf = excluded.leaf, version = excluded.version,
         body = excluded.body";
-pub(crate) const PUT_VERSION: &str = "WITH kept AS (INSERT INTO versions (tenant, agent, version, body, created)
-        VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING)
-    INSERT INTO live (tenant, agent, version) VALUES ($1, $2, $3)
-    ON CONFLICT (tenant, agent) DO UPDATE SET version = excluded.version";
-pub(crate) const VERSION: &str = "SELECT v.tenant, v.agent, v.version, v.body, v.created, l.version IS NOT NULL
-    FROM versions v LEFT JOIN live l ON l.tenant = v.tenant AND l.agent = v.agent AND l.version = v.version
-    WHERE v.tenant = $1 AND v.version = $2 LIMIT 1";
-pub(crate) const LIVE: &str = "SELECT v.tenant, v.agent, v.version, v.body, v.created, true
-    FROM versions v JOIN live l ON l.tenant = v.tenant AND l.agent = v.agent AND l.version = v.version
-    WHERE v.tenant = $1 AND v.agent = $2";
-pub(crate) const VERSIONS: &str = "SELECT v.tenant, v.agent, v.version, ''::bytea, v.created, l.version IS NOT NULL
-    FROM versions v LEFT JOIN live l ON l.tenant = v.tenant AND l.agent = v.agent AND l.version = v.version
-    WHERE v.tenant = $1 AND CASE WHEN $2::text IS NULL THEN l.version IS NOT NULL ELSE v.agent = $2 END
-    ORDER BY v.created DESC, v.vid DESC LIMIT $3";
 
 /// The question for a list of runs, and its parameters: an index gives the rows in their order, whatever is asked for,
 /// so that a page of few among many is as cheap as one of all.

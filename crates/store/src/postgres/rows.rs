@@ -32,7 +32,7 @@ impl<'r> Columns<'r> {
         self.row.try_get(self.next - 1).map_err(|e| e.to_string())
     }
 
-    fn name(&mut self) -> Result<Name, Bad> {
+    pub(crate) fn name(&mut self) -> Result<Name, Bad> {
         self.get::<&str>().map(Name::from)
     }
 
@@ -48,7 +48,7 @@ impl<'r> Columns<'r> {
         self.get::<Raw<32>>().map(|r| r.0)
     }
 
-    fn unsigned(&mut self) -> Result<u64, Bad> {
+    pub(crate) fn unsigned(&mut self) -> Result<u64, Bad> {
         self.get::<i64>().map(i64::unsigned_abs)
     }
 

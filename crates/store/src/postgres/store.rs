@@ -9,8 +9,9 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, Append, AppendError, ApprovalFilter, ApprovalRow, Backup, BackupAsk, InboxRow, Journal, Lease, OpenedRun,
-    Question, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError, StoredRecord, VersionRow,
+    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, Backup,
+    BackupAsk, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status,
+    StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
 };
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_postgres::{Row, types::ToSql};
@@ -24,7 +25,9 @@ use super::{
     plan::Pending,
     queries as q,
     rows::{self, Bad, Columns},
+    usage,
     values::{Raw, id, int, text},
+    versions,
 };
 use crate::{
     backup::{postgres::take, send::pieces},
@@ -350,23 +353,50 @@ impl Journal for PgStore {
         self.one(q::SNAPSHOT, &[&id(run.0)], rows::snapshot).await
     }
 
-    async fn put_version(&self, version: VersionRow) -> Result<(), StoreError> {
-        let VersionRow { tenant, agent, version, body, created, .. } = version;
-        let params: Params<'_> = &[&text(&tenant), &text(&agent), &Raw(version.0), &&body[..], &created.0];
-        self.rows(q::PUT_VERSION, params).await.map(drop)
+    async fn put_version(&self, version: VersionRow, alias: AliasMove) -> Result<AliasMoved, StoreError> {
+        versions::keep(&self.db, Some(&version), &alias).await
+    }
+
+    async fn move_alias(&self, alias: AliasMove) -> Result<AliasMoved, StoreError> {
+        versions::keep(&self.db, None, &alias).await
+    }
+
+    async fn aliases(&self, tenant: &Name, agent: &Name) -> Result<Vec<AliasRow>, StoreError> {
+        let params: Params<'_> = &[&text(tenant), &text(agent), &q::limit(u32::MAX)];
+        self.list(versions::ALIASES, params, versions::alias).await
+    }
+
+    async fn alias_history(&self, tenant: &Name, agent: &Name, limit: u32) -> Result<Vec<AliasEvent>, StoreError> {
+        let params: Params<'_> = &[&text(tenant), &text(agent), &q::limit(limit)];
+        self.list(versions::HISTORY, params, versions::event).await
     }
 
     async fn version(&self, tenant: &Name, version: VersionId) -> Result<Option<VersionRow>, StoreError> {
-        self.one(q::VERSION, &[&text(tenant), &Raw(version.0)], rows::version).await
+        self.one(versions::VERSION, &[&text(tenant), &Raw(version.0)], rows::version).await
     }
 
-    async fn live(&self, tenant: &Name, agent: &Name) -> Result<Option<VersionRow>, StoreError> {
-        self.one(q::LIVE, &[&text(tenant), &text(agent)], rows::version).await
+    async fn aliased(&self, tenant: &Name, agent: &Name, alias: &Name) -> Result<Option<VersionRow>, StoreError> {
+        self.one(versions::ALIASED, &[&text(tenant), &text(agent), &text(alias)], rows::version).await
     }
 
     async fn versions(&self, tenant: &Name, agent: Option<&Name>) -> Result<Vec<VersionRow>, StoreError> {
         let agent = agent.map(|a| text(a));
-        self.list(q::VERSIONS, &[&text(tenant), &agent, &q::limit(u32::MAX)], rows::version).await
+        self.list(versions::VERSIONS, &[&text(tenant), &agent, &q::limit(u32::MAX)], rows::version).await
+    }
+
+    async fn usage(&self, filter: &UsageFilter) -> Result<Vec<UsageRow>, StoreError> {
+        let (sql, params) = usage::sums(filter);
+        self.list(&sql, &params.each_ref().map(|p| &**p as &(dyn ToSql + Sync)), usage::row).await
+    }
+
+    async fn unmetered(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        // Every id is greater than the empty one.
+        let after = after.map(|a| a.0.to_be_bytes().to_vec()).unwrap_or_default();
+        self.list(usage::UNMETERED_RUNS, &[&after, &q::limit(limit)], rows::run_id).await
+    }
+
+    async fn fill_usage(&self, lease: Lease, past: &[PastRun], all: bool) -> Result<(), StoreError> {
+        usage::fill(&self.db, lease, past, all).await
     }
 
     async fn backup(&self, ask: BackupAsk) -> Result<Backup, StoreError> {

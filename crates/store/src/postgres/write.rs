@@ -11,6 +11,7 @@ use tokio_postgres::{Error, Row, Statement, types::ToSql};
 
 use super::{
     plan::{Keys, Memory, Plan, Questions},
+    usage,
     values::{Octets, Raw, id, int, text},
 };
 use crate::check::Slot;
@@ -73,11 +74,12 @@ const SESSIONS: &str = "INSERT INTO sessions (id, tenant, agent, created)
     SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::int8[]) ON CONFLICT (id) DO NOTHING";
 const RUNS: &str =
     "INSERT INTO runs (id, session, tenant, agent, version, parent, title, idempotency, request, created,
-        updated, status, wake_at, turns, effects, tokens, usd, code)
-    SELECT a, b, c, d, e, f, g, h, i, j, j, k, l, m, n, o, p, q
+        updated, status, wake_at, turns, effects, tokens, usd, code, started_by)
+    SELECT a, b, c, d, e, f, g, h, i, j, j, k, l, m, n, o, p, q,
+        CASE WHEN f IS NULL THEN s ELSE (SELECT started_by FROM runs WHERE id = f) END
     FROM unnest($1::bytea[], $2::bytea[], $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::text[], $8::text[],
         $9::bytea[], $10::int8[], $11::text[], $12::int8[], $13::int8[], $14::int8[], $15::int8[], $16::int8[],
-        $17::int4[]) AS u (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q)";
+        $17::int4[], $18::text[]) AS u (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, s)";
 const STATES: &str =
     "UPDATE runs SET updated = b, status = c, wake_at = d, turns = e, effects = f, tokens = g, usd = h,
         code = i
@@ -171,6 +173,7 @@ fn steps(plan: &Plan<'_>) -> Vec<Step> {
             c().map(|c| int(c.state.spent.tokens)),
             c().map(|c| usd(c.state.spent)),
             c().map(|c| c.state.code.map(|c| i32::from(c.0))),
+            c().map(|c| c.new.user.as_ref().map(|u| text(u).into_owned())),
         ));
     }
     if !plan.states.is_empty() {
@@ -217,6 +220,9 @@ fn steps(plan: &Plan<'_>) -> Vec<Step> {
             t().map(|(_, from, _)| id(from.0)),
             t().map(|(_, _, effect)| i64::from(*effect)),
         ));
+    }
+    if !plan.settled.is_empty() {
+        steps.push(Step { sql: &usage::ADD, params: usage::params(&plan.settled) });
     }
     let asked: Vec<_> = plan.asked.iter().filter_map(|(q, asked)| asked.map(|at| (q, at))).collect();
     if !asked.is_empty() {

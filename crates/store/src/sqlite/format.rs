@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use stead_core::code;
 use stead_ports::journal::StoreError;
 
-use super::approvals::UNLISTED;
+use super::{approvals::UNLISTED, usage::UNMETERED};
 use crate::{FORMAT, blob::BlobKey, format::may_go};
 
 /// The steps from nothing to each format.
@@ -48,8 +48,12 @@ pub(super) fn settle(conn: &Connection, path: &Path, key: &BlobKey, asked: bool)
 /// Takes all steps from a format to this release's in one transaction: what is cut off in the middle was never begun.
 fn bring_forward(conn: &Connection, found: u32) -> Result<(), OpenError> {
     let steps = STEPS[found as usize..].concat();
-    // Format 1 kept no open questions, so those that there are must be told once by somebody who can read a run.
-    let owed = if found < 2 { format!("INSERT OR REPLACE INTO meta VALUES ('{UNLISTED}', 1);") } else { String::new() };
+    // Format 1 kept no open questions and no usage, so those that there are must be told once by somebody who can read a
+    // run.
+    let owed = match found {
+        ..2 => format!("INSERT OR REPLACE INTO meta VALUES ('{UNLISTED}', 1), ('{UNMETERED}', 1);"),
+        _ => String::new(),
+    };
     conn.execute_batch(&format!(
         "BEGIN IMMEDIATE; {steps} {owed} UPDATE meta SET value = {FORMAT} WHERE key = 'format'; COMMIT"
     ))

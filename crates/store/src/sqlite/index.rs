@@ -7,9 +7,9 @@ use stead_core::{
     id::{Name, RunId, SessionId},
     time::Timestamp,
 };
-use stead_ports::journal::{Append, InboxRow, NewRun, RunState, SessionChange, Status};
+use stead_ports::journal::{Append, InboxRow, NewRun, RunState, SessionChange, Status, hour_of};
 
-use super::approvals;
+use super::{approvals, usage};
 use crate::{
     blob::Packed,
     check::{Known, Slot, Slots},
@@ -134,6 +134,9 @@ pub(crate) fn change(
         ])?;
     }
     approvals::change(conn, append.run, index)?;
+    if let Some(slot) = slot {
+        usage::settle(conn, slot.home.run, hour_of(append.at), &index.settled)?;
+    }
     Ok(slot)
 }
 
@@ -145,8 +148,9 @@ fn create(conn: &Connection, append: &Append, new: &NewRun, state: &RunState) ->
     let (key, request) = new.idempotency.as_ref().map(|(k, d)| (k.as_str(), d)).unzip();
     conn.prepare_cached(
         "INSERT INTO runs (id, sid, tenant, agent, version, parent, title, idempotency, request, created, updated,
-             status, wake_at, turns, effects, tokens, usd, code)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?10, ?10, ?, ?, ?, ?, ?, ?, ?)",
+             status, wake_at, turns, effects, tokens, usd, code, started_by)
+         VALUES (?, ?, ?, ?, ?, ?6, ?, ?, ?, ?10, ?10, ?, ?, ?, ?, ?, ?, ?,
+             iif(?6 IS NULL, ?18, (SELECT started_by FROM runs WHERE id = ?6)))",
     )?
     .execute(params![
         id(append.run.0),
@@ -166,6 +170,7 @@ fn create(conn: &Connection, append: &Append, new: &NewRun, state: &RunState) ->
         int(state.spent.tokens),
         usd(state.spent),
         state.code.map(|c| c.0),
+        new.user.as_deref(),
     ])?;
     Ok(Slot { home: Home { run: conn.last_insert_rowid(), session }, next: 0 })
 }

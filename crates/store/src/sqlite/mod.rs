@@ -11,6 +11,8 @@ mod pool;
 pub(crate) mod queries;
 mod queue;
 mod store;
+pub(crate) mod usage;
+mod versions;
 mod writer;
 
 pub use files::{Stored, look};

@@ -7,9 +7,7 @@ use stead_core::{
     id::{LeafHash, Name, RunId, SessionId, VersionId},
     time::Timestamp,
 };
-use stead_ports::journal::{
-    InboxRow, RunFilter, RunRow, RunState, SessionRow, Snapshot, Status, StoredRecord, VersionRow,
-};
+use stead_ports::journal::{InboxRow, RunFilter, RunRow, RunState, SessionRow, Snapshot, Status, StoredRecord};
 
 use super::index::{id, int};
 use crate::pack::unpack;
@@ -29,7 +27,7 @@ fn optional_run(r: &Row<'_>, column: usize) -> Result<Option<RunId>> {
     r.get::<_, Option<[u8; 16]>>(column).map(|b| b.map(|b| RunId(u128::from_be_bytes(b))))
 }
 
-fn name(r: &Row<'_>, column: usize) -> Result<Name> {
+pub(super) fn name(r: &Row<'_>, column: usize) -> Result<Name> {
     r.get_ref(column)?.as_str().map(Name::from).map_err(Into::into)
 }
 
@@ -285,46 +283,6 @@ pub(crate) fn snapshot(conn: &Connection, run: RunId) -> Result<Option<Snapshot>
             })
         })
         .optional()
-}
-
-/// Columns of a version; `{}` is its body, or nothing.
-const VERSION: &str = "SELECT v.tenant, v.agent, v.version, BODY, v.created, l.version IS NOT NULL
-    FROM versions v LEFT JOIN live l ON l.tenant = v.tenant AND l.agent = v.agent AND l.version = v.version";
-
-fn version_row(r: &Row<'_>) -> Result<VersionRow> {
-    let body: Vec<u8> = r.get(3)?;
-    Ok(VersionRow {
-        tenant: name(r, 0)?,
-        agent: name(r, 1)?,
-        version: VersionId(r.get(2)?),
-        body: body.into(),
-        created: Timestamp(r.get(4)?),
-        live: r.get(5)?,
-    })
-}
-
-pub(crate) fn version(conn: &Connection, tenant: &str, version: VersionId) -> Result<Option<VersionRow>> {
-    let sql = VERSION.replace("BODY", "v.body");
-    conn.prepare_cached(&format!("{sql} WHERE v.tenant = ? AND v.version = ? LIMIT 1"))?
-        .query_row(params![tenant, version.0], version_row)
-        .optional()
-}
-
-pub(crate) fn live(conn: &Connection, tenant: &str, agent: &str) -> Result<Option<VersionRow>> {
-    let sql = VERSION.replace("BODY", "v.body");
-    conn.prepare_cached(&format!("{sql} WHERE v.tenant = ? AND v.agent = ? AND l.version IS NOT NULL"))?
-        .query_row([tenant, agent], version_row)
-        .optional()
-}
-
-pub(crate) fn versions(conn: &Connection, tenant: &str, agent: Option<&str>) -> Result<Vec<VersionRow>> {
-    let sql = VERSION.replace("BODY", "x''");
-    conn.prepare_cached(&format!(
-        "{sql} WHERE v.tenant = ?1 AND iif(?2 IS NULL, l.version IS NOT NULL, v.agent = ?2)
-         ORDER BY v.created DESC, v.vid DESC LIMIT ?3"
-    ))?
-    .query_map(params![tenant, agent, ROWS_MAX], version_row)?
-    .collect()
 }
 
 #[cfg(test)]

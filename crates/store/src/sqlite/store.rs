@@ -11,8 +11,9 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, Append, AppendError, ApprovalFilter, ApprovalRow, Backup, BackupAsk, InboxRow, Journal, Lease, OpenedRun,
-    Question, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError, StoredRecord, VersionRow,
+    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, Backup,
+    BackupAsk, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status,
+    StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
 };
 use tokio::sync::oneshot;
 
@@ -24,6 +25,7 @@ use super::{
     pool::Pool,
     queries as q,
     queue::Queue,
+    usage, versions,
     writer::{Command, Job, Limits, Writer},
 };
 use crate::{
@@ -362,36 +364,56 @@ impl Journal for SqliteStore {
         self.read(move |c| q::snapshot(c, run)).await
     }
 
-    async fn put_version(&self, version: VersionRow) -> Result<(), StoreError> {
+    async fn put_version(&self, version: VersionRow, alias: AliasMove) -> Result<AliasMoved, StoreError> {
         self.write(move |c| {
-            let VersionRow { tenant, agent, version, body, created, .. } = &version;
-            c.prepare_cached(
-                "INSERT OR IGNORE INTO versions (tenant, agent, version, body, created) VALUES (?, ?, ?, ?, ?)",
-            )?
-            .execute(params![tenant.as_str(), agent.as_str(), version.0, &body[..], created.0])?;
-            c.prepare_cached(
-                "INSERT INTO live (tenant, agent, version) VALUES (?, ?, ?)
-                 ON CONFLICT (tenant, agent) DO UPDATE SET version = excluded.version",
-            )?
-            .execute(params![tenant.as_str(), agent.as_str(), version.0])
-            .map(drop)
+            versions::put(c, &version)?;
+            versions::set_alias(c, &alias)
         })
         .await
     }
 
-    async fn version(&self, tenant: &Name, version: VersionId) -> Result<Option<VersionRow>, StoreError> {
-        let tenant = tenant.clone();
-        self.read(move |c| q::version(c, &tenant, version)).await
+    async fn move_alias(&self, alias: AliasMove) -> Result<AliasMoved, StoreError> {
+        self.write(move |c| versions::set_alias(c, &alias)).await
     }
 
-    async fn live(&self, tenant: &Name, agent: &Name) -> Result<Option<VersionRow>, StoreError> {
+    async fn aliases(&self, tenant: &Name, agent: &Name) -> Result<Vec<AliasRow>, StoreError> {
         let (tenant, agent) = (tenant.clone(), agent.clone());
-        self.read(move |c| q::live(c, &tenant, &agent)).await
+        self.read(move |c| versions::aliases(c, &tenant, &agent)).await
+    }
+
+    async fn alias_history(&self, tenant: &Name, agent: &Name, limit: u32) -> Result<Vec<AliasEvent>, StoreError> {
+        let (tenant, agent) = (tenant.clone(), agent.clone());
+        self.read(move |c| versions::history(c, &tenant, &agent, limit)).await
+    }
+
+    async fn version(&self, tenant: &Name, version: VersionId) -> Result<Option<VersionRow>, StoreError> {
+        let tenant = tenant.clone();
+        self.read(move |c| versions::version(c, &tenant, version)).await
+    }
+
+    async fn aliased(&self, tenant: &Name, agent: &Name, alias: &Name) -> Result<Option<VersionRow>, StoreError> {
+        let (tenant, agent, alias) = (tenant.clone(), agent.clone(), alias.clone());
+        self.read(move |c| versions::aliased(c, &tenant, &agent, &alias)).await
     }
 
     async fn versions(&self, tenant: &Name, agent: Option<&Name>) -> Result<Vec<VersionRow>, StoreError> {
         let (tenant, agent) = (tenant.clone(), agent.cloned());
-        self.read(move |c| q::versions(c, &tenant, agent.as_deref())).await
+        self.read(move |c| versions::versions(c, &tenant, agent.as_deref())).await
+    }
+
+    async fn usage(&self, filter: &UsageFilter) -> Result<Vec<UsageRow>, StoreError> {
+        let filter = filter.clone();
+        self.read(move |c| usage::sums(c, &filter)).await
+    }
+
+    async fn unmetered(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        self.read(move |c| usage::unmetered(c, after, limit)).await
+    }
+
+    async fn fill_usage(&self, lease: Lease, past: &[PastRun], all: bool) -> Result<(), StoreError> {
+        let past = past.to_vec();
+        let owned = self.write(move |c| usage::fill(c, lease, &past, all)).await?;
+        if owned { Ok(()) } else { Err(self.lost(lease)) }
     }
 
     async fn backup(&self, ask: BackupAsk) -> Result<Backup, StoreError> {

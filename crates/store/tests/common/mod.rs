@@ -23,6 +23,7 @@ pub(crate) fn append(run: RunId, seq: u64, epoch: u64, record: impl Into<Bytes>)
         agent: "desk".into(),
         version: VersionId([7; 32]),
         parent: None,
+        user: None,
         idempotency: None,
         title: String::new(),
     };

@@ -191,6 +191,7 @@ fn append(store: &SqliteStore, run: RunId, seq: u64, epoch: u64, prev: LeafHash)
                 agent: "writer".into(),
                 version: VersionId([7; 32]),
                 parent: None,
+                user: None,
                 idempotency: None,
                 title: String::new(),
             }),

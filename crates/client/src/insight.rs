@@ -1,0 +1,97 @@
+//! Operations on versions, and those that tell why and how much.
+
+use serde::Serialize;
+use stead_api::{
+    context::Context,
+    usage::{UsageBy, UsageReport},
+    version::{Alias, Rollback, SetAlias, VersionDiff},
+    why::Why,
+};
+use stead_core::id::RunId;
+
+use crate::{client::Client, error::ClientError};
+
+/// Which usage to sum.
+#[derive(Clone, Debug, Default)]
+pub struct UsageQuery {
+    /// Grouped by these; empty means the total.
+    pub by: Vec<UsageBy>,
+    /// From then on: microseconds since 1970, or how long ago (`30d`).
+    pub since: Option<String>,
+    /// To then, in the same forms.
+    pub until: Option<String>,
+}
+
+#[derive(Serialize)]
+struct UsageFields<'a> {
+    by: Option<String>,
+    since: Option<&'a str>,
+    until: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct DiffFields<'a> {
+    from: Option<&'a str>,
+    to: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct StepField<'a> {
+    step: Option<&'a str>,
+}
+
+impl Client {
+    /// Moves an alias to a version, the beginning of one, or what another alias names; without one it is removed.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn set_alias(&self, agent: &str, alias: &str, version: Option<String>) -> Result<Alias, ClientError> {
+        self.call(self.post(&["v1", "agents", agent, "aliases", alias], &SetAlias { version })?).await
+    }
+
+    /// Takes `live` back to what was live before, or to the version that is named.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn rollback(&self, agent: &str, to: Option<String>) -> Result<Alias, ClientError> {
+        self.call(self.post(&["v1", "agents", agent, "rollback"], &Rollback { to })?).await
+    }
+
+    /// What two versions differ in; without names, what was live before and what is live.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn diff(&self, agent: &str, from: Option<&str>, to: Option<&str>) -> Result<VersionDiff, ClientError> {
+        self.call(self.get(&["v1", "agents", agent, "diff"], &DiffFields { from, to })?).await
+    }
+
+    /// Why a run stands where it stands, and what led to a step.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn why(&self, run: RunId, step: Option<&str>) -> Result<Why, ClientError> {
+        self.call(self.get(&["v1", "runs", &run.to_string(), "why"], &StepField { step })?).await
+    }
+
+    /// What the model saw in a step of a run.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn context(&self, run: RunId, step: &str) -> Result<Context, ClientError> {
+        self.call(self.get(&["v1", "runs", &run.to_string(), "context"], &StepField { step: Some(step) })?).await
+    }
+
+    /// What runs have used.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn usage(&self, query: &UsageQuery) -> Result<UsageReport, ClientError> {
+        let by: Vec<&str> = query.by.iter().map(|by| by.as_str()).collect();
+        let fields = UsageFields {
+            by: (!by.is_empty()).then(|| by.join(",")),
+            since: query.since.as_deref(),
+            until: query.until.as_deref(),
+        };
+        self.call(self.get(&["v1", "usage"], &fields)?).await
+    }
+}

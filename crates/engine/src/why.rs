@@ -1,0 +1,372 @@
+//! Why a run stands where it stands: its causes of waiting, its denials and its budget, joined from the journal. It reads and
+//! decides nothing.
+
+use stead_core::{
+    budget::{Budget, Limit, Limits},
+    code::Code,
+    fact::{AskReason, Fact, StopMode},
+    id::{EffectId, Name, RunId},
+    record::{Actor as By, Record},
+    run::{Call, CallPhase, Life, Phase, State},
+    time::Timestamp,
+};
+use stead_ports::journal::{RunRow, Status};
+
+use crate::{
+    Engine,
+    load::{self, load},
+    payload,
+    types::EngineError,
+    view,
+};
+
+/// Denials that are told of a run, the last ones.
+const DENIALS: usize = 20;
+/// Runs of a session's queue that are counted.
+const QUEUE: u32 = 1_000;
+
+/// Why a run stands where it stands.
+#[derive(Clone, Debug)]
+pub struct WhyView {
+    /// Its row, with live values.
+    pub row: RunRow,
+    /// What it waits for or why it ended, the most telling first; a live run has at least one.
+    pub causes: Vec<Cause>,
+    /// Its latest calls that were denied.
+    pub denied: Vec<Denial>,
+    /// What it may use and has used.
+    pub budget: Budget,
+    /// What is left of tokens and money; `None` where there is no limit.
+    pub left: Limits,
+    /// When its deadline is.
+    pub deadline: Option<Timestamp>,
+}
+
+/// One reason why a run stands where it stands.
+#[derive(Clone, Debug)]
+pub enum Cause {
+    /// Its session's foreground run goes first.
+    Queued {
+        /// That run.
+        behind: Option<RunId>,
+        /// Its place in the queue, from 1.
+        position: u32,
+    },
+    /// Somebody paused it.
+    Paused {
+        /// Who.
+        by: By,
+        /// When.
+        since: Timestamp,
+    },
+    /// Somebody or a limit is stopping it; effects under way may finish.
+    Stopping {
+        /// How hard.
+        mode: StopMode,
+        /// The limit, when it was no person.
+        limit: Option<Limit>,
+        /// Who.
+        by: By,
+        /// When.
+        since: Timestamp,
+    },
+    /// A human is asked.
+    Human {
+        /// About this effect.
+        effect: EffectId,
+        /// Its tool.
+        tool: Name,
+        /// Its exact arguments.
+        arguments: String,
+        /// Why.
+        reason: AskReason,
+        /// Since when.
+        since: Timestamp,
+        /// Until when.
+        expires: Option<Timestamp>,
+    },
+    /// A model call is under way.
+    Model {
+        /// The turn.
+        turn: u32,
+        /// The attempt.
+        attempt: u32,
+        /// The model.
+        model: Name,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// A model attempt failed, and the next one waits for its time.
+    ModelRetry {
+        /// The turn.
+        turn: u32,
+        /// Attempts so far.
+        attempt: u32,
+        /// The model that is asked next.
+        model: Name,
+        /// Not before.
+        at: Timestamp,
+        /// Why the last one failed.
+        code: Code,
+        /// In the provider's words.
+        detail: String,
+    },
+    /// A tool call is under way.
+    Tool {
+        /// The effect.
+        effect: EffectId,
+        /// The tool.
+        tool: Name,
+        /// Which attempt.
+        attempt: u8,
+        /// Since when; `None` for one that needs no intent.
+        since: Option<Timestamp>,
+    },
+    /// A tool call is tried again at its time.
+    ToolRetry {
+        /// The effect.
+        effect: EffectId,
+        /// The tool.
+        tool: Name,
+        /// Not before.
+        at: Timestamp,
+        /// Whether the attempt before may have happened.
+        unknown: bool,
+    },
+    /// A tool's destination is asked whether the call happened.
+    Reconcile {
+        /// The effect.
+        effect: EffectId,
+        /// The tool.
+        tool: Name,
+        /// Not before.
+        at: Timestamp,
+    },
+    /// A child run is under way.
+    Child {
+        /// The effect.
+        effect: EffectId,
+        /// The tool that is the agent.
+        tool: Name,
+        /// The child.
+        run: RunId,
+        /// Where that stands; `None` before its first record.
+        status: Option<Status>,
+    },
+    /// The next model call is about to be requested.
+    Next {
+        /// Its turn.
+        turn: u32,
+    },
+    /// It ended with an answer.
+    Completed,
+    /// It failed.
+    Failed {
+        /// Why.
+        code: Code,
+        /// In words.
+        detail: String,
+        /// The limit that did it.
+        limit: Option<Limit>,
+    },
+    /// Somebody stopped it.
+    Cancelled {
+        /// Who.
+        by: By,
+        /// When that was asked for.
+        since: Timestamp,
+    },
+}
+
+/// A call that was denied.
+#[derive(Clone, Debug)]
+pub struct Denial {
+    /// The effect.
+    pub effect: EffectId,
+    /// The tool.
+    pub tool: Name,
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub code: Option<Code>,
+    /// What the model was told.
+    pub told: String,
+    /// Who, when it was a human.
+    pub by: By,
+}
+
+impl Engine {
+    /// Why a run stands where it stands.
+    ///
+    /// # Errors
+    /// When the run does not exist or cannot be read.
+    pub async fn why(&self, run: RunId) -> Result<WhyView, EngineError> {
+        let journal = self.journal();
+        let missing = || EngineError::NotFound { what: run.to_string() };
+        let records = load::records(journal, run).await?;
+        let loaded = load(journal, run).await?.ok_or_else(missing)?;
+        let (state, causes) = (&loaded.state, self.causes(&loaded.state, &records).await?);
+        let denied = self.denials(run, &records).await?;
+        let deadline = state.budget.limits.deadline.map(|d| state.started_at.after(d));
+        let (budget, left) = (state.budget.clone(), state.budget.remaining());
+        let row = view::build(journal, loaded.row, state).await?.row;
+        Ok(WhyView { row, causes, denied, budget, left, deadline })
+    }
+
+    async fn causes(&self, state: &State, records: &[Record]) -> Result<Vec<Cause>, EngineError> {
+        let mut causes = Vec::new();
+        let last = |look: &dyn Fn(&Fact) -> bool| {
+            records.iter().rev().find(|r| r.facts.iter().any(look)).map(|r| (r.header.actor.clone(), r.header.at))
+        };
+        let when = |look: &dyn Fn(&Fact) -> bool| last(look).unwrap_or((By::Runtime, state.last_at));
+        let cancelled = |f: &Fact| matches!(f, Fact::CancelRequested(_));
+        match state.life {
+            Life::Queued => return Ok(vec![self.queued(state).await?]),
+            Life::Completed => return Ok(vec![Cause::Completed]),
+            Life::Cancelled => {
+                let (by, since) = when(&cancelled);
+                return Ok(vec![Cause::Cancelled { by, since }]);
+            }
+            Life::Failed(code) => {
+                let words = |f: &Fact| match f {
+                    Fact::RunFailed(f) => f.payload,
+                    _ => None,
+                };
+                let detail = self.words(records, words).await?;
+                let detail = detail.unwrap_or_else(|| code.title().to_owned());
+                return Ok(vec![Cause::Failed { code, detail, limit: state.stop.and_then(|s| s.limit) }]);
+            }
+            Life::Live => {}
+        }
+        if let Some(stop) = state.stop {
+            let (by, since) = when(&cancelled);
+            causes.push(Cause::Stopping { mode: stop.mode, limit: stop.limit, by, since });
+        } else if state.paused {
+            let (by, since) = when(&|f| matches!(f, Fact::Paused));
+            causes.push(Cause::Paused { by, since });
+        }
+        let model = |n: u8| state.config.models.get(usize::from(n)).map(|m| m.name.clone()).unwrap_or_default();
+        match &state.phase {
+            Phase::Idle if causes.is_empty() => causes.push(Cause::Next { turn: state.turn + 1 }),
+            Phase::Idle => {}
+            Phase::ModelWait(next) => {
+                let failed = |f: &Fact| match f {
+                    Fact::ModelFailed(f) => f.detail,
+                    _ => None,
+                };
+                let code = records.iter().rev().flat_map(|r| r.facts.iter().rev()).find_map(|f| match f {
+                    Fact::ModelFailed(f) => Some(f.code),
+                    _ => None,
+                });
+                causes.push(Cause::ModelRetry {
+                    turn: state.turn,
+                    attempt: state.attempt,
+                    model: model(next.model),
+                    at: next.at,
+                    code: code.unwrap_or(stead_core::code::MODEL_BUSY),
+                    detail: self.words(records, failed).await?.unwrap_or_default(),
+                });
+            }
+            Phase::Model { attempt, model: n, .. } => {
+                let (_, since) = when(&|f| matches!(f, Fact::ModelRequested(f) if f.attempt == *attempt));
+                causes.push(Cause::Model { turn: state.turn, attempt: *attempt, model: model(*n), since });
+            }
+            Phase::Tools => {
+                for call in state.calls.iter().filter(|c| !c.ended()) {
+                    causes.extend(self.cause_of(state, call).await?);
+                }
+            }
+        }
+        Ok(causes)
+    }
+
+    async fn queued(&self, state: &State) -> Result<Cause, EngineError> {
+        let behind = self.journal().session(state.session).await?.and_then(|s| s.active);
+        let queue = self.journal().queued(state.session, QUEUE).await?;
+        let ahead = queue.iter().take_while(|r| **r != state.run).count();
+        Ok(Cause::Queued { behind, position: u32::try_from(ahead).unwrap_or(u32::MAX).saturating_add(1) })
+    }
+
+    async fn cause_of(&self, state: &State, call: &Call) -> Result<Option<Cause>, EngineError> {
+        let (effect, tool) = (state.effect_id(call.head.effect), call.head.tool.clone());
+        Ok(match &call.phase {
+            CallPhase::Asking { reason, expires, since } => {
+                let asks = view::approvals(self.journal(), state).await?;
+                let arguments = asks.into_iter().find(|a| a.effect == effect).map(|a| a.arguments).unwrap_or_default();
+                Some(Cause::Human { effect, tool, arguments, reason: *reason, since: *since, expires: *expires })
+            }
+            CallPhase::Open => Some(Cause::Tool { effect, tool, attempt: call.attempt, since: None }),
+            CallPhase::Intended { at, .. } => {
+                Some(Cause::Tool { effect, tool, attempt: call.attempt, since: Some(*at) })
+            }
+            CallPhase::Backoff { until, unknown } => {
+                Some(Cause::ToolRetry { effect, tool, at: *until, unknown: *unknown })
+            }
+            CallPhase::Reconcile { at, .. } => Some(Cause::Reconcile { effect, tool, at: *at }),
+            CallPhase::Child { child, .. } => {
+                let status = self.journal().run(*child).await?.map(|r| r.state.status);
+                Some(Cause::Child { effect, tool, run: *child, status })
+            }
+            CallPhase::Undecided | CallPhase::Ended { .. } => None,
+        })
+    }
+
+    /// The last text of a kind of fact.
+    async fn words(
+        &self,
+        records: &[Record],
+        of: impl Fn(&Fact) -> Option<stead_core::fact::PayloadIx>,
+    ) -> Result<Option<String>, EngineError> {
+        let found = records.iter().rev().find_map(|r| {
+            let payload = r.facts.iter().rev().find_map(&of)?;
+            Some((r, r.payloads.get(usize::from(payload))?))
+        });
+        let Some((record, payload)) = found else { return Ok(None) };
+        let bytes = payload::open(self.journal(), &record.header.tenant, payload).await?;
+        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    async fn denials(&self, run: RunId, records: &[Record]) -> Result<Vec<Denial>, EngineError> {
+        use stead_core::fact::Verdict;
+        let mut tools = std::collections::HashMap::new();
+        let mut found = Vec::new();
+        for record in records {
+            for fact in &record.facts {
+                match fact {
+                    Fact::ModelReplied(f) => tools.extend(f.calls.iter().map(|c| (c.effect, c.tool.clone()))),
+                    Fact::EffectDecided(f) if f.verdict == Verdict::Deny => {
+                        found.push((record, f.effect, f.code, f.payload));
+                    }
+                    Fact::ApprovalGiven(f) if !f.approved => {
+                        found.push((record, f.effect, Some(stead_core::code::DENIED), f.note));
+                    }
+                    Fact::ApprovalExpired(f) => {
+                        found.push((record, f.effect, Some(stead_core::code::APPROVAL_EXPIRED), None));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let mut out: Vec<Denial> = Vec::new();
+        for (record, effect, code, text) in found.into_iter().rev().take(DENIALS) {
+            // A human's no is told once, though a decision follows from it.
+            if out.iter().any(|d| d.effect.n == effect) {
+                continue;
+            }
+            let told = match text.and_then(|t| record.payloads.get(usize::from(t))) {
+                Some(payload) => payload::open(self.journal(), &record.header.tenant, payload).await?,
+                None => bytes::Bytes::new(),
+            };
+            out.push(Denial {
+                effect: EffectId { run, n: effect },
+                tool: tools.get(&effect).cloned().unwrap_or_default(),
+                at: record.header.at,
+                code,
+                told: String::from_utf8_lossy(&told).into_owned(),
+                by: record.header.actor.clone(),
+            });
+        }
+        out.reverse();
+        Ok(out)
+    }
+}

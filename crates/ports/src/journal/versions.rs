@@ -1,0 +1,116 @@
+//! The words for agent versions, and for the names (`live`, `canary`, …) that move from one version to another.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use stead_core::{
+    id::{Name, VersionId},
+    time::Timestamp,
+};
+
+/// The alias that new runs use when nobody names another.
+pub const LIVE: &str = "live";
+
+/// A stored agent version.
+#[derive(Clone, Debug)]
+pub struct VersionRow {
+    /// The tenant.
+    pub tenant: Name,
+    /// The agent's name.
+    pub agent: Name,
+    /// The version.
+    pub version: VersionId,
+    /// The bundle (manifest, files, pinned tools), as the wiring encodes it.
+    pub body: Bytes,
+    /// When it was first applied.
+    pub created: Timestamp,
+    /// Whether new runs use it.
+    pub live: bool,
+}
+
+/// Why an alias moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MovedBy {
+    /// A version was applied.
+    Apply,
+    /// Somebody set or removed it.
+    Set,
+    /// Somebody took it back to a version that it had named before.
+    Rollback,
+}
+
+impl MovedBy {
+    /// The word that stores keep.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Set => "set",
+            Self::Rollback => "rollback",
+        }
+    }
+
+    /// The reason of a kept word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Apply, Self::Set, Self::Rollback].into_iter().find(|m| m.as_str() == word)
+    }
+}
+
+/// An alias is to name another version, or none.
+#[derive(Clone, Debug)]
+pub struct AliasMove {
+    /// The tenant.
+    pub tenant: Name,
+    /// The agent's name.
+    pub agent: Name,
+    /// The alias.
+    pub alias: Name,
+    /// What it names from now on; `None` removes it.
+    pub to: Option<VersionId>,
+    /// Refuse unless it names this now (`Some(None)`: unless it does not exist).
+    pub expect: Option<Option<VersionId>>,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub by: Name,
+    /// Why.
+    pub why: MovedBy,
+}
+
+/// What became of an [`AliasMove`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AliasMoved {
+    /// It was moved, and the history says so.
+    Done,
+    /// It named that version already; nothing was written.
+    Same,
+    /// It names this now and not what was expected; nothing was written.
+    Elsewhere(Option<VersionId>),
+    /// The version is not one of the agent's; nothing was written.
+    NoVersion,
+}
+
+/// A line of an agent's history: an alias moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AliasEvent {
+    /// The alias.
+    pub alias: Name,
+    /// What it named before; `None` when it was made.
+    pub was: Option<VersionId>,
+    /// What it names since; `None` when it was removed.
+    pub version: Option<VersionId>,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub by: Name,
+    /// Why.
+    pub why: MovedBy,
+}
+
+/// An alias as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AliasRow {
+    /// The alias.
+    pub alias: Name,
+    /// What it names.
+    pub version: VersionId,
+}

@@ -1,0 +1,142 @@
+//! Versions: aliases, going back, comparing, and runs that keep theirs; and what is told of a run afterwards.
+
+use serde_json::json;
+use stead_api::{
+    agent::ApplyAgent,
+    run::{StartRun, Status, WaitUntil},
+    usage::UsageBy,
+    why::Cause,
+};
+use stead_client::UsageQuery;
+
+use crate::lab::{ASKING, ASKING_FILES, HELLO, HELLO_SCRIPT, Lab, apply, config, problem, start};
+
+fn saying(text: &str) -> ApplyAgent {
+    apply(HELLO, &[("./script.yaml", &format!("rules: [{{ say: {text} }}]"))])
+}
+
+async fn said(lab: &Lab, agent: &str) -> String {
+    let run = lab.start(agent).await;
+    lab.ended(run).await.output.unwrap()
+}
+
+#[tokio::test]
+async fn a_canary_leaves_live_where_it_is_and_is_run_by_its_name() {
+    let lab = Lab::new().await;
+    let one = lab.client.apply_agent(&saying("One")).await.unwrap();
+    let two = ApplyAgent { alias: Some("canary".into()), ..saying("Two") };
+    let two = lab.client.apply_agent(&two).await.unwrap();
+    assert_eq!((one.live, two.live), (true, false));
+    assert_eq!((said(&lab, "hello").await, said(&lab, "hello@canary").await), ("One".into(), "Two".into()));
+    let prefix = &two.version.to_string()["sha256:".len()..][..10];
+    assert_eq!(said(&lab, &format!("hello@{prefix}")).await, "Two");
+    assert_eq!(said(&lab, &format!("hello@{}", one.version)).await, "One");
+    assert_eq!(lab.client.agent("hello@canary").await.unwrap().version, two.version);
+    let versions = lab.client.versions("hello").await.unwrap();
+    assert_eq!(versions.items[0].aliases, ["canary".into()]);
+    assert_eq!(
+        versions.history.iter().map(|e| (e.alias.as_str(), e.why.as_str())).collect::<Vec<_>>(),
+        [("canary", "apply"), ("live", "apply")]
+    );
+    problem(lab.get("/v1/agents/hello@nothing").await, 404, "ST0202").await;
+    let both = StartRun { version: Some(one.version), ..start("hello@canary") };
+    assert_eq!(lab.client.start_run(&both, None).await.unwrap_err().status, Some(400));
+}
+
+#[tokio::test]
+async fn live_is_taken_back_step_by_step_and_who_did_it_is_written_down() {
+    let lab = Lab::new().await;
+    let mut all = Vec::new();
+    for text in ["One", "Two", "Three"] {
+        all.push(lab.client.apply_agent(&saying(text)).await.unwrap().version);
+    }
+    for (version, text) in [(all[1], "Two"), (all[0], "One")] {
+        let live = lab.client.rollback("hello", None).await.unwrap();
+        assert_eq!((live.version, live.moved), (Some(version), true));
+        assert_eq!(said(&lab, "hello").await, text);
+    }
+    problem(lab.post("/v1/agents/hello/rollback", &json!({})).await, 409, "ST0216").await;
+    let to = Some(all[2].to_string());
+    assert_eq!(lab.client.rollback("hello", to).await.unwrap().version, Some(all[2]));
+    let history = lab.client.versions("hello").await.unwrap().history;
+    assert_eq!(history.iter().filter(|e| e.why == "rollback" && e.by.as_str() == "owner").count(), 3);
+
+    let alias = lab.client.set_alias("hello", "stable", Some("live".into())).await.unwrap();
+    assert_eq!((alias.version, alias.moved), (Some(all[2]), true));
+    assert!(!lab.client.set_alias("hello", "stable", Some(all[2].to_string())).await.unwrap().moved);
+    assert_eq!(lab.client.set_alias("hello", "stable", None).await.unwrap().version, None);
+    problem(lab.post("/v1/agents/hello/aliases/stable", &json!({"version": null})).await, 404, "ST0202").await;
+    problem(lab.post("/v1/agents/hello/aliases/live", &json!({"version": null})).await, 409, "ST0008").await;
+    for wrong in ["Upper", "deadbeef", "a@b"] {
+        let answer = lab.post(&format!("/v1/agents/hello/aliases/{wrong}"), &json!({"version": "live"})).await;
+        problem(answer, 400, "ST0201").await;
+    }
+}
+
+#[tokio::test]
+async fn a_run_whose_version_was_replaced_and_taken_back_finishes_on_its_own_after_a_restart() {
+    let lab = Lab::new().await;
+    let first = lab.asking().await;
+    let run = lab.start("asking").await;
+    let waiting = lab.client.wait(run, WaitUntil::Waiting).await.unwrap();
+    // Another version, which would not ask anything, and one more; then back to neither of the two.
+    let other = ASKING.replace("instructions: ", "instructions: Other. ");
+    let second = lab.client.apply_agent(&apply(&other, &ASKING_FILES)).await.unwrap();
+    assert_ne!(second.version, first.version);
+    let third = ASKING.replace("instructions: ", "instructions: Third. ");
+    lab.client.apply_agent(&apply(&third, &ASKING_FILES)).await.unwrap();
+    lab.client.rollback("asking", None).await.unwrap();
+    let dir = lab.stop().await;
+
+    let config = config(dir.path());
+    let lab = Lab::over(dir, config).await;
+    lab.client.approve(waiting.approvals[0].id, None).await.unwrap();
+    let ended = lab.ended(run).await;
+    assert_eq!((ended.summary.status, ended.summary.version), (Status::Completed, first.version));
+    let context = lab.client.context(run, "2").await.unwrap();
+    assert!(!context.instructions.contains("Other") && !context.instructions.contains("Third"));
+    // A new run is of the version that is live now.
+    let new = lab.start("asking").await;
+    assert_eq!(lab.client.run(new).await.unwrap().summary.version, second.version);
+}
+
+#[tokio::test]
+async fn two_versions_are_compared_by_their_files_and_by_what_they_may_do() {
+    let lab = Lab::new().await;
+    lab.client.apply_agent(&apply(HELLO, &[("./script.yaml", HELLO_SCRIPT)])).await.unwrap();
+    let more = format!("{HELLO}\nmax_turns: 7\n");
+    lab.client.apply_agent(&apply(&more, &[("./script.yaml", "rules: [{ say: Other }]")])).await.unwrap();
+    let diff = lab.client.diff("hello", None, None).await.unwrap();
+    assert_eq!(diff.files.iter().map(|f| f.file.as_str()).collect::<Vec<_>>(), ["agent.yaml", "script.yaml"]);
+    assert!(diff.files[0].diff.contains("+max_turns: 7"), "{}", diff.files[0].diff);
+    assert!(diff.safety.iter().any(|c| c.what == "limit" && c.name == "turns" && !c.looser), "{:?}", diff.safety);
+    let same = lab.client.diff("hello", Some("live"), Some("live")).await.unwrap();
+    assert!(same.files.is_empty() && same.safety.is_empty());
+}
+
+#[tokio::test]
+async fn why_context_and_usage_tell_of_a_run() {
+    let lab = Lab::new().await;
+    let waiting = lab.waiting().await;
+    let (run, approval) = (waiting.summary.id, waiting.approvals[0].id);
+    let why = lab.client.why(run, Some("e1")).await.unwrap();
+    assert!(matches!(&why.causes[..], [Cause::Human { effect, .. }] if *effect == approval), "{:?}", why.causes);
+    assert_eq!(why.step.as_ref().and_then(|s| s.effect.as_ref()).map(|e| e.id), Some(approval));
+    lab.client.approve(approval, None).await.unwrap();
+    let spent = lab.ended(run).await.summary.spent;
+    let context = lab.client.context(run, "1").await.unwrap();
+    assert_eq!(context.messages.len(), 1);
+    assert_eq!(lab.client.context(run, &approval.to_string()).await.unwrap(), context);
+    for (path, status, code) in
+        [("why?step=x", 400, "ST0201"), ("context", 400, "ST0201"), ("context?step=99", 404, "ST0202")]
+    {
+        problem(lab.get(&format!("/v1/runs/{run}/{path}")).await, status, code).await;
+    }
+    let query = UsageQuery { by: UsageBy::ALL.to_vec(), since: Some("30d".into()), until: None };
+    let report = lab.client.usage(&query).await.unwrap();
+    assert_eq!((report.total.runs, report.total.spent), (1, spent));
+    assert_eq!((report.groups.len(), report.groups[0].user.as_deref()), (1, Some("owner")));
+    assert_eq!(report.groups[0].session, Some(waiting.summary.session));
+    problem(lab.get("/v1/usage?by=nobody").await, 400, "ST0201").await;
+    problem(lab.get("/v1/usage?since=yesterday").await, 400, "ST0201").await;
+}
