@@ -63,7 +63,7 @@ impl BlobKey {
     /// Written whole and synced under another name first: half a key would make every address wrong.
     fn create(path: &Path) -> io::Result<Self> {
         let mut key = [0; 32];
-        fill_random(&mut key)?;
+        getrandom::fill(&mut key).map_err(io::Error::other)?;
         let dir = path.parent().unwrap_or(Path::new("."));
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let new = path.with_extension("new");
@@ -153,14 +153,6 @@ fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     parts.iter().for_each(|p| mac.update(p));
     mac.finalize().into_bytes().into()
-}
-
-fn fill_random(out: &mut [u8; 32]) -> io::Result<()> {
-    let mut done = 0;
-    while done < out.len() {
-        done += rustix::rand::getrandom(&mut out[done..], rustix::rand::GetRandomFlags::empty())?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
