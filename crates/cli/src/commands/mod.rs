@@ -8,6 +8,7 @@ pub(crate) mod demo_service;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod errors;
+pub(crate) mod man_pages;
 pub(crate) mod pages;
 pub(crate) mod run;
 pub(crate) mod runs;
@@ -63,6 +64,7 @@ fn dispatch(cli: Cli) -> Outcome {
             crate::ui::text(&crate::markdown::reference())?;
             Ok(Exit::Ok)
         }
+        Command::ManPages { dir } => man_pages::run(&dir),
     }
 }
 
