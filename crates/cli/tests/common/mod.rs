@@ -1,7 +1,9 @@
 //! A folder of its own for each test, and the binary in it with a bare environment.
 
 mod filters;
+pub(crate) mod page;
 mod server;
+pub(crate) mod shell;
 
 use std::{
     ffi::OsStr,
