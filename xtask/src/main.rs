@@ -3,6 +3,7 @@
 //! Not here: anything a user runs, and any dependency on the crates of the product, so that these commands build in
 //! seconds and judge the tree from outside. Where they need the product, they build its binary and call it.
 
+mod dist;
 mod generate;
 mod mutants;
 mod programs;
@@ -19,6 +20,7 @@ usage: cargo xtask COMMAND
 
   tidy                     prove what must be absent or present in the tree
   gen                      write the generated files that are stale
+  dist [--target TRIPLE]   the packages of a release: docs/install.md says which
   mutants [--list] [NAME…] break each promise on purpose and demand that its named test fails
   bench NAME [--json] [--quick]
                            figures of this machine; bench/README.md says which
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
 fn run(repo: &repo::Repo, args: &[&str]) -> Result<ExitCode, Fail> {
     match args {
         ["tidy"] => tidy::run(repo)?,
+        ["dist", rest @ ..] => dist::run(repo, rest)?,
         ["gen"] => generate::write(repo)?,
         ["mutants", rest @ ..] => mutants::run(repo, rest)?,
         ["bench", rest @ ..] => return programs::bench(repo, rest),

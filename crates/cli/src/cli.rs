@@ -64,4 +64,10 @@ pub(crate) enum Command {
     /// Write the reference of the command line, docs/cli.md, to stdout
     #[command(hide = true)]
     Markdown,
+    /// Write the manual pages, one for each command, into a folder
+    #[command(hide = true)]
+    ManPages {
+        /// The folder, made when it does not exist
+        dir: PathBuf,
+    },
 }

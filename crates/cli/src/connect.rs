@@ -4,17 +4,11 @@
 
 use std::{
     fs,
-    os::unix::fs::MetadataExt as _,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, poll},
-    io::Errno,
-    process::{Pid, PidfdFlags, getuid, pidfd_open},
-};
 use stead_client::Client;
 use stead_core::code;
 use stead_server::{
@@ -30,6 +24,7 @@ use crate::{
     cli::Global,
     error::{CliError, Outcome},
     helpers::DevHelpers,
+    process,
 };
 
 /// How long to wait for another command to let go of the data directory.
@@ -158,26 +153,13 @@ fn named(url: &str, data: &Path) -> Outcome<Connection> {
 async fn owner(data: &Path) -> Option<(Client, watch::Receiver<bool>)> {
     let presence = Presence::read(data)?;
     // A file that a dead process left behind may name a port that now is somebody else's, who must not get the token.
-    let process = fs::metadata(format!("/proc/{}", presence.pid)).ok()?;
-    if process.uid() != getuid().as_raw() {
+    if !process::is_mine(presence.pid) {
         return None;
     }
-    let ended = end_of(Pid::from_raw(i32::try_from(presence.pid).ok()?)?)?;
+    let ended = process::end_of(presence.pid)?;
     let token = fs::read_to_string(token_path(data)).ok()?;
     let client = Client::new(&presence.url, token.trim()).ok()?;
     client.status().await.ok().map(|_| (client, ended))
-}
-
-/// Watches a process from a thread of its own, which lasts as long as either of the two processes.
-fn end_of(pid: Pid) -> Option<watch::Receiver<bool>> {
-    let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-    let (tell, ended) = watch::channel(false);
-    std::thread::spawn(move || {
-        // Readable once the process has ended (pidfd_open(2)).
-        while poll(&mut [PollFd::new(&process, PollFlags::IN)], None) == Err(Errno::INTR) {}
-        tell.send_replace(true);
-    });
-    Some(ended)
 }
 
 fn own_error(e: ServeError) -> CliError {

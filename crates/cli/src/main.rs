@@ -21,6 +21,7 @@ mod follow;
 mod helpers;
 mod input;
 mod markdown;
+mod process;
 mod ui;
 
 use std::process::ExitCode;

@@ -2,11 +2,7 @@
 
 use std::{cell::RefCell, time::Duration};
 
-use rustix::{
-    io::Errno,
-    rand::{GetRandomFlags, getrandom},
-    time::{ClockId, DynamicClockId, clock_gettime, clock_gettime_dynamic},
-};
+use rustix::time::{ClockId, clock_gettime};
 use stead_core::time::Timestamp;
 use stead_ports::{BoxFuture, clock::Clock};
 
@@ -17,7 +13,7 @@ const POOL: usize = 512;
 /// Longest sleep without a look at the wall clock, which may jump.
 const NAP: Duration = Duration::from_secs(30);
 
-/// Wall clock, boot-time clock and `getrandom(2)`.
+/// Wall clock, boot-time clock and the kernel's random bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -37,8 +33,7 @@ impl Clock for SystemClock {
     }
 
     fn boot_micros(&self) -> u64 {
-        // Boot time counts suspended time, which a lease must; a kernel without it (none since 2.6.39) gets monotonic time.
-        let t = clock_gettime_dynamic(DynamicClockId::Boottime).unwrap_or_else(|_| clock_gettime(ClockId::Monotonic));
+        let t = since_boot();
         u64::try_from(t.tv_sec).unwrap_or(0).saturating_mul(1_000_000) + u64::try_from(t.tv_nsec / 1_000).unwrap_or(0)
     }
 
@@ -71,17 +66,23 @@ impl Clock for SystemClock {
     }
 }
 
+/// Boot time counts suspended time, which a lease must; a kernel without it (none since 2.6.39) gets monotonic time.
+#[cfg(target_os = "linux")]
+fn since_boot() -> rustix::time::Timespec {
+    use rustix::time::{DynamicClockId, clock_gettime_dynamic};
+    clock_gettime_dynamic(DynamicClockId::Boottime).unwrap_or_else(|_| clock_gettime(ClockId::Monotonic))
+}
+
+/// On macOS monotonic time goes on while the machine sleeps (clock_gettime(3)).
+#[cfg(not(target_os = "linux"))]
+fn since_boot() -> rustix::time::Timespec {
+    clock_gettime(ClockId::Monotonic)
+}
+
 /// Fills `out` with random bytes of the kernel.
 pub fn fill(out: &mut [u8]) {
-    let mut done = 0;
-    while done < out.len() {
-        match getrandom(&mut out[done..], GetRandomFlags::empty()) {
-            Ok(n) => done += n,
-            Err(Errno::INTR) => {}
-            // Without randomness ids and salts would repeat: nothing may go on.
-            Err(e) => panic!("the kernel gives no random bytes: {e}"),
-        }
-    }
+    // Without randomness ids and salts would repeat: nothing may go on.
+    getrandom::fill(out).unwrap_or_else(|e| panic!("the kernel gives no random bytes: {e}"));
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ impl BlobKey {
 
     fn create(path: &Path) -> io::Result<Self> {
         let mut key = [0; 32];
-        fill_random(&mut key)?;
+        getrandom::fill(&mut key).map_err(io::Error::other)?;
         let key = Self(key);
         key.write_to(path)?;
         Ok(key)
@@ -209,14 +209,6 @@ fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     parts.iter().for_each(|p| mac.update(p));
     mac.finalize().into_bytes().into()
-}
-
-fn fill_random(out: &mut [u8; 32]) -> io::Result<()> {
-    let mut done = 0;
-    while done < out.len() {
-        done += rustix::rand::getrandom(&mut out[done..], rustix::rand::GetRandomFlags::empty())?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ pub(super) fn check(repo: &Repo) -> Result<Findings, Fail> {
         .iter()
         .flat_map(|p| &p.dependencies)
         .filter(|d| d.path.is_none())
-        .map(|d| d.name.as_str().to_owned())
+        // By the name that our code uses, where that is not the package's own.
+        .map(|d| d.rename.clone().unwrap_or_else(|| d.name.as_str().to_owned()))
         .collect();
     let mut found = compare(&direct, &listed(&repo.read(LIST)?));
 

@@ -14,6 +14,7 @@ use crate::{
     cli::Global,
     error::Outcome,
     exit::Exit,
+    process,
     ui::{self, table::table, text},
 };
 
@@ -59,8 +60,9 @@ pub(crate) async fn run(global: &Global, _: Doctor) -> Outcome {
 }
 
 fn kernel() -> Finding {
-    let read = |what| fs::read_to_string(format!("/proc/sys/kernel/{what}")).unwrap_or_default().trim().to_owned();
-    let found = format!("{} {} {}", read("ostype"), read("osrelease"), std::env::consts::ARCH);
+    let name = rustix::system::uname();
+    let found =
+        format!("{} {} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy(), std::env::consts::ARCH);
     Finding { what: "kernel", state: "info", found }
 }
 
@@ -143,7 +145,7 @@ fn probe<T>(dir: &Path, work: impl FnOnce(&mut fs::File) -> std::io::Result<T>) 
 
 fn server(global: &Global) -> Finding {
     let found = match Presence::read(&global.data) {
-        Some(p) if Path::new(&format!("/proc/{}", p.pid)).exists() => {
+        Some(p) if process::lives(p.pid) => {
             format!("{} (process {}, release {})", ui::term::short(&p.url, 80), p.pid, ui::term::short(&p.version, 20))
         }
         _ => "none owns the data folder; commands work by themselves".to_owned(),

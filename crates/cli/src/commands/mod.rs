@@ -10,6 +10,7 @@ pub(crate) mod demo_service;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod errors;
+pub(crate) mod man_pages;
 pub(crate) mod migrate;
 pub(crate) mod pages;
 pub(crate) mod restore;
@@ -81,6 +82,7 @@ fn dispatch(cli: Cli) -> Outcome {
             crate::ui::text(&crate::markdown::reference())?;
             Ok(Exit::Ok)
         }
+        Command::ManPages { dir } => man_pages::run(&dir),
     }
 }
 

@@ -3,9 +3,12 @@
 use std::{ffi::OsString, os::unix::process::CommandExt as _};
 
 use clap::Args;
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use rustix::process::getppid;
 
-use crate::error::{CliError, Outcome};
+use crate::{
+    error::{CliError, Outcome},
+    process,
+};
 
 /// Run a program that ends when its parent does
 #[derive(Debug, Args)]
@@ -13,15 +16,22 @@ use crate::error::{CliError, Outcome};
 pub(crate) struct WithParent {
     /// The process that must be the parent
     parent: u32,
+    /// Where the kernel does not do it: end this process when the parent has ended, and run nothing
+    #[cfg(not(target_os = "linux"))]
+    #[arg(long, value_name = "PROCESS", conflicts_with = "command")]
+    watch: Option<u32>,
     /// Program and arguments
-    #[arg(last = true, required = true)]
+    #[arg(last = true, required = cfg!(target_os = "linux"))]
     command: Vec<OsString>,
 }
 
-/// The kernel keeps the signal over `exec` (prctl(2), `PR_SET_PDEATHSIG`), which is why this needs no `unsafe` code
-/// between fork and exec.
 pub(crate) fn run(args: &WithParent) -> Outcome {
-    set_parent_process_death_signal(Some(Signal::KILL))
+    #[cfg(not(target_os = "linux"))]
+    if let Some(child) = args.watch {
+        process::watch(args.parent, child);
+        return Ok(crate::exit::Exit::Ok);
+    }
+    process::end_with(args.parent)
         .map_err(|e| CliError::other(format!("the kernel does not tie it to its parent: {e}")))?;
     // The parent may have ended before the line above.
     if getppid().is_none_or(|p| u32::try_from(p.as_raw_nonzero().get()) != Ok(args.parent)) {

@@ -2,7 +2,9 @@
 
 mod filters;
 mod mcp;
+pub(crate) mod page;
 mod server;
+pub(crate) mod shell;
 mod world;
 
 use std::{

@@ -48,9 +48,9 @@ pub struct Config {
     pub database: Option<DatabaseUrl>,
     /// A proxy in front of this server does TLS: listening off loopback without `tls` is meant.
     pub behind_proxy: bool,
-    /// Serves `/metrics` without a token.
+    /// Serves `/metrics` without a token; otherwise it needs one with the right `metrics`.
     pub metrics_open: bool,
-    /// How long a shutdown waits for requests under way.
+    /// How long a shutdown waits for requests under way, and then for work that was sent.
     pub drain_timeout: Time,
     /// Certificate and key of the server.
     pub tls: Option<Tls>,
@@ -82,7 +82,7 @@ pub struct Tls {
 pub struct Auth {
     /// File of further `[[tokens]]`, relative to this file.
     pub tokens_file: Option<PathBuf>,
-    /// Tokens.
+    /// Tokens: the `sha256` of each one's text, its `subject`, `tenant` (`default` when silent) and `rights`.
     pub tokens: Vec<TokenEntry>,
 }
 
@@ -118,7 +118,7 @@ pub struct Limits {
     /// Followers of runs at once.
     #[schemars(range(min = 1))]
     pub followers: usize,
-    /// Connections at once.
+    /// Connections at once; more wait in the kernel's queue.
     #[schemars(range(min = 1))]
     pub connections: usize,
     /// How long a request may take, without the time that it asked to wait.

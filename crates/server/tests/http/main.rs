@@ -14,6 +14,7 @@ mod lab;
 mod life;
 mod limits;
 mod postgres;
+mod reference;
 mod rights;
 mod runs;
 mod sessions;
