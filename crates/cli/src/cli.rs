@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::commands::{
     agents::Agents, approvals::Approvals, backup::Backup, chat::Chat, completions::Completions, demo::Demo,
     demo_service::DemoService, dev::Dev, doctor::Doctor, errors::Errors, migrate::Migrate, restore::RestoreArgs,
-    run::Run, runs::Runs, schema::Schema, serve::Serve, sessions::Sessions, usage::Usage, with_parent::WithParent,
+    run::Run, runs::Runs, schema::Schema, secrets::Secrets, serve::Serve, sessions::Sessions, usage::Usage, with_parent::WithParent,
     wrap::Wrap,
 };
 
@@ -52,6 +52,7 @@ pub(crate) enum Command {
     Runs(Runs),
     Approvals(Approvals),
     Usage(Usage),
+    Secrets(Secrets),
     Backup(Backup),
     Restore(RestoreArgs),
     Migrate(Migrate),

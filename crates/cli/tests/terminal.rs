@@ -22,6 +22,7 @@ mod test_restore_drill;
 mod test_run_command;
 mod test_runs_command;
 mod test_schema_command;
+mod test_secrets_command;
 mod test_serve_command;
 mod test_sessions_command;
 mod test_terminal;

@@ -15,20 +15,63 @@ fn doctor_tells_what_this_host_gives_and_leaves_nothing_behind() {
     assert_eq!(found(&report, "data folder").0, "ok");
     assert!(found(&report, "disk").1.contains("durably"));
     assert!(found(&report, "sandbox").1.contains("no tier in this release"));
-    assert_eq!(found(&report, "OPENAI_API_KEY").1, "not set");
+    assert!(found(&report, "provider openai").1.contains("no key: neither a variable nor a secret OPENAI_API_KEY"));
+    assert!(found(&report, "secrets").1.starts_with("none in "));
     assert_eq!(std::fs::read_dir(env.path()).unwrap().count(), 0);
     let text = env.stead("doctor").succeeds().stdout;
     assert_eq!(text.lines().count(), report.as_array().unwrap().len() + 1);
 }
 
 #[test]
-fn a_key_is_told_to_be_there_and_never_shown() {
+fn each_provider_is_listed_with_where_its_key_comes_from_and_no_key_is_shown() {
     let env = TestEnvironment::new();
-    let mut command = env.command(["doctor"]);
-    command.env("OPENAI_API_KEY", "sk-not-to-be-shown");
-    let terminal = env.finish(command).succeeds();
-    assert!(!terminal.stdout.contains("not-to-be-shown"));
-    assert!(terminal.stdout.contains("OPENAI_API_KEY  info   set"), "{terminal}");
+    env.stead_with_input("secrets set ANTHROPIC_API_KEY", "sk-ant-not-to-be-shown").succeeds();
+    env.stead_with_input("secrets set OPENAI_API_KEY", "sk-not-to-be-shown").succeeds();
+    let doctor = |json: bool| {
+        let mut command = env.command(["doctor"].into_iter().chain(json.then_some("--json")));
+        command.env("OPENAI_API_KEY", "sk-not-to-be-shown").env("GOOGLE_API_KEY", "not-to-be-shown");
+        env.finish(command).succeeds().stdout
+    };
+    let report: serde_json::Value = serde_json::from_str(&doctor(true)).unwrap();
+    let key = |provider: &str| {
+        let what = format!("provider {provider}");
+        report.as_array().unwrap().iter().find(|f| f["what"] == what.as_str()).unwrap()["key"].clone()
+    };
+    for (provider, from) in [
+        ("openai", "environment"),
+        ("openai-responses", "environment"),
+        ("anthropic", "secret"),
+        ("gemini", "environment"),
+        ("groq", "missing"),
+        ("ollama", "not needed"),
+    ] {
+        assert_eq!(key(provider), from, "{provider}");
+    }
+    assert!(found(&report, "provider gemini").1.contains("GOOGLE_API_KEY"));
+    assert!(found(&report, "secrets").1.starts_with("2 secrets in "));
+    for text in [doctor(false), report.to_string()] {
+        assert!(!text.contains("not-to-be-shown"), "{text}");
+    }
+}
+
+#[test]
+fn a_model_server_of_this_machine_that_answers_is_found_and_none_elsewhere_is_asked() {
+    let env = TestEnvironment::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    let list = || async { r#"{"object":"list","data":[{"id":"smol"}]}"# };
+    let router = axum::Router::new().route("/v1/models", axum::routing::get(list));
+    runtime.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let ollama = |host: &str| {
+        let mut command = env.command(["doctor", "--json"]);
+        command.env("OLLAMA_HOST", host);
+        let report = serde_json::from_str(&env.finish(command).succeeds().stdout).unwrap();
+        found(&report, "local ollama")
+    };
+    assert_eq!(ollama(&address.to_string()), ("ok".to_owned(), format!("http://{address}/v1 answers with 1 model")));
+    assert_eq!(ollama("192.0.2.1").1, "http://192.0.2.1:11434/v1 is not this machine: not asked");
+    runtime.shutdown_background();
 }
 
 #[test]

@@ -171,6 +171,19 @@ codes! {
     WRAP_GONE = 172, "The session that made the call has ended";
     /// As many sessions of one name run as there may.
     WRAP_PLACES = 173, "Too many sessions of one name";
+    // 190-199: secrets and artifacts
+    /// The file of secrets could not be read or written.
+    SECRETS_FILE = 190, "The file of secrets cannot be read or written";
+    /// The file of secrets is damaged, cut off, or was changed by something else.
+    SECRETS_DAMAGED = 191, "The file of secrets is damaged";
+    /// The key of the file of secrets is missing, unusable, or another.
+    SECRETS_KEY = 192, "The key of the secrets is missing or another";
+    /// The file of secrets was written by a newer release.
+    SECRETS_NEWER = 193, "The file of secrets is from a newer release";
+    /// A name or a value that cannot be a secret's.
+    SECRET_VALUE = 194, "The secret cannot be kept";
+    /// There is no secret of that name.
+    SECRET_MISSING = 195, "There is no secret of that name";
     // 200-239: API
     /// No or wrong credentials.
     UNAUTHENTICATED = 200, "Not authenticated";

@@ -23,8 +23,9 @@ pub(crate) static FILE: Pattern = Pattern {
 
 /// Where a secret comes from.
 pub(crate) static SECRET: Pattern = Pattern {
-    regex: "^env://[A-Za-z_][A-Za-z0-9_]{0,127}$",
-    what: "`env://NAME`, the name of an environment variable of the runtime (never the secret itself)",
+    regex: "^(env://[A-Za-z_][A-Za-z0-9_]{0,127}|secret://[A-Za-z_][A-Za-z0-9_.-]{0,127})$",
+    what: "`env://NAME`, an environment variable of the runtime, or `secret://NAME`, one of its secrets (never the \
+           secret itself)",
     secret: Secrecy::Secret,
 };
 
@@ -56,7 +57,7 @@ macro_rules! model_keys {
             key("use", Shape::Model(&MODEL, PROVIDERS), "The model, as provider and name. `rehearsal:auto` calls every tool once."),
             key("rehearsal", Shape::Pattern(&FILE), "A script that stands for a model: no key, no network, no AI."),
             key("base_url", Shape::Pattern(&MODEL_URL), "Where the provider answers, when not at its usual address."),
-            key("key", Shape::Pattern(&SECRET), "The provider's key; its usual environment variable when silent."),
+            key("key", Shape::Pattern(&SECRET), "The provider's key; its usual environment variable, or the secret of that name, when silent."),
             key("max_output_tokens", Shape::Count(1, 1_000_000), "Most tokens of one reply; 4096 when silent."),
             key("price", Shape::Section(&PRICE), "What it charges; overrides the price table."),
             key("temperature", Shape::Decimal(2), "How freely words are chosen; the provider's choice when silent."),

@@ -19,6 +19,13 @@ pub(crate) static ENV_NAME: Pattern = Pattern {
     secret: Secrecy::Open,
 };
 
+/// A variable of a server that is started: one that is handed on, or one that is set to a secret.
+static HANDED: Pattern = Pattern {
+    regex: "^[A-Za-z_][A-Za-z0-9_]{0,127}(=(env://[A-Za-z_][A-Za-z0-9_]{0,127}|secret://[A-Za-z_][A-Za-z0-9_.-]{0,127}))?$",
+    what: "the name of an environment variable such as `HOME`, or `NAME=secret://SECRET` (never the secret itself)",
+    secret: Secrecy::Secret,
+};
+
 static OPERATION: Pattern = Pattern {
     regex: "^[a-zA-Z][a-zA-Z0-9_-]{0,31}$",
     what: "a name such as `find_refund`: letters, digits, `_` and `-`, at most 32 characters",
@@ -224,7 +231,11 @@ static MCP: Section = Section {
         key("url", Shape::Pattern(&HTTP_URL), "The endpoint of a server that is reached over streamable HTTP."),
         key("headers", Shape::Map(&HEADER, &Shape::Text(2_000), 32), "With `url`: headers sent with every request."),
         key("plain_http", Shape::Bool, "With `url`: whether `http://` may lead off this machine."),
-        key("env", Shape::List(&Shape::Pattern(&ENV_NAME), 64), "Names of environment variables handed on."),
+        key(
+            "env",
+            Shape::List(&Shape::Pattern(&HANDED), 64),
+            "Environment variables handed on, by name; `NAME=secret://SECRET` sets one to a secret.",
+        ),
         key("cwd", Shape::Pattern(&FILE), "Its working directory; the manifest's folder when silent."),
         key("start_timeout", Shape::Duration(SECOND / 10, DAY), "How long it may take to start; 30s when silent."),
     ],

@@ -83,7 +83,7 @@ pub struct ModelChoice {
     pub source: ModelSource,
     /// Where the provider answers, when not at its usual address. May name a service (see [`crate::Places`]).
     pub base_url: Option<String>,
-    /// The provider's key; its usual environment variable when silent.
+    /// The provider's key; its usual environment variable, or the secret of that name, when silent.
     pub key: Option<SecretRef>,
     /// Most tokens of one reply.
     #[serde(default = "four_thousand")]
@@ -143,15 +143,42 @@ impl From<PriceList> for Price {
     }
 }
 
-/// Where a secret comes from: `env://NAME`. Never the secret.
+/// Where a secret comes from: `env://NAME` or `secret://NAME`. Never the secret.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct SecretRef(String);
 
+/// What a [`SecretRef`] names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SecretPlace<'a> {
+    /// An environment variable of the runtime.
+    Env(&'a str),
+    /// A secret that its operator set.
+    Secret(&'a str),
+}
+
 impl SecretRef {
-    /// The environment variable that holds it.
-    pub fn env(&self) -> &str {
-        self.0.strip_prefix("env://").unwrap_or(&self.0)
+    /// A reference; its form is the reader's matter.
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The reference to that environment variable.
+    pub fn env(name: &str) -> Self {
+        Self(format!("env://{name}"))
+    }
+
+    /// As the manifest writes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What it names.
+    pub fn place(&self) -> SecretPlace<'_> {
+        match self.0.strip_prefix("secret://") {
+            Some(name) => SecretPlace::Secret(name),
+            None => SecretPlace::Env(self.0.strip_prefix("env://").unwrap_or(&self.0)),
+        }
     }
 }
 

@@ -151,7 +151,7 @@ pub struct Mcp {
     /// Whether `http://` may lead off this machine.
     #[serde(default)]
     pub plain_http: bool,
-    /// Names of environment variables handed on.
+    /// Environment variables that it has: `NAME`, or `NAME=REFERENCE`; see [`Mcp::variables`].
     #[serde(default)]
     pub env: Vec<String>,
     /// Its working directory, inside of the manifest's folder.
@@ -159,6 +159,17 @@ pub struct Mcp {
     /// How long it may take to start.
     #[serde(default = "half_a_minute")]
     pub start_timeout: Span,
+}
+
+impl Mcp {
+    /// The environment variables that it has, each with where its value comes from when that is not the variable of the
+    /// same name.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, Option<SecretRef>)> {
+        self.env.iter().map(|entry| match entry.split_once('=') {
+            Some((name, reference)) => (name, Some(SecretRef::new(reference))),
+            None => (entry.as_str(), None),
+        })
+    }
 }
 
 /// What the manifest says about one operation.

@@ -188,11 +188,6 @@ impl<'s> Reader<'s> {
         if self.matches(pattern, text) {
             return text.into();
         }
-        if pattern.secret == Secrecy::Secret && text.starts_with("secret://") {
-            let message = "`secret://` is not in this release: it comes with the secrets store";
-            let hint = "use `env://NAME`, the name of an environment variable of the runtime";
-            return self.error(code::MANIFEST_UNSUPPORTED, &node.at, message, Some(hint.into()));
-        }
         if pattern.secret == Secrecy::Secret || (pattern.secret == Secrecy::Url && text.contains('@')) {
             // What stands here may be the secret itself, so neither the message nor the snippet shows it.
             let message = format!("expected {}", pattern.what);

@@ -5,6 +5,7 @@
 //! * [`openai`] speaks OpenAI Chat Completions to any base URL, [`responses`] the Responses API, [`anthropic`] Messages,
 //!   [`gemini`] the Gemini API. What they share (HTTP, frames, bounds, failures, the reply in the making) is [`wire`].
 //! * [`providers`] is the table of those that a manifest can name.
+//! * [`local`] looks which model servers of this machine answer.
 //! * [`prices`] is a dated table of list prices; what it does not know costs `None`, never 0.
 //! * [`registry`] turns a name such as `openai:gpt-5-mini` into a model.
 //!
@@ -15,6 +16,7 @@ pub mod caller;
 mod estimate;
 pub mod gemini;
 pub mod http;
+pub mod local;
 pub mod openai;
 pub mod prices;
 pub mod providers;

@@ -10,7 +10,7 @@
 use std::{fmt, sync::Arc};
 
 use stead_core::{budget::Price, code};
-use stead_ports::model::Model;
+use stead_ports::{model::Model, secret::Secret as SecretValue};
 
 use crate::{
     anthropic::Anthropic,
@@ -34,7 +34,7 @@ pub struct ModelSpec<'a> {
     pub model: &'a str,
     /// An endpoint other than the provider's own.
     pub base_url: Option<&'a str>,
-    /// Where the key is: `env://NAME`.
+    /// Where the key is: `env://NAME` or `secret://NAME`.
     pub key: Option<&'a str>,
     /// What is asked of it besides.
     pub settings: Settings,
@@ -51,6 +51,8 @@ impl<'a> From<&'a str> for ModelSpec<'a> {
 pub struct ProviderContext<'a> {
     /// Looks up an environment variable.
     pub env: &'a (dyn Fn(&str) -> Option<String> + Send + Sync),
+    /// Looks up a secret.
+    pub secret: &'a (dyn Fn(&str) -> Option<SecretValue> + Send + Sync),
     /// Connection pools, shared by all models.
     pub http: &'a Http,
     /// Bounds of a call.
@@ -133,19 +135,19 @@ fn connect(
     }
     let key = match spec.key {
         Some(reference) => Some(named_key(reference, cx)?),
-        // The environment's key goes to the environment's endpoint only.
-        None if spec.base_url.is_none() => provider.key_vars.iter().find_map(|name| of_env(name)),
+        // The operator's key goes to the operator's endpoint only.
+        None if spec.base_url.is_none() => usual_key(provider, cx),
         None => None,
     };
     let own = provider.is_at(&base_url);
     if key.is_none() && provider.needs_key && (own || provider.url.is_empty()) {
         let cure = match provider.key_vars.first() {
-            Some(name) if spec.base_url.is_none() => format!("set {name}"),
-            _ => "name it with `key: env://NAME`".to_owned(),
+            Some(name) if spec.base_url.is_none() => format!("set {name}, or `stead secrets set {name}`"),
+            _ => "name it with `key: env://NAME` or `key: secret://NAME`".to_owned(),
         };
         return Err(ModelSetupError::new(code::MODEL_KEY, format!("`{}` needs a key: {cure}", spec.model)));
     }
-    let client = client(provider, spec, model, &base_url, key.map(Secret::new), cx)?;
+    let client = client(provider, spec, model, &base_url, key, cx)?;
     let price = if own { prices::price(provider.prices, model) } else { None };
     Ok(Resolved { model: client, price })
 }
@@ -174,19 +176,35 @@ fn client(
     })
 }
 
-/// The value of `env://NAME`.
-fn named_key(reference: &str, cx: &ProviderContext<'_>) -> Result<String, ModelSetupError> {
+/// A provider's key, when the manifest does not say where it is: its usual variables, then the secrets of their names.
+fn usual_key(provider: &Provider, cx: &ProviderContext<'_>) -> Option<Secret> {
+    let of_env = |name: &&str| (cx.env)(name).map(Secret::new);
+    let of_secret = |name: &&str| (cx.secret)(name).map(|value| Secret::new(value.expose()));
+    let names = provider.key_vars.iter();
+    names.clone().filter_map(of_env).chain(names.filter_map(of_secret)).find(|key| !key.is_empty())
+}
+
+/// The value of `env://NAME` or `secret://NAME`.
+fn named_key(reference: &str, cx: &ProviderContext<'_>) -> Result<Secret, ModelSetupError> {
     // The reference itself is not repeated in the error: it may be a key written where its name belongs.
-    let name = reference.strip_prefix("env://").filter(|n| {
-        n.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-            && n.bytes().next().is_some_and(|b| !b.is_ascii_digit())
-    });
-    let Some(name) = name else {
-        return Err(ModelSetupError::new(code::MANIFEST_VALUE, "`key` says where the key is: `env://NAME`"));
+    let head = |text: &str| text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    let word = |text: &&str, more: &[u8]| {
+        head(text) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || more.contains(&b))
     };
-    (cx.env)(name)
-        .filter(|v| !v.trim().is_empty())
-        .ok_or_else(|| ModelSetupError::new(code::MODEL_KEY, format!("the environment variable {name} is not set")))
+    if let Some(name) = reference.strip_prefix("env://").filter(|name| word(name, b"")) {
+        let found = (cx.env)(name).map(Secret::new).filter(|key| !key.is_empty());
+        let missing = || ModelSetupError::new(code::MODEL_KEY, format!("the environment variable {name} is not set"));
+        return found.ok_or_else(missing);
+    }
+    if let Some(name) = reference.strip_prefix("secret://").filter(|name| word(name, b".-")) {
+        let found = (cx.secret)(name).map(|value| Secret::new(value.expose())).filter(|key| !key.is_empty());
+        let missing = || {
+            let detail = format!("there is no secret `{name}`: `stead secrets set {name}`");
+            ModelSetupError::new(code::SECRET_MISSING, detail)
+        };
+        return found.ok_or_else(missing);
+    }
+    Err(ModelSetupError::new(code::MANIFEST_VALUE, "`key` says where the key is: `env://NAME` or `secret://NAME`"))
 }
 
 #[cfg(test)]
@@ -197,7 +215,42 @@ mod tests {
     fn with(env: &[(&str, &str)], spec: ModelSpec<'_>) -> Result<Resolved, ModelSetupError> {
         let http = Http::new().unwrap();
         let look = |name: &str| env.iter().find(|(k, _)| *k == name).map(|(_, v)| (*v).to_owned());
-        resolve(spec, &ProviderContext { env: &look, http: &http, bounds: Bounds::default() })
+        // A secret is told from a variable by `secret:` before its name.
+        let secret = |name: &str| look(&format!("secret:{name}")).map(SecretValue::new);
+        resolve(spec, &ProviderContext { env: &look, secret: &secret, http: &http, bounds: Bounds::default() })
+    }
+
+    #[test]
+    fn a_variable_comes_before_the_secret_of_its_name_and_either_will_do() {
+        let both = [("GOOGLE_API_KEY", "of-env"), ("secret:GEMINI_API_KEY", "of-secret")];
+        let look = |env: &[(&str, &str)]| {
+            let find = |name: &str| env.iter().find(|(k, _)| *k == name).map(|(_, v)| (*v).to_owned());
+            let secret = |name: &str| find(&format!("secret:{name}")).map(SecretValue::new);
+            let http = Http::new().unwrap();
+            let cx = ProviderContext { env: &find, secret: &secret, http: &http, bounds: Bounds::default() };
+            usual_key(Provider::named("gemini").unwrap(), &cx)
+        };
+        assert_eq!(look(&both), Some(Secret::new("of-env")));
+        assert_eq!(look(&both[1..]), Some(Secret::new("of-secret")));
+        assert_eq!(look(&[("GEMINI_API_KEY", " "), both[1]]), Some(Secret::new("of-secret")));
+        assert_eq!(look(&[]), None);
+        assert!(with(&both[1..], "gemini:m".into()).is_ok());
+    }
+
+    #[test]
+    fn a_secret_is_named_as_a_variable_is() {
+        let spec = |key| ModelSpec { model: "openai:m", key: Some(key), ..ModelSpec::default() };
+        let kept = [("secret:mine.key", "k-123"), ("secret:OPENAI_API_KEY", "k")];
+        assert!(with(&kept, spec("secret://mine.key")).is_ok());
+        let missing = with(&kept, spec("secret://other")).unwrap_err();
+        assert_eq!(missing.code, code::SECRET_MISSING);
+        assert!(missing.detail.contains("stead secrets set other"), "{missing}");
+        for wrong in ["secret://", "secret://a#b", "secret://a/b", "SECRET://a", "sk-secret"] {
+            let error = with(&kept, spec(wrong)).unwrap_err();
+            assert!(error.code == code::MANIFEST_VALUE && !error.detail.contains("sk-secret"), "{error}");
+        }
+        let elsewhere = ModelSpec { base_url: Some("http://localhost:1/v1"), ..ModelSpec::from("openai:m") };
+        assert!(format!("{:?}", with(&kept, elsewhere)).contains("Ok"));
     }
 
     #[test]

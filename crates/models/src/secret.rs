@@ -2,19 +2,26 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 /// Shortest key that is searched for in texts; anything shorter would blank out ordinary words.
 const MIN_REDACTED: usize = 4;
 /// So many leading characters in common make a word a masked copy of the key (`sk-abc***xyz`).
 const MASKED_PREFIX: usize = 6;
 
-/// A secret text. It has no `Display`, and its `Debug` says nothing.
+/// A secret text. It has no `Display`, its `Debug` says nothing, and its bytes are overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Takes a secret; surrounding white space, as left by files and shells, is dropped.
     pub fn new(text: impl AsRef<str>) -> Self {
-        Self(text.as_ref().trim().to_owned())
+        Self(Zeroizing::new(text.as_ref().trim().to_owned()))
+    }
+
+    /// Whether there is nothing to send.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The secret itself, for the one place that sends it.
@@ -27,7 +34,7 @@ impl Secret {
         if self.0.len() < MIN_REDACTED {
             return text.to_owned();
         }
-        let clean = text.replace(&self.0, "[key]");
+        let clean = text.replace(self.0.as_str(), "[key]");
         let Some(prefix) = self.0.get(..MASKED_PREFIX) else { return clean };
         let mut out = String::with_capacity(clean.len());
         let mut rest = clean.as_str();

@@ -11,6 +11,7 @@ pub mod conformance;
 pub mod journal;
 pub mod model;
 pub mod raw;
+pub mod secret;
 pub mod tool;
 
 /// A boxed future, as object-safe ports return it.

@@ -2,6 +2,8 @@
 //!
 //! * [`runtime`] joins a store, the agents in it and an engine; `stead run` uses it without HTTP.
 //! * [`agents`] turns stored bundles into agents.
+//! * [`providers`] says what this machine can give of models.
+//! * [`secrets`] says where the operator's secrets are.
 //! * [`backup`] takes and restores what a store keeps, without a server.
 //! * [`config`] is `stead.toml`; [`auth`] says who is calling.
 //! * [`wrap`] puts an MCP server that is in use already under a journal.
@@ -20,7 +22,9 @@ mod http;
 pub mod migrate;
 pub mod presence;
 mod routes;
+pub mod providers;
 pub mod runtime;
+pub mod secrets;
 pub mod serve;
 pub mod wrap;
 

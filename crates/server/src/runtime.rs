@@ -23,9 +23,10 @@ use stead_ports::{
 use stead_store::{BlobKey, PgOptions, PgStore, SqliteOptions, SqliteStore};
 
 use crate::{
-    agents::{AgentStore, Applied, ApplyError, Environment, Helpers, Naming, Services, Site},
+    agents::{AgentStore, Applied, ApplyError, Environment, Helpers, Keys, Naming, Services, Site},
     clock::SystemClock,
-    config::DatabaseUrl,
+    config::{self, DatabaseUrl},
+    secrets::{self, SecretsFile},
 };
 
 /// What a runtime is made from.
@@ -37,8 +38,10 @@ pub struct OpenOptions {
     pub database: Option<DatabaseUrl>,
     /// Bounds of the engine.
     pub engine: Options,
-    /// Which variables of this process's environment manifests may name; none when silent.
+    /// Which variables of this process's environment, and which secrets, manifests may name; none when silent.
     pub environment: Environment,
+    /// Where the secrets are.
+    pub secrets: config::Secrets,
     /// Guarded addresses that tools and models may reach after all.
     pub reach: Reach,
     /// Where helper services answer.
@@ -107,8 +110,9 @@ impl Runtime {
         let data_dir = fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
         let (journal, store) = open_store(&data_dir, options.database.as_ref()).await?;
         let site = Site::new(&data_dir, options.services);
-        let agents =
-            Arc::new(AgentStore::new(journal.clone(), site, options.environment, options.helpers, options.reach));
+        let secrets = Arc::new(SecretsFile::at(secrets::place(&data_dir, &options.secrets)));
+        let keys = Keys { environment: options.environment, secrets };
+        let agents = Arc::new(AgentStore::new(journal.clone(), site, keys, options.helpers, options.reach));
         let own = options.agents.unwrap_or_else(|| agents.clone());
         let ports = Ports { journal, agents: own, clock: Arc::new(SystemClock) as Arc<dyn Clock> };
         let engine = Engine::open(ports, options.engine).await?;

@@ -88,12 +88,15 @@ impl Server {
     /// # Errors
     /// [`ServeError`]; nothing is left behind then.
     pub async fn open(config: Config) -> Result<Self, ServeError> {
-        let environment = Environment::Listed(config.agents.env.clone());
+        let environment = Environment::Listed {
+            variables: config.agents.env.clone(),
+            secrets: config.agents.secrets.clone(),
+        };
         Self::open_as(config, Local::default(), environment).await
     }
 
     /// The same for a command on the user's own machine: process and manifests are the same user's, so that manifests may
-    /// name every variable of the environment.
+    /// name every variable of the environment and every secret.
     ///
     /// # Errors
     /// [`ServeError`]; nothing is left behind then.
@@ -113,6 +116,7 @@ impl Server {
                 ..config.engine.options(&format!("stead-{}", std::process::id()))
             },
             environment,
+            secrets: config.secrets.clone(),
             reach: Reach::allowing(config.agents.addresses.iter().copied()),
             helpers: local.helpers,
             ..OpenOptions::default()

@@ -1,18 +1,21 @@
-//! A secret on its way to a destination: it can be used, not shown. Where it comes from (`env://NAME`) is the wiring's.
+//! A secret on its way to a destination: it can be used, not shown. Where it comes from (`env://NAME`, `secret://NAME`) is
+//! the wiring's.
 
 use std::fmt;
+
+use zeroize::Zeroizing;
 
 /// The shortest secret that is searched for in answers; a shorter one would blot out ordinary text.
 const SHORTEST_SEARCHED: usize = 6;
 
-/// A secret value. Its `Debug` form hides it, and it has no other text form.
+/// A secret value. Its `Debug` form hides it, it has no other text form, and its bytes are overwritten when it is dropped.
 #[derive(Clone)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Takes the value. White space around it is removed: a file usually ends with a line feed.
     pub fn new(value: &str) -> Self {
-        Self(value.trim().to_owned())
+        Self(Zeroizing::new(value.trim().to_owned()))
     }
 
     /// The value, for the one place that sends it.
@@ -22,8 +25,8 @@ impl Secret {
 
     /// `text` without the secret, should a destination have echoed it.
     pub(crate) fn redact(&self, text: String) -> String {
-        if self.0.len() >= SHORTEST_SEARCHED && text.contains(&self.0) {
-            text.replace(&self.0, "[secret]")
+        if self.0.len() >= SHORTEST_SEARCHED && text.contains(self.0.as_str()) {
+            text.replace(self.0.as_str(), "[secret]")
         } else {
             text
         }

@@ -50,14 +50,14 @@ impl Server {
     }
 
     async fn discover(&self) -> Vec<Discovered> {
-        mcp::discover(&self.config, self.base()).await.unwrap()
+        mcp::discover(&self.config, &[], self.base()).await.unwrap()
     }
 
     /// Discovers, and offers what was found; the log is empty again.
     async fn offer(&self) -> Vec<Offered> {
         let pinned = self.discover().await;
         std::fs::remove_file(self.base().join("log")).unwrap();
-        mcp::offer("files", &self.config, self.base(), &pinned).unwrap()
+        mcp::offer("files", &self.config, &[], self.base(), &pinned).unwrap()
     }
 }
 
@@ -94,7 +94,7 @@ async fn only_takes_some_and_names_what_is_missing() {
     server.config.only = Some(vec!["fail".into()]);
     assert_eq!(server.discover().await.len(), 1);
     server.config.only = Some(vec!["read".into()]);
-    let error = mcp::discover(&server.config, server.base()).await.unwrap_err();
+    let error = mcp::discover(&server.config, &[], server.base()).await.unwrap_err();
     assert!(error.detail.contains("no tool `read`; it has echo, fail"), "{error}");
 }
 
@@ -107,19 +107,19 @@ async fn a_server_that_does_not_serve_is_told_with_its_stderr() {
         ("twice", "`echo` twice"),
     ] {
         let server = Server::new(mode);
-        let error = mcp::discover(&server.config, server.base()).await.unwrap_err();
+        let error = mcp::discover(&server.config, &[], server.base()).await.unwrap_err();
         assert!(error.to_string().starts_with("ST0048") && error.detail.contains(why), "{mode}: {error}");
         assert!(error.detail.len() < 6_000, "{mode}");
     }
     let mut slow = Server::new("slow-start");
     slow.config.start_timeout = std::time::Duration::from_millis(300);
-    let error = mcp::discover(&slow.config, slow.base()).await.unwrap_err();
+    let error = mcp::discover(&slow.config, &[], slow.base()).await.unwrap_err();
     assert!(error.detail.contains("did not answer within 300 ms"), "{error}");
     let gone: McpConfig = config(json!({"command": ["./no-such-program"]}));
-    let error = mcp::discover(&gone, slow.base()).await.unwrap_err();
+    let error = mcp::discover(&gone, &[], slow.base()).await.unwrap_err();
     assert!(error.detail.contains("cannot be started"), "{error}");
     let empty: McpConfig = config(json!({"command": []}));
-    assert!(mcp::discover(&empty, slow.base()).await.unwrap_err().to_string().starts_with("ST0103"));
+    assert!(mcp::discover(&empty, &[], slow.base()).await.unwrap_err().to_string().starts_with("ST0103"));
 }
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn a_server_that_cannot_be_started_means_not_sent() {
     let server = Server::new("ok");
     let pinned = server.discover().await;
     let dead = Server::new("die-on-start");
-    let offered = mcp::offer("files", &dead.config, dead.base(), &pinned).unwrap();
+    let offered = mcp::offer("files", &dead.config, &[], dead.base(), &pinned).unwrap();
     let outcome = echo(&offered[0], "x").await;
     assert!(matches!(&outcome, Outcome::NotSent(out) if out.content.starts_with("ST0048")), "{outcome:?}");
 }
@@ -222,7 +222,7 @@ async fn a_tool_that_is_gone_is_refused() {
     let server = Server::new("ok");
     let mut pinned = server.discover().await;
     pinned[0].operation = "ecko".into();
-    let offered = mcp::offer("files", &server.config, server.base(), &pinned).unwrap();
+    let offered = mcp::offer("files", &server.config, &[], server.base(), &pinned).unwrap();
     let outcome = echo(&offered[0], "x").await;
     assert!(matches!(&outcome, Outcome::Refused(out) if out.content.contains("gone")), "{outcome:?}");
 }
@@ -255,11 +255,11 @@ async fn what_a_server_started_dies_with_it() {
     let port = listener.local_addr().unwrap().port().to_string();
     let server = Server::with("grandchild", std::slice::from_ref(&port));
     let offered = {
-        let found = mcp::discover(&server.config, server.base());
+        let found = mcp::discover(&server.config, &[], server.base());
         let (found, grandchild) = tokio::join!(found, listener.accept());
         // Discovery ends the whole group too.
         assert_eq!(grandchild.unwrap().0.read(&mut [0; 1]).await.unwrap_or(0), 0);
-        mcp::offer("files", &server.config, server.base(), &found.unwrap()).unwrap()
+        mcp::offer("files", &server.config, &[], server.base(), &found.unwrap()).unwrap()
     };
     let (outcome, grandchild) = tokio::join!(echo(&offered[0], "x"), listener.accept());
     assert!(matches!(outcome, Outcome::Returned(_)));

@@ -39,7 +39,7 @@ async fn shop() -> Server {
 fn tool(url: &str, more: Value) -> Offered {
     let mut value = json!({"url": url});
     value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    sql::offer("orders", &config::<SqlConfig>(value), Path::new("/"), &Reach::default()).unwrap().remove(0)
+    sql::offer("orders", &config::<SqlConfig>(value), None, Path::new("/"), &Reach::default()).unwrap().remove(0)
 }
 
 fn refused(outcome: &Outcome<Output>) -> &str {
@@ -206,7 +206,7 @@ async fn a_connection_lost_at_the_commit_means_unknown_for_a_write_and_nothing_f
 
 #[test]
 fn a_url_that_makes_no_sense_is_refused_when_it_is_read() {
-    let offer = |url: &str| sql::offer("orders", &config(json!({"url": url})), Path::new("/"), &Reach::default());
+    let offer = |url: &str| sql::offer("orders", &config(json!({"url": url})), None, Path::new("/"), &Reach::default());
     for url in ["postgres://u:hunter2@db.example/d?sslmode=allow", "postgres://u:hunter2@localhost/d?sslrootcert=/no"] {
         let error = offer(url).unwrap_err();
         assert!(error.to_string().starts_with("ST0103") && !error.detail.contains("hunter2"), "{error}");

@@ -29,7 +29,7 @@ fn shop() -> tempfile::TempDir {
 fn tool(dir: &Path, more: Value) -> Vec<Offered> {
     let mut value = json!({"url": "sqlite:./shop.db"});
     value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    sql::offer("orders", &config::<SqlConfig>(value), dir, &Reach::default()).unwrap()
+    sql::offer("orders", &config::<SqlConfig>(value), None, dir, &Reach::default()).unwrap()
 }
 
 async fn query(offered: &[Offered], sql: &str) -> Outcome<Output> {
@@ -237,7 +237,7 @@ fn a_wrong_configuration_is_refused_when_it_is_read() {
         (json!({"url": "sqlite:x", "queries": {"q": {"sql": "SELECT :a"}}}), ":a"),
         (json!({"url": "postgres://"}), "host"),
     ] {
-        let error = sql::offer("orders", &config(value.clone()), dir.path(), &Reach::default()).unwrap_err();
+        let error = sql::offer("orders", &config(value.clone()), None, dir.path(), &Reach::default()).unwrap_err();
         assert!(error.detail.contains(why), "{value}: {error}");
     }
 }

@@ -29,6 +29,7 @@ const MAP: &[Row] = &[
     row("store", &["core", "ports", "postgres"]),
     row("bus", &["core", "ports"]),
     row("sandbox", &["core", "ports"]),
+    row("secrets", &["core", "ports"]),
     row("models", &["core", "ports"]),
     row("tools", &["core", "ports", "postgres"]),
     row("memory", &["core", "ports"]),
@@ -44,7 +45,7 @@ const MAP: &[Row] = &[
         name: "server",
         may: &[
             "api", "audit", "bus", "console", "core", "engine", "identity", "manifest", "memory", "models", "policy",
-            "ports", "sandbox", "store", "tools",
+            "ports", "sandbox", "secrets", "store", "tools",
         ],
         // Its tests speak to it as users do.
         dev: &["client"],
@@ -61,7 +62,7 @@ const MAP: &[Row] = &[
 /// What `testkit` may import: everything but the binary and the tasks.
 const ALL: &[&str] = &[
     "api", "audit", "bus", "client", "core", "engine", "identity", "manifest", "memory", "models", "policy", "ports",
-    "postgres", "sandbox", "server", "sim", "store", "tools",
+    "postgres", "sandbox", "secrets", "server", "sim", "store", "tools",
 ];
 
 /// What the core may use from outside: encoders, hashes and plain data types.

@@ -1,6 +1,12 @@
 //! `stead doctor`: what this host can give.
 
-use std::{fs, io::Write as _, path::Path, time::Instant};
+use std::{
+    borrow::Cow,
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use clap::Args;
 use serde::Serialize;
@@ -8,8 +14,11 @@ use stead_server::{
     backup::{Stored, look},
     config::DEFAULT_PORT,
     presence::Presence,
+    providers::{self, Answer, KeyFound, Local, ProviderKey},
+    secrets::{SecretError, SecretsFile},
 };
 
+use super::secrets;
 use crate::{
     cli::Global,
     error::Outcome,
@@ -20,23 +29,38 @@ use crate::{
 
 /// Syncs that are timed.
 const SYNCS: usize = 20;
-/// Variables that hold keys of model providers.
-const KEYS: &[&str] = &["OPENAI_API_KEY"];
 
-/// Tell what this host can give: kernel, disk, ports, keys
+/// Tell what this host can give: kernel, disk, ports, keys of model providers, local model servers
+///
+/// Keys are looked for where models look for them, and never shown. Of model servers only those of this machine are asked.
 #[derive(Debug, Args)]
-pub(crate) struct Doctor {}
+pub(crate) struct Doctor {
+    /// Look for secrets where this stead.toml says; without it in the data folder
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
 
 /// One thing that was looked at.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Finding {
-    what: &'static str,
+    what: Cow<'static, str>,
     /// `ok`, `info` or `bad`.
     state: &'static str,
     found: String,
+    /// Of a provider: where its key comes from: `environment`, `secret`, `missing` or `not needed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'static str>,
 }
 
-pub(crate) async fn run(global: &Global, _: Doctor) -> Outcome {
+impl Finding {
+    fn new(what: impl Into<Cow<'static, str>>, state: &'static str, found: impl Into<String>) -> Self {
+        Self { what: what.into(), state, found: found.into(), key: None }
+    }
+}
+
+pub(crate) async fn run(global: &Global, args: Doctor) -> Outcome {
+    let secrets = secrets::opened(global, args.config)?;
+    let (keys, unread) = providers::keys(&secrets);
     let findings = [
         kernel(),
         isolation(),
@@ -46,14 +70,16 @@ pub(crate) async fn run(global: &Global, _: Doctor) -> Outcome {
         disk(&global.data),
         server(global),
         port(),
+        kept(&secrets, unread),
     ]
     .into_iter()
-    .chain(KEYS.iter().map(|name| key(name)))
+    .chain(keys.iter().map(provider))
+    .chain(providers::endpoints().await.iter().map(endpoint))
     .collect::<Vec<_>>();
     if global.json {
         ui::json(&findings)?;
     } else {
-        let row = |f: &Finding| [f.what.to_owned(), f.state.to_owned(), f.found.clone()];
+        let row = |f: &Finding| [f.what.to_string(), f.state.to_owned(), f.found.clone()];
         ui::text(&table(["WHAT", "STATE", "FOUND"], &findings.iter().map(row).collect::<Vec<_>>()))?;
     }
     Ok(if findings.iter().any(|f| f.state == "bad") { Exit::Failed } else { Exit::Ok })
@@ -63,7 +89,7 @@ fn kernel() -> Finding {
     let name = rustix::system::uname();
     let found =
         format!("{} {} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy(), std::env::consts::ARCH);
-    Finding { what: "kernel", state: "info", found }
+    Finding::new("kernel", "info", found)
 }
 
 fn isolation() -> Finding {
@@ -75,12 +101,12 @@ fn isolation() -> Finding {
         ("user namespaces", Path::new("/proc/self/ns/user").exists()),
     ];
     let word = |(name, has): &(&str, bool)| format!("{name} {}", if *has { "yes" } else { "not seen" });
-    Finding { what: "isolation", state: "info", found: has.iter().map(word).collect::<Vec<_>>().join(", ") }
+    Finding::new("isolation", "info", has.iter().map(word).collect::<Vec<_>>().join(", "))
 }
 
 fn tiers() -> Finding {
     let found = "no tier in this release: agents run no code; stdio MCP servers run as you".to_owned();
-    Finding { what: "sandbox", state: "info", found }
+    Finding::new("sandbox", "info", found)
 }
 
 /// Whether the folder, or the one that it would be made in, can be written.
@@ -91,7 +117,7 @@ fn data(dir: &Path) -> Finding {
         Ok(()) => ("ok", format!("{} can be made", shown.display())),
         Err(e) => ("bad", format!("{}: {e}", shown.display())),
     };
-    Finding { what: "data folder", state, found }
+    Finding::new("data folder", state, found)
 }
 
 /// The format of what is kept, and how often it came out of a backup.
@@ -104,7 +130,7 @@ fn journal(dir: &Path) -> Finding {
         }
         Err(e) => ("bad", format!("{}: {}", e.code, e.detail)),
     };
-    Finding { what: "journal", state, found }
+    Finding::new("journal", state, found)
 }
 
 fn disk(dir: &Path) -> Finding {
@@ -129,7 +155,7 @@ fn disk(dir: &Path) -> Finding {
         }
         Err(e) => ("bad", e.to_string()),
     };
-    Finding { what: "disk", state, found }
+    Finding::new("disk", state, found)
 }
 
 /// Does something with a file in the folder, or in the nearest one above that exists; the file is gone afterwards.
@@ -150,7 +176,7 @@ fn server(global: &Global) -> Finding {
         }
         _ => "none owns the data folder; commands work by themselves".to_owned(),
     };
-    Finding { what: "server", state: "info", found }
+    Finding::new("server", "info", found)
 }
 
 fn port() -> Finding {
@@ -158,10 +184,40 @@ fn port() -> Finding {
         Ok(_) => ("ok", format!("{DEFAULT_PORT} is free")),
         Err(e) => ("info", format!("{DEFAULT_PORT}: {e}")),
     };
-    Finding { what: "port", state, found }
+    Finding::new("port", state, found)
 }
 
-fn key(name: &'static str) -> Finding {
-    let set = std::env::var_os(name).is_some_and(|v| !v.is_empty());
-    Finding { what: name, state: "info", found: if set { "set" } else { "not set" }.to_owned() }
+/// The secrets of this place.
+fn kept(file: &SecretsFile, unread: Option<SecretError>) -> Finding {
+    let place = ui::term::short(&file.place().file.display().to_string(), 200);
+    match (unread, file.list()) {
+        (Some(e), _) | (None, Err(e)) => Finding::new("secrets", "bad", e.to_string()),
+        (None, Ok(listed)) if listed.is_empty() => Finding::new("secrets", "info", format!("none in {place}")),
+        (None, Ok(listed)) => {
+            Finding::new("secrets", "ok", format!("{} in {place}", text::counted(listed.len() as u64, "secret")))
+        }
+    }
+}
+
+/// Where a provider's key comes from.
+fn provider(found: &ProviderKey) -> Finding {
+    let (key, words) = match found.key {
+        KeyFound::Environment(name) => ("environment", format!("key from the environment ({name})")),
+        KeyFound::Secret(name) => ("secret", format!("key from the secret {name}")),
+        KeyFound::Missing(names) => ("missing", format!("no key: neither a variable nor a secret {}", names.join(" or "))),
+        KeyFound::NotNeeded => ("not needed", "needs no key".to_owned()),
+    };
+    Finding { key: Some(key), ..Finding::new(format!("provider {}", found.provider), "info", words) }
+}
+
+/// Whether a model server of this machine answers.
+fn endpoint(local: &Local) -> Finding {
+    let url = ui::term::short(&local.url, 100);
+    let (state, found) = match local.answer {
+        Answer::Models(models) => ("ok", format!("{url} answers with {}", text::counted(models as u64, "model"))),
+        Answer::Other => ("info", format!("{url}: what answers there is no model server")),
+        Answer::Nothing => ("info", format!("{url}: nothing answers")),
+        Answer::Elsewhere => ("info", format!("{url} is not this machine: not asked")),
+    };
+    Finding::new(format!("local {}", local.provider), state, found)
 }

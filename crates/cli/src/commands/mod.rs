@@ -17,6 +17,7 @@ pub(crate) mod restore;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod schema;
+pub(crate) mod secrets;
 pub(crate) mod serve;
 pub(crate) mod sessions;
 pub(crate) mod usage;
@@ -75,6 +76,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Wrap(args) => one(wrap::run(&global, args)),
         Command::Doctor(args) => one(doctor::run(&global, args)),
         Command::Errors(args) => errors::run(&global, &args),
+        Command::Secrets(args) => secrets::run(&global, args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::WithParent(args) => with_parent::run(&args),

@@ -54,7 +54,7 @@ impl AgentStore {
         naming: &Naming,
     ) -> Result<Applied, ApplyError> {
         // Before anything is started that would see a variable.
-        self.environment.admit(&bundle.manifest)?;
+        self.keys.environment.admit(&bundle.manifest)?;
         let dir = bundle.dir.clone();
         let unkept = |e: std::io::Error| AgentError { code: code::DATA_READONLY, detail: e.to_string() };
         let children = self.children(tenant, &name, &mut bundle, naming).await?;

@@ -12,7 +12,7 @@ use stead_core::{
 };
 use stead_manifest::{
     Bundle, Manifest,
-    manifest::{ModelChoice, ModelSource, Temperature},
+    manifest::{ModelChoice, ModelSource, SecretRef, Temperature},
 };
 use stead_models::{
     registry::{ModelSpec, ProviderContext, Resolved, resolve},
@@ -23,7 +23,12 @@ use stead_models::{
 use stead_ports::agent::{Agent, AgentError, BoundTool};
 use stead_tools::reach;
 
-use super::{AgentStore, tools, unsandboxed, wired::Wired};
+use super::{
+    AgentStore,
+    renewed::{Make, Renewed, RenewedModel, Values},
+    tools, unsandboxed,
+    wired::Wired,
+};
 
 /// First pause between attempts at a model; doubles each time.
 const BACKOFF: Span = Span::from_millis(500);
@@ -38,15 +43,14 @@ pub(super) async fn agent(
     wired: &Wired,
     bundle: &Bundle,
 ) -> Result<Agent, AgentError> {
-    store.environment.admit(&bundle.manifest)?;
+    store.keys.environment.admit(&bundle.manifest)?;
     let places = store.places(tenant, &wired.name, &bundle.manifest).await?;
     let manifest = bundle.placed(&places).map_err(|e| AgentError { code: e.code, detail: e.to_string() })?;
     let base = bundle.dir.clone().unwrap_or(places.data);
-    let resolved = manifest
-        .model
-        .chain()
-        .map(|choice| model(store, bundle, choice).map(|resolved| (choice, resolved)))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut resolved = Vec::new();
+    for choice in manifest.model.chain() {
+        resolved.push((choice, model(store, bundle, choice).await?));
+    }
     for program in unsandboxed::of(&manifest) {
         tracing::warn!(agent = %wired.name, program, "this MCP server runs as the server's user, unsandboxed");
     }
@@ -88,9 +92,9 @@ fn config(manifest: &Manifest, models: &[(&ModelChoice, Resolved)], overhead_tok
     }
 }
 
-fn model(store: &AgentStore, bundle: &Bundle, choice: &ModelChoice) -> Result<Resolved, AgentError> {
+async fn model(store: &AgentStore, bundle: &Bundle, choice: &ModelChoice) -> Result<Resolved, AgentError> {
     let named = match &choice.source {
-        ModelSource::Provider(name) => name,
+        ModelSource::Provider(name) => name.clone(),
         ModelSource::Script(file) => {
             let text = bundle.file(file).unwrap_or_default();
             let script =
@@ -98,19 +102,29 @@ fn model(store: &AgentStore, bundle: &Bundle, choice: &ModelChoice) -> Result<Re
             return Ok(Resolved { model: Arc::new(Rehearsal::new(script)), price: Some(Rehearsal::PRICE) });
         }
     };
-    let key = choice.key.as_ref().map(|k| format!("env://{}", k.env()));
-    let settings = Settings {
-        temperature: choice.temperature.map(Temperature::degrees),
-        effort: choice.reasoning.as_deref().and_then(Effort::named),
-    };
-    let spec = ModelSpec { model: named, base_url: choice.base_url.as_deref(), key: key.as_deref(), settings };
     if let Some(url) = &choice.base_url {
         reach::check_text(&store.reach, url)
             .map_err(|e| AgentError { code: e.code, detail: format!("model: {}", e.detail) })?;
     }
-    let env = |name: &str| store.environment.of_model(choice, name);
-    let cx = ProviderContext { env: &env, http: store.http()?, bounds: Bounds::default() };
-    resolve(spec, &cx).map_err(|e| AgentError { code: e.code, detail: e.detail })
+    let (choice, http, environment) = (choice.clone(), store.http()?.clone(), store.keys.environment.clone());
+    let names = store.keys.of_model(&choice);
+    let make: Make<Resolved> = Box::new(move |values| {
+        let settings = Settings {
+            temperature: choice.temperature.map(Temperature::degrees),
+            effort: choice.reasoning.as_deref().and_then(Effort::named),
+        };
+        let key = choice.key.as_ref().map(SecretRef::as_str);
+        let spec = ModelSpec { model: &named, base_url: choice.base_url.as_deref(), key, settings };
+        let env = |name: &str| environment.of_model(&choice, name);
+        let secret = |name: &str| values.get(name).cloned();
+        let cx = ProviderContext { env: &env, secret: &secret, http: &http, bounds: Bounds::default() };
+        resolve(spec, &cx).map_err(|e| AgentError { code: e.code, detail: e.detail })
+    });
+    if names.is_empty() {
+        return make(&Values::new());
+    }
+    let (renewed, first) = Renewed::begin(store.keys.secrets.clone(), names, make).await?;
+    Ok(RenewedModel::wrap(renewed, &first))
 }
 
 /// Estimated tokens of what stands in every call: a token is about four bytes of English or JSON.
@@ -146,7 +160,7 @@ mod tests {
         assert_eq!(named, called);
         let http = Http::new().expect("HTTP clients can be made");
         let env = |_: &str| Some("a-key".to_owned());
-        let cx = ProviderContext { env: &env, http: &http, bounds: Bounds::default() };
+        let cx = ProviderContext { env: &env, secret: &|_| None, http: &http, bounds: Bounds::default() };
         for provider in named {
             let model = format!("{provider}:m");
             let code = resolve(model.as_str(), &cx).err().map(|e| e.code);

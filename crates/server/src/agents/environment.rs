@@ -1,15 +1,15 @@
-//! Which variables of this process's environment manifests may name.
+//! Which variables of this process's environment, and which of its operator's secrets, manifests may name.
 //!
-//! Manifests name variables and choose where they go: a model's `key` or a tool's `auth` to any `base_url`, an MCP server's
+//! Manifests name them and choose where they go: a model's `key` or a tool's `auth` to any `base_url`, an MCP server's
 //! `env` to any program. So on a server the operator lists what manifests may name, and nothing else leaves. A provider's
-//! usual variable needs no entry as long as it goes to the provider's own endpoint.
+//! usual variable, and the secret of its name, need no entry as long as they go to the provider's own endpoint.
 
 use std::collections::BTreeSet;
 
 use stead_core::code;
 use stead_manifest::{
     Manifest,
-    manifest::{Kind, ModelChoice, ModelSource},
+    manifest::{Kind, ModelChoice, ModelSource, SecretPlace, SecretRef},
 };
 use stead_models::providers::Provider;
 use stead_ports::agent::AgentError;
@@ -20,15 +20,20 @@ const TOLD: usize = 8;
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Environment {
-    /// These variables.
-    Listed(BTreeSet<String>),
-    /// Every variable: the process and the manifests are the same user's.
+    /// These.
+    Listed {
+        /// Names of variables.
+        variables: BTreeSet<String>,
+        /// Names of secrets.
+        secrets: BTreeSet<String>,
+    },
+    /// All: the process and the manifests are the same user's.
     Open,
 }
 
 impl Default for Environment {
     fn default() -> Self {
-        Self::Listed(BTreeSet::new())
+        Self::Listed { variables: BTreeSet::new(), secrets: BTreeSet::new() }
     }
 }
 
@@ -36,8 +41,17 @@ impl Environment {
     /// Whether manifests may name that variable.
     pub(super) fn allows(&self, name: &str) -> bool {
         match self {
-            Self::Listed(names) => names.contains(name),
+            Self::Listed { variables, .. } => variables.contains(name),
             Self::Open => true,
+        }
+    }
+
+    /// Whether manifests may name what stands at that place.
+    fn grants(&self, place: SecretPlace<'_>) -> bool {
+        match (self, place) {
+            (_, SecretPlace::Env(name)) => self.allows(name),
+            (Self::Listed { secrets, .. }, SecretPlace::Secret(name)) => secrets.contains(name),
+            (Self::Open, SecretPlace::Secret(_)) => true,
         }
     }
 
@@ -51,19 +65,29 @@ impl Environment {
         if is_usual(choice, name) { std::env::var(name).ok() } else { self.get(name) }
     }
 
-    /// Refuses a manifest that names a variable which it may not. Whether the variable is set makes no difference.
+    /// Refuses a manifest that names what it may not. Whether it is set makes no difference.
     pub(super) fn admit(&self, manifest: &Manifest) -> Result<(), AgentError> {
-        let mut refused = named(manifest);
-        refused.retain(|(_, name)| !self.allows(name));
+        let named = named(manifest);
+        let refused: Vec<_> = named.iter().filter(|(_, reference)| !self.grants(reference.place())).collect();
         let Some((_, first)) = refused.first() else { return Ok(()) };
+        // One kind at a time: each has a list of its own.
+        let (what, list) = match first.place() {
+            SecretPlace::Env(_) => ("environment variables", "env"),
+            SecretPlace::Secret(_) => ("secrets", "secrets"),
+        };
+        let same = |reference: &SecretRef| {
+            matches!(reference.place(), SecretPlace::Env(_)) == matches!(first.place(), SecretPlace::Env(_))
+        };
+        let refused: Vec<_> =
+            refused.iter().filter(|(_, r)| same(r)).map(|(key, r)| (key, word(r.place()))).collect();
         let told = refused.iter().take(TOLD).map(|(key, name)| format!("`{key}` names {name}")).collect::<Vec<_>>();
         let names: BTreeSet<_> = refused.iter().take(TOLD).map(|(_, name)| format!("\"{name}\"")).collect();
         let more = if refused.len() > TOLD { ", and there are more" } else { "" };
-        let usual = manifest.model.chain().filter_map(provider).any(|p| p.key_vars.contains(first));
+        let usual = manifest.model.chain().filter_map(provider).any(|p| p.key_vars.contains(&word(first.place())));
         let own = if usual { "; for the provider's own endpoint leave `key` and `base_url` out" } else { "" };
         let detail = format!(
-            "{}{more}: not on the list of environment variables that this server lets manifests name. Its operator can \
-             add it to stead.toml: [agents] env = [{}]{own}",
+            "{}{more}: not on the list of {what} that this server lets manifests name. Its operator can add it to \
+             stead.toml: [agents] {list} = [{}]{own}",
             told.join(", "),
             names.into_iter().collect::<Vec<_>>().join(", "),
         );
@@ -71,20 +95,28 @@ impl Environment {
     }
 }
 
-/// Every variable that a manifest names, with the key that names it; without a provider's usual variable on its way to
-/// the provider, and without those of helper services, which only commands on the user's own machine start.
-fn named(manifest: &Manifest) -> Vec<(String, &str)> {
+/// The name alone.
+fn word(place: SecretPlace<'_>) -> &str {
+    match place {
+        SecretPlace::Env(name) | SecretPlace::Secret(name) => name,
+    }
+}
+
+/// Everything that a manifest names, with the key that names it; without what is usual for a provider on its way to
+/// the provider, and without the variables of helper services, which only commands on the user's own machine start.
+fn named(manifest: &Manifest) -> Vec<(String, SecretRef)> {
     let mut out = Vec::new();
     for (i, choice) in manifest.model.chain().enumerate() {
-        if let Some(name) = choice.key.as_ref().map(|k| k.env()).filter(|name| !is_usual(choice, name)) {
+        if let Some(reference) = choice.key.as_ref().filter(|key| !is_usual(choice, word(key.place()))) {
             let key = if i == 0 { "model.key".to_owned() } else { format!("model.fallback[{}].key", i - 1) };
-            out.push((key, name));
+            out.push((key, reference.clone()));
         }
     }
     for (tool, config) in &manifest.tools {
-        out.extend(config.auth.iter().map(|auth| (format!("tools.{tool}.auth"), auth.env())));
+        out.extend(config.auth.iter().map(|auth| (format!("tools.{tool}.auth"), auth.clone())));
         if let Kind::Mcp(server) = &config.kind {
-            out.extend(server.env.iter().map(|name| (format!("tools.{tool}.mcp.env"), name.as_str())));
+            let handed = server.variables().map(|(name, from)| from.unwrap_or_else(|| SecretRef::env(name)));
+            out.extend(handed.map(|reference| (format!("tools.{tool}.mcp.env"), reference)));
         }
     }
     out
@@ -96,7 +128,8 @@ fn is_usual(choice: &ModelChoice, variable: &str) -> bool {
     provider(choice).is_some_and(|p| p.uses(variable) && p.is_own(choice.base_url.as_deref()))
 }
 
-fn provider(choice: &ModelChoice) -> Option<&'static Provider> {
+/// The provider of a model; none for a script.
+pub(super) fn provider(choice: &ModelChoice) -> Option<&'static Provider> {
     match &choice.source {
         ModelSource::Provider(name) => Provider::named(name.split_once(':')?.0),
         ModelSource::Script(_) => None,
@@ -126,7 +159,10 @@ mod tests {
         let pay = "tools:\n  pay:\n    http:\n      base_url: https://evil.example\n      operations: { x: { method: GET, path: / } }\n    auth: env://PAY\n";
         let mail = "tools:\n  mail: { mcp: { command: [mail], env: [MAIL_KEY, AWS_KEY] }, effect: pure }\n";
         let keyed = |url: &str| format!("{MODEL}, key: \"env://PATH\"{url}");
-        let listed = |names: &[&str]| Environment::Listed(names.iter().map(|n| (*n).to_owned()).collect());
+        let listed = |names: &[&str]| Environment::Listed {
+            variables: names.iter().map(|n| (*n).to_owned()).collect(),
+            secrets: BTreeSet::from(["PAY".to_owned()]),
+        };
         for (manifest, keys, names) in [
             (manifest(&keyed(""), ""), vec!["`model.key`"], vec!["PATH"]),
             (manifest(&keyed(", base_url: \"https://evil.example\""), ""), vec!["`model.key`"], vec!["PATH"]),
@@ -146,6 +182,24 @@ mod tests {
             assert!(listed(&names).admit(&manifest).is_ok());
             assert!(Environment::Open.admit(&manifest).is_ok());
         }
+    }
+
+    #[test]
+    fn a_secret_is_listed_as_a_variable_is_and_in_a_list_of_its_own() {
+        let secret = |names: &[&str]| Environment::Listed {
+            variables: BTreeSet::from(["payments".to_owned(), "B".to_owned()]),
+            secrets: names.iter().map(|n| (*n).to_owned()).collect(),
+        };
+        let mail = "tools:\n  mail: { mcp: { command: [mail], env: [B, \"A=secret://payments\"] }, effect: pure }\n";
+        for manifest in [manifest(MODEL, mail), manifest(&format!("{MODEL}, key: \"secret://payments\""), "")] {
+            let error = secret(&["other"]).admit(&manifest).unwrap_err();
+            assert!(error.detail.contains("[agents] secrets = [\"payments\"]"), "{}", error.detail);
+            assert!(secret(&["payments"]).admit(&manifest).is_ok() && Environment::Open.admit(&manifest).is_ok());
+        }
+        // The secret of a provider's usual name is the provider's.
+        assert!(secret(&[]).admit(&manifest(&format!("{MODEL}, key: \"secret://{KEY}\""), "")).is_ok());
+        let away = format!("{MODEL}, key: \"secret://{KEY}\", base_url: \"https://evil.example\"");
+        assert!(secret(&[]).admit(&manifest(&away, "")).is_err());
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl AgentStore {
         let mut places = self.site.places(tenant, agent).map_err(unkept)?;
         let Some(helpers) = &self.helpers else { return Ok(places) };
         for (name, service) in &manifest.dev.services {
-            if let Some(variable) = service.env.iter().find(|v| !self.environment.allows(v)) {
+            if let Some(variable) = service.env.iter().find(|v| !self.keys.environment.allows(v)) {
                 let detail = format!("the service `{name}` of `dev.services` may not have the variable {variable}");
                 return Err(AgentError { code: code::MANIFEST_UNSUPPORTED, detail });
             }

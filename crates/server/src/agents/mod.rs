@@ -11,7 +11,9 @@ pub(crate) mod diff;
 mod environment;
 mod helpers;
 mod openapi;
+mod keys;
 mod problem;
+mod renewed;
 mod site;
 mod tools;
 mod unsandboxed;
@@ -39,6 +41,7 @@ pub use alias::Naming;
 pub use apply::Applied;
 pub use environment::Environment;
 pub use helpers::{Helper, Helpers};
+pub use keys::Keys;
 pub use problem::ApplyError;
 pub(crate) use problem::problem_of;
 pub use site::{Services, Site, data_folder};
@@ -51,7 +54,7 @@ const KEPT: usize = 1_024;
 pub struct AgentStore {
     journal: Arc<dyn Journal>,
     site: Site,
-    environment: Environment,
+    keys: Keys,
     helpers: Option<Arc<dyn Helpers>>,
     reach: Reach,
     http: OnceLock<Http>,
@@ -70,11 +73,11 @@ impl AgentStore {
     pub fn new(
         journal: Arc<dyn Journal>,
         site: Site,
-        environment: Environment,
+        keys: Keys,
         helpers: Option<Arc<dyn Helpers>>,
         reach: Reach,
     ) -> Self {
-        Self { journal, site, environment, helpers, reach, http: OnceLock::new(), ready: Mutex::default() }
+        Self { journal, site, keys, helpers, reach, http: OnceLock::new(), ready: Mutex::default() }
     }
 
     /// HTTP clients for models; made with the first model that needs one, because reading the host's certificates

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -25,7 +26,13 @@ use stead_tools::{
     sql,
 };
 
-use super::{AgentStore, Environment, build::sorted, openapi, wired::Wired};
+use super::{
+    AgentStore, Environment, Keys,
+    build::sorted,
+    keys, openapi,
+    renewed::{self, Make, Renewed, Values},
+    wired::Wired,
+};
 
 /// Longest text that a run hands to an agent that is a tool, in characters.
 const MAX_CHILD_INPUT: u32 = 256 << 10;
@@ -39,12 +46,14 @@ pub(super) async fn discover(
     let mut pinned = BTreeMap::new();
     for (name, tool) in &manifest.tools {
         if let Kind::Mcp(server) = &tool.kind {
+            let keys = Given::of(tool, &store.keys.environment);
+            let values = store.keys.values_of(tool).await?;
             let found = match &server.url {
                 Some(url) => {
-                    let auth = secret(tool.auth.as_ref(), &store.environment)?;
+                    let auth = keys.auth(&values)?;
                     mcp::discover_url(&mcp_url_config(tool, server, url), auth, &store.reach).await
                 }
-                None => mcp::discover(&mcp_config(tool, server), base).await,
+                None => mcp::discover(&mcp_config(tool, server), &keys.variables(&values)?, base).await,
             };
             let found = found.map_err(|e| told(name, e))?;
             pinned.insert(name.clone(), found.into_iter().map(pin).collect());
@@ -63,40 +72,107 @@ pub(super) async fn bind(
 ) -> Result<Vec<BoundTool>, AgentError> {
     let mut bound = Vec::new();
     for (name, tool) in &manifest.tools {
-        let offered = match &tool.kind {
-            Kind::Agent(_) => {
-                bound.push(agent_tool(name, tool, bundle, wired)?);
-                continue;
-            }
-            Kind::Sql(sql) => {
-                seed(name, sql, bundle, base).await?;
-                sql::offer(name, &sql_config(tool, sql)?, base, &store.reach)
-            }
-            Kind::Http(http) => {
-                let auth = secret(tool.auth.as_ref(), &store.environment)?;
-                match bundle.apis.get(name) {
-                    Some(api) => http::offer_api(name, &openapi::config(tool, http, api)?, auth, &store.reach),
-                    None => http::offer(name, &http_config(tool, http)?, auth, &store.reach),
-                }
-            }
-            Kind::Mcp(server) => {
-                let pinned: Vec<Discovered> = bundle.pinned.get(name).into_iter().flatten().map(unpin).collect();
-                match &server.url {
-                    Some(url) => {
-                        let auth = secret(tool.auth.as_ref(), &store.environment)?;
-                        mcp::offer_url(name, &mcp_url_config(tool, server, url), auth, &store.reach, &pinned)
-                    }
-                    None => mcp::offer(name, &mcp_config(tool, server), base, &pinned),
-                }
-            }
+        if let Kind::Agent(_) = &tool.kind {
+            bound.push(agent_tool(name, tool, bundle, wired)?);
+            continue;
+        }
+        if let Kind::Sql(sql) = &tool.kind {
+            seed(name, sql, bundle, base).await?;
+        }
+        let (make, names) = (maker(store, name, tool, bundle, base)?, Keys::of_tool(tool));
+        let offered = if names.is_empty() {
+            make(&Values::new())?.to_vec()
+        } else {
+            let (renewed, first) = Renewed::begin(store.keys.secrets.clone(), names, make).await?;
+            renewed::tools(renewed, &first)
         };
-        for offered in offered.map_err(|e| told(name, e))? {
+        for offered in offered {
             if tool.offers(&offered.operation) {
                 bound.push(join(name, tool, offered)?);
             }
         }
     }
     sorted(bound)
+}
+
+/// How a tool's operations are made, now and whenever a secret of the tool has changed.
+fn maker(
+    store: &AgentStore,
+    name: &str,
+    tool: &Tool,
+    bundle: &Bundle,
+    base: &Path,
+) -> Result<Make<Arc<[Offered]>>, AgentError> {
+    let keys = Given::of(tool, &store.keys.environment);
+    let (name, base, reach) = (name.to_owned(), base.to_owned(), store.reach.clone());
+    let done = |name: &str, offered: Result<Vec<Offered>, ToolSetupError>| {
+        offered.map(Arc::from).map_err(|e| told(name, e))
+    };
+    Ok(match &tool.kind {
+        Kind::Sql(sql) => {
+            let config = sql_config(tool, sql)?;
+            Box::new(move |values| {
+                done(&name, sql::offer(&name, &config, keys.auth(values)?.as_ref(), &base, &reach))
+            })
+        }
+        Kind::Http(http) => match bundle.apis.get(&name) {
+            Some(api) => {
+                let config = openapi::config(tool, http, api)?;
+                Box::new(move |values| done(&name, http::offer_api(&name, &config, keys.auth(values)?, &reach)))
+            }
+            None => {
+                let config = http_config(tool, http)?;
+                Box::new(move |values| done(&name, http::offer(&name, &config, keys.auth(values)?, &reach)))
+            }
+        },
+        Kind::Mcp(server) => {
+            let pinned: Vec<Discovered> = bundle.pinned.get(&name).into_iter().flatten().map(unpin).collect();
+            match &server.url {
+                Some(url) => {
+                    let config = mcp_url_config(tool, server, url);
+                    Box::new(move |values| {
+                        done(&name, mcp::offer_url(&name, &config, keys.auth(values)?, &reach, &pinned))
+                    })
+                }
+                None => {
+                    let config = mcp_config(tool, server);
+                    Box::new(move |values| {
+                        done(&name, mcp::offer(&name, &config, &keys.variables(values)?, &base, &pinned))
+                    })
+                }
+            }
+        }
+        // An agent has no adapter.
+        Kind::Agent(_) => Box::new(|_| Ok(Arc::default())),
+    })
+}
+
+/// What a tool is given: its credential, and the variables of its server that are not handed on as they are.
+struct Given {
+    environment: Environment,
+    auth: Option<SecretRef>,
+    variables: Vec<(String, SecretRef)>,
+}
+
+impl Given {
+    fn of(tool: &Tool, environment: &Environment) -> Self {
+        let variables = match &tool.kind {
+            Kind::Mcp(server) => server.variables().filter_map(|(name, from)| Some((name.to_owned(), from?))).collect(),
+            _ => Vec::new(),
+        };
+        Self { environment: environment.clone(), auth: tool.auth.clone(), variables }
+    }
+
+    fn auth(&self, values: &Values) -> Result<Option<Secret>, AgentError> {
+        self.auth.as_ref().map(|reference| keys::value(&self.environment, reference, values)).transpose()
+    }
+
+    fn variables(&self, values: &Values) -> Result<Vec<(String, Secret)>, AgentError> {
+        let value = |(name, from): &(String, SecretRef)| {
+            Ok((name.clone(), keys::value(&self.environment, from, values)?))
+        };
+        self.variables.iter().map(value).collect()
+    }
 }
 
 fn join(name: &str, tool: &Tool, offered: Offered) -> Result<BoundTool, AgentError> {
@@ -238,7 +314,7 @@ fn http_config(tool: &Tool, http: &Http) -> Result<HttpConfig, AgentError> {
 fn mcp_config(tool: &Tool, mcp: &Mcp) -> McpConfig {
     McpConfig {
         command: mcp.command.clone(),
-        env: mcp.env.clone(),
+        env: mcp.variables().filter(|(_, from)| from.is_none()).map(|(name, _)| name.to_owned()).collect(),
         cwd: mcp.cwd.clone(),
         only: tool.only.clone(),
         start_timeout: mcp.start_timeout.to_std(),
@@ -266,17 +342,6 @@ pub(super) fn longest(tool: &Tool) -> Duration {
 pub(super) fn word<T: DeserializeOwned>(key: &str, word: &str) -> Result<T, AgentError> {
     let text: StrDeserializer<'_, serde::de::value::Error> = word.into_deserializer();
     T::deserialize(text).map_err(|e| AgentError { code: code::MANIFEST_VALUE, detail: format!("`{key}`: {e}") })
-}
-
-fn secret(reference: Option<&SecretRef>, environment: &Environment) -> Result<Option<Secret>, AgentError> {
-    let Some(reference) = reference else { return Ok(None) };
-    match environment.get(reference.env()) {
-        Some(value) if !value.trim().is_empty() => Ok(Some(Secret::new(&value))),
-        _ => Err(AgentError {
-            code: code::MANIFEST_VALUE,
-            detail: format!("the environment variable {} is not set", reference.env()),
-        }),
-    }
 }
 
 fn told(tool: &str, e: ToolSetupError) -> AgentError {

@@ -58,6 +58,8 @@ pub struct Config {
     pub auth: Auth,
     /// What agents may have of this host.
     pub agents: Agents,
+    /// Where the secrets are that `stead secrets` sets.
+    pub secrets: Secrets,
     /// Bounds of what callers may send and hold.
     pub limits: Limits,
     /// Bounds of the engine.
@@ -95,9 +97,25 @@ pub struct Agents {
     /// an agent may send them anywhere. A provider's usual variable need not be listed for the provider's own endpoint.
     #[schemars(inner(regex(pattern = "^[A-Za-z_][A-Za-z0-9_]{0,127}$")))]
     pub env: BTreeSet<String>,
+    /// Names of the secrets that manifests may name (`secret://NAME`). Who may apply an agent may send them anywhere. The
+    /// secret of a provider's usual variable need not be listed for the provider's own endpoint.
+    #[schemars(inner(regex(pattern = "^[A-Za-z_][A-Za-z0-9_.-]{0,127}$")))]
+    pub secrets: BTreeSet<String>,
     /// Addresses that tools and models may reach although they are guarded: link-local ones, and those at which clouds
     /// hand out their machines' credentials.
     pub addresses: BTreeSet<IpAddr>,
+}
+
+/// Where the secrets are that `stead secrets` sets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Secrets")]
+pub struct Secrets {
+    /// The encrypted file, relative to this one; `secrets.sealed` in `data_dir` when silent.
+    pub file: Option<PathBuf>,
+    /// File of its key, relative to this one; `keys/secrets.key` in `data_dir` when silent. The variable `STEAD_SECRETS_KEY`
+    /// counts before it.
+    pub key_file: Option<PathBuf>,
 }
 
 /// Bounds of what callers may send and hold.
@@ -164,6 +182,7 @@ impl Default for Config {
             tls: None,
             auth: Auth::default(),
             agents: Agents::default(),
+            secrets: Secrets::default(),
             limits: Limits::default(),
             engine: Engine::default(),
         }

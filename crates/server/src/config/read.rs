@@ -11,6 +11,7 @@ use std::{
 use stead_core::code::{self, Code};
 
 use super::{Config, DatabaseUrl, TokenFile};
+use crate::secrets::rules::is_name;
 
 /// Bytes of a configuration file that are read; a longer one is refused.
 const MAX_FILE: u64 = 1 << 20;
@@ -80,6 +81,7 @@ impl Config {
             absolute(&mut tls.key);
         }
         config.auth.tokens_file.iter_mut().for_each(absolute);
+        config.secrets.file.iter_mut().chain(&mut config.secrets.key_file).for_each(absolute);
         config.check(file)?;
         Ok(config)
     }
@@ -143,6 +145,9 @@ impl Config {
         }
         if let Some(name) = self.agents.env.iter().find(|name| !names_variable(name)) {
             return Err(ConfigError::new(code::CONFIG, file, format!("`agents.env`: {name:?} names no variable")));
+        }
+        if let Some(name) = self.agents.secrets.iter().find(|name| !is_name(name)) {
+            return Err(ConfigError::new(code::CONFIG, file, format!("`agents.secrets`: {name:?} names no secret")));
         }
         self.check_tokens(file)
     }

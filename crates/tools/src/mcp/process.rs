@@ -34,22 +34,31 @@ pub(super) struct Launch {
     arguments: Vec<String>,
     cwd: PathBuf,
     environment: Vec<String>,
+    set: Vec<(String, Secret)>,
     pub(super) start_timeout: Duration,
 }
 
 impl Launch {
-    pub(super) fn new(config: &McpConfig, base: &Path) -> Result<Self, String> {
+    /// `set` are further variables, whose values are not those of this process.
+    pub(super) fn new(config: &McpConfig, set: &[(String, Secret)], base: &Path) -> Result<Self, String> {
         let (program, arguments) = config.command.split_first().ok_or("`command` is empty")?;
         if config.command.iter().any(|part| part.contains('\0')) || program.is_empty() {
             return Err("`command` names no program".into());
         }
-        if let Some(bad) = config.env.iter().find(|n| n.is_empty() || n.contains(['=', '\0'])) {
+        let names = config.env.iter().chain(set.iter().map(|(name, _)| name));
+        if let Some(bad) = names.clone().find(|n| n.is_empty() || n.contains(['=', '\0'])) {
             return Err(format!("`env` holds names of variables, and `{bad}` is not one"));
         }
         let program = if program.contains('/') { base.join(program).into_os_string() } else { program.into() };
         let cwd = config.cwd.as_ref().map_or_else(|| base.to_owned(), |cwd| base.join(cwd));
-        let environment = config.env.clone();
-        Ok(Self { program, arguments: arguments.to_vec(), cwd, environment, start_timeout: config.start_timeout })
+        Ok(Self {
+            program,
+            arguments: arguments.to_vec(),
+            cwd,
+            environment: config.env.clone(),
+            set: set.to_vec(),
+            start_timeout: config.start_timeout,
+        })
     }
 
     /// The program's name, for messages.
@@ -58,9 +67,11 @@ impl Launch {
         text::ellipsis(&name.to_string_lossy(), 100)
     }
 
-    /// The values handed on by name: they may be secrets, and are blotted out of whatever the server says.
+    /// The values that it is given: they may be secrets, and are blotted out of whatever the server says.
     pub(super) fn secrets(&self) -> Vec<Secret> {
-        self.environment.iter().filter_map(|name| std::env::var(name).ok()).map(|value| Secret::new(&value)).collect()
+        let handed = self.environment.iter().filter_map(|name| std::env::var(name).ok());
+        let handed = handed.map(|value| Secret::new(&value));
+        handed.chain(self.set.iter().map(|(_, secret)| secret.clone())).collect()
     }
 
     pub(super) fn spawn(&self) -> Result<Running, String> {
@@ -71,6 +82,7 @@ impl Launch {
                 command.env(name, value);
             }
         }
+        command.envs(self.set.iter().map(|(name, secret)| (name, secret.reveal())));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Its own group, so that what it starts goes with it.
         command.process_group(0).kill_on_drop(true);

@@ -28,13 +28,18 @@ const MAX_DESCRIPTION: usize = 4 * 1024;
 
 /// Starts a server, lists its tools and stops it again: what an agent version pins.
 ///
-/// `base` is the folder of the manifest.
+/// `set` are variables of its environment whose values are not those of this process; they are blotted out of whatever it
+/// says. `base` is the folder of the manifest.
 ///
 /// # Errors
 /// `ST0048` with the end of the server's stderr when it does not start, does not answer in time, or answers nonsense;
 /// `ST0103` when `command` or `only` is wrong.
-pub async fn discover(config: &McpConfig, base: &Path) -> Result<Vec<Discovered>, ToolSetupError> {
-    let launch = Launch::new(config, base).map_err(ToolSetupError::value)?;
+pub async fn discover(
+    config: &McpConfig,
+    set: &[(String, Secret)],
+    base: &Path,
+) -> Result<Vec<Discovered>, ToolSetupError> {
+    let launch = Launch::new(config, set, base).map_err(ToolSetupError::value)?;
     found(&Server::Program(launch), config.only.as_deref()).await
 }
 
@@ -75,10 +80,11 @@ async fn found(server: &Server, only: Option<&[String]>) -> Result<Vec<Discovere
 pub fn offer(
     tool: &str,
     config: &McpConfig,
+    set: &[(String, Secret)],
     base: &Path,
     pinned: &[Discovered],
 ) -> Result<Vec<Offered>, ToolSetupError> {
-    let launch = Launch::new(config, base).map_err(|why| ToolSetupError::value(format!("{tool}: {why}")))?;
+    let launch = Launch::new(config, set, base).map_err(|why| ToolSetupError::value(format!("{tool}: {why}")))?;
     Ok(offered(tool, Server::Program(launch), pinned))
 }
 

@@ -24,6 +24,7 @@ use crate::{
     error::ToolSetupError,
     offer::{Offered, full_name},
     reach::Reach,
+    secret::Secret,
     text,
 };
 
@@ -41,12 +42,19 @@ const PARALLEL: usize = 8;
 
 /// The operations of a SQL tool: `query` for free SQL, or one for each named query.
 ///
-/// `base` is the folder of the manifest; a relative SQLite path starts there. Nothing is opened or connected yet.
+/// `password` is PostgreSQL's; an SQLite file has none. `base` is the folder of the manifest; a relative SQLite path starts
+/// there. Nothing is opened or connected yet.
 ///
 /// # Errors
 /// A URL of another kind, an empty `allow`, a named query that is not allowed, or whose parameters and placeholders
 /// differ.
-pub fn offer(tool: &str, config: &SqlConfig, base: &Path, reach: &Reach) -> Result<Vec<Offered>, ToolSetupError> {
+pub fn offer(
+    tool: &str,
+    config: &SqlConfig,
+    password: Option<&Secret>,
+    base: &Path,
+    reach: &Reach,
+) -> Result<Vec<Offered>, ToolSetupError> {
     if config.allow.is_empty() {
         return Err(ToolSetupError::value(format!(
             "{tool}: `allow` must name at least one of SELECT, INSERT, UPDATE, DELETE"
@@ -55,7 +63,7 @@ pub fn offer(tool: &str, config: &SqlConfig, base: &Path, reach: &Reach) -> Resu
     if config.max_rows == 0 || config.max_rows > MAX_ROWS {
         return Err(ToolSetupError::value(format!("{tool}: `max_rows` must be from 1 to {MAX_ROWS}")));
     }
-    let backend = Arc::new(Backend::new(tool, config, base, reach)?);
+    let backend = Arc::new(Backend::new(tool, config, password, base, reach)?);
     if config.queries.is_empty() {
         return Ok(vec![free(tool, config, backend)]);
     }
@@ -135,7 +143,13 @@ enum Backend {
 }
 
 impl Backend {
-    fn new(tool: &str, config: &SqlConfig, base: &Path, reach: &Reach) -> Result<Self, ToolSetupError> {
+    fn new(
+        tool: &str,
+        config: &SqlConfig,
+        password: Option<&Secret>,
+        base: &Path,
+        reach: &Reach,
+    ) -> Result<Self, ToolSetupError> {
         let url = &config.url;
         if let Some(path) = url.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
@@ -144,7 +158,7 @@ impl Backend {
             }
             Ok(Self::Sqlite(sqlite::Sqlite::new(base.join(path), config)))
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Ok(Self::Postgres(Box::new(postgres::Postgres::new(tool, config, reach)?)))
+            Ok(Self::Postgres(Box::new(postgres::Postgres::new(tool, config, password, reach)?)))
         } else {
             Err(ToolSetupError::value(format!(
                 "{tool}: `url` must begin with `sqlite:` or `postgres://`, not with `{}`",

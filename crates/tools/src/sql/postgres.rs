@@ -20,6 +20,7 @@ use crate::{
     config::{SqlConfig, SqlKind},
     error::ToolSetupError,
     reach::Reach,
+    secret::Secret,
     text,
 };
 
@@ -47,13 +48,21 @@ impl std::fmt::Debug for Postgres {
 }
 
 impl Postgres {
-    pub(super) fn new(tool: &str, config: &SqlConfig, reach: &Reach) -> Result<Self, ToolSetupError> {
+    pub(super) fn new(
+        tool: &str,
+        config: &SqlConfig,
+        password: Option<&Secret>,
+        reach: &Reach,
+    ) -> Result<Self, ToolSetupError> {
         let Target { config: mut parsed, tls, .. } =
             stead_postgres::target(&config.url).map_err(|e| ToolSetupError::value(format!("{tool}: `url` {e}")))?;
         if parsed.get_hosts().is_empty() {
             return Err(ToolSetupError::value(format!("{tool}: `url` names no host")));
         }
         parsed.application_name("stead");
+        if let Some(password) = password {
+            parsed.password(password.reveal());
+        }
         Ok(Self {
             config: parsed,
             tls,
