@@ -62,7 +62,11 @@ async fn echo(State(seen): State<Arc<Mutex<Vec<String>>>>, headers: HeaderMap) -
 async fn complete(State(seen): State<Arc<Mutex<Vec<String>>>>, headers: HeaderMap) -> impl IntoResponse {
     let told = note(&seen, &headers);
     if told.contains("revoked") {
-        return (StatusCode::UNAUTHORIZED, [(header::CONTENT_TYPE, "application/json")], format!(r#"{{"error":{{"message":"wrong key {told}"}}}}"#));
+        return (
+            StatusCode::UNAUTHORIZED,
+            [(header::CONTENT_TYPE, "application/json")],
+            format!(r#"{{"error":{{"message":"wrong key {told}"}}}}"#),
+        );
     }
     let reply = r#"{"id":"1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"Hello."},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":1,"total_tokens":6}}"#;
     (StatusCode::OK, [(header::CONTENT_TYPE, "text/event-stream")], format!("data: {reply}\n\ndata: [DONE]\n\n"))
@@ -247,7 +251,10 @@ fn a_changed_secret_is_used_at_the_next_call_of_a_running_server() {
         "{refused}"
     );
     assert_eq!(server.stop(), Some(0));
-    env.write("stead.toml", "listen = \"127.0.0.1:0\"\ndata_dir = \".stead\"\n[agents]\nsecrets = [\"payments\", \"mail.token\"]\n");
+    env.write(
+        "stead.toml",
+        "listen = \"127.0.0.1:0\"\ndata_dir = \".stead\"\n[agents]\nsecrets = [\"payments\", \"mail.token\"]\n",
+    );
     let _server = Serving::start(env.command(["serve"]), "serving");
     env.stead("agents apply desk").succeeds();
     let go = || env.stead("run --quiet desk go").stdout;
@@ -264,7 +271,10 @@ fn a_changed_secret_is_used_at_the_next_call_of_a_running_server() {
 #[test]
 fn the_secret_of_a_providers_usual_name_is_its_key_until_the_variable_is_set() {
     let (env, service) = (TestEnvironment::new(), Service::start());
-    env.write("a/agent.yaml", "stead: v1\nname: a\nmodel: { use: 'openai:gpt-5-mini', attempts: 1 }\ninstructions: Be kind.\n");
+    env.write(
+        "a/agent.yaml",
+        "stead: v1\nname: a\nmodel: { use: 'openai:gpt-5-mini', attempts: 1 }\ninstructions: Be kind.\n",
+    );
     let run = |key: Option<&str>| {
         let mut command = env.command(["run", "a", "Hello"]);
         command.env("OPENAI_BASE_URL", format!("{}/v1", service.url)).env("STEAD_LOG", "trace");
@@ -279,5 +289,8 @@ fn the_secret_of_a_providers_usual_name_is_its_key_until_the_variable_is_set() {
     set(&env, "OPENAI_API_KEY", "sk-revoked-0123456789");
     let refused = run(None);
     assert!(refused.code != Some(0) && !refused.stderr.contains("sk-revoked-0123456789"), "{refused}");
-    assert_eq!(holds(&env.path().join(".stead"), &["sk-kept-0123456789", "sk-told-0123456789", "sk-revoked-0123456789"]), None);
+    assert_eq!(
+        holds(&env.path().join(".stead"), &["sk-kept-0123456789", "sk-told-0123456789", "sk-revoked-0123456789"]),
+        None
+    );
 }

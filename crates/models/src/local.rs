@@ -139,7 +139,9 @@ mod tests {
             let asked = loopback(local).unwrap();
             assert!(asked.path() == "/v1/models" && asked.host_str() != Some("localhost"), "{asked}");
         }
-        for away in ["http://gpu.lan:1/v1", "http://10.0.0.1/v1", "http://localhost.evil.example/v1", "http://u:p@127.0.0.1/v1"] {
+        for away in
+            ["http://gpu.lan:1/v1", "http://10.0.0.1/v1", "http://localhost.evil.example/v1", "http://u:p@127.0.0.1/v1"]
+        {
             assert_eq!(loopback(away), None, "{away}");
         }
     }

@@ -186,7 +186,8 @@ impl SecretsFile {
     /// # Errors
     /// `ST0190` to `ST0193` when the file cannot be read.
     pub fn value(&self, name: &str) -> Result<Option<Secret>, SecretError> {
-        self.with(|kept| kept.entries.get(name).map(|entry| entry.open(&kept.key, name)).transpose()).map(Option::flatten)
+        self.with(|kept| kept.entries.get(name).map(|entry| entry.open(&kept.key, name)).transpose())
+            .map(Option::flatten)
     }
 }
 

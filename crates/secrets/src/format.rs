@@ -100,8 +100,11 @@ pub(crate) fn decode(key: &Key, bytes: &[u8]) -> Result<Entries, SecretError> {
     if head[VERSION_AT + 1..] != key.id() {
         return Err(SecretError::new(code::SECRETS_KEY, "another key sealed it"));
     }
-    let (before, seal) =
-        bytes.len().checked_sub(SEAL).and_then(|at| bytes.split_at_checked(at)).ok_or_else(|| damaged("it is cut off"))?;
+    let (before, seal) = bytes
+        .len()
+        .checked_sub(SEAL)
+        .and_then(|at| bytes.split_at_checked(at))
+        .ok_or_else(|| damaged("it is cut off"))?;
     let (nonce, tag) = seal.split_at(NONCE);
     let nonce = nonce.try_into().map_err(|_| damaged("it is cut off"))?;
     key.open(&covered(before), nonce, tag).ok_or_else(|| damaged("it was changed, or cut off"))?;

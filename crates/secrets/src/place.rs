@@ -67,7 +67,10 @@ mod tests {
         let usual = Place::in_data(Path::new("/data"));
         assert_eq!(usual.key.to_string(), "/data/keys/secrets.key");
         let filed = usual.clone().with(None, Some("/run/key".into()), None);
-        assert_eq!((filed.file.as_path(), filed.key.to_string().as_str()), (Path::new("/data/secrets.sealed"), "/run/key"));
+        assert_eq!(
+            (filed.file.as_path(), filed.key.to_string().as_str()),
+            (Path::new("/data/secrets.sealed"), "/run/key")
+        );
         let told = usual.with(Some("/etc/s".into()), Some("/run/key".into()), Some(Secret::new("c2VjcmV0")));
         assert_eq!(told.key.to_string(), KEY_VARIABLE);
         assert!(!format!("{told:?}").contains("c2VjcmV0"));

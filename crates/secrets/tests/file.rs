@@ -56,7 +56,13 @@ fn file_and_key_are_their_owners_and_hold_no_value_in_the_clear() {
     assert_eq!((mode(&path(dir.path())), mode(&key), mode(&dir.path().join("keys"))), (0o600, 0o600, 0o700));
     let bytes = fs::read(path(dir.path())).unwrap();
     assert!(!bytes.windows(18).any(|w| w == b"sk-live-0123456789"));
-    assert_eq!(fs::read_dir(dir.path()).unwrap().filter(|e| e.as_ref().unwrap().path().extension().is_some_and(|x| x == "new")).count(), 0);
+    assert_eq!(
+        fs::read_dir(dir.path())
+            .unwrap()
+            .filter(|e| e.as_ref().unwrap().path().extension().is_some_and(|x| x == "new"))
+            .count(),
+        0
+    );
 }
 
 #[tokio::test]
@@ -199,7 +205,7 @@ fn writers_wait_for_each_other_and_none_is_lost() {
     std::thread::scope(|scope| {
         for writer in 0..4 {
             let dir = dir.path();
-            scope.spawn(move || (0..5).for_each(|n| drop(set(&opened(dir), &format!("w{writer}-{n}"), "value"))));
+            scope.spawn(move || (0..5).for_each(|n| assert!(!set(&opened(dir), &format!("w{writer}-{n}"), "value"))));
         }
     });
     assert_eq!(opened(dir.path()).list().unwrap().len(), 20);

@@ -204,7 +204,9 @@ fn provider(found: &ProviderKey) -> Finding {
     let (key, words) = match found.key {
         KeyFound::Environment(name) => ("environment", format!("key from the environment ({name})")),
         KeyFound::Secret(name) => ("secret", format!("key from the secret {name}")),
-        KeyFound::Missing(names) => ("missing", format!("no key: neither a variable nor a secret {}", names.join(" or "))),
+        KeyFound::Missing(names) => {
+            ("missing", format!("no key: neither a variable nor a secret {}", names.join(" or ")))
+        }
         KeyFound::NotNeeded => ("not needed", "needs no key".to_owned()),
     };
     Finding { key: Some(key), ..Finding::new(format!("provider {}", found.provider), "info", words) }

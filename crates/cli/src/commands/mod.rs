@@ -109,10 +109,15 @@ fn on(mut builder: tokio::runtime::Builder, command: impl Future<Output = Outcom
     outcome
 }
 
+/// What the library that speaks MCP may say at most.
+const MCP: &str = "rmcp=warn";
+
 /// What the layers below say goes to stderr; `STEAD_LOG` chooses (`info`, `stead_engine=debug`).
 fn log(usual: &str, json: bool) {
     let filter =
         EnvFilter::builder().with_env_var("STEAD_LOG").try_from_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    // Below a warning it writes whole messages: arguments, results, and what a server repeats of its secrets.
+    let filter = filter.add_directive(MCP.parse().expect("it is a directive"));
     let colors = Paint::stderr().is_on();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colors);
     // A log set up twice is a mistake of tests only.

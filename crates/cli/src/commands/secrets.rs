@@ -150,7 +150,8 @@ fn asked(name: &str) -> Outcome<Secret> {
 }
 
 fn of_variable(name: &str) -> Outcome<Secret> {
-    let missing = |_| CliError::new(code::SECRET_VALUE, format!("the environment variable {name} is not set, or no text"));
+    let missing =
+        |_| CliError::new(code::SECRET_VALUE, format!("the environment variable {name} is not set, or no text"));
     std::env::var(name).map(Secret::new).map_err(missing)
 }
 

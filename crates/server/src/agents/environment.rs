@@ -78,8 +78,7 @@ impl Environment {
         let same = |reference: &SecretRef| {
             matches!(reference.place(), SecretPlace::Env(_)) == matches!(first.place(), SecretPlace::Env(_))
         };
-        let refused: Vec<_> =
-            refused.iter().filter(|(_, r)| same(r)).map(|(key, r)| (key, word(r.place()))).collect();
+        let refused: Vec<_> = refused.iter().filter(|(_, r)| same(r)).map(|(key, r)| (key, word(r.place()))).collect();
         let told = refused.iter().take(TOLD).map(|(key, name)| format!("`{key}` names {name}")).collect::<Vec<_>>();
         let names: BTreeSet<_> = refused.iter().take(TOLD).map(|(_, name)| format!("\"{name}\"")).collect();
         let more = if refused.len() > TOLD { ", and there are more" } else { "" };

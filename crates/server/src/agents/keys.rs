@@ -29,9 +29,9 @@ impl Keys {
             (Some(SecretPlace::Secret(name)), _) => vec![name.to_owned()],
             // The usual variables come first, and the operator's key goes to the operator's endpoint only.
             (None, Some(provider)) if choice.base_url.is_none() => {
-                let mut vars = provider.key_vars.iter();
                 let told = |name: &&str| self.environment.of_model(choice, name).is_some_and(|v| !v.trim().is_empty());
-                if vars.clone().any(|name| told(name)) { Vec::new() } else { vars.by_ref().map(|v| (*v).to_owned()).collect() }
+                let vars = provider.key_vars;
+                if vars.iter().any(told) { Vec::new() } else { vars.iter().map(|v| (*v).to_owned()).collect() }
             }
             _ => Vec::new(),
         }
@@ -57,11 +57,7 @@ impl Keys {
 }
 
 /// The value that a reference stands for. What is not there is an error: nothing is sent without the key that it needs.
-pub(super) fn value(
-    environment: &Environment,
-    reference: &SecretRef,
-    values: &Values,
-) -> Result<Secret, AgentError> {
+pub(super) fn value(environment: &Environment, reference: &SecretRef, values: &Values) -> Result<Secret, AgentError> {
     match reference.place() {
         SecretPlace::Env(name) => match environment.get(name) {
             Some(value) if !value.trim().is_empty() => Ok(Secret::new(&value)),

@@ -105,15 +105,12 @@ fn maker(
 ) -> Result<Make<Arc<[Offered]>>, AgentError> {
     let keys = Given::of(tool, &store.keys.environment);
     let (name, base, reach) = (name.to_owned(), base.to_owned(), store.reach.clone());
-    let done = |name: &str, offered: Result<Vec<Offered>, ToolSetupError>| {
-        offered.map(Arc::from).map_err(|e| told(name, e))
-    };
+    let done =
+        |name: &str, offered: Result<Vec<Offered>, ToolSetupError>| offered.map(Arc::from).map_err(|e| told(name, e));
     Ok(match &tool.kind {
         Kind::Sql(sql) => {
             let config = sql_config(tool, sql)?;
-            Box::new(move |values| {
-                done(&name, sql::offer(&name, &config, keys.auth(values)?.as_ref(), &base, &reach))
-            })
+            Box::new(move |values| done(&name, sql::offer(&name, &config, keys.auth(values)?.as_ref(), &base, &reach)))
         }
         Kind::Http(http) => match bundle.apis.get(&name) {
             Some(api) => {
@@ -168,9 +165,8 @@ impl Given {
     }
 
     fn variables(&self, values: &Values) -> Result<Vec<(String, Secret)>, AgentError> {
-        let value = |(name, from): &(String, SecretRef)| {
-            Ok((name.clone(), keys::value(&self.environment, from, values)?))
-        };
+        let value =
+            |(name, from): &(String, SecretRef)| Ok((name.clone(), keys::value(&self.environment, from, values)?));
         self.variables.iter().map(value).collect()
     }
 }
