@@ -224,6 +224,7 @@ pub(crate) fn a_run() -> StartRun {
         version: VersionId([1; 32]),
         session: None,
         input: "go".into(),
+        files: Vec::new(),
         limits: Limits::default(),
         idempotency: None,
         actor: Actor::Runtime,

@@ -18,6 +18,7 @@
 
 pub mod agent;
 pub mod approval;
+pub mod artifact;
 pub mod context;
 pub mod fact;
 pub mod openapi;

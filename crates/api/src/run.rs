@@ -11,7 +11,7 @@ use stead_core::{
 
 pub use stead_core::status::Status;
 
-use crate::{approval::Approval, schema};
+use crate::{approval::Approval, artifact::Attachment, schema};
 
 /// Hard limits of a run; an absent one does not limit. They can only tighten those of the agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -61,6 +61,10 @@ pub struct StartRun {
     pub session_key: Option<Name>,
     /// The input's text.
     pub input: String,
+    /// Files that come with it, at most 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub attachments: Vec<Attachment>,
     /// Tightens the agent's limits.
     #[serde(default)]
     pub limits: Limits,

@@ -10,7 +10,7 @@ use stead_core::{
     time::Timestamp,
 };
 
-use crate::{run::Limits, schema};
+use crate::{artifact::Attachment, run::Limits, schema};
 
 /// A session, by its id or by the caller's own name for it. A text that has the form of an id is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +75,10 @@ pub struct OpenSession {
 pub struct StartInSession {
     /// The input's text.
     pub input: String,
+    /// Files that come with it, at most 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub attachments: Vec<Attachment>,
     /// A version of the agent, the beginning of one, or an alias.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]

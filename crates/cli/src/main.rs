@@ -3,12 +3,14 @@
 //! * [`cli`] is the grammar; `commands` has one file for each command; `docs/cli.md` is made from both.
 //! * [`connect`] finds the server that owns the data directory, or becomes it for the length of the command, so that
 //!   every command speaks to the same API.
+//! * [`attach`] reads the files that a run is given.
 //! * [`drill`] is behind `stead demo`.
 //! * [`follow`] shows a run as it happens and asks the human; [`helpers`] starts what manifests name under `dev`.
 //! * `ui` writes: stdout is data, stderr is talk.
 //!
 //! Not here: any decision about a run, any access to the store.
 
+mod attach;
 mod cli;
 mod commands;
 mod connect;

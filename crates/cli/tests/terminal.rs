@@ -5,6 +5,7 @@
 mod common;
 mod test_agents_command;
 mod test_approvals_command;
+mod test_artifacts;
 mod test_backup_command;
 mod test_chat_command;
 mod test_completions_command;

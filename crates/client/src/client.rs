@@ -18,7 +18,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an answer may take, without the time that was asked to wait.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of an answer that is read as a whole.
-const MAX_ANSWER: usize = 64 << 20;
+pub(crate) const MAX_ANSWER: usize = 64 << 20;
 /// Bytes of an error that is read.
 const MAX_PROBLEM: usize = 256 << 10;
 
@@ -158,7 +158,7 @@ pub(crate) fn add_query<Q: Serialize + ?Sized>(url: &mut Url, query: &Q) -> Resu
     Ok(())
 }
 
-async fn read(response: Response, limit: usize) -> Result<Bytes, ClientError> {
+pub(crate) async fn read(response: Response, limit: usize) -> Result<Bytes, ClientError> {
     let status = response.status().as_u16();
     let mut stream = response.bytes_stream();
     let mut bytes = BytesMut::new();

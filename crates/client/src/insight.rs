@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use stead_api::{
+    artifact::Artifacts,
     context::Context,
     usage::{UsageBy, UsageReport},
     version::{Alias, Rollback, SetAlias, VersionDiff},
@@ -9,7 +10,10 @@ use stead_api::{
 };
 use stead_core::id::RunId;
 
-use crate::{client::Client, error::ClientError};
+use crate::{
+    client::{Client, MAX_ANSWER, read},
+    error::ClientError,
+};
 
 /// Which usage to sum.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +45,23 @@ struct StepField<'a> {
 }
 
 impl Client {
+    /// The files of a run.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn artifacts(&self, run: RunId) -> Result<Artifacts, ClientError> {
+        self.call(self.get(&["v1", "runs", &run.to_string(), "artifacts"], &[(); 0])?).await
+    }
+
+    /// The bytes of a file of a run, by its name in the list.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn artifact(&self, run: RunId, name: &str) -> Result<bytes::Bytes, ClientError> {
+        let response = self.send(self.get(&["v1", "runs", &run.to_string(), "artifacts", name], &[(); 0])?).await?;
+        read(response, MAX_ANSWER).await
+    }
+
     /// Moves an alias to a version, the beginning of one, or what another alias names; without one it is removed.
     ///
     /// # Errors

@@ -1,10 +1,13 @@
 //! Provider-neutral messages: what goes into a model and comes out of it. Their JSON form is the journal's format
 //! for payloads, so a field is never renamed or given another meaning; new ones are optional.
 
+use std::fmt;
+
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::budget::Usage;
+use crate::{budget::Usage, id::Name};
 
 /// A tool call as a model wrote it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -140,11 +143,30 @@ pub enum Message {
     User {
         /// The text.
         text: String,
+        /// Pictures that go with it, for models that see.
+        #[serde(skip)]
+        images: Vec<Image>,
     },
     /// What the model said earlier.
     Assistant(Reply),
     /// The answer to one of its calls.
     Tool(ToolResult),
+}
+
+/// A picture for a model.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Its media type, such as `image/png`.
+    pub media: Name,
+    /// Its bytes.
+    pub content: Bytes,
+}
+
+/// Without the bytes.
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Image").field("media", &self.media).field("bytes", &self.content.len()).finish()
+    }
 }
 
 /// A tool as offered to a model.
@@ -156,6 +178,13 @@ pub struct ToolDef {
     pub description: String,
     /// JSON Schema of the arguments (an object schema).
     pub schema: serde_json::Value,
+}
+
+impl Message {
+    /// What a user says, without pictures.
+    pub fn user(text: impl Into<String>) -> Self {
+        Self::User { text: text.into(), images: Vec::new() }
+    }
 }
 
 /// What a model's final answer must look like.

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    artifact::Artifact,
     fact::Fact,
     id::{ActivationId, BlobId, LeafHash, Name, RunId},
     time::Timestamp,
@@ -95,12 +96,19 @@ pub struct Payload {
     pub body: Body,
     /// Who said it; `None` is untrusted.
     pub source: Option<Source>,
+    /// Files that came with it. They are erased with the text.
+    pub artifacts: Vec<Artifact>,
 }
 
 impl Payload {
+    /// A payload without files.
+    pub const fn new(body: Body, source: Option<Source>) -> Self {
+        Self { body, source, artifacts: Vec::new() }
+    }
+
     /// A payload kept in the record.
     pub fn inline(text: impl Into<Bytes>, source: Source) -> Self {
-        Self { body: Body::Inline(text.into()), source: Some(source) }
+        Self::new(Body::Inline(text.into()), Some(source))
     }
 
     /// Bytes the model would read of it.
@@ -115,8 +123,27 @@ impl Payload {
 
     /// `SHA-256("stead/payload/v1" || salt || index || kind || content or address)`: what the leaf hash covers.
     /// For a blob that is its address, its length, and its preview with one byte before it that says whether
-    /// there is one: what the model was shown is as binding as the whole.
+    /// there is one: what the model was shown is as binding as the whole. Files that came with the text are bound by
+    /// a hash over that one.
     pub fn commitment(&self, salt: &[u8; 16], index: u16) -> [u8; 32] {
+        let text = self.text_commitment(salt, index);
+        if self.artifacts.is_empty() || matches!(self.body, Body::Erased { .. }) {
+            return text;
+        }
+        let mut h = Sha256::new().chain_update(b"stead/artifacts/v1").chain_update(text);
+        for artifact in &self.artifacts {
+            for word in [&artifact.name, &artifact.media] {
+                h.update((word.len() as u64).to_be_bytes());
+                h.update(word.as_bytes());
+            }
+            h.update(artifact.len.to_be_bytes());
+            h.update(artifact.digest);
+            h.update(artifact.blob.0);
+        }
+        h.finalize().into()
+    }
+
+    fn text_commitment(&self, salt: &[u8; 16], index: u16) -> [u8; 32] {
         let h = Sha256::new().chain_update(b"stead/payload/v1").chain_update(salt).chain_update(index.to_be_bytes());
         match &self.body {
             Body::Inline(b) => h.chain_update([0]).chain_update(b).finalize().into(),
@@ -135,17 +162,24 @@ impl Payload {
 impl<C> Encode<C> for Payload {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, ctx: &mut C) -> Result<(), encode::Error<W::Error>> {
         // [kind, source, ...]; the length of the array tells which optional parts follow.
+        let more = u64::from(!self.artifacts.is_empty());
         match &self.body {
-            Body::Inline(b) => e.array(3)?.u8(0)?.encode_with(self.source, ctx)?.bytes(b)?,
+            Body::Inline(b) => e.array(3 + more)?.u8(0)?.encode_with(self.source, ctx)?.bytes(b)?,
             Body::Blob { id, len, preview } => {
-                let e = e.array(5)?.u8(1)?.encode_with(self.source, ctx)?.encode_with(id, ctx)?.u64(*len)?;
+                let e = e.array(5 + more)?.u8(1)?.encode_with(self.source, ctx)?.encode_with(id, ctx)?.u64(*len)?;
                 match preview {
                     Some(p) => e.bytes(p)?,
                     None => e.null()?,
                 }
             }
-            Body::Erased { commitment } => e.array(3)?.u8(2)?.encode_with(self.source, ctx)?.bytes(commitment)?,
+            Body::Erased { commitment } => {
+                e.array(3)?.u8(2)?.encode_with(self.source, ctx)?.bytes(commitment)?;
+                return Ok(());
+            }
         };
+        if more > 0 {
+            e.encode_with(&self.artifacts, ctx)?;
+        }
         Ok(())
     }
 }
@@ -173,10 +207,15 @@ impl<'b, C> Decode<'b, C> for Payload {
         if len < used {
             return Err(bad("payload with too few parts"));
         }
-        for _ in used..len {
+        let mut rest = used..len;
+        let mut artifacts = Vec::new();
+        if kind != 2 && rest.next().is_some() {
+            artifacts = d.decode_with::<C, Option<Vec<Artifact>>>(ctx)?.unwrap_or_default();
+        }
+        for _ in rest {
             d.skip()?;
         }
-        Ok(Self { body, source })
+        Ok(Self { body, source, artifacts })
     }
 }
 

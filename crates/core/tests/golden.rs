@@ -165,6 +165,15 @@ fn unknown_trailing_fields_are_skipped() {
             fields.grow();
         }
         for payload in payloads.items() {
+            // What is known may be left out at the end, and is absent when something follows.
+            let known = match payload.items()[0] {
+                Item::Uint(0) => 4,
+                Item::Uint(1) => 6,
+                _ => 3,
+            };
+            while payload.items().len() < known {
+                payload.items().push(Item::Null);
+            }
             payload.items().push(Item::Array(vec![Item::Uint(1)]));
         }
         let (decoded, leaf) = Record::decode(&tree.to_bytes(), vector.prev).unwrap();

@@ -12,7 +12,7 @@ use stead_core::{
 };
 use stead_ports::{
     model::{self, ModelError},
-    tool::Output,
+    tool::{MAX_FILE, MAX_FILES, Output},
 };
 
 use crate::{
@@ -50,7 +50,7 @@ impl Actor {
             }
             Done::Reconciled { effect, asked, answer } => {
                 let answer = match answer {
-                    Reconciled::Happened(output) => Reconciled::Happened(self.sealed(effect, output.content)),
+                    Reconciled::Happened(output) => Reconciled::Happened(self.sealed(effect, output)),
                     Reconciled::Absent => Reconciled::Absent,
                     Reconciled::StillUnknown => Reconciled::StillUnknown,
                 };
@@ -111,19 +111,27 @@ impl Actor {
     async fn effect_done(&mut self, effect: u32, attempt: u8, outcome: Outcome<Output>) -> Result<(), EngineError> {
         let error = matches!(&outcome, Outcome::Returned(o) if o.error);
         let outcome = match outcome {
-            Outcome::NotSent(o) => Outcome::NotSent(self.sealed(effect, coded(code::TOOL_NOT_SENT, o.content))),
-            Outcome::Returned(o) => Outcome::Returned(self.sealed(effect, o.content)),
-            Outcome::Refused(o) => Outcome::Refused(self.sealed(effect, o.content)),
-            Outcome::Unknown(o) => Outcome::Unknown(self.sealed(effect, o.content)),
+            Outcome::NotSent(o) => {
+                let content = coded(code::TOOL_NOT_SENT, o.content);
+                Outcome::NotSent(self.sealed(effect, Output { content, ..o }))
+            }
+            Outcome::Returned(o) => Outcome::Returned(self.sealed(effect, o)),
+            Outcome::Refused(o) => Outcome::Refused(self.sealed(effect, o)),
+            Outcome::Unknown(o) => Outcome::Unknown(self.sealed(effect, o)),
         };
         self.commit(Command::Outcome { effect, attempt, outcome, error }, By::Runtime).await
     }
 
-    /// A tool's text, capped by the tool's limits.
-    fn sealed(&mut self, effect: u32, content: String) -> Payload {
+    /// A tool's text, capped by the tool's limits, with the files that came with it.
+    fn sealed(&mut self, effect: u32, Output { content, mut files, .. }: Output) -> Payload {
         let tool = self.state.call(effect).and_then(|c| self.agent.tool(&c.head.tool));
         let (max, shown) = tool.map_or((64 << 10, 32 << 10), |t| (t.max_output, t.max_shown));
-        self.seal(cut(content, max), Source::Tool, shown)
+        let mut payload = self.seal(cut(content, max), Source::Tool, shown);
+        files.truncate(MAX_FILES);
+        files.retain(|file| file.content.len() <= MAX_FILE);
+        let journal = self.engine.0.ports.journal.clone();
+        self.sealer.attach(&*journal, &self.state.tenant, &mut payload, files);
+        payload
     }
 
     pub(crate) fn seal(&mut self, text: impl Into<bytes::Bytes>, source: Source, shown: usize) -> Payload {

@@ -45,7 +45,8 @@ pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Optio
     let source = if is_child { Source::Agent } else { Source::User };
     let mut sealer = Sealer::default();
     let input = std::mem::take(&mut start.input);
-    let input = sealer.seal(&**engine.journal(), &start.tenant, input, source, usize::MAX);
+    let mut input = sealer.seal(&**engine.journal(), &start.tenant, input, source, usize::MAX);
+    sealer.attach(&**engine.journal(), &start.tenant, &mut input, std::mem::take(&mut start.files));
     let decision = decide(engine, &start, (run, session), &agent, admit, input);
     let outgoing = Outgoing::new(engine, decision, start.actor.clone());
     let row = view::run_state(&outgoing.state, outgoing.at);

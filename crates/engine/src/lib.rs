@@ -14,6 +14,7 @@
 
 mod actor;
 mod approvals;
+mod artifacts;
 mod carries;
 pub mod clock;
 mod commit;
@@ -23,6 +24,7 @@ mod durable;
 mod ear;
 mod engine;
 mod enter;
+mod files;
 mod first;
 mod flights;
 mod hold;
@@ -50,6 +52,7 @@ mod wake;
 mod watch;
 mod why;
 
+pub use artifacts::{ArtifactView, MAX_LISTED};
 pub use context::{ContextView, SeenMessage};
 pub use engine::Engine;
 pub use restore::{Marked, Restore, mark_restored};

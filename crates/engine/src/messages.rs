@@ -10,7 +10,7 @@ use stead_core::{
 };
 use stead_ports::journal::Journal;
 
-use crate::{payload, types::EngineError, view::reply};
+use crate::{files, payload, types::EngineError, view::reply};
 
 /// The conversation as models read it, entry by entry.
 #[derive(Default)]
@@ -62,10 +62,14 @@ impl Messages {
                 let (call_id, name) = self.call_of(call);
                 Message::Tool(ToolResult { call_id, name, content, error })
             }
-            EntryKind::User => Message::User { text: text().await? },
-            EntryKind::Note => Message::User {
-                text: format!("[notice from the runtime] A late answer to an earlier action: {}", text().await?),
-            },
+            EntryKind::User => {
+                let mut text = text().await?;
+                let images = files::put(journal, &state.tenant, &entry.payload.artifacts, &mut text).await?;
+                Message::User { text, images }
+            }
+            EntryKind::Note => {
+                Message::user(format!("[notice from the runtime] A late answer to an earlier action: {}", text().await?))
+            }
         })
     }
 

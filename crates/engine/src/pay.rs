@@ -270,6 +270,7 @@ impl Actor {
             version,
             session: None,
             input,
+            files: Vec::new(),
             limits,
             idempotency: None,
             actor: By::Run(self.run),

@@ -5,10 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stead_core::{
-    id::Name,
+    artifact::Artifact,
+    id::{BlobId, Name},
     record::{Body, INLINE_MAX, Payload, Source},
 };
-use stead_ports::journal::{Journal, NewBlob, StoreError};
+use stead_ports::{
+    file::File,
+    journal::{Journal, NewBlob, StoreError},
+};
 
 /// Turns texts into payloads and collects the blobs that must become durable with them.
 #[derive(Default)]
@@ -28,13 +32,22 @@ impl Sealer {
     ) -> Payload {
         let content: Bytes = text.into();
         if content.len() <= INLINE_MAX.min(shown) {
-            return Payload { body: Body::Inline(content), source: Some(source) };
+            return Payload::new(Body::Inline(content), Some(source));
         }
         let id = journal.blob_id(tenant, &content);
         let len = content.len() as u64;
         let preview = (content.len() > shown).then(|| preview(&content, shown, len));
         self.blobs.push(NewBlob { tenant: tenant.clone(), id, content });
-        Payload { body: Body::Blob { id, len, preview }, source: Some(source) }
+        Payload::new(Body::Blob { id, len, preview }, Some(source))
+    }
+
+    /// Puts files beside a text. Their bytes become blobs, however few they are.
+    pub(crate) fn attach(&mut self, journal: &dyn Journal, tenant: &Name, payload: &mut Payload, files: Vec<File>) {
+        for File { name, media, content } in files {
+            let id = journal.blob_id(tenant, &content);
+            payload.artifacts.push(Artifact::new(&name, &media, &content, id));
+            self.blobs.push(NewBlob { tenant: tenant.clone(), id, content });
+        }
     }
 }
 
@@ -62,10 +75,15 @@ pub(crate) async fn open_whole(
 ) -> Result<Bytes, StoreError> {
     match &payload.body {
         Body::Inline(bytes) => Ok(bytes.clone()),
-        Body::Blob { id, .. } => journal.blob(tenant, *id).await?.ok_or_else(|| StoreError {
-            code: stead_core::code::DATA_DAMAGED,
-            detail: format!("{id} is named by a record and is not stored; restore it from a backup"),
-        }),
+        Body::Blob { id, .. } => stored(journal, tenant, *id).await,
         Body::Erased { .. } => Ok(Bytes::from_static(b"[erased]")),
     }
+}
+
+/// The bytes of a blob that a record names.
+pub(crate) async fn stored(journal: &Arc<dyn Journal>, tenant: &Name, id: BlobId) -> Result<Bytes, StoreError> {
+    journal.blob(tenant, id).await?.ok_or_else(|| StoreError {
+        code: stead_core::code::DATA_DAMAGED,
+        detail: format!("{id} is named by a record and is not stored; restore it from a backup"),
+    })
 }

@@ -16,6 +16,7 @@ use stead_core::{
 use stead_ports::{
     agent::Agents,
     clock::Clock,
+    file::File,
     journal::{AppendError, ApprovalRow, Journal, RunRow, StoreError},
     model::Delta,
 };
@@ -86,6 +87,8 @@ pub struct StartRun {
     pub session: Option<SessionId>,
     /// The input's text.
     pub input: String,
+    /// Files that come with it.
+    pub files: Vec<File>,
     /// Tightens the manifest's limits.
     pub limits: Limits,
     /// The caller's idempotency key with a digest of the request.

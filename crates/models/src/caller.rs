@@ -60,7 +60,7 @@ impl Model for Caller {
 fn said(call: &ModelCall) -> Result<Reply, ModelError> {
     let reply = Reply { usage: Usage::default(), ..Reply::default() };
     match call.messages.last().map(AsRef::as_ref) {
-        Some(Message::User { text }) => {
+        Some(Message::User { text, .. }) => {
             let call: Call = serde_json::from_str(text).map_err(|e| no_call(&e))?;
             let call = ToolCall { id: "call".into(), name: call.tool, arguments: call.arguments };
             Ok(Reply { calls: vec![call], stop: StopReason::ToolCalls, ..reply })
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_input_is_the_call_byte_for_byte_and_then_its_end_is_told() {
-        let user = Message::User { text: r#"{"tool":"t","arguments":{"a": 1.0}}"#.into() };
+        let user = Message::user(r#"{"tool":"t","arguments":{"a": 1.0}}"#);
         let reply = ask(vec![user.clone()]).unwrap();
         assert_eq!((reply.calls[0].name.as_str(), reply.calls[0].arguments.get()), ("t", r#"{"a": 1.0}"#));
         let result = |content: &str, error| {
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn what_is_no_call_fails_the_run_at_once() {
-        let error = ask(vec![Message::User { text: "Good morning".into() }]).unwrap_err();
+        let error = ask(vec![Message::user("Good morning")]).unwrap_err();
         assert_eq!((error.code, error.retry, error.charged), (code::MODEL_REFUSED, Retry::No, false));
     }
 }

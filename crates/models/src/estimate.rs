@@ -3,6 +3,7 @@
 //! must not run dry unnoticed.
 
 use stead_core::{
+    artifact::IMAGE_TOKENS,
     budget::Usage,
     message::{Message, Reply},
 };
@@ -23,7 +24,10 @@ fn tokens(bytes: usize) -> u64 {
 
 fn message(message: &Message) -> usize {
     match message {
-        Message::User { text } => text.len(),
+        Message::User { text, images } => {
+            let pictures = (IMAGE_TOKENS * BYTES) as usize * images.len();
+            text.len().saturating_add(pictures)
+        }
         Message::Tool(r) => r.content.len(),
         Message::Assistant(r) => said(r),
     }

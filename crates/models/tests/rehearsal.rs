@@ -34,7 +34,7 @@ answers: ["Refund order 1042"]
 "#;
 
 fn user(text: &str) -> Message {
-    Message::User { text: text.into() }
+    Message::user(text)
 }
 
 fn result(tool: &str, content: &str, error: bool) -> Message {

@@ -8,6 +8,7 @@ pub mod agent;
 pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod file;
 pub mod journal;
 pub mod model;
 pub mod raw;

@@ -8,7 +8,7 @@ use stead_core::{
     id::{EffectId, Name, RunId, SessionId},
 };
 
-use crate::BoxFuture;
+use crate::{BoxFuture, file::File};
 
 /// What a tool is given. The arguments have passed the tool's schema.
 #[derive(Clone, Debug)]
@@ -29,6 +29,11 @@ pub struct Invocation {
     pub max_output: usize,
 }
 
+/// Most files of one answer.
+pub const MAX_FILES: usize = 16;
+/// Most bytes of one file.
+pub const MAX_FILE: usize = 8 << 20;
+
 /// A tool's answer, before it is capped and wrapped for the model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Output {
@@ -36,17 +41,19 @@ pub struct Output {
     pub content: String,
     /// Whether the content tells of an error.
     pub error: bool,
+    /// Files that came with it, at most [`MAX_FILES`]. The content names each.
+    pub files: Vec<File>,
 }
 
 impl Output {
     /// An answer.
     pub fn ok(content: impl Into<String>) -> Self {
-        Self { content: content.into(), error: false }
+        Self { content: content.into(), ..Self::default() }
     }
 
     /// An error text.
     pub fn error(content: impl Into<String>) -> Self {
-        Self { content: content.into(), error: true }
+        Self { content: content.into(), error: true, files: Vec::new() }
     }
 }
 

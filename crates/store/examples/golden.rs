@@ -106,7 +106,7 @@ impl<'j> Life<'j> {
                 approval_ttl: Some(Span::from_secs(86_400)),
                 overhead_tokens: 10,
             },
-            input: Payload { body, source: Some(Source::User) },
+            input: Payload::new(body, Some(Source::User)),
             admit: live.then(Admit::default),
             restored: None,
         };

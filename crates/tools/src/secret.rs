@@ -23,6 +23,12 @@ impl Secret {
         &self.0
     }
 
+    /// Whether bytes hold the secret.
+    pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
+        let secret = self.0.as_bytes();
+        secret.len() >= SHORTEST_SEARCHED && bytes.windows(secret.len()).any(|w| w == secret)
+    }
+
     /// `text` without the secret, should a destination have echoed it.
     pub(crate) fn redact(&self, text: String) -> String {
         if self.0.len() >= SHORTEST_SEARCHED && text.contains(self.0.as_str()) {

@@ -74,6 +74,8 @@ pub enum Media {
     Metrics,
     /// `application/vnd.stead.backup`: see docs/backup.md.
     Backup,
+    /// Whatever a file is.
+    Any,
 }
 
 impl Media {
@@ -85,6 +87,7 @@ impl Media {
             Self::Events => "text/event-stream",
             Self::Metrics => "application/openmetrics-text",
             Self::Backup => "application/vnd.stead.backup",
+            Self::Any => "*/*",
         }
     }
 }

@@ -6,6 +6,7 @@ use super::operation::{Media, Operation, Place};
 use crate::{
     agent::{Agent, AgentSummary, ApplyAgent},
     approval::{Answer, Approval},
+    artifact::Artifacts,
     context::Context,
     fact::FactEvent,
     page::Page,
@@ -199,6 +200,16 @@ fn runs() -> Vec<Operation> {
         on_run(get("/v1/runs/{run}/export", "exportRun", "Export a run")).needs(&[Read])
             .says("JSON Lines: an ExportHeader, then one FactEvent a line.")
             .answers_as::<ExportHeader>(200, Media::Lines, "The run and its facts."),
+        on_run(get("/v1/runs/{run}/artifacts", "listArtifacts", "List the files of a run")).needs(&[Read])
+            .says(
+                "Those that it was given, those that its tools returned, and results that were too long for its records, in the \
+                order in which they were recorded.",
+            )
+            .answers::<Artifacts>(200, "The files."),
+        on_run(get("/v1/runs/{run}/artifacts/{name}", "getArtifact", "Get a file of a run")).needs(&[Read])
+            .says("As an attachment, under the media type that whoever gave it said. What is inside is foreign: do not trust it.")
+            .path::<String>("name", "The file's name, as the list has it.")
+            .answers_as::<String>(200, Media::Any, "Its bytes."),
         on_run(get("/v1/runs/{run}/why", "whyRun", "Why a run stands where it stands")).needs(&[Read])
             .says("What it waits for or why it ended, what was denied, what is left of its budget; and what led to a step.")
             .query::<String>("step", STEP)

@@ -9,6 +9,7 @@ use clap::Args;
 use stead_api::{
     agent::{Agent, ApplyAgent, Bundle},
     approval::Approval,
+    artifact::Attachment,
     run::{Run as ApiRun, StartRun, Status},
 };
 use stead_client::{Client, RunQuery};
@@ -16,6 +17,7 @@ use stead_core::{code, fact::AskReason, id::RunId};
 
 use super::pages::in_session;
 use crate::{
+    attach,
     cli::Global,
     connect::{Connection, Need},
     error::{CliError, Outcome},
@@ -44,6 +46,9 @@ pub(crate) struct Run {
     /// Finish this run; without RUN the latest that is not finished
     #[arg(long, value_name = "RUN", num_args = 0..=1)]
     resume: Option<Option<RunId>>,
+    /// Give the run this file; may be repeated. Models read texts and see pictures, and are told of other files
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    attach: Vec<PathBuf>,
     /// Approve what the manifest says a human must approve (never an effect whose outcome is unknown)
     #[arg(long)]
     yes: bool,
@@ -57,7 +62,8 @@ pub(crate) async fn run(global: &Global, args: Run) -> Outcome {
             let path = args.agent.unwrap_or_default();
             // What is wrong with the manifest or the input is told before anything is opened.
             let bundle = stead_manifest::load(&path)?;
-            Task::Start { bundle: Box::new(bundle), input: input(args.input)?, session: args.session }
+            let attachments = attach::files(&args.attach)?;
+            Task::Start { bundle: Box::new(bundle), input: input(args.input)?, attachments, session: args.session }
         }
     };
     // Names this request: should the process that took it end before it answered, it is made again and starts nothing.
@@ -84,7 +90,12 @@ pub(crate) async fn run(global: &Global, args: Run) -> Outcome {
 
 /// What is to be done.
 enum Task {
-    Start { bundle: Box<stead_manifest::Bundle>, input: String, session: Option<String> },
+    Start {
+        bundle: Box<stead_manifest::Bundle>,
+        input: String,
+        attachments: Vec<Attachment>,
+        session: Option<String>,
+    },
     Resume(Option<RunId>),
 }
 
@@ -100,12 +111,13 @@ impl Work {
     async fn on(&mut self, global: &Global, connection: &Connection) -> Outcome {
         let client = &connection.client;
         let (agent, run, follower) = match (&self.task, self.run) {
-            (Task::Start { bundle, input, session }, None) => {
+            (Task::Start { bundle, input, attachments, session }, None) => {
                 let agent = apply(connection, bundle).await?;
                 let start = StartRun {
                     agent: agent.name.clone(),
                     version: Some(agent.version),
                     input: input.clone(),
+                    attachments: attachments.clone(),
                     ..in_session(session.as_deref())
                 };
                 let follower = Follower::new(client, self.answers, global.quiet)?;

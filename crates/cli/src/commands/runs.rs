@@ -1,5 +1,6 @@
 //! `stead runs`: starting, listing, showing, following and stopping runs.
 
+mod artifacts;
 mod facts;
 mod show;
 mod why;
@@ -25,6 +26,7 @@ use super::{
     run::{finish, stead},
 };
 use crate::{
+    attach,
     cli::Global,
     connect::{Connection, Need},
     error::{CliError, Outcome},
@@ -57,6 +59,9 @@ enum Verb {
         /// A repeated request with the same key starts nothing
         #[arg(long, value_name = "KEY")]
         idempotency_key: Option<String>,
+        /// Give the run this file; may be repeated. Models read texts and see pictures, and are told of other files
+        #[arg(long, value_name = "FILE")]
+        attach: Vec<PathBuf>,
         /// Follow the run to its end
         #[arg(long, short)]
         watch: bool,
@@ -109,6 +114,21 @@ enum Verb {
         run: RunId,
         /// A turn by its number, such as 2, or an effect, such as e1
         step: String,
+    },
+    /// List the files of a run: those it was given, those its tools returned, results that were too long for its records
+    Artifacts {
+        /// The run
+        run: RunId,
+    },
+    /// Write a file of a run
+    Artifact {
+        /// The run
+        run: RunId,
+        /// The file's name, as `stead runs artifacts` lists it
+        name: String,
+        /// Where to; stdout without it, which must be no terminal
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Let a run begin nothing new until it is resumed
     Pause {
@@ -163,12 +183,18 @@ pub(crate) async fn run(global: &Global, args: Runs) -> Outcome {
 async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
     let client = &connection.client;
     match verb {
-        Verb::Start { agent, input, version, session, idempotency_key, watch } => {
+        Verb::Start { agent, input, version, session, idempotency_key, attach, watch } => {
+            let attachments = attach::files(&attach)?;
             let agent = match version {
                 Some(version) => format!("{agent}@{version}"),
                 None => agent,
             };
-            let start = StartRun { agent: agent.as_str().into(), input, ..pages::in_session(session.as_deref()) };
+            let start = StartRun {
+                agent: agent.as_str().into(),
+                input,
+                attachments,
+                ..pages::in_session(session.as_deref())
+            };
             let follower = watch.then(|| Follower::new(client, Answers::Leave, global.quiet)).transpose()?;
             let started = client.start_run(&start, idempotency_key.as_deref()).await?;
             if let Some(follower) = follower {
@@ -203,6 +229,8 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
             return finish(global, Follower::new(client, Answers::Leave, global.quiet)?, run).await;
         }
         Verb::Facts { run } => facts::write(global, client, run).await?,
+        Verb::Artifacts { run } => artifacts::list(global, client, run).await?,
+        Verb::Artifact { run, name, output } => artifacts::get(global, client, run, &name, output).await?,
         Verb::Why { run, step } => {
             let told = client.why(run, step.as_deref()).await?;
             if global.json { ui::json(&told)? } else { ui::text(&why::why(&told))? }

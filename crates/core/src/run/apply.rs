@@ -29,7 +29,7 @@ impl Env<'_> {
         self.payloads
             .get(usize::from(ix))
             .cloned()
-            .unwrap_or(Payload { body: Body::Erased { commitment: [0; 32] }, source: None })
+            .unwrap_or(Payload::new(Body::Erased { commitment: [0; 32] }, None))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
-use crate::record::Payload;
+use crate::{artifact::Artifact, record::Payload};
 
 /// Entries in a sealed, shared chunk.
 const CHUNK: usize = 16;
@@ -51,7 +51,12 @@ pub struct Entry {
 impl Entry {
     /// Tokens it takes in the model's view, estimated at four bytes each.
     pub fn tokens(&self) -> u64 {
-        self.payload.shown_len() / 4 + 4
+        // Of a tool's files the model reads what the text says of them.
+        let files = match self.kind {
+            EntryKind::User => self.payload.artifacts.iter().map(Artifact::tokens).sum(),
+            EntryKind::Reply | EntryKind::Result { .. } | EntryKind::Note => 0,
+        };
+        self.payload.shown_len() / 4 + 4 + files
     }
 }
 

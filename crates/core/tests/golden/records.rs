@@ -2,6 +2,7 @@
 //! optional field both present and absent. They are frozen with the vectors; a new fact gets a new record at the end.
 
 use stead_core::{
+    artifact::Artifact,
     budget::{Limit, Limits, MicroUsd, Price, Spend, Usage},
     code,
     effect::{EffectClass, Ended, OnUnknown},
@@ -25,7 +26,7 @@ const SESSION: SessionId = SessionId(0x019b_76da_a800_fedc_ba98_7654_3210_0022);
 
 /// Every vector in order of its `seq`: the name of its file, and the record.
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
-    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 11] = [
+    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 12] = [
         ("00-started", Actor::User("user:ada".into()), started(), vec![text("Refund order 1042", Source::User)]),
         ("01-model", Actor::Runtime, model(), model_texts()),
         ("02-approval", Actor::User("user:grace".into()), approval(), vec![text("over the limit", Source::User)]),
@@ -37,6 +38,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("08-held", Actor::Runtime, held(), vec![text("not sent", Source::Runtime)]),
         ("09-restored", Actor::Runtime, restored(), vec![]),
         ("10-cache", Actor::Runtime, cache(), vec![text("Refund order 1042", Source::User)]),
+        ("12-artifacts", Actor::Runtime, artifacts(), files()),
     ];
     parts
         .into_iter()
@@ -216,10 +218,37 @@ fn bodies() -> Vec<Payload> {
         preview: preview.map(Into::into),
     };
     vec![
-        Payload { body: blob(Some(b"the first lines")), source: Some(Source::Tool) },
-        Payload { body: blob(None), source: None },
-        Payload { body: Body::Erased { commitment: [0xee; 32] }, source: Some(Source::User) },
-        Payload { body: Body::Inline(vec![0xff; 300].into()), source: None },
+        Payload::new(blob(Some(b"the first lines")), Some(Source::Tool)),
+        Payload::new(blob(None), None),
+        Payload::new(Body::Erased { commitment: [0xee; 32] }, Some(Source::User)),
+        Payload::new(Body::Inline(vec![0xff; 300].into()), None),
+    ]
+}
+
+/// An effect that returned with files.
+fn artifacts() -> Vec<Fact> {
+    let returned = |effect, payload| {
+        Fact::EffectReturned(EffectOutcome { effect, payload, late: false, error: false })
+    };
+    vec![returned(7, 0), returned(8, 1)]
+}
+
+/// Files with a text in the record, and with one in a blob.
+fn files() -> Vec<Payload> {
+    let file = |name: &str, media: &str, len| Artifact {
+        name: name.into(),
+        media: media.into(),
+        len,
+        digest: [0xd1; 32],
+        blob: BlobId([0xb2; 32]),
+    };
+    let body = Body::Blob { id: BlobId([0xb1; 32]), len: 5_000, preview: None };
+    vec![
+        Payload { artifacts: vec![file("e7-1.png", "image/png", 70_000)], ..text("[image]", Source::Tool) },
+        Payload {
+            artifacts: vec![file("Grüße.txt", "text/plain", 0), file("e8-2.pdf", "application/pdf", 1 << 33)],
+            ..Payload::new(body, Some(Source::Tool))
+        },
     ]
 }
 

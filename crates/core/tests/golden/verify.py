@@ -58,14 +58,26 @@ def commitment(salt, index, payload):
     kind, rest = payload[0], payload[2:]
     start = b"stead/payload/v1" + salt + index.to_bytes(2, "big")
     if kind == 0:
-        return hashlib.sha256(start + b"\x00" + rest[0]).digest()
+        return with_artifacts(hashlib.sha256(start + b"\x00" + rest[0]).digest(), rest[1:])
     if kind == 1:
-        address, length, preview = rest
+        address, length, preview = rest[:3]
         shown = b"\x00" if preview is None else b"\x01" + preview
-        return hashlib.sha256(start + b"\x01" + address + length.to_bytes(8, "big") + shown).digest()
+        body = b"\x01" + address + length.to_bytes(8, "big") + shown
+        return with_artifacts(hashlib.sha256(start + body).digest(), rest[3:])
     if kind == 2:
         return rest[0]
     raise ValueError(f"payload kind {kind}")
+
+
+def with_artifacts(text, rest):
+    if not rest or not rest[0]:
+        return text
+    h = hashlib.sha256(b"stead/artifacts/v1" + text)
+    for name, media, length, digest, address in rest[0]:
+        for word in (name.encode(), media.encode()):
+            h.update(len(word).to_bytes(8, "big") + word)
+        h.update(length.to_bytes(8, "big") + digest + address)
+    return h.digest()
 
 
 def read(record):

@@ -20,7 +20,7 @@ fn child_of(run: RunId) -> RunId {
 fn a_childs_answer_and_spending_come_to_its_parent() {
     let lab = lab();
     let child = lab.add(agent("child").model(model(|c| match &*c.messages[0] {
-        stead_core::message::Message::User { text } => say(format!("you said {text}")),
+        stead_core::message::Message::User { text, .. } => say(format!("you said {text}")),
         _ => say("?"),
     })));
     let child = agent_tool("child", child, Limits::default());

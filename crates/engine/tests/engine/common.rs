@@ -168,7 +168,7 @@ pub(crate) fn last_result(call: &ModelCall) -> Option<String> {
         .messages
         .iter()
         .rev()
-        .take_while(|m| !matches!(&***m, Message::User { text } if !text.starts_with("[notice")))
+        .take_while(|m| !matches!(&***m, Message::User { text, .. } if !text.starts_with("[notice")))
         .filter_map(|m| match &**m {
             Message::Tool(r) => Some(r.content.clone()),
             _ => None,
@@ -664,6 +664,7 @@ pub(crate) fn ask(version: VersionId, input: &str) -> StartRun {
         version,
         session: None,
         input: input.into(),
+        files: Vec::new(),
         limits: Limits::default(),
         idempotency: None,
         actor: me(),

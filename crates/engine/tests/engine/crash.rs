@@ -203,7 +203,7 @@ fn a_tool_that_takes_too_long_is_unknown_and_its_late_answer_corrects_the_ledger
         2 | 3 => call("look", json!({ "turn": c.turn })),
         _ => {
             let notice = c.messages.iter().find_map(|m| match &**m {
-                stead_core::message::Message::User { text } if text.starts_with("[notice") => Some(text.clone()),
+                stead_core::message::Message::User { text, .. } if text.starts_with("[notice") => Some(text.clone()),
                 _ => None,
             });
             say(notice.unwrap_or_default())

@@ -196,7 +196,7 @@ fn long_texts_go_to_blobs_and_come_back_whole_and_the_model_sees_a_preview_of_wh
     let run = node.start(v, &long).run;
     assert_eq!(node.completes(run), answer);
     let seen = seen.lock();
-    let stead_core::message::Message::User { text } = &*seen[0][0] else { panic!() };
+    let stead_core::message::Message::User { text, .. } = &*seen[0][0] else { panic!() };
     assert_eq!(*text, long);
     let stead_core::message::Message::Tool(result) = &*seen[1][2] else { panic!() };
     assert!(result.content.len() < 5_000 && out.starts_with(&result.content[..1_000]), "{}", result.content.len());

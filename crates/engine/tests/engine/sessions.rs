@@ -25,7 +25,7 @@ use crate::{common::*, faulty::Faults};
 fn recalls() -> Script {
     model(|c| {
         let said = c.messages.iter().filter_map(|m| match &**m {
-            Message::User { text } => Some(text.clone()),
+            Message::User { text, .. } => Some(text.clone()),
             _ => None,
         });
         say(said.collect::<Vec<_>>().join(","))

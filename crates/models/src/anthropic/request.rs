@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
-use stead_core::message::{Message, Piece, Reply, ToolResult};
+use stead_core::message::{Image, Message, Piece, Reply, ToolResult};
 use stead_ports::model::ModelCall;
 
 use super::thinking::{Thinking, adapts, takes_schema, thinking};
 use crate::{
     settings::Settings,
-    wire::{Endpoint, as_object, names, output},
+    wire::{Endpoint, as_object, image, names, output},
 };
 
 #[derive(Serialize)]
@@ -62,8 +62,19 @@ enum Block<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<Mark>,
     },
+    Image {
+        r#type: &'static str,
+        source: Source<'a>,
+    },
     /// A reasoning item, as it came.
     Theirs(&'a RawValue),
+}
+
+#[derive(Serialize)]
+struct Source<'a> {
+    r#type: &'static str,
+    media_type: &'a str,
+    data: String,
 }
 
 /// Up to here the prompt is kept in the provider's cache, for five minutes after its last use.
@@ -142,7 +153,10 @@ fn lines<'a>(endpoint: &Endpoint, call: &'a ModelCall) -> Vec<Line<'a>> {
     let mut lines: Vec<Line<'a>> = Vec::with_capacity(call.messages.len());
     for message in &call.messages {
         let (role, blocks) = match &**message {
-            Message::User { text: said } => ("user", vec![text(said, None)]),
+            Message::User { text: said, images } => {
+                // Before the text, whose block can carry the mark of the cache.
+                ("user", images.iter().map(picture).chain([text(said, None)]).collect())
+            }
             Message::Tool(r) => ("user", vec![result(r)]),
             Message::Assistant(reply) => ("assistant", said(reply, endpoint.made(reply))),
         };
@@ -183,6 +197,11 @@ fn said(reply: &Reply, own: bool) -> Vec<Block<'_>> {
 
 fn text(said: &str, cache_control: Option<Mark>) -> Block<'_> {
     Block::Text { r#type: "text", text: names::said(said), cache_control }
+}
+
+fn picture(image: &Image) -> Block<'_> {
+    let source = Source { r#type: "base64", media_type: &image.media, data: image::base64(image) };
+    Block::Image { r#type: "image", source }
 }
 
 fn result(r: &ToolResult) -> Block<'_> {

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
-use stead_core::message::{Message, Piece, Reply, ToolCall, ToolResult};
+use stead_core::message::{Image, Message, Piece, Reply, ToolCall, ToolResult};
 use stead_ports::model::ModelCall;
 
 use super::{generation, signature::Signature};
 use crate::{
     settings::Settings,
-    wire::{Endpoint, as_object, names, output},
+    wire::{Endpoint, as_object, image, names, output},
 };
 
 /// Stands for the signature of a call that another model made.
@@ -68,11 +68,20 @@ struct Part<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    inline_data: Option<Picture<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     function_call: Option<Call<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     function_response: Option<Response<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thought_signature: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Picture<'a> {
+    mime_type: &'a str,
+    data: String,
 }
 
 #[derive(Serialize)]
@@ -131,7 +140,9 @@ fn contents<'a>(endpoint: &Endpoint, call: &'a ModelCall) -> Vec<Content<'a>> {
     let mut contents: Vec<Content<'a>> = Vec::with_capacity(call.messages.len());
     for message in &call.messages {
         let (role, parts) = match &**message {
-            Message::User { text } => ("user", vec![text_part(names::said(text).into())]),
+            Message::User { text, images } => {
+                ("user", images.iter().map(picture).chain([text_part(names::said(text).into())]).collect())
+            }
             Message::Tool(r) => ("user", vec![result(r)]),
             Message::Assistant(reply) => ("model", said(reply, endpoint)),
         };
@@ -184,6 +195,11 @@ fn said<'a>(reply: &'a Reply, endpoint: &Endpoint) -> Vec<Part<'a>> {
 
 fn text_part(text: Cow<'_, str>) -> Part<'_> {
     Part { text: Some(text), ..Part::default() }
+}
+
+fn picture(image: &Image) -> Part<'_> {
+    let inline_data = Some(Picture { mime_type: &image.media, data: image::base64(image) });
+    Part { inline_data, ..Part::default() }
 }
 
 fn function_call(call: &ToolCall) -> Call<'_> {

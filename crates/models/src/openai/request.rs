@@ -8,7 +8,7 @@ use stead_core::message::{Message, OutputSchema, Piece, Reply, ToolCall};
 use stead_ports::model::ModelCall;
 
 use super::{Dialect, LimitKey, OutputKey, fold::Thought};
-use crate::wire::{Endpoint, names, output, unquoted};
+use crate::wire::{Endpoint, image, names, output, unquoted};
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -43,7 +43,7 @@ enum Line<'a> {
         content: Cow<'a, str>,
     },
     User {
-        content: &'a str,
+        content: Said<'a>,
     },
     Assistant {
         content: &'a str,
@@ -56,6 +56,26 @@ enum Line<'a> {
         tool_call_id: Cow<'a, str>,
         content: &'a str,
     },
+}
+
+/// What a user says: a text, or parts when there are pictures. Servers that know no parts are spared them.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Said<'a> {
+    Text(&'a str),
+    Parts(Vec<UserPart<'a>>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum UserPart<'a> {
+    Text { text: &'a str },
+    ImageUrl { image_url: ImageUrl },
+}
+
+#[derive(Serialize)]
+struct ImageUrl {
+    url: String,
 }
 
 #[derive(Serialize)]
@@ -135,7 +155,11 @@ fn format(wanted: &OutputSchema, key: OutputKey) -> Option<Value> {
 
 fn line<'a>(message: &'a Message, endpoint: &Endpoint, dialect: &Dialect) -> Line<'a> {
     match message {
-        Message::User { text } => Line::User { content: text },
+        Message::User { text, images } if images.is_empty() => Line::User { content: Said::Text(text) },
+        Message::User { text, images } => {
+            let images = images.iter().map(|i| UserPart::ImageUrl { image_url: ImageUrl { url: image::data_url(i) } });
+            Line::User { content: Said::Parts(images.chain([UserPart::Text { text }]).collect()) }
+        }
         Message::Tool(r) => Line::Tool { tool_call_id: id(&r.call_id, dialect), content: &r.content },
         Message::Assistant(r) => Line::Assistant {
             content: &r.text,

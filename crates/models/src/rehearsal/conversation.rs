@@ -17,7 +17,7 @@ impl<'a> Conversation<'a> {
     pub(super) fn new(messages: &'a [Arc<Message>]) -> Self {
         let results = messages.iter().rev().take_while(|m| matches!(***m, Message::Tool(_))).count();
         let user = messages.iter().rev().find_map(|m| match &**m {
-            Message::User { text } => Some(text.as_str()),
+            Message::User { text, .. } => Some(text.as_str()),
             _ => None,
         });
         Self { messages, tail: messages.len() - results, user }

@@ -10,7 +10,7 @@ use stead_ports::model::ModelCall;
 
 use crate::{
     settings::{Effort, Settings},
-    wire::{Endpoint, names, output, unquoted},
+    wire::{Endpoint, image, names, output, unquoted},
 };
 
 #[derive(Serialize)]
@@ -42,16 +42,17 @@ struct Reasoning {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Item<'a> {
-    Message { role: &'static str, content: [Text<'a>; 1] },
+    Message { role: &'static str, content: Vec<Content<'a>> },
     Call { r#type: &'static str, call_id: &'a str, name: String, arguments: Cow<'a, str> },
     Result { r#type: &'static str, call_id: &'a str, output: &'a str },
     Reasoning(&'a RawValue),
 }
 
 #[derive(Serialize)]
-struct Text<'a> {
-    r#type: &'static str,
-    text: &'a str,
+#[serde(untagged)]
+enum Content<'a> {
+    Text { r#type: &'static str, text: &'a str },
+    Image { r#type: &'static str, image_url: String },
 }
 
 #[derive(Serialize)]
@@ -68,8 +69,10 @@ pub(super) fn body(endpoint: &Endpoint, call: &ModelCall, settings: &Settings) -
     let mut input = Vec::with_capacity(call.messages.len());
     for message in &call.messages {
         match &**message {
-            Message::User { text } => {
-                input.push(Item::Message { role: "user", content: [Text { r#type: "input_text", text }] });
+            Message::User { text, images } => {
+                let image = |i| Content::Image { r#type: "input_image", image_url: image::data_url(i) };
+                let content = images.iter().map(image).chain([Content::Text { r#type: "input_text", text }]);
+                input.push(Item::Message { role: "user", content: content.collect() });
             }
             Message::Tool(r) => {
                 input.push(Item::Result { r#type: "function_call_output", call_id: &r.call_id, output: &r.content })

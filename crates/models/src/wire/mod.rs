@@ -8,6 +8,7 @@ mod bounds;
 mod draft;
 mod endpoint;
 pub(crate) mod failure;
+pub(crate) mod image;
 pub(crate) mod names;
 pub(crate) mod output;
 mod retry_after;

@@ -89,7 +89,7 @@ pub(crate) fn question() -> ModelCall {
         turn: 2,
         attempt: 1,
         instructions: "Be brief.".into(),
-        messages: vec![Arc::new(Message::User { text: "hi".into() })],
+        messages: vec![Arc::new(Message::user("hi"))],
         tools: Arc::new([ToolDef { name: "t".into(), description: "d".into(), schema: json!({ "type": "object" }) }]),
         output: None,
         max_output_tokens: 77,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json, value::RawValue};
-use stead_core::message::{Message, Reply, ToolCall, ToolResult};
+use stead_core::message::{Image, Message, Reply, ToolCall, ToolResult};
 use stead_models::{
     settings::{Effort, Settings},
     wire::Bounds,
@@ -35,7 +35,7 @@ pub(crate) fn conversation() -> ModelCall {
         Arc::new(Message::Assistant(Reply { text: "Wait.".into(), calls, ..Reply::default() })),
         Arc::new(result("c1", "t", "ok", false)),
         Arc::new(result("c2", "bad name!", "no", true)),
-        Arc::new(Message::User { text: "and?".into() }),
+        Arc::new(Message::user("and?")),
     ]);
     question
 }
@@ -144,7 +144,7 @@ async fn a_budget_of_thought_is_not_asked_for_amid_the_calls_of_another_model() 
     let (body, _) = sent(&Claude, "claude-sonnet-4-6", settings, amid()).await;
     assert_eq!(body["thinking"], json!({ "type": "adaptive" }));
     let mut after = amid();
-    after.messages.push(Arc::new(Message::User { text: "and?".into() }));
+    after.messages.push(Arc::new(Message::user("and?")));
     let (body, _) = sent(&Claude, "claude-sonnet-4-5", settings, after).await;
     assert_eq!(body["thinking"], json!({ "type": "enabled", "budget_tokens": 3_000 }));
 }
@@ -153,9 +153,30 @@ async fn a_budget_of_thought_is_not_asked_for_amid_the_calls_of_another_model() 
 async fn an_empty_text_is_said_in_words_where_it_would_be_refused() {
     for face in [&Claude as &dyn Face, &Google] {
         let mut call = question();
-        call.messages = vec![Arc::new(Message::User { text: " ".into() })];
+        call.messages = vec![Arc::new(Message::user(" "))];
         let (_, text) = sent(face, "m", Settings::default(), call).await;
         assert!(text.contains("(nothing)"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn pictures_go_with_the_text_in_each_providers_form() {
+    let image = Image { media: "image/png".into(), content: vec![0xfb, 0xff, 1].into() };
+    let url = "data:image/png;base64,+/8B";
+    for ((face, name), place, expected) in faces().into_iter().zip([
+        ("/messages/1/content/0", json!({ "type": "image_url", "image_url": { "url": url } })),
+        ("/input/0/content/0", json!({ "type": "input_image", "image_url": url })),
+        (
+            "/messages/0/content/0",
+            json!({ "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": "+/8B" } }),
+        ),
+        ("/contents/0/parts/0", json!({ "inlineData": { "mimeType": "image/png", "data": "+/8B" } })),
+    ]).map(|(face, (place, expected))| (face, place, expected)) {
+        let mut call = question();
+        call.messages = vec![Arc::new(Message::User { text: "What is it?".into(), images: vec![image.clone()] })];
+        let (body, text) = sent(face, name, Settings::default(), call).await;
+        assert_eq!(body.pointer(place), Some(&expected), "{body}");
+        assert!(text.contains("What is it?"), "{text}");
     }
 }
 

@@ -127,6 +127,8 @@ pub struct Limits {
     pub body: Size,
     /// Bytes of the body that applies an agent: its manifest and files.
     pub bundle: Size,
+    /// Bytes of all files that one run is given, before their encoding.
+    pub attachments: Size,
     /// Levels of nesting of a JSON body.
     #[schemars(range(min = 1, max = 100))]
     pub json_depth: usize,
@@ -194,6 +196,7 @@ impl Default for Limits {
         Self {
             body: Size(1 << 20),
             bundle: Size(16 << 20),
+            attachments: Size(8 << 20),
             json_depth: 64,
             requests: 4_096,
             followers: 4_096,

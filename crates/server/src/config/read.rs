@@ -126,6 +126,7 @@ impl Config {
             ("limits.connections", self.limits.connections),
             ("limits.body", self.limits.body.0),
             ("limits.bundle", self.limits.bundle.0),
+            ("limits.attachments", self.limits.attachments.0),
             ("engine.max_active", self.engine.max_active),
             ("engine.max_model_calls", self.engine.max_model_calls),
             ("engine.max_tool_calls", self.engine.max_tool_calls),

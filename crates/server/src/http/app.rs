@@ -14,6 +14,8 @@ use crate::{auth::Tokens, clock::SystemClock, config, routes, runtime::Runtime};
 
 /// Agents that are applied at once: each may be large, and start MCP servers. More wait for their turn.
 const APPLYING: usize = 16;
+/// Requests with files at once; each holds its body in memory.
+const ATTACHING: usize = 16;
 
 /// What handlers work with.
 pub(crate) type Shared = Arc<App>;
@@ -32,6 +34,8 @@ pub(crate) struct App {
     pub(crate) requests: Arc<Semaphore>,
     /// Places of agents being applied.
     pub(crate) applying: Arc<Semaphore>,
+    /// Places of requests with files.
+    pub(crate) attaching: Arc<Semaphore>,
     /// Places of followers and waiters.
     pub(crate) followers: Arc<Semaphore>,
     /// Fires when the server begins to shut down.
@@ -52,6 +56,7 @@ impl App {
             metrics_open: config.metrics_open,
             requests: Arc::new(Semaphore::new(config.limits.requests.min(Semaphore::MAX_PERMITS))),
             applying: Arc::new(Semaphore::new(APPLYING)),
+            attaching: Arc::new(Semaphore::new(ATTACHING)),
             followers: Arc::new(Semaphore::new(config.limits.followers.min(Semaphore::MAX_PERMITS))),
             draining: CancellationToken::new(),
             metrics,

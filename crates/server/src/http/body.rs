@@ -8,11 +8,13 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
+use stead_api::{artifact::Attachment, run::StartRun, session::StartInSession};
 use stead_core::code;
 
 use super::{
     app::{App, Shared},
     failure::Failure,
+    guard,
 };
 
 /// Bytes of a body over its limit that are read and thrown away, so that a caller who is still sending can hear the
@@ -30,6 +32,50 @@ pub(crate) struct MaybeJson<T>(pub(crate) T);
 /// A JSON body under the size limit of agents.
 #[derive(Debug)]
 pub(crate) struct BundleJson<T>(pub(crate) T);
+
+/// The body of a request that starts a run: under the common size limit, and with files under theirs. One that may be longer
+/// than the common limit waits for a place, before it is read.
+#[derive(Debug)]
+pub(crate) struct RunJson<T>(pub(crate) T);
+
+/// A body that may hold files.
+pub(crate) trait WithFiles {
+    /// The files, encoded.
+    fn files(&self) -> &[Attachment];
+}
+
+impl WithFiles for StartRun {
+    fn files(&self) -> &[Attachment] {
+        &self.attachments
+    }
+}
+
+impl WithFiles for StartInSession {
+    fn files(&self) -> &[Attachment] {
+        &self.attachments
+    }
+}
+
+impl<T: DeserializeOwned + WithFiles> FromRequest<Shared> for RunJson<T> {
+    type Rejection = Failure;
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Failure> {
+        let common = app.limits.body.0;
+        if request.body().size_hint().upper().is_some_and(|most| most <= common as u64) {
+            return read(request, app, common).await.map(Self);
+        }
+        let _place = guard::attaching(app).await?;
+        // Four letters of base64 for three bytes.
+        let files = app.limits.attachments.0.div_ceil(3).saturating_mul(4);
+        let bytes = taken(request, app, common.saturating_add(files)).await?;
+        // What is no file keeps to the common limit. Base64 stands in JSON as it is.
+        let body: T = parse(&bytes, app.limits.json_depth)?;
+        let files: usize = body.files().iter().map(|file| file.data.len()).sum();
+        if bytes.len().saturating_sub(files) > common {
+            return Err(Failure::too_large(common));
+        }
+        Ok(Self(body))
+    }
+}
 
 impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
     type Rejection = Failure;
@@ -56,14 +102,18 @@ impl<T: DeserializeOwned + Default> FromRequest<Shared> for MaybeJson<T> {
 }
 
 async fn read<T: DeserializeOwned>(request: Request, app: &App, limit: usize) -> Result<T, Failure> {
+    parse(&taken(request, app, limit).await?, app.limits.json_depth)
+}
+
+/// The bytes of a JSON body.
+async fn taken(request: Request, app: &App, limit: usize) -> Result<Bytes, Failure> {
     if !is_json(request.headers()) {
         return Err(Failure::bad_request("the body must be JSON")
             .hint("send `Content-Type: application/json`")
             .status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
     let collected = tokio::time::timeout(app.request_timeout(), collect(request.into_body(), limit)).await;
-    let bytes = collected.map_err(|_| Failure::overloaded("the body did not come in time"))??;
-    parse(&bytes, app.limits.json_depth)
+    collected.map_err(|_| Failure::overloaded("the body did not come in time"))?
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

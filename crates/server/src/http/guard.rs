@@ -96,6 +96,12 @@ pub(crate) async fn applying(app: &Shared) -> Answer<OwnedSemaphorePermit> {
     place.ok().and_then(Result::ok).ok_or_else(|| Failure::overloaded("too many agents are being applied"))
 }
 
+/// A place for a body with files; there is one soon, or the caller is told to come back.
+pub(crate) async fn attaching(app: &App) -> Answer<OwnedSemaphorePermit> {
+    let place = tokio::time::timeout(app.request_timeout(), app.attaching.clone().acquire_owned()).await;
+    place.ok().and_then(Result::ok).ok_or_else(|| Failure::overloaded("too many runs are being given files"))
+}
+
 /// Counts requests and their time, by route: never by path, which anyone may invent.
 pub(crate) async fn observe(State(app): State<Shared>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or_else(|| "none".into(), |p| p.as_str().to_owned());

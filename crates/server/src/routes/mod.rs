@@ -3,6 +3,7 @@
 
 mod agents;
 mod approvals;
+mod artifacts;
 mod backup;
 mod export;
 mod facts;
@@ -78,6 +79,8 @@ pub(crate) fn table() -> Vec<Route> {
         Brief get "/v1/runs/{run}/facts" [Read] facts::list;
         Long get "/v1/runs/{run}/stream" [Read] stream::follow;
         Long get "/v1/runs/{run}/export" [Read] export::export;
+        Brief get "/v1/runs/{run}/artifacts" [Read] artifacts::list;
+        Brief get "/v1/runs/{run}/artifacts/{name}" [Read] artifacts::get;
         Brief get "/v1/runs/{run}/why" [Read] why::why;
         Brief get "/v1/runs/{run}/context" [Read] why::context;
         Brief post "/v1/runs/{run}/pause" [Run, Read] runs::pause;

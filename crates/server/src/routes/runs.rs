@@ -22,13 +22,13 @@ use stead_core::{
 use stead_engine::EngineError;
 use stead_ports::journal::{RunFilter, Status};
 
-use super::{agents::meant, sessions, versions, views};
+use super::{agents::meant, artifacts, sessions, versions, views};
 use crate::{
     auth::Principal,
     config::units::Time,
     http::{
         app::{App, Shared},
-        body::Json,
+        body::RunJson,
         failure::{Answer, Failure},
         guard,
         input::{At, Params, cursor, idempotency_key, limit, position},
@@ -42,7 +42,7 @@ pub(super) async fn start(
     State(app): State<Shared>,
     who: Principal,
     headers: HeaderMap,
-    Json(request): Json<StartRun>,
+    RunJson(request): RunJson<StartRun>,
 ) -> Answer<(StatusCode, Body<Started>)> {
     begin(&app, &who, &headers, request).await
 }
@@ -58,6 +58,7 @@ pub(super) async fn begin(
     // same request.
     let digest = Sha256::digest(serde_json::to_vec(&request).map_err(|e| Failure::bad_request(e.to_string()))?);
     let idempotency = idempotency_key(headers)?.map(|key| (key, digest.into()));
+    let files = artifacts::read(app, &request.attachments)?;
     let (agent, version) = resolve(app, who, &request.agent, request.version).await?;
     let session = match (request.session, &request.session_key) {
         (Some(_), Some(_)) => return Err(Failure::bad_request("`session` and `session_key` exclude each other")),
@@ -73,6 +74,7 @@ pub(super) async fn begin(
             version,
             session,
             input: request.input,
+            files,
             limits: (&request.limits).into(),
             idempotency,
             actor: actor(who),

@@ -20,7 +20,7 @@ use crate::{
     clock::SystemClock,
     http::{
         app::{App, Shared},
-        body::Json,
+        body::{Json, RunJson},
         failure::{Answer, Failure},
         input::{At, Params, cursor, limit, position},
     },
@@ -111,7 +111,7 @@ pub(super) async fn start(
     At(session): At<String>,
     Params(of): Params<OfAgent>,
     headers: HeaderMap,
-    Json(request): Json<StartInSession>,
+    RunJson(request): RunJson<StartInSession>,
 ) -> Answer<(StatusCode, Body<Started>)> {
     let row = views::named_session(&app, &who, &session, of.agent).await?;
     let request = StartRun {
@@ -121,6 +121,7 @@ pub(super) async fn start(
         },
         session: Some(row.id),
         input: request.input,
+        attachments: request.attachments,
         limits: request.limits,
         ..StartRun::default()
     };

@@ -180,7 +180,7 @@ fn seen(view: ContextView) -> Context {
 
 fn said(message: &Message) -> ContextText {
     match message {
-        Message::User { text } => ContextText::User { text: text.clone() },
+        Message::User { text, .. } => ContextText::User { text: text.clone() },
         Message::Tool(result) => ContextText::Tool {
             call_id: result.call_id.clone(),
             name: result.name.clone(),

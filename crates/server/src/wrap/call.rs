@@ -77,6 +77,7 @@ async fn attempt(door: &Door, params: CallParams, call: &UnderWay) -> Result<Opt
         version: if equal_unknown { versions.asking } else { versions.usual },
         session: None,
         input: serde_json::to_string(&input).map_err(|e| e.to_string())?,
+        files: Vec::new(),
         limits: Default::default(),
         idempotency: None,
         actor: Actor::User(door.who.clone()),

@@ -186,7 +186,7 @@ fn outcome(line: &[u8], max: usize) -> Outcome<Output> {
         (Some(result), None) => {
             let value: Value = serde_json::from_str(result.get()).unwrap_or_default();
             let error = value.get("isError").and_then(Value::as_bool).unwrap_or(false);
-            Outcome::Returned(Output { content: cut(shown(&value, result), max), error })
+            Outcome::Returned(Output { content: cut(shown(&value, result), max), error, files: Vec::new() })
         }
         (_, Some(error)) => {
             let told = Output::error(cut(format!("{}: {}", code::TOOL_ERROR, error.get()), max));

@@ -4,6 +4,7 @@
 
 mod agents;
 mod approvals;
+mod artifacts;
 mod backup;
 mod document;
 mod doors;

@@ -7,7 +7,7 @@ use stead_client::{RunQuery, SessionQuery};
 use crate::lab::{Lab, problem, start};
 
 fn input(text: &str) -> StartInSession {
-    StartInSession { input: text.into(), version: None, limits: Default::default() }
+    StartInSession { input: text.into(), attachments: Vec::new(), version: None, limits: Default::default() }
 }
 
 #[tokio::test]

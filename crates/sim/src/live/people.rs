@@ -63,6 +63,7 @@ async fn client(cosmos: Arc<Cosmos>, engine: Engine, i: usize) {
                 version: ROOT,
                 session: Some(session.id),
                 input: "do it".into(),
+                files: Vec::new(),
                 limits: Limits::default(),
                 idempotency: Some((key(i), [i as u8; 32])),
                 actor: Actor::User("client".into()),

@@ -178,7 +178,7 @@ fn append(store: &SqliteStore, run: RunId, seq: u64, epoch: u64, prev: LeafHash)
     if let Some(content) = blob(run, seq) {
         let (tenant, len) = (TENANT.into(), content.len() as u64);
         let id = store.blob_id(&tenant, &content);
-        payloads.push(Payload { body: Body::Blob { id, len, preview: None }, source: Some(Source::Tool) });
+        payloads.push(Payload::new(Body::Blob { id, len, preview: None }, Some(Source::Tool)));
         blobs.push(NewBlob { tenant, id, content });
     }
     let encoded = Record { header, facts: Vec::new(), payloads }.encode(prev);

@@ -1,14 +1,29 @@
-//! The body of an answer as text for a model.
+//! The body of an answer as text for a model, or as a file when it is none.
 
 use reqwest::{Response, header::CONTENT_TYPE};
-use stead_core::code;
+use stead_core::{artifact::plain_media, code};
+use stead_ports::{file::File, tool::MAX_FILE};
 
 use super::client::chain;
-use crate::{secret::Secret, text};
+use crate::{offer::ending, secret::Secret, text};
+
+/// A body.
+pub(super) struct Answer {
+    /// What the model reads.
+    pub(super) text: String,
+    /// The body itself, when it is no text.
+    pub(super) file: Option<File>,
+}
 
 /// The body as text, up to `max` bytes of it; beyond that nothing is read. A secret in it is blotted out before the cut,
-/// so that no part of one is left. What is not text is named, not shown.
-pub(super) async fn read(mut response: Response, max: usize, secrets: &[Secret]) -> Result<String, String> {
+/// so that no part of one is left. What is not text is named, not shown, and kept as a file of this name (its ending
+/// aside) when it is whole and holds no secret.
+pub(super) async fn read(
+    mut response: Response,
+    max: usize,
+    secrets: &[Secret],
+    name: Option<&str>,
+) -> Result<Answer, String> {
     let kind = Kind::of(&response);
     let wanted = max + secrets.iter().map(|secret| secret.reveal().len()).max().unwrap_or(0);
     let mut body = Vec::new();
@@ -23,7 +38,7 @@ pub(super) async fn read(mut response: Response, max: usize, secrets: &[Secret])
     }
     let mut text = match kind.decode(body, cut) {
         Ok(text) => text,
-        Err(note) => return Ok(note),
+        Err(bytes) => return Ok(kind.file(bytes, cut, secrets, name)),
     };
     for secret in secrets {
         text = secret.redact(text);
@@ -32,7 +47,7 @@ pub(super) async fn read(mut response: Response, max: usize, secrets: &[Secret])
         let note = format!("\n[{}: cut here, the answer has more than {max} bytes]", code::TOOL_FLOOD);
         text = format!("{}{note}", text::clip(&text, max.saturating_sub(note.len())));
     }
-    Ok(text)
+    Ok(Answer { text, file: None })
 }
 
 /// What a body is by its media type.
@@ -62,8 +77,24 @@ impl Kind {
             || matches!(sub, "json" | "xml" | "yaml" | "javascript" | "x-www-form-urlencoded" | "x-ndjson" | "graphql")
     }
 
-    /// The text, or what stands for a body that is none.
-    fn decode(&self, body: Vec<u8>, cut: bool) -> Result<String, String> {
+    /// A body that is no text, in words, and whole.
+    fn file(&self, bytes: Vec<u8>, cut: bool, secrets: &[Secret], name: Option<&str>) -> Answer {
+        let (size, more) = (bytes.len(), if cut { "more than " } else { "" });
+        let told = format!("{}, {more}{size} bytes that are not text", text::ellipsis(&self.essence, 100));
+        let whole = !cut && size <= MAX_FILE && !secrets.iter().any(|secret| secret.is_in(&bytes));
+        match name.filter(|_| whole) {
+            Some(name) => {
+                let media = plain_media(&self.essence);
+                let name = format!("{name}.{}", ending(&media));
+                let text = format!("[{told}, kept as the file {name}]");
+                Answer { text, file: Some(File { name, media, content: bytes.into() }) }
+            }
+            None => Answer { text: format!("[{told}]"), file: None },
+        }
+    }
+
+    /// The text, or the bytes of a body that is none.
+    fn decode(&self, body: Vec<u8>, cut: bool) -> Result<String, Vec<u8>> {
         if self.latin {
             return Ok(body.into_iter().map(char::from).collect());
         }
@@ -74,11 +105,7 @@ impl Kind {
             Err(e) if cut && e.utf8_error().error_len().is_none() => {
                 Ok(String::from_utf8_lossy(e.as_bytes()).into_owned())
             }
-            Err(e) => {
-                let size = e.as_bytes().len();
-                let more = if cut { "more than " } else { "" };
-                Err(format!("[{}, {more}{size} bytes that are not text]", text::ellipsis(&self.essence, 100)))
-            }
+            Err(e) => Err(e.into_bytes()),
         }
     }
 }

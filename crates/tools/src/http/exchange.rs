@@ -24,7 +24,7 @@ use stead_core::{
 use stead_ports::tool::Output;
 
 use super::{
-    answer::read,
+    answer::{Answer, read},
     client::{self, CONNECT, chain},
     credential::Credential,
 };
@@ -68,8 +68,8 @@ impl Service {
         self.credential.as_ref().map_or(&[], |credential| &credential.secrets)
     }
 
-    /// Sends a request and reports honestly.
-    pub(super) async fn call(&self, request: Request, max_output: usize) -> Outcome<Output> {
+    /// Sends a request and reports honestly. `name` is that of a file, should the answer be one.
+    pub(super) async fn call(&self, request: Request, max_output: usize, name: &str) -> Outcome<Output> {
         let method = request.method().clone();
         let response = match self.client.execute(request).await {
             Ok(response) => response,
@@ -96,8 +96,11 @@ impl Service {
         };
         let status = response.status();
         if status.is_success() {
-            return match read(response, max_output, self.secrets()).await {
-                Ok(body) => Outcome::Returned(Self::ok(body, status)),
+            return match read(response, max_output, self.secrets(), Some(name)).await {
+                Ok(Answer { text, file }) => {
+                    let files = file.into_iter().collect();
+                    Outcome::Returned(Output { files, ..Self::ok(text, status) })
+                }
                 Err(e) => {
                     Outcome::Unknown(self.error(format!("{}: the answer was cut off: {e}", code::EFFECT_UNKNOWN)))
                 }
@@ -124,9 +127,9 @@ impl Service {
         if !status.is_success() {
             return Reconciled::StillUnknown;
         }
-        match read(response, max_output, self.secrets()).await {
+        match read(response, max_output, self.secrets(), None).await {
             Ok(_) if head => Reconciled::Happened(Self::ok(String::new(), status)),
-            Ok(body) if !says_nothing(&body) => Reconciled::Happened(Self::ok(body, status)),
+            Ok(Answer { text, .. }) if !says_nothing(&text) => Reconciled::Happened(Self::ok(text, status)),
             _ => Reconciled::StillUnknown,
         }
     }
@@ -171,8 +174,8 @@ async fn describe(response: Response, secrets: &[Secret]) -> String {
         words.push_str(&format!(" (retry after {after})"));
     }
     // What the status says stands, whether or not the rest arrives.
-    match read(response, MAX_ERROR, secrets).await {
-        Ok(body) if !body.is_empty() => format!("{words}: {body}"),
+    match read(response, MAX_ERROR, secrets, None).await {
+        Ok(Answer { text, .. }) if !text.is_empty() => format!("{words}: {text}"),
         _ => words,
     }
 }

@@ -222,7 +222,10 @@ impl Tool for HttpTool {
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Outcome<Output>> {
         Box::pin(async move {
             match self.call.request(&invocation) {
-                Ok(request) => self.call.service.call(request, invocation.max_output).await,
+                Ok(request) => {
+                    let name = format!("e{}", invocation.effect.n);
+                    self.call.service.call(request, invocation.max_output, &name).await
+                }
                 Err(why) => Outcome::Refused(Output::error(why)),
             }
         })

@@ -10,6 +10,7 @@
 //! nothing: a server does not get to say how its effects are handled.
 
 mod client;
+mod content;
 mod ledger;
 mod pin;
 mod pipe;

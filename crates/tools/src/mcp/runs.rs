@@ -7,7 +7,11 @@ use std::{
 
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
-use stead_core::{code, effect::Outcome, id::RunId};
+use stead_core::{
+    code,
+    effect::Outcome,
+    id::{EffectId, RunId},
+};
 use stead_ports::tool::Output;
 
 use super::{ledger::Failure, pin::Discovered, server::Server, session::Session};
@@ -36,16 +40,16 @@ impl Runs {
 
     pub(super) async fn call(
         &self,
-        run: RunId,
+        effect: EffectId,
         operation: &str,
         arguments: Map<String, Value>,
         max_output: usize,
     ) -> Outcome<Output> {
-        let (first, session) = self.attempt(run, operation, arguments.clone(), max_output).await;
+        let (first, session) = self.attempt(effect, operation, arguments.clone(), max_output).await;
         // A server that forgot the session has not looked at the call. In a new one, its tools are compared again.
         match (&first, session) {
             (Outcome::NotSent(_), Some(session)) if session.is_expired() => {
-                self.attempt(run, operation, arguments, max_output).await.0
+                self.attempt(effect, operation, arguments, max_output).await.0
             }
             _ => first,
         }
@@ -53,12 +57,12 @@ impl Runs {
 
     async fn attempt(
         &self,
-        run: RunId,
+        effect: EffectId,
         operation: &str,
         arguments: Map<String, Value>,
         max_output: usize,
     ) -> (Outcome<Output>, Option<Arc<Session>>) {
-        let connected = match self.connect(run).await {
+        let connected = match self.connect(effect.run).await {
             Ok(connected) => connected,
             Err(why) => {
                 let output = Output::error(format!("{}: {}", why.code, why.words));
@@ -77,7 +81,7 @@ impl Runs {
             ));
             return (Outcome::Refused(output), None);
         }
-        (connected.session.call(operation, arguments, max_output).await, Some(connected.session))
+        (connected.session.call(effect.n, operation, arguments, max_output).await, Some(connected.session))
     }
 
     /// The run's session, begun or begun again when it must be, and its tools listed again when they may have changed.

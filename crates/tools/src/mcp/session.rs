@@ -19,17 +19,18 @@ use rmcp::{
 };
 use serde_json::{Map, Value};
 use stead_core::{code, effect::Outcome};
-use stead_ports::tool::Output;
+use stead_ports::{file::File, tool::Output};
 use tokio::time::timeout;
 
 use super::{
     client::Client,
+    content::pieces,
     ledger::{Failure, Fate, Ledger},
     pin::Discovered,
     pipe::Pipe,
     process::Process,
     server::Server,
-    words::{block, greeting_error, is_refusal, redact, words},
+    words::{greeting_error, is_refusal, redact, words},
 };
 use crate::{secret::Secret, text};
 
@@ -183,7 +184,13 @@ impl Session {
     }
 
     /// Calls a tool. Dropping the future tells the server that nobody waits any more.
-    pub(super) async fn call(&self, operation: &str, arguments: Map<String, Value>, max: usize) -> Outcome<Output> {
+    pub(super) async fn call(
+        &self,
+        effect: u32,
+        operation: &str,
+        arguments: Map<String, Value>,
+        max: usize,
+    ) -> Outcome<Output> {
         let params = CallToolRequestParams::new(operation.to_owned()).with_arguments(arguments);
         let request = CallToolRequest::new(params);
         let request = ClientRequest::CallToolRequest(request);
@@ -202,7 +209,8 @@ impl Session {
             Ok(ServerResult::CallToolResult(result)) => {
                 self.ledger.answered();
                 let error = result.is_error.unwrap_or(false);
-                Outcome::Returned(Output { content: self.shown(&result, max), error })
+                let (content, files) = self.shown(effect, &result, max);
+                Outcome::Returned(Output { content, error, files })
             }
             Ok(ServerResult::InputRequiredResult(_)) => {
                 Outcome::Refused(Output::error("the tool asks for further input, which is not given"))
@@ -260,18 +268,18 @@ impl Session {
         redact(&self.secrets, blame(&self.name, why, &stderr))
     }
 
-    /// A result as the model reads it.
-    fn shown(&self, result: &CallToolResult, max: usize) -> String {
-        let mut parts: Vec<String> = result.content.iter().map(block).collect();
+    /// A result as the model reads it, and its files.
+    fn shown(&self, effect: u32, result: &CallToolResult, max: usize) -> (String, Vec<File>) {
+        let (mut parts, files) = pieces(effect, &result.content, &self.secrets);
         if parts.is_empty() {
             parts.extend(result.structured_content.as_ref().map(text::json));
         }
         let whole = redact(&self.secrets, parts.join("\n"));
         if whole.len() <= max {
-            return whole;
+            return (whole, files);
         }
         let note = format!("\n[{}: cut here, the answer has {} bytes]", code::TOOL_FLOOD, whole.len());
-        format!("{}{note}", text::clip(&whole, max.saturating_sub(note.len())))
+        (format!("{}{note}", text::clip(&whole, max.saturating_sub(note.len()))), files)
     }
 }
 

@@ -132,7 +132,7 @@ impl Tool for McpTool {
                 Ok(arguments) => arguments,
                 Err(e) => return Outcome::Refused(Output::error(format!("the arguments are not an object: {e}"))),
             };
-            self.runs.call(invocation.effect.run, &self.operation, arguments, invocation.max_output).await
+            self.runs.call(invocation.effect, &self.operation, arguments, invocation.max_output).await
         })
     }
 

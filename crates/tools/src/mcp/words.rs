@@ -1,26 +1,11 @@
 //! What servers say, in words for a model or an operator.
 
 use rmcp::{
-    model::{ContentBlock, ErrorCode, ResourceContents},
+    model::ErrorCode,
     service::{ClientInitializeError, ServiceError},
 };
 
 use crate::{secret::Secret, text};
-
-/// A piece of a result as the model reads it.
-pub(super) fn block(content: &ContentBlock) -> String {
-    match content {
-        ContentBlock::Text(text) => text.text.clone(),
-        ContentBlock::Image(image) => format!("[image {}, {} bytes as base64]", image.mime_type, image.data.len()),
-        ContentBlock::Audio(audio) => format!("[audio {}, {} bytes as base64]", audio.mime_type, audio.data.len()),
-        ContentBlock::ResourceLink(link) => format!("[resource {}]", link.uri),
-        ContentBlock::Resource(embedded) => match &embedded.resource {
-            ResourceContents::TextResourceContents { text, .. } => text.clone(),
-            _ => "[a binary resource]".into(),
-        },
-        _ => "[content of an unknown kind]".into(),
-    }
-}
 
 /// Whether an error says that the request was not even begun (JSON-RPC 2.0 section 5.1). An internal error says nothing
 /// about what happened before it.
