@@ -13,7 +13,7 @@ use postgres::Server;
 use serde_json::{Value, json};
 use stead_core::effect::{EffectClass, Outcome};
 use stead_ports::tool::Output;
-use stead_tools::{config::SqlConfig, offer::Offered, reach::Reach, sql};
+use stead_tools::{config::SqlConfig, offer::Offered, reach::Reach, secret::Secret, sql};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, UnixStream},
@@ -202,6 +202,29 @@ async fn a_connection_lost_at_the_commit_means_unknown_for_a_write_and_nothing_f
     assert!(matches!(&outcome, Outcome::Unknown(out) if out.content.starts_with("ST0043")), "{outcome:?}");
     let got = rows(call(&write, json!({"sql": "SELECT count(*) AS n FROM orders"})).await);
     assert_eq!(got["rows"], json!([{"n": 2}]));
+}
+
+#[tokio::test]
+async fn a_password_is_given_apart_from_the_url_and_a_wrong_one_is_not_repeated() {
+    let server = shop().await;
+    let admin = admin(&server).await;
+    admin.batch_execute("CREATE ROLE ada LOGIN PASSWORD 'pg-live-0123'; GRANT SELECT ON orders TO ada").await.unwrap();
+    let hba: String = admin.query_one("SHOW hba_file", &[]).await.unwrap().get(0);
+    let rules = std::fs::read_to_string(&hba).unwrap();
+    let asked = "host all ada all scram-sha-256\nlocal all ada scram-sha-256\n";
+    std::fs::write(&hba, format!("{asked}{rules}")).unwrap();
+    admin.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    let url = server.url("ada");
+    let offer = |password: &str| {
+        let config = config::<SqlConfig>(json!({ "url": url }));
+        let password = Secret::new(password);
+        sql::offer("orders", &config, Some(&password), Path::new("/"), &Reach::default()).unwrap().remove(0)
+    };
+    let one = json!({"sql": "SELECT 1 AS one"});
+    assert_eq!(rows(call(&offer("pg-live-0123"), one.clone()).await)["rows"], json!([{"one": 1}]));
+    let outcome = call(&offer("pg-wrong-0123"), one.clone()).await;
+    assert!(matches!(&outcome, Outcome::NotSent(out) if !out.content.contains("pg-wrong-0123")), "{outcome:?}");
+    assert!(matches!(call(&tool(&url, json!({})), one).await, Outcome::NotSent(_)));
 }
 
 #[test]
