@@ -87,7 +87,7 @@ impl SqliteStore {
         };
         let failed = |e: rusqlite::Error| store_error(&files.database, &e);
         let writer = Writer::new(conn, files.database.clone(), limits).map_err(failed)?;
-        let pool = Pool::open(files.database.clone(), options.readers).map_err(failed)?;
+        let pool = Pool::open(files.database.clone(), options.readers)?;
         let (desk, queue) = (Arc::new(Mutex::new(writer)), Arc::new(Queue::new()));
         let (worked, taken) = (desk.clone(), queue.clone());
         let writer = thread::Builder::new()
@@ -226,14 +226,11 @@ impl Journal for SqliteStore {
         append.record = pack(append.record);
         let blobs = append.blobs.iter().map(|b| Packed::new(&b.content)).collect();
         let command = Command::Append(append, blobs, tx);
-        let left = if may_block() {
-            block_in_place(|| Writer::at_once(&self.desk, &self.queue, command))
-        } else {
-            Some(command)
-        };
-        if let Some(command) = left
-            && let Err(Command::Append(_, _, tx)) = self.queue.push(command)
+        if may_block()
+            && let Some(turn) = self.queue.alone()
         {
+            block_in_place(|| Writer::at_once(&self.desk, turn, command));
+        } else if let Err(Command::Append(_, _, tx)) = self.queue.push(command) {
             let _ = tx.send(Err(AppendError::Unavailable(StoreError::stopped())));
         }
         ack

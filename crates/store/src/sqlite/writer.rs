@@ -18,7 +18,7 @@ use stead_ports::journal::{AckSender, Append, AppendError, StoreError};
 use super::{
     errors::{abort, is_disk, is_failed_sync, store_error},
     index::{self, Home, Lookup, int},
-    queue::Queue,
+    queue::{Queue, Turn},
 };
 use crate::{
     blob::Packed,
@@ -119,10 +119,9 @@ impl Writer {
         }
     }
 
-    /// Writes one command on the caller's own thread, if nobody else is writing or waiting; gives it back otherwise. So
-    /// a run that is alone pays for the disk, and not for two threads that wake each other.
-    pub(crate) fn at_once(desk: &Mutex<Self>, queue: &Queue<Command>, command: Command) -> Option<Command> {
-        let Some(turn) = queue.alone() else { return Some(command) };
+    /// Writes one command on the thread of a caller that has found nobody before it. So a run that is alone pays for the
+    /// disk, and not for two threads that wake each other.
+    pub(crate) fn at_once(desk: &Mutex<Self>, turn: Turn<'_, Command>, command: Command) {
         let mut writer = desk.lock();
         writer.commit(&mut vec![command], 1);
         // Copying the log is for the thread.
@@ -131,7 +130,6 @@ impl Writer {
         if !due {
             turn.quiet();
         }
-        None
     }
 
     /// How many of the waiting commands go into the next transaction; at least one.
