@@ -381,15 +381,11 @@ impl Journal for SqliteStore {
     }
 
     async fn put_version(&self, version: VersionRow, alias: AliasMove) -> Result<AliasMoved, StoreError> {
-        self.write(move |c| {
-            versions::put(c, &version)?;
-            versions::set_alias(c, &alias)
-        })
-        .await
+        self.write(move |c| versions::keep(c, Some(&version), &alias)).await
     }
 
     async fn move_alias(&self, alias: AliasMove) -> Result<AliasMoved, StoreError> {
-        self.write(move |c| versions::set_alias(c, &alias)).await
+        self.write(move |c| versions::keep(c, None, &alias)).await
     }
 
     async fn aliases(&self, tenant: &Name, agent: &Name) -> Result<Vec<AliasRow>, StoreError> {
