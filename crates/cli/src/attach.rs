@@ -25,9 +25,9 @@ pub(crate) fn files(paths: &[PathBuf]) -> Outcome<Vec<Attachment>> {
         let unread = |e: std::io::Error| CliError::other(format!("{} cannot be read: {e}", path.display()));
         let mut bytes = Vec::new();
         let read = File::open(path).and_then(|file| file.take(room + 1).read_to_end(&mut bytes)).map_err(unread)?;
-        room = room.checked_sub(read as u64).ok_or_else(|| {
-            CliError::new(code::TOO_LARGE, format!("the files are larger than {MAX} bytes"))
-        })?;
+        room = room
+            .checked_sub(read as u64)
+            .ok_or_else(|| CliError::new(code::TOO_LARGE, format!("the files are larger than {MAX} bytes")))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Attachment { media_type: Some(media(path, &bytes).to_owned()), name, data: STANDARD.encode(&bytes) })
     };

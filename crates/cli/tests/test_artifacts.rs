@@ -41,7 +41,7 @@ fn a_picture_that_a_tool_draws_is_listed_and_fetched_byte_for_byte() {
     exit 0
     --- stdout
     NAME      TYPE       BYTES  FROM  SHA256
-    e1-1.png  image/png  3      e1    ae4b3280e56e
+    e1-1.png  image/png  3      e1    [version]
     ");
     env.stead(&format!("runs artifact {run} e1-1.png -o out.png")).succeeds();
     assert_eq!(fs::read(env.path().join("out.png")).unwrap(), [0, 1, 2]);
@@ -57,7 +57,10 @@ fn a_picture_that_a_tool_draws_is_listed_and_fetched_byte_for_byte() {
 fn files_that_a_run_is_given_are_kept_and_read_by_the_model() {
     let env = TestEnvironment::new();
     env.write("a/agent.yaml", "stead: v1\nname: a\nmodel: { rehearsal: ./s.yaml }\ninstructions: Read.\n");
-    env.write("a/s.yaml", "rules:\n- when: { user: 'the reactor is warm' }\n  say: 'It is warm.'\n- say: 'I see nothing.'\n");
+    env.write(
+        "a/s.yaml",
+        "rules:\n- when: { user: 'the reactor is warm' }\n  say: 'It is warm.'\n- say: 'I see nothing.'\n",
+    );
     env.write("notes.txt", "the reactor is warm\n");
     fs::write(env.path().join("dot.png"), [0x89, b'P', b'N', b'G']).unwrap();
     fs::write(env.path().join("x.bin"), [0xff, 0xfe]).unwrap();
@@ -65,15 +68,17 @@ fn files_that_a_run_is_given_are_kept_and_read_by_the_model() {
     assert_eq!(done.stdout, "It is warm.\n");
     let run = last_run(&env);
     let listed = env.json(&format!("runs artifacts {run} --json"));
-    let told: Vec<_> =
-        listed["items"].as_array().unwrap().iter().map(|a| (a["name"].as_str().unwrap(), a["media_type"].as_str().unwrap())).collect();
-    assert_eq!(
-        told,
-        [("notes.txt", "text/plain"), ("dot.png", "image/png"), ("x.bin", "application/octet-stream")]
-    );
+    let told: Vec<_> = listed["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| (a["name"].as_str().unwrap(), a["media_type"].as_str().unwrap()))
+        .collect();
+    assert_eq!(told, [("notes.txt", "text/plain"), ("dot.png", "image/png"), ("x.bin", "application/octet-stream")]);
     assert_eq!(env.stead(&format!("runs artifact {run} notes.txt")).succeeds().stdout, "the reactor is warm\n");
     let seen = env.stead(&format!("runs context {run} 1")).succeeds().stdout;
-    for words in ["[file notes.txt, text/plain, 20 bytes]", "[image dot.png, image/png, 4 bytes]", "x.bin", "not shown"] {
+    for words in ["[file notes.txt, text/plain, 20 bytes]", "[image dot.png, image/png, 4 bytes]", "x.bin", "not shown"]
+    {
         assert!(seen.contains(words), "{words}: {seen}");
     }
 }
@@ -94,7 +99,7 @@ fn files_go_with_a_backup_and_come_out_of_a_restore() {
 fn a_server_refuses_files_that_are_too_large_or_too_many() {
     let env = TestEnvironment::new();
     env.write("a/agent.yaml", "stead: v1\nname: a\nmodel: rehearsal:auto\ninstructions: Read.\n");
-    env.write("stead.toml", "listen = \"127.0.0.1:0\"\ndata_dir = \".stead\"\n[limits]\nattachments = \"1KiB\"\n");
+    env.write("stead.toml", "listen = \"127.0.0.1:0\"\ndata_dir = \".stead\"\n[limits]\nattachments = \"1Ki\"\n");
     env.write("big.txt", &"x".repeat(1_025));
     env.write("fits.txt", &"x".repeat(1_024));
     let _server = Serving::start(env.command(["serve"]), "serving");

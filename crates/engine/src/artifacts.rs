@@ -11,12 +11,7 @@ use stead_core::{
     time::Timestamp,
 };
 
-use crate::{
-    Engine,
-    load::records,
-    payload,
-    types::EngineError,
-};
+use crate::{Engine, load::records, payload, types::EngineError};
 
 /// Most files of a run that are told; those before them are the first.
 pub const MAX_LISTED: usize = 1_000;
@@ -148,8 +143,7 @@ mod tests {
         let mut taken = BTreeMap::new();
         let names = ["a.png", "a.png", "a~2.png", "a.png", "b", "b", ".x", ".x", "a.tar.gz", "a.tar.gz"];
         let told: Vec<_> = names.iter().map(|n| unique(&mut taken, (*n).to_owned())).collect();
-        let expected =
-            ["a.png", "a~2.png", "a~2~2.png", "a~3.png", "b", "b~2", ".x", ".x~2", "a.tar.gz", "a.tar~2.gz"];
+        let expected = ["a.png", "a~2.png", "a~2~2.png", "a~3.png", "b", "b~2", ".x", ".x~2", "a.tar.gz", "a.tar~2.gz"];
         assert_eq!(told, expected);
     }
 }

@@ -38,7 +38,9 @@ pub(crate) async fn put(
                 images.push(Image { media: media.clone(), content: stored(journal, tenant, *blob).await? });
             }
             Shown::Mention => {
-                text.push_str(&format!("\n\n[file {name}, {media}, {len} bytes: not shown, models read no such files here]"));
+                text.push_str(&format!(
+                    "\n\n[file {name}, {media}, {len} bytes: not shown, models read no such files here]"
+                ));
             }
         }
     }

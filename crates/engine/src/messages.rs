@@ -67,9 +67,10 @@ impl Messages {
                 let images = files::put(journal, &state.tenant, &entry.payload.artifacts, &mut text).await?;
                 Message::User { text, images }
             }
-            EntryKind::Note => {
-                Message::user(format!("[notice from the runtime] A late answer to an earlier action: {}", text().await?))
-            }
+            EntryKind::Note => Message::user(format!(
+                "[notice from the runtime] A late answer to an earlier action: {}",
+                text().await?
+            )),
         })
     }
 

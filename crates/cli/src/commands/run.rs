@@ -90,12 +90,7 @@ pub(crate) async fn run(global: &Global, args: Run) -> Outcome {
 
 /// What is to be done.
 enum Task {
-    Start {
-        bundle: Box<stead_manifest::Bundle>,
-        input: String,
-        attachments: Vec<Attachment>,
-        session: Option<String>,
-    },
+    Start { bundle: Box<stead_manifest::Bundle>, input: String, attachments: Vec<Attachment>, session: Option<String> },
     Resume(Option<RunId>),
 }
 

@@ -189,12 +189,8 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
                 Some(version) => format!("{agent}@{version}"),
                 None => agent,
             };
-            let start = StartRun {
-                agent: agent.as_str().into(),
-                input,
-                attachments,
-                ..pages::in_session(session.as_deref())
-            };
+            let start =
+                StartRun { agent: agent.as_str().into(), input, attachments, ..pages::in_session(session.as_deref()) };
             let follower = watch.then(|| Follower::new(client, Answers::Leave, global.quiet)).transpose()?;
             let started = client.start_run(&start, idempotency_key.as_deref()).await?;
             if let Some(follower) = follower {

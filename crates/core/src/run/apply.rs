@@ -26,10 +26,7 @@ pub struct Env<'a> {
 impl Env<'_> {
     /// The payload at `ix`, by handle. One that is missing folds like an erased one.
     pub(super) fn payload(&self, ix: PayloadIx) -> Payload {
-        self.payloads
-            .get(usize::from(ix))
-            .cloned()
-            .unwrap_or(Payload::new(Body::Erased { commitment: [0; 32] }, None))
+        self.payloads.get(usize::from(ix)).cloned().unwrap_or(Payload::new(Body::Erased { commitment: [0; 32] }, None))
     }
 }
 

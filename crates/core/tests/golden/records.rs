@@ -227,9 +227,7 @@ fn bodies() -> Vec<Payload> {
 
 /// An effect that returned with files.
 fn artifacts() -> Vec<Fact> {
-    let returned = |effect, payload| {
-        Fact::EffectReturned(EffectOutcome { effect, payload, late: false, error: false })
-    };
+    let returned = |effect, payload| Fact::EffectReturned(EffectOutcome { effect, payload, late: false, error: false });
     vec![returned(7, 0), returned(8, 1)]
 }
 

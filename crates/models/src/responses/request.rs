@@ -117,7 +117,10 @@ fn said<'a>(reply: &'a Reply, own: bool, input: &mut Vec<Item<'a>>) {
             }
             Piece::Reasoning(_) => {}
             Piece::Text(text) => {
-                input.push(Item::Message { role: "assistant", content: vec![Content::Text { r#type: "output_text", text }] });
+                input.push(Item::Message {
+                    role: "assistant",
+                    content: vec![Content::Text { r#type: "output_text", text }],
+                });
             }
             Piece::Call(call) => input.push(Item::Call {
                 r#type: "function_call",

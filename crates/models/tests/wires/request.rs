@@ -163,15 +163,19 @@ async fn an_empty_text_is_said_in_words_where_it_would_be_refused() {
 async fn pictures_go_with_the_text_in_each_providers_form() {
     let image = Image { media: "image/png".into(), content: vec![0xfb, 0xff, 1].into() };
     let url = "data:image/png;base64,+/8B";
-    for ((face, name), place, expected) in faces().into_iter().zip([
-        ("/messages/1/content/0", json!({ "type": "image_url", "image_url": { "url": url } })),
-        ("/input/0/content/0", json!({ "type": "input_image", "image_url": url })),
-        (
-            "/messages/0/content/0",
-            json!({ "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": "+/8B" } }),
-        ),
-        ("/contents/0/parts/0", json!({ "inlineData": { "mimeType": "image/png", "data": "+/8B" } })),
-    ]).map(|(face, (place, expected))| (face, place, expected)) {
+    for ((face, name), place, expected) in faces()
+        .into_iter()
+        .zip([
+            ("/messages/1/content/0", json!({ "type": "image_url", "image_url": { "url": url } })),
+            ("/input/0/content/0", json!({ "type": "input_image", "image_url": url })),
+            (
+                "/messages/0/content/0",
+                json!({ "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": "+/8B" } }),
+            ),
+            ("/contents/0/parts/0", json!({ "inlineData": { "mimeType": "image/png", "data": "+/8B" } })),
+        ])
+        .map(|(face, (place, expected))| (face, place, expected))
+    {
         let mut call = question();
         call.messages = vec![Arc::new(Message::User { text: "What is it?".into(), images: vec![image.clone()] })];
         let (body, text) = sent(face, name, Settings::default(), call).await;

@@ -57,7 +57,10 @@ pub(super) async fn get(
             (header::CONTENT_TYPE, header(&plain_media(&found.media))),
             (header::CONTENT_DISPOSITION, header(&disposition(&found.name))),
             (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-            (HeaderName::from_static("content-security-policy"), HeaderValue::from_static("sandbox; default-src 'none'")),
+            (
+                HeaderName::from_static("content-security-policy"),
+                HeaderValue::from_static("sandbox; default-src 'none'"),
+            ),
         ],
         content,
     ))
@@ -85,7 +88,8 @@ pub(super) fn read(app: &App, attachments: &[Attachment]) -> Answer<Vec<File>> {
     let (mut files, mut total) = (Vec::with_capacity(attachments.len()), 0_usize);
     for Attachment { name, media_type, data } in attachments {
         let name = plain_name(name);
-        let content = STANDARD.decode(data).map_err(|_| Failure::bad_request(format!("`{name}`: the data is no base64")))?;
+        let content =
+            STANDARD.decode(data).map_err(|_| Failure::bad_request(format!("`{name}`: the data is no base64")))?;
         total = total.saturating_add(content.len());
         if total > most {
             return Err(Failure::new(stead_core::code::TOO_LARGE, format!("the files are larger than {most} bytes")));
@@ -93,7 +97,11 @@ pub(super) fn read(app: &App, attachments: &[Attachment]) -> Answer<Vec<File>> {
         if files.iter().any(|f: &File| f.name == name) {
             return Err(Failure::bad_request(format!("two files have the name `{name}`")));
         }
-        files.push(File { name, media: plain_media(media_type.as_deref().unwrap_or_default()), content: content.into() });
+        files.push(File {
+            name,
+            media: plain_media(media_type.as_deref().unwrap_or_default()),
+            content: content.into(),
+        });
     }
     Ok(files)
 }
@@ -104,6 +112,9 @@ mod tests {
 
     #[test]
     fn a_name_cannot_change_the_header() {
-        assert_eq!(disposition("a \"b\"; x=\r\nü.txt"), "attachment; filename*=UTF-8''a%20%22b%22%3B%20x%3D%0D%0A%C3%BC.txt");
+        assert_eq!(
+            disposition("a \"b\"; x=\r\nü.txt"),
+            "attachment; filename*=UTF-8''a%20%22b%22%3B%20x%3D%0D%0A%C3%BC.txt"
+        );
     }
 }

@@ -110,7 +110,12 @@ async fn a_session_moves_to_the_live_version_at_its_next_run_and_keeps_what_was_
     assert_eq!(lab.ended(first.run).await.output.as_deref(), Some("One"));
     let two = lab.client.apply_agent(&saying("Two")).await.unwrap();
     let next = async |version: Option<&str>| {
-        let next = StartInSession { input: "And?".into(), version: version.map(Into::into), limits: Limits::default() };
+        let next = StartInSession {
+            input: "And?".into(),
+            attachments: Vec::new(),
+            version: version.map(Into::into),
+            limits: Limits::default(),
+        };
         let run = lab.client.start_in_session(first.session, &next, None).await.unwrap().run;
         lab.ended(run).await
     };

@@ -289,7 +289,10 @@ async fn an_endless_answer_is_cut_at_the_cap() {
     let Outcome::Returned(out) = outcome else { panic!("{outcome:?}") };
     assert!(out.content.len() <= 100_000 && out.content.contains("[ST0052: cut here"));
     let binary = call(&plain(&url, "GET", "/binary"), json!({})).await;
-    assert_eq!(text(&binary), "[application/octet-stream, 3 bytes that are not text]");
+    assert_eq!(text(&binary), "[application/octet-stream, 3 bytes that are not text, kept as the file e7.bin]");
+    let Outcome::Returned(out) = binary else { panic!("{binary:?}") };
+    let [file] = out.files.as_slice() else { panic!("{:?}", out.files) };
+    assert_eq!((file.name.as_str(), file.content.len()), ("e7.bin", 3));
     let latin = call(&plain(&url, "GET", "/latin"), json!({})).await;
     assert_eq!(text(&latin), "caf\u{e9}");
     let broken = call(&plain(&url, "GET", "/broken"), json!({})).await;
