@@ -131,8 +131,8 @@ fn depth_and_size_have_a_bound() {
     assert_eq!(Cassette::parse(&deep).unwrap_err().line, 4);
     let large = format!("{text}{}", " ".repeat(MAX_CASSETTE));
     assert_eq!(Cassette::parse(&large).unwrap_err().what, "larger than 64 MiB");
-    // Requests that repeat each other cost no memory, but their number is bounded all the same.
-    let many = Cassette { exchanges: vec![cassette().exchanges[1].clone(); 100_001], ..cassette() }.text();
+    let known = Exchange { request: None, ..cassette().exchanges[1].clone() };
+    let many = Cassette { exchanges: vec![known; 100_001], ..cassette() }.text();
     assert_eq!(Cassette::parse(&many).unwrap_err().what, "more than 100000 exchanges");
 }
 
@@ -181,5 +181,6 @@ async fn recorded_pauses_are_kept_when_asked_for_and_none_counts_as_silence() {
         began.elapsed()
     };
     assert_eq!(took(Pace::Fast).await, Duration::ZERO);
-    assert_eq!(took(Pace::Recorded).await, Duration::from_millis(30_750));
+    let kept = took(Pace::Recorded).await.as_millis();
+    assert!((30_750..30_760).contains(&kept), "{kept}");
 }
