@@ -39,7 +39,7 @@ fn each_line_is_answered_by_the_version_that_the_agents_name_stands_for() {
     let manifest = std::fs::read_to_string(env.path().join("refund-desk/agent.yaml")).unwrap();
     env.write("refund-desk/agent.yaml", &manifest.replace("tool_calls: 20", "tool_calls: 40"));
     env.stead("agents apply refund-desk --alias canary").succeeds();
-    for agent in ["refund-desk@canary", "refund-desk"] {
+    for agent in ["refund-desk@canary", "refund-desk@live"] {
         env.stead_with_input(&format!("chat {agent} --session ann"), "Where is order 1041?\n").succeeds();
     }
     let runs = env.json("runs ls --json");
