@@ -110,7 +110,16 @@ fn a_recorded_turn_costs_in_a_test_what_it_would_cost() {
         env.stead("test greeter")
     };
     case("usd: 0.0039, tokens: 12, turns: 1, tool_calls: 0").succeeds();
-    assert_snapshot!(case("usd: 0.0038, tokens: 11, turns: 0"), @"");
+    assert_snapshot!(case("usd: 0.0038, tokens: 11, turns: 0"), @"
+    exit 1
+    --- stdout
+    FAIL  hi · [took]
+      greeter/tests/hi.yaml:5: it cost 0.003900 USD
+      greeter/tests/hi.yaml:5: it took 12 tokens
+      greeter/tests/hi.yaml:5: it took 1 model turn
+
+    1 case: 0 passed, 1 failed
+    ");
     // Without a price of its own the model has that of the list.
     greeter(&env, "openai:gpt-5-mini");
     let listed = case("usd: 0");
