@@ -123,7 +123,7 @@ fn a_recorded_turn_costs_in_a_test_what_it_would_cost() {
     // Without a price of its own the model has that of the list.
     greeter(&env, "openai:gpt-5-mini");
     let listed = case("usd: 0");
-    assert!(listed.code == Some(1) && listed.stdout.contains("it cost 0.000008 USD"), "{listed}");
+    assert!(listed.code == Some(1) && listed.stdout.contains("it cost 0.000009 USD"), "{listed}");
 }
 
 #[test]
