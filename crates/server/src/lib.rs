@@ -6,6 +6,8 @@
 //! * [`secrets`] says where the operator's secrets are.
 //! * [`backup`] takes and restores what a store keeps, without a server.
 //! * [`config`] is `stead.toml`; [`auth`] says who is calling.
+//! * [`cassettes`] keeps what recorded runs said to their models, and plays it again.
+//! * [`testing`] is what a test of an agent puts in the place of the world.
 //! * [`wrap`] puts an MCP server that is in use already under a journal.
 //! * [`serve`] listens, answers and ends in order; the resources are under `routes`, what every request passes under
 //!   `http`.
@@ -16,6 +18,7 @@
 pub mod agents;
 pub mod auth;
 pub mod backup;
+pub mod cassettes;
 pub use stead_engine::clock;
 pub mod config;
 mod http;
@@ -26,6 +29,7 @@ mod routes;
 pub mod runtime;
 pub mod secrets;
 pub mod serve;
+pub mod testing;
 pub mod wrap;
 
 pub use http::listen::ListenError;

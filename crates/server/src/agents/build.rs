@@ -15,6 +15,7 @@ use stead_manifest::{
     manifest::{ModelChoice, ModelSource, SecretRef, Temperature},
 };
 use stead_models::{
+    cassette::{Cassette, CassetteError, Pace, Player, Recorded},
     registry::{ModelSpec, ProviderContext, Resolved, resolve},
     rehearsal::{Rehearsal, Script},
     settings::{Effort, Settings},
@@ -49,7 +50,9 @@ pub(super) async fn agent(
     let base = bundle.dir.clone().unwrap_or(places.data);
     let mut resolved = Vec::new();
     for choice in manifest.model.chain() {
-        resolved.push((choice, model(store, bundle, choice).await?));
+        let Resolved { model, price } = model(store, &wired.name, bundle, choice).await?;
+        let model = Arc::new(Recorded::new(model, store.tape.clone()));
+        resolved.push((choice, Resolved { model, price }));
     }
     for program in unsandboxed::of(&manifest) {
         tracing::warn!(agent = %wired.name, program, "this MCP server runs as the server's user, unsandboxed");
@@ -92,9 +95,26 @@ fn config(manifest: &Manifest, models: &[(&ModelChoice, Resolved)], overhead_tok
     }
 }
 
-async fn model(store: &AgentStore, bundle: &Bundle, choice: &ModelChoice) -> Result<Resolved, AgentError> {
+async fn model(
+    store: &AgentStore,
+    agent: &Name,
+    bundle: &Bundle,
+    choice: &ModelChoice,
+) -> Result<Resolved, AgentError> {
+    if let Some(stand_ins) = &store.stand_ins
+        && let Some(stand_in) = stand_ins.model(agent, choice)?
+    {
+        return Ok(stand_in);
+    }
     let named = match &choice.source {
         ModelSource::Provider(name) => name.clone(),
+        ModelSource::Cassette(file) => {
+            let text = bundle.file(file).unwrap_or_default();
+            let cassette = Cassette::parse(text)
+                .map_err(|e| AgentError { code: CassetteError::CODE, detail: format!("{file}: {e}") })?;
+            let model = Arc::new(Player::new(cassette, choice.loose, Pace::Fast));
+            return Ok(Resolved { model, price: Some(Rehearsal::PRICE) });
+        }
         ModelSource::Script(file) => {
             let text = bundle.file(file).unwrap_or_default();
             let script =

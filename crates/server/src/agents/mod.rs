@@ -29,7 +29,7 @@ use stead_core::{
     code,
     id::{Name, VersionId},
 };
-use stead_models::http::Http;
+use stead_models::{cassette::Tape, http::Http};
 use stead_ports::{
     BoxFuture,
     address::Reach,
@@ -47,6 +47,8 @@ pub(crate) use problem::problem_of;
 pub use site::{Services, Site, data_folder};
 use wired::Wired;
 
+use crate::testing::StandIns;
+
 /// Agent versions that are kept ready.
 const KEPT: usize = 1_024;
 
@@ -57,6 +59,8 @@ pub struct AgentStore {
     keys: Keys,
     helpers: Option<Arc<dyn Helpers>>,
     reach: Reach,
+    stand_ins: Option<StandIns>,
+    tape: Arc<dyn Tape>,
     http: OnceLock<Http>,
     ready: Mutex<Ready>,
 }
@@ -70,14 +74,17 @@ struct Ready {
 
 impl AgentStore {
     /// The versions of a journal, run at this place.
-    pub fn new(
+    pub(crate) fn new(
         journal: Arc<dyn Journal>,
         site: Site,
         keys: Keys,
         helpers: Option<Arc<dyn Helpers>>,
         reach: Reach,
+        stand_ins: Option<StandIns>,
+        tape: Arc<dyn Tape>,
     ) -> Self {
-        Self { journal, site, keys, helpers, reach, http: OnceLock::new(), ready: Mutex::default() }
+        let (http, ready) = (OnceLock::new(), Mutex::default());
+        Self { journal, site, keys, helpers, reach, stand_ins, tape, http, ready }
     }
 
     /// HTTP clients for models; made with the first model that needs one, because reading the host's certificates

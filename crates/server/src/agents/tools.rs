@@ -33,6 +33,7 @@ use super::{
     renewed::{self, Make, Renewed, Values},
     wired::Wired,
 };
+use crate::testing::StandIns;
 
 /// Longest text that a run hands to an agent that is a tool, in characters.
 const MAX_CHILD_INPUT: u32 = 256 << 10;
@@ -70,25 +71,44 @@ pub(super) async fn bind(
     wired: &Wired,
     base: &Path,
 ) -> Result<Vec<BoundTool>, AgentError> {
+    let stand_ins = store.stand_ins.as_ref();
     let mut bound = Vec::new();
     for (name, tool) in &manifest.tools {
         if let Kind::Agent(_) = &tool.kind {
-            bound.push(agent_tool(name, tool, bundle, wired)?);
+            let mut agent = agent_tool(name, tool, bundle, wired)?;
+            stand_ins.map(|s| replaced(&mut agent, s));
+            bound.push(agent);
             continue;
         }
         if let Kind::Sql(sql) = &tool.kind {
             seed(name, sql, bundle, base).await?;
         }
-        let (make, names) = (maker(store, name, tool, bundle, base)?, Keys::of_tool(tool));
+        // Doubles need no secret; tools that really run do.
+        let mut given = Given::of(tool, &store.keys.environment);
+        let missing = match given.auth(&store.keys.values_of(tool).await?) {
+            Err(missing) if stand_ins.is_some_and(|s| s.stands_for_some(name)) => {
+                given.auth = None;
+                Some(missing)
+            }
+            auth => auth.map(|_| None)?,
+        };
+        let first = bound.len();
+        let (make, names) = (maker(store, given, name, tool, bundle, base)?, Keys::of_tool(tool));
         let offered = if names.is_empty() {
             make(&Values::new())?.to_vec()
         } else {
-            let (renewed, first) = Renewed::begin(store.keys.secrets.clone(), names, make).await?;
-            renewed::tools(renewed, &first)
+            let (renewed, made) = Renewed::begin(store.keys.secrets.clone(), names, make).await?;
+            renewed::tools(renewed, &made)
         };
         for offered in offered {
             if tool.offers(&offered.operation) {
                 bound.push(join(name, tool, offered)?);
+            }
+        }
+        if let Some(stand_ins) = stand_ins {
+            let real = bound[first..].iter_mut().map(|b| u32::from(!replaced(b, stand_ins))).sum::<u32>();
+            if let (Some(missing), true) = (missing, real > 0) {
+                return Err(missing);
             }
         }
     }
@@ -98,12 +118,12 @@ pub(super) async fn bind(
 /// How a tool's operations are made, now and whenever a secret of the tool has changed.
 fn maker(
     store: &AgentStore,
+    keys: Given,
     name: &str,
     tool: &Tool,
     bundle: &Bundle,
     base: &Path,
 ) -> Result<Make<Arc<[Offered]>>, AgentError> {
-    let keys = Given::of(tool, &store.keys.environment);
     let (name, base, reach) = (name.to_owned(), base.to_owned(), store.reach.clone());
     let done =
         |name: &str, offered: Result<Vec<Offered>, ToolSetupError>| offered.map(Arc::from).map_err(|e| told(name, e));
@@ -169,6 +189,13 @@ impl Given {
             |(name, from): &(String, SecretRef)| Ok((name.clone(), keys::value(&self.environment, from, values)?));
         self.variables.iter().map(value).collect()
     }
+
+/// Puts the double of a tool in its place, if there is one.
+fn replaced(bound: &mut BoundTool, stand_ins: &StandIns) -> bool {
+    let Some(double) = stand_ins.tool(&bound.def.name) else { return false };
+    bound.behind = Behind::Tool(double);
+    bound.rules.child = None;
+    true
 }
 
 fn join(name: &str, tool: &Tool, offered: Offered) -> Result<BoundTool, AgentError> {
