@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use stead_core::message::Message;
+use stead_core::message::{Image, Message};
 use stead_ports::model::ModelCall;
 
 /// Characters of a message that are kept in the open.
@@ -147,8 +147,8 @@ fn part(message: &Message) -> Part {
     let (name, begins, value) = match message {
         Message::User { text, images } if images.is_empty() => ("user".to_owned(), text.clone(), json!(["user", text])),
         Message::User { text, images } => {
-            let digest = |i: &Image| json!([i.media.as_str(), format!("{:x?}", Sha256::digest(&i.content).as_slice())]);
-            let images: Vec<Value> = images.iter().map(digest).collect();
+            let digest = |i: &Image| Sha256::digest(&i.content).iter().map(|b| format!("{b:02x}")).collect::<String>();
+            let images: Vec<Value> = images.iter().map(|i| json!([i.media.as_str(), digest(i)])).collect();
             ("user".to_owned(), text.clone(), json!(["user", text, images]))
         }
         Message::Assistant(reply) => {
