@@ -48,7 +48,7 @@ fn a_picture_that_a_tool_draws_is_listed_and_fetched_byte_for_byte() {
     assert_snapshot!(env.stead(&format!("runs artifact {run} other.png -o out.png")), @"
     exit 1
     --- stderr
-    error[ST0202]: a file of that name in [run] not found
+    error[ST0202]: a file of that name in [run] does not exist
     see: stead errors ST0202
     ");
 }
