@@ -189,6 +189,7 @@ impl Given {
             |(name, from): &(String, SecretRef)| Ok((name.clone(), keys::value(&self.environment, from, values)?));
         self.variables.iter().map(value).collect()
     }
+}
 
 /// Puts the double of a tool in its place, if there is one.
 fn replaced(bound: &mut BoundTool, stand_ins: &StandIns) -> bool {
