@@ -34,6 +34,7 @@ mod parent;
 mod pay;
 mod payload;
 mod prepare;
+mod providers;
 mod record;
 mod recover;
 mod restore;
@@ -52,6 +53,7 @@ mod why;
 
 pub use context::{ContextView, SeenMessage};
 pub use engine::Engine;
+pub use providers::{ProviderStats, Rates, Waiting, WaitsFor};
 pub use restore::{Marked, Restore, mark_restored};
 pub use step::{EffectSummary, SeenSummary, Step, StepView};
 pub use types::{

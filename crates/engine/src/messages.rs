@@ -63,6 +63,13 @@ impl Messages {
                 Message::Tool(ToolResult { call_id, name, content, error })
             }
             EntryKind::User => Message::User { text: text().await? },
+            EntryKind::Rejected => Message::User {
+                text: format!(
+                    "[notice from the runtime] Your answer was not accepted: {}\nGive the whole answer again: one JSON value \
+                     that satisfies the schema, and nothing before or after it.",
+                    text().await?
+                ),
+            },
             EntryKind::Note => Message::User {
                 text: format!("[notice from the runtime] A late answer to an earlier action: {}", text().await?),
             },

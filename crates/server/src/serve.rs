@@ -110,7 +110,7 @@ impl Server {
             database: config.database.clone(),
             engine: stead_engine::Options {
                 at_rest: local.at_rest,
-                ..config.engine.options(&format!("stead-{}", std::process::id()))
+                ..config.engine_options(&format!("stead-{}", std::process::id()))
             },
             environment,
             reach: Reach::allowing(config.agents.addresses.iter().copied()),

@@ -35,6 +35,9 @@ pub enum EntryKind {
     /// The runtime tells the model something that no call asked for (a late answer).
     #[n(3)]
     Note,
+    /// The runtime tells the model what is wrong with its answer.
+    #[n(4)]
+    Rejected,
 }
 
 /// One entry of the conversation.
