@@ -36,6 +36,9 @@ pub struct Context {
     pub instructions: String,
     /// The tools on offer.
     pub tools: Vec<ContextTool>,
+    /// JSON Schema that the answer had to fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<serde_json::Value>,
     /// The messages, oldest first.
     pub messages: Vec<ContextMessage>,
 }

@@ -78,4 +78,5 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (210, include_str!("../../../docs/errors/ST0210.md")),
     (215, include_str!("../../../docs/errors/ST0215.md")),
     (216, include_str!("../../../docs/errors/ST0216.md")),
+    (217, include_str!("../../../docs/errors/ST0217.md")),
 ];

@@ -156,9 +156,9 @@ fn an_alias_is_set_listed_and_removed() {
     assert_snapshot!(env.stead("agents alias rm refund-desk live"), @"
     exit 1
     --- stderr
-    error[ST0008]: `live` cannot be removed: new runs need it
+    error[ST0217]: `live` cannot be removed: new runs need it
     hint: move it to another version instead
-    see: stead errors ST0008
+    see: stead errors ST0217
     ");
     assert_snapshot!(env.stead("agents alias set refund-desk Wrong live"), @"
     exit 1

@@ -33,6 +33,23 @@ fn a_conversation_is_one_session() {
 }
 
 #[test]
+fn each_line_is_answered_by_the_version_that_the_agents_name_stands_for() {
+    let env = TestEnvironment::with_refund_desk();
+    env.stead("agents apply refund-desk").succeeds();
+    let manifest = std::fs::read_to_string(env.path().join("refund-desk/agent.yaml")).unwrap();
+    env.write("refund-desk/agent.yaml", &manifest.replace("tool_calls: 20", "tool_calls: 40"));
+    env.stead("agents apply refund-desk --alias canary").succeeds();
+    for agent in ["refund-desk@canary", "refund-desk@live"] {
+        env.stead_with_input(&format!("chat {agent} --session ann"), "Where is order 1041?\n").succeeds();
+    }
+    let runs = env.json("runs ls --json");
+    let version = |agent: &str| env.json(&format!("agents show {agent} --json"))["version"].clone();
+    assert_ne!(version("refund-desk"), version("refund-desk@canary"));
+    assert_eq!(runs["items"][0]["version"], version("refund-desk"));
+    assert_eq!(runs["items"][1]["version"], version("refund-desk@canary"));
+}
+
+#[test]
 fn a_line_that_is_not_text_ends_a_conversation() {
     let env = TestEnvironment::with_refund_desk();
     let talk = b"Where is order 1041?\nWhere is order \xff?\nWhere is order 1043?\n";

@@ -28,11 +28,11 @@ fn usage_is_summed_by_what_is_asked_for() {
     refund-desk · rehearsal · owner  1     4      3      1,107  0       110     0          $0    -
     total                            1     4      3      1,107  0       110     0          $0    -
     ");
-    assert_snapshot!(env.stead("usage --by model --csv"), @"
+    assert_snapshot!(env.stead("usage --by agent,model,user,session --since 30d --csv"), @"
     exit 0
     --- stdout
-    model,runs,model_calls,failed_calls,tool_calls,input_tokens,cached_tokens,cache_write_tokens,output_tokens,reasoning_tokens,total_tokens,micro_usd,known_micro_usd,unpriced_calls,estimated_tokens,estimated_micro_usd
-    rehearsal,1,4,0,3,1107,0,0,110,0,1217,0,0,0,0,0
+    agent,model,user,session,runs,model_calls,failed_calls,tool_calls,input_tokens,cached_tokens,cache_write_tokens,output_tokens,reasoning_tokens,total_tokens,micro_usd,known_micro_usd,unpriced_calls,estimated_tokens,estimated_micro_usd
+    refund-desk,rehearsal,owner,[session],1,4,0,3,1107,0,0,110,0,1217,0,0,0,0,0
     ");
     assert_snapshot!(env.stead("usage --by nobody"), @"
     exit 2

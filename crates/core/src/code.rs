@@ -203,6 +203,8 @@ codes! {
     VERSION_AMBIGUOUS = 215, "Several versions begin like that";
     /// There is nothing to go back to.
     NOTHING_EARLIER = 216, "Nothing was live before";
+    /// An alias is not moved: it must name something, somebody else moved it, or the agent has too many.
+    ALIAS_REFUSED = 217, "The alias is not moved";
 }
 
 impl Code {

@@ -6,7 +6,7 @@ use stead_core::{
     context::view,
     fact::{Fact, ModelRequested},
     id::{Name, RunId},
-    message::{Message, ToolDef},
+    message::{Message, OutputSchema, ToolDef},
     record::{Body, Source},
     run::{EntryKind, State},
     time::Timestamp,
@@ -38,6 +38,8 @@ pub struct ContextView {
     pub instructions: Arc<str>,
     /// The tools on offer.
     pub tools: Arc<[ToolDef]>,
+    /// What the answer had to look like.
+    pub output: Option<Arc<OutputSchema>>,
     /// Estimated tokens of instructions and tools.
     pub overhead_tokens: u64,
     /// The messages, oldest first.
@@ -95,6 +97,7 @@ impl Engine {
             max_output_tokens: config.map_or(0, |m| m.max_output_tokens),
             instructions: agent.instructions.clone(),
             tools: agent.defs.clone(),
+            output: agent.output.clone(),
             overhead_tokens: state.config.overhead_tokens,
             messages: seen(&state, &messages, earlier),
             message_tokens: state.view_tokens,

@@ -4,7 +4,7 @@
 use stead_core::{
     budget::{Budget, Limit, Limits},
     code::Code,
-    fact::{AskReason, Fact, StopMode},
+    fact::{AskReason, Fact, PayloadIx, StopMode, Verdict},
     id::{EffectId, Name, RunId},
     record::{Actor as By, Record},
     run::{Call, CallPhase, Life, Phase, State},
@@ -215,9 +215,10 @@ impl Engine {
     pub async fn why(&self, run: RunId) -> Result<WhyView, EngineError> {
         let journal = self.journal();
         let missing = || EngineError::NotFound { what: run.to_string() };
-        // The state first: what it stands on is in the records then, whatever the run does meanwhile.
         let loaded = load(journal, run).await?.ok_or_else(missing)?;
-        let records = load::records(journal, run).await?;
+        let mut records = load::records(journal, run).await?;
+        // A run that is under way may have gone on meanwhile.
+        records.retain(|r| r.header.seq < loaded.state.next_seq);
         let (state, causes) = (&loaded.state, self.causes(&loaded.state, &records).await?);
         let denied = self.denials(run, &records).await?;
         let deadline = state.budget.limits.deadline.map(|d| state.started_at.after(d));
@@ -242,7 +243,7 @@ impl Engine {
             }
             Life::Failed(code) => {
                 let words = |f: &Fact| match f {
-                    Fact::RunFailed(f) => f.payload,
+                    Fact::RunFailed(f) => Some(f.payload),
                     _ => None,
                 };
                 let detail = self.words(records, words).await?;
@@ -264,7 +265,7 @@ impl Engine {
             Phase::Idle => {}
             Phase::ModelWait(next) => {
                 let failed = |f: &Fact| match f {
-                    Fact::ModelFailed(f) => f.detail,
+                    Fact::ModelFailed(f) => Some(f.detail),
                     _ => None,
                 };
                 let code = records.iter().rev().flat_map(|r| r.facts.iter().rev()).find_map(|f| match f {
@@ -328,23 +329,20 @@ impl Engine {
         })
     }
 
-    /// The last text of a kind of fact.
+    /// The text of the last fact of a kind, if that has one.
     async fn words(
         &self,
         records: &[Record],
-        of: impl Fn(&Fact) -> Option<stead_core::fact::PayloadIx>,
+        of: impl Fn(&Fact) -> Option<Option<PayloadIx>>,
     ) -> Result<Option<String>, EngineError> {
-        let found = records.iter().rev().find_map(|r| {
-            let payload = r.facts.iter().rev().find_map(&of)?;
-            Some((r, r.payloads.get(usize::from(payload))?))
-        });
+        let last = records.iter().rev().find_map(|r| Some((r, r.facts.iter().rev().find_map(&of)?)));
+        let found = last.and_then(|(r, payload)| Some((r, r.payloads.get(usize::from(payload?))?)));
         let Some((record, payload)) = found else { return Ok(None) };
         let bytes = payload::open(self.journal(), &record.header.tenant, payload).await?;
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
     }
 
     async fn denials(&self, run: RunId, records: &[Record]) -> Result<Vec<Denial>, EngineError> {
-        use stead_core::fact::Verdict;
         let mut tools = std::collections::HashMap::new();
         let mut found = Vec::new();
         for record in records {
@@ -365,10 +363,13 @@ impl Engine {
             }
         }
         let mut out: Vec<Denial> = Vec::new();
-        for (record, effect, code, text) in found.into_iter().rev().take(DENIALS) {
+        for (record, effect, code, text) in found.into_iter().rev() {
             // A human's no is told once, though a decision follows from it.
             if out.iter().any(|d| d.effect.n == effect) {
                 continue;
+            }
+            if out.len() == DENIALS {
+                break;
             }
             let told = match text.and_then(|t| record.payloads.get(usize::from(t))) {
                 Some(payload) => payload::open(self.journal(), &record.header.tenant, payload).await?,

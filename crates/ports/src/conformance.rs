@@ -87,6 +87,7 @@ macro_rules! journal_cases {
             versions_of_two_tenants_do_not_meet
             an_alias_names_a_version_beside_the_live_one
             the_history_says_who_moved_which_alias_when
+            an_agent_has_only_so_many_aliases
             usage_is_the_sum_of_what_was_settled
             usage_is_told_of_a_period
             usage_of_a_refused_append_is_not_counted

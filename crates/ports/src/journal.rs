@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::{
     approvals::{ApprovalFilter, ApprovalRow, Question},
     usage::{GroupBy, HOUR, PastRun, PastUsage, Settled, UsageFilter, UsageRow, Used, hour_of},
-    versions::{AliasEvent, AliasMove, AliasMoved, AliasRow, LIVE, MovedBy, VersionRow},
+    versions::{AliasEvent, AliasMove, AliasMoved, AliasRow, LIVE, MAX_ALIASES, MovedBy, VersionRow},
 };
 pub use stead_core::status::Status;
 
@@ -477,7 +477,8 @@ pub trait Journal: Send + Sync + 'static {
     /// The latest snapshot of a run.
     async fn snapshot(&self, run: RunId) -> Result<Option<Snapshot>, StoreError>;
 
-    /// Keeps an agent version and, in the same transaction, moves an alias to it. Keeping one again changes nothing.
+    /// Keeps an agent version and, in the same transaction, moves an alias to it. Keeping one again changes nothing. When the
+    /// alias cannot be moved, the version is not kept either.
     async fn put_version(&self, version: VersionRow, alias: AliasMove) -> Result<AliasMoved, StoreError>;
 
     /// Moves an alias. A move and its line in the history are one.

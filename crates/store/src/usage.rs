@@ -27,11 +27,6 @@ pub(crate) fn cells(used: &Used) -> [i64; 12] {
     used.columns().map(|n| i64::try_from(n).unwrap_or(i64::MAX).min(CELL_MAX))
 }
 
-/// `column = least(usage.column + excluded.column, bound)` for each column; `least` is the database's word for it.
-pub(crate) fn added(least: &str) -> String {
-    COLUMNS.map(|c| format!("{c} = {least}(usage.{c} + excluded.{c}, {CELL_MAX})")).join(", ")
-}
-
 /// The column of a group, or NULL when it is not grouped by that, for agent, model, user and session.
 pub(crate) fn groups(by: GroupBy, session: &'static str) -> [Option<&'static str>; 4] {
     [by.agent.then_some("r.agent"), by.model.then_some("u.model"), by.user.then_some("r.started_by"), {

@@ -11,7 +11,7 @@ use stead_core::{
     run::{CallPhase, Carry, GENESIS, Life, State, fold},
     time::{Span, Timestamp},
 };
-use stead_ports::journal::{ApprovalFilter, BackupAsk, Journal, LIVE, MovedBy, RunFilter, Status, UsageFilter};
+use stead_ports::journal::{ApprovalFilter, Backup, BackupAsk, Journal, LIVE, MovedBy, RunFilter, Status, UsageFilter};
 use stead_store::{
     BlobKey, FORMAT, PgOptions, PgStore, Reader, SqliteOptions, SqliteRestore, SqliteStore, Stored, look,
 };
@@ -42,53 +42,77 @@ async fn sqlite_data_of_every_format_opens_and_folds() {
 async fn postgresql_data_of_every_format_opens_and_folds() {
     let server = TestPostgres::start();
     for format in 1..=FORMAT {
-        let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
-        let connection = tokio::spawn(connection);
-        let dump = String::from_utf8(fixture(&format!("format-{format}.sql.zst"))).unwrap();
-        // Lines for psql are not SQL.
-        let sql: String = dump.lines().filter(|l| !l.starts_with('\\')).map(|l| format!("{l}\n")).collect();
-        client.batch_execute(&format!("DROP SCHEMA IF EXISTS stead CASCADE; {sql}")).await.unwrap();
-        drop(client);
-        connection.await.unwrap().unwrap();
+        load(&server, format).await;
         let store = PgStore::connect(&server.url(), PgOptions::new(BlobKey::from_bytes(KEY))).await.unwrap();
         check(&store, format).await;
     }
 }
 
-/// A backup of old data is one of its own format, and is restored into this release's.
+/// Makes the database one of that format.
+async fn load(server: &TestPostgres, format: u32) {
+    let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let dump = String::from_utf8(fixture(&format!("format-{format}.sql.zst"))).unwrap();
+    // Lines for psql are not SQL.
+    let sql: String = dump.lines().filter(|l| !l.starts_with('\\')).map(|l| format!("{l}\n")).collect();
+    client.batch_execute(&format!("DROP SCHEMA IF EXISTS stead CASCADE; {sql}")).await.unwrap();
+    drop(client);
+    connection.await.unwrap().unwrap();
+}
+
+fn ask() -> BackupAsk {
+    BackupAsk { taken: Timestamp(1), key: true, release: "test".into() }
+}
+
 #[tokio::test]
-async fn data_of_every_format_is_backed_up_as_it_is_and_restored() {
+async fn sqlite_data_of_every_format_is_backed_up_as_it_is_and_restored() {
     for format in 1..=FORMAT {
-        let dir = tempfile::tempdir().unwrap();
-        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
-        fs::create_dir_all(old.join("keys")).unwrap();
-        fs::write(old.join("keys/blob.key"), KEY).unwrap();
-        fs::write(old.join("stead.db"), fixture(&format!("format-{format}.db.zst"))).unwrap();
-        let ask = BackupAsk { taken: Timestamp(1), key: true, release: "test".into() };
-        let mut pieces = SqliteStore::backup_of(&old, ask).unwrap();
-        let mut backup = Vec::new();
-        while let Some(piece) = pieces.recv().await {
-            backup.extend(piece.unwrap());
-        }
-        assert_eq!(look(&old).unwrap().unwrap().format, format, "nothing was brought forward");
-        let mut reader = Reader::open(&backup[..]).unwrap();
-        assert_eq!(reader.head().format, format);
-        let restore = SqliteRestore::begin(&new).unwrap();
-        let summary = restore.fill(&mut reader, &BlobKey::from_bytes(KEY), Timestamp(1)).unwrap();
-        assert_eq!((summary.runs, summary.unfinished, summary.blobs), (5, 4, 5));
-        restore.finish().unwrap();
-        assert_eq!(look(&new).unwrap(), Some(Stored { format: FORMAT, generation: 2 }));
-        let store = SqliteStore::open(&new, SqliteOptions::default()).unwrap();
-        assert_eq!(store.open_runs(None, 10).await.unwrap().len(), 4);
-        assert_eq!(store.unlisted(None, 10).await.unwrap().len(), 3, "what is asked is entered by the next owner");
-        let (tenant, agent) = (Name::from("acme"), Name::from("desk"));
-        assert!(store.aliased(&tenant, &agent, &LIVE.into()).await.unwrap().is_some());
-        let moves = store.alias_history(&tenant, &agent, 10).await.unwrap().len();
-        let usage = store.usage(&UsageFilter { tenant, limit: 10, ..UsageFilter::default() }).await.unwrap();
-        let owed = store.unmetered(None, 10).await.unwrap().len();
-        let expected = if format == 1 { (0, 0, 5) } else { (3, 500, 0) };
-        assert_eq!((moves, usage[0].used.input, owed), expected, "what is not known is entered by the next owner");
+        let old = tempfile::tempdir().unwrap();
+        fs::create_dir(old.path().join("keys")).unwrap();
+        fs::write(old.path().join("keys/blob.key"), KEY).unwrap();
+        fs::write(old.path().join("stead.db"), fixture(&format!("format-{format}.db.zst"))).unwrap();
+        let pieces = SqliteStore::backup_of(old.path(), ask()).unwrap();
+        check_restored(pieces, format).await;
+        assert_eq!(look(old.path()).unwrap().unwrap().format, format, "nothing was brought forward");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgresql_data_of_every_format_is_backed_up_as_it_is_and_restored() {
+    let server = TestPostgres::start();
+    for format in 1..=FORMAT {
+        load(&server, format).await;
+        let options = PgOptions::new(BlobKey::from_bytes(KEY));
+        check_restored(PgStore::backup_of(&server.url(), &options, ask()).unwrap(), format).await;
+        assert_eq!(PgStore::look(&server.url(), &options).await.unwrap(), Some(format), "nothing was brought forward");
+    }
+}
+
+/// A backup of old data is one of its own format, and is restored into this release's.
+async fn check_restored(mut pieces: Backup, format: u32) {
+    let mut backup = Vec::new();
+    while let Some(piece) = pieces.recv().await {
+        backup.extend(piece.unwrap());
+    }
+    let mut reader = Reader::open(&backup[..]).unwrap();
+    assert_eq!(reader.head().format, format);
+    let new = tempfile::tempdir().unwrap();
+    let new = new.path().join("new");
+    let restore = SqliteRestore::begin(&new).unwrap();
+    let summary = restore.fill(&mut reader, &BlobKey::from_bytes(KEY), Timestamp(1)).unwrap();
+    assert_eq!((summary.runs, summary.unfinished, summary.blobs), (5, 4, 5));
+    restore.finish().unwrap();
+    assert_eq!(look(&new).unwrap(), Some(Stored { format: FORMAT, generation: 2 }));
+    let store = SqliteStore::open(&new, SqliteOptions::default()).unwrap();
+    assert_eq!(store.open_runs(None, 10).await.unwrap().len(), 4);
+    assert_eq!(store.unlisted(None, 10).await.unwrap().len(), 3, "what is asked is entered by the next owner");
+    let (tenant, agent) = (Name::from("acme"), Name::from("desk"));
+    assert!(store.aliased(&tenant, &agent, &LIVE.into()).await.unwrap().is_some());
+    let moves = store.alias_history(&tenant, &agent, 10).await.unwrap().len();
+    let usage = store.usage(&UsageFilter { tenant, limit: 10, ..UsageFilter::default() }).await.unwrap();
+    let owed = store.unmetered(None, 10).await.unwrap().len();
+    let expected = if format == 1 { (0, 0, 5) } else { (3, 500, 0) };
+    assert_eq!((moves, usage[0].used.input, owed), expected, "what is not known is entered by the next owner");
 }
 
 async fn folded(journal: &dyn Journal, run: RunId) -> State {

@@ -234,5 +234,6 @@ pub(crate) fn refused(e: ApplyError) -> CliError {
         ApplyError::Bundle(e) => CliError::new(stead_core::code::MANIFEST_READ, e.to_string()),
         ApplyError::Agent(e) => CliError::new(e.code, e.detail),
         ApplyError::Store(e) => CliError::new(e.code, e.detail),
+        ApplyError::Aliases(_) => CliError::new(stead_core::code::ALIAS_REFUSED, e.to_string()),
     }
 }

@@ -7,6 +7,7 @@ use stead_api::{
     run::{StartRun, Status},
     session::{OpenSession, SessionRef},
 };
+use stead_core::id::Name;
 
 use super::run::apply;
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
 /// Ends with an empty input (Ctrl-D) or /quit.
 #[derive(Debug, Args)]
 pub(crate) struct Chat {
-    /// An applied agent's name, or a folder with an agent.yaml
+    /// An applied agent's name, after an `@` an alias or a version of it; or a folder with an agent.yaml
     agent: String,
     /// Go on in the session of this name or id; without it a new one begins
     #[arg(long, value_name = "KEY")]
@@ -47,6 +48,8 @@ async fn chat(global: &Global, connection: &Connection, args: Chat, bundle: Opti
         Some(bundle) => apply(connection, bundle).await?,
         None => client.agent(&args.agent).await?,
     };
+    // An alias or a version stays part of the name: each message is answered by what it names then.
+    let named: Name = if bundle.is_some() { agent.name.clone() } else { args.agent.as_str().into() };
     let key = args.session.unwrap_or_else(|| format!("chat/{}-{}", std::process::id(), ui::text::now().0));
     let session = match SessionRef::new(&key, None) {
         SessionRef::Id(id) => client.session(id).await?,
@@ -68,7 +71,7 @@ async fn chat(global: &Global, connection: &Connection, args: Chat, bundle: Opti
             "/quit" => return Ok(Exit::Ok),
             text => text.to_owned(),
         };
-        let start = StartRun { agent: agent.name.clone(), session: Some(session.id), input, ..StartRun::default() };
+        let start = StartRun { agent: named.clone(), session: Some(session.id), input, ..StartRun::default() };
         let started = client.start_run(&start, None).await?;
         match follower.follow(started.run).await? {
             Ended::Interrupted => return Ok(Exit::Interrupted),

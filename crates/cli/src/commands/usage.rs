@@ -45,12 +45,10 @@ pub(crate) async fn run(global: &Global, args: Usage) -> Outcome {
     let report = report?;
     if global.json {
         ui::json(&report)?;
-    } else if args.csv {
-        ui::text(&csv(&report))?;
     } else {
-        ui::text(&shown(&report))?;
+        ui::text(&if args.csv { csv(&report) } else { shown(&report) })?;
         if report.more && !global.quiet {
-            ui::say(&format!("only the {} largest groups are shown; the total is of all", report.groups.len()));
+            ui::say(&format!("only the {} largest groups are shown", report.groups.len()));
         }
     }
     Ok(Exit::Ok)

@@ -3,7 +3,7 @@
 use stead_core::{id::VersionId, time::Timestamp};
 
 use super::kit::{TENANT, name};
-use crate::journal::{AliasMove, AliasMoved, Journal, LIVE, MovedBy, VersionRow};
+use crate::journal::{AliasMove, AliasMoved, Journal, LIVE, MAX_ALIASES, MovedBy, VersionRow};
 
 const V1: VersionId = VersionId([1; 32]);
 const V2: VersionId = VersionId([2; 32]);
@@ -129,4 +129,24 @@ pub async fn the_history_says_who_moved_which_alias_when(j: &dyn Journal) {
         ]
     );
     assert_eq!(j.alias_history(&tenant, &desk, 2).await.expect("reads"), history[..2]);
+}
+
+/// One alias too many is refused, with the version that it was to name; those that there are still move.
+pub async fn an_agent_has_only_so_many_aliases(j: &dyn Journal) {
+    let (tenant, desk) = (name(TENANT), name("desk"));
+    let first = version(TENANT, "desk", 1, 100);
+    for n in 0..MAX_ALIASES {
+        assert_eq!(applied(j, first.clone(), &format!("a{n}")).await, AliasMoved::Done);
+    }
+    let second = version(TENANT, "desk", 2, 200);
+    assert_eq!(applied(j, second.clone(), "more").await, AliasMoved::TooMany);
+    assert!(j.version(&tenant, V2).await.expect("reads").is_none());
+    assert_eq!(j.move_alias(move_to(&first, "more")).await.expect("writes"), AliasMoved::TooMany);
+    assert_eq!(applied(j, second, "a0").await, AliasMoved::Done);
+    assert_eq!(applied(j, version(TENANT, "other", 3, 300), LIVE).await, AliasMoved::Done, "another agent has its own");
+    let aliases = j.aliases(&tenant, &desk).await.expect("reads");
+    assert_eq!(aliases.len(), MAX_ALIASES as usize);
+    let gone = AliasMove { to: None, ..move_to(&first, "a1") };
+    assert_eq!(j.move_alias(gone).await.expect("writes"), AliasMoved::Done);
+    assert_eq!(j.move_alias(move_to(&first, "more")).await.expect("writes"), AliasMoved::Done);
 }

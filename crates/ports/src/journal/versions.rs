@@ -9,6 +9,8 @@ use stead_core::{
 
 /// The alias that new runs use when nobody names another.
 pub const LIVE: &str = "live";
+/// Most aliases of one agent.
+pub const MAX_ALIASES: u32 = 100;
 
 /// A stored agent version.
 #[derive(Clone, Debug)]
@@ -87,6 +89,8 @@ pub enum AliasMoved {
     Elsewhere(Option<VersionId>),
     /// The version is not one of the agent's; nothing was written.
     NoVersion,
+    /// It does not exist, and the agent has [`MAX_ALIASES`] others; nothing was written.
+    TooMany,
 }
 
 /// A line of an agent's history: an alias moved.

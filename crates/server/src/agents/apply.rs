@@ -12,7 +12,7 @@ use stead_manifest::{Bundle, BundleError, manifest::Kind};
 use stead_ports::{
     agent::{Agent, AgentError},
     clock::Clock as _,
-    journal::{AliasMove, LIVE, MovedBy, VersionRow},
+    journal::{AliasMove, AliasMoved, LIVE, MovedBy, VersionRow},
 };
 
 use super::{
@@ -87,7 +87,9 @@ impl AgentStore {
             why: MovedBy::Apply,
         };
         self.site.set_dir(tenant, &name, dir.as_deref()).map_err(unkept)?;
-        self.journal.put_version(row.clone(), alias).await?;
+        if self.journal.put_version(row.clone(), alias).await? == AliasMoved::TooMany {
+            return Err(ApplyError::Aliases(name));
+        }
         let live = self.journal.aliased(tenant, &name, &LIVE.into()).await?.is_some_and(|live| live.version == version);
         self.forget(&name);
         self.keep((tenant.clone(), version), agent.clone());

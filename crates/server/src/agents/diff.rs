@@ -92,8 +92,8 @@ pub(crate) fn safety(from: &Agent, to: &Agent) -> Vec<SafetyChange> {
     }
     limit_changes("", &from.config.limits, &to.config.limits, &mut out);
     limit_changes("session ", &from.session_limits, &to.session_limits, &mut out);
-    number("turns", Some(from.config.max_turns.into()), Some(to.config.max_turns.into()), &mut out);
-    number("approval time", from.config.approval_ttl.map(|s| s.0), to.config.approval_ttl.map(|s| s.0), &mut out);
+    limit("turns", Some(from.config.max_turns.into()), Some(to.config.max_turns.into()), plain, &mut out);
+    limit("approval time", from.config.approval_ttl.map(|s| s.0), to.config.approval_ttl.map(|s| s.0), span, &mut out);
     if from.instructions != to.instructions {
         let lines = |a: &Agent| Some(format!("{} lines", a.instructions.lines().count()));
         out.push(change("instructions", "", lines(from), lines(to), false));
@@ -166,21 +166,40 @@ const fn held(class: EffectClass) -> u8 {
 }
 
 fn limit_changes(of: &str, from: &Limits, to: &Limits, out: &mut Vec<SafetyChange>) {
-    let mut one = |name: &str, from: Option<u64>, to: Option<u64>| number(&format!("{of}{name}"), from, to, out);
-    one("tokens", from.tokens, to.tokens);
-    one("usd (millionths)", from.usd.map(|u| u.0), to.usd.map(|u| u.0));
-    one("tool calls", from.tool_calls.map(Into::into), to.tool_calls.map(Into::into));
-    one("active (µs)", from.active.map(|s| s.0), to.active.map(|s| s.0));
-    one("deadline (µs)", from.deadline.map(|s| s.0), to.deadline.map(|s| s.0));
-    one("children", from.children.map(Into::into), to.children.map(Into::into));
+    let mut one = |name: &str, from: Option<u64>, to: Option<u64>, told: fn(u64) -> String| {
+        limit(&format!("{of}{name}"), from, to, told, out);
+    };
+    one("tokens", from.tokens, to.tokens, plain);
+    one("usd", from.usd.map(|u| u.0), to.usd.map(|u| u.0), dollars);
+    one("tool calls", from.tool_calls.map(Into::into), to.tool_calls.map(Into::into), plain);
+    one("active", from.active.map(|s| s.0), to.active.map(|s| s.0), span);
+    one("deadline", from.deadline.map(|s| s.0), to.deadline.map(|s| s.0), span);
+    one("children", from.children.map(Into::into), to.children.map(Into::into), plain);
 }
 
-fn number(name: &str, from: Option<u64>, to: Option<u64>, out: &mut Vec<SafetyChange>) {
+fn limit(name: &str, from: Option<u64>, to: Option<u64>, told: fn(u64) -> String, out: &mut Vec<SafetyChange>) {
     if from == to {
         return;
     }
-    let told = |n: Option<u64>| Some(n.map_or_else(|| "no limit".to_owned(), |n| n.to_string()));
-    out.push(change("limit", name, told(from), told(to), to.unwrap_or(u64::MAX) > from.unwrap_or(u64::MAX)));
+    let words = |n: Option<u64>| Some(n.map_or_else(|| "no limit".to_owned(), told));
+    out.push(change("limit", name, words(from), words(to), to.unwrap_or(u64::MAX) > from.unwrap_or(u64::MAX)));
+}
+
+fn plain(n: u64) -> String {
+    n.to_string()
+}
+
+/// Money as manifests write it, from millionths.
+fn dollars(micros: u64) -> String {
+    let text = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// A span as manifests write it, from microseconds.
+fn span(micros: u64) -> String {
+    let units = [(86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"), (1_000, "ms")];
+    let whole = units.into_iter().find(|(size, _)| micros >= *size && micros.is_multiple_of(*size));
+    whole.map_or_else(|| format!("{micros} µs"), |(size, unit)| format!("{}{unit}", micros / size))
 }
 
 #[cfg(test)]
@@ -201,11 +220,20 @@ mod tests {
     #[test]
     fn a_limit_that_is_raised_or_lifted_is_looser() {
         let mut out = Vec::new();
-        number("a", Some(1), Some(2), &mut out);
-        number("b", Some(2), Some(1), &mut out);
-        number("c", Some(2), None, &mut out);
-        number("d", None, Some(9), &mut out);
-        number("e", None, None, &mut out);
+        limit("a", Some(1), Some(2), plain, &mut out);
+        limit("b", Some(2), Some(1), plain, &mut out);
+        limit("c", Some(2), None, plain, &mut out);
+        limit("d", None, Some(9), plain, &mut out);
+        limit("e", None, None, plain, &mut out);
         assert_eq!(out.iter().map(|c| c.looser).collect::<Vec<_>>(), [true, false, true, false]);
+    }
+
+    #[test]
+    fn limits_are_told_as_manifests_write_them() {
+        assert_eq!([500_000, 5_000_000, 0, 1].map(dollars), ["0.5", "5", "0", "0.000001"]);
+        assert_eq!(
+            [259_200_000_000, 300_000_000, 90_000_000, 1_500_000, 7].map(span),
+            ["3d", "5m", "90s", "1500ms", "7 µs"]
+        );
     }
 }

@@ -1,9 +1,12 @@
 //! Why an agent was not taken, as a problem document that shows every wrong place.
 
 use stead_api::problem::{Place, Problem};
-use stead_core::code;
+use stead_core::{code, id::Name};
 use stead_manifest::{BundleError, ManifestError};
-use stead_ports::{agent::AgentError, journal::StoreError};
+use stead_ports::{
+    agent::AgentError,
+    journal::{MAX_ALIASES, StoreError},
+};
 
 /// Why an agent was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +20,9 @@ pub enum ApplyError {
     /// The store did not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The agent has as many aliases as it may have, and this would be one more.
+    #[error("agent `{0}` has {MAX_ALIASES} aliases already")]
+    Aliases(Name),
 }
 
 impl From<Box<ManifestError>> for ApplyError {

@@ -94,7 +94,8 @@ fn status_of(code: Code) -> u16 {
         | code::VERSION_GONE
         | code::SESSION_AMBIGUOUS
         | code::VERSION_AMBIGUOUS
-        | code::NOTHING_EARLIER => 409,
+        | code::NOTHING_EARLIER
+        | code::ALIAS_REFUSED => 409,
         code::TOO_LARGE => 413,
         code::OVERLOADED
         | code::DRAINING
@@ -144,6 +145,8 @@ impl From<ApplyError> for Failure {
             ApplyError::Bundle(e) => crate::agents::problem_of(&e).into(),
             ApplyError::Agent(e) => e.into(),
             ApplyError::Store(e) => e.into(),
+            ApplyError::Aliases(_) => Self::new(code::ALIAS_REFUSED, e.to_string())
+                .hint("remove one that nobody uses: `stead agents alias rm`"),
         }
     }
 }

@@ -6,7 +6,7 @@ use stead_api::version::{Alias, AliasEvent, LIVE, MAX_ALIAS, Rollback, SetAlias,
 use stead_core::{code, id::Name};
 use stead_ports::{
     clock::Clock as _,
-    journal::{AliasMove, AliasMoved, MovedBy, VersionRow},
+    journal::{AliasMove, AliasMoved, MAX_ALIASES, MovedBy, VersionRow},
 };
 
 use super::{agents::no_agent, views};
@@ -98,15 +98,13 @@ pub(super) async fn set_alias(
         Some(reference) => Some(named(&app, &who, &agent, reference).await?.version),
         None if alias.as_str() == LIVE => {
             let hint = "move it to another version instead";
-            return Err(Failure::new(code::CONFLICT, "`live` cannot be removed: new runs need it").hint(hint));
+            return Err(Failure::new(code::ALIAS_REFUSED, "`live` cannot be removed: new runs need it").hint(hint));
         }
-        None => None,
+        None => {
+            named(&app, &who, &agent, &alias).await?;
+            None
+        }
     };
-    let gone = || Failure::not_found(format_args!("alias `{alias}` of agent `{agent}`"));
-    if to.is_none() {
-        let aliases = app.runtime.journal().aliases(&who.tenant, &agent).await?;
-        aliases.iter().find(|a| a.alias == alias).ok_or_else(gone)?;
-    }
     let wanted = AliasMove {
         tenant: who.tenant,
         agent: agent.clone(),
@@ -117,8 +115,16 @@ pub(super) async fn set_alias(
         by: who.subject,
         why: MovedBy::Set,
     };
-    let moved = app.runtime.journal().move_alias(wanted).await? == AliasMoved::Done;
-    Ok(Body(Alias { agent, alias, version: to, moved }))
+    match app.runtime.journal().move_alias(wanted).await? {
+        moved @ (AliasMoved::Done | AliasMoved::Same) => {
+            Ok(Body(Alias { agent, alias, version: to, moved: moved == AliasMoved::Done }))
+        }
+        AliasMoved::TooMany => {
+            let detail = format!("agent `{agent}` has {MAX_ALIASES} aliases already");
+            Err(Failure::new(code::ALIAS_REFUSED, detail).hint("remove one that nobody uses"))
+        }
+        AliasMoved::Elsewhere(_) | AliasMoved::NoVersion => Err(elsewhere(&alias)),
+    }
 }
 
 pub(super) async fn rollback(
@@ -157,10 +163,13 @@ pub(super) async fn rollback(
         moved @ (AliasMoved::Done | AliasMoved::Same) => {
             Ok(Body(Alias { agent, alias: LIVE.into(), version: Some(to), moved: moved == AliasMoved::Done }))
         }
-        AliasMoved::Elsewhere(_) | AliasMoved::NoVersion => {
-            Err(Failure::new(code::CONFLICT, "`live` was moved by somebody else meanwhile").hint("look, and try again"))
-        }
+        AliasMoved::Elsewhere(_) | AliasMoved::NoVersion | AliasMoved::TooMany => Err(elsewhere(&LIVE.into())),
     }
+}
+
+fn elsewhere(alias: &Name) -> Failure {
+    Failure::new(code::ALIAS_REFUSED, format!("`{alias}` was moved by somebody else meanwhile"))
+        .hint("look, and try again")
 }
 
 /// Which versions to compare.

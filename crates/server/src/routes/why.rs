@@ -170,6 +170,7 @@ fn seen(view: ContextView) -> Context {
             .iter()
             .map(|t| ContextTool { name: t.name.clone(), description: t.description.clone(), schema: t.schema.clone() })
             .collect(),
+        output: view.output.map(|o| o.schema.clone()),
         messages: view
             .messages
             .into_iter()

@@ -3,34 +3,68 @@
 use std::io::Cursor;
 
 use futures_util::TryStreamExt as _;
-use stead_api::right::Right;
-use stead_client::Client;
-use stead_core::{code, fact::AskReason};
+use serde_json::json;
+use stead_api::{
+    right::Right,
+    run::StartRun,
+    usage::{UsageBy, UsageReport},
+    version::Versions,
+};
+use stead_client::{Client, UsageQuery};
+use stead_core::{code, fact::AskReason, id::RunId};
 use stead_server::{
     backup::{Target, restore, verify},
     config::DatabaseUrl,
 };
 use stead_testkit::postgres::TestPostgres;
 
-use crate::lab::{Lab, config, entry_for, problem};
+use crate::lab::{HELLO, Lab, apply, config, entry_for, problem, start};
 
 async fn taken(client: &Client) -> Vec<u8> {
     let pieces: Vec<_> = client.backup(true).await.unwrap().try_collect().await.unwrap();
     pieces.concat()
 }
 
-/// A run of its own, one that waits for a human, and a long text.
-async fn busy(lab: &Lab) -> (stead_core::id::RunId, stead_core::id::RunId) {
-    lab.hello().await;
-    let long = stead_api::run::StartRun { input: "Hi, friend. ".repeat(1_000), ..crate::lab::start("hello") };
+/// What a server had before its backup.
+struct Before {
+    done: RunId,
+    waiting: RunId,
+    versions: Versions,
+    usage: UsageReport,
+}
+
+async fn versions(lab: &Lab) -> Versions {
+    lab.client.versions("hello").await.unwrap()
+}
+
+async fn usage(lab: &Lab) -> UsageReport {
+    lab.client.usage(&UsageQuery { by: UsageBy::ALL.to_vec(), since: None, until: None }).await.unwrap()
+}
+
+/// A run of its own, one that waits for a human, a long text, and aliases of two versions with a history.
+async fn busy(lab: &Lab) -> Before {
+    let hello = lab.hello().await;
+    let long = StartRun { input: "Hi, friend. ".repeat(1_000), ..start("hello") };
     let done = lab.client.start_run(&long, Some("once")).await.unwrap().run;
     lab.ended(done).await;
-    (done, lab.waiting().await.summary.id)
+    let other = apply(HELLO, &[("./script.yaml", "rules: [{ say: Other }]")]);
+    lab.client.apply_agent(&other).await.unwrap();
+    lab.client.set_alias("hello", "canary", Some("live".into())).await.unwrap();
+    lab.client.set_alias("hello", "gone", Some("live".into())).await.unwrap();
+    lab.client.set_alias("hello", "gone", None).await.unwrap();
+    assert_eq!(lab.client.rollback("hello", None).await.unwrap().version, Some(hello.version));
+    let waiting = lab.waiting().await.summary.id;
+    let (versions, usage) = (versions(lab).await, usage(lab).await);
+    assert_eq!((versions.aliases.len(), versions.history.len(), usage.total.runs), (2, 6, 2));
+    Before { done, waiting, versions, usage }
 }
 
 /// What a restored server must show.
-async fn same(lab: &Lab, (done, waiting): (stead_core::id::RunId, stead_core::id::RunId), generation: u32) {
+async fn same(lab: &Lab, before: &Before, generation: u32) {
+    let Before { done, waiting, .. } = *before;
     assert_eq!(lab.client.status().await.unwrap().generation, Some(generation));
+    assert_eq!(versions(lab).await, before.versions);
+    assert_eq!(usage(lab).await, before.usage);
     assert_eq!(lab.ended(done).await.output.as_deref(), Some("Hello there, friend."));
     let facts = lab.client.facts(done, &Default::default()).await.unwrap().items;
     assert_eq!(facts[0].text.as_deref(), Some("Hi, friend. ".repeat(1_000).as_str()));
@@ -42,6 +76,10 @@ async fn same(lab: &Lab, (done, waiting): (stead_core::id::RunId, stead_core::id
     lab.client.resume(waiting).await.unwrap();
     lab.client.approve(paused.approvals[0].id, None).await.unwrap();
     assert_eq!(lab.ended(waiting).await.output.as_deref(), Some("It was added."));
+    // Where `live` goes back to, and what an alias names, are known as before.
+    let canary = lab.start("hello@canary").await;
+    assert_eq!(lab.ended(canary).await.output.as_deref(), Some("Other"));
+    problem(lab.post("/v1/agents/hello/rollback", &json!({})).await, 409, "ST0216").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,7 +87,7 @@ async fn a_backup_of_either_store_is_restored_into_either() {
     let database = TestPostgres::start();
     let url = DatabaseUrl::new(&database.url());
     let lab = Lab::new().await;
-    let runs = busy(&lab).await;
+    let before = busy(&lab).await;
     let sqlite = taken(&lab.client).await;
     let summary = verify(Cursor::new(sqlite.clone()), None).unwrap().summary;
     assert_eq!((summary.runs, summary.unfinished, summary.addresses), (2, 1, true));
@@ -67,7 +105,7 @@ async fn a_backup_of_either_store_is_restored_into_either() {
     assert_eq!(error.code(), code::RESTORE_TARGET);
     let lab = Lab::over(dir, settings).await;
     let postgres = taken(&lab.client).await;
-    same(&lab, runs, 2).await;
+    same(&lab, &before, 2).await;
     lab.stop().await;
 
     // And back.
@@ -76,7 +114,7 @@ async fn a_backup_of_either_store_is_restored_into_either() {
     let target = Target { data_dir: settings.data_dir.clone(), ..Target::default() };
     let told = restore(Cursor::new(postgres), target).await.unwrap();
     assert_eq!((told.generation, told.head.store.as_str()), (3, "postgres"));
-    same(&Lab::over(dir, settings).await, runs, 3).await;
+    same(&Lab::over(dir, settings).await, &before, 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,11 +3,13 @@
 use serde_json::json;
 use stead_api::{
     agent::ApplyAgent,
-    run::{StartRun, Status, WaitUntil},
+    run::{Limits, StartRun, Status, WaitUntil},
+    session::StartInSession,
     usage::UsageBy,
     why::Cause,
 };
 use stead_client::UsageQuery;
+use stead_ports::journal::MAX_ALIASES;
 
 use crate::lab::{ASKING, ASKING_FILES, HELLO, HELLO_SCRIPT, Lab, apply, config, problem, start};
 
@@ -66,7 +68,7 @@ async fn live_is_taken_back_step_by_step_and_who_did_it_is_written_down() {
     assert!(!lab.client.set_alias("hello", "stable", Some(all[2].to_string())).await.unwrap().moved);
     assert_eq!(lab.client.set_alias("hello", "stable", None).await.unwrap().version, None);
     problem(lab.post("/v1/agents/hello/aliases/stable", &json!({"version": null})).await, 404, "ST0202").await;
-    problem(lab.post("/v1/agents/hello/aliases/live", &json!({"version": null})).await, 409, "ST0008").await;
+    problem(lab.post("/v1/agents/hello/aliases/live", &json!({"version": null})).await, 409, "ST0217").await;
     for wrong in ["Upper", "deadbeef", "a@b"] {
         let answer = lab.post(&format!("/v1/agents/hello/aliases/{wrong}"), &json!({"version": "live"})).await;
         problem(answer, 400, "ST0201").await;
@@ -98,6 +100,54 @@ async fn a_run_whose_version_was_replaced_and_taken_back_finishes_on_its_own_aft
     // A new run is of the version that is live now.
     let new = lab.start("asking").await;
     assert_eq!(lab.client.run(new).await.unwrap().summary.version, second.version);
+}
+
+#[tokio::test]
+async fn a_session_moves_to_the_live_version_at_its_next_run_and_keeps_what_was_said() {
+    let lab = Lab::new().await;
+    let one = lab.client.apply_agent(&saying("One")).await.unwrap();
+    let first = lab.client.start_run(&start("hello"), None).await.unwrap();
+    assert_eq!(lab.ended(first.run).await.output.as_deref(), Some("One"));
+    let two = lab.client.apply_agent(&saying("Two")).await.unwrap();
+    let next = async |version: Option<&str>| {
+        let next = StartInSession { input: "And?".into(), version: version.map(Into::into), limits: Limits::default() };
+        let run = lab.client.start_in_session(first.session, &next, None).await.unwrap().run;
+        lab.ended(run).await
+    };
+    let second = next(None).await;
+    assert_eq!((second.summary.version, second.output.as_deref()), (two.version, Some("Two")));
+    let third = next(Some(&one.version.to_string())).await;
+    assert_eq!((third.summary.version, third.output.as_deref()), (one.version, Some("One")));
+    let context = lab.client.context(third.summary.id, "1").await.unwrap();
+    assert_eq!(context.messages.iter().map(|m| m.earlier).collect::<Vec<_>>(), [true, true, true, true, false]);
+}
+
+#[tokio::test]
+async fn the_schema_of_the_answer_is_part_of_what_the_model_was_given() {
+    let lab = Lab::new().await;
+    let manifest = format!("{HELLO}output: ./answer.json\n");
+    let schema = r#"{"type":"object","required":["n"],"properties":{"n":{"type":"integer"}}}"#;
+    let script = "rules: [{ say: '{\"n\":1}' }]";
+    lab.apply(&manifest, &[("./script.yaml", script), ("./answer.json", schema)]).await;
+    let run = lab.start("hello").await;
+    assert_eq!(lab.ended(run).await.output.as_deref(), Some(r#"{"n":1}"#));
+    let output = lab.client.context(run, "1").await.unwrap().output.unwrap();
+    assert_eq!(output["required"], json!(["n"]));
+}
+
+#[tokio::test]
+async fn one_alias_too_many_is_refused_by_both_doors() {
+    let lab = Lab::new().await;
+    lab.client.apply_agent(&saying("One")).await.unwrap();
+    for n in 1..MAX_ALIASES {
+        lab.client.set_alias("hello", &format!("a{n}"), Some("live".into())).await.unwrap();
+    }
+    problem(lab.post("/v1/agents/hello/aliases/more", &json!({"version": "live"})).await, 409, "ST0217").await;
+    let more = ApplyAgent { alias: Some("more".into()), ..saying("Two") };
+    assert_eq!(lab.client.apply_agent(&more).await.unwrap_err().status, Some(409));
+    assert_eq!(lab.client.versions("hello").await.unwrap().items.len(), 1, "nothing of it is kept");
+    lab.client.set_alias("hello", "a1", None).await.unwrap();
+    lab.client.apply_agent(&more).await.unwrap();
 }
 
 #[tokio::test]

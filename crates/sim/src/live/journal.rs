@@ -351,14 +351,12 @@ impl Journal for SimJournal {
 
     async fn put_version(&self, version: VersionRow, alias: AliasMove) -> Result<AliasMoved, StoreError> {
         self.look(|_| ())?;
-        let mut mem = self.cosmos.mem.lock();
-        mem.versions.entry((version.tenant.clone(), version.version)).or_insert(version);
-        Ok(mem.set_alias(&alias))
+        Ok(self.cosmos.mem.lock().name_version(Some(version), &alias))
     }
 
     async fn move_alias(&self, alias: AliasMove) -> Result<AliasMoved, StoreError> {
         self.look(|_| ())?;
-        Ok(self.cosmos.mem.lock().set_alias(&alias))
+        Ok(self.cosmos.mem.lock().name_version(None, &alias))
     }
 
     async fn aliases(&self, tenant: &Name, agent: &Name) -> Result<Vec<AliasRow>, StoreError> {

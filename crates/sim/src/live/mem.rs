@@ -13,8 +13,8 @@ use stead_core::{
     time::Timestamp,
 };
 use stead_ports::journal::{
-    AliasEvent, AliasMove, AliasMoved, Append, AppendError, InboxRow, LIVE, Question, RunRow, RunState, SessionChange,
-    SessionRow, Snapshot, Status, Used, VersionRow, hour_of,
+    AliasEvent, AliasMove, AliasMoved, Append, AppendError, InboxRow, LIVE, MAX_ALIASES, Question, RunRow, RunState,
+    SessionChange, SessionRow, Snapshot, Status, Used, VersionRow, hour_of,
 };
 
 use crate::{check::journal::RunAudit, failure::Violation};
@@ -205,13 +205,20 @@ impl Mem {
         self.asked.extend(index.asked.iter().map(of_run));
     }
 
-    /// Moves an alias.
-    pub(super) fn set_alias(&mut self, wanted: &AliasMove) -> AliasMoved {
+    /// Keeps a version, when there is one, and moves an alias.
+    pub(super) fn name_version(&mut self, version: Option<VersionRow>, wanted: &AliasMove) -> AliasMoved {
         let AliasMove { tenant, agent, alias, to, expect, at, by, why } = wanted.clone();
         let key = (tenant.clone(), agent.clone(), alias.clone());
         let was = self.aliases.get(&key).copied();
         if expect.is_some_and(|expected| expected != was) {
             return AliasMoved::Elsewhere(was);
+        }
+        let of_agent = self.aliases.keys().filter(|(t, a, _)| *t == tenant && *a == agent).count();
+        if was.is_none() && to.is_some() && of_agent >= MAX_ALIASES as usize {
+            return AliasMoved::TooMany;
+        }
+        if let Some(row) = version {
+            self.versions.entry((row.tenant.clone(), row.version)).or_insert(row);
         }
         if to == was {
             return AliasMoved::Same;

@@ -14,7 +14,7 @@ use super::{
     rows::{Bad, Columns},
     values::{Raw, id, int, text},
 };
-use crate::usage::{COLUMNS, added, cells, group_by, groups};
+use crate::usage::{CELL_MAX, COLUMNS, cells, group_by, groups};
 
 /// The key in `meta` that is there as long as the usage of format 1 is not entered.
 pub(crate) const UNMETERED: &str = "usage_unmetered";
@@ -38,7 +38,9 @@ static ENTER: LazyLock<String> = LazyLock::new(|| {
     )
 });
 /// Adds to what is there.
-pub(super) static ADD: LazyLock<String> = LazyLock::new(|| format!("{}{}", *ENTER, added("least")));
+pub(super) static ADD: LazyLock<String> = LazyLock::new(|| {
+    format!("{}{}", *ENTER, COLUMNS.map(|c| format!("{c} = least(usage.{c} + excluded.{c}, {CELL_MAX})")).join(", "))
+});
 static REPLACE: LazyLock<String> =
     LazyLock::new(|| format!("{}{}", *ENTER, COLUMNS.map(|c| format!("{c} = excluded.{c}")).join(", ")));
 

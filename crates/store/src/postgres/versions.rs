@@ -1,7 +1,7 @@
 //! Agent versions, the aliases that name them, and the history of those.
 
 use stead_core::{id::VersionId, time::Timestamp};
-use stead_ports::journal::{AliasEvent, AliasMove, AliasMoved, AliasRow, MovedBy, StoreError, VersionRow};
+use stead_ports::journal::{AliasEvent, AliasMove, AliasMoved, AliasRow, MAX_ALIASES, MovedBy, StoreError, VersionRow};
 use tokio_postgres::{Row, Transaction};
 
 use super::{
@@ -58,21 +58,26 @@ pub(super) async fn keep(
     let fail = |e: tokio_postgres::Error| store_error(&db.place, &e);
     let mut client = db.client().await?;
     let t = client.transaction().await.map_err(fail)?;
-    if let Some(VersionRow { tenant, agent, version, body, created, .. }) = version {
-        t.execute(
-            "INSERT INTO versions (tenant, agent, version, body, created) VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT DO NOTHING",
-            &[&text(tenant), &text(agent), &Raw(version.0), &&body[..], &created.0],
-        )
-        .await
-        .map_err(fail)?;
-    }
-    let moved = set_alias(&t, wanted).await.map_err(fail)?;
+    let moved = set_alias(&t, version, wanted).await.map_err(fail)?;
     t.commit().await.map_err(fail)?;
     Ok(moved)
 }
 
-async fn set_alias(t: &Transaction<'_>, wanted: &AliasMove) -> Result<AliasMoved, tokio_postgres::Error> {
+async fn put(t: &Transaction<'_>, row: &VersionRow) -> Result<(), tokio_postgres::Error> {
+    let VersionRow { tenant, agent, version, body, created, .. } = row;
+    t.execute(
+        "INSERT INTO versions (tenant, agent, version, body, created) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        &[&text(tenant), &text(agent), &Raw(version.0), &&body[..], &created.0],
+    )
+    .await
+    .map(drop)
+}
+
+async fn set_alias(
+    t: &Transaction<'_>,
+    version: Option<&VersionRow>,
+    wanted: &AliasMove,
+) -> Result<AliasMoved, tokio_postgres::Error> {
     let AliasMove { tenant, agent, alias, to, expect, at, by, why } = wanted;
     let (tenant, agent, alias) = (text(tenant), text(agent), text(alias));
     // Those who move aliases of one agent take turns: an alias that does not exist yet has no row to lock.
@@ -87,6 +92,16 @@ async fn set_alias(t: &Transaction<'_>, wanted: &AliasMove) -> Result<AliasMoved
     let was = was.map(|r| r.try_get::<_, Raw<32>>(0)).transpose()?.map(|r| VersionId(r.0));
     if expect.is_some_and(|expected| expected != was) {
         return Ok(AliasMoved::Elsewhere(was));
+    }
+    if was.is_none() && to.is_some() {
+        let count = "SELECT count(*) FROM aliases WHERE tenant = $1 AND agent = $2";
+        let has: i64 = t.query_one(count, &[&tenant, &agent]).await?.try_get(0)?;
+        if has >= i64::from(MAX_ALIASES) {
+            return Ok(AliasMoved::TooMany);
+        }
+    }
+    if let Some(row) = version {
+        put(t, row).await?;
     }
     if *to == was {
         return Ok(AliasMoved::Same);

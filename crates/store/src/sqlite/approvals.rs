@@ -15,23 +15,23 @@ use super::{
 /// The key in `meta` that is there as long as open questions of format 1 are not entered.
 pub(crate) const UNLISTED: &str = "approvals_unlisted";
 
-/// What an append changes.
-pub(super) fn change(conn: &Connection, run: RunId, index: &IndexChange) -> Result<()> {
+/// What an append of the run in that row changes.
+pub(super) fn change(conn: &Connection, run: RunId, rid: i64, index: &IndexChange) -> Result<()> {
     for effect in &index.closed {
         conn.prepare_cached("DELETE FROM approvals WHERE run = ? AND effect = ?")?
             .execute(params![id(run.0), effect])?;
     }
-    index.asked.iter().try_for_each(|question| enter(conn, run, *question))
+    index.asked.iter().try_for_each(|question| enter(conn, rid, *question))
 }
 
-/// Enters a question of a run that exists.
-fn enter(conn: &Connection, run: RunId, question: Question) -> Result<()> {
+/// Enters a question of the run in that row.
+fn enter(conn: &Connection, rid: i64, question: Question) -> Result<()> {
     conn.prepare_cached(
-        "INSERT INTO approvals (run, effect, sid, tenant, agent, asked)
-         SELECT id, ?2, sid, tenant, agent, ?3 FROM runs WHERE id = ?1
+        "INSERT INTO approvals (run, effect, tenant, agent, asked)
+         SELECT id, ?2, tenant, agent, ?3 FROM runs WHERE rid = ?1
          ON CONFLICT (run, effect) DO UPDATE SET asked = excluded.asked",
     )?
-    .execute(params![id(run.0), question.effect, question.asked.0])
+    .execute(params![rid, question.effect, question.asked.0])
     .map(drop)
 }
 
@@ -57,8 +57,7 @@ fn statement(filter: &ApprovalFilter) -> (String, Vec<Box<dyn ToSql>>) {
         values.push(Box::new(agent.as_str().to_owned()));
     }
     if let Some(session) = filter.session {
-        let plus = if filter.run.is_some() { "+" } else { "" };
-        sql += &format!(" AND {plus}sid = (SELECT sid FROM sessions WHERE id = ?)");
+        sql += " AND run IN (SELECT id FROM runs WHERE sid = (SELECT sid FROM sessions WHERE id = ?))";
         values.push(Box::new(id(session.0)));
     }
     if let Some(run) = filter.run {
@@ -97,7 +96,12 @@ pub(super) fn fill(conn: &Connection, lease: Lease, open: &[(RunId, Question)], 
     if epoch != int(lease.epoch) {
         return Ok(false);
     }
-    open.iter().try_for_each(|(run, question)| enter(conn, *run, *question))?;
+    for (run, question) in open {
+        let rid = conn.prepare_cached("SELECT rid FROM runs WHERE id = ?")?.query_row([id(run.0)], |r| r.get(0));
+        if let Some(rid) = rid.optional()? {
+            enter(conn, rid, *question)?;
+        }
+    }
     if all {
         conn.execute("DELETE FROM meta WHERE key = ?", [UNLISTED])?;
     }

@@ -2,18 +2,15 @@
 
 -- Open questions to humans; a row goes when its question is answered, expires or is withdrawn.
 CREATE TABLE approvals (
-    aid INTEGER PRIMARY KEY,
     run BLOB NOT NULL,
     effect INTEGER NOT NULL,
-    sid INTEGER NOT NULL,
     tenant TEXT NOT NULL,
     agent TEXT NOT NULL,
-    asked INTEGER NOT NULL
-) STRICT;
-CREATE UNIQUE INDEX approvals_one ON approvals (run, effect);
+    asked INTEGER NOT NULL,
+    PRIMARY KEY (run, effect)
+) STRICT, WITHOUT ROWID;
 CREATE INDEX approvals_list ON approvals (tenant, asked, run, effect);
 CREATE INDEX approvals_agent ON approvals (tenant, agent, asked, run, effect);
-CREATE INDEX approvals_session ON approvals (sid, asked, run, effect);
 
 -- A key alone finds its sessions, one of each agent.
 DROP INDEX sessions_key;

@@ -133,8 +133,8 @@ pub(crate) fn change(
             effect
         ])?;
     }
-    approvals::change(conn, append.run, index)?;
     if let Some(slot) = slot {
+        approvals::change(conn, append.run, slot.home.run, index)?;
         usage::settle(conn, slot.home.run, hour_of(append.at), &index.settled)?;
     }
     Ok(slot)

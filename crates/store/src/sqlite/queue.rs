@@ -1,39 +1,37 @@
 //! The way to the writer thread: many push, one takes everything that waits. No I/O here.
 
-use std::{
-    fmt, hint,
-    sync::atomic::{AtomicBool, Ordering},
-    time::{Duration, Instant},
-};
+use std::fmt;
 
 use parking_lot::{Condvar, Mutex};
 
-/// A queue for one taker. It is unbounded: the engine has at most one append of a run under way.
+/// A queue for one taker at a time: the writer thread, or a caller that finds nobody before it. It is unbounded: the
+/// engine has at most one append of a run under way.
 pub(crate) struct Queue<T> {
     inner: Mutex<Inner<T>>,
     bell: Condvar,
-    filled: AtomicBool,
 }
 
 struct Inner<T> {
     items: Vec<T>,
     closed: bool,
+    /// The writer thread waits for the bell.
     asleep: bool,
+    /// Somebody has a turn.
+    busy: bool,
+    /// The last turn was one item long: whoever comes next is probably alone too.
+    quiet: bool,
 }
 
 impl<T> fmt::Debug for Queue<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue").field("filled", &self.filled).finish_non_exhaustive()
+        f.debug_struct("Queue").finish_non_exhaustive()
     }
 }
 
 impl<T> Queue<T> {
     pub(crate) fn new() -> Self {
-        Self {
-            inner: Mutex::new(Inner { items: Vec::new(), closed: false, asleep: false }),
-            bell: Condvar::new(),
-            filled: AtomicBool::new(false),
-        }
+        let inner = Inner { items: Vec::new(), closed: false, asleep: false, busy: false, quiet: true };
+        Self { inner: Mutex::new(inner), bell: Condvar::new() }
     }
 
     /// Adds an item, or gives it back when the queue is closed.
@@ -43,8 +41,8 @@ impl<T> Queue<T> {
             return Err(item);
         }
         inner.items.push(item);
-        self.filled.store(true, Ordering::Release);
-        let ring = std::mem::take(&mut inner.asleep);
+        // Whoever has the turn rings when it ends.
+        let ring = !inner.busy && std::mem::take(&mut inner.asleep);
         drop(inner);
         if ring {
             self.bell.notify_one();
@@ -52,26 +50,26 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Takes all that waits into the empty `out`; looks for up to `spin` before it sleeps. `false` once the queue is
-    /// closed and empty.
-    pub(crate) fn take(&self, out: &mut Vec<T>, spin: Duration) -> bool {
-        if !spin.is_zero() && !self.filled.load(Ordering::Acquire) {
-            let until = Instant::now() + spin;
-            while !self.filled.load(Ordering::Acquire) && Instant::now() < until {
-                hint::spin_loop();
-            }
-        }
+    /// Waits for items and takes all of them into the empty `out`. `None` once the queue is closed and empty.
+    pub(crate) fn take(&self, out: &mut Vec<T>) -> Option<Turn<'_, T>> {
         let mut inner = self.inner.lock();
-        while inner.items.is_empty() {
-            if inner.closed {
-                return false;
+        while inner.busy || inner.items.is_empty() {
+            if inner.closed && !inner.busy {
+                return None;
             }
             inner.asleep = true;
             self.bell.wait(&mut inner);
         }
         std::mem::swap(&mut inner.items, out);
-        self.filled.store(false, Ordering::Release);
-        true
+        Some(inner.turn(self))
+    }
+
+    /// The turn without waiting, for a caller that has one item and nobody before it. None while more than one come at
+    /// a time: those share a turn, and so a sync of the disk.
+    pub(crate) fn alone(&self) -> Option<Turn<'_, T>> {
+        let mut inner = self.inner.lock();
+        let free = inner.quiet && !inner.busy && !inner.closed && inner.items.is_empty();
+        free.then(|| inner.turn(self))
     }
 
     /// Refuses new items; those that wait are still taken.
@@ -83,6 +81,40 @@ impl<T> Queue<T> {
     /// Takes what waits without waiting for more; for a writer that has died.
     pub(crate) fn drain(&self) -> Vec<T> {
         std::mem::take(&mut self.inner.lock().items)
+    }
+}
+
+impl<T> Inner<T> {
+    fn turn<'q>(&mut self, queue: &'q Queue<T>) -> Turn<'q, T> {
+        self.busy = true;
+        self.quiet = false;
+        Turn(queue)
+    }
+}
+
+/// The right to write, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn<'q, T>(&'q Queue<T>);
+
+impl<T> Turn<'_, T> {
+    /// Ends a turn of one item, after which the next caller need not wait for the writer thread.
+    pub(crate) fn quiet(self) {
+        self.0.inner.lock().quiet = true;
+    }
+}
+
+impl<T> Drop for Turn<'_, T> {
+    fn drop(&mut self) {
+        let mut inner = self.0.inner.lock();
+        inner.busy = false;
+        // What a panic has left half done must not be gone on with.
+        inner.closed |= std::thread::panicking();
+        inner.quiet &= inner.items.is_empty();
+        let ring = (inner.closed || !inner.items.is_empty()) && std::mem::take(&mut inner.asleep);
+        drop(inner);
+        if ring {
+            self.0.bell.notify_one();
+        }
     }
 }
 
@@ -106,7 +138,7 @@ mod tests {
             let queue = queue.clone();
             thread::spawn(move || {
                 let (mut next, mut out) = ([0u32; 4], Vec::new());
-                while queue.take(&mut out, Duration::from_micros(5)) {
+                while let Some(_turn) = queue.take(&mut out) {
                     for (p, i) in out.drain(..) {
                         assert_eq!(next[p as usize], i);
                         next[p as usize] += 1;

@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc, thread};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rusqlite::{Connection, params};
 use stead_core::{
     code,
@@ -15,7 +16,11 @@ use stead_ports::journal::{
     BackupAsk, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status,
     StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
 };
-use tokio::sync::oneshot;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::oneshot,
+    task::block_in_place,
+};
 
 use super::{
     approvals,
@@ -62,6 +67,7 @@ pub struct SqliteStore {
     pool: Option<Pool>,
     queue: Arc<Queue<Command>>,
     writer: Option<thread::JoinHandle<()>>,
+    desk: Arc<Mutex<Writer>>,
     files: Files,
 }
 
@@ -81,14 +87,14 @@ impl SqliteStore {
         };
         let failed = |e: rusqlite::Error| store_error(&files.database, &e);
         let writer = Writer::new(conn, files.database.clone(), limits).map_err(failed)?;
-        let pool = Pool::open(files.database.clone(), options.readers).map_err(failed)?;
-        let queue = Arc::new(Queue::new());
-        let taken = queue.clone();
+        let pool = Pool::open(files.database.clone(), options.readers)?;
+        let (desk, queue) = (Arc::new(Mutex::new(writer)), Arc::new(Queue::new()));
+        let (worked, taken) = (desk.clone(), queue.clone());
         let writer = thread::Builder::new()
             .name("stead-writer".into())
-            .spawn(move || writer.run(&taken))
+            .spawn(move || Writer::run(&worked, &taken))
             .map_err(|e| StoreError { code: code::INTERNAL, detail: format!("cannot start the writer thread: {e}") })?;
-        Ok(Self { pool: Some(pool), queue, writer: Some(writer), files })
+        Ok(Self { pool: Some(pool), queue, writer: Some(writer), desk, files })
     }
 
     /// The backup of a data directory as it is, that no process owns: nothing is brought forward.
@@ -159,6 +165,11 @@ impl Drop for SqliteStore {
     }
 }
 
+/// Whether the runtime has other threads that go on meanwhile.
+fn may_block() -> bool {
+    Handle::try_current().is_ok_and(|h| h.runtime_flavor() == RuntimeFlavor::MultiThread)
+}
+
 /// A write with its value and where that goes.
 struct Write<T, F> {
     write: F,
@@ -214,7 +225,12 @@ impl Journal for SqliteStore {
         // Packed here and not by the writer, where everybody would wait for it.
         append.record = pack(append.record);
         let blobs = append.blobs.iter().map(|b| Packed::new(&b.content)).collect();
-        if let Err(Command::Append(_, _, tx)) = self.queue.push(Command::Append(append, blobs, tx)) {
+        let command = Command::Append(append, blobs, tx);
+        if may_block()
+            && let Some(turn) = self.queue.alone()
+        {
+            block_in_place(|| Writer::at_once(&self.desk, turn, command));
+        } else if let Err(Command::Append(_, _, tx)) = self.queue.push(command) {
             let _ = tx.send(Err(AppendError::Unavailable(StoreError::stopped())));
         }
         ack
@@ -365,15 +381,11 @@ impl Journal for SqliteStore {
     }
 
     async fn put_version(&self, version: VersionRow, alias: AliasMove) -> Result<AliasMoved, StoreError> {
-        self.write(move |c| {
-            versions::put(c, &version)?;
-            versions::set_alias(c, &alias)
-        })
-        .await
+        self.write(move |c| versions::keep(c, Some(&version), &alias)).await
     }
 
     async fn move_alias(&self, alias: AliasMove) -> Result<AliasMoved, StoreError> {
-        self.write(move |c| versions::set_alias(c, &alias)).await
+        self.write(move |c| versions::keep(c, None, &alias)).await
     }
 
     async fn aliases(&self, tenant: &Name, agent: &Name) -> Result<Vec<AliasRow>, StoreError> {

@@ -11,7 +11,7 @@ use super::{
     index::{id, int},
     queries::{limit, run_id},
 };
-use crate::usage::{COLUMNS, added, cells, group_by, groups};
+use crate::usage::{CELL_MAX, COLUMNS, cells, group_by, groups};
 
 /// The key in `meta` that is there as long as the usage of format 1 is not entered.
 pub(crate) const UNMETERED: &str = "usage_unmetered";
@@ -23,24 +23,52 @@ static ENTER: LazyLock<String> = LazyLock::new(|| {
         COLUMNS.join(", ")
     )
 });
-static ADD: LazyLock<String> =
-    LazyLock::new(|| format!("{} ON CONFLICT (tenant, hour, rid, model) DO UPDATE SET {}", *ENTER, added("min")));
 static REPLACE: LazyLock<String> = LazyLock::new(|| ENTER.replacen("INSERT", "INSERT OR REPLACE", 1));
 
-/// What an append settles.
-pub(super) fn settle(conn: &Connection, rid: i64, hour: i64, settled: &[Settled]) -> Result<()> {
-    settled.iter().try_for_each(|s| enter(conn, &ADD, rid, hour, &s.model, &s.used))
+/// The places in [`COLUMNS`] that most replies add to (replies, tool calls, input, output, usd, unpriced); the others then
+/// stay as they are, and cost nothing.
+const USUAL: [usize; 6] = [0, 2, 3, 6, 8, 9];
+const ALL: [usize; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+static ADD_USUAL: LazyLock<String> = LazyLock::new(|| add(&USUAL));
+static ADD_ALL: LazyLock<String> = LazyLock::new(|| add(&ALL));
+
+fn add(places: &[usize]) -> String {
+    let sums: Vec<_> =
+        (4..).zip(places).map(|(n, place)| format!("{c} = min({c} + ?{n}, {CELL_MAX})", c = COLUMNS[*place])).collect();
+    format!(
+        "UPDATE usage SET {} WHERE tenant = (SELECT tenant FROM runs WHERE rid = ?1) AND hour = ?2 AND rid = ?1
+         AND model = ?3",
+        sums.join(", ")
+    )
 }
 
-fn enter(conn: &Connection, sql: &str, rid: i64, hour: i64, model: &str, used: &Used) -> Result<()> {
+/// What an append settles. A row is there from the second reply of an hour on, so that adding to it is tried first.
+pub(super) fn settle(conn: &Connection, rid: i64, hour: i64, settled: &[Settled]) -> Result<()> {
+    for Settled { model, used } in settled {
+        let cells = cells(used);
+        let usual = ALL.iter().all(|place| cells[*place] == 0 || USUAL.contains(place));
+        let added = if usual {
+            put(conn, &ADD_USUAL, rid, hour, model, &USUAL.map(|place| cells[place]))?
+        } else {
+            put(conn, &ADD_ALL, rid, hour, model, &cells)?
+        };
+        if added == 0 {
+            put(conn, &ENTER, rid, hour, model, &cells)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs a statement about one row; returns how many rows it has changed.
+fn put(conn: &Connection, sql: &str, rid: i64, hour: i64, model: &str, cells: &[i64]) -> Result<usize> {
     let mut statement = conn.prepare_cached(sql)?;
     statement.raw_bind_parameter(1, rid)?;
     statement.raw_bind_parameter(2, hour)?;
     statement.raw_bind_parameter(3, model)?;
-    for (n, cell) in (4..).zip(cells(used)) {
+    for (n, cell) in (4..).zip(cells) {
         statement.raw_bind_parameter(n, cell)?;
     }
-    statement.raw_execute().map(drop)
+    statement.raw_execute()
 }
 
 /// Sums in groups, the largest first.
@@ -107,7 +135,7 @@ pub(super) fn fill(conn: &Connection, lease: Lease, past: &[PastRun], all: bool)
             .optional()?;
         let Some(rid) = rid else { continue };
         for p in usage {
-            enter(conn, &REPLACE, rid, hour_of(p.at), &p.settled.model, &p.settled.used)?;
+            put(conn, &REPLACE, rid, hour_of(p.at), &p.settled.model, &cells(&p.settled.used))?;
         }
     }
     if all {

@@ -5,7 +5,7 @@ use stead_core::{
     id::{Name, VersionId},
     time::Timestamp,
 };
-use stead_ports::journal::{AliasEvent, AliasMove, AliasMoved, AliasRow, MovedBy, VersionRow};
+use stead_ports::journal::{AliasEvent, AliasMove, AliasMoved, AliasRow, MAX_ALIASES, MovedBy, VersionRow};
 
 use super::queries::{ROWS_MAX, limit, name};
 
@@ -27,7 +27,7 @@ fn version_row(r: &Row<'_>) -> Result<VersionRow> {
 }
 
 /// Keeps a version.
-pub(super) fn put(conn: &Connection, row: &VersionRow) -> Result<()> {
+fn put(conn: &Connection, row: &VersionRow) -> Result<()> {
     let VersionRow { tenant, agent, version, body, created, .. } = row;
     conn.prepare_cached(
         "INSERT OR IGNORE INTO versions (tenant, agent, version, body, created) VALUES (?, ?, ?, ?, ?)",
@@ -36,8 +36,8 @@ pub(super) fn put(conn: &Connection, row: &VersionRow) -> Result<()> {
     .map(drop)
 }
 
-/// Moves an alias, and writes its line of the history.
-pub(super) fn set_alias(conn: &Connection, wanted: &AliasMove) -> Result<AliasMoved> {
+/// Keeps a version, when there is one, moves an alias, and writes its line of the history.
+pub(super) fn keep(conn: &Connection, version: Option<&VersionRow>, wanted: &AliasMove) -> Result<AliasMoved> {
     let AliasMove { tenant, agent, alias, to, expect, at, by, why } = wanted;
     let of = params![tenant.as_str(), agent.as_str(), alias.as_str()];
     let was = conn
@@ -47,6 +47,14 @@ pub(super) fn set_alias(conn: &Connection, wanted: &AliasMove) -> Result<AliasMo
     if expect.is_some_and(|expected| expected != was) {
         return Ok(AliasMoved::Elsewhere(was));
     }
+    if was.is_none() && to.is_some() {
+        let count = "SELECT count(*) FROM aliases WHERE tenant = ? AND agent = ?";
+        let has: u32 = conn.prepare_cached(count)?.query_row([tenant.as_str(), agent.as_str()], |r| r.get(0))?;
+        if has >= MAX_ALIASES {
+            return Ok(AliasMoved::TooMany);
+        }
+    }
+    version.map_or(Ok(()), |row| put(conn, row))?;
     if *to == was {
         return Ok(AliasMoved::Same);
     }

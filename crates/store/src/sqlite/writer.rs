@@ -8,9 +8,9 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
 };
 
+use parking_lot::Mutex;
 use rusqlite::{CachedStatement, Connection, TransactionState};
 use stead_core::id::RunId;
 use stead_ports::journal::{AckSender, Append, AppendError, StoreError};
@@ -18,7 +18,7 @@ use stead_ports::journal::{AckSender, Append, AppendError, StoreError};
 use super::{
     errors::{abort, is_disk, is_failed_sync, store_error},
     index::{self, Home, Lookup, int},
-    queue::Queue,
+    queue::{Queue, Turn},
 };
 use crate::{
     blob::Packed,
@@ -68,6 +68,12 @@ pub(crate) struct Writer {
     failing: bool,
 }
 
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 /// The result of each command of a transaction, in order; `None` waits for the commit.
 type Results = Vec<Option<Result<(), AppendError>>>;
 
@@ -94,24 +100,35 @@ impl Writer {
     }
 
     /// Works until the queue is closed and empty.
-    pub(crate) fn run(mut self, queue: &Queue<Command>) {
+    pub(crate) fn run(desk: &Mutex<Self>, queue: &Queue<Command>) {
         // Whatever ends this thread, nobody may wait for it afterwards.
         let _closed = CloseOnDrop(queue);
         let mut batch = Vec::new();
-        let mut alone = false;
-        loop {
-            // A run alone is answered, thinks for some microseconds and comes back: to sleep and be woken would cost
-            // more than to look for it. With many runs there is always something waiting, and the core is theirs.
-            let spin = if alone { SPIN } else { Duration::ZERO };
-            if !queue.take(&mut batch, spin) {
-                return;
-            }
-            alone = batch.len() == 1;
+        while let Some(turn) = queue.take(&mut batch) {
+            let single = batch.len() == 1;
+            let mut writer = desk.lock();
             while !batch.is_empty() {
-                let part = self.part(&batch);
-                self.commit(&mut batch, part);
-                self.checkpoint();
+                let part = writer.part(&batch);
+                writer.commit(&mut batch, part);
+                writer.checkpoint();
             }
+            drop(writer);
+            if single {
+                turn.quiet();
+            }
+        }
+    }
+
+    /// Writes one command on the thread of a caller that has found nobody before it. So a run that is alone pays for the
+    /// disk, and not for two threads that wake each other.
+    pub(crate) fn at_once(desk: &Mutex<Self>, turn: Turn<'_, Command>, command: Command) {
+        let mut writer = desk.lock();
+        writer.commit(&mut vec![command], 1);
+        // Copying the log is for the thread.
+        let due = writer.log.load(Ordering::Relaxed) >= writer.checkpoint_at;
+        drop(writer);
+        if !due {
+            turn.quiet();
         }
     }
 
@@ -237,9 +254,6 @@ impl Writer {
         }
     }
 }
-
-/// How long the writer looks for work before it sleeps, when one run is served alone.
-const SPIN: Duration = Duration::from_micros(50);
 
 fn epoch(conn: &Connection) -> rusqlite::Result<u64> {
     conn.prepare_cached("SELECT value FROM meta WHERE key = 'epoch'")?

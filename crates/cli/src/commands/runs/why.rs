@@ -225,6 +225,9 @@ pub(super) fn context(c: &Context) -> String {
         let names = c.tools.iter().map(|t| clean(&t.name)).collect::<Vec<_>>().join(", ");
         out.push_str(&format!("tools: {names}\n"));
     }
+    if let Some(schema) = &c.output {
+        out.push_str(&format!("the answer must fit: {}\n", clean(&schema.to_string())));
+    }
     out.extend(c.messages.iter().zip(1..).map(|(m, n)| message(n, m)));
     out
 }
