@@ -65,6 +65,8 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (171, include_str!("../../../docs/errors/ST0171.md")),
     (172, include_str!("../../../docs/errors/ST0172.md")),
     (173, include_str!("../../../docs/errors/ST0173.md")),
+    (180, include_str!("../../../docs/errors/ST0180.md")),
+    (181, include_str!("../../../docs/errors/ST0181.md")),
     (200, include_str!("../../../docs/errors/ST0200.md")),
     (201, include_str!("../../../docs/errors/ST0201.md")),
     (202, include_str!("../../../docs/errors/ST0202.md")),

@@ -118,7 +118,8 @@ impl<'a> Place<'a> {
             state.waits_for = super::WaitsFor::Refused;
             return Look::Defer(self.defer(&mut state, run, now, spread(closed, chance)));
         }
-        let mut look_at = u64::MAX;
+        // When the first in line may pass, as far as that is known.
+        let mut known = None;
         if state.line.first_key_value().is_some_and(|(first, _)| *first == self.number) {
             match state.gauge.when(now, tokens) {
                 When::Now => {
@@ -129,25 +130,28 @@ impl<'a> Place<'a> {
                 }
                 When::At(at, why) => {
                     state.waits_for = why;
-                    look_at = at;
+                    known = Some(at);
                 }
                 When::Unknown(why) => state.waits_for = why,
             }
         }
         if now >= self.patient_until {
-            // As many as passed in the last while will pass in the next.
+            // As many as passed in the last while pass in the next.
             let passed = state.counts.passed.saturating_sub(self.passed_then).max(1);
             let ahead = state.line.range(..self.number).count() as u64;
-            let wait = ahead.saturating_mul(PATIENCE) / passed;
+            let wait = match known {
+                Some(at) => at.saturating_sub(now),
+                None => ahead.saturating_mul(PATIENCE) / passed,
+            };
             if wait > 2 * PATIENCE {
-                // Back a little before its turn, so that the line does not run dry.
-                let away = spread((wait / 4 * 3).min(AWAY_MOST), chance);
-                return Look::Defer(self.defer(&mut state, run, now, away));
+                // Back when there is room, or a little before its turn, so that the line does not run dry.
+                let away = if known.is_some() { wait } else { spread(wait / 4 * 3, chance) };
+                return Look::Defer(self.defer(&mut state, run, now, away.min(AWAY_MOST)));
             }
             (self.patient_until, self.passed_then) = (now + PATIENCE, state.counts.passed);
         }
         self.waited = true;
-        Look::Wait(look_at.min(self.patient_until))
+        Look::Wait(known.map_or(self.patient_until, |at| at.min(self.patient_until)))
     }
 
     fn count_passed(&self, state: &mut State, now: u64) {
