@@ -37,6 +37,7 @@ const ALL: &[Generated] = &[
     Generated { path: "docs/openapi.json", make: Make::Stead(&["schema", "api"]) },
     Generated { path: "docs/schemas/agent.json", make: Make::Stead(&["schema", "agent"]) },
     Generated { path: "docs/schemas/server.json", make: Make::Stead(&["schema", "server"]) },
+    Generated { path: "docs/schemas/test.json", make: Make::Stead(&["schema", "test"]) },
 ];
 
 /// Makes texts, and builds the product for it at most once.

@@ -8,6 +8,7 @@ mod generate;
 mod mutants;
 mod programs;
 mod repo;
+mod smoke;
 mod tidy;
 
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ usage: cargo xtask COMMAND
   bench NAME [--json] [--quick]
                            figures of this machine; bench/README.md says which
   sim [ARGUMENTS]          simulated histories; without arguments as many as ./test runs
+  smoke-local-model        a real model on this machine, end to end; fetches and builds it once
 ";
 
 fn main() -> ExitCode {
@@ -43,6 +45,7 @@ fn run(repo: &repo::Repo, args: &[&str]) -> Result<ExitCode, Fail> {
         ["gen"] => generate::write(repo)?,
         ["mutants", rest @ ..] => mutants::run(repo, rest)?,
         ["bench", rest @ ..] => return programs::bench(repo, rest),
+        ["smoke-local-model"] => smoke::local_model(repo)?,
         ["sim", rest @ ..] => return programs::sim(repo, rest),
         _ => {
             eprint!("{USAGE}");

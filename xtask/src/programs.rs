@@ -54,7 +54,7 @@ fn measures_binary(args: &[&str]) -> bool {
 }
 
 /// Builds a program and gives its path.
-fn build(repo: &Repo, options: &[&str], program: &str) -> Result<PathBuf, Fail> {
+pub(crate) fn build(repo: &Repo, options: &[&str], program: &str) -> Result<PathBuf, Fail> {
     let mut command = Command::new("cargo");
     command.args(["build", "--quiet", "--bin", program]).args(options).current_dir(repo.root());
     let status = command.status().map_err(|e| format!("cargo: {e}"))?;
@@ -66,7 +66,7 @@ fn build(repo: &Repo, options: &[&str], program: &str) -> Result<PathBuf, Fail> 
 }
 
 /// Cargo's target folder.
-fn target(repo: &Repo) -> Result<PathBuf, Fail> {
+pub(crate) fn target(repo: &Repo) -> Result<PathBuf, Fail> {
     Ok(repo.metadata()?.target_directory.into_std_path_buf())
 }
 

@@ -3,12 +3,20 @@
 use std::{sync::Arc, time::Instant};
 
 use serde_json::{Value, json};
-use stead_core::effect::EffectClass;
+use stead_core::{
+    effect::EffectClass,
+    id::{EffectId, RunId},
+};
+use stead_engine::Engine;
 use stead_ports::journal::Status;
 
 use super::agent::{Seen, a_run, engine, noop};
 
-/// Suspends `runs` runs at their first tool call, then approves the first calls of 10,000 of them.
+/// Callers of the second resumption: as many as the drivers of other runtimes use.
+const CALLERS: usize = 64;
+
+/// Suspends `runs` runs at their first tool call, then approves the first calls of 10,000 of them at once, and of 10,000
+/// others by a few callers.
 pub(crate) fn case(runs: usize) -> Value {
     let dir = super::scratch();
     let seen = Arc::new(Seen::default());
@@ -21,28 +29,36 @@ pub(crate) fn case(runs: usize) -> Value {
         started.extend(suspend(&engine, runs).await);
         let rss_delta = rss().saturating_sub(before);
         let disk = du(dir.path()) / started.len() as u64;
-
-        let begin = Instant::now();
-        let mut tasks = Vec::new();
-        for chunk in started[..resume].chunks(resume.div_ceil(500)) {
-            let (engine, chunk) = (engine.clone(), chunk.to_vec());
-            tasks.push(tokio::spawn(async move {
-                for run in chunk {
-                    let effect = stead_core::id::EffectId { run, n: 1 };
-                    engine.approve(effect, true, "bench".into(), None).await.expect("the approval counts");
-                }
-            }));
-        }
-        for task in tasks {
-            task.await.expect("the caller ends");
-        }
-        // An approval that is acknowledged is durable together with the intent it released: the run has gone on.
-        let resumed = begin.elapsed().as_secs_f64();
-        json!({ "runs": runs, "rss_delta_bytes": rss_delta, "disk_bytes_per_run": disk, "resume_10000_s": resumed })
+        let at_once = approve(&engine, &started[..resume], resume).await;
+        let others = suspend(&engine, resume).await;
+        let by_few = approve(&engine, &others[..resume], CALLERS).await;
+        json!({
+            "runs": runs, "rss_delta_bytes": rss_delta, "disk_bytes_per_run": disk, "resume_10000_s": at_once,
+            "resume_10000_by_64_s": by_few,
+        })
     })
 }
 
-async fn suspend(engine: &stead_engine::Engine, runs: usize) -> Vec<stead_core::id::RunId> {
+/// Approves the first call of each run, `callers` at a time; returns the seconds until all are acknowledged.
+async fn approve(engine: &Engine, runs: &[RunId], callers: usize) -> f64 {
+    let begin = Instant::now();
+    let mut tasks = Vec::new();
+    for chunk in runs.chunks(runs.len().div_ceil(callers)) {
+        let (engine, chunk) = (engine.clone(), chunk.to_vec());
+        tasks.push(tokio::spawn(async move {
+            for run in chunk {
+                engine.approve(EffectId { run, n: 1 }, true, "bench".into(), None).await.expect("the approval counts");
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.expect("the caller ends");
+    }
+    // An approval that is acknowledged is durable together with the intent it released: the run has gone on.
+    begin.elapsed().as_secs_f64()
+}
+
+async fn suspend(engine: &Engine, runs: usize) -> Vec<RunId> {
     let mut tasks = Vec::new();
     for _ in 0..64 {
         let (engine, count) = (engine.clone(), runs / 64 + 1);

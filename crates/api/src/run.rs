@@ -64,6 +64,9 @@ pub struct StartRun {
     /// Tightens the agent's limits.
     #[serde(default)]
     pub limits: Limits,
+    /// Keeps what goes over the wire between the run and its models; see `/v1/runs/{run}/cassette`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub record: bool,
 }
 
 /// An accepted run; its first record is durable.

@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::commands::{
     agents::Agents, approvals::Approvals, backup::Backup, chat::Chat, completions::Completions, demo::Demo,
     demo_service::DemoService, dev::Dev, doctor::Doctor, errors::Errors, migrate::Migrate, restore::RestoreArgs,
-    run::Run, runs::Runs, schema::Schema, serve::Serve, sessions::Sessions, usage::Usage, with_parent::WithParent,
-    wrap::Wrap,
+    run::Run, runs::Runs, schema::Schema, serve::Serve, sessions::Sessions, test::Test, test_runtime::TestRuntime,
+    usage::Usage, with_parent::WithParent, wrap::Wrap,
 };
 
 /// Runs AI agents durably: what an agent did is journaled, survives a crash, and is never done twice.
@@ -51,6 +51,7 @@ pub(crate) enum Command {
     Sessions(Sessions),
     Runs(Runs),
     Approvals(Approvals),
+    Test(Test),
     Usage(Usage),
     Backup(Backup),
     Restore(RestoreArgs),
@@ -60,6 +61,7 @@ pub(crate) enum Command {
     Schema(Schema),
     Completions(Completions),
     DemoService(DemoService),
+    TestRuntime(TestRuntime),
     WithParent(WithParent),
     /// Write the reference of the command line, docs/cli.md, to stdout
     #[command(hide = true)]

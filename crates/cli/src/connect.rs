@@ -87,7 +87,7 @@ impl Connection {
             ..Config::default()
         };
         let helpers = Arc::new(DevHelpers::new(need == Need::Work));
-        let local = Local { helpers: Some(helpers.clone()), at_rest: need == Need::Rest };
+        let local = Local { helpers: Some(helpers.clone()), at_rest: need == Need::Rest, testing: None };
         let server = Server::open_with(config, local).await?;
         let client = Client::new(server.url(), server.token())
             .map_err(|e| ServeError::Data { what: "the token file", source: std::io::Error::other(e.detail) })?;

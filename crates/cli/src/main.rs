@@ -22,6 +22,7 @@ mod helpers;
 mod input;
 mod markdown;
 mod process;
+mod testing;
 mod ui;
 
 use std::process::ExitCode;

@@ -14,7 +14,7 @@ fn the_schemas_are_those_of_the_files() {
     exit 2
     --- stderr
     error: invalid value 'nothing' for '<OF>'
-      [possible values: agent, server, api]
+      [possible values: agent, server, api, test]
 
     For more information, try '--help'.
     ");

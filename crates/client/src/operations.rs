@@ -311,6 +311,18 @@ impl Client {
         Ok(response.bytes_stream().map_err(ClientError::from))
     }
 
+    /// The cassette of a run: what was recorded, else what the journal knows.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn cassette(
+        &self,
+        run: RunId,
+    ) -> Result<impl Stream<Item = Result<bytes::Bytes, ClientError>> + Send + 'static + use<>, ClientError> {
+        let response = self.send(self.get(&["v1", "runs", &run.to_string(), "cassette"], &NO_QUERY)?).await?;
+        Ok(response.bytes_stream().map_err(ClientError::from))
+    }
+
     /// Nothing new starts in the run until it is resumed.
     ///
     /// # Errors

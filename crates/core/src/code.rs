@@ -163,6 +163,14 @@ codes! {
     BACKUP_KEY = 155, "The backup's key is missing or another";
     /// The database's server offers no TLS, or not the certificate that was asked for.
     DATA_TLS = 156, "No protected connection to the database";
+    /// A test of an agent would ask a real model.
+    TEST_MODEL = 160, "A test asks no real model";
+    /// A cassette cannot be read.
+    CASSETTE_READ = 161, "The cassette cannot be read";
+    /// A call is not the one that was recorded.
+    CASSETTE_MISMATCH = 162, "The call is not the recorded one";
+    /// A cassette has no further reply.
+    CASSETTE_ENDED = 163, "The cassette has no further reply";
     /// The folder that was named for a wrapped server holds something else.
     WRAP_FOLDER = 170, "The folder is not one of stead wrap";
     /// A session of a wrapped server has made as many calls as it may.

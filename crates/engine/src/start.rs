@@ -35,7 +35,17 @@ impl Engine {
     /// # Errors
     /// When the agent cannot be loaded, the key belongs to another request, or too much is waiting.
     pub async fn start(&self, start: StartRun) -> Result<Started, EngineError> {
+        self.start_told(start, |_| ()).await
+    }
+
+    /// The same; `told` hears the run's name before anything of it exists. Should an earlier request have started it, the
+    /// run has another name.
+    ///
+    /// # Errors
+    /// As [`Engine::start`].
+    pub async fn start_told(&self, start: StartRun, told: impl FnOnce(RunId)) -> Result<Started, EngineError> {
         let (run, session) = self.name(&start);
+        told(run);
         self.start_named(start, run, session).await
     }
 

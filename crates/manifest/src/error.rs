@@ -27,6 +27,13 @@ pub struct ManifestError {
     pub source_text: Arc<str>,
 }
 
+impl ManifestError {
+    /// An error about a file as a whole.
+    pub fn whole(code: Code, file: &str, message: impl Into<String>) -> Self {
+        crate::source::Source { file: file.to_owned(), text: "".into() }.whole(code, message, None)
+    }
+}
+
 impl fmt::Display for ManifestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.file)?;

@@ -55,6 +55,8 @@ macro_rules! model_keys {
         &[
             key("use", Shape::Model(&MODEL, PROVIDERS), "The model, as provider and name. `rehearsal:auto` calls every tool once."),
             key("rehearsal", Shape::Pattern(&FILE), "A script that stands for a model: no key, no network, no AI."),
+            key("cassette", Shape::Pattern(&FILE), "A recorded run that stands for a model: no key, no network, no AI."),
+            key("loose", Shape::Bool, "Whether the cassette answers by order alone; when silent, each call must be the recorded one."),
             key("base_url", Shape::Pattern(&MODEL_URL), "Where the provider answers, when not at its usual address."),
             key("key", Shape::Pattern(&SECRET), "The provider's key; its usual environment variable when silent."),
             key("max_output_tokens", Shape::Count(1, 1_000_000), "Most tokens of one reply; 4096 when silent."),
@@ -86,7 +88,7 @@ static PRICE: Section = Section {
     one_of: &[],
 };
 
-static FALLBACK: Section = Section { name: "fallback", keys: model_keys!(), one_of: &["use", "rehearsal"] };
+static FALLBACK: Section = Section { name: "fallback", keys: model_keys!(), one_of: &["use", "rehearsal", "cassette"] };
 
 static MODEL_SECTION: Section = Section {
     name: "model",
@@ -99,7 +101,7 @@ static MODEL_SECTION: Section = Section {
         key("attempts", Shape::Count(1, 20), "Attempts at one model before the next; 4 when silent."),
         key("timeout", Shape::Duration(SECOND / 10, DAY), "How long one attempt may take; 2m when silent."),
     ),
-    one_of: &["use", "rehearsal"],
+    one_of: &["use", "rehearsal", "cassette"],
 };
 
 /// Hard limits.

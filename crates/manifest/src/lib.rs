@@ -2,6 +2,7 @@
 //!
 //! * [`parse()`] checks a manifest's text; every error names file, line, column, key and the nearest valid one.
 //! * [`load()`] also reads the files it names and gives a [`Bundle`], whose [`Bundle::digest`] is the agent's version.
+//! * [`cases`] are the tests of an agent, read by the same means.
 //! * [`schema()`] is the JSON Schema of `agent.yaml`, made from the same table of keys as the parser.
 //!
 //! What a later release brings is refused, never ignored. Not here: anything that acts on a manifest (models, tools,
@@ -17,6 +18,7 @@ pub mod api;
 mod apis;
 mod bundle;
 mod canonical;
+pub mod cases;
 mod check;
 mod error;
 mod files;

@@ -102,6 +102,9 @@ pub struct ModelChoice {
     pub price: Option<PriceList>,
     /// How freely words are chosen; the provider's choice when silent.
     pub temperature: Option<Temperature>,
+    /// Whether a cassette answers by order alone, whatever it is asked.
+    #[serde(default)]
+    pub loose: bool,
     /// How much it thinks: `low`, `medium` or `high`; the provider's choice when silent.
     pub reasoning: Option<String>,
 }
@@ -127,6 +130,9 @@ pub enum ModelSource {
     /// A file with a rehearsal script.
     #[serde(rename = "rehearsal")]
     Script(String),
+    /// A file with a cassette.
+    #[serde(rename = "cassette")]
+    Cassette(String),
 }
 
 /// A price as the manifest gives it, in micro-dollars per million tokens.

@@ -36,6 +36,9 @@ pub(crate) fn files(manifest: &Manifest) -> Vec<Named<'_>> {
         if let ModelSource::Script(name) = &choice.source {
             add(name.as_str(), vec!["model", if i == 0 { "rehearsal" } else { "fallback" }], false);
         }
+        if let ModelSource::Cassette(name) = &choice.source {
+            add(name.as_str(), vec!["model", if i == 0 { "cassette" } else { "fallback" }], false);
+        }
     }
     if manifest.instructions.starts_with("./") {
         add(&manifest.instructions, vec!["instructions"], false);

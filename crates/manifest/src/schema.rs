@@ -11,10 +11,15 @@ use crate::{
 /// The JSON Schema of `agent.yaml`, for editors and for `stead schema agent`. What only the parser knows (rules between
 /// keys, bounds of times and sizes) is not in it: whatever the parser takes, the schema takes.
 pub fn schema() -> Value {
+    of(&MANIFEST, "Stead agent manifest (agent.yaml)")
+}
+
+/// The JSON Schema of a file whose table of keys that is.
+pub(crate) fn of(table: &'static Section, title: &str) -> Value {
     let mut defs = Map::new();
-    let mut root = section(&MANIFEST, &mut defs);
+    let mut root = section(table, &mut defs);
     root.insert("$schema".into(), "https://json-schema.org/draft/2020-12/schema".into());
-    root.insert("title".into(), "Stead agent manifest (agent.yaml)".into());
+    root.insert("title".into(), title.into());
     root.insert("$defs".into(), defs.into());
     root.into()
 }

@@ -6,6 +6,7 @@
 //!   [`gemini`] the Gemini API. What they share (HTTP, frames, bounds, failures, the reply in the making) is [`wire`].
 //! * [`providers`] is the table of those that a manifest can name.
 //! * [`prices`] is a dated table of list prices; what it does not know costs `None`, never 0.
+//! * [`cassette`] keeps exchanges with models, and plays them again.
 //! * [`registry`] turns a name such as `openai:gpt-5-mini` into a model.
 //!
 //! Not here: retries, fallback and budgets (they are journaled by the engine), and reading the environment or files.
@@ -13,6 +14,7 @@
 mod account;
 pub mod anthropic;
 pub mod caller;
+pub mod cassette;
 mod estimate;
 pub mod gemini;
 pub mod http;

@@ -107,6 +107,12 @@ pub fn resolve<'a>(spec: impl Into<ModelSpec<'a>>, cx: &ProviderContext<'_>) -> 
     }
 }
 
+/// The list price of a model such as `openai:gpt-5-mini`, at its provider's own endpoint; `None` when it is not known.
+pub fn list_price(name: &str) -> Option<Price> {
+    let (provider, model) = name.split_once(':')?;
+    prices::price(Provider::named(provider.trim())?.prices, model.trim())
+}
+
 fn unknown(name: &str) -> String {
     let near = PROVIDERS.iter().map(|p| p.name).find(|p| strsim::damerau_levenshtein(p, name) <= 2);
     let hint = near.map_or_else(String::new, |p| format!(" Did you mean `{p}`?"));

@@ -4,6 +4,8 @@
 //! * [`agents`] turns stored bundles into agents.
 //! * [`backup`] takes and restores what a store keeps, without a server.
 //! * [`config`] is `stead.toml`; [`auth`] says who is calling.
+//! * [`cassettes`] keeps what recorded runs said to their models, and plays it again.
+//! * [`testing`] is what a test of an agent puts in the place of the world.
 //! * [`wrap`] puts an MCP server that is in use already under a journal.
 //! * [`serve`] listens, answers and ends in order; the resources are under `routes`, what every request passes under
 //!   `http`.
@@ -14,6 +16,7 @@
 pub mod agents;
 pub mod auth;
 pub mod backup;
+pub mod cassettes;
 pub use stead_engine::clock;
 pub mod config;
 mod http;
@@ -22,6 +25,7 @@ pub mod presence;
 mod routes;
 pub mod runtime;
 pub mod serve;
+pub mod testing;
 pub mod wrap;
 
 pub use http::listen::ListenError;

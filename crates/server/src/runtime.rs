@@ -24,8 +24,10 @@ use stead_store::{BlobKey, PgOptions, PgStore, SqliteOptions, SqliteStore};
 
 use crate::{
     agents::{AgentStore, Applied, ApplyError, Environment, Helpers, Naming, Services, Site},
+    cassettes::Shelf,
     clock::SystemClock,
     config::DatabaseUrl,
+    testing::{Doomed, Setup, StandIns},
 };
 
 /// What a runtime is made from.
@@ -47,6 +49,8 @@ pub struct OpenOptions {
     pub agents: Option<Arc<dyn Agents>>,
     /// Starts the helper services of manifests; without it an agent that names one is refused.
     pub helpers: Option<Arc<dyn Helpers>>,
+    /// What a test puts in the place of the world.
+    pub testing: Option<Setup>,
 }
 
 impl fmt::Debug for OpenOptions {
@@ -83,6 +87,7 @@ impl Store {
 pub struct Runtime {
     engine: Engine,
     agents: Arc<AgentStore>,
+    cassettes: Arc<Shelf>,
     data_dir: Arc<Path>,
     store: Store,
 }
@@ -105,14 +110,29 @@ impl Runtime {
         })?;
         // Absolute, so that nothing depends on the working directory later.
         let data_dir = fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
-        let (journal, store) = open_store(&data_dir, options.database.as_ref()).await?;
+        let (mut journal, store) = open_store(&data_dir, options.database.as_ref()).await?;
+        let crash = options.testing.as_ref().and_then(|t| t.crash);
+        let unkept = |e: io::Error| StoreError { code: code::DATA_READONLY, detail: format!("the test's ledger: {e}") };
+        let stand_ins = options.testing.map(StandIns::new).transpose().map_err(unkept)?;
+        if let Some(crash) = crash {
+            journal = Arc::new(Doomed::new(journal, crash));
+        }
         let site = Site::new(&data_dir, options.services);
-        let agents =
-            Arc::new(AgentStore::new(journal.clone(), site, options.environment, options.helpers, options.reach));
+        let cassettes = Arc::new(Shelf::new(&data_dir));
+        let agents = AgentStore::new(
+            journal.clone(),
+            site,
+            options.environment,
+            options.helpers,
+            options.reach,
+            stand_ins,
+            cassettes.clone(),
+        );
+        let agents = Arc::new(agents);
         let own = options.agents.unwrap_or_else(|| agents.clone());
         let ports = Ports { journal, agents: own, clock: Arc::new(SystemClock) as Arc<dyn Clock> };
         let engine = Engine::open(ports, options.engine).await?;
-        Ok(Self { engine, agents, data_dir: data_dir.into(), store })
+        Ok(Self { engine, agents, cassettes, data_dir: data_dir.into(), store })
     }
 
     /// The engine.
@@ -123,6 +143,11 @@ impl Runtime {
     /// The journal, for lists.
     pub fn journal(&self) -> &Arc<dyn Journal> {
         self.engine.journal()
+    }
+
+    /// The cassettes of recorded runs.
+    pub(crate) fn cassettes(&self) -> &Shelf {
+        &self.cassettes
     }
 
     /// The folder of the runtime's own files.

@@ -17,6 +17,7 @@ use crate::{
     },
     presence::{Announced, Presence},
     runtime::{OpenOptions, Runtime},
+    testing::Setup,
 };
 
 /// Subject of the data directory's own token.
@@ -63,6 +64,8 @@ pub struct Local {
     pub helpers: Option<Arc<dyn Helpers>>,
     /// Takes commands and begins no work; see [`stead_engine::Options::at_rest`].
     pub at_rest: bool,
+    /// What a test puts in the place of the world.
+    pub testing: Option<Setup>,
 }
 
 /// A server that listens; connections wait until [`Server::run`].
@@ -115,6 +118,7 @@ impl Server {
             environment,
             reach: Reach::allowing(config.agents.addresses.iter().copied()),
             helpers: local.helpers,
+            testing: local.testing,
             ..OpenOptions::default()
         })
         .await?;

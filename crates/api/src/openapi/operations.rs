@@ -208,6 +208,12 @@ fn runs() -> Vec<Operation> {
             .query::<String>("step", STEP)
             .answers::<Context>(200, "What it saw.")
             .fails(409, &[code::VERSION_GONE]),
+        on_run(get("/v1/runs/{run}/cassette", "getRunCassette", "The cassette of a run")).needs(&[Read])
+            .says(
+                "JSON Lines, as docs/cassettes.md describes them: what was recorded, when the run was started with \
+                `record`; else what the journal knows, the replies.",
+            )
+            .answers_as::<String>(200, Media::Lines, "The cassette."),
     ]
 }
 

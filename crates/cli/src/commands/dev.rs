@@ -44,7 +44,8 @@ pub(crate) async fn run(global: &Global, args: Dev) -> Outcome {
     let config =
         Config { listen: ([127, 0, 0, 1], args.port).into(), data_dir: global.data.clone(), ..Config::default() };
     let helpers = Arc::new(DevHelpers::new(true));
-    let server = Server::open_with(config, Local { helpers: Some(helpers.clone()), at_rest: false }).await?;
+    let local = Local { helpers: Some(helpers.clone()), at_rest: false, testing: None };
+    let server = Server::open_with(config, local).await?;
     let mut applied = Vec::new();
     for bundle in bundles {
         let naming = Naming::live(OWNER.into());

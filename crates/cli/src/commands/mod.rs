@@ -19,6 +19,8 @@ pub(crate) mod runs;
 pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod sessions;
+pub(crate) mod test;
+pub(crate) mod test_runtime;
 pub(crate) mod usage;
 pub(crate) mod with_parent;
 pub(crate) mod wrap;
@@ -62,6 +64,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Chat(args) => one(chat::run(&global, args)),
         Command::Agents(args) => one(agents::run(&global, args)),
         Command::Sessions(args) => one(sessions::run(&global, args)),
+        Command::Test(args) => one(test::run(&global, args)),
+        Command::TestRuntime(args) => one(test_runtime::run(&global, args)),
         Command::Runs(args) => one(runs::run(&global, args)),
         Command::Usage(args) => one(usage::run(&global, args)),
         Command::Approvals(args) => one(approvals::run(&global, args)),

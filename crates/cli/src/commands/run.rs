@@ -14,7 +14,7 @@ use stead_api::{
 use stead_client::{Client, RunQuery};
 use stead_core::{code, fact::AskReason, id::RunId};
 
-use super::pages::in_session;
+use super::{pages::in_session, runs::record};
 use crate::{
     cli::Global,
     connect::{Connection, Need},
@@ -44,6 +44,9 @@ pub(crate) struct Run {
     /// Finish this run; without RUN the latest that is not finished
     #[arg(long, value_name = "RUN", num_args = 0..=1)]
     resume: Option<Option<RunId>>,
+    /// Record what goes over the wire to the models, and write it to this file at the end
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    record: Option<PathBuf>,
     /// Approve what the manifest says a human must approve (never an effect whose outcome is unknown)
     #[arg(long)]
     yes: bool,
@@ -62,7 +65,7 @@ pub(crate) async fn run(global: &Global, args: Run) -> Outcome {
     };
     // Names this request: should the process that took it end before it answered, it is made again and starts nothing.
     let key = format!("stead-run-{}-{}", std::process::id(), ui::text::now().0);
-    let mut work = Work { task, answers, key, run: None };
+    let mut work = Work { task, answers, key, run: None, record: args.record };
     loop {
         let connection = Connection::open(global, Need::Work).await?;
         let outcome = tokio::select! {
@@ -94,6 +97,8 @@ struct Work {
     answers: Answers,
     key: String,
     run: Option<RunId>,
+    /// Where its cassette is written.
+    record: Option<PathBuf>,
 }
 
 impl Work {
@@ -106,6 +111,7 @@ impl Work {
                     agent: agent.name.clone(),
                     version: Some(agent.version),
                     input: input.clone(),
+                    record: self.record.is_some(),
                     ..in_session(session.as_deref())
                 };
                 let follower = Follower::new(client, self.answers, global.quiet)?;
@@ -119,7 +125,13 @@ impl Work {
         if !global.quiet {
             ui::say(&banner(&agent, run, connection.local));
         }
-        finish(global, follower, run).await
+        let outcome = finish(global, follower, run).await;
+        if let Some(path) = &self.record
+            && !outcome.as_ref().is_err_and(|e| matches!(e.code(), Some(code::NO_SERVER | code::DRAINING)))
+        {
+            record(global, client, run, path).await?;
+        }
+        outcome
     }
 }
 

@@ -1,11 +1,13 @@
 //! `stead runs`: starting, listing, showing, following and stopping runs.
 
+mod cassette;
 mod facts;
 mod show;
 mod why;
 
 use std::path::PathBuf;
 
+pub(crate) use cassette::record;
 use clap::{Args, Subcommand};
 use futures_util::StreamExt as _;
 use stead_api::{
@@ -142,6 +144,24 @@ enum Verb {
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Write the cassette of a run: what it said to its models and what they answered
+    ///
+    /// A run that was started with `--record` has what went over the wire; of any other the journal knows the replies.
+    Record {
+        /// The run
+        run: RunId,
+        /// The file
+        #[arg(long, short, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Play a cassette: nothing is asked and nothing is done; what is not read as it was recorded is told
+    Replay {
+        /// The cassette
+        file: PathBuf,
+        /// Keep the delays of the recording
+        #[arg(long)]
+        paced: bool,
+    },
 }
 
 fn status(word: &str) -> Result<Status, String> {
@@ -150,6 +170,10 @@ fn status(word: &str) -> Result<Status, String> {
 }
 
 pub(crate) async fn run(global: &Global, args: Runs) -> Outcome {
+    // It needs no server.
+    if let Verb::Replay { file, paced } = &args.verb {
+        return cassette::play(global, file, *paced).await;
+    }
     let need = match args.verb {
         Verb::Start { watch: true, .. } | Verb::Watch { .. } => Need::Work,
         _ => Need::Rest,
@@ -217,6 +241,8 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
         Verb::Cancel { run } => answer(global, &client.cancel(run).await?)?,
         Verb::Kill { run } => answer(global, &client.kill(run).await?)?,
         Verb::Export { run, output } => export(client, run, output).await?,
+        Verb::Record { run, output } => record(global, client, run, &output).await?,
+        Verb::Replay { file, paced } => return cassette::play(global, &file, paced).await,
     }
     Ok(Exit::Ok)
 }

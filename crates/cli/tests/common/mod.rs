@@ -42,11 +42,7 @@ impl TestEnvironment {
     pub(crate) fn with_refund_desk() -> Self {
         let env = Self::new();
         let (from, to) = (root().join("examples/refund-desk"), env.path().join("refund-desk"));
-        std::fs::create_dir(&to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-        }
+        copy(&from, &to);
         env
     }
 
@@ -105,6 +101,18 @@ impl TestEnvironment {
         let open = self.json("approvals ls --json");
         assert_eq!(open["items"].as_array().unwrap().len(), 1, "{open}");
         open["items"][0]["id"].as_str().unwrap().to_owned()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            std::fs::copy(from, to).unwrap();
+        }
     }
 }
 

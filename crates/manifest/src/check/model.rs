@@ -5,8 +5,15 @@ use crate::manifest::{Manifest, ModelSource};
 
 pub(super) fn check(findings: &mut Findings<'_>, manifest: &Manifest) {
     for choice in manifest.model.chain() {
+        let what = match &choice.source {
+            ModelSource::Cassette(_) => "a cassette",
+            _ => "a rehearsal script",
+        };
+        if choice.loose && !matches!(choice.source, ModelSource::Cassette(_)) {
+            findings.value(&["model", "loose"], "`loose` is for a cassette", None);
+        }
         match &choice.source {
-            ModelSource::Script(_) => {
+            ModelSource::Script(_) | ModelSource::Cassette(_) => {
                 let given = [
                     ("base_url", choice.base_url.is_some()),
                     ("key", choice.key.is_some()),
@@ -15,7 +22,7 @@ pub(super) fn check(findings: &mut Findings<'_>, manifest: &Manifest) {
                 ];
                 for (key, given) in given {
                     if given {
-                        findings.value(&["model", key], format!("`{key}` means nothing to a rehearsal script"), None);
+                        findings.value(&["model", key], format!("`{key}` means nothing to {what}"), None);
                     }
                 }
             }

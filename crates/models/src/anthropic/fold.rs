@@ -77,7 +77,7 @@ enum Open {
 
 /// Where a reply stands.
 #[derive(Default)]
-pub(super) struct AnthropicFold {
+pub(crate) struct AnthropicFold {
     open: Vec<(u32, Open)>,
     usage: Option<Usage>,
     stop: Option<StopReason>,

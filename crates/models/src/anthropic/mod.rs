@@ -23,4 +23,5 @@ mod model;
 mod request;
 mod thinking;
 
+pub(crate) use fold::AnthropicFold;
 pub use model::Anthropic;

@@ -75,7 +75,7 @@ struct FunctionCall {
 
 /// Where a reply stands.
 #[derive(Default)]
-pub(super) struct GeminiFold {
+pub(crate) struct GeminiFold {
     stop: Option<StopReason>,
 }
 

@@ -22,4 +22,5 @@ mod model;
 mod request;
 mod signature;
 
+pub(crate) use fold::GeminiFold;
 pub use model::Gemini;

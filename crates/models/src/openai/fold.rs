@@ -17,7 +17,7 @@ pub(super) struct Thought {
 }
 
 /// Where a reply stands.
-pub(super) struct ChatFold {
+pub(crate) struct ChatFold {
     keep_reasoning: bool,
     /// What it thinks, until it says something.
     thought: String,
@@ -28,7 +28,7 @@ pub(super) struct ChatFold {
 }
 
 impl ChatFold {
-    pub(super) fn new(dialect: &Dialect) -> Self {
+    pub(crate) fn new(dialect: &Dialect) -> Self {
         Self {
             keep_reasoning: dialect.echo_reasoning,
             thought: String::new(),

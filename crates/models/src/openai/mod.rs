@@ -32,4 +32,5 @@ mod model;
 mod request;
 
 pub use dialect::{Dialect, LimitKey, OutputKey};
+pub(crate) use fold::ChatFold;
 pub use model::OpenAi;

@@ -71,7 +71,7 @@ struct Content {
 
 /// Where a reply stands.
 #[derive(Default)]
-pub(super) struct ResponsesFold {
+pub(crate) struct ResponsesFold {
     /// The output index of each call.
     calls: Vec<u64>,
     /// Output indices whose text has come in pieces.

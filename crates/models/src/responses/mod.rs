@@ -19,4 +19,5 @@ mod fold;
 mod model;
 mod request;
 
+pub(crate) use fold::ResponsesFold;
 pub use model::Responses;

@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt;
 use reqwest::{
-    Url,
+    Response, Url,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use stead_core::{
@@ -140,7 +140,7 @@ impl Endpoint {
         call: &ModelCall,
         body: Vec<u8>,
         deltas: &DeltaSink,
-        mut fold: impl Fold,
+        fold: impl Fold,
     ) -> Result<Reply, ModelError> {
         let mut tap = call.raw.clone().map(|sink| Tap::new(sink, self.key.clone()));
         if let Some(tap) = &tap {
@@ -165,33 +165,46 @@ impl Endpoint {
         if let Some(tap) = &mut tap {
             tap.head(&response);
         }
-        if !response.status().is_success() {
-            return Err(failure::status(response, tap).await);
-        }
-        failure::check_type(&response)?;
-        let mut frames = stream::frames(response, &self.bounds, tap);
-        let mut draft = Draft::new(&self.bounds, deltas);
-        while let Some(frame) = frames.next().await {
-            match frame {
-                Ok(stream::Frame::Done) => break,
-                Ok(stream::Frame::Data(data)) => {
-                    // `serde` reads a struct from a list as well, by position; a provider never means that.
-                    if !data.trim_start().starts_with('{') {
-                        return Err(failure::garbage("a frame is not a JSON object"));
-                    }
-                    if fold.take(&data, &mut draft)? == Flow::Over {
-                        break;
-                    }
+        read(response, tap, call, deltas, fold, &self.bounds, &self.origin).await
+    }
+}
+
+/// Reads a response, as it arrives, to the end of the reply.
+pub(super) async fn read(
+    response: Response,
+    tap: Option<Tap>,
+    call: &ModelCall,
+    deltas: &DeltaSink,
+    mut fold: impl Fold,
+    bounds: &Bounds,
+    origin: &str,
+) -> Result<Reply, ModelError> {
+    if !response.status().is_success() {
+        return Err(failure::status(response, tap).await);
+    }
+    failure::check_type(&response)?;
+    let mut frames = stream::frames(response, bounds, tap);
+    let mut draft = Draft::new(bounds, deltas);
+    while let Some(frame) = frames.next().await {
+        match frame {
+            Ok(stream::Frame::Done) => break,
+            Ok(stream::Frame::Data(data)) => {
+                // `serde` reads a struct from a list as well, by position; a provider never means that.
+                if !data.trim_start().starts_with('{') {
+                    return Err(failure::garbage("a frame is not a JSON object"));
                 }
-                // All that can be missing after the end of the reply is the count of its tokens.
-                Err(_) if fold.stop().is_some() => break,
-                Err(e) => return Err(failure::frame(e, &self.bounds)),
+                if fold.take(&data, &mut draft)? == Flow::Over {
+                    break;
+                }
             }
+            // All that can be missing after the end of the reply is the count of its tokens.
+            Err(_) if fold.stop().is_some() => break,
+            Err(e) => return Err(failure::frame(e, bounds)),
         }
-        match fold.stop() {
-            Some(stop) => draft.into_reply(call, stop, &self.origin),
-            None => Err(failure::cut("the stream ended before the reply was complete")),
-        }
+    }
+    match fold.stop() {
+        Some(stop) => draft.into_reply(call, stop, origin),
+        None => Err(failure::cut("the stream ended before the reply was complete")),
     }
 }
 

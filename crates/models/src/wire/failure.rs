@@ -24,7 +24,7 @@ const MAX_BODY: usize = 16 << 10;
 /// How long an error body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most bytes of an error's detail.
-const MAX_DETAIL: usize = 2 << 10;
+pub(crate) const MAX_DETAIL: usize = 2 << 10;
 
 fn error(code: Code, detail: impl Into<String>, retry: Retry, charged: bool) -> ModelError {
     ModelError { code, detail: detail.into(), retry, charged }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use stead_core::time::Span;
 
 /// Longest wait that is believed.
-const MAX: Span = Span::from_secs(24 * 3_600);
+pub(crate) const MAX: Span = Span::from_secs(24 * 3_600);
 
 /// The wait that the headers ask for, at most a day.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Span> {

@@ -3,11 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod anthropic;
+mod cassette;
 mod chat;
 mod chunking;
 mod common;
 mod face;
 mod gemini;
+mod hostile;
 mod openai;
 mod request;
 mod responses;

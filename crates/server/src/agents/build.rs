@@ -15,6 +15,7 @@ use stead_manifest::{
     manifest::{ModelChoice, ModelSource, Temperature},
 };
 use stead_models::{
+    cassette::{Cassette, CassetteError, Pace, Player, Recorded},
     registry::{ModelSpec, ProviderContext, Resolved, resolve},
     rehearsal::{Rehearsal, Script},
     settings::{Effort, Settings},
@@ -45,7 +46,11 @@ pub(super) async fn agent(
     let resolved = manifest
         .model
         .chain()
-        .map(|choice| model(store, bundle, choice).map(|resolved| (choice, resolved)))
+        .map(|choice| {
+            let Resolved { model, price } = model(store, &wired.name, bundle, choice)?;
+            let model = Arc::new(Recorded::new(model, store.tape.clone()));
+            Ok::<_, AgentError>((choice, Resolved { model, price }))
+        })
         .collect::<Result<Vec<_>, _>>()?;
     for program in unsandboxed::of(&manifest) {
         tracing::warn!(agent = %wired.name, program, "this MCP server runs as the server's user, unsandboxed");
@@ -98,9 +103,21 @@ fn config(manifest: &Manifest, models: &[(&ModelChoice, Resolved)], overhead_tok
     }
 }
 
-fn model(store: &AgentStore, bundle: &Bundle, choice: &ModelChoice) -> Result<Resolved, AgentError> {
+fn model(store: &AgentStore, agent: &Name, bundle: &Bundle, choice: &ModelChoice) -> Result<Resolved, AgentError> {
+    if let Some(stand_ins) = &store.stand_ins
+        && let Some(stand_in) = stand_ins.model(agent, choice)?
+    {
+        return Ok(stand_in);
+    }
     let named = match &choice.source {
         ModelSource::Provider(name) => name,
+        ModelSource::Cassette(file) => {
+            let text = bundle.file(file).unwrap_or_default();
+            let cassette = Cassette::parse(text)
+                .map_err(|e| AgentError { code: CassetteError::CODE, detail: format!("{file}: {e}") })?;
+            let model = Arc::new(Player::new(cassette, choice.loose, Pace::Fast));
+            return Ok(Resolved { model, price: Some(Rehearsal::PRICE) });
+        }
         ModelSource::Script(file) => {
             let text = bundle.file(file).unwrap_or_default();
             let script =

@@ -99,7 +99,7 @@ fn is_usual(choice: &ModelChoice, variable: &str) -> bool {
 fn provider(choice: &ModelChoice) -> Option<&'static Provider> {
     match &choice.source {
         ModelSource::Provider(name) => Provider::named(name.split_once(':')?.0),
-        ModelSource::Script(_) => None,
+        ModelSource::Script(_) | ModelSource::Cassette(_) => None,
     }
 }
 

@@ -27,7 +27,7 @@ use stead_core::{
     code,
     id::{Name, VersionId},
 };
-use stead_models::http::Http;
+use stead_models::{cassette::Tape, http::Http};
 use stead_ports::{
     BoxFuture,
     address::Reach,
@@ -44,6 +44,8 @@ pub(crate) use problem::problem_of;
 pub use site::{Services, Site, data_folder};
 use wired::Wired;
 
+use crate::testing::StandIns;
+
 /// Agent versions that are kept ready.
 const KEPT: usize = 1_024;
 
@@ -54,6 +56,8 @@ pub struct AgentStore {
     environment: Environment,
     helpers: Option<Arc<dyn Helpers>>,
     reach: Reach,
+    stand_ins: Option<StandIns>,
+    tape: Arc<dyn Tape>,
     http: OnceLock<Http>,
     ready: Mutex<Ready>,
 }
@@ -67,14 +71,17 @@ struct Ready {
 
 impl AgentStore {
     /// The versions of a journal, run at this place.
-    pub fn new(
+    pub(crate) fn new(
         journal: Arc<dyn Journal>,
         site: Site,
         environment: Environment,
         helpers: Option<Arc<dyn Helpers>>,
         reach: Reach,
+        stand_ins: Option<StandIns>,
+        tape: Arc<dyn Tape>,
     ) -> Self {
-        Self { journal, site, environment, helpers, reach, http: OnceLock::new(), ready: Mutex::default() }
+        let (http, ready) = (OnceLock::new(), Mutex::default());
+        Self { journal, site, environment, helpers, reach, stand_ins, tape, http, ready }
     }
 
     /// HTTP clients for models; made with the first model that needs one, because reading the host's certificates

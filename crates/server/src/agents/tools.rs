@@ -26,6 +26,7 @@ use stead_tools::{
 };
 
 use super::{AgentStore, Environment, build::sorted, openapi, wired::Wired};
+use crate::testing::StandIns;
 
 /// Longest text that a run hands to an agent that is a tool, in characters.
 const MAX_CHILD_INPUT: u32 = 256 << 10;
@@ -61,31 +62,34 @@ pub(super) async fn bind(
     wired: &Wired,
     base: &Path,
 ) -> Result<Vec<BoundTool>, AgentError> {
+    let stand_ins = store.stand_ins.as_ref();
     let mut bound = Vec::new();
     for (name, tool) in &manifest.tools {
+        // Doubles need no secret; tools that really run do.
+        let (auth, missing) = match secret(tool.auth.as_ref(), &store.environment) {
+            Err(missing) if stand_ins.is_some_and(|s| s.stands_for_some(name)) => (None, Some(missing)),
+            auth => (auth?, None),
+        };
+        let first = bound.len();
         let offered = match &tool.kind {
             Kind::Agent(_) => {
-                bound.push(agent_tool(name, tool, bundle, wired)?);
+                let mut agent = agent_tool(name, tool, bundle, wired)?;
+                stand_ins.map(|s| replaced(&mut agent, s));
+                bound.push(agent);
                 continue;
             }
             Kind::Sql(sql) => {
                 seed(name, sql, bundle, base).await?;
                 sql::offer(name, &sql_config(tool, sql)?, base, &store.reach)
             }
-            Kind::Http(http) => {
-                let auth = secret(tool.auth.as_ref(), &store.environment)?;
-                match bundle.apis.get(name) {
-                    Some(api) => http::offer_api(name, &openapi::config(tool, http, api)?, auth, &store.reach),
-                    None => http::offer(name, &http_config(tool, http)?, auth, &store.reach),
-                }
-            }
+            Kind::Http(http) => match bundle.apis.get(name) {
+                Some(api) => http::offer_api(name, &openapi::config(tool, http, api)?, auth, &store.reach),
+                None => http::offer(name, &http_config(tool, http)?, auth, &store.reach),
+            },
             Kind::Mcp(server) => {
                 let pinned: Vec<Discovered> = bundle.pinned.get(name).into_iter().flatten().map(unpin).collect();
                 match &server.url {
-                    Some(url) => {
-                        let auth = secret(tool.auth.as_ref(), &store.environment)?;
-                        mcp::offer_url(name, &mcp_url_config(tool, server, url), auth, &store.reach, &pinned)
-                    }
+                    Some(url) => mcp::offer_url(name, &mcp_url_config(tool, server, url), auth, &store.reach, &pinned),
                     None => mcp::offer(name, &mcp_config(tool, server), base, &pinned),
                 }
             }
@@ -95,8 +99,22 @@ pub(super) async fn bind(
                 bound.push(join(name, tool, offered)?);
             }
         }
+        if let Some(stand_ins) = stand_ins {
+            let real = bound[first..].iter_mut().map(|b| u32::from(!replaced(b, stand_ins))).sum::<u32>();
+            if let (Some(missing), true) = (missing, real > 0) {
+                return Err(missing);
+            }
+        }
     }
     sorted(bound)
+}
+
+/// Puts the double of a tool in its place, if there is one.
+fn replaced(bound: &mut BoundTool, stand_ins: &StandIns) -> bool {
+    let Some(double) = stand_ins.tool(&bound.def.name) else { return false };
+    bound.behind = Behind::Tool(double);
+    bound.rules.child = None;
+    true
 }
 
 fn join(name: &str, tool: &Tool, offered: Offered) -> Result<BoundTool, AgentError> {

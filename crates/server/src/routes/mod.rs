@@ -4,6 +4,7 @@
 mod agents;
 mod approvals;
 mod backup;
+mod cassettes;
 mod export;
 mod facts;
 mod health;
@@ -80,6 +81,7 @@ pub(crate) fn table() -> Vec<Route> {
         Long get "/v1/runs/{run}/export" [Read] export::export;
         Brief get "/v1/runs/{run}/why" [Read] why::why;
         Brief get "/v1/runs/{run}/context" [Read] why::context;
+        Long get "/v1/runs/{run}/cassette" [Read] cassettes::show;
         Brief post "/v1/runs/{run}/pause" [Run, Read] runs::pause;
         Brief post "/v1/runs/{run}/resume" [Run, Read] runs::resume;
         Brief post "/v1/runs/{run}/cancel" [Run, Read] runs::cancel;

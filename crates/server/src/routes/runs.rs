@@ -20,6 +20,7 @@ use stead_core::{
     record::Actor,
 };
 use stead_engine::EngineError;
+use stead_models::cassette::{Header, Source};
 use stead_ports::journal::{RunFilter, Status};
 
 use super::{agents::meant, sessions, versions, views};
@@ -65,20 +66,18 @@ pub(super) async fn begin(
         (None, Some(key)) => Some(sessions::get_or_make(app, who, &agent, key).await?.0.id),
         (None, None) => None,
     };
-    let started = app
-        .runtime
-        .engine()
-        .start(stead_engine::StartRun {
-            tenant: who.tenant.clone(),
-            version,
-            session,
-            input: request.input,
-            limits: (&request.limits).into(),
-            idempotency,
-            actor: actor(who),
-            parent: None,
-        })
-        .await?;
+    let start = stead_engine::StartRun {
+        tenant: who.tenant.clone(),
+        version,
+        session,
+        input: request.input,
+        limits: (&request.limits).into(),
+        idempotency,
+        actor: actor(who),
+        parent: None,
+    };
+    let started =
+        if request.record { recorded(app, agent, start).await? } else { app.runtime.engine().start(start).await? };
     let status = if started.existing { StatusCode::OK } else { StatusCode::CREATED };
     let started =
         Started { run: started.run, session: started.session, queued: started.queued, existing: started.existing };
@@ -95,6 +94,25 @@ async fn resolve(app: &App, who: &Principal, agent: &Name, version: Option<Versi
         }
     };
     Ok((row.agent, row.version))
+}
+
+/// Starts a run whose exchanges with its models are kept, from the first on.
+async fn recorded(app: &App, agent: Name, start: stead_engine::StartRun) -> Answer<stead_engine::Started> {
+    let (shelf, version) = (app.runtime.cassettes(), start.version.to_string());
+    let mut began = None;
+    let started = app.runtime.engine().start_told(start, |run| {
+        let header = Header::new(Source::Recorded, agent, version, run.to_string());
+        began = Some((run, shelf.begin(run, &header)));
+    });
+    let started = started.await;
+    if let Some((run, kept)) = began {
+        if !started.as_ref().is_ok_and(|s| s.run == run) {
+            shelf.forget(run);
+        } else if let Err(e) = kept {
+            tracing::warn!(%run, error = %e, "the run is not recorded");
+        }
+    }
+    Ok(started?)
 }
 
 async fn of_agent(app: &App, who: &Principal, session: SessionId, agent: &Name) -> Answer<SessionId> {

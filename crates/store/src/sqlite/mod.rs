@@ -1,4 +1,4 @@
-//! The embedded store: one directory, one process, one writer thread that commits in groups.
+//! The embedded store: one directory, one process, one writer at a time that commits in groups.
 //!
 //! Not here: any rule about when an append is taken (that is `check`).
 
