@@ -53,6 +53,7 @@ mod why;
 
 pub use context::{ContextView, SeenMessage};
 pub use engine::Engine;
+pub use messages::answer_rejected;
 pub use providers::{ProviderStats, Rates, Waiting, WaitsFor};
 pub use restore::{Marked, Restore, mark_restored};
 pub use step::{EffectSummary, SeenSummary, Step, StepView};

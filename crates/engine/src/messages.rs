@@ -63,13 +63,7 @@ impl Messages {
                 Message::Tool(ToolResult { call_id, name, content, error })
             }
             EntryKind::User => Message::User { text: text().await? },
-            EntryKind::Rejected => Message::User {
-                text: format!(
-                    "[notice from the runtime] Your answer was not accepted: {}\nGive the whole answer again: one JSON value \
-                     that satisfies the schema, and nothing before or after it.",
-                    text().await?
-                ),
-            },
+            EntryKind::Rejected => Message::User { text: answer_rejected(&text().await?) },
             EntryKind::Note => Message::User {
                 text: format!("[notice from the runtime] A late answer to an earlier action: {}", text().await?),
             },
@@ -99,4 +93,12 @@ impl Messages {
             })
             .collect()
     }
+}
+
+/// What the model reads of an answer that was not accepted, for that reason.
+pub fn answer_rejected(why: &str) -> String {
+    format!(
+        "[notice from the runtime] Your answer was not accepted: {why}\nGive the whole answer again: one JSON value that \
+         satisfies the schema, and nothing before or after it."
+    )
 }
