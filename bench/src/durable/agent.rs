@@ -194,6 +194,7 @@ pub(crate) fn agent(
         context_tokens: 1 << 40,
         approval_ttl: None,
         overhead_tokens: 50,
+        repairs: None,
     };
     Arc::new(Agent {
         name: "bench".into(),

@@ -92,6 +92,7 @@ kinds! {
     RunCancelled => "run_cancelled",
     TimerFired => "timer_fired",
     Restored => "restored",
+    AnswerRejected => "answer_rejected",
 }
 
 #[cfg(test)]

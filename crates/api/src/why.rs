@@ -128,7 +128,27 @@ pub enum Cause {
         #[schemars(with = "schema::Timestamp")]
         since: Timestamp,
     },
-    /// A model attempt failed; the next one waits for its time.
+    /// A model call waits in line until its provider may be asked.
+    Provider {
+        /// The turn.
+        turn: u32,
+        /// The attempt of the turn.
+        attempt: u32,
+        /// The model.
+        #[schemars(with = "String")]
+        model: Name,
+        /// The provider, or its account: `openai`, `gpu.lan:8000`, `openai#TEAM_KEY`.
+        #[schemars(with = "String")]
+        provider: Name,
+        /// What the first in line waits for.
+        waits_for: String,
+        /// Its place in the line, from 1.
+        position: u32,
+        /// Since when it is in line.
+        #[schemars(with = "schema::Timestamp")]
+        since: Timestamp,
+    },
+    /// A model attempt failed, or was given back because its provider takes no more now; the next one waits for its time.
     ModelRetry {
         /// The turn.
         turn: u32,

@@ -69,6 +69,8 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (171, include_str!("../../../docs/errors/ST0171.md")),
     (172, include_str!("../../../docs/errors/ST0172.md")),
     (173, include_str!("../../../docs/errors/ST0173.md")),
+    (180, include_str!("../../../docs/errors/ST0180.md")),
+    (181, include_str!("../../../docs/errors/ST0181.md")),
     (190, include_str!("../../../docs/errors/ST0190.md")),
     (191, include_str!("../../../docs/errors/ST0191.md")),
     (192, include_str!("../../../docs/errors/ST0192.md")),

@@ -21,6 +21,7 @@ mod test_errors_command;
 mod test_examples;
 mod test_mcp_url;
 mod test_restore_drill;
+mod test_retry_after;
 mod test_run_command;
 mod test_runs_command;
 mod test_schema_command;

@@ -179,6 +179,11 @@ codes! {
     WRAP_GONE = 172, "The session that made the call has ended";
     /// As many sessions of one name run as there may.
     WRAP_PLACES = 173, "Too many sessions of one name";
+    // 180-189: answers and providers' limits
+    /// The run's answer does not satisfy the output's JSON Schema, and no repair turn is left.
+    ANSWER_SCHEMA = 180, "The answer does not fit the output's schema";
+    /// A model call waits until its provider may be asked again.
+    PROVIDER_LIMIT = 181, "The model provider's limit is reached";
     // 190-199: secrets and artifacts
     /// The file of secrets could not be read or written.
     SECRETS_FILE = 190, "The file of secrets cannot be read or written";

@@ -103,6 +103,9 @@ pub enum Fact {
     /// happened.
     #[n(27)]
     Restored(#[n(0)] Restored),
+    /// The model's final answer does not satisfy the output's JSON Schema: it is told so and asked again, or the run ends.
+    #[n(28)]
+    AnswerRejected(#[n(0)] AnswerRejected),
 }
 
 impl Fact {
@@ -120,6 +123,7 @@ impl Fact {
             Self::EffectReconciled(f) => f.payload,
             Self::ChildFinished(f) => Some(f.payload),
             Self::RunFailed(f) => f.payload,
+            Self::AnswerRejected(f) => Some(f.payload),
             Self::RunAdmitted(_)
             | Self::ContextCompacted(_)
             | Self::ModelRequested(_)
@@ -206,6 +210,11 @@ pub struct RunConfig {
     /// Tokens (estimated) of instructions and tool definitions, in every call.
     #[n(8)]
     pub overhead_tokens: u64,
+    /// Turns in which an answer that does not satisfy the output's JSON Schema may be repaired; `None` when answers are
+    /// not checked.
+    #[n(9)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repairs: Option<u8>,
 }
 
 /// One model of the chain.
@@ -340,6 +349,21 @@ impl Default for CallRules {
     fn default() -> Self {
         Self { ask: false, on_unknown: OnUnknown::Tell, attempts: 3, key_ttl: None, settle: Span(0), child: None }
     }
+}
+
+/// See [`Fact::AnswerRejected`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct AnswerRejected {
+    /// The turn of the answer.
+    #[n(0)]
+    pub turn: u32,
+    /// What is wrong with it and where, as the model is told, as payload.
+    #[n(1)]
+    pub payload: PayloadIx,
+    /// Which repair turn follows, from 1; `None` when there is none any more.
+    #[n(2)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<u8>,
 }
 
 /// See [`Fact::ModelFailed`].

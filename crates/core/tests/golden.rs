@@ -103,11 +103,12 @@ fn kind(fact: &Fact) -> u64 {
         Fact::RunCancelled => 25,
         Fact::TimerFired(_) => 26,
         Fact::Restored(_) => 27,
+        Fact::AnswerRejected(_) => 28,
     }
 }
 /// Two is kept for a kind that is not written yet.
 const KEPT: u64 = 2;
-const KINDS: u64 = 28;
+const KINDS: u64 = 29;
 
 #[test]
 fn records_encode_to_the_bytes_that_were_written_once() {

@@ -2,6 +2,8 @@
 //! encoded, read back and folded after every sentence, so each of them also tests that the fold gives the state.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "machine/answers.rs"]
+mod answers;
 #[path = "machine/approvals.rs"]
 mod approvals;
 #[path = "machine/budgets.rs"]

@@ -97,7 +97,7 @@ impl Engine {
             max_output_tokens: config.map_or(0, |m| m.max_output_tokens),
             instructions: agent.instructions.clone(),
             tools: agent.defs.clone(),
-            output: agent.output.clone(),
+            output: agent.output.as_ref().map(|output| output.schema.clone()),
             overhead_tokens: state.config.overhead_tokens,
             messages: seen(&state, &messages, earlier),
             message_tokens: state.view_tokens,

@@ -34,6 +34,11 @@ impl Actor {
     pub(crate) async fn done(&mut self, key: Key, done: Done) -> Result<(), EngineError> {
         match done {
             Done::Model { turn, attempt, result } => self.model_done(turn, attempt, result).await,
+            Done::ModelDeferred { turn, attempt, deferred } => {
+                let why = self.seal(deferred.why, Source::Runtime, usize::MAX);
+                let command = Command::ModelDeferred { turn, attempt, until: deferred.until, why };
+                self.commit(command, By::Runtime).await
+            }
             Done::Effect { effect, attempt, outcome } => self.effect_done(effect, attempt, outcome).await,
             Done::TimedOut { effect, attempt, rest } => {
                 let text = format!("{}: no answer in time; whether it happened is unknown", code::TOOL_TIMEOUT);
@@ -91,9 +96,12 @@ impl Actor {
                 let json = serde_json::to_vec(&reply).expect("a reply encodes to memory");
                 let calls = prepare::calls(&self.agent, &reply, self.state.hops >= self.engine.0.options.max_hops);
                 let payload = self.seal(json, Source::Model, usize::MAX);
+                let checked = self.state.config.repairs.is_some();
+                let misfit = checked.then(|| prepare::misfit(&self.agent, &reply)).flatten();
+                let misfit = misfit.map(|text| self.seal(text, Source::Runtime, usize::MAX));
                 let usage = reply.usage;
                 self.fresh_reply = Some(reply);
-                let command = Command::ModelReplied { turn, attempt, reply: payload, usage, calls };
+                let command = Command::ModelReplied { turn, attempt, reply: payload, usage, calls, misfit };
                 self.commit(command, By::Runtime).await
             }
             Err(error) => {
@@ -102,7 +110,9 @@ impl Actor {
                     model::Retry::After(pause) => Retry::After(pause),
                 };
                 let detail = self.seal(cut(error.detail, 2_048), Source::Runtime, usize::MAX);
-                let failure = ModelFailure { code: error.code, detail, retry, charged: error.charged };
+                let [a, b, ..] = self.engine.0.ports.clock.random();
+                let spread = u16::from_be_bytes([a, b]);
+                let failure = ModelFailure { code: error.code, detail, retry, charged: error.charged, spread };
                 self.commit(Command::ModelFailed { turn, attempt, failure }, By::Runtime).await
             }
         }

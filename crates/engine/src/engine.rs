@@ -170,7 +170,7 @@ impl Engine {
     /// Counters and gauges.
     pub fn stats(&self) -> Stats {
         let (loaded, registered) = self.0.loaded();
-        self.0.counters.read(loaded, registered.saturating_sub(loaded))
+        self.0.counters.read(loaded, registered.saturating_sub(loaded), self.0.providers.stats())
     }
 
     /// Whether this engine still owns what it writes to.

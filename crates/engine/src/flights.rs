@@ -18,7 +18,7 @@ use stead_core::{
 };
 use stead_ports::{BoxFuture, model::ModelError, tool::Output};
 
-use crate::types::EngineError;
+use crate::{providers::Deferred, types::EngineError};
 
 /// Which debt a flight pays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,12 @@ pub(crate) enum Done {
         turn: u32,
         attempt: u32,
         result: Result<Reply, ModelError>,
+    },
+    /// The provider takes no more now; nothing was sent.
+    ModelDeferred {
+        turn: u32,
+        attempt: u32,
+        deferred: Deferred,
     },
     Effect {
         effect: u32,

@@ -19,6 +19,7 @@ use crate::{
     carries::Carries,
     enter,
     lease::{Gate, TTL},
+    providers::Accounts,
     sessions::Sessions,
     stats::Counters,
     stream::Rooms,
@@ -45,6 +46,8 @@ pub(crate) struct Inner {
     pub(crate) wakes: Wakes,
     /// Places in memory.
     pub(crate) slots: Arc<Semaphore>,
+    /// Accounts at model providers.
+    pub(crate) providers: Accounts,
     /// Model calls that may be under way.
     pub(crate) models: Semaphore,
     /// Tool calls that may be under way.
@@ -77,6 +80,7 @@ impl Inner {
             carries: Carries::default(),
             wakes: Wakes::default(),
             slots: Arc::new(Semaphore::new(options.max_active.min(Semaphore::MAX_PERMITS))),
+            providers: Accounts::new(options.providers.clone(), ports.clock.clone()),
             models: Semaphore::new(options.max_model_calls.min(Semaphore::MAX_PERMITS)),
             tools: Semaphore::new(options.max_tool_calls.min(Semaphore::MAX_PERMITS)),
             register: std::array::from_fn(|_| Mutex::default()),

@@ -36,6 +36,7 @@ mod parent;
 mod pay;
 mod payload;
 mod prepare;
+mod providers;
 mod record;
 mod recover;
 mod restore;
@@ -55,6 +56,8 @@ mod why;
 pub use artifacts::{ArtifactView, MAX_LISTED};
 pub use context::{ContextView, SeenMessage};
 pub use engine::Engine;
+pub use messages::answer_rejected;
+pub use providers::{ProviderStats, Rates, Waiting, WaitsFor};
 pub use restore::{Marked, Restore, mark_restored};
 pub use step::{EffectSummary, SeenSummary, Step, StepView};
 pub use types::{

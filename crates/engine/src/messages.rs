@@ -67,6 +67,7 @@ impl Messages {
                 let images = files::put(journal, &state.tenant, &entry.payload.artifacts, &mut text).await?;
                 Message::User { text, images }
             }
+            EntryKind::Rejected => Message::user(answer_rejected(&text().await?)),
             EntryKind::Note => Message::user(format!(
                 "[notice from the runtime] A late answer to an earlier action: {}",
                 text().await?
@@ -97,4 +98,12 @@ impl Messages {
             })
             .collect()
     }
+}
+
+/// What the model reads of an answer that was not accepted, for that reason.
+pub fn answer_rejected(why: &str) -> String {
+    format!(
+        "[notice from the runtime] Your answer was not accepted: {why}\nGive the whole answer again: one JSON value that \
+         satisfies the schema, and nothing before or after it."
+    )
 }

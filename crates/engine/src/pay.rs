@@ -10,12 +10,12 @@ use stead_core::{
     fact::{Parent, StopMode},
     id::{Name, RunId},
     record::Actor as By,
-    run::{Command, Debt, owes},
+    run::{Command, Debt, Phase, owes},
 };
 use stead_ports::{
     BoxFuture,
     agent::{Behind, BoundTool},
-    model::{ModelCall, ModelError, Retry},
+    model::{Begun, ModelCall, ModelError, Retry},
     tool::{Invocation, Output, Tool},
 };
 
@@ -87,16 +87,17 @@ impl Actor {
         if attempt > 1 {
             self.engine.0.rooms.reset(self.run, seq, attempt);
         }
-        let call = ModelCall {
+        let mut call = ModelCall {
             run: self.run,
             turn,
             attempt,
             instructions: self.agent.instructions.clone(),
             messages: self.messages.view(&self.state),
             tools: self.agent.defs.clone(),
-            output: self.agent.output.clone(),
+            output: self.agent.output.as_ref().map(|output| output.schema.clone()),
             max_output_tokens: self.state.config.models.get(usize::from(model)).map_or(0, |m| m.max_output_tokens),
             raw: None,
+            begun: None,
         };
         let (agent, engine, run) = (self.agent.clone(), self.engine.clone(), self.run);
         // Pieces count while the flight is in the air; an adapter that goes on writing afterwards is not heard.
@@ -109,10 +110,32 @@ impl Actor {
         });
         let sent = Sent::default();
         let sends = sent.clone();
+        let account = agent.models.get(usize::from(model)).and_then(|m| m.account()).map(|a| engine.0.providers.of(a));
+        let tokens = match self.state.phase {
+            Phase::Model { reserved, .. } => reserved.tokens,
+            _ => 0,
+        };
         let flight = async move {
             let _in_the_air = in_the_air;
+            // The provider's turn first: whoever waits for it holds no permit that another provider's call could use.
+            let pass = match account {
+                Some(account) => match account.turn(run, tokens).await {
+                    Ok(pass) => Some(Arc::new(pass)),
+                    Err(deferred) => return Done::ModelDeferred { turn, attempt, deferred },
+                },
+                None => None,
+            };
             let _permit = engine.0.models.acquire().await;
             sends.now();
+            if let Some(pass) = &pass {
+                pass.sends();
+                let arrives = Arc::downgrade(pass);
+                call.begun = Some(Begun::new(move || {
+                    if let Some(pass) = arrives.upgrade() {
+                        pass.arrived();
+                    }
+                }));
+            }
             let _counted = UnderWay::new(&engine.0.counters.model_calls);
             let result = match agent.models.get(usize::from(model)) {
                 Some(model) => {
@@ -134,6 +157,9 @@ impl Actor {
                     charged: false,
                 }),
             };
+            if let Some(pass) = &pass {
+                pass.came_to(&result);
+            }
             Done::Model { turn, attempt, result }
         };
         self.flights.push_waiting(Key::Model { turn, attempt }, sent, Box::pin(flight));

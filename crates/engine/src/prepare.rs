@@ -6,7 +6,7 @@ use stead_core::{
     code::{self, Code},
     fact::{CallHead, CallRules},
     id::Name,
-    message::{Reply, ToolCall},
+    message::{Reply, StopReason, ToolCall},
     record::{Payload, Source},
     run::CallIn,
 };
@@ -18,6 +18,20 @@ pub(crate) const MAX_CALLS: usize = 128;
 /// Prepares the calls of a reply.
 pub(crate) fn calls(agent: &Agent, reply: &Reply, too_deep: bool) -> Vec<CallIn> {
     reply.calls.iter().map(|call| prepare(agent, call, too_deep)).collect()
+}
+
+/// What is wrong with a reply as the agent's final answer, for the model to mend it; `None` when it fits, is not the
+/// last, or may be anything.
+pub(crate) fn misfit(agent: &Agent, reply: &Reply) -> Option<String> {
+    let output = agent.output.as_ref().filter(|_| reply.calls.is_empty())?;
+    let problem = (output.check)(&reply.text).err()?;
+    let why = match reply.stop {
+        StopReason::Length => "\nIt was cut off at the limit of output tokens.",
+        StopReason::Filtered => "\nIt was cut off by the provider's filter.",
+        StopReason::Refused => "\nThe model declined to answer.",
+        StopReason::End | StopReason::ToolCalls => "",
+    };
+    Some(cut(problem, 4_000) + why)
 }
 
 fn prepare(agent: &Agent, call: &ToolCall, too_deep: bool) -> CallIn {

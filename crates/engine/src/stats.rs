@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use stead_core::{
     budget::{MicroUsd, Spend},
+    code,
     fact::{AfterUnknown, Fact},
 };
 
-use crate::types::Stats;
+use crate::{providers::ProviderStats, types::Stats};
 
 /// The live counters behind [`Stats`].
 #[derive(Default)]
@@ -19,6 +20,7 @@ pub(crate) struct Counters {
     records: AtomicU64,
     replies: AtomicU64,
     failures: AtomicU64,
+    rejected: AtomicU64,
     returned: AtomicU64,
     unknown: AtomicU64,
     tokens: AtomicU64,
@@ -36,6 +38,9 @@ impl Counters {
                     bump(&self.replies);
                     self.spend(f.spent);
                 }
+                // An attempt that was never made is none that failed.
+                Fact::ModelFailed(f) if f.code == code::PROVIDER_LIMIT => {}
+                Fact::AnswerRejected(_) => bump(&self.rejected),
                 Fact::ModelFailed(f) => {
                     bump(&self.failures);
                     self.spend(f.spent);
@@ -57,7 +62,7 @@ impl Counters {
     }
 
     /// All counters at about one moment.
-    pub(crate) fn read(&self, loaded: u64, backlog: u64) -> Stats {
+    pub(crate) fn read(&self, loaded: u64, backlog: u64, providers: Vec<ProviderStats>) -> Stats {
         let get = |c: &AtomicU64| c.load(Relaxed);
         Stats {
             loaded,
@@ -71,6 +76,8 @@ impl Counters {
             model_failures: get(&self.failures),
             effects_returned: get(&self.returned),
             effects_unknown: get(&self.unknown),
+            answers_rejected: get(&self.rejected),
+            providers,
             spent: Spend { tokens: get(&self.tokens), usd: Some(MicroUsd(get(&self.usd))) },
         }
     }

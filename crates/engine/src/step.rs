@@ -175,6 +175,7 @@ fn of_turn(fact: &Fact) -> Option<u32> {
         Fact::ModelRequested(f) => Some(f.turn),
         Fact::ModelReplied(f) => Some(f.turn),
         Fact::ModelFailed(f) => Some(f.turn),
+        Fact::AnswerRejected(f) => Some(f.turn),
         _ => None,
     }
 }

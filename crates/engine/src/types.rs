@@ -1,6 +1,6 @@
 //! What callers of the engine say and hear: requests, views, events, errors.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use stead_core::{
@@ -20,6 +20,8 @@ use stead_ports::{
     journal::{AppendError, ApprovalRow, Journal, RunRow, StoreError},
     model::Delta,
 };
+
+use crate::providers::{ProviderStats, Rates};
 
 /// The adapters an engine works with.
 #[derive(Clone)]
@@ -49,6 +51,8 @@ pub struct Options {
     pub max_session_queue: u32,
     /// Runs between a run and the root of its causal chain.
     pub max_hops: u8,
+    /// Limits of providers' accounts, by the name of the provider or the `host:port` of its endpoint.
+    pub providers: BTreeMap<String, Rates>,
     /// Events kept in memory for each loaded run, for followers that reconnect.
     pub stream_buffer: usize,
     /// Records after which a snapshot is taken.
@@ -68,6 +72,7 @@ impl Default for Options {
             max_backlog: 1_000_000,
             max_session_queue: 1_000,
             max_hops: 8,
+            providers: BTreeMap::new(),
             stream_buffer: 1_024,
             // A snapshot holds the conversation a second time; folding so many records takes milliseconds.
             snapshot_every: 8_192,
@@ -359,6 +364,10 @@ pub struct Stats {
     pub effects_returned: u64,
     /// Effects whose outcome stayed unknown since.
     pub effects_unknown: u64,
+    /// Answers that did not satisfy their output's schema since.
+    pub answers_rejected: u64,
     /// Tokens and money spent since.
     pub spent: Spend,
+    /// Model providers.
+    pub providers: Vec<ProviderStats>,
 }

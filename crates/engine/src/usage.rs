@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use stead_core::{
     budget::Spend,
+    code,
     fact::{Fact, RunConfig},
     id::{Name, RunId},
     record::{Actor as By, Record},
@@ -51,6 +52,11 @@ fn settlement(config: &RunConfig, calling: &mut Option<u8>, fact: &Fact) -> Opti
             reasoning: f.usage.reasoning,
             ..money(f.spent)
         },
+        // An attempt that was never made is none that came to nothing.
+        Fact::ModelFailed(f) if f.code == code::PROVIDER_LIMIT => {
+            *calling = None;
+            return None;
+        }
         Fact::ModelFailed(f) if f.estimated => {
             let priced = money(f.spent);
             Used { failures: 1, estimated_tokens: f.spent.tokens, estimated_usd: priced.usd, ..priced }

@@ -16,6 +16,7 @@ use crate::{
     Engine,
     load::{self, load},
     payload,
+    providers::Waiting,
     types::EngineError,
     view,
 };
@@ -96,7 +97,18 @@ pub enum Cause {
         /// Since when.
         since: Timestamp,
     },
-    /// A model attempt failed, and the next one waits for its time.
+    /// A model call waits in line until its provider may be asked.
+    Provider {
+        /// The turn.
+        turn: u32,
+        /// The attempt.
+        attempt: u32,
+        /// The model.
+        model: Name,
+        /// Where it stands, and what for.
+        waiting: Waiting,
+    },
+    /// A model attempt failed, or was given back because its provider takes no more now; the next one waits for its time.
     ModelRetry {
         /// The turn.
         turn: u32,
@@ -270,8 +282,12 @@ impl Engine {
                 });
             }
             Phase::Model { attempt, model: n, .. } => {
-                let (_, since) = when(&|f| matches!(f, Fact::ModelRequested(f) if f.attempt == *attempt));
-                causes.push(Cause::Model { turn: state.turn, attempt: *attempt, model: model(*n), since });
+                let (turn, attempt, model) = (state.turn, *attempt, model(*n));
+                let (_, since) = when(&|f| matches!(f, Fact::ModelRequested(f) if f.attempt == attempt));
+                causes.push(match self.0.providers.waiting(state.run) {
+                    Some(waiting) => Cause::Provider { turn, attempt, model, waiting },
+                    None => Cause::Model { turn, attempt, model, since },
+                });
             }
             Phase::Tools => {
                 for call in state.calls.iter().filter(|c| !c.ended()) {

@@ -105,7 +105,7 @@ impl Bundle {
 
     /// JSON Schema of the answer.
     pub fn output_schema(&self) -> Option<Value> {
-        self.schema_file(self.manifest.output.as_deref())
+        self.schema_file(self.manifest.output.as_ref().map(|output| output.schema.as_str()))
     }
 
     pub(crate) fn source(&self) -> Source {

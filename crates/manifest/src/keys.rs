@@ -119,6 +119,20 @@ pub(crate) static BUDGET: Section = Section {
     one_of: &[],
 };
 
+/// What an answer must look like.
+static OUTPUT: Section = Section {
+    name: "output",
+    keys: &[
+        must("schema", Shape::Pattern(&FILE), "JSON Schema that the run's answer must satisfy."),
+        key(
+            "repairs",
+            Shape::Count(0, 10),
+            "Turns in which the model may repair an answer that does not satisfy it, before the run fails; 2 when silent.",
+        ),
+    ],
+    one_of: &[],
+};
+
 static SESSION: Section = Section {
     name: "session",
     keys: &[key("budget", Shape::Section(&SESSION_BUDGET), "Limits of all runs of a session together.")],
@@ -187,7 +201,11 @@ static MANIFEST_KEYS: &[Key] = &[
     ),
     must("instructions", Shape::Text(200_000), "What the model is told: text, or a file such as `./INSTRUCTIONS.md`."),
     key("input", Shape::Pattern(&FILE), "JSON Schema that the run's input must satisfy."),
-    key("output", Shape::Pattern(&FILE), "JSON Schema that the run's answer must satisfy."),
+    key(
+        "output",
+        Shape::Short(&OUTPUT, "schema"),
+        "What the run's answer must look like: a file with its JSON Schema, or a mapping.",
+    ),
     key("tools", Shape::Map(&TOOL_NAME, &Shape::Section(&TOOL), 64), "What the agent can do, by names of your choice."),
     key("budget", Shape::Section(&BUDGET), "Hard limits of one run."),
     key("session", Shape::Section(&SESSION), "Limits of a session over all its runs."),

@@ -26,8 +26,8 @@ pub struct Manifest {
     pub instructions: String,
     /// File with the JSON Schema of the input.
     pub input: Option<String>,
-    /// File with the JSON Schema of the answer.
-    pub output: Option<String>,
+    /// What the answer must look like.
+    pub output: Option<Output>,
     /// Its tools, by name.
     #[serde(default)]
     pub tools: BTreeMap<String, Tool>,
@@ -49,6 +49,16 @@ pub struct Manifest {
     /// What a run on a developer's machine needs besides.
     #[serde(default)]
     pub dev: Dev,
+}
+
+/// See [`Manifest::output`].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Output {
+    /// File with the JSON Schema of the answer.
+    pub schema: String,
+    /// Turns in which an answer that does not satisfy it may be repaired.
+    #[serde(default = "two")]
+    pub repairs: u8,
 }
 
 /// The chain of models.
@@ -264,6 +274,9 @@ pub struct Rules {
 
 const fn fifty() -> u32 {
     50
+}
+const fn two() -> u8 {
+    2
 }
 const fn four() -> u8 {
     4

@@ -43,10 +43,11 @@ pub(crate) fn files(manifest: &Manifest) -> Vec<Named<'_>> {
     if manifest.instructions.starts_with("./") {
         add(&manifest.instructions, vec!["instructions"], false);
     }
-    for (key, name) in [("input", &manifest.input), ("output", &manifest.output)] {
-        if let Some(name) = name {
-            add(name, vec![key], true);
-        }
+    if let Some(name) = &manifest.input {
+        add(name, vec!["input"], true);
+    }
+    if let Some(output) = &manifest.output {
+        add(&output.schema, vec!["output", "schema"], true);
     }
     for (tool, t) in &manifest.tools {
         match &t.kind {

@@ -96,6 +96,7 @@ mod tests {
             max_output_tokens: 0,
             output: None,
             raw: None,
+            begun: None,
         })
     }
 

@@ -12,6 +12,7 @@
 //!
 //! Not here: retries, fallback and budgets (they are journaled by the engine), and reading the environment or files.
 
+mod account;
 pub mod anthropic;
 pub mod caller;
 pub mod cassette;

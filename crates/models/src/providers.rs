@@ -84,6 +84,11 @@ impl Provider {
         url.trim_end_matches('/') == self.url
     }
 
+    /// Under which name its limits are: two wires of one provider share them.
+    pub fn account(&self) -> &'static str {
+        self.prices
+    }
+
     /// Whether that is one of the provider's usual variables.
     pub fn uses(&self, variable: &str) -> bool {
         self.url_var == Some(variable) || self.key_vars.contains(&variable)

@@ -13,6 +13,7 @@ use stead_core::{budget::Price, code};
 use stead_ports::{model::Model, secret::Secret as SecretValue};
 
 use crate::{
+    account::{self, OfAccount},
     anthropic::Anthropic,
     gemini::Gemini,
     http::Http,
@@ -153,7 +154,9 @@ fn connect(
         };
         return Err(ModelSetupError::new(code::MODEL_KEY, format!("`{}` needs a key: {cure}", spec.model)));
     }
-    let client = client(provider, spec, model, &base_url, key, cx)?;
+    let account = account::name(provider, spec, &base_url);
+    let model_of = client(provider, spec, model, &base_url, key, cx)?;
+    let client: Arc<dyn Model> = Arc::new(OfAccount { model: model_of, account });
     let price = if own { prices::price(provider.prices, model) } else { None };
     Ok(Resolved { model: client, price })
 }

@@ -61,6 +61,7 @@ fn call(turn: u32, messages: Vec<Message>) -> ModelCall {
         max_output_tokens: 1_000,
         output: None,
         raw: None,
+        begun: None,
     }
 }
 

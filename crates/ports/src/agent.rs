@@ -18,6 +18,21 @@ use crate::{BoxFuture, model::Model, tool::Tool};
 /// Checks arguments against a tool's schema; the error says where and what, for the model to mend.
 pub type ArgumentCheck = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
+/// What an agent's answer must look like, and the check of it; its error says where and what, for the model to mend.
+#[derive(Clone)]
+pub struct AnswerSchema {
+    /// As providers are told it.
+    pub schema: Arc<OutputSchema>,
+    /// The check of the whole text of an answer.
+    pub check: ArgumentCheck,
+}
+
+impl fmt::Debug for AnswerSchema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnswerSchema").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
 /// What stands behind a tool's name.
 #[derive(Clone)]
 pub enum Behind {
@@ -75,7 +90,7 @@ pub struct Agent {
     /// How long one attempt at a model may take.
     pub model_timeout: Span,
     /// What its answer must look like, when the manifest says so.
-    pub output: Option<Arc<OutputSchema>>,
+    pub output: Option<AnswerSchema>,
     /// Its tools, sorted by name.
     pub tools: Vec<BoundTool>,
     /// The definitions of `tools`, in that order.

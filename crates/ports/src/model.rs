@@ -1,6 +1,6 @@
 //! The model port: one attempt at one model. Retries, fallback and budgets are the engine's.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use stead_core::{
     code::Code,
@@ -33,6 +33,30 @@ pub struct ModelCall {
     pub max_output_tokens: u64,
     /// Who keeps the exchange as it went over the wire, when somebody does.
     pub raw: Option<RawSink>,
+    /// Who wants to know when the provider begins to answer, when somebody does.
+    pub begun: Option<Begun>,
+}
+
+/// Told when an answer begins: the request has arrived, and is not on its way any more. Must not block.
+#[derive(Clone)]
+pub struct Begun(Arc<dyn Fn() + Send + Sync>);
+
+impl Begun {
+    /// One that calls `tell`.
+    pub fn new(tell: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
+    /// The answer begins.
+    pub fn tell(&self) {
+        (self.0)();
+    }
+}
+
+impl fmt::Debug for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Begun")
+    }
 }
 
 /// A piece of a reply as it is being written. Pieces are for watching only; the reply counts.
@@ -85,6 +109,13 @@ pub trait Model: Send + Sync + 'static {
     /// Whether this is a script and no AI; every face says so.
     fn scripted(&self) -> bool {
         false
+    }
+
+    /// Whose limits on calls it falls under: the account at a provider that it shares with other models. A provider's name,
+    /// or `host:port` of another endpoint; with `#` and the name of the key when a manifest names one. `None` for a model
+    /// that asks nobody.
+    fn account(&self) -> Option<&Name> {
+        None
     }
 
     /// Makes one attempt. Dropping the future abandons it.

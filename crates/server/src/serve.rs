@@ -114,7 +114,7 @@ impl Server {
             database: config.database.clone(),
             engine: stead_engine::Options {
                 at_rest: local.at_rest,
-                ..config.engine.options(&format!("stead-{}", std::process::id()))
+                ..config.engine_options(&format!("stead-{}", std::process::id()))
             },
             environment,
             secrets: config.secrets.clone(),

@@ -192,6 +192,7 @@ fn config(rng: &mut Rng) -> RunConfig {
         context_tokens: if rng.chance(300) { rng.range(60, 200) } else { 100_000 },
         approval_ttl: rng.chance(500).then(|| Span::from_secs(rng.range(1, 60))),
         overhead_tokens: 20,
+        repairs: rng.chance(300).then(|| rng.below(3) as u8),
     }
 }
 

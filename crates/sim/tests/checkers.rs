@@ -56,6 +56,7 @@ impl Forger {
                 context_tokens: 1_000_000,
                 approval_ttl: None,
                 overhead_tokens: 0,
+                repairs: None,
             },
             input: text("go"),
             restored: None,
@@ -123,7 +124,7 @@ impl Forger {
         let turn = self.state.turn;
         let calls = calls.into_iter().map(|head| CallIn { head, invalid: None }).collect();
         let usage = Usage { input: 10, ..Usage::default() };
-        self.honest(Command::ModelReplied { turn, attempt: 1, reply: text("reply"), usage, calls });
+        self.honest(Command::ModelReplied { turn, attempt: 1, reply: text("reply"), usage, calls, misfit: None });
     }
 
     fn returned(&mut self, effect: u32) {

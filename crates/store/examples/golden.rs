@@ -105,6 +105,7 @@ impl<'j> Life<'j> {
                 context_tokens: 100_000,
                 approval_ttl: Some(Span::from_secs(86_400)),
                 overhead_tokens: 10,
+                repairs: None,
             },
             input: Payload::new(body, Some(Source::User)),
             admit: live.then(Admit::default),
@@ -181,7 +182,8 @@ impl<'j> Life<'j> {
         let usage = Usage { input: 100, cached: 0, output: 20, reasoning: 0, cache_write: 0 };
         let reply = Payload::inline(r#"{"text":"At once.","calls":[]}"#, Source::Model);
         let turn = self.state.turn;
-        self.does_and(Command::ModelReplied { turn, attempt: 1, reply, usage, calls }, status, index).await
+        self.does_and(Command::ModelReplied { turn, attempt: 1, reply, usage, calls, misfit: None }, status, index)
+            .await
     }
 }
 

@@ -175,6 +175,7 @@ fn told(event: &FactEvent, tools: &mut HashMap<u32, String>) -> Option<String> {
             short(&if calls.is_empty() { reply.text } else { calls.join(", ") }, SHOWN)
         }
         Fact::ModelFailed(f) => format!("{}: {}", f.code, f.code.title()),
+        Fact::AnswerRejected(_) => short(text, SHOWN),
         Fact::EffectDecided(f) if f.verdict == Verdict::Deny => result(f.effect),
         Fact::ApprovalRequested(f) => match f.reason {
             AskReason::Manifest => format!("{}: its manifest says so", name(f.effect)),

@@ -105,6 +105,11 @@ impl Steps {
                 let next = if f.next.is_some() { "; another attempt follows" } else { "" };
                 self.row(out, "model", &format!("{}: {}: {why}{next}", self.name(), f.code));
             }
+            Fact::AnswerRejected(f) => {
+                let why = event.text.as_deref().map(|t| short(t, SHOWN)).unwrap_or_default();
+                let next = f.repair.map_or_else(String::new, |n| format!("; repair {n} follows"));
+                self.row(out, "answer", &format!("{why}{next}"));
+            }
             Fact::EffectDecided(f) if f.verdict == Verdict::Deny => {
                 self.outcome(out, event, f.effect, "refused");
             }

@@ -64,6 +64,7 @@ pub fn apply(state: &mut State, env: Env<'_>, fact: &Fact) {
         Fact::ChildFinished(f) => step::child::apply_finished(state, env, f),
         Fact::TimerFired(f) => step::timer::apply_fired(state, f),
         Fact::Restored(f) => life::restore::apply_restored(state, env, f),
+        Fact::AnswerRejected(f) => step::answer::apply_rejected(state, env, f),
         Fact::Paused => state.paused = true,
         Fact::Resumed => state.paused = false,
         Fact::CancelRequested(f) => life::stop::apply_requested(state, f),

@@ -93,6 +93,9 @@ pub struct ModelFailure {
     pub retry: Retry,
     /// Whether the provider may have charged for it: it is then settled at its whole reservation.
     pub charged: bool,
+    /// A random number: how far the next attempt is moved within the room that is left for it, so that runs which failed
+    /// together do not come back together.
+    pub spread: u16,
 }
 
 /// Something asked of a run, or learnt by one that works for it.
@@ -123,6 +126,20 @@ pub enum Command {
         usage: Usage,
         /// Its tool calls.
         calls: Vec<CallIn>,
+        /// What is wrong with it as the final answer, by the output's JSON Schema; `None` when it fits, is not one, or
+        /// none is demanded.
+        misfit: Option<Payload>,
+    },
+    /// An attempt was not made: its provider takes no more now. It costs nothing and counts as no attempt.
+    ModelDeferred {
+        /// The turn.
+        turn: u32,
+        /// The attempt.
+        attempt: u32,
+        /// When it is due again.
+        until: Timestamp,
+        /// What it waits for, in words.
+        why: Payload,
     },
     /// An attempt came to nothing.
     ModelFailed {
@@ -249,8 +266,11 @@ fn decide_as(state: &State, command: Command, inputs: Inputs, hold: bool) -> Res
         Command::Recover => life::recover::recover(&mut draft),
         Command::Unsent { model, effects } => life::unsent::unsent(&mut draft, model, &effects),
         Command::Tick => step::timer::tick(&mut draft),
-        Command::ModelReplied { turn, attempt, reply, usage, calls } => {
-            step::model::replied(&mut draft, turn, attempt, reply, usage, calls)?;
+        Command::ModelReplied { turn, attempt, reply, usage, calls, misfit } => {
+            step::model::replied(&mut draft, turn, attempt, reply, usage, calls, misfit)?;
+        }
+        Command::ModelDeferred { turn, attempt, until, why } => {
+            step::model::deferred(&mut draft, turn, attempt, until, why)?;
         }
         Command::ModelFailed { turn, attempt, failure } => step::model::failed(&mut draft, turn, attempt, failure)?,
         Command::Outcome { effect, attempt, outcome, error } => {

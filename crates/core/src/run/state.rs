@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Version of [`State`]'s encoding; a snapshot of another version is discarded and the journal folded instead.
-pub const STATE_VERSION: u16 = 2;
+pub const STATE_VERSION: u16 = 3;
 
 /// Where a run is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -368,6 +368,10 @@ pub struct State {
     /// The run was restored from a backup: what may have happened meanwhile.
     #[n(29)]
     pub restored: Option<RestoreMark>,
+    /// Repair turns so far.
+    #[n(30)]
+    #[cbor(default)]
+    pub repairs: u8,
 }
 
 impl State {

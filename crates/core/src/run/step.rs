@@ -1,5 +1,6 @@
 //! The steps of a run. One file for each kind: what is decided, and how its facts fold.
 
+pub(in crate::run) mod answer;
 pub(in crate::run) mod approval;
 pub(in crate::run) mod child;
 pub(in crate::run) mod model;

@@ -35,6 +35,9 @@ pub enum EntryKind {
     /// The runtime tells the model something that no call asked for (a late answer).
     #[n(3)]
     Note,
+    /// The runtime tells the model what is wrong with its answer.
+    #[n(4)]
+    Rejected,
 }
 
 /// One entry of the conversation.
@@ -54,7 +57,7 @@ impl Entry {
         // Of a tool's files the model reads what the text says of them.
         let files = match self.kind {
             EntryKind::User => self.payload.artifacts.iter().map(Artifact::tokens).sum(),
-            EntryKind::Reply | EntryKind::Result { .. } | EntryKind::Note => 0,
+            EntryKind::Reply | EntryKind::Result { .. } | EntryKind::Note | EntryKind::Rejected => 0,
         };
         self.payload.shown_len() / 4 + 4 + files
     }

@@ -7,10 +7,11 @@ use stead_core::{
     code,
     effect::{EffectClass, Ended, OnUnknown},
     fact::{
-        AfterUnknown, ApprovalGiven, ApprovalRequested, AskReason, CallHead, CallRules, CancelRequested, ChildFinished,
-        ChildStarted, ContextCompacted, EffectDecided, EffectIntended, EffectNotSent, EffectOutcome, EffectReconciled,
-        EffectRef, EffectUnknown, Fact, Held, ModelConfig, ModelFailed, ModelReplied, ModelRequested, NextAttempt,
-        Parent, Restored, RunAdmitted, RunCompleted, RunConfig, RunFailed, RunStarted, StopMode, TimerFired, Verdict,
+        AfterUnknown, AnswerRejected, ApprovalGiven, ApprovalRequested, AskReason, CallHead, CallRules,
+        CancelRequested, ChildFinished, ChildStarted, ContextCompacted, EffectDecided, EffectIntended, EffectNotSent,
+        EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact, Held, ModelConfig, ModelFailed, ModelReplied,
+        ModelRequested, NextAttempt, Parent, Restored, RunAdmitted, RunCompleted, RunConfig, RunFailed, RunStarted,
+        StopMode, TimerFired, Verdict,
     },
     id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, VersionId},
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
@@ -38,6 +39,12 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("08-held", Actor::Runtime, held(), vec![text("not sent", Source::Runtime)]),
         ("09-restored", Actor::Runtime, restored(), vec![]),
         ("10-cache", Actor::Runtime, cache(), vec![text("Refund order 1042", Source::User)]),
+        (
+            "11-answer",
+            Actor::Runtime,
+            answer(),
+            vec![text("Refund order 1042", Source::User), text("- $.total: no number", Source::Runtime)],
+        ),
         ("12-artifacts", Actor::Runtime, artifacts(), files()),
     ];
     parts
@@ -99,6 +106,7 @@ fn started() -> Vec<Fact> {
         context_tokens: 100_000,
         approval_ttl: Some(Span::from_secs(86_400)),
         overhead_tokens: 1_234,
+        repairs: None,
     };
     vec![
         Fact::RunStarted(Box::new(RunStarted {
@@ -320,6 +328,7 @@ fn minimal() -> Vec<Fact> {
         context_tokens: 0,
         approval_ttl: None,
         overhead_tokens: 0,
+        repairs: None,
     };
     vec![
         Fact::RunStarted(Box::new(RunStarted {
@@ -376,5 +385,28 @@ fn cache() -> Vec<Fact> {
         spent: spend(1_580, 400),
         calls: vec![],
     }));
+    facts
+}
+
+/// A run whose answers are checked: one is sent back, the next is the last. And an attempt that its provider had no room for.
+fn answer() -> Vec<Fact> {
+    let mut facts = started();
+    if let Some(Fact::RunStarted(start)) = facts.first_mut() {
+        start.config.repairs = Some(1);
+    }
+    facts.extend([
+        Fact::AnswerRejected(AnswerRejected { turn: 1, payload: 1, repair: Some(1) }),
+        Fact::AnswerRejected(AnswerRejected { turn: 2, payload: 1, repair: None }),
+        Fact::RunFailed(RunFailed { code: code::ANSWER_SCHEMA, payload: Some(1) }),
+        Fact::ModelFailed(ModelFailed {
+            turn: 2,
+            attempt: 1,
+            code: code::PROVIDER_LIMIT,
+            spent: Spend::ZERO,
+            estimated: false,
+            next: Some(NextAttempt { model: 0, tried: 0, at: Timestamp(NEW_YEAR + 60_000_000) }),
+            detail: None,
+        }),
+    ]);
     facts
 }

@@ -95,10 +95,10 @@ fn a_reply_of_an_attempt_that_was_given_up_is_not_taken() {
     let mut story = Story::begin(agent());
     story.crashes();
     let usage = stead_core::budget::Usage::default();
-    let late = Command::ModelReplied { turn: 1, attempt: 1, reply: text("late"), usage, calls: vec![] };
+    let late = Command::ModelReplied { turn: 1, attempt: 1, reply: text("late"), usage, calls: vec![], misfit: None };
     assert_eq!(story.tries(late), Err(Refusal::Stale));
     story.replies([]);
-    let twice = Command::ModelReplied { turn: 1, attempt: 2, reply: text("again"), usage, calls: vec![] };
+    let twice = Command::ModelReplied { turn: 1, attempt: 2, reply: text("again"), usage, calls: vec![], misfit: None };
     assert_eq!(story.tries(twice), Err(Refusal::Stale));
 }
 
@@ -136,4 +136,35 @@ fn the_time_of_a_run_never_decreases() {
     story.passes(3_601);
     story.returns(1, "B");
     assert!(story.state().last_at > before);
+}
+
+#[test]
+fn an_attempt_that_its_provider_had_no_room_for_costs_nothing_and_counts_as_none() {
+    let mut story = Story::begin(two_models());
+    for n in 1..9 {
+        let (turn, attempt) = story.asked_model();
+        assert_eq!(attempt, n);
+        let until = story.state().last_at.after(Span::from_secs(7));
+        story.does(Command::ModelDeferred { turn, attempt, until, why: text("the provider's limit") });
+        assert_eq!((story.owed(), story.wakes_in()), (vec![], Some(7.0)));
+        assert_eq!(story.state().budget.reserved.tokens, 0);
+        assert!(!story.state().working(), "a wait for a provider is no working time");
+        story.waits(7);
+    }
+    story.replies([]);
+    assert_eq!((story.life(), story.state().budget.spent.tokens), (Life::Completed, 10));
+}
+
+#[test]
+fn runs_that_failed_together_do_not_come_back_together_and_none_too_early() {
+    let asked = |secs| Retry::After(Some(Span::from_secs(secs)));
+    let wakes_in = |retry, spread| {
+        let mut story = Story::begin(agent());
+        story.model_fails(stead_core::run::ModelFailure { spread, ..failure(code::MODEL_BUSY, retry, false) });
+        story.wakes_in()
+    };
+    assert_eq!(wakes_in(asked(8), 0), Some(8.0));
+    assert_eq!(wakes_in(asked(8), u16::MAX), Some(10.0));
+    assert_eq!(wakes_in(Retry::After(None), u16::MAX), Some(1.25));
+    assert_eq!(wakes_in(asked(86_400), u16::MAX), Some(86_430.0));
 }

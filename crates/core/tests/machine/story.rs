@@ -35,6 +35,7 @@ pub(crate) fn agent() -> RunConfig {
         context_tokens: 1_000_000,
         approval_ttl: None,
         overhead_tokens: 0,
+        repairs: None,
     }
 }
 
@@ -119,7 +120,7 @@ impl Called {
 
 /// A failed model attempt.
 pub(crate) fn failure(code: Code, retry: Retry, charged: bool) -> ModelFailure {
-    ModelFailure { code, detail: text("the provider's words"), retry, charged }
+    ModelFailure { code, detail: text("the provider's words"), retry, charged, spread: 0 }
 }
 
 impl Story {
@@ -227,6 +228,12 @@ impl Story {
         self.does(self.reply_using(tokens, calls));
     }
 
+    /// The model gives an answer that does not fit, for that reason.
+    pub(crate) fn answers_badly(&mut self, why: &'static str) {
+        let Command::ModelReplied { turn, attempt, reply, usage, calls, .. } = self.reply([]) else { return };
+        self.does(Command::ModelReplied { turn, attempt, reply, usage, calls, misfit: Some(text(why)) });
+    }
+
     /// The reply itself, for when it comes too late.
     pub(crate) fn reply(&self, calls: impl IntoIterator<Item = Called>) -> Command {
         self.reply_using(10, calls)
@@ -239,7 +246,7 @@ impl Story {
             .collect();
         let (turn, attempt) = self.asked_model();
         let usage = Usage { input: tokens, ..Usage::default() };
-        Command::ModelReplied { turn, attempt, reply: text("reply"), usage, calls }
+        Command::ModelReplied { turn, attempt, reply: text("reply"), usage, calls, misfit: None }
     }
 
     pub(crate) fn model_fails(&mut self, failure: ModelFailure) {
@@ -393,6 +400,7 @@ impl Story {
                 EntryKind::User => "user".into(),
                 EntryKind::Reply => "reply".into(),
                 EntryKind::Note => format!("note: {body}"),
+                EntryKind::Rejected => format!("rejected: {body}"),
                 EntryKind::Result { effect, error: false, .. } => format!("{effect}: {body}"),
                 EntryKind::Result { effect, error: true, .. } => format!("{effect} failed: {body}"),
             }

@@ -21,7 +21,7 @@ use stead_core::{
     effect::{EffectClass, OnUnknown, Outcome, Reconciled},
     fact::{CallRules, Fact, ModelConfig, RunConfig},
     id::{EffectId, Name, RunId, SessionId, VersionId},
-    message::{Message, Reply, StopReason, ToolCall, ToolDef},
+    message::{Message, OutputSchema, Reply, StopReason, ToolCall, ToolDef},
     record::Actor,
     time::{Span, Timestamp},
 };
@@ -30,7 +30,7 @@ use stead_engine::{
 };
 use stead_ports::{
     BoxFuture,
-    agent::{Agent, AgentError, Agents, Behind, BoundTool},
+    agent::{Agent, AgentError, Agents, AnswerSchema, ArgumentCheck, Behind, BoundTool},
     clock::Clock,
     journal::{ApprovalFilter, Journal, Status},
     model::{DeltaSink, Model, ModelCall, ModelError, Retry},
@@ -106,11 +106,14 @@ pub(crate) async fn until(mut so: impl FnMut() -> bool) {
 pub(crate) type Script =
     Arc<dyn Fn(ModelCall, DeltaSink) -> BoxFuture<'static, Result<Reply, ModelError>> + Send + Sync>;
 
-struct Scripted(Name, Script);
+struct Scripted(Name, Script, Option<Name>);
 
 impl Model for Scripted {
     fn name(&self) -> &Name {
         &self.0
+    }
+    fn account(&self) -> Option<&Name> {
+        self.2.as_ref()
     }
     fn call(&self, call: ModelCall, deltas: DeltaSink) -> BoxFuture<'_, Result<Reply, ModelError>> {
         (self.1)(call, deltas)
@@ -358,6 +361,8 @@ pub(crate) struct Maker {
     pub(crate) config: RunConfig,
     pub(crate) session_limits: Limits,
     pub(crate) model_timeout: Span,
+    account: Option<Name>,
+    output: Option<AnswerSchema>,
 }
 
 pub(crate) fn agent(name: &str) -> Maker {
@@ -375,9 +380,12 @@ pub(crate) fn agent(name: &str) -> Maker {
             context_tokens: 1_000_000,
             approval_ttl: None,
             overhead_tokens: 0,
+            repairs: None,
         },
         session_limits: Limits::default(),
         model_timeout: Span::from_secs(60),
+        account: None,
+        output: None,
     }
 }
 
@@ -401,6 +409,22 @@ impl Maker {
 
     pub(crate) fn config(mut self, change: impl FnOnce(&mut RunConfig)) -> Self {
         change(&mut self.config);
+        self
+    }
+
+    /// Its models fall under the limits of that account.
+    pub(crate) fn account(mut self, name: &str) -> Self {
+        self.account = Some(name.into());
+        self
+    }
+
+    /// Its answer must be that text; others may be repaired so often.
+    pub(crate) fn answers(mut self, text: &'static str, repairs: u8) -> Self {
+        let schema = Arc::new(OutputSchema { name: "answer".into(), schema: json!({ "const": text }) });
+        let check: ArgumentCheck =
+            Arc::new(move |answer| if answer == text { Ok(()) } else { Err(format!("- $: not `{text}`")) });
+        self.output = Some(AnswerSchema { schema, check });
+        self.config.repairs = Some(repairs);
         self
     }
 
@@ -492,7 +516,9 @@ impl Lab {
     pub(crate) fn add(&self, maker: Maker) -> VersionId {
         let version = version(&maker.name);
         let (models, scripts): (Vec<_>, Vec<_>) = maker.models.into_iter().unzip();
-        let scripted = |(m, s): (&ModelConfig, Script)| Arc::new(Scripted(m.name.clone(), s)) as Arc<dyn Model>;
+        let account = maker.account;
+        let scripted =
+            |(m, s): (&ModelConfig, Script)| Arc::new(Scripted(m.name.clone(), s, account.clone())) as Arc<dyn Model>;
         let adapters = models.iter().zip(scripts).map(scripted).collect();
         let mut tools: Vec<BoundTool> = maker.tools.iter().map(TestTool::bind).collect();
         tools.sort_by(|a, b| a.def.name.cmp(&b.def.name));
@@ -504,7 +530,7 @@ impl Lab {
             session_limits: maker.session_limits,
             models: adapters,
             model_timeout: maker.model_timeout,
-            output: None,
+            output: maker.output,
             defs: tools.iter().map(|t| t.def.clone()).collect(),
             tools,
         };

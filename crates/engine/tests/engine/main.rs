@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod answers;
 mod budgets;
 mod children;
 mod common;
@@ -14,6 +15,7 @@ mod life;
 mod models;
 mod people;
 mod places;
+mod providers;
 mod quarantine;
 mod seen;
 mod sessions;

@@ -90,6 +90,10 @@ impl Model for Recorded {
         self.inner.scripted()
     }
 
+    fn account(&self) -> Option<&Name> {
+        self.inner.account()
+    }
+
     fn call(&self, call: ModelCall, deltas: DeltaSink) -> BoxFuture<'_, Result<Reply, ModelError>> {
         if self.tape.records(call.run) { Box::pin(self.record(call, deltas)) } else { self.inner.call(call, deltas) }
     }

@@ -211,6 +211,7 @@ mod tests {
             output: None,
             max_output_tokens: 77,
             raw: None,
+            begun: None,
         }
     }
 

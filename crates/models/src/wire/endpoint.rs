@@ -159,6 +159,9 @@ impl Endpoint {
             Ok(Err(e)) => return Err(failure::transport(e)),
             Err(_) => return Err(failure::timeout("the answer did not begin", self.bounds.first_byte)),
         };
+        if let Some(begun) = &call.begun {
+            begun.tell();
+        }
         if let Some(tap) = &mut tap {
             tap.head(&response);
         }

@@ -94,6 +94,7 @@ pub(crate) fn question() -> ModelCall {
         output: None,
         max_output_tokens: 77,
         raw: None,
+        begun: None,
     }
 }
 

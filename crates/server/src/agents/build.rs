@@ -21,7 +21,7 @@ use stead_models::{
     settings::{Effort, Settings},
     wire::Bounds,
 };
-use stead_ports::agent::{Agent, AgentError, BoundTool};
+use stead_ports::agent::{Agent, AgentError, AnswerSchema, BoundTool};
 use stead_tools::reach;
 
 use super::{
@@ -68,10 +68,19 @@ pub(super) async fn agent(
         session_limits: manifest.session.budget.clone(),
         models: resolved.into_iter().map(|(_, r)| r.model).collect(),
         model_timeout: manifest.model.timeout,
-        output: bundle.output_schema().map(|schema| Arc::new(OutputSchema { name: "answer".to_owned(), schema })),
+        output: answer(bundle)?,
         tools,
         defs,
     })
+}
+
+/// What the answer must look like, ready to be checked.
+fn answer(bundle: &Bundle) -> Result<Option<AnswerSchema>, AgentError> {
+    let Some(schema) = bundle.output_schema() else { return Ok(None) };
+    let check = stead_tools::schema::compile_answer(&schema)
+        .map_err(|e| AgentError { code: e.code, detail: format!("output: {}", e.detail) })?;
+    let schema = Arc::new(OutputSchema { name: "answer".to_owned(), schema });
+    Ok(Some(AnswerSchema { schema, check }))
 }
 
 fn config(manifest: &Manifest, models: &[(&ModelChoice, Resolved)], overhead_tokens: u64) -> RunConfig {
@@ -92,6 +101,7 @@ fn config(manifest: &Manifest, models: &[(&ModelChoice, Resolved)], overhead_tok
         context_tokens: manifest.context.tokens,
         approval_ttl: manifest.approvals.ttl,
         overhead_tokens,
+        repairs: manifest.output.as_ref().map(|output| output.repairs),
     }
 }
 

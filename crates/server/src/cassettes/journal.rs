@@ -96,6 +96,9 @@ impl Made<'_> {
                 });
                 self.messages.push(Arc::new(Message::Assistant(reply)));
             }
+            Fact::AnswerRejected(f) if f.repair.is_some() => {
+                self.messages.push(Arc::new(Message::user(stead_engine::answer_rejected(&text))));
+            }
             Fact::EffectDecided(f) if f.payload.is_some() => self.told(f.effect, text, true),
             Fact::ApprovalGiven(f) if !f.approved && f.note.is_some() => self.told(f.effect, text, true),
             Fact::EffectReturned(f) if f.late => self.known = false,
@@ -139,9 +142,10 @@ impl Made<'_> {
             instructions: agent.instructions.clone(),
             messages: self.messages.clone(),
             tools: agent.defs.clone(),
-            output: agent.output.clone(),
+            output: agent.output.as_ref().map(|output| output.schema.clone()),
             max_output_tokens,
             raw: None,
+            begun: None,
         }))
     }
 }

@@ -74,6 +74,7 @@ fn call(exchange: &Exchange) -> ModelCall {
         output: None,
         max_output_tokens: 0,
         raw: None,
+        begun: None,
     }
 }
 

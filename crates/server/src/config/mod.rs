@@ -10,12 +10,13 @@
 //! ```
 
 mod database;
+mod providers;
 mod read;
 mod tokens;
 pub mod units;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -25,6 +26,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use database::DatabaseUrl;
+pub use providers::Provider;
 pub use read::ConfigError;
 pub use tokens::{TokenEntry, TokenFile, hash_token};
 use units::{Size, Time};
@@ -64,6 +66,8 @@ pub struct Config {
     pub limits: Limits,
     /// Bounds of the engine.
     pub engine: Engine,
+    /// How much model providers are asked, each by its name, or by `host:port` for another endpoint.
+    pub providers: BTreeMap<String, Provider>,
 }
 
 /// TLS of the server.
@@ -187,6 +191,7 @@ impl Default for Config {
             secrets: Secrets::default(),
             limits: Limits::default(),
             engine: Engine::default(),
+            providers: BTreeMap::new(),
         }
     }
 }
@@ -221,17 +226,19 @@ impl Default for Engine {
     }
 }
 
-impl Engine {
-    /// As the engine takes them.
-    pub fn options(&self, holder: &str) -> stead_engine::Options {
+impl Config {
+    /// The bounds as the engine takes them.
+    pub fn engine_options(&self, holder: &str) -> stead_engine::Options {
+        let engine = &self.engine;
         stead_engine::Options {
             holder: holder.into(),
-            max_active: self.max_active,
-            max_model_calls: self.max_model_calls,
-            max_tool_calls: self.max_tool_calls,
-            max_backlog: self.max_backlog,
-            max_session_queue: self.max_session_queue,
-            max_hops: self.max_hops,
+            max_active: engine.max_active,
+            max_model_calls: engine.max_model_calls,
+            max_tool_calls: engine.max_tool_calls,
+            max_backlog: engine.max_backlog,
+            max_session_queue: engine.max_session_queue,
+            max_hops: engine.max_hops,
+            providers: providers::rates(&self.providers),
             ..Default::default()
         }
     }

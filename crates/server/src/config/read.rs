@@ -150,6 +150,9 @@ impl Config {
         if let Some(name) = self.agents.secrets.iter().find(|name| !is_name(name)) {
             return Err(ConfigError::new(code::CONFIG, file, format!("`agents.secrets`: {name:?} names no secret")));
         }
+        if let Some((message, hint)) = super::providers::wrong(&self.providers) {
+            return Err(ConfigError::new(code::CONFIG, file, message).hint(hint));
+        }
         self.check_tokens(file)
     }
 
@@ -300,6 +303,23 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_those_of_providers_that_there_are() {
+        let text = "[providers.openai]\nconcurrent = 8\n[providers.\"gpu.lan:8000\"]\nrequests_per_minute = 60";
+        let options = parse(text).unwrap().engine_options("h");
+        assert_eq!(options.providers["openai"].concurrent, Some(8));
+        assert_eq!(options.providers["gpu.lan:8000"].requests_per_minute, Some(60));
+        for (wrong, hint) in [
+            ("[providers.opnai]", "docs/providers.md"),
+            ("[providers.openai-responses]", "write `[providers.openai]`"),
+            ("[providers.openai]\nconcurrent = 0", "leave the key out"),
+            ("[providers.openai]\nrequests_per_minut = 1", "requests_per_minute"),
+        ] {
+            let error = parse(wrong).unwrap_err();
+            assert!(error.hint.as_deref().is_some_and(|h| h.contains(hint)), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
     fn the_schema_names_every_key_and_refuses_others() {
         let schema = super::super::schema();
         assert_eq!(schema["additionalProperties"], false);
@@ -314,6 +334,7 @@ mod tests {
             "limits",
             "engine",
             "drain_timeout",
+            "providers",
         ] {
             assert!(schema["properties"][key].is_object(), "{key}");
         }

@@ -15,7 +15,7 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
-use stead_engine::Engine;
+use stead_engine::{Engine, ProviderStats};
 
 /// Upper bounds of the buckets of request times, in seconds.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
@@ -128,6 +128,7 @@ impl Collector for OfEngine {
             ("records", "Records appended", stats.records),
             ("model_replies", "Model calls that replied", stats.model_replies),
             ("model_failures", "Model attempts that failed", stats.model_failures),
+            ("answers_rejected", "Answers that did not satisfy their output's schema", stats.answers_rejected),
             ("effects_returned", "Effects that returned", stats.effects_returned),
             ("effects_unknown", "Effects whose outcome stayed unknown", stats.effects_unknown),
             ("tokens", "Model tokens used", stats.spent.tokens),
@@ -142,6 +143,7 @@ impl Collector for OfEngine {
             let help = "Money used, in millionths of a US dollar; absent when it is not known";
             counter.encode(encoder.encode_descriptor("spent_micro_usd", help, None, counter.metric_type())?)?;
         }
+        providers(&mut encoder, &stats.providers)?;
         let ended = ["completed", "failed", "cancelled"].into_iter().zip(stats.runs_ended);
         let help = "Runs ended, by how";
         let kind = ConstCounter::new(0_u64).metric_type();
@@ -153,4 +155,36 @@ impl Collector for OfEngine {
         let mut family = encoder.encode_descriptor("build", "The release", None, info.metric_type())?;
         info.encode(family.encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?)
     }
+}
+
+/// What the engine counts of each provider.
+fn providers(encoder: &mut DescriptorEncoder<'_>, stats: &[ProviderStats]) -> Result<(), std::fmt::Error> {
+    type Of = fn(&ProviderStats) -> u64;
+    let gauges: [(&str, &str, Of); 2] = [
+        ("provider_calls_under_way", "Model calls under way, by provider", |p| p.under_way),
+        ("provider_calls_waiting", "Model calls that wait in line for their provider", |p| p.waiting),
+    ];
+    for (name, help, of) in gauges {
+        let kind = ConstGauge::new(0_i64).metric_type();
+        let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+        for p in stats {
+            let gauge = ConstGauge::new(i64::try_from(of(p)).unwrap_or(i64::MAX));
+            gauge.encode(family.encode_family(&[("provider", p.provider.as_str())])?)?;
+        }
+    }
+    let counters: [(&str, &str, Of); 5] = [
+        ("provider_calls", "Model calls that passed their provider's limits", |p| p.passed),
+        ("provider_calls_waited", "Of these, calls that had to wait first", |p| p.waited),
+        ("provider_wait_micros", "Microseconds that they waited in line", |p| p.waited_micros),
+        ("provider_calls_refused", "Model calls that the provider refused because it had had enough", |p| p.refused),
+        ("provider_calls_deferred", "Model calls given back because the wait would have been long", |p| p.deferred),
+    ];
+    for (name, help, of) in counters {
+        let kind = ConstCounter::new(0_u64).metric_type();
+        let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+        for p in stats {
+            ConstCounter::new(of(p)).encode(family.encode_family(&[("provider", p.provider.as_str())])?)?;
+        }
+    }
+    Ok(())
 }

@@ -107,6 +107,15 @@ fn cause(cause: engine::Cause) -> Cause {
             Cause::Human { effect, tool, arguments, reason, since, expires }
         }
         C::Model { turn, attempt, model, since } => Cause::Model { turn, attempt, model, since },
+        C::Provider { turn, attempt, model, waiting } => Cause::Provider {
+            turn,
+            attempt,
+            model,
+            provider: waiting.provider,
+            waits_for: waiting.waits_for.as_str().to_owned(),
+            position: waiting.position,
+            since: waiting.since,
+        },
         C::ModelRetry { turn, attempt, model, at, code, detail } => {
             Cause::ModelRetry { turn, attempt, model, at, code, detail }
         }

@@ -103,6 +103,7 @@ impl WrapAgents {
                 context_tokens: u64::MAX,
                 approval_ttl: Some(span(self.options.approval_ttl)),
                 overhead_tokens: 0,
+                repairs: None,
             },
             session_limits: Limits::default(),
             models: vec![model],

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
 use serde_json::Value;
+use stead_server::config::Provider;
 
 use crate::lab::Lab;
 
@@ -31,7 +32,8 @@ fn same(page: &str, table: &str) {
 
 #[tokio::test]
 async fn the_reference_of_metrics_is_what_the_server_counts() {
-    let lab = Lab::new().await;
+    // A provider with limits is always counted; others once they were asked.
+    let lab = Lab::with(|c| drop(c.providers.insert("openai".into(), Provider::default()))).await;
     let agent = lab.hello().await;
     let run = lab.start(&agent.name).await;
     lab.ended(run).await;
@@ -85,6 +87,12 @@ fn keys(of: &Value, schema: &Value, above: &str, table: &mut String) {
         let inner = reference.map(|r| schema.pointer(&r[1..]).unwrap());
         if let Some(section) = inner.filter(|i| i["properties"].is_object()) {
             keys(section, schema, &format!("{above}{name}."), table);
+            continue;
+        }
+        // Sections by names of the user's choice.
+        let named = key["additionalProperties"]["$ref"].as_str().map(|r| schema.pointer(&r[1..]).unwrap());
+        if let Some(section) = named {
+            keys(section, schema, &format!("{above}{name}.NAME."), table);
             continue;
         }
         let default = match &key["default"] {

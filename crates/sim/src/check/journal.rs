@@ -7,7 +7,7 @@ use stead_core::{
     budget::{Limits, Spend},
     code,
     effect::{Ended, Recovery},
-    fact::{AfterUnknown, AskReason, CallHead, Fact, StopMode, Verdict},
+    fact::{AfterUnknown, AnswerRejected, AskReason, CallHead, Fact, StopMode, Verdict},
     id::{ActivationId, EffectId, LeafHash, RunId},
     record::{Header, Record},
     run::{Carry, GENESIS, KeyMark, State, UnknownMark, fold},
@@ -29,6 +29,8 @@ pub struct RunAudit {
     pub children: BTreeMap<RunId, Spend>,
     limits: Limits,
     max_turns: u32,
+    /// Repairs that the run was started with, and answers sent back so far.
+    repairs: (Option<u8>, u32),
     model: Spend,
     epoch: u64,
     activations: Vec<ActivationId>,
@@ -58,6 +60,7 @@ impl RunAudit {
             children: BTreeMap::new(),
             limits: Limits::default(),
             max_turns: 0,
+            repairs: (None, 0),
             model: Spend::ZERO,
             epoch: 0,
             activations: Vec::new(),
@@ -221,6 +224,7 @@ impl RunAudit {
             Fact::RunStarted(f) => {
                 self.limits = f.config.limits.clone();
                 self.max_turns = f.config.max_turns;
+                self.repairs = (f.config.repairs, 0);
             }
             Fact::RunAdmitted(f) => self.limits = self.limits.tighten(&f.grant),
             Fact::ModelRequested(f) => {
@@ -247,6 +251,7 @@ impl RunAudit {
                 self.model = Spend::ZERO;
                 self.spent = self.spent.plus(f.spent);
             }
+            Fact::AnswerRejected(f) => self.repair(f)?,
             Fact::ChildStarted(f) => {
                 self.nothing_new_while_closed(fact)?;
                 let used = self.spent.plus(self.set_aside());
@@ -273,6 +278,15 @@ impl RunAudit {
             _ => self.effect_fact(h, fact)?,
         }
         Ok(())
+    }
+
+    /// An answer is sent back as often as the run was started with, and then no more.
+    fn repair(&mut self, f: &AnswerRejected) -> Check {
+        let (allowed, so_far) = &mut self.repairs;
+        let next = *so_far + 1;
+        let right = allowed.is_some_and(|most| f.repair == (next <= u32::from(most)).then_some(next as u8));
+        *so_far = next;
+        if right { Ok(()) } else { violation("repairs are bounded", format!("{f:?} of {allowed:?}")) }
     }
 
     fn effect_fact(&mut self, h: &Header, fact: &Fact) -> Check {

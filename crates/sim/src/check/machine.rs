@@ -126,7 +126,7 @@ pub fn one_result_per_call(state: &State, own: usize, turns: &[Vec<u32>]) -> Che
     let mut turns = turns.iter();
     while let Some(kind) = entries.next() {
         match kind {
-            EntryKind::User | EntryKind::Note => {}
+            EntryKind::User | EntryKind::Note | EntryKind::Rejected => {}
             EntryKind::Result { effect, .. } => return violation(NAME, format!("result {effect} follows no reply")),
             EntryKind::Reply => {
                 let Some(calls) = turns.next() else { return violation(NAME, "a reply that no fact tells of") };

@@ -8,13 +8,13 @@ use stead_core::{
     code,
     effect::{EffectClass, Outcome, Reconciled},
     id::{EffectId, Name, VersionId},
-    message::{Message, Reply, StopReason, ToolCall, ToolDef},
+    message::{Message, OutputSchema, Reply, StopReason, ToolCall, ToolDef},
     record::{Body, Payload},
     time::Span,
 };
 use stead_ports::{
     BoxFuture,
-    agent::{Agent, AgentError, Agents, Behind, BoundTool},
+    agent::{Agent, AgentError, Agents, AnswerSchema, Behind, BoundTool},
     model::{DeltaSink, Model, ModelCall, ModelError, Retry},
     tool::{Invocation, Output, Tool},
 };
@@ -63,7 +63,8 @@ fn agent(cosmos: &Arc<Cosmos>, version: VersionId, name: &str) -> Arc<Agent> {
     let tools = plan.tools.iter().filter(|t| !child || t.rules.child.is_none());
     let tools: Vec<BoundTool> = tools.map(|t| bound(cosmos, t)).collect();
     let names = tools.iter().map(|t| t.def.name.clone()).collect();
-    let model = Arc::new(SimModel { cosmos: cosmos.clone(), tools: names, name: "scripted".into() });
+    let model =
+        Arc::new(SimModel { cosmos: cosmos.clone(), tools: names, name: "scripted".into(), account: ACCOUNT.into() });
     Arc::new(Agent {
         name: name.into(),
         version,
@@ -72,7 +73,10 @@ fn agent(cosmos: &Arc<Cosmos>, version: VersionId, name: &str) -> Arc<Agent> {
         config,
         session_limits: plan.session_limits.clone(),
         model_timeout: MODEL_TIMEOUT,
-        output: None,
+        output: plan.config.repairs.map(|_| AnswerSchema {
+            schema: Arc::new(OutputSchema { name: "answer".into(), schema: serde_json::json!({}) }),
+            check: Arc::new(|answer| if answer == UNFIT { Err("it does not fit".into()) } else { Ok(()) }),
+        }),
         defs: tools.iter().map(|t| t.def.clone()).collect(),
         tools,
     })
@@ -98,11 +102,17 @@ fn bound(cosmos: &Arc<Cosmos>, plan: &PlanTool) -> BoundTool {
     }
 }
 
+/// The account that all models share.
+pub(super) const ACCOUNT: &str = "sim";
+/// The answer that does not fit.
+const UNFIT: &str = "an unfit reply";
+
 /// A model that calls any tools with few different arguments, so that they collide.
 struct SimModel {
     cosmos: Arc<Cosmos>,
     tools: Vec<String>,
     name: Name,
+    account: Name,
 }
 
 impl SimModel {
@@ -121,8 +131,9 @@ impl SimModel {
                 .collect()
         });
         let output = self.cosmos.roll(|rng| if rng.chance(30) { 200 } else { rng.below(50) });
+        let unfit = self.cosmos.plan.config.repairs.is_some() && self.cosmos.roll(|rng| rng.chance(500));
         Reply {
-            text: "a reply".into(),
+            text: if unfit { UNFIT.into() } else { "a reply".into() },
             stop: if calls.is_empty() { StopReason::End } else { StopReason::ToolCalls },
             calls,
             usage: Usage { input: 30, cached: 0, output, reasoning: 0, cache_write: 0 },
@@ -164,6 +175,10 @@ impl Model for SimModel {
         true
     }
 
+    fn account(&self) -> Option<&Name> {
+        Some(&self.account)
+    }
+
     fn call(&self, call: ModelCall, _: DeltaSink) -> BoxFuture<'_, Result<Reply, ModelError>> {
         Box::pin(async move {
             self.cosmos.starts(call.run, "a model call");
@@ -171,7 +186,11 @@ impl Model for SimModel {
             let faults = self.cosmos.faults();
             let (pause, fault) =
                 self.cosmos.roll(|rng| (rng.range(50_000, SECOND), rng.chance(faults.model).then(|| rng.below(4))));
-            tokio::time::sleep(Duration::from_micros(pause)).await;
+            tokio::time::sleep(Duration::from_micros(pause / 2)).await;
+            if let Some(begun) = &call.begun {
+                begun.tell();
+            }
+            tokio::time::sleep(Duration::from_micros(pause - pause / 2)).await;
             let failed =
                 |code, retry, charged| Err(ModelError { code, detail: "the provider's words".into(), retry, charged });
             match fault {

@@ -1,13 +1,13 @@
 //! One history of the engine from its seed: processes that begin and end, until every run has ended.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use stead_core::effect::Ended;
-use stead_engine::{Engine, Options, Ports};
+use stead_engine::{Engine, Options, Ports, Rates};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{
-    agents::SimAgents,
+    agents::{ACCOUNT, SimAgents},
     clock::SimClock,
     cosmos::Cosmos,
     journal::SimJournal,
@@ -17,6 +17,7 @@ use crate::{
     check,
     failure::{Check, Failure, Profile, Summary, digest, violation},
     plan::{CALM, Disturbance, SECOND},
+    rng::Rng,
 };
 
 /// True time after which a history counts as stuck.
@@ -99,8 +100,19 @@ fn options(cosmos: &Cosmos) -> Options {
         max_model_calls: *rng.pick(&[1, 1_000]),
         max_tool_calls: *rng.pick(&[1, 2, 1_000]),
         snapshot_every: *rng.pick(&[2, 5, 512]),
+        providers: BTreeMap::from([(ACCOUNT.to_owned(), rates(rng))]),
         ..Options::default()
     })
+}
+
+/// Limits of the one provider that all models are behind; some so tight that calls are given back.
+fn rates(rng: &mut Rng) -> Rates {
+    Rates {
+        concurrent: *rng.pick(&[None, None, Some(1), Some(2)]),
+        requests_per_second: *rng.pick(&[None, None, Some(2)]),
+        requests_per_minute: None,
+        tokens_per_minute: *rng.pick(&[None, None, None, Some(5_000)]),
+    }
 }
 
 async fn open(cosmos: &Arc<Cosmos>) -> (Engine, Arc<SimJournal>) {

@@ -150,13 +150,19 @@ impl Sim {
         let faults = self.faults();
         let run = state.run;
         let back = self.now + self.rng.range(50_000, SECOND);
+        let spread = self.rng.below(1 << 16) as u16;
         let failed = |code, retry, charged| Command::ModelFailed {
             turn,
             attempt,
-            failure: ModelFailure { code, detail: Payload::inline("no", Source::Runtime), retry, charged },
+            failure: ModelFailure { code, detail: Payload::inline("no", Source::Runtime), retry, charged, spread },
         };
         if self.rng.chance(faults.model) {
-            let (at, command) = match self.rng.below(4) {
+            let (at, command) = match self.rng.below(5) {
+                4 => {
+                    let until = self.wall().after(Span(self.rng.below(5 * SECOND)));
+                    let why = Payload::inline("the provider takes no more now", Source::Runtime);
+                    (back, Command::ModelDeferred { turn, attempt, until, why })
+                }
                 0 => (back, failed(code::MODEL_BUSY, Retry::After(Some(Span(self.rng.below(10 * SECOND)))), false)),
                 1 => (back, failed(code::MODEL_CUT, Retry::After(None), true)),
                 2 => (back, failed(code::MODEL_REFUSED, Retry::No, false)),
@@ -177,7 +183,9 @@ impl Sim {
     /// A model's reply: up to four calls of any tools, with few different arguments so that they collide.
     fn reply(&mut self, state: &State, turn: u32, attempt: u32) -> Command {
         let calls = *self.rng.pick(&[0, 1, 1, 1, 1, 2, 2, 2, 3, 4]);
-        let calls = (0..calls).map(|_| self.call(state)).collect();
+        let calls: Vec<CallIn> = (0..calls).map(|_| self.call(state)).collect();
+        let misfit = (calls.is_empty() && state.config.repairs.is_some() && self.rng.chance(500))
+            .then(|| Payload::inline("it does not fit", Source::Runtime));
         let output = if self.rng.chance(30) { 200 } else { self.rng.below(50) };
         Command::ModelReplied {
             turn,
@@ -185,6 +193,7 @@ impl Sim {
             reply: Payload::inline("reply", Source::Model),
             usage: Usage { input: state.view_tokens + 20, cached: 0, output, reasoning: 0, cache_write: 0 },
             calls,
+            misfit,
         }
     }
 

@@ -95,8 +95,8 @@ impl Sim {
                     !idle
                 });
             }
-            Disturbance::Pause(run) => return self.operator(run, Op::Command(Command::Pause)),
-            Disturbance::Resume(run) => return self.operator(run, Op::Command(Command::Resume)),
+            Disturbance::Pause(run) => return self.operator(run, Op::Command(Box::new(Command::Pause))),
+            Disturbance::Resume(run) => return self.operator(run, Op::Command(Box::new(Command::Resume))),
             Disturbance::Cancel(run) => return self.operator(run, Op::Stop(StopMode::Cancel)),
             Disturbance::Kill(run) => return self.operator(run, Op::Stop(StopMode::Kill)),
         }
@@ -109,7 +109,7 @@ impl Sim {
             return Ok(());
         }
         match op {
-            Op::Command(command) => self.command(self.current, run, command, None),
+            Op::Command(command) => self.command(self.current, run, *command, None),
             Op::Stop(mode) => self.submit(self.current, run, Task::Stop(mode)),
         }
     }
@@ -210,6 +210,6 @@ impl Sim {
 }
 
 enum Op {
-    Command(Command),
+    Command(Box<Command>),
     Stop(StopMode),
 }

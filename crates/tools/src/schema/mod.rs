@@ -1,5 +1,5 @@
-//! Argument schemas: the check that every tool call passes before anything else happens to it, and the digest by which
-//! a schema is pinned.
+//! Schemas of arguments and answers: the check that every tool call passes before anything else happens to it, the one
+//! that an agent's answer passes before it counts, and the digest by which a schema is pinned.
 //!
 //! Schemas may come from a foreign server and arguments come from a model, so both are hostile input: no reference
 //! leaves the schema, patterns run on a linear-time engine, and the work of one check is bounded before it starts
@@ -18,9 +18,9 @@ use crate::{error::ToolSetupError, text};
 mod cost;
 mod scan;
 
-/// Deepest nesting of arguments.
+/// Deepest nesting of arguments, and of an answer.
 pub const MAX_DEPTH: usize = 64;
-/// Most bytes of arguments.
+/// Most bytes of arguments, and of an answer.
 pub const MAX_BYTES: usize = 1 << 20;
 /// Most bytes of a schema's canonical JSON.
 pub const MAX_SCHEMA_BYTES: usize = 256 * 1024;
@@ -37,14 +37,66 @@ const ALL_PROBLEMS_BELOW: usize = 64 * 1024;
 /// A schema that is not valid, not of an object, refers outside itself, calls itself without consuming input, or is
 /// larger than [`MAX_SCHEMA_BYTES`].
 pub fn compile(schema: &Value) -> Result<ArgumentCheck, ToolSetupError> {
-    let bad = |why: &dyn std::fmt::Display| ToolSetupError::value(format!("the argument schema cannot be used: {why}"));
+    if schema.get("type").and_then(Value::as_str).is_some_and(|t| t != "object") || !schema.is_object() {
+        let why = "the argument schema cannot be used: arguments are always an object, so its `type` must be `object`";
+        return Err(ToolSetupError::value(why));
+    }
+    checker(schema, &ARGUMENTS)
+}
+
+/// Makes the check of an agent's answer, which may be any JSON value. The draft is the one that `$schema` names, 2020-12
+/// when silent. The check's error is written for a model to mend its answer.
+///
+/// # Errors
+/// As [`compile`], but for the type.
+pub fn compile_answer(schema: &Value) -> Result<ArgumentCheck, ToolSetupError> {
+    checker(schema, &ANSWER)
+}
+
+/// What is checked, in the words of the errors.
+struct Subject {
+    /// The text, with its verbs.
+    it: &'static str,
+    are: &'static str,
+    have: &'static str,
+    do_not: &'static str,
+    /// Its schema.
+    schema: &'static str,
+    /// What to do about a value that costs too much to check.
+    smaller: &'static str,
+    /// Whether it must be an object.
+    object: bool,
+}
+
+const ARGUMENTS: Subject = Subject {
+    it: "the arguments",
+    are: "are",
+    have: "have",
+    do_not: "do not",
+    schema: "the tool's schema",
+    smaller: "send fewer or flatter values",
+    object: true,
+};
+
+const ANSWER: Subject = Subject {
+    it: "the answer",
+    are: "is",
+    have: "has",
+    do_not: "does not",
+    schema: "the output's JSON Schema",
+    smaller: "give fewer or flatter values",
+    object: false,
+};
+
+fn checker(schema: &Value, subject: &'static Subject) -> Result<ArgumentCheck, ToolSetupError> {
+    let bad = |why: &dyn std::fmt::Display| {
+        let whose = if subject.object { "argument" } else { "output" };
+        ToolSetupError::value(format!("the {whose} schema cannot be used: {why}"))
+    };
     scan::depth_of(schema, MAX_DEPTH).ok_or_else(|| bad(&format_args!("it is nested deeper than {MAX_DEPTH}")))?;
     let size = text::json(schema).len();
     if size > MAX_SCHEMA_BYTES {
         return Err(bad(&format_args!("it has {size} bytes, more than {MAX_SCHEMA_BYTES}")));
-    }
-    if schema.get("type").and_then(Value::as_str).is_some_and(|t| t != "object") || !schema.is_object() {
-        return Err(bad(&"arguments are always an object, so its `type` must be `object`"));
     }
     let work = cost::Work::of(schema).map_err(|e| bad(&e))?;
     let validator = jsonschema::options()
@@ -52,7 +104,7 @@ pub fn compile(schema: &Value) -> Result<ArgumentCheck, ToolSetupError> {
         .with_pattern_options(PatternOptions::regex().size_limit(1 << 20).dfa_size_limit(1 << 20))
         .build(schema)
         .map_err(|e| bad(&text::ellipsis(&e.masked().to_string(), 400)))?;
-    Ok(Arc::new(move |arguments: &str| check(&validator, &work, arguments)))
+    Ok(Arc::new(move |text: &str| check(&validator, &work, text, subject)))
 }
 
 /// First 16 bytes of the SHA-256 of the schema's canonical JSON: no white space, keys sorted by their UTF-8 bytes.
@@ -91,28 +143,27 @@ fn canonical(value: &Value, hash: &mut Sha256) {
     }
 }
 
-fn check(validator: &Validator, work: &cost::Work, arguments: &str) -> Result<(), String> {
-    let shape = scan::shape(arguments)?;
+fn check(validator: &Validator, work: &cost::Work, text: &str, subject: &Subject) -> Result<(), String> {
+    let Subject { it, are, do_not, schema, smaller, object, .. } = subject;
+    let shape = scan::shape(text, subject)?;
     if !work.affordable(shape.depth, shape.nodes) {
-        return Err(format!(
-            "{}: the arguments are too large and too deeply nested for this tool's schema; send fewer or flatter values",
-            code::TOO_DEEP
-        ));
+        let why = format!("{it} {are} too large and too deeply nested for {schema}");
+        return Err(format!("{}: {why}; {smaller}", code::TOO_DEEP));
     }
-    let value: Value = serde_json::from_str(arguments).map_err(|e| format!("the arguments are not valid JSON: {e}"))?;
-    if !value.is_object() {
-        return Err("the arguments must be a JSON object".into());
+    let value: Value = serde_json::from_str(text).map_err(|e| format!("{it} {are} not valid JSON: {e}"))?;
+    if *object && !value.is_object() {
+        return Err(format!("{it} must be a JSON object"));
     }
-    scan::no_duplicate_keys(arguments)?;
+    scan::no_duplicate_keys(text).map_err(|e| format!("{it} {are} not usable: {e}"))?;
     if validator.is_valid(&value) {
         return Ok(());
     }
-    let problems: Vec<String> = if arguments.len() < ALL_PROBLEMS_BELOW {
+    let problems: Vec<String> = if text.len() < ALL_PROBLEMS_BELOW {
         validator.iter_errors(&value).take(MAX_PROBLEMS).map(|e| problem(&e)).collect()
     } else {
         validator.validate(&value).err().iter().map(problem).collect()
     };
-    Err(format!("the arguments do not fit the tool's schema:\n{}", problems.join("\n")))
+    Err(format!("{it} {do_not} fit {schema}:\n{}", problems.join("\n")))
 }
 
 /// One problem: where, what was expected, and what stands there.

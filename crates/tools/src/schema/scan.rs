@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use stead_core::code;
 
-use super::{MAX_BYTES, MAX_DEPTH};
+use super::{MAX_BYTES, MAX_DEPTH, Subject};
 
 /// The shape of a JSON text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,10 +17,11 @@ pub(super) struct Shape {
     pub(super) nodes: usize,
 }
 
-/// Measures JSON text without parsing it; refuses text beyond the limits of arguments.
-pub(super) fn shape(json: &str) -> Result<Shape, String> {
+/// Measures JSON text without parsing it; refuses text beyond the limits.
+pub(super) fn shape(json: &str, subject: &Subject) -> Result<Shape, String> {
+    let Subject { it, are, have, .. } = subject;
     if json.len() > MAX_BYTES {
-        return Err(format!("{}: the arguments have more than {MAX_BYTES} bytes", code::TOO_LARGE));
+        return Err(format!("{}: {it} {have} more than {MAX_BYTES} bytes", code::TOO_LARGE));
     }
     let (mut depth, mut deepest, mut nodes) = (0_usize, 0, 1);
     let (mut in_string, mut escaped) = (false, false);
@@ -41,7 +42,7 @@ pub(super) fn shape(json: &str) -> Result<Shape, String> {
         }
     }
     if deepest > MAX_DEPTH {
-        return Err(format!("{}: the arguments are nested deeper than {MAX_DEPTH}", code::TOO_DEEP));
+        return Err(format!("{}: {it} {are} nested deeper than {MAX_DEPTH}", code::TOO_DEEP));
     }
     Ok(Shape { depth: deepest, nodes })
 }
@@ -62,7 +63,7 @@ pub(super) fn depth_of(value: &Value, limit: usize) -> Option<usize> {
 
 /// Refuses an object with the same key twice: what was checked might not be what another reader dispatches.
 pub(super) fn no_duplicate_keys(json: &str) -> Result<(), String> {
-    serde_json::from_str::<Unique>(json).map(|_| ()).map_err(|e| format!("the arguments are not usable: {e}"))
+    serde_json::from_str::<Unique>(json).map(|_| ()).map_err(|e| e.to_string())
 }
 
 /// Any JSON value, read only for its keys.

@@ -152,3 +152,18 @@ fn the_digest_ignores_order_and_nothing_else() {
 fn digest_of(text: &str) -> [u8; 16] {
     Sha256::digest(text)[..16].try_into().unwrap()
 }
+
+#[test]
+fn an_answer_may_be_any_json_and_is_told_where_it_does_not_fit() {
+    let check = compile_answer(&json!({"type": "array", "items": {"type": "integer"}})).unwrap();
+    assert_eq!(check(" [1, 2] "), Ok(()));
+    let text = check(r#"[1, "two"]"#).unwrap_err();
+    assert!(text.starts_with("the answer does not fit the output's JSON Schema:\n"), "{text}");
+    assert!(text.contains(r#"- $[1]: the value is not of type "integer" (found "two")"#), "{text}");
+    // What stands around it would be in the way of whoever reads it.
+    let fenced = check("```json\n[1]\n```").unwrap_err();
+    assert!(fenced.starts_with("the answer is not valid JSON:"), "{fenced}");
+    assert!(check(&"1".repeat(MAX_BYTES + 1)).unwrap_err().contains("ST0203: the answer has more than"));
+    let endless = compile_answer(&json!({"$ref": "#"})).err().unwrap();
+    assert!(endless.detail.starts_with("the output schema cannot be used:"), "{}", endless.detail);
+}

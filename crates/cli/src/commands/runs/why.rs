@@ -5,7 +5,11 @@ use stead_api::{
     fact::{AnyFact, FactEvent},
     why::{Cause, Denial, StepWhy, Why},
 };
-use stead_core::{code::Code, fact::Fact, record::Actor};
+use stead_core::{
+    code::{self, Code},
+    fact::Fact,
+    record::Actor,
+};
 
 use crate::ui::{
     steps::reason,
@@ -87,6 +91,20 @@ fn cause(cause: &Cause) -> String {
         Cause::Model { turn, attempt, model, since } => {
             format!("waits for {} since {}: turn {turn}, attempt {attempt}", clean(model), text::instant(*since))
         }
+        Cause::Provider { turn, model, provider, waits_for, position, since, .. } => format!(
+            "waits in line for {} since {}, number {position}, to ask {} for turn {turn}: {}",
+            clean(provider),
+            text::instant(*since),
+            clean(model),
+            clean(waits_for)
+        ),
+        Cause::ModelRetry { turn, model, at, code: code::PROVIDER_LIMIT, detail, .. } => format!(
+            "waits for its provider ({}); {} is asked for turn {turn} at {}: {}",
+            code::PROVIDER_LIMIT,
+            clean(model),
+            text::instant(*at),
+            short(detail, SHOWN)
+        ),
         Cause::ModelRetry { turn, attempt, model, at, code, detail } => format!(
             "attempt {attempt} of turn {turn} failed ({code}); {} is asked at {}: {}",
             clean(model),
@@ -168,6 +186,14 @@ fn fact(event: &FactEvent) -> String {
             let calls = f.calls.iter().map(|c| format!("e{} {}", c.effect, clean(&c.tool))).collect::<Vec<_>>();
             let calls = if calls.is_empty() { String::new() } else { format!("; calls {}", calls.join(", ")) };
             format!("answered: {} in, {} out{calls}", f.usage.input, f.usage.output)
+        }
+        Fact::ModelFailed(f) if f.code == code::PROVIDER_LIMIT => {
+            let next = f.next.map_or_else(String::new, |n| format!("; again at {}", text::instant(n.at)));
+            format!("attempt {} was not made ({}){next}{said}", f.attempt, f.code)
+        }
+        Fact::AnswerRejected(f) => {
+            let next = f.repair.map_or_else(|| "; no repair is left".to_owned(), |n| format!("; repair {n} follows"));
+            format!("the answer does not fit{next}{said}")
         }
         Fact::ModelFailed(f) => {
             let next = f.next.map_or_else(String::new, |n| format!("; again at {}", text::instant(n.at)));

@@ -59,6 +59,7 @@ pub(in crate::run) fn prepare(new: NewRun, inputs: Inputs) -> (State, Begin) {
         base: None,
         notes: Vec::new(),
         restored: None,
+        repairs: 0,
     };
     (state, Begin { input, admit, restored })
 }

@@ -2,23 +2,23 @@
 
 use crate::{
     budget::{Limit, Spend, Usage},
-    code::Code,
+    code::{self, Code},
     context::compact,
-    fact::{
-        CallHead, ContextCompacted, Fact, ModelFailed, ModelReplied, ModelRequested, NextAttempt, RunCompleted,
-        RunFailed,
-    },
+    fact::{CallHead, ContextCompacted, Fact, ModelFailed, ModelReplied, ModelRequested, NextAttempt, RunFailed},
     record::Payload,
     run::{
         apply::Env,
         decide::{CallIn, Draft, ModelFailure, Refusal, Retry},
         life::{restore, stop},
         state::{Call, CallPhase, Phase, State},
-        step::tool,
+        step::{answer, tool},
         transcript::{Entry, EntryKind},
     },
-    time::Span,
+    time::{Span, Timestamp},
 };
+
+/// Most by which a pause is made longer so that runs do not come back together.
+const MAX_SPREAD: Span = Span::from_secs(30);
 
 /// Requests the next turn's first attempt.
 pub(in crate::run) fn request(draft: &mut Draft) {
@@ -80,6 +80,7 @@ pub(in crate::run) fn replied(
     reply: Payload,
     usage: Usage,
     calls: Vec<CallIn>,
+    misfit: Option<Payload>,
 ) -> Result<(), Refusal> {
     let model = in_flight(&draft.state, turn, attempt)?;
     let spent = usage.spend(draft.state.config.models.get(usize::from(model)).and_then(|m| m.price));
@@ -93,7 +94,7 @@ pub(in crate::run) fn replied(
     let done = heads.is_empty();
     draft.emit(Fact::ModelReplied(ModelReplied { turn, attempt, payload, usage, spent, calls: heads }));
     if done {
-        draft.emit(Fact::RunCompleted(RunCompleted { turns: turn }));
+        answer::judge(draft, turn, misfit);
     }
     for (effect, code, told) in invalid.into_iter().flatten() {
         tool::deny(draft, effect, code, told);
@@ -141,7 +142,7 @@ pub(in crate::run) fn failed(draft: &mut Draft, turn: u32, attempt: u32, failure
     let model = in_flight(&draft.state, turn, attempt)?;
     let Phase::Model { reserved, .. } = draft.state.phase else { return Err(Refusal::Stale) };
     let spent = if failure.charged { reserved } else { Spend::ZERO };
-    let next = next_attempt(draft, model, failure.retry);
+    let next = next_attempt(draft, model, failure.retry, failure.spread);
     let detail = draft.payload(failure.detail);
     draft.emit(Fact::ModelFailed(ModelFailed {
         turn,
@@ -161,23 +162,56 @@ pub(in crate::run) fn failed(draft: &mut Draft, turn: u32, attempt: u32, failure
     Ok(())
 }
 
+/// Gives an attempt back that was not made. Nothing was sent, so nothing was spent and the model has not failed.
+pub(in crate::run) fn deferred(
+    draft: &mut Draft,
+    turn: u32,
+    attempt: u32,
+    until: Timestamp,
+    why: Payload,
+) -> Result<(), Refusal> {
+    let model = in_flight(&draft.state, turn, attempt)?;
+    let next = NextAttempt { model, tried: draft.state.tried, at: until.max(draft.now) };
+    let detail = Some(draft.payload(why));
+    draft.emit(Fact::ModelFailed(ModelFailed {
+        turn,
+        attempt,
+        code: code::PROVIDER_LIMIT,
+        spent: Spend::ZERO,
+        estimated: false,
+        next: Some(next),
+        detail,
+    }));
+    if next.at <= draft.now {
+        super::timer::fire_model(draft);
+    }
+    Ok(())
+}
+
 /// One model that failed for good says itself why; a chain of several is exhausted.
 fn exhausted(state: &State, code: Code) -> Code {
-    if state.config.models.len() == 1 { code } else { crate::code::MODEL_EXHAUSTED }
+    if state.config.models.len() == 1 { code } else { code::MODEL_EXHAUSTED }
 }
 
 /// The same model again after a pause, or the next of the chain at once.
-fn next_attempt(draft: &Draft, model: u8, retry: Retry) -> Option<NextAttempt> {
+fn next_attempt(draft: &Draft, model: u8, retry: Retry, spread: u16) -> Option<NextAttempt> {
     let config = &draft.state.config;
     let tried = draft.state.tried.saturating_add(1);
     if let Retry::After(asked) = retry
         && tried < config.model_attempts
     {
         let pause = backoff(config.backoff, config.backoff_max, tried).max(asked.unwrap_or_default());
+        let pause = spread_out(pause, spread);
         return Some(NextAttempt { model, tried, at: draft.now.after(pause) });
     }
     let next = model.checked_add(1).filter(|m| usize::from(*m) < config.models.len())?;
     Some(NextAttempt { model: next, tried: 0, at: draft.now })
+}
+
+/// A pause, longer by a share of a quarter of it, of 30 s at most. Never shorter: the provider may have asked for it.
+fn spread_out(pause: Span, spread: u16) -> Span {
+    let room = (pause.0 / 4).min(MAX_SPREAD.0);
+    Span(pause.0.saturating_add(room * u64::from(spread) / u64::from(u16::MAX)))
 }
 
 /// `first` doubled for each try after the first, at most `max`.
