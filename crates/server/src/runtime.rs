@@ -124,15 +124,8 @@ impl Runtime {
         let secrets = Arc::new(SecretsFile::at(secrets::place(&data_dir, &options.secrets)));
         let keys = Keys { environment: options.environment, secrets };
         let cassettes = Arc::new(Shelf::new(&data_dir));
-        let agents = AgentStore::new(
-            journal.clone(),
-            site,
-            keys,
-            options.helpers,
-            options.reach,
-            stand_ins,
-            cassettes.clone(),
-        );
+        let agents =
+            AgentStore::new(journal.clone(), site, keys, options.helpers, options.reach, stand_ins, cassettes.clone());
         let agents = Arc::new(agents);
         let own = options.agents.unwrap_or_else(|| agents.clone());
         let ports = Ports { journal, agents: own, clock: Arc::new(SystemClock) as Arc<dyn Clock> };

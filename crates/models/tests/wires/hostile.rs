@@ -38,8 +38,7 @@ fn wire() -> Wire {
 
 fn second() -> ModelCall {
     let said = Reply { text: "Hello, world".into(), ..Reply::default() };
-    let messages =
-        [question().messages, vec![Message::Assistant(said).into(), Message::user("more").into()]];
+    let messages = [question().messages, vec![Message::Assistant(said).into(), Message::user("more").into()]];
     ModelCall { messages: messages.concat(), turn: 3, ..question() }
 }
 
