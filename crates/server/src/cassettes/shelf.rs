@@ -150,6 +150,7 @@ mod tests {
             output: None,
             max_output_tokens: 1,
             raw: None,
+            begun: None,
         };
         Exchange {
             turn,
