@@ -80,6 +80,7 @@ async fn a_thousand_runs_over_a_provider_that_refuses_three_in_ten_all_finish_wi
         version: applied.row.version,
         session: None,
         input: format!("question {n}"),
+        files: Vec::new(),
         limits: Budget::default(),
         idempotency: None,
         actor: Actor::User("test".into()),

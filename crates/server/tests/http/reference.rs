@@ -33,7 +33,10 @@ fn same(page: &str, table: &str) {
 #[tokio::test]
 async fn the_reference_of_metrics_is_what_the_server_counts() {
     // A provider with limits is always counted; others once they were asked.
-    let lab = Lab::with(|c| drop(c.providers.insert("openai".into(), Provider::default()))).await;
+    let lab = Lab::with(|c| {
+        c.providers.insert("openai".into(), Provider::default());
+    })
+    .await;
     let agent = lab.hello().await;
     let run = lab.start(&agent.name).await;
     lab.ended(run).await;
