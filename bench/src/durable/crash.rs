@@ -20,8 +20,12 @@ use stead_ports::journal::{RunFilter, Status};
 use super::agent::{CALLS, Seen, a_run, engine, noop};
 
 const RUNS: usize = 1_000;
-const CLASSES: [(&str, EffectClass); 3] =
-    [("pure", EffectClass::Pure), ("keyed", EffectClass::Keyed), ("irreversible", EffectClass::Irreversible)];
+const CLASSES: [(&str, EffectClass); 4] = [
+    ("pure", EffectClass::Pure),
+    ("keyed", EffectClass::Keyed),
+    ("compensable", EffectClass::Compensable),
+    ("irreversible", EffectClass::Irreversible),
+];
 
 /// What one killed process left behind, once another has finished it.
 struct Aftermath {

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
+use parking_lot::Mutex;
 use serde_json::json;
 use stead_core::{
     budget::Limits,
@@ -298,4 +299,45 @@ fn a_long_session_of_short_runs_is_not_folded_again_for_each_of_them() {
     let next = node.start_in(v, session, "x").run;
     node.completes(next);
     assert_eq!(texts(&node, next), 44);
+}
+
+#[test]
+fn a_model_is_given_nothing_of_another_session() {
+    let lab = lab();
+    let given = Arc::new(Mutex::new(Vec::new()));
+    let log = given.clone();
+    // Notes what was said, and answers with the note: the words of a user come back in every kind of message.
+    let note = tool("note", EffectClass::Pure)
+        .does(|i| async move { Outcome::Returned(Output::ok(i.arguments.get().to_owned())) });
+    let v = lab.add(agent("a").tool(&note).model(model(move |c| {
+        let messages: Vec<_> = c.messages.iter().map(|m| serde_json::to_string(&**m).unwrap()).collect();
+        log.lock().push((c.run, messages.join("\n")));
+        match (last_result(c), c.messages.last().map(|m| &**m)) {
+            (None, Some(Message::User { text, .. })) => call("note", json!({ "said": text })),
+            (noted, _) => say(noted.unwrap()),
+        }
+    })));
+    let mut node = lab.open();
+    let sessions = [("ada", node.session("a", "customer/1")), ("bob", node.session("a", "customer/2"))];
+    for n in 0..4 {
+        // The last time, what was said before comes from the journal and not from memory.
+        if n == 3 {
+            node.crash();
+            node = lab.open();
+        }
+        let runs = sessions.map(|(who, session)| node.start_in(v, session, &format!("{who} {n}")).run);
+        for ((who, _), run) in sessions.iter().zip(runs) {
+            node.completes(run);
+            let given = given.lock();
+            let of_run: Vec<_> = given.iter().filter(|(of, _)| *of == run).map(|(_, text)| text).collect();
+            assert_eq!(of_run.len(), 2);
+            let other = if *who == "ada" { "bob" } else { "ada" };
+            assert!(of_run.iter().all(|text| !text.contains(other)), "{who} {n}: {of_run:?}");
+            assert!(of_run.iter().all(|text| (0..=n).all(|n| text.contains(&format!("{who} {n}")))), "{of_run:?}");
+        }
+    }
+    // A run in a session of its own is given nothing of either.
+    let run = node.start(v, "eve").run;
+    assert_eq!(node.completes(run), r#"{"said":"eve"}"#);
+    assert!(given.lock().iter().filter(|(of, _)| *of == run).all(|(_, t)| !t.contains("ada") && !t.contains("bob")));
 }

@@ -1,5 +1,6 @@
 //! After a stop is acknowledged nothing starts.
 
+use futures_util::FutureExt;
 use serde_json::json;
 use stead_core::{
     budget::Limits,
@@ -183,6 +184,30 @@ fn a_stop_that_was_interrupted_by_a_crash_is_finished_by_the_next_process() {
     node.crash();
     let node = lab.open();
     assert_eq!(node.end(run).0, Status::Cancelled);
+    assert_eq!(act.count(), 1);
+    node.empties();
+}
+
+#[test]
+fn a_run_passes_its_stop_on_to_its_children_when_whoever_asked_has_gone() {
+    let lab = lab();
+    let gate = Gate::closed();
+    let act = tool("act", EffectClass::Irreversible).gated(&gate);
+    let child = lab.add(agent("child").tool(&act).model(turns(vec![call("act", json!({}))])));
+    let child = agent_tool("child", child, Limits::default());
+    let v = lab.add(agent("a").tool(&child).model(turns(vec![call("child", json!({"input": "y"}))])));
+    let node = lab.open();
+    let engine = node.engine();
+    let run = node.start(v, "x").run;
+    let (child, _) = stead_core::id::EffectId { run, n: 1 }.child();
+    node.go(gate.arrived());
+    node.go(async {
+        // Asked, and gone before the answer.
+        assert!(engine.stop(run, StopMode::Cancel, me()).now_or_never().is_none());
+        while !engine.facts(child, 0, 100).await.unwrap().iter().any(|f| kind(&f.fact) == "cancel_requested") {}
+    });
+    gate.open(1);
+    assert_eq!((node.end(run).0, node.end(child).0), (Status::Cancelled, Status::Cancelled));
     assert_eq!(act.count(), 1);
     node.empties();
 }
