@@ -8,7 +8,7 @@ use stead_core::{
     code,
     effect::{EffectClass, Outcome, Reconciled, Recovery},
     fact::{Parent, StopMode},
-    id::{Name, RunId},
+    id::{Name, RunId, VersionId},
     record::Actor as By,
     run::{Command, Debt, Phase, owes},
 };
@@ -31,6 +31,12 @@ use crate::{
 const NO_ARGUMENTS: &str = "the arguments of this call";
 /// How often a flight looks whether a late lease has been renewed.
 const LEASE_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a call of an agent says to it.
+#[derive(serde::Deserialize)]
+struct ChildArguments {
+    input: String,
+}
 
 impl Actor {
     /// Pays everything that is owed now.
@@ -277,20 +283,15 @@ impl Actor {
     }
 
     async fn start_child(&mut self, effect: u32, limits: stead_core::budget::Limits) -> Result<(), EngineError> {
-        let Some((tool, invocation, _)) = self.invocation(effect).await? else {
-            let error = EngineError::NotFound { what: NO_ARGUMENTS.to_owned() };
-            let flight = async move { Done::ChildStarted { effect, result: Err(error) } };
-            self.flights.push(Key::StartChild(effect), Box::pin(flight));
-            return Ok(());
+        let found = self.invocation(effect).await?;
+        let (version, input) = match self.child(found) {
+            Ok(child) => child,
+            Err(error) => {
+                let flight = async move { Done::ChildStarted { effect, result: Err(error) } };
+                self.flights.push(Key::StartChild(effect), Box::pin(flight));
+                return Ok(());
+            }
         };
-        let version = match self.agent.tool(&tool).map(|t| &t.behind) {
-            Some(Behind::Agent(version)) => *version,
-            _ => self.state.version,
-        };
-        let input = serde_json::from_str::<serde_json::Value>(invocation.arguments.get())
-            .ok()
-            .and_then(|v| v.get("input").and_then(|i| i.as_str()).map(str::to_owned))
-            .unwrap_or_default();
         let start = StartRun {
             tenant: self.state.tenant.clone(),
             version,
@@ -313,6 +314,23 @@ impl Actor {
         };
         self.flights.push(Key::StartChild(effect), Box::pin(flight));
         Ok(())
+    }
+
+    /// The version that a call starts, and its input. Nothing is started in the place of what cannot be told.
+    fn child(&self, found: Option<(Name, Invocation, EffectClass)>) -> Result<(VersionId, String), EngineError> {
+        let Some((tool, invocation, _)) = found else {
+            return Err(EngineError::NotFound { what: NO_ARGUMENTS.to_owned() });
+        };
+        let Some(Behind::Agent(version)) = self.agent.tool(&tool).map(|t| &t.behind) else {
+            let detail = format!("the agent version no longer has an agent behind `{tool}`");
+            return Err(EngineError::Agent { code: code::VERSION_GONE, detail });
+        };
+        let arguments: Result<ChildArguments, _> = serde_json::from_str(invocation.arguments.get());
+        let arguments = arguments.map_err(|e| {
+            let detail = format!("the arguments hold no text `input`: {e}");
+            EngineError::Agent { code: code::TOOL_ARGUMENTS, detail }
+        })?;
+        Ok((*version, arguments.input))
     }
 
     fn stop_child(&mut self, effect: u32, child: RunId, mode: StopMode) {

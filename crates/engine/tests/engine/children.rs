@@ -92,6 +92,29 @@ fn a_child_that_fails_or_cannot_be_started_is_told_to_its_parent() {
 }
 
 #[test]
+fn a_child_is_not_started_with_an_input_that_cannot_be_read_nor_in_the_place_of_another() {
+    let lab = lab();
+    let child = lab.add(agent("child").model(turns(vec![say("begun")])));
+    let child = agent_tool("child", child, Limits::default());
+    // Its version has an agent no more: what is behind the name is a tool.
+    let mut was = tool("was", EffectClass::Irreversible);
+    was.rules.child = Some(Limits::default());
+    let v = lab.add(agent("a").tool(&child).tool(&was).model(model(|c| match last_result(c) {
+        None => calls(&[("child", json!({"input": 7})), ("child", json!({})), ("was", json!({"input": "y"}))]),
+        Some(text) => say(text),
+    })));
+    let node = lab.open();
+    let run = node.start(v, "x").run;
+    let text = node.completes(run);
+    let told: Vec<_> = text.split(" | ").map(|t| t.split(':').next().unwrap()).collect();
+    let not_begun = |code| format!("The agent could not be started ({code})");
+    let arguments = not_begun(code::TOOL_ARGUMENTS);
+    assert_eq!(told, [arguments.clone(), arguments, not_begun(code::VERSION_GONE)], "{text}");
+    assert_eq!((node.engine().stats().runs_started, was.count()), (1, 0));
+    node.empties();
+}
+
+#[test]
 fn a_chain_of_agents_calling_agents_ends_at_the_limit() {
     let mut lab = lab();
     lab.options.max_hops = 3;

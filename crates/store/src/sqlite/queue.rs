@@ -14,6 +14,8 @@ pub(crate) struct Queue<T> {
 struct Inner<T> {
     items: Vec<T>,
     closed: bool,
+    /// A turn panicked: what it left half done must not be gone on with.
+    broken: bool,
     /// The writer thread waits for the bell.
     asleep: bool,
     /// Somebody has a turn.
@@ -30,7 +32,7 @@ impl<T> fmt::Debug for Queue<T> {
 
 impl<T> Queue<T> {
     pub(crate) fn new() -> Self {
-        let inner = Inner { items: Vec::new(), closed: false, asleep: false, busy: false, quiet: true };
+        let inner = Inner { items: Vec::new(), closed: false, broken: false, asleep: false, busy: false, quiet: true };
         Self { inner: Mutex::new(inner), bell: Condvar::new() }
     }
 
@@ -50,10 +52,11 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Waits for items and takes all of them into the empty `out`. `None` once the queue is closed and empty.
+    /// Waits for items and takes all of them into the empty `out`. `None` once the queue is closed and empty, and at
+    /// once when a turn has panicked: what waits then is for [`Self::drain`].
     pub(crate) fn take(&self, out: &mut Vec<T>) -> Option<Turn<'_, T>> {
         let mut inner = self.inner.lock();
-        while inner.busy || inner.items.is_empty() {
+        while inner.busy || inner.broken || inner.items.is_empty() {
             if inner.closed && !inner.busy {
                 return None;
             }
@@ -107,8 +110,8 @@ impl<T> Drop for Turn<'_, T> {
     fn drop(&mut self) {
         let mut inner = self.0.inner.lock();
         inner.busy = false;
-        // What a panic has left half done must not be gone on with.
-        inner.closed |= std::thread::panicking();
+        inner.broken |= std::thread::panicking();
+        inner.closed |= inner.broken;
         inner.quiet &= inner.items.is_empty();
         let ring = (inner.closed || !inner.items.is_empty()) && std::mem::take(&mut inner.asleep);
         drop(inner);
@@ -151,5 +154,63 @@ mod tests {
         queue.close();
         assert_eq!(taker.join().unwrap(), [10_000; 4]);
         assert_eq!(queue.push((0, 0)), Err((0, 0)));
+    }
+
+    fn turn_that_panics(queue: &Arc<Queue<u32>>) {
+        let queue = queue.clone();
+        let turn = thread::spawn(move || {
+            let _turn = queue.alone().unwrap();
+            queue.push(7).unwrap();
+            panic!("in the middle of a turn");
+        });
+        turn.join().unwrap_err();
+    }
+
+    #[test]
+    fn after_a_panic_in_a_turn_nothing_is_taken_and_what_waits_is_left_to_be_answered() {
+        let queue = Arc::new(Queue::new());
+        turn_that_panics(&queue);
+        let mut out = Vec::new();
+        assert!(queue.take(&mut out).is_none());
+        assert!(out.is_empty());
+        assert!(queue.alone().is_none());
+        assert_eq!(queue.push(8), Err(8));
+        assert_eq!(queue.drain(), [7]);
+    }
+
+    #[test]
+    fn a_taker_that_waits_for_the_turn_of_a_panic_is_let_go() {
+        let queue = Arc::new(Queue::<u32>::new());
+        let taker = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.take(&mut Vec::new()).is_none())
+        };
+        turn_that_panics(&queue);
+        assert!(taker.join().unwrap());
+    }
+
+    #[test]
+    fn a_caller_has_the_turn_alone_only_while_nobody_else_has_it_or_waits() {
+        let queue = Queue::new();
+        let first = queue.alone().unwrap();
+        assert!(queue.alone().is_none(), "two turns at once");
+        first.quiet();
+        queue.push(1).unwrap();
+        assert!(queue.alone().is_none(), "before an item that waits");
+        assert_eq!(queue.take(&mut Vec::new()).map(Turn::quiet), Some(()));
+        drop(queue.alone().unwrap());
+        assert!(queue.alone().is_none(), "after a turn that was not quiet");
+    }
+
+    #[test]
+    fn a_turn_during_which_others_came_is_not_quiet() {
+        let queue = Queue::new();
+        let turn = queue.alone().unwrap();
+        queue.push(1).unwrap();
+        turn.quiet();
+        let mut out = Vec::new();
+        drop(queue.take(&mut out));
+        assert_eq!(out, [1]);
+        assert!(queue.alone().is_none());
     }
 }
