@@ -30,7 +30,7 @@ pub(crate) struct Global {
     /// Talk to this server; the token is taken from STEAD_TOKEN, else from the data folder
     #[arg(long, global = true, value_name = "URL", env = "STEAD_SERVER")]
     pub(crate) server: Option<String>,
-    /// Write JSON to stdout
+    /// Write JSON to stdout, and why the command failed as JSON to the last line of stderr
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Say nothing on stderr but errors and questions

@@ -1,7 +1,9 @@
-//! Why a command did not do what was asked, and how that is told: `error[ST0202]: …`, `hint: …`, `see: …`.
+//! Why a command did not do what was asked, and how that is told: `error[ST0202]: …`, `hint: …`, `see: …`, or to a program as
+//! the problem document that the HTTP API has for it.
 
 use std::{fmt::Write as _, io};
 
+use serde::Serialize;
 use stead_api::problem::Place;
 use stead_client::ClientError;
 use stead_core::code::{self, Code};
@@ -21,6 +23,8 @@ pub(crate) struct CliError {
     hints: Vec<String>,
     exit: Exit,
     manifest: Vec<ManifestError>,
+    /// Wrong places that a server told.
+    places: Vec<Place>,
     /// Whoever reads stdout has had enough: nothing is told.
     pipe: bool,
 }
@@ -37,7 +41,15 @@ impl CliError {
         let mut parts = message.split("\n  hint: ").map(str::to_owned);
         let message = parts.next().unwrap_or_default();
         let exit = if code == code::NO_SERVER { Exit::NoServer } else { Exit::Failed };
-        Self { code: Some(code), message, hints: parts.collect(), exit, manifest: Vec::new(), pipe: false }
+        Self {
+            code: Some(code),
+            message,
+            hints: parts.collect(),
+            exit,
+            manifest: Vec::new(),
+            places: Vec::new(),
+            pipe: false,
+        }
     }
 
     /// The command line cannot be understood as it is.
@@ -67,6 +79,28 @@ impl CliError {
         self.exit
     }
 
+    /// The problem document for stderr, on a line of its own; empty when nothing is to be told.
+    pub(crate) fn json(&self) -> String {
+        if self.pipe {
+            return String::new();
+        }
+        // The first of several stands for all, as in an answer of the server.
+        let first = self.manifest.first().filter(|_| self.message.is_empty());
+        let errors =
+            if self.manifest.is_empty() { self.places.clone() } else { self.manifest.iter().map(place).collect() };
+        let detail = first.map(|e| e.to_string().lines().next().unwrap_or_default().to_owned());
+        let hint = first.and_then(|e| e.hint.clone()).or_else(|| Some(self.hints.join("\n")).filter(|h| !h.is_empty()));
+        let told = Told {
+            kind: self.code.map(|code| format!("urn:stead:error:{code}")),
+            title: self.code.map(Code::title),
+            detail: detail.as_deref().unwrap_or(&self.message),
+            code: self.code,
+            hint,
+            errors,
+        };
+        serde_json::to_string(&told).expect("texts and numbers encode to memory") + "\n"
+    }
+
     /// The text for stderr; empty when nothing is to be told.
     pub(crate) fn render(&self, paint: Paint) -> String {
         if self.pipe {
@@ -81,6 +115,10 @@ impl CliError {
             let head = paint.error(&format!("error{code}:"));
             // Writing to a String cannot fail.
             let _ = writeln!(out, "{head} {}", clean(&self.message));
+            // One wrong place is in the text already; with more, each is told.
+            for place in self.places.iter().filter(|_| self.places.len() > 1) {
+                let _ = writeln!(out, "  {}", clean(&told(place)));
+            }
         }
         for hint in &self.hints {
             let _ = writeln!(out, "{} {}", paint.hint("hint:"), clean(hint));
@@ -92,16 +130,39 @@ impl CliError {
     }
 }
 
+/// A problem document (RFC 9457) of a command, on one line: what [`stead_api::problem::Problem`] has, but for the status of
+/// an HTTP answer. What has no code is of no kind (section 4.2.1) and has neither `type` nor `title`.
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'static str>,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<Code>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Place>,
+}
+
+fn place(e: &ManifestError) -> Place {
+    Place {
+        code: e.code,
+        file: e.file.clone(),
+        line: e.line,
+        column: e.column,
+        key: e.key.clone(),
+        message: e.message.clone(),
+        hint: e.hint.clone(),
+    }
+}
+
 impl From<ClientError> for CliError {
     fn from(e: ClientError) -> Self {
         let mut error = Self::new(e.code, e.detail);
-        // One wrong place is in the text already; with more, each is told.
-        if e.errors.len() > 1 {
-            for place in &e.errors {
-                error.message.push_str("\n  ");
-                error.message.push_str(&told(place));
-            }
-        }
+        error.places = e.errors;
         error.hints.extend(e.hint);
         error
     }

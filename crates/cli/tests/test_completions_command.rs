@@ -24,3 +24,13 @@ fn every_shell_gets_completions_for_every_command() {
     For more information, try '--help'.
     ");
 }
+
+#[test]
+fn json_is_refused_where_it_has_no_meaning() {
+    let env = TestEnvironment::new();
+    for line in ["completions bash --json", "wrap --json -- true"] {
+        let told = env.stead(line);
+        assert_eq!((told.code, &*told.stdout), (Some(2), ""), "{told}");
+        assert!(told.stderr.contains("`--json` has no meaning here"), "{told}");
+    }
+}

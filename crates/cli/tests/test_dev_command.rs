@@ -25,6 +25,32 @@ fn dev_says_where_it_is_and_ends_in_order() {
 }
 
 #[test]
+fn dev_and_serve_tell_a_program_where_they_are() {
+    let env = TestEnvironment::new();
+    env.write("stead.toml", "listen = \"127.0.0.1:0\"\ndata_dir = \".stead\"\n");
+    let told = |command: &[&str]| {
+        let (server, line) = Serving::watch(env.command(command)).until("\n");
+        let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert!(std::path::Path::new(told["token"].as_str().unwrap()).is_file());
+        assert_eq!(server.stop(), Some(0));
+        let place = env.path().canonicalize().unwrap().display().to_string();
+        filtered(&serde_json::to_string_pretty(&told).unwrap(), &place)
+    };
+    let dev = told(&["dev", "--port", "0", "--json"]);
+    assert_snapshot!(dev, @r#"
+    {
+      "api": "http://[address]/v1",
+      "data": "[folder]/.stead",
+      "openapi": "http://[address]/v1/openapi.json",
+      "sandbox": [],
+      "token": "[folder]/.stead/token",
+      "url": "http://[address]"
+    }
+    "#);
+    assert_eq!(told(&["serve", "--json"]), dev);
+}
+
+#[test]
 fn a_port_in_use_is_told() {
     let env = TestEnvironment::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -33,6 +59,7 @@ fn a_port_in_use_is_told() {
     exit 1
     --- stderr
     error[ST0150]: cannot listen on [address]: Address already in use (os error 98)
+    hint: end the other program, or choose another port: `--port` of `stead dev`, `listen` in stead.toml
     see: stead errors ST0150
     ");
 }

@@ -36,3 +36,32 @@ fn a_code_is_found_however_it_is_written() {
     hint: stead errors ls
     ");
 }
+
+#[test]
+fn why_a_command_failed_is_told_to_a_program_as_a_problem_document() {
+    let env = TestEnvironment::new();
+    env.write("stead.toml", "lisen = \"127.0.0.1:0\"\n");
+    assert_snapshot!(env.stead("serve --json"), @r#"
+    exit 1
+    --- stderr
+    {"type":"urn:stead:error:ST0110","title":"The server configuration is wrong","detail":"stead.toml:1:1: unknown field `lisen`, expected one of `listen`, `data_dir`, `database`, `behind_proxy`, `metrics_open`, `drain_timeout`, `tls`, `auth`, `agents`, `secrets`, `limits`, `engine`, `providers`","code":"ST0110","hint":"did you mean `listen`?"}
+    "#);
+    // Of no kind: it has no code.
+    assert_snapshot!(env.stead("completions bash --json"), @r#"
+    exit 2
+    --- stderr
+    {"detail":"`--json` has no meaning here: this command writes a script for the shell"}
+    "#);
+}
+
+#[test]
+fn several_wrong_places_are_told_to_a_program_each() {
+    let env = TestEnvironment::new();
+    env.write("agent.yaml", "nam: x\nmodl: y\n");
+    let told = env.stead("run . hello --json");
+    let problem: serde_json::Value = serde_json::from_str(told.stderr.lines().last().unwrap()).unwrap();
+    let places = problem["errors"].as_array().unwrap();
+    assert!(places.len() > 1, "{told}");
+    assert_eq!((&problem["code"], &places[0]["line"]), (&places[0]["code"], &serde_json::json!(1)), "{told}");
+    assert_eq!((told.code, &*told.stdout), (Some(1), ""), "{told}");
+}

@@ -1,10 +1,10 @@
 //! `stead run`.
 
-use std::io::Read as _;
+use std::{io::Read as _, net::TcpListener};
 
 use insta::assert_snapshot;
 
-use crate::common::{Serving, TestEnvironment};
+use crate::common::{Serving, TestEnvironment, root};
 
 #[test]
 fn a_run_that_needs_a_human_sleeps_and_goes_on_after_the_answer() {
@@ -321,4 +321,33 @@ fn children(pid: u32) -> Vec<u32> {
         found.extend(text.split_whitespace().map(|p| p.parse::<u32>().unwrap()));
     }
     found
+}
+
+#[test]
+fn a_tool_server_that_hangs_is_not_waited_for_and_does_not_outlive_the_run() {
+    let env = TestEnvironment::new();
+    let line = TcpListener::bind("127.0.0.1:0").unwrap();
+    env.write(
+        "a/agent.yaml",
+        &format!(
+            "stead: v1\nname: a\nmodel: {{ rehearsal: ./s.yaml }}\ninstructions: Ask.\ntools:\n  srv:\n    mcp: {{ command: [python3, '{}', hang, '{}', '{}'] }}\n    only: [echo]\n    effect: irreversible\n    ask: false\n    timeout: 200ms\n",
+            root().join("crates/tools/tests/fixtures/server.py").display(),
+            env.path().display(),
+            line.local_addr().unwrap().port(),
+        ),
+    );
+    env.write(
+        "a/s.yaml",
+        "rules:\n- when: { tool: srv_echo }\n  say: '{{result | text}}'\n- call: [{ tool: srv_echo, args: { text: x } }]\n",
+    );
+    let told = env.stead("run --quiet a go");
+    assert!(told.stdout.starts_with("ST0042: ") && told.stdout.contains("unknown"), "{told}");
+    let run = env.json("runs ls --json")["items"][0]["id"].as_str().unwrap().to_owned();
+    let facts = env.stead(&format!("runs facts {run} --json")).succeeds().stdout;
+    assert!(facts.contains("\"effect_unknown\""), "{facts}");
+    // The call had reached it; its end of the line is closed as it dies.
+    line.set_nonblocking(true).unwrap();
+    let (mut held, _) = line.accept().unwrap();
+    held.set_nonblocking(false).unwrap();
+    assert_eq!(held.read(&mut [0; 1]).unwrap_or(0), 0);
 }

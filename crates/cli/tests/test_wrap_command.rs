@@ -1,6 +1,9 @@
 //! `stead wrap` between a client and a server, both real processes: what passes, what is held back, what a kill leaves.
 
-use std::process::{Command, Stdio};
+use std::{
+    fs::File,
+    process::{Command, Stdio},
+};
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};
@@ -324,4 +327,27 @@ fn the_client_of_the_official_library_works_through_it() {
     assert_eq!(calls(&env).len(), 1);
     let runs = env.json("--data agent/calls runs ls --json");
     assert_eq!(runs["items"][0]["status"], "completed", "{runs}");
+}
+
+#[test]
+fn more_sessions_of_one_name_than_there_may_be_are_refused() {
+    let env = TestEnvironment::new();
+    let owned: Vec<File> = (1..=16)
+        .map(|n| {
+            let folder = if n == 1 { "calls".to_owned() } else { format!("calls.{n}") };
+            env.write(&format!("{folder}/wrap.json"), "{\"format\":1}\n");
+            env.write(&format!("{folder}/lock"), "");
+            let lock = File::options().write(true).open(env.path().join(folder).join("lock")).unwrap();
+            lock.try_lock().unwrap();
+            lock
+        })
+        .collect();
+    assert_snapshot!(env.stead("--data calls wrap -- cat"), @"
+    exit 1
+    --- stderr
+    error[ST0173]: 16 sessions run on calls and beside it
+    hint: end one of them, or choose another --name
+    see: stead errors ST0173
+    ");
+    drop(owned);
 }

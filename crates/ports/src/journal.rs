@@ -384,7 +384,9 @@ pub trait Journal: Send + Sync + 'static {
     async fn release(&self, lease: Lease) -> Result<(), StoreError>;
 
     /// Queues an append; the returned future tells when it is durable. Appends of one run are taken in the order of
-    /// these calls. Never blocks; the queue is bounded by the engine, which has at most one append of a run under way.
+    /// these calls. It does not wait for its turn; the queue is bounded by the engine, which has at most one append of a run
+    /// under way. A store may write an append that finds nobody before it on the caller's thread: the caller's task, and a
+    /// time limit inside it, then stand still for one sync of the disk, other tasks do not.
     fn append(&self, append: Append) -> Ack;
 
     /// Records of a run from position `from`, in order.

@@ -43,7 +43,8 @@ impl Data {
         };
         let found = found.ok_or_else(|| self.none())?;
         if found > FORMAT {
-            let detail = format!("the data has format {found} and this release knows {FORMAT}: use a later release");
+            let hint = "use the release that wrote it, or a later one";
+            let detail = format!("the data has format {found} and this release knows {FORMAT}\n  hint: {hint}");
             return Err(StoreError { code: code::DATA_NEWER, detail });
         }
         Ok(Plan { found, steps: steps(found) })

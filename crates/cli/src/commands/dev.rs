@@ -54,7 +54,9 @@ pub(crate) async fn run(global: &Global, args: Dev) -> Outcome {
         ui::say(&format!("applied {} {}", new.agent, ui::text::version(&new.version)));
         applied.push(new.agent);
     }
-    if !global.quiet {
+    if global.json {
+        ui::served::json(&server)?;
+    } else if !global.quiet {
         banner(&server, &to_try(global, applied.first()));
     }
     server.run(told_to_stop()).await;

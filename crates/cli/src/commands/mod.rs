@@ -41,8 +41,9 @@ use crate::{
 /// Reads the command line and does what it says.
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
+    let json = cli.global.json;
     let ended = dispatch(cli).unwrap_or_else(|error| {
-        let text = error.render(Paint::stderr());
+        let text = if json { error.json() } else { error.render(Paint::stderr()) };
         // Nobody may listen; then nobody hears of the error either.
         let _ = io::Write::write_all(&mut io::stderr().lock(), text.as_bytes());
         error.exit()
@@ -52,6 +53,11 @@ pub(crate) fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> Outcome {
     let Cli { global, command } = cli;
+    if global.json
+        && let Some(writes) = no_json(&command)
+    {
+        return Err(CliError::usage(format!("`--json` has no meaning here: this command writes {writes}")));
+    }
     let server = matches!(command, Command::Serve(_) | Command::Dev(_));
     let usual = match command {
         _ if server => "info",
@@ -71,7 +77,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Usage(args) => one(usage::run(&global, args)),
         Command::Approvals(args) => one(approvals::run(&global, args)),
         Command::Dev(args) => many(dev::run(&global, args)),
-        Command::Serve(args) => many(serve::run(args)),
+        Command::Serve(args) => many(serve::run(&global, args)),
         Command::Demo(args) => one(demo::run(&global, args)),
         Command::DemoService(args) => one(demo_service::run(&global, args)),
         Command::Backup(args) => one(backup::run(&global, args)),
@@ -89,6 +95,17 @@ fn dispatch(cli: Cli) -> Outcome {
             Ok(Exit::Ok)
         }
         Command::ManPages { dir } => man_pages::run(&dir),
+    }
+}
+
+/// What a command writes that can be no JSON.
+fn no_json(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Wrap(_) => Some("the messages of MCP"),
+        Command::Completions(_) => Some("a script for the shell"),
+        Command::Markdown => Some("Markdown"),
+        Command::ManPages { .. } => Some("manual pages"),
+        _ => None,
     }
 }
 

@@ -8,7 +8,7 @@ use stead_server::{
     serve::{ServeError, Server, told_to_stop},
 };
 
-use crate::{error::Outcome, exit::Exit};
+use crate::{cli::Global, error::Outcome, exit::Exit, ui};
 
 /// Serve, as a configuration file says
 ///
@@ -21,7 +21,7 @@ pub(crate) struct Serve {
     config: Option<PathBuf>,
 }
 
-pub(crate) async fn run(args: Serve) -> Outcome {
+pub(crate) async fn run(global: &Global, args: Serve) -> Outcome {
     let config = match args.config {
         Some(path) => Config::load(&path).map_err(ServeError::from)?,
         None if PathBuf::from("stead.toml").exists() => {
@@ -36,6 +36,9 @@ pub(crate) async fn run(args: Serve) -> Outcome {
         sandbox = "none in this release: MCP servers over stdio run as this user",
         "serving"
     );
+    if global.json {
+        ui::served::json(&server)?;
+    }
     server.run(told_to_stop()).await;
     tracing::info!("ended in order");
     Ok(Exit::Ok)

@@ -1,6 +1,7 @@
 //! Writing to people and programs. What goes to stdout is data; everything else goes to stderr.
 
 pub(crate) mod manifest;
+pub(crate) mod served;
 pub(crate) mod steps;
 pub(crate) mod table;
 pub(crate) mod term;

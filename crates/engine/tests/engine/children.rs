@@ -121,9 +121,12 @@ fn a_chain_of_agents_calling_agents_ends_at_the_limit() {
     let me = agent_tool("me", version("a"), Limits::default());
     let v = lab.add(agent("a").tool(&me).model(once("me", json!({"input": "deeper"}))));
     let node = lab.open();
-    let text = node.completes(node.start(v, "x").run);
+    let run = node.start(v, "x").run;
+    let text = node.completes(run);
     assert!(text.contains("too long"), "{text}");
     assert_eq!(node.engine().stats().runs_started, 4);
+    let chain = [run, child_of(run), child_of(child_of(run)), child_of(child_of(child_of(run)))];
+    assert_eq!(chain.map(|run| node.denials(run)), [vec![], vec![], vec![], vec![code::HOPS]]);
     node.empties();
 }
 

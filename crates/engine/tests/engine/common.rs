@@ -19,7 +19,7 @@ use stead_core::{
     budget::{Limits, Price, Usage},
     code,
     effect::{EffectClass, OnUnknown, Outcome, Reconciled},
-    fact::{CallRules, Fact, ModelConfig, RunConfig},
+    fact::{CallRules, Fact, ModelConfig, RunConfig, Verdict},
     id::{EffectId, Name, RunId, SessionId, VersionId},
     message::{Message, OutputSchema, Reply, StopReason, ToolCall, ToolDef},
     record::Actor,
@@ -657,6 +657,15 @@ impl Node {
 
     pub(crate) fn facts(&self, run: RunId) -> Vec<FactEvent> {
         self.go(self.engine().facts(run, 0, 10_000)).unwrap()
+    }
+
+    /// Why calls were denied, in order.
+    pub(crate) fn denials(&self, run: RunId) -> Vec<code::Code> {
+        let denied = |f: FactEvent| match f.fact {
+            Fact::EffectDecided(decided) if decided.verdict == Verdict::Deny => decided.code,
+            _ => None,
+        };
+        self.facts(run).into_iter().filter_map(denied).collect()
     }
 
     /// The kinds of all facts, in order.

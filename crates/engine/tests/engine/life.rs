@@ -212,7 +212,9 @@ fn a_model_that_calls_what_is_not_there_or_wrongly_is_told_and_goes_on() {
         _ => say(last_result(c).unwrap()),
     })));
     let node = lab.open();
-    let text = node.completes(node.start(v, "x").run);
+    let run = node.start(v, "x").run;
+    let text = node.completes(run);
+    assert_eq!(node.denials(run), [code::TOOL_UNKNOWN, code::TOOL_ARGUMENTS]);
     assert!(text.starts_with("There is no tool `nothing`. The tools are: act. | The arguments do not fit"), "{text}");
     assert!(text.ends_with("| done"), "{text}");
     assert_eq!(act.count(), 1);

@@ -31,7 +31,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A socket that cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error("{code}: cannot listen on {addr}: {source}")]
+#[error("{code}: cannot listen on {addr}: {source}{}", hint(*.code))]
 pub struct ListenError {
     /// `ST0150` when the port is in use.
     pub code: Code,
@@ -39,6 +39,14 @@ pub struct ListenError {
     pub addr: SocketAddr,
     /// What the system said.
     pub source: io::Error,
+}
+
+fn hint(code: Code) -> &'static str {
+    if code == code::PORT_IN_USE {
+        "\n  hint: end the other program, or choose another port: `--port` of `stead dev`, `listen` in stead.toml"
+    } else {
+        ""
+    }
 }
 
 /// A bound socket.

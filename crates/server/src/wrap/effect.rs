@@ -238,10 +238,37 @@ impl Tool for Effect {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use stead_core::id::{EffectId, SessionId};
+
     use super::*;
 
     fn of(line: &str) -> Outcome<Output> {
         outcome(line.as_bytes(), 1_000)
+    }
+
+    #[tokio::test]
+    async fn a_call_of_a_session_that_has_ended_is_not_sent() {
+        let mut server = tokio::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let wire = Wire::new(Arc::new(Lines::new(server.stdin.take().unwrap())));
+        let effect = EffectId { run: RunId(7), n: 1 };
+        let tool = Effect(Arc::new(wire));
+        let outcome = tool.call(Invocation {
+            effect,
+            session: SessionId(7),
+            tenant: "default".into(),
+            key: "k".into(),
+            tool: "pay".into(),
+            arguments: RawValue::from_string("{}".into()).unwrap().into(),
+            max_output: 1_000,
+        });
+        let outcome = outcome.await;
+        assert!(matches!(&outcome, Outcome::Refused(told) if told.content.starts_with("ST0172: ")), "{outcome:?}");
     }
 
     #[test]
@@ -254,9 +281,10 @@ mod tests {
         let answer = of(&format!(r#"{{"jsonrpc":"2.0","id":1,"result":{image}}}"#));
         assert_eq!(answer, Outcome::Returned(Output::error(image)));
         let error = |code: i64| of(&format!(r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":{code},"message":"no"}}}}"#));
-        assert!(matches!(error(-32_602), Outcome::Refused(_)));
+        let told = Output::error(r#"ST0050: {"code":-32602,"message":"no"}"#);
+        assert_eq!(error(-32_602), Outcome::Refused(told));
         // It may have done half of it.
-        assert!(matches!(error(-32_603), Outcome::Unknown(_)));
+        assert!(matches!(error(-32_603), Outcome::Unknown(told) if told.content.starts_with("ST0050: ")));
         assert!(matches!(of(r#"{"jsonrpc":"2.0","id":1}"#), Outcome::Unknown(_)));
     }
 }

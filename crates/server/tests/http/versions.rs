@@ -9,7 +9,8 @@ use stead_api::{
     why::Cause,
 };
 use stead_client::UsageQuery;
-use stead_ports::journal::MAX_ALIASES;
+use stead_ports::journal::{AliasMove, Journal as _, MAX_ALIASES, MovedBy, VersionRow};
+use stead_store::{SqliteOptions, SqliteStore};
 
 use crate::lab::{ASKING, ASKING_FILES, HELLO, HELLO_SCRIPT, Lab, apply, config, problem, start};
 
@@ -194,4 +195,34 @@ async fn why_context_and_usage_tell_of_a_run() {
     assert_eq!(report.groups[0].session, Some(waiting.summary.session));
     problem(lab.get("/v1/usage?by=nobody").await, 400, "ST0201").await;
     problem(lab.get("/v1/usage?since=yesterday").await, 400, "ST0201").await;
+}
+
+#[tokio::test]
+async fn the_beginning_of_several_versions_names_none_of_them() {
+    let lab = Lab::new().await;
+    let one = lab.client.apply_agent(&saying("One")).await.unwrap().version;
+    let dir = lab.stop().await;
+    // Another that begins with the same 31 bytes: no two that are applied ever do.
+    let mut other = one;
+    other.0[31] ^= 1;
+    let store = SqliteStore::open(&dir.path().join("data"), SqliteOptions::default()).unwrap();
+    let row = store.version(&"default".into(), one).await.unwrap().unwrap();
+    let alias = AliasMove {
+        tenant: row.tenant.clone(),
+        agent: row.agent.clone(),
+        alias: "other".into(),
+        to: Some(other),
+        expect: None,
+        at: row.created,
+        by: "test".into(),
+        why: MovedBy::Apply,
+    };
+    store.put_version(VersionRow { version: other, ..row }, alias).await.unwrap();
+    drop(store);
+    let settings = config(dir.path());
+    let lab = Lab::over(dir, settings).await;
+    let digits = one.to_string()["sha256:".len()..].to_owned();
+    let told = problem(lab.get(&format!("/v1/agents/hello@{}", &digits[..10])).await, 409, "ST0215").await;
+    assert!(told["detail"].as_str().unwrap().starts_with("2 versions of `hello`"), "{told}");
+    assert_eq!(lab.client.agent(&format!("hello@{digits}")).await.unwrap().version, one);
 }

@@ -106,8 +106,8 @@ async fn check(db: &Database, t: &Transaction<'_>, schema: &str, key: &BlobKey) 
             return Err(StoreError {
                 code: code::DATA_NEWER,
                 detail: format!(
-                    "{}: the schema `{schema}` has format {found} and this release knows {FORMAT}: use the release that \
-                     wrote it, or a later one",
+                    "{}: the schema `{schema}` has format {found} and this release knows {FORMAT}\n  hint: use the \
+                     release that wrote it, or a later one",
                     db.place
                 ),
             });

@@ -80,7 +80,7 @@ fn check(conn: &Connection, path: &Path, key: &BlobKey) -> Result<u32, OpenError
             return Err(OpenError::Store(StoreError {
                 code: code::DATA_NEWER,
                 detail: format!(
-                    "{} has format {found} and this release knows {FORMAT}: use the release that wrote it, or a later one",
+                    "{} has format {found} and this release knows {FORMAT}\n  hint: use the release that wrote it, or a later one",
                     path.display()
                 ),
             }));
