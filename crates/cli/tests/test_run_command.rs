@@ -330,7 +330,7 @@ fn a_tool_server_that_hangs_is_not_waited_for_and_does_not_outlive_the_run() {
     env.write(
         "a/agent.yaml",
         &format!(
-            "stead: v1\nname: a\nmodel: {{ rehearsal: ./s.yaml }}\ninstructions: Ask.\ntools:\n  srv:\n    mcp: {{ command: [python3, '{}', hang, '{}', '{}'] }}\n    only: [echo]\n    effect: irreversible\n    ask: false\n    timeout: 200ms\n",
+            "stead: v1\nname: a\nmodel: {{ rehearsal: ./s.yaml }}\ninstructions: Ask.\ntools:\n  srv:\n    mcp: {{ command: [python3, '{}', hang, '{}', '{}'] }}\n    only: [echo]\n    effect: irreversible\n    ask: false\n    timeout: 3s\n",
             root().join("crates/tools/tests/fixtures/server.py").display(),
             env.path().display(),
             line.local_addr().unwrap().port(),

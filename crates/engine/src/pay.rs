@@ -18,8 +18,10 @@ use stead_ports::{
     model::{Begun, ModelCall, ModelError, Retry},
     tool::{Invocation, Output, Tool},
 };
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
 use crate::{
+    Engine,
     actor::Actor,
     flights::{Done, Key, Sent},
     stats::UnderWay,
@@ -36,6 +38,19 @@ const LEASE_PAUSE: Duration = Duration::from_millis(100);
 #[derive(serde::Deserialize)]
 struct ChildArguments {
     input: String,
+}
+
+/// A permit to send, and last of all a look whether this process still owns the run. A lease that is late may yet be
+/// renewed; one that is lost ends the engine, and the flight with it.
+async fn permit<'e>(engine: &'e Engine, permits: &'e Semaphore) -> Result<SemaphorePermit<'e>, AcquireError> {
+    loop {
+        let permit = permits.acquire().await;
+        if engine.0.lease.valid(&*engine.0.ports.clock) {
+            return permit;
+        }
+        drop(permit);
+        tokio::time::sleep(LEASE_PAUSE).await;
+    }
 }
 
 impl Actor {
@@ -131,7 +146,7 @@ impl Actor {
                 },
                 None => None,
             };
-            let _permit = engine.0.models.acquire().await;
+            let _permit = permit(&engine, &engine.0.models).await;
             sends.now();
             if let Some(pass) = &pass {
                 pass.sends();
@@ -197,16 +212,7 @@ impl Actor {
         let (engine, sent) = (self.engine.clone(), Sent::default());
         let sends = sent.clone();
         let flight = async move {
-            // Last of all: does this process still own the run? A lease that is late may yet be renewed; one that is lost
-            // ends the engine, and this flight with it.
-            let permit = loop {
-                let permit = engine.0.tools.acquire().await;
-                if engine.0.lease.valid(&*engine.0.ports.clock) {
-                    break permit;
-                }
-                drop(permit);
-                tokio::time::sleep(LEASE_PAUSE).await;
-            };
+            let permit = permit(&engine, &engine.0.tools).await;
             sends.now();
             let counted = UnderWay::new(&engine.0.counters.tool_calls);
             let mut call = call_owned(adapter, invocation);
@@ -233,7 +239,7 @@ impl Actor {
         });
         let engine = self.engine.clone();
         let flight = async move {
-            let _permit = engine.0.tools.acquire().await;
+            let _permit = permit(&engine, &engine.0.tools).await;
             let asked = engine.0.ports.clock.now();
             let answer = match question {
                 Some((tool, limit, invocation)) => {

@@ -210,18 +210,21 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
     Ok(())
 }
 
-/// Completes at SIGTERM or SIGINT.
-pub async fn told_to_stop() {
+/// Completes at SIGTERM or SIGINT, also at one that comes after this call and before anybody waits. To be called in a
+/// runtime.
+pub fn told_to_stop() -> impl Future<Output = ()> + Send + 'static {
     use tokio::signal::unix::{SignalKind, signal};
     let (term, int) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    match (term, int) {
-        (Ok(mut term), Ok(mut int)) => {
-            tokio::select! {
-                _ = term.recv() => {}
-                _ = int.recv() => {}
+    async move {
+        match (term, int) {
+            (Ok(mut term), Ok(mut int)) => {
+                tokio::select! {
+                    _ = term.recv() => {}
+                    _ = int.recv() => {}
+                }
             }
+            // Without handlers the signals end the process by themselves, which loses nothing either.
+            _ => std::future::pending().await,
         }
-        // Without handlers the signals end the process by themselves, which loses nothing either.
-        _ => std::future::pending().await,
     }
 }

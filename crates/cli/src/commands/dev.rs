@@ -54,12 +54,14 @@ pub(crate) async fn run(global: &Global, args: Dev) -> Outcome {
         ui::say(&format!("applied {} {}", new.agent, ui::text::version(&new.version)));
         applied.push(new.agent);
     }
+    // Before anybody hears that it serves, and may tell it to stop.
+    let stop = told_to_stop();
     if global.json {
         ui::served::json(&server)?;
     } else if !global.quiet {
         banner(&server, &to_try(global, applied.first()));
     }
-    server.run(told_to_stop()).await;
+    server.run(stop).await;
     helpers.stop().await;
     Ok(Exit::Ok)
 }

@@ -30,6 +30,8 @@ pub(crate) async fn run(global: &Global, args: Serve) -> Outcome {
         None => Config::default(),
     };
     let server = Server::open(config).await?;
+    // Before anybody hears that it serves, and may tell it to stop.
+    let stop = told_to_stop();
     tracing::info!(
         url = server.url(),
         data = %server.runtime().data_dir().display(),
@@ -39,7 +41,7 @@ pub(crate) async fn run(global: &Global, args: Serve) -> Outcome {
     if global.json {
         ui::served::json(&server)?;
     }
-    server.run(told_to_stop()).await;
+    server.run(stop).await;
     tracing::info!("ended in order");
     Ok(Exit::Ok)
 }

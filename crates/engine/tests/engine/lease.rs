@@ -41,3 +41,26 @@ fn nothing_is_dispatched_once_the_lease_may_have_lapsed() {
     assert_eq!(node.end(run).0, Status::Cancelled);
     assert_eq!((act.count(), tally(&node.kinds(run))["effect_withdrawn"]), (0, 1));
 }
+
+#[test]
+fn no_model_is_asked_once_the_lease_may_have_lapsed() {
+    let clock = HandClock::new();
+    let lab = lab_with(std::sync::Arc::new(clock.clone()));
+    let faults = Faults::new();
+    faults.lease_lapses();
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let counted = asked.clone();
+    let v = lab.add(agent("a").model(std::sync::Arc::new(move |_, _| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Box::pin(async { Ok(say("done")) })
+    })));
+    let node = lab.open_on(|store| faults.over(store));
+    let engine = node.engine();
+    clock.advance(Span::from_secs(12));
+    let run = node.start(v, "x").run;
+    // Acknowledged by the run's own task, which has looked at the call before.
+    node.go(engine.pause(run, me())).unwrap();
+    node.go(engine.stop(run, StopMode::Cancel, me())).unwrap();
+    assert_eq!(node.end(run).0, Status::Cancelled);
+    assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 0);
+}
