@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_read_holds_up_no_more_than_its_own_thread() {
+    async fn a_slow_read_holds_up_none_that_is_asked_for_later() {
         let (_dir, pool) = pool(2);
         let (go, wait) = mpsc::channel::<()>();
         let slow = pool.read(move |_| Ok(wait.recv().is_ok()));
