@@ -8,7 +8,7 @@ use stead_api::problem::Place;
 use stead_client::ClientError;
 use stead_core::code::{self, Code};
 use stead_manifest::ManifestError;
-use stead_server::serve::ServeError;
+use stead_server::{agents::place, serve::ServeError};
 
 use crate::{
     exit::Exit,
@@ -145,18 +145,6 @@ struct Told<'a> {
     hint: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Place>,
-}
-
-fn place(e: &ManifestError) -> Place {
-    Place {
-        code: e.code,
-        file: e.file.clone(),
-        line: e.line,
-        column: e.column,
-        key: e.key.clone(),
-        message: e.message.clone(),
-        hint: e.hint.clone(),
-    }
 }
 
 impl From<ClientError> for CliError {

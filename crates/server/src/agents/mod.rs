@@ -42,8 +42,8 @@ pub use apply::Applied;
 pub use environment::Environment;
 pub use helpers::{Helper, Helpers};
 pub use keys::Keys;
-pub use problem::ApplyError;
 pub(crate) use problem::problem_of;
+pub use problem::{ApplyError, place};
 pub use site::{Services, Site, data_folder};
 use wired::Wired;
 

@@ -46,7 +46,8 @@ pub(crate) fn problem_of(error: &BundleError) -> Problem {
     problem
 }
 
-fn place(e: &ManifestError) -> Place {
+/// A wrong place of a manifest, as a problem document has it.
+pub fn place(e: &ManifestError) -> Place {
     Place {
         code: e.code,
         file: e.file.clone(),
