@@ -26,6 +26,7 @@ use crate::{
     messages::Messages,
     payload::Sealer,
     types::EngineError,
+    usage::Untold,
 };
 
 /// A wait shorter than this is spent in memory.
@@ -67,7 +68,7 @@ pub(crate) enum Boot {
 
 /// A run as it was just made durable.
 pub(crate) struct Born {
-    pub(crate) state: State,
+    pub(crate) state: Box<State>,
     pub(crate) prev: LeafHash,
     pub(crate) activation: ActivationId,
     pub(crate) agent: Arc<Agent>,
@@ -80,7 +81,7 @@ pub(crate) struct Born {
 pub(crate) struct Actor {
     pub(crate) engine: Engine,
     pub(crate) run: RunId,
-    pub(crate) state: State,
+    pub(crate) state: Box<State>,
     pub(crate) prev: LeafHash,
     pub(crate) activation: ActivationId,
     pub(crate) agent: Arc<Agent>,
@@ -99,6 +100,7 @@ pub(crate) struct Actor {
     pub(crate) row: RunState,
     /// Records since the last snapshot.
     pub(crate) tail: u64,
+    pub(crate) untold: Untold,
     pub(crate) draining: bool,
     /// Callers to be answered once no child is being started.
     pub(crate) acks: Vec<ReplyTo>,
@@ -126,6 +128,7 @@ impl Actor {
             sealer: Sealer::default(),
             row,
             tail,
+            untold: Untold::default(),
             draining,
             acks: Vec::new(),
             timer: None,

@@ -71,7 +71,10 @@ impl Actor {
         let outgoing = Outgoing::new(&self.engine, decision, by);
         let row = view::run_state(&outgoing.state, outgoing.at);
         let moved = row.status != self.row.status || row.wake_at != self.row.wake_at;
-        let index = self.indexed(&outgoing, index, moved.then_some(&row));
+        let settled = usage::settled(&self.state, &outgoing.record.facts, outgoing.at);
+        let told = self.untold.due(row.status, &settled);
+        let (tell, keep) = if told { (self.untold.with(settled), Vec::new()) } else { (Vec::new(), settled) };
+        let index = self.indexed(&outgoing, IndexChange { settled: tell, ..index }, moved.then_some(&row));
         let append = outgoing.append(self.prev, std::mem::take(&mut self.sealer.blobs), index);
         let leaf = append.leaf;
         durable(&self.engine, append, on_trouble, Some(&mut self.ear)).await?;
@@ -81,6 +84,10 @@ impl Actor {
         let was = std::mem::replace(&mut self.state, state);
         self.prev = leaf;
         self.tail += 1;
+        if told {
+            self.untold.told();
+        }
+        self.untold.add(keep);
         self.engine.0.counters.record(&record.facts);
         self.publish(&record, ended).await;
         if self.state.calls.is_empty() {
@@ -113,7 +120,6 @@ impl Actor {
             self.at_end(record, state, &mut index);
         }
         approvals::follow(Some(&self.state), state, &mut index);
-        index.settled = usage::settled(&self.state, &record.facts);
         (!index.is_empty()).then(|| Box::new(index))
     }
 

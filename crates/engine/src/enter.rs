@@ -8,6 +8,7 @@ use stead_core::{
     code,
     id::{ActivationId, RunId},
 };
+use stead_ports::journal::Status;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     load::load,
     sessions::promote_surely,
     types::EngineError,
+    usage,
 };
 
 /// Starts the task of a run; `first` is what it hears first.
@@ -157,6 +159,9 @@ async fn awaken(engine: &Engine, run: RunId) -> Result<Born, EngineError> {
     let ports = &engine.0.ports;
     let missing = || EngineError::NotFound { what: run.to_string() };
     let loaded = load(&ports.journal, run).await?.ok_or_else(missing)?;
+    if loaded.row.state.status == Status::Running {
+        usage::tell_anew(&ports.journal, engine.0.lease.lease, run).await?;
+    }
     engine.0.sessions.learn(&*ports.journal, loaded.state.session).await?;
     let agent = ports.agents.load(&loaded.state.tenant, loaded.state.version).await;
     let agent = agent.map_err(|e| EngineError::Agent { code: e.code, detail: e.detail })?;

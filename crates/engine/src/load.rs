@@ -22,7 +22,7 @@ const PAGE: u32 = 1_000;
 /// A folded run and the hash its next record chains to.
 pub(crate) struct Loaded {
     pub(crate) row: RunRow,
-    pub(crate) state: State,
+    pub(crate) state: Box<State>,
     pub(crate) prev: LeafHash,
     /// Records folded since a snapshot, those of the runs it stands on included.
     pub(crate) tail: u64,
@@ -189,7 +189,7 @@ impl Unfolded {
         })?;
         let state =
             state.ok_or_else(|| EngineError::Quarantined { run, why: "its first record is not a start".into() })?;
-        Ok(Loaded { row, state, prev, tail })
+        Ok(Loaded { row, state: Box::new(state), prev, tail })
     }
 }
 

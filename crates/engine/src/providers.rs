@@ -16,6 +16,6 @@ mod waits;
 mod window;
 
 pub(crate) use account::Accounts;
-pub(crate) use line::Deferred;
+pub(crate) use line::{Deferred, Pass};
 pub use rates::Rates;
 pub use waits::{ProviderStats, Waiting, WaitsFor};

@@ -14,7 +14,7 @@ use crate::Engine;
 pub(crate) struct Outgoing {
     pub(crate) record: Record,
     /// The state once it is.
-    pub(crate) state: State,
+    pub(crate) state: Box<State>,
     /// The time that the record carries.
     pub(crate) at: Timestamp,
 }

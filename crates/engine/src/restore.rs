@@ -12,13 +12,13 @@ use stead_core::{
 };
 use stead_ports::{
     clock::Clock,
-    journal::{Append, IndexChange, Journal, Lease, partition},
+    journal::{Append, IndexChange, Journal, Lease, Status, partition},
 };
 
 use crate::{
     load::{Loaded, load},
     types::EngineError,
-    view,
+    usage, view,
 };
 
 /// Runs that are marked at a time; their appends share a sync.
@@ -76,8 +76,11 @@ async fn mark(
     run: RunId,
 ) -> Result<bool, EngineError> {
     let missing = || EngineError::NotFound { what: run.to_string() };
-    let Loaded { state, prev, .. } = load(journal, run).await?.ok_or_else(missing)?;
+    let Loaded { row, state, prev, .. } = load(journal, run).await?.ok_or_else(missing)?;
     let Restore { lease, generation, taken } = restore;
+    if row.state.status == Status::Running {
+        usage::tell_anew(journal, lease, run).await?;
+    }
     let random = clock.random();
     let (id, _) = random.split_first_chunk().expect("sixteen bytes are more than eight");
     let activation = ActivationId(u64::from_be_bytes(*id));

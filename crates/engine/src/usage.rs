@@ -10,16 +10,56 @@ use stead_core::{
     id::{Name, RunId},
     record::{Actor as By, Record},
     run::{GENESIS, Phase, State},
+    time::Timestamp,
 };
-use stead_ports::journal::{HOUR, Journal, PastRun, PastUsage, Settled, StoreError, Used, hour_of};
+use stead_ports::journal::{Journal, Lease, PastRun, Settled, Status, StoreError, Used, hour_of};
 
 use crate::{Engine, types::EngineError};
 
 /// Runs looked at in one go when the index is filled, and records read at once.
 const PAGE: u32 = 1_000;
 
+/// Model calls after which a run tells the index, though it goes on: a row for each of them would cost as much as the
+/// records themselves.
+const TELL_EVERY: u64 = 16;
+
+/// What a run has settled and the index has not been told. It is told when the run ends or waits, and now and then; a process
+/// that ends before leaves a run that counts as running, and whoever takes that up tells all of it anew.
+#[derive(Debug, Default)]
+pub(crate) struct Untold(Vec<Settled>);
+
+impl Untold {
+    /// Adds what an append has settled, once it is durable.
+    pub(crate) fn add(&mut self, settled: Vec<Settled>) {
+        for s in settled {
+            match self.0.iter_mut().find(|known| (known.hour, &known.model) == (s.hour, &s.model)) {
+                Some(sum) => sum.used = sum.used.plus(s.used),
+                None => self.0.push(s),
+            }
+        }
+    }
+
+    /// Whether it is told with an append that adds this, and after which the run stands so.
+    pub(crate) fn due(&self, status: Status, settled: &[Settled]) -> bool {
+        let calls: u64 = self.0.iter().chain(settled).map(|s| s.used.replies + s.used.failures).sum();
+        status != Status::Running || calls >= TELL_EVERY
+    }
+
+    /// All of it, with what an append adds.
+    pub(crate) fn with(&self, settled: Vec<Settled>) -> Vec<Settled> {
+        let mut all = Self(self.0.clone());
+        all.add(settled);
+        all.0
+    }
+
+    /// It was told.
+    pub(crate) fn told(&mut self) {
+        self.0.clear();
+    }
+}
+
 /// What a record settles when it is appended to a run in this state; each model once.
-pub(crate) fn settled(state: &State, facts: &[Fact]) -> Vec<Settled> {
+pub(crate) fn settled(state: &State, facts: &[Fact], at: Timestamp) -> Vec<Settled> {
     let mut calling = match state.phase {
         Phase::Model { model, .. } => Some(model),
         _ => None,
@@ -29,7 +69,7 @@ pub(crate) fn settled(state: &State, facts: &[Fact]) -> Vec<Settled> {
         let Some((model, used)) = settlement(&state.config, &mut calling, fact) else { continue };
         match out.iter_mut().find(|s| s.model == model) {
             Some(sum) => sum.used = sum.used.plus(used),
-            None => out.push(Settled { model, used }),
+            None => out.push(Settled { model, hour: hour_of(at), used }),
         }
     }
     out
@@ -93,6 +133,12 @@ pub(crate) async fn fill(engine: &Engine) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// Tells the index anew what a run has used whose process ended while it ran.
+pub(crate) async fn tell_anew(journal: &Arc<dyn Journal>, lease: Lease, run: RunId) -> Result<(), StoreError> {
+    let past = PastRun { run, user: None, usage: used_by(journal, run).await? };
+    journal.fill_usage(lease, &[past], false).await
+}
+
 /// Who started a run, or the first of those that started it.
 async fn user_of(journal: &Arc<dyn Journal>, mut run: RunId) -> Result<Option<Name>, StoreError> {
     // As many as runs may stand between a run and the root of its chain.
@@ -109,7 +155,7 @@ async fn user_of(journal: &Arc<dyn Journal>, mut run: RunId) -> Result<Option<Na
 }
 
 /// What a run has settled so far, by hour and model. What cannot be read is not counted: the run itself says so.
-async fn used_by(journal: &Arc<dyn Journal>, run: RunId) -> Result<Vec<PastUsage>, StoreError> {
+async fn used_by(journal: &Arc<dyn Journal>, run: RunId) -> Result<Vec<Settled>, StoreError> {
     let mut sums: BTreeMap<(i64, Name), Used> = BTreeMap::new();
     let (mut config, mut calling, mut from) = (None, None, 0);
     loop {
@@ -135,9 +181,5 @@ async fn used_by(journal: &Arc<dyn Journal>, run: RunId) -> Result<Vec<PastUsage
             break;
         }
     }
-    let past = |((hour, model), used): ((i64, Name), Used)| PastUsage {
-        at: stead_core::time::Timestamp(hour.saturating_mul(HOUR)),
-        settled: Settled { model, used },
-    };
-    Ok(sums.into_iter().map(past).collect())
+    Ok(sums.into_iter().map(|((hour, model), used)| Settled { model, hour, used }).collect())
 }

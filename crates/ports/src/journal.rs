@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
     approvals::{ApprovalFilter, ApprovalRow, Question},
-    usage::{GroupBy, HOUR, PastRun, PastUsage, Settled, UsageFilter, UsageRow, Used, hour_of},
+    usage::{GroupBy, HOUR, PastRun, Settled, UsageFilter, UsageRow, Used, hour_of},
     versions::{AliasEvent, AliasMove, AliasMoved, AliasRow, LIVE, MAX_ALIASES, MovedBy, VersionRow},
 };
 pub use stead_core::status::Status;
@@ -76,7 +76,8 @@ pub struct IndexChange {
     pub asked: Vec<Question>,
     /// Questions that are open no more, by effect: answered, expired or withdrawn.
     pub closed: Vec<u32>,
-    /// What the record settles, by model; each model once.
+    /// What the run has settled since it last told; each hour and model once. While it runs it may wait with this a little,
+    /// and tells all with the record that ends or interrupts its work.
     pub settled: Vec<Settled>,
 }
 
@@ -509,8 +510,9 @@ pub trait Journal: Send + Sync + 'static {
     /// `after`. None once [`Journal::fill_usage`] was told that it has all.
     async fn unmetered(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, StoreError>;
 
-    /// Enters the usage and the user of runs that [`Journal::unmetered`] named, replacing what is entered of each; with
-    /// `all`, none is missing any more. Refused when the lease is another's.
+    /// Enters the usage and the user of runs anew, replacing what is entered of each: those that [`Journal::unmetered`] named,
+    /// and those whose process ended before it had told. With `all`, none of the former is missing any more. Refused when the
+    /// lease is another's.
     async fn fill_usage(&self, lease: Lease, past: &[PastRun], all: bool) -> Result<(), StoreError>;
 
     /// Everything that is kept, of all tenants, as it is at one moment after the call; work goes on meanwhile. A journal

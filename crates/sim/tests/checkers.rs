@@ -65,7 +65,7 @@ impl Forger {
         let decision = new.decide(Inputs { now: Timestamp(1_000), activation: ActivationId(1) });
         let mut forger = Self {
             audit: RunAudit::new(RUN),
-            state: decision.state.clone(),
+            state: (*decision.state).clone(),
             leaf: GENESIS,
             activation: 1,
             epoch: 1,
@@ -101,7 +101,7 @@ impl Forger {
         let seq = self.audit.state.as_ref().map_or(0, |s| s.next_seq);
         let header = Header { at: decision.at, ..self.header(seq) };
         self.write(&Record { header, facts: decision.facts, payloads: decision.payloads })?;
-        self.state = decision.state;
+        self.state = *decision.state;
         Ok(())
     }
 

@@ -21,7 +21,7 @@ use stead_core::{
 };
 use stead_ports::journal::{
     AliasMove, Append, InboxRow, IndexChange, Journal, LIVE, Lease, MovedBy, NewBlob, NewRun, Question, RunState,
-    SessionChange, Settled, Snapshot, Status, Used, VersionRow, partition,
+    SessionChange, Settled, Snapshot, Status, Used, VersionRow, hour_of, partition,
 };
 use stead_store::{BlobKey, PgOptions, PgStore, SqliteOptions, SqliteStore};
 
@@ -113,7 +113,7 @@ impl<'j> Life<'j> {
         };
         let decision = start.decide(inputs(0));
         let blobs = vec![NewBlob { tenant: TENANT.into(), id, content: long }];
-        let mut life = Self { journal, lease, run, session, state: decision.state.clone(), prev: GENESIS, blobs };
+        let mut life = Self { journal, lease, run, session, state: (*decision.state).clone(), prev: GENESIS, blobs };
         let create = NewRun {
             tenant: TENANT.into(),
             session,
@@ -149,7 +149,7 @@ impl<'j> Life<'j> {
         let (turns, effects, spent) = (state.turn, state.next_effect - 1, state.budget.spent);
         let row = RunState { status, wake_at: None, turns, effects, spent, code: None };
         self.prev = encoded.leaf;
-        self.state = state;
+        self.state = *state;
         let append = Append {
             run: self.run,
             partition: partition(self.session),
@@ -178,7 +178,10 @@ impl<'j> Life<'j> {
     async fn replies(&mut self, calls: Vec<CallIn>, status: Status, index: IndexChange) -> Result<(), Fail> {
         let tool_calls = calls.len() as u64;
         let used = Used { replies: 1, tool_calls, input: 100, output: 20, unpriced: 1, ..Used::default() };
-        let index = IndexChange { settled: vec![Settled { model: "rehearsal".into(), used }], ..index };
+        let index = IndexChange {
+            settled: vec![Settled { model: "rehearsal".into(), hour: hour_of(Timestamp(START)), used }],
+            ..index
+        };
         let usage = Usage { input: 100, cached: 0, output: 20, reasoning: 0, cache_write: 0 };
         let reply = Payload::inline(r#"{"text":"At once.","calls":[]}"#, Source::Model);
         let turn = self.state.turn;

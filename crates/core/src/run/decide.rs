@@ -235,8 +235,8 @@ pub struct Decision {
     pub facts: Vec<Fact>,
     /// The texts the facts point to.
     pub payloads: Vec<Payload>,
-    /// The state after them. It becomes *the* state only when they are durable.
-    pub state: State,
+    /// The state after them. It becomes *the* state only when they are durable. It is large, and moves by its address.
+    pub state: Box<State>,
     /// The time that the record carries.
     pub at: Timestamp,
 }
@@ -260,7 +260,7 @@ pub fn decide_holding(state: &State, command: Command, inputs: Inputs) -> Result
 }
 
 fn decide_as(state: &State, command: Command, inputs: Inputs, hold: bool) -> Result<Decision, Refusal> {
-    let mut draft = Draft { hold, ..Draft::begin(state.clone(), inputs) };
+    let mut draft = Draft { hold, ..Draft::begin(Box::new(state.clone()), inputs) };
     match command {
         Command::Admit(admit) => life::start::admit(&mut draft, admit)?,
         Command::Recover => life::recover::recover(&mut draft),
@@ -291,7 +291,7 @@ fn decide_as(state: &State, command: Command, inputs: Inputs, hold: bool) -> Res
     advance(&mut draft);
     if draft.facts.is_empty() {
         // Nothing happened, so no time has passed for the run either.
-        draft.state = state.clone();
+        *draft.state = state.clone();
     }
     Ok(draft.finish())
 }
@@ -309,7 +309,7 @@ impl NewRun {
 
     fn decide_as(self, inputs: Inputs, hold: bool) -> Decision {
         let (state, life::start::Begin { input, admit, restored }) = life::start::prepare(self, inputs);
-        let mut draft = Draft { hold, ..Draft::begin(state, inputs) };
+        let mut draft = Draft { hold, ..Draft::begin(Box::new(state), inputs) };
         life::start::start(&mut draft, input, restored);
         if let Some(admit) = admit {
             life::start::admit(&mut draft, admit).expect("a new run is queued");
@@ -321,7 +321,7 @@ impl NewRun {
 
 /// A decision in the making: every fact is folded at once, so that the next one is decided on what is already decided.
 pub(super) struct Draft {
-    pub state: State,
+    pub state: Box<State>,
     pub facts: Vec<Fact>,
     pub payloads: Vec<Payload>,
     pub now: Timestamp,
@@ -333,7 +333,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    fn begin(mut state: State, inputs: Inputs) -> Self {
+    fn begin(mut state: Box<State>, inputs: Inputs) -> Self {
         let now = inputs.now.max(state.last_at);
         let fresh = state.activation != inputs.activation;
         begin(&mut state, now, inputs.activation);

@@ -176,7 +176,7 @@ impl Story {
     /// A decision becomes a record; the journal alone must give its state.
     fn write(&mut self, decision: Decision) {
         if decision.facts.is_empty() {
-            assert_eq!(self.state.as_ref(), Some(&decision.state), "nothing happened, so nothing changes");
+            assert_eq!(self.state.as_ref(), Some(&*decision.state), "nothing happened, so nothing changes");
             return;
         }
         let header = Header {
@@ -195,7 +195,7 @@ impl Story {
         let encoded = record.encode(GENESIS);
         self.records.push(Record::decode(&encoded.bytes, GENESIS).unwrap().0);
         let folded = fold(&self.records, |_| self.carry.clone()).unwrap();
-        assert_eq!(folded, decision.state);
+        assert_eq!(folded, *decision.state);
         assert_eq!(State::from_snapshot(&folded.to_snapshot()).unwrap(), folded);
         self.state = Some(folded);
     }

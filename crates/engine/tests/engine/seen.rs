@@ -216,3 +216,46 @@ fn usage_is_exactly_what_the_journals_settled_and_a_childs_is_counted_once() {
     let by_user = usage(&node, GroupBy { user: true, ..GroupBy::default() });
     assert_eq!(by_user.iter().map(|u| (u.user.clone(), u.runs)).collect::<Vec<_>>(), [(Some("olga".into()), 4)]);
 }
+
+/// A run tells the index now and then while it works, so a process that ends leaves some of it untold.
+#[test]
+fn what_a_run_had_used_when_its_process_ended_is_told_by_the_next_one() {
+    let lab = lab();
+    let look = tool("look", EffectClass::Pure);
+    let gate = Gate::closed();
+    let held = gate.clone();
+    // Twenty turns of one call each: more than are told at once. Then it hangs.
+    let script: Script = Arc::new(move |c, _| {
+        let gate = held.clone();
+        Box::pin(async move {
+            match c.turn {
+                turn @ ..=20 => Ok(call("look", json!({ "page": turn }))),
+                _ => {
+                    gate.pass().await;
+                    Ok(say("all read"))
+                }
+            }
+        })
+    });
+    let reader = lab.add(agent("reader").model(script).tool(&look));
+    let node = lab.open();
+    let run = node.start(reader, "x").run;
+    node.go(gate.arrived());
+    let told = usage(&node, GroupBy::default())[0].used.replies;
+    assert!((16..20).contains(&told), "a long run is told of while it works, and not at each reply: {told}");
+    node.crash();
+
+    // Whether an engine only looks after the data or works on it.
+    let node = lab.open_with(stead_engine::Options { at_rest: true, ..lab.options.clone() });
+    assert_eq!(usage(&node, GroupBy::default())[0].used.replies, 20);
+    node.crash();
+    let node = lab.open();
+    node.go(gate.arrived());
+    assert_eq!(usage(&node, GroupBy::default())[0].used.replies, 20, "told twice, it stands once");
+    gate.open(1);
+    node.completes(run);
+    let (spent, replies, failures) = settled(&node, run);
+    let all = usage(&node, GroupBy::default())[0].used;
+    assert_eq!((all.spent(), all.replies, all.failures), (spent, replies, failures));
+    assert_eq!(replies, 21);
+}

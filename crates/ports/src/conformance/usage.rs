@@ -4,8 +4,8 @@ use stead_core::{id::RunId, time::Timestamp};
 
 use super::kit::{Owner, TENANT, name, new_run, run, session_of, state};
 use crate::journal::{
-    Append, AppendError, GroupBy, HOUR, IndexChange, Journal, NewRun, PastRun, PastUsage, Settled, Status, UsageFilter,
-    UsageRow, Used, hour_of,
+    AppendError, GroupBy, HOUR, IndexChange, Journal, NewRun, PastRun, Settled, Status, UsageFilter, UsageRow, Used,
+    hour_of,
 };
 
 fn used(n: u64) -> Used {
@@ -25,8 +25,8 @@ fn used(n: u64) -> Used {
     }
 }
 
-fn settles(of: &[(&str, u64)]) -> IndexChange {
-    let settled = of.iter().map(|(model, n)| Settled { model: name(model), used: used(*n) }).collect();
+fn settles(hour: i64, of: &[(&str, u64)]) -> IndexChange {
+    let settled = of.iter().map(|(model, n)| Settled { model: name(model), hour, used: used(*n) }).collect();
     IndexChange { settled, ..IndexChange::default() }
 }
 
@@ -46,13 +46,14 @@ async fn filled(o: &Owner<'_>) {
     o.put(o.first_of(run(3), child, Status::Running)).await;
     let globex = NewRun { tenant: name("globex"), ..new_run(session_of(run(4))) };
     o.put(o.first_of(run(4), globex, Status::Running)).await;
-    let at = |hour: i64, append: Append| Append { at: Timestamp(hour * HOUR + 5), ..append };
-    o.put(at(10, o.changing(run(1), 1, settles(&[("big", 1), ("small", 2)])))).await;
-    o.put(at(10, o.changing(run(1), 2, settles(&[("big", 3)])))).await;
-    o.put(at(12, o.changing(run(1), 3, settles(&[("big", 4)])))).await;
-    o.put(at(11, o.changing(run(2), 1, settles(&[("big", 5)])))).await;
-    o.put(at(11, o.changing(run(3), 1, settles(&[("small", 6)])))).await;
-    o.put(at(11, o.changing(run(4), 1, settles(&[("small", 7)])))).await;
+    o.put(o.changing(run(1), 1, settles(10, &[("big", 1), ("small", 2)]))).await;
+    // One append may tell of two hours.
+    let mut both = settles(10, &[("big", 3)]);
+    both.settled.extend(settles(12, &[("big", 4)]).settled);
+    o.put(o.changing(run(1), 2, both)).await;
+    o.put(o.changing(run(2), 1, settles(11, &[("big", 5)]))).await;
+    o.put(o.changing(run(3), 1, settles(11, &[("small", 6)]))).await;
+    o.put(o.changing(run(4), 1, settles(11, &[("small", 7)]))).await;
 }
 
 fn total(of: &[u64]) -> Used {
@@ -109,10 +110,10 @@ pub async fn usage_is_told_of_a_period(j: &dyn Journal) {
 pub async fn usage_of_a_refused_append_is_not_counted(j: &dyn Journal) {
     let o = Owner::new(j).await;
     o.start(run(1), Status::Running).await;
-    let refused = j.append(o.changing(run(1), 9, settles(&[("big", 1)]))).await;
+    let refused = j.append(o.changing(run(1), 9, settles(0, &[("big", 1)]))).await;
     assert!(matches!(refused, Err(AppendError::Conflict { next: 1 })));
     assert_eq!(sums(j, GroupBy::default(), None, None).await[0].used, Used::default());
-    let change = IndexChange { run: Some(state(Status::Completed)), ..settles(&[("big", 1)]) };
+    let change = IndexChange { run: Some(state(Status::Completed)), ..settles(0, &[("big", 1)]) };
     o.put(o.changing(run(1), 1, change)).await;
     assert_eq!(sums(j, GroupBy::default(), None, None).await[0].used, used(1));
 }
@@ -122,7 +123,7 @@ pub async fn earlier_usage_is_entered_by_the_owner_alone(j: &dyn Journal) {
     let o = Owner::new(j).await;
     o.start(run(1), Status::Completed).await;
     assert_eq!(j.unmetered(None, 10).await.expect("reads"), [] as [RunId; 0]);
-    let usage = vec![PastUsage { at: Timestamp(HOUR), settled: Settled { model: name("big"), used: used(3) } }];
+    let usage = vec![Settled { model: name("big"), hour: 1, used: used(3) }];
     let past = [PastRun { run: run(1), user: Some(name("ann")), usage }];
     for all in [false, true] {
         j.fill_usage(o.lease, &past, all).await.expect("writes");
@@ -130,6 +131,9 @@ pub async fn earlier_usage_is_entered_by_the_owner_alone(j: &dyn Journal) {
     let by = GroupBy { user: true, ..GroupBy::default() };
     let rows = sums(j, by, None, None).await;
     assert_eq!(rows, [UsageRow { user: Some(name("ann")), runs: 1, used: used(3), ..UsageRow::default() }]);
+    // Told again by who does not know the user, it stands once, and the user as he was.
+    j.fill_usage(o.lease, &[PastRun { user: None, ..past[0].clone() }], false).await.expect("writes");
+    assert_eq!(sums(j, by, None, None).await, rows);
     j.release(o.lease).await.expect("releases");
     let next = Owner::new(j).await;
     assert!(j.fill_usage(o.lease, &past, true).await.is_err());
@@ -142,7 +146,7 @@ pub async fn absurd_usage_breaks_no_sum(j: &dyn Journal) {
     o.start(run(1), Status::Running).await;
     let absurd = Used::from_columns([u64::MAX; 12]);
     for seq in 1..4 {
-        let settled = vec![Settled { model: name("big"), used: absurd }];
+        let settled = vec![Settled { model: name("big"), hour: 1, used: absurd }];
         o.put(o.changing(run(1), seq, IndexChange { settled, ..IndexChange::default() })).await;
     }
     let rows = sums(j, GroupBy { model: true, ..GroupBy::default() }, None, None).await;

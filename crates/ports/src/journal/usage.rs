@@ -114,33 +114,26 @@ impl Used {
     }
 }
 
-/// What an append settles with one model.
+/// What a run has settled with one model in one hour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settled {
     /// The model, as the manifest names it.
     pub model: Name,
+    /// The hour, as [`hour_of`] counts.
+    pub hour: i64,
     /// How much.
     pub used: Used,
 }
 
-/// Settlements of a run that a release without this index wrote.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PastUsage {
-    /// When.
-    pub at: Timestamp,
-    /// What.
-    pub settled: Settled,
-}
-
-/// A run that a release without this index wrote.
+/// All that a run has settled, when the index is to be told anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastRun {
     /// The run.
     pub run: RunId,
-    /// Who started it, or the first run of those that started it.
+    /// Who started it, or the first run of those that started it; None when the index knows.
     pub user: Option<Name>,
     /// What it settled; each hour and model once.
-    pub usage: Vec<PastUsage>,
+    pub usage: Vec<Settled>,
 }
 
 /// What to group by.

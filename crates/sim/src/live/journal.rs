@@ -25,7 +25,7 @@ use stead_core::{
 use stead_ports::journal::{
     Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, GroupBy,
     InboxRow, Journal, Lease, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError,
-    StoredRecord, UsageFilter, UsageRow, Used, VersionRow, hour_of,
+    StoredRecord, UsageFilter, UsageRow, Used, VersionRow,
 };
 
 use super::{cosmos::Cosmos, mem::Mem};
@@ -445,8 +445,10 @@ impl Journal for SimJournal {
         self.owned(lease)?;
         let mut mem = self.cosmos.mem.lock();
         for PastRun { run, user, usage } in past {
-            mem.users.insert(*run, user.clone());
-            let rows = usage.iter().map(|u| ((*run, hour_of(u.at), u.settled.model.clone()), u.settled.used));
+            if user.is_some() {
+                mem.users.insert(*run, user.clone());
+            }
+            let rows = usage.iter().map(|u| ((*run, u.hour, u.model.clone()), u.used));
             mem.used.extend(rows);
         }
         Ok(())

@@ -69,7 +69,7 @@ impl Loaded {
 
     /// The state as decided, durable or not.
     pub(super) fn decided(&self) -> Option<&State> {
-        self.pending.as_ref().map(|p| &p.decision.state).or(self.state.as_ref())
+        self.pending.as_ref().map(|p| &*p.decision.state).or(self.state.as_ref())
     }
 
     pub(super) fn has_recover(&self) -> bool {
@@ -212,7 +212,7 @@ impl Sim {
             bytes: encoded.bytes.clone(),
             leaf: encoded.leaf,
             claims: record.facts.iter().any(|f| matches!(f, Fact::RunAdmitted(_))),
-            expected: Box::new(decision.state.clone()),
+            expected: decision.state.clone(),
         };
         self.trace(|_| format!("node {n} {run}: {} -> record {seq}: {:?}", brief(&task), record.facts));
         if let Some(loaded) = self.nodes[n].runs.get_mut(&run) {
@@ -327,7 +327,7 @@ impl Sim {
         loaded.forget(&task);
         let ended = decision.state.life.ended();
         let session = decision.state.session;
-        loaded.state = Some(decision.state);
+        loaded.state = Some(*decision.state);
         self.acknowledged.push((run, loaded.state.as_ref().map_or(0, |s| s.next_seq - 1), append.leaf));
         if matches!(task, Task::Stop(_)) {
             self.gates.insert(run);

@@ -8,7 +8,7 @@ use stead_core::{
     id::{Name, RunId, SessionId},
     time::Timestamp,
 };
-use stead_ports::journal::{Append, AppendError, InboxRow, NewRun, RunState, SessionChange, Status, hour_of};
+use stead_ports::journal::{Append, AppendError, InboxRow, NewRun, RunState, SessionChange, Status};
 
 use super::usage::Sums;
 use crate::{
@@ -203,7 +203,7 @@ impl<'b> Plan<'b> {
         self.asked.extend(index.closed.iter().map(|effect| ((append.run, *effect), None)));
         self.asked.extend(index.asked.iter().map(|q| ((append.run, q.effect), Some(q.asked))));
         for settled in &index.settled {
-            let sum = self.settled.entry((append.run, hour_of(append.at), settled.model.clone())).or_default();
+            let sum = self.settled.entry((append.run, settled.hour, settled.model.clone())).or_default();
             *sum = sum.plus(settled.used);
         }
     }

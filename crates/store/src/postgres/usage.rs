@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use stead_core::id::{Name, RunId, SessionId};
-use stead_ports::journal::{Lease, PastRun, StoreError, UsageFilter, UsageRow, Used, hour_of};
+use stead_ports::journal::{Lease, PastRun, StoreError, UsageFilter, UsageRow, Used};
 use tokio_postgres::{Row, types::ToSql};
 
 use super::{
@@ -95,7 +95,7 @@ pub(super) fn row(row: &Row) -> Result<UsageRow, Bad> {
     Ok(UsageRow { agent, model, user, session, runs, used: Used::from_columns(cells) })
 }
 
-/// Enters the usage of earlier runs in one transaction that proves its epoch, as an append does.
+/// Enters the usage of runs anew in one transaction that proves its epoch, as an append does.
 pub(super) async fn fill(db: &Database, lease: Lease, past: &[PastRun], all: bool) -> Result<(), StoreError> {
     let fail = |e: tokio_postgres::Error| fenced(db, lease.epoch, &e);
     let mut client = db.client().await?;
@@ -104,15 +104,13 @@ pub(super) async fn fill(db: &Database, lease: Lease, past: &[PastRun], all: boo
     let runs: Vec<_> = past.iter().map(|p| id(p.run.0)).collect();
     let users: Vec<_> = past.iter().map(|p| p.user.as_ref().map(|u| text(u).into_owned())).collect();
     t.execute(
-        "UPDATE runs SET started_by = u.b FROM unnest($1::bytea[], $2::text[]) AS u (a, b) WHERE runs.id = u.a",
+        "UPDATE runs SET started_by = coalesce(u.b, started_by) FROM unnest($1::bytea[], $2::text[]) AS u (a, b) WHERE runs.id = u.a",
         &[&runs, &users],
     )
     .await
     .map_err(fail)?;
-    let sums: Sums = past
-        .iter()
-        .flat_map(|p| p.usage.iter().map(|u| ((p.run, hour_of(u.at), u.settled.model.clone()), u.settled.used)))
-        .collect();
+    let sums: Sums =
+        past.iter().flat_map(|p| p.usage.iter().map(|u| ((p.run, u.hour, u.model.clone()), u.used))).collect();
     let columns = params(&sums);
     let columns: Vec<_> = columns.iter().map(|c| &**c as &(dyn ToSql + Sync)).collect();
     t.execute(&**REPLACE, &columns).await.map_err(fail)?;

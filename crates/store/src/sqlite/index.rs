@@ -7,7 +7,7 @@ use stead_core::{
     id::{Name, RunId, SessionId},
     time::Timestamp,
 };
-use stead_ports::journal::{Append, InboxRow, NewRun, RunState, SessionChange, Status, hour_of};
+use stead_ports::journal::{Append, InboxRow, NewRun, RunState, SessionChange, Status};
 
 use super::{approvals, usage};
 use crate::{
@@ -135,7 +135,7 @@ pub(crate) fn change(
     }
     if let Some(slot) = slot {
         approvals::change(conn, append.run, slot.home.run, index)?;
-        usage::settle(conn, slot.home.run, hour_of(append.at), &index.settled)?;
+        usage::settle(conn, slot.home.run, &index.settled)?;
     }
     Ok(slot)
 }

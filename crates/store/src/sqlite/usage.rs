@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use rusqlite::{Connection, OptionalExtension as _, Result, params_from_iter, types::Value};
 use stead_core::id::{RunId, SessionId};
-use stead_ports::journal::{Lease, PastRun, Settled, UsageFilter, UsageRow, Used, hour_of};
+use stead_ports::journal::{Lease, PastRun, Settled, UsageFilter, UsageRow, Used};
 
 use super::{
     index::{id, int},
@@ -23,52 +23,28 @@ static ENTER: LazyLock<String> = LazyLock::new(|| {
         COLUMNS.join(", ")
     )
 });
+/// Adds to what is there. (`true` keeps the parser from reading `ON` as the beginning of a join.)
+static ADD: LazyLock<String> = LazyLock::new(|| {
+    let sums = COLUMNS.map(|c| format!("{c} = min({c} + excluded.{c}, {CELL_MAX})")).join(", ");
+    format!("{} AND true ON CONFLICT (tenant, hour, rid, model) DO UPDATE SET {sums}", *ENTER)
+});
 static REPLACE: LazyLock<String> = LazyLock::new(|| ENTER.replacen("INSERT", "INSERT OR REPLACE", 1));
 
-/// The places in [`COLUMNS`] that most replies add to (replies, tool calls, input, output, usd, unpriced); the others then
-/// stay as they are, and cost nothing.
-const USUAL: [usize; 6] = [0, 2, 3, 6, 8, 9];
-const ALL: [usize; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
-static ADD_USUAL: LazyLock<String> = LazyLock::new(|| add(&USUAL));
-static ADD_ALL: LazyLock<String> = LazyLock::new(|| add(&ALL));
-
-fn add(places: &[usize]) -> String {
-    let sums: Vec<_> =
-        (4..).zip(places).map(|(n, place)| format!("{c} = min({c} + ?{n}, {CELL_MAX})", c = COLUMNS[*place])).collect();
-    format!(
-        "UPDATE usage SET {} WHERE tenant = (SELECT tenant FROM runs WHERE rid = ?1) AND hour = ?2 AND rid = ?1
-         AND model = ?3",
-        sums.join(", ")
-    )
+/// What an append settles.
+pub(super) fn settle(conn: &Connection, rid: i64, settled: &[Settled]) -> Result<()> {
+    settled.iter().try_for_each(|s| put(conn, &ADD, rid, s))
 }
 
-/// What an append settles. A row is there from the second reply of an hour on, so that adding to it is tried first.
-pub(super) fn settle(conn: &Connection, rid: i64, hour: i64, settled: &[Settled]) -> Result<()> {
-    for Settled { model, used } in settled {
-        let cells = cells(used);
-        let usual = ALL.iter().all(|place| cells[*place] == 0 || USUAL.contains(place));
-        let added = if usual {
-            put(conn, &ADD_USUAL, rid, hour, model, &USUAL.map(|place| cells[place]))?
-        } else {
-            put(conn, &ADD_ALL, rid, hour, model, &cells)?
-        };
-        if added == 0 {
-            put(conn, &ENTER, rid, hour, model, &cells)?;
-        }
-    }
-    Ok(())
-}
-
-/// Runs a statement about one row; returns how many rows it has changed.
-fn put(conn: &Connection, sql: &str, rid: i64, hour: i64, model: &str, cells: &[i64]) -> Result<usize> {
+/// Runs a statement about one row.
+fn put(conn: &Connection, sql: &str, rid: i64, settled: &Settled) -> Result<()> {
     let mut statement = conn.prepare_cached(sql)?;
     statement.raw_bind_parameter(1, rid)?;
-    statement.raw_bind_parameter(2, hour)?;
-    statement.raw_bind_parameter(3, model)?;
-    for (n, cell) in (4..).zip(cells) {
+    statement.raw_bind_parameter(2, settled.hour)?;
+    statement.raw_bind_parameter(3, &*settled.model)?;
+    for (n, cell) in (4..).zip(cells(&settled.used)) {
         statement.raw_bind_parameter(n, cell)?;
     }
-    statement.raw_execute()
+    statement.raw_execute().map(drop)
 }
 
 /// Sums in groups, the largest first.
@@ -122,7 +98,7 @@ pub(super) fn unmetered(conn: &Connection, after: Option<RunId>, most: u32) -> R
         .collect()
 }
 
-/// Enters the usage of earlier runs under a lease; tells whether that is still the owner's.
+/// Enters the usage of runs anew under a lease; tells whether that is still the owner's.
 pub(super) fn fill(conn: &Connection, lease: Lease, past: &[PastRun], all: bool) -> Result<bool> {
     let epoch: i64 = conn.query_row("SELECT value FROM meta WHERE key = 'epoch'", [], |r| r.get(0))?;
     if epoch != int(lease.epoch) {
@@ -130,13 +106,11 @@ pub(super) fn fill(conn: &Connection, lease: Lease, past: &[PastRun], all: bool)
     }
     for PastRun { run, user, usage } in past {
         let rid: Option<i64> = conn
-            .prepare_cached("UPDATE runs SET started_by = ? WHERE id = ? RETURNING rid")?
+            .prepare_cached("UPDATE runs SET started_by = coalesce(?, started_by) WHERE id = ? RETURNING rid")?
             .query_row(rusqlite::params![user.as_deref(), id(run.0)], |r| r.get(0))
             .optional()?;
         let Some(rid) = rid else { continue };
-        for p in usage {
-            put(conn, &REPLACE, rid, hour_of(p.at), &p.settled.model, &cells(&p.settled.used))?;
-        }
+        usage.iter().try_for_each(|settled| put(conn, &REPLACE, rid, settled))?;
     }
     if all {
         conn.execute("DELETE FROM meta WHERE key = ?", [UNMETERED])?;

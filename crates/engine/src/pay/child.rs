@@ -1,0 +1,86 @@
+//! A child run, which a call of an agent starts, and which its parent stops.
+
+use stead_core::{
+    budget::Limits,
+    code,
+    effect::EffectClass,
+    fact::{Parent, StopMode},
+    id::{Name, RunId, VersionId},
+    record::Actor as By,
+};
+use stead_ports::{agent::Behind, tool::Invocation};
+
+use super::NO_ARGUMENTS;
+use crate::{
+    actor::Actor,
+    flights::{Done, Key},
+    types::{ChildOf, EngineError, StartRun},
+};
+
+/// What a call of an agent says to it.
+#[derive(serde::Deserialize)]
+struct ChildArguments {
+    input: String,
+}
+
+impl Actor {
+    pub(super) async fn start_child(&mut self, effect: u32, limits: Limits) -> Result<(), EngineError> {
+        let found = self.invocation(effect).await?;
+        let (version, input) = match self.child(found) {
+            Ok(child) => child,
+            Err(error) => {
+                let flight = async move { Done::ChildStarted { effect, result: Err(error) } };
+                self.flights.push(Key::StartChild(effect), Box::pin(flight));
+                return Ok(());
+            }
+        };
+        let start = StartRun {
+            tenant: self.state.tenant.clone(),
+            version,
+            session: None,
+            input,
+            files: Vec::new(),
+            limits,
+            idempotency: None,
+            actor: By::Run(self.run),
+            parent: Some(ChildOf {
+                parent: Parent { run: self.run, effect },
+                hops: self.state.hops.saturating_add(1),
+                restored: self.state.restored,
+            }),
+        };
+        let engine = self.engine.clone();
+        let flight = async move {
+            let result = Box::pin(engine.start(start)).await.map(|s| s.run);
+            Done::ChildStarted { effect, result }
+        };
+        self.flights.push(Key::StartChild(effect), Box::pin(flight));
+        Ok(())
+    }
+
+    /// The version that a call starts, and its input. Nothing is started in the place of what cannot be told.
+    fn child(&self, found: Option<(Name, Invocation, EffectClass)>) -> Result<(VersionId, String), EngineError> {
+        let Some((tool, invocation, _)) = found else {
+            return Err(EngineError::NotFound { what: NO_ARGUMENTS.to_owned() });
+        };
+        let Some(Behind::Agent(version)) = self.agent.tool(&tool).map(|t| &t.behind) else {
+            let detail = format!("the agent version no longer has an agent behind `{tool}`");
+            return Err(EngineError::Agent { code: code::VERSION_GONE, detail });
+        };
+        let arguments: Result<ChildArguments, _> = serde_json::from_str(invocation.arguments.get());
+        let arguments = arguments.map_err(|e| {
+            let detail = format!("the arguments hold no text `input`: {e}");
+            EngineError::Agent { code: code::TOOL_ARGUMENTS, detail }
+        })?;
+        Ok((*version, arguments.input))
+    }
+
+    pub(super) fn stop_child(&mut self, effect: u32, child: RunId, mode: StopMode) {
+        let (engine, by) = (self.engine.clone(), By::Run(self.run));
+        let flight = async move {
+            let result = Box::pin(engine.stop(child, mode, by)).await;
+            Done::ChildStopped { effect, mode, result }
+        };
+        self.flights.push(Key::StopChild(effect), Box::pin(flight));
+    }
+}

@@ -1,0 +1,159 @@
+//! A tool's call: one attempt at an effect, or a question to its destination.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::value::RawValue;
+use stead_core::{
+    code,
+    effect::{EffectClass, Outcome, Reconciled, Recovery},
+    id::Name,
+    run::EntryKind,
+};
+use stead_ports::{
+    BoxFuture,
+    agent::{Behind, BoundTool},
+    tool::{Invocation, Output, Tool},
+};
+
+use super::{NO_ARGUMENTS, permit, unwound};
+use crate::{
+    Engine,
+    actor::Actor,
+    flights::{Done, Key, Sent},
+    stats::UnderWay,
+    types::EngineError,
+    view,
+};
+
+/// One attempt at an effect, ready to be made.
+struct Attempt {
+    engine: Engine,
+    tool: Arc<dyn Tool>,
+    /// How long the answer may take.
+    limit: Duration,
+    invocation: Invocation,
+    class: EffectClass,
+    /// The number of the attempt.
+    n: u8,
+    sent: Sent,
+}
+
+impl Actor {
+    pub(super) async fn dispatch(&mut self, effect: u32) -> Result<(), EngineError> {
+        let n = self.state.call(effect).map_or(0, |c| c.attempt);
+        let found =
+            self.invocation(effect).await?.map(|(tool, invocation, class)| (self.adapter(&tool), invocation, class));
+        match found {
+            Some((Some((tool, limit)), invocation, class)) => {
+                let (engine, sent) = (self.engine.clone(), Sent::default());
+                let attempt = Attempt { engine, tool, limit, invocation, class, n, sent: sent.clone() };
+                self.flights.push_waiting(Key::Effect(effect), sent, Box::pin(attempt.make()));
+            }
+            missing => {
+                let what = match missing {
+                    Some(_) => "the agent version no longer has this tool".to_owned(),
+                    None => format!("{NO_ARGUMENTS} cannot be read any more"),
+                };
+                let outcome = Outcome::NotSent(Output::error(what));
+                let flight = async move { Done::Effect { effect, attempt: n, outcome } };
+                self.flights.push(Key::Effect(effect), Box::pin(flight));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn reconcile(&mut self, effect: u32) -> Result<(), EngineError> {
+        let found = self.invocation(effect).await?;
+        let question =
+            found.and_then(|(tool, invocation, _)| self.adapter(&tool).map(|(tool, limit)| (tool, limit, invocation)));
+        let engine = self.engine.clone();
+        let flight = async move {
+            let _permit = permit(&engine, &engine.0.tools).await;
+            let asked = engine.0.ports.clock.now();
+            let answer = match question {
+                Some((tool, limit, invocation)) => {
+                    let answer = tokio::time::timeout(limit, unwound(|| tool.reconcile(invocation))).await;
+                    answer.ok().flatten().unwrap_or(Reconciled::StillUnknown)
+                }
+                None => Reconciled::StillUnknown,
+            };
+            Done::Reconciled { effect, asked, answer }
+        };
+        self.flights.push(Key::Reconcile(effect), Box::pin(flight));
+        Ok(())
+    }
+
+    /// The adapter behind a tool, and how long it may take.
+    fn adapter(&self, tool: &Name) -> Option<(Arc<dyn Tool>, Duration)> {
+        match self.agent.tool(tool) {
+            Some(BoundTool { behind: Behind::Tool(adapter), timeout, .. }) => Some((adapter.clone(), timeout.to_std())),
+            _ => None,
+        }
+    }
+
+    /// What a tool is given for an effect of the open turn: the very bytes that were validated and decided on.
+    pub(super) async fn invocation(
+        &mut self,
+        effect: u32,
+    ) -> Result<Option<(Name, Invocation, EffectClass)>, EngineError> {
+        let Some(call) = self.state.call(effect) else { return Ok(None) };
+        let (tool, class, index) = (call.head.tool.clone(), call.head.class, call.index);
+        let id = self.state.effect_id(effect);
+        let key = call.head.key.clone().unwrap_or_else(|| id.to_string().into());
+        let Some(arguments) = self.arguments(index).await? else { return Ok(None) };
+        let max_output = self.agent.tool(&tool).map_or(0, |t| t.max_output);
+        let invocation = Invocation {
+            effect: id,
+            session: self.state.session,
+            tenant: self.state.tenant.clone(),
+            key,
+            tool: tool.clone(),
+            arguments,
+            max_output,
+        };
+        Ok(Some((tool, invocation, class)))
+    }
+
+    /// The arguments of a call of the open turn's reply.
+    async fn arguments(&mut self, index: u16) -> Result<Option<Arc<RawValue>>, EngineError> {
+        if self.fresh_reply.is_none() {
+            let Some(entry) = self.state.transcript.iter().rev().find(|e| e.kind == EntryKind::Reply) else {
+                return Ok(None);
+            };
+            let payload = entry.payload.clone();
+            self.fresh_reply = Some(view::reply(&self.engine.0.ports.journal, &self.state, &payload).await?);
+        }
+        let call = self.fresh_reply.as_ref().and_then(|r| r.calls.get(usize::from(index)));
+        Ok(call.map(|c| Arc::from(c.arguments.clone())))
+    }
+}
+
+impl Attempt {
+    async fn make(self) -> Done {
+        let Self { engine, tool, limit, invocation, class, n: attempt, sent } = self;
+        let effect = invocation.effect.n;
+        let permit = permit(&engine, &engine.0.tools).await;
+        sent.now();
+        let counted = UnderWay::new(&engine.0.counters.tool_calls);
+        let mut call = call_owned(tool, invocation);
+        let done = match tokio::time::timeout(limit, &mut call).await {
+            Ok(outcome) => Done::Effect { effect, attempt, outcome },
+            Err(_) if class.recovery() == Recovery::Surface => Done::TimedOut { effect, attempt, rest: call },
+            Err(_) => {
+                let text = format!("{}: no answer within {} s", code::TOOL_TIMEOUT, limit.as_secs());
+                Done::Effect { effect, attempt, outcome: Outcome::Unknown(Output::error(text)) }
+            }
+        };
+        drop((permit, counted));
+        done
+    }
+}
+
+/// A tool's call that owns its tool, so that it can outlive the wait for it. A tool that panics has said nothing about
+/// what it did.
+fn call_owned(tool: Arc<dyn Tool>, invocation: Invocation) -> BoxFuture<'static, Outcome<Output>> {
+    Box::pin(async move {
+        let outcome = unwound(|| tool.call(invocation)).await;
+        outcome.unwrap_or_else(|| Outcome::Unknown(Output::error("the tool's adapter panicked")))
+    })
+}
