@@ -1,5 +1,6 @@
 //! Promise 1 against a power cut: a real ext4 on an image file is shut down while a real process appends to a store on
-//! it. What the process had not forced to the disk is gone, as after a power cut; what was acknowledged must not be.
+//! it. What the process had not forced to the disk is gone, as after a power cut; what was acknowledged must not be. The same
+//! against a filesystem that makes itself read-only.
 //!
 //! Needs root, for it mounts: ignored unless asked for, and then it fails where it cannot run. `./test` asks for it as
 //! root. The mounts are in a namespace of their own and end with the test. Not here: disks that lie about a sync.
@@ -8,10 +9,12 @@ mod writer;
 
 use std::{
     fs::{self, File},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
+use stead_core::code;
+use stead_store::{SqliteOptions, SqliteStore};
 use writer::{Acked, Writer, assert_all_there, serve};
 
 const TEST: &str = "no_acknowledged_append_is_lost_by_a_power_cut";
@@ -40,26 +43,65 @@ fcntl.ioctl(disk, 0x8004587D, struct.pack('I', 2))
 #[ignore = "needs root: it mounts a filesystem and shuts it down"]
 fn no_acknowledged_append_is_lost_by_a_power_cut() {
     serve();
+    inside(TEST, cuts);
+}
+
+#[test]
+#[ignore = "needs root: it mounts a filesystem and makes it read-only"]
+fn nothing_acknowledged_is_lost_when_the_disk_turns_read_only() {
+    serve();
+    inside("nothing_acknowledged_is_lost_when_the_disk_turns_read_only", turned);
+}
+
+/// Does it in a mount namespace of its own, with an empty directory.
+fn inside(test: &str, what: impl FnOnce(&Path)) {
     if let Some(dir) = std::env::var_os(INSIDE) {
-        return cuts(Path::new(&dir));
+        return what(Path::new(&dir));
     }
     assert!(rustix::process::geteuid().is_root(), "NOT RUN: needs root, for it mounts a filesystem");
     let dir = tempfile::tempdir().expect("a temporary directory");
     let exe = std::env::current_exe().expect("this program has a path");
     let mut inside = Command::new("unshare");
     inside.args(["--mount", "--propagation", "private", "--"]).arg(exe);
-    inside.args(["--exact", TEST, "--include-ignored", "--nocapture"]).env(INSIDE, dir.path());
+    inside.args(["--exact", test, "--include-ignored", "--nocapture"]).env(INSIDE, dir.path());
     run(&mut inside, "util-linux");
 }
 
-/// Cuts the power of a disk in `dir` while a process appends, and looks what is there when it is back.
-fn cuts(dir: &Path) {
+/// An ext4 on an image file in `dir`, mounted.
+fn disk(dir: &Path) -> (PathBuf, PathBuf) {
     let (image, disk) = (dir.join("disk.img"), dir.join("disk"));
-    let data = disk.join("data");
     fs::create_dir(&disk).expect("a directory can be made");
     File::create_new(&image).and_then(|f| f.set_len(512 << 20)).expect("an image can be made");
     run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image), "e2fsprogs");
     mount(&image, &disk);
+    (image, disk)
+}
+
+/// A filesystem that meets an error of its disk makes itself read-only under the files that are open on it.
+fn turned(dir: &Path) {
+    let (image, disk) = disk(dir);
+    let data = disk.join("data");
+    let writer = Writer::spawn("nothing_acknowledged_is_lost_when_the_disk_turns_read_only", &data, 1, 0);
+    let mut acked = acks(&writer, 1_000);
+    run(Command::new("mount").args(["-o", "remount,abort"]).arg(&disk), "mount");
+    let (more, status) = writer.end();
+    assert!(!status.success(), "the writer went on without a disk: {status}");
+    acked.extend(more);
+    assert!(File::create(disk.join("new")).is_err(), "the disk is read-only");
+
+    // Nobody can begin on it, and what is said names the directory and the cure.
+    let error = SqliteStore::open(&data, SqliteOptions::default()).expect_err("a read-only disk is refused");
+    assert!([code::DATA_READONLY, code::DATA_UNREACHABLE].contains(&error.code), "{error}");
+    assert!(error.detail.contains(&data.display().to_string()), "{error}");
+    restart(&image, &disk);
+    assert_all_there(&data, &acked);
+    run(Command::new("umount").arg(disk), "mount");
+}
+
+/// Cuts the power of a disk in `dir` while a process appends, and looks what is there when it is back.
+fn cuts(dir: &Path) {
+    let (image, disk) = disk(dir);
+    let data = disk.join("data");
     let mut acked = Vec::new();
     for cut in 1..=CUTS {
         let writer = Writer::spawn(TEST, &data, cut, 0);
