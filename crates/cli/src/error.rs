@@ -157,7 +157,11 @@ impl From<ClientError> for CliError {
 }
 
 fn told(place: &Place) -> String {
-    format!("{}:{}:{}: {}: {}", place.file, place.line, place.column, place.code, place.message)
+    match (place.line, place.key.as_str()) {
+        (0, "") => format!("{}: {}: {}", place.file, place.code, place.message),
+        (0, key) => format!("{} {key}: {}: {}", place.file, place.code, place.message),
+        (line, _) => format!("{}:{line}:{}: {}: {}", place.file, place.column, place.code, place.message),
+    }
 }
 
 impl From<ServeError> for CliError {

@@ -24,6 +24,7 @@ use crate::{
     Engine,
     actor::Actor,
     flights::{Done, Key, Sent},
+    input::handed,
     stats::UnderWay,
     types::{ChildOf, EngineError, StartRun},
     view,
@@ -33,12 +34,6 @@ use crate::{
 const NO_ARGUMENTS: &str = "the arguments of this call";
 /// How often a flight looks whether a late lease has been renewed.
 const LEASE_PAUSE: Duration = Duration::from_millis(100);
-
-/// What a call of an agent says to it.
-#[derive(serde::Deserialize)]
-struct ChildArguments {
-    input: String,
-}
 
 /// A permit to send, and last of all a look whether this process still owns the run. A lease that is late may yet be
 /// renewed; one that is lost ends the engine, and the flight with it.
@@ -327,16 +322,15 @@ impl Actor {
         let Some((tool, invocation, _)) = found else {
             return Err(EngineError::NotFound { what: NO_ARGUMENTS.to_owned() });
         };
-        let Some(Behind::Agent(version)) = self.agent.tool(&tool).map(|t| &t.behind) else {
+        let Some(Behind::Agent(version, what)) = self.agent.tool(&tool).map(|t| &t.behind) else {
             let detail = format!("the agent version no longer has an agent behind `{tool}`");
             return Err(EngineError::Agent { code: code::VERSION_GONE, detail });
         };
-        let arguments: Result<ChildArguments, _> = serde_json::from_str(invocation.arguments.get());
-        let arguments = arguments.map_err(|e| {
-            let detail = format!("the arguments hold no text `input`: {e}");
+        let input = handed(&invocation.arguments, *what).map_err(|e| {
+            let detail = format!("the arguments hold no `input` that the agent could be given: {e}");
             EngineError::Agent { code: code::TOOL_ARGUMENTS, detail }
         })?;
-        Ok((*version, arguments.input))
+        Ok((*version, input))
     }
 
     fn stop_child(&mut self, effect: u32, child: RunId, mode: StopMode) {

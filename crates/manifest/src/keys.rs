@@ -200,7 +200,11 @@ static MANIFEST_KEYS: &[Key] = &[
         "The model: `openai:gpt-5-mini`, or a mapping with `use` or `rehearsal`.",
     ),
     must("instructions", Shape::Text(200_000), "What the model is told: text, or a file such as `./INSTRUCTIONS.md`."),
-    key("input", Shape::Pattern(&FILE), "JSON Schema that the run's input must satisfy."),
+    key(
+        "input",
+        Shape::Pattern(&FILE),
+        "JSON Schema that each run's input must satisfy, checked before the run exists.",
+    ),
     key(
         "output",
         Shape::Short(&OUTPUT, "schema"),

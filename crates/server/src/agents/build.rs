@@ -21,7 +21,10 @@ use stead_models::{
     settings::{Effort, Settings},
     wire::Bounds,
 };
-use stead_ports::agent::{Agent, AgentError, AnswerSchema, BoundTool};
+use stead_ports::{
+    agent::{Agent, AgentError, AnswerSchema, BoundTool},
+    input::InputSchema,
+};
 use stead_tools::reach;
 
 use super::{
@@ -57,7 +60,7 @@ pub(super) async fn agent(
     for program in unsandboxed::of(&manifest) {
         tracing::warn!(agent = %wired.name, program, "this MCP server runs as the server's user, unsandboxed");
     }
-    let tools = tools::bind(store, &manifest, bundle, wired, &base).await?;
+    let tools = tools::bind(store, tenant, &manifest, bundle, wired, &base).await?;
     let defs: Arc<[ToolDef]> = tools.iter().map(|t| t.def.clone()).collect();
     let instructions: Arc<str> = bundle.instructions().into();
     Ok(Agent {
@@ -68,10 +71,17 @@ pub(super) async fn agent(
         session_limits: manifest.session.budget.clone(),
         models: resolved.into_iter().map(|(_, r)| r.model).collect(),
         model_timeout: manifest.model.timeout,
+        input: input(bundle)?,
         output: answer(bundle)?,
         tools,
         defs,
     })
+}
+
+/// What a run's input must look like, ready to be checked.
+fn input(bundle: &Bundle) -> Result<Option<InputSchema>, AgentError> {
+    let schema = bundle.input_schema().map(stead_tools::schema::compile_input).transpose();
+    schema.map_err(|e| AgentError { code: e.code, detail: format!("input: {}", e.detail) })
 }
 
 /// What the answer must look like, ready to be checked.
