@@ -15,6 +15,7 @@
 mod actor;
 mod approvals;
 mod artifacts;
+mod asked;
 mod carries;
 pub mod clock;
 mod commit;
@@ -55,6 +56,7 @@ mod watch;
 mod why;
 
 pub use artifacts::{ArtifactView, MAX_LISTED};
+pub use asked::{Exchanged, Exchanges};
 pub use context::{ContextView, SeenMessage};
 pub use engine::Engine;
 pub use messages::answer_rejected;
