@@ -267,6 +267,7 @@ impl Tool for SimTool {
                 key: invocation.key.clone(),
                 args: [a.unwrap_or(0); 16],
                 key_ttl: self.plan.rules.key_ttl.map(|s| s.0),
+                life: 0,
             };
             match self.cosmos.send(request).await {
                 Ok(answer) => outcome(answer),
