@@ -197,6 +197,8 @@ codes! {
     SECRET_VALUE = 194, "The secret cannot be kept";
     /// There is no secret of that name.
     SECRET_MISSING = 195, "There is no secret of that name";
+    /// A secret is no JSON object, or has no field of that name.
+    SECRET_FIELD = 270, "The secret has no such field";
     // 200-239: API
     /// No or wrong credentials.
     UNAUTHENTICATED = 200, "Not authenticated";

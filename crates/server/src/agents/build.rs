@@ -153,10 +153,15 @@ async fn model(
             temperature: choice.temperature.map(Temperature::degrees),
             effort: choice.reasoning.as_deref().and_then(Effort::named),
         };
-        let key = choice.key.as_ref().map(SecretRef::as_str);
+        let key = choice.key.as_ref().map(SecretRef::whole);
+        // A field is taken out of its secret here; who makes the model is given the value alone.
+        let field = match choice.key.as_ref().filter(|key| key.field().is_some()) {
+            Some(key) => Some(super::keys::found(&environment, key, values)?),
+            None => None,
+        };
         let spec = ModelSpec { model: &named, base_url: choice.base_url.as_deref(), key, settings };
         let env = |name: &str| environment.of_model(&choice, name);
-        let secret = |name: &str| values.get(name).cloned();
+        let secret = |name: &str| field.clone().or_else(|| values.get(name).cloned());
         let cx = ProviderContext { env: &env, secret: &secret, http: &http, bounds: Bounds::default() };
         resolve(spec, &cx).map_err(|e| AgentError { code: e.code, detail: e.detail })
     });

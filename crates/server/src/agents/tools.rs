@@ -12,7 +12,7 @@ use serde_json::json;
 use stead_core::{code, effect::EffectClass, fact::CallRules, id::Name, message::ToolDef, time::Span};
 use stead_manifest::{
     Bundle, Manifest,
-    manifest::{Http, Kind, Mcp, Rules, SecretRef, Sql, Tool},
+    manifest::{Auth, Http, Kind, Mcp, Rules, SecretRef, Sql, Tool},
 };
 use stead_ports::agent::{AgentError, Behind, BoundTool};
 use stead_tools::{
@@ -134,11 +134,11 @@ fn maker(
         Kind::Http(http) => match bundle.apis.get(&name) {
             Some(api) => {
                 let config = openapi::config(tool, http, api)?;
-                Box::new(move |values| done(&name, http::offer_api(&name, &config, keys.auth(values)?, &reach)))
+                Box::new(move |values| done(&name, http::offer_api(&name, &config, keys.shown(values)?, &reach)))
             }
             None => {
                 let config = http_config(tool, http)?;
-                Box::new(move |values| done(&name, http::offer(&name, &config, keys.auth(values)?, &reach)))
+                Box::new(move |values| done(&name, http::offer(&name, &config, keys.shown(values)?, &reach)))
             }
         },
         Kind::Mcp(server) => {
@@ -166,7 +166,7 @@ fn maker(
 /// What a tool is given: its credential, and the variables of its server that are not handed on as they are.
 struct Given {
     environment: Environment,
-    auth: Option<SecretRef>,
+    auth: Option<Auth>,
     variables: Vec<(String, SecretRef)>,
 }
 
@@ -179,8 +179,25 @@ impl Given {
         Self { environment: environment.clone(), auth: tool.auth.clone(), variables }
     }
 
+    /// The secret that `auth` names.
     fn auth(&self, values: &Values) -> Result<Option<Secret>, AgentError> {
-        self.auth.as_ref().map(|reference| keys::value(&self.environment, reference, values)).transpose()
+        let reference = self.auth.as_ref().map(Auth::reference);
+        reference.map(|reference| keys::value(&self.environment, reference, values)).transpose()
+    }
+
+    /// What an HTTP service is shown.
+    fn shown(&self, values: &Values) -> Result<Option<http::Auth>, AgentError> {
+        let Some((secret, auth)) = self.auth(values)?.zip(self.auth.as_ref()) else { return Ok(None) };
+        Ok(Some(match auth {
+            Auth::Secret(_) => http::Auth::Secret(secret),
+            Auth::OAuth2(client) => http::Auth::OAuth2(http::ClientCredentials {
+                token_url: client.token_url.clone(),
+                client_id: client.client_id.clone(),
+                client_secret: secret,
+                scopes: client.scopes.clone(),
+                send: if client.send == "body" { http::SendAs::Body } else { http::SendAs::Header },
+            }),
+        }))
     }
 
     fn variables(&self, values: &Values) -> Result<Vec<(String, Secret)>, AgentError> {
