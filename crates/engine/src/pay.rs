@@ -155,15 +155,13 @@ impl Actor {
             let _counted = UnderWay::new(&engine.0.counters.model_calls);
             let result = match agent.models.get(usize::from(model)) {
                 Some(model) => {
-                    let limit = agent.model_timeout.to_std();
+                    let limit = agent.model_timeout;
                     let failed =
                         |code, detail| Err(ModelError { code, detail, retry: Retry::After(None), charged: true });
-                    match tokio::time::timeout(limit, unwound(|| model.call(call, deltas))).await {
+                    match tokio::time::timeout(limit.to_std(), unwound(|| model.call(call, deltas))).await {
                         Ok(Some(result)) => result,
                         Ok(None) => failed(code::INTERNAL, "the model's adapter panicked".to_owned()),
-                        Err(_) => {
-                            failed(code::MODEL_TIMEOUT, format!("no complete reply within {} s", limit.as_secs()))
-                        }
+                        Err(_) => failed(code::MODEL_TIMEOUT, format!("no complete reply within {limit}")),
                     }
                 }
                 None => Err(ModelError {
@@ -186,7 +184,7 @@ impl Actor {
         let attempt = self.state.call(effect).map_or(0, |c| c.attempt);
         let found = self.invocation(effect).await?.map(|(tool, invocation, class)| {
             let adapter = match self.agent.tool(&tool) {
-                Some(BoundTool { behind: Behind::Tool(t), timeout, .. }) => Some((t.clone(), timeout.to_std())),
+                Some(BoundTool { behind: Behind::Tool(t), timeout, .. }) => Some((t.clone(), *timeout)),
                 _ => None,
             };
             (adapter, invocation, class)
@@ -211,11 +209,11 @@ impl Actor {
             sends.now();
             let counted = UnderWay::new(&engine.0.counters.tool_calls);
             let mut call = call_owned(adapter, invocation);
-            let done = match tokio::time::timeout(timeout, &mut call).await {
+            let done = match tokio::time::timeout(timeout.to_std(), &mut call).await {
                 Ok(outcome) => Done::Effect { effect, attempt, outcome },
                 Err(_) if class.recovery() == Recovery::Surface => Done::TimedOut { effect, attempt, rest: call },
                 Err(_) => {
-                    let text = format!("{}: no answer within {} s", code::TOOL_TIMEOUT, timeout.as_secs());
+                    let text = format!("{}: no answer within {timeout}", code::TOOL_TIMEOUT);
                     Done::Effect { effect, attempt, outcome: Outcome::Unknown(Output::error(text)) }
                 }
             };
