@@ -197,8 +197,6 @@ codes! {
     SECRET_VALUE = 194, "The secret cannot be kept";
     /// There is no secret of that name.
     SECRET_MISSING = 195, "There is no secret of that name";
-    /// A secret is no JSON object, or has no field of that name.
-    SECRET_FIELD = 270, "The secret has no such field";
     // 200-239: API
     /// No or wrong credentials.
     UNAUTHENTICATED = 200, "Not authenticated";
@@ -230,6 +228,9 @@ codes! {
     ALIAS_REFUSED = 217, "The alias is not moved";
     /// A run's input does not satisfy the JSON Schema of its agent version.
     INPUT_SCHEMA = 218, "The input does not fit the agent's schema";
+    // 270-279: secrets, continued
+    /// A secret is no JSON object, or has no field of that name.
+    SECRET_FIELD = 270, "The secret has no such field";
 }
 
 impl Code {
