@@ -7,6 +7,7 @@
 mod agent;
 pub(crate) mod crash;
 mod limits;
+pub(crate) mod restore;
 mod steps;
 mod storage;
 mod suspended;
@@ -63,6 +64,7 @@ pub(crate) fn main(quick: bool, as_json: bool) -> ExitCode {
     }
     put("suspended", suspended::case(if quick { 10_000 } else { 100_000 }));
     put("crash", crash::case());
+    put("restore", restore::case());
     put("storage_1000_turns", storage::case());
     let (start_ms, binary_bytes) = limits::binary();
     put("start_ms", start_ms);
@@ -89,6 +91,7 @@ pub(crate) fn one_case(case: &str, quick: bool) -> ExitCode {
     let value = match case {
         "suspended" => suspended::case(if quick { 10_000 } else { 100_000 }),
         "crash" => crash::case(),
+        "restore" => restore::case(),
         "storage" => storage::case(),
         _ => return ExitCode::from(2),
     };

@@ -19,10 +19,11 @@ fn main() -> ExitCode {
         ["durable", "cell", class, callers, seconds] => durable::one_cell(class, callers, seconds),
         ["durable", case] => durable::one_case(case, quick),
         ["durable-child", rest @ ..] => durable::crash::child(rest),
+        ["restore-child", rest @ ..] => durable::restore::child(rest),
         _ => {
             eprintln!("usage: cargo xtask bench durable [--json] [--quick]");
             eprintln!("       cargo xtask bench durable cell pure|irreversible CALLERS SECONDS");
-            eprintln!("       cargo xtask bench durable suspended|crash|storage [--quick]");
+            eprintln!("       cargo xtask bench durable suspended|crash|restore|storage [--quick]");
             ExitCode::from(2)
         }
     }

@@ -204,6 +204,7 @@ pub(crate) fn agent(
         session_limits: Limits::default(),
         models: vec![model],
         model_timeout: Span::from_secs(60),
+        input: None,
         output: None,
         tools: vec![bound],
         defs: vec![def].into(),

@@ -15,11 +15,13 @@ use stead_core::{
     effect::EffectClass,
     fact::{AfterUnknown, Fact},
 };
+use stead_engine::Engine;
 use stead_ports::journal::{RunFilter, Status};
 
 use super::agent::{CALLS, Seen, a_run, engine, noop};
 
-const RUNS: usize = 1_000;
+/// Runs under way at once.
+pub(super) const RUNS: usize = 1_000;
 const CLASSES: [(&str, EffectClass); 4] = [
     ("pure", EffectClass::Pure),
     ("keyed", EffectClass::Keyed),
@@ -60,7 +62,7 @@ pub(crate) fn case() -> Value {
 fn one(name: &str, class: EffectClass) -> Aftermath {
     let dir = super::scratch();
     let ledger = dir.path().join("ledger");
-    let mut child = spawn("start", name, dir.path());
+    let mut child = spawn("durable-child", "start", name, dir.path());
     let lines = |n: usize| -> bool {
         // A third of the steps, so that every run is under way and none is far from its middle.
         std::fs::metadata(&ledger).is_ok_and(|m| m.len() > n as u64 * 80)
@@ -75,7 +77,7 @@ fn one(name: &str, class: EffectClass) -> Aftermath {
     let before = std::fs::read_to_string(&ledger).expect("the ledger can be read");
 
     let begin = Instant::now();
-    let mut child = spawn("finish", name, dir.path());
+    let mut child = spawn("durable-child", "finish", name, dir.path());
     let size = before.len() as u64;
     while std::fs::metadata(&ledger).is_ok_and(|m| m.len() == size) && begin.elapsed() < Duration::from_secs(30) {
         std::thread::sleep(Duration::from_micros(500));
@@ -83,12 +85,7 @@ fn one(name: &str, class: EffectClass) -> Aftermath {
     let first_ms = begin.elapsed().as_millis();
     let status = child.wait().expect("the child ends");
     let last_ms = begin.elapsed().as_millis();
-    let after = std::fs::read_to_string(&ledger).expect("the ledger can be read");
-    let mut times: HashMap<&str, Vec<&str>> = HashMap::new();
-    for line in after.lines() {
-        let (effect, key) = line.split_once(' ').unwrap_or((line, ""));
-        times.entry(effect).or_default().push(key);
-    }
+    let times = super::crash::ledger(dir.path());
     // Nothing is lost when every run whose start was acknowledged has ended, and each of its effects was executed or
     // settled as unknown (never dispatched, but nobody could know).
     let acked = std::fs::read_to_string(dir.path().join("acked")).expect("the acknowledged runs can be read");
@@ -101,7 +98,11 @@ fn one(name: &str, class: EffectClass) -> Aftermath {
 }
 
 /// The runs that completed, and how many of their effects were neither executed nor settled as unknown.
-fn aftermath(dir: &Path, class: EffectClass, executed: &HashMap<&str, Vec<&str>>) -> (HashSet<String>, u64) {
+pub(super) fn aftermath(
+    dir: &Path,
+    class: EffectClass,
+    executed: &HashMap<String, Vec<String>>,
+) -> (HashSet<String>, u64) {
     let seen = Arc::new(Seen::default());
     super::runtime().block_on(async {
         let engine = engine(dir, noop(class, false, &seen)).await;
@@ -126,10 +127,26 @@ fn aftermath(dir: &Path, class: EffectClass, executed: &HashMap<&str, Vec<&str>>
     })
 }
 
-fn spawn(what: &str, class: &str, dir: &Path) -> Child {
+/// What was executed: the keys of each effect's executions. A line that is being written is passed over.
+pub(super) fn ledger(dir: &Path) -> HashMap<String, Vec<String>> {
+    let text = std::fs::read_to_string(dir.join("ledger")).unwrap_or_default();
+    let mut times: HashMap<String, Vec<String>> = HashMap::new();
+    for (effect, key) in text.lines().filter_map(|line| line.split_once(' ')) {
+        times.entry(effect.to_owned()).or_default().push(key.to_owned());
+    }
+    times
+}
+
+/// The class of that name.
+pub(super) fn class_of(name: &str) -> Option<EffectClass> {
+    CLASSES.iter().find(|(n, _)| *n == name).map(|(_, class)| *class)
+}
+
+/// Starts this program again, as a process that may be killed.
+pub(super) fn spawn(case: &str, what: &str, class: &str, dir: &Path) -> Child {
     let exe = std::env::current_exe().expect("this program has a path");
     Command::new(exe)
-        .args(["durable-child", what, class])
+        .args([case, what, class])
         .arg(dir)
         .stdout(Stdio::null())
         .spawn()
@@ -139,26 +156,13 @@ fn spawn(what: &str, class: &str, dir: &Path) -> Child {
 /// The process that is killed, and the one that finishes.
 pub(crate) fn child(args: &[&str]) -> ExitCode {
     let [what, class, dir] = args else { return ExitCode::from(2) };
-    let Some((_, class)) = CLASSES.iter().find(|(n, _)| n == class) else { return ExitCode::from(2) };
+    let Some(class) = class_of(class) else { return ExitCode::from(2) };
     let dir = Path::new(dir);
     let seen = Arc::new(Seen::with_ledger(&dir.join("ledger")));
     super::runtime().block_on(async {
-        let engine = engine(&dir.join("data"), noop(*class, false, &seen)).await;
+        let engine = engine(&dir.join("data"), noop(class, false, &seen)).await;
         if *what == "start" {
-            let acked = File::options().create(true).append(true).open(dir.join("acked")).expect("it can be made");
-            let acked = Arc::new(acked);
-            let tasks: Vec<_> = (0..RUNS)
-                .map(|_| {
-                    let (engine, acked) = (engine.clone(), acked.clone());
-                    tokio::spawn(async move {
-                        let run = engine.start(a_run()).await.expect("the run starts").run;
-                        let _ = (&*acked).write_all(format!("{run}\n").as_bytes());
-                    })
-                })
-                .collect();
-            for task in tasks {
-                let _ = task.await;
-            }
+            start_all(&engine, dir).await;
         }
         loop {
             let counts = engine.journal().count(None).await.expect("the store answers");
@@ -172,4 +176,22 @@ pub(crate) fn child(args: &[&str]) -> ExitCode {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     })
+}
+
+/// Starts all runs at once, and writes down which are acknowledged.
+pub(super) async fn start_all(engine: &Engine, dir: &Path) {
+    let acked = File::options().create(true).append(true).open(dir.join("acked")).expect("it can be made");
+    let acked = Arc::new(acked);
+    let tasks: Vec<_> = (0..RUNS)
+        .map(|_| {
+            let (engine, acked) = (engine.clone(), acked.clone());
+            tokio::spawn(async move {
+                let run = engine.start(a_run()).await.expect("the run starts").run;
+                let _ = (&*acked).write_all(format!("{run}\n").as_bytes());
+            })
+        })
+        .collect();
+    for task in tasks {
+        let _ = task.await;
+    }
 }

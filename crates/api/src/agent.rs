@@ -102,6 +102,10 @@ pub struct Agent {
     pub tools: Vec<ToolInfo>,
     /// Limits of each run.
     pub limits: Limits,
+    /// JSON Schema that each run's input must satisfy. An input whose schema has the `type` `string` is that text; every other
+    /// is read as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<serde_json::Value>,
     /// Programs of MCP servers over stdio, of this agent and of those that it calls, as their manifests name them. They run
     /// on the server's machine as the server's user: there is no sandbox around them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -25,24 +25,24 @@ pub struct Problem {
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// Places in the input that are wrong, when several are told at once (a manifest's errors).
+    /// Places in what was sent that are wrong: of a manifest, or of a run's input.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Place>,
 }
 
-/// One wrong place of the input.
+/// One wrong place of what was sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Place {
     /// The stable code.
     #[schemars(with = "crate::schema::Code")]
     pub code: Code,
-    /// The file, as the caller named it.
+    /// The file, as the caller named it; `input` for a run's input.
     pub file: String,
-    /// Line, from 1; 0 when the file itself is the trouble.
+    /// Line, from 1; 0 when the file itself is the trouble, and for a run's input.
     pub line: usize,
-    /// Column in characters, from 1; 0 when the file itself is the trouble.
+    /// Column in characters, from 1; 0 when the line is.
     pub column: usize,
-    /// The key, as a path from the top.
+    /// The key, as a path from the top; for a run's input a JSON Pointer (RFC 6901).
     pub key: String,
     /// What is wrong.
     pub message: String,

@@ -57,6 +57,25 @@ impl CliError {
         Self { code: None, exit: Exit::Usage, ..Self::new(code::BAD_REQUEST, message) }
     }
 
+    /// What the grammar says of a command line: what is wrong, its tips and the usage apart.
+    pub(crate) fn not_understood(error: &clap::Error) -> Self {
+        let text = error.render().to_string();
+        let (said, usage) =
+            text.split_once("Usage:").map_or((&*text, None), |(said, rest)| (said, rest.lines().next()));
+        let mut parts = said.trim().split("\n\n");
+        let first = parts.next().unwrap_or_default();
+        let told = match error.kind() {
+            // Its text is the help.
+            clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "something is missing",
+            _ => first.strip_prefix("error: ").unwrap_or(first),
+        };
+        let mut out = Self::usage(told.split_whitespace().collect::<Vec<_>>().join(" "));
+        let tips = parts.flat_map(str::lines).filter_map(|line| line.trim().strip_prefix("tip: "));
+        out.hints.extend(tips.map(str::to_owned));
+        out.hints.extend(usage.map(|usage| format!("usage: {}", usage.trim())));
+        out
+    }
+
     /// Something of this machine failed that has no code of its own.
     pub(crate) fn other(message: impl Into<String>) -> Self {
         Self { code: None, ..Self::new(code::INTERNAL, message) }
@@ -157,7 +176,11 @@ impl From<ClientError> for CliError {
 }
 
 fn told(place: &Place) -> String {
-    format!("{}:{}:{}: {}: {}", place.file, place.line, place.column, place.code, place.message)
+    match (place.line, place.key.as_str()) {
+        (0, "") => format!("{}: {}: {}", place.file, place.code, place.message),
+        (0, key) => format!("{} {key}: {}: {}", place.file, place.code, place.message),
+        (line, _) => format!("{}:{line}:{}: {}: {}", place.file, place.column, place.code, place.message),
+    }
 }
 
 impl From<ServeError> for CliError {

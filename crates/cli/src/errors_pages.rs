@@ -91,4 +91,6 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (215, include_str!("../../../docs/errors/ST0215.md")),
     (216, include_str!("../../../docs/errors/ST0216.md")),
     (217, include_str!("../../../docs/errors/ST0217.md")),
+    (218, include_str!("../../../docs/errors/ST0218.md")),
+    (270, include_str!("../../../docs/errors/ST0270.md")),
 ];

@@ -174,3 +174,30 @@ fn a_cassette_whose_wire_is_read_otherwise_or_not_at_all_is_told() {
     see: stead errors ST0161
     ");
 }
+
+#[test]
+fn a_cassette_from_the_journal_asks_what_was_asked_files_and_earlier_runs_included() {
+    let env = TestEnvironment::new();
+    greeter(&env, "{ rehearsal: ./script.yaml }");
+    env.write("greeter/script.yaml", "rules: [{ say: 'I have read it.' }]\n");
+    env.write("notes.txt", "The alarm rings at seven.");
+    std::fs::write(env.path().join("dot.png"), [0x89, b'P', b'N', b'G', 13, 10, 26, 10]).unwrap();
+    let record = |input: &str, to: &str| {
+        env.stead(&format!("run --quiet --session ann --attach notes.txt --attach dot.png greeter {input}")).succeeds();
+        let run = env.json("runs ls --json")["items"][0]["id"].as_str().unwrap().to_owned();
+        env.stead(&format!("runs record {run} -o {to}")).succeeds();
+        let cassette = std::fs::read_to_string(env.path().join(to)).unwrap();
+        let last: serde_json::Value = serde_json::from_str(cassette.lines().last().unwrap()).unwrap();
+        (run, last)
+    };
+    // The same run, recorded and from the journal: each asks the same.
+    env.stead("run --quiet --record wire.cassette --attach notes.txt --attach dot.png greeter first").succeeds();
+    let wire = std::fs::read_to_string(env.path().join("wire.cassette")).unwrap();
+    let wire: serde_json::Value = serde_json::from_str(wire.lines().last().unwrap()).unwrap();
+    let (_, first) = record("first", "first.cassette");
+    assert_eq!(first["request"], wire["request"]);
+    let (_, second) = record("second", "second.cassette");
+    assert_eq!(second["replies"], 1);
+    let messages = second["request"]["messages"].as_array().unwrap();
+    assert_eq!(messages.iter().map(|m| m["name"].as_str().unwrap()).collect::<Vec<_>>(), ["user", "assistant", "user"]);
+}

@@ -351,3 +351,112 @@ fn a_tool_server_that_hangs_is_not_waited_for_and_does_not_outlive_the_run() {
     held.set_nonblocking(false).unwrap();
     assert_eq!(held.read(&mut [0; 1]).unwrap_or(0), 0);
 }
+
+/// An agent whose input is an order.
+fn taking_orders() -> TestEnvironment {
+    let env = TestEnvironment::new();
+    env.write(
+        "desk/agent.yaml",
+        "stead: v1\nname: desk\nmodel: { rehearsal: ./script.yaml }\ninstructions: Be kind.\ninput: ./input.json\n",
+    );
+    env.write("desk/script.yaml", "rules: [{ say: Done. }]\n");
+    env.write(
+        "desk/input.json",
+        r#"{ "type": "object", "properties": { "order_id": { "type": "integer" } }, "required": ["order_id"] }"#,
+    );
+    env
+}
+
+#[test]
+fn an_input_that_does_not_fit_the_agents_schema_is_refused_with_one_that_does() {
+    let env = taking_orders();
+    assert_snapshot!(env.stead("run desk 'Refund order 1042'"), @r#"
+    exit 1
+    --- stderr
+    error[ST0218]: the input does not fit the agent's schema: the input is not valid JSON: expected value at line 1 column 1
+    hint: an input that fits: {"order_id":1}
+    see: stead errors ST0218
+    "#);
+    assert_snapshot!(env.stead(r#"run desk '{"order_id": "1042"}'"#), @r#"
+    exit 1
+    --- stderr
+    error[ST0218]: the input does not fit the agent's schema: at `/order_id`: the value is not of type "integer" (found "1042")
+    hint: an input that fits: {"order_id":1}
+    see: stead errors ST0218
+    "#);
+    let refused = env.stead(r#"run desk --json '{"order_id": "1042"}'"#);
+    let problem: serde_json::Value = serde_json::from_str(refused.stderr.trim()).unwrap();
+    assert_eq!((&problem["code"], &problem["errors"][0]["key"]), (&"ST0218".into(), &"/order_id".into()));
+    assert!(env.json("runs ls --json")["items"].as_array().unwrap().is_empty());
+    env.stead(r#"run desk '{"order_id": 1042}'"#).succeeds();
+    assert_snapshot!(env.stead("agents show desk"), @r#"
+    exit 0
+    --- stdout
+    agent    desk
+    version  [version] (live)
+    applied  [time]
+    models   rehearsal (scripted model, no AI)
+
+    each input satisfies:
+    {
+      "properties": {
+        "order_id": {
+          "type": "integer"
+        }
+      },
+      "required": [
+        "order_id"
+      ],
+      "type": "object"
+    }
+
+    Be kind.
+    "#);
+}
+
+#[test]
+fn a_line_that_does_not_fit_ends_no_conversation_and_a_case_tells_it() {
+    let env = taking_orders();
+    let talk = "Hello?\n{\"order_id\": 1042}\n";
+    assert_snapshot!(env.stead_with_input("chat ./desk --session ann --quiet", talk), @r#"
+    exit 0
+    --- stdout
+    Done.
+    --- stderr
+    error[ST0218]: the input does not fit the agent's schema: the input is not valid JSON: expected value at line 1 column 1
+    hint: an input that fits: {"order_id":1}
+    see: stead errors ST0218
+    "#);
+    env.write("desk/tests/words.yaml", "stead: test/v1\ninput: Refund order 1042\nexpect: { status: completed }\n");
+    env.write("desk/tests/fits.yaml", "stead: test/v1\ninput: '{\"order_id\": 1042}'\nexpect: { status: completed }\n");
+    assert_snapshot!(env.stead("test desk"), @r#"
+    exit 1
+    --- stdout
+    ok    fits · [took]
+    FAIL  words · [took]
+      desk/tests/words.yaml:1: ST0218: the input does not fit the agent's schema: the input is not valid JSON: expected value at line 1 column 1
+        hint: an input that fits: {"order_id":1}
+
+    2 cases: 1 passed, 1 failed
+    "#);
+}
+
+#[test]
+fn a_command_line_that_is_not_understood_is_told_as_json_when_that_is_asked_for() {
+    let env = TestEnvironment::new();
+    let told = |line: &str| {
+        let terminal = env.stead(line);
+        assert_eq!((terminal.code, terminal.stdout.as_str()), (Some(2), ""), "{terminal}");
+        assert_eq!(terminal.stderr.lines().count(), 1, "{terminal}");
+        serde_json::from_str::<serde_json::Value>(&terminal.stderr).unwrap()
+    };
+    let wrong = told("runs ls --json --statsu failed");
+    assert_eq!(wrong["detail"], "unexpected argument '--statsu' found");
+    let hint = wrong["hint"].as_str().unwrap();
+    assert!(hint.contains("'--status'") && hint.contains("usage: stead runs ls"), "{hint}");
+    assert!(told("runs show --json")["detail"].as_str().unwrap().contains("<RUN>"), "{wrong}");
+    assert_eq!(told("runs --json")["detail"], "something is missing");
+    // Words behind `--` are no options, and help is no failure.
+    assert!(env.stead("runs ls --statsu -- --json").stderr.starts_with("error: "));
+    assert!(env.stead("runs --json --help").succeeds().stdout.contains("Usage:"));
+}

@@ -226,6 +226,11 @@ codes! {
     NOTHING_EARLIER = 216, "Nothing was live before";
     /// An alias is not moved: it must name something, somebody else moved it, or the agent has too many.
     ALIAS_REFUSED = 217, "The alias is not moved";
+    /// A run's input does not satisfy the JSON Schema of its agent version.
+    INPUT_SCHEMA = 218, "The input does not fit the agent's schema";
+    // 270-279: secrets, continued
+    /// A secret is no JSON object, or has no field of that name.
+    SECRET_FIELD = 270, "The secret has no such field";
 }
 
 impl Code {

@@ -133,6 +133,9 @@ pub struct ToolResult {
     /// Whether this tells of an error, a refusal or an unknown outcome.
     #[serde(default)]
     pub error: bool,
+    /// Pictures that the tool returned, for models that see.
+    #[serde(skip)]
+    pub images: Vec<Image>,
 }
 
 /// One message of a model request, in order.

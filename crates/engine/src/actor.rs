@@ -320,7 +320,7 @@ impl Actor {
         let agent = self.agent.clone();
         let releases = agent.tools.iter().filter_map(|tool| match &tool.behind {
             stead_ports::agent::Behind::Tool(t) => Some(t.release(self.run)),
-            stead_ports::agent::Behind::Agent(_) => None,
+            stead_ports::agent::Behind::Agent(..) => None,
         });
         let all = AssertUnwindSafe(futures_util::future::join_all(releases)).catch_unwind();
         let _ = tokio::time::timeout(PATIENCE, all).await;

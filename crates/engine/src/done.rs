@@ -160,7 +160,10 @@ impl Actor {
             }
             EngineError::Store(_) | EngineError::Append(_) => Err(error.clone()),
             other => {
-                let text = format!("The agent could not be started ({}): {other}", other.code());
+                let (code, told) = (other.code(), other.to_string());
+                // Some errors open with their code.
+                let told = told.strip_prefix(&format!("{code}: ")).unwrap_or(&told);
+                let text = format!("The agent could not be started ({code}): {told}");
                 self.child_ended(effect, Ended::NotSent, text, stead_core::budget::Spend::ZERO, Vec::new()).await
             }
         }

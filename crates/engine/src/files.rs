@@ -1,4 +1,4 @@
-//! Files of a user on their way to a model: texts stand in the message, pictures go with it, and of all else the model is told
+//! Files on their way to a model. Those of a user: texts stand in the message, pictures go with it, and of all else the model is told
 //! that it is there.
 
 use std::sync::Arc;
@@ -43,6 +43,19 @@ pub(crate) async fn put(
                 ));
             }
         }
+    }
+    Ok(images)
+}
+
+/// The pictures among a tool's files; what else there is, and under which name it is kept, the tool's text says.
+pub(crate) async fn pictures(
+    journal: &Arc<dyn Journal>,
+    tenant: &Name,
+    files: &[Artifact],
+) -> Result<Vec<Image>, StoreError> {
+    let mut images = Vec::new();
+    for Artifact { media, blob, .. } in files.iter().filter(|file| file.shown() == Shown::Image) {
+        images.push(Image { media: media.clone(), content: stored(journal, tenant, *blob).await? });
     }
     Ok(images)
 }

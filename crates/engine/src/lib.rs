@@ -6,7 +6,7 @@
 //!
 //! A run comes into memory by [`enter`]; each loaded run is one task ([`actor`]) that alone touches its state. It pays
 //! debts ([`pay`]), takes what comes back ([`done`]) and commits it ([`commit`], [`durable`]). Everything else finds runs
-//! and tasks: [`inner`] the register, [`sessions`] the order within a session and [`carries`] what it hands on, [`wake`]
+//! and tasks: [`input`] what a run may be asked, [`inner`] the register, [`sessions`] the order within a session and [`carries`] what it hands on, [`wake`]
 //! the sleepers, [`recover`] the start, [`hold`] the end, [`stream`] and [`watch`] the followers.
 //!
 //! Not here: any decision about a run (core), any adapter (store, models, tools), any wire (server). The one adapter that
@@ -15,6 +15,7 @@
 mod actor;
 mod approvals;
 mod artifacts;
+mod asked;
 mod carries;
 pub mod clock;
 mod commit;
@@ -29,6 +30,7 @@ mod first;
 mod flights;
 mod hold;
 mod inner;
+mod input;
 mod lease;
 mod load;
 mod messages;
@@ -54,6 +56,7 @@ mod watch;
 mod why;
 
 pub use artifacts::{ArtifactView, MAX_LISTED};
+pub use asked::{Exchanged, Exchanges};
 pub use context::{ContextView, SeenMessage};
 pub use engine::Engine;
 pub use messages::answer_rejected;

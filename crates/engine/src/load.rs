@@ -98,6 +98,32 @@ pub(crate) async fn up_to_last<T>(
     Ok(Some(Stopped { state, found, at: records[n].header.at, earlier }))
 }
 
+/// Folds a run from its first record, and shows each record with the state after it.
+pub(crate) async fn each(
+    journal: &Arc<dyn Journal>,
+    run: RunId,
+    mut look: impl FnMut(&State, &Record),
+) -> Result<(), EngineError> {
+    let records = records(journal, run).await?;
+    let mut carry = match base(&records) {
+        Some(base) => Some(carry_of(journal, base).await?.0),
+        None => None,
+    };
+    let mut inherit = |_| carry.take().unwrap_or_default();
+    guarded(run, || {
+        let mut state: Option<State> = None;
+        for record in &records {
+            match &mut state {
+                Some(state) => state.apply_record(record, &mut inherit),
+                None => state = fold([record], &mut inherit),
+            }
+            if let Some(state) = &state {
+                look(state, record);
+            }
+        }
+    })
+}
+
 /// All records of a run, their chain checked.
 pub(crate) async fn records(journal: &Arc<dyn Journal>, run: RunId) -> Result<Vec<Record>, EngineError> {
     if journal.run(run).await?.is_none() {

@@ -60,7 +60,8 @@ impl Messages {
             EntryKind::Result { call, error, .. } => {
                 let content = text().await?;
                 let (call_id, name) = self.call_of(call);
-                Message::Tool(ToolResult { call_id, name, content, error })
+                let images = files::pictures(journal, &state.tenant, &entry.payload.artifacts).await?;
+                Message::Tool(ToolResult { call_id, name, content, error, images })
             }
             EntryKind::User => {
                 let mut text = text().await?;
@@ -92,7 +93,8 @@ impl Messages {
             .zip(&self.0)
             .map(|(seen, message)| match (seen, &**message) {
                 (Seen::Cleared(_), Message::Tool(result)) => {
-                    Arc::new(Message::Tool(ToolResult { content: CLEARED.to_owned(), ..result.clone() }))
+                    let (content, images) = (CLEARED.to_owned(), Vec::new());
+                    Arc::new(Message::Tool(ToolResult { content, images, ..result.clone() }))
                 }
                 _ => message.clone(),
             })

@@ -33,7 +33,8 @@ impl Engine {
     /// request, returns the run of that request.
     ///
     /// # Errors
-    /// When the agent cannot be loaded, the key belongs to another request, or too much is waiting.
+    /// When the agent cannot be loaded, the input does not fit its schema, the key belongs to another request, or too much
+    /// is waiting.
     pub async fn start(&self, start: StartRun) -> Result<Started, EngineError> {
         self.start_told(start, |_| ()).await
     }
@@ -104,8 +105,10 @@ impl Engine {
 
     async fn start_as(&self, start: StartRun, run: RunId, session: Option<SessionId>) -> Result<Started, EngineError> {
         self.0.has_room()?;
-        let agent = self.0.ports.agents.load(&start.tenant, start.version).await;
-        let agent = agent.map_err(|e| EngineError::Agent { code: e.code, detail: e.detail })?;
+        let agent = self.agent_of(&start).await?;
+        if let Some(before) = self.admit(&agent, &start).await? {
+            return Ok(before);
+        }
         match session {
             Some(session) if start.parent.is_none() => self.start_in(start, run, session, agent).await,
             _ => {

@@ -17,6 +17,7 @@ use stead_ports::{
     agent::Agents,
     clock::Clock,
     file::File,
+    input::Misfit,
     journal::{AppendError, ApprovalRow, Journal, RunRow, StoreError},
     model::Delta,
 };
@@ -289,6 +290,9 @@ pub enum EngineError {
         /// What is wrong.
         detail: String,
     },
+    /// The input does not satisfy the schema of the agent version.
+    #[error("{0}")]
+    Input(Arc<Misfit>),
     /// The journal of this run cannot be folded; the run is set aside.
     #[error("{run} is quarantined: {why}")]
     Quarantined {
@@ -324,6 +328,7 @@ impl EngineError {
             Self::Overloaded { .. } => code::OVERLOADED,
             Self::Draining => code::DRAINING,
             Self::Agent { code, .. } => *code,
+            Self::Input(_) => code::INPUT_SCHEMA,
             Self::Quarantined { .. } => code::QUARANTINED,
             Self::Append(e) => match e {
                 AppendError::Unavailable(cause) => cause.code,

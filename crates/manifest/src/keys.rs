@@ -23,9 +23,9 @@ pub(crate) static FILE: Pattern = Pattern {
 
 /// Where a secret comes from.
 pub(crate) static SECRET: Pattern = Pattern {
-    regex: "^(env://[A-Za-z_][A-Za-z0-9_]{0,127}|secret://[A-Za-z_][A-Za-z0-9_.-]{0,127})$",
-    what: "`env://NAME`, an environment variable of the runtime, or `secret://NAME`, one of its secrets (never the \
-           secret itself)",
+    regex: "^(env://[A-Za-z_][A-Za-z0-9_]{0,127}|secret://[A-Za-z_][A-Za-z0-9_.-]{0,127}(#[A-Za-z0-9_.-]{1,64})?)$",
+    what: "`env://NAME`, an environment variable of the runtime, or `secret://NAME` or `secret://NAME#FIELD`, one of its \
+           secrets (never the secret itself)",
     secret: Secrecy::Secret,
 };
 
@@ -200,7 +200,11 @@ static MANIFEST_KEYS: &[Key] = &[
         "The model: `openai:gpt-5-mini`, or a mapping with `use` or `rehearsal`.",
     ),
     must("instructions", Shape::Text(200_000), "What the model is told: text, or a file such as `./INSTRUCTIONS.md`."),
-    key("input", Shape::Pattern(&FILE), "JSON Schema that the run's input must satisfy."),
+    key(
+        "input",
+        Shape::Pattern(&FILE),
+        "JSON Schema that each run's input must satisfy, checked before the run exists.",
+    ),
     key(
         "output",
         Shape::Short(&OUTPUT, "schema"),

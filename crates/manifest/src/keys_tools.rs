@@ -21,7 +21,7 @@ pub(crate) static ENV_NAME: Pattern = Pattern {
 
 /// A variable of a server that is started: one that is handed on, or one that is set to a secret.
 static HANDED: Pattern = Pattern {
-    regex: "^[A-Za-z_][A-Za-z0-9_]{0,127}(=(env://[A-Za-z_][A-Za-z0-9_]{0,127}|secret://[A-Za-z_][A-Za-z0-9_.-]{0,127}))?$",
+    regex: "^[A-Za-z_][A-Za-z0-9_]{0,127}(=(env://[A-Za-z_][A-Za-z0-9_]{0,127}|secret://[A-Za-z_][A-Za-z0-9_.-]{0,127}(#[A-Za-z0-9_.-]{1,64})?))?$",
     what: "the name of an environment variable such as `HOME`, or `NAME=secret://SECRET` (never the secret itself)",
     secret: Secrecy::Secret,
 };
@@ -102,7 +102,11 @@ pub(crate) static TOOL: Section = Section {
             "Rules of single operations; a class alone may stand for the mapping.",
         ),
         key("ask", Shape::Bool, "A human approves every call of every operation that does not say otherwise."),
-        key("auth", Shape::Pattern(&SECRET), "The credential of the destination."),
+        key(
+            "auth",
+            Shape::Short(&AUTH, "secret"),
+            "The credential of the destination; where it is, may stand for the mapping.",
+        ),
         key(
             "trust",
             Shape::Map(&RESULT, &Shape::OneOf(&["trusted", "untrusted"]), 64),
@@ -120,6 +124,45 @@ pub(crate) static TOOL: Section = Section {
     ],
     one_of: &["sql", "http", "mcp", "agent"],
 };
+
+static AUTH: Section = Section {
+    name: "auth",
+    keys: &[
+        key("secret", Shape::Pattern(&SECRET), "Where the credential is."),
+        key("oauth2", Shape::Section(&OAUTH2), "Client credentials, for which a token is fetched; for an `http` tool."),
+    ],
+    one_of: &["secret", "oauth2"],
+};
+
+static OAUTH2: Section = Section {
+    name: "oauth2",
+    keys: &[
+        must("token_url", Shape::Pattern(&TOKEN_URL), "The authorization server's token endpoint."),
+        must("client_id", Shape::Text(500), "The client's name there."),
+        must("client_secret", Shape::Pattern(&SECRET), "Where the client's secret is."),
+        key(
+            "scopes",
+            Shape::List(&Shape::Pattern(&SCOPE), 64),
+            "What the token shall allow; the server's choice when silent.",
+        ),
+        key(
+            "send",
+            Shape::OneOf(&["header", "body"]),
+            "Where the client's name and secret go: the `Authorization` header, when silent, or the form.",
+        ),
+    ],
+    one_of: &[],
+};
+
+static TOKEN_URL: Pattern = Pattern {
+    regex: "^https?://[!-?A-~]{1,500}$",
+    what: "a URL such as `https://login.example.com/token`",
+    secret: Secrecy::Url,
+};
+
+// RFC 6749, section 3.3.
+static SCOPE: Pattern =
+    Pattern { regex: r"^[!#-\[\]-~]{1,200}$", what: "a scope such as `refunds.write`", secret: Secrecy::Open };
 
 static EFFECT: Section = Section {
     name: "effect",

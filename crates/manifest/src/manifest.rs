@@ -10,7 +10,9 @@ use stead_core::{
     time::Span,
 };
 
-pub use crate::manifest_tools::{Effect, Http, HttpOperation, Kind, Mcp, Risk, Sql, SqlQuery, Tool, Trust};
+pub use crate::manifest_tools::{
+    Auth, Effect, Http, HttpOperation, Kind, Mcp, OAuth2, Risk, Sql, SqlQuery, Tool, Trust,
+};
 
 /// A whole manifest.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -159,7 +161,7 @@ impl From<PriceList> for Price {
     }
 }
 
-/// Where a secret comes from: `env://NAME` or `secret://NAME`. Never the secret.
+/// Where a secret comes from: `env://NAME`, `secret://NAME` or `secret://NAME#FIELD`. Never the secret.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct SecretRef(String);
@@ -189,10 +191,20 @@ impl SecretRef {
         &self.0
     }
 
+    /// The same without its field.
+    pub fn whole(&self) -> &str {
+        self.0.split('#').next().unwrap_or(&self.0)
+    }
+
+    /// The field of the secret, which then is a JSON object.
+    pub fn field(&self) -> Option<&str> {
+        self.0.split_once('#').map(|(_, field)| field)
+    }
+
     /// What it names.
     pub fn place(&self) -> SecretPlace<'_> {
         match self.0.strip_prefix("secret://") {
-            Some(name) => SecretPlace::Secret(name),
+            Some(name) => SecretPlace::Secret(name.split('#').next().unwrap_or(name)),
             None => SecretPlace::Env(self.0.strip_prefix("env://").unwrap_or(&self.0)),
         }
     }

@@ -31,7 +31,7 @@ pub struct Tool {
     #[serde(default)]
     pub ask: bool,
     /// The destination's credential.
-    pub auth: Option<SecretRef>,
+    pub auth: Option<Auth>,
     /// Who speaks in which part of a result.
     #[serde(default)]
     pub trust: BTreeMap<String, Trust>,
@@ -46,6 +46,43 @@ pub struct Tool {
     pub max_shown: usize,
     /// Limits of a child run.
     pub budget: Option<Limits>,
+}
+
+/// A destination's credential.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Auth {
+    /// The credential itself.
+    Secret(SecretRef),
+    /// What a token is fetched with (RFC 6749, section 4.4).
+    OAuth2(OAuth2),
+}
+
+impl Auth {
+    /// Where the secret in it is.
+    pub fn reference(&self) -> &SecretRef {
+        match self {
+            Self::Secret(reference) => reference,
+            Self::OAuth2(client) => &client.client_secret,
+        }
+    }
+}
+
+/// A client of an authorization server.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct OAuth2 {
+    /// The token endpoint.
+    pub token_url: String,
+    /// The client's name.
+    pub client_id: String,
+    /// Where its secret is.
+    pub client_secret: SecretRef,
+    /// What the token shall allow.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// `header` or `body`.
+    #[serde(default = "header")]
+    pub send: String,
 }
 
 /// What a tool is.
@@ -257,6 +294,10 @@ impl Tool {
             Kind::Agent(_) => Some(Vec::new()),
         }
     }
+}
+
+fn header() -> String {
+    "header".into()
 }
 
 fn select() -> Vec<String> {

@@ -106,7 +106,13 @@ mod tests {
         let reply = ask(vec![user.clone()]).unwrap();
         assert_eq!((reply.calls[0].name.as_str(), reply.calls[0].arguments.get()), ("t", r#"{"a": 1.0}"#));
         let result = |content: &str, error| {
-            Message::Tool(ToolResult { call_id: "call".into(), name: "t".into(), content: content.into(), error })
+            Message::Tool(ToolResult {
+                call_id: "call".into(),
+                name: "t".into(),
+                content: content.into(),
+                error,
+                images: Vec::new(),
+            })
         };
         assert_eq!(ask(vec![user.clone(), result("much", false)]).unwrap().text, DONE);
         assert_eq!(ask(vec![user, result("denied", true)]).unwrap().text, "denied");

@@ -5,7 +5,7 @@
 use stead_core::{
     artifact::IMAGE_TOKENS,
     budget::Usage,
-    message::{Message, Reply},
+    message::{Image, Message, Reply},
 };
 use stead_ports::model::ModelCall;
 
@@ -24,13 +24,14 @@ fn tokens(bytes: usize) -> u64 {
 
 fn message(message: &Message) -> usize {
     match message {
-        Message::User { text, images } => {
-            let pictures = (IMAGE_TOKENS * BYTES) as usize * images.len();
-            text.len().saturating_add(pictures)
-        }
-        Message::Tool(r) => r.content.len(),
+        Message::User { text, images } => text.len().saturating_add(pictures(images)),
+        Message::Tool(r) => r.content.len().saturating_add(pictures(&r.images)),
         Message::Assistant(r) => said(r),
     }
+}
+
+fn pictures(images: &[Image]) -> usize {
+    (IMAGE_TOKENS * BYTES) as usize * images.len()
 }
 
 fn said(reply: &Reply) -> usize {

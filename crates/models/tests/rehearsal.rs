@@ -38,7 +38,13 @@ fn user(text: &str) -> Message {
 }
 
 fn result(tool: &str, content: &str, error: bool) -> Message {
-    Message::Tool(ToolResult { call_id: "x".into(), name: tool.into(), content: content.into(), error })
+    Message::Tool(ToolResult {
+        call_id: "x".into(),
+        name: tool.into(),
+        content: content.into(),
+        error,
+        images: Vec::new(),
+    })
 }
 
 fn assistant(calls: &[&str]) -> Message {

@@ -13,7 +13,7 @@ use stead_core::{
     time::Span,
 };
 
-use crate::{BoxFuture, model::Model, tool::Tool};
+use crate::{BoxFuture, input::InputSchema, model::Model, tool::Tool};
 
 /// Checks arguments against a tool's schema; the error says where and what, for the model to mend.
 pub type ArgumentCheck = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
@@ -38,8 +38,19 @@ impl fmt::Debug for AnswerSchema {
 pub enum Behind {
     /// An adapter.
     Tool(Arc<dyn Tool>),
-    /// Another agent: calling it starts a child run of this version. Its arguments are `{"input": "..."}`.
-    Agent(VersionId),
+    /// Another agent: calling it starts a child run of this version, whose input is this part of the arguments.
+    Agent(VersionId, Handed),
+}
+
+/// What an agent behind a tool is given as its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handed {
+    /// The text `input` of the arguments.
+    Text,
+    /// The value `input` of the arguments, as JSON.
+    Value,
+    /// The arguments themselves, as JSON.
+    Arguments,
 }
 
 /// A tool with everything the manifest says about it.
@@ -89,6 +100,8 @@ pub struct Agent {
     pub models: Vec<Arc<dyn Model>>,
     /// How long one attempt at a model may take.
     pub model_timeout: Span,
+    /// What a run's input must look like, when the manifest says so.
+    pub input: Option<InputSchema>,
     /// What its answer must look like, when the manifest says so.
     pub output: Option<AnswerSchema>,
     /// Its tools, sorted by name.

@@ -7,7 +7,7 @@ mod approvals;
 mod usage;
 mod versions;
 
-use std::{future::Future, pin::Pin, task};
+use std::{future::Future, path::PathBuf, pin::Pin, task};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -367,6 +367,8 @@ pub struct BackupAsk {
     pub key: bool,
     /// The release that writes it.
     pub release: String,
+    /// The folder of the cassettes of recorded runs, which go with it: files `RUN.jsonl`.
+    pub cassettes: Option<PathBuf>,
 }
 
 /// A backup on its way: pieces of a stream of bytes, or what ended it early.

@@ -9,6 +9,7 @@ pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod file;
+pub mod input;
 pub mod journal;
 pub mod model;
 pub mod raw;

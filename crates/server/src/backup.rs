@@ -24,7 +24,7 @@ use stead_store::{
 pub use stead_store::{Head, Stored, Summary, look};
 use tokio::sync::mpsc;
 
-use crate::{clock::SystemClock, config::DatabaseUrl};
+use crate::{cassettes::Shelf, clock::SystemClock, config::DatabaseUrl};
 
 /// Runs read at once.
 const PAGE: u32 = 1_000;
@@ -36,18 +36,23 @@ const TTL: Span = Span::from_secs(60);
 /// The media type of a backup.
 pub const MEDIA_TYPE: &str = "application/vnd.stead.backup";
 
-/// What this process asks for a backup with.
-pub fn ask(key: bool) -> BackupAsk {
-    BackupAsk { taken: SystemClock.now(), key, release: env!("CARGO_PKG_VERSION").into() }
+/// What this process asks for a backup with. `data_dir` has the cassettes that go with it.
+pub fn ask(data_dir: &Path, key: bool) -> BackupAsk {
+    BackupAsk {
+        taken: SystemClock.now(),
+        key,
+        release: env!("CARGO_PKG_VERSION").into(),
+        cassettes: Some(Shelf::folder(data_dir)),
+    }
 }
 
-/// The backup of a PostgreSQL schema, whether a server works on it or not. `data_dir` has its key.
+/// The backup of a PostgreSQL schema, whether a server works on it or not. `data_dir` has its key, and the cassettes.
 ///
 /// # Errors
 /// When the key cannot be read.
 pub fn of_database(database: &DatabaseUrl, data_dir: &Path, key: bool) -> Result<Backup, StoreError> {
     let own = BlobKey::read(&key_path(data_dir))?;
-    PgStore::backup_of(database.expose(), &PgOptions::new(own), ask(key))
+    PgStore::backup_of(database.expose(), &PgOptions::new(own), ask(data_dir, key))
 }
 
 /// Where the key of the blobs' addresses is kept.
@@ -163,16 +168,41 @@ async fn into_postgres<R: Read + Send + 'static>(
     let (ahead, mut chunks) = mpsc::channel(AHEAD);
     let reading = tokio::task::spawn_blocking(move || read_on(reader, &ahead));
     let mut checker = Checker::new(Some(key));
+    let staging = target.data_dir.join("restoring");
+    let shelf = Arc::new(emptied(staging.clone()).await?);
     while let Some(chunk) = chunks.recv().await {
-        restore.fill(&chunk?, &mut checker).await?;
+        let chunk = chunk?;
+        restore.fill(&chunk, &mut checker).await?;
+        let shelf = shelf.clone();
+        blocking(move || shelf.fill(&chunk)).await?;
     }
     reading.await.map_err(|e| broke(&e))?;
     let summary = restore.fence(&head, checker, SystemClock.now()).await?;
     let store = Arc::new(restore.store());
     let journal: Arc<dyn Journal> = store.clone();
     let marked = mark(&journal, &head, async |after| store.open_runs(after, PAGE).await).await?;
+    // Before the database is one that may be opened.
+    blocking(move || {
+        shelf.finish(&target.data_dir)?;
+        removed(&staging)
+    })
+    .await?;
     restore.finish().await?;
     Ok(Restored { generation: head.generation_after(), head, summary, marked })
+}
+
+/// The cassettes of a restore, and nothing left of one before.
+async fn emptied(staging: PathBuf) -> Result<stead_store::Shelf, StoreError> {
+    blocking(move || removed(&staging).map(|()| stead_store::Shelf::new(&staging))).await
+}
+
+fn removed(folder: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(StoreError { code: code::DATA_READONLY, detail: format!("{}: {e}", folder.display()) })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Reads chunks until the end or an error; whoever takes them may stop earlier.

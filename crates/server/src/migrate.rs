@@ -56,8 +56,8 @@ impl Data {
     /// ST0140 when a server works on it, and those of the store.
     pub fn backup(&self) -> Result<Backup, StoreError> {
         match &self.database {
-            None => SqliteStore::backup_of(&self.data_dir, ask(true)),
-            Some(url) => PgStore::backup_of(url.expose(), &self.options()?, ask(true)),
+            None => SqliteStore::backup_of(&self.data_dir, ask(&self.data_dir, true)),
+            Some(url) => PgStore::backup_of(url.expose(), &self.options()?, ask(&self.data_dir, true)),
         }
     }
 

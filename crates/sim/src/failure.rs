@@ -74,6 +74,8 @@ pub struct Summary {
     pub events: u64,
     /// Crashes and takeovers.
     pub crashes: u64,
+    /// Stores lost and restored from a backup.
+    pub restores: u64,
     /// Appends refused because their writer had been replaced.
     pub fenced: u64,
     /// Attempts at effects that reached their destination.
@@ -91,6 +93,7 @@ impl Summary {
         self.records += other.records;
         self.events += other.events;
         self.crashes += other.crashes;
+        self.restores += other.restores;
         self.fenced += other.fenced;
         self.requests += other.requests;
         self.unknown += other.unknown;

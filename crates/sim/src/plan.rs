@@ -21,6 +21,9 @@ pub(crate) const MAX_TRANSIT: u64 = 2 * SECOND;
 /// How much longer than it declares a keyed destination remembers: transit, appends and clock jumps.
 pub(crate) const MEMORY_MARGIN: u64 = 15 * SECOND;
 
+/// Thousandths of histories whose store is lost and restored.
+const RESTORED: u64 = 250;
+
 /// A tool of the agent.
 #[derive(Clone, Debug)]
 pub(crate) struct PlanTool {
@@ -57,6 +60,10 @@ pub(crate) enum Disturbance {
     Resume(usize),
     Cancel(usize),
     Kill(usize),
+    /// A backup is taken; the process does not notice.
+    Backup,
+    /// The store is destroyed and restored from the last backup, if there is one.
+    Restore,
 }
 
 /// A whole history's ingredients.
@@ -138,7 +145,25 @@ fn disturbances(rng: &mut Rng, runs: usize) -> Vec<(u64, Disturbance)> {
             out.push((at + rng.below(40 * SECOND), Disturbance::Resume(run)));
         }
     }
+    if rng.chance(RESTORED) {
+        lost_life(rng, &mut out);
+    }
     out
+}
+
+/// A backup, a life after it, and the loss of that life; now and then a second loss, of the same backup or of a later one.
+fn lost_life(rng: &mut Rng, out: &mut Vec<(u64, Disturbance)>) {
+    let mut at = rng.below(6 * SECOND);
+    out.push((at, Disturbance::Backup));
+    for _ in 0..rng.range(1, 2) {
+        let reach = *rng.pick(&[2, 8, 30]);
+        at += rng.below(reach * SECOND);
+        out.push((at, Disturbance::Restore));
+        at += rng.below(4 * SECOND);
+        if rng.chance(500) {
+            out.push((at, Disturbance::Backup));
+        }
+    }
 }
 
 fn tool(rng: &mut Rng, n: u64, settle: u64) -> PlanTool {

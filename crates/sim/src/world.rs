@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use stead_core::{
     effect::{EffectClass, Outcome, Reconciled},
-    id::{EffectId, Name},
+    id::{EffectId, Name, RunId},
     record::{Payload, Source},
 };
 
@@ -26,6 +26,8 @@ pub(crate) struct Request {
     pub key: Name,
     pub args: [u8; 16],
     pub key_ttl: Option<u64>,
+    /// How often the store of the process that sends it had been restored.
+    pub life: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -40,6 +42,10 @@ pub(crate) struct World {
     pub ledger: Ledger,
     memory: BTreeMap<(Name, Name), Memory>,
     pub arrived: u64,
+    /// How often the store has been restored.
+    pub life: u32,
+    /// The effects of each run that the last backup restored had calls for: those below this number.
+    known: BTreeMap<RunId, u32>,
 }
 
 /// A tool's text of some length.
@@ -53,7 +59,10 @@ impl World {
     /// A request arrives; the answer may get lost on its way back.
     pub(crate) fn arrive(&mut self, request: &Request, now: u64, faults: &Faults, rng: &mut Rng) -> Outcome<Payload> {
         self.arrived += 1;
-        let seen = self.ledger.of(request.id);
+        // From a life that is lost, about a call that the backup did not have.
+        let lost = request.life < self.life && !self.knows(request.id);
+        let effects = if lost { &mut self.ledger.lost } else { &mut self.ledger.effects };
+        let seen = effects.entry(request.id).or_default();
         seen.arrived += 1;
         seen.keys.insert(request.key.clone());
         let place = (request.tool.clone(), request.key.clone());
@@ -78,6 +87,22 @@ impl World {
             self.memory.insert(place, Memory { until, args: request.args });
         }
         if rng.chance(faults.broken) { Outcome::Unknown(text(rng)) } else { Outcome::Returned(text(rng)) }
+    }
+
+    fn knows(&self, id: EffectId) -> bool {
+        self.known.get(&id.run).is_some_and(|known| id.n < *known)
+    }
+
+    /// The store was restored: what the backup knows no call of is counted apart from now on. `known` are the first numbers
+    /// that no call of each run had.
+    pub(crate) fn restored(&mut self, known: BTreeMap<RunId, u32>) {
+        self.life += 1;
+        self.known = known;
+        let effects = std::mem::take(&mut self.ledger.effects);
+        for (id, seen) in effects {
+            let kept = if self.knows(id) { &mut self.ledger.effects } else { &mut self.ledger.lost };
+            kept.insert(id, seen);
+        }
     }
 
     /// The destination is asked whether an effect happened, and tells the truth, as of now.

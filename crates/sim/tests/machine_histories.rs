@@ -13,6 +13,7 @@ fn every_check_holds_in_histories_with_crashes_faults_and_busy_people() {
     let summary = fleet::many(Profile::Core, 0, 3_000, 2, false).unwrap_or_else(|f| panic!("{f}"));
     // A simulation in which nothing goes wrong proves nothing.
     assert!(summary.crashes > 3_000, "{summary:?}");
+    assert!(summary.restores > 500, "{summary:?}");
     assert!(summary.fenced > 100, "{summary:?}");
     assert!(summary.unknown > 300, "{summary:?}");
     assert!(summary.requests > 10_000, "{summary:?}");

@@ -20,7 +20,7 @@ mod postgres;
 mod sqlite;
 mod usage;
 
-pub use backup::{Checker, Chunk, Counts, Head, PgRestore, Reader, SqliteRestore, Summary};
+pub use backup::{Checker, Chunk, Counts, Head, PgRestore, Reader, Shelf, SqliteRestore, Summary};
 pub use blob::BlobKey;
 pub use format::{Step, steps};
 pub use postgres::{PgOptions, PgStore};

@@ -61,7 +61,7 @@ async fn load(server: &TestPostgres, format: u32) {
 }
 
 fn ask() -> BackupAsk {
-    BackupAsk { taken: Timestamp(1), key: true, release: "test".into() }
+    BackupAsk { taken: Timestamp(1), key: true, release: "test".into(), cassettes: None }
 }
 
 #[tokio::test]

@@ -241,7 +241,9 @@ impl Operation {
                 merge(&mut all, 403, &[code::FORBIDDEN]);
             }
             merge(&mut all, 500, &[code::INTERNAL, code::QUARANTINED, code::DATA_DAMAGED]);
-            merge(&mut all, 503, &[code::OVERLOADED, code::DRAINING, code::DATA_UNREACHABLE, code::DATA_FULL]);
+            let store = [code::DATA_UNREACHABLE, code::DATA_FULL, code::DATA_READONLY, code::DATA_LOCKED];
+            merge(&mut all, 503, &[code::OVERLOADED, code::DRAINING]);
+            merge(&mut all, 503, &store);
         }
         all.sort_by_key(|e| e.status);
         all

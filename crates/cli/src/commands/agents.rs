@@ -224,6 +224,10 @@ fn shown(agent: &Agent) -> String {
             &agent.tools.iter().map(row).collect::<Vec<_>>(),
         ));
     }
+    if let Some(schema) = &agent.input {
+        let schema = serde_json::to_string_pretty(schema).unwrap_or_default();
+        out.push_str(&format!("\neach input satisfies:\n{}\n", clean(&schema)));
+    }
     format!("{out}\n{}\n", clean(agent.instructions.trim_end()))
 }
 

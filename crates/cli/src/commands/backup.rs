@@ -27,7 +27,7 @@ use crate::{
 /// Bytes read or written at once.
 const BUFFER: usize = 1 << 20;
 
-/// Back everything up: the journal, long texts, agent versions, sessions, messages
+/// Back everything up: the journal, long texts, agent versions, sessions, messages, cassettes
 ///
 /// Online: a server that owns the data folder goes on working, and the backup is its state at one moment. The file can be
 /// restored into SQLite and PostgreSQL alike. It holds every text in the clear; keep it like the data folder.
@@ -75,6 +75,7 @@ struct Told {
     unfinished: u64,
     records: u64,
     blobs: u64,
+    cassettes: u64,
     /// Whether the addresses of the blobs were proven, for which the key is needed.
     addresses: bool,
     digest: String,
@@ -91,6 +92,7 @@ impl Told {
             unfinished: summary.unfinished,
             records: summary.records,
             blobs: summary.blobs,
+            cassettes: summary.cassettes,
             addresses: summary.addresses,
             digest: VersionId(digest).to_string(),
         }
@@ -102,8 +104,12 @@ impl Told {
         }
         let Self { taken, runs, unfinished, records, blobs, digest, .. } = self;
         let proven = if self.addresses { "" } else { " (their addresses are not proven without the key)" };
+        let cassettes = match self.cassettes {
+            0 => String::new(),
+            n => format!("; {}", text::counted(n, "cassette")),
+        };
         ui::text(&format!(
-            "taken {} from {}, generation {}, by release {}\n{}, {unfinished} unfinished; {}; {}{proven}\n{digest}\n",
+            "taken {} from {}, generation {}, by release {}\n{}, {unfinished} unfinished; {}; {}{proven}{cassettes}\n{digest}\n",
             text::instant(*taken),
             self.store,
             self.generation,

@@ -7,7 +7,7 @@ use stead_api::{
     run::{StartRun, Status},
     session::{OpenSession, SessionRef},
 };
-use stead_core::id::Name;
+use stead_core::{code, id::Name};
 
 use super::run::apply;
 use crate::{
@@ -72,7 +72,14 @@ async fn chat(global: &Global, connection: &Connection, args: Chat, bundle: Opti
             text => text.to_owned(),
         };
         let start = StartRun { agent: named.clone(), session: Some(session.id), input, ..StartRun::default() };
-        let started = client.start_run(&start, None).await?;
+        let started = match client.start_run(&start, None).await {
+            // Nothing has begun: the next line may fit.
+            Err(e) if e.code == code::INPUT_SCHEMA => {
+                ui::say(CliError::from(e).render(term::Paint::stderr()).trim_end());
+                continue;
+            }
+            started => started?,
+        };
         match follower.follow(started.run).await? {
             Ended::Interrupted => return Ok(Exit::Interrupted),
             Ended::Run(run) => {

@@ -40,15 +40,26 @@ use crate::{
 
 /// Reads the command line and does what it says.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let json = cli.global.json;
-    let ended = dispatch(cli).unwrap_or_else(|error| {
+    let (json, outcome) = match Cli::try_parse() {
+        Ok(cli) => (cli.global.json, dispatch(cli)),
+        // As JSON it is told as every other failure; help that was asked for is none.
+        Err(usage) if usage.use_stderr() && asks_for_json(std::env::args_os()) => {
+            (true, Err(CliError::not_understood(&usage)))
+        }
+        Err(usage) => usage.exit(),
+    };
+    let ended = outcome.unwrap_or_else(|error| {
         let text = if json { error.json() } else { error.render(Paint::stderr()) };
         // Nobody may listen; then nobody hears of the error either.
         let _ = io::Write::write_all(&mut io::stderr().lock(), text.as_bytes());
         error.exit()
     });
     ended.into()
+}
+
+/// Whether a command line that is not understood has `--json` where an option may stand.
+fn asks_for_json(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    arguments.by_ref().take_while(|a| a != "--").any(|a| a == "--json")
 }
 
 fn dispatch(cli: Cli) -> Outcome {

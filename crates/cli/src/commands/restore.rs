@@ -41,6 +41,7 @@ struct Told {
     runs: u64,
     records: u64,
     blobs: u64,
+    cassettes: u64,
     paused: u64,
     set_aside: Vec<RunId>,
 }
@@ -54,6 +55,7 @@ pub(crate) async fn run(global: &Global, args: RestoreArgs) -> Outcome {
         runs: done.summary.runs,
         records: done.summary.records,
         blobs: done.summary.blobs,
+        cassettes: done.summary.cassettes,
         paused: done.marked.paused,
         set_aside: done.marked.set_aside.iter().map(|(run, _)| *run).collect(),
     };

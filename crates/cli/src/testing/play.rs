@@ -61,9 +61,9 @@ impl From<ClientError> for Broken {
 
 /// Plays a case once, within its time.
 pub(crate) async fn play(subject: &Subject, test: &TestCase, crash: Option<CrashAt>) -> Result<Played, Broken> {
-    let limit = test.case.timeout.to_std();
-    let late = || Broken { path: "timeout", what: format!("it did not end within {} s", limit.as_secs()) };
-    tokio::time::timeout(limit, Box::pin(play_on(subject, test, crash))).await.map_err(|_| late())?
+    let limit = test.case.timeout;
+    let late = || Broken { path: "timeout", what: format!("it did not end within {limit}") };
+    tokio::time::timeout(limit.to_std(), Box::pin(play_on(subject, test, crash))).await.map_err(|_| late())?
 }
 
 async fn play_on(subject: &Subject, test: &TestCase, crash: Option<CrashAt>) -> Result<Played, Broken> {

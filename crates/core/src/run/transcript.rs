@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
-use crate::{artifact::Artifact, record::Payload};
+use crate::{
+    artifact::{Artifact, Shown},
+    record::Payload,
+};
 
 /// Entries in a sealed, shared chunk.
 const CHUNK: usize = 16;
@@ -54,10 +57,12 @@ pub struct Entry {
 impl Entry {
     /// Tokens it takes in the model's view, estimated at four bytes each.
     pub fn tokens(&self) -> u64 {
-        // Of a tool's files the model reads what the text says of them.
+        let files = &self.payload.artifacts;
         let files = match self.kind {
-            EntryKind::User => self.payload.artifacts.iter().map(Artifact::tokens).sum(),
-            EntryKind::Reply | EntryKind::Result { .. } | EntryKind::Note | EntryKind::Rejected => 0,
+            EntryKind::User => files.iter().map(Artifact::tokens).sum(),
+            // Of a tool's files the model reads what the text says of them, and sees the pictures.
+            EntryKind::Result { .. } => files.iter().filter(|a| a.shown() == Shown::Image).map(Artifact::tokens).sum(),
+            EntryKind::Reply | EntryKind::Note | EntryKind::Rejected => 0,
         };
         self.payload.shown_len() / 4 + 4 + files
     }

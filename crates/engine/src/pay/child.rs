@@ -14,14 +14,9 @@ use super::NO_ARGUMENTS;
 use crate::{
     actor::Actor,
     flights::{Done, Key},
+    input::handed,
     types::{ChildOf, EngineError, StartRun},
 };
-
-/// What a call of an agent says to it.
-#[derive(serde::Deserialize)]
-struct ChildArguments {
-    input: String,
-}
 
 impl Actor {
     pub(super) async fn start_child(&mut self, effect: u32, limits: Limits) -> Result<(), EngineError> {
@@ -63,16 +58,15 @@ impl Actor {
         let Some((tool, invocation, _)) = found else {
             return Err(EngineError::NotFound { what: NO_ARGUMENTS.to_owned() });
         };
-        let Some(Behind::Agent(version)) = self.agent.tool(&tool).map(|t| &t.behind) else {
+        let Some(Behind::Agent(version, what)) = self.agent.tool(&tool).map(|t| &t.behind) else {
             let detail = format!("the agent version no longer has an agent behind `{tool}`");
             return Err(EngineError::Agent { code: code::VERSION_GONE, detail });
         };
-        let arguments: Result<ChildArguments, _> = serde_json::from_str(invocation.arguments.get());
-        let arguments = arguments.map_err(|e| {
-            let detail = format!("the arguments hold no text `input`: {e}");
+        let input = handed(&invocation.arguments, *what).map_err(|e| {
+            let detail = format!("the arguments hold no `input` that the agent could be given: {e}");
             EngineError::Agent { code: code::TOOL_ARGUMENTS, detail }
         })?;
-        Ok((*version, arguments.input))
+        Ok((*version, input))
     }
 
     pub(super) fn stop_child(&mut self, effect: u32, child: RunId, mode: StopMode) {

@@ -1,8 +1,8 @@
 //! A model's call: one attempt, in its provider's turn.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use stead_core::{code, message::Reply, run::Phase};
+use stead_core::{code, message::Reply, run::Phase, time::Span};
 use stead_ports::model::{Begun, DeltaSink, Model, ModelCall, ModelError, Retry};
 
 use super::{permit, unwound};
@@ -21,7 +21,7 @@ struct Attempt {
     /// None when the agent's version no longer has it.
     model: Option<Arc<dyn Model>>,
     /// How long the complete reply may take.
-    limit: Duration,
+    limit: Span,
     call: ModelCall,
     deltas: DeltaSink,
     /// Tokens set aside for it.
@@ -61,7 +61,7 @@ impl Actor {
             Phase::Model { reserved, .. } => reserved.tokens,
             _ => 0,
         };
-        let (model, limit) = (self.agent.models.get(usize::from(model)).cloned(), self.agent.model_timeout.to_std());
+        let (model, limit) = (self.agent.models.get(usize::from(model)).cloned(), self.agent.model_timeout);
         let sent = Sent::default();
         let next = Attempt { engine, model, limit, call, deltas, tokens, sent: sent.clone() };
         let flight = async move {
@@ -114,7 +114,7 @@ fn begun(pass: &Arc<Pass>) -> Begun {
 /// The reply, or why there is none.
 async fn ask(
     model: Option<Arc<dyn Model>>,
-    limit: Duration,
+    limit: Span,
     call: ModelCall,
     deltas: DeltaSink,
 ) -> Result<Reply, ModelError> {
@@ -123,9 +123,9 @@ async fn ask(
         return Err(ModelError { code: code::VERSION_GONE, detail, retry: Retry::No, charged: false });
     };
     let failed = |code, detail| Err(ModelError { code, detail, retry: Retry::After(None), charged: true });
-    match tokio::time::timeout(limit, unwound(|| model.call(call, deltas))).await {
+    match tokio::time::timeout(limit.to_std(), unwound(|| model.call(call, deltas))).await {
         Ok(Some(result)) => result,
         Ok(None) => failed(code::INTERNAL, "the model's adapter panicked".to_owned()),
-        Err(_) => failed(code::MODEL_TIMEOUT, format!("no complete reply within {} s", limit.as_secs())),
+        Err(_) => failed(code::MODEL_TIMEOUT, format!("no complete reply within {limit}")),
     }
 }

@@ -1,6 +1,6 @@
 //! A tool's call: one attempt at an effect, or a question to its destination.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use stead_core::{
@@ -8,6 +8,7 @@ use stead_core::{
     effect::{EffectClass, Outcome, Reconciled, Recovery},
     id::Name,
     run::EntryKind,
+    time::Span,
 };
 use stead_ports::{
     BoxFuture,
@@ -30,7 +31,7 @@ struct Attempt {
     engine: Engine,
     tool: Arc<dyn Tool>,
     /// How long the answer may take.
-    limit: Duration,
+    limit: Span,
     invocation: Invocation,
     class: EffectClass,
     /// The number of the attempt.
@@ -72,7 +73,7 @@ impl Actor {
             let asked = engine.0.ports.clock.now();
             let answer = match question {
                 Some((tool, limit, invocation)) => {
-                    let answer = tokio::time::timeout(limit, unwound(|| tool.reconcile(invocation))).await;
+                    let answer = tokio::time::timeout(limit.to_std(), unwound(|| tool.reconcile(invocation))).await;
                     answer.ok().flatten().unwrap_or(Reconciled::StillUnknown)
                 }
                 None => Reconciled::StillUnknown,
@@ -84,9 +85,9 @@ impl Actor {
     }
 
     /// The adapter behind a tool, and how long it may take.
-    fn adapter(&self, tool: &Name) -> Option<(Arc<dyn Tool>, Duration)> {
+    fn adapter(&self, tool: &Name) -> Option<(Arc<dyn Tool>, Span)> {
         match self.agent.tool(tool) {
-            Some(BoundTool { behind: Behind::Tool(adapter), timeout, .. }) => Some((adapter.clone(), timeout.to_std())),
+            Some(BoundTool { behind: Behind::Tool(adapter), timeout, .. }) => Some((adapter.clone(), *timeout)),
             _ => None,
         }
     }
@@ -136,11 +137,11 @@ impl Attempt {
         sent.now();
         let counted = UnderWay::new(&engine.0.counters.tool_calls);
         let mut call = call_owned(tool, invocation);
-        let done = match tokio::time::timeout(limit, &mut call).await {
+        let done = match tokio::time::timeout(limit.to_std(), &mut call).await {
             Ok(outcome) => Done::Effect { effect, attempt, outcome },
             Err(_) if class.recovery() == Recovery::Surface => Done::TimedOut { effect, attempt, rest: call },
             Err(_) => {
-                let text = format!("{}: no answer within {} s", code::TOOL_TIMEOUT, limit.as_secs());
+                let text = format!("{}: no answer within {limit}", code::TOOL_TIMEOUT);
                 Done::Effect { effect, attempt, outcome: Outcome::Unknown(Output::error(text)) }
             }
         };

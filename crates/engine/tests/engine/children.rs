@@ -88,7 +88,8 @@ fn a_child_that_fails_or_cannot_be_started_is_told_to_its_parent() {
     })));
     let node = lab.open();
     let text = node.completes(node.start(v, "x").run);
-    assert!(text.starts_with("The agent failed (ST0020): no | The agent could not be started (ST0009)"), "{text}");
+    assert!(text.starts_with("The agent failed (ST0020): no | The agent could not be started (ST0009): "), "{text}");
+    assert_eq!(text.matches("ST0009").count(), 1, "{text}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ use stead_engine::{
 };
 use stead_ports::{
     BoxFuture,
-    agent::{Agent, AgentError, Agents, AnswerSchema, ArgumentCheck, Behind, BoundTool},
+    agent::{Agent, AgentError, Agents, AnswerSchema, ArgumentCheck, Behind, BoundTool, Handed},
     clock::Clock,
     journal::{ApprovalFilter, Journal, Status},
     model::{DeltaSink, Model, ModelCall, ModelError, Retry},
@@ -334,7 +334,7 @@ impl TestTool {
                 Err(e) => Err(e.to_string()),
             }),
             behind: match self.child {
-                Some(version) => Behind::Agent(version),
+                Some(version) => Behind::Agent(version, Handed::Text),
                 None => Behind::Tool(Arc::new(self.clone())),
             },
         }
@@ -530,6 +530,7 @@ impl Lab {
             session_limits: maker.session_limits,
             models: adapters,
             model_timeout: maker.model_timeout,
+            input: None,
             output: maker.output,
             defs: tools.iter().map(|t| t.def.clone()).collect(),
             tools,

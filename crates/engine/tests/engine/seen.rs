@@ -14,6 +14,7 @@ use stead_core::{
 };
 use stead_engine::{Cause, Step};
 use stead_ports::{
+    file::File,
     journal::{GroupBy, UsageFilter, UsageRow, Used},
     model::{ModelCall, ModelError, Retry},
     tool::Output,
@@ -258,4 +259,39 @@ fn what_a_run_had_used_when_its_process_ended_is_told_by_the_next_one() {
     let all = usage(&node, GroupBy::default())[0].used;
     assert_eq!((all.spent(), all.replies, all.failures), (spent, replies, failures));
     assert_eq!(replies, 21);
+}
+
+#[test]
+fn a_model_sees_the_picture_that_a_tool_returned_until_its_result_leaves_the_view() {
+    let lab = lab();
+    let drawn = || {
+        let file =
+            |name: &str, media: &str| File { name: name.into(), media: media.into(), content: vec![1, 2, 3].into() };
+        let files = vec![file("a.png", "image/png"), file("a.pdf", "application/pdf")];
+        Outcome::Returned(Output { files, ..Output::ok("[image, kept as the file a.png]") })
+    };
+    let draw = tool("draw", EffectClass::Pure).does(move |_| async move { drawn() });
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let kept = log.clone();
+    // Two pictures, which count as 1,600 tokens each, are more than the view holds.
+    let agent = agent("a").tool(&draw).config(|c| (c.context_tokens, c.overhead_tokens) = (3_000, 0));
+    let v = lab.add(agent.model(model(move |c| {
+        let images = c.messages.iter().filter_map(|m| match &**m {
+            Message::Tool(result) => Some(result.images.len()),
+            _ => None,
+        });
+        kept.lock().push(images.collect::<Vec<_>>());
+        if c.turn < 4 { call("draw", json!({ "n": c.turn })) } else { say("done") }
+    })));
+    let node = lab.open();
+    let run = node.start(v, "x").run;
+    assert_eq!(node.completes(run), "done");
+    assert_eq!(*log.lock(), [vec![], vec![1], vec![0, 1], vec![0, 0, 1]]);
+    // What is told afterwards is the same.
+    let seen = node.go(node.engine().context(run, 3)).unwrap();
+    let images = seen.messages.iter().filter_map(|m| match &*m.message {
+        Message::Tool(result) => Some(result.images.len()),
+        _ => None,
+    });
+    assert_eq!(images.collect::<Vec<_>>(), [0, 1]);
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use stead_core::effect::EffectClass;
 
 use super::Findings;
-use crate::manifest::{Effect, Http, Kind, Manifest, Mcp, Tool};
+use crate::manifest::{Auth, Effect, Http, Kind, Manifest, Mcp, Tool};
 
 pub(super) fn check(findings: &mut Findings<'_>, manifest: &Manifest) {
     let mut names: BTreeMap<String, String> = BTreeMap::new();
@@ -51,6 +51,11 @@ fn kind(findings: &mut Findings<'_>, name: &str, tool: &Tool) {
             "auth",
             tool.auth.is_some() && matches!(&tool.kind, Kind::Mcp(mcp) if mcp.url.is_none()),
             "a server over stdio finds its credential in its environment: name the variable under `mcp.env`",
+        ),
+        (
+            "auth",
+            matches!((&tool.auth, &tool.kind), (Some(Auth::OAuth2(_)), Kind::Sql(_) | Kind::Mcp(_))),
+            "only an `http` tool fetches a token by `oauth2`",
         ),
         (
             "auth",

@@ -37,6 +37,14 @@ struct Line<'a> {
     content: Vec<Block<'a>>,
 }
 
+/// What a result holds: a text, or blocks when there are pictures.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Text(&'a str),
+    Blocks(Vec<Block<'a>>),
+}
+
 /// A block of a message; `type` is a field, so that the last one can carry a mark of the cache.
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -56,7 +64,7 @@ enum Block<'a> {
     Result {
         r#type: &'static str,
         tool_use_id: String,
-        content: &'a str,
+        content: Content<'a>,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         is_error: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -208,7 +216,12 @@ fn result(r: &ToolResult) -> Block<'_> {
     Block::Result {
         r#type: "tool_result",
         tool_use_id: names::known(&r.call_id),
-        content: &r.content,
+        content: match &r.images[..] {
+            [] => Content::Text(&r.content),
+            // A failure is told in text alone.
+            images if !r.error => Content::Blocks(images.iter().map(picture).chain([text(&r.content, None)]).collect()),
+            _ => Content::Text(&r.content),
+        },
         is_error: r.error,
         cache_control: None,
     }

@@ -146,11 +146,7 @@ impl Request {
 fn part(message: &Message) -> Part {
     let (name, begins, value) = match message {
         Message::User { text, images } if images.is_empty() => ("user".to_owned(), text.clone(), json!(["user", text])),
-        Message::User { text, images } => {
-            let digest = |i: &Image| Sha256::digest(&i.content).iter().map(|b| format!("{b:02x}")).collect::<String>();
-            let images: Vec<Value> = images.iter().map(|i| json!([i.media.as_str(), digest(i)])).collect();
-            ("user".to_owned(), text.clone(), json!(["user", text, images]))
-        }
+        Message::User { text, images } => ("user".to_owned(), text.clone(), json!(["user", text, pictures(images)])),
         Message::Assistant(reply) => {
             let calls: Vec<Value> = reply.calls.iter().map(|c| json!([c.name, c.arguments.get()])).collect();
             // Its words stand in the exchange that made it, and there without a key that a provider repeated.
@@ -158,12 +154,19 @@ fn part(message: &Message) -> Part {
             ("assistant".to_owned(), named.join(", "), json!(["assistant", reply.text, calls]))
         }
         Message::Tool(result) => {
-            let value = json!(["tool", result.name, result.content, result.error]);
-            (result.name.clone(), result.content.clone(), value)
+            let mut value = vec![json!("tool"), json!(result.name), json!(result.content), json!(result.error)];
+            if !result.images.is_empty() {
+                value.push(pictures(&result.images));
+            }
+            (result.name.clone(), result.content.clone(), value.into())
         }
     };
     let begins = begins.trim().chars().take(PREVIEW).map(|c| if c.is_control() { ' ' } else { c }).collect();
     Part { name, digest: short_digest(&value), begins }
+}
+
+fn pictures(images: &[Image]) -> Value {
+    images.iter().map(|i| json!([i.media.as_str(), hex(&Sha256::digest(&i.content))])).collect()
 }
 
 /// The first 16 bytes of the SHA-256 of canonical JSON: no white space, and the keys of mappings sorted.
@@ -194,7 +197,13 @@ mod tests {
     }
 
     fn call() -> ModelCall {
-        let result = ToolResult { call_id: "c1".into(), name: "pay".into(), content: "ok".into(), error: false };
+        let result = ToolResult {
+            call_id: "c1".into(),
+            name: "pay".into(),
+            content: "ok".into(),
+            error: false,
+            images: Vec::new(),
+        };
         // The keys in an order that is not theirs.
         let schema = serde_json::from_str(r#"{"type":"object","properties":{"b":{},"a":{"type":"number"}}}"#).unwrap();
         ModelCall {
@@ -252,7 +261,7 @@ mod tests {
         };
         let told = |content: &str, error| {
             let (call_id, name, content) = ("c1".into(), "pay".into(), content.into());
-            Message::Tool(ToolResult { call_id, name, content, error })
+            Message::Tool(ToolResult { call_id, name, content, error, images: Vec::new() })
         };
         let output = OutputSchema { name: "o".into(), schema: json!({ "type": "object" }) };
         let others = [

@@ -138,12 +138,20 @@ pub(super) fn body(endpoint: &Endpoint, call: &ModelCall, settings: &Settings) -
 /// The conversation. Results of one turn's calls, and what a user says after them, are one content: roles alternate.
 fn contents<'a>(endpoint: &Endpoint, call: &'a ModelCall) -> Vec<Content<'a>> {
     let mut contents: Vec<Content<'a>> = Vec::with_capacity(call.messages.len());
+    // Pictures that tools returned follow the results of all calls of the turn, which must not be torn apart.
+    let mut pictures: Vec<Part<'a>> = Vec::new();
     for message in &call.messages {
+        if !matches!(**message, Message::Tool(_)) {
+            show(&mut contents, &mut pictures);
+        }
         let (role, parts) = match &**message {
             Message::User { text, images } => {
                 ("user", images.iter().map(picture).chain([text_part(names::said(text).into())]).collect())
             }
-            Message::Tool(r) => ("user", vec![result(r)]),
+            Message::Tool(r) => {
+                pictures.extend(r.images.iter().map(picture));
+                ("user", vec![result(r)])
+            }
             Message::Assistant(reply) => ("model", said(reply, endpoint)),
         };
         match contents.last_mut() {
@@ -152,7 +160,14 @@ fn contents<'a>(endpoint: &Endpoint, call: &'a ModelCall) -> Vec<Content<'a>> {
             _ => contents.push(Content { role, parts }),
         }
     }
+    show(&mut contents, &mut pictures);
     contents
+}
+
+fn show<'a>(contents: &mut [Content<'a>], pictures: &mut Vec<Part<'a>>) {
+    if let Some(results) = contents.last_mut() {
+        results.parts.append(pictures);
+    }
 }
 
 /// What the model said earlier, each signature on its part. Signatures are for their maker alone.

@@ -160,6 +160,7 @@ fn line<'a>(message: &'a Message, endpoint: &Endpoint, dialect: &Dialect) -> Lin
             let images = images.iter().map(|i| UserPart::ImageUrl { image_url: ImageUrl { url: image::data_url(i) } });
             Line::User { content: Said::Parts(images.chain([UserPart::Text { text }]).collect()) }
         }
+        // A message of a tool takes text alone here, and many servers of this wire see nothing: pictures are named in it.
         Message::Tool(r) => Line::Tool { tool_call_id: id(&r.call_id, dialect), content: &r.content },
         Message::Assistant(r) => Line::Assistant {
             content: &r.text,

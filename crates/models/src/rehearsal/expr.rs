@@ -244,6 +244,7 @@ mod tests {
             name: "shop".into(),
             content: content.into(),
             error: false,
+            images: Vec::new(),
         }))];
         let conversation = Conversation::new(&messages);
         let scope = Scope {

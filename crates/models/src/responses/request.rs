@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
-use stead_core::message::{Message, OutputSchema, Piece, Reply};
+use stead_core::message::{Image, Message, OutputSchema, Piece, Reply};
 use stead_ports::model::ModelCall;
 
 use crate::{
@@ -44,8 +44,16 @@ struct Reasoning {
 enum Item<'a> {
     Message { role: &'static str, content: Vec<Content<'a>> },
     Call { r#type: &'static str, call_id: &'a str, name: String, arguments: Cow<'a, str> },
-    Result { r#type: &'static str, call_id: &'a str, output: &'a str },
+    Result { r#type: &'static str, call_id: &'a str, output: Output<'a> },
     Reasoning(&'a RawValue),
+}
+
+/// What a call came to: a text, or parts when there are pictures.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Output<'a> {
+    Text(&'a str),
+    Parts(Vec<Content<'a>>),
 }
 
 #[derive(Serialize)]
@@ -64,18 +72,26 @@ struct Tool<'a> {
     strict: bool,
 }
 
+/// Pictures, and the text that they belong to.
+fn parts<'a>(text: &'a str, images: &[Image]) -> Vec<Content<'a>> {
+    let image = |i| Content::Image { r#type: "input_image", image_url: image::data_url(i) };
+    images.iter().map(image).chain([Content::Text { r#type: "input_text", text }]).collect()
+}
+
 /// The body of one attempt, as JSON text.
 pub(super) fn body(endpoint: &Endpoint, call: &ModelCall, settings: &Settings) -> Vec<u8> {
     let mut input = Vec::with_capacity(call.messages.len());
     for message in &call.messages {
         match &**message {
             Message::User { text, images } => {
-                let image = |i| Content::Image { r#type: "input_image", image_url: image::data_url(i) };
-                let content = images.iter().map(image).chain([Content::Text { r#type: "input_text", text }]);
-                input.push(Item::Message { role: "user", content: content.collect() });
+                input.push(Item::Message { role: "user", content: parts(text, images) });
             }
             Message::Tool(r) => {
-                input.push(Item::Result { r#type: "function_call_output", call_id: &r.call_id, output: &r.content })
+                let output = match &r.images[..] {
+                    [] => Output::Text(&r.content),
+                    images => Output::Parts(parts(&r.content, images)),
+                };
+                input.push(Item::Result { r#type: "function_call_output", call_id: &r.call_id, output });
             }
             Message::Assistant(reply) => said(reply, endpoint.made(reply), &mut input),
         }

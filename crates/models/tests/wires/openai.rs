@@ -117,12 +117,14 @@ async fn the_request_carries_the_exact_conversation() {
             name: "t".into(),
             content: "ok".into(),
             error: false,
+            images: Vec::new(),
         })),
         Arc::new(Message::Tool(ToolResult {
             call_id: "c2".into(),
             name: "x".into(),
             content: "no".into(),
             error: true,
+            images: Vec::new(),
         })),
     ]);
     model(&url, Bounds::default()).call(question, Arc::new(|_| ())).await.unwrap();
@@ -167,7 +169,13 @@ async fn each_dialect_is_spoken() {
     let made =
         ToolCall { id: "call_2_0".into(), name: "t".into(), arguments: RawValue::from_string("{}".into()).unwrap() };
     call.messages.push(Arc::new(Message::Assistant(Reply { calls: vec![made], ..Reply::default() })));
-    let result = ToolResult { call_id: "call_2_0".into(), name: "t".into(), content: "ok".into(), error: false };
+    let result = ToolResult {
+        call_id: "call_2_0".into(),
+        name: "t".into(),
+        content: "ok".into(),
+        error: false,
+        images: Vec::new(),
+    };
     call.messages.push(Arc::new(Message::Tool(result)));
     for (output, format, in_words) in [
         (

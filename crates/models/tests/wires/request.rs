@@ -27,7 +27,13 @@ pub(crate) fn conversation() -> ModelCall {
         arguments: RawValue::from_string(arguments.into()).unwrap(),
     };
     let result = |id: &str, name: &str, content: &str, error| {
-        Message::Tool(ToolResult { call_id: id.into(), name: name.into(), content: content.into(), error })
+        Message::Tool(ToolResult {
+            call_id: id.into(),
+            name: name.into(),
+            content: content.into(),
+            error,
+            images: Vec::new(),
+        })
     };
     let calls = vec![call("c1", "t", r#"{"b":1.00, "a":2, "a":3}"#), call("c2", "bad name!", r#""{\"cut""#)];
     let mut question = question();
@@ -181,6 +187,43 @@ async fn pictures_go_with_the_text_in_each_providers_form() {
         let (body, text) = sent(face, name, Settings::default(), call).await;
         assert_eq!(body.pointer(place), Some(&expected), "{body}");
         assert!(text.contains("What is it?"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn pictures_that_a_tool_returns_go_with_its_result_where_the_wire_takes_them() {
+    let image = Image { media: "image/png".into(), content: vec![0xfb, 0xff, 1].into() };
+    let shown = |call: &mut ModelCall| {
+        for message in &mut call.messages {
+            if let Message::Tool(result) = Arc::make_mut(message)
+                && !result.error
+            {
+                result.images = vec![image.clone()];
+            }
+        }
+    };
+    let url = "data:image/png;base64,+/8B";
+    let source = json!({ "type": "base64", "media_type": "image/png", "data": "+/8B" });
+    let inline = json!({ "inlineData": { "mimeType": "image/png", "data": "+/8B" } });
+    for ((face, name), (place, expected)) in faces().into_iter().zip([
+        // Named in the text alone: a tool's message takes nothing else here.
+        ("/messages/3/content", json!("ok")),
+        (
+            "/input/4/output",
+            json!([{ "type": "input_image", "image_url": url }, { "type": "input_text", "text": "ok" }]),
+        ),
+        (
+            "/messages/2/content/0/content",
+            json!([{ "type": "image", "source": source }, { "type": "text", "text": "ok" }]),
+        ),
+        // After the results of both calls, before what the user says then.
+        ("/contents/2/parts/2", inline),
+    ]) {
+        let mut call = conversation();
+        shown(&mut call);
+        let (body, text) = sent(face, name, Settings::default(), call).await;
+        assert_eq!(body.pointer(place), Some(&expected), "{body}");
+        assert_eq!(text.matches("+/8B").count(), usize::from(!text.contains("\"role\":\"tool\"")), "{text}");
     }
 }
 

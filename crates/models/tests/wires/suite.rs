@@ -119,7 +119,8 @@ async fn reasoning_goes_back_in_its_place_and_only_to_its_maker(face: &dyn Face)
     // Through the journal's form of it.
     let reply: Reply = serde_json::from_str(&serde_json::to_string(&reply).unwrap()).unwrap();
     let mut next = question();
-    let result = ToolResult { call_id: "c".into(), name: "t".into(), content: "found".into(), error: false };
+    let result =
+        ToolResult { call_id: "c".into(), name: "t".into(), content: "found".into(), error: false, images: Vec::new() };
     next.messages.extend([Arc::new(Message::Assistant(reply)), Arc::new(Message::Tool(result))]);
     let sent = || {
         let (_, _, body) = seen.lock().unwrap().take().unwrap();

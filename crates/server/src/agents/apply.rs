@@ -86,8 +86,14 @@ impl AgentStore {
             by: naming.by.clone(),
             why: MovedBy::Apply,
         };
+        // The folder first: a version that is live can be loaded whatever happens in between.
+        let before = self.site.dir(tenant, &name);
         self.site.set_dir(tenant, &name, dir.as_deref()).map_err(unkept)?;
-        if self.journal.put_version(row.clone(), alias).await? == AliasMoved::TooMany {
+        let moved = self.journal.put_version(row.clone(), alias).await;
+        if !matches!(moved, Ok(AliasMoved::Done | AliasMoved::Same)) {
+            self.site.set_dir(tenant, &name, before.as_deref()).map_err(unkept)?;
+        }
+        if moved? == AliasMoved::TooMany {
             return Err(ApplyError::Aliases(name));
         }
         let live = self.journal.aliased(tenant, &name, &LIVE.into()).await?.is_some_and(|live| live.version == version);

@@ -21,7 +21,10 @@ use stead_models::{
     settings::{Effort, Settings},
     wire::Bounds,
 };
-use stead_ports::agent::{Agent, AgentError, AnswerSchema, BoundTool};
+use stead_ports::{
+    agent::{Agent, AgentError, AnswerSchema, BoundTool},
+    input::InputSchema,
+};
 use stead_tools::reach;
 
 use super::{
@@ -57,7 +60,7 @@ pub(super) async fn agent(
     for program in unsandboxed::of(&manifest) {
         tracing::warn!(agent = %wired.name, program, "this MCP server runs as the server's user, unsandboxed");
     }
-    let tools = tools::bind(store, &manifest, bundle, wired, &base).await?;
+    let tools = tools::bind(store, tenant, &manifest, bundle, wired, &base).await?;
     let defs: Arc<[ToolDef]> = tools.iter().map(|t| t.def.clone()).collect();
     let instructions: Arc<str> = bundle.instructions().into();
     Ok(Agent {
@@ -68,10 +71,17 @@ pub(super) async fn agent(
         session_limits: manifest.session.budget.clone(),
         models: resolved.into_iter().map(|(_, r)| r.model).collect(),
         model_timeout: manifest.model.timeout,
+        input: input(bundle)?,
         output: answer(bundle)?,
         tools,
         defs,
     })
+}
+
+/// What a run's input must look like, ready to be checked.
+fn input(bundle: &Bundle) -> Result<Option<InputSchema>, AgentError> {
+    let schema = bundle.input_schema().map(stead_tools::schema::compile_input).transpose();
+    schema.map_err(|e| AgentError { code: e.code, detail: format!("input: {}", e.detail) })
 }
 
 /// What the answer must look like, ready to be checked.
@@ -143,10 +153,15 @@ async fn model(
             temperature: choice.temperature.map(Temperature::degrees),
             effort: choice.reasoning.as_deref().and_then(Effort::named),
         };
-        let key = choice.key.as_ref().map(SecretRef::as_str);
+        let key = choice.key.as_ref().map(SecretRef::whole);
+        // A field is taken out of its secret here; who makes the model is given the value alone.
+        let field = match choice.key.as_ref().filter(|key| key.field().is_some()) {
+            Some(key) => Some(super::keys::found(&environment, key, values)?),
+            None => None,
+        };
         let spec = ModelSpec { model: &named, base_url: choice.base_url.as_deref(), key, settings };
         let env = |name: &str| environment.of_model(&choice, name);
-        let secret = |name: &str| values.get(name).cloned();
+        let secret = |name: &str| field.clone().or_else(|| values.get(name).cloned());
         let cx = ProviderContext { env: &env, secret: &secret, http: &http, bounds: Bounds::default() };
         resolve(spec, &cx).map_err(|e| AgentError { code: e.code, detail: e.detail })
     });

@@ -109,7 +109,7 @@ fn change(what: &str, name: &str, from: Option<String>, to: Option<String>, loos
 fn told(tool: &BoundTool) -> String {
     let ask = if tool.rules.ask { ", asks" } else { "" };
     match tool.behind {
-        Behind::Agent(version) => format!("agent {version}{ask}"),
+        Behind::Agent(version, _) => format!("agent {version}{ask}"),
         Behind::Tool(_) => format!("{}{ask}", class(tool.class)),
     }
 }
@@ -129,10 +129,10 @@ fn tool_changes(from: &BoundTool, to: &BoundTool, out: &mut Vec<SafetyChange>) {
         out.push(change("schema", name, digest(from.schema_digest), digest(to.schema_digest), false));
     }
     match (&from.behind, &to.behind) {
-        (Behind::Agent(a), Behind::Agent(b)) if a != b => {
+        (Behind::Agent(a, _), Behind::Agent(b, _)) if a != b => {
             out.push(change("agent", name, Some(a.to_string()), Some(b.to_string()), false));
         }
-        (Behind::Agent(_), Behind::Tool(_)) | (Behind::Tool(_), Behind::Agent(_)) => {
+        (Behind::Agent(..), Behind::Tool(_)) | (Behind::Tool(_), Behind::Agent(..)) => {
             out.push(change("tool", name, Some(told(from)), Some(told(to)), true));
         }
         _ => {}

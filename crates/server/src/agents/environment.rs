@@ -112,7 +112,7 @@ fn named(manifest: &Manifest) -> Vec<(String, SecretRef)> {
         }
     }
     for (tool, config) in &manifest.tools {
-        out.extend(config.auth.iter().map(|auth| (format!("tools.{tool}.auth"), auth.clone())));
+        out.extend(config.auth.iter().map(|auth| (format!("tools.{tool}.auth"), auth.reference().clone())));
         if let Kind::Mcp(server) = &config.kind {
             let handed = server.variables().map(|(name, from)| from.unwrap_or_else(|| SecretRef::env(name)));
             out.extend(handed.map(|reference| (format!("tools.{tool}.mcp.env"), reference)));

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
 use stead_core::code;
-use stead_manifest::manifest::{Kind, ModelChoice, SecretPlace, SecretRef, Tool};
-use stead_ports::{agent::AgentError, secret::Secrets};
+use stead_manifest::manifest::{Auth, Kind, ModelChoice, SecretPlace, SecretRef, Tool};
+use stead_ports::{
+    agent::AgentError,
+    secret::{self, Secrets},
+};
 use stead_tools::secret::Secret;
 
 use super::{
@@ -43,7 +47,8 @@ impl Keys {
             Kind::Mcp(server) => server.variables().filter_map(|(_, from)| from).collect(),
             _ => Vec::new(),
         };
-        let named = tool.auth.iter().chain(&variables).filter_map(|reference| match reference.place() {
+        let auth = tool.auth.as_ref().map(Auth::reference);
+        let named = auth.into_iter().chain(&variables).filter_map(|reference| match reference.place() {
             SecretPlace::Secret(name) => Some(name.to_owned()),
             SecretPlace::Env(_) => None,
         });
@@ -56,22 +61,67 @@ impl Keys {
     }
 }
 
-/// The value that a reference stands for. What is not there is an error: nothing is sent without the key that it needs.
+/// The value that a reference stands for, for a tool. What is not there is an error: nothing is sent without the key that it
+/// needs.
 pub(super) fn value(environment: &Environment, reference: &SecretRef, values: &Values) -> Result<Secret, AgentError> {
+    found(environment, reference, values).map(|value| Secret::new(value.expose()))
+}
+
+/// The value that a reference stands for.
+pub(super) fn found(
+    environment: &Environment,
+    reference: &SecretRef,
+    values: &Values,
+) -> Result<secret::Secret, AgentError> {
     match reference.place() {
         SecretPlace::Env(name) => match environment.get(name) {
-            Some(value) if !value.trim().is_empty() => Ok(Secret::new(&value)),
+            Some(value) if !value.trim().is_empty() => Ok(secret::Secret::new(value)),
             _ => Err(AgentError {
                 code: code::MANIFEST_VALUE,
                 detail: format!("the environment variable {name} is not set"),
             }),
         },
-        SecretPlace::Secret(name) => match values.get(name) {
-            Some(value) => Ok(Secret::new(value.expose())),
-            None => Err(AgentError {
+        SecretPlace::Secret(name) => match (values.get(name), reference.field()) {
+            (Some(value), None) => Ok(value.clone()),
+            (Some(value), Some(field)) => self::field(name, value.expose(), field),
+            (None, _) => Err(AgentError {
                 code: code::SECRET_MISSING,
                 detail: format!("there is no secret `{name}`: `stead secrets set {name}`"),
             }),
         },
+    }
+}
+
+/// A field of a secret that is a JSON object: a text, or a number as it is written. Neither the value nor what else is in it
+/// is told.
+fn field(name: &str, value: &str, field: &str) -> Result<secret::Secret, AgentError> {
+    let wrong = |why: String| AgentError { code: code::SECRET_FIELD, detail: format!("the secret `{name}` {why}") };
+    let fields: Map<String, Value> =
+        serde_json::from_str(value).map_err(|_| wrong(format!("is no JSON object, so it has no field `{field}`")))?;
+    match fields.get(field) {
+        Some(Value::String(text)) if !text.trim().is_empty() => Ok(secret::Secret::new(text)),
+        Some(Value::Number(number)) => Ok(secret::Secret::new(number.to_string())),
+        Some(_) => Err(wrong(format!("has a field `{field}` that is no text and no number, or is empty"))),
+        None => Err(wrong(format!("has no field `{field}`"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_field_is_taken_out_of_a_secret_and_nothing_else_of_it_is_told() {
+        let kept = r#"{"token": "pay-1", "port": 5432, "empty": " ", "more": {"a": 1}}"#;
+        let taken = |name: &str| field("payments", kept, name).map(|secret| secret.expose().to_owned());
+        assert_eq!((taken("token").unwrap().as_str(), taken("port").unwrap().as_str()), ("pay-1", "5432"));
+        for (name, why) in [("empty", "is no text"), ("more", "is no text"), ("other", "has no field `other`")] {
+            let error = taken(name).unwrap_err();
+            assert_eq!(error.code, code::SECRET_FIELD);
+            assert!(error.detail.contains(why) && !error.detail.contains("pay-1"), "{error}");
+        }
+        let error = field("payments", "hunter2-hunter2", "token").map(drop).unwrap_err();
+        assert!(error.detail.contains("is no JSON object") && !error.detail.contains("hunter2"), "{error}");
     }
 }

@@ -4,6 +4,7 @@
 //! of other agents that it calls. What only this host knows (where the manifest's folder is, where helper services
 //! answer) is no part of it, and is kept beside it.
 
+mod agent_tool;
 pub(crate) mod alias;
 mod apply;
 mod build;

@@ -9,10 +9,10 @@ use std::{
 
 use serde::de::{DeserializeOwned, IntoDeserializer, value::StrDeserializer};
 use serde_json::json;
-use stead_core::{code, effect::EffectClass, fact::CallRules, message::ToolDef, time::Span};
+use stead_core::{code, effect::EffectClass, fact::CallRules, id::Name, message::ToolDef, time::Span};
 use stead_manifest::{
     Bundle, Manifest,
-    manifest::{Http, Kind, Mcp, Rules, SecretRef, Sql, Tool},
+    manifest::{Auth, Http, Kind, Mcp, Rules, SecretRef, Sql, Tool},
 };
 use stead_ports::agent::{AgentError, Behind, BoundTool};
 use stead_tools::{
@@ -28,15 +28,13 @@ use stead_tools::{
 
 use super::{
     AgentStore, Environment, Keys,
+    agent_tool::agent_tool,
     build::sorted,
     keys, openapi,
     renewed::{self, Make, Renewed, Values},
     wired::Wired,
 };
 use crate::testing::StandIns;
-
-/// Longest text that a run hands to an agent that is a tool, in characters.
-const MAX_CHILD_INPUT: u32 = 256 << 10;
 
 /// Asks the MCP servers of a manifest for their tools; the answer is pinned in the version.
 pub(super) async fn discover(
@@ -66,6 +64,7 @@ pub(super) async fn discover(
 /// All tools of an agent, sorted by name.
 pub(super) async fn bind(
     store: &AgentStore,
+    tenant: &Name,
     manifest: &Manifest,
     bundle: &Bundle,
     wired: &Wired,
@@ -75,7 +74,7 @@ pub(super) async fn bind(
     let mut bound = Vec::new();
     for (name, tool) in &manifest.tools {
         if let Kind::Agent(_) = &tool.kind {
-            let mut agent = agent_tool(name, tool, bundle, wired)?;
+            let mut agent = agent_tool(store, tenant, (name, tool), bundle, wired).await?;
             stand_ins.map(|s| replaced(&mut agent, s));
             bound.push(agent);
             continue;
@@ -135,11 +134,11 @@ fn maker(
         Kind::Http(http) => match bundle.apis.get(&name) {
             Some(api) => {
                 let config = openapi::config(tool, http, api)?;
-                Box::new(move |values| done(&name, http::offer_api(&name, &config, keys.auth(values)?, &reach)))
+                Box::new(move |values| done(&name, http::offer_api(&name, &config, keys.shown(values)?, &reach)))
             }
             None => {
                 let config = http_config(tool, http)?;
-                Box::new(move |values| done(&name, http::offer(&name, &config, keys.auth(values)?, &reach)))
+                Box::new(move |values| done(&name, http::offer(&name, &config, keys.shown(values)?, &reach)))
             }
         },
         Kind::Mcp(server) => {
@@ -167,7 +166,7 @@ fn maker(
 /// What a tool is given: its credential, and the variables of its server that are not handed on as they are.
 struct Given {
     environment: Environment,
-    auth: Option<SecretRef>,
+    auth: Option<Auth>,
     variables: Vec<(String, SecretRef)>,
 }
 
@@ -180,8 +179,25 @@ impl Given {
         Self { environment: environment.clone(), auth: tool.auth.clone(), variables }
     }
 
+    /// The secret that `auth` names.
     fn auth(&self, values: &Values) -> Result<Option<Secret>, AgentError> {
-        self.auth.as_ref().map(|reference| keys::value(&self.environment, reference, values)).transpose()
+        let reference = self.auth.as_ref().map(Auth::reference);
+        reference.map(|reference| keys::value(&self.environment, reference, values)).transpose()
+    }
+
+    /// What an HTTP service is shown.
+    fn shown(&self, values: &Values) -> Result<Option<http::Auth>, AgentError> {
+        let Some((secret, auth)) = self.auth(values)?.zip(self.auth.as_ref()) else { return Ok(None) };
+        Ok(Some(match auth {
+            Auth::Secret(_) => http::Auth::Secret(secret),
+            Auth::OAuth2(client) => http::Auth::OAuth2(http::ClientCredentials {
+                token_url: client.token_url.clone(),
+                client_id: client.client_id.clone(),
+                client_secret: secret,
+                scopes: client.scopes.clone(),
+                send: if client.send == "body" { http::SendAs::Body } else { http::SendAs::Header },
+            }),
+        }))
     }
 
     fn variables(&self, values: &Values) -> Result<Vec<(String, Secret)>, AgentError> {
@@ -224,7 +240,7 @@ fn join(name: &str, tool: &Tool, offered: Offered) -> Result<BoundTool, AgentErr
     })
 }
 
-fn call_rules(rules: Rules) -> CallRules {
+pub(super) fn call_rules(rules: Rules) -> CallRules {
     CallRules {
         ask: rules.ask,
         on_unknown: rules.on_unknown,
@@ -233,45 +249,6 @@ fn call_rules(rules: Rules) -> CallRules {
         settle: rules.settle,
         child: None,
     }
-}
-
-fn agent_tool(name: &str, tool: &Tool, bundle: &Bundle, wired: &Wired) -> Result<BoundTool, AgentError> {
-    let Some(version) = wired.children.get(name) else {
-        return Err(AgentError {
-            code: code::VERSION_GONE,
-            detail: format!("the agent behind `{name}` is not pinned"),
-        });
-    };
-    let nested = match &tool.kind {
-        Kind::Agent(named) => bundle.agents.get(named).map(|b| b.manifest.description.clone()),
-        _ => None,
-    };
-    let about = tool.description.clone().or(nested).filter(|text| !text.is_empty());
-    let def = ToolDef {
-        name: name.into(),
-        description: about.unwrap_or_else(|| format!("Asks the agent `{name}` and returns its answer.")),
-        schema: json!({
-            "type": "object",
-            "properties": { "input": { "type": "string", "minLength": 1, "maxLength": MAX_CHILD_INPUT,
-                "description": "What the agent is asked, with everything it must know: it sees nothing else." } },
-            "required": ["input"],
-            "additionalProperties": false
-        }),
-    };
-    let rules = tool.rules("");
-    Ok(BoundTool {
-        schema_digest: schema::digest(&def.schema),
-        // A child is found again by its id, which derives from the effect: asking twice is asking once.
-        class: EffectClass::Keyed,
-        key: None,
-        timeout: rules.timeout,
-        max_output: tool.max_output,
-        max_shown: tool.max_shown,
-        check: schema::compile(&def.schema).map_err(|e| told(name, e))?,
-        behind: Behind::Agent(*version),
-        def,
-        rules: CallRules { child: Some(tool.budget.clone().unwrap_or_default()), ..call_rules(rules) },
-    })
 }
 
 /// Fills a database file that does not exist yet.
@@ -368,7 +345,7 @@ pub(super) fn word<T: DeserializeOwned>(key: &str, word: &str) -> Result<T, Agen
     T::deserialize(text).map_err(|e| AgentError { code: code::MANIFEST_VALUE, detail: format!("`{key}`: {e}") })
 }
 
-fn told(tool: &str, e: ToolSetupError) -> AgentError {
+pub(super) fn told(tool: &str, e: ToolSetupError) -> AgentError {
     let detail = if e.detail.starts_with(tool) { e.detail } else { format!("{tool}: {}", e.detail) };
     AgentError { code: e.code, detail }
 }

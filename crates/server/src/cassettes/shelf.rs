@@ -32,8 +32,13 @@ pub(crate) struct Shelf {
 impl Shelf {
     /// The shelf of a data directory.
     pub(crate) fn new(data_dir: &Path) -> Self {
-        let dir = data_dir.join("cassettes");
+        let dir = Self::folder(data_dir);
         Self { any: AtomicBool::new(dir.is_dir()), dir, most: MAX_CASSETTE, last: Mutex::default() }
+    }
+
+    /// The folder of a data directory's cassettes.
+    pub(crate) fn folder(data_dir: &Path) -> PathBuf {
+        data_dir.join("cassettes")
     }
 
     fn path(&self, run: RunId) -> PathBuf {

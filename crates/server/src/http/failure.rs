@@ -5,12 +5,16 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use stead_api::{
-    problem::{MEDIA_TYPE, Problem},
+    problem::{MEDIA_TYPE, Place, Problem},
     right::Right,
 };
 use stead_core::code::{self, Code};
 use stead_engine::EngineError;
-use stead_ports::{agent::AgentError, journal::StoreError};
+use stead_ports::{
+    agent::AgentError,
+    input::{Misfit, Wrong},
+    journal::StoreError,
+};
 
 use crate::agents::ApplyError;
 
@@ -119,11 +123,32 @@ impl From<EngineError> for Failure {
     fn from(e: EngineError) -> Self {
         let failure = Self::new(e.code(), e.to_string());
         match e {
+            EngineError::Input(misfit) => unfit(&misfit),
             EngineError::KeyReused { .. } => failure.hint("use a fresh Idempotency-Key for a different request"),
             EngineError::Overloaded { .. } => failure.hint("try again later"),
             EngineError::Unrecorded { .. } => failure.hint("ask again once the store can write"),
             _ => failure,
         }
+    }
+}
+
+/// The failure of an input that does not fit: the first place in words, all of them as data.
+fn unfit(misfit: &Misfit) -> Failure {
+    let place = |wrong: &Wrong| Place {
+        code: code::INPUT_SCHEMA,
+        file: "input".to_owned(),
+        line: 0,
+        column: 0,
+        key: wrong.at.clone(),
+        message: wrong.why.clone(),
+        hint: None,
+    };
+    let first = misfit.wrong.first().map(ToString::to_string).unwrap_or_default();
+    let mut failure = Failure::new(code::INPUT_SCHEMA, format!("the input does not fit the agent's schema: {first}"));
+    failure.0.errors = misfit.wrong.iter().map(place).collect();
+    match &misfit.example {
+        Some(example) => failure.hint(format!("an input that fits: {example}")),
+        None => failure.hint("`stead agents show AGENT` tells the schema"),
     }
 }
 

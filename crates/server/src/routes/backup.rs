@@ -18,7 +18,7 @@ pub(super) struct With {
 
 pub(super) async fn backup(State(app): State<Shared>, Params(with): Params<With>) -> Answer<impl IntoResponse> {
     let place = guard::place(&app)?;
-    let pieces = app.runtime.journal().backup(ask(with.key.unwrap_or(true))).await?;
+    let pieces = app.runtime.journal().backup(ask(app.runtime.data_dir(), with.key.unwrap_or(true))).await?;
     let rest = stream::unfold((pieces, place), |(mut pieces, place)| async move {
         let piece = pieces.recv().await?;
         // A body that has begun cannot become a problem document any more: it breaks off, which the caller can see.

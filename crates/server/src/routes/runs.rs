@@ -61,22 +61,28 @@ pub(super) async fn begin(
     let idempotency = idempotency_key(headers)?.map(|key| (key, digest.into()));
     let files = artifacts::read(app, &request.attachments)?;
     let (agent, version) = resolve(app, who, &request.agent, request.version).await?;
-    let session = match (request.session, &request.session_key) {
-        (Some(_), Some(_)) => return Err(Failure::bad_request("`session` and `session_key` exclude each other")),
-        (Some(session), None) => Some(of_agent(app, who, session, &agent).await?),
-        (None, Some(key)) => Some(sessions::get_or_make(app, who, &agent, key).await?.0.id),
-        (None, None) => None,
-    };
-    let start = stead_engine::StartRun {
+    if let (Some(_), Some(_)) = (request.session, &request.session_key) {
+        return Err(Failure::bad_request("`session` and `session_key` exclude each other"));
+    }
+    let mut start = stead_engine::StartRun {
         tenant: who.tenant.clone(),
         version,
-        session,
+        session: None,
         input: request.input,
         files,
         limits: (&request.limits).into(),
         idempotency,
         actor: actor(who),
         parent: None,
+    };
+    start.session = match (request.session, &request.session_key) {
+        (Some(session), _) => Some(of_agent(app, who, session, &agent).await?),
+        (None, Some(key)) => {
+            // No session is made for an input that is refused.
+            app.runtime.engine().fits(&start).await?;
+            Some(sessions::get_or_make(app, who, &agent, key).await?.0.id)
+        }
+        (None, None) => None,
     };
     let started =
         if request.record { recorded(app, agent, start).await? } else { app.runtime.engine().start(start).await? };

@@ -186,12 +186,13 @@ pub(super) fn agent(row: VersionRow, agent: &Agent, unsandboxed: BTreeSet<String
                 ask: tool.rules.ask,
                 schema: tool.def.schema.clone(),
                 agent: match tool.behind {
-                    Behind::Agent(version) => Some(version),
+                    Behind::Agent(version, _) => Some(version),
                     Behind::Tool(_) => None,
                 },
             })
             .collect(),
         limits: (&agent.config.limits).into(),
+        input: agent.input.as_ref().map(|input| (*input.schema).clone()),
         unsandboxed: unsandboxed.into_iter().collect(),
     }
 }

@@ -87,6 +87,7 @@ impl WrapAgents {
             name: self.options.name.clone(),
             version,
             instructions: "".into(),
+            input: None,
             output: None,
             config: RunConfig {
                 limits: Limits { tool_calls: Some(1), ..Limits::default() },

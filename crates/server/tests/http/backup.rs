@@ -29,8 +29,14 @@ async fn taken(client: &Client) -> Vec<u8> {
 struct Before {
     done: RunId,
     waiting: RunId,
+    recorded: RunId,
     versions: Versions,
     usage: UsageReport,
+    cassette: String,
+}
+
+async fn cassette(lab: &Lab, run: RunId) -> String {
+    lab.get(&format!("/v1/runs/{run}/cassette")).await.text().await.unwrap()
 }
 
 async fn versions(lab: &Lab) -> Versions {
@@ -54,9 +60,13 @@ async fn busy(lab: &Lab) -> Before {
     lab.client.set_alias("hello", "gone", None).await.unwrap();
     assert_eq!(lab.client.rollback("hello", None).await.unwrap().version, Some(hello.version));
     let waiting = lab.waiting().await.summary.id;
+    let recorded = lab.client.start_run(&StartRun { record: true, ..start("hello") }, None).await.unwrap().run;
+    lab.ended(recorded).await;
+    let cassette = cassette(lab, recorded).await;
+    assert!(cassette.contains(r#""source":"recorded""#) && cassette.lines().count() == 2, "{cassette}");
     let (versions, usage) = (versions(lab).await, usage(lab).await);
-    assert_eq!((versions.aliases.len(), versions.history.len(), usage.total.runs), (2, 6, 2));
-    Before { done, waiting, versions, usage }
+    assert_eq!((versions.aliases.len(), versions.history.len(), usage.total.runs), (2, 6, 3));
+    Before { done, waiting, recorded, versions, usage, cassette }
 }
 
 /// What a restored server must show.
@@ -65,6 +75,7 @@ async fn same(lab: &Lab, before: &Before, generation: u32) {
     assert_eq!(lab.client.status().await.unwrap().generation, Some(generation));
     assert_eq!(versions(lab).await, before.versions);
     assert_eq!(usage(lab).await, before.usage);
+    assert_eq!(cassette(lab, before.recorded).await, before.cassette);
     assert_eq!(lab.ended(done).await.output.as_deref(), Some("Hello there, friend."));
     let facts = lab.client.facts(done, &Default::default()).await.unwrap().items;
     assert_eq!(facts[0].text.as_deref(), Some("Hi, friend. ".repeat(1_000).as_str()));
@@ -90,7 +101,7 @@ async fn a_backup_of_either_store_is_restored_into_either() {
     let before = busy(&lab).await;
     let sqlite = taken(&lab.client).await;
     let summary = verify(Cursor::new(sqlite.clone()), None).unwrap().summary;
-    assert_eq!((summary.runs, summary.unfinished, summary.addresses), (2, 1, true));
+    assert_eq!((summary.runs, summary.unfinished, summary.addresses, summary.cassettes), (3, 1, true, 1));
     assert!(summary.blobs > 0);
     lab.stop().await;
 
@@ -149,5 +160,5 @@ async fn a_backup_needs_the_right_to_everything() {
     let answer = ask(&admin).await.unwrap();
     assert_eq!(answer.headers()["content-type"], "application/vnd.stead.backup");
     let found = verify(Cursor::new(answer.bytes().await.unwrap().to_vec()), None).unwrap();
-    assert_eq!((found.summary.runs, found.head.has_key()), (2, false), "of all tenants, and without the key");
+    assert_eq!((found.summary.runs, found.head.has_key()), (3, false), "of all tenants, and without the key");
 }

@@ -12,6 +12,7 @@ mod double;
 mod environment;
 mod full_disk;
 mod hostile;
+mod inputs;
 mod lab;
 mod life;
 mod limits;

@@ -152,6 +152,13 @@ async fn one_alias_too_many_is_refused_by_both_doors() {
     let more = ApplyAgent { alias: Some("more".into()), ..saying("Two") };
     assert_eq!(lab.client.apply_agent(&more).await.unwrap_err().status, Some(409));
     assert_eq!(lab.client.versions("hello").await.unwrap().items.len(), 1, "nothing of it is kept");
+    // Nor where its folder is: runs of the version that stays go on in theirs.
+    let noted = lab.dir.path().join("data/agents/default/hello.dir");
+    let place = lab.dir.path().to_str().unwrap().to_owned();
+    lab.client.apply_agent(&ApplyAgent { dir: Some(place.clone()), ..saying("One") }).await.unwrap();
+    let moving = ApplyAgent { dir: Some("/tmp".into()), ..more.clone() };
+    assert_eq!(lab.client.apply_agent(&moving).await.unwrap_err().status, Some(409));
+    assert_eq!(std::fs::read_to_string(&noted).unwrap(), place);
     lab.client.set_alias("hello", "a1", None).await.unwrap();
     lab.client.apply_agent(&more).await.unwrap();
 }

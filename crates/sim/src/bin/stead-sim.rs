@@ -79,8 +79,9 @@ fn main() -> ExitCode {
 fn report(profile: Profile, first: u64, histories: u64, s: &Summary, seconds: f64) {
     println!("{histories} histories of the {} from seed {first}: every check held ({seconds:.1} s)", profile.as_str());
     println!(
-        "  {} runs, {} records, {} crashes and takeovers, {} zombie appends refused, {} requests, {} unknown effects",
-        s.runs, s.records, s.crashes, s.fenced, s.requests, s.unknown
+        "  {} runs, {} records, {} crashes and takeovers, {} stores lost and restored, {} zombie appends refused, {} requests, \
+         {} unknown effects",
+        s.runs, s.records, s.crashes, s.restores, s.fenced, s.requests, s.unknown
     );
     println!("  digest {:016x}", s.digest);
 }

@@ -1,7 +1,7 @@
 //! One tool call as its run's journal tells of it, and when it may be intended (again).
 
 use stead_core::{
-    effect::{EffectClass, Ended},
+    effect::{EffectClass, Ended, Recovery},
     fact::{AskReason, CallHead},
     time::Timestamp,
 };
@@ -27,6 +27,8 @@ pub struct CallAudit {
     pub(super) open: bool,
     /// An attempt may have happened, and nobody has said that it did not.
     pub(super) maybe: bool,
+    /// A life of the run that is lost may have used the default key, the effect's own name, for another call.
+    pub(super) key_in_doubt: bool,
     /// Why a human is being asked.
     pub(super) asking: Option<(AskReason, Option<Timestamp>)>,
 }
@@ -42,8 +44,30 @@ impl CallAudit {
             ended: None,
             open: false,
             maybe: false,
+            key_in_doubt: false,
             asking: None,
         }
+    }
+
+    /// Whether a question is about something that may have been done already.
+    pub(super) fn may_have_been(&self, reason: AskReason) -> bool {
+        self.maybe || matches!(reason, AskReason::OutcomeUnknown | AskReason::Restored)
+    }
+
+    /// How it ends when nobody says yes.
+    pub(super) fn left_alone(&self, reason: AskReason) -> Ended {
+        if self.may_have_been(reason) { Ended::Unknown } else { Ended::Denied }
+    }
+
+    /// The run was restored from a backup of that time: in a lost life the call may have been done. `known` says whether
+    /// the backup had it.
+    pub(super) fn doubt(&mut self, taken: Timestamp, known: bool) {
+        if self.ended.is_some() || self.head.class.recovery() == Recovery::Repeat || self.head.rules.child.is_some() {
+            return;
+        }
+        self.maybe = true;
+        self.key_in_doubt |= !known && self.head.key.is_none();
+        self.first_intended = Some(self.first_intended.map_or(taken, |first| first.min(taken)));
     }
 
     /// Effect classes: when an effect may be intended (again).
@@ -66,7 +90,7 @@ impl CallAudit {
         let wrong = *maybe
             && match head.class {
                 EffectClass::Pure | EffectClass::Contained => false,
-                EffectClass::Keyed => dead_key,
+                EffectClass::Keyed => dead_key || self.key_in_doubt,
                 EffectClass::Reconcilable | EffectClass::Compensable | EffectClass::Irreversible => true,
             };
         if wrong {

@@ -11,6 +11,7 @@ use stead_core::{
     id::{ActivationId, EffectId, LeafHash, RunId},
     record::{Header, Record},
     run::{Carry, GENESIS, KeyMark, State, UnknownMark, fold},
+    time::Timestamp,
 };
 
 use super::{call::CallAudit, machine};
@@ -48,6 +49,8 @@ pub struct RunAudit {
     stop: Option<StopMode>,
     ended: bool,
     snapshot: Option<State>,
+    /// When the earliest backup was taken that it was restored from, and the first effect that no such backup had.
+    restored: Option<(Timestamp, u32)>,
 }
 
 impl RunAudit {
@@ -76,6 +79,7 @@ impl RunAudit {
             stop: None,
             ended: false,
             snapshot: None,
+            restored: None,
         }
     }
 
@@ -129,6 +133,7 @@ impl RunAudit {
                 None => return violation("a journal begins with a start", format!("{:?}", record.facts)),
             },
         };
+        self.restored_waits(&record)?;
         self.state_checks(before.as_ref(), &after)?;
         self.snapshot_check(&record, &after, &mut carry)?;
         self.state = Some(after);
@@ -237,7 +242,11 @@ impl RunAudit {
                 self.spent = self.spent.plus(f.spent);
                 self.turns.push(f.calls.iter().map(|c| c.effect).collect());
                 for head in &f.calls {
-                    if self.calls.insert(head.effect, CallAudit::new(head)).is_some() {
+                    let mut call = CallAudit::new(head);
+                    if let Some((taken, _)) = self.restored {
+                        call.doubt(taken, false);
+                    }
+                    if self.calls.insert(head.effect, call).is_some() {
                         return violation("effects have their own numbers", format!("{} twice", head.effect));
                     }
                 }
@@ -268,6 +277,7 @@ impl RunAudit {
                 self.children.remove(&EffectId { run: self.run, n: f.effect }.child().0);
                 self.end(f.effect, f.ended, false)?;
             }
+            Fact::Restored(f) => self.restore(f.taken),
             Fact::Paused => self.paused = true,
             Fact::Resumed => self.paused = false,
             Fact::CancelRequested(f) => {
@@ -276,6 +286,26 @@ impl RunAudit {
             }
             Fact::RunCompleted(_) | Fact::RunFailed(_) | Fact::RunCancelled => self.ended = true,
             _ => self.effect_fact(h, fact)?,
+        }
+        Ok(())
+    }
+
+    /// Restore: what the backup's journal has may have been done since, and what humans were asked is void.
+    fn restore(&mut self, taken: Timestamp) {
+        let next = self.calls.last_key_value().map_or(1, |(effect, _)| effect + 1);
+        let (taken, known) = self.restored.map_or((taken, next), |(t, k)| (t.min(taken), k.min(next)));
+        self.restored = Some((taken, known));
+        for call in self.calls.values_mut() {
+            call.doubt(taken, call.head.effect < known);
+            call.asking = None;
+        }
+    }
+
+    /// Restore: a run that lived on after its backup waits for an operator. A child that is started anew does not.
+    fn restored_waits(&self, record: &Record) -> Check {
+        let restored = record.header.seq > 0 && record.facts.iter().any(|f| matches!(f, Fact::Restored(_)));
+        if restored && !self.paused && self.stop.is_none() {
+            return violation("a restored run is paused", format!("{:?}", record.facts));
         }
         Ok(())
     }
@@ -291,7 +321,11 @@ impl RunAudit {
 
     fn effect_fact(&mut self, h: &Header, fact: &Fact) -> Check {
         match fact {
-            Fact::EffectDecided(f) if f.verdict == Verdict::Deny => self.end(f.effect, Ended::Denied, false)?,
+            Fact::EffectDecided(f) if f.verdict == Verdict::Deny => {
+                // Denied before anything could be sent: a doubt about a lost life is not about this call.
+                self.get(f.effect)?.maybe = false;
+                self.end(f.effect, Ended::Denied, false)?;
+            }
             Fact::EffectDecided(f) => {
                 let head = self.get(f.effect)?.head.clone();
                 let equal = |u: &UnknownMark| {
@@ -357,25 +391,25 @@ impl RunAudit {
                 if expires.is_some_and(|e| e <= h.at) {
                     return violation("approvals expire", format!("{fact:?} at {:?}", h.at));
                 }
-                match (f.approved, reason) {
-                    (true, AskReason::OutcomeUnknown | AskReason::Restored) => {
-                        call.repeat_approved += 1;
-                        call.maybe = false;
-                    }
-                    (true, _) => {}
-                    (false, AskReason::OutcomeUnknown | AskReason::Restored) => {
-                        self.end(f.effect, Ended::Unknown, false)?
-                    }
-                    (false, _) => self.end(f.effect, Ended::Denied, false)?,
+                // A yes to the action itself says nothing about what may have been done before.
+                let repeats = call.may_have_been(reason) && reason != AskReason::Manifest;
+                if f.approved && repeats {
+                    call.repeat_approved += 1;
+                    // From here on the key is this call's, whatever a lost life used it for.
+                    (call.maybe, call.key_in_doubt) = (false, false);
+                } else if !f.approved {
+                    let ended = call.left_alone(reason);
+                    self.end(f.effect, ended, false)?;
                 }
             }
-            Fact::ApprovalExpired(f) => match self.get(f.effect)?.asking.take() {
-                Some((AskReason::OutcomeUnknown | AskReason::Restored, _)) => {
-                    self.end(f.effect, Ended::Unknown, false)?
-                }
-                Some(_) => self.end(f.effect, Ended::Denied, false)?,
-                None => return violation("approvals are asked for", format!("{fact:?}")),
-            },
+            Fact::ApprovalExpired(f) => {
+                let call = self.get(f.effect)?;
+                let Some((reason, _)) = call.asking.take() else {
+                    return violation("approvals are asked for", format!("{fact:?}"));
+                };
+                let ended = call.left_alone(reason);
+                self.end(f.effect, ended, false)?;
+            }
             _ => {}
         }
         Ok(())

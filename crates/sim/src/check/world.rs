@@ -21,6 +21,10 @@ pub struct Seen {
     pub done: u32,
     /// Times the destination answered from memory instead of doing it.
     pub remembered: u32,
+    /// Repeats that a human approved in a life of the store that is lost, so that no journal tells of it.
+    pub approved_before: u32,
+    /// Intents of such a life.
+    pub intended_before: u32,
 }
 
 /// The ledger of all destinations.
@@ -28,6 +32,8 @@ pub struct Seen {
 pub struct Ledger {
     /// By effect.
     pub effects: BTreeMap<EffectId, Seen>,
+    /// Effects of a lost life of the store whose calls no backup had. Their names may be other calls' now.
+    pub lost: BTreeMap<EffectId, Seen>,
 }
 
 impl Ledger {
@@ -38,17 +44,18 @@ impl Ledger {
 }
 
 /// Promise 2: an effect that must not be repeated happened at most once, plus once for each time that a human, asked
-/// about its unknown outcome, said "do it now".
+/// about its unknown outcome, said "do it now". A life of the store that was lost counts.
 pub fn never_repeated<'a>(ledger: &Ledger, audit: impl Fn(EffectId) -> Option<&'a RunAudit>) -> Check {
     for (id, seen) in &ledger.effects {
         let Some(call) = audit(*id).and_then(|a| a.call(id.n)) else {
             return violation("intent before effect", format!("{id} reached the world, and no journal knows it"));
         };
         let class = call.head.class;
-        if class.recovery() != Recovery::Repeat && seen.done > 1 + call.repeat_approved {
+        let approved = seen.approved_before + call.repeat_approved;
+        if class.recovery() != Recovery::Repeat && seen.done > 1 + approved {
             return violation(
                 "never repeated",
-                format!("{id} ({class:?}) was done {} times; approved repeats: {}", seen.done, call.repeat_approved),
+                format!("{id} ({class:?}) was done {} times; approved repeats: {approved}", seen.done),
             );
         }
     }
@@ -62,7 +69,7 @@ pub fn one_key<'a>(ledger: &Ledger, audit: impl Fn(EffectId) -> Option<&'a RunAu
             return violation("one key", format!("{id} was sent under the keys {:?}", seen.keys));
         }
         let Some(call) = audit(*id).and_then(|a| a.call(id.n)) else { continue };
-        if seen.arrived > 0 && call.intents == 0 && call.head.class != EffectClass::Pure {
+        if seen.arrived > 0 && seen.intended_before + call.intents == 0 && call.head.class != EffectClass::Pure {
             return violation("intent before effect", format!("{id} reached the world without a durable intent"));
         }
     }
@@ -84,7 +91,7 @@ pub fn ledger_is_true<'a>(ledger: &Ledger, audits: impl Iterator<Item = &'a RunA
             let wrong = match ended {
                 Ended::Returned => !happened,
                 Ended::Refused | Ended::NotSent | Ended::Withdrawn | Ended::Denied => {
-                    seen.done > 0 && call.repeat_approved == 0
+                    seen.done > 0 && seen.approved_before + call.repeat_approved == 0
                 }
                 Ended::Unknown => false,
             };

@@ -14,7 +14,7 @@ use stead_core::{
 };
 use stead_ports::{
     BoxFuture,
-    agent::{Agent, AgentError, Agents, AnswerSchema, Behind, BoundTool},
+    agent::{Agent, AgentError, Agents, AnswerSchema, Behind, BoundTool, Handed},
     model::{DeltaSink, Model, ModelCall, ModelError, Retry},
     tool::{Invocation, Output, Tool},
 };
@@ -73,6 +73,7 @@ fn agent(cosmos: &Arc<Cosmos>, version: VersionId, name: &str) -> Arc<Agent> {
         config,
         session_limits: plan.session_limits.clone(),
         model_timeout: MODEL_TIMEOUT,
+        input: None,
         output: plan.config.repairs.map(|_| AnswerSchema {
             schema: Arc::new(OutputSchema { name: "answer".into(), schema: serde_json::json!({}) }),
             check: Arc::new(|answer| if answer == UNFIT { Err("it does not fit".into()) } else { Ok(()) }),
@@ -85,7 +86,7 @@ fn agent(cosmos: &Arc<Cosmos>, version: VersionId, name: &str) -> Arc<Agent> {
 fn bound(cosmos: &Arc<Cosmos>, plan: &PlanTool) -> BoundTool {
     let def = ToolDef { name: plan.name.to_string(), description: String::new(), schema: serde_json::json!({}) };
     let behind = match plan.rules.child {
-        Some(_) => Behind::Agent(CHILD),
+        Some(_) => Behind::Agent(CHILD, Handed::Text),
         None => Behind::Tool(Arc::new(SimTool { cosmos: cosmos.clone(), plan: plan.clone() })),
     };
     BoundTool {
@@ -266,6 +267,7 @@ impl Tool for SimTool {
                 key: invocation.key.clone(),
                 args: [a.unwrap_or(0); 16],
                 key_ttl: self.plan.rules.key_ttl.map(|s| s.0),
+                life: 0,
             };
             match self.cosmos.send(request).await {
                 Ok(answer) => outcome(answer),

@@ -108,6 +108,8 @@ pub(super) enum Event {
         force: bool,
     },
     Disturb(Disturbance),
+    /// An operator lets a restored run go on.
+    Resume(RunId),
     /// A new process takes over after a crash.
     Restart,
     /// Faults are over: whoever waits for a person gets an answer.

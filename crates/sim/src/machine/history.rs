@@ -12,6 +12,7 @@ use stead_core::{
 use super::{
     event::{Agenda, Event},
     node::Node,
+    restore::Backup,
     store::Store,
 };
 use crate::{
@@ -46,6 +47,11 @@ pub(super) struct Sim {
     pub activations: u64,
     pub calm: bool,
     pub crashes: u64,
+    pub restores: u64,
+    /// The last backup.
+    pub backup: Option<Backup>,
+    /// Runs that were started after a backup, and so are in no journal since it was restored.
+    pub lost: BTreeSet<RunId>,
     /// Runs whose stop has been acknowledged.
     pub gates: BTreeSet<RunId>,
     /// Records whose writer was told that they are durable.
@@ -90,11 +96,14 @@ impl Sim {
             agenda,
             store: Store { epoch: 1, ..Store::default() },
             world: World::default(),
-            nodes: vec![Node { epoch: 1, alive: true, draining: false, runs: std::collections::BTreeMap::new() }],
+            nodes: vec![Node::new(1, 0)],
             current: 0,
             activations: 0,
             calm: false,
             crashes: 0,
+            restores: 0,
+            backup: None,
+            lost: BTreeSet::new(),
             gates: BTreeSet::new(),
             acknowledged: Vec::new(),
             lines: trace.then(Vec::new),
@@ -136,8 +145,13 @@ impl Sim {
     }
 
     pub(super) fn all_ended(&self) -> bool {
-        (0..self.plan.runs.len()).all(|i| self.store.runs.contains_key(&self.run_id(i)))
+        (0..self.plan.runs.len()).map(|i| self.run_id(i)).all(|run| self.is_there(run))
             && self.store.runs.values().all(|r| r.audit.ended())
+    }
+
+    /// Whether a run that was planned has been started, though a store that is lost may have been the one that knew.
+    fn is_there(&self, run: RunId) -> bool {
+        self.store.runs.contains_key(&run) || self.lost.contains(&run)
     }
 
     fn live(&mut self) -> Check {
@@ -200,6 +214,7 @@ impl Sim {
             }
             Event::Human { id, force } => self.human(id, force),
             Event::Disturb(what) => self.disturb(what),
+            Event::Resume(run) => self.go_on(run),
             Event::Restart => {
                 if alive(self, self.current) {
                     Ok(())
@@ -214,7 +229,7 @@ impl Sim {
     /// A client starts its run, and tries again until it exists.
     fn client(&mut self, i: usize) -> Check {
         let run = self.run_id(i);
-        if self.store.runs.contains_key(&run) {
+        if self.is_there(run) {
             return Ok(());
         }
         self.agenda.add(self.now + 2 * SECOND, Event::Start(i));
@@ -242,7 +257,7 @@ impl Sim {
     /// What must hold when all is over.
     fn judge(&self) -> Check {
         for (i, _) in self.plan.runs.iter().enumerate() {
-            if !self.store.runs.contains_key(&self.run_id(i)) {
+            if !self.is_there(self.run_id(i)) {
                 return violation("every run ends", format!("{} was never started", self.run_id(i)));
             }
         }
@@ -279,6 +294,7 @@ impl Sim {
             runs: self.store.runs.len() as u64,
             events: self.events,
             crashes: self.crashes,
+            restores: self.restores,
             fenced: self.store.fenced,
             requests: self.world.arrived,
             ..Summary::default()

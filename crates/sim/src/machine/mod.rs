@@ -10,4 +10,5 @@ pub mod history;
 mod node;
 mod pay;
 mod people;
+mod restore;
 mod store;

@@ -59,7 +59,15 @@ pub(super) struct Node {
     pub alive: bool,
     /// It is about to end: what it learns is recorded, and nothing begins.
     pub draining: bool,
+    /// How often its store had been restored.
+    pub life: u32,
     pub runs: BTreeMap<RunId, Loaded>,
+}
+
+impl Node {
+    pub(super) fn new(epoch: u64, life: u32) -> Self {
+        Self { epoch, alive: true, draining: false, life, runs: BTreeMap::new() }
+    }
 }
 
 impl Loaded {

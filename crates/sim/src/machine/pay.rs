@@ -242,6 +242,7 @@ impl Sim {
             key: call.head.key.clone().unwrap_or_else(|| id.to_string().into()),
             args: call.head.args,
             key_ttl: call.head.rules.key_ttl.map(|s| s.0),
+            life: self.nodes[n].life,
         };
         let transit = if self.rng.chance(faults.slow) { self.rng.below(MAX_TRANSIT) } else { self.rng.below(50_000) };
         self.agenda.add(self.now + transit, Event::Request { node: n, request: Box::new(request) });
@@ -271,7 +272,7 @@ impl Sim {
     pub(super) fn answered(&mut self, n: usize, id: EffectId, attempt: u8, outcome: Outcome<Payload>) -> Check {
         let node = if self.nodes[n].alive {
             n
-        } else if self.rng.chance(400) && self.nodes[self.current].alive {
+        } else if self.rng.chance(400) && self.nodes[self.current].alive && self.nodes[n].life == self.world.life {
             self.current
         } else {
             return Ok(());

@@ -95,10 +95,21 @@ impl Sim {
                     !idle
                 });
             }
+            Disturbance::Backup => self.back_up(),
+            Disturbance::Restore => return self.restore(),
             Disturbance::Pause(run) => return self.operator(run, Op::Command(Box::new(Command::Pause))),
             Disturbance::Resume(run) => return self.operator(run, Op::Command(Box::new(Command::Resume))),
             Disturbance::Cancel(run) => return self.operator(run, Op::Stop(StopMode::Cancel)),
             Disturbance::Kill(run) => return self.operator(run, Op::Stop(StopMode::Kill)),
+        }
+        Ok(())
+    }
+
+    /// An operator lets a restored run go on.
+    pub(super) fn go_on(&mut self, run: RunId) -> Check {
+        let paused = self.store.state(run).is_some_and(|s| s.paused);
+        if paused && self.nodes[self.current].alive {
+            return self.command(self.current, run, Command::Resume, None);
         }
         Ok(())
     }
@@ -123,12 +134,7 @@ impl Sim {
     /// A new process takes the lease (the old one may not know it yet) and loads what is unfinished.
     pub(super) fn new_node(&mut self) -> Check {
         self.store.epoch += 1;
-        self.nodes.push(Node {
-            epoch: self.store.epoch,
-            alive: true,
-            draining: false,
-            runs: std::collections::BTreeMap::new(),
-        });
+        self.nodes.push(Node::new(self.store.epoch, self.world.life));
         self.current = self.nodes.len() - 1;
         let n = self.current;
         self.trace(|_| format!("node {n} takes over"));

@@ -49,7 +49,7 @@ pub(super) struct ChildEnd {
     pub spent: Spend,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Session {
     pub active: Option<RunId>,
     pub head: Option<RunId>,
@@ -57,13 +57,13 @@ pub(super) struct Session {
     pub queued: VecDeque<RunId>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct RunLog {
     pub records: Vec<(Bytes, LeafHash)>,
     pub audit: RunAudit,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Store {
     pub epoch: u64,
     pub runs: BTreeMap<RunId, RunLog>,

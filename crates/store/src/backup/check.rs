@@ -9,8 +9,9 @@ use stead_core::{
 use stead_ports::journal::{Status, StoreError};
 
 use super::{
+    cassettes::Order,
     read::{Chunk, damaged},
-    table::{BLOBS, RECORDS, RUNS, Value, fixed, number},
+    table::{BLOBS, CASSETTES, RECORDS, RUNS, Value, fixed, number},
 };
 use crate::{blob::BlobKey, pack::unpack};
 
@@ -25,6 +26,8 @@ pub struct Summary {
     pub records: u64,
     /// Blobs.
     pub blobs: u64,
+    /// Cassettes of recorded runs.
+    pub cassettes: u64,
     /// Whether the blobs' addresses were proven, for which their key is needed.
     pub addresses: bool,
 }
@@ -37,6 +40,7 @@ pub struct Checker {
     run: Option<([u8; 16], u64, LeafHash)>,
     /// Runs whose records have come.
     chained: u64,
+    cassettes: Order,
     found: Summary,
 }
 
@@ -44,7 +48,7 @@ impl Checker {
     /// Checks blobs too when it has their key.
     pub fn new(key: Option<BlobKey>) -> Self {
         let found = Summary { addresses: key.is_some(), ..Summary::default() };
-        Self { key, run: None, chained: 0, found }
+        Self { key, run: None, chained: 0, cassettes: Order::default(), found }
     }
 
     /// Looks at the next rows.
@@ -57,6 +61,7 @@ impl Checker {
                 RUNS => self.run(row)?,
                 RECORDS => self.record(row)?,
                 BLOBS => self.blob(row)?,
+                number if number == CASSETTES.number => self.found.cassettes += u64::from(self.cassettes.look(row)?),
                 _ => {}
             }
         }

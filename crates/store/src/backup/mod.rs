@@ -4,10 +4,12 @@
 //! * `table` names the sections: the tables, their columns and their order.
 //! * `chunk` packs rows into chunks whose digests chain, `read` takes them apart again; neither knows a database.
 //! * `check` proves what is read: the chain of chunks, the chain of each run, the addresses of blobs.
+//! * `cassettes` is the one section that is no table: the files of recorded runs, beside the journal.
 //! * `sqlite` and `postgres` read all rows from one snapshot of a database, and write them into an empty one.
 //!
 //! Not here: what becomes of the runs that a backup holds (`stead-engine`), and files (`stead-server`).
 
+pub(crate) mod cassettes;
 mod check;
 mod chunk;
 pub(crate) mod postgres;
@@ -16,6 +18,7 @@ pub(crate) mod send;
 pub(crate) mod sqlite;
 mod table;
 
+pub use cassettes::Shelf;
 pub use check::{Checker, Summary};
 pub use chunk::{Counts, Head};
 pub use postgres::PgRestore;

@@ -7,11 +7,12 @@ use stead_ports::journal::{BackupAsk, StoreError};
 use tokio_postgres::{IsolationLevel, Row, types::ToSql};
 
 use super::{
+    cassettes,
     check::{Checker, Summary},
     chunk::{Head, Packer},
     read::Chunk,
     send::{Pieces, Stopped, too_long, wrong_key},
-    table::{Kind, TABLES, Table, Value},
+    table::{CASSETTES, Kind, TABLES, Table, Value},
 };
 use crate::{
     blob::BlobKey,
@@ -38,6 +39,7 @@ async fn read_all(db: &Database, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces
     let fail = |e: tokio_postgres::Error| Stopped::Failed(store_error(&db.place, &e));
     let bad = |what: String| Stopped::Failed(damaged(&db.place, what));
     let long = |row| too_long(&db.place, row);
+    let mut cassettes = looked_at(ask).await.map_err(Stopped::Failed)?;
     let mut client = db.client().await.map_err(Stopped::Failed)?;
     let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
     let t = snapshot.start().await.map_err(fail)?;
@@ -79,7 +81,31 @@ async fn read_all(db: &Database, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces
             }
         }
     }
+    loop {
+        let (rest, row) = apart(move || {
+            let row = cassettes.next();
+            (cassettes, row)
+        })
+        .await
+        .map_err(Stopped::Failed)?;
+        cassettes = rest;
+        let Some(row) = row.map_err(Stopped::Failed)? else { break };
+        if let Some(piece) = packer.push(&CASSETTES, &row).map_err(long)? {
+            send(piece).await?;
+        }
+    }
     send(packer.finish().map_err(long)?).await
+}
+
+async fn looked_at(ask: &BackupAsk) -> Result<cassettes::Pieces, StoreError> {
+    let folder = ask.cassettes.clone();
+    apart(move || cassettes::Pieces::of(folder.as_deref())).await?
+}
+
+/// On a thread that may wait for a disk.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| StoreError { code: code::INTERNAL, detail: e.to_string() })
 }
 
 fn values(table: &Table, row: &Row) -> Result<Vec<Value>, String> {
@@ -161,12 +187,15 @@ impl PgRestore {
         Ok(!t.query_one(used, &[]).await?.try_get::<_, bool>(0)?)
     }
 
-    /// Writes rows; they are looked at by `checker` first.
+    /// Writes the rows of tables; they are looked at by `checker` first.
     ///
     /// # Errors
     /// ST0148 when they are damaged, and those of a database that does not take them.
     pub async fn fill(&self, chunk: &Chunk, checker: &mut Checker) -> Result<(), StoreError> {
         checker.look(chunk)?;
+        if cassettes::are_here(chunk) {
+            return Ok(());
+        }
         let fail = |e: tokio_postgres::Error| store_error(&self.db.place, &e);
         let table = chunk.table;
         let names: Vec<_> = table.columns.iter().map(|c| c.name).collect();

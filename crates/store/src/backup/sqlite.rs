@@ -12,11 +12,12 @@ use stead_core::{code, time::Timestamp};
 use stead_ports::journal::{BackupAsk, StoreError};
 
 use super::{
+    cassettes::{self, Shelf},
     check::{Checker, Summary},
     chunk::{Head, Packer},
     read::{Chunk, Reader},
     send::{Pieces, Stopped, too_long, wrong_key},
-    table::{Kind, TABLES, Table, Value},
+    table::{CASSETTES, Kind, TABLES, Table, Value},
 };
 use crate::{
     blob::{BlobKey, file_error},
@@ -45,6 +46,7 @@ fn read_all(database: &Path, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces) ->
     let fail = |e: rusqlite::Error| Stopped::Failed(store_error(database, &e));
     let long = |row| too_long(database.display(), row);
     let send = |piece: Bytes| pieces.blocking_send(Ok(piece)).map_err(|_| Stopped::Gone);
+    let mut cassettes = cassettes::Pieces::of(ask.cassettes.as_deref()).map_err(Stopped::Failed)?;
     let conn = open_reader(database).map_err(fail)?;
     // The snapshot is the one that the first read sees, and holds until the connection is dropped.
     conn.execute_batch("BEGIN").map_err(fail)?;
@@ -79,6 +81,11 @@ fn read_all(database: &Path, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces) ->
             if let Some(piece) = packer.push(table, &values).map_err(long)? {
                 send(piece)?;
             }
+        }
+    }
+    while let Some(row) = cassettes.next().map_err(Stopped::Failed)? {
+        if let Some(piece) = packer.push(&CASSETTES, &row).map_err(long)? {
+            send(piece)?;
         }
     }
     send(packer.finish().map_err(long)?)
@@ -159,9 +166,11 @@ impl SqliteRestore {
         let (files, mut conn) = files::open(&self.staging, false)?;
         let fail = |e: rusqlite::Error| store_error(&files.database, &e);
         let mut checker = Checker::new(Some(key.clone()));
+        let shelf = Shelf::new(&self.staging);
         let mut chunks = 0;
         while let Some(chunk) = reader.next_chunk()? {
             checker.look(&chunk)?;
+            shelf.fill(&chunk)?;
             insert(&mut conn, &chunk).map_err(fail)?;
             chunks += 1;
             if chunks % CHECKPOINT == 0 {
@@ -195,6 +204,7 @@ impl SqliteRestore {
         self.whole()?;
         let keys = self.dir.join("keys");
         files::private(&keys)?;
+        Shelf::new(&self.staging).finish(&self.dir)?;
         // The database last: until it is there, the directory is empty.
         for name in ["keys/blob.key", "stead.db"] {
             let to = self.dir.join(name);
@@ -224,6 +234,9 @@ impl SqliteRestore {
 }
 
 fn insert(conn: &mut Connection, chunk: &Chunk) -> rusqlite::Result<()> {
+    if cassettes::are_here(chunk) {
+        return Ok(());
+    }
     let t = conn.transaction()?;
     {
         let mut statement: Statement<'_> = t.prepare(chunk.table.sqlite_insert)?;

@@ -240,6 +240,17 @@ pub(crate) static TABLES: &[Table] = &[
     },
 ];
 
+/// The files of recorded runs, in pieces. No table: see [`super::cassettes`].
+pub(super) static CASSETTES: Table = Table {
+    number: 10,
+    name: "cassettes",
+    columns: &[bytes("run"), int("at"), bytes("body")],
+    sqlite: "",
+    sqlite_insert: "",
+    postgres: "",
+    former: Former::Nothing,
+};
+
 /// The section of runs.
 pub(super) const RUNS: u8 = 4;
 /// The section of records.
@@ -249,7 +260,7 @@ pub(super) const BLOBS: u8 = 7;
 
 /// The section of that number.
 pub(super) fn table(number: u8) -> Option<&'static Table> {
-    TABLES.iter().find(|t| t.number == number)
+    TABLES.iter().chain([&CASSETTES]).find(|t| t.number == number)
 }
 
 /// Adds a row to a chunk: an array of its values.

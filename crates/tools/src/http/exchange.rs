@@ -10,11 +10,11 @@
 //! | 408, 5xx, a cut or late answer | unknown |
 //! | other 4xx | refused |
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use reqwest::{
     Client, Method, Request, Response, StatusCode, Url,
-    header::{LOCATION, RETRY_AFTER},
+    header::{AUTHORIZATION, HeaderValue, LOCATION, RETRY_AFTER},
 };
 use serde_json::Value;
 use stead_core::{
@@ -27,6 +27,7 @@ use super::{
     answer::{Answer, read},
     client::{self, CONNECT, chain},
     credential::Credential,
+    oauth::{NoToken, Tokens},
 };
 use crate::{
     reach::{self, Reach},
@@ -41,37 +42,68 @@ const MAX_ERROR: usize = 4 * 1024;
 pub(super) struct Service {
     pub(super) base: Url,
     client: Client,
-    credential: Option<Credential>,
+    signer: Signer,
+}
+
+/// How requests to a service are signed.
+pub(super) enum Signer {
+    /// Not at all.
+    Nobody,
+    /// With the same credential each time.
+    Credential(Credential),
+    /// With a bearer token that is fetched.
+    Tokens(Arc<Tokens>),
 }
 
 impl Service {
-    pub(super) fn new(
-        base: Url,
-        credential: Option<Credential>,
-        timeout: Duration,
-        reach: &Reach,
-    ) -> Result<Self, String> {
+    pub(super) fn new(base: Url, signer: Signer, timeout: Duration, reach: &Reach) -> Result<Self, String> {
         let client = client::builder(&base, reach)
             .connect_timeout(CONNECT.min(timeout))
             .timeout(timeout)
             .build()
             .map_err(|e| format!("the HTTP client cannot be made: {}", chain(&e)))?;
-        Ok(Self { base, client, credential })
+        Ok(Self { base, client, signer })
     }
 
-    /// Adds the credential, if the service has one.
+    /// Adds the credential, if the service has one that is at hand. A token is added when the request is sent.
     pub(super) fn sign(&self, request: &mut Request) -> Result<(), String> {
-        self.credential.as_ref().map_or(Ok(()), |credential| credential.sign(request))
+        match &self.signer {
+            Signer::Credential(credential) => credential.sign(request),
+            Signer::Nobody | Signer::Tokens(_) => Ok(()),
+        }
     }
 
-    fn secrets(&self) -> &[Secret] {
-        self.credential.as_ref().map_or(&[], |credential| &credential.secrets)
+    /// Sends a request, with a token if the service wants one, and tells what must not be seen in the answer. A token that was
+    /// kept and is refused is fetched anew, once: 401 says that nothing was done (RFC 9110, section 15.5.2).
+    async fn send(&self, request: Request) -> Result<(reqwest::Result<Response>, Vec<Secret>), NoToken> {
+        let tokens = match &self.signer {
+            Signer::Nobody => return Ok((self.client.execute(request).await, Vec::new())),
+            Signer::Credential(c) => return Ok((self.client.execute(request).await, c.secrets.clone())),
+            Signer::Tokens(tokens) => tokens,
+        };
+        let (token, kept) = tokens.token(None).await?;
+        let again = if kept { request.try_clone() } else { None };
+        let answer = self.client.execute(bearing(request, &token)).await;
+        match (again, &answer) {
+            (Some(again), Ok(response)) if response.status() == StatusCode::UNAUTHORIZED => {
+                let (fresh, _) = tokens.token(Some(&token)).await?;
+                Ok((self.client.execute(bearing(again, &fresh)).await, tokens.secrets(&fresh)))
+            }
+            _ => Ok((answer, tokens.secrets(&token))),
+        }
     }
 
     /// Sends a request and reports honestly. `name` is that of a file, should the answer be one.
     pub(super) async fn call(&self, request: Request, max_output: usize, name: &str) -> Outcome<Output> {
         let method = request.method().clone();
-        let response = match self.client.execute(request).await {
+        let (answer, secrets) = match self.send(request).await {
+            Ok(sent) => sent,
+            // The request itself has not left.
+            Err(NoToken::Later(why)) => return Outcome::NotSent(Output::error(why)),
+            Err(NoToken::Refused(why)) => return Outcome::Refused(Output::error(why)),
+        };
+        let error = |text: String| Output::error(secrets.iter().fold(text, |text, secret| secret.redact(text)));
+        let response = match answer {
             Ok(response) => response,
             Err(e) if reach::refusal(&e).is_some() => {
                 // Not "not sent": trying again would lead there again.
@@ -79,15 +111,13 @@ impl Service {
                 return Outcome::Refused(Output::error(why));
             }
             Err(e) if e.is_connect() || e.is_builder() => {
-                return Outcome::NotSent(self.error(format!("the service cannot be reached: {}", chain(&e))));
+                return Outcome::NotSent(error(format!("the service cannot be reached: {}", chain(&e))));
             }
             Err(e) if e.is_timeout() => {
-                return Outcome::Unknown(
-                    self.error(format!("{}: the service did not answer in time", code::TOOL_TIMEOUT)),
-                );
+                return Outcome::Unknown(error(format!("{}: the service did not answer in time", code::TOOL_TIMEOUT)));
             }
             Err(e) => {
-                return Outcome::Unknown(self.error(format!(
+                return Outcome::Unknown(error(format!(
                     "{}: the connection was lost: {}",
                     code::EFFECT_UNKNOWN,
                     chain(&e)
@@ -96,18 +126,16 @@ impl Service {
         };
         let status = response.status();
         if status.is_success() {
-            return match read(response, max_output, self.secrets(), Some(name)).await {
+            return match read(response, max_output, &secrets, Some(name)).await {
                 Ok(Answer { text, file }) => {
                     let files = file.into_iter().collect();
                     Outcome::Returned(Output { files, ..Self::ok(text, status) })
                 }
-                Err(e) => {
-                    Outcome::Unknown(self.error(format!("{}: the answer was cut off: {e}", code::EFFECT_UNKNOWN)))
-                }
+                Err(e) => Outcome::Unknown(error(format!("{}: the answer was cut off: {e}", code::EFFECT_UNKNOWN))),
             };
         }
         let outcome = verdict(&method, status);
-        let told = self.error(describe(response, self.secrets()).await);
+        let told = error(describe(response, &secrets).await);
         match outcome {
             Verdict::NotSent => Outcome::NotSent(told),
             Verdict::Refused => Outcome::Refused(told),
@@ -119,7 +147,7 @@ impl Service {
     /// list and null mean nothing either: a search may answer 2xx and have found nothing yet.
     pub(super) async fn ask(&self, request: Request, max_output: usize) -> Reconciled<Output> {
         let head = request.method() == Method::HEAD;
-        let Ok(response) = self.client.execute(request).await else { return Reconciled::StillUnknown };
+        let Ok((Ok(response), secrets)) = self.send(request).await else { return Reconciled::StillUnknown };
         let status = response.status();
         if status == StatusCode::NOT_FOUND {
             return Reconciled::Absent;
@@ -127,7 +155,7 @@ impl Service {
         if !status.is_success() {
             return Reconciled::StillUnknown;
         }
-        match read(response, max_output, self.secrets(), None).await {
+        match read(response, max_output, &secrets, None).await {
             Ok(_) if head => Reconciled::Happened(Self::ok(String::new(), status)),
             Ok(Answer { text, .. }) if !says_nothing(&text) => Reconciled::Happened(Self::ok(text, status)),
             _ => Reconciled::StillUnknown,
@@ -137,10 +165,16 @@ impl Service {
     fn ok(body: String, status: StatusCode) -> Output {
         Output::ok(if body.is_empty() { format!("HTTP {status}, without content") } else { body })
     }
+}
 
-    fn error(&self, text: String) -> Output {
-        Output::error(self.secrets().iter().fold(text, |text, secret| secret.redact(text)))
+/// The request with a token.
+fn bearing(mut request: Request, token: &Secret) -> Request {
+    // Only what can stand in a header is a token.
+    if let Ok(mut value) = HeaderValue::try_from(format!("Bearer {}", token.reveal())) {
+        value.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, value);
     }
+    request
 }
 
 /// What a status says of an effect.

@@ -8,10 +8,12 @@ mod api;
 pub(crate) mod client;
 mod credential;
 pub(crate) mod exchange;
+mod oauth;
 mod operation;
 mod request;
 mod style;
 mod template;
 mod tool;
 
-pub use tool::{offer, offer_api};
+pub use oauth::{ClientCredentials, SendAs};
+pub use tool::{Auth, offer, offer_api};

@@ -17,7 +17,13 @@ use stead_ports::{
     tool::{Invocation, Output, Tool},
 };
 
-use super::{api, credential::Credential, exchange::Service, operation};
+use super::{
+    api,
+    credential::Credential,
+    exchange::{Service, Signer},
+    oauth::{ClientCredentials, Tokens},
+    operation,
+};
 use crate::{
     config::{ApiConfig, HttpConfig, HttpMethod, HttpOperation, Placement},
     error::ToolSetupError,
@@ -26,10 +32,19 @@ use crate::{
     secret::Secret,
 };
 
+/// What a service is shown.
+#[derive(Clone, Debug)]
+pub enum Auth {
+    /// The credential itself.
+    Secret(Secret),
+    /// A bearer token that is fetched with this.
+    OAuth2(ClientCredentials),
+}
+
 /// The operations of an HTTP tool that its manifest describes.
 ///
-/// `auth`, when given, is sent as `Authorization: Bearer …` to `base_url` and nowhere else, and is blotted out should an
-/// answer repeat it.
+/// `auth`, when given, is sent as `Authorization: Bearer …` to `base_url` and nowhere else (a client's secret to its token
+/// endpoint), and is blotted out should an answer repeat it.
 ///
 /// # Errors
 /// A base URL that is not one, a template that does not compile or names an unknown argument, a `reconcile` that is not
@@ -37,10 +52,10 @@ use crate::{
 pub fn offer(
     tool: &str,
     config: &HttpConfig,
-    auth: Option<Secret>,
+    auth: Option<Auth>,
     reach: &Reach,
 ) -> Result<Vec<Offered>, ToolSetupError> {
-    let mut services = Services { tool, auth, timeout: config.timeout, reach, made: BTreeMap::new() };
+    let mut services = Services::new(tool, auth, config.timeout, reach)?;
     let described = config.operations.iter().map(|(name, op)| {
         let service = services.at(&config.base_url, Some(&Placement::Bearer))?;
         let plan = operation::Operation::compile(op).map(Plan::Template);
@@ -66,10 +81,10 @@ pub fn offer(
 pub fn offer_api(
     tool: &str,
     config: &ApiConfig,
-    auth: Option<Secret>,
+    auth: Option<Auth>,
     reach: &Reach,
 ) -> Result<Vec<Offered>, ToolSetupError> {
-    let mut services = Services { tool, auth, timeout: config.timeout, reach, made: BTreeMap::new() };
+    let mut services = Services::new(tool, auth, config.timeout, reach)?;
     let described = config.operations.iter().map(|(name, op)| {
         let service = services.at(&op.base_url, op.credential.as_ref())?;
         let plan = api::Operation::compile(op).map(Plan::Api);
@@ -119,13 +134,28 @@ fn bind(tool: &str, described: Vec<Described<'_>>) -> Result<Vec<Offered>, ToolS
 /// The services of a tool: one for each place and way to sign.
 struct Services<'c> {
     tool: &'c str,
-    auth: Option<Secret>,
+    auth: Option<Held>,
     timeout: Duration,
     reach: &'c Reach,
     made: BTreeMap<(String, Option<Placement>), Arc<Service>>,
 }
 
-impl Services<'_> {
+/// What signs, ready for every service of the tool.
+enum Held {
+    Secret(Secret),
+    Tokens(Arc<Tokens>),
+}
+
+impl<'c> Services<'c> {
+    fn new(tool: &'c str, auth: Option<Auth>, timeout: Duration, reach: &'c Reach) -> Result<Self, ToolSetupError> {
+        let auth = match auth {
+            None => None,
+            Some(Auth::Secret(secret)) => Some(Held::Secret(secret)),
+            Some(Auth::OAuth2(client)) => Some(Held::Tokens(Arc::new(Tokens::new(&client, reach)?))),
+        };
+        Ok(Self { tool, auth, timeout, reach, made: BTreeMap::new() })
+    }
+
     fn at(&mut self, base_url: &str, placement: Option<&Placement>) -> Result<Arc<Service>, ToolSetupError> {
         let key = (base_url.to_owned(), placement.cloned());
         if let Some(made) = self.made.get(&key) {
@@ -133,9 +163,16 @@ impl Services<'_> {
         }
         let base = parsed(base_url).map_err(|why| self.fail(why))?;
         reach::check_url(self.reach, &base)?;
-        let credential = self.auth.as_ref().zip(placement).map(|(secret, place)| Credential::new(place, secret));
-        let credential = credential.transpose().map_err(|why| self.fail(why))?;
-        let service = Service::new(base, credential, self.timeout, self.reach).map_err(|why| self.fail(why))?;
+        let signer = match self.auth.as_ref().zip(placement) {
+            None => Ok(Signer::Nobody),
+            Some((Held::Secret(secret), place)) => Credential::new(place, secret).map(Signer::Credential),
+            Some((Held::Tokens(tokens), Placement::Bearer)) => Ok(Signer::Tokens(Arc::clone(tokens))),
+            Some((Held::Tokens(_), _)) => {
+                Err("`auth.oauth2` gives a bearer token, and the service wants another kind of credential".to_owned())
+            }
+        };
+        let signer = signer.map_err(|why| self.fail(why))?;
+        let service = Service::new(base, signer, self.timeout, self.reach).map_err(|why| self.fail(why))?;
         Ok(Arc::clone(self.made.entry(key).or_insert(Arc::new(service))))
     }
 

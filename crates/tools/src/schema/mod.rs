@@ -1,5 +1,6 @@
 //! Schemas of arguments and answers: the check that every tool call passes before anything else happens to it, the one
-//! that an agent's answer passes before it counts, and the digest by which a schema is pinned.
+//! that an agent's answer passes before it counts, the one that a run's input passes at the door ([`input`]), and the
+//! digest by which a schema is pinned.
 //!
 //! Schemas may come from a foreign server and arguments come from a model, so both are hostile input: no reference
 //! leaves the schema, patterns run on a linear-time engine, and the work of one check is bounded before it starts
@@ -16,7 +17,11 @@ use stead_ports::agent::ArgumentCheck;
 use crate::{error::ToolSetupError, text};
 
 mod cost;
+mod example;
+mod input;
 mod scan;
+
+pub use input::{compile_input, offered_input};
 
 /// Deepest nesting of arguments, and of an answer.
 pub const MAX_DEPTH: usize = 64;
@@ -54,6 +59,7 @@ pub fn compile_answer(schema: &Value) -> Result<ArgumentCheck, ToolSetupError> {
 }
 
 /// What is checked, in the words of the errors.
+#[derive(Debug)]
 struct Subject {
     /// The text, with its verbs.
     it: &'static str,
@@ -66,6 +72,8 @@ struct Subject {
     smaller: &'static str,
     /// Whether it must be an object.
     object: bool,
+    /// The word for it in an error about the schema.
+    whose: &'static str,
 }
 
 const ARGUMENTS: Subject = Subject {
@@ -76,6 +84,7 @@ const ARGUMENTS: Subject = Subject {
     schema: "the tool's schema",
     smaller: "send fewer or flatter values",
     object: true,
+    whose: "argument",
 };
 
 const ANSWER: Subject = Subject {
@@ -86,25 +95,88 @@ const ANSWER: Subject = Subject {
     schema: "the output's JSON Schema",
     smaller: "give fewer or flatter values",
     object: false,
+    whose: "output",
 };
 
 fn checker(schema: &Value, subject: &'static Subject) -> Result<ArgumentCheck, ToolSetupError> {
-    let bad = |why: &dyn std::fmt::Display| {
-        let whose = if subject.object { "argument" } else { "output" };
-        ToolSetupError::value(format!("the {whose} schema cannot be used: {why}"))
-    };
-    scan::depth_of(schema, MAX_DEPTH).ok_or_else(|| bad(&format_args!("it is nested deeper than {MAX_DEPTH}")))?;
-    let size = text::json(schema).len();
-    if size > MAX_SCHEMA_BYTES {
-        return Err(bad(&format_args!("it has {size} bytes, more than {MAX_SCHEMA_BYTES}")));
+    let checker = Checker::new(schema, subject)?;
+    Ok(Arc::new(move |text: &str| checker.check(text)))
+}
+
+/// A schema that is ready to be checked against, within bounds.
+struct Checker {
+    validator: Validator,
+    work: cost::Work,
+    subject: &'static Subject,
+}
+
+/// What is wrong with a text.
+enum Bad {
+    /// With the whole of it.
+    Text(String),
+    /// Places of its value: each a JSON Pointer, and what was expected there.
+    Places(Vec<(String, String)>),
+}
+
+impl Checker {
+    fn new(schema: &Value, subject: &'static Subject) -> Result<Self, ToolSetupError> {
+        let bad = |why: &dyn std::fmt::Display| {
+            ToolSetupError::value(format!("the {} schema cannot be used: {why}", subject.whose))
+        };
+        scan::depth_of(schema, MAX_DEPTH).ok_or_else(|| bad(&format_args!("it is nested deeper than {MAX_DEPTH}")))?;
+        let size = text::json(schema).len();
+        if size > MAX_SCHEMA_BYTES {
+            return Err(bad(&format_args!("it has {size} bytes, more than {MAX_SCHEMA_BYTES}")));
+        }
+        let work = cost::Work::of(schema).map_err(|e| bad(&e))?;
+        let validator = jsonschema::options()
+            .offline()
+            .with_pattern_options(PatternOptions::regex().size_limit(1 << 20).dfa_size_limit(1 << 20))
+            .build(schema)
+            .map_err(|e| bad(&text::ellipsis(&e.masked().to_string(), 400)))?;
+        Ok(Self { validator, work, subject })
     }
-    let work = cost::Work::of(schema).map_err(|e| bad(&e))?;
-    let validator = jsonschema::options()
-        .offline()
-        .with_pattern_options(PatternOptions::regex().size_limit(1 << 20).dfa_size_limit(1 << 20))
-        .build(schema)
-        .map_err(|e| bad(&text::ellipsis(&e.masked().to_string(), 400)))?;
-    Ok(Arc::new(move |text: &str| check(&validator, &work, text, subject)))
+
+    /// The check, told to a model.
+    fn check(&self, text: &str) -> Result<(), String> {
+        let Subject { it, do_not, schema, .. } = self.subject;
+        self.text(text).map_err(|bad| match bad {
+            Bad::Text(why) => why,
+            Bad::Places(places) => {
+                let lines: Vec<_> = places.iter().map(|(at, why)| format!("- {}: {why}", path(at))).collect();
+                format!("{it} {do_not} fit {schema}:\n{}", lines.join("\n"))
+            }
+        })
+    }
+
+    /// The check of JSON text.
+    fn text(&self, text: &str) -> Result<(), Bad> {
+        let Subject { it, are, schema, smaller, object, .. } = self.subject;
+        let shape = scan::shape(text, self.subject).map_err(Bad::Text)?;
+        if !self.work.affordable(shape.depth, shape.nodes) {
+            let why = format!("{it} {are} too large and too deeply nested for {schema}");
+            return Err(Bad::Text(format!("{}: {why}; {smaller}", code::TOO_DEEP)));
+        }
+        let value: Value =
+            serde_json::from_str(text).map_err(|e| Bad::Text(format!("{it} {are} not valid JSON: {e}")))?;
+        if *object && !value.is_object() {
+            return Err(Bad::Text(format!("{it} must be a JSON object")));
+        }
+        scan::no_duplicate_keys(text).map_err(|e| Bad::Text(format!("{it} {are} not usable: {e}")))?;
+        self.value(&value, text.len())
+    }
+
+    /// The check of a value whose JSON text has about that many bytes.
+    fn value(&self, value: &Value, bytes: usize) -> Result<(), Bad> {
+        if self.validator.is_valid(value) {
+            return Ok(());
+        }
+        Err(Bad::Places(if bytes < ALL_PROBLEMS_BELOW {
+            self.validator.iter_errors(value).take(MAX_PROBLEMS).map(|e| problem(&e)).collect()
+        } else {
+            self.validator.validate(value).err().iter().map(problem).collect()
+        }))
+    }
 }
 
 /// First 16 bytes of the SHA-256 of the schema's canonical JSON: no white space, keys sorted by their UTF-8 bytes.
@@ -143,38 +215,15 @@ fn canonical(value: &Value, hash: &mut Sha256) {
     }
 }
 
-fn check(validator: &Validator, work: &cost::Work, text: &str, subject: &Subject) -> Result<(), String> {
-    let Subject { it, are, do_not, schema, smaller, object, .. } = subject;
-    let shape = scan::shape(text, subject)?;
-    if !work.affordable(shape.depth, shape.nodes) {
-        let why = format!("{it} {are} too large and too deeply nested for {schema}");
-        return Err(format!("{}: {why}; {smaller}", code::TOO_DEEP));
-    }
-    let value: Value = serde_json::from_str(text).map_err(|e| format!("{it} {are} not valid JSON: {e}"))?;
-    if *object && !value.is_object() {
-        return Err(format!("{it} must be a JSON object"));
-    }
-    scan::no_duplicate_keys(text).map_err(|e| format!("{it} {are} not usable: {e}"))?;
-    if validator.is_valid(&value) {
-        return Ok(());
-    }
-    let problems: Vec<String> = if text.len() < ALL_PROBLEMS_BELOW {
-        validator.iter_errors(&value).take(MAX_PROBLEMS).map(|e| problem(&e)).collect()
-    } else {
-        validator.validate(&value).err().iter().map(problem).collect()
-    };
-    Err(format!("{it} {do_not} fit {schema}:\n{}", problems.join("\n")))
-}
-
 /// One problem: where, what was expected, and what stands there.
-fn problem(error: &ValidationError<'_>) -> String {
+fn problem(error: &ValidationError<'_>) -> (String, String) {
     let found = match &**error.instance() {
         Value::Object(_) => "an object".to_owned(),
         Value::Array(_) => "an array".to_owned(),
         leaf => text::ellipsis(&text::json(leaf), 60),
     };
     let expected = error.masked_with("the value").to_string();
-    format!("- {}: {} (found {found})", path(error.instance_path().as_str()), text::ellipsis(&expected, 300))
+    (error.instance_path().to_string(), format!("{} (found {found})", text::ellipsis(&expected, 300)))
 }
 
 /// A JSON pointer as a path that models know: `/items/0/name` becomes `$.items[0].name`.

@@ -21,7 +21,7 @@ use stead_core::{
 use stead_ports::tool::Output;
 use stead_tools::{
     config::{ApiBody, ApiConfig, ApiOperation, ApiParameter, Fields, HttpMethod, ParameterPlace, Placement, Style},
-    http,
+    http::{self, Auth},
     offer::Offered,
     reach::Reach,
     secret::Secret,
@@ -84,7 +84,7 @@ fn operation(base_url: &str, method: HttpMethod, path: &str) -> ApiOperation {
 fn offer(operations: Vec<(&str, ApiOperation)>, auth: Option<&str>) -> Vec<Offered> {
     let operations: BTreeMap<_, _> = operations.into_iter().map(|(name, op)| (name.to_owned(), op)).collect();
     let config = ApiConfig { operations, timeout: Duration::from_secs(20) };
-    http::offer_api("shop", &config, auth.map(Secret::new), &Reach::default()).unwrap()
+    http::offer_api("shop", &config, auth.map(|a| Auth::Secret(Secret::new(a))), &Reach::default()).unwrap()
 }
 
 #[tokio::test]
@@ -213,7 +213,7 @@ fn what_cannot_be_called_is_refused_when_it_is_read() {
     let refused = |op: ApiOperation, auth: Option<&str>| {
         let operations = BTreeMap::from([("go".to_owned(), op)]);
         let config = ApiConfig { operations, timeout: Duration::from_secs(1) };
-        http::offer_api("shop", &config, auth.map(Secret::new), &Reach::default()).unwrap_err()
+        http::offer_api("shop", &config, auth.map(|a| Auth::Secret(Secret::new(a))), &Reach::default()).unwrap_err()
     };
     let get = |base: &str, path: &str| operation(base, HttpMethod::Get, path);
     assert!(refused(get("http://h", "/{id}"), None).detail.contains("not a parameter"));

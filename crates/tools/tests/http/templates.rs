@@ -303,9 +303,13 @@ async fn an_endless_answer_is_cut_at_the_cap() {
 async fn a_bearer_token_is_sent_and_never_shown() {
     let (url, seen) = service().await;
     let value = json!({"base_url": url, "operations": {"go": {"method": "GET", "path": "/echo"}}});
-    let offered =
-        http::offer("payments", &config::<HttpConfig>(value), Some(Secret::new("s3cret-token\n")), &Reach::default())
-            .unwrap();
+    let offered = http::offer(
+        "payments",
+        &config::<HttpConfig>(value),
+        Some(http::Auth::Secret(Secret::new("s3cret-token\n"))),
+        &Reach::default(),
+    )
+    .unwrap();
     let outcome = call(&offered[0], json!({})).await;
     assert_eq!(seen.last().2[header::AUTHORIZATION], "Bearer s3cret-token");
     assert_eq!(text(&outcome), "Bearer [secret]");
