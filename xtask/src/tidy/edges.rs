@@ -30,6 +30,7 @@ const MAP: &[Row] = &[
     row("bus", &["core", "ports"]),
     row("sandbox", &["core", "ports"]),
     row("secrets", &["core", "ports"]),
+    row("workspace", &["core", "ports"]),
     row("models", &["core", "ports"]),
     row("tools", &["core", "ports", "postgres"]),
     row("memory", &["core", "ports"]),
@@ -45,7 +46,7 @@ const MAP: &[Row] = &[
         name: "server",
         may: &[
             "api", "audit", "bus", "console", "core", "engine", "identity", "manifest", "memory", "models", "policy",
-            "ports", "sandbox", "secrets", "store", "tools",
+            "ports", "sandbox", "secrets", "store", "tools", "workspace",
         ],
         // Its tests speak to it as users do.
         dev: &["client"],
@@ -54,7 +55,7 @@ const MAP: &[Row] = &[
     row("client", &["api", "core"]),
     row("stead", &["api", "audit", "client", "core", "identity", "manifest", "server"]),
     row("sim", &["core", "engine", "policy", "ports"]),
-    row("bench", &["core", "engine", "ports", "store"]),
+    row("bench", &["core", "engine", "ports", "store", "workspace"]),
     row("testkit", ALL),
     row("xtask", &[]),
 ];
@@ -62,7 +63,7 @@ const MAP: &[Row] = &[
 /// What `testkit` may import: everything but the binary and the tasks.
 const ALL: &[&str] = &[
     "api", "audit", "bus", "client", "core", "engine", "identity", "manifest", "memory", "models", "policy", "ports",
-    "postgres", "sandbox", "secrets", "server", "sim", "store", "tools",
+    "postgres", "sandbox", "secrets", "server", "sim", "store", "tools", "workspace",
 ];
 
 /// What the core may use from outside: encoders, hashes and plain data types.
