@@ -219,9 +219,8 @@ impl<'i> Scan<'i> {
     /// What was listed a moment ago is not there, or leads elsewhere now.
     fn went(&self, error: Errno) -> WorkspaceError {
         match error {
-            Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::XDEV | Errno::AGAIN => {
-                WorkspaceError::Moved(self.path.to_string())
-            }
+            Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::AGAIN => WorkspaceError::Moved(self.path.to_string()),
+            Errno::XDEV => self.forged("another file system"),
             e => self.disk(e),
         }
     }

@@ -1,5 +1,4 @@
 //! What the tests share: objects in memory, a clock that stands, and small words for trees.
-#![allow(dead_code, reason = "each test file uses some of it")]
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -31,10 +30,10 @@ use stead_workspace::{Limits, Options, TreePath, Workspaces, tree::Entry};
 
 /// Objects in memory. The stores have their own tests; here it counts what is asked of them.
 #[derive(Default, Debug)]
-pub struct Memory {
-    pub kept: Mutex<HashMap<(Name, BlobId), (Bytes, Timestamp)>>,
-    pub gets: AtomicU64,
-    pub put_bytes: AtomicU64,
+pub(crate) struct Memory {
+    pub(crate) kept: Mutex<HashMap<(Name, BlobId), (Bytes, Timestamp)>>,
+    pub(crate) gets: AtomicU64,
+    pub(crate) put_bytes: AtomicU64,
 }
 
 #[async_trait]
@@ -106,7 +105,7 @@ impl Objects for Memory {
 
 /// A clock that is set.
 #[derive(Debug)]
-pub struct Hand(pub AtomicI64);
+pub(crate) struct Hand(pub(crate) AtomicI64);
 
 impl Clock for Hand {
     fn now(&self) -> Timestamp {
@@ -125,13 +124,13 @@ impl Clock for Hand {
 
 /// A box that has ended: nothing of it ever ran.
 #[derive(Debug)]
-pub struct Ended(Vec<u8>, Option<Marks>);
+pub(crate) struct Ended(Vec<u8>, Option<Marks>);
 
 impl Ended {
-    pub fn upper(dir: &Path, marks: Marks) -> Self {
+    pub(crate) fn upper(dir: &Path, marks: Marks) -> Self {
         Self(dir.as_os_str().as_encoded_bytes().to_vec(), Some(marks))
     }
-    pub fn whole(dir: &Path) -> Self {
+    pub(crate) fn whole(dir: &Path) -> Self {
         Self(dir.as_os_str().as_encoded_bytes().to_vec(), None)
     }
 }
@@ -148,20 +147,20 @@ impl Still for Ended {
 }
 
 /// Workspaces on memory, with a cache in a folder of their own.
-pub struct Kit {
-    pub dir: tempfile::TempDir,
-    pub objects: Arc<Memory>,
-    pub clock: Arc<Hand>,
-    pub work: Workspaces,
-    pub tenant: Name,
+pub(crate) struct Kit {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) objects: Arc<Memory>,
+    pub(crate) clock: Arc<Hand>,
+    pub(crate) work: Workspaces,
+    pub(crate) tenant: Name,
 }
 
 impl Kit {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(|_| {})
     }
 
-    pub fn with(set: impl FnOnce(&mut Options)) -> Self {
+    pub(crate) fn with(set: impl FnOnce(&mut Options)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (objects, clock) = (Arc::new(Memory::default()), Arc::new(Hand(AtomicI64::new(1_000_000_000_000))));
         let mut options = Options::new(dir.path().join("cache"));
@@ -170,16 +169,16 @@ impl Kit {
         Self { dir, objects, clock, work, tenant: "acme".into() }
     }
 
-    pub fn limited(set: impl FnOnce(&mut Limits)) -> Self {
+    pub(crate) fn limited(set: impl FnOnce(&mut Limits)) -> Self {
         Self::with(|o| set(&mut o.limits))
     }
 
-    pub async fn empty(&self) -> TreeId {
+    pub(crate) async fn empty(&self) -> TreeId {
         self.work.empty(&self.tenant).await.unwrap().tree
     }
 
     /// A tree with those files.
-    pub async fn tree(&self, files: &[(&str, &[u8])]) -> TreeId {
+    pub(crate) async fn tree(&self, files: &[(&str, &[u8])]) -> TreeId {
         let mut tree = self.empty().await;
         for (path, content) in files {
             let content = Bytes::copy_from_slice(content);
@@ -189,7 +188,7 @@ impl Kit {
     }
 
     /// Everything in a tree, by path.
-    pub async fn all(&self, tree: TreeId) -> BTreeMap<String, Is> {
+    pub(crate) async fn all(&self, tree: TreeId) -> BTreeMap<String, Is> {
         let mut out = BTreeMap::new();
         let mut dirs = vec![TreePath::TOP];
         while let Some(dir) = dirs.pop() {
@@ -215,18 +214,18 @@ impl Kit {
 
 /// What is at a path, for comparing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Is {
+pub(crate) enum Is {
     File(Vec<u8>, bool),
     Link(Vec<u8>),
     Dir,
 }
 
-pub fn path_of(path: &str) -> TreePath {
+pub(crate) fn path_of(path: &str) -> TreePath {
     TreePath::parse(path.as_bytes()).unwrap()
 }
 
 /// What a folder of the host has, by path.
-pub fn on_disk(dir: &Path) -> BTreeMap<String, Is> {
+pub(crate) fn on_disk(dir: &Path) -> BTreeMap<String, Is> {
     use std::os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _};
     fn walk(top: &Path, dir: &Path, out: &mut BTreeMap<String, Is>) {
         for entry in std::fs::read_dir(dir).unwrap() {

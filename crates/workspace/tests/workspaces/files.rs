@@ -1,14 +1,12 @@
 //! Trees without directories: write, read, list, remove, diff, and what each of them costs.
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod kit;
 
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use kit::{Is, Kit, path_of};
 use stead_core::code;
 use stead_workspace::{Kind, TreePath, chunk::CHUNK};
+
+use crate::kit::{Is, Kit, path_of};
 
 #[tokio::test]
 async fn what_was_written_is_read_and_the_tree_before_stands() {
