@@ -13,7 +13,7 @@ use std::{
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use serde_json::{Value, json};
 use stead_core::id::{Name, TreeId};
-use stead_engine::SystemClock;
+use stead_engine::clock::SystemClock;
 use stead_ports::workspace::{Marks, Still, Written};
 use stead_store::{SqliteOptions, SqliteStore};
 use stead_workspace::{Options, Workspaces};

@@ -44,18 +44,18 @@ impl Folder {
         Some(folder)
     }
 
-    /// Puts a node at a path of a fresh layer, making the directories on the way; a later leaf replaces an earlier one. Tells
-    /// how many directories were made.
+    /// Puts a node at a path, making the directories on the way, as fresh as the top is; a later leaf replaces an earlier one.
+    /// Tells how many directories were made.
     ///
     /// # Errors
     /// When a file or link stands on the way, a directory would be replaced by a leaf, or the path is the top.
     pub(crate) fn put(&mut self, path: &TreePath, node: Node) -> Result<u64, WorkspaceError> {
         let (dirs, name) = path.split_last().ok_or_else(|| WorkspaceError::path(path, "the top is a directory"))?;
-        let (mut at, mut made) = (self, 0);
+        let (fresh, mut at, mut made) = (self.fresh, self, 0);
         for dir in dirs {
             let next = at.children.entry(dir.clone()).or_insert_with(|| {
                 made += 1;
-                Node::Folder(Self::fresh())
+                Node::Folder(Self { fresh, ..Self::default() })
             });
             let Node::Folder(folder) = next else {
                 return Err(WorkspaceError::path(path, "it leads through a file or a link"));

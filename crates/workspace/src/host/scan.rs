@@ -219,7 +219,10 @@ impl<'i> Scan<'i> {
     /// What was listed a moment ago is not there, or leads elsewhere now.
     fn went(&self, error: Errno) -> WorkspaceError {
         match error {
-            Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::AGAIN => WorkspaceError::Moved(self.path.to_string()),
+            // The last is what is said of a link that is none any more.
+            Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::AGAIN | Errno::INVAL => {
+                WorkspaceError::Moved(self.path.to_string())
+            }
             Errno::XDEV => self.forged("another file system"),
             e => self.disk(e),
         }
