@@ -44,14 +44,10 @@ impl Writer {
         };
         let Self { workspaces, tenant, .. } = self;
         let (mut trees, mut outbox) = (workspaces.trees(tenant), workspaces.outbox(tenant));
-        let found = take_in(
-            &workspaces.objects,
-            tenant,
-            &workspaces.cache,
-            &workspaces.limits,
-            &mut outbox,
-            move |intake| scan(written, intake),
-        );
+        let found =
+            take_in(&workspaces.objects, tenant, &workspaces.cache, &workspaces.limits, &mut outbox, move |intake| {
+                scan(written, intake)
+            });
         let Found { layer, left_out, stripped } = found.await?;
         let made = workspaces.finish(&mut trees, tenant, below, layer, &mut outbox).await?;
         let diff = diff(&mut trees, base, made.tree, workspaces.limits.listed).await?;

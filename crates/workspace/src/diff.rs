@@ -109,7 +109,10 @@ impl Work<'_, '_> {
                     }
                     // Equal trees with other sums: one of the two parents lies.
                     (Some(Entry::Directory(_)), Some(Entry::Directory(b))) => {
-                        return Err(WorkspaceError::Damaged { tree: b.tree, what: "its sums are not those of its parent" });
+                        return Err(WorkspaceError::Damaged {
+                            tree: b.tree,
+                            what: "its sums are not those of its parent",
+                        });
                     }
                     (was, is) => self.entry(was.cloned(), is.cloned()).await?,
                 }

@@ -138,7 +138,8 @@ pub(crate) async fn take_in<T: Send + 'static>(
         }
     }
     drop(queue);
-    let found = reader.await.map_err(|e| WorkspaceError::disk("the reader of a workspace", std::io::Error::other(e)))?;
+    let found =
+        reader.await.map_err(|e| WorkspaceError::disk("the reader of a workspace", std::io::Error::other(e)))?;
     sent?;
     found
 }

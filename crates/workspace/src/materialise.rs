@@ -14,8 +14,11 @@ use crate::{
     tree::{Directory, Entry, FileEntry},
 };
 
-/// Objects that are asked for at once; each has a chunk's bytes at most.
+/// Chunks that are asked for at once.
 const BATCH: usize = 16;
+/// Short files that are asked for at once, and their bytes, unless one has more.
+const FILES: usize = 256;
+const BYTES: u64 = 8 << 20;
 /// How often files are fetched that went from the cache in between.
 const TRIES: usize = 3;
 
@@ -44,7 +47,10 @@ impl Workspaces {
                 Err(missing) => self.fetch(tenant, missing).await?,
             }
         }
-        Err(WorkspaceError::disk(self.cache_name(), std::io::Error::other("its files go faster than they come: give it more room")))
+        Err(WorkspaceError::disk(
+            self.cache_name(),
+            std::io::Error::other("its files go faster than they come: give it more room"),
+        ))
     }
 
     fn cache_name(&self) -> String {
@@ -86,8 +92,9 @@ impl Workspaces {
 
     /// Brings files from the store into the cache.
     async fn fetch(&self, tenant: &Name, missing: HashSet<Missing>) -> Result<(), WorkspaceError> {
-        let (short, long): (Vec<_>, Vec<_>) = missing.into_iter().map(|m| m.0).partition(|f| chunk::chunks(f.size) == 0);
-        for part in short.chunks(BATCH) {
+        let (short, long): (Vec<_>, Vec<_>) =
+            missing.into_iter().map(|m| m.0).partition(|f| chunk::chunks(f.size) == 0);
+        for part in batches(&short) {
             let ids: Vec<BlobId> = part.iter().map(|f| f.content).collect();
             let found = self.objects.get(tenant, &ids).await?;
             let files: Vec<(FileEntry, Bytes)> = part
@@ -130,8 +137,7 @@ impl Workspaces {
     pub(crate) async fn chunks(&self, tenant: &Name, file: &FileEntry) -> Result<Vec<BlobId>, WorkspaceError> {
         let list = self.objects.get(tenant, &[file.content]).await?.pop().flatten();
         let list = list.ok_or(WorkspaceError::Missing(file.content))?;
-        chunk::decode(&list, file.size)
-            .map_err(|e| WorkspaceError::Damaged { tree: TreeId(file.content.0), what: e.0 })
+        chunk::decode(&list, file.size).map_err(|e| WorkspaceError::Damaged { tree: TreeId(file.content.0), what: e.0 })
     }
 
     /// Chunks of a long file, from the one with that number on.
@@ -153,6 +159,21 @@ impl Workspaces {
             })
             .collect()
     }
+}
+
+/// Short files in parts of few bytes each.
+fn batches(files: &[FileEntry]) -> impl Iterator<Item = &[FileEntry]> {
+    let mut rest = files;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fit = rest.iter().take(FILES).take_while(|f| {
+            bytes += f.size;
+            bytes <= BYTES
+        });
+        let (part, after) = rest.split_at(fit.count().max(1).min(rest.len()));
+        rest = after;
+        (!part.is_empty()).then_some(part)
+    })
 }
 
 /// The bytes of an object that must have the size of that file. The store has proved that they are those of the address.
@@ -205,7 +226,9 @@ fn prove(top: TreeId, directories: &HashMap<TreeId, Directory>) -> Result<(), Wo
 }
 
 /// Runs what blocks on a thread of its own.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, WorkspaceError> {
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, WorkspaceError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|e| WorkspaceError::disk("the workspaces' cache", std::io::Error::other(e)))
 }

@@ -64,7 +64,10 @@ impl Workspaces {
                 for (id, directory) in trees.read(part).await? {
                     out.insert(BlobId(id.0));
                     if depth > MAX_DEPTH {
-                        return Err(WorkspaceError::Damaged { tree: id, what: "it has more levels than any workspace" });
+                        return Err(WorkspaceError::Damaged {
+                            tree: id,
+                            what: "it has more levels than any workspace",
+                        });
                     }
                     for (_, entry) in &directory {
                         match entry {
@@ -80,12 +83,7 @@ impl Workspaces {
         Ok(out)
     }
 
-    async fn mark(
-        &self,
-        tenant: &Name,
-        file: &FileEntry,
-        out: &mut HashSet<BlobId>,
-    ) -> Result<(), WorkspaceError> {
+    async fn mark(&self, tenant: &Name, file: &FileEntry, out: &mut HashSet<BlobId>) -> Result<(), WorkspaceError> {
         // Its list is read each time: the same bytes may be a file of their own elsewhere, and were marked as that.
         out.insert(file.content);
         if chunk::chunks(file.size) > 0 {

@@ -26,6 +26,9 @@ pub struct Options {
     pub cache: PathBuf,
     /// Bytes that the cache may take, about.
     pub cache_bytes: u64,
+    /// To whom the files of the cache are given, as user and group; by default they are those of this process. In a user namespace an overlay
+    /// copies only files whose owner is mapped there, so a server that runs as root names the user that its boxes are on the host.
+    pub owner: Option<(u32, u32)>,
     /// What a workspace may have.
     pub limits: Limits,
     /// How long objects are held that nothing leads to yet. The fact that names a tree is committed before that; a caller that is
@@ -36,7 +39,13 @@ pub struct Options {
 impl Options {
     /// With a cache of 4 GiB in that directory, the default limits, and an hour.
     pub fn new(cache: impl Into<PathBuf>) -> Self {
-        Self { cache: cache.into(), cache_bytes: 4 << 30, limits: Limits::default(), hold: Span::from_secs(3600) }
+        Self {
+            cache: cache.into(),
+            cache_bytes: 4 << 30,
+            owner: None,
+            limits: Limits::default(),
+            hold: Span::from_secs(3600),
+        }
     }
 }
 
@@ -74,7 +83,7 @@ impl Workspaces {
     /// # Errors
     /// ST0245 when the cache cannot be written.
     pub fn open(objects: Arc<dyn Objects>, clock: Arc<dyn Clock>, options: Options) -> Result<Self, WorkspaceError> {
-        let cache = Cache::open(&options.cache, options.cache_bytes)?;
+        let cache = Cache::open(&options.cache, options.cache_bytes, options.owner)?;
         let (limits, hold) = (options.limits.within(), options.hold);
         Ok(Self { objects, cache, limits, turns: Turns::default(), clock, hold })
     }

@@ -45,8 +45,23 @@ const MAP: &[Row] = &[
     Row {
         name: "server",
         may: &[
-            "api", "audit", "bus", "console", "core", "engine", "identity", "manifest", "memory", "models", "policy",
-            "ports", "sandbox", "secrets", "store", "tools", "workspace",
+            "api",
+            "audit",
+            "bus",
+            "console",
+            "core",
+            "engine",
+            "identity",
+            "manifest",
+            "memory",
+            "models",
+            "policy",
+            "ports",
+            "sandbox",
+            "secrets",
+            "store",
+            "tools",
+            "workspace",
         ],
         // Its tests speak to it as users do.
         dev: &["client"],
@@ -62,8 +77,26 @@ const MAP: &[Row] = &[
 
 /// What `testkit` may import: everything but the binary and the tasks.
 const ALL: &[&str] = &[
-    "api", "audit", "bus", "client", "core", "engine", "identity", "manifest", "memory", "models", "policy", "ports",
-    "postgres", "sandbox", "secrets", "server", "sim", "store", "tools", "workspace",
+    "api",
+    "audit",
+    "bus",
+    "client",
+    "core",
+    "engine",
+    "identity",
+    "manifest",
+    "memory",
+    "models",
+    "policy",
+    "ports",
+    "postgres",
+    "sandbox",
+    "secrets",
+    "server",
+    "sim",
+    "store",
+    "tools",
+    "workspace",
 ];
 
 /// What the core may use from outside: encoders, hashes and plain data types.

@@ -20,7 +20,8 @@ use super::{
 use crate::objects::pack;
 
 // Rows are locked in the order of their ids, by those who hold and those who put, so that none wait in a circle.
-const HOLD: &str = "WITH found AS (SELECT id, held FROM objects WHERE tenant = $1 AND id = ANY($2::bytea[]) ORDER BY id FOR UPDATE),
+const HOLD: &str =
+    "WITH found AS (SELECT id, held FROM objects WHERE tenant = $1 AND id = ANY($2::bytea[]) ORDER BY id FOR UPDATE),
     longer AS (UPDATE objects o SET held = $3 FROM found f WHERE o.tenant = $1 AND o.id = f.id AND f.held < $3)
     SELECT id FROM found";
 const PUT: &str = "INSERT INTO objects (tenant, id, held, codec, length, body)

@@ -34,7 +34,9 @@ impl Objects for SqliteStore {
     async fn get(&self, tenant: &Name, ids: &[BlobId]) -> Result<Vec<Option<Bytes>>, StoreError> {
         let (owner, asked, key) = (tenant.clone(), ids.to_vec(), self.key().clone());
         let found = self.read(move |c| {
-            let found = asked.iter().map(|id| Ok(get(c, &owner, *id)?.map(|(codec, length, body)| key.unpack(&owner, *id, codec, length, body))));
+            let found = asked.iter().map(|id| {
+                Ok(get(c, &owner, *id)?.map(|(codec, length, body)| key.unpack(&owner, *id, codec, length, body)))
+            });
             found.collect::<Result<Vec<_>>>()
         });
         found.await?.into_iter().map(Option::transpose).collect()

@@ -23,12 +23,7 @@ impl Workspaces {
     ///
     /// # Errors
     /// ST0242 when something is missing or damaged, ST0245 when the writer fails.
-    pub async fn export_tar(
-        &self,
-        tenant: &Name,
-        tree: TreeId,
-        out: impl Write + Send,
-    ) -> Result<(), WorkspaceError> {
+    pub async fn export_tar(&self, tenant: &Name, tree: TreeId, out: impl Write + Send) -> Result<(), WorkspaceError> {
         let mut tar = Builder::new(out);
         let fail = |e: io::Error| WorkspaceError::disk("the archive", e);
         let trees = self.trees(tenant);

@@ -11,7 +11,11 @@ use std::io::{Read, Seek};
 
 use stead_core::id::{Name, TreeId};
 
-use crate::{Made, WorkspaceError, Workspaces, intake::{Intake, take_in}, layer::Folder};
+use crate::{
+    Made, WorkspaceError, Workspaces,
+    intake::{Intake, take_in},
+    layer::Folder,
+};
 
 impl Workspaces {
     /// Makes a tree of a tar archive, plain or with gzip, laid over `onto` if there is one. Regular files, directories, links, and hard links

@@ -130,7 +130,9 @@ fn pax<R: Read>(entry: &mut Entry<'_, R>, ahead: &mut Ahead, out: &Entries<'_>) 
         match record.key_bytes() {
             b"path" => once(&mut ahead.name, record.value_bytes().to_vec())?,
             b"linkpath" => once(&mut ahead.target, record.value_bytes().to_vec())?,
-            b"size" => return Err(archive("the archive", "a size in a pax record: the entry would be longer than 8 GiB")),
+            b"size" => {
+                return Err(archive("the archive", "a size in a pax record: the entry would be longer than 8 GiB"));
+            }
             key if key.starts_with(b"GNU.sparse.") => {
                 return Err(archive("the archive", "a sparse file: write it as a whole one"));
             }

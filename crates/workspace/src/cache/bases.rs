@@ -10,16 +10,15 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, fchmod, linkat, mkdirat, openat, renameat_with, symlinkat},
+    fs::{
+        AtFlags, CWD, Gid, Mode, OFlags, RenameFlags, Uid, chownat, fchmod, linkat, mkdirat, openat, renameat_with,
+        symlinkat,
+    },
     io::Errno,
 };
 use stead_core::id::{Name, TreeId};
 
-use super::{
-    Cache, Missing,
-    files::place,
-    hex, tag,
-};
+use super::{Cache, Missing, files::place, hex, tag};
 use crate::{
     WorkspaceError,
     tree::{Directory, Entry, FileEntry},
@@ -93,7 +92,7 @@ impl Cache {
         let (tag, new) = (tag(tenant), self.fresh("new"));
         let fail = |e: Errno| WorkspaceError::disk(new.display(), e);
         let files = openat(CWD, self.0.root.join("files"), DIRECTORY, Mode::empty()).map_err(fail)?;
-        let mut build = Build { files, tag: &tag, plan, missing: HashSet::new() };
+        let mut build = Build { files, tag: &tag, plan, owner: self.0.owner, missing: HashSet::new() };
         let made = build.directory(CWD, new.as_os_str().as_encoded_bytes(), plan.top).map_err(fail);
         if let (Ok(()), true) = (&made, build.missing.is_empty()) {
             return self.enter(&tag, plan.top, &new).map(Ok);
@@ -137,6 +136,7 @@ struct Build<'b> {
     files: OwnedFd,
     tag: &'b str,
     plan: &'b Plan,
+    owner: Option<(u32, u32)>,
     missing: HashSet<Missing>,
 }
 
@@ -147,15 +147,24 @@ impl Build<'_> {
         let dir = openat(at, name, DIRECTORY, Mode::empty())?;
         // Whatever the process's mask takes away.
         fchmod(&dir, Mode::from_raw_mode(0o755))?;
+        self.give(at, name)?;
         let plan = self.plan;
         for (name, entry) in plan.directories.get(&tree).ok_or(Errno::NOENT)? {
             match entry {
                 Entry::File(file) => self.file(dir.as_fd(), name.as_bytes(), file)?,
-                Entry::Symlink(target) => symlinkat(&target[..], &dir, name.as_bytes())?,
+                Entry::Symlink(target) => {
+                    symlinkat(&target[..], &dir, name.as_bytes())?;
+                    self.give(dir.as_fd(), name.as_bytes())?;
+                }
                 Entry::Directory(d) => self.directory(dir.as_fd(), name.as_bytes(), d.tree)?,
             }
         }
         Ok(())
+    }
+
+    fn give(&self, dir: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+        let Some((user, group)) = self.owner else { return Ok(()) };
+        chownat(dir, name, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)), AtFlags::SYMLINK_NOFOLLOW)
     }
 
     fn file(&mut self, dir: BorrowedFd<'_>, name: &[u8], file: &FileEntry) -> Result<(), Errno> {
@@ -179,7 +188,7 @@ impl Build<'_> {
         let to = openat(dir, name, flags, mode)?;
         fchmod(&to, mode)?;
         io::copy(&mut File::from(from), &mut File::from(to))
-            .map(drop)
-            .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
+            .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+        self.give(dir, name)
     }
 }

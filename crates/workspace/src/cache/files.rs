@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
     path::{Path, PathBuf},
     sync::atomic::Ordering,
 };
@@ -97,6 +97,9 @@ impl Offer {
         let written = std::mem::replace(&mut self.file, Err(io::ErrorKind::NotFound.into())).map_err(fail)?;
         let mode = if file.exec { 0o755 } else { 0o644 };
         written.set_permissions(fs::Permissions::from_mode(mode)).map_err(fail)?;
+        if let Some((user, group)) = self.cache.0.owner {
+            fchown(&written, Some(user), Some(group)).map_err(fail)?;
+        }
         drop(written);
         let to = self.cache.at(tenant, file);
         let fail = |e| WorkspaceError::disk(to.display(), e);

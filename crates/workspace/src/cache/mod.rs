@@ -55,20 +55,24 @@ struct Inner {
     most: u64,
     /// Bytes that they take, about.
     bytes: AtomicU64,
+    /// Whose files they are, when not this process's.
+    owner: Option<(u32, u32)>,
     /// Names that were never used.
     next: AtomicU64,
     bases: Mutex<HashMap<(String, TreeId), bases::Slot>>,
 }
 
 impl Cache {
-    /// Opens the cache in `root`, making it (mode 0700) if there is none; it may take about `most` bytes. One process at a time.
+    /// Opens the cache in `root`, making it (mode 0700) if there is none; it may take about `most` bytes, and its files are given to
+    /// `owner`. One process at a time.
     ///
     /// # Errors
     /// ST0245 when it cannot be written.
-    pub fn open(root: &Path, most: u64) -> Result<Self, WorkspaceError> {
+    pub fn open(root: &Path, most: u64, owner: Option<(u32, u32)>) -> Result<Self, WorkspaceError> {
         let fail = |e| WorkspaceError::disk(root.display(), e);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(fail)?;
         let boot = fs::read_to_string(BOOT).map_err(|e| WorkspaceError::disk(BOOT, e))?;
+        let boot = format!("{boot}{owner:?}\n");
         let known = fs::read_to_string(root.join("boot")).is_ok_and(|b| b == boot);
         // Bases are made of files in no time, and who used them has ended.
         for (dir, stays) in [("files", known), ("bases", false), ("new", false), ("old", false)] {
@@ -84,6 +88,7 @@ impl Cache {
             root: root.to_owned(),
             most,
             bytes: AtomicU64::new(bytes),
+            owner,
             next: AtomicU64::new(0),
             bases: Mutex::new(HashMap::new()),
         })))

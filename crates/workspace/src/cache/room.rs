@@ -44,8 +44,11 @@ impl Cache {
     fn retire(&self, count: usize) -> usize {
         let gone: Vec<PathBuf> = {
             let mut bases = self.0.bases.lock();
-            let mut idle: Vec<_> =
-                bases.iter().filter(|(_, s)| Arc::strong_count(&s.used) == 1).map(|(k, s)| (s.last, k.clone())).collect();
+            let mut idle: Vec<_> = bases
+                .iter()
+                .filter(|(_, s)| Arc::strong_count(&s.used) == 1)
+                .map(|(k, s)| (s.last, k.clone()))
+                .collect();
             idle.sort_by_key(|(last, _)| *last);
             idle.truncate(count);
             idle.into_iter()

@@ -110,7 +110,8 @@ async fn what_goes_out_as_tar_comes_back_the_same_and_gnu_tar_reads_it() {
     assert!(untar.status().expect("tar is there: apt-get install tar").success());
     assert_eq!(crate::kit::on_disk(&dir.path().join("to")), all);
     // And what GNU tar writes is read.
-    let gnu = std::process::Command::new("tar").arg("-C").arg(dir.path().join("to")).args(["-c", "."]).output().unwrap();
+    let gnu =
+        std::process::Command::new("tar").arg("-C").arg(dir.path().join("to")).args(["-c", "."]).output().unwrap();
     let back = kit.work.import_tar(&kit.tenant, None, Cursor::new(gnu.stdout)).await.unwrap();
     assert_eq!(kit.all(back.tree).await, all);
 }
@@ -135,13 +136,13 @@ async fn a_zip_gives_files_links_and_directories() {
 async fn an_archive_is_laid_over_a_tree() {
     let kit = Kit::new();
     let base = kit.tree(&[("d/keep", b"k"), ("d/change", b"1"), ("was-file", b"f")]).await;
-    let tar = tar_of(&[
-        (EntryType::Regular, "d/change", "", b"2"),
-        (EntryType::Regular, "was-file/now-dir", "", b"n"),
-    ]);
+    let tar = tar_of(&[(EntryType::Regular, "d/change", "", b"2"), (EntryType::Regular, "was-file/now-dir", "", b"n")]);
     let made = kit.work.import_tar(&kit.tenant, Some(base), Cursor::new(tar)).await.unwrap();
     let all = kit.all(made.tree).await;
-    assert_eq!(all.keys().map(String::as_str).collect::<Vec<_>>(), ["d", "d/change", "d/keep", "was-file", "was-file/now-dir"]);
+    assert_eq!(
+        all.keys().map(String::as_str).collect::<Vec<_>>(),
+        ["d", "d/change", "d/keep", "was-file", "was-file/now-dir"]
+    );
     assert_eq!(all["d/change"], Is::File(b"2".to_vec(), false));
 }
 

@@ -37,6 +37,17 @@ async fn a_directory_has_what_the_tree_has_whatever_was_there_before() {
     assert_eq!(on_disk(there.path()), kit.all(tree).await);
 }
 
+#[tokio::test]
+async fn files_are_given_to_the_user_of_the_boxes() {
+    let kit = Kit::with(|o| o.owner = Some((1234, 5678)));
+    let tree = kit.tree(&[("d/f", b"1")]).await;
+    let base = kit.work.materialise(&kit.tenant, tree).await.unwrap();
+    for path in ["", "d", "d/f"] {
+        let meta = fs::metadata(base.path().join(path)).unwrap();
+        assert_eq!((meta.uid(), meta.gid()), (1234, 5678), "{path:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_who_start_at_a_tree_share_one_directory_and_equal_files_are_one_file() {
     let kit = Kit::new();
@@ -97,7 +108,9 @@ async fn what_is_missing_or_was_changed_in_the_store_is_noticed() {
     let below = kit.tree(&[("x", b"1")]).await;
     let entry = Entry::Directory(DirEntry { tree: below, entries: 1, bytes: 2 });
     lying.insert(EntryName::new(b"d").unwrap(), entry);
-    stead_ports::objects::Objects::put(&*kit.objects, &kit.tenant, &[lying.encode().into()], Timestamp(0)).await.unwrap();
+    stead_ports::objects::Objects::put(&*kit.objects, &kit.tenant, &[lying.encode().into()], Timestamp(0))
+        .await
+        .unwrap();
     let (_dir, work) = fresh();
     let e = work.materialise(&kit.tenant, TreeId(id(&lying.encode()).0)).await.unwrap_err();
     assert_eq!((e.code(), e.to_string().contains("sums")), (code::WORKSPACE_DAMAGED, true), "{e}");

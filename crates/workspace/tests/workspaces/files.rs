@@ -83,8 +83,14 @@ async fn a_path_that_does_not_do_is_refused_with_what_is_wrong() {
         let e = w.read(&k.tenant, linked, &path_of(path), 0, 9).await.unwrap_err();
         assert_eq!(code_of(e), code::WORKSPACE_PATH, "{path}");
     }
-    assert_eq!(code_of(w.write(&k.tenant, t, &path_of("a"), Bytes::new(), None).await.unwrap_err()), code::WORKSPACE_PATH);
-    assert_eq!(code_of(w.write(&k.tenant, t, &TreePath::TOP, Bytes::new(), None).await.unwrap_err()), code::WORKSPACE_PATH);
+    assert_eq!(
+        code_of(w.write(&k.tenant, t, &path_of("a"), Bytes::new(), None).await.unwrap_err()),
+        code::WORKSPACE_PATH
+    );
+    assert_eq!(
+        code_of(w.write(&k.tenant, t, &TreePath::TOP, Bytes::new(), None).await.unwrap_err()),
+        code::WORKSPACE_PATH
+    );
     assert_eq!(code_of(w.remove(&k.tenant, t, &TreePath::TOP).await.unwrap_err()), code::WORKSPACE_PATH);
     assert_eq!(code_of(w.remove(&k.tenant, t, &path_of("a/none")).await.unwrap_err()), code::WORKSPACE_PATH);
     assert_eq!(code_of(w.list(&k.tenant, t, &path_of("a/file"), None, 9).await.unwrap_err()), code::WORKSPACE_PATH);

@@ -23,19 +23,25 @@ fn vectors() -> Vec<(&'static str, Directory)> {
     let long: &'static [u8] = Box::leak(vec![b'n'; 255].into());
     vec![
         ("01-empty", directory([])),
-        ("02-kinds", directory([
-            (&b"run"[..], file(true, 23, 1)),
-            (b"notes.txt", file(false, 0, 2)),
-            (b"link", Entry::Symlink(b"../elsewhere".as_slice().into())),
-            (b"src", Entry::Directory(DirEntry { tree: TreeId([3; 32]), entries: 300, bytes: 70_000 })),
-        ])),
-        ("03-edges", directory([
-            (long, file(false, u64::MAX, 0xff)),
-            (b"\xff\xfe\n", file(false, 1 << 20, 4)),
-            ("Gr\u{fc}\u{df}e".as_bytes(), file(false, (1 << 20) + 1, 5)),
-            (b"...", Entry::Symlink(vec![b't'; 4095].into())),
-            (b"-", Entry::Directory(DirEntry { tree: TreeId([0; 32]), entries: 0, bytes: 0 })),
-        ])),
+        (
+            "02-kinds",
+            directory([
+                (&b"run"[..], file(true, 23, 1)),
+                (b"notes.txt", file(false, 0, 2)),
+                (b"link", Entry::Symlink(b"../elsewhere".as_slice().into())),
+                (b"src", Entry::Directory(DirEntry { tree: TreeId([3; 32]), entries: 300, bytes: 70_000 })),
+            ]),
+        ),
+        (
+            "03-edges",
+            directory([
+                (long, file(false, u64::MAX, 0xff)),
+                (b"\xff\xfe\n", file(false, 1 << 20, 4)),
+                ("Gr\u{fc}\u{df}e".as_bytes(), file(false, (1 << 20) + 1, 5)),
+                (b"...", Entry::Symlink(vec![b't'; 4095].into())),
+                (b"-", Entry::Directory(DirEntry { tree: TreeId([0; 32]), entries: 0, bytes: 0 })),
+            ]),
+        ),
     ]
 }
 
@@ -72,11 +78,17 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
 
 fn entry() -> impl Strategy<Value = Entry> {
     prop_oneof![
-        (any::<bool>(), any::<u64>(), any::<[u8; 32]>())
-            .prop_map(|(exec, size, id)| Entry::File(FileEntry { exec, size, content: BlobId(id) })),
+        (any::<bool>(), any::<u64>(), any::<[u8; 32]>()).prop_map(|(exec, size, id)| Entry::File(FileEntry {
+            exec,
+            size,
+            content: BlobId(id)
+        })),
         vec(1..=255u8, 1..60).prop_map(|t| Entry::Symlink(t.into())),
-        (any::<[u8; 32]>(), any::<u64>(), any::<u64>())
-            .prop_map(|(id, entries, bytes)| Entry::Directory(DirEntry { tree: TreeId(id), entries, bytes })),
+        (any::<[u8; 32]>(), any::<u64>(), any::<u64>()).prop_map(|(id, entries, bytes)| Entry::Directory(DirEntry {
+            tree: TreeId(id),
+            entries,
+            bytes
+        })),
     ]
 }
 

@@ -227,7 +227,10 @@ async fn what_is_mounted_below_is_not_entered() {
     }
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("m")).unwrap();
-    let script = format!("mount -t tmpfs none {}/m && exec \"$0\" --exact hostile::what_is_mounted_below_is_not_entered", dir.path().display());
+    let script = format!(
+        "mount -t tmpfs none {}/m && exec \"$0\" --exact hostile::what_is_mounted_below_is_not_entered",
+        dir.path().display()
+    );
     let mut again = std::process::Command::new("unshare");
     again.args(["--mount", "sh", "-c", &script]).arg(std::env::current_exe().unwrap()).env(DIR, dir.path());
     let out = again.output().expect("unshare is there: apt-get install util-linux");

@@ -75,7 +75,16 @@ impl Overlay {
             Who::Nobody => {
                 let mut command = Command::new("setpriv");
                 let id = NOBODY.to_string();
-                command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "unshare", "--user", "--map-root-user"]);
+                command.args([
+                    "--reuid",
+                    &id,
+                    "--regid",
+                    &id,
+                    "--clear-groups",
+                    "unshare",
+                    "--user",
+                    "--map-root-user",
+                ]);
                 command
             }
         };
@@ -172,7 +181,8 @@ fn script(ops: &[Op]) -> String {
 /// For each case: a base of random files, random changes through a real mount, a commit.
 fn a_commit_is_what_the_mount_showed(who: Who) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut runner = TestRunner::new(Config { cases: 48, max_shrink_iters: 60, failure_persistence: None, ..Config::default() });
+    let mut runner =
+        TestRunner::new(Config { cases: 48, max_shrink_iters: 60, failure_persistence: None, ..Config::default() });
     let files = prop::collection::btree_map(paths(), any::<u8>(), 0..8);
     runner
         .run(&(files, prop::collection::vec(op(), 1..14)), |(files, ops)| {
@@ -182,7 +192,8 @@ fn a_commit_is_what_the_mount_showed(who: Who) {
                 for (path, content) in files {
                     let content = Bytes::from(format!("base {content}"));
                     // A path may lead through a file of another.
-                    let made = kit.work.write(&kit.tenant, base, &path_of(&path), content, Some(path.len() % 2 == 0)).await;
+                    let made =
+                        kit.work.write(&kit.tenant, base, &path_of(&path), content, Some(path.len() % 2 == 0)).await;
                     base = made.map_or(base, |m| m.tree);
                 }
                 let (over, committed) = act(&kit, base, who, &script(&ops)).await;
