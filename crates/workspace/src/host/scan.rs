@@ -10,7 +10,7 @@ use stead_ports::workspace::{Marks, Written};
 
 use super::{
     beneath,
-    marks::{Bad, Reader, Seen},
+    marks::{self, Bad, Reader, Seen},
 };
 use crate::{
     WorkspaceError,
@@ -58,6 +58,10 @@ pub(crate) fn scan(written: Written, intake: &mut Intake) -> Result<Found, Works
         Written::Upper { dir, marks } => (dir, Some(marks)),
         Written::Whole { dir } => (dir, None),
     };
+    if let Some(marks) = marks {
+        marks::visible(marks, &dir)
+            .map_err(|e| WorkspaceError::disk("the marks of an overlay that root mounted", e))?;
+    }
     let mut scan = Scan::new(intake, marks);
     scan.found.layer = scan.directory(dir, marks.is_none())?;
     scan.links_are_all_here()?;

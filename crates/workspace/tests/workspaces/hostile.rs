@@ -272,6 +272,34 @@ async fn too_much_is_refused_at_the_limit() {
     .await;
 }
 
+/// Marks of `trusted.overlay.` are hidden from everybody but root: then they are not taken for none. This test runs itself once more
+/// as a user without rights.
+#[tokio::test]
+async fn marks_that_cannot_be_seen_are_not_taken_for_none() {
+    const DIR: &str = "STEAD_TEST_HIDDEN";
+    if let Some(dir) = std::env::var_os(DIR) {
+        let kit = Kit::new();
+        let base = kit.tree(&[("d/f", b"base")]).await;
+        let e = commit(&kit, base, &Ended::upper(Path::new(&dir), Marks::Trusted)).await.unwrap_err();
+        assert_eq!(e.code(), code::WORKSPACE_DISK, "{e}");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(dir.path(), Some(65534), Some(65534)).unwrap();
+    fs::create_dir(dir.path().join("d")).unwrap();
+    mark(&dir.path().join("d"), "trusted.overlay.opaque", b"y");
+    // The program stands below a folder that others may not enter.
+    let program = dir.path().join("program");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let mut again = std::process::Command::new("setpriv");
+    again.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
+    again.args(["--exact", "hostile::marks_that_cannot_be_seen_are_not_taken_for_none"]);
+    let out = again.env(DIR, dir.path()).env("TMPDIR", "/tmp").current_dir("/").output();
+    let out = out.expect("setpriv is there: apt-get install util-linux");
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&out.stderr));
+}
+
 /// A box may take away the right to read what it wrote; the server owns it and reads it all the same.
 #[test]
 fn files_that_may_not_be_read_are_read_by_their_owner() {
