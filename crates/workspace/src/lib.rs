@@ -1,7 +1,7 @@
 //! Workspaces: what an agent's actions read and write, as content-addressed trees. A tree goes into a box as a directory, and what the
 //! box has written comes out as another tree; the two ids and their difference are facts of the run.
 //!
-//! * [`Workspaces::materialise`] makes a directory of a tree, [`Writer::commit`] a tree of what was written over it.
+//! * [`Workspaces::materialise`] makes a directory of a tree, [`Workspaces::lowers`] a small one of what differs, [`Writer::commit`] a tree of what was written over it.
 //! * [`Workspaces::read`], [`Workspaces::write`] and their like work on a tree without any directory.
 //! * [`Workspaces::import_tar`], [`Workspaces::import_zip`] and [`Workspaces::export_tar`] take trees from and to elsewhere.
 //! * [`Workspaces::sweep`] removes what nothing leads to.
@@ -24,6 +24,7 @@ mod host;
 mod intake;
 mod layer;
 mod limits;
+mod lowers;
 mod materialise;
 mod name;
 mod outbox;
@@ -39,6 +40,7 @@ pub use diff::{Change, Diff, Kind};
 pub use error::WorkspaceError;
 pub use host::scan::{LeftOut, Stripped};
 pub use limits::Limits;
+pub use lowers::Lowers;
 pub use name::{BadName, EntryName, MAX_NAME, MAX_PATH, TreePath, shown};
 pub use sweep::Swept;
 pub use workspaces::{Made, Options, Workspaces};

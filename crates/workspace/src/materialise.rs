@@ -7,7 +7,7 @@ use stead_core::id::{BlobId, Name, TreeId};
 
 use crate::{
     Base, WorkspaceError, Workspaces,
-    cache::{Missing, Plan},
+    cache::Plan,
     chunk,
     limits::{MAX_DEPTH, check},
     name::TreePath,
@@ -44,7 +44,7 @@ impl Workspaces {
                     blocking(move || cache.make_room()).await?;
                     return Ok(base);
                 }
-                Err(missing) => self.fetch(tenant, missing).await?,
+                Err(missing) => self.fetch(tenant, missing.into_iter().collect()).await?,
             }
         }
         Err(WorkspaceError::disk(
@@ -91,9 +91,8 @@ impl Workspaces {
     }
 
     /// Brings files from the store into the cache.
-    async fn fetch(&self, tenant: &Name, missing: HashSet<Missing>) -> Result<(), WorkspaceError> {
-        let (short, long): (Vec<_>, Vec<_>) =
-            missing.into_iter().map(|m| m.0).partition(|f| chunk::chunks(f.size) == 0);
+    pub(crate) async fn fetch(&self, tenant: &Name, missing: Vec<FileEntry>) -> Result<(), WorkspaceError> {
+        let (short, long): (Vec<_>, Vec<_>) = missing.into_iter().partition(|f| chunk::chunks(f.size) == 0);
         for part in batches(&short) {
             let ids: Vec<BlobId> = part.iter().map(|f| f.content).collect();
             let found = self.objects.get(tenant, &ids).await?;

@@ -18,7 +18,7 @@ use rustix::{
 };
 use stead_core::id::{Name, TreeId};
 
-use super::{Cache, Missing, files::place, hex, tag};
+use super::{Cache, files::place, hex, tag};
 use crate::{
     WorkspaceError,
     tree::{Directory, Entry, FileEntry},
@@ -88,7 +88,7 @@ impl Cache {
     }
 
     /// Makes the base of a tree. When files are missing, nothing is made and they are named. It blocks.
-    pub(crate) fn make(&self, tenant: &Name, plan: &Plan) -> Result<Result<Base, HashSet<Missing>>, WorkspaceError> {
+    pub(crate) fn make(&self, tenant: &Name, plan: &Plan) -> Result<Result<Base, HashSet<FileEntry>>, WorkspaceError> {
         let (tag, new) = (tag(tenant), self.fresh("new"));
         let fail = |e: Errno| WorkspaceError::disk(new.display(), e);
         let files = openat(CWD, self.0.root.join("files"), DIRECTORY, Mode::empty()).map_err(fail)?;
@@ -137,7 +137,7 @@ struct Build<'b> {
     tag: &'b str,
     plan: &'b Plan,
     owner: Option<(u32, u32)>,
-    missing: HashSet<Missing>,
+    missing: HashSet<FileEntry>,
 }
 
 impl Build<'_> {
@@ -147,14 +147,14 @@ impl Build<'_> {
         let dir = openat(at, name, DIRECTORY, Mode::empty())?;
         // Whatever the process's mask takes away.
         fchmod(&dir, Mode::from_raw_mode(0o755))?;
-        self.give(at, name)?;
+        give(self.owner, at, name)?;
         let plan = self.plan;
         for (name, entry) in plan.directories.get(&tree).ok_or(Errno::NOENT)? {
             match entry {
                 Entry::File(file) => self.file(dir.as_fd(), name.as_bytes(), file)?,
                 Entry::Symlink(target) => {
                     symlinkat(&target[..], &dir, name.as_bytes())?;
-                    self.give(dir.as_fd(), name.as_bytes())?;
+                    give(self.owner, dir.as_fd(), name.as_bytes())?;
                 }
                 Entry::Directory(d) => self.directory(dir.as_fd(), name.as_bytes(), d.tree)?,
             }
@@ -162,17 +162,12 @@ impl Build<'_> {
         Ok(())
     }
 
-    fn give(&self, dir: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
-        let Some((user, group)) = self.owner else { return Ok(()) };
-        chownat(dir, name, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)), AtFlags::SYMLINK_NOFOLLOW)
-    }
-
     fn file(&mut self, dir: BorrowedFd<'_>, name: &[u8], file: &FileEntry) -> Result<(), Errno> {
         let from = place(self.tag, file);
         match linkat(&self.files, &*from, dir, name, AtFlags::empty()) {
             Ok(()) => Ok(()),
             Err(Errno::NOENT) => {
-                self.missing.insert(Missing(*file));
+                self.missing.insert(*file);
                 Ok(())
             }
             // A file has only so many names, and some file systems give it only one.
@@ -189,6 +184,12 @@ impl Build<'_> {
         fchmod(&to, mode)?;
         io::copy(&mut File::from(from), &mut File::from(to))
             .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
-        self.give(dir, name)
+        give(self.owner, dir, name)
     }
+}
+
+/// Gives what was made to its owner, if it is another's.
+pub(super) fn give(owner: Option<(u32, u32)>, dir: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+    let Some((user, group)) = owner else { return Ok(()) };
+    chownat(dir, name, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)), AtFlags::SYMLINK_NOFOLLOW)
 }

@@ -16,10 +16,6 @@ use crate::{WorkspaceError, tree::FileEntry};
 /// What a file takes besides its bytes, and the unit in which it takes them.
 const BLOCK: u64 = 4096;
 
-/// A file that a tree needs and the cache has not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Missing(pub(crate) FileEntry);
-
 /// Where a file stands, below `files`.
 pub(super) fn place(tag: &str, file: &FileEntry) -> String {
     let id = hex(&file.content.0);

@@ -1,10 +1,11 @@
 //! What this host keeps of workspaces: the bytes of files, and directories made of them. Losing it costs time, never content.
 //!
 //! * `files`: one file for each content, by its address, proved when it was written and never written again.
+//! * `layers`: what differs between two trees, to lie over a base.
 //! * `bases`: a directory for each tree that an action started at lately, made of hard links to those files.
 //!
 //! Layout below its directory, which only this user can enter: `files/TENANT/ab/cdef….n` (`.x` for an executable), `bases/TENANT/TREE`,
-//! `new` and `old` for what is being made and unmade. TENANT is a digest. Nothing of a tenant is found by another: the path has it.
+//! `layers`, `new` and `old` for what is being made and unmade. TENANT is a digest. Nothing of a tenant is found by another: the path has it.
 //!
 //! **Why hard links, and why they are safe.** A file of a base is the file of the cache itself, so a base of 10,000 files costs no bytes. It is
 //! safe as long as nobody writes through a base: a box sees it only as the lower directory of an overlay, which copies a file
@@ -15,6 +16,7 @@
 
 mod bases;
 mod files;
+mod layers;
 mod room;
 
 use std::{
@@ -33,7 +35,7 @@ use sha2::{Digest as _, Sha256};
 use stead_core::id::{Name, TreeId};
 
 pub use self::bases::Base;
-pub(crate) use self::{bases::Plan, files::Missing};
+pub(crate) use self::{bases::Plan, layers::Layer};
 use crate::WorkspaceError;
 
 /// Tells one start of the host from the next (`random(4)`).
@@ -75,7 +77,7 @@ impl Cache {
         let boot = format!("{boot}{owner:?}\n");
         let known = fs::read_to_string(root.join("boot")).is_ok_and(|b| b == boot);
         // Bases are made of files in no time, and who used them has ended.
-        for (dir, stays) in [("files", known), ("bases", false), ("new", false), ("old", false)] {
+        for (dir, stays) in [("files", known), ("bases", false), ("layers", false), ("new", false), ("old", false)] {
             let dir = root.join(dir);
             if !stays && dir.exists() {
                 fs::remove_dir_all(&dir).map_err(|e| WorkspaceError::disk(dir.display(), e))?;

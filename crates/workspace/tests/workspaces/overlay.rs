@@ -5,7 +5,6 @@ use std::{
     fmt::Write as _,
     fs,
     os::unix::fs::chown,
-    path::Path,
     process::{Command, Stdio},
 };
 
@@ -15,7 +14,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use stead_ports::workspace::Marks;
-use stead_workspace::Committed;
+use stead_workspace::{Committed, Lowers, Options, Workspaces};
 
 use crate::kit::{Ended, Is, Kit, on_disk, path_of};
 
@@ -62,12 +61,12 @@ impl Overlay {
     }
 
     /// Runs a script in the mounted overlay over `lower`, in namespaces that end with it; copies what is seen at the end to `seen`.
-    pub(crate) fn run(&self, lower: &Path, script: &str) {
+    pub(crate) fn run(&self, lower: &str, script: &str) {
         let (dir, more) = (self.dir.path(), if self.who == Who::Nobody { "userxattr," } else { "" });
         let mount = format!(
             "set -e; mount -t overlay overlay -o {more}index=off,metacopy=off,redirect_dir=nofollow,lowerdir={},upperdir={d}/upper,workdir={d}/work \
              {d}/merged; cd {d}/merged; set +e; {script}\nset -e; cp -a . {d}/seen/",
-            lower.display(),
+            lower,
             d = dir.display()
         );
         let mut command = match self.who {
@@ -98,17 +97,18 @@ impl Overlay {
     }
 }
 
-/// A directory that `who` can mount: a base, or a copy of it outside of the cache's closed folder.
-pub(crate) async fn lower(kit: &Kit, tree: stead_core::id::TreeId, who: Who, over: &Overlay) -> std::path::PathBuf {
-    let base = kit.work.materialise(&kit.tenant, tree).await.unwrap();
-    if who == Who::Root {
-        return base.path().to_owned();
-    }
-    let to = over.dir.path().join("lower");
-    let copied = Command::new("cp").arg("-a").arg(base.path()).arg(&to).status().unwrap();
-    assert!(copied.success());
-    assert!(Command::new("chown").args(["-R", "65534:65534"]).arg(&to).status().unwrap().success());
-    to
+/// The lower directories as `who` can mount them: as they are, or copies outside of the cache's closed folder that are his.
+pub(crate) fn lower(lowers: &Lowers, who: Who, over: &Overlay) -> String {
+    let dirs = lowers.paths().enumerate().map(|(n, path)| {
+        if who == Who::Root {
+            return path.display().to_string();
+        }
+        let to = over.dir.path().join(format!("lower-{n}"));
+        assert!(Command::new("cp").arg("-a").arg(path).arg(&to).status().unwrap().success());
+        assert!(Command::new("chown").args(["-hR", "65534:65534"]).arg(&to).status().unwrap().success());
+        to.display().to_string()
+    });
+    dirs.collect::<Vec<_>>().join(":")
 }
 
 /// Runs a script over a tree and commits.
@@ -118,11 +118,21 @@ pub(crate) async fn act(
     who: Who,
     script: &str,
 ) -> (Overlay, Result<Committed, stead_workspace::WorkspaceError>) {
+    let lowers = kit.work.lowers(&kit.tenant, tree, None).await.unwrap();
+    act_over(kit, &lowers, who, script).await
+}
+
+/// Runs a script over lower directories and commits.
+async fn act_over(
+    kit: &Kit,
+    lowers: &Lowers,
+    who: Who,
+    script: &str,
+) -> (Overlay, Result<Committed, stead_workspace::WorkspaceError>) {
     let over = Overlay::new(who);
-    let lower = lower(kit, tree, who, &over).await;
-    over.run(&lower, script);
+    over.run(&lower(lowers, who, &over), script);
     let writer = kit.work.writer(&kit.tenant, &"ses".into()).await;
-    let committed = writer.commit(tree, &Ended::upper(&over.upper(), who.marks())).await;
+    let committed = writer.commit(lowers.tree(), &Ended::upper(&over.upper(), who.marks())).await;
     (over, committed)
 }
 
@@ -178,14 +188,14 @@ fn script(ops: &[Op]) -> String {
     out
 }
 
-/// For each case: a base of random files, random changes through a real mount, a commit.
+/// For each case: a base of random files, random changes through a real mount, a commit; and twice more over what differs.
 fn a_commit_is_what_the_mount_showed(who: Who) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut runner =
         TestRunner::new(Config { cases: 48, max_shrink_iters: 60, failure_persistence: None, ..Config::default() });
     let files = prop::collection::btree_map(paths(), any::<u8>(), 0..8);
     runner
-        .run(&(files, prop::collection::vec(op(), 1..14)), |(files, ops)| {
+        .run(&(files, prop::collection::vec(op(), 1..14), prop::collection::vec(op(), 2..10)), |(files, ops, more)| {
             runtime.block_on(async {
                 let kit = Kit::new();
                 let mut base = kit.empty().await;
@@ -203,15 +213,31 @@ fn a_commit_is_what_the_mount_showed(who: Who) {
                 let whole = kit.work.writer(&kit.tenant, &"ses".into()).await;
                 let seen = Ended::whole(&over.dir.path().join("seen"));
                 let anew = whole.commit(base, &seen).await.unwrap();
+                drop(whole);
                 prop_assert_eq!(anew.made, committed.made);
                 prop_assert_eq!(&anew.diff, &committed.diff);
-                // And a directory made of it is what was seen.
-                let next = kit.work.materialise(&kit.tenant, committed.made.tree).await.unwrap();
+                // So is a directory made of it.
+                let next = other_server(&kit).materialise(&kit.tenant, committed.made.tree).await.unwrap();
                 prop_assert_eq!(on_disk(next.path()), over.seen());
+                // And so are small directories with what differs, over the first one: what is done there is committed as well.
+                let mut lowers = kit.work.lowers(&kit.tenant, base, None).await.unwrap();
+                let mut tree = committed.made.tree;
+                for part in more.chunks(more.len().div_ceil(2)) {
+                    lowers = kit.work.lowers(&kit.tenant, tree, Some(&lowers)).await.unwrap();
+                    let (over, committed) = act_over(&kit, &lowers, who, &script(part)).await;
+                    tree = committed.unwrap().made.tree;
+                    prop_assert_eq!(kit.all(tree).await, over.seen());
+                }
                 Ok(())
             })
         })
         .unwrap();
+}
+
+/// Workspaces on the same store with a cache of their own, which is gone with the kit's folder.
+fn other_server(kit: &Kit) -> Workspaces {
+    let options = Options::new(kit.dir.path().join("other"));
+    Workspaces::open(kit.objects.clone(), kit.clock.clone(), options).unwrap()
 }
 
 #[test]
@@ -265,4 +291,35 @@ async fn pipes_sockets_setuid_bits_and_attributes_are_left_out_and_told() {
     let mut out: Vec<String> = committed.left_out.iter().map(|(p, w)| format!("{p} {w:?}")).collect();
     out.sort();
     assert_eq!(out, ["s Socket", "was Pipe"]);
+}
+
+#[tokio::test]
+async fn what_differs_is_a_small_directory_until_it_is_too_much_and_goes_when_nobody_has_it() {
+    let kit = Kit::new();
+    let names: Vec<String> = (0..300).map(|n| format!("d{}/f{n}", n % 5)).collect();
+    let tree = kit.tree(&names.iter().map(|n| (n.as_str(), n.as_bytes())).collect::<Vec<_>>()).await;
+    let mut lowers = kit.work.lowers(&kit.tenant, tree, None).await.unwrap();
+    let layers = || fs::read_dir(kit.dir.path().join("cache/layers")).unwrap().count();
+    for round in 1..=9 {
+        let (_, committed) =
+            act_over(&kit, &lowers, Who::Root, &format!("printf {round} > d1/f1; rm d2/f{round}2")).await;
+        let tree = committed.unwrap().made.tree;
+        lowers = kit.work.lowers(&kit.tenant, tree, Some(&lowers)).await.unwrap();
+        // The ninth is made whole, and the small ones go with the last who had them.
+        assert_eq!((lowers.paths().count(), layers()), if round < 9 { (round + 1, round) } else { (1, 0) });
+        if round == 1 {
+            let top: Vec<_> = on_disk_names(lowers.paths().next().unwrap());
+            assert_eq!(top, ["d1", "d1/f1", "d2", "d2/f12"]);
+        }
+    }
+    let last = lowers.paths().next().unwrap();
+    assert_eq!(on_disk(last), kit.all(lowers.tree()).await);
+}
+
+/// The names in a directory that has whiteouts, which cannot be read.
+fn on_disk_names(dir: &std::path::Path) -> Vec<String> {
+    let out = Command::new("find").arg(dir).args(["-mindepth", "1", "-printf", "%P\\n"]).output().unwrap();
+    let mut names: Vec<String> = String::from_utf8(out.stdout).unwrap().lines().map(str::to_owned).collect();
+    names.sort();
+    names
 }
