@@ -2,6 +2,7 @@
 //! the same run. `bench/README.md` says what is measured and how to race others.
 
 mod durable;
+mod workspace;
 
 /// The allocator that the server has.
 #[global_allocator]
@@ -18,12 +19,14 @@ fn main() -> ExitCode {
         ["durable"] => durable::main(quick, json),
         ["durable", "cell", class, callers, seconds] => durable::one_cell(class, callers, seconds),
         ["durable", case] => durable::one_case(case, quick),
+        ["workspace", "commit"] => workspace::commit(quick),
         ["durable-child", rest @ ..] => durable::crash::child(rest),
         ["restore-child", rest @ ..] => durable::restore::child(rest),
         _ => {
             eprintln!("usage: cargo xtask bench durable [--json] [--quick]");
             eprintln!("       cargo xtask bench durable cell pure|irreversible CALLERS SECONDS");
             eprintln!("       cargo xtask bench durable suspended|crash|restore|storage [--quick]");
+            eprintln!("       cargo xtask bench workspace commit [--quick]");
             ExitCode::from(2)
         }
     }

@@ -228,6 +228,21 @@ codes! {
     ALIAS_REFUSED = 217, "The alias is not moved";
     /// A run's input does not satisfy the JSON Schema of its agent version.
     INPUT_SCHEMA = 218, "The input does not fit the agent's schema";
+    // 240-249: workspaces
+    /// A workspace would have more files, bytes, levels or longer names than it may.
+    WORKSPACE_LIMIT = 240, "The workspace is too large";
+    /// Something that no workspace may hold: a device, a mark that only the kernel makes, a link from outside.
+    WORKSPACE_FORGED = 241, "The workspace holds something forbidden";
+    /// A part of a stored workspace is missing or is not what it was.
+    WORKSPACE_DAMAGED = 242, "The stored workspace is damaged";
+    /// The path cannot be one of a workspace, or does not lead to what was asked for.
+    WORKSPACE_PATH = 243, "The path does not fit the workspace";
+    /// The archive is broken, or would write where it may not.
+    ARCHIVE_REFUSED = 244, "The archive is refused";
+    /// The disk on which workspaces are made does not do what it is asked.
+    WORKSPACE_DISK = 245, "The workspace cannot be read or written";
+    /// A workspace changed while it was read, so something still wrote to it.
+    WORKSPACE_MOVED = 246, "The workspace changed while it was read";
     // 270-279: secrets, continued
     /// A secret is no JSON object, or has no field of that name.
     SECRET_FIELD = 270, "The secret has no such field";

@@ -142,6 +142,12 @@ digest_id!(
     LeafHash, "leaf:", "leaf hash"
 );
 
+digest_id!(
+    /// The content of a workspace: the address of its top directory, an HMAC-SHA-256 of that directory's encoding under
+    /// its tenant's key (docs/workspaces.md). Equal content has equal ids within a tenant.
+    TreeId, "tree:", "tree id"
+);
+
 /// A fresh number for each load of a run into an engine: an intent may be dispatched only by the load that wrote it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Encode, Decode, Serialize, Deserialize)]
 #[cbor(transparent)]

@@ -20,6 +20,7 @@ mod approvals;
 mod indexes;
 mod kept;
 mod kit;
+mod objects;
 mod sessions;
 mod usage;
 mod versions;
@@ -28,11 +29,12 @@ pub use appends::*;
 pub use approvals::*;
 pub use indexes::*;
 pub use kept::*;
+pub use objects::*;
 pub use sessions::*;
 pub use usage::*;
 pub use versions::*;
 
-use crate::{BoxFuture, journal::Journal};
+use crate::{BoxFuture, journal::Journal, objects::Objects};
 
 /// Calls the macro `$callback` with the names of all cases of the journal port.
 #[macro_export]
@@ -121,3 +123,44 @@ macro_rules! table {
     };
 }
 journal_cases!(table);
+
+/// Calls the macro `$callback` with the names of all cases of the objects port.
+#[macro_export]
+macro_rules! objects_cases {
+    ($callback:ident) => {
+        $callback! {
+            an_object_is_found_by_its_address
+            objects_of_two_tenants_do_not_meet
+            what_somebody_holds_is_not_removed
+            a_hold_names_what_is_missing
+            a_hold_never_gets_shorter
+            objects_that_nobody_holds_are_listed_in_pages
+            a_long_object_comes_back_whole_and_a_longer_one_is_refused
+            many_put_the_same_objects_at_once
+        }
+    };
+}
+
+/// A case of the objects port with its name.
+#[derive(Clone, Copy)]
+pub struct ObjectsCase {
+    /// What it promises, in words joined by `_`.
+    pub name: &'static str,
+    /// Runs it against an empty store; panics when the promise is broken.
+    pub run: for<'a> fn(&'a dyn Objects) -> BoxFuture<'a, ()>,
+}
+
+impl std::fmt::Debug for ObjectsCase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+macro_rules! objects_table {
+    ($($name:ident)*) => {
+        /// All cases of the objects port, for an adapter that runs them side by side.
+        pub const OBJECTS: &[ObjectsCase] =
+            &[$(ObjectsCase { name: stringify!($name), run: |o| Box::pin($name(o)) }),*];
+    };
+}
+objects_cases!(objects_table);

@@ -12,9 +12,11 @@ pub mod file;
 pub mod input;
 pub mod journal;
 pub mod model;
+pub mod objects;
 pub mod raw;
 pub mod secret;
 pub mod tool;
+pub mod workspace;
 
 /// A boxed future, as object-safe ports return it.
 pub type BoxFuture<'a, T> = futures_util::future::BoxFuture<'a, T>;

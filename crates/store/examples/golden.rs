@@ -23,6 +23,7 @@ use stead_ports::journal::{
     AliasMove, Append, InboxRow, IndexChange, Journal, LIVE, Lease, MovedBy, NewBlob, NewRun, Question, RunState,
     SessionChange, Settled, Snapshot, Status, Used, VersionRow, hour_of, partition,
 };
+use stead_ports::objects::Objects;
 use stead_store::{BlobKey, PgOptions, PgStore, SqliteOptions, SqliteStore};
 
 type Fail = Box<dyn Error>;
@@ -41,10 +42,17 @@ async fn main() -> Result<(), Fail> {
         ["sqlite", out] => sqlite(Path::new(out)).await,
         ["postgres", url] => {
             let store = PgStore::connect(url, PgOptions::new(BlobKey::from_bytes(KEY))).await?;
-            fill(&store).await
+            fill(&store).await?;
+            content(&store).await
         }
         _ => Err("sqlite FILE, or postgres URL".into()),
     }
+}
+
+/// Content of a workspace, as format 3 has it: one packed, one not.
+async fn content(objects: &dyn Objects) -> Result<(), Fail> {
+    let contents = [Bytes::from_static(b"a file"), Bytes::from(vec![b'x'; 5_000])];
+    Ok(objects.put(&TENANT.into(), &contents, Timestamp(START)).await?)
 }
 
 async fn sqlite(out: &Path) -> Result<(), Fail> {
@@ -53,6 +61,7 @@ async fn sqlite(out: &Path) -> Result<(), Fail> {
     fs::write(dir.path().join("keys/blob.key"), KEY)?;
     let store = SqliteStore::open(dir.path(), SqliteOptions::default())?;
     fill(&store).await?;
+    content(&store).await?;
     drop(store);
     Ok(fs::write(out, zstd::bulk::compress(&fs::read(dir.path().join("stead.db"))?, 19)?)?)
 }

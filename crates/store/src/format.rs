@@ -18,11 +18,14 @@ pub struct Step {
 }
 
 /// All steps, in order.
-const STEPS: &[Step] = &[Step {
-    to: 2,
-    what: "indexes of open questions and of what runs have used, aliases of versions, lists by key and agent",
-    by_itself: true,
-}];
+const STEPS: &[Step] = &[
+    Step {
+        to: 2,
+        what: "indexes of open questions and of what runs have used, aliases of versions, lists by key and agent",
+        by_itself: true,
+    },
+    Step { to: 3, what: "a table for the content of workspaces", by_itself: true },
+];
 
 /// The steps from a format to this release's.
 pub fn steps(found: u32) -> &'static [Step] {

@@ -1,10 +1,11 @@
-//! The two stores behind the journal port: [`SqliteStore`] for one process with its own data directory, and
+//! The two stores behind the ports of the journal and of objects: [`SqliteStore`] for one process with its own data directory, and
 //! [`PgStore`] for a fleet that shares a PostgreSQL database. Both keep records, indexes, inboxes, blobs, snapshots
-//! and agent versions, and both pass the one suite in `stead_ports::conformance`.
+//! and agent versions, and both pass the suites in `stead_ports::conformance`.
 //!
 //! * `backup` takes everything out as one stream, and puts it into an empty store.
 //! * `check` holds the rules by which an append is taken or refused; the two stores share it.
 //! * `usage` names the columns in which both keep what runs have used.
+//! * `objects` is the content of workspaces, whose port both keep too.
 //! * `blob` gives blobs their addresses and packs them, `pack` the records.
 //! * `sqlite` has one writer thread that commits in groups, and a few readers.
 //! * `postgres` has one flusher that does the same over the wire.
@@ -15,6 +16,7 @@ mod backup;
 mod blob;
 mod check;
 mod format;
+mod objects;
 mod pack;
 mod postgres;
 mod sqlite;
@@ -28,4 +30,4 @@ pub use sqlite::{SqliteOptions, SqliteStore, Stored, look};
 
 /// The format of the stored data. A store refuses data of a higher format than it knows, and brings data of a lower one
 /// to its own when it opens it.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;

@@ -4,6 +4,7 @@
 
 use std::{fs, path::PathBuf, sync::Arc};
 
+use bytes::Bytes;
 use stead_core::{
     fact::Fact,
     id::{Name, RunId, SessionId, VersionId},
@@ -12,6 +13,7 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{ApprovalFilter, Backup, BackupAsk, Journal, LIVE, MovedBy, RunFilter, Status, UsageFilter};
+use stead_ports::objects::Objects;
 use stead_store::{
     BlobKey, FORMAT, PgOptions, PgStore, Reader, SqliteOptions, SqliteRestore, SqliteStore, Stored, look,
 };
@@ -35,6 +37,7 @@ async fn sqlite_data_of_every_format_opens_and_folds() {
         fs::write(dir.path().join("stead.db"), fixture(&format!("format-{format}.db.zst"))).unwrap();
         let store = SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap();
         check(&store, format).await;
+        content(&store, format).await;
     }
 }
 
@@ -45,7 +48,18 @@ async fn postgresql_data_of_every_format_opens_and_folds() {
         load(&server, format).await;
         let store = PgStore::connect(&server.url(), PgOptions::new(BlobKey::from_bytes(KEY))).await.unwrap();
         check(&store, format).await;
+        content(&store, format).await;
     }
+}
+
+/// Formats before 3 had no content of workspaces, and take it now.
+async fn content(objects: &dyn Objects, format: u32) {
+    let (tenant, file, long) = (Name::from("acme"), Bytes::from_static(b"a file"), Bytes::from(vec![b'x'; 5_000]));
+    let ids = [&file, &long].map(|c| objects.address(&tenant, c));
+    let kept = if format < 3 { vec![None, None] } else { vec![Some(file.clone()), Some(long)] };
+    assert_eq!(objects.get(&tenant, &ids).await.unwrap(), kept);
+    objects.put(&tenant, std::slice::from_ref(&file), Timestamp(1)).await.unwrap();
+    assert_eq!(objects.get(&tenant, &ids[..1]).await.unwrap(), [Some(file)]);
 }
 
 /// Makes the database one of that format.

@@ -1,5 +1,5 @@
 //! Proves what a backup holds: that the records of each run have no gap and chain, that no run is without records, and,
-//! with the key, that each blob has its address. In memory is one hash.
+//! with the key, that each blob and object has its address. In memory is one hash.
 
 use stead_core::{
     id::{BlobId, LeafHash, Name, RunId},
@@ -11,7 +11,7 @@ use stead_ports::journal::{Status, StoreError};
 use super::{
     cassettes::Order,
     read::{Chunk, damaged},
-    table::{BLOBS, CASSETTES, RECORDS, RUNS, Value, fixed, number},
+    table::{BLOBS, CASSETTES, OBJECTS, RECORDS, RUNS, Value, fixed, number},
 };
 use crate::{blob::BlobKey, pack::unpack};
 
@@ -60,7 +60,11 @@ impl Checker {
             match chunk.table.number {
                 RUNS => self.run(row)?,
                 RECORDS => self.record(row)?,
-                BLOBS => self.blob(row)?,
+                BLOBS => {
+                    self.content(row)?;
+                    self.found.blobs += 1;
+                }
+                OBJECTS => self.content(row)?,
                 number if number == CASSETTES.number => self.found.cassettes += u64::from(self.cassettes.look(row)?),
                 _ => {}
             }
@@ -115,18 +119,17 @@ impl Checker {
         Ok(())
     }
 
-    fn blob(&mut self, row: &[Value]) -> Result<(), StoreError> {
+    fn content(&self, row: &[Value]) -> Result<(), StoreError> {
         let (Some(id), Value::Text(tenant), Some(codec), Some(length), Value::Bytes(body)) =
             (fixed::<32>(&row[0]), &row[1], number(&row[2]), number(&row[3]), &row[4])
         else {
-            return Err(damaged("a blob has no address"));
+            return Err(damaged("a text or a file has no address"));
         };
         if let Some(key) = &self.key {
             let codec = i16::try_from(codec).unwrap_or(-1);
             key.unpack(&Name::from(tenant.as_str()), BlobId(id), codec, length, body.to_vec())
                 .map_err(|_| damaged(&format!("{} does not have the content of its address", BlobId(id))))?;
         }
-        self.found.blobs += 1;
         Ok(())
     }
 }

@@ -184,7 +184,12 @@ impl PgRestore {
         }
         let used = "SELECT EXISTS (SELECT FROM runs) OR EXISTS (SELECT FROM sessions) OR EXISTS (SELECT FROM versions)
             OR EXISTS (SELECT FROM leases WHERE holder IS NOT NULL AND expires_at > clock_timestamp())";
-        Ok(!t.query_one(used, &[]).await?.try_get::<_, bool>(0)?)
+        if t.query_one(used, &[]).await?.try_get(0)? {
+            return Ok(false);
+        }
+        // Data of an older format has no such table.
+        let known: bool = t.query_one("SELECT to_regclass('objects') IS NOT NULL", &[]).await?.try_get(0)?;
+        Ok(!known || !t.query_one("SELECT EXISTS (SELECT FROM objects)", &[]).await?.try_get::<_, bool>(0)?)
     }
 
     /// Writes the rows of tables; they are looked at by `checker` first.

@@ -52,20 +52,20 @@ pub(crate) struct Table {
     pub(crate) sqlite_insert: &'static str,
     /// How PostgreSQL reads it; its small numbers are made large ones.
     pub(crate) postgres: &'static str,
-    /// How both read it from data of format 1.
+    /// How both read it from data of an older format.
     pub(crate) former: Former,
 }
 
-/// How the rows of a section are read from data of format 1.
+/// How the rows of a section are read from data of an older format.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Former {
     /// As from data of this release's format.
     Same,
-    /// There were none.
-    Nothing,
-    /// From another table, in words that both databases know.
+    /// There are such rows from this format on.
+    Since(u32),
+    /// From another table of format 1, in words that both databases know.
     Read(&'static str),
-    /// The same, but for this column, which there was not.
+    /// The same, but for this column, which there was not in format 1.
     Without(&'static str),
 }
 
@@ -204,7 +204,7 @@ pub(crate) static TABLES: &[Table] = &[
         sqlite_insert: "INSERT INTO alias_moves (tenant, agent, alias, was, version, at, moved_by, why)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         postgres: "SELECT tenant, agent, alias, was, version, at, moved_by, why FROM alias_moves ORDER BY mid",
-        former: Former::Nothing,
+        former: Former::Since(2),
     },
     Table {
         number: 9,
@@ -236,13 +236,22 @@ pub(crate) static TABLES: &[Table] = &[
         postgres: "SELECT tenant, hour, run, model, replies, failures, tool_calls, input, cached, cache_write, output,
                 reasoning, usd, unpriced, estimated_tokens, estimated_usd
             FROM usage ORDER BY tenant, hour, run, model",
-        former: Former::Nothing,
+        former: Former::Since(2),
+    },
+    Table {
+        number: OBJECTS,
+        name: "objects",
+        columns: &[bytes("id"), text("tenant"), int("codec"), int("length"), bytes("body"), int("held")],
+        sqlite: "SELECT id, tenant, codec, length, body, held FROM objects ORDER BY tenant, id",
+        sqlite_insert: "INSERT INTO objects (id, tenant, codec, length, body, held) VALUES (?, ?, ?, ?, ?, ?)",
+        postgres: "SELECT id, tenant, codec::bigint, length, body, held FROM objects ORDER BY tenant, id",
+        former: Former::Since(3),
     },
 ];
 
 /// The files of recorded runs, in pieces. No table: see [`super::cassettes`].
 pub(super) static CASSETTES: Table = Table {
-    number: 10,
+    number: 11,
     name: "cassettes",
     columns: &[bytes("run"), int("at"), bytes("body")],
     sqlite: "",
@@ -257,6 +266,8 @@ pub(super) const RUNS: u8 = 4;
 pub(super) const RECORDS: u8 = 5;
 /// The section of blobs.
 pub(super) const BLOBS: u8 = 7;
+/// The section of the content of workspaces.
+pub(super) const OBJECTS: u8 = 10;
 
 /// The section of that number.
 pub(super) fn table(number: u8) -> Option<&'static Table> {
@@ -314,7 +325,7 @@ impl Table {
 impl Former {
     fn of(self, format: u32, now: &'static str) -> Option<Cow<'static, str>> {
         match self {
-            Self::Nothing if format < 2 => None,
+            Self::Since(first) if format < first => None,
             Self::Read(sql) if format < 2 => Some(sql.into()),
             Self::Without(column) if format < 2 => Some(now.replace(column, "NULL").into()),
             _ => Some(now.into()),

@@ -10,6 +10,7 @@ pub(crate) mod errors;
 mod flusher;
 pub(crate) mod format;
 mod leases;
+mod objects;
 mod plan;
 mod queries;
 mod rows;

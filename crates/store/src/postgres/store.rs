@@ -114,6 +114,16 @@ impl PgStore {
         self.list(OPEN_RUNS, params, rows::run_id).await
     }
 
+    /// The key of addresses.
+    pub(super) fn key(&self) -> &BlobKey {
+        &self.key
+    }
+
+    /// The database, for what is more than one statement or has much to send.
+    pub(super) fn database(&self) -> &Database {
+        &self.db
+    }
+
     /// Asks; a connection that has died since its last use is replaced once. For what may be done twice.
     async fn rows(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
         let mut again = true;
@@ -128,7 +138,7 @@ impl PgStore {
         }
     }
 
-    async fn list<T>(
+    pub(super) async fn list<T>(
         &self,
         sql: &str,
         params: Params<'_>,
@@ -138,7 +148,7 @@ impl PgStore {
         rows.iter().map(|r| read(r).map_err(|e| damaged(&self.db.place, e))).collect()
     }
 
-    async fn one<T>(
+    pub(super) async fn one<T>(
         &self,
         sql: &str,
         params: Params<'_>,

@@ -121,7 +121,7 @@ impl SqliteStore {
     }
 
     /// Runs a write that is no append, together with the appends that wait.
-    async fn write<T, F>(&self, write: F) -> Result<T, StoreError>
+    pub(super) async fn write<T, F>(&self, write: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -131,7 +131,7 @@ impl SqliteStore {
         rx.await.map_err(|_| StoreError::stopped())?
     }
 
-    async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
+    pub(super) async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -140,6 +140,11 @@ impl SqliteStore {
             Some(pool) => pool.read(read).await,
             None => Err(StoreError { code: code::INTERNAL, detail: "the store is closed".into() }),
         }
+    }
+
+    /// The key of addresses.
+    pub(super) fn key(&self) -> &BlobKey {
+        &self.files.key
     }
 
     fn lost(&self, lease: Lease) -> StoreError {
