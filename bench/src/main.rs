@@ -2,6 +2,7 @@
 //! the same run. `bench/README.md` says what is measured and how to race others.
 
 mod durable;
+mod egress;
 
 /// The allocator that the server has.
 #[global_allocator]
@@ -18,9 +19,11 @@ fn main() -> ExitCode {
         ["durable"] => durable::main(quick, json),
         ["durable", "cell", class, callers, seconds] => durable::one_cell(class, callers, seconds),
         ["durable", case] => durable::one_case(case, quick),
+        ["egress"] => egress::main(quick, json),
         ["durable-child", rest @ ..] => durable::crash::child(rest),
         _ => {
             eprintln!("usage: cargo xtask bench durable [--json] [--quick]");
+            eprintln!("       cargo xtask bench egress [--json] [--quick]");
             eprintln!("       cargo xtask bench durable cell pure|irreversible CALLERS SECONDS");
             eprintln!("       cargo xtask bench durable suspended|crash|storage [--quick]");
             ExitCode::from(2)

@@ -36,7 +36,7 @@ pub(crate) async fn answer(
 ) -> Result<Option<OnUpgrade>, Refusal> {
     let patterns = session.patterns();
     let status = response.status();
-    progress.status.store(status.as_u16(), Relaxed);
+    progress.answers(status);
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return switch(out, response, patterns.as_ref(), progress).await.map(Some);
     }
@@ -46,6 +46,8 @@ pub(crate) async fn answer(
     let coding = if patterns.is_some() && !bodiless { Coding::of(&headers)? } else { Coding::Identity };
     let length = match headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).map(str::parse) {
         Some(Ok(length)) => Some(length),
+        // The body of an answer to HEAD is always empty, and says nothing of the real one.
+        _ if progress.is_head => None,
         _ => body.size_hint().exact(),
     };
     clean(&mut headers);

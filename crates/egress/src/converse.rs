@@ -1,5 +1,7 @@
 //! A connection of the box: one request after another, until it becomes a tunnel or ends.
 
+use std::time::Duration;
+
 use crate::{
     audit::{Asked, Event},
     error::Refusal,
@@ -27,6 +29,10 @@ pub(crate) struct Connection {
     pub(crate) out: Out,
     pub(crate) upstream: Option<Upstream>,
 }
+
+/// How much is read over at the end of a connection, and for how long.
+const LINGER_BYTES: usize = 1 << 20;
+const LINGER: Duration = Duration::from_secs(2);
 
 /// What follows a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +67,25 @@ pub(crate) async fn converse(session: Session, io: BoxIo, face: Face) {
             break;
         }
     }
-    connection.out.close().await;
+    connection.close().await;
+}
+
+impl Connection {
+    /// Ends the connection. What the box still sends is read over for a moment: closed with bytes unread, the kernel would throw
+    /// the answer away.
+    pub(crate) async fn close(&mut self) {
+        self.out.close().await;
+        let Self { reader, .. } = self;
+        let lingering = async {
+            let mut left = LINGER_BYTES;
+            while left > 0 && reader.more().await.is_ok_and(|more| more) {
+                left = left.saturating_sub(reader.buffer.len());
+                reader.buffer.clear();
+            }
+        };
+        // Either way it ends here.
+        let _ = tokio::time::timeout(LINGER, lingering).await;
+    }
 }
 
 /// Puts a refusal on record, and tells the box.

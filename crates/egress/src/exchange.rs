@@ -82,6 +82,9 @@ pub(crate) async fn exchange(
         Ok(()) => send(connection, &exchange, &allowed, request, feed, &progress).await,
         Err(Gone) => return After::Close,
     };
+    if progress.status() == Some(401) {
+        allowed.forget_tokens(&session).await;
+    }
     let told = session.record(id, &exchange.asked, progress.ended()).await;
     if told.is_err() { After::Close } else { after }
 }

@@ -16,7 +16,10 @@ use rustix::{
         recv, recvmsg, send, shutdown, sockopt,
     },
 };
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, unix::AsyncFd};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    net::{TcpStream, UnixStream},
+};
 
 /// Descriptors of one message that are received; more are closed by the kernel, and one is what a message should have.
 const DESCRIPTORS: usize = 4;
@@ -24,7 +27,7 @@ const DESCRIPTORS: usize = 4;
 const USELESS: usize = 1_000;
 
 /// The socket over which connections come.
-pub(crate) struct Door(AsyncFd<OwnedFd>);
+pub(crate) struct Door(UnixStream);
 
 impl Door {
     pub(crate) fn new(socket: OwnedFd) -> io::Result<Self> {
@@ -33,13 +36,16 @@ impl Door {
         if !unix || !matches!(kind, SocketType::STREAM | SocketType::SEQPACKET) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a unix socket of streams or packets"));
         }
-        AsyncFd::register_with_interest(socket, Interest::READABLE).map(Self).map_err(io::Error::from)
+        // Packets too: nothing but the wait for them is left to the type.
+        let socket = std::os::unix::net::UnixStream::from(socket);
+        socket.set_nonblocking(true)?;
+        UnixStream::from_std(socket).map(Self)
     }
 
     /// The next connection; `None` when the other side is closed.
     pub(crate) async fn next(&self) -> io::Result<Option<Passed>> {
         for _ in 0..USELESS {
-            let received = self.0.async_io(Interest::READABLE, receive).await?;
+            let received = self.0.async_io(Interest::READABLE, || receive(&self.0)).await?;
             let Some(descriptors) = received else { return Ok(None) };
             // One connection a message; what else came is closed here.
             if let Some(stream) = descriptors.into_iter().find_map(|fd| Passed::new(fd).ok()) {
@@ -51,7 +57,7 @@ impl Door {
 }
 
 /// The descriptors of one message; `None` at the end.
-fn receive(socket: &OwnedFd) -> io::Result<Option<Vec<OwnedFd>>> {
+fn receive(socket: &UnixStream) -> io::Result<Option<Vec<OwnedFd>>> {
     let mut byte = [0; 64];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -68,33 +74,36 @@ fn receive(socket: &OwnedFd) -> io::Result<Option<Vec<OwnedFd>>> {
 }
 
 /// A connection of the box. Each call says that it must not wait, so that nothing hangs on the description's own flag.
-pub(crate) struct Passed(AsyncFd<OwnedFd>);
+pub(crate) struct Passed(TcpStream);
 
 impl Passed {
     fn new(fd: OwnedFd) -> io::Result<Self> {
-        let known = [AddressFamily::INET, AddressFamily::INET6, AddressFamily::UNIX];
-        let stream = sockopt::socket_type(&fd)? == SocketType::STREAM && known.contains(&sockopt::socket_domain(&fd)?);
-        if !stream || sockopt::socket_acceptconn(&fd)? {
+        let inet = [AddressFamily::INET, AddressFamily::INET6].contains(&sockopt::socket_domain(&fd)?);
+        if !inet || sockopt::socket_type(&fd)? != SocketType::STREAM || sockopt::socket_acceptconn(&fd)? {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        AsyncFd::register(fd).map(Self).map_err(io::Error::from)
+        let stream = std::net::TcpStream::from(fd);
+        stream.set_nonblocking(true)?;
+        let stream = TcpStream::from_std(stream)?;
+        // Answers are written whole; nothing is gained by waiting.
+        let _ = stream.set_nodelay(true);
+        Ok(Self(stream))
     }
 }
 
 impl AsyncRead for Passed {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
-            let mut guard = ready!(self.0.poll_read_ready(cx))?;
+            ready!(self.0.poll_read_ready(cx))?;
             let space = into.initialize_unfilled();
-            let got = guard.try_io(|fd| recv(fd, &mut *space, RecvFlags::DONTWAIT).map(|(n, _)| n).map_err(io::Error::from));
-            match got {
-                Ok(Ok(count)) => {
+            let read = || recv(&self.0, &mut *space, RecvFlags::DONTWAIT).map(|(n, _)| n).map_err(io::Error::from);
+            match self.0.try_io(Interest::READABLE, read) {
+                Ok(count) => {
                     into.advance(count);
                     return Poll::Ready(Ok(()));
                 }
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(Err(error)) => return Poll::Ready(Err(error)),
-                Err(_would_block) => {}
+                Err(error) if again(&error) => {}
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }
@@ -102,13 +111,12 @@ impl AsyncRead for Passed {
 
 impl AsyncWrite for Passed {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         loop {
-            let mut guard = ready!(self.0.poll_write_ready(cx))?;
-            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-            match guard.try_io(|fd| send(fd, bytes, flags).map_err(io::Error::from)) {
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(result) => return Poll::Ready(result),
-                Err(_would_block) => {}
+            ready!(self.0.poll_write_ready(cx))?;
+            match self.0.try_io(Interest::WRITABLE, || send(&self.0, bytes, flags).map_err(io::Error::from)) {
+                Err(error) if again(&error) => {}
+                result => return Poll::Ready(result),
             }
         }
     }
@@ -118,9 +126,13 @@ impl AsyncWrite for Passed {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match shutdown(self.0.get_ref(), Shutdown::Write) {
+        match shutdown(&self.0, Shutdown::Write) {
             Ok(()) | Err(Errno::NOTCONN) => Poll::Ready(Ok(())),
             Err(error) => Poll::Ready(Err(error.into())),
         }
     }
+}
+
+fn again(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
 }

@@ -99,13 +99,8 @@ impl Allowed {
                     let pair = Zeroizing::new(format!("{user}:{}", value.expose()));
                     self.set(header::AUTHORIZATION, &Zeroizing::new(format!("Basic {}", STANDARD.encode(&*pair))))?;
                 }
-                Injector::Oauth { token_url, client_id, scope } => {
-                    let key = crate::inject::oauth::Key {
-                        token_url: token_url.clone(),
-                        client_id: client_id.clone(),
-                        scope: scope.clone(),
-                    };
-                    let token = session.0.tokens.get(session, &rule, &key, &value).await?;
+                Injector::Oauth(key) => {
+                    let token = session.0.tokens.get(session, &rule, key, &value).await?;
                     session.hide(&token);
                     self.set(header::AUTHORIZATION, &Zeroizing::new(format!("Bearer {}", token.expose())))?;
                 }
@@ -140,6 +135,15 @@ impl Allowed {
             }
         }
         Ok(body)
+    }
+
+    /// The host did not take a token: the next request asks for another.
+    pub(crate) async fn forget_tokens(&self, session: &Session) {
+        for binding in &self.rule.secrets {
+            if let Injector::Oauth(key) = &binding.injector {
+                session.0.tokens.forget(key).await;
+            }
+        }
     }
 
     fn set(&mut self, name: HeaderName, value: &str) -> Result<(), Refusal> {

@@ -39,7 +39,7 @@ pub(crate) struct Progress {
     answering: AtomicBool,
     /// Bytes of the answer are on their way to the box.
     pub(crate) begun: AtomicBool,
-    pub(crate) status: AtomicU16,
+    status: AtomicU16,
     pub(crate) sent: AtomicU64,
     pub(crate) received: AtomicU64,
     pub(crate) masked: AtomicU64,
@@ -63,14 +63,23 @@ impl Progress {
         }
     }
 
+    /// The host answers, with that status.
+    pub(crate) fn answers(&self, status: StatusCode) {
+        self.status.store(status.as_u16(), Relaxed);
+    }
+
     pub(crate) fn cut(&self, code: Code) {
         *self.cut.lock() = Some(code);
     }
 
+    /// The status of the answer, once there is one.
+    pub(crate) fn status(&self) -> Option<u16> {
+        Some(self.status.load(Relaxed)).filter(|status| *status != 0)
+    }
+
     pub(crate) fn ended(&self) -> Event {
-        let status = self.status.load(Relaxed);
         Event::Ended {
-            status: (status != 0).then_some(status),
+            status: self.status(),
             sent: self.sent.load(Relaxed),
             received: self.received.load(Relaxed),
             masked: self.masked.load(Relaxed),

@@ -77,7 +77,7 @@ async fn deny(connection: &mut Connection, asked: &Asked, why: NoDial, told: Tol
         Told::No => connection.out.refuse(&why.refusal, false, false).await,
         Told::Open => connection.out.raw(&UNRECOGNIZED_NAME).await,
     };
-    connection.out.close().await;
+    connection.close().await;
 }
 
 /// The hello, if it names the host and hides no other.

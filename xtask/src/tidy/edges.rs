@@ -29,6 +29,7 @@ const MAP: &[Row] = &[
     row("store", &["core", "ports", "postgres"]),
     row("bus", &["core", "ports"]),
     row("sandbox", &["core", "ports"]),
+    row("egress", &["core", "ports"]),
     row("secrets", &["core", "ports"]),
     row("models", &["core", "ports"]),
     row("tools", &["core", "ports", "postgres"]),
@@ -44,7 +45,7 @@ const MAP: &[Row] = &[
     Row {
         name: "server",
         may: &[
-            "api", "audit", "bus", "console", "core", "engine", "identity", "manifest", "memory", "models", "policy",
+            "api", "audit", "bus", "console", "core", "egress", "engine", "identity", "manifest", "memory", "models", "policy",
             "ports", "sandbox", "secrets", "store", "tools",
         ],
         // Its tests speak to it as users do.
@@ -54,14 +55,14 @@ const MAP: &[Row] = &[
     row("client", &["api", "core"]),
     row("stead", &["api", "audit", "client", "core", "identity", "manifest", "server"]),
     row("sim", &["core", "engine", "policy", "ports"]),
-    row("bench", &["core", "engine", "ports", "store"]),
+    row("bench", &["core", "egress", "engine", "ports", "store"]),
     row("testkit", ALL),
     row("xtask", &[]),
 ];
 
 /// What `testkit` may import: everything but the binary and the tasks.
 const ALL: &[&str] = &[
-    "api", "audit", "bus", "client", "core", "engine", "identity", "manifest", "memory", "models", "policy", "ports",
+    "api", "audit", "bus", "client", "core", "egress", "engine", "identity", "manifest", "memory", "models", "policy", "ports",
     "postgres", "sandbox", "secrets", "server", "sim", "store", "tools",
 ];
 

@@ -4,7 +4,7 @@ use http::{HeaderName, header};
 
 use crate::{
     error::Refusal,
-    inject::strip,
+    inject::{oauth::Key, strip},
     rules::{InjectSpec, SecretSpec},
 };
 
@@ -22,7 +22,7 @@ pub(crate) enum Injector {
     Basic { user: String },
     Form { field: String },
     Sigv4 { access_key_id: String, region: String, service: String, session_token: Option<String> },
-    Oauth { token_url: String, client_id: String, scope: String },
+    Oauth(Key),
 }
 
 /// Where a placeholder may stand, because it is replaced there.
@@ -65,7 +65,7 @@ impl Binding {
                 if !token_url.starts_with("https://") || !plain(token_url) || client_id.is_empty() || !plain(client_id) || !plain(scope) {
                     return wrong("cannot be exchanged for a token", "give an https token_url and the client_id");
                 }
-                Injector::Oauth { token_url: token_url.clone(), client_id: client_id.clone(), scope: scope.clone() }
+                Injector::Oauth(Key { token_url: token_url.clone(), client_id: client_id.clone(), scope: scope.clone() })
             }
         };
         Ok(Self { secret: spec.secret.clone(), injector })
@@ -84,7 +84,7 @@ impl Binding {
     pub(crate) fn places(&self) -> Vec<Place> {
         match &self.injector {
             Injector::Header { name, .. } => vec![Place::Header(name.clone())],
-            Injector::Basic { .. } | Injector::Oauth { .. } => vec![Place::Header(header::AUTHORIZATION)],
+            Injector::Basic { .. } | Injector::Oauth(_) => vec![Place::Header(header::AUTHORIZATION)],
             Injector::Form { field } => vec![Place::Field(field.clone())],
             Injector::Sigv4 { .. } => {
                 vec![Place::Header(header::AUTHORIZATION), Place::Header(HeaderName::from_static("x-amz-security-token"))]

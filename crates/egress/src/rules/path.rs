@@ -157,7 +157,7 @@ impl PathPattern {
         if head.contains("**") || text.contains('?') {
             return Err(wrong("has `**` before its end, or a `?`"));
         }
-        let probe = if head.is_empty() { "/" } else { head };
+        let probe = if head.is_empty() && rest { "/" } else { head };
         let normal = Target::parse(probe).map_err(|e| wrong(&format!("is none: {}", e.detail)))?.path;
         if normal != probe {
             return Err(wrong(&format!("is not in normal form, which is `{normal}`")));

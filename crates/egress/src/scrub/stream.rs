@@ -107,7 +107,7 @@ impl Scrubber {
                     // All of a longer run but its last bytes was masked when it was shorter.
                     let begin = begins.front().copied().unwrap_or(from);
                     match marks.last_mut() {
-                        Some((begun, end)) if *begun <= begin && begin <= *end => *end = at + 1,
+                        Some((begun, end)) if *begun <= begin && begin <= *end => *end = (*end).max(at + 1),
                         _ => marks.push((begin, at + 1)),
                     }
                 });

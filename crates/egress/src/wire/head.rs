@@ -40,8 +40,6 @@ pub(crate) struct Head {
     pub(crate) expects: bool,
     /// Whether it asks for a WebSocket.
     pub(crate) websocket: bool,
-    /// Its length on the wire.
-    pub(crate) bytes: usize,
 }
 
 /// Why there is no head.
@@ -164,7 +162,6 @@ fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
         keep_alive,
         expects,
         websocket,
-        bytes: bytes.len(),
     })
 }
 
