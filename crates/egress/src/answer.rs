@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use crate::{
     error::Refusal,
     inject::is_hop,
+    limits::UNPACK_STEP,
     scrub::{Coding, Patterns, Scrubber, Unpacker},
     send::Progress,
     session::Session,
@@ -25,7 +26,8 @@ use crate::{
 };
 
 /// Fields that tell what the body was before it was unpacked and masked.
-const DIGESTS: &[&str] = &["content-encoding", "content-md5", "digest", "content-digest", "repr-digest", "etag", "accept-ranges"];
+const DIGESTS: &[&str] =
+    &["content-encoding", "content-md5", "digest", "content-digest", "repr-digest", "etag", "accept-ranges"];
 
 /// Writes the answer. Gives the way to the WebSocket that it may have become.
 pub(crate) async fn answer(
@@ -68,7 +70,9 @@ pub(crate) async fn answer(
     out.head(status, &headers, rest, keep_alive);
     progress.begun.store(true, Relaxed);
     if !bodiless {
-        let mut search = Search { unpacker: Unpacker::new(coding), scrubber: patterns.map(Scrubber::new) };
+        let step = if coding == Coding::Identity { usize::MAX } else { UNPACK_STEP };
+        let (unpacker, scrubber) = (Unpacker::new(coding), patterns.map(Scrubber::new));
+        let mut search = Search { step, unpacker, scrubber };
         pass(out, session, body, &mut search, progress).await?;
         out.end().await.map_err(|_| gone())?;
     } else {
@@ -78,18 +82,24 @@ pub(crate) async fn answer(
 }
 
 fn gone() -> Refusal {
-    Refusal::new(code::EGRESS_TIMEOUT, "the client is gone, or takes the answer too slowly", "read the answer without pauses")
+    Refusal::new(
+        code::EGRESS_TIMEOUT,
+        "the client is gone, or takes the answer too slowly",
+        "read the answer without pauses",
+    )
 }
 
 /// What is done with each piece of a body.
 struct Search {
+    /// Bytes that are taken at once.
+    step: usize,
     unpacker: Unpacker,
     scrubber: Option<Scrubber>,
 }
 
 impl Search {
     fn push(&mut self, piece: &[u8], out: &mut Out) -> Result<(), Refusal> {
-        let Self { unpacker, scrubber } = self;
+        let Self { unpacker, scrubber, .. } = self;
         match scrubber {
             None => {
                 out.piece(piece);
@@ -100,7 +110,7 @@ impl Search {
     }
 
     fn end(&mut self, out: &mut Out) -> Result<u64, Refusal> {
-        let Self { unpacker, scrubber } = self;
+        let Self { unpacker, scrubber, .. } = self;
         let Some(scrubber) = scrubber else { return Ok(0) };
         unpacker.end(|part| out.piece(&scrubber.push(part)))?;
         out.piece(&scrubber.end());
@@ -136,8 +146,11 @@ async fn pass(
             }
             Some(Ok(piece)) => {
                 progress.received.fetch_add(piece.len() as u64, Relaxed);
-                search.push(&piece, out)?;
-                out.flush().await.map_err(|_| gone())?;
+                for step in piece.chunks(search.step) {
+                    search.push(step, out)?;
+                    // What little bytes unpack to is handed on before more of them are.
+                    out.flush().await.map_err(|_| gone())?;
+                }
             }
         }
     }

@@ -1,15 +1,15 @@
 //! From a name to a connection: resolved here and nowhere else, each address judged, and the very address that was judged
 //! connected to.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use stead_core::code;
 use stead_ports::{BoxFuture, address::internal};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
 
 use crate::{
     error::Refusal,
-    limits::{ADDRESSES, Limits},
+    limits::{ADDRESSES, LOOKUPS, Limits},
     rules::{Name, Rule},
 };
 
@@ -19,13 +19,30 @@ pub trait Resolve: Send + Sync + 'static {
     fn resolve<'a>(&'a self, name: &'a Name, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>>;
 }
 
-/// The host's own resolver.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemResolver;
+/// The host's own resolver, for one session: each look-up takes a thread for as long as the system likes, so that only a few may
+/// be under way.
+#[derive(Clone, Debug)]
+pub struct SystemResolver(Arc<Semaphore>);
+
+impl Default for SystemResolver {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(LOOKUPS)))
+    }
+}
 
 impl Resolve for SystemResolver {
     fn resolve<'a>(&'a self, name: &'a Name, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
-        Box::pin(async move { Ok(tokio::net::lookup_host((name.as_str(), port)).await?.collect()) })
+        Box::pin(async move {
+            let place = Arc::clone(&self.0).acquire_owned().await.map_err(io::Error::other)?;
+            let name = name.to_string();
+            // In a task of its own: whoever waits no longer does not end the thread, and must not give its place away.
+            let looking = tokio::spawn(async move {
+                let found = tokio::net::lookup_host((name.as_str(), port)).await.map(Iterator::collect);
+                drop(place);
+                found
+            });
+            looking.await.map_err(io::Error::other)?
+        })
     }
 }
 

@@ -1,11 +1,11 @@
 //! One request: decided, prepared, put on record, sent, answered.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use stead_core::code;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::{
     audit::{Asked, Event, Gone},
@@ -37,6 +37,8 @@ pub(crate) struct Exchange<'c> {
     pub(crate) asked: Asked,
     pub(crate) secrets: Vec<String>,
     pub(crate) stripped: Vec<String>,
+    /// For a body that is held whole, until it is sent.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// What is ready to be sent.
@@ -60,7 +62,8 @@ pub(crate) async fn exchange(
     let (v11, websocket) = (head.v11, head.websocket);
     // What follows a refused request's body is not looked for.
     let refused_keeps = keep_alive && head.framing == Framing::None;
-    let mut exchange = Exchange { session: &session, id, asked, secrets: Vec::new(), stripped: Vec::new() };
+    let mut exchange =
+        Exchange { session: &session, id, asked, secrets: Vec::new(), stripped: Vec::new(), place: None };
     let ready = async {
         let wanted = wanted.map_err(plain)?;
         let ready = exchange.ready(connection, head, wanted).await.map_err(plain)?;
@@ -105,10 +108,10 @@ impl Exchange<'_> {
                 "add `websocket: true` to the rule, if the agent should have one",
             ));
         }
-        let method = Method::from_bytes(head.method.as_bytes()).map_err(|_| Refusal::malformed("the method is none"))?;
+        let method =
+            Method::from_bytes(head.method.as_bytes()).map_err(|_| Refusal::malformed("the method is none"))?;
         let uri = target.origin().parse::<Uri>().map_err(|_| Refusal::malformed("the target is none"))?;
-        let mut allowed =
-            Allowed { rule, scheme, host, port, method: head.method, target, headers: head.headers };
+        let mut allowed = Allowed { rule, scheme, host, port, method: head.method, target, headers: head.headers };
         self.stripped = allowed.strip()?;
         let needs_body = allowed.needs_body()?;
         if head.expects && head.framing != Framing::None {
@@ -116,9 +119,11 @@ impl Exchange<'_> {
             go_on.map_err(|_| Refusal::malformed("the client is gone"))?;
         }
         let mut incoming = Incoming::new(head.framing);
-        let body = match needs_body {
-            true => Some(whole(connection, &mut incoming, &allowed).await?),
-            false => None,
+        let body = if needs_body {
+            self.place = Arc::clone(&self.session.0.bodies).acquire_owned().await.ok();
+            Some(whole(connection, &mut incoming, &allowed).await?)
+        } else {
+            None
         };
         let body = allowed.inject(self.session, body).await?;
         self.secrets = allowed.rule.secrets.iter().flat_map(|b| b.names()).map(str::to_owned).collect();

@@ -47,9 +47,14 @@ pub(crate) const HELLO_BYTES: usize = 16 << 10;
 pub(crate) const PIECE: usize = 16 << 10;
 /// Bytes of a body that an injector must see whole.
 pub(crate) const WHOLE_BODY: usize = 8 << 20;
-/// Bytes that an answer may unpack to, and that one piece of it may.
+/// Bytes that an answer may unpack to, and that one step of it may; bytes that are unpacked in one step.
+pub(crate) const UNPACK_STEP: usize = 1 << 10;
 pub(crate) const UNPACKED: u64 = 1 << 30;
 pub(crate) const UNPACKED_PIECE: usize = 8 << 20;
+/// Such bodies of a session at once.
+pub(crate) const WHOLE_BODIES: usize = 8;
+/// Look-ups of names of a session at once.
+pub(crate) const LOOKUPS: usize = 8;
 /// Addresses of a name that are tried.
 pub(crate) const ADDRESSES: usize = 8;
 /// Rules of a session; ports, methods, paths, ranges and secrets of a rule; bytes of each.

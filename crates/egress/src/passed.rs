@@ -12,8 +12,8 @@ use std::{
 use rustix::{
     io::Errno,
     net::{
-        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, Shutdown, SocketType,
-        recv, recvmsg, send, shutdown, sockopt,
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, Shutdown,
+        SocketType, recv, recvmsg, send, shutdown, sockopt,
     },
 };
 use tokio::{

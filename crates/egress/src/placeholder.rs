@@ -20,7 +20,11 @@ const LENGTH: usize = PREFIX.len() + DIGITS;
 pub(crate) fn fresh() -> Result<String, Refusal> {
     let mut bytes = [0; DIGITS / 2];
     getrandom::fill(&mut bytes).map_err(|_| {
-        Refusal::new(code::EGRESS_SECRET, "the system gives no random bytes", "look at the host's log: `getrandom` failed")
+        Refusal::new(
+            code::EGRESS_SECRET,
+            "the system gives no random bytes",
+            "look at the host's log: `getrandom` failed",
+        )
     })?;
     let digits: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
     Ok(format!("{}{digits}", String::from_utf8_lossy(PREFIX)))

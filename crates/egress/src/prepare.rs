@@ -85,7 +85,11 @@ impl Allowed {
     ///
     /// # Errors
     /// `ST0256` for a secret that cannot be had or does not fit, `ST0253` for a body that is no form.
-    pub(crate) async fn inject(&mut self, session: &Session, mut body: Option<Bytes>) -> Result<Option<Bytes>, Refusal> {
+    pub(crate) async fn inject(
+        &mut self,
+        session: &Session,
+        mut body: Option<Bytes>,
+    ) -> Result<Option<Bytes>, Refusal> {
         let rule = Arc::clone(&self.rule);
         let (signs, others): (Vec<_>, Vec<_>) =
             rule.secrets.iter().partition(|b| matches!(b.injector, Injector::Sigv4 { .. }));

@@ -112,7 +112,10 @@ pub(crate) async fn socket(
     let Allowed { scheme, host, port, method, target, .. } = allowed;
     let still = |rules: &Rules| rules.request(*scheme, host, *port, method, &target.path).is_ok_and(|r| r.websocket);
     let scrubber = session.patterns().map(Scrubber::new);
-    if let Some(code) = relay(&session, (&mut connection.reader, &mut connection.out), TokioIo::new(far), scrubber, &counts, still).await {
+    if let Some(code) =
+        relay(&session, (&mut connection.reader, &mut connection.out), TokioIo::new(far), scrubber, &counts, still)
+            .await
+    {
         progress.cut(code);
     }
     progress.sent.fetch_add(counts.sent.load(Relaxed), Relaxed);

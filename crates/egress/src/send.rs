@@ -196,7 +196,11 @@ pub(crate) async fn send(
 }
 
 pub(crate) fn revocation() -> Refusal {
-    Refusal::new(code::EGRESS_REVOKED, "the rules were changed, and do not allow this any more", "ask whoever changed them")
+    Refusal::new(
+        code::EGRESS_REVOKED,
+        "the rules were changed, and do not allow this any more",
+        "ask whoever changed them",
+    )
 }
 
 /// The host's answer. A connection that the host closed just before is replaced by a new one, for nothing of the request was sent.

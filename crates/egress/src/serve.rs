@@ -39,13 +39,7 @@ async fn serve(io: BoxIo, session: Session) {
 /// # Errors
 /// What accepting gives, when it is no matter of one connection.
 pub async fn serve_listener(listener: TcpListener, session: &Session) -> io::Result<()> {
-    serve_all(session, async || {
-        let (stream, _) = listener.accept().await?;
-        // Answers are written whole; nothing is gained by waiting.
-        let _ = stream.set_nodelay(true);
-        Ok(Some(Box::new(stream) as BoxIo))
-    })
-    .await
+    serve_all(session, Source::Listener(listener)).await
 }
 
 /// Serves the connections that the box's shim accepts on its loopback and passes over a unix socket: each message has one
@@ -55,19 +49,39 @@ pub async fn serve_listener(listener: TcpListener, session: &Session) -> io::Res
 /// # Errors
 /// The descriptor is no such socket, or receiving fails.
 pub async fn serve_passed(socket: OwnedFd, session: &Session) -> io::Result<()> {
-    let door = Door::new(socket)?;
-    serve_all(session, async || Ok(door.next().await?.map(|stream| Box::new(stream) as BoxIo))).await
+    serve_all(session, Source::Door(Door::new(socket)?)).await
 }
 
-/// Serves what `next` gives, as many at once as the session may have.
-async fn serve_all(session: &Session, mut next: impl AsyncFnMut() -> io::Result<Option<BoxIo>>) -> io::Result<()> {
+/// Where connections come from.
+enum Source {
+    Listener(TcpListener),
+    Door(Door),
+}
+
+impl Source {
+    /// The next one; `None` when there will be no more.
+    async fn next(&self) -> io::Result<Option<BoxIo>> {
+        match self {
+            Self::Listener(listener) => {
+                let (stream, _) = listener.accept().await?;
+                // Answers are written whole; nothing is gained by waiting.
+                let _ = stream.set_nodelay(true);
+                Ok(Some(Box::new(stream)))
+            }
+            Self::Door(door) => Ok(door.next().await?.map(|stream| Box::new(stream) as BoxIo)),
+        }
+    }
+}
+
+/// Serves what a source gives, as many at once as the session may have.
+async fn serve_all(session: &Session, source: Source) -> io::Result<()> {
     let places = Arc::new(Semaphore::new(session.0.limits.connections));
     let mut tasks = JoinSet::new();
     let accepting = async {
         loop {
             let place = Arc::clone(&places).acquire_owned().await;
             let place: OwnedSemaphorePermit = place.map_err(io::Error::other)?;
-            match next().await {
+            match source.next().await {
                 Ok(None) => return Ok(()),
                 Ok(Some(stream)) => {
                     let session = session.clone();

@@ -12,14 +12,14 @@ use std::{
 use parking_lot::Mutex;
 use stead_core::code;
 use stead_ports::secret::{Secret, Secrets};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     audit::{Asked, Audit, Entry, Event, Gone},
     dial::Resolve,
     error::Refusal,
     inject::oauth::Tokens,
-    limits::{Limits, SEARCHED, SECRET_BYTES},
+    limits::{Limits, SEARCHED, SECRET_BYTES, WHOLE_BODIES},
     placeholder,
     rules::Rules,
     scrub::Patterns,
@@ -60,6 +60,8 @@ pub(crate) struct Inner {
     state: watch::Sender<State>,
     placeholders: Mutex<BTreeMap<String, String>>,
     searched: Mutex<Searched>,
+    /// Places for bodies that are held whole.
+    pub(crate) bodies: Arc<Semaphore>,
     exchanges: AtomicU64,
     pub(crate) usage: Counters,
 }
@@ -122,6 +124,7 @@ impl Session {
             state: watch::Sender::default(),
             placeholders: Mutex::default(),
             searched: Mutex::default(),
+            bodies: Arc::new(Semaphore::new(WHOLE_BODIES)),
             exchanges: AtomicU64::new(0),
             usage: Counters::default(),
         }));

@@ -91,7 +91,9 @@ async fn greeted(connection: &mut Connection, host: &Name) -> Result<(), Refusal
         None => wrong("does not begin with TLS"),
         Some(Hello { encrypted: true, .. }) => wrong("begins with an encrypted hello"),
         Some(Hello { name: None, .. }) => wrong("names no host"),
-        Some(Hello { name: Some(name), .. }) if !name.eq_ignore_ascii_case(host.as_str()) => wrong("names another host"),
+        Some(Hello { name: Some(name), .. }) if !name.eq_ignore_ascii_case(host.as_str()) => {
+            wrong("names another host")
+        }
         Some(_) => Ok(()),
     }
 }
@@ -140,7 +142,8 @@ async fn intercept(mut connection: Connection, asked: &Asked, host: Name, port: 
     if connection.out.flush().await.is_err() {
         return;
     }
-    let config = match greeted(&mut connection, &host).await.and_then(|()| connection.session.0.authority.server(&host)) {
+    let config = match greeted(&mut connection, &host).await.and_then(|()| connection.session.0.authority.server(&host))
+    {
         Ok(config) => config,
         Err(refusal) => return deny(&mut connection, asked, refusal.into(), Told::Open).await,
     };

@@ -82,11 +82,7 @@ async fn speak<S>(stream: S) -> Result<(SendRequest<Outgoing>, JoinHandle<()>), 
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let made = Builder::new()
-        .max_buf_size(ANSWER_HEAD_BYTES)
-        .max_headers(FIELDS)
-        .handshake(TokioIo::new(stream))
-        .await;
+    let made = Builder::new().max_buf_size(ANSWER_HEAD_BYTES).max_headers(FIELDS).handshake(TokioIo::new(stream)).await;
     let failed = || Refusal::new(code::EGRESS_UNREACHABLE, "the host's connection failed", "try again");
     let (sender, connection) = made.map_err(|_| failed())?;
     // Its failures come back with the answer that they spoil.
@@ -128,10 +124,7 @@ impl Body for Outgoing {
     type Data = Bytes;
     type Error = Broken;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),

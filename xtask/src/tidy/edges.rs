@@ -45,8 +45,8 @@ const MAP: &[Row] = &[
     Row {
         name: "server",
         may: &[
-            "api", "audit", "bus", "console", "core", "egress", "engine", "identity", "manifest", "memory", "models", "policy",
-            "ports", "sandbox", "secrets", "store", "tools",
+            "api", "audit", "bus", "console", "core", "egress", "engine", "identity", "manifest", "memory", "models",
+            "policy", "ports", "sandbox", "secrets", "store", "tools",
         ],
         // Its tests speak to it as users do.
         dev: &["client"],
@@ -62,8 +62,8 @@ const MAP: &[Row] = &[
 
 /// What `testkit` may import: everything but the binary and the tasks.
 const ALL: &[&str] = &[
-    "api", "audit", "bus", "client", "core", "egress", "engine", "identity", "manifest", "memory", "models", "policy", "ports",
-    "postgres", "sandbox", "secrets", "server", "sim", "store", "tools",
+    "api", "audit", "bus", "client", "core", "egress", "engine", "identity", "manifest", "memory", "models", "policy",
+    "ports", "postgres", "sandbox", "secrets", "server", "sim", "store", "tools",
 ];
 
 /// What the core may use from outside: encoders, hashes and plain data types.

@@ -34,7 +34,8 @@ pub(crate) enum Place {
 
 impl Binding {
     pub(crate) fn new(spec: &SecretSpec) -> Result<Self, Refusal> {
-        let wrong = |what: &str, hint: &str| Err(Refusal::rule(format!("egress: the secret `{}` {what}", spec.secret), hint));
+        let wrong =
+            |what: &str, hint: &str| Err(Refusal::rule(format!("egress: the secret `{}` {what}", spec.secret), hint));
         let plain = |t: &str| t.len() <= 256 && t.bytes().all(|b| (b' '..=b'~').contains(&b));
         let word = |t: &str| !t.is_empty() && plain(t) && !t.contains([' ', '/']);
         if spec.secret.is_empty() || !plain(&spec.secret) {
@@ -43,11 +44,20 @@ impl Binding {
         let injector = match &spec.inject {
             InjectSpec::Bearer => Injector::Header { name: header::AUTHORIZATION, prefix: "Bearer ".to_owned() },
             InjectSpec::Header { name, prefix } => match HeaderName::try_from(name.as_str()) {
-                Ok(name) if !strip::is_framing(&name) && plain(prefix) => Injector::Header { name, prefix: prefix.clone() },
-                _ => return wrong("goes into no field of a request", "name a field such as `X-Api-Key`, not one that HTTP itself uses"),
+                Ok(name) if !strip::is_framing(&name) && plain(prefix) => {
+                    Injector::Header { name, prefix: prefix.clone() }
+                }
+                _ => {
+                    return wrong(
+                        "goes into no field of a request",
+                        "name a field such as `X-Api-Key`, not one that HTTP itself uses",
+                    );
+                }
             },
             InjectSpec::Basic { user } if plain(user) && !user.contains(':') => Injector::Basic { user: user.clone() },
-            InjectSpec::Basic { .. } => return wrong("has a user that is none", "a user is ASCII without `:` (RFC 7617)"),
+            InjectSpec::Basic { .. } => {
+                return wrong("has a user that is none", "a user is ASCII without `:` (RFC 7617)");
+            }
             InjectSpec::Form { field } if !field.is_empty() && plain(field) => Injector::Form { field: field.clone() },
             InjectSpec::Form { .. } => return wrong("goes into no field of a form", "name the field"),
             InjectSpec::Sigv4 { access_key_id, region, service, session_token } => {
@@ -62,10 +72,19 @@ impl Binding {
                 }
             }
             InjectSpec::Oauth { token_url, client_id, scope } => {
-                if !token_url.starts_with("https://") || !plain(token_url) || client_id.is_empty() || !plain(client_id) || !plain(scope) {
+                if !token_url.starts_with("https://")
+                    || !plain(token_url)
+                    || client_id.is_empty()
+                    || !plain(client_id)
+                    || !plain(scope)
+                {
                     return wrong("cannot be exchanged for a token", "give an https token_url and the client_id");
                 }
-                Injector::Oauth(Key { token_url: token_url.clone(), client_id: client_id.clone(), scope: scope.clone() })
+                Injector::Oauth(Key {
+                    token_url: token_url.clone(),
+                    client_id: client_id.clone(),
+                    scope: scope.clone(),
+                })
             }
         };
         Ok(Self { secret: spec.secret.clone(), injector })
@@ -87,7 +106,10 @@ impl Binding {
             Injector::Basic { .. } | Injector::Oauth(_) => vec![Place::Header(header::AUTHORIZATION)],
             Injector::Form { field } => vec![Place::Field(field.clone())],
             Injector::Sigv4 { .. } => {
-                vec![Place::Header(header::AUTHORIZATION), Place::Header(HeaderName::from_static("x-amz-security-token"))]
+                vec![
+                    Place::Header(header::AUTHORIZATION),
+                    Place::Header(HeaderName::from_static("x-amz-security-token")),
+                ]
             }
         }
     }

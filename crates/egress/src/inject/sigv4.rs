@@ -41,7 +41,13 @@ pub(crate) fn payload_hash(service: &str, headers: &HeaderMap) -> Result<Option<
 
 impl Signer<'_> {
     /// Sets the fields of the signature. `hash` is the body's, in hexadecimal, or the word that stands for it.
-    pub(crate) fn sign(&self, method: &str, target: &Target, headers: &mut HeaderMap, hash: &str) -> Result<(), Refusal> {
+    pub(crate) fn sign(
+        &self,
+        method: &str,
+        target: &Target,
+        headers: &mut HeaderMap,
+        hash: &str,
+    ) -> Result<(), Refusal> {
         if target.query.to_ascii_lowercase().contains("x-amz-signature=") {
             return Err(Refusal::malformed("the URL is signed already, with a key of the client's own"));
         }
@@ -87,7 +93,11 @@ impl Signer<'_> {
 }
 
 fn unusable() -> Refusal {
-    Refusal::new(code::EGRESS_SECRET, "a value for the signature fits into no field", "set the secret anew, on one line")
+    Refusal::new(
+        code::EGRESS_SECRET,
+        "a value for the signature fits into no field",
+        "set the secret anew, on one line",
+    )
 }
 
 fn is_signed(name: &str) -> bool {
@@ -98,7 +108,9 @@ fn canonical_field(headers: &HeaderMap, name: &str) -> String {
     let values: Vec<String> = headers
         .get_all(name)
         .iter()
-        .map(|v| String::from_utf8_lossy(v.as_bytes()).split(' ').filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" "))
+        .map(|v| {
+            String::from_utf8_lossy(v.as_bytes()).split(' ').filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ")
+        })
         .collect();
     format!("{name}:{}\n", values.join(","))
 }
@@ -226,7 +238,8 @@ mod tests {
         headers.insert("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD".parse().unwrap());
         assert!(payload_hash("s3", &headers).is_err());
         let key = Secret::new("0123456789");
-        let signer = Signer { access_key_id: "A", secret_key: &key, session_token: None, region: "r", service: "s3", now: NOW };
+        let signer =
+            Signer { access_key_id: "A", secret_key: &key, session_token: None, region: "r", service: "s3", now: NOW };
         let target = Target::parse("/?X-Amz-Signature=1").unwrap();
         assert!(signer.sign("GET", &target, &mut HeaderMap::new(), EMPTY).is_err());
     }

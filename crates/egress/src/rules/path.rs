@@ -6,10 +6,7 @@
 
 use stead_core::code;
 
-use crate::{
-    error::Refusal,
-    limits::PATH_BYTES,
-};
+use crate::{error::Refusal, limits::PATH_BYTES};
 
 /// The path and query of a request, normalised.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +43,11 @@ impl Target {
 }
 
 fn ambiguous(what: &str) -> Refusal {
-    Refusal::new(code::EGRESS_PATH, format!("the path {what}"), "write the path plainly, without `..`, `\\` and double escapes")
+    Refusal::new(
+        code::EGRESS_PATH,
+        format!("the path {what}"),
+        "write the path plainly, without `..`, `\\` and double escapes",
+    )
 }
 
 fn normal(path: &str) -> Result<String, Refusal> {

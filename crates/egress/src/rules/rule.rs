@@ -36,7 +36,8 @@ impl Rule {
     /// `ST0261`, with what is wrong and what to write instead.
     pub(super) fn new(place: usize, spec: &RuleSpec) -> Result<Self, Refusal> {
         let RuleSpec(s) = spec;
-        let wrong = |what: &str, hint: &str| Err(Refusal::rule(format!("egress rule {place} (`{}`) {what}", s.host), hint));
+        let wrong =
+            |what: &str, hint: &str| Err(Refusal::rule(format!("egress rule {place} (`{}`) {what}", s.host), hint));
         let parts = [s.ports.len(), s.methods.len(), s.paths.len(), s.addresses.len(), s.secrets.len()];
         if parts.iter().any(|n| *n > PARTS) {
             return wrong(&format!("has more than {PARTS} parts of a kind"), "make several rules of it");
@@ -47,13 +48,18 @@ impl Rule {
         if ports.contains(&0) {
             return wrong("names port 0", "name the port that the host listens on");
         }
-        let token = |m: &String| !m.is_empty() && m.len() <= 32 && m.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
+        let token =
+            |m: &String| !m.is_empty() && m.len() <= 32 && m.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
         if !s.methods.iter().all(token) || s.methods.iter().any(|m| m == "CONNECT") {
-            return wrong("has a method that is none", "write methods in capitals, `GET`; `CONNECT` is no request of its own");
+            return wrong(
+                "has a method that is none",
+                "write methods in capitals, `GET`; `CONNECT` is no request of its own",
+            );
         }
         let paths = s.paths.iter().map(|p| PathPattern::parse(p)).collect::<Result<Vec<_>, _>>()?;
         let addresses = s.addresses.iter().map(|a| a.parse()).collect::<Result<Vec<Range>, _>>();
-        let addresses = addresses.map_err(|e| Refusal::rule(format!("egress rule {place}: {e}"), "correct the range"))?;
+        let addresses =
+            addresses.map_err(|e| Refusal::rule(format!("egress rule {place}: {e}"), "correct the range"))?;
         let secrets = s.secrets.iter().map(Binding::new).collect::<Result<Vec<_>, _>>()?;
         if !secrets.is_empty() {
             if matches!(host, HostPattern::Below(_)) {
@@ -73,7 +79,10 @@ impl Rule {
             Tls::Intercept => true,
             Tls::Auto => sees || (shared && !s.opaque),
             Tls::Pass if sees => {
-                return wrong("passes TLS through and yet wants to see requests", "write `tls: intercept`, or only host and port");
+                return wrong(
+                    "passes TLS through and yet wants to see requests",
+                    "write `tls: intercept`, or only host and port",
+                );
             }
             Tls::Pass if shared => {
                 return wrong(
@@ -84,7 +93,10 @@ impl Rule {
             Tls::Pass => false,
         };
         if s.opaque && inspect {
-            return wrong("is opaque and inspected at once", "`opaque` is for tunnels that are passed through as they are");
+            return wrong(
+                "is opaque and inspected at once",
+                "`opaque` is for tunnels that are passed through as they are",
+            );
         }
         Ok(Self {
             label: format!("{place}: {}", s.host),

@@ -76,8 +76,11 @@ impl fmt::Debug for Scrubber {
 
 impl Scrubber {
     pub(crate) fn new(patterns: Patterns) -> Self {
-        let readers =
-            KINDS.map(|kind| Reader { view: View::new(kind), run: Run::default(), begins: VecDeque::with_capacity(16) });
+        let readers = KINDS.map(|kind| Reader {
+            view: View::new(kind),
+            run: Run::default(),
+            begins: VecDeque::with_capacity(16),
+        });
         Self { patterns, readers, held: Vec::new(), first: 0, masked: 0, counted: 0 }
     }
 

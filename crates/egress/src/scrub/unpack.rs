@@ -10,7 +10,7 @@ use stead_core::code;
 
 use crate::{
     error::Refusal,
-    limits::{UNPACKED, UNPACKED_PIECE},
+    limits::{UNPACK_STEP, UNPACKED, UNPACKED_PIECE},
 };
 
 /// A coding that can be undone (RFC 9110 section 8.4.1).
@@ -94,9 +94,6 @@ pub(crate) struct Unpacker {
     begun: bool,
 }
 
-/// Bytes that are given to a decoder at once: what they unpack to is held at once.
-const STEP: usize = 1 << 10;
-
 impl Unpacker {
     pub(crate) fn new(coding: Coding) -> Self {
         let decoder = match coding {
@@ -117,7 +114,7 @@ impl Unpacker {
             give(piece);
             return Ok(());
         }
-        for step in piece.chunks(STEP) {
+        for step in piece.chunks(UNPACK_STEP) {
             self.begun = true;
             self.step(step).map_err(|_| unreadable("cannot be unpacked, or unpacks to too much,"))?;
             self.hand_on(&mut give);
@@ -254,7 +251,11 @@ mod tests {
         // Brotli packs these into some 50 bytes, which are one step.
         let error = unpack(Coding::Brotli, &packed("br", &zeros), 1 << 10).unwrap_err();
         assert_eq!(error.code, code::EGRESS_ANSWER);
-        assert_eq!(unpack(Coding::Gzip, &packed("gzip", &zeros), 1 << 16).unwrap().len(), zeros.len(), "within the bound");
+        assert_eq!(
+            unpack(Coding::Gzip, &packed("gzip", &zeros), 1 << 16).unwrap().len(),
+            zeros.len(),
+            "within the bound"
+        );
     }
 
     #[test]

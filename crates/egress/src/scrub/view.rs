@@ -133,7 +133,9 @@ fn entity(body: &[u8]) -> Escape {
         b"gt" => return Escape::Is('>'),
         b"quot" => return Escape::Is('"'),
         b"apos" => return Escape::Is('\''),
-        [b'#', b'x' | b'X', digits @ ..] => std::str::from_utf8(digits).ok().and_then(|d| u32::from_str_radix(d, 16).ok()),
+        [b'#', b'x' | b'X', digits @ ..] => {
+            std::str::from_utf8(digits).ok().and_then(|d| u32::from_str_radix(d, 16).ok())
+        }
         [b'#', digits @ ..] => std::str::from_utf8(digits).ok().and_then(|d| d.parse().ok()),
         _ => None,
     };
@@ -158,7 +160,10 @@ mod tests {
     #[test]
     fn each_kind_undoes_its_escapes_and_no_others() {
         assert_eq!(read(Kind::Raw, "a%41\n_ B").0, "a%41\n/+b");
-        assert_eq!(read(Kind::Percent, "%41%2f%2B\r\n%zz%4%41"), ("a/+%zz%4a".into(), vec![0, 3, 6, 11, 12, 13, 14, 15, 16]));
+        assert_eq!(
+            read(Kind::Percent, "%41%2f%2B\r\n%zz%4%41"),
+            ("a/+%zz%4a".into(), vec![0, 3, 6, 11, 12, 13, 14, 15, 16])
+        );
         assert_eq!(read(Kind::Json, r#"\u0041\/\"\n\x42\q\\n"#).0, "a/\"b\\q\\n");
         assert_eq!(read(Kind::Html, "&#65;&#x42;&amp;&#39;&no;&&lt;").0, "ab&'&no;&<");
         assert_eq!(read(Kind::Html, "&aaaaaaaaaaaa").0, "&aaaaaaaaaaaa");

@@ -3,7 +3,9 @@
 use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
 use stead_core::code;
 use tokio_rustls::rustls::{
     ServerConfig,

@@ -205,7 +205,9 @@ mod tests {
         let hidden = Hello { name: Some("a.example".into()), encrypted: true };
         assert_eq!(parse(&made(&[(0xfe0d, vec![0; 9]), (0, sni(b"a.example"))])), Parsed::Hello(hidden));
         assert_eq!(parse(&made(&[])), named(None));
-        for text in [&b"GET / HTTP/1.1\r\n"[..], b"SSH-2.0-x", &[22, 2, 0, 0, 1, 1], &[22, 3, 1, 0, 0], &[23, 3, 1, 0, 1, 1]] {
+        for text in
+            [&b"GET / HTTP/1.1\r\n"[..], b"SSH-2.0-x", &[22, 2, 0, 0, 1, 1], &[22, 3, 1, 0, 0], &[23, 3, 1, 0, 1, 1]]
+        {
             assert_eq!(parse(text), Parsed::NoHello);
         }
         assert_eq!(parse(&[22, 3, 1, 0, 4, 1, 0xff, 0xff, 0xff]), Parsed::NoHello, "longer than the bound");

@@ -49,7 +49,8 @@ impl Trust {
     }
 
     fn of(roots: RootCertStore) -> Result<Self, Refusal> {
-        let unusable = |what: String| Refusal::new(code::EGRESS_CERTIFICATE, what, "give certificates of authorities as PEM");
+        let unusable =
+            |what: String| Refusal::new(code::EGRESS_CERTIFICATE, what, "give certificates of authorities as PEM");
         if roots.is_empty() {
             return Err(unusable("there is no authority by which hosts could be trusted".to_owned()));
         }

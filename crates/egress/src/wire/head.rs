@@ -136,8 +136,7 @@ fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
     let proxy = tokens(&headers, &HeaderName::from_static("proxy-connection"))?;
     let has = |word: &str| words.iter().chain(&proxy).any(|w| w == word);
     let keep_alive = v11 && !has("close");
-    let websocket =
-        has("upgrade") && tokens(&headers, &header::UPGRADE)?.iter().any(|w| w == "websocket");
+    let websocket = has("upgrade") && tokens(&headers, &header::UPGRADE)?.iter().any(|w| w == "websocket");
     let expects = match single(&headers, &header::EXPECT)? {
         None => false,
         Some(e) if e.eq_ignore_ascii_case("100-continue") => v11,

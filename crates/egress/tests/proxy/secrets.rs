@@ -107,8 +107,13 @@ async fn a_placeholder_anywhere_else_is_refused_and_on_record() {
     }
     // In pieces of a body that has begun to flow.
     let at = format!("other.test:{}", server.port);
-    let head = format!("POST http://{at}/ HTTP/1.1\r\nHost: {at}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
-    let chunks: String = placeholder.as_bytes().chunks(7).map(|c| format!("{:x}\r\n{}\r\n", c.len(), String::from_utf8_lossy(c))).collect();
+    let head =
+        format!("POST http://{at}/ HTTP/1.1\r\nHost: {at}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
+    let chunks: String = placeholder
+        .as_bytes()
+        .chunks(7)
+        .map(|c| format!("{:x}\r\n{}\r\n", c.len(), String::from_utf8_lossy(c)))
+        .collect();
     refused(&world.raw(format!("{head}{chunks}0\r\n\r\n")).await, code::EGRESS_PLACEHOLDER);
     assert!(server.arrived().is_empty(), "{:?}", server.arrived());
     let codes = world.record.denied();
@@ -123,11 +128,17 @@ async fn a_form_and_a_signature_are_written_anew() {
     let (world, server) = bound(json!({ "form": { "field": "client_secret" } }), |_| ok("done")).await;
     let form = "Content-Type: application/x-www-form-urlencoded\r\n";
     let placeholder = world.placeholder("key");
-    assert_eq!(body(&world.send("POST", &url(&server), form, &format!("a=1&client_secret={placeholder}&b=2")).await), "done");
+    assert_eq!(
+        body(&world.send("POST", &url(&server), form, &format!("a=1&client_secret={placeholder}&b=2")).await),
+        "done"
+    );
     let want = "a=1&client_secret=sk-live%2F9f%2BZq_4eC39HqLyjWDarjtT1zdp7dc%3D%3D&b=2";
     assert_eq!(String::from_utf8_lossy(&server.one().body), want);
     refused(&world.send("POST", &url(&server), form, &format!("a={placeholder}")).await, code::EGRESS_PLACEHOLDER);
-    refused(&world.send("POST", &url(&server), "Content-Type: application/json\r\n", "{}").await, code::EGRESS_MALFORMED);
+    refused(
+        &world.send("POST", &url(&server), "Content-Type: application/json\r\n", "{}").await,
+        code::EGRESS_MALFORMED,
+    );
 
     let sign = json!({ "sigv4": { "access_key_id": "AKIDEXAMPLE", "region": "eu-central-1", "service": "sqs" } });
     let (world, server) = bound(sign, |_| ok("done")).await;
@@ -136,7 +147,10 @@ async fn a_form_and_a_signature_are_written_anew() {
     let arrived = server.one();
     let signature = arrived.field("authorization").unwrap();
     assert!(signature.starts_with("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"), "{signature}");
-    assert!(signature.contains("/eu-central-1/sqs/aws4_request, SignedHeaders=host;x-amz-date, Signature="), "{signature}");
+    assert!(
+        signature.contains("/eu-central-1/sqs/aws4_request, SignedHeaders=host;x-amz-date, Signature="),
+        "{signature}"
+    );
     assert!(arrived.field("x-amz-security-token").is_none() && !arrived.head.contains("20000101"));
     assert_eq!(arrived.body, b"Action=x");
 }
@@ -181,10 +195,13 @@ fn echoes(arrived: &Arrived) -> Vec<(&'static str, Pieces)> {
         ("percent", ok(&percent)),
         ("JSON", ok(&json)),
         ("JSON in gzip in chunks", chunked("Content-Encoding: gzip\r\n", &gz(&json), 5)),
-        ("in packets of its own", vec![
-            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", text.len(), &text[..40]).into_bytes(),
-            text.as_bytes()[40..].to_vec(),
-        ]),
+        (
+            "in packets of its own",
+            vec![
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", text.len(), &text[..40]).into_bytes(),
+                text.as_bytes()[40..].to_vec(),
+            ],
+        ),
     ];
     for before in 0..3 {
         let padded = format!("{}{text}", "-".repeat(before));
@@ -210,16 +227,19 @@ fn seen(answer: &[u8]) -> bool {
         forms.push(STANDARD.encode(&text)[4..].to_owned());
         forms.push(URL_SAFE.encode(&text)[4..].to_owned());
     }
-    let long = |form: &String| form.as_bytes().windows(16).any(|w| {
-        let part = String::from_utf8_lossy(w);
-        head.contains(&*part) || joined.contains(&*part) || text.contains(&*part)
-    });
+    let long = |form: &String| {
+        form.as_bytes().windows(16).any(|w| {
+            let part = String::from_utf8_lossy(w);
+            head.contains(&*part) || joined.contains(&*part) || text.contains(&*part)
+        })
+    };
     forms.iter().any(long)
 }
 
 #[tokio::test]
 async fn no_echo_of_a_secret_comes_back() {
-    let sample = Arrived { head: format!("GET / HTTP/1.1\r\nAuthorization: Bearer {SECRET}\r\n\r\n"), body: Vec::new() };
+    let sample =
+        Arrived { head: format!("GET / HTTP/1.1\r\nAuthorization: Bearer {SECRET}\r\n\r\n"), body: Vec::new() };
     let cases = echoes(&sample);
     let names: Vec<_> = cases.iter().map(|(name, _)| *name).collect();
     let (world, server) = bound(json!("bearer"), |arrived| {
@@ -228,7 +248,14 @@ async fn no_echo_of_a_secret_comes_back() {
     })
     .await;
     for (n, name) in names.iter().enumerate() {
-        let answer = world.send("GET", &format!("http://api.test:{}/{n}", server.port), "Accept-Encoding: gzip, br\r\nRange: bytes=0-60\r\n", "").await;
+        let answer = world
+            .send(
+                "GET",
+                &format!("http://api.test:{}/{n}", server.port),
+                "Accept-Encoding: gzip, br\r\nRange: bytes=0-60\r\n",
+                "",
+            )
+            .await;
         assert!(answer.starts_with("HTTP/1.1 ") && answer.contains('*'), "{name}: {answer}");
         assert!(!seen(answer.as_bytes()), "{name}: {answer}");
         assert!(!answer.to_ascii_lowercase().contains("content-encoding"), "{name}: {answer}");
@@ -236,7 +263,8 @@ async fn no_echo_of_a_secret_comes_back() {
         assert_eq!(arrived.field("accept-encoding").as_deref(), Some("identity"));
         assert!(arrived.field("range").is_none() && arrived.head.contains(SECRET), "{}", arrived.head);
     }
-    let masked = world.record.entries().into_iter().filter(|e| matches!(e.event, Event::Ended { masked, .. } if masked > 0));
+    let masked =
+        world.record.entries().into_iter().filter(|e| matches!(e.event, Event::Ended { masked, .. } if masked > 0));
     assert_eq!(masked.count(), names.len());
     let all = format!("{:?}", world.record.entries());
     assert!(!seen(all.as_bytes()), "the record holds no value");
@@ -298,7 +326,8 @@ async fn a_secret_that_cannot_be_put_in_stops_the_request() {
     refused(&world.get(&url(&server)).await, code::EGRESS_SECRET);
     assert!(server.arrived().is_empty());
     // A changed one counts from the next request on, and the old one is still masked.
-    let (world, server) = bound(json!("bearer"), |r| ok(format!("{} {SECRET}", r.field("authorization").unwrap()))).await;
+    let (world, server) =
+        bound(json!("bearer"), |r| ok(format!("{} {SECRET}", r.field("authorization").unwrap()))).await;
     body(&world.get(&url(&server)).await);
     world.secret("key", "another-secret-value-0123456789");
     let answer = world.get(&url(&server)).await;

@@ -22,7 +22,8 @@ pub struct Arrived {
 impl Arrived {
     /// The value of a field, if there is exactly one.
     pub fn field(&self, name: &str) -> Option<String> {
-        let mut all = self.head.lines().skip(1).filter_map(|l| l.split_once(':')).filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        let mut all =
+            self.head.lines().skip(1).filter_map(|l| l.split_once(':')).filter(|(n, _)| n.eq_ignore_ascii_case(name));
         let first = all.next()?.1.trim().to_owned();
         all.next().is_none().then_some(first)
     }

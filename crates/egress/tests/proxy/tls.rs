@@ -110,7 +110,9 @@ async fn requests_in_an_intercepted_tunnel_are_decided_each() {
     let world = World::new().await;
     let server = Server::https(&world.ca, "api.test", |_| ok("reached")).await;
     world.host("api.test");
-    world.rules(json!([{ "host": "api.test", "ports": [server.port], "addresses": ["127.0.0.0/8"], "paths": ["/v1/**"] }]));
+    world.rules(
+        json!([{ "host": "api.test", "ports": [server.port], "addresses": ["127.0.0.0/8"], "paths": ["/v1/**"] }]),
+    );
     let at = format!("api.test:{}", server.port);
     let name = ServerName::try_from("api.test").unwrap();
     let connector = client(world.session.authority_pem());
@@ -131,7 +133,10 @@ async fn requests_in_an_intercepted_tunnel_are_decided_each() {
     assert_eq!(server.arrived().len(), 2);
     let other = client(&TestCa::new().pem);
     let name = ServerName::try_from("api.test").unwrap();
-    assert!(other.connect(name, tunnel(&world, &at).await).await.is_err(), "another session's authority signs nothing here");
+    assert!(
+        other.connect(name, tunnel(&world, &at).await).await.is_err(),
+        "another session's authority signs nothing here"
+    );
 }
 
 #[tokio::test]
@@ -146,7 +151,9 @@ async fn a_host_that_is_not_who_it_says_gets_no_request() {
     let authority = folder.path().join("authority.pem");
     std::fs::write(&authority, world.session.authority_pem()).unwrap();
     for server in [&wrong, &unknown] {
-        world.rules(json!([{ "host": "api.test", "ports": [server.port], "addresses": ["127.0.0.0/8"], "tls": "intercept" }]));
+        world.rules(
+            json!([{ "host": "api.test", "ports": [server.port], "addresses": ["127.0.0.0/8"], "tls": "intercept" }]),
+        );
         let url = format!("https://api.test:{}/", server.port);
         let said = curl(&world, &["--cacert", authority.to_str().unwrap(), &url]).await;
         assert!(said.contains("ST0258"), "{said}");

@@ -147,9 +147,15 @@ fn a_part_of_a_secret_is_masked_as_well_and_counted() {
 
 #[test]
 fn a_key_of_many_lines_is_found_in_json_and_in_base64() {
-    let secret = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\nBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\n-----END KEY-----\n";
+    let secret =
+        "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\nBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\n-----END KEY-----\n";
     let patterns = patterns(secret);
-    for text in [secret.to_owned(), serde_json::to_string(secret).expect("a text"), secret.replace('\n', "\r\n"), STANDARD.encode(secret)] {
+    for text in [
+        secret.to_owned(),
+        serde_json::to_string(secret).expect("a text"),
+        secret.replace('\n', "\r\n"),
+        STANDARD.encode(secret),
+    ] {
         let (out, masked) = patterns.mask(text.as_bytes());
         let shown = String::from_utf8_lossy(&out);
         assert!(masked > 90 && !shown.contains("MIIEvQIB") && !shown.contains("BKcwggSj"), "{shown}");
@@ -158,7 +164,8 @@ fn a_key_of_many_lines_is_found_in_json_and_in_base64() {
 
 #[test]
 fn a_secret_of_the_longest_length_is_ready_soon() {
-    let secret: String = (0..16_384u32).map(|n| char::from(33 + (n.wrapping_mul(2_654_435_761) >> 25) as u8 % 94)).collect();
+    let secret: String =
+        (0..16_384u32).map(|n| char::from(33 + (n.wrapping_mul(2_654_435_761) >> 25) as u8 % 94)).collect();
     let patterns = patterns(&secret);
     let (out, masked) = patterns.mask(STANDARD.encode(format!("x{secret}")).as_bytes());
     assert!(masked as usize > out.len() - 8);
