@@ -22,7 +22,7 @@ impl Refusal {
 
     /// A request that is not taken as it is.
     pub(crate) fn malformed(detail: impl Into<String>) -> Self {
-        Self::new(code::EGRESS_MALFORMED, detail, "send plain HTTP/1.1 as a client behind a proxy does (RFC 9112)")
+        Self::new(code::EGRESS_MALFORMED, detail, "send plain HTTP/1.1, in the form for proxies (RFC 9112)")
     }
 
     /// A rule that cannot be used.

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The words on stdout of curl through the proxy.
-pub async fn curl(world: &World, arguments: &[&str]) -> String {
+pub(crate) async fn curl(world: &World, arguments: &[&str]) -> String {
     let proxy = format!("http://{}", world.proxy);
     let mut command = Command::new("curl");
     command
@@ -24,7 +24,7 @@ pub async fn curl(world: &World, arguments: &[&str]) -> String {
 }
 
 /// Runs a program; it must be there.
-pub async fn run(mut command: Command, install: &str) -> Output {
+pub(crate) async fn run(mut command: Command, install: &str) -> Output {
     match command.kill_on_drop(true).output().await {
         Ok(output) => output,
         Err(error) => panic!("{command:?}: {error}; install it with `{install}`"),

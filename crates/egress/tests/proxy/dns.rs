@@ -20,13 +20,13 @@ struct Zone {
 
 /// The name server; it is the only one that the proxy under test knows.
 #[derive(Clone)]
-pub struct Dns {
+pub(crate) struct Dns {
     zone: Zone,
     address: SocketAddr,
 }
 
 impl Dns {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let dns = Self { zone: Zone::default(), address: socket.local_addr().unwrap() };
         tokio::spawn(serve(socket, dns.zone.clone()));
@@ -34,13 +34,13 @@ impl Dns {
     }
 
     /// Has a name lead to one address after the other; to the last one from then on.
-    pub fn set(&self, name: &str, addresses: &[&str]) {
+    pub(crate) fn set(&self, name: &str, addresses: &[&str]) {
         let addresses = addresses.iter().map(|a| a.parse().unwrap()).collect();
         self.zone.answers.lock().unwrap().insert(name.to_owned(), addresses);
     }
 
     /// Every name that was asked for, in order.
-    pub fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.zone.asked.lock().unwrap().clone()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpListener,
@@ -14,14 +14,14 @@ use tokio_rustls::{
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
-pub struct Arrived {
-    pub head: String,
-    pub body: Vec<u8>,
+pub(crate) struct Arrived {
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Arrived {
     /// The value of a field, if there is exactly one.
-    pub fn field(&self, name: &str) -> Option<String> {
+    pub(crate) fn field(&self, name: &str) -> Option<String> {
         let mut all =
             self.head.lines().skip(1).filter_map(|l| l.split_once(':')).filter(|(n, _)| n.eq_ignore_ascii_case(name));
         let first = all.next()?.1.trim().to_owned();
@@ -30,22 +30,22 @@ impl Arrived {
 }
 
 /// What is answered, in the pieces in which it is written.
-pub type Pieces = Vec<Vec<u8>>;
+pub(crate) type Pieces = Vec<Vec<u8>>;
 
 /// An answer with a body and a length.
-pub fn ok(body: impl AsRef<[u8]>) -> Pieces {
+pub(crate) fn ok(body: impl AsRef<[u8]>) -> Pieces {
     full("200 OK", "", body)
 }
 
 /// One with a status and more fields, each ending with CR LF.
-pub fn full(status: &str, fields: &str, body: impl AsRef<[u8]>) -> Pieces {
+pub(crate) fn full(status: &str, fields: &str, body: impl AsRef<[u8]>) -> Pieces {
     let body = body.as_ref();
     let head = format!("HTTP/1.1 {status}\r\n{fields}Content-Length: {}\r\n\r\n", body.len());
     vec![[head.as_bytes(), body].concat()]
 }
 
 /// One in chunks, each written by itself.
-pub fn chunked(fields: &str, body: &[u8], size: usize) -> Pieces {
+pub(crate) fn chunked(fields: &str, body: &[u8], size: usize) -> Pieces {
     let mut pieces = vec![format!("HTTP/1.1 200 OK\r\n{fields}Transfer-Encoding: chunked\r\n\r\n").into_bytes()];
     pieces.extend(body.chunks(size).map(|c| [format!("{:x}\r\n", c.len()).as_bytes(), c, b"\r\n"].concat()));
     pieces.push(b"0\r\n\r\n".to_vec());
@@ -54,24 +54,28 @@ pub fn chunked(fields: &str, body: &[u8], size: usize) -> Pieces {
 
 /// A server.
 #[derive(Clone)]
-pub struct Server {
-    pub port: u16,
+pub(crate) struct Server {
+    pub(crate) port: u16,
     arrived: Arc<Mutex<Vec<Arrived>>>,
     connections: Arc<Mutex<usize>>,
 }
 
 impl Server {
     /// One that speaks plain HTTP on an address of loopback.
-    pub async fn http_on(address: &str, answer: impl Fn(&Arrived) -> Pieces + Send + Sync + 'static) -> Self {
+    pub(crate) async fn http_on(address: &str, answer: impl Fn(&Arrived) -> Pieces + Send + Sync + 'static) -> Self {
         Self::run(address, None, answer).await
     }
 
-    pub async fn http(answer: impl Fn(&Arrived) -> Pieces + Send + Sync + 'static) -> Self {
+    pub(crate) async fn http(answer: impl Fn(&Arrived) -> Pieces + Send + Sync + 'static) -> Self {
         Self::run("127.0.0.1:0", None, answer).await
     }
 
     /// One that speaks TLS, with a certificate for that name.
-    pub async fn https(ca: &TestCa, name: &str, answer: impl Fn(&Arrived) -> Pieces + Send + Sync + 'static) -> Self {
+    pub(crate) async fn https(
+        ca: &TestCa,
+        name: &str,
+        answer: impl Fn(&Arrived) -> Pieces + Send + Sync + 'static,
+    ) -> Self {
         Self::run("127.0.0.1:0", Some(ca.acceptor(name)), answer).await
     }
 
@@ -131,19 +135,19 @@ impl Server {
     }
 
     /// Everything that has arrived.
-    pub fn arrived(&self) -> Vec<Arrived> {
+    pub(crate) fn arrived(&self) -> Vec<Arrived> {
         self.arrived.lock().unwrap().clone()
     }
 
     /// The only request that has arrived.
-    pub fn one(&self) -> Arrived {
+    pub(crate) fn one(&self) -> Arrived {
         let arrived = self.arrived();
         assert_eq!(arrived.len(), 1, "{arrived:?}");
         arrived[0].clone()
     }
 
     /// Connections that were made.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         *self.connections.lock().unwrap()
     }
 }
@@ -190,21 +194,23 @@ async fn until(
 }
 
 /// An authority for hosts.
-pub struct TestCa {
+pub(crate) struct TestCa {
     issuer: Issuer<'static, KeyPair>,
-    pub pem: String,
+    pub(crate) pem: String,
 }
 
 impl TestCa {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Another name than those of hosts: OpenSSL takes a certificate for self-signed by its names.
+        params.distinguished_name.push(DnType::CommonName, "The test's authority");
         let pem = params.self_signed(&key).unwrap().pem();
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    pub fn acceptor(&self, name: &str) -> TlsAcceptor {
+    pub(crate) fn acceptor(&self, name: &str) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// A tunnel that the proxy has opened.
-pub async fn tunnel(world: &World, at: &str) -> TcpStream {
+pub(crate) async fn tunnel(world: &World, at: &str) -> TcpStream {
     let mut stream = TcpStream::connect(world.proxy).await.unwrap();
     stream.write_all(format!("CONNECT {at} HTTP/1.1\r\nHost: {at}\r\n\r\n").as_bytes()).await.unwrap();
     let mut answer = [0; 19];
@@ -35,7 +35,7 @@ pub async fn tunnel(world: &World, at: &str) -> TcpStream {
 }
 
 /// A TLS client that trusts one authority.
-pub fn client(pem: &str) -> TlsConnector {
+pub(crate) fn client(pem: &str) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))

@@ -22,7 +22,7 @@ use crate::{dns::Dns, server::TestCa};
 
 /// Everything that was put on record.
 #[derive(Clone, Default)]
-pub struct Record(Arc<Mutex<Vec<Entry>>>);
+pub(crate) struct Record(Arc<Mutex<Vec<Entry>>>);
 
 impl Audit for Record {
     fn record(&self, entry: Entry) -> BoxFuture<'_, Result<(), Gone>> {
@@ -32,12 +32,12 @@ impl Audit for Record {
 }
 
 impl Record {
-    pub fn entries(&self) -> Vec<Entry> {
+    pub(crate) fn entries(&self) -> Vec<Entry> {
         self.0.lock().unwrap().clone()
     }
 
     /// Codes of what was denied, in order.
-    pub fn denied(&self) -> Vec<Code> {
+    pub(crate) fn denied(&self) -> Vec<Code> {
         let code = |e: Entry| match e.event {
             Event::Denied { refusal, .. } => Some(refusal.code),
             _ => None,
@@ -57,22 +57,22 @@ impl Secrets for Values {
 }
 
 /// A box's surroundings.
-pub struct World {
-    pub session: Session,
-    pub proxy: SocketAddr,
-    pub record: Record,
-    pub dns: Dns,
-    pub ca: TestCa,
+pub(crate) struct World {
+    pub(crate) session: Session,
+    pub(crate) proxy: SocketAddr,
+    pub(crate) record: Record,
+    pub(crate) dns: Dns,
+    pub(crate) ca: TestCa,
     values: Values,
 }
 
 impl World {
     /// With no rule yet, and hosts' certificates of an authority of its own.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(Limits::default()).await
     }
 
-    pub async fn with(limits: Limits) -> Self {
+    pub(crate) async fn with(limits: Limits) -> Self {
         let (dns, record, values, ca) = (Dns::start().await, Record::default(), Values::default(), TestCa::new());
         let session = Session::new(Config {
             rules: Rules::default(),
@@ -91,26 +91,26 @@ impl World {
     }
 
     /// Puts rules in force, as JSON.
-    pub fn rules(&self, rules: Value) {
+    pub(crate) fn rules(&self, rules: Value) {
         let specs: Vec<RuleSpec> = serde_json::from_value(rules).unwrap();
         self.session.set_rules(Rules::new(&specs).unwrap()).unwrap();
     }
 
     /// Has a name lead to loopback.
-    pub fn host(&self, name: &str) {
+    pub(crate) fn host(&self, name: &str) {
         self.dns.set(name, &["127.0.0.1"]);
     }
 
-    pub fn secret(&self, name: &str, value: &str) {
+    pub(crate) fn secret(&self, name: &str, value: &str) {
         self.values.0.lock().unwrap().insert(name.to_owned(), value.to_owned());
     }
 
-    pub fn placeholder(&self, name: &str) -> String {
+    pub(crate) fn placeholder(&self, name: &str) -> String {
         self.session.placeholders()[name].clone()
     }
 
     /// Sends bytes on a connection of its own; gives all that comes until the proxy closes it.
-    pub async fn raw(&self, bytes: impl AsRef<[u8]>) -> String {
+    pub(crate) async fn raw(&self, bytes: impl AsRef<[u8]>) -> String {
         let mut stream = TcpStream::connect(self.proxy).await.unwrap();
         // Whoever refuses stops reading, and closes with what it has not read.
         let _ = stream.write_all(bytes.as_ref()).await;
@@ -121,12 +121,12 @@ impl World {
     }
 
     /// A GET of an http URL, on a connection of its own.
-    pub async fn get(&self, url: &str) -> String {
+    pub(crate) async fn get(&self, url: &str) -> String {
         self.send("GET", url, "", "").await
     }
 
     /// A request with more fields, each ending with CR LF, and a body.
-    pub async fn send(&self, method: &str, url: &str, fields: &str, body: &str) -> String {
+    pub(crate) async fn send(&self, method: &str, url: &str, fields: &str, body: &str) -> String {
         let host = url.trim_start_matches("http://").split('/').next().unwrap();
         let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         let head = format!("{method} {url} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{fields}{length}\r\n");
@@ -136,7 +136,7 @@ impl World {
 
 /// Asserts that an answer is a refusal with that code.
 #[track_caller]
-pub fn refused(answer: &str, code: Code) {
+pub(crate) fn refused(answer: &str, code: Code) {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer, ""));
     assert!(head.contains("application/problem+json"), "{answer}");
     let problem: Value = serde_json::from_str(body).unwrap();
@@ -146,7 +146,7 @@ pub fn refused(answer: &str, code: Code) {
 
 /// The body of an answer with status 200 and a length.
 #[track_caller]
-pub fn body(answer: &str) -> &str {
+pub(crate) fn body(answer: &str) -> &str {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 "), "{answer}");
     body

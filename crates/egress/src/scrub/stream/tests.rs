@@ -172,7 +172,7 @@ fn a_secret_of_the_longest_length_is_ready_soon() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     /// Random secrets, random text around them, every form, random pieces: no run of the secret ever goes out.
     #[test]
