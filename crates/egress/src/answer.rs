@@ -46,11 +46,11 @@ pub(crate) async fn answer(
     let mut headers = head.headers;
     let bodiless = progress.is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let coding = if patterns.is_some() && !bodiless { Coding::of(&headers)? } else { Coding::Identity };
-    let length = match headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).map(str::parse) {
-        Some(Ok(length)) => Some(length),
-        // The body of an answer to HEAD is always empty, and says nothing of the real one.
-        _ if progress.is_head => None,
-        _ => body.size_hint().exact(),
+    let length = if progress.is_head {
+        headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|text| text.parse().ok())
+    } else {
+        // What delimits the body, not what a field says beside it.
+        body.size_hint().exact()
     };
     clean(&mut headers);
     if let Some(patterns) = &patterns {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use stead_core::code;
-use stead_egress::Event;
+use stead_egress::{Event, Name, Resolve, SystemResolver};
 
 use crate::{
     http::echo_world,
@@ -97,6 +97,13 @@ async fn a_name_that_leads_inside_is_refused_by_its_address() {
     let named =
         world.record.entries().into_iter().filter(|e| matches!(e.event, Event::Denied { address: Some(_), .. }));
     assert_eq!(named.count(), 2 * inside.len(), "the record names the address");
+}
+
+#[tokio::test]
+async fn the_systems_resolver_knows_this_machine() {
+    let name = Name::parse("localhost").unwrap();
+    let found = SystemResolver::default().resolve(&name, 80).await.unwrap();
+    assert!(!found.is_empty() && found.iter().all(|a| a.ip().is_loopback() && a.port() == 80), "{found:?}");
 }
 
 /// Case 35: nothing of an unlisted host is asked for, and nothing else either.

@@ -192,6 +192,29 @@ async fn a_host_that_fails_is_told_apart() {
 }
 
 #[tokio::test]
+async fn a_host_that_never_answers_is_given_up() {
+    let soon = std::time::Duration::from_millis(200);
+    let world = World::with(Limits { answer: soon, stall: soon, ..Limits::default() }).await;
+    let silent = Server::http(|_| Vec::new()).await;
+    let stalled = Server::http(|_| vec![b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".to_vec()]).await;
+    world.host("api.test");
+    world.rules(json!([{ "host": "api.test", "scheme": "http", "ports": [silent.port, stalled.port], "addresses": ["127.0.0.0/8"] }]));
+    refused(&world.get(&format!("http://api.test:{}/", silent.port)).await, code::EGRESS_TIMEOUT);
+    let answer = world.get(&format!("http://api.test:{}/", stalled.port)).await;
+    assert!(answer.ends_with("\r\n\r\nhalf"), "{answer}");
+    let at = format!("api.test:{}", silent.port);
+    let mut stream = TcpStream::connect(world.proxy).await.unwrap();
+    let head = format!("POST http://{at}/ HTTP/1.1\r\nHost: {at}\r\nContent-Length: 9\r\n\r\nhalf");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    refused(&answer, code::EGRESS_TIMEOUT);
+    let cuts = world.record.entries();
+    let cut = |e: &&stead_egress::Entry| matches!(e.event, Event::Ended { cut: Some(code::EGRESS_TIMEOUT), .. });
+    assert_eq!(cuts.iter().filter(cut).count(), 3);
+}
+
+#[tokio::test]
 async fn an_answer_in_chunks_reaches_old_and_new_clients() {
     let world = World::new().await;
     let server = Server::http(|_| chunked("", b"hello world", 4)).await;
@@ -203,6 +226,10 @@ async fn an_answer_in_chunks_reaches_old_and_new_clients() {
     assert!(answer.contains("transfer-encoding: chunked") && answer.ends_with("0\r\n\r\n"), "{answer}");
     let old = world.raw(format!("GET {url} HTTP/1.0\r\n\r\n")).await;
     assert!(!old.contains("chunked") && old.ends_with("\r\n\r\nhello world"), "{old}");
+    let both = Server::http(|_| chunked("Content-Length: 3\r\n", b"hello world", 4)).await;
+    world.rules(json!([{ "host": "api.test", "scheme": "http", "ports": [both.port, server.port], "addresses": ["127.0.0.0/8"] }]));
+    let answer = world.get(&format!("http://api.test:{}/", both.port)).await;
+    assert!(!answer.contains("content-length"), "one framing, whatever the host says: {answer}");
     let head = world.send("HEAD", &url, "", "").await;
     assert!(head.starts_with("HTTP/1.1 200 OK") && head.ends_with("\r\n\r\n"), "{head}");
 }

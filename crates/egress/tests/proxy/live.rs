@@ -1,8 +1,10 @@
 //! Rules that change while a box is at work, and the end of a session.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use stead_core::code;
-use stead_egress::Event;
+use stead_egress::{Event, Limits};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -13,7 +15,7 @@ use crate::{
     http::echo_world,
     server::{Server, ok},
     tls::{client, tunnel},
-    world::{World, body, refused},
+    world::{Record, World, body, refused},
 };
 
 #[tokio::test]
@@ -100,6 +102,26 @@ async fn a_request_under_way_is_cut_when_it_is_not_allowed_any_more() {
     }
     world.rules(json!([]));
     cut(&world, stream).await;
+}
+
+#[tokio::test]
+async fn nothing_is_sent_that_cannot_be_put_on_record() {
+    let (sink, entries) = tokio::sync::mpsc::channel(1);
+    drop(entries);
+    let world = World::telling(Limits::default(), Record::default(), Arc::new(sink)).await;
+    let plain = Server::http(|_| ok("reached")).await;
+    let secure = Server::https(&world.ca, "api.test", |_| ok("reached")).await;
+    world.host("api.test");
+    world.rules(json!([
+        { "host": "api.test", "scheme": "http", "ports": [plain.port], "addresses": ["127.0.0.0/8"] },
+        { "host": "api.test", "ports": [secure.port], "addresses": ["127.0.0.0/8"] },
+    ]));
+    let answer = world.get(&format!("http://api.test:{}/", plain.port)).await;
+    assert!(answer.is_empty(), "{answer}");
+    let name = ServerName::try_from("api.test").unwrap();
+    let through = tunnel(&world, &format!("api.test:{}", secure.port)).await;
+    assert!(client(&world.ca.pem).connect(name, through).await.is_err());
+    assert!(plain.arrived().is_empty() && secure.arrived().is_empty());
 }
 
 #[tokio::test]

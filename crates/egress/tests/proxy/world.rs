@@ -73,11 +73,17 @@ impl World {
     }
 
     pub(crate) async fn with(limits: Limits) -> Self {
-        let (dns, record, values, ca) = (Dns::start().await, Record::default(), Values::default(), TestCa::new());
+        let record = Record::default();
+        Self::telling(limits, record.clone(), Arc::new(record)).await
+    }
+
+    /// One whose decisions are told to another sink.
+    pub(crate) async fn telling(limits: Limits, record: Record, audit: Arc<dyn Audit>) -> Self {
+        let (dns, values, ca) = (Dns::start().await, Values::default(), TestCa::new());
         let session = Session::new(Config {
             rules: Rules::default(),
             secrets: Arc::new(values.clone()),
-            audit: Arc::new(record.clone()),
+            audit,
             resolver: Arc::new(dns.clone()),
             trust: Trust::pem(&ca.pem).unwrap(),
             limits,
