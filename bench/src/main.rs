@@ -2,6 +2,7 @@
 //! the same run. `bench/README.md` says what is measured and how to race others.
 
 mod durable;
+mod egress;
 mod workspace;
 
 /// The allocator that the server has.
@@ -20,10 +21,12 @@ fn main() -> ExitCode {
         ["durable", "cell", class, callers, seconds] => durable::one_cell(class, callers, seconds),
         ["durable", case] => durable::one_case(case, quick),
         ["workspace", "commit"] => workspace::commit(quick),
+        ["egress"] => egress::main(quick, json),
         ["durable-child", rest @ ..] => durable::crash::child(rest),
         ["restore-child", rest @ ..] => durable::restore::child(rest),
         _ => {
             eprintln!("usage: cargo xtask bench durable [--json] [--quick]");
+            eprintln!("       cargo xtask bench egress [--json] [--quick]");
             eprintln!("       cargo xtask bench durable cell pure|irreversible CALLERS SECONDS");
             eprintln!("       cargo xtask bench durable suspended|crash|restore|storage [--quick]");
             eprintln!("       cargo xtask bench workspace commit [--quick]");

@@ -243,6 +243,39 @@ codes! {
     WORKSPACE_DISK = 245, "The workspace cannot be read or written";
     /// A workspace changed while it was read, so something still wrote to it.
     WORKSPACE_MOVED = 246, "The workspace changed while it was read";
+    // 250-269: egress
+    /// No rule lets the box reach that.
+    EGRESS_DENIED = 250, "No egress rule allows it";
+    /// An allowed name leads to addresses that no rule names.
+    EGRESS_ADDRESS = 251, "The name leads to an internal address";
+    /// A host that is not plainly one name: an address, a user before it, a dot behind it, two that differ.
+    EGRESS_HOST = 252, "The host is not plainly named";
+    /// What came in is not a request that the proxy takes.
+    EGRESS_MALFORMED = 253, "The proxy does not take such a request";
+    /// The TLS hello in a tunnel does not name the tunnel's host.
+    EGRESS_SNI = 254, "TLS names another host";
+    /// The stand-in of a secret was sent where the secret does not go.
+    EGRESS_PLACEHOLDER = 255, "A secret's placeholder was sent elsewhere";
+    /// A secret could not be put in.
+    EGRESS_SECRET = 256, "The secret could not be put in";
+    /// The host could not be reached, or spoke no HTTP.
+    EGRESS_UNREACHABLE = 257, "The host could not be reached";
+    /// The host's certificate is not trusted.
+    EGRESS_CERTIFICATE = 258, "The host's certificate is not trusted";
+    /// A bound of the proxy.
+    EGRESS_LIMIT = 259, "A limit of the egress proxy was reached";
+    /// A change of protocol that no rule allows.
+    EGRESS_UPGRADE = 260, "The change of protocol is not allowed";
+    /// A rule cannot be used.
+    EGRESS_RULE = 261, "The egress rule is wrong";
+    /// An answer in which secrets could not be searched for.
+    EGRESS_ANSWER = 262, "The answer could not be searched for secrets";
+    /// Somebody took too long.
+    EGRESS_TIMEOUT = 263, "The egress proxy waited too long";
+    /// A path that servers read in different ways.
+    EGRESS_PATH = 264, "The path is ambiguous";
+    /// The rules changed while it went on.
+    EGRESS_REVOKED = 265, "The egress rules changed meanwhile";
     // 270-279: secrets, continued
     /// A secret is no JSON object, or has no field of that name.
     SECRET_FIELD = 270, "The secret has no such field";

@@ -2,7 +2,11 @@
 //! which clouds hand their machines' credentials to whoever asks.
 //!
 //! An address is judged by where a packet to it arrives: one that carries an IPv4 address inside (mapped, translated,
-//! tunnelled) counts as that. Not here: names, which an adapter resolves before it asks.
+//! tunnelled) counts as that. [`internal`] is the stricter judgement for what runs in a box; [`Range`] is how rules name
+//! addresses. Not here: names, which an adapter resolves before it asks.
+
+mod internal;
+mod range;
 
 use std::{
     collections::BTreeSet,
@@ -11,6 +15,11 @@ use std::{
 };
 
 use stead_core::code;
+
+pub use self::{
+    internal::internal,
+    range::{NoRange, Range},
+};
 
 /// Which guarded addresses may be reached after all. Cheap to clone; none by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

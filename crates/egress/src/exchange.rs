@@ -1,0 +1,214 @@
+//! One request: decided, prepared, put on record, sent, answered.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use stead_core::code;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use crate::{
+    audit::{Asked, Event, Gone},
+    converse::{After, Connection},
+    dial::{NoDial, permitted},
+    error::Refusal,
+    limits::WHOLE_BODY,
+    placeholder::Scan,
+    prepare::{Allowed, without_fields},
+    rules::{Name, Scheme, path::Target},
+    send::{Feed, Progress, send},
+    session::Session,
+    upstream::{Outgoing, Upstream},
+    wire::{Framing, Head, Incoming},
+};
+
+/// Where a request goes, when that could be read.
+pub(crate) struct Wanted {
+    pub(crate) scheme: Scheme,
+    pub(crate) host: Name,
+    pub(crate) port: u16,
+    pub(crate) target: Target,
+}
+
+/// One request under way, with what its record needs.
+pub(crate) struct Exchange<'c> {
+    pub(crate) session: &'c Session,
+    pub(crate) id: u64,
+    pub(crate) asked: Asked,
+    pub(crate) secrets: Vec<String>,
+    pub(crate) stripped: Vec<String>,
+    /// For a body that is held whole, until it is sent.
+    place: Option<OwnedSemaphorePermit>,
+}
+
+/// What is ready to be sent.
+struct Ready {
+    allowed: Allowed,
+    request: Request<Outgoing>,
+    feed: Option<Feed>,
+}
+
+/// Does one request, whose target was read or could not be.
+pub(crate) async fn exchange(
+    connection: &mut Connection,
+    head: Head,
+    asked: Asked,
+    wanted: Result<Wanted, Refusal>,
+) -> After {
+    let session = connection.session.clone();
+    let id = session.exchange();
+    let is_head = head.method == "HEAD";
+    let keep_alive = head.keep_alive;
+    let (v11, websocket) = (head.v11, head.websocket);
+    // What follows a refused request's body is not looked for.
+    let refused_keeps = keep_alive && head.framing == Framing::None;
+    let mut exchange =
+        Exchange { session: &session, id, asked, secrets: Vec::new(), stripped: Vec::new(), place: None };
+    let ready = async {
+        let wanted = wanted.map_err(plain)?;
+        let ready = exchange.ready(connection, head, wanted).await.map_err(plain)?;
+        let address = exchange.reach(connection, &ready.allowed).await?;
+        Ok((ready, address))
+    };
+    let (ready, address) = match ready.await {
+        Ok(ready) => ready,
+        Err(NoDial { refusal, address }) => {
+            let denied = Event::Denied { refusal: refusal.clone(), address };
+            let told = session.record(id, &exchange.asked, denied).await;
+            let written = connection.out.refuse(&refusal, is_head, refused_keeps).await;
+            return if told.is_ok() && written.is_ok() && refused_keeps { After::Next } else { After::Close };
+        }
+    };
+    let progress = Progress::new(is_head, v11, keep_alive, websocket);
+    let Ready { allowed, request, feed } = ready;
+    let after = match exchange.record_allowed(address, &allowed).await {
+        Ok(()) => send(connection, &exchange, &allowed, request, feed, &progress).await,
+        Err(Gone) => return After::Close,
+    };
+    if progress.status() == Some(401) {
+        allowed.forget_tokens(&session).await;
+    }
+    let told = session.record(id, &exchange.asked, progress.ended()).await;
+    if told.is_err() { After::Close } else { after }
+}
+
+fn plain(refusal: Refusal) -> NoDial {
+    NoDial { refusal, address: None }
+}
+
+impl Exchange<'_> {
+    /// Decides, and makes the request for the host.
+    async fn ready(&mut self, connection: &mut Connection, head: Head, wanted: Wanted) -> Result<Ready, Refusal> {
+        let Wanted { scheme, host, port, target } = wanted;
+        let rule = self.session.rules().request(scheme, &host, port, &head.method, &target.path)?;
+        if head.websocket && !rule.websocket {
+            return Err(Refusal::new(
+                code::EGRESS_UPGRADE,
+                format!("the rule for {host} does not let a connection become a WebSocket"),
+                "add `websocket: true` to the rule, if the agent should have one",
+            ));
+        }
+        let method =
+            Method::from_bytes(head.method.as_bytes()).map_err(|_| Refusal::malformed("the method is none"))?;
+        let uri = target.origin().parse::<Uri>().map_err(|_| Refusal::malformed("the target is none"))?;
+        let mut allowed = Allowed { rule, scheme, host, port, method: head.method, target, headers: head.headers };
+        self.stripped = allowed.strip()?;
+        let needs_body = allowed.needs_body()?;
+        if head.expects && head.framing != Framing::None {
+            let go_on = connection.out.raw(b"HTTP/1.1 100 Continue\r\n\r\n").await;
+            go_on.map_err(|_| Refusal::malformed("the client is gone"))?;
+        }
+        let mut incoming = Incoming::new(head.framing);
+        let body = if needs_body {
+            self.place = Arc::clone(&self.session.0.bodies).acquire_owned().await.ok();
+            Some(whole(connection, &mut incoming, &allowed).await?)
+        } else {
+            None
+        };
+        let body = allowed.inject(self.session, body).await?;
+        self.secrets = allowed.rule.secrets.iter().flat_map(|b| b.names()).map(str::to_owned).collect();
+        if self.session.patterns().is_some() {
+            searchable(&mut allowed.headers);
+        }
+        if head.websocket {
+            // Frames that are packed could not be searched.
+            allowed.headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
+            allowed.headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            allowed.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        }
+        let (body, feed) = match body {
+            Some(bytes) => (Outgoing::Whole(Some(bytes)), None),
+            None => streamed(head.framing, incoming),
+        };
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = std::mem::take(&mut allowed.headers);
+        Ok(Ready { allowed, request, feed })
+    }
+
+    /// Has a connection to the host ready: the last one again, if it leads there and its address is still permitted.
+    async fn reach(&self, connection: &mut Connection, allowed: &Allowed) -> Result<SocketAddr, NoDial> {
+        let Allowed { rule, scheme, host, port, .. } = allowed;
+        if let Some(open) = &mut connection.upstream {
+            // What the last answer left is cleared away by its own task.
+            let soon = std::time::Duration::from_millis(100);
+            let ready = matches!(tokio::time::timeout(soon, open.sender.ready()).await, Ok(Ok(())));
+            if ready && open.serves(*scheme, host, *port) && permitted(rule, open.address).is_ok() {
+                return Ok(open.address);
+            }
+        }
+        connection.upstream = None;
+        let opened = Upstream::open(self.session, rule, *scheme, host, *port).await?;
+        let address = opened.address;
+        connection.upstream = Some(opened);
+        Ok(address)
+    }
+
+    /// Puts on record that it is sent, and where to.
+    pub(crate) async fn record_allowed(&self, address: SocketAddr, allowed: &Allowed) -> Result<(), Gone> {
+        let event = Event::Allowed {
+            rule: allowed.rule.label.clone(),
+            address,
+            secrets: self.secrets.clone(),
+            stripped: self.stripped.clone(),
+        };
+        self.session.record(self.id, &self.asked, event).await
+    }
+}
+
+/// Asks for answers that can be searched: not packed, and not in parts that are cut where the client likes.
+fn searchable(headers: &mut HeaderMap) {
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.remove(header::RANGE);
+    headers.remove(header::IF_RANGE);
+}
+
+fn streamed(framing: Framing, incoming: Incoming) -> (Outgoing, Option<Feed>) {
+    let left = match framing {
+        Framing::None => return (Outgoing::Empty, None),
+        Framing::Length(0) => return (Outgoing::Whole(Some(Bytes::new())), None),
+        Framing::Length(length) => Some(length),
+        Framing::Chunked => None,
+    };
+    // One piece waits while the one before is sent: the client is read no faster than the host takes.
+    let (to, from) = mpsc::channel(1);
+    (Outgoing::Pieces { from, left }, Some(Feed { incoming, to }))
+}
+
+/// The whole body, without placeholders in it but those at their places.
+async fn whole(connection: &mut Connection, incoming: &mut Incoming, allowed: &Allowed) -> Result<Bytes, Refusal> {
+    let limits = &connection.session.0.limits;
+    let mut body = Vec::new();
+    while let Some(piece) = incoming.next(&mut connection.reader, limits).await? {
+        if body.len() + piece.len() > WHOLE_BODY {
+            let what = format!("a body that a secret goes into, or is signed with one, has at most {WHOLE_BODY} bytes");
+            return Err(Refusal::new(code::EGRESS_LIMIT, what, "send it in smaller parts"));
+        }
+        body.extend_from_slice(&piece);
+    }
+    let rest = without_fields(&allowed.rule, &body);
+    let mut scan = Scan::default();
+    scan.push(&rest, |_| {}).map_err(|_| crate::placeholder::misplaced("the body"))?;
+    Ok(Bytes::from(rest))
+}

@@ -1,0 +1,14 @@
+//! The proxy as a box sees it: real servers and a real name server on loopback, real clients.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod clients;
+mod dns;
+mod hosts;
+mod http;
+mod live;
+mod passed;
+mod secrets;
+mod server;
+mod tls;
+mod world;
