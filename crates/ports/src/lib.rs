@@ -12,6 +12,7 @@ pub mod file;
 pub mod journal;
 pub mod model;
 pub mod raw;
+pub mod sandbox;
 pub mod secret;
 pub mod tool;
 
