@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn what_is_required_and_not_held_is_refused_and_what_is_only_asked_is_told() {
-        let error = refused(|s| drop(s.requires.insert(Property::CpuLimit)));
+        let error = refused(|s| { s.requires.insert(Property::CpuLimit); });
         assert!(matches!(error, BoxError::Lacks { property: Property::CpuLimit, .. }), "{error}");
         let evidence = check(&spec(), None, &offer(&host())).unwrap().evidence;
         assert_eq!(evidence.not_held[&Property::CpuLimit], "no cpu");
