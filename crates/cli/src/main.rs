@@ -34,5 +34,10 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Before anything starts a thread: the launcher of sandboxes is this program too, started again by a server.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|word| word == stead_sandbox::LAUNCHER) {
+        return stead_sandbox::launcher::main(arguments.map(|word| word.to_string_lossy().into_owned()));
+    }
     commands::main()
 }

@@ -33,6 +33,8 @@ pub const WORD: &str = "sandbox-launcher";
 
 /// Most boxes at once, those that wait included, unless it is told otherwise.
 pub(crate) const MOST: usize = 256;
+/// How long setting a box up may take; its own deadline counts from when its command runs.
+const SET_UP: Duration = Duration::from_secs(10);
 /// Boxes made ahead, unless it is told otherwise.
 pub(crate) const AHEAD: usize = 4;
 
@@ -159,6 +161,8 @@ struct Job {
     id: u64,
     started: Instant,
     deadline: Instant,
+    /// How long it may run, from when it does.
+    wall_ms: u64,
     runs: bool,
     /// Its server knows already that it did not start.
     refused: bool,
@@ -344,7 +348,8 @@ impl Launcher {
         live.job = Some(Job {
             id,
             started,
-            deadline: deadline(started, plan.limits.wall_ms),
+            deadline: started + SET_UP,
+            wall_ms: plan.limits.wall_ms,
             runs: false,
             refused: false,
             killed: None,
@@ -402,6 +407,8 @@ impl Launcher {
                 }
                 (Report::Started, Some(job)) => {
                     job.runs = true;
+                    job.started = Instant::now();
+                    job.deadline = deadline(job.started, job.wall_ms);
                     let (id, mut back) = (job.id, descriptors);
                     job.layers = back.split_off(job.back.min(back.len()));
                     self.tell(&News::Started { id }, &back);
@@ -445,8 +452,12 @@ impl Launcher {
             return;
         }
         let id = job.id;
-        if !job.runs && job.killed.is_none() {
-            let why = format!("its first process ({}) was killed while it was set up", made.pid());
+        if !job.runs {
+            let why = match job.killed {
+                Some(End::Deadline) => format!("it was not set up within {} s", SET_UP.as_secs()),
+                Some(_) => "it was killed before it was set up".to_owned(),
+                None => format!("its first process ({}) was killed while it was set up", made.pid()),
+            };
             return self.tell(&News::Failed { id, failure: Failure::Host(why) }, &[]);
         }
         let (end, cpu) = match (job.report, job.killed) {

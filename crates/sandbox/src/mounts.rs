@@ -101,7 +101,7 @@ fn layer(number: usize, lower: OwnedFd, root: bool, user: u32) -> Result<(OwnedF
         ("lowerdir", below.as_str()),
         ("upperdir", upper.as_str()),
         ("workdir", work.as_str()),
-        ("redirect_dir", "off"),
+        ("redirect_dir", "nofollow"),
         ("metacopy", "off"),
         ("index", "off"),
         ("xino", "off"),

@@ -64,7 +64,6 @@ pub(crate) async fn run(global: &Global, args: Doctor) -> Outcome {
     let findings = [
         kernel(),
         isolation(),
-        tiers(),
         data(&global.data),
         journal(&global.data),
         disk(&global.data),
@@ -73,6 +72,7 @@ pub(crate) async fn run(global: &Global, args: Doctor) -> Outcome {
         kept(&secrets, unread),
     ]
     .into_iter()
+    .chain(stead_sandbox::probe(stead_sandbox::Settings::default()).await.iter().map(sandbox))
     .chain(keys.iter().map(provider))
     .chain(providers::endpoints().await.iter().map(endpoint))
     .collect::<Vec<_>>();
@@ -104,9 +104,14 @@ fn isolation() -> Finding {
     Finding::new("isolation", "info", has.iter().map(word).collect::<Vec<_>>().join(", "))
 }
 
-fn tiers() -> Finding {
-    let found = "no tier in this release: agents run no code; stdio MCP servers run as you".to_owned();
-    Finding::new("sandbox", "info", found)
+/// What sandboxes this host can give. Nothing that an agent does runs in one yet.
+fn sandbox(found: &stead_sandbox::Finding) -> Finding {
+    let state = match found.state {
+        stead_sandbox::State::Ok => "ok",
+        // Without a sandbox this release does all that it does: what agents start runs as the user.
+        stead_sandbox::State::Missing | stead_sandbox::State::Bad => "info",
+    };
+    Finding::new(found.what.clone(), state, found.found.clone())
 }
 
 /// Whether the folder, or the one that it would be made in, can be written.

@@ -120,7 +120,8 @@ struct Ends {
 }
 
 impl Ends {
-    fn new(stdio: &Stdio) -> Result<Self, BoxError> {
+    /// `user` is who the command is outside: its ends are given to it, so that it may open `/dev/stdout` again.
+    fn new(stdio: &Stdio, user: u32) -> Result<Self, BoxError> {
         if let Stdio::Terminal { .. } = stdio {
             return Ok(Self::default());
         }
@@ -133,6 +134,10 @@ impl Ends {
             Stdio::Capture { input, .. } if input.is_empty() => None,
             _ => Some(streams::writer(write_input)?),
         };
+        for end in [&read_input, &write_output, &write_error] {
+            // Without the right to do so they are the command's already, for then it is the same user.
+            let _ = std::os::unix::fs::fchown(end, Some(user), Some(user));
+        }
         Ok(Self {
             inside: vec![read_input, write_output, write_error],
             input,
@@ -151,7 +156,7 @@ pub(super) async fn start(link: Arc<Link>, spec: &Spec, stdio: Stdio) -> Result<
     let Checked { plan, held, evidence } = plan::check(spec, size, &plan::offer(link.host()))?;
     let layers: Vec<PathBuf> =
         plan.mounts.iter().filter(|m| m.access == Access::Layered).map(|m| PathBuf::from(&m.at)).collect();
-    let mut ends = Ends::new(&stdio)?;
+    let mut ends = Ends::new(&stdio, link.host().user)?;
     let (id, started, ended) = link.seat();
     let mut guard = Guard { link: Arc::clone(&link), id, over: false };
     let inside = std::mem::take(&mut ends.inside);

@@ -34,9 +34,10 @@ const USER: u32 = 54_321;
 
 pub(crate) struct Lab {
     pub(crate) boxes: Namespaces,
-    pub(crate) who: Who,
     folder: tempfile::TempDir,
     before: Canaries,
+    /// Every launcher that there was.
+    launchers: std::sync::Mutex<BTreeSet<u32>>,
 }
 
 impl Lab {
@@ -51,10 +52,10 @@ impl Lab {
         let tools = folder.path().join("tools");
         fs::create_dir(&tools).unwrap();
         fs::copy(env!("CARGO_BIN_EXE_stead-box-probe"), tools.join("probe")).unwrap();
-        let before = Canaries::look(folder.path());
+        let before = Canaries::look(folder.path(), &BTreeSet::new());
         let mut settings = Settings { launcher: launcher(who), ahead: 1, ..Settings::default() };
         change(&mut settings);
-        Self { boxes: Namespaces::new(settings), who, folder, before }
+        Self { boxes: Namespaces::new(settings), folder, before, launchers: std::sync::Mutex::default() }
     }
 
     /// A folder of the host that anyone can reach.
@@ -65,8 +66,16 @@ impl Lab {
         path
     }
 
-    pub(crate) fn canary(&self) -> PathBuf {
-        self.folder.path().join("canary")
+    /// The launcher that runs.
+    pub(crate) async fn launcher(&self) -> u32 {
+        let pid = self.boxes.launcher().await.unwrap();
+        self.note(pid);
+        pid
+    }
+
+    /// Remembers a launcher, to look for what it leaves.
+    pub(crate) fn note(&self, pid: u32) {
+        self.launchers.lock().unwrap().insert(pid);
     }
 
     /// A command with the probe at hand as `/data/probe`.
@@ -101,11 +110,15 @@ impl Lab {
 
     /// Ends all, and looks whether the host is as it was.
     pub(crate) async fn close(self) {
+        if let Some(pid) = self.boxes.launcher().await {
+            self.note(pid);
+        }
         self.boxes.close().await;
+        let launchers = self.launchers.lock().unwrap().clone();
         // Groups and namespaces that die go a little later than their processes.
         let until = Instant::now() + Duration::from_secs(10);
         loop {
-            let now = Canaries::look(self.folder.path());
+            let now = Canaries::look(self.folder.path(), &launchers);
             if now == self.before {
                 break;
             }
@@ -149,25 +162,25 @@ pub(crate) fn told(outcome: &Outcome) -> String {
 /// What must be the same before and after: processes of boxes, mounts, groups, descriptors, a file.
 #[derive(Debug, PartialEq, Eq)]
 struct Canaries {
-    processes: BTreeSet<String>,
+    processes: BTreeSet<u32>,
     mounts: String,
     groups: BTreeSet<PathBuf>,
     file: Vec<u8>,
 }
 
 impl Canaries {
-    fn look(folder: &Path) -> Self {
+    fn look(folder: &Path, launchers: &BTreeSet<u32>) -> Self {
         Self {
             processes: children(),
             mounts: fs::read_to_string("/proc/self/mountinfo").unwrap(),
-            groups: groups(),
+            groups: groups(launchers),
             file: Sha256::digest(fs::read(folder.join("canary")).unwrap()).to_vec(),
         }
     }
 }
 
 /// Descendants of this process.
-fn children() -> BTreeSet<String> {
+fn children() -> BTreeSet<u32> {
     let own = std::process::id();
     let mut parents = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -175,39 +188,36 @@ fn children() -> BTreeSet<String> {
         let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
         let Ok(pid) = name.parse::<u32>() else { continue };
         let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse::<u32>().ok());
-        parents.push((pid, parent.unwrap_or(0), stat));
+        parents.push((pid, parent.unwrap_or(0)));
     }
     let mut of = BTreeSet::from([own]);
     loop {
         let more: Vec<u32> =
-            parents.iter().filter(|(pid, parent, _)| of.contains(parent) && !of.contains(pid)).map(|(p, ..)| *p).collect();
+            parents.iter().filter(|(pid, parent)| of.contains(parent) && !of.contains(pid)).map(|(pid, _)| *pid).collect();
         if more.is_empty() {
             break;
         }
         of.extend(more);
     }
-    parents.iter().filter(|(pid, ..)| *pid != own && of.contains(pid)).map(|(.., stat)| stat.clone()).collect()
+    of.remove(&own);
+    of
 }
 
-/// Groups of launchers that are children of this process, or dead.
-fn groups() -> BTreeSet<PathBuf> {
-    fn walk(folder: &Path, depth: usize, out: &mut BTreeSet<PathBuf>) {
+/// Groups that these launchers made.
+fn groups(launchers: &BTreeSet<u32>) -> BTreeSet<PathBuf> {
+    fn walk(folder: &Path, depth: usize, launchers: &BTreeSet<u32>, out: &mut BTreeSet<PathBuf>) {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten().filter(|e| e.path().is_dir()) {
             let name = entry.file_name().to_string_lossy().into_owned();
             if let Some(rest) = name.strip_prefix("stead-boxes-") {
-                let pid = rest.split('-').next().unwrap_or_default();
-                let parent = fs::read_to_string(format!("/proc/{pid}/stat"))
-                    .ok()
-                    .and_then(|s| s.rsplit_once(") ")?.1.split(' ').nth(1)?.parse::<u32>().ok());
-                if parent.is_none_or(|p| p == std::process::id()) {
+                if rest.split('-').next().and_then(|pid| pid.parse().ok()).is_some_and(|pid| launchers.contains(&pid)) {
                     out.insert(entry.path());
                 }
             } else if depth > 0 {
-                walk(&entry.path(), depth - 1, out);
+                walk(&entry.path(), depth - 1, launchers, out);
             }
         }
     }
     let mut out = BTreeSet::new();
-    walk(Path::new("/sys/fs/cgroup"), 4, &mut out);
+    walk(Path::new("/sys/fs/cgroup"), 4, launchers, &mut out);
     out
 }

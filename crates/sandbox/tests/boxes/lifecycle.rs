@@ -58,7 +58,7 @@ async fn a_killed_launcher_takes_its_boxes_along_and_the_next_one_sweeps() {
         let lab = Lab::new(who);
         for _ in 0..3 {
             let running = greedy(&lab).await;
-            let pid = lab.boxes.launcher().await.unwrap();
+            let pid = lab.launcher().await;
             rustix::process::kill_process(rustix::process::Pid::from_raw(pid as i32).unwrap(), rustix::process::Signal::KILL)
                 .unwrap();
             let error = running.end.await.unwrap_err();
@@ -103,6 +103,7 @@ async fn a_killed_server_takes_everything_along() {
     for line in BufReader::new(server.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
         if let Some((_, pid)) = line.split_once("launcher ") {
+            lab.note(pid.parse().unwrap());
             launchers.push(pid.to_owned());
         }
         if line.contains("ready") {
@@ -172,7 +173,7 @@ async fn hundreds_of_actions_leave_nothing() {
 /// Of this process and of the launcher, at rest.
 async fn descriptors(lab: &Lab) -> usize {
     assert_eq!(lab.sh("true").await.end, End::Exited(0));
-    let launcher = lab.boxes.launcher().await.unwrap();
+    let launcher = lab.launcher().await;
     let count = |pid: &str| fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
     count("self") + count(&launcher.to_string())
 }
