@@ -2,6 +2,8 @@
 //! the same run. `bench/README.md` says what is measured and how to race others.
 
 mod durable;
+#[cfg(target_os = "linux")]
+mod sandbox;
 
 /// The allocator that the server has.
 #[global_allocator]
@@ -11,6 +13,11 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    #[cfg(target_os = "linux")]
+    // Before anything starts a thread: this program is its own launcher of sandboxes.
+    if args.first().is_some_and(|word| word == stead_sandbox::LAUNCHER) {
+        return stead_sandbox::launcher::main(args.into_iter().skip(1));
+    }
     let quick = args.iter().any(|a| a == "--quick");
     let json = args.iter().any(|a| a == "--json");
     let words: Vec<&str> = args.iter().map(String::as_str).filter(|a| !a.starts_with("--")).collect();
@@ -18,9 +25,12 @@ fn main() -> ExitCode {
         ["durable"] => durable::main(quick, json),
         ["durable", "cell", class, callers, seconds] => durable::one_cell(class, callers, seconds),
         ["durable", case] => durable::one_case(case, quick),
+        #[cfg(target_os = "linux")]
+        ["sandbox"] => sandbox::main(quick, json),
         ["durable-child", rest @ ..] => durable::crash::child(rest),
         _ => {
             eprintln!("usage: cargo xtask bench durable [--json] [--quick]");
+            eprintln!("       cargo xtask bench sandbox [--json] [--quick]");
             eprintln!("       cargo xtask bench durable cell pure|irreversible CALLERS SECONDS");
             eprintln!("       cargo xtask bench durable suspended|crash|storage [--quick]");
             ExitCode::from(2)

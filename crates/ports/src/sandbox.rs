@@ -211,7 +211,8 @@ pub struct Running {
     /// Of [`Stdio::Pipes`] and [`Stdio::Terminal`].
     pub pipes: Option<Pipes>,
     /// A socket that listens on the loopback of the box's own network: give it to the egress proxy, which accepts on it
-    /// from outside. It is the only way out, and nothing in the box handles what passes.
+    /// from outside. It is the only way out, and nothing in the box handles what passes. Close it when the box has ended: it
+    /// keeps the network of a dead box.
     pub egress: Option<TcpListener>,
     /// The end: resolved when all that ran in the box is dead.
     pub end: BoxFuture<'static, Result<Outcome, BoxError>>,

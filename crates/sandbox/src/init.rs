@@ -189,9 +189,7 @@ fn furnish(context: &Context<'_>, plan: &Plan, mut descriptors: Vec<OwnedFd>) ->
 /// Waits for the command and for all that is left to this process. When the command has ended, so does the box.
 fn reap(socket: BorrowedFd<'_>, command: Pid) -> ! {
     loop {
-        let Ok(ended) = rustix::io::retry_on_intr(|| rustix::process::wait(WaitOptions::empty())) else {
-            sys::exit(1)
-        };
+        let Ok(ended) = rustix::io::retry_on_intr(|| rustix::process::wait(WaitOptions::empty())) else { sys::exit(1) };
         let Some((pid, status)) = ended else { continue };
         if pid != command {
             continue;

@@ -150,8 +150,11 @@ fn counts_by_namespace() -> bool {
 
 /// Whether this is a root that may do what it needs: in a container root often may not.
 fn is_root() -> bool {
-    let needed =
-        CapabilitySet::SYS_ADMIN | CapabilitySet::SETUID | CapabilitySet::SETGID | CapabilitySet::CHOWN | CapabilitySet::NET_ADMIN;
+    let needed = CapabilitySet::SYS_ADMIN
+        | CapabilitySet::SETUID
+        | CapabilitySet::SETGID
+        | CapabilitySet::CHOWN
+        | CapabilitySet::NET_ADMIN;
     rustix::process::geteuid().is_root()
         && rustix::thread::capabilities(None).is_ok_and(|has| has.effective.contains(needed))
 }
@@ -225,7 +228,8 @@ impl Launcher {
 
     /// Works until the server is gone.
     fn serve(&mut self) {
-        let mut seen = [const { epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) } }; 32];
+        let mut seen =
+            [const { epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) } }; 32];
         loop {
             let wait = self.patience();
             let count = match epoll::wait(&self.events, seen.as_mut_slice(), wait.as_ref()) {
@@ -257,10 +261,11 @@ impl Launcher {
     /// How long to wait for events: not at all while there is something to do without them.
     fn patience(&self) -> Option<Timespec> {
         let now = Instant::now();
-        let idle_work = !self.graves.is_empty() || self.wants_ahead();
         let jobs = self.live.values().filter_map(|l| l.job.as_ref());
         let next = jobs.filter(|j| j.killed.is_none()).map(|j| j.deadline).min();
-        let wait = if idle_work { Some(Duration::ZERO) } else { next.map(|d| d.saturating_duration_since(now)) };
+        let ahead = self.wants_ahead().then_some(Duration::ZERO);
+        let deadline = next.map(|d| d.saturating_duration_since(now));
+        let wait = [ahead, self.graves.patience(now), deadline].into_iter().flatten().min();
         wait.and_then(|w| Timespec::try_from(w).ok())
     }
 

@@ -192,7 +192,9 @@ pub(crate) fn offer(host: &Host) -> Offer {
         (Property::SyscallFilter, Ok("seccomp, by a list of what is allowed".to_owned())),
         (
             Property::FileRules,
-            host.landlock.map(|v| format!("Landlock, version {v}")).ok_or_else(|| "the kernel has no Landlock".to_owned()),
+            host.landlock
+                .map(|v| format!("Landlock, version {v}"))
+                .ok_or_else(|| "the kernel has no Landlock".to_owned()),
         ),
         (Property::OwnKernel, Err("a namespace shares the host's kernel".to_owned())),
     ]);
@@ -223,7 +225,9 @@ mod tests {
 
     #[test]
     fn what_is_required_and_not_held_is_refused_and_what_is_only_asked_is_told() {
-        let error = refused(|s| { s.requires.insert(Property::CpuLimit); });
+        let error = refused(|s| {
+            s.requires.insert(Property::CpuLimit);
+        });
         assert!(matches!(error, BoxError::Lacks { property: Property::CpuLimit, .. }), "{error}");
         let evidence = check(&spec(), None, &offer(&host())).unwrap().evidence;
         assert_eq!(evidence.not_held[&Property::CpuLimit], "no cpu");

@@ -114,25 +114,33 @@ pub(crate) enum Heard {
 
 /// Groups of dead boxes, removed when there is time.
 #[derive(Default)]
-pub(crate) struct Graves(VecDeque<Group>);
+pub(crate) struct Graves {
+    groups: VecDeque<Group>,
+    /// Something was still in one: when to try again.
+    again: Option<Instant>,
+}
 
 impl Graves {
     /// Remembers one; with many waiting the oldest go at once.
     pub(crate) fn add(&mut self, groups: &Groups, group: Group) {
         const MOST: usize = 32;
-        self.0.push_back(group);
-        if self.0.len() > MOST {
+        self.groups.push_back(group);
+        if self.groups.len() > MOST {
             self.clear(groups);
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// How long until there is something to do.
+    pub(crate) fn patience(&self, now: Instant) -> Option<Duration> {
+        let again = self.again.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        (!self.groups.is_empty()).then_some(again)
     }
 
     /// Removes those that can be.
     pub(crate) fn clear(&mut self, groups: &Groups) {
-        self.0.retain(|group| !groups.remove(group));
+        const PAUSE: Duration = Duration::from_millis(50);
+        self.groups.retain(|group| !groups.remove(group));
+        self.again = (!self.groups.is_empty()).then(|| Instant::now() + PAUSE);
     }
 }
 

@@ -65,7 +65,13 @@ async fn try_one(boxes: &Namespaces) -> Finding {
     let (state, found) = match boxes.run(Spec { command, ..Spec::default() }, Stdio::Quiet).await {
         Ok(outcome) if outcome.end == End::Exited(0) => {
             let who = if boxes.user().await.ok() == Some(crate::privileges::USER) { "as root" } else { "as this user" };
-            (State::Ok, format!("a box starts, {who}, and `true` in it ends after {:.1} ms", begun.elapsed().as_secs_f64() * 1e3))
+            (
+                State::Ok,
+                format!(
+                    "a box starts, {who}, and `true` in it ends after {:.1} ms",
+                    begun.elapsed().as_secs_f64() * 1e3
+                ),
+            )
         }
         Ok(outcome) => (State::Bad, format!("a box starts, but `true` in it ends with {:?}", outcome.end)),
         Err(e) => (State::Bad, e.to_string()),

@@ -53,7 +53,10 @@ const ETC: &[&str] = &[
 ];
 /// Files of the box's own.
 const OWN_ETC: &[(&str, &str)] = &[
-    ("passwd", "root:x:0:0:root:/:/usr/sbin/nologin\nbox:x:1000:1000:box:/home/box:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"),
+    (
+        "passwd",
+        "root:x:0:0:root:/:/usr/sbin/nologin\nbox:x:1000:1000:box:/home/box:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
+    ),
     ("group", "root:x:0:\nbox:x:1000:\nnogroup:x:65534:\n"),
     ("hosts", "127.0.0.1 localhost box\n::1 localhost box\n"),
     ("hostname", "box\n"),
@@ -62,8 +65,22 @@ const OWN_ETC: &[(&str, &str)] = &[
     ("shells", "/bin/sh\n/bin/bash\n"),
 ];
 /// Folders that are mounted on, or stand empty.
-const FOLDERS: &[&str] =
-    &["dev/pts", "dev/shm", "etc", "home/box", "proc", "run", "tmp", "var", "workspace", "data", "mnt", "opt", "srv", ".box"];
+const FOLDERS: &[&str] = &[
+    "dev/pts",
+    "dev/shm",
+    "etc",
+    "home/box",
+    "proc",
+    "run",
+    "tmp",
+    "var",
+    "workspace",
+    "data",
+    "mnt",
+    "opt",
+    "srv",
+    ".box",
+];
 /// Devices that every box has.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
 const DEVICE_LINKS: &[(&str, &str)] = &[
@@ -88,7 +105,8 @@ pub(crate) fn enter(root: bool) -> Result<OwnedFd, Fault> {
     if !root {
         let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         sys::unshare(UnshareFlags::NEWUSER).at("making a user namespace")?;
-        let write = |file: &str, text: String| fs::write(format!("/proc/self/{file}"), text).at(&format!("writing {file}"));
+        let write =
+            |file: &str, text: String| fs::write(format!("/proc/self/{file}"), text).at(&format!("writing {file}"));
         write("setgroups", "deny".to_owned())?;
         write("uid_map", format!("0 {user} 1"))?;
         write("gid_map", format!("0 {group} 1"))?;
@@ -101,7 +119,8 @@ pub(crate) fn enter(root: bool) -> Result<OwnedFd, Fault> {
 }
 
 fn namespace() -> Result<OwnedFd, Fault> {
-    rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at("opening a mount namespace")
+    rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .at("opening a mount namespace")
 }
 
 /// A copy of a mount and all below it, which hangs nowhere yet.
@@ -157,7 +176,8 @@ impl Roots {
         let_go(".")?;
         std::env::set_current_dir("/").at("entering the new root")?;
         let whole = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).at("opening the root")?;
-        sys::set_mount_flags(whole.as_fd(), libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID).at("closing the root")?;
+        sys::set_mount_flags(whole.as_fd(), libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID)
+            .at("closing the root")?;
         Ok(Self { host, boxes })
     }
 

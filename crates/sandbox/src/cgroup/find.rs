@@ -127,7 +127,8 @@ mod tests {
         let own = "4:memory:/a/b\n3:pids:/docker/ab/c\n2:cpu,cpuacct:/\n0::/user.slice\n";
         let found = version_one(MOUNTS, own);
         let paths: Vec<_> = found.iter().map(|p| (p.path.to_str(), p.controllers.len())).collect();
-        let expected = [("/sys/fs/cgroup/memory/a/b", 1), ("/sys/fs/cgroup/pids/c", 1), ("/sys/fs/cgroup/cpu,cpuacct/", 2)];
+        let expected =
+            [("/sys/fs/cgroup/memory/a/b", 1), ("/sys/fs/cgroup/pids/c", 1), ("/sys/fs/cgroup/cpu,cpuacct/", 2)];
         assert_eq!(paths, expected.map(|(path, n)| (Some(path), n)));
         assert_eq!(version_two(MOUNTS, own).as_deref(), Some(Path::new("/sys/fs/cgroup/unified/user.slice")));
     }

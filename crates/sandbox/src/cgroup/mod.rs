@@ -89,7 +89,8 @@ impl Groups {
         if place.version == Version::Two {
             v2::delegate(parent.as_fd(), &place.controllers).at(&format!("handing controllers down from {shown}"))?;
         }
-        rustix::fs::mkdirat(&parent, &self.name, Mode::from(0o755)).at(&format!("making a control group in {shown}"))?;
+        rustix::fs::mkdirat(&parent, &self.name, Mode::from(0o755))
+            .at(&format!("making a control group in {shown}"))?;
         let folder = rustix::fs::openat(&parent, &self.name, FOLDER, Mode::empty()).at("opening a control group")?;
         if place.version == Version::Two {
             v2::enable(folder.as_fd(), &place.controllers).at("enabling controllers")?;

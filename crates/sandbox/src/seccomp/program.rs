@@ -220,8 +220,7 @@ mod tests {
     ];
 
     fn decide(number: u32, arguments: &[u32]) -> u32 {
-        let mut rules: Vec<_> =
-            (10..300).filter(|n| n % 7 != 0).map(|n| (n, Rule::Always(Verdict::Allow))).collect();
+        let mut rules: Vec<_> = (10..300).filter(|n| n % 7 != 0).map(|n| (n, Rule::Always(Verdict::Allow))).collect();
         rules.push((7, Rule::Checked(CHECKS, Verdict::Errno(2))));
         machine::run(&make(&rules), NATIVE, number, arguments)
     }

@@ -132,7 +132,8 @@ print('left', flush=True)
 async fn only_the_boxs_own_processes_are_there() {
     for who in everyone() {
         let lab = Lab::new(who);
-        let outcome = lab.sh("ls -d /proc/[0-9]* | wc -l; cat /proc/1/comm; cat /proc/self/cgroup | grep -v ':/$'").await;
+        let outcome =
+            lab.sh("ls -d /proc/[0-9]* | wc -l; cat /proc/1/comm; cat /proc/self/cgroup | grep -v ':/$'").await;
         let told = text(&outcome.stdout.bytes);
         let count: u32 = told.lines().next().unwrap().parse().unwrap();
         assert!(count <= 5, "{told}");
@@ -161,9 +162,17 @@ print('env', sorted(os.environ))
         let outcome = lab.python(script).await;
         let told = text(&outcome.stdout.bytes);
         for what in ["root", "exe", "cwd", "environ", "mem", "maps", "fd"] {
-            assert!(told.contains(&format!("{what} {EACCES}\n")) || told.contains(&format!("{what} {EPERM}\n")), "{what}: {told}");
+            assert!(
+                told.contains(&format!("{what} {EACCES}\n")) || told.contains(&format!("{what} {EPERM}\n")),
+                "{what}: {told}"
+            );
         }
-        assert!(told.contains(&format!("write {EROFS}\n")) || told.contains("write 26\n") || told.contains(&format!("write {EACCES}\n")), "{told}");
+        assert!(
+            told.contains(&format!("write {EROFS}\n"))
+                || told.contains("write 26\n")
+                || told.contains(&format!("write {EACCES}\n")),
+            "{told}"
+        );
         assert!(told.contains(&format!("libc {EROFS}\n")) || told.contains(&format!("libc {EACCES}\n")), "{told}");
         assert!(told.contains("env ['HOME', 'LANG', 'PATH', 'TMPDIR', 'USER']"), "{told}");
 
@@ -195,7 +204,14 @@ print('root', sorted(os.listdir('/')))
 ";
         let outcome = lab.python(script).await;
         let told = text(&outcome.stdout.bytes);
-        for path in ["/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname", "/proc/sysrq-trigger", "/proc/sys/vm/drop_caches", "/proc/self/oom_score_adj", "/proc/self/uid_map"] {
+        for path in [
+            "/proc/sys/kernel/core_pattern",
+            "/proc/sys/kernel/hostname",
+            "/proc/sysrq-trigger",
+            "/proc/sys/vm/drop_caches",
+            "/proc/self/oom_score_adj",
+            "/proc/self/uid_map",
+        ] {
             let refused = [EROFS, EACCES, EPERM, ENOENT].iter().any(|e| told.contains(&format!("{path} {e}\n")));
             assert!(refused, "{path}: {told}");
         }
@@ -203,10 +219,26 @@ print('root', sorted(os.listdir('/')))
             let closed = ["0".to_owned(), format!("-{EACCES}"), format!("-{EPERM}"), format!("-{ENOENT}")];
             assert!(closed.iter().any(|e| told.contains(&format!("{path} {e}\n"))), "{path}: {told}");
         }
-        for path in ["/sys/fs/cgroup", "/sys", "/dev/kvm", "/dev/mem", "/dev/fuse", "/dev/net/tun", "/dev/vsock", "/dev/vda", "/root", "/boot", "/etc/shadow", "/var/lib"] {
+        for path in [
+            "/sys/fs/cgroup",
+            "/sys",
+            "/dev/kvm",
+            "/dev/mem",
+            "/dev/fuse",
+            "/dev/net/tun",
+            "/dev/vsock",
+            "/dev/vda",
+            "/root",
+            "/boot",
+            "/etc/shadow",
+            "/var/lib",
+        ] {
             assert!(told.contains(&format!("{path} {ENOENT}\n")), "{path}: {told}");
         }
-        assert!(told.contains(&format!("/.box/tmp {ENOENT}\n")) || told.contains(&format!("/.box/tmp {EACCES}\n")), "{told}");
+        assert!(
+            told.contains(&format!("/.box/tmp {ENOENT}\n")) || told.contains(&format!("/.box/tmp {EACCES}\n")),
+            "{told}"
+        );
         assert!(told.contains("dev ['fd', 'full', 'null', 'ptmx', 'pts', 'random', 'shm', 'stderr', 'stdin', 'stdout', 'tty', 'urandom', 'zero']"), "{told}");
         lab.close().await;
     }
@@ -222,7 +254,12 @@ async fn the_root_is_read_only_and_what_is_private_is_writable() {
                  for d in /tmp /home/box /dev/shm /var/tmp; do echo x > $d/x && rm $d/x && echo ok $d; done; echo ok > /dev/null; \
                  echo done > /dev/stdout")
             .await;
-        assert_eq!(text(&outcome.stdout.bytes), "ok /tmp\nok /home/box\nok /dev/shm\nok /var/tmp\ndone\n", "{}", told(&outcome));
+        assert_eq!(
+            text(&outcome.stdout.bytes),
+            "ok /tmp\nok /home/box\nok /dev/shm\nok /var/tmp\ndone\n",
+            "{}",
+            told(&outcome)
+        );
         lab.close().await;
     }
 }
@@ -240,7 +277,8 @@ async fn a_set_user_id_program_gains_nothing() {
         spec.mounts.push(Mount { at: "/workspace".into(), content: Content::ReadOnly(folder) });
         let outcome = lab.run_spec(spec).await.unwrap();
         assert_eq!(text(&outcome.stdout.bytes), "1000\n", "{}", told(&outcome));
-        let outcome = lab.sh("id -u; grep -E '^(CapEff|CapBnd|CapPrm|CapAmb|NoNewPrivs|Seccomp):' /proc/self/status").await;
+        let outcome =
+            lab.sh("id -u; grep -E '^(CapEff|CapBnd|CapPrm|CapAmb|NoNewPrivs|Seccomp):' /proc/self/status").await;
         let expected = "1000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t0000000000000000\n\
                         CapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n";
         assert_eq!(text(&outcome.stdout.bytes), expected);
@@ -287,7 +325,8 @@ async fn whoever_it_says_it_is_inside_it_is_nobody_outside() {
         if crate::lab::is_root() {
             chown(&folder, Some(user), Some(user)).unwrap();
         }
-        let mut spec = lab.spec(&["sh", "-c", "echo x > /workspace/made; chmod 4755 /workspace/made; ls -ln /workspace/made"]);
+        let mut spec =
+            lab.spec(&["sh", "-c", "echo x > /workspace/made; chmod 4755 /workspace/made; ls -ln /workspace/made"]);
         spec.mounts.push(Mount { at: "/workspace".into(), content: Content::ReadWrite(folder.clone()) });
         let outcome = lab.run_spec(spec).await.unwrap();
         let made = std::fs::metadata(folder.join("made")).unwrap();

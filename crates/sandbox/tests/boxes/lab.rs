@@ -9,7 +9,9 @@ use std::{
 };
 
 use sha2::{Digest as _, Sha256};
-use stead_ports::sandbox::{Boxes as _, BoxError, Command, Content, Limits, Mount, Outcome, Property, Spec, Stdio, WhenFull};
+use stead_ports::sandbox::{
+    BoxError, Boxes as _, Command, Content, Limits, Mount, Outcome, Property, Spec, Stdio, WhenFull,
+};
 use stead_sandbox::{Namespaces, Settings};
 
 /// Whose launcher it is.
@@ -80,8 +82,11 @@ impl Lab {
 
     /// A command with the probe at hand as `/data/probe`.
     pub(crate) fn spec(&self, words: &[&str]) -> Spec {
-        let command =
-            Command { words: words.iter().map(|w| (*w).to_owned()).collect(), dir: "/tmp".into(), ..Command::default() };
+        let command = Command {
+            words: words.iter().map(|w| (*w).to_owned()).collect(),
+            dir: "/tmp".into(),
+            ..Command::default()
+        };
         let tools = Mount { at: "/data".into(), content: Content::ReadOnly(self.folder.path().join("tools")) };
         let limits = Limits { wall: Duration::from_secs(20), ..Limits::default() };
         Spec { command, mounts: vec![tools], limits, ..Spec::default() }
@@ -192,8 +197,11 @@ fn children() -> BTreeSet<u32> {
     }
     let mut of = BTreeSet::from([own]);
     loop {
-        let more: Vec<u32> =
-            parents.iter().filter(|(pid, parent)| of.contains(parent) && !of.contains(pid)).map(|(pid, _)| *pid).collect();
+        let more: Vec<u32> = parents
+            .iter()
+            .filter(|(pid, parent)| of.contains(parent) && !of.contains(pid))
+            .map(|(pid, _)| *pid)
+            .collect();
         if more.is_empty() {
             break;
         }

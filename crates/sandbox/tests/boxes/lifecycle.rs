@@ -59,8 +59,11 @@ async fn a_killed_launcher_takes_its_boxes_along_and_the_next_one_sweeps() {
         for _ in 0..3 {
             let running = greedy(&lab).await;
             let pid = lab.launcher().await;
-            rustix::process::kill_process(rustix::process::Pid::from_raw(pid as i32).unwrap(), rustix::process::Signal::KILL)
-                .unwrap();
+            rustix::process::kill_process(
+                rustix::process::Pid::from_raw(pid as i32).unwrap(),
+                rustix::process::Signal::KILL,
+            )
+            .unwrap();
             let error = running.end.await.unwrap_err();
             assert!(matches!(error, BoxError::Lost(_)), "{error}");
             assert_eq!(error.code().to_string(), "ST0225");

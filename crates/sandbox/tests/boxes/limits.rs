@@ -56,7 +56,11 @@ async fn the_tests_of_root_have_control_groups() {
 async fn private_folders_end_at_their_quota() {
     for who in everyone() {
         let lab = Lab::new(who);
-        let mut spec = lab.spec(&["sh", "-c", "head -c 6000000 /dev/zero > /tmp/a; head -c 6000000 /dev/zero > ~/b; echo $?; wc -c < ~/b"]);
+        let mut spec = lab.spec(&[
+            "sh",
+            "-c",
+            "head -c 6000000 /dev/zero > /tmp/a; head -c 6000000 /dev/zero > ~/b; echo $?; wc -c < ~/b",
+        ]);
         spec.limits.disk = 8 << 20;
         let outcome = lab.run_spec(spec).await.unwrap();
         assert!(text(&outcome.stderr.bytes).contains("No space left on device"), "{}", told(&outcome));
@@ -79,10 +83,15 @@ async fn private_folders_end_at_their_quota() {
 async fn a_huge_sparse_file_is_refused() {
     for who in everyone() {
         let lab = Lab::new(who);
-        let mut spec = lab.spec(&["python3", "-c", "import os\nf = os.open('/tmp/x', os.O_CREAT | os.O_RDWR)\nos.ftruncate(f, 1 << 42)"]);
+        let mut spec = lab.spec(&[
+            "python3",
+            "-c",
+            "import os\nf = os.open('/tmp/x', os.O_CREAT | os.O_RDWR)\nos.ftruncate(f, 1 << 42)",
+        ]);
         spec.limits.file = 1 << 20;
         let outcome = lab.run_spec(spec).await.unwrap();
-        let refused = outcome.end == End::Signal(libc::SIGXFSZ) || text(&outcome.stderr.bytes).contains("File too large");
+        let refused =
+            outcome.end == End::Signal(libc::SIGXFSZ) || text(&outcome.stderr.bytes).contains("File too large");
         assert!(refused, "{}", told(&outcome));
         lab.close().await;
     }
@@ -107,7 +116,11 @@ async fn the_deadline_holds_whoever_holds_the_output() {
 #[tokio::test]
 async fn what_was_used_is_measured() {
     let lab = Lab::new(everyone()[0]);
-    let outcome = lab.python("import time\nx = bytearray(40 << 20)\nt = time.process_time()\nwhile time.process_time() < t + 0.2: pass").await;
+    let outcome = lab
+        .python(
+            "import time\nx = bytearray(40 << 20)\nt = time.process_time()\nwhile time.process_time() < t + 0.2: pass",
+        )
+        .await;
     assert_eq!(outcome.end, End::Exited(0), "{}", told(&outcome));
     assert!(outcome.usage.cpu.is_some_and(|c| c >= Duration::from_millis(200)), "{:?}", outcome.usage);
     if lab.holds(Property::MemoryLimit).await {

@@ -135,7 +135,9 @@ async fn a_folder_can_be_the_root() {
         }
         let work = lab.folder("work");
         fs::write(work.join("file"), "given").unwrap();
-        fs::copy("/bin/busybox", root.join("bin/sh")).or_else(|_| fs::copy(env!("CARGO_BIN_EXE_stead-box-probe"), root.join("bin/sh"))).unwrap();
+        fs::copy("/bin/busybox", root.join("bin/sh"))
+            .or_else(|_| fs::copy(env!("CARGO_BIN_EXE_stead-box-probe"), root.join("bin/sh")))
+            .unwrap();
         let libraries = Content::ReadOnly("/usr".into());
         fs::create_dir(root.join("usr")).unwrap();
         for name in ["lib", "lib64"] {

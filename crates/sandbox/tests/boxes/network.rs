@@ -58,7 +58,10 @@ print('interfaces', [n for _, n in socket.if_nameindex()] if False else sorted(l
         assert!(interfaces.contains("'lo'") && !interfaces.contains("eth"), "{interfaces}");
         let outcome = lab.run(&["/data/probe", "abstract", &name]).await;
         assert!(text(&outcome.stdout.bytes).contains("refused"), "{}", crate::lab::told(&outcome));
-        assert!(tcp.accept().is_err() && unix.accept().is_err() && udp.recv(&mut [0; 8]).is_err(), "a canary heard something");
+        assert!(
+            tcp.accept().is_err() && unix.accept().is_err() && udp.recv(&mut [0; 8]).is_err(),
+            "a canary heard something"
+        );
         lab.close().await;
     }
 }
@@ -81,7 +84,12 @@ async fn the_way_out_is_a_socket_that_is_accepted_on_outside() {
             text(&said)
         });
         let outcome = running.end.await.unwrap();
-        assert_eq!((outcome.end, text(&outcome.stdout.bytes)), (End::Exited(0), "from outside\n".to_owned()), "{}", told(&outcome));
+        assert_eq!(
+            (outcome.end, text(&outcome.stdout.bytes)),
+            (End::Exited(0), "from outside\n".to_owned()),
+            "{}",
+            told(&outcome)
+        );
         assert_eq!(proxy.join().unwrap(), "hello");
         lab.close().await;
     }
@@ -90,7 +98,11 @@ async fn the_way_out_is_a_socket_that_is_accepted_on_outside() {
 #[tokio::test]
 async fn boxes_hear_nothing_of_each_other() {
     let lab = Lab::new(everyone()[0]);
-    let mut one = lab.spec(&["python3", "-c", "import socket, sys\ns = socket.create_server(('127.0.0.1', 4000))\nprint('listens', flush=True)\ninput()"]);
+    let mut one = lab.spec(&[
+        "python3",
+        "-c",
+        "import socket, sys\ns = socket.create_server(('127.0.0.1', 4000))\nprint('listens', flush=True)\ninput()",
+    ]);
     one.limits.wall = std::time::Duration::from_secs(60);
     let running = lab.boxes.start(one, stead_ports::sandbox::Stdio::Pipes { keep: 100 }).await.unwrap();
     let mut pipes = running.pipes.unwrap();

@@ -15,9 +15,16 @@ use crate::lab::{Lab, capture, everyone, text, told};
 async fn a_command_gets_its_words_environment_folder_and_input_and_its_output_comes_back() {
     for who in everyone() {
         let lab = Lab::new(who);
-        let mut spec = lab.spec(&["sh", "-c", "pwd; id -u; hostname; echo \"$1 $GREETING\"; cat; echo oops >&2; exit 3", "sh", "a b"]);
+        let mut spec = lab.spec(&[
+            "sh",
+            "-c",
+            "pwd; id -u; hostname; echo \"$1 $GREETING\"; cat; echo oops >&2; exit 3",
+            "sh",
+            "a b",
+        ]);
         spec.command.env = vec![("GREETING".into(), "hällo".into())];
-        let stdio = Stdio::Capture { input: Bytes::from_static(b"in\0put"), keep: 1000, full: WhenFull::Kill, follower: None };
+        let stdio =
+            Stdio::Capture { input: Bytes::from_static(b"in\0put"), keep: 1000, full: WhenFull::Kill, follower: None };
         let outcome = lab.boxes.run(spec, stdio).await.unwrap();
         assert_eq!(outcome.end, End::Exited(3), "{}", told(&outcome));
         assert_eq!(text(&outcome.stdout.bytes), "/tmp\n1000\nbox\na b hällo\nin\0put");
@@ -125,7 +132,8 @@ async fn a_terminal_is_one_to_the_command_and_can_be_resized() {
     for who in everyone() {
         let lab = Lab::new(who);
         let script = "tty; stty size; stty -echo; read x; stty size; echo \"got $x\" > /dev/tty";
-        let running = lab.boxes.start(lab.spec(&["sh", "-c", script]), Stdio::Terminal { size: (24, 80) }).await.unwrap();
+        let running =
+            lab.boxes.start(lab.spec(&["sh", "-c", script]), Stdio::Terminal { size: (24, 80) }).await.unwrap();
         let mut pipes = running.pipes.unwrap();
         let mut shown = Vec::new();
         while !text(&shown).contains("24 80") {
