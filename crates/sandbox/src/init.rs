@@ -19,9 +19,6 @@ use crate::{
     wire::{self, Failure, Go, Plan, Report, Sprout},
 };
 
-/// Where an init keeps its socket.
-const SOCKET: i32 = 3;
-
 /// What an init has from its launcher.
 pub(crate) struct Context<'a> {
     pub(crate) groups: &'a Groups,
@@ -69,24 +66,7 @@ fn fail(socket: BorrowedFd<'_>, failure: Failure) -> ! {
 fn descriptors(context: &Context<'_>, socket: &OwnedFd) -> Result<OwnedFd, Fault> {
     privileges::die_with_parent()?;
     context.groups.enter(context.group)?;
-    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).at("opening /dev/null")?;
-    // Above what is about to be replaced.
-    let socket = rustix::io::fcntl_dupfd_cloexec(socket, 64).at("moving a socket")?;
-    for number in 0..=2 {
-        sys::put_at(null.as_fd(), number).at("closing the launcher's streams")?;
-    }
-    sys::put_at(socket.as_fd(), SOCKET).at("moving a socket")?;
-    sys::close_from(SOCKET + 1).at("closing descriptors")?;
-    std::mem::forget((null, socket));
-    own_socket()
-}
-
-#[expect(unsafe_code, reason = "a descriptor is taken over by its number")]
-fn own_socket() -> Result<OwnedFd, Fault> {
-    // SAFETY: the socket was just put at this number, and its owners in the launcher's memory are never dropped here.
-    let socket = unsafe { sys::own(SOCKET) };
-    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC).at("keeping a socket from programs")?;
-    Ok(socket)
+    sys::keep_only(socket.as_fd()).at("closing descriptors")
 }
 
 enum Never {}
@@ -113,9 +93,9 @@ fn live(context: &Context<'_>, socket: BorrowedFd<'_>) -> Result<Never, Broken> 
         }
         Ok(None) => {}
     }
-    let back: Vec<BorrowedFd<'_>> = given
-        .way_out
-        .iter()
+    let back: Vec<BorrowedFd<'_>> = [&given.mounts]
+        .into_iter()
+        .chain(&given.way_out)
         .chain(given.terminal.as_ref().map(|t| &t.outer))
         .chain(&given.uppers)
         .map(AsFd::as_fd)
@@ -141,7 +121,7 @@ fn prepare(context: &Context<'_>) -> Result<(OwnedFd, Pid), Fault> {
     let pid = match sys::fork().at("starting the command's process")? {
         None => {
             drop(ours);
-            sys::close_one(SOCKET);
+            sys::close_one(sys::KEPT);
             seed::run(context.root, context.filter, its.as_fd())
         }
         Some(pid) => pid,
@@ -164,6 +144,8 @@ struct Given {
     way_out: Option<OwnedFd>,
     terminal: Option<Terminal>,
     uppers: Vec<OwnedFd>,
+    /// The box's mounts, for the undertaker.
+    mounts: OwnedFd,
 }
 
 fn furnish(context: &Context<'_>, plan: &Plan, mut descriptors: Vec<OwnedFd>) -> Result<Given, Broken> {
@@ -175,6 +157,7 @@ fn furnish(context: &Context<'_>, plan: &Plan, mut descriptors: Vec<OwnedFd>) ->
     let mut rest = descriptors.split_off(streams);
     let trees = rest.split_off(usize::from(own_root));
     private::quota(&plan.limits)?;
+    let held = rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     let (trees, uppers) = mounts::layered(&plan.mounts, trees, context.root, context.user).map_err(asked)?;
     if let Some(new) = rest.pop() {
         mounts::change_root(new).map_err(asked)?;
@@ -183,7 +166,8 @@ fn furnish(context: &Context<'_>, plan: &Plan, mut descriptors: Vec<OwnedFd>) ->
     mounts::hide(own_root)?;
     let way_out = plan.egress.map(net::way_out).transpose()?;
     let terminal = plan.terminal.map(|size| terminal::open(size, context.user)).transpose()?;
-    Ok(Given { streams: descriptors, way_out, terminal, uppers })
+    let mounts = held.at("holding the mounts")?;
+    Ok(Given { streams: descriptors, way_out, terminal, uppers, mounts })
 }
 
 /// Waits for the command and for all that is left to this process. When the command has ended, so does the box.

@@ -22,9 +22,10 @@ use crate::{
     cgroup::{Controller, Groups},
     fault::{At, Fault},
     pool::{Graves, Heard, Made, Maker, deadline},
-    privileges::USER,
+    privileges::{self, USER},
     root::{self, READ_ONLY, Roots, WRITABLE},
     sys,
+    undertaker::Undertaker,
     wire::{self, Access, End, Failure, Found, Host, Limits, News, Order, Plan, Report, Usage},
 };
 
@@ -112,6 +113,7 @@ fn control() -> Result<OwnedFd, Fault> {
     rustix::io::fcntl_setfd(&control, rustix::io::FdFlags::CLOEXEC).at("keeping the socket")?;
     // Signals of the server's terminal are the server's; this process ends with its socket.
     let _ = rustix::process::setsid();
+    sys::default_signals();
     sys::ignore(libc::SIGPIPE);
     Ok(control)
 }
@@ -137,6 +139,7 @@ fn prepare(options: &Options) -> Result<(Maker, Roots, Host), Fault> {
         landlock: sys::landlock_version(),
     };
     let roots = Roots::assemble(host_mounts, root, &options.shown)?;
+    privileges::drop_bounding()?;
     Ok((Maker::new(groups, root, user), roots, host))
 }
 
@@ -172,6 +175,8 @@ struct Job {
     /// Why it was killed.
     killed: Option<End>,
     report: Option<Report>,
+    /// The mounts, once it runs.
+    mounts: Option<OwnedFd>,
     layers: Vec<OwnedFd>,
     /// How many of the descriptors that come when it runs are the server's.
     back: usize,
@@ -192,6 +197,7 @@ struct Launcher {
     live: BTreeMap<u64, Live>,
     ids: BTreeMap<u64, u64>,
     graves: Graves,
+    undertaker: Undertaker,
     /// A box that was made ahead did not stand: none is made ahead before the next one is asked for.
     discouraged: bool,
     room: Vec<u8>,
@@ -208,8 +214,9 @@ impl Launcher {
             let data = epoll::EventData::new_u64(CONTROL);
             epoll::add(&events, &control, data, epoll::EventFlags::IN).map(|()| events)
         });
-        let events = match events.at("waiting for events") {
-            Ok(events) => events,
+        let ready = events.at("waiting for events").and_then(|events| Ok((events, Undertaker::start()?)));
+        let (events, undertaker) = match ready {
+            Ok(ready) => ready,
             Err(fault) => return Err((control, fault)),
         };
         Ok(Self {
@@ -221,6 +228,7 @@ impl Launcher {
             live: BTreeMap::new(),
             ids: BTreeMap::new(),
             graves: Graves::default(),
+            undertaker,
             discouraged: false,
             room: wire::buffer(),
         })
@@ -359,6 +367,7 @@ impl Launcher {
             refused: false,
             killed: None,
             report: None,
+            mounts: None,
             layers: Vec::new(),
             back: usize::from(plan.egress.is_some()) + usize::from(plan.terminal.is_some()),
         });
@@ -414,7 +423,9 @@ impl Launcher {
                     job.runs = true;
                     job.started = Instant::now();
                     job.deadline = deadline(job.started, job.wall_ms);
-                    let (id, mut back) = (job.id, descriptors);
+                    let mut descriptors = descriptors.into_iter();
+                    job.mounts = descriptors.next();
+                    let (id, mut back) = (job.id, descriptors.collect::<Vec<_>>());
                     job.layers = back.split_off(job.back.min(back.len()));
                     self.tell(&News::Started { id }, &back);
                 }
@@ -442,9 +453,13 @@ impl Launcher {
         self.hear(number);
         let Some(Live { made, job }) = self.live.remove(&number) else { return };
         made.bury();
-        if let Some(job) = job {
+        if let Some(mut job) = job {
             self.ids.remove(&job.id);
+            let mounts = job.mounts.take();
             self.last_news(&made, job);
+            if let Some(mounts) = mounts {
+                self.undertaker.take(mounts);
+            }
         } else {
             // It died before it was of use; made again, it would die again.
             self.discouraged = true;
@@ -492,6 +507,7 @@ impl Launcher {
             live.made.bury();
             self.graves.add(&self.maker.groups, live.made.group);
         }
+        self.undertaker.close();
         self.graves.clear(&self.maker.groups);
         self.maker.groups.close();
     }

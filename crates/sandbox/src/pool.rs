@@ -91,7 +91,7 @@ impl Made {
     }
 
     /// What it has told, if something.
-    pub(crate) fn hear(&self, room: &mut [u8]) -> Heard {
+    pub(crate) fn hear(&self, room: &mut Vec<u8>) -> Heard {
         match wire::receive::<Report>(&self.socket, room, false) {
             Ok(Some((report, descriptors))) => Heard::Report(report, descriptors),
             Err(Errno::AGAIN) => Heard::Nothing,

@@ -31,8 +31,9 @@ fn become_user(user: Option<u32>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Gives up what a program could get back.
-fn drop_bounding() -> Result<(), Fault> {
+/// Gives up what a program could get back. The launcher does it once for its inits; a new user namespace begins with all of it
+/// again.
+pub(crate) fn drop_bounding() -> Result<(), Fault> {
     rustix::thread::clear_ambient_capability_set().at("dropping ambient capabilities")?;
     for bit in 0..64 {
         let one = CapabilitySet::from_bits_retain(1 << bit);
@@ -76,7 +77,6 @@ pub(crate) fn bare_seed(root: bool) -> Result<(), Fault> {
 
 /// What an init does once the box is set up. Its memory and files stay closed to the command.
 pub(crate) fn bare_init(root: bool) -> Result<(), Fault> {
-    drop_bounding()?;
     become_user(root.then_some(INIT))?;
     drop_capabilities()?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at("closing its own files")?;

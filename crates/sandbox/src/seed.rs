@@ -60,7 +60,7 @@ fn become_command(plan: &Plan, streams: &[OwnedFd]) -> Failure {
     if let Err(fault) = take_streams(streams, plan.terminal.is_some()) {
         return host(fault);
     }
-    sys::default_signals();
+    sys::default_signal(libc::SIGPIPE);
     rustix::process::umask(rustix::fs::Mode::from(0o022));
     let path = plan.env.iter().find(|(name, _)| name == "PATH").map_or(PATH, |(_, value)| value.as_str());
     let mut said = Errno::NOENT;

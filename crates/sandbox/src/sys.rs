@@ -9,7 +9,8 @@ use std::{
 };
 
 use rustix::{
-    io::Errno,
+    fs::{Mode, OFlags},
+    io::{Errno, FdFlags},
     process::Pid,
     thread::{LinkNameSpaceType, UnshareFlags},
 };
@@ -102,6 +103,27 @@ pub(crate) fn close_one(number: RawFd) {
     unsafe { libc::close(number) };
 }
 
+/// Where [`keep_only`] puts what is kept.
+pub(crate) const KEPT: RawFd = 3;
+
+/// Closes every descriptor but this one, in a process that was just forked: nothing of its parent's is to be used or dropped any
+/// more. The standard streams lead nowhere.
+pub(crate) fn keep_only(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    // Above what is about to be replaced.
+    let socket = rustix::io::fcntl_dupfd_cloexec(socket, 64)?;
+    for number in 0..=2 {
+        put_at(null.as_fd(), number)?;
+    }
+    put_at(socket.as_fd(), KEPT)?;
+    close_from(KEPT + 1)?;
+    std::mem::forget((null, socket));
+    // SAFETY: the socket was just put at this number, and its owners in the parent's memory are never dropped here.
+    let socket = unsafe { own(KEPT) };
+    rustix::io::fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+    Ok(socket)
+}
+
 /// Puts a descriptor at a number, inherited by programs.
 pub(crate) fn put_at(fd: BorrowedFd<'_>, number: RawFd) -> Result<(), Errno> {
     // SAFETY: what `number` named before is replaced, which callers mean: 0, 1, 2 of a process that is about to exec, and
@@ -157,7 +179,7 @@ pub(crate) fn set_filter(program: &[libc::sock_filter]) -> Result<(), Errno> {
     if done == 0 { Ok(()) } else { Err(last()) }
 }
 
-/// What a signal did before the program started, for those that Rust or the launcher ignore.
+/// Undoes what whoever started this process ignored or blocked. What is started from here inherits it.
 pub(crate) fn default_signals() {
     for signal in 1..=64 {
         // SAFETY: the default action runs no code of ours; numbers that cannot be set are refused.
@@ -169,6 +191,12 @@ pub(crate) fn default_signals() {
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
     }
+}
+
+/// Lets a signal do again what it does.
+pub(crate) fn default_signal(signal: i32) {
+    // SAFETY: the default action runs no code of ours.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
 }
 
 /// Ignores a signal.

@@ -272,7 +272,7 @@ pub(crate) struct Go {
 /// What an init tells its launcher.
 #[derive(Debug, PartialEq, Encode, Decode)]
 pub(crate) enum Report {
-    /// The command runs. Beside it what [`News::Started`] has, then the upper layers.
+    /// The command runs. Beside it the box's mounts, what [`News::Started`] has, then the upper layers.
     #[n(0)]
     Started,
     #[n(1)]
@@ -335,15 +335,24 @@ pub(crate) fn send<M: Encode<()>>(
     Ok(())
 }
 
-/// Receives one message; `None` at the end of the conversation. `buffer` has [`MAX_MESSAGE`] bytes.
+/// Receives one message; `None` at the end of the conversation. `buffer` grows to what messages need: most are short, and
+/// memory that a box's processes touch is copied for each.
 pub(crate) fn receive<M: for<'b> Decode<'b, ()>>(
     socket: impl AsFd,
-    buffer: &mut [u8],
+    buffer: &mut Vec<u8>,
     wait: bool,
 ) -> Result<Option<(M, Vec<OwnedFd>)>, Errno> {
+    let patience = if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+    let length = rustix::io::retry_on_intr(|| {
+        let look = RecvFlags::PEEK | RecvFlags::TRUNC | patience;
+        rustix::net::recv(&socket, &mut [0_u8; 1][..], look).map(|(_, length)| length)
+    })?;
+    if length > buffer.len() {
+        buffer.resize(length.min(MAX_MESSAGE), 0);
+    }
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut beside = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::CMSG_CLOEXEC | if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+    let flags = RecvFlags::CMSG_CLOEXEC | patience;
     let got = rustix::io::retry_on_intr(|| recvmsg(&socket, &mut [IoSliceMut::new(buffer)], &mut beside, flags))?;
     let mut descriptors = Vec::new();
     for message in beside.drain() {
@@ -361,9 +370,9 @@ pub(crate) fn receive<M: for<'b> Decode<'b, ()>>(
     Ok(Some((message, descriptors)))
 }
 
-/// Room for one message.
+/// Room for messages.
 pub(crate) fn buffer() -> Vec<u8> {
-    vec![0; MAX_MESSAGE]
+    vec![0; 512]
 }
 
 #[cfg(test)]

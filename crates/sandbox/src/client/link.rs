@@ -193,7 +193,7 @@ fn bury(mut child: Child) {
 }
 
 impl Shared {
-    fn read(&self, room: &mut [u8]) {
+    fn read(&self, room: &mut Vec<u8>) {
         loop {
             match wire::receive::<News>(&self.socket, room, true) {
                 Ok(Some((news, descriptors))) => self.give(news, descriptors),
