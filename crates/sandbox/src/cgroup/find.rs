@@ -77,7 +77,7 @@ fn below(mount: &Mounted<'_>, group: &str) -> Option<PathBuf> {
 }
 
 /// The group of a hierarchy in `/proc/self/cgroup`: `4:memory:/a/b`.
-fn group<'a>(own: &'a str, is: impl Fn(&str) -> bool) -> Option<&'a str> {
+fn group(own: &str, is: impl Fn(&str) -> bool) -> Option<&str> {
     own.lines().find_map(|line| {
         let (_, rest) = line.split_once(':')?;
         let (controllers, path) = rest.split_once(':')?;

@@ -197,12 +197,12 @@ impl Groups {
 
     /// Removes the groups of a box. `false`: something is still in one, try again later.
     pub(crate) fn remove(&self, group: &Group) -> bool {
-        self.trees.iter().fold(true, |all, tree| gone(tree.folder.as_fd(), &group.name) && all)
+        self.trees.iter().filter(|tree| !gone(tree.folder.as_fd(), &group.name)).count() == 0
     }
 
     /// Removes the launcher's own folders.
     pub(crate) fn close(&self) -> bool {
-        self.trees.iter().fold(true, |all, tree| gone(tree.parent.as_fd(), &self.name) && all)
+        self.trees.iter().filter(|tree| !gone(tree.parent.as_fd(), &self.name)).count() == 0
     }
 }
 
