@@ -3,6 +3,8 @@
 
 mod durable;
 mod egress;
+#[cfg(target_os = "linux")]
+mod sandbox;
 mod workspace;
 
 /// The allocator that the server has.
@@ -13,6 +15,11 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    #[cfg(target_os = "linux")]
+    // Before anything starts a thread: this program is its own launcher of sandboxes.
+    if args.first().is_some_and(|word| word == stead_sandbox::LAUNCHER) {
+        return stead_sandbox::launcher::main(args.into_iter().skip(1));
+    }
     let quick = args.iter().any(|a| a == "--quick");
     let json = args.iter().any(|a| a == "--json");
     let words: Vec<&str> = args.iter().map(String::as_str).filter(|a| !a.starts_with("--")).collect();
@@ -22,11 +29,14 @@ fn main() -> ExitCode {
         ["durable", case] => durable::one_case(case, quick),
         ["workspace", "commit"] => workspace::commit(quick),
         ["egress"] => egress::main(quick, json),
+        #[cfg(target_os = "linux")]
+        ["sandbox"] => sandbox::main(quick, json),
         ["durable-child", rest @ ..] => durable::crash::child(rest),
         ["restore-child", rest @ ..] => durable::restore::child(rest),
         _ => {
             eprintln!("usage: cargo xtask bench durable [--json] [--quick]");
             eprintln!("       cargo xtask bench egress [--json] [--quick]");
+            eprintln!("       cargo xtask bench sandbox [--json] [--quick]");
             eprintln!("       cargo xtask bench durable cell pure|irreversible CALLERS SECONDS");
             eprintln!("       cargo xtask bench durable suspended|crash|restore|storage [--quick]");
             eprintln!("       cargo xtask bench workspace commit [--quick]");

@@ -109,4 +109,13 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (263, include_str!("../../../docs/errors/ST0263.md")),
     (264, include_str!("../../../docs/errors/ST0264.md")),
     (265, include_str!("../../../docs/errors/ST0265.md")),
+    (220, include_str!("../../../docs/errors/ST0220.md")),
+    (221, include_str!("../../../docs/errors/ST0221.md")),
+    (222, include_str!("../../../docs/errors/ST0222.md")),
+    (223, include_str!("../../../docs/errors/ST0223.md")),
+    (224, include_str!("../../../docs/errors/ST0224.md")),
+    (225, include_str!("../../../docs/errors/ST0225.md")),
+    (226, include_str!("../../../docs/errors/ST0226.md")),
+    (227, include_str!("../../../docs/errors/ST0227.md")),
+    (228, include_str!("../../../docs/errors/ST0228.md")),
 ];

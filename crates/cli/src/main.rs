@@ -34,5 +34,17 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    if let Some(ended) = launcher() {
+        return ended;
+    }
     commands::main()
+}
+
+/// The launcher of sandboxes is this program too, started again by a server; before anything starts a thread.
+#[cfg(target_os = "linux")]
+fn launcher() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    let asked = arguments.next().is_some_and(|word| word == stead_sandbox::LAUNCHER);
+    asked.then(|| stead_sandbox::launcher::main(arguments.map(|word| word.to_string_lossy().into_owned())))
 }

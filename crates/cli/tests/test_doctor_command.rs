@@ -14,7 +14,10 @@ fn doctor_tells_what_this_host_gives_and_leaves_nothing_behind() {
     assert!(found(&report, "kernel").1.starts_with("Linux "));
     assert_eq!(found(&report, "data folder").0, "ok");
     assert!(found(&report, "disk").1.contains("durably"));
-    assert!(found(&report, "sandbox").1.contains("no tier in this release"));
+    let (state, words) = found(&report, "sandbox namespace");
+    assert!(state == "ok" && words.contains("a box starts"), "{words}");
+    assert_eq!(found(&report, "  control of egress").0, "ok");
+    assert!(found(&report, "sandbox").1.contains("stdio MCP servers run as you"));
     assert!(found(&report, "provider openai").1.contains("no key: neither a variable nor a secret OPENAI_API_KEY"));
     assert!(found(&report, "secrets").1.starts_with("none in "));
     assert_eq!(std::fs::read_dir(env.path()).unwrap().count(), 0);

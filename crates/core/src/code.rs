@@ -228,6 +228,25 @@ codes! {
     ALIAS_REFUSED = 217, "The alias is not moved";
     /// A run's input does not satisfy the JSON Schema of its agent version.
     INPUT_SCHEMA = 218, "The input does not fit the agent's schema";
+    // 220-229: sandboxes
+    /// The sandbox tier cannot be given on this host.
+    SANDBOX_UNAVAILABLE = 220, "The sandbox tier cannot be given here";
+    /// The tier cannot promise a property that is required.
+    SANDBOX_LACKS = 221, "The sandbox tier lacks a required property";
+    /// No box can be made of what was asked.
+    SANDBOX_SPEC = 222, "The sandbox cannot be made as asked";
+    /// The box stood, but its command did not start.
+    SANDBOX_COMMAND = 223, "The command cannot be started in the sandbox";
+    /// As many boxes as there may be are there.
+    SANDBOX_BUSY = 224, "Too many sandboxes at once";
+    /// The process that holds the boxes is gone.
+    SANDBOX_LOST = 225, "The sandbox was lost";
+    /// The action needed more memory than it may have.
+    SANDBOX_MEMORY = 226, "The sandbox ran out of memory";
+    /// The action took longer than it may.
+    SANDBOX_DEADLINE = 227, "The sandbox reached its deadline";
+    /// The action wrote more than is kept.
+    SANDBOX_OUTPUT = 228, "The sandbox wrote too much";
     // 240-249: workspaces
     /// A workspace would have more files, bytes, levels or longer names than it may.
     WORKSPACE_LIMIT = 240, "The workspace is too large";

@@ -14,6 +14,7 @@ pub mod journal;
 pub mod model;
 pub mod objects;
 pub mod raw;
+pub mod sandbox;
 pub mod secret;
 pub mod tool;
 pub mod workspace;

@@ -70,9 +70,9 @@ const MAP: &[Row] = &[
     },
     // The ids and codes in the API's types are the core's.
     row("client", &["api", "core"]),
-    row("stead", &["api", "audit", "client", "core", "identity", "manifest", "server"]),
+    row("stead", &["api", "audit", "client", "core", "identity", "manifest", "sandbox", "server"]),
     row("sim", &["core", "engine", "policy", "ports"]),
-    row("bench", &["core", "egress", "engine", "ports", "store", "workspace"]),
+    row("bench", &["core", "egress", "engine", "ports", "sandbox", "store", "workspace"]),
     row("testkit", ALL),
     row("xtask", &[]),
 ];

@@ -30,7 +30,7 @@ use crate::{
 /// Syncs that are timed.
 const SYNCS: usize = 20;
 
-/// Tell what this host can give: kernel, disk, ports, keys of model providers, local model servers
+/// Tell what this host can give: kernel, sandboxes, disk, ports, keys of model providers, local model servers
 ///
 /// Keys are looked for where models look for them, and never shown. Of model servers only those of this machine are asked.
 #[derive(Debug, Args)]
@@ -64,7 +64,7 @@ pub(crate) async fn run(global: &Global, args: Doctor) -> Outcome {
     let findings = [
         kernel(),
         isolation(),
-        tiers(),
+        Finding::new("sandbox", "info", "no tool uses one in this release: stdio MCP servers run as you"),
         data(&global.data),
         journal(&global.data),
         disk(&global.data),
@@ -73,6 +73,7 @@ pub(crate) async fn run(global: &Global, args: Doctor) -> Outcome {
         kept(&secrets, unread),
     ]
     .into_iter()
+    .chain(sandboxes().await)
     .chain(keys.iter().map(provider))
     .chain(providers::endpoints().await.iter().map(endpoint))
     .collect::<Vec<_>>();
@@ -104,9 +105,25 @@ fn isolation() -> Finding {
     Finding::new("isolation", "info", has.iter().map(word).collect::<Vec<_>>().join(", "))
 }
 
-fn tiers() -> Finding {
-    let found = "no tier in this release: agents run no code; stdio MCP servers run as you".to_owned();
-    Finding::new("sandbox", "info", found)
+/// What sandboxes this host can give.
+#[cfg(target_os = "linux")]
+async fn sandboxes() -> Vec<Finding> {
+    stead_sandbox::probe(stead_sandbox::Settings::default()).await.iter().map(sandbox).collect()
+}
+
+#[cfg(not(target_os = "linux"))]
+async fn sandboxes() -> Vec<Finding> {
+    vec![Finding::new("sandbox namespace", "info", "not on this system")]
+}
+
+#[cfg(target_os = "linux")]
+fn sandbox(found: &stead_sandbox::Finding) -> Finding {
+    let state = match found.state {
+        stead_sandbox::State::Ok => "ok",
+        // Without a sandbox this release does all that it does: what agents start runs as the user.
+        stead_sandbox::State::Missing | stead_sandbox::State::Bad => "info",
+    };
+    Finding::new(found.what.clone(), state, found.found.clone())
 }
 
 /// Whether the folder, or the one that it would be made in, can be written.

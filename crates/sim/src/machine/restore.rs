@@ -125,7 +125,7 @@ impl Sim {
             bytes: encoded.bytes,
             leaf: encoded.leaf,
             claims: record.facts.iter().any(|f| matches!(f, Fact::RunAdmitted(_))),
-            expected: Box::new(decision.state),
+            expected: decision.state,
         };
         if let Err(refused) = self.store.append(&append)? {
             return violation("a restored run is paused", format!("{run}: {refused:?}"));

@@ -257,7 +257,7 @@ pub(super) static CASSETTES: Table = Table {
     sqlite: "",
     sqlite_insert: "",
     postgres: "",
-    former: Former::Nothing,
+    former: Former::Same,
 };
 
 /// The section of runs.

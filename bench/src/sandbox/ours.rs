@@ -1,0 +1,160 @@
+//! Boxes of the namespace tier, with everything on: memory, processes and processor limited by control groups, a disk
+//! quota, the filter of system calls, Landlock, output captured.
+
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use stead_ports::sandbox::{Boxes as _, Command, End, Property, Spec, Stdio};
+use stead_sandbox::{Namespaces, Settings};
+
+use super::Times;
+
+pub(super) struct Ours {
+    boxes: Arc<Namespaces>,
+}
+
+fn spec(words: &[&str]) -> Spec {
+    let command = Command { words: words.iter().map(|w| (*w).to_owned()).collect(), ..Command::default() };
+    let requires = [
+        Property::MemoryLimit,
+        Property::PidsLimit,
+        Property::CpuLimit,
+        Property::DiskQuota,
+        Property::EgressControl,
+        Property::SyscallFilter,
+    ];
+    Spec { command, requires: requires.into(), ..Spec::default() }
+}
+
+impl Ours {
+    pub(super) async fn new() -> Result<Self, String> {
+        let boxes = Arc::new(Namespaces::new(Settings::default()));
+        boxes.offer().await.map_err(|e| e.to_string())?;
+        Ok(Self { boxes })
+    }
+
+    /// One box, from the order until its outcome is there.
+    pub(super) async fn one(&self, times: &mut Times) -> Result<(), String> {
+        let begun = Instant::now();
+        run(&self.boxes).await?;
+        times.add(begun);
+        Ok(())
+    }
+
+    /// Boxes a second of so many callers, each of which asks for the next when it has an outcome.
+    pub(super) async fn burst(&self, callers: usize, length: Duration) -> Result<u64, String> {
+        let (over, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let tasks: Vec<_> = (0..callers)
+            .map(|_| {
+                let (boxes, over, count) = (Arc::clone(&self.boxes), Arc::clone(&over), Arc::clone(&count));
+                tokio::spawn(async move {
+                    while !over.load(Ordering::Relaxed) {
+                        run(&boxes).await?;
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Ok::<_, String>(())
+                })
+            })
+            .collect();
+        let begun = Instant::now();
+        tokio::time::sleep(length).await;
+        let (made, passed) = (count.load(Ordering::Relaxed), begun.elapsed());
+        over.store(true, Ordering::Relaxed);
+        for task in tasks {
+            task.await.map_err(|e| e.to_string())??;
+        }
+        Ok((made as f64 / passed.as_secs_f64()) as u64)
+    }
+
+    /// Proportional memory of the processes of a box that sleeps: its init and its command.
+    pub(super) async fn memory(&self) -> Result<u64, String> {
+        let running = self.boxes.start(spec(&["sleep", "1000"]), Stdio::Quiet).await.map_err(|e| e.to_string())?;
+        let launcher = self.boxes.launcher().await.ok_or("the launcher is gone")?;
+        let sleeps = children(launcher).into_iter().filter_map(|init| {
+            let command = children(init).into_iter().find(|c| name(*c) == "sleep")?;
+            Some(share(init)? + share(command)?)
+        });
+        let found = sleeps.max().ok_or("no box is found below the launcher");
+        running.control.kill();
+        running.end.await.map_err(|e| e.to_string())?;
+        Ok(found?)
+    }
+
+    /// What is there after so many boxes that was not there before: processes, groups, mounts, descriptors.
+    pub(super) async fn leaks(&self, callers: usize, cycles: usize) -> Result<Value, String> {
+        let launcher = self.boxes.launcher().await.ok_or("the launcher is gone")?;
+        let before = self.settled(launcher).await;
+        let tasks: Vec<_> = (0..callers)
+            .map(|_| {
+                let boxes = Arc::clone(&self.boxes);
+                tokio::spawn(async move {
+                    for _ in 0..cycles.div_ceil(callers) {
+                        run(&boxes).await?;
+                    }
+                    Ok::<_, String>(())
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.map_err(|e| e.to_string())??;
+        }
+        let after = self.settled(launcher).await;
+        let more: usize = after.iter().zip(before).map(|(after, before)| after.saturating_sub(before)).sum();
+        Ok(json!({ "cycles": cycles.div_ceil(callers) * callers, "left_over": more }))
+    }
+
+    /// Counts, when the launcher has had time to clean up.
+    async fn settled(&self, launcher: u32) -> [usize; 4] {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let descriptors = |pid: &str| fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+        let mounts = fs::read_to_string("/proc/self/mountinfo").map_or(0, |text| text.lines().count());
+        [children(launcher).len(), groups(launcher), mounts, descriptors("self") + descriptors(&launcher.to_string())]
+    }
+}
+
+async fn run(boxes: &Namespaces) -> Result<(), String> {
+    let outcome = boxes.run(spec(&["/usr/bin/true"]), Stdio::Quiet).await.map_err(|e| e.to_string())?;
+    if outcome.end == End::Exited(0) { Ok(()) } else { Err(format!("`true` ended with {:?}", outcome.end)) }
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+}
+
+fn name(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
+}
+
+/// The proportional set of a process, in bytes.
+fn share(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
+}
+
+/// Groups of boxes that the launcher made, in all hierarchies.
+fn groups(launcher: u32) -> usize {
+    fn walk(folder: &std::path::Path, prefix: &str, depth: usize) -> usize {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten().filter(|e| e.path().is_dir());
+        entries
+            .map(|entry| {
+                if entry.file_name().to_string_lossy().starts_with(prefix) {
+                    fs::read_dir(entry.path()).into_iter().flatten().flatten().filter(|e| e.path().is_dir()).count()
+                } else if depth > 0 {
+                    walk(&entry.path(), prefix, depth - 1)
+                } else {
+                    0
+                }
+            })
+            .sum()
+    }
+    walk(std::path::Path::new("/sys/fs/cgroup"), &format!("stead-boxes-{launcher}-"), 4)
+}

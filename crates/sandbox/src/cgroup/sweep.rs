@@ -1,0 +1,68 @@
+//! What launchers that were killed left: empty groups, in folders that name the process and when it started. Their
+//! processes are dead, for a box dies with its launcher; nothing is killed here.
+
+use std::{
+    fs,
+    os::fd::{AsFd, BorrowedFd},
+    path::Path,
+};
+
+use rustix::fs::{AtFlags, Mode};
+
+use super::{FOLDER, gone};
+
+const PREFIX: &str = "stead-boxes-";
+
+/// `stead-boxes-PID-START`.
+pub(super) fn name_of_this_process() -> String {
+    let pid = std::process::id();
+    format!("{PREFIX}{pid}-{}", started(pid).unwrap_or_default())
+}
+
+/// When a process started, in ticks since boot: field 22 of `/proc/PID/stat`.
+fn started(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name is in brackets, and may hold anything.
+    stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
+}
+
+/// Whether the launcher that made a folder is dead. A folder that is not one of ours is not.
+fn dead(folder: &str, started: impl Fn(u32) -> Option<u64>) -> bool {
+    let parsed = folder.strip_prefix(PREFIX).and_then(|rest| {
+        let (pid, start) = rest.split_once('-')?;
+        Some((pid.parse().ok()?, start.parse::<u64>().ok()?))
+    });
+    parsed.is_some_and(|(pid, start)| started(pid) != Some(start))
+}
+
+/// Removes the folders of dead launchers.
+pub(super) fn sweep(path: &Path, place: BorrowedFd<'_>) {
+    let names = |path: &Path| -> Vec<String> {
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        entries.filter_map(|e| e.file_name().into_string().ok()).collect()
+    };
+    for folder in names(path).into_iter().filter(|name| dead(name, started)) {
+        let Ok(there) = rustix::fs::openat(place, &folder, FOLDER, Mode::empty()) else { continue };
+        for name in names(&path.join(&folder)).into_iter().filter(|n| n.starts_with("box-")) {
+            // One that something is still in is for the next start.
+            let _ = rustix::fs::unlinkat(&there, &name, AtFlags::REMOVEDIR);
+        }
+        drop(there);
+        gone(place.as_fd(), &folder);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_folders_of_dead_launchers_are_swept() {
+        let started = |pid: u32| (pid == 7).then_some(100);
+        assert!(dead("stead-boxes-7-99", started), "the number was given out again");
+        assert!(dead("stead-boxes-8-100", started));
+        for alive in ["stead-boxes-7-100", "stead-server", "stead-boxes-", "stead-boxes-x-1", "user.slice"] {
+            assert!(!dead(alive, started), "{alive}");
+        }
+    }
+}

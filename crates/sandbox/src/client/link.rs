@@ -1,0 +1,241 @@
+//! The conversation with one launcher: orders go out from whoever has one, news come in on a thread of their own and are
+//! given to whom they concern.
+
+use std::{
+    collections::HashMap,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use parking_lot::Mutex;
+use rustix::{io::Errno, net::Shutdown};
+use stead_ports::sandbox::{BoxError, Tier};
+use tokio::sync::oneshot;
+
+use super::Settings;
+use crate::wire::{self, End, Failure, Host, News, Order, Usage};
+
+/// How a box ended, with its layers.
+pub(super) type Ended = (End, Usage, Vec<OwnedFd>);
+/// That it runs, with the way out and the terminal; or why not.
+pub(super) type Started = Result<Vec<OwnedFd>, Failure>;
+
+/// Who waits for news of a box.
+struct Seat {
+    started: Option<oneshot::Sender<Started>>,
+    ended: Option<oneshot::Sender<Ended>>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    boxes: HashMap<u64, Seat>,
+    limits: HashMap<u64, oneshot::Sender<Option<String>>>,
+    /// The launcher is gone.
+    over: bool,
+}
+
+struct Shared {
+    socket: OwnedFd,
+    waiting: Mutex<Waiting>,
+}
+
+/// A launcher that runs, as far as is known.
+pub(super) struct Link {
+    shared: Arc<Shared>,
+    host: Host,
+    pid: u32,
+    next: AtomicU64,
+    reader: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("pid", &self.pid).finish_non_exhaustive()
+    }
+}
+
+fn unavailable(why: impl Into<String>) -> BoxError {
+    BoxError::Unavailable { tier: Tier::Namespace, why: why.into() }
+}
+
+impl Link {
+    /// Starts a launcher and hears what it found. Blocks for some milliseconds.
+    pub(super) fn start(settings: &Settings) -> Result<Self, BoxError> {
+        let (ours, its) = wire::pair().map_err(|e| unavailable(format!("no socket for the launcher: {e}")))?;
+        let mut words = settings.launcher.iter();
+        let program = words.next().ok_or_else(|| unavailable("no program for the launcher"))?;
+        let mut command = Command::new(program);
+        command.args(words).arg("--ahead").arg(settings.ahead.to_string()).arg("--most").arg(settings.most.to_string());
+        for folder in &settings.show {
+            command.arg("--show").arg(folder);
+        }
+        let child = command
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(its))
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(|e| unavailable(format!("the launcher does not start: {e}")))?;
+        // The command holds the launcher's end open in this process.
+        drop(command);
+        let mut room = wire::buffer();
+        let host = match wire::receive::<News>(&ours, &mut room, true) {
+            Ok(Some((News::Ready { host }, _))) => Ok(host),
+            Ok(Some((News::Unable { why }, _))) => Err(why),
+            Ok(Some(_)) => Err("the launcher speaks of something else".to_owned()),
+            Ok(None) => Err("the launcher ended at once".to_owned()),
+            Err(e) => Err(format!("the launcher cannot be heard: {e}")),
+        };
+        let host = match host {
+            Ok(host) => host,
+            Err(why) => {
+                drop(ours);
+                bury(child);
+                return Err(unavailable(why));
+            }
+        };
+        let pid = child.id();
+        let shared = Arc::new(Shared { socket: ours, waiting: Mutex::default() });
+        let reading = Arc::clone(&shared);
+        let reader = std::thread::Builder::new()
+            .name("sandbox-news".to_owned())
+            .spawn(move || {
+                reading.read(&mut room);
+                bury(child);
+            })
+            .map_err(|e| unavailable(format!("no thread for the launcher's news: {e}")))?;
+        Ok(Self { shared, host, pid, next: AtomicU64::new(1), reader: Mutex::new(Some(reader)) })
+    }
+
+    pub(super) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    pub(super) fn lives(&self) -> bool {
+        !self.shared.waiting.lock().over
+    }
+
+    fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Takes a seat for news of a box that is about to be asked for.
+    pub(super) fn seat(&self) -> (u64, oneshot::Receiver<Started>, oneshot::Receiver<Ended>) {
+        let id = self.number();
+        let ((started, hears_start), (ended, hears_end)) = (oneshot::channel(), oneshot::channel());
+        let seat = Seat { started: Some(started), ended: Some(ended) };
+        let mut waiting = self.shared.waiting.lock();
+        // Without the launcher the senders are dropped, which their receivers hear.
+        if !waiting.over {
+            waiting.boxes.insert(id, seat);
+        }
+        drop(waiting);
+        (id, hears_start, hears_end)
+    }
+
+    /// Leaves it.
+    pub(super) fn leave(&self, id: u64) {
+        self.shared.waiting.lock().boxes.remove(&id);
+    }
+
+    /// Takes a seat for the answer to a change of limits.
+    pub(super) fn asks(&self) -> (u64, oneshot::Receiver<Option<String>>) {
+        let asked = self.number();
+        let (answer, hears) = oneshot::channel();
+        let mut waiting = self.shared.waiting.lock();
+        if !waiting.over {
+            waiting.limits.insert(asked, answer);
+        }
+        drop(waiting);
+        (asked, hears)
+    }
+
+    /// Sends an order.
+    pub(super) fn order(&self, order: &Order, descriptors: &[BorrowedFd<'_>]) -> Result<(), BoxError> {
+        match wire::send(self.shared.socket.as_fd(), order, descriptors, false) {
+            Ok(()) => Ok(()),
+            Err(Errno::AGAIN) => Err(BoxError::Busy(self.shared.waiting.lock().boxes.len())),
+            Err(Errno::MSGSIZE) => Err(BoxError::Spec("it is longer than can be told".to_owned())),
+            Err(e) => Err(BoxError::Lost(format!("the launcher cannot be told anything: {e}"))),
+        }
+    }
+
+    /// Ends the conversation and waits until the launcher is gone.
+    pub(super) fn close(&self) {
+        let _ = rustix::net::shutdown(&self.shared.socket, Shutdown::Both);
+        if let Some(reader) = self.reader.lock().take() {
+            // A reader that panicked has nothing more to read.
+            let _ = reader.join();
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // The reader holds the socket too; this ends it, and the launcher.
+        let _ = rustix::net::shutdown(&self.shared.socket, Shutdown::Both);
+    }
+}
+
+fn bury(mut child: Child) {
+    if let Err(error) = child.wait() {
+        tracing::warn!(%error, "the sandbox launcher cannot be waited for");
+    }
+}
+
+impl Shared {
+    fn read(&self, room: &mut Vec<u8>) {
+        loop {
+            match wire::receive::<News>(&self.socket, room, true) {
+                Ok(Some((news, descriptors))) => self.give(news, descriptors),
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::error!(%error, "the sandbox launcher cannot be heard any more");
+                    let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
+                    break;
+                }
+            }
+        }
+        let mut waiting = self.waiting.lock();
+        waiting.over = true;
+        waiting.boxes.clear();
+        waiting.limits.clear();
+    }
+
+    fn give(&self, news: News, descriptors: Vec<OwnedFd>) {
+        let mut waiting = self.waiting.lock();
+        // Who does not wait any more misses nothing.
+        match news {
+            News::Started { id } => {
+                if let Some(sender) = waiting.boxes.get_mut(&id).and_then(|seat| seat.started.take()) {
+                    let _ = sender.send(Ok(descriptors));
+                }
+            }
+            News::Failed { id, failure } => {
+                if let Some(sender) = waiting.boxes.remove(&id).and_then(|seat| seat.started) {
+                    let _ = sender.send(Err(failure));
+                }
+            }
+            News::Ended { id, end, usage } => {
+                if let Some(sender) = waiting.boxes.remove(&id).and_then(|seat| seat.ended) {
+                    let _ = sender.send((end, usage, descriptors));
+                }
+            }
+            News::Limited { asked, failure } => {
+                if let Some(sender) = waiting.limits.remove(&asked) {
+                    let _ = sender.send(failure);
+                }
+            }
+            News::Ready { .. } | News::Unable { .. } => {}
+        }
+    }
+}

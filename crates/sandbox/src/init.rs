@@ -1,0 +1,190 @@
+//! The first process of a box. It sets the box up before anything is known of a command, waits for one, mounts what the
+//! command is given, gives its rights up, and reaps. When it ends, the kernel kills all that is left in the box.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::{
+    fs::{Mode, OFlags},
+    process::{Pid, WaitOptions},
+    thread::UnshareFlags,
+};
+
+use crate::{
+    cgroup::{Group, Groups},
+    fault::{At, Fault},
+    mounts, net, private, privileges,
+    seccomp::Filter,
+    seed, sys,
+    terminal::{self, Terminal},
+    wire::{self, Failure, Go, Plan, Report, Sprout},
+};
+
+/// What an init has from its launcher.
+pub(crate) struct Context<'a> {
+    pub(crate) groups: &'a Groups,
+    pub(crate) group: &'a Group,
+    pub(crate) filter: &'a Filter,
+    /// Whether the launcher is root.
+    pub(crate) root: bool,
+    /// Who private folders belong to.
+    pub(crate) user: u32,
+}
+
+/// A failure, by whose fault it is.
+struct Broken(Failure);
+
+impl From<Fault> for Broken {
+    fn from(fault: Fault) -> Self {
+        Self(Failure::Host(fault.0))
+    }
+}
+
+/// Of what was asked, not of the host.
+fn asked(fault: Fault) -> Broken {
+    Broken(Failure::Spec(fault.0))
+}
+
+/// Is an init, in a process that [`sys::fork_init`] made. Never returns.
+pub(crate) fn run(context: &Context<'_>, socket: &OwnedFd) -> ! {
+    let socket = match descriptors(context, socket) {
+        Ok(socket) => socket,
+        Err(fault) => fail(socket.as_fd(), Failure::Host(fault.0)),
+    };
+    match live(context, socket.as_fd()) {
+        Ok(never) => match never {},
+        Err(Broken(failure)) => fail(socket.as_fd(), failure),
+    }
+}
+
+fn fail(socket: BorrowedFd<'_>, failure: Failure) -> ! {
+    // If nobody hears of it, the launcher is dead.
+    let _ = wire::send(socket, &Report::Failed(failure), &[], true);
+    sys::exit(1)
+}
+
+/// Joins the box's groups while their descriptors are there, then keeps nothing of the launcher but the socket.
+fn descriptors(context: &Context<'_>, socket: &OwnedFd) -> Result<OwnedFd, Fault> {
+    privileges::die_with_parent()?;
+    context.groups.enter(context.group)?;
+    sys::keep_only(socket.as_fd()).at("closing descriptors")
+}
+
+enum Never {}
+
+fn live(context: &Context<'_>, socket: BorrowedFd<'_>) -> Result<Never, Broken> {
+    let (seed, pid) = prepare(context)?;
+    let mut room = wire::buffer();
+    let Some((Go { plan }, descriptors)) = wire::receive(socket, &mut room, true).at("waiting for a command")? else {
+        sys::exit(0)
+    };
+    let given = furnish(context, &plan, descriptors)?;
+    let inner: [BorrowedFd<'_>; 3] = match (&given.terminal, given.streams.as_slice()) {
+        (Some(terminal), _) => [terminal.inner.as_fd(); 3],
+        (None, [input, output, error]) => [input.as_fd(), output.as_fd(), error.as_fd()],
+        _ => return Err(Broken(Failure::Host("the streams of the command did not arrive".to_owned()))),
+    };
+    wire::send(&seed, &Go { plan }, &inner, true).at("telling the command")?;
+    privileges::bare_init(context.root)?;
+    // The end of this conversation means that the seed has become the command.
+    match wire::receive(&seed, &mut room, true) {
+        Ok(Some((Sprout::Failed(failure), _))) => return Err(Broken(failure)),
+        Ok(Some((Sprout::Bare, _))) | Err(_) => {
+            return Err(Broken(Failure::Host("the command's process answered with nonsense".to_owned())));
+        }
+        Ok(None) => {}
+    }
+    let back: Vec<BorrowedFd<'_>> = [&given.mounts]
+        .into_iter()
+        .chain(&given.way_out)
+        .chain(given.terminal.as_ref().map(|t| &t.outer))
+        .chain(&given.uppers)
+        .map(AsFd::as_fd)
+        .collect();
+    wire::send(socket, &Report::Started, &back, true).at("telling that the command runs")?;
+    drop((given, seed, room));
+    reap(socket, pid)
+}
+
+/// All that needs no command. Returns the seed's socket and pid.
+fn prepare(context: &Context<'_>) -> Result<(OwnedFd, Pid), Fault> {
+    let all = UnshareFlags::NEWNS
+        | UnshareFlags::NEWNET
+        | UnshareFlags::NEWIPC
+        | UnshareFlags::NEWUTS
+        | UnshareFlags::NEWCGROUP;
+    sys::unshare(all).at("making the namespaces of a sandbox")?;
+    rustix::system::sethostname(b"box").at("naming the box")?;
+    net::loopback()?;
+    private::processes(context.root)?;
+    private::folders(context.user)?;
+    let (ours, its) = wire::pair().at("making a socket")?;
+    let pid = match sys::fork().at("starting the command's process")? {
+        None => {
+            drop(ours);
+            sys::close_one(sys::KEPT);
+            seed::run(context.root, context.filter, its.as_fd())
+        }
+        Some(pid) => pid,
+    };
+    drop(its);
+    match wire::receive(&ours, &mut wire::buffer(), true).at("waiting for the command's process")? {
+        Some((Sprout::Bare, _)) => {}
+        Some((Sprout::Failed(Failure::Host(why) | Failure::Spec(why) | Failure::Command(why)), _)) => {
+            return Err(Fault(why));
+        }
+        _ => return Err(Fault("the command's process died while it gave its rights up".to_owned())),
+    }
+    private::close_processes()?;
+    Ok((ours, pid))
+}
+
+/// What a command is given, and what goes back for it.
+struct Given {
+    streams: Vec<OwnedFd>,
+    way_out: Option<OwnedFd>,
+    terminal: Option<Terminal>,
+    uppers: Vec<OwnedFd>,
+    /// The box's mounts, for the undertaker.
+    mounts: OwnedFd,
+}
+
+fn furnish(context: &Context<'_>, plan: &Plan, mut descriptors: Vec<OwnedFd>) -> Result<Given, Broken> {
+    let streams = if plan.terminal.is_some() { 0 } else { 3 };
+    let own_root = plan.root.is_some();
+    if descriptors.len() != streams + usize::from(own_root) + plan.mounts.len() {
+        return Err(Broken(Failure::Host("descriptors of the command did not arrive".to_owned())));
+    }
+    let mut rest = descriptors.split_off(streams);
+    let trees = rest.split_off(usize::from(own_root));
+    private::quota(&plan.limits)?;
+    let held = rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let (trees, uppers) = mounts::layered(&plan.mounts, trees, context.root, context.user).map_err(asked)?;
+    if let Some(new) = rest.pop() {
+        mounts::change_root(new).map_err(asked)?;
+    }
+    mounts::mount(&plan.mounts, trees, context.user).map_err(asked)?;
+    mounts::hide(own_root)?;
+    let way_out = plan.egress.map(net::way_out).transpose()?;
+    let terminal = plan.terminal.map(|size| terminal::open(size, context.user)).transpose()?;
+    let mounts = held.at("holding the mounts")?;
+    Ok(Given { streams: descriptors, way_out, terminal, uppers, mounts })
+}
+
+/// Waits for the command and for all that is left to this process. When the command has ended, so does the box.
+fn reap(socket: BorrowedFd<'_>, command: Pid) -> ! {
+    loop {
+        let Ok(ended) = rustix::io::retry_on_intr(|| rustix::process::wait(WaitOptions::empty())) else { sys::exit(1) };
+        let Some((pid, status)) = ended else { continue };
+        if pid != command {
+            continue;
+        }
+        let cpu_us = u64::try_from(sys::children_cpu().as_micros()).unwrap_or(u64::MAX);
+        let report = match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => Report::Exited { code, cpu_us },
+            (None, Some(signal)) => Report::Signal { signal, cpu_us },
+            (None, None) => continue,
+        };
+        let _ = wire::send(socket, &report, &[], true);
+        sys::exit(0)
+    }
+}

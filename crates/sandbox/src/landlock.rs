@@ -1,0 +1,34 @@
+//! Landlock: a second rule about files that does not rest on mounts, and walls around abstract sockets and signals.
+//!
+//! Everything may be read and run, and only the places below may be written. Where the kernel knows less, less is held:
+//! what is known is told in the box's evidence.
+
+use landlock::{
+    ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, Scope,
+};
+
+use crate::{fault::Fault, root::HOME};
+
+/// What a box may always write.
+const WRITABLE: &[&str] = &["/tmp", HOME, "/dev"];
+
+/// The newest that these rules are written for.
+const NEWEST: ABI = ABI::V6;
+
+/// Encloses this process and what it starts.
+pub(crate) fn enclose(writable: &[&str]) -> Result<(), Fault> {
+    let wrong = |e: &dyn std::fmt::Display| Fault(format!("setting Landlock's rules: {e}"));
+    let folder = |path: &str| PathFd::new(path).map_err(|e| wrong(&e));
+    let all = AccessFs::from_all(NEWEST);
+    let handled = Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(all);
+    let scoped = handled.and_then(|r| r.scope(Scope::AbstractUnixSocket | Scope::Signal));
+    let mut rules = scoped.and_then(Ruleset::create).map_err(|e| wrong(&e))?;
+    let read = PathBeneath::new(folder("/")?, AccessFs::from_read(NEWEST));
+    rules = rules.add_rule(read).map_err(|e| wrong(&e))?;
+    for path in WRITABLE.iter().chain(writable) {
+        rules = rules.add_rule(PathBeneath::new(folder(path)?, all)).map_err(|e| wrong(&e))?;
+    }
+    rules.restrict_self().map_err(|e| wrong(&e))?;
+    Ok(())
+}

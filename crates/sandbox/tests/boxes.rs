@@ -1,0 +1,18 @@
+//! Boxes as users meet them: real programs in real boxes, made by root and by a user without rights.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[path = "boxes/abuse.rs"]
+mod abuse;
+#[path = "boxes/lab.rs"]
+mod lab;
+#[path = "boxes/lifecycle.rs"]
+mod lifecycle;
+#[path = "boxes/limits.rs"]
+mod limits;
+#[path = "boxes/mounts.rs"]
+mod mounts;
+#[path = "boxes/network.rs"]
+mod network;
+#[path = "boxes/streams.rs"]
+mod streams;

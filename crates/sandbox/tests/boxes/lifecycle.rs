@@ -1,0 +1,206 @@
+//! Nothing outlives: not the action, not the launcher, not the server.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio as ProcessStdio},
+    time::Duration,
+};
+
+use stead_ports::sandbox::{BoxError, Boxes as _, Content, End, Mount, Stdio, WhenFull};
+use stead_sandbox::{Namespaces, Settings};
+
+use crate::lab::{Lab, capture, everyone, launcher, text, told};
+
+/// A command that holds all it can: memory, processes, a layer, the output.
+const GREEDY: &str = "yes > /workspace/filled & sleep 1000 & (setsid sleep 1000 &) ; echo runs; exec sleep 1000";
+
+async fn greedy(lab: &Lab) -> stead_ports::sandbox::Running {
+    let base = lab.folder("base");
+    let mut spec = lab.spec(&["sh", "-c", GREEDY]);
+    spec.limits.wall = Duration::from_secs(600);
+    spec.mounts.push(Mount { at: "/workspace".into(), content: Content::Layered(base) });
+    let mut running = lab.boxes.start(spec, Stdio::Pipes { keep: 100 }).await.unwrap();
+    let mut line = [0; 5];
+    tokio::io::AsyncReadExt::read_exact(&mut running.pipes.as_mut().unwrap().stdout, &mut line).await.unwrap();
+    running
+}
+
+#[tokio::test]
+async fn dropping_what_waits_for_a_box_kills_it() {
+    for who in everyone() {
+        let lab = Lab::new(who);
+        drop(greedy(&lab).await);
+        // Also while it is being started.
+        for _ in 0..20 {
+            let starting = lab.boxes.start(lab.spec(&["sleep", "1000"]), Stdio::Quiet);
+            let _ = tokio::time::timeout(Duration::from_micros(300), starting).await;
+        }
+        lab.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_killed_box_says_so() {
+    for who in everyone() {
+        let lab = Lab::new(who);
+        let running = greedy(&lab).await;
+        running.control.kill();
+        assert_eq!(running.end.await.unwrap().end, End::Killed);
+        lab.close().await;
+    }
+}
+
+/// kill -9 of the launcher: its boxes die with it, who waited is told, the next box has a new one, and what was left is swept.
+#[tokio::test]
+async fn a_killed_launcher_takes_its_boxes_along_and_the_next_one_sweeps() {
+    for who in everyone() {
+        let lab = Lab::new(who);
+        for _ in 0..3 {
+            let running = greedy(&lab).await;
+            let pid = lab.launcher().await;
+            rustix::process::kill_process(
+                rustix::process::Pid::from_raw(pid as i32).unwrap(),
+                rustix::process::Signal::KILL,
+            )
+            .unwrap();
+            let error = running.end.await.unwrap_err();
+            assert!(matches!(error, BoxError::Lost(_)), "{error}");
+            assert_eq!(error.code().to_string(), "ST0225");
+        }
+        assert_eq!(lab.sh("true").await.end, End::Exited(0));
+        lab.close().await;
+    }
+}
+
+/// The role of a server that is killed: started by the test below as a process of its own.
+#[tokio::test]
+#[ignore = "a part of another test"]
+async fn server_that_is_killed() {
+    for who in everyone() {
+        let boxes = Namespaces::new(Settings { launcher: launcher(who), ..Settings::default() });
+        let command = stead_ports::sandbox::Command {
+            words: ["sh", "-c", "sleep 1000 & exec sleep 1000"].map(str::to_owned).to_vec(),
+            ..Default::default()
+        };
+        let mut spec = stead_ports::sandbox::Spec { command, ..Default::default() };
+        spec.limits.wall = Duration::from_secs(600);
+        let running = boxes.start(spec, Stdio::Quiet).await.unwrap();
+        println!("launcher {}", boxes.launcher().await.unwrap());
+        std::mem::forget((running, boxes));
+    }
+    println!("ready");
+    std::future::pending::<()>().await;
+}
+
+/// kill -9 of the server: the launchers end, and leave nothing.
+#[tokio::test]
+async fn a_killed_server_takes_everything_along() {
+    let lab = Lab::new(everyone()[0]);
+    let mut server = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "lifecycle::server_that_is_killed", "--ignored", "--nocapture"])
+        .stdout(ProcessStdio::piped())
+        .spawn()
+        .unwrap();
+    let mut launchers = Vec::new();
+    for line in BufReader::new(server.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if let Some((_, pid)) = line.split_once("launcher ") {
+            lab.note(pid.parse().unwrap());
+            launchers.push(pid.to_owned());
+        }
+        if line.contains("ready") {
+            break;
+        }
+    }
+    assert_eq!(launchers.len(), everyone().len());
+    server.kill().unwrap();
+    server.wait().unwrap();
+    for pid in launchers {
+        let gone = || !std::path::Path::new("/proc").join(&pid).exists() || stat(&pid).contains(") Z ");
+        tokio::time::timeout(Duration::from_secs(10), async {
+            while !gone() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await
+        .unwrap_or_else(|_| panic!("a launcher lives on: {}", stat(&pid)));
+    }
+    lab.close().await;
+}
+
+fn stat(pid: &str) -> String {
+    fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default()
+}
+
+/// Some hundred actions of all endings, several at once: the canaries of the lab find what is left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hundreds_of_actions_leave_nothing() {
+    for who in everyone() {
+        let lab = std::sync::Arc::new(Lab::new(who));
+        let before = descriptors(&lab).await;
+        let mut lanes = Vec::new();
+        for lane in 0..4 {
+            let lab = std::sync::Arc::clone(&lab);
+            lanes.push(tokio::spawn(async move {
+                for turn in 0..40 {
+                    let outcome = match (lane + turn) % 5 {
+                        0 => lab.sh("exit 0").await.end,
+                        1 => lab.sh("sleep 1000 & kill -9 $$").await.end,
+                        2 => {
+                            let mut spec = lab.spec(&["sleep", "1000"]);
+                            spec.limits.wall = Duration::from_millis(30);
+                            lab.run_spec(spec).await.unwrap().end
+                        }
+                        3 => {
+                            let _ = lab.run_spec(lab.spec(&["no-such-program"])).await.unwrap_err();
+                            End::Exited(0)
+                        }
+                        _ => lab.boxes.run(lab.spec(&["yes"]), capture(WhenFull::Kill)).await.unwrap().end,
+                    };
+                    let expected =
+                        [End::Exited(0), End::Signal(9), End::Deadline, End::Exited(0), End::Output][(lane + turn) % 5];
+                    assert_eq!(outcome, expected);
+                }
+            }));
+        }
+        for lane in lanes {
+            lane.await.unwrap();
+        }
+        let after = descriptors(&lab).await;
+        assert!(after <= before + 4, "descriptors: {before} before, {after} after");
+        std::sync::Arc::into_inner(lab).unwrap().close().await;
+    }
+}
+
+/// Of this process and of the launcher, at rest.
+async fn descriptors(lab: &Lab) -> usize {
+    assert_eq!(lab.sh("true").await.end, End::Exited(0));
+    let launcher = lab.launcher().await;
+    let count = |pid: &str| fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+    count("self") + count(&launcher.to_string())
+}
+
+#[tokio::test]
+async fn more_boxes_than_there_may_be_are_refused_and_room_comes_back() {
+    let lab = Lab::with(everyone()[0], |settings| (settings.ahead, settings.most) = (0, 2));
+    let spec = lab.spec(&["sleep", "1000"]);
+    let one = lab.boxes.start(spec.clone(), Stdio::Quiet).await.unwrap();
+    let two = lab.boxes.start(spec.clone(), Stdio::Quiet).await.unwrap();
+    let error = lab.boxes.start(spec, Stdio::Quiet).await.err().unwrap();
+    assert!(matches!(error, BoxError::Busy(2)), "{error}");
+    one.control.kill();
+    assert_eq!(one.end.await.unwrap().end, End::Killed);
+    let outcome = lab.sh("echo again").await;
+    assert_eq!(text(&outcome.stdout.bytes), "again\n", "{}", told(&outcome));
+    drop(two);
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_launcher_that_cannot_start_says_why() {
+    let boxes = Namespaces::new(Settings { launcher: vec!["/bin/false".into()], ..Settings::default() });
+    let error = boxes.offer().await.unwrap_err();
+    assert!(matches!(error, BoxError::Unavailable { .. }), "{error}");
+    assert_eq!(error.code().to_string(), "ST0220");
+}
