@@ -41,7 +41,7 @@ impl fmt::Display for Span {
         match millis {
             0 => write!(f, "{} µs", self.0),
             1..1_000 => write!(f, "{millis} ms"),
-            _ if millis % 1_000 == 0 => write!(f, "{} s", millis / 1_000),
+            _ if millis.is_multiple_of(1_000) => write!(f, "{} s", millis / 1_000),
             _ => {
                 let part = format!("{:03}", millis % 1_000);
                 write!(f, "{}.{} s", millis / 1_000, part.trim_end_matches('0'))
