@@ -91,4 +91,11 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (215, include_str!("../../../docs/errors/ST0215.md")),
     (216, include_str!("../../../docs/errors/ST0216.md")),
     (217, include_str!("../../../docs/errors/ST0217.md")),
+    (240, include_str!("../../../docs/errors/ST0240.md")),
+    (241, include_str!("../../../docs/errors/ST0241.md")),
+    (242, include_str!("../../../docs/errors/ST0242.md")),
+    (243, include_str!("../../../docs/errors/ST0243.md")),
+    (244, include_str!("../../../docs/errors/ST0244.md")),
+    (245, include_str!("../../../docs/errors/ST0245.md")),
+    (246, include_str!("../../../docs/errors/ST0246.md")),
 ];
