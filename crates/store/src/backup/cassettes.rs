@@ -56,7 +56,7 @@ impl Pieces {
                 _ => {}
             }
         }
-        waiting.sort_by(|a, b| b.0.cmp(&a.0));
+        waiting.sort_by_key(|w| std::cmp::Reverse(w.0));
         Ok(Self { waiting, open: None })
     }
 

@@ -305,7 +305,7 @@ async fn marks_that_cannot_be_seen_are_not_taken_for_none() {
 fn files_that_may_not_be_read_are_read_by_their_owner() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
-    let closed = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap();
+    let closed = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
     fs::create_dir(dir.path().join("d")).unwrap();
     fs::write(dir.path().join("d/f"), "closed").unwrap();
     closed(&dir.path().join("d/f"));
