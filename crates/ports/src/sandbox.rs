@@ -214,7 +214,7 @@ pub struct Running {
     /// from outside. It is the only way out, and nothing in the box handles what passes. Close it when the box has ended: it
     /// keeps the network of a dead box.
     pub egress: Option<TcpListener>,
-    /// The end: resolved when all that ran in the box is dead.
+    /// The end: resolved when all that ran in the box is dead. Poll it while the box runs, for it also reads what is captured.
     pub end: BoxFuture<'static, Result<Outcome, BoxError>>,
 }
 

@@ -452,6 +452,12 @@ impl Launcher {
     fn ended(&mut self, number: u64) {
         self.hear(number);
         let Some(Live { made, job }) = self.live.remove(&number) else { return };
+        // Said aloud: closing them is not enough while a box that is just being made still holds a copy, and what is watched by
+        // mistake would wake this process without end.
+        for watched in [&made.socket, &made.pidfd] {
+            // The socket may have been let go before.
+            let _ = epoll::delete(&self.events, watched);
+        }
         made.bury();
         if let Some(mut job) = job {
             self.ids.remove(&job.id);
