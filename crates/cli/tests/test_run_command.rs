@@ -455,7 +455,7 @@ fn a_command_line_that_is_not_understood_is_told_as_json_when_that_is_asked_for(
     let hint = wrong["hint"].as_str().unwrap();
     assert!(hint.contains("'--status'") && hint.contains("usage: stead runs ls"), "{hint}");
     assert!(told("runs show --json")["detail"].as_str().unwrap().contains("<RUN>"), "{wrong}");
-    assert_eq!(told("runs --json")["detail"], "something is missing");
+    assert!(told("runs --json")["detail"].as_str().unwrap().contains("requires a subcommand"));
     // Words behind `--` are no options, and help is no failure.
     assert!(env.stead("runs ls --statsu -- --json").stderr.starts_with("error: "));
     assert!(env.stead("runs --json --help").succeeds().stdout.contains("Usage:"));

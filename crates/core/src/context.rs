@@ -81,7 +81,8 @@ pub(crate) fn compact(state: &State) -> Option<(u32, u64)> {
             break;
         }
         if clearable(entry) {
-            tokens -= entry.tokens() - CLEARED_TOKENS;
+            // A sum that an earlier release recorded may have counted less.
+            tokens = tokens.saturating_sub(entry.tokens() - CLEARED_TOKENS);
         }
         before = i + 1;
     }

@@ -7,7 +7,7 @@ use stead_core::{
     record::{Actor as By, Record},
     run::{Command, Decision, Inputs, Life, Refusal, STATE_VERSION, State, decide, decide_holding},
 };
-use stead_ports::journal::{IndexChange, RunState, SessionChange, Snapshot};
+use stead_ports::journal::{IndexChange, RunState, SessionChange, Snapshot, Status};
 
 use crate::{
     actor::{Actor, Msg},
@@ -72,7 +72,9 @@ impl Actor {
         let row = view::run_state(&outgoing.state, outgoing.at);
         let moved = row.status != self.row.status || row.wake_at != self.row.wake_at;
         let settled = usage::settled(&self.state, &outgoing.record.facts, outgoing.at);
-        let told = self.untold.due(row.status, &settled);
+        // One that is paused still awaits what it had sent, and is not taken up again when this process ends.
+        let works = row.status == Status::Running && outgoing.state.working();
+        let told = self.untold.due(works, &settled);
         let (tell, keep) = if told { (self.untold.with(settled), Vec::new()) } else { (Vec::new(), settled) };
         let index = self.indexed(&outgoing, IndexChange { settled: tell, ..index }, moved.then_some(&row));
         let append = outgoing.append(self.prev, std::mem::take(&mut self.sealer.blobs), index);

@@ -6,8 +6,9 @@
 //!
 //! A run comes into memory by [`enter`]; each loaded run is one task ([`actor`]) that alone touches its state. It pays
 //! debts ([`pay`]), takes what comes back ([`done`]) and commits it ([`commit`], [`durable`]). Everything else finds runs
-//! and tasks: [`input`] what a run may be asked, [`inner`] the register, [`sessions`] the order within a session and [`carries`] what it hands on, [`wake`]
-//! the sleepers, [`recover`] the start, [`hold`] the end, [`stream`] and [`watch`] the followers.
+//! and tasks: [`input`] what a run may be asked, [`inner`] the register, [`sessions`] the order within a session and
+//! [`carries`] what it hands on, [`wake`] the sleepers, [`recover`] the start, [`hold`] the end, [`stream`] and [`watch`] the
+//! followers.
 //!
 //! Not here: any decision about a run (core), any adapter (store, models, tools), any wire (server). The one adapter that
 //! stands here is [`clock`], which every process needs.

@@ -15,16 +15,13 @@ pub(crate) async fn begin(engine: &Engine) -> Result<(), EngineError> {
     approvals::fill(engine).await?;
     usage::fill(engine).await?;
     engine.0.sessions.count(&**journal).await?;
-    let at_rest = engine.0.options.at_rest;
+    if engine.0.options.at_rest {
+        return Ok(());
+    }
     let mut after = None;
     loop {
         let page = journal.unfinished(after, PAGE).await?;
         for run in &page {
-            if at_rest {
-                // Nobody takes it up, and its usage shall be whole.
-                usage::tell_anew(journal, engine.0.lease.lease, *run).await?;
-                continue;
-            }
             // Its inbox first: a child may have ended while nobody was there.
             engine.0.tell(engine, *run, Msg::Inbox)?;
         }
@@ -32,9 +29,6 @@ pub(crate) async fn begin(engine: &Engine) -> Result<(), EngineError> {
         if page.len() < PAGE as usize {
             break;
         }
-    }
-    if at_rest {
-        return Ok(());
     }
     background(engine, unstrand(engine.clone()));
     if let Some(next) = journal.next_wake().await? {

@@ -12,7 +12,7 @@ use stead_core::{
     run::{GENESIS, Phase, State},
     time::Timestamp,
 };
-use stead_ports::journal::{Journal, Lease, PastRun, Settled, Status, StoreError, Used, hour_of};
+use stead_ports::journal::{Journal, Lease, PastRun, Settled, StoreError, Used, hour_of};
 
 use crate::{Engine, types::EngineError};
 
@@ -39,10 +39,10 @@ impl Untold {
         }
     }
 
-    /// Whether it is told with an append that adds this, and after which the run stands so.
-    pub(crate) fn due(&self, status: Status, settled: &[Settled]) -> bool {
+    /// Whether it is told with an append that adds this, and after which the run works on or not.
+    pub(crate) fn due(&self, works: bool, settled: &[Settled]) -> bool {
         let calls: u64 = self.0.iter().chain(settled).map(|s| s.used.replies + s.used.failures).sum();
-        status != Status::Running || calls >= TELL_EVERY
+        !works || calls >= TELL_EVERY
     }
 
     /// All of it, with what an append adds.

@@ -77,7 +77,7 @@ pub struct IndexChange {
     /// Questions that are open no more, by effect: answered, expired or withdrawn.
     pub closed: Vec<u32>,
     /// What the run has settled since it last told; each hour and model once. While it runs it may wait with this a little,
-    /// and tells all with the record that ends or interrupts its work.
+    /// and tells all with the record after which it does not.
     pub settled: Vec<Settled>,
 }
 

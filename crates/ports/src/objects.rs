@@ -19,10 +19,6 @@ use crate::journal::StoreError;
 
 /// Bytes of the longest object.
 pub const MAX_OBJECT: usize = 16 << 20;
-/// The most objects of one call.
-pub const MAX_OBJECTS: usize = 512;
-/// The most bytes of one call of [`Objects::put`], unless it has one object only.
-pub const MAX_PUT: usize = 16 << 20;
 
 /// Content by address. Every address belongs to one tenant; another tenant neither finds it nor learns that it exists.
 #[async_trait]

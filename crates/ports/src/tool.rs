@@ -27,6 +27,31 @@ pub struct Invocation {
     pub arguments: Arc<RawValue>,
     /// Bytes of output kept; a tool stops reading there and says so in its content.
     pub max_output: usize,
+    /// Asked last by an adapter that has waited for something else before it sends, as for a token.
+    pub may_send: MaySend,
+}
+
+/// Whether whoever decided an effect still owns its run. It does when the adapter is called; one that then waits asks again, and
+/// reports `NotSent` when it does not.
+#[derive(Clone, Default)]
+pub struct MaySend(Option<Arc<dyn Fn() -> bool + Send + Sync>>);
+
+impl MaySend {
+    /// As long as that is so; the default is always.
+    pub fn as_long_as(owned: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(owned)))
+    }
+
+    /// Whether it may be sent now.
+    pub fn now(&self) -> bool {
+        self.0.as_ref().is_none_or(|owned| owned())
+    }
+}
+
+impl std::fmt::Debug for MaySend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("MaySend").field(&self.now()).finish()
+    }
 }
 
 /// Most files of one answer.

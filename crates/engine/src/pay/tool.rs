@@ -13,7 +13,7 @@ use stead_core::{
 use stead_ports::{
     BoxFuture,
     agent::{Behind, BoundTool},
-    tool::{Invocation, Output, Tool},
+    tool::{Invocation, MaySend, Output, Tool},
 };
 
 use super::{NO_ARGUMENTS, permit, unwound};
@@ -103,6 +103,7 @@ impl Actor {
         let key = call.head.key.clone().unwrap_or_else(|| id.to_string().into());
         let Some(arguments) = self.arguments(index).await? else { return Ok(None) };
         let max_output = self.agent.tool(&tool).map_or(0, |t| t.max_output);
+        let engine = self.engine.clone();
         let invocation = Invocation {
             effect: id,
             session: self.state.session,
@@ -111,6 +112,7 @@ impl Actor {
             tool: tool.clone(),
             arguments,
             max_output,
+            may_send: MaySend::as_long_as(move || engine.0.lease.valid(&*engine.0.ports.clock)),
         };
         Ok(Some((tool, invocation, class)))
     }

@@ -113,6 +113,7 @@ mod tests {
             tool: "pay".into(),
             arguments: Arc::from(serde_json::value::RawValue::from_string("{}".into()).unwrap()),
             max_output: 100,
+            may_send: stead_ports::tool::MaySend::default(),
         }
     }
 

@@ -266,6 +266,7 @@ mod tests {
             tool: "pay".into(),
             arguments: RawValue::from_string("{}".into()).unwrap().into(),
             max_output: 1_000,
+            may_send: stead_ports::tool::MaySend::default(),
         });
         let outcome = outcome.await;
         assert!(matches!(&outcome, Outcome::Refused(told) if told.content.starts_with("ST0172: ")), "{outcome:?}");

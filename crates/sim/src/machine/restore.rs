@@ -18,6 +18,7 @@ use super::{
     store::{Append, Store},
 };
 use crate::{
+    check,
     failure::{Check, violation},
     plan::SECOND,
 };
@@ -42,6 +43,10 @@ impl Sim {
         let (taken, mut store) = (*taken, store.clone());
         self.gates.clone_from(gates);
         self.restores += 1;
+        // What the lost life did is judged by its own journals, before they are gone.
+        let audit = |id: EffectId| self.store.runs.get(&id.run).map(|r| &r.audit);
+        check::world::never_repeated(&self.world.ledger, audit)?;
+        check::world::one_key(&self.world.ledger, audit)?;
         (0..self.nodes.len()).for_each(|n| self.kill_node(n));
         // Above all that the lost store has had; what its processes have sent is refused.
         store.epoch = self.store.epoch + 1;

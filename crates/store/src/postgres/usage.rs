@@ -101,10 +101,10 @@ pub(super) async fn fill(db: &Database, lease: Lease, past: &[PastRun], all: boo
     let mut client = db.client().await?;
     let t = client.transaction().await.map_err(fail)?;
     t.execute("SELECT fence(ARRAY[0]::smallint[], ARRAY[$1]::bigint[])", &[&int(lease.epoch)]).await.map_err(fail)?;
-    let runs: Vec<_> = past.iter().map(|p| id(p.run.0)).collect();
-    let users: Vec<_> = past.iter().map(|p| p.user.as_ref().map(|u| text(u).into_owned())).collect();
+    let named = past.iter().filter_map(|p| Some((id(p.run.0), text(p.user.as_ref()?).into_owned())));
+    let (runs, users): (Vec<_>, Vec<_>) = named.unzip();
     t.execute(
-        "UPDATE runs SET started_by = coalesce(u.b, started_by) FROM unnest($1::bytea[], $2::text[]) AS u (a, b) WHERE runs.id = u.a",
+        "UPDATE runs SET started_by = u.b FROM unnest($1::bytea[], $2::text[]) AS u (a, b) WHERE runs.id = u.a",
         &[&runs, &users],
     )
     .await

@@ -105,11 +105,12 @@ pub(super) fn fill(conn: &Connection, lease: Lease, past: &[PastRun], all: bool)
         return Ok(false);
     }
     for PastRun { run, user, usage } in past {
-        let rid: Option<i64> = conn
-            .prepare_cached("UPDATE runs SET started_by = coalesce(?, started_by) WHERE id = ? RETURNING rid")?
-            .query_row(rusqlite::params![user.as_deref(), id(run.0)], |r| r.get(0))
-            .optional()?;
-        let Some(rid) = rid else { continue };
+        let rid = conn.prepare_cached("SELECT rid FROM runs WHERE id = ?")?.query_row([id(run.0)], |r| r.get(0));
+        let Some(rid) = rid.optional()? else { continue };
+        if let Some(user) = user {
+            conn.prepare_cached("UPDATE runs SET started_by = ? WHERE rid = ?")?
+                .execute(rusqlite::params![user.as_str(), rid])?;
+        }
         usage.iter().try_for_each(|settled| put(conn, &REPLACE, rid, settled))?;
     }
     if all {

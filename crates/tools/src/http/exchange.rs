@@ -21,7 +21,7 @@ use stead_core::{
     code,
     effect::{Outcome, Reconciled},
 };
-use stead_ports::tool::Output;
+use stead_ports::tool::{Invocation, MaySend, Output};
 
 use super::{
     answer::{Answer, read},
@@ -75,18 +75,22 @@ impl Service {
 
     /// Sends a request, with a token if the service wants one, and tells what must not be seen in the answer. A token that was
     /// kept and is refused is fetched anew, once: 401 says that nothing was done (RFC 9110, section 15.5.2).
-    async fn send(&self, request: Request) -> Result<(reqwest::Result<Response>, Vec<Secret>), NoToken> {
+    async fn send(
+        &self,
+        request: Request,
+        may_send: &MaySend,
+    ) -> Result<(reqwest::Result<Response>, Vec<Secret>), NoToken> {
         let tokens = match &self.signer {
             Signer::Nobody => return Ok((self.client.execute(request).await, Vec::new())),
             Signer::Credential(c) => return Ok((self.client.execute(request).await, c.secrets.clone())),
             Signer::Tokens(tokens) => tokens,
         };
-        let (token, kept) = tokens.token(None).await?;
+        let (token, kept) = tokens.token(None).await.and_then(|token| in_time(token, may_send))?;
         let again = if kept { request.try_clone() } else { None };
         let answer = self.client.execute(bearing(request, &token)).await;
         match (again, &answer) {
             (Some(again), Ok(response)) if response.status() == StatusCode::UNAUTHORIZED => {
-                let (fresh, _) = tokens.token(Some(&token)).await?;
+                let (fresh, _) = tokens.token(Some(&token)).await.and_then(|token| in_time(token, may_send))?;
                 Ok((self.client.execute(bearing(again, &fresh)).await, tokens.secrets(&fresh)))
             }
             _ => Ok((answer, tokens.secrets(&token))),
@@ -94,11 +98,11 @@ impl Service {
     }
 
     /// Sends a request and reports honestly. `name` is that of a file, should the answer be one.
-    pub(super) async fn call(&self, request: Request, max_output: usize, name: &str) -> Outcome<Output> {
+    pub(super) async fn call(&self, request: Request, invocation: &Invocation, name: &str) -> Outcome<Output> {
         let method = request.method().clone();
-        let (answer, secrets) = match self.send(request).await {
+        let (answer, secrets) = match self.send(request, &invocation.may_send).await {
             Ok(sent) => sent,
-            // The request itself has not left.
+            // The request itself has not left, or came back with 401.
             Err(NoToken::Later(why)) => return Outcome::NotSent(Output::error(why)),
             Err(NoToken::Refused(why)) => return Outcome::Refused(Output::error(why)),
         };
@@ -126,7 +130,7 @@ impl Service {
         };
         let status = response.status();
         if status.is_success() {
-            return match read(response, max_output, &secrets, Some(name)).await {
+            return match read(response, invocation.max_output, &secrets, Some(name)).await {
                 Ok(Answer { text, file }) => {
                     let files = file.into_iter().collect();
                     Outcome::Returned(Output { files, ..Self::ok(text, status) })
@@ -145,9 +149,10 @@ impl Service {
 
     /// Asks whether an effect happened: 2xx means yes, 404 no, and everything else nothing. An empty answer, an empty
     /// list and null mean nothing either: a search may answer 2xx and have found nothing yet.
-    pub(super) async fn ask(&self, request: Request, max_output: usize) -> Reconciled<Output> {
+    pub(super) async fn ask(&self, request: Request, invocation: &Invocation) -> Reconciled<Output> {
         let head = request.method() == Method::HEAD;
-        let Ok((Ok(response), secrets)) = self.send(request).await else { return Reconciled::StillUnknown };
+        let sent = self.send(request, &invocation.may_send).await;
+        let Ok((Ok(response), secrets)) = sent else { return Reconciled::StillUnknown };
         let status = response.status();
         if status == StatusCode::NOT_FOUND {
             return Reconciled::Absent;
@@ -155,7 +160,7 @@ impl Service {
         if !status.is_success() {
             return Reconciled::StillUnknown;
         }
-        match read(response, max_output, &secrets, None).await {
+        match read(response, invocation.max_output, &secrets, None).await {
             Ok(_) if head => Reconciled::Happened(Self::ok(String::new(), status)),
             Ok(Answer { text, .. }) if !says_nothing(&text) => Reconciled::Happened(Self::ok(text, status)),
             _ => Reconciled::StillUnknown,
@@ -165,6 +170,14 @@ impl Service {
     fn ok(body: String, status: StatusCode) -> Output {
         Output::ok(if body.is_empty() { format!("HTTP {status}, without content") } else { body })
     }
+}
+
+/// A token, if there is still time to use it: a run may have got another owner while it was fetched.
+fn in_time<T>(token: T, may_send: &MaySend) -> Result<T, NoToken> {
+    if may_send.now() {
+        return Ok(token);
+    }
+    Err(NoToken::Later("the lease may have lapsed while a token was fetched; the request was not sent".to_owned()))
 }
 
 /// The request with a token.

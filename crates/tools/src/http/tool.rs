@@ -261,7 +261,7 @@ impl Tool for HttpTool {
             match self.call.request(&invocation) {
                 Ok(request) => {
                     let name = format!("e{}", invocation.effect.n);
-                    self.call.service.call(request, invocation.max_output, &name).await
+                    self.call.service.call(request, &invocation, &name).await
                 }
                 Err(why) => Outcome::Refused(Output::error(why)),
             }
@@ -272,7 +272,7 @@ impl Tool for HttpTool {
         Box::pin(async move {
             let Some(by) = &self.reconcile else { return Reconciled::StillUnknown };
             match by.request(&invocation) {
-                Ok(request) => by.service.ask(request, invocation.max_output).await,
+                Ok(request) => by.service.ask(request, &invocation).await,
                 Err(why) => {
                     tracing::warn!(tool = %invocation.tool, effect = %invocation.effect, why, "reconcile cannot be asked");
                     Reconciled::StillUnknown

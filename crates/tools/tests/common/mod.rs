@@ -10,7 +10,7 @@ use stead_core::{
     effect::Outcome,
     id::{EffectId, RunId, SessionId},
 };
-use stead_ports::tool::{Invocation, Output};
+use stead_ports::tool::{Invocation, MaySend, Output};
 use stead_tools::offer::Offered;
 
 /// A configuration from its JSON form.
@@ -34,6 +34,7 @@ pub(crate) fn invocation(offered: &Offered, arguments: Arc<RawValue>, max_output
         tool: offered.def.name.as_str().into(),
         arguments,
         max_output,
+        may_send: MaySend::default(),
     }
 }
 

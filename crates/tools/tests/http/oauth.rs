@@ -24,7 +24,9 @@ use stead_tools::{
 };
 use tokio::net::TcpListener;
 
-use crate::common::call;
+use stead_ports::tool::{Invocation, MaySend};
+
+use crate::common::{arguments, call, invocation};
 
 const SECRET: &str = "client-secret-0123456789";
 
@@ -217,4 +219,18 @@ async fn a_client_that_cannot_be_used_is_refused_when_the_tool_is_made() {
         assert_eq!(error.code.to_string(), code, "{error}");
         assert!(error.detail.contains(why), "{error}");
     }
+}
+
+/// Whoever decided may have lost the run while the token was fetched; then another does it.
+#[tokio::test]
+async fn nothing_is_sent_with_a_token_that_came_after_the_lease() {
+    let (url, world) = world().await;
+    let offered = offer(&url, client(&url, SendAs::Header));
+    let late = world.clone();
+    let owned = MaySend::as_long_as(move || late.lock().unwrap().tokens.is_empty());
+    let asked = Invocation { may_send: owned, ..invocation(&offered, arguments(json!({})), 1 << 20) };
+    let (outcome, why) = told(offered.tool.call(asked).await);
+    assert_eq!((outcome, why.contains("lease")), ("not sent", true), "{why}");
+    let seen = world.lock().unwrap();
+    assert_eq!((seen.tokens.len(), seen.calls.len()), (1, 0));
 }
