@@ -6,11 +6,11 @@ use stead_core::{
     effect::{EffectClass, Outcome},
     fact::{
         CallHead, CallRules, CancelRequested, EffectIntended, EffectOutcome, EffectRef, Fact, ModelConfig,
-        ModelRequested, RunConfig, StopMode,
+        ModelRequested, Restored, RunConfig, StopMode,
     },
     id::{ActivationId, EffectId, LeafHash, RunId, SessionId, VersionId},
     record::{Actor, Header, Payload, Record, Source, VERSION},
-    run::{Admit, CallIn, Carry, Command, Decision, GENESIS, Inputs, NewRun, State, decide},
+    run::{Admit, CallIn, CallPhase, Carry, Command, Decision, GENESIS, Inputs, NewRun, State, decide},
     time::{Span, Timestamp},
 };
 use stead_sim::check::{
@@ -121,10 +121,10 @@ impl Forger {
     }
 
     fn replied(&mut self, calls: Vec<CallHead>) {
-        let turn = self.state.turn;
+        let (turn, attempt) = (self.state.turn, self.state.attempt);
         let calls = calls.into_iter().map(|head| CallIn { head, invalid: None }).collect();
         let usage = Usage { input: 10, ..Usage::default() };
-        self.honest(Command::ModelReplied { turn, attempt: 1, reply: text("reply"), usage, calls, misfit: None });
+        self.honest(Command::ModelReplied { turn, attempt, reply: text("reply"), usage, calls, misfit: None });
     }
 
     fn returned(&mut self, effect: u32) {
@@ -357,4 +357,32 @@ fn a_reservation_that_is_not_given_back_is_noticed() {
     assert_eq!(machine::reserved_adds_up(&state).unwrap_err().check, "what is reserved adds up");
     state.view_tokens += 1;
     assert_eq!(machine::view_adds_up(&state).unwrap_err().check, "the view adds up");
+}
+
+/// A restore as the machine decides it: the run is marked and waits for an operator.
+fn restored() -> Forger {
+    let mut forger = Forger::begin(Limits::default());
+    forger.activation = 2;
+    forger.honest(Command::Restore { generation: 2, taken: Timestamp(1_000) });
+    forger
+}
+
+#[test]
+fn a_restored_run_that_goes_on_by_itself_is_noticed() {
+    assert!(restored().state.paused);
+    let mut forger = Forger::begin(Limits::default());
+    let mark = Restored { generation: 2, taken: Timestamp(1_000) };
+    assert_eq!(forger.forged(vec![Fact::Restored(mark)]), "a restored run is paused");
+}
+
+#[test]
+fn a_keyed_effect_that_the_lost_life_may_have_done_under_another_key_is_noticed() {
+    let mut forger = restored();
+    forger.honest(Command::Recover);
+    forger.honest(Command::Resume);
+    forger.honest(Command::Tick);
+    forger.replied(vec![CallHead { class: EffectClass::Keyed, ..mail() }]);
+    assert!(matches!(forger.state.calls[0].phase, CallPhase::Asking { .. }), "{:?}", forger.state.calls);
+    let unasked = Fact::ApprovalExpired(EffectRef { effect: 1 });
+    assert_eq!(forger.forged(vec![unasked, intended(1, 2)]), "repeated only by the rule of its class");
 }
