@@ -53,8 +53,12 @@ pub(crate) fn main(quick: bool, as_json: bool) -> ExitCode {
     } else {
         Amount { starts: 100, rounds: 10, burst: Duration::from_secs(8), cycles: 10_000 }
     };
-    match super::durable::runtime().block_on(measure(&amount)) {
+    match crate::durable::runtime().block_on(measure(&amount)) {
         Ok(mut out) => {
+            // What boxes are given: the way out, and the files.
+            out["egress"] = crate::egress::measure(quick);
+            let workspaces = crate::durable::runtime().block_on(crate::workspace::measure(if quick { 10 } else { 40 }));
+            out["workspace_commit_ms"] = workspaces["workspace_commit_ms"].clone();
             out["quick"] = quick.into();
             if !as_json && let Some(all) = out.as_object() {
                 for (key, value) in all {
