@@ -5,6 +5,8 @@ mod durable;
 mod egress;
 #[cfg(target_os = "linux")]
 mod sandbox;
+// What a box has written is committed on Linux alone.
+#[cfg(target_os = "linux")]
 mod workspace;
 
 /// The allocator that the server has.
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         ["durable"] => durable::main(quick, json),
         ["durable", "cell", class, callers, seconds] => durable::one_cell(class, callers, seconds),
         ["durable", case] => durable::one_case(case, quick),
+        #[cfg(target_os = "linux")]
         ["workspace", "commit"] => workspace::commit(quick),
         ["egress"] => egress::main(quick, json),
         #[cfg(target_os = "linux")]

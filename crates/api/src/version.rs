@@ -110,9 +110,10 @@ pub struct VersionDiff {
 /// A change of what an agent may do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SafetyChange {
-    /// What changed: `tool`, `class`, `approval`, `schema`, `model`, `limit`, `agent`, `instructions`.
+    /// What changed: `destination`, `credential`, `allow`, `tool`, `class`, `approval`, `schema`, `model`, `limit`, `agent`,
+    /// `instructions`.
     pub what: String,
-    /// Of what: a tool, a limit, a model.
+    /// Of what: a tool, a limit, a model, `input` or `output`.
     pub name: String,
     /// Before; `null` when it is new.
     pub from: Option<String>,

@@ -173,6 +173,39 @@ fn an_alias_is_set_listed_and_removed() {
 }
 
 #[test]
+fn a_destination_a_credential_and_a_statement_that_are_others_are_told_first() {
+    let env = TestEnvironment::new();
+    for name in ["PAY", "MINE"] {
+        env.stead_with_input(&format!("secrets set {name}"), "not-to-be-shown").succeeds();
+    }
+    let apply = |allow: &str, url: &str, key: &str, line: &str| {
+        env.write(
+            "payer/agent.yaml",
+            &format!(
+                "stead: v1\nname: payer\nmodel: rehearsal:auto\ninstructions: Pay.\ntools:\n  shop: {{ sql: {{ url: \
+                 \"sqlite:./shop.db\", seed: ./shop.sql, allow: {allow} }} }}\n  pay:\n    http: {{ base_url: \"{url}\", operations: {{ pay: \
+                 {{ method: POST, path: /pay }} }} }}\n    auth: secret://{key}\n"
+            ),
+        );
+        env.stead(line).succeeds();
+    };
+    env.write("payer/shop.sql", "CREATE TABLE orders (id);");
+    apply("[SELECT]", "https://pay.example", "PAY", "agents apply payer");
+    apply("[SELECT, DELETE]", "https://evil.example", "MINE", "agents apply payer --alias canary");
+    let told = env.stead("agents diff payer live canary").succeeds().stdout;
+    for line in [
+        "! allow shop: SELECT → DELETE, SELECT",
+        "! credential pay: secret://PAY → secret://MINE",
+        "! destination pay: https://pay.example → https://evil.example",
+    ] {
+        assert!(told.lines().any(|l| l == line), "{line} is not in:\n{told}");
+    }
+    let back = env.stead("agents diff payer canary live").succeeds().stdout;
+    assert!(back.lines().any(|l| l == "  allow shop: DELETE, SELECT → SELECT"), "{back}");
+    assert!(!told.contains("not-to-be-shown"), "{told}");
+}
+
+#[test]
 fn two_versions_are_compared_and_live_is_taken_back() {
     let env = with_a_canary();
     assert_snapshot!(env.stead("agents diff refund-desk live canary"), @"

@@ -150,10 +150,51 @@ fn a_file_that_is_no_case_is_told_with_the_nearest_key() {
     assert_snapshot!(TestEnvironment::with_refund_desk().stead("test refund-desk --filter nothing"), @"
     exit 1
     --- stderr
-    error[ST0202]: there are no tests in refund-desk/tests
-    hint: a case is a file such as tests/refund.yaml; docs/testing-agents.md describes it
+    error[ST0202]: no case in refund-desk/tests has a name that holds `nothing`
+    hint: --filter takes a part of a file's name, without `.yaml`
     see: stead errors ST0202
     ");
+    let bare = payer(&[]);
+    for (folder, line) in [("payer", "test payer --filter nothing"), ("payer/tests", "test payer")] {
+        std::fs::create_dir_all(bare.path().join(folder)).unwrap();
+        let terminal = bare.stead(line);
+        assert!(terminal.stderr.contains("there are no tests in payer/tests"), "{terminal}");
+    }
+}
+
+#[test]
+fn an_agent_is_expected_to_call_nothing() {
+    let env = payer(&[
+        ("calls", format!("input: pay 7\n{YES}{DOUBLES}expect: {{ calls: [] }}\n")),
+        ("none", format!("input: hello\n{DOUBLES}expect: {{ calls: [] }}\n")),
+    ]);
+    env.write("payer/script.yaml", &format!("{SCRIPT}  - when: {{ user: hello }}\n    say: Hello.\n"));
+    env.stead("test payer --filter none").succeeds();
+    let terminal = env.stead("test payer --filter calls --update");
+    assert!(terminal.stdout.contains("payer/tests/calls.yaml:5: the calls are others"), "{terminal}");
+    env.stead("test payer").succeeds();
+    // And back: what was expected is not called.
+    env.write(
+        "payer/tests/none.yaml",
+        &format!("stead: test/v1\ninput: hello\n{DOUBLES}expect:\n  calls:\n    - bank_pay\n"),
+    );
+    assert_eq!(env.stead("test payer --filter none --update").code, Some(1));
+    env.stead("test payer").succeeds();
+}
+
+#[test]
+fn an_input_that_does_not_fit_the_schema_is_told_at_its_key() {
+    let env = payer(&[
+        ("one", format!("description: none\ninput: pay 7\n{DOUBLES}")),
+        ("two", format!("description: none\nturns:\n  - input: \"{{}}\"\n  - input: pay 7\n{DOUBLES}")),
+    ]);
+    env.write("payer/agent.yaml", &format!("{AGENT}input: ./in.json\n"));
+    env.write("payer/script.yaml", "rules:\n  - when: { user: '.' }\n    say: Hello.\n");
+    env.write("payer/in.json", r#"{"type": "object"}"#);
+    let terminal = env.stead("test payer");
+    for place in ["one.yaml:3: ST0218", "two.yaml:5: ST0218"] {
+        assert!(terminal.stdout.contains(&format!("payer/tests/{place}: the input does not fit")), "{terminal}");
+    }
 }
 
 #[test]

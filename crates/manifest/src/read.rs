@@ -40,7 +40,8 @@ impl<'s> Reader<'s> {
         match shape {
             Shape::Section(section) => return self.section(node, section, name),
             Shape::Short(section, key) => return self.short(node, section, key, name),
-            Shape::List(item, most) => return self.list(node, item, *most),
+            Shape::List(item, most) => return self.list(node, item, 1, *most),
+            Shape::OrNone(item, most) => return self.list(node, item, 0, *most),
             Shape::Map(names, shape, most) => return self.map(node, names, shape, *most),
             Shape::Json(mapping) => return self.json(node, *mapping),
             _ => {}
@@ -139,13 +140,13 @@ impl<'s> Reader<'s> {
         }
     }
 
-    fn list(&mut self, node: &Node, item: &'static Shape, most: usize) -> Json {
+    fn list(&mut self, node: &Node, item: &'static Shape, least: usize, most: usize) -> Json {
         let Value::List(items) = &node.value else {
             let hint = matches!(node.value, Value::Scalar { .. }).then(|| "write `[…]` around it".to_owned());
             return self.wrong(node, format!("expected a list, found {}", node.kind()), hint);
         };
-        if items.is_empty() || items.len() > most {
-            return self.wrong(node, format!("expected 1 to {most} items, found {}", items.len()), None);
+        if items.len() < least || items.len() > most {
+            return self.wrong(node, format!("expected {least} to {most} items, found {}", items.len()), None);
         }
         let mut out = Vec::new();
         for (i, item_node) in items.iter().enumerate() {
@@ -294,7 +295,7 @@ fn expected(shape: &Shape) -> String {
         Shape::Decimal(max) => format!("a number from 0 to {max} such as 0.7, with at most six decimals"),
         Shape::Usd => "US dollars such as 0.50, with at most six decimals and no exponent".to_owned(),
         Shape::OneOf(words) => listed(words.iter().copied()),
-        Shape::List(..) => "a list".to_owned(),
+        Shape::List(..) | Shape::OrNone(..) => "a list".to_owned(),
         Shape::Map(..) | Shape::Section(_) | Shape::Short(..) | Shape::Json(_) => "a mapping".to_owned(),
     }
 }

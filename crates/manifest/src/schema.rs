@@ -67,6 +67,7 @@ fn shape(value: &'static Shape, defs: &mut Map<String, Value>) -> Value {
         Shape::List(item, most) => {
             json!({ "type": "array", "items": shape(item, defs), "minItems": 1, "maxItems": most })
         }
+        Shape::OrNone(item, most) => json!({ "type": "array", "items": shape(item, defs), "maxItems": most }),
         Shape::Map(names, value, most) => json!({
             "type": "object",
             "propertyNames": { "pattern": names.regex },

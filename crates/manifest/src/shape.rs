@@ -25,8 +25,10 @@ pub(crate) enum Shape {
     Decimal(u64),
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// A list of at most so many.
+    /// A list of at most so many, and of one at least.
     List(&'static Shape, usize),
+    /// The same, and an empty one says something of its own.
+    OrNone(&'static Shape, usize),
     /// A mapping from names of the user's choice; at most so many.
     Map(&'static Pattern, &'static Shape, usize),
     /// A mapping with known keys.

@@ -100,6 +100,7 @@ impl WorkspaceError {
         Self::Disk { place: place.to_string(), what: error.into().to_string() }
     }
 
+    #[cfg(target_os = "linux")]
     pub(crate) fn forged(path: impl ToString, what: &'static str) -> Self {
         Self::Forged { path: path.to_string(), what }
     }

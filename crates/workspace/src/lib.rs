@@ -10,20 +10,26 @@
 //! Inside: `layer` says what changes, `apply` lays it over a base, `diff` compares; those are pure or read the store only. `host` reads
 //! directories that somebody hostile wrote, `cache` is what this host keeps, `intake` and `outbox` are the way into the store.
 //!
+//! What serves a box is for Linux alone, as boxes are, and is left out elsewhere: commits, for which `host` opens names by `openat2(2)` and
+//! reads the marks of overlayfs, and the lower directories of an overlay. All the rest is the same everywhere.
+//!
 //! Not here: boxes, mounts and processes; and which tree a session is at, which is a fact.
 
 mod apply;
 mod archive;
 mod cache;
 pub mod chunk;
+#[cfg(target_os = "linux")]
 mod commit;
 mod diff;
 mod error;
 mod files;
+#[cfg(target_os = "linux")]
 mod host;
 mod intake;
 mod layer;
 mod limits;
+#[cfg(target_os = "linux")]
 mod lowers;
 mod materialise;
 mod name;
@@ -35,11 +41,14 @@ mod workspaces;
 mod writer;
 
 pub use cache::{Base, Cache};
+#[cfg(target_os = "linux")]
 pub use commit::Committed;
 pub use diff::{Change, Diff, Kind};
 pub use error::WorkspaceError;
+#[cfg(target_os = "linux")]
 pub use host::scan::{LeftOut, Stripped};
 pub use limits::Limits;
+#[cfg(target_os = "linux")]
 pub use lowers::Lowers;
 pub use name::{BadName, EntryName, MAX_NAME, MAX_PATH, TreePath, shown};
 pub use sweep::Swept;

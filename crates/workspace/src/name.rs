@@ -112,6 +112,7 @@ impl TreePath {
     }
 
     /// Bytes of it, joined.
+    #[cfg(target_os = "linux")]
     pub(crate) fn len(&self) -> usize {
         self.0.iter().map(|n| n.0.len() + 1).sum::<usize>().saturating_sub(1)
     }

@@ -25,6 +25,7 @@ pub(crate) struct Turns(Arc<Mutex<HashMap<Key, Arc<Turnstile<()>>>>>);
 #[derive(Debug)]
 pub struct Writer {
     pub(crate) workspaces: Workspaces,
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "commits read it, which are for Linux"))]
     pub(crate) tenant: Name,
     turn: Option<OwnedMutexGuard<()>>,
     key: Key,

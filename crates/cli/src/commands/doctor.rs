@@ -63,7 +63,6 @@ pub(crate) async fn run(global: &Global, args: Doctor) -> Outcome {
     let (keys, unread) = providers::keys(&secrets);
     let findings = [
         kernel(),
-        isolation(),
         Finding::new("sandbox", "info", "no tool uses one in this release: stdio MCP servers run as you"),
         data(&global.data),
         journal(&global.data),
@@ -93,18 +92,6 @@ fn kernel() -> Finding {
     Finding::new("kernel", "info", found)
 }
 
-fn isolation() -> Finding {
-    let lsm = fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
-    let has = [
-        ("landlock", lsm.split(',').any(|l| l.trim() == "landlock")),
-        ("seccomp", Path::new("/proc/sys/kernel/seccomp/actions_avail").exists()),
-        ("cgroup v2", Path::new("/sys/fs/cgroup/cgroup.controllers").exists()),
-        ("user namespaces", Path::new("/proc/self/ns/user").exists()),
-    ];
-    let word = |(name, has): &(&str, bool)| format!("{name} {}", if *has { "yes" } else { "not seen" });
-    Finding::new("isolation", "info", has.iter().map(word).collect::<Vec<_>>().join(", "))
-}
-
 /// What sandboxes this host can give.
 #[cfg(target_os = "linux")]
 async fn sandboxes() -> Vec<Finding> {
@@ -113,7 +100,18 @@ async fn sandboxes() -> Vec<Finding> {
 
 #[cfg(not(target_os = "linux"))]
 async fn sandboxes() -> Vec<Finding> {
-    vec![Finding::new("sandbox namespace", "info", "not on this system")]
+    vec![elsewhere()]
+}
+
+/// What stands for the sandboxes where there is no Linux: how to start one, as docs/install.md has it.
+#[cfg(any(test, not(target_os = "linux")))]
+fn elsewhere() -> Finding {
+    let version = env!("CARGO_PKG_VERSION");
+    let found = format!(
+        "not on this system; what starts Stead on a Linux: podman load --input stead-{version}-ARCH.oci.tar && \
+         podman run --rm --publish 127.0.0.1:7411:7411 --volume stead:/var/lib/stead localhost/stead:{version}"
+    );
+    Finding::new("sandbox namespace", "info", found)
 }
 
 #[cfg(target_os = "linux")]
@@ -239,4 +237,21 @@ fn endpoint(local: &Local) -> Finding {
         Answer::Elsewhere => ("info", format!("{url} is not this machine: not asked")),
     };
     Finding::new(format!("local {}", local.provider), state, found)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_system_without_sandboxes_is_told_the_commands_of_the_manual_that_start_a_linux_one() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/install.md");
+        let page = fs::read_to_string(page).unwrap();
+        let found = elsewhere().found.replace("-ARCH.", "-amd64.");
+        let (_, commands) = found.split_once(": podman").unwrap();
+        for command in format!("podman{commands}").split(" && ") {
+            assert!(page.contains(&format!("$ {command}\n")), "docs/install.md does not have `{command}`");
+        }
+    }
 }

@@ -42,13 +42,13 @@ pub(crate) struct Played {
 #[derive(Clone, Debug)]
 pub(crate) struct Broken {
     /// The key of the case that it is about.
-    pub(crate) path: &'static str,
+    pub(crate) path: String,
     pub(crate) what: String,
 }
 
 impl From<String> for Broken {
     fn from(what: String) -> Self {
-        Self { path: "", what }
+        Self { path: String::new(), what }
     }
 }
 
@@ -62,7 +62,7 @@ impl From<ClientError> for Broken {
 /// Plays a case once, within its time.
 pub(crate) async fn play(subject: &Subject, test: &TestCase, crash: Option<CrashAt>) -> Result<Played, Broken> {
     let limit = test.case.timeout;
-    let late = || Broken { path: "timeout", what: format!("it did not end within {limit}") };
+    let late = || Broken { path: "timeout".into(), what: format!("it did not end within {limit}") };
     tokio::time::timeout(limit.to_std(), Box::pin(play_on(subject, test, crash))).await.map_err(|_| late())?
 }
 
@@ -145,7 +145,8 @@ impl Play<'_> {
             let approvals = &self.test.case.approvals;
             let answers = &mut self.answers;
             let work = async {
-                let run = client.start_run(&start, Some(&key)).await?.run;
+                let started = client.start_run(&start, Some(&key)).await;
+                let run = started.map_err(|e| not_started(e, several.then_some(n)))?.run;
                 finish(&client, run, |a| choose(approvals, answers, a)).await
             };
             let ended = tokio::select! {
@@ -162,6 +163,16 @@ impl Play<'_> {
             self.process = Process::start(self.folder.path(), &self.setup, &self.test.case.env).await?;
         }
     }
+}
+
+/// A run that did not begin; a wrong input is told at its key, which is that of a turn if there are several.
+fn not_started(e: ClientError, turn: Option<usize>) -> Broken {
+    let input = match turn {
+        Some(n) => format!("turns[{n}].input"),
+        None => "input".to_owned(),
+    };
+    let path = if e.code == code::INPUT_SCHEMA { input } else { String::new() };
+    Broken { path, ..e.into() }
 }
 
 /// Waits for the end of a run, and answers what is asked meanwhile.
@@ -218,7 +229,7 @@ fn choose(
             asked.tool,
             reason.as_str().unwrap_or_default(),
         );
-        return Err(Broken { path: "approvals", what });
+        return Err(Broken { path: "approvals".into(), what });
     };
     if known.is_none() {
         answers.push((question, place));

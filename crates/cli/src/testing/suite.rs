@@ -23,7 +23,10 @@ use super::{
     judge::{Finding, judge},
     play::{Broken, Played, application, play},
 };
-use crate::error::{CliError, Outcome};
+use crate::{
+    error::{CliError, Outcome},
+    ui::term::short,
+};
 
 /// Most cases of an agent.
 const MAX_CASES: usize = 10_000;
@@ -94,6 +97,9 @@ impl Suite {
             .filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml"))
             .take(MAX_CASES)
             .collect();
+        if files.is_empty() {
+            return Err(none());
+        }
         files.sort();
         let (mut cases, mut errors) = (Vec::new(), Vec::new());
         for file in files {
@@ -109,8 +115,12 @@ impl Suite {
         if !errors.is_empty() {
             return Err(errors.into());
         }
-        if cases.is_empty() {
-            return Err(none());
+        if let (true, Some(text)) = (cases.is_empty(), filter) {
+            let text = short(text, 60);
+            let what = format!("no case in {} has a name that holds `{text}`", folder.display());
+            return Err(
+                CliError::new(code::NOT_FOUND, what).hint("--filter takes a part of a file's name, without `.yaml`")
+            );
         }
         let subject = Subject { name: bundle.manifest.name.clone(), apply: application(&bundle)?, dir: dir.to_owned() };
         Ok(Self { subject, cases })
@@ -158,7 +168,7 @@ impl Suite {
     fn judged(&self, test: &TestCase, crash: Option<CrashAt>, played: &Result<Played, Broken>) -> Repetition {
         let findings = match played {
             Ok(played) => judge(&self.subject.dir, &test.case, crash, played),
-            Err(broken) => vec![Finding { path: broken.path.to_owned(), what: broken.what.clone() }],
+            Err(broken) => vec![Finding { path: broken.path.clone(), what: broken.what.clone() }],
         };
         Repetition { crash, findings }
     }

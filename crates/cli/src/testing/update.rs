@@ -45,9 +45,7 @@ fn updated(text: &str, verdict: &Verdict<'_>) -> String {
             && let Some(span) = case.span(&format!("{path}.calls"))
         {
             let made: Vec<&Made> = played.turns[turns.clone()].iter().flat_map(|t| &t.calls).collect();
-            if !made.is_empty() {
-                edits.push((span.clone(), calls(text, span.start, &made)));
-            }
+            edits.push((span.clone(), calls(text, span.start, &made)));
         }
         let whole = [format!("{path}.answer.equals"), format!("{path}.answer")];
         let place = whole.iter().find_map(|path| case.span(path));
@@ -65,6 +63,9 @@ fn updated(text: &str, verdict: &Verdict<'_>) -> String {
 
 /// The calls as YAML, in the manner of the list that stands there.
 fn calls(text: &str, at: usize, made: &[&Made]) -> String {
+    if made.is_empty() {
+        return "[]".to_owned();
+    }
     let items = made.iter().map(|m| format!("{{ tool: {}, args: {} }}", m.tool, m.arguments));
     if text[at..].starts_with('[') {
         return format!("[{}]", items.collect::<Vec<_>>().join(", "));

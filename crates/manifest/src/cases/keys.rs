@@ -135,7 +135,7 @@ static EXPECT_KEYS: &[Key] = &[
     key("status", Shape::OneOf(&["completed", "failed", "cancelled"]), "How the run ends; `completed` when silent."),
     key("code", Shape::Pattern(&CODE), "Why it fails."),
     key("answer", Shape::Short(&ANSWER_EXPECTED, "equals"), "What it answers."),
-    key("calls", Shape::List(&Shape::Short(&CALL, "tool"), 500), "Its calls, in order."),
+    key("calls", Shape::OrNone(&Shape::Short(&CALL, "tool"), 500), "Its calls, in order; `[]` for none."),
     key(
         "other_calls",
         Shape::OneOf(&["refused", "allowed"]),

@@ -50,6 +50,18 @@ fn a_case_is_read_and_knows_its_lines() {
 }
 
 #[test]
+fn no_calls_at_all_can_be_expected_and_are_not_the_same_as_silence() {
+    let head = "stead: test/v1\ninput: x\n";
+    let calls = |text: &str| parse_case(&format!("{head}{text}"), "tests/x.yaml").unwrap().expect.calls;
+    assert_eq!(calls("expect: { calls: [] }\n"), Some(Vec::new()));
+    assert_eq!(calls("expect: {}\n"), None);
+    let json = yaml::parse(&format!("{head}expect: {{ calls: [] }}\n")).unwrap().json().unwrap();
+    assert!(jsonschema::draft202012::new(&case_schema()).unwrap().is_valid(&json));
+    // Where an empty list says nothing it stays a mistake.
+    assert!(errors(&format!("{head}expect: {{ never: [] }}\n")).contains("expected 1 to 64 items, found 0"));
+}
+
+#[test]
 fn the_schema_takes_what_the_parser_takes_and_is_a_schema() {
     let schema = case_schema();
     jsonschema::draft202012::meta::validate(&schema).unwrap();

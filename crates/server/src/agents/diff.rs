@@ -11,28 +11,37 @@ use stead_ports::{
     journal::VersionRow,
 };
 
-use super::wired::Wired;
+use super::{reached, wired::Wired};
 
 /// How long one file may be compared before the diff gets coarser.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// Most bytes of one file's diff that are told.
 const DIFF_MAX: usize = 256 * 1024;
 
-/// The texts of a version by name: the manifest, the files it names, the agents in its folder, the tools that were pinned, and
-/// the versions of the agents it calls.
+/// What the stored forms of two versions differ in: their files, and what they may reach.
 ///
 /// # Errors
-/// The stored form cannot be read.
-pub(crate) fn texts(row: &VersionRow) -> Result<BTreeMap<String, String>, String> {
-    let wired = Wired::decode(&row.body)?;
-    let bundle = wired.bundle(None).map_err(|e| e.to_string())?;
+/// A stored form cannot be read.
+pub(crate) fn stored(from: &VersionRow, to: &VersionRow) -> Result<(Vec<FileDiff>, Vec<SafetyChange>), String> {
+    let read = |row: &VersionRow| {
+        let wired = Wired::decode(&row.body)?;
+        let bundle = wired.bundle(None).map_err(|e| e.to_string())?;
+        Ok::<_, String>((texts(&wired, &bundle), bundle))
+    };
+    let ((from, a), (to, b)) = (read(from)?, read(to)?);
+    Ok((files(&from, &to), reached::changes(&a, &b)))
+}
+
+/// The texts of a version by name: the manifest, the files it names, the agents in its folder, the tools that were pinned, and
+/// the versions of the agents it calls.
+fn texts(wired: &Wired, bundle: &Bundle) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
-    collect("", &bundle, &mut out);
+    collect("", bundle, &mut out);
     if !wired.children.is_empty() {
         let lines = wired.children.iter().map(|(tool, version)| format!("{tool}: {version}\n"));
         out.insert("(versions of agents)".into(), lines.collect());
     }
-    Ok(out)
+    out
 }
 
 fn collect(folder: &str, bundle: &Bundle, out: &mut BTreeMap<String, String>) {
@@ -51,7 +60,7 @@ fn collect(folder: &str, bundle: &Bundle, out: &mut BTreeMap<String, String>) {
 }
 
 /// The files that differ.
-pub(crate) fn files(from: &BTreeMap<String, String>, to: &BTreeMap<String, String>) -> Vec<FileDiff> {
+fn files(from: &BTreeMap<String, String>, to: &BTreeMap<String, String>) -> Vec<FileDiff> {
     let names: std::collections::BTreeSet<_> = from.keys().chain(to.keys()).collect();
     let differs = names.into_iter().filter(|name| from.get(*name) != to.get(*name));
     differs
@@ -73,9 +82,9 @@ pub(crate) fn files(from: &BTreeMap<String, String>, to: &BTreeMap<String, Strin
         .collect()
 }
 
-/// What changes for safety, what is looser first.
-pub(crate) fn safety(from: &Agent, to: &Agent) -> Vec<SafetyChange> {
-    let mut out = Vec::new();
+/// What changes for safety, what is looser first; `reached` is what [`stored`] has found of it.
+pub(crate) fn safety(from: &Agent, to: &Agent, reached: Vec<SafetyChange>) -> Vec<SafetyChange> {
+    let mut out = reached;
     for tool in &to.tools {
         match from.tool(&tool.def.name) {
             None => out.push(change("tool", &tool.def.name, None, Some(told(tool)), true)),

@@ -1,8 +1,8 @@
 //! Where the keys that manifests name come from: the environment of this process, and the operator's secrets.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 use stead_core::code;
 use stead_manifest::manifest::{Auth, Kind, ModelChoice, SecretPlace, SecretRef, Tool};
 use stead_ports::{
@@ -92,17 +92,20 @@ pub(super) fn found(
     }
 }
 
-/// A field of a secret that is a JSON object: a text, or a number as it is written. Neither the value nor what else is in it
-/// is told.
+/// A field of a secret that is a JSON object: a text, or a number as it is written, however long. Neither the value nor what
+/// else is in it is told.
 fn field(name: &str, value: &str, field: &str) -> Result<secret::Secret, AgentError> {
     let wrong = |why: String| AgentError { code: code::SECRET_FIELD, detail: format!("the secret `{name}` {why}") };
-    let fields: Map<String, Value> =
+    let fields: HashMap<String, Box<RawValue>> =
         serde_json::from_str(value).map_err(|_| wrong(format!("is no JSON object, so it has no field `{field}`")))?;
-    match fields.get(field) {
-        Some(Value::String(text)) if !text.trim().is_empty() => Ok(secret::Secret::new(text)),
-        Some(Value::Number(number)) => Ok(secret::Secret::new(number.to_string())),
-        Some(_) => Err(wrong(format!("has a field `{field}` that is no text and no number, or is empty"))),
-        None => Err(wrong(format!("has no field `{field}`"))),
+    let raw = fields.get(field).ok_or_else(|| wrong(format!("has no field `{field}`")))?.get();
+    match raw.as_bytes() {
+        // As a number of this program it would be another text: `1.10` would be `1.1`.
+        [b'-' | b'0'..=b'9', ..] => Ok(secret::Secret::new(raw)),
+        _ => match serde_json::from_str::<String>(raw) {
+            Ok(text) if !text.trim().is_empty() => Ok(secret::Secret::new(text)),
+            _ => Err(wrong(format!("has a field `{field}` that is no text and no number, or is empty"))),
+        },
     }
 }
 
@@ -113,10 +116,25 @@ mod tests {
 
     #[test]
     fn a_field_is_taken_out_of_a_secret_and_nothing_else_of_it_is_told() {
-        let kept = r#"{"token": "pay-1", "port": 5432, "empty": " ", "more": {"a": 1}}"#;
+        let kept = r#"{"token": "pay-1", "port": 5432, "empty": " ", "more": {"a": 1}, "none": null, "yes": true,
+            "account": 123456789012345678901234567890, "rate": 1.10, "below": -2e-05, "quoted": "a\"b\u00e9"}"#;
         let taken = |name: &str| field("payments", kept, name).map(|secret| secret.expose().to_owned());
         assert_eq!((taken("token").unwrap().as_str(), taken("port").unwrap().as_str()), ("pay-1", "5432"));
-        for (name, why) in [("empty", "is no text"), ("more", "is no text"), ("other", "has no field `other`")] {
+        for (name, written) in [
+            ("account", "123456789012345678901234567890"),
+            ("rate", "1.10"),
+            ("below", "-2e-05"),
+            ("quoted", "a\"b\u{e9}"),
+        ] {
+            assert_eq!(taken(name).unwrap(), written);
+        }
+        for (name, why) in [
+            ("empty", "is no text"),
+            ("more", "is no text"),
+            ("none", "is no text"),
+            ("yes", "is no text"),
+            ("other", "has no field `other`"),
+        ] {
             let error = taken(name).unwrap_err();
             assert_eq!(error.code, code::SECRET_FIELD);
             assert!(error.detail.contains(why) && !error.detail.contains("pay-1"), "{error}");

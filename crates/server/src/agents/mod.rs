@@ -14,6 +14,7 @@ mod helpers;
 mod keys;
 mod openapi;
 mod problem;
+mod reached;
 mod renewed;
 mod site;
 mod tools;

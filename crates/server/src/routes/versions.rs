@@ -204,14 +204,11 @@ pub(super) async fn compare(
         }
     };
     let (a, b) = (app.runtime.load(&who.tenant, from.version).await?, app.runtime.load(&who.tenant, to.version).await?);
-    let safety = diff::safety(&a, &b);
     let (from_version, to_version) = (from.version, to.version);
     // Comparing large files takes longer than a task may hold a thread.
-    let files = tokio::task::spawn_blocking(move || {
-        let (from, to) = (diff::texts(&from)?, diff::texts(&to)?);
-        Ok::<_, String>(diff::files(&from, &to))
-    });
-    let files = files.await.map_err(|e| Failure::new(code::INTERNAL, e.to_string()))?;
-    let files = files.map_err(|e| Failure::new(code::VERSION_GONE, e))?;
+    let found = tokio::task::spawn_blocking(move || diff::stored(&from, &to));
+    let found = found.await.map_err(|e| Failure::new(code::INTERNAL, e.to_string()))?;
+    let (files, reached) = found.map_err(|e| Failure::new(code::VERSION_GONE, e))?;
+    let safety = diff::safety(&a, &b, reached);
     Ok(Body(VersionDiff { agent, from: from_version, to: to_version, safety, files }))
 }

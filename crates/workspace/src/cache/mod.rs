@@ -16,6 +16,7 @@
 
 mod bases;
 mod files;
+#[cfg(target_os = "linux")]
 mod layers;
 mod room;
 
@@ -35,7 +36,9 @@ use sha2::{Digest as _, Sha256};
 use stead_core::id::{Name, TreeId};
 
 pub use self::bases::Base;
-pub(crate) use self::{bases::Plan, layers::Layer};
+pub(crate) use self::bases::Plan;
+#[cfg(target_os = "linux")]
+pub(crate) use self::layers::Layer;
 use crate::WorkspaceError;
 
 /// Tells one start of the host from the next (`random(4)`).

@@ -1,0 +1,257 @@
+//! What two manifests let their tools and models reach: destinations, the names of the credentials that are shown there, the
+//! kinds of SQL statements, and what inputs and answers must look like.
+//!
+//! Not here: what the machine works by (classes, approvals, limits), which is compared in `diff`. No value of a secret is
+//! read; manifests hold only names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use stead_api::version::SafetyChange;
+use stead_manifest::{
+    Bundle,
+    manifest::{Auth, Kind, Mcp, ModelChoice, ModelSource, SecretRef, Tool},
+};
+
+use super::environment::provider;
+
+/// What may be reached, by what it is (`destination`, `credential`, `allow`) and whose it is.
+type Reached = BTreeMap<(&'static str, String), BTreeSet<String>>;
+
+/// What the second may reach otherwise than the first, agents of their folders included. More of anything is looser; so is a
+/// schema that is gone, for then nothing is checked.
+pub(super) fn changes(from: &Bundle, to: &Bundle) -> Vec<SafetyChange> {
+    let (mut before, mut after) = (Reached::new(), Reached::new());
+    collect("", from, &mut before);
+    collect("", to, &mut after);
+    let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    let none = BTreeSet::new();
+    let mut out = Vec::new();
+    for key in keys {
+        let (a, b) = (before.get(key).unwrap_or(&none), after.get(key).unwrap_or(&none));
+        if a != b {
+            let looser = if key.0 == SCHEMA { b.is_empty() } else { !b.is_subset(a) };
+            out.push(SafetyChange { what: key.0.into(), name: key.1.clone(), from: told(a), to: told(b), looser });
+        }
+    }
+    out
+}
+
+const DESTINATION: &str = "destination";
+const CREDENTIAL: &str = "credential";
+const ALLOW: &str = "allow";
+const SCHEMA: &str = "schema";
+
+fn told(values: &BTreeSet<String>) -> Option<String> {
+    (!values.is_empty()).then(|| values.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
+}
+
+fn collect(folder: &str, bundle: &Bundle, out: &mut Reached) {
+    let name = |own: &str| format!("{folder}{own}");
+    let mut put = |what, own: &str, values: Vec<String>| {
+        if !values.is_empty() {
+            out.entry((what, name(own))).or_default().extend(values);
+        }
+    };
+    for choice in bundle.manifest.model.chain() {
+        let place = model_place(choice);
+        put(CREDENTIAL, "model", model_keys(choice, place.as_deref()));
+        put(DESTINATION, "model", place.into_iter().collect());
+    }
+    for (tool_name, tool) in &bundle.manifest.tools {
+        put(DESTINATION, tool_name, destinations(tool_name, tool, bundle));
+        put(CREDENTIAL, tool_name, credentials(tool));
+        if let Kind::Sql(sql) = &tool.kind {
+            put(ALLOW, tool_name, sql.allow.clone());
+        }
+    }
+    for (own, schema) in [("input", bundle.input_schema()), ("output", bundle.output_schema())] {
+        put(SCHEMA, own, schema.iter().map(digest).collect());
+    }
+    for (path, agent) in &bundle.agents {
+        let below = path.strip_prefix("./").unwrap_or(path).trim_end_matches('/');
+        collect(&format!("{folder}{below}/"), agent, out);
+    }
+}
+
+/// Where a model answers: its URL, or its provider, whose usual address it is then. Scripts and cassettes reach nothing.
+fn model_place(choice: &ModelChoice) -> Option<String> {
+    let ModelSource::Provider(model) = &choice.source else { return None };
+    let name = model.as_str().split(':').next().unwrap_or_default();
+    match &choice.base_url {
+        Some(url) => Some(format!("{name} at {url}")),
+        None => (name != "rehearsal").then(|| name.to_owned()),
+    }
+}
+
+/// The names of a model's keys, with where they go. An endpoint of the manifest's own choice has no usual key.
+fn model_keys(choice: &ModelChoice, place: Option<&str>) -> Vec<String> {
+    let Some(place) = place else { return Vec::new() };
+    let names = match (&choice.key, &choice.base_url) {
+        (Some(key), _) => vec![key.as_str()],
+        (None, None) => provider(choice).map_or_else(Vec::new, |p| p.key_vars.to_vec()),
+        (None, Some(_)) => Vec::new(),
+    };
+    names.into_iter().map(|key| format!("{key} to {place}")).collect()
+}
+
+/// Where a tool leads: URLs, or the program that is started.
+fn destinations(name: &str, tool: &Tool, bundle: &Bundle) -> Vec<String> {
+    let mut out = match &tool.kind {
+        Kind::Sql(sql) => vec![sql.url.clone()],
+        Kind::Http(http) => match (&http.base_url, bundle.apis.get(name)) {
+            (Some(url), _) => vec![url.clone()],
+            // Each operation has its own where the manifest is silent.
+            (None, Some(api)) => api.operations.values().filter_map(|o| o.server.clone()).collect(),
+            (None, None) => Vec::new(),
+        },
+        Kind::Mcp(server) => mcp(server),
+        // Compared by its version.
+        Kind::Agent(_) => Vec::new(),
+    };
+    if let Some(Auth::OAuth2(client)) = &tool.auth {
+        out.push(format!("{} for a token", client.token_url));
+    }
+    out
+}
+
+fn mcp(server: &Mcp) -> Vec<String> {
+    let plain = if server.plain_http { " (plain HTTP allowed)" } else { "" };
+    let program = (!server.command.is_empty()).then(|| {
+        let place = server.cwd.as_ref().map_or_else(String::new, |cwd| format!(" in {cwd}"));
+        format!("`{}`{place}", server.command.join(" "))
+    });
+    server.url.iter().map(|url| format!("{url}{plain}")).chain(program).collect()
+}
+
+/// The names of what a tool is given to show: its credential, and the variables of a program.
+fn credentials(tool: &Tool) -> Vec<String> {
+    let auth = tool.auth.as_ref().map(|auth| match auth {
+        Auth::Secret(reference) => reference.as_str().to_owned(),
+        Auth::OAuth2(client) => {
+            let scopes = client.scopes.join(" ");
+            let scopes = if scopes.is_empty() { String::new() } else { format!(" for {scopes}") };
+            format!("{} of client {}{scopes}", client.client_secret.as_str(), client.client_id)
+        }
+    });
+    let variables: Vec<String> = match &tool.kind {
+        Kind::Mcp(server) => server.variables().map(variable).collect(),
+        Kind::Sql(_) | Kind::Http(_) | Kind::Agent(_) => Vec::new(),
+    };
+    auth.into_iter().chain(variables).collect()
+}
+
+fn variable((name, reference): (&str, Option<SecretRef>)) -> String {
+    match reference {
+        Some(reference) => format!("{} as {name}", reference.as_str()),
+        None => SecretRef::env(name).as_str().to_owned(),
+    }
+}
+
+/// A schema in short; the diff of the files has all of it.
+fn digest(schema: &Value) -> String {
+    // Keys of a JSON object are sorted here, so the order in which the file has them makes no difference.
+    Sha256::digest(schema.to_string())[..6].iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::fs;
+
+    use super::*;
+
+    fn bundle(manifest: &str, files: &[(&str, &str)]) -> Bundle {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files.iter().chain(&[("agent.yaml", manifest)]) {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        stead_manifest::load(dir.path()).unwrap()
+    }
+
+    /// One line each, as the command line has it.
+    fn lines(from: &Bundle, to: &Bundle) -> Vec<String> {
+        let mark = |c: &SafetyChange| if c.looser { '!' } else { ' ' };
+        let side = |s: &Option<String>| s.clone().unwrap_or_else(|| "none".into());
+        let line = |c: &SafetyChange| format!("{} {} {}: {} → {}", mark(c), c.what, c.name, side(&c.from), side(&c.to));
+        changes(from, to).iter().map(line).collect()
+    }
+
+    const HEAD: &str = "stead: v1\nname: a\ninstructions: Help.\n";
+
+    #[test]
+    fn another_destination_another_credential_and_a_wider_allow_are_told_and_marked() {
+        let manifest = |model: &str, sql: &str, http: &str, mcp: &str, auth: &str| {
+            format!(
+                "{HEAD}model: {model}\ntools:\n  shop: {{ sql: {{ url: \"sqlite:./shop.db\", allow: {sql} }} }}\n  pay:\n    \
+                 http: {{ base_url: \"{http}\", operations: {{ pay: {{ method: POST, path: /pay }} }} }}\n    auth: \
+                 {auth}\n  files:\n    mcp: {mcp}\n"
+            )
+        };
+        let from = bundle(
+            &manifest(
+                "{ use: \"openai:m\" }",
+                "[SELECT]",
+                "https://pay.example",
+                "{ command: [files, --read], env: [HOME] }",
+                "secret://PAY",
+            ),
+            &[],
+        );
+        let to = bundle(
+            &manifest(
+                "{ use: \"openai:m\", base_url: \"https://other.example/v1\", key: secret://MINE }",
+                "[SELECT, DELETE]",
+                "https://evil.example",
+                "{ command: [files, --write], env: [HOME, \"TOKEN=secret://PAY\"] }",
+                "{ oauth2: { token_url: \"https://login.example/t\", client_id: c, client_secret: secret://PAY } }",
+            ),
+            &[],
+        );
+        assert_eq!(
+            lines(&from, &to),
+            [
+                "! allow shop: SELECT → DELETE, SELECT",
+                "! credential files: env://HOME → env://HOME, secret://PAY as TOKEN",
+                "! credential model: OPENAI_API_KEY to openai → secret://MINE to openai at https://other.example/v1",
+                "! credential pay: secret://PAY → secret://PAY of client c",
+                "! destination files: `files --read` → `files --write`",
+                "! destination model: openai → openai at https://other.example/v1",
+                "! destination pay: https://pay.example → https://evil.example, https://login.example/t for a token",
+            ]
+        );
+        assert!(lines(&from, &from).is_empty());
+        // The way back narrows what may be done to the shop, and takes a variable away.
+        let back = lines(&to, &from);
+        assert!(back.contains(&"  allow shop: DELETE, SELECT → SELECT".to_owned()), "{back:?}");
+        assert!(
+            back.contains(&"  credential files: env://HOME, secret://PAY as TOKEN → env://HOME".to_owned()),
+            "{back:?}"
+        );
+        assert!(
+            back.contains(&"! destination model: openai at https://other.example/v1 → openai".to_owned()),
+            "{back:?}"
+        );
+    }
+
+    #[test]
+    fn a_model_that_leaves_this_machine_is_another_destination_and_a_schema_that_goes_is_looser() {
+        let schemas = "input: ./in.json\noutput: { schema: ./out.json }\n";
+        let files = |of: &'static str| [("in.json", of), ("out.json", "{\"type\":\"object\"}")];
+        let narrow = r#"{"type":"object","required":["id"]}"#;
+        let first = bundle(&format!("{HEAD}model: rehearsal:auto\n{schemas}"), &files(narrow));
+        let spaced = bundle(
+            &format!("{HEAD}model: rehearsal:auto\n{schemas}"),
+            &files("{ \"required\": [\"id\"], \"type\": \"object\" }"),
+        );
+        assert!(lines(&first, &spaced).is_empty(), "the same schema");
+        let wider = bundle(&format!("{HEAD}model: rehearsal:auto\n{schemas}"), &files("{\"type\":\"object\"}"));
+        let told = lines(&first, &wider);
+        assert!(told.len() == 1 && told[0].starts_with("  schema input: "), "{told:?}");
+        let gone = bundle(&format!("{HEAD}model: \"groq:m\"\n"), &[]);
+        let told = lines(&first, &gone);
+        assert_eq!(told[..2], ["! credential model: none → GROQ_API_KEY to groq", "! destination model: none → groq"]);
+        assert!(told[2].starts_with("! schema input: ") && told[3].ends_with(" → none"), "{told:?}");
+    }
+}
