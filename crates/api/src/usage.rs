@@ -11,7 +11,8 @@ use stead_core::{
 use crate::schema;
 
 /// Sums over settled model calls. A call counts in the hour in which it was settled, and with the run that made it: a child's
-/// calls with the child, never with its parent too.
+/// calls with the child, never with its parent too. What a run that works has used is added
+/// when it waits or ends, and after every 16 model calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UsageReport {
     /// The first hour that is in it; `null` for the beginning.

@@ -41,12 +41,13 @@ fn section(out: &mut String, command: &Command, above: &str, level: usize) {
     let _ = writeln!(out, "{about}");
     let verbs: Vec<&Command> =
         command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help").collect();
-    if verbs.is_empty() {
+    let own: Vec<&Arg> = command.get_arguments().filter(|a| !a.is_global_set() && a.get_id() != "help").collect();
+    if verbs.is_empty() || !own.is_empty() {
+        // Of a command that also has verbs, the line that names those says no more than their sections.
         let usage = command.clone().render_usage().to_string();
-        let usage = usage.trim_start_matches("Usage: ");
+        let usage = usage.trim_start_matches("Usage: ").lines().next().unwrap_or_default();
         let _ = writeln!(out, "\n    {usage}\n");
-        let own = command.get_arguments().filter(|a| !a.is_global_set() && a.get_id() != "help");
-        arguments(out, own);
+        arguments(out, own.into_iter());
     }
     for verb in verbs {
         section(out, verb, &name, level + 1);
@@ -88,4 +89,25 @@ fn row(arg: &Arg) -> String {
         let _ = write!(help, ": {}", possible.join(", "));
     }
     format!("| `{}` | {} |\n", name.replace('|', "\\|"), help.replace('|', "\\|").replace('\n', " "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The part of the page about one command.
+    fn about<'p>(page: &'p str, heading: &str) -> &'p str {
+        let (_, rest) = page.split_once(&format!("{heading}\n")).expect(heading);
+        rest.split_once("\n#").map_or(rest, |(part, _)| part)
+    }
+
+    #[test]
+    fn a_command_with_verbs_and_arguments_of_its_own_shows_both() {
+        let page = reference();
+        let backup = about(&page, "## stead backup");
+        assert!(backup.contains("\n    stead backup [OPTIONS] <FILE>\n"), "{backup}");
+        assert!(backup.contains("| `FILE` |") && backup.contains("| `--key-file FILE` |"), "{backup}");
+        assert!(about(&page, "### stead backup verify").contains("stead backup verify [OPTIONS] <FILE>"));
+        assert!(!about(&page, "## stead runs").contains("\n    stead "), "a command without arguments of its own");
+    }
 }

@@ -16,7 +16,7 @@ fn dev_says_where_it_is_and_ends_in_order() {
     openapi  http://[address]/v1/openapi.json
     token    [folder]/.stead/token
     data     [folder]/.stead
-    sandbox  no tier in this release: agents run no code; MCP servers over stdio run as you
+    sandbox  no tool uses one in this release: stdio MCP servers run as you
     try      stead chat refund-desk
     "#);
     assert_eq!(env.json("agents ls --json")["items"][0]["name"], "refund-desk");

@@ -54,7 +54,7 @@ const EFFORTS: &[&str] = &["low", "medium", "high"];
 macro_rules! model_keys {
     ($($more:expr),* $(,)?) => {
         &[
-            key("use", Shape::Model(&MODEL, PROVIDERS), "The model, as provider and name. `rehearsal:auto` calls every tool once."),
+            key("use", Shape::Model(&MODEL, PROVIDERS), "The model, as provider and name. `rehearsal:auto` calls every tool once and is no AI."),
             key("rehearsal", Shape::Pattern(&FILE), "A script that stands for a model: no key, no network, no AI."),
             key("cassette", Shape::Pattern(&FILE), "A recorded run that stands for a model: no key, no network, no AI."),
             key("loose", Shape::Bool, "Whether the cassette answers by order alone; when silent, each call must be the recorded one."),
@@ -84,7 +84,7 @@ static PRICE: Section = Section {
             Shape::Usd,
             "USD per million input tokens written to the provider's cache; as `input` when silent.",
         ),
-        must("output", Shape::Usd, "USD per million output tokens."),
+        must("output", Shape::Usd, "USD per million output tokens, reasoning included."),
     ],
     one_of: &[],
 };
@@ -97,7 +97,7 @@ static MODEL_SECTION: Section = Section {
         key(
             "fallback",
             Shape::List(&Shape::Short(&FALLBACK, "use"), 8),
-            "Models to try when this one does not answer."
+            "Models to try, in order, when this one does not answer."
         ),
         key("attempts", Shape::Count(1, 20), "Attempts at one model before the next; 4 when silent."),
         key("timeout", Shape::Duration(SECOND / 10, DAY), "How long one attempt may take; 2m when silent."),
@@ -153,14 +153,19 @@ static CONTEXT: Section = Section {
     keys: &[key(
         "tokens",
         Shape::Count(1_000, 100_000_000),
-        "Tokens that a model call may carry before old tool results are cleared from it; 100000 when silent.",
+        "Tokens that a model call may carry before old tool results are cleared from it (the journal keeps them); 100000 when \
+         silent.",
     )],
     one_of: &[],
 };
 
 static APPROVALS: Section = Section {
     name: "approvals",
-    keys: &[key("ttl", Shape::Duration(SECOND, LONGEST), "How long a human may take; for ever when silent.")],
+    keys: &[key(
+        "ttl",
+        Shape::Duration(SECOND, LONGEST),
+        "How long a human may take; nobody's answer denies. For ever when silent.",
+    )],
     one_of: &[],
 };
 
@@ -169,7 +174,7 @@ static DEV: Section = Section {
     keys: &[key(
         "services",
         Shape::Map(&TOOL_NAME, &Shape::Section(&SERVICE), 8),
-        "Helper processes for `stead run` and `stead dev`; a server never starts them.",
+        "Helper processes that `stead run` and `stead dev` start on loopback and stop again. A server never starts them.",
     )],
     one_of: &[],
 };
@@ -180,7 +185,8 @@ static SERVICE: Section = Section {
         must(
             "command",
             Shape::List(&Shape::Text(1_000), 64),
-            "Program and arguments. It prints its URL as its first line. `stead` is the running binary itself.",
+            "Program and arguments, run in the manifest's folder. It prints its URL as its first line. The program `stead` is the \
+             running binary itself.",
         ),
         key("env", Shape::List(&Shape::Pattern(&ENV_NAME), 64), "Names of environment variables handed on."),
     ],
@@ -197,7 +203,7 @@ static MANIFEST_KEYS: &[Key] = &[
     must(
         "model",
         Shape::Short(&MODEL_SECTION, "use"),
-        "The model: `openai:gpt-5-mini`, or a mapping with `use` or `rehearsal`.",
+        "The model: `openai:gpt-5-mini`, or a mapping with `use`, `rehearsal` or `cassette`.",
     ),
     must("instructions", Shape::Text(200_000), "What the model is told: text, or a file such as `./INSTRUCTIONS.md`."),
     key(

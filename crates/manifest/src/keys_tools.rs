@@ -92,10 +92,18 @@ pub(crate) static TOOL: Section = Section {
         key("sql", Shape::Section(&SQL), "A database."),
         key("http", Shape::Section(&HTTP), "An HTTP service, by inline templates or an OpenAPI document."),
         key("mcp", Shape::Section(&MCP), "A server of the Model Context Protocol, over stdio or streamable HTTP."),
-        key("agent", Shape::Pattern(&AGENT), "Another agent; calling it starts a child run."),
+        key(
+            "agent",
+            Shape::Pattern(&AGENT),
+            "Another agent; calling it starts a child run. A folder's agent is part of this version.",
+        ),
         key("description", Shape::Text(2_000), "What it is for, for the model."),
         key("only", Shape::List(&Shape::Pattern(&ANY_OPERATION), 256), "Offer only these operations."),
-        key("effect", Shape::OneOf(CLASSES), "Effect class of all its operations."),
+        key(
+            "effect",
+            Shape::OneOf(CLASSES),
+            "Effect class of all its operations. `contained` is refused in this release.",
+        ),
         key(
             "effects",
             Shape::Map(&ANY_OPERATION, &Shape::Short(&EFFECT, "class"), 256),
@@ -114,7 +122,11 @@ pub(crate) static TOOL: Section = Section {
         ),
         key("timeout", Shape::Duration(SECOND / 10, DAY), "How long one attempt may take; 30s when silent."),
         key("max_output", Shape::Size(1, 64 << 20), "Bytes of output kept; 1Mi when silent."),
-        key("max_shown", Shape::Size(1, 4 << 20), "Bytes of output that the model is shown; 32Ki when silent."),
+        key(
+            "max_shown",
+            Shape::Size(1, 4 << 20),
+            "Bytes of output that the model is shown; more is cut to a preview, the whole stays in a blob. 32Ki when silent.",
+        ),
         key("budget", Shape::Section(&BUDGET), "Limits of a child run; only with `agent`."),
         later("command", "sandboxes"),
         later("files", "sandboxes"),
@@ -137,7 +149,11 @@ static AUTH: Section = Section {
 static OAUTH2: Section = Section {
     name: "oauth2",
     keys: &[
-        must("token_url", Shape::Pattern(&TOKEN_URL), "The authorization server's token endpoint."),
+        must(
+            "token_url",
+            Shape::Pattern(&TOKEN_URL),
+            "The authorization server's token endpoint: `https://`, or `http://` on this machine.",
+        ),
         must("client_id", Shape::Text(500), "The client's name there."),
         must("client_secret", Shape::Pattern(&SECRET), "Where the client's secret is."),
         key(
@@ -167,12 +183,17 @@ static SCOPE: Pattern =
 static EFFECT: Section = Section {
     name: "effect",
     keys: &[
-        key("class", Shape::OneOf(CLASSES), "Effect class; that of the tool when silent."),
+        key(
+            "class",
+            Shape::OneOf(CLASSES),
+            "Effect class; that of the tool when silent. `contained` is refused in this release.",
+        ),
         key("key", Shape::Pattern(&ARGUMENT), "The argument that is the business key; the effect's id when silent."),
         key(
             "key_ttl",
             Shape::Duration(SECOND, 3_653 * DAY),
-            "How long the destination remembers a key; for ever when silent.",
+            "How long the destination remembers a key (`keyed`); after that the effect counts as irreversible. For ever when \
+             silent.",
         ),
         key("risk", Shape::OneOf(&["critical", "high", "normal"]), "How bad a mistake is; shown to whoever approves."),
         key("ask", Shape::Bool, "A human approves every call."),
@@ -181,7 +202,12 @@ static EFFECT: Section = Section {
             Shape::OneOf(&["tell", "ask"]),
             "When nobody knows whether it happened: tell the model, or ask a human.",
         ),
-        key("reconcile", Shape::Pattern(&ANY_OPERATION), "The operation that tells whether this one happened."),
+        key(
+            "reconcile",
+            Shape::Pattern(&ANY_OPERATION),
+            "The operation (GET or HEAD) that tells whether this one happened: 2xx says yes, 404 no. Called with the same \
+             arguments.",
+        ),
         key("settle", Shape::Duration(0, 30 * DAY), "After this time an answer \"it did not happen\" counts."),
         key("compensate", Shape::Pattern(&ANY_OPERATION), "The operation that takes this one back."),
         key("attempts", Shape::Count(1, 20), "Attempts after which it is given up; 3 when silent."),
@@ -220,7 +246,11 @@ static QUERY: Section = Section {
         must("sql", Shape::Text(20_000), "One statement; parameters are written `:name`."),
         key("description", Shape::Text(2_000), "What it does, for the model."),
         key("params", Shape::Map(&PARAM, &Shape::Json(true), 64), "JSON Schema of each parameter."),
-        key("optional", Shape::List(&Shape::Pattern(&PARAM), 64), "Parameters that may be left out."),
+        key(
+            "optional",
+            Shape::List(&Shape::Pattern(&PARAM), 64),
+            "Parameters that may be left out; they are bound as `NULL`.",
+        ),
     ],
     one_of: &[],
 };
@@ -231,10 +261,15 @@ static HTTP: Section = Section {
         key(
             "base_url",
             Shape::Pattern(&HTTP_URL),
-            "Where the service is; with `openapi` where the document says, when silent.",
+            "Where the service is: scheme, host, port, maybe a path prefix. Needed with `operations`; with `openapi` it stands for \
+             every server of the document.",
         ),
-        key("operations", Shape::Map(&OPERATION, &Shape::Section(&CALL), 64), "Its operations."),
-        key("openapi", Shape::Pattern(&FILE), "An OpenAPI 3.0 or 3.1 document (YAML or JSON) that describes them."),
+        key("operations", Shape::Map(&OPERATION, &Shape::Section(&CALL), 64), "Its operations, described here."),
+        key(
+            "openapi",
+            Shape::Pattern(&FILE),
+            "Instead of `operations`: an OpenAPI 3.0 or 3.1 document, YAML or JSON. A part of the version.",
+        ),
         key(
             "only",
             Shape::List(&Shape::Pattern(&ANY_OPERATION), 64),
@@ -248,7 +283,7 @@ static CALL: Section = Section {
     name: "operation",
     keys: &[
         must("method", Shape::OneOf(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]), "The method."),
-        must("path", Shape::Pattern(&URL_PATH), "The path; `{{args.NAME}}` stands for an argument."),
+        must("path", Shape::Pattern(&URL_PATH), "The path below `base_url`; `{{args.NAME}}` stands for an argument."),
         key("description", Shape::Text(2_000), "What it does, for the model."),
         key("params", Shape::Map(&PARAM, &Shape::Json(true), 64), "JSON Schema of each argument."),
         key("optional", Shape::List(&Shape::Pattern(&PARAM), 64), "Arguments that may be left out."),
@@ -256,9 +291,14 @@ static CALL: Section = Section {
         key(
             "headers",
             Shape::Map(&HEADER, &Shape::Text(2_000), 32),
-            "Headers. `Idempotency-Key: {{key}}` is sent with every method but GET and HEAD unless named here.",
+            "Headers. `Idempotency-Key: {{key}}` is sent with every method but GET and HEAD unless named here. Credentials go under \
+             `auth`.",
         ),
-        key("body", Shape::Json(false), "The JSON body; the arguments not used elsewhere when silent."),
+        key(
+            "body",
+            Shape::Json(false),
+            "The JSON body, with templates; when silent, POST, PUT and PATCH send the arguments not used elsewhere.",
+        ),
     ],
     one_of: &[],
 };
@@ -269,18 +309,35 @@ static MCP: Section = Section {
         key(
             "command",
             Shape::List(&Shape::Text(1_000), 64),
-            "Program and arguments. A program with a `/` is relative to the manifest, any other is searched in PATH.",
+            "Program and arguments. A program with a `/` is relative to the manifest, any other is searched in `PATH`.",
         ),
-        key("url", Shape::Pattern(&HTTP_URL), "The endpoint of a server that is reached over streamable HTTP."),
-        key("headers", Shape::Map(&HEADER, &Shape::Text(2_000), 32), "With `url`: headers sent with every request."),
-        key("plain_http", Shape::Bool, "With `url`: whether `http://` may lead off this machine."),
+        key(
+            "url",
+            Shape::Pattern(&HTTP_URL),
+            "The endpoint of a server that speaks streamable HTTP. Its token goes under `auth`.",
+        ),
+        key(
+            "headers",
+            Shape::Map(&HEADER, &Shape::Text(2_000), 32),
+            "With `url`: headers sent with every request. Credentials go under `auth`.",
+        ),
+        key(
+            "plain_http",
+            Shape::Bool,
+            "With `url`: whether `http://` may lead off this machine, where anyone on the way can read and change what is said.",
+        ),
         key(
             "env",
             Shape::List(&Shape::Pattern(&HANDED), 64),
-            "Environment variables handed on, by name; `NAME=secret://SECRET` sets one to a secret.",
+            "With `command`: environment variables handed on, by name; `NAME=secret://SECRET` sets one to a secret. The server sees \
+             these, `PATH`, `HOME`, `LANG` and nothing else.",
         ),
-        key("cwd", Shape::Pattern(&FILE), "Its working directory; the manifest's folder when silent."),
-        key("start_timeout", Shape::Duration(SECOND / 10, DAY), "How long it may take to start; 30s when silent."),
+        key("cwd", Shape::Pattern(&FILE), "With `command`: its working directory; the manifest's folder when silent."),
+        key(
+            "start_timeout",
+            Shape::Duration(SECOND / 10, DAY),
+            "How long it may take to start and list its tools; 30s when silent.",
+        ),
     ],
     one_of: &["command", "url"],
 };

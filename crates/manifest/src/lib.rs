@@ -33,6 +33,8 @@ mod parse;
 mod places;
 mod providers;
 mod read;
+#[cfg(test)]
+mod reference;
 mod scalar;
 mod schema;
 mod shape;

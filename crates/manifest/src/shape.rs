@@ -1,5 +1,5 @@
 //! The language in which the table of keys is written ([`crate::keys`]): one description of each key, from which
-//! the reader, the JSON Schema and the test of the reference page are all derived.
+//! the reader, the JSON Schema and the reference page are all derived.
 
 /// What a value must look like.
 pub(crate) enum Shape {
@@ -76,7 +76,7 @@ pub(crate) struct Key {
     pub(crate) name: &'static str,
     /// Its value; `None` for a key that a later release brings.
     pub(crate) shape: Option<Shape>,
-    /// What it means, for the schema; for a key of a later release, what it waits for.
+    /// What it means, for the schema and the reference page; for a key of a later release, what it waits for.
     pub(crate) doc: &'static str,
     /// Whether it must be there.
     pub(crate) required: bool,

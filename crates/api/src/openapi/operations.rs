@@ -289,7 +289,7 @@ fn server() -> Vec<Operation> {
         get("/v1/usage", "getUsage", "What runs have used").needs(&[Read])
             .says(
                 "Sums of settled model calls, in whole hours (UTC). A child's calls count with the child alone, so that nothing is \
-                counted twice.",
+                counted twice. What a run that works has used is added when it waits or ends, and after every 16 model calls.",
             )
             .query::<String>("by", "One or more of `agent`, `model`, `user`, `session`, separated by commas; without it the total.")
             .query::<String>("since", "From the hour of this instant on: microseconds since 1970, or how long ago (`30d`, `12h`).")

@@ -35,7 +35,7 @@ pub(crate) async fn run(global: &Global, args: Serve) -> Outcome {
     tracing::info!(
         url = server.url(),
         data = %server.runtime().data_dir().display(),
-        sandbox = "none in this release: MCP servers over stdio run as this user",
+        sandbox = "no tool uses one in this release: stdio MCP servers run as this user",
         "serving"
     );
     if global.json {

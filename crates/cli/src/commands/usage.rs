@@ -15,8 +15,9 @@ use crate::{
 
 /// Sum what runs have used, by agent, model, user or session
 ///
-/// Every settled model call is in it once, in the hour in which it was settled; a child's calls count with the child. Money
-/// of calls whose price is not known is not known, and never 0.
+/// Every settled model call is in it once, in the hour in which it was settled; a child's calls count with the child. What
+/// a run that works has used is added when it waits or ends, and after every 16 model calls. Money of calls whose price is not
+/// known is not known, and never 0.
 #[derive(Debug, Args)]
 pub(crate) struct Usage {
     /// One or more of agent, model, user, session, separated by commas

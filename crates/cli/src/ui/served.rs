@@ -14,7 +14,7 @@ struct Served<'a> {
     /// The file that holds the token, not the token.
     token: &'a Path,
     data: &'a Path,
-    /// The tiers that can run code; this release has none.
+    /// The tiers that tools of agents run in: no tool uses one in this release. What the host could give, `stead doctor` says.
     sandbox: &'a [&'a str],
 }
 

@@ -3,7 +3,7 @@
 //!
 //! A `console` block is a session: a line `$ COMMAND`, then what it writes. A line with `…` alone stands for any lines.
 //! `<!-- not run: WHY -->` above a block keeps it from being run; `<!-- file: PATH -->` above a block of any kind is a
-//! file that the reader writes.
+//! file that the reader writes. An indented line `stead …` is refused: it would look like a command, and nothing would run it.
 
 /// One thing to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,6 +30,9 @@ pub(crate) fn steps(page: &str) -> Result<Vec<Step>, String> {
     let mut lines = page.lines().enumerate();
     while let Some((at, line)) = lines.next() {
         let Some(kind) = line.trim_start().strip_prefix("```") else {
+            if indented_command(line) {
+                return Err(format!("line {}: commands are shown in a `console` block, which is run", at + 1));
+            }
             if !line.trim().is_empty() {
                 above = line.trim();
             }
@@ -50,6 +53,12 @@ pub(crate) fn steps(page: &str) -> Result<Vec<Step>, String> {
         }
     }
     Ok(steps)
+}
+
+/// Whether a line outside of a fence is one of an indented code block (CommonMark 0.31.2, section 4.4), and calls the binary.
+fn indented_command(line: &str) -> bool {
+    let text = line.trim_start().trim_start_matches("$ ");
+    (line.starts_with("    ") || line.starts_with('\t')) && text.starts_with("stead ")
 }
 
 fn session(body: &[(usize, &str)], steps: &mut Vec<Step>) -> Result<(), String> {
@@ -81,5 +90,9 @@ fn files_and_commands_come_in_order_and_what_is_not_run_says_why() {
     assert_eq!(steps(page).unwrap(), [file, run("one", &["out", "", "more"], 10..13), run("two", &[], 14..14)]);
     assert!(steps("```console\nno prompt\n```\n").is_err());
     assert!(steps("```sh\nls\n```\n").is_err());
+    assert!(steps("text\n\n    stead runs ls\n").is_err());
+    assert!(steps("text\n\n\t$ stead runs ls\n").is_err());
+    assert!(steps("<!-- not run: x -->\n\n    stead runs ls\n").is_err(), "a reason goes with a block");
+    assert!(steps("    a stead run\n    steady\n\n```text\n    stead run\n```\n").is_ok_and(|s| s.is_empty()));
     assert!(steps("<!-- not run: -->\n```console\n$ x\n```\n").is_ok_and(|s| s.len() == 1));
 }

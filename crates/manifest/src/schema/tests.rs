@@ -1,7 +1,7 @@
-//! The schema, the parser and the reference page say the same.
+//! The schema and the parser say the same.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{fs, path::PathBuf};
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -93,31 +93,6 @@ fn what_is_wrong_in_itself_is_refused_by_both() {
         assert!(parse(&bad, "agent.yaml").is_err(), "the parser takes {bad}");
         assert!(!validator.is_valid(&json(&bad)), "the schema takes {bad}");
     }
-}
-
-#[test]
-fn the_reference_page_names_every_key_and_no_other() {
-    let page = fs::read_to_string(repository().join("docs/manifest.md")).unwrap();
-    let mut sections: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut section = String::new();
-    for line in page.lines() {
-        if let Some(title) = line.strip_prefix("## ") {
-            section = title.to_owned();
-        }
-        let cells: Vec<&str> = line.split(" | ").collect();
-        if let Some(key) = cells[0].strip_prefix("| `").and_then(|c| c.strip_suffix('`')).filter(|_| cells.len() >= 3) {
-            sections.entry(section.clone()).or_default().push(key.to_owned());
-        }
-    }
-    let schema = schema();
-    let keys = |of: &Value| -> Vec<String> { of["properties"].as_object().unwrap().keys().cloned().collect() };
-    let mut expected: BTreeMap<String, Vec<String>> =
-        schema["$defs"].as_object().unwrap().iter().map(|(name, def)| (name.clone(), keys(def))).collect();
-    expected.insert("The agent".into(), keys(&schema));
-    for keys in sections.values_mut().chain(expected.values_mut()) {
-        keys.sort();
-    }
-    assert_eq!(sections, expected);
 }
 
 proptest! {

@@ -1,5 +1,5 @@
-//! Which programs an agent starts on this machine as this process's user. There is no sandbox in this release, and whoever
-//! runs such an agent is told so.
+//! Which programs an agent starts on this machine as this process's user. No tool uses a sandbox in this release, and
+//! whoever runs such an agent is told so.
 
 use std::collections::BTreeSet;
 
