@@ -64,7 +64,7 @@ fn value(shape: &'static Shape) -> String {
         Shape::Usd => "dollars".to_owned(),
         Shape::Decimal(max) => format!("0 to {max}"),
         Shape::OneOf(words) => words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", "),
-        Shape::List(item, most) => format!("list of at most {most}: {}", value(item)),
+        Shape::List(item, most) | Shape::OrNone(item, most) => format!("list of at most {most}: {}", value(item)),
         Shape::Map(names, item, most) => {
             let name = names.what.split(": ").next().unwrap_or(names.what);
             format!("mapping of at most {most}: {name} to {}", value(item))
