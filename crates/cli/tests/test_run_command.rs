@@ -434,7 +434,7 @@ fn a_line_that_does_not_fit_ends_no_conversation_and_a_case_tells_it() {
     --- stdout
     ok    fits · [took]
     FAIL  words · [took]
-      desk/tests/words.yaml:1: ST0218: the input does not fit the agent's schema: the input is not valid JSON: expected value at line 1 column 1
+      desk/tests/words.yaml:2: ST0218: the input does not fit the agent's schema: the input is not valid JSON: expected value at line 1 column 1
         hint: an input that fits: {"order_id":1}
 
     2 cases: 1 passed, 1 failed
