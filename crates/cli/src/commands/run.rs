@@ -10,10 +10,10 @@ use stead_api::{
     agent::{Agent, ApplyAgent, Bundle},
     approval::Approval,
     artifact::Attachment,
-    run::{Run as ApiRun, StartRun, Status},
+    run::{Run as ApiRun, RunSummary, StartRun, Status},
 };
 use stead_client::{Client, RunQuery};
-use stead_core::{code, fact::AskReason, id::RunId};
+use stead_core::{code, fact::AskReason, id::RunId, time::Timestamp};
 
 use super::{pages::in_session, runs::record};
 use crate::{
@@ -71,7 +71,7 @@ pub(crate) async fn run(global: &Global, args: Run) -> Outcome {
     };
     // Names this request: should the process that took it end before it answered, it is made again and starts nothing.
     let key = format!("stead-run-{}-{}", std::process::id(), ui::text::now().0);
-    let mut work = Work { task, answers, key, run: None, record: args.record };
+    let mut work = Work { task, answers, key, begun: ui::text::now(), run: None, record: args.record };
     loop {
         let connection = Connection::open(global, Need::Work).await?;
         let outcome = tokio::select! {
@@ -102,6 +102,7 @@ struct Work {
     task: Task,
     answers: Answers,
     key: String,
+    begun: Timestamp,
     run: Option<RunId>,
     /// Where its cassette is written.
     record: Option<PathBuf>,
@@ -125,8 +126,11 @@ impl Work {
                 let started = client.start_run(&start, Some(&self.key)).await?;
                 (agent, started.run, follower)
             }
-            (Task::Start { .. }, run) => resumed(client, run, self.answers, global.quiet).await?,
-            (Task::Resume(asked), run) => resumed(client, run.or(*asked), self.answers, global.quiet).await?,
+            (task, run) => {
+                let asked = if let Task::Resume(asked) = task { *asked } else { None };
+                let summary = unfinished(client, run.or(asked), self.begun).await?;
+                resumed(client, summary, self.answers, global.quiet).await?
+            }
         };
         self.run = Some(run);
         if !global.quiet {
@@ -229,22 +233,29 @@ pub(crate) async fn apply_as(
     Ok(connection.client.apply_agent(&ApplyAgent { bundle: form, dir, alias: alias.map(Into::into) }).await?)
 }
 
-/// The run to finish; without a name the latest that is not finished.
+/// The run to finish; without a name the latest that is not finished, or that was not when this command began: a process that
+/// opens the data takes up what it finds, and may have ended it before it is asked what there is.
+async fn unfinished(client: &Client, run: Option<RunId>, begun: Timestamp) -> Outcome<RunSummary> {
+    if let Some(run) = run {
+        return Ok(client.run(run).await?.summary);
+    }
+    let open = RunQuery { status: Status::ALL.into_iter().filter(|s| !s.ended()).collect(), ..RunQuery::default() };
+    let first = |runs: Vec<RunSummary>| runs.into_iter().find(|r| r.parent.is_none());
+    if let Some(found) = first(client.runs(&open).await?.items) {
+        return Ok(found);
+    }
+    let just_ended =
+        client.runs(&RunQuery::default()).await?.items.into_iter().filter(|r| r.updated >= begun).collect();
+    first(just_ended).ok_or_else(|| CliError::new(code::NOT_FOUND, "there is no unfinished run here"))
+}
+
+/// A run, followed until it ends.
 async fn resumed(
     client: &Client,
-    run: Option<RunId>,
+    summary: RunSummary,
     answers: Answers,
     quiet: bool,
 ) -> Outcome<(Agent, RunId, Follower<'_>)> {
-    let summary = match run {
-        Some(run) => client.run(run).await?.summary,
-        None => {
-            let unfinished =
-                RunQuery { status: Status::ALL.into_iter().filter(|s| !s.ended()).collect(), ..RunQuery::default() };
-            let found = client.runs(&unfinished).await?.items.into_iter().find(|r| r.parent.is_none());
-            found.ok_or_else(|| CliError::new(code::NOT_FOUND, "there is no unfinished run here"))?
-        }
-    };
     if summary.status == Status::Paused {
         client.resume(summary.id).await?;
     }
