@@ -31,11 +31,13 @@ pub(crate) struct Untold(Vec<Settled>);
 impl Untold {
     /// Adds what an append has settled, once it is durable.
     pub(crate) fn add(&mut self, settled: Vec<Settled>) {
-        for s in settled {
-            match self.0.iter_mut().find(|known| (known.hour, &known.model) == (s.hour, &s.model)) {
-                Some(sum) => sum.used = sum.used.plus(s.used),
-                None => self.0.push(s),
-            }
+        settled.into_iter().for_each(|s| self.add_one(s));
+    }
+
+    fn add_one(&mut self, settled: Settled) {
+        match self.0.iter_mut().find(|known| (known.hour, &known.model) == (settled.hour, &settled.model)) {
+            Some(sum) => sum.used = sum.used.plus(settled.used),
+            None => self.0.push(settled),
         }
     }
 
@@ -64,15 +66,13 @@ pub(crate) fn settled(state: &State, facts: &[Fact], at: Timestamp) -> Vec<Settl
         Phase::Model { model, .. } => Some(model),
         _ => None,
     };
-    let mut out: Vec<Settled> = Vec::new();
+    let mut sums = Untold::default();
     for fact in facts {
-        let Some((model, used)) = settlement(&state.config, &mut calling, fact) else { continue };
-        match out.iter_mut().find(|s| s.model == model) {
-            Some(sum) => sum.used = sum.used.plus(used),
-            None => out.push(Settled { model, hour: hour_of(at), used }),
+        if let Some((model, used)) = settlement(&state.config, &mut calling, fact) {
+            sums.add_one(Settled { model, hour: hour_of(at), used });
         }
     }
-    out
+    sums.0
 }
 
 /// What a fact settles, and with which model. `calling` is the model whose call is under way.

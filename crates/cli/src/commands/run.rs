@@ -244,8 +244,8 @@ async fn unfinished(client: &Client, run: Option<RunId>, begun: Timestamp) -> Ou
     if let Some(found) = first(client.runs(&open).await?.items) {
         return Ok(found);
     }
-    let just_ended =
-        client.runs(&RunQuery::default()).await?.items.into_iter().filter(|r| r.updated >= begun).collect();
+    let all = client.runs(&RunQuery::default()).await?.items.into_iter();
+    let just_ended = all.filter(|r| r.created < begun && r.updated >= begun).collect();
     first(just_ended).ok_or_else(|| CliError::new(code::NOT_FOUND, "there is no unfinished run here"))
 }
 
