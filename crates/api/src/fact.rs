@@ -93,6 +93,7 @@ kinds! {
     TimerFired => "timer_fired",
     Restored => "restored",
     AnswerRejected => "answer_rejected",
+    SandboxLimited => "sandbox_limited",
 }
 
 #[cfg(test)]

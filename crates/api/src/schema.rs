@@ -108,7 +108,7 @@ marker!(
 marker!(
     /// Schema of `stead_core::budget::Limit`.
     Limit, { "type": "string",
-        "enum": ["tokens", "usd", "unpriced", "tool_calls", "active", "deadline", "children", "turns"],
+        "enum": ["tokens", "usd", "unpriced", "tool_calls", "active", "deadline", "children", "turns", "cpu", "traffic"],
         "description": "The limit that stopped a run." }
 );
 marker!(

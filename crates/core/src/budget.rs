@@ -3,7 +3,10 @@
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-use crate::time::Span;
+use crate::{
+    sandbox::{BoxTotals, BoxUse},
+    time::Span,
+};
 
 /// Millionths of a US dollar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize)]
@@ -32,6 +35,14 @@ pub struct Limits {
     /// Child runs that may be started.
     #[n(5)]
     pub children: Option<u32>,
+    /// Processor time in boxes.
+    #[n(6)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Span>,
+    /// Bytes that boxes send to hosts and receive from them.
+    #[n(7)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<u64>,
 }
 
 /// What has been used, or is set aside for a call under way.
@@ -166,6 +177,12 @@ pub enum Limit {
     /// The manifest's limit on model turns.
     #[n(7)]
     Turns,
+    /// [`Limits::cpu`].
+    #[n(8)]
+    Cpu,
+    /// [`Limits::traffic`].
+    #[n(9)]
+    Traffic,
 }
 
 /// The ledger of one run: limits, what is spent, what is set aside.
@@ -189,12 +206,16 @@ pub struct Budget {
     /// Children started.
     #[n(5)]
     pub children: u32,
+    /// What boxes have used.
+    #[n(6)]
+    #[cbor(default)]
+    pub boxes: BoxTotals,
 }
 
 impl Budget {
     /// A fresh ledger under `limits`.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, spent: Spend::ZERO, reserved: Spend::ZERO, tool_calls: 0, active: Span(0), children: 0 }
+        Self { limits, spent: Spend::ZERO, reserved: Spend::ZERO, tool_calls: 0, active: Span(0), children: 0, boxes: BoxTotals::default() }
     }
 
     /// Which limit setting `more` aside would cross, counting what is spent and already set aside.
@@ -211,22 +232,43 @@ impl Budget {
         }
     }
 
+    /// Which limit forbids another box: what boxes have used is known only afterwards, so overshoot is a debt that blocks the next.
+    pub fn boxes_spent(&self) -> Option<Limit> {
+        if self.limits.cpu.is_some_and(|l| self.boxes.cpu >= l) {
+            return Some(Limit::Cpu);
+        }
+        self.limits.traffic.is_some_and(|l| self.boxes.traffic >= l).then_some(Limit::Traffic)
+    }
+
+    /// Settles what an action in a box has used.
+    pub fn settle_box(&mut self, used: &BoxUse) {
+        self.boxes.add(used);
+    }
+
     /// What is left for a child, as limits; the child's own limits can only be tighter.
     pub fn remaining(&self) -> Limits {
         let used = self.spent.plus(self.reserved);
         Limits {
             tokens: self.limits.tokens.map(|l| l.saturating_sub(used.tokens)),
             usd: self.limits.usd.map(|l| MicroUsd(l.0.saturating_sub(used.usd.map_or(l.0, |u| u.0)))),
+            cpu: self.limits.cpu.map(|l| Span(l.0.saturating_sub(self.boxes.cpu.0))),
+            traffic: self.limits.traffic.map(|l| l.saturating_sub(self.boxes.traffic)),
             ..Limits::default()
         }
     }
 }
 
 impl Limits {
-    /// One of `n` equal parts of what can be divided: tokens and money.
+    /// One of `n` equal parts of what can be divided.
     #[must_use]
     pub fn divided(&self, n: u64) -> Self {
-        Self { tokens: self.tokens.map(|t| t / n), usd: self.usd.map(|u| MicroUsd(u.0 / n)), ..self.clone() }
+        Self {
+            tokens: self.tokens.map(|t| t / n),
+            usd: self.usd.map(|u| MicroUsd(u.0 / n)),
+            cpu: self.cpu.map(|c| Span(c.0 / n)),
+            traffic: self.traffic.map(|t| t / n),
+            ..self.clone()
+        }
     }
 
     /// The tighter of the two, limit by limit.
@@ -245,6 +287,8 @@ impl Limits {
             active: min(self.active, other.active),
             deadline: min(self.deadline, other.deadline),
             children: min(self.children, other.children),
+            cpu: min(self.cpu, other.cpu),
+            traffic: min(self.traffic, other.traffic),
         }
     }
 }

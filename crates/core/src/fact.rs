@@ -1,7 +1,7 @@
 //! The whole vocabulary of what can have happened to a run.
 //!
-//! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 2 and 30 to
-//! 49 are kept for signals and messages, workspace, memory, compensation and version facts.
+//! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 2 and 31 to
+//! 49 are kept for signals and messages, memory, compensation and version facts.
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use crate::{
     code::Code,
     effect::{EffectClass, Ended, OnUnknown},
     id::{ActivationId, Name, RunId, SessionId, VersionId},
+    sandbox::{Action, BoxLimits, BoxTotals, Place},
     time::{Span, Timestamp},
 };
 
@@ -106,6 +107,9 @@ pub enum Fact {
     /// The model's final answer does not satisfy the output's JSON Schema: it is told so and asked again, or the run ends.
     #[n(28)]
     AnswerRejected(#[n(0)] AnswerRejected),
+    /// An operator set other limits for the boxes of the run.
+    #[n(30)]
+    SandboxLimited(#[n(0)] BoxLimits),
 }
 
 impl Fact {
@@ -138,7 +142,8 @@ impl Fact {
             | Self::RunCompleted(_)
             | Self::RunCancelled
             | Self::TimerFired(_)
-            | Self::Restored(_) => None,
+            | Self::Restored(_)
+            | Self::SandboxLimited(_) => None,
         }
     }
 }
@@ -343,11 +348,23 @@ pub struct CallRules {
     /// The child's limits, when the tool is another agent.
     #[n(5)]
     pub child: Option<Limits>,
+    /// Where it works, when it uses the session's workspace or a box.
+    #[n(6)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
 }
 
 impl Default for CallRules {
     fn default() -> Self {
-        Self { ask: false, on_unknown: OnUnknown::Tell, attempts: 3, key_ttl: None, settle: Span(0), child: None }
+        Self {
+            ask: false,
+            on_unknown: OnUnknown::Tell,
+            attempts: 3,
+            key_ttl: None,
+            settle: Span(0),
+            child: None,
+            place: None,
+        }
     }
 }
 
@@ -529,6 +546,10 @@ pub struct EffectOutcome {
     /// Whether the text tells of an error.
     #[n(3)]
     pub error: bool,
+    /// The workspace that it wrote and the box that it ran in, when there was one. Only what returned, and not late, has written.
+    #[n(4)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Box<Action>>,
 }
 
 /// See [`Fact::EffectNotSent`].
@@ -573,6 +594,10 @@ pub struct EffectUnknown {
     #[n(2)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<PayloadIx>,
+    /// The box that it ran in, when there was one; its workspace stays as it was.
+    #[n(3)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Box<Action>>,
 }
 
 /// What follows an unknown outcome.
@@ -644,6 +669,10 @@ pub struct ChildFinished {
     /// What the child and its own children spent.
     #[n(3)]
     pub spent: Spend,
+    /// What their boxes used, when there were any.
+    #[n(4)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boxes: Option<BoxTotals>,
 }
 
 /// How hard a run is stopped.

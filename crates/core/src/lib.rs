@@ -3,7 +3,7 @@
 //! * [`fact`] is the whole vocabulary of what can have happened, [`record`] the envelope it is kept in.
 //! * [`run`] is the machine: [`run::decide`] turns a command into facts, [`run::apply`] folds a fact
 //!   into the state, [`run::owes`] says what the world still owes that state.
-//! * [`effect`], [`budget`], [`message`], [`artifact`] are the words those two share with the adapters.
+//! * [`effect`], [`budget`], [`message`], [`artifact`], [`sandbox`] are the words those two share with the adapters.
 //!
 //! Nothing here reads a clock, draws a random number, opens a file or awaits: time, ids and salts come in
 //! through [`run::Inputs`]. `clippy.toml` and `cargo xtask tidy` hold that line.
@@ -23,5 +23,6 @@ pub mod id;
 pub mod message;
 pub mod record;
 pub mod run;
+pub mod sandbox;
 pub mod status;
 pub mod time;

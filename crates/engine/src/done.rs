@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use stead_core::{
+    budget::Spend,
     code::{self, Code},
     effect::{Ended, Outcome, Reconciled},
     fact::StopMode,
@@ -118,8 +119,10 @@ impl Actor {
         }
     }
 
-    async fn effect_done(&mut self, effect: u32, attempt: u8, outcome: Outcome<Output>) -> Result<(), EngineError> {
+    async fn effect_done(&mut self, effect: u32, attempt: u8, mut outcome: Outcome<Output>) -> Result<(), EngineError> {
         let error = matches!(&outcome, Outcome::Returned(o) if o.error);
+        let (Outcome::NotSent(told) | Outcome::Returned(told) | Outcome::Refused(told) | Outcome::Unknown(told)) = &mut outcome;
+        let action = told.action.take();
         let outcome = match outcome {
             Outcome::NotSent(o) => {
                 let content = coded(code::TOOL_NOT_SENT, o.content);
@@ -129,7 +132,7 @@ impl Actor {
             Outcome::Refused(o) => Outcome::Refused(self.sealed(effect, o)),
             Outcome::Unknown(o) => Outcome::Unknown(self.sealed(effect, o)),
         };
-        self.commit(Command::Outcome { effect, attempt, outcome, error }, By::Runtime).await
+        self.commit(Command::Outcome { effect, attempt, outcome, error, action }, By::Runtime).await
     }
 
     /// A tool's text, capped by the tool's limits, with the files that came with it.
@@ -164,7 +167,7 @@ impl Actor {
                 // Some errors open with their code.
                 let told = told.strip_prefix(&format!("{code}: ")).unwrap_or(&told);
                 let text = format!("The agent could not be started ({code}): {told}");
-                self.child_ended(effect, Ended::NotSent, text, stead_core::budget::Spend::ZERO, Vec::new()).await
+                self.child_ended(effect, ChildEnd::new(Ended::NotSent, text, Spend::ZERO), Vec::new()).await
             }
         }
     }
@@ -179,8 +182,8 @@ impl Actor {
         match result {
             // It was never started, and now it never will be: only this actor starts it.
             Err(EngineError::NotFound { .. }) => {
-                let text = "The agent was stopped before it began.".to_owned();
-                self.child_ended(effect, Ended::Withdrawn, text, stead_core::budget::Spend::ZERO, Vec::new()).await
+                let end = ChildEnd::new(Ended::Withdrawn, "The agent was stopped before it began.", Spend::ZERO);
+                self.child_ended(effect, end, Vec::new()).await
             }
             // It has ended, and has left its message.
             Err(EngineError::Conflict { .. }) => {
@@ -192,9 +195,9 @@ impl Actor {
                 let text = format!("The agent's run is damaged and was left as it is ({why}); what it did is unknown.");
                 let reserved = match self.state.call(effect).map(|c| &c.phase) {
                     Some(CallPhase::Child { reserved, .. }) => *reserved,
-                    _ => stead_core::budget::Spend::ZERO,
+                    _ => Spend::ZERO,
                 };
-                self.child_ended(effect, Ended::Unknown, text, reserved, Vec::new()).await
+                self.child_ended(effect, ChildEnd::new(Ended::Unknown, text, reserved), Vec::new()).await
             }
             // It is busy, or the store is away.
             Err(_) => {
@@ -244,7 +247,7 @@ impl Actor {
         for row in rows {
             let end: ChildEnd = serde_json::from_slice(&row.body)
                 .map_err(|e| EngineError::Quarantined { run: self.run, why: format!("inbox: {e}") })?;
-            self.child_ended(row.effect, end.ended, end.content, end.spent, vec![(row.from, row.effect)]).await?;
+            self.child_ended(row.effect, end, vec![(row.from, row.effect)]).await?;
         }
         Ok(())
     }
@@ -252,17 +255,16 @@ impl Actor {
     async fn child_ended(
         &mut self,
         effect: u32,
-        ended: Ended,
-        content: String,
-        spent: stead_core::budget::Spend,
+        end: ChildEnd,
         taken: Vec<(stead_core::id::RunId, u32)>,
     ) -> Result<(), EngineError> {
+        let ChildEnd { ended, content, spent, boxes } = end;
         let tool = self.state.call(effect).and_then(|c| self.agent.tool(&c.head.tool));
         let shown = tool.map_or(32 << 10, |t| t.max_shown);
         let content = self.seal(content, Source::Agent, shown);
         let by = taken.first().map_or(By::Runtime, |(child, _)| By::Run(*child));
         let index = stead_ports::journal::IndexChange { taken, ..Default::default() };
-        let command = Command::ChildFinished { effect, ended, content, spent };
+        let command = Command::ChildFinished { effect, ended, content, spent, boxes };
         match self.commit_with(command, by, index, OnTrouble::TryAgain).await {
             // Said twice, or to a run that has ended.
             Err(EngineError::Conflict { .. }) => Ok(()),

@@ -2,7 +2,15 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use stead_core::{budget::Spend, effect::Ended, fact::Fact, message::Reply, record::Record, run::Life, run::State};
+use stead_core::{
+    budget::Spend,
+    effect::Ended,
+    fact::Fact,
+    message::Reply,
+    record::Record,
+    run::{Life, State},
+    sandbox::BoxTotals,
+};
 use stead_ports::journal::InboxRow;
 
 /// The body of the row.
@@ -11,6 +19,16 @@ pub(crate) struct ChildEnd {
     pub(crate) ended: Ended,
     pub(crate) content: String,
     pub(crate) spent: Spend,
+    /// What its boxes used.
+    #[serde(default, skip_serializing_if = "BoxTotals::is_empty")]
+    pub(crate) boxes: BoxTotals,
+}
+
+impl ChildEnd {
+    /// An end of which no box used anything.
+    pub(crate) fn new(ended: Ended, content: impl Into<String>, spent: Spend) -> Self {
+        Self { ended, content: content.into(), spent, boxes: BoxTotals::default() }
+    }
 }
 
 /// What a child whose last record this is tells its parent; nothing when it has none, or has not ended.
@@ -27,7 +45,7 @@ pub(crate) fn child_end(record: &Record, state: &State, reply: Option<&Reply>) -
         }
         _ => (Ended::Withdrawn, "The agent was stopped.".to_owned()),
     };
-    let end = ChildEnd { ended, content, spent: state.budget.spent };
+    let end = ChildEnd { boxes: state.budget.boxes, ..ChildEnd::new(ended, content, state.budget.spent) };
     let body = Bytes::from(serde_json::to_vec(&end).expect("encodes to memory"));
     Some(InboxRow { to: parent.run, from: state.run, effect: parent.effect, body })
 }

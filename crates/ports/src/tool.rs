@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 use stead_core::{
     effect::{Outcome, Reconciled},
-    id::{EffectId, Name, RunId, SessionId},
+    id::{EffectId, Name, RunId, SessionId, TreeId},
+    sandbox::{Action, BoxLimits},
 };
 
 use crate::{BoxFuture, file::File};
@@ -29,6 +30,11 @@ pub struct Invocation {
     pub max_output: usize,
     /// Asked last by an adapter that has waited for something else before it sends, as for a token.
     pub may_send: MaySend,
+    /// The session's workspace, at which a tool that uses it starts; `None` is the empty one. Nobody else writes it until the outcome
+    /// is durable.
+    pub workspace: Option<TreeId>,
+    /// Limits that an operator has set for the run's boxes, in the place of the manifest's.
+    pub limits: BoxLimits,
 }
 
 /// Whether whoever decided an effect still owns its run. It does when the adapter is called; one that then waits asks again, and
@@ -68,6 +74,9 @@ pub struct Output {
     pub error: bool,
     /// Files that came with it, at most [`MAX_FILES`]. The content names each.
     pub files: Vec<File>,
+    /// The workspace that it wrote and the box that it ran in. A tree is held in the store for long enough to become a fact
+    /// ([`crate::objects::Objects::hold`]).
+    pub action: Option<Box<Action>>,
 }
 
 impl Output {
@@ -78,7 +87,7 @@ impl Output {
 
     /// An error text.
     pub fn error(content: impl Into<String>) -> Self {
-        Self { content: content.into(), error: true, files: Vec::new() }
+        Self { content: content.into(), error: true, ..Self::default() }
     }
 }
 
@@ -92,6 +101,13 @@ pub trait Tool: Send + Sync + 'static {
     fn reconcile(&self, invocation: Invocation) -> BoxFuture<'_, Reconciled<Output>> {
         let _ = invocation;
         Box::pin(std::future::ready(Reconciled::StillUnknown))
+    }
+
+    /// An operator set other limits for the boxes of a run: those that run now get them at once. Boxes that start later get them by
+    /// [`Invocation::limits`].
+    fn limit(&self, run: RunId, limits: BoxLimits) -> BoxFuture<'_, ()> {
+        let _ = (run, limits);
+        Box::pin(std::future::ready(()))
     }
 
     /// The run has ended or left memory: close what was opened for it (an MCP server process).

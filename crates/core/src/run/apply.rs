@@ -64,6 +64,7 @@ pub fn apply(state: &mut State, env: Env<'_>, fact: &Fact) {
         Fact::ChildFinished(f) => step::child::apply_finished(state, env, f),
         Fact::TimerFired(f) => step::timer::apply_fired(state, f),
         Fact::Restored(f) => life::restore::apply_restored(state, env, f),
+        Fact::SandboxLimited(f) => life::limit::apply_limited(state, f),
         Fact::AnswerRejected(f) => step::answer::apply_rejected(state, env, f),
         Fact::Paused => state.paused = true,
         Fact::Resumed => state.paused = false,

@@ -16,6 +16,7 @@ use crate::{
     fact::{CallHead, Fact, Parent, PayloadIx, RunConfig, StopMode},
     id::{ActivationId, Name, RunId, SessionId, VersionId},
     record::{Payload, Source},
+    sandbox::{Action, BoxLimits, BoxTotals},
     time::{Span, Timestamp},
 };
 
@@ -161,6 +162,8 @@ pub enum Command {
         outcome: Outcome<Payload>,
         /// See `outcome`.
         error: bool,
+        /// The workspace that it wrote and the box that it ran in.
+        action: Option<Box<Action>>,
     },
     /// The destination was asked about an effect.
     Reconciled {
@@ -182,6 +185,8 @@ pub enum Command {
         content: Payload,
         /// What it spent.
         spent: Spend,
+        /// What its boxes used.
+        boxes: BoxTotals,
     },
     /// A human answered.
     Approve {
@@ -198,6 +203,8 @@ pub enum Command {
     Pause,
     /// An operator says: go on.
     Resume,
+    /// An operator sets other limits for the run's boxes, those under way and those to come.
+    LimitBoxes(BoxLimits),
     /// The run was taken out of a backup: it pauses, and what it may have done since is treated as such.
     Restore {
         /// The store's generation from now on.
@@ -273,18 +280,19 @@ fn decide_as(state: &State, command: Command, inputs: Inputs, hold: bool) -> Res
             step::model::deferred(&mut draft, turn, attempt, until, why)?;
         }
         Command::ModelFailed { turn, attempt, failure } => step::model::failed(&mut draft, turn, attempt, failure)?,
-        Command::Outcome { effect, attempt, outcome, error } => {
-            step::tool::outcome(&mut draft, effect, attempt, outcome, error)?;
+        Command::Outcome { effect, attempt, outcome, error, action } => {
+            step::tool::outcome(&mut draft, effect, attempt, outcome, error, action)?;
         }
         Command::Reconciled { effect, asked, answer } => step::tool::reconciled(&mut draft, effect, asked, answer)?,
-        Command::ChildFinished { effect, ended, content, spent } => {
-            step::child::finished(&mut draft, effect, ended, content, spent)?;
+        Command::ChildFinished { effect, ended, content, spent, boxes } => {
+            step::child::finished(&mut draft, effect, ended, content, spent, boxes)?;
         }
         Command::Approve { effect, approved, by, note } => {
             step::approval::answered(&mut draft, effect, approved, by, note)?;
         }
         Command::Pause => life::pause::pause(&mut draft)?,
         Command::Resume => life::pause::resume(&mut draft)?,
+        Command::LimitBoxes(limits) => life::limit::limit(&mut draft, limits)?,
         Command::Restore { generation, taken } => life::restore::restore(&mut draft, generation, taken)?,
         Command::Stop { mode, dispatched } => life::stop::stop(&mut draft, mode, None, &dispatched)?,
     }

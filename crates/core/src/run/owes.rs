@@ -77,7 +77,10 @@ pub fn owes(state: &State, activation: ActivationId, now: Timestamp) -> impl Ite
 fn call_debt(state: &State, call: &Call, activation: ActivationId, now: Timestamp) -> Option<Debt> {
     let effect = call.head.effect;
     match &call.phase {
-        CallPhase::Open if !call.head.class.needs_intent() && state.may_dispatch() => Some(Debt::Dispatch { effect }),
+        CallPhase::Open if !call.head.class.needs_intent() => {
+            let now = state.may_dispatch() && !state.waits_for_workspace(call);
+            now.then_some(Debt::Dispatch { effect })
+        }
         CallPhase::Intended { activation: by, .. } if *by == activation => Some(Debt::Dispatch { effect }),
         CallPhase::Intended { .. } => Some(Debt::Recover { effect: Some(effect), rule: call.head.class.recovery() }),
         CallPhase::Reconcile { at, .. } if *at <= now && !state.paused => Some(Debt::Reconcile { effect }),

@@ -10,12 +10,13 @@ use crate::{
     code::Code,
     effect::Ended,
     fact::{AskReason, CallHead, NextAttempt, Parent, RunConfig, StopMode},
-    id::{ActivationId, EffectId, Name, RunId, SessionId, VersionId},
+    id::{ActivationId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
+    sandbox::{Access, BoxLimits},
     time::Timestamp,
 };
 
 /// Version of [`State`]'s encoding; a snapshot of another version is discarded and the journal folded instead.
-pub const STATE_VERSION: u16 = 4;
+pub const STATE_VERSION: u16 = 5;
 
 /// Where a run is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -271,6 +272,9 @@ pub struct Carry {
     /// Business keys in use.
     #[n(3)]
     pub keys: Vec<KeyMark>,
+    /// The workspace; `None` as long as nothing was written.
+    #[n(4)]
+    pub tree: Option<TreeId>,
 }
 
 /// The folded state of a run.
@@ -372,6 +376,12 @@ pub struct State {
     #[n(30)]
     #[cbor(default)]
     pub repairs: u8,
+    /// The session's workspace as this run sees it; `None` as long as nothing was written.
+    #[n(31)]
+    pub tree: Option<TreeId>,
+    /// Limits that an operator has set for its boxes.
+    #[n(32)]
+    pub box_limits: BoxLimits,
 }
 
 impl State {
@@ -415,7 +425,9 @@ impl State {
     /// any command begins it.
     pub fn held(&self) -> bool {
         let opens = |c: &Call| {
-            matches!(c.phase, CallPhase::Open) && (c.head.class.needs_intent() || c.head.rules.child.is_some())
+            matches!(c.phase, CallPhase::Open)
+                && (c.head.class.needs_intent() || c.head.rules.child.is_some())
+                && !self.waits_for_workspace(c)
         };
         self.may_dispatch()
             && match self.phase {
@@ -423,6 +435,18 @@ impl State {
                 Phase::Tools => self.calls.iter().any(opens),
                 Phase::Model { .. } | Phase::ModelWait(_) => false,
             }
+    }
+
+    /// Whether a call waits for one before it in its reply that writes the workspace, which both use: writers follow each other,
+    /// and who comes after one sees what it wrote.
+    pub(super) fn waits_for_workspace(&self, call: &Call) -> bool {
+        let access = |c: &Call| c.head.rules.place.map_or(Access::None, |p| p.workspace);
+        access(call) != Access::None
+            && self
+                .calls
+                .iter()
+                .take_while(|c| c.head.effect != call.head.effect)
+                .any(|c| access(c) == Access::Write && !c.ended())
     }
 
     /// Adds an entry to the conversation and to the model's view.
@@ -451,6 +475,7 @@ impl State {
             clear_before: self.clear_before,
             unknown: self.unknown.clone(),
             keys: self.keys.clone(),
+            tree: self.tree,
         }
     }
 }

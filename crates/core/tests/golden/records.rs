@@ -139,7 +139,7 @@ fn model() -> Vec<Fact> {
         child: Some(Limits { tokens: Some(10_000), ..Limits::default() }),
     };
     let plain =
-        CallRules { ask: false, on_unknown: OnUnknown::Tell, attempts: 3, key_ttl: None, settle: Span(0), child: None };
+        CallRules { ask: false, on_unknown: OnUnknown::Tell, attempts: 3, key_ttl: None, settle: Span(0), child: None, place: None };
     let calls = vec![
         head(1, "orders", EffectClass::Pure, plain.clone()),
         head(2, "shell", EffectClass::Contained, plain.clone()),
@@ -196,7 +196,7 @@ fn approval() -> Vec<Fact> {
 }
 
 fn effects() -> Vec<Fact> {
-    let outcome = |effect, payload, late, error| EffectOutcome { effect, payload, late, error };
+    let outcome = |effect, payload, late, error| EffectOutcome { effect, payload, late, error, action: None };
     vec![
         Fact::EffectIntended(EffectIntended { effect: 3, activation: ActivationId(7), attempt: 1 }),
         Fact::EffectReturned(outcome(3, 0, false, false)),
@@ -235,7 +235,7 @@ fn bodies() -> Vec<Payload> {
 
 /// An effect that returned with files.
 fn artifacts() -> Vec<Fact> {
-    let returned = |effect, payload| Fact::EffectReturned(EffectOutcome { effect, payload, late: false, error: false });
+    let returned = |effect, payload| Fact::EffectReturned(EffectOutcome { effect, payload, late: false, error: false, action: None });
     vec![returned(7, 0), returned(8, 1)]
 }
 
@@ -259,7 +259,7 @@ fn files() -> Vec<Payload> {
 }
 
 fn unknown() -> Vec<Fact> {
-    let unknown = |effect, then, payload| Fact::EffectUnknown(EffectUnknown { effect, then, payload });
+    let unknown = |effect, then, payload| Fact::EffectUnknown(EffectUnknown { effect, then, payload, action: None });
     let asked = |effect, happened, payload, again| {
         Fact::EffectReconciled(EffectReconciled { effect, happened, payload, again })
     };
@@ -285,7 +285,7 @@ fn children() -> Vec<Fact> {
     })];
     let ends = [Ended::Returned, Ended::Refused, Ended::NotSent, Ended::Unknown, Ended::Withdrawn, Ended::Denied];
     facts.extend(
-        ends.map(|ended| Fact::ChildFinished(ChildFinished { effect: 8, ended, payload: 0, spent: spend(900, 1) })),
+        ends.map(|ended| Fact::ChildFinished(ChildFinished { effect: 8, ended, payload: 0, spent: spend(900, 1), boxes: None })),
     );
     facts
 }

@@ -256,7 +256,7 @@ impl Story {
 
     fn answer(&self, effect: u32, outcome: Outcome<Payload>) -> Command {
         let attempt = self.state().call(effect).map_or(0, |c| c.attempt);
-        Command::Outcome { effect, attempt, outcome, error: false }
+        Command::Outcome { effect, attempt, outcome, error: false, action: None }
     }
 
     pub(crate) fn returns(&mut self, effect: u32, t: &'static str) {
@@ -277,7 +277,7 @@ impl Story {
 
     /// An answer of an attempt that may not be the present one.
     pub(crate) fn answers_late(&mut self, effect: u32, attempt: u8, outcome: Outcome<Payload>) -> Result<(), Refusal> {
-        self.tries(Command::Outcome { effect, attempt, outcome, error: false })
+        self.tries(Command::Outcome { effect, attempt, outcome, error: false, action: None })
     }
 
     /// The destination, asked just now, says so.
@@ -287,7 +287,7 @@ impl Story {
 
     pub(crate) fn child_ends(&mut self, effect: u32, ended: Ended, tokens: u64) -> Result<(), Refusal> {
         let spent = Spend { tokens, usd: Some(MicroUsd(tokens)) };
-        self.tries(Command::ChildFinished { effect, ended, content: text("done"), spent })
+        self.tries(Command::ChildFinished { effect, ended, content: text("done"), spent, boxes: BoxTotals::default() })
     }
 
     pub(crate) fn human_says(&mut self, effect: u32, approved: bool) -> Result<(), Refusal> {

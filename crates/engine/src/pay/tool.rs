@@ -113,6 +113,8 @@ impl Actor {
             arguments,
             max_output,
             may_send: MaySend::as_long_as(move || engine.0.lease.valid(&*engine.0.ports.clock)),
+            workspace: self.state.tree,
+            limits: self.state.box_limits,
         };
         Ok(Some((tool, invocation, class)))
     }

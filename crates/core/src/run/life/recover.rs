@@ -37,7 +37,7 @@ pub(in crate::run) fn recover(draft: &mut Draft) {
         if let Some(CallPhase::Intended { activation, .. }) = draft.state.calls.get(i).map(|c| &c.phase)
             && *activation != draft.activation
         {
-            let then = settle_unknown(draft, i, None, Lost::Yes);
+            let then = settle_unknown(draft, i, None, Lost::Yes, None);
             if matches!(then, AfterUnknown::Repeat(_)) {
                 super::super::step::timer::fire_call(draft, i);
             }

@@ -55,7 +55,7 @@ fn reopen(draft: &mut Draft, i: usize) {
         CallPhase::Open | CallPhase::Backoff { unknown: false, .. } if unsure => {
             if call.head.class.recovery() == Recovery::Reconcile {
                 let then = AfterUnknown::Reconcile(draft.now);
-                draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then, payload: None }));
+                draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then, payload: None, action: None }));
             } else {
                 approval::ask(draft, effect, AskReason::Restored);
             }

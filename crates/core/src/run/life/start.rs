@@ -13,6 +13,7 @@ use crate::{
         state::{Carry, Life, Phase, RestoreMark, State},
         transcript::{Entry, EntryKind, Transcript},
     },
+    sandbox::BoxLimits,
 };
 
 /// The chain of a run begins with this hash.
@@ -60,6 +61,8 @@ pub(in crate::run) fn prepare(new: NewRun, inputs: Inputs) -> (State, Begin) {
         notes: Vec::new(),
         restored: None,
         repairs: 0,
+        tree: None,
+        box_limits: BoxLimits::default(),
     };
     (state, Begin { input, admit, restored })
 }
@@ -132,6 +135,7 @@ pub(in crate::run) fn inherit(state: &mut State, carry: Carry) {
     state.clear_before = carry.clear_before;
     state.unknown = carry.unknown;
     state.keys = carry.keys;
+    state.tree = carry.tree;
     for entry in own.iter() {
         state.transcript.push(entry.clone());
     }

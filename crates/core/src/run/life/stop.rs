@@ -131,7 +131,7 @@ fn stop_call(draft: &mut Draft, i: usize, mode: StopMode, dispatched: &[u32]) {
 fn give_up(draft: &mut Draft, effect: u32) {
     let text = "the run was stopped while this was under way; whether it happened is unknown.";
     let payload = Some(draft.notice(format!("{}: {text}", code::EFFECT_UNKNOWN)));
-    draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then: AfterUnknown::Tell, payload }));
+    draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then: AfterUnknown::Tell, payload, action: None }));
 }
 
 /// Ends a stopping run once nothing is under way.
@@ -144,7 +144,9 @@ pub(in crate::run) fn finish(draft: &mut Draft) {
         Some(limit) => {
             let code = match limit {
                 Limit::Unpriced => code::UNPRICED,
-                Limit::Turns => code::TURNS,
+                Limit::Cpu => "its processor time in sandboxes",
+        Limit::Traffic => "its bytes to and from hosts",
+        Limit::Turns => code::TURNS,
                 _ => code::BUDGET,
             };
             let payload = Some(draft.notice(limit_text(limit)));
@@ -165,6 +167,8 @@ const fn limit_text(limit: Limit) -> &'static str {
         Limit::Active => "the run has worked as long as budget.active allows",
         Limit::Deadline => "the run's time is over (budget.deadline)",
         Limit::Children => "the model asked for more child runs than budget.children allows",
+        Limit::Cpu => "the run's sandboxes have used the processor time of budget.cpu",
+        Limit::Traffic => "the run's sandboxes have exchanged the bytes of budget.traffic with hosts",
         Limit::Turns => "the model took as many turns as max_turns allows",
     }
 }

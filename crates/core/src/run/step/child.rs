@@ -12,6 +12,7 @@ use crate::{
         state::{CallPhase, State},
         step::{model::release, tool::end_call},
     },
+    sandbox::BoxTotals,
 };
 
 /// Sets budget aside for a child and owes its start.
@@ -48,12 +49,14 @@ pub(in crate::run) fn finished(
     ended: Ended,
     content: Payload,
     spent: Spend,
+    boxes: BoxTotals,
 ) -> Result<(), Refusal> {
     if !matches!(draft.state.call(effect).map(|c| &c.phase), Some(CallPhase::Child { .. })) {
         return Err(Refusal::Stale);
     }
     let payload = draft.payload(content);
-    draft.emit(Fact::ChildFinished(ChildFinished { effect, ended, payload, spent }));
+    let boxes = (!boxes.is_empty()).then_some(boxes);
+    draft.emit(Fact::ChildFinished(ChildFinished { effect, ended, payload, spent, boxes }));
     Ok(())
 }
 
@@ -63,5 +66,6 @@ pub(in crate::run) fn apply_finished(state: &mut State, env: Env<'_>, f: &ChildF
         release(state, reserved);
     }
     state.budget.spent = state.budget.spent.plus(f.spent);
+    state.budget.boxes.join(f.boxes.unwrap_or_default());
     end_call(state, f.effect, f.ended, env.payload(f.payload), f.ended != Ended::Returned);
 }

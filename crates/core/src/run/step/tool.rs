@@ -9,6 +9,7 @@ use crate::{
         EffectReconciled, EffectUnknown, Fact, Held, Verdict,
     },
     record::{Payload, Source},
+    sandbox::Action,
     run::{
         apply::Env,
         decide::{Draft, Refusal},
@@ -33,6 +34,11 @@ pub(in crate::run) fn decide_call(draft: &mut Draft, i: usize) {
         return stop::by_limit(draft, Limit::ToolCalls);
     }
     let call = &draft.state.calls[i];
+    if call.head.rules.place.is_some_and(|p| p.boxed)
+        && let Some(limit) = budget.boxes_spent()
+    {
+        return stop::by_limit(draft, limit);
+    }
     let head = &call.head;
     let effect = head.effect;
     if let Some(key) = &head.key
@@ -98,8 +104,11 @@ pub(in crate::run) fn open_call(draft: &mut Draft, i: usize) {
     if call.head.rules.child.is_some() {
         return child::start(draft, i);
     }
+    if draft.state.waits_for_workspace(call) {
+        return;
+    }
     if outlived_key(call, draft.now) {
-        surface(draft, i, None);
+        surface(draft, i, None, None);
         return;
     }
     if call.head.class.needs_intent() {
@@ -136,8 +145,11 @@ pub(in crate::run) fn outcome(
     attempt: u8,
     outcome: Outcome<Payload>,
     error: bool,
+    action: Option<Box<Action>>,
 ) -> Result<(), Refusal> {
-    let Some(i) = position(&draft.state, effect) else { return late(draft, effect, attempt, outcome, error) };
+    let Some(i) = position(&draft.state, effect) else {
+        return late(draft, effect, attempt, outcome, error, action);
+    };
     let call = &draft.state.calls[i];
     let last = call.attempt == attempt;
     let under_way = match call.phase {
@@ -147,28 +159,30 @@ pub(in crate::run) fn outcome(
         _ => call.maybe.is_some(),
     };
     if !under_way {
-        return late(draft, effect, attempt, outcome, error);
+        return late(draft, effect, attempt, outcome, error, action);
     }
     match outcome {
         Outcome::Returned(p) => {
+            let action = action.and_then(|a| wrote(&draft.state, a));
             let payload = draft.payload(p);
-            draft.emit(Fact::EffectReturned(EffectOutcome { effect, payload, late: false, error }));
+            draft.emit(Fact::EffectReturned(EffectOutcome { effect, payload, late: false, error, action }));
         }
         // An answer of one attempt says nothing about another that is waited for.
         _ if !last => return Err(Refusal::Stale),
         Outcome::Refused(p) if conclusive(call) => {
             let payload = draft.payload(p);
-            draft.emit(Fact::EffectRefused(EffectOutcome { effect, payload, late: false, error: true }));
+            let action = unwritten(action);
+            draft.emit(Fact::EffectRefused(EffectOutcome { effect, payload, late: false, error: true, action }));
         }
         // This attempt was refused (its token had expired, say), and an earlier one may have happened.
         Outcome::Refused(_) if is_attempt(call) => {
-            surface(draft, i, None);
+            surface(draft, i, None, unwritten(action));
         }
         Outcome::Refused(_) => return Err(Refusal::Stale),
         Outcome::NotSent(_) | Outcome::Unknown(_) if !is_attempt(&draft.state.calls[i]) => return Err(Refusal::Stale),
         Outcome::NotSent(p) => not_sent(draft, i, p),
         Outcome::Unknown(p) => {
-            settle_unknown(draft, i, Some(p), Lost::No);
+            settle_unknown(draft, i, Some(p), Lost::No, unwritten(action));
         }
     }
     Ok(())
@@ -183,12 +197,42 @@ fn is_attempt(call: &Call) -> bool {
     matches!(call.phase, CallPhase::Intended { .. } | CallPhase::Open)
 }
 
+/// An action that returned has written its workspace if it started at the tree that the run is at. Only the rule that writers follow
+/// each other makes that so; what does not follow is not taken.
+fn wrote(state: &State, mut action: Box<Action>) -> Option<Box<Action>> {
+    action.workspace = action.workspace.filter(|w| w.before == state.tree);
+    (*action != Action::default()).then_some(action)
+}
+
+/// An action that did not return, or too late, has written nothing.
+fn unwritten(action: Option<Box<Action>>) -> Option<Box<Action>> {
+    action.map(|a| Box::new(Action { workspace: None, ..*a })).filter(|a| **a != Action::default())
+}
+
+/// Settles what an action used, and moves the workspace.
+fn settle_action(state: &mut State, action: Option<&Action>) {
+    let Some(action) = action else { return };
+    if let Some(used) = &action.sandbox {
+        state.budget.settle_box(used);
+    }
+    if let Some(change) = &action.workspace {
+        state.tree = Some(change.after);
+    }
+}
+
 fn position(state: &State, effect: u32) -> Option<usize> {
     state.calls.iter().position(|c| c.head.effect == effect)
 }
 
 /// A late answer to an effect that was settled as unknown corrects the ledger, and the model is told.
-fn late(draft: &mut Draft, effect: u32, attempt: u8, outcome: Outcome<Payload>, error: bool) -> Result<(), Refusal> {
+fn late(
+    draft: &mut Draft,
+    effect: u32,
+    attempt: u8,
+    outcome: Outcome<Payload>,
+    error: bool,
+    action: Option<Box<Action>>,
+) -> Result<(), Refusal> {
     let run = draft.state.run;
     let Some(mark) = draft.state.unknown.iter().find(|u| u.run == run && u.effect == effect) else {
         return Err(Refusal::Stale);
@@ -202,7 +246,7 @@ fn late(draft: &mut Draft, effect: u32, attempt: u8, outcome: Outcome<Payload>, 
         _ => return Err(Refusal::Stale),
     };
     let payload = draft.payload(payload);
-    let fact = EffectOutcome { effect, payload, late: true, error: error || !returned };
+    let fact = EffectOutcome { effect, payload, late: true, error: error || !returned, action: unwritten(action) };
     draft.emit(if returned { Fact::EffectReturned(fact) } else { Fact::EffectRefused(fact) });
     Ok(())
 }
@@ -216,6 +260,7 @@ pub(in crate::run) fn apply_refused(state: &mut State, env: Env<'_>, f: &EffectO
 }
 
 fn apply_outcome(state: &mut State, env: Env<'_>, f: &EffectOutcome, ended: Ended) {
+    settle_action(state, f.action.as_deref());
     let payload = env.payload(f.payload);
     if f.late {
         let run = state.run;
@@ -244,7 +289,7 @@ fn not_sent(draft: &mut Draft, i: usize, told: Payload) {
     let again = draft.state.stop.is_none() && tries < call.head.rules.attempts;
     if !again && call.maybe.is_some() {
         // This attempt was not sent, but an earlier one may have happened.
-        surface(draft, i, None);
+        surface(draft, i, None, None);
         return;
     }
     let retry_at = again.then(|| draft.now.after(model::backoff(RETRY_FIRST, RETRY_MAX, tries)));
@@ -285,7 +330,13 @@ pub(in crate::run) enum Lost {
 }
 
 /// Settles an attempt of unknown outcome by the rule of its class. Says what follows.
-pub(in crate::run) fn settle_unknown(draft: &mut Draft, i: usize, told: Option<Payload>, lost: Lost) -> AfterUnknown {
+pub(in crate::run) fn settle_unknown(
+    draft: &mut Draft,
+    i: usize,
+    told: Option<Payload>,
+    lost: Lost,
+    action: Option<Box<Action>>,
+) -> AfterUnknown {
     let call = &draft.state.calls[i];
     let effect = call.head.effect;
     let tries = call.tries.saturating_add(1);
@@ -305,12 +356,12 @@ pub(in crate::run) fn settle_unknown(draft: &mut Draft, i: usize, told: Option<P
         // It changed nothing outside, so there is nothing unknown to surface: it simply failed.
         let payload = told.unwrap_or_else(|| Payload::inline("The tool was interrupted.", Source::Runtime));
         let payload = draft.payload(payload);
-        draft.emit(Fact::EffectRefused(EffectOutcome { effect, payload, late: false, error: true }));
+        draft.emit(Fact::EffectRefused(EffectOutcome { effect, payload, late: false, error: true, action }));
         return AfterUnknown::Tell;
     } else {
-        return surface(draft, i, told);
+        return surface(draft, i, told, action);
     };
-    draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then, payload: None }));
+    draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then, payload: None, action }));
     then
 }
 
@@ -329,7 +380,7 @@ fn outlived_key(call: &Call, now: Timestamp) -> bool {
 }
 
 /// The last word on an unknown outcome: the model is told, or a human decides.
-fn surface(draft: &mut Draft, i: usize, told: Option<Payload>) -> AfterUnknown {
+fn surface(draft: &mut Draft, i: usize, told: Option<Payload>, action: Option<Box<Action>>) -> AfterUnknown {
     let call = &draft.state.calls[i];
     let effect = call.head.effect;
     let then = match call.head.rules.on_unknown {
@@ -344,7 +395,7 @@ fn surface(draft: &mut Draft, i: usize, told: Option<Payload>) -> AfterUnknown {
         }))),
         _ => None,
     };
-    draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then, payload }));
+    draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then, payload, action }));
     if then == AfterUnknown::Ask {
         approval::ask(draft, effect, AskReason::OutcomeUnknown);
     }
@@ -352,6 +403,7 @@ fn surface(draft: &mut Draft, i: usize, told: Option<Payload>) -> AfterUnknown {
 }
 
 pub(in crate::run) fn apply_unknown(state: &mut State, env: Env<'_>, f: &EffectUnknown) {
+    settle_action(state, f.action.as_deref());
     if let Some(call) = state.call_mut(f.effect)
         && call.head.class.recovery() != Recovery::Repeat
     {
@@ -415,10 +467,10 @@ pub(in crate::run) fn reconciled(
         Reconciled::StillUnknown if tries < attempts => {
             let at = draft.now.after(model::backoff(RETRY_FIRST, RETRY_MAX, tries));
             let then = AfterUnknown::Reconcile(at);
-            draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then, payload: None }));
+            draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then, payload: None, action: None }));
         }
         Reconciled::StillUnknown => {
-            surface(draft, i, None);
+            surface(draft, i, None, None);
         }
     }
     Ok(())
