@@ -144,9 +144,7 @@ pub(in crate::run) fn finish(draft: &mut Draft) {
         Some(limit) => {
             let code = match limit {
                 Limit::Unpriced => code::UNPRICED,
-                Limit::Cpu => "its processor time in sandboxes",
-        Limit::Traffic => "its bytes to and from hosts",
-        Limit::Turns => code::TURNS,
+                Limit::Turns => code::TURNS,
                 _ => code::BUDGET,
             };
             let payload = Some(draft.notice(limit_text(limit)));
