@@ -7,6 +7,7 @@ use serde::Serialize;
 use stead_core::code::{self, Code};
 
 use super::property::{Property, Tier};
+use crate::workspace::Marks;
 
 /// Why nothing runs any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -108,6 +109,8 @@ pub struct Layer {
     /// The folder of the upper layer: what was written, whiteouts as overlayfs makes them. It lives in memory, and as long as
     /// this descriptor.
     pub upper: OwnedFd,
+    /// Where the overlay that it was part of kept its marks.
+    pub marks: Marks,
 }
 
 /// How an action ended.

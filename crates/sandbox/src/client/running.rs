@@ -10,8 +10,11 @@ use std::{
     },
 };
 
-use stead_ports::sandbox::{
-    BoxError, Control, End, Evidence, Outcome, Pipes, Running, Spec, Stdio, Tier, WhenFull, outcome::Layer,
+use stead_ports::{
+    sandbox::{
+        BoxError, Control, End, Evidence, Outcome, Pipes, Running, Spec, Stdio, Tier, WhenFull, outcome::Layer,
+    },
+    workspace::Marks,
 };
 
 use super::{
@@ -105,7 +108,8 @@ async fn finish(
     let (ended, (stdout, stderr)) = tokio::join!(ended, reading.run(over));
     let Ok((end, usage, uppers)) = ended else { return Err(lost()) };
     guard.over = true;
-    let layers = layers.into_iter().zip(uppers).map(|(at, upper)| Layer { at, upper }).collect();
+    let marks = if hand.link.host().root { Marks::Trusted } else { Marks::User };
+    let layers = layers.into_iter().zip(uppers).map(|(at, upper)| Layer { at, upper, marks }).collect();
     let end = told(end, usage.oom_kills, hand.asked.load(Ordering::Relaxed), hand.full.load(Ordering::Relaxed));
     Ok(Outcome { end, stdout, stderr, usage: used(usage), evidence, layers })
 }
