@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use crate::text;
 pub(super) use crate::template::{Hole, Piece, Template, Values};
+use crate::text;
 
 /// Most bytes of one rendered path, query value, header or text.
 const MAX_RENDERED: usize = 8 * 1024;
