@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use stead_core::{
     sandbox::Traffic,
 };
 use stead_egress::Event;
+use stead_ports::sandbox::Limits;
 use stead_workshop::{Settings, Variable};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -98,7 +100,9 @@ async fn an_action_reaches_what_its_rules_allow_and_never_has_the_secret_that_go
     assert!(out.contains("direct 111") && out.contains("authorities True"), "{out}");
     let placeholder = kit.file(&run, "token").await.unwrap();
     assert!(placeholder.starts_with("stead-secret-"), "{placeholder}");
-    assert!(!output.content.contains(SECRET) && output.files.is_empty());
+    assert!(!output.content.contains(SECRET));
+    // The environment has NULs between its variables, so the output is kept as a file too.
+    assert!(output.files.iter().all(|file| !String::from_utf8_lossy(&file.content).contains(SECRET)));
     // All of it is on record, and is the action's.
     let used = output.action.unwrap().sandbox.unwrap().traffic.unwrap();
     assert_eq!(
@@ -113,6 +117,31 @@ async fn an_action_reaches_what_its_rules_allow_and_never_has_the_secret_that_go
     let denied = record.iter().filter(|(_, e)| matches!(e.event, Event::Denied { .. })).count();
     assert_eq!(denied, 3);
     assert!(!format!("{record:?}").contains(SECRET));
+    kit.close().await;
+}
+
+#[tokio::test]
+async fn what_an_action_that_was_killed_had_loaded_counts_as_its_traffic() {
+    let kit = Kit::new().await;
+    kit.world.secrets.lock().unwrap().insert("github".into(), SECRET.into());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let body = vec![b'x'; 100_000];
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n").await.unwrap();
+        stream.write_all(&body).await.unwrap();
+        // The rest never comes.
+        std::future::pending::<()>().await;
+    });
+    let limits = Limits { wall: Duration::from_millis(1500), ..settings().limits };
+    let tool = kit.shell_with(&Settings { limits, ..reaching(port) });
+    let script = format!("curl -s http://api.test:{port}/v1/all -o /dev/null");
+    let outcome = kit.call(&mut run(1), &tool, json!({"command": script})).await;
+    let Outcome::Returned(output) = outcome else { panic!("{outcome:?}") };
+    assert!(output.content.contains("ST0227"), "{}", output.content);
+    let used = output.action.unwrap().sandbox.unwrap().traffic.unwrap();
+    assert!(used.received >= 100_000, "{used:?}");
     kit.close().await;
 }
 
