@@ -9,6 +9,8 @@ mod commands;
 mod control;
 #[path = "actions/files.rs"]
 mod files;
+#[path = "actions/hosts.rs"]
+mod hosts;
 #[path = "actions/kit.rs"]
 mod kit;
 #[path = "actions/outside.rs"]

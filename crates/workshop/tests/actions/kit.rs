@@ -117,6 +117,11 @@ impl Kit {
     }
 
     pub(crate) async fn with(set: impl FnOnce(&mut HostLimits)) -> Self {
+        Self::trusting(Trust::system().unwrap(), set).await
+    }
+
+    /// One whose proxy trusts those authorities.
+    pub(crate) async fn trusting(trust: Trust, set: impl FnOnce(&mut HostLimits)) -> Self {
         let dir = tempfile::Builder::new().prefix("stead-actions").tempdir_in("/tmp").unwrap();
         let boxes =
             Arc::new(Namespaces::new(LauncherSettings { launcher: vec![launcher().into()], ..Default::default() }));
@@ -131,7 +136,7 @@ impl Kit {
             secrets: Arc::new(world.clone()),
             audit: Arc::new(world.clone()),
             resolver: Some(Arc::new(Loopback)),
-            trust: Trust::system().unwrap(),
+            trust,
             authorities: None,
         };
         let tiers = BTreeMap::from([(Tier::Namespace, Arc::clone(&boxes) as Arc<dyn Boxes>)]);

@@ -1,48 +1,23 @@
 //! What an action reaches: what its rules allow, with secrets that it never has.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use stead_core::{
     effect::{EffectClass, Outcome},
     sandbox::Traffic,
 };
-use stead_egress::Event;
+use stead_egress::{Event, Trust};
 use stead_ports::sandbox::Limits;
 use stead_workshop::{Settings, Variable};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
+use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+
+use crate::{
+    hosts::{Authority, host, tls_host},
+    kit::{Kit, run, settings, told},
 };
 
-use crate::kit::{Kit, run, settings};
-
 const SECRET: &str = "ghp_Zk8vN3qLw0RtY7uXbC5mA2sD";
-
-/// A host that gives back what it was sent, and remembers it.
-async fn host() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, heard) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
-    let told = Arc::clone(&heard);
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let (mut head, mut byte) = (Vec::new(), [0]);
-            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).await.unwrap_or(0) == 1 {
-                head.push(byte[0]);
-            }
-            let head = String::from_utf8_lossy(&head).into_owned();
-            let answer =
-                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{head}", head.len());
-            told.lock().unwrap().push(head);
-            let _ = stream.write_all(answer.as_bytes()).await;
-        }
-    });
-    (address, heard)
-}
 
 fn reaching(port: u16) -> Settings {
     let egress = serde_json::from_value(json!([{
@@ -117,6 +92,30 @@ async fn an_action_reaches_what_its_rules_allow_and_never_has_the_secret_that_go
     let denied = record.iter().filter(|(_, e)| matches!(e.event, Event::Denied { .. })).count();
     assert_eq!(denied, 3);
     assert!(!format!("{record:?}").contains(SECRET));
+    kit.close().await;
+}
+
+#[tokio::test]
+async fn programs_trust_the_proxy_where_it_looks_into_https_without_being_told_how() {
+    let authority = Authority::new();
+    let kit = Kit::trusting(Trust::pem(&authority.pem).unwrap(), |_| {}).await;
+    kit.world.secrets.lock().unwrap().insert("github".into(), SECRET.into());
+    let (address, heard) = tls_host(authority.acceptor("api.test")).await;
+    let egress = json!([{
+        "host": "api.test", "ports": [address.port()], "addresses": ["127.0.0.0/8"],
+        "secrets": [{"secret": "github", "inject": "bearer"}],
+    }]);
+    let settings = Settings { egress: serde_json::from_value(egress).unwrap(), ..settings() };
+    let tool = kit.shell_with(&settings);
+    let url = format!("https://api.test:{}/v1/me", address.port());
+    let script = format!(
+        "curl -sS {url} >/dev/null && echo curl; python3 -c 'import urllib.request as r; r.urlopen(\"{url}\")' && echo python"
+    );
+    let outcome = kit.call(&mut run(1), &tool, json!({"command": script})).await;
+    let report = told(outcome);
+    assert_eq!(report["stdout"], "curl\npython\n", "{report}");
+    let heard = heard.lock().unwrap().clone();
+    assert!(heard.len() == 2 && heard.iter().all(|head| head.contains(SECRET)), "{heard:?}");
     kit.close().await;
 }
 
