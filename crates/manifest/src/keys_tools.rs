@@ -156,8 +156,8 @@ pub(crate) static TOOL: Section = Section {
         key(
             "workspace",
             Shape::OneOf(&["ro", "rw"]),
-            "With `command`: it finds the session's workspace in `/workspace`, to read (`ro`) or also to write (`rw`). With `mcp`: `ro`, as \
-             it was when the server started. It sees none when silent.",
+            "With `command`: it finds the session's workspace in `/workspace`, to read (`ro`) or also to write (`rw`). It sees none when \
+             silent.",
         ),
         key(
             "sandbox",

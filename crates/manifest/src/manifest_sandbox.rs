@@ -167,7 +167,7 @@ impl Files {
     pub fn operations(self) -> &'static [&'static str] {
         match self.workspace {
             Mode::Ro => &["list", "read", "search"],
-            Mode::Rw => &["list", "read", "search", "write", "edit", "remove"],
+            Mode::Rw => &["list", "read", "search", "write", "edit", "move", "remove"],
         }
     }
 }

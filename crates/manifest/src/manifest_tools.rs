@@ -60,7 +60,7 @@ pub struct Tool {
     /// Environment variables of a command; see [`Tool::variables`].
     #[serde(default)]
     pub env: Vec<String>,
-    /// What a command or an MCP server may do with the session's workspace; nothing when silent.
+    /// What a command may do with the session's workspace; nothing when silent.
     pub workspace: Option<Mode>,
     /// Where it runs, where that is not where the agent's other tools run.
     pub sandbox: Option<Sandbox>,

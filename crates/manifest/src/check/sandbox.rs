@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Findings;
 use crate::{
-    manifest::{Confinement, Kind, Manifest, Mode, Sandbox, Tool},
+    manifest::{Confinement, Kind, Manifest, Sandbox, Tool},
     places::{self, Variable as Place},
 };
 
@@ -61,20 +61,16 @@ fn kind(findings: &mut Findings<'_>, name: &str, tool: &Tool) {
         ("env", !tool.env.is_empty() && !command, "the variables of an MCP server stand under `mcp.env`"),
         ("sandbox", tool.sandbox.is_some() && !tool.starts(), starts),
         ("workspace", tool.workspace.is_some() && files, "`files` says itself whether it writes"),
-        ("workspace", tool.workspace.is_some() && !files && !tool.starts(), starts),
+        (
+            "workspace",
+            tool.workspace.is_some() && !files && !command,
+            "a command or `files` works on it; an MCP server lives on from one call to the next, while the workspace changes",
+        ),
     ];
     for (key, wrong, why) in refused {
         if *wrong {
             findings.value(&["tools", name, key], format!("`{key}` has no meaning here: {why}"), None);
         }
-    }
-    if tool.workspace == Some(Mode::Rw) && matches!(tool.kind, Kind::Mcp(_)) {
-        let hint = "write `ro`, or let the server answer with files";
-        findings.value(
-            &["tools", name, "workspace"],
-            "an MCP server can only read the workspace: a server that runs on has no end at which its files would be kept",
-            Some(hint.into()),
-        );
     }
 }
 
@@ -87,9 +83,6 @@ fn placed(findings: &mut Findings<'_>, name: &str, tool: &Tool, sandbox: &Sandbo
             "a command runs in a sandbox and nowhere else",
             Some("only an MCP server can have `none`, and only where the operator allows it".into()),
         );
-    }
-    if !boxed && tool.workspace.is_some() {
-        findings.value(&["tools", name, "workspace"], "the workspace is only seen in a sandbox", None);
     }
     if !boxed {
         return;

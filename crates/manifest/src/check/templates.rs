@@ -60,8 +60,8 @@ fn command(findings: &mut Findings<'_>, name: &str, tool: &Tool, words: &[String
         let hint = "name the program here; arguments stand for the words after it";
         findings.value(&["tools", name, "command"], "the model would choose which program runs", Some(hint.into()));
     }
-    if program.starts_with("./") {
-        let hint = format!("name it under `include` and write `/opt/agent/{}`", &program[2..]);
+    if let Some(file) = program.strip_prefix("./") {
+        let hint = format!("name it under `include` and write `/opt/agent/{file}`");
         findings.value(
             &["tools", name, "command"],
             format!("`{program}` would be a file of the workspace"),
