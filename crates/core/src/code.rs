@@ -298,6 +298,11 @@ codes! {
     // 270-279: secrets, continued
     /// A secret is no JSON object, or has no field of that name.
     SECRET_FIELD = 270, "The secret has no such field";
+    // 300-309: actions in sandboxes
+    /// The host was short of memory, and this box held most of what it was given.
+    BOX_STOPPED = 300, "The sandbox was stopped to keep the host usable";
+    /// As many actions wait for a box as may.
+    BOX_QUEUE = 301, "Too many actions wait for a sandbox";
 }
 
 impl Code {

@@ -5,8 +5,10 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod action;
 mod api;
 
+pub use action::{CommandConfig, FilesConfig};
 pub use api::{ApiBody, ApiConfig, ApiOperation, ApiParameter, Fields, ParameterPlace, Placement, Style};
 
 /// A kind of SQL statement that a tool may be allowed.

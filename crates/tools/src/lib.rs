@@ -5,6 +5,7 @@
 //! * [`http`] calls an HTTP service from inline templates or an API description.
 //! * [`mcp`] speaks to an MCP server: a process over stdio, or a URL over streamable HTTP; one session a run.
 //! * [`reach`] guards where requests may go.
+//! * [`template`] is text with places for arguments.
 //! * [`config`] holds the part of a manifest that describes them; [`offer`] what each adapter hands to the wiring.
 //!
 //! Every adapter reports honestly what may have left (see [`stead_core::effect::Outcome`]). Not here: retries, time-outs
@@ -20,4 +21,5 @@ pub mod reach;
 pub mod schema;
 pub mod secret;
 pub mod sql;
+pub mod template;
 mod text;

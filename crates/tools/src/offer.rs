@@ -61,10 +61,13 @@ pub const MAX_NAME: usize = 64;
 /// The model's name of an operation, `<tool>_<operation>`: every character outside `[a-zA-Z0-9_-]` becomes `_`, and the
 /// result is cut to [`MAX_NAME`].
 pub fn full_name(tool: &str, operation: &str) -> String {
-    let mut name: String = format!("{tool}_{operation}")
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' })
-        .collect();
+    lone_name(&format!("{tool}_{operation}"))
+}
+
+/// The model's name of a tool with one operation: its own, made fit in the same way.
+pub fn lone_name(tool: &str) -> String {
+    let mut name: String =
+        tool.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' }).collect();
     // Only ASCII is left, so any cut is a character boundary.
     name.truncate(MAX_NAME);
     name

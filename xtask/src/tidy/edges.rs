@@ -34,6 +34,13 @@ const MAP: &[Row] = &[
     row("workspace", &["core", "ports"]),
     row("models", &["core", "ports"]),
     row("tools", &["core", "ports", "postgres"]),
+    Row {
+        name: "workshop",
+        // It puts adapters together into one action, so that none of them need know another.
+        may: &["core", "egress", "ports", "tools", "workspace"],
+        // Its tests run real boxes on a real store.
+        dev: &["sandbox", "store"],
+    },
     row("memory", &["core", "ports"]),
     Row {
         name: "engine",
@@ -63,6 +70,7 @@ const MAP: &[Row] = &[
             "secrets",
             "store",
             "tools",
+            "workshop",
             "workspace",
         ],
         // Its tests speak to it as users do.
@@ -99,6 +107,7 @@ const ALL: &[&str] = &[
     "sim",
     "store",
     "tools",
+    "workshop",
     "workspace",
 ];
 

@@ -1,104 +1,16 @@
-//! Templates: text with `{{args.NAME}}` and `{{key}}`. A template is compiled when a tool is set up, and every value is
-//! escaped for the place where it lands; no value can change the shape of a request.
+//! Templates of a request: every value is escaped for the place where it lands, and none can change the request's shape.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+pub(super) use crate::template::{Hole, Piece, Template, Values};
 use crate::text;
 
-/// Most bytes of one rendered path, query value or header.
+/// Most bytes of one rendered path, query value, header or text.
 const MAX_RENDERED: usize = 8 * 1024;
 
-/// What a placeholder names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Hole {
-    /// `{{args}}`: all arguments; in bodies only.
-    All,
-    /// `{{args.a.b}}`.
-    Argument(Vec<String>),
-    /// `{{key}}`, the idempotency key.
-    Key,
-}
-
-/// A piece of a template.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Piece {
-    /// Kept as it is.
-    Text(String),
-    /// Replaced by a value.
-    Hole(Hole),
-}
-
-/// A compiled text template.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Template(pub(super) Vec<Piece>);
-
-/// The values of one call.
-pub(super) struct Values<'a> {
-    pub(super) arguments: &'a Value,
-    pub(super) key: &'a str,
-}
-
 impl Template {
-    pub(super) fn compile(text: &str) -> Result<Self, String> {
-        let mut pieces = Vec::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once("{{") {
-            let (name, after) = after.split_once("}}").ok_or_else(|| format!("`{text}`: `{{{{` without `}}}}`"))?;
-            if !before.is_empty() {
-                pieces.push(Piece::Text(before.to_owned()));
-            }
-            pieces.push(Piece::Hole(hole(name.trim()).ok_or_else(|| {
-                format!("`{{{{{name}}}}}` is not a placeholder; there are `{{{{args.NAME}}}}` and `{{{{key}}}}`")
-            })?));
-            rest = after;
-        }
-        if !rest.is_empty() {
-            pieces.push(Piece::Text(rest.to_owned()));
-        }
-        Ok(Self(pieces))
-    }
-
-    /// Adds the arguments that it uses.
-    pub(super) fn uses(&self, out: &mut BTreeSet<String>) {
-        for piece in &self.0 {
-            if let Piece::Hole(Hole::Argument(path)) = piece {
-                out.extend(path.first().cloned());
-            }
-        }
-    }
-
-    /// Whether the only thing in it is a placeholder.
-    fn lone(&self) -> Option<&Hole> {
-        match self.0.as_slice() {
-            [Piece::Hole(hole)] => Some(hole),
-            _ => None,
-        }
-    }
-
-    /// The text, with every value passed through `escape`. `None` when it names an argument that was left out.
-    fn render(
-        &self,
-        values: &Values<'_>,
-        escape: impl Fn(&str) -> Result<String, String>,
-    ) -> Result<Option<String>, String> {
-        let mut out = String::new();
-        for piece in &self.0 {
-            match piece {
-                Piece::Text(text) => out.push_str(text),
-                Piece::Hole(hole) => match values.scalar(hole)? {
-                    Some(value) => out.push_str(&escape(&value)?),
-                    None => return Ok(None),
-                },
-            }
-            if out.len() > MAX_RENDERED {
-                return Err(format!("a value makes the request longer than {MAX_RENDERED} bytes"));
-            }
-        }
-        Ok(Some(out))
-    }
-
     /// As a URL path. A value is always text inside one segment: it can neither add a segment nor climb out of one.
     pub(super) fn path(&self, values: &Values<'_>) -> Result<String, String> {
         let escape = |value: &str| {
@@ -107,7 +19,7 @@ impl Template {
             }
             Ok(percent_encode(value))
         };
-        let path = self.render(values, escape)?.ok_or("an argument in the path is missing")?;
+        let path = self.render(values, MAX_RENDERED, escape)?.ok_or("an argument in the path is missing")?;
         if path.split('/').any(|segment| matches!(segment, "." | "..")) {
             return Err("an argument in the path must not be `.` or `..`".into());
         }
@@ -116,42 +28,17 @@ impl Template {
 
     /// As a query value; the URL's builder encodes it.
     pub(super) fn query(&self, values: &Values<'_>) -> Result<Option<String>, String> {
-        self.render(values, |value| Ok(value.to_owned()))
+        self.render(values, MAX_RENDERED, |value| Ok(value.to_owned()))
     }
 
     /// As a header's value: visible characters of ASCII and blanks (RFC 9110 section 5.5), so never a line end.
     pub(super) fn header(&self, values: &Values<'_>) -> Result<Option<String>, String> {
-        let text = self.render(values, |value| Ok(value.to_owned()))?;
+        let text = self.render(values, MAX_RENDERED, |value| Ok(value.to_owned()))?;
         match text {
             Some(t) if !t.bytes().all(|b| (b' '..=b'~').contains(&b)) => {
                 Err("an argument in a header must be visible ASCII on one line".into())
             }
             other => Ok(other),
-        }
-    }
-}
-
-impl Values<'_> {
-    /// The value of a placeholder; `None` when the argument was left out or is null.
-    fn value(&self, hole: &Hole) -> Option<Value> {
-        match hole {
-            Hole::Key => Some(self.key.into()),
-            Hole::All => Some(self.arguments.clone()),
-            Hole::Argument(path) => {
-                path.iter().try_fold(self.arguments, |value, step| value.get(step)).filter(|v| !v.is_null()).cloned()
-            }
-        }
-    }
-
-    /// The same as text, which only scalars have.
-    fn scalar(&self, hole: &Hole) -> Result<Option<String>, String> {
-        match self.value(hole) {
-            None => Ok(None),
-            Some(Value::String(s)) => Ok(Some(s)),
-            Some(Value::Array(_) | Value::Object(_)) => {
-                Err("only a text, a number or a boolean can stand in a path, query, header or text".into())
-            }
-            Some(other) => Ok(Some(other.to_string())),
         }
     }
 }
@@ -207,7 +94,7 @@ impl Body {
             Self::Plain(value) => Some(value.clone()),
             Self::Text(template) => match template.lone() {
                 Some(hole) => values.value(hole),
-                None => template.render(values, |value| Ok(value.to_owned()))?.map(Value::String),
+                None => template.render(values, MAX_RENDERED, |value| Ok(value.to_owned()))?.map(Value::String),
             },
             Self::List(items) => {
                 let mut out = Vec::new();
@@ -226,18 +113,6 @@ impl Body {
                 Some(Value::Object(out))
             }
         })
-    }
-}
-
-fn hole(name: &str) -> Option<Hole> {
-    match name {
-        "key" => Some(Hole::Key),
-        "args" => Some(Hole::All),
-        _ => {
-            let path: Vec<String> = name.strip_prefix("args.")?.split('.').map(str::to_owned).collect();
-            let plain = |s: &String| !s.is_empty() && s.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
-            path.iter().all(plain).then_some(Hole::Argument(path))
-        }
     }
 }
 

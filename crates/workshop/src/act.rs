@@ -1,0 +1,150 @@
+//! One action, from its place in the queue to what became of it. Dropping the future kills what it started; nothing is kept then.
+
+use stead_core::{
+    id::{Name, TreeId},
+    sandbox::{Access, Action, BoxUse, Traffic},
+    time::Span,
+};
+use stead_ports::{
+    sandbox::{Evidence, Outcome, Running, Stdio, Usage, WhenFull},
+    tool::Invocation,
+};
+use stead_workspace::{Base, Writer};
+
+use crate::{
+    audit::Whose,
+    fault::Fault,
+    kept::{Kept, keep},
+    limits::overridden,
+    live::Seat,
+    place::{Job, Place},
+    watch::Stopped,
+    way_out::WayOut,
+    workshop::Inner,
+};
+
+/// Bytes kept of each output; the rest is read and dropped.
+pub(crate) const KEEP: usize = 1 << 20;
+
+/// An action that is over.
+#[derive(Debug)]
+pub(crate) struct Acted {
+    pub(crate) outcome: Outcome,
+    pub(crate) kept: Kept,
+    pub(crate) traffic: Option<Traffic>,
+    /// Why the watch stopped it.
+    pub(crate) stopped: Option<Stopped>,
+    /// Whether its run was over.
+    pub(crate) released: bool,
+}
+
+/// The workspace that an action starts at.
+struct Bench {
+    tree: TreeId,
+    base: Base,
+    /// The turn to write.
+    writer: Option<Writer>,
+}
+
+/// Does it.
+///
+/// # Errors
+/// See [`Fault`]: nothing was kept, and but for a box that was lost nothing has happened.
+pub(crate) async fn act(shop: &Inner, place: &Place, job: Job, invocation: &Invocation) -> Result<Acted, Fault> {
+    let effect = invocation.effect;
+    let whose = Whose {
+        tenant: invocation.tenant.clone(),
+        run: effect.run,
+        effect: Some(effect),
+        tool: invocation.tool.clone(),
+    };
+    let seat = shop.live.enter(whose.clone(), place.settings.limits, invocation.limits);
+    let bench = bench(shop, job.access, invocation).await?;
+    let _ticket = shop.actions.turn(&invocation.tenant).await?;
+    if !invocation.may_send.now() {
+        return Err(Fault::NotOwned);
+    }
+    let stdio = Stdio::Capture { input: job.input.clone(), keep: KEEP, full: WhenFull::Drop, follower: None };
+    let folder = bench.as_ref().map(|b| b.base.path().to_owned());
+    let (running, out) = start(shop, place, &job, whose, &seat, folder, stdio).await?;
+    let ended = running.end.await;
+    let traffic = match out {
+        Some(out) => Some(out.close().await),
+        None => None,
+    };
+    let mut outcome = ended?;
+    let kept = match bench {
+        Some(Bench { tree, base: _base, writer: Some(writer) }) => {
+            keep(&writer, &shop.workspaces, &invocation.tenant, invocation.workspace, tree, &mut outcome).await
+        }
+        _ => Kept::ReadOnly,
+    };
+    // Layers live in memory.
+    outcome.layers.clear();
+    Ok(Acted { outcome, kept, traffic, stopped: seat.why(), released: seat.released() })
+}
+
+/// Makes the workspace a folder.
+async fn bench(shop: &Inner, access: Access, invocation: &Invocation) -> Result<Option<Bench>, Fault> {
+    let (work, tenant) = (&shop.workspaces, &invocation.tenant);
+    let writer = match access {
+        Access::None => return Ok(None),
+        Access::Read => None,
+        // Before the queue for boxes: who waits for a writer of its session takes no place from others.
+        Access::Write => Some(work.writer(tenant, &Name::from(invocation.session.to_string())).await),
+    };
+    let tree = match invocation.workspace {
+        Some(tree) => tree,
+        None => work.empty(tenant).await?.tree,
+    };
+    let base = work.materialise(tenant, tree).await?;
+    Ok(Some(Bench { tree, base, writer }))
+}
+
+/// Starts a box at a place, with its way out, and seats it among those that live.
+pub(crate) async fn start(
+    shop: &Inner,
+    place: &Place,
+    job: &Job,
+    whose: Whose,
+    seat: &Seat,
+    base: Option<std::path::PathBuf>,
+    stdio: Stdio,
+) -> Result<(Running, Option<WayOut>), Fault> {
+    let boxes = shop.tier(place.settings.tier)?;
+    let mut out = if place.is_closed() { None } else { Some(WayOut::open(shop, &place.rules, whose)?) };
+    let by = seat.limits().ok_or(Fault::Released)?;
+    let spec = place.spec(job, by, base, shop.furniture.opt(), out.as_ref());
+    let mut running = boxes.start(spec, stdio).await?;
+    if let Some(out) = &mut out {
+        out.serve(running.egress.take())?;
+    }
+    seat.started(&overridden(place.settings.limits, by), &running.control).await;
+    Ok((running, out))
+}
+
+impl Acted {
+    /// What becomes part of the fact.
+    pub(crate) fn action(&self) -> Action {
+        let workspace = match &self.kept {
+            Kept::Changed { change, .. } => Some(*change),
+            _ => None,
+        };
+        let Outcome { evidence, usage, .. } = &self.outcome;
+        Action { workspace, sandbox: Some(box_use(evidence, usage, self.traffic)) }
+    }
+}
+
+/// What a box was and used, as the core has it.
+pub(crate) fn box_use(evidence: &Evidence, usage: &Usage, traffic: Option<Traffic>) -> BoxUse {
+    let span = |d: std::time::Duration| Span(u64::try_from(d.as_micros()).unwrap_or(u64::MAX));
+    BoxUse {
+        tier: evidence.tier,
+        held: evidence.held.keys().copied().collect(),
+        not_held: evidence.not_held.keys().copied().collect(),
+        cpu: usage.cpu.map(span),
+        memory_peak: usage.memory_peak,
+        wall: span(usage.wall),
+        traffic,
+    }
+}

@@ -1,0 +1,94 @@
+//! Files of the host that boxes see beside the workspace: the folder to mount on below `/opt`, and a list of certificate authorities
+//! for each box that has a way out.
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use crate::fault::Fault;
+
+/// The list's name in its folder.
+pub(crate) const BUNDLE: &str = "certificates.pem";
+
+/// A folder of the workshop's own.
+#[derive(Debug)]
+pub(crate) struct Furniture {
+    root: PathBuf,
+    next: AtomicU64,
+}
+
+/// A folder with one list, removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Bundle(PathBuf);
+
+impl Furniture {
+    /// Makes the folder anew: what an earlier process left there is of no use.
+    pub(crate) fn open(root: &Path) -> Result<Self, Fault> {
+        let fail = |error| Fault::Disk { place: root.display().to_string(), error };
+        match fs::remove_dir_all(root) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
+            _ => {}
+        }
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(fail)?;
+        for dir in ["opt", "opt/agent", "opt/certificates", "boxes"] {
+            readable_dir(&root.join(dir)).map_err(fail)?;
+        }
+        Ok(Self { root: root.to_owned(), next: AtomicU64::new(0) })
+    }
+
+    /// What is mounted at `/opt`: empty folders to mount on.
+    pub(crate) fn opt(&self) -> PathBuf {
+        self.root.join("opt")
+    }
+
+    /// A folder with a list of these authorities.
+    pub(crate) fn bundle(&self, roots: &str, own: &str) -> Result<Bundle, Fault> {
+        let dir = self.root.join("boxes").join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
+        let bundle = Bundle(dir);
+        let file = bundle.0.join(BUNDLE);
+        readable_dir(&bundle.0)
+            .and_then(|()| fs::write(&file, format!("{own}\n{roots}")))
+            .and_then(|()| fs::set_permissions(&file, fs::Permissions::from_mode(0o644)))
+            .map_err(|error| Fault::Disk { place: file.display().to_string(), error })?;
+        Ok(bundle)
+    }
+}
+
+impl Bundle {
+    pub(crate) fn folder(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Bundle {
+    fn drop(&mut self) {
+        // What is left is removed at the next start.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A folder that the box's user can read, whatever this process's mask is.
+fn readable_dir(path: &Path) -> io::Result<()> {
+    fs::create_dir(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+}
+
+/// The authorities that this host trusts, as PEM; for what a box passes through the proxy unread.
+pub(crate) fn host_authorities() -> String {
+    let mut out = String::new();
+    for certificate in rustls_native_certs::load_native_certs().certs {
+        out.push_str("-----BEGIN CERTIFICATE-----\n");
+        let text = STANDARD.encode(&certificate);
+        for line in text.as_bytes().chunks(64) {
+            out.extend(line.iter().map(|b| char::from(*b)));
+            out.push('\n');
+        }
+        out.push_str("-----END CERTIFICATE-----\n");
+    }
+    out
+}

@@ -1,0 +1,145 @@
+//! The boxes that there are, and those that wait to be: by run, so that an operator, the end of a run and the watch reach them.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use parking_lot::Mutex;
+use stead_core::{id::RunId, sandbox::BoxLimits};
+use stead_ports::sandbox::{BoxError, Control, Limits};
+
+use crate::{
+    audit::Whose,
+    limits::{change, overridden},
+    watch::Stopped,
+};
+
+/// The table. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Live(Arc<Mutex<BTreeMap<u64, Entry>>>);
+
+struct Entry {
+    whose: Whose,
+    /// The manifest's limits.
+    own: Limits,
+    /// The operator's.
+    by: BoxLimits,
+    /// Since the box has started.
+    control: Option<Arc<dyn Control>>,
+    stop: Option<Stopped>,
+    released: bool,
+}
+
+/// An action's seat in the table, given up when dropped.
+pub(crate) struct Seat {
+    live: Live,
+    id: u64,
+}
+
+/// A box that lives, for whoever watches.
+pub(crate) struct Watched {
+    pub(crate) id: u64,
+    pub(crate) whose: Whose,
+    /// Bytes of memory that it was given.
+    pub(crate) memory: Option<u64>,
+    pub(crate) control: Arc<dyn Control>,
+}
+
+impl Live {
+    /// Takes a seat.
+    pub(crate) fn enter(&self, whose: Whose, own: Limits, by: BoxLimits) -> Seat {
+        let mut seats = self.0.lock();
+        let id = seats.last_key_value().map_or(0, |(id, _)| id + 1);
+        seats.insert(id, Entry { whose, own, by, control: None, stop: None, released: false });
+        Seat { live: self.clone(), id }
+    }
+
+    /// Other limits for all of a run.
+    pub(crate) async fn limit(&self, run: RunId, by: BoxLimits) {
+        let mut changes = Vec::new();
+        for entry in self.0.lock().values_mut().filter(|e| e.whose.run == run) {
+            let (before, after) = (overridden(entry.own, entry.by), overridden(entry.own, by));
+            entry.by = by;
+            if let Some((control, change)) = entry.control.clone().zip(change(&before, &after)) {
+                changes.push((control, change, entry.whose.clone()));
+            }
+        }
+        for (control, change, whose) in changes {
+            match control.limit(change).await {
+                // One that has ended needs none.
+                Ok(()) | Err(BoxError::Lost(_)) => {}
+                Err(error) => tracing::warn!(run = %whose.run, tool = %whose.tool, %error, "limits were not changed"),
+            }
+        }
+    }
+
+    /// Kills all of a run.
+    pub(crate) fn release(&self, run: RunId) {
+        let mut controls = Vec::new();
+        for entry in self.0.lock().values_mut().filter(|e| e.whose.run == run) {
+            entry.released = true;
+            controls.extend(entry.control.clone());
+        }
+        controls.iter().for_each(|c| c.kill());
+    }
+
+    /// All boxes that have started.
+    pub(crate) fn all(&self) -> Vec<Watched> {
+        let seats = self.0.lock();
+        let running = seats.iter().filter_map(|(id, e)| {
+            let control = e.control.clone()?;
+            Some(Watched { id: *id, whose: e.whose.clone(), memory: overridden(e.own, e.by).memory, control })
+        });
+        running.collect()
+    }
+
+    /// Kills one, and notes why; false when it has gone.
+    pub(crate) fn stop(&self, id: u64, why: Stopped) -> bool {
+        let control = {
+            let mut seats = self.0.lock();
+            let Some(entry) = seats.get_mut(&id) else { return false };
+            entry.stop.get_or_insert(why);
+            entry.control.clone()
+        };
+        control.inspect(|c| c.kill()).is_some()
+    }
+}
+
+impl Seat {
+    /// The operator's limits now; `None` when the run was released.
+    pub(crate) fn limits(&self) -> Option<BoxLimits> {
+        let seats = self.live.0.lock();
+        seats.get(&self.id).filter(|e| !e.released).map(|e| e.by)
+    }
+
+    /// The box has started, with those limits. What changed meanwhile is made good.
+    pub(crate) async fn started(&self, with: &Limits, control: &Arc<dyn Control>) {
+        let (released, late) = {
+            let mut seats = self.live.0.lock();
+            let Some(entry) = seats.get_mut(&self.id) else { return };
+            entry.control = Some(Arc::clone(control));
+            (entry.released, change(with, &overridden(entry.own, entry.by)))
+        };
+        if released {
+            control.kill();
+        } else if let Some(change) = late
+            && let Err(error) = control.limit(change).await
+        {
+            tracing::debug!(%error, "limits that changed while the sandbox started");
+        }
+    }
+
+    /// Why the workshop itself had it killed.
+    pub(crate) fn why(&self) -> Option<Stopped> {
+        self.live.0.lock().get(&self.id).and_then(|e| e.stop.clone())
+    }
+
+    /// Whether its run is over.
+    pub(crate) fn released(&self) -> bool {
+        self.live.0.lock().get(&self.id).is_none_or(|e| e.released)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.live.0.lock().remove(&self.id);
+    }
+}

@@ -1,0 +1,160 @@
+//! Settings, checked: what every action of a tool has in common.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use bytes::Bytes;
+use stead_core::{
+    effect::EffectClass,
+    sandbox::{Access, BoxLimits, Property},
+};
+use stead_egress::Rules;
+use stead_ports::sandbox::{Command, Content, Mount, Spec};
+use stead_tools::error::ToolSetupError;
+
+use crate::{
+    limits::overridden,
+    settings::{Settings, Variable},
+    way_out,
+};
+
+/// Where the workspace is, inside; a command starts there.
+pub(crate) const WORKSPACE: &str = "/workspace";
+/// Where a command starts that has no workspace.
+const HOME: &str = "/home/box";
+/// Where the agent version's own files are.
+const AGENT: &str = "/opt/agent";
+/// Variables of one tool.
+const VARIABLES: usize = 64;
+
+/// Checked settings.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) settings: Settings,
+    pub(crate) rules: Rules,
+}
+
+/// What runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Job {
+    pub(crate) words: Vec<String>,
+    pub(crate) input: Bytes,
+    pub(crate) access: Access,
+}
+
+impl Place {
+    /// Checks what can be checked before anything runs.
+    pub(crate) fn new(tool: &str, settings: &Settings) -> Result<Self, ToolSetupError> {
+        let fail = |why: String| ToolSetupError::value(format!("{tool}: {why}"));
+        let rules = Rules::new(&settings.egress).map_err(|e| ToolSetupError {
+            code: e.code,
+            detail: format!("{tool}: `egress`: {}; {}", e.detail, e.hint),
+        })?;
+        if settings.env.len() > VARIABLES {
+            return Err(fail(format!("`env` has {} variables, and may have {VARIABLES}", settings.env.len())));
+        }
+        for (name, value) in &settings.env {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                return Err(fail(format!("`env`: `{name}` is no name of a variable")));
+            }
+            match value {
+                Variable::Text(text) if text.contains('\0') => {
+                    return Err(fail(format!("`env`: the value of `{name}` holds a NUL byte")));
+                }
+                Variable::Secret(secret) if !rules.secrets().any(|s| s == secret) => {
+                    return Err(fail(format!(
+                        "`env`: `{name}` names the secret `{secret}`, which no rule of `egress` puts in; a sandbox never has \
+                         a secret itself, only what stands for it"
+                    )));
+                }
+                _ => {}
+            }
+        }
+        Ok(Self { settings: settings.clone(), rules })
+    }
+
+    /// Whether nothing that runs there can reach anything.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.settings.egress.is_empty()
+    }
+
+    /// The class of an action there: without a way out it can be thrown away and run again.
+    pub(crate) fn class(&self) -> EffectClass {
+        if self.is_closed() { EffectClass::Contained } else { EffectClass::Irreversible }
+    }
+
+    /// What the box is asked. `base` is the folder of the workspace, `opt` that with places to mount below, `out` the way out.
+    pub(crate) fn spec(
+        &self,
+        job: &Job,
+        limits: BoxLimits,
+        base: Option<PathBuf>,
+        opt: PathBuf,
+        out: Option<&way_out::WayOut>,
+    ) -> Spec {
+        let settings = &self.settings;
+        let mut mounts = Vec::new();
+        let mut mount = |at: &str, content| mounts.push(Mount { at: at.into(), content });
+        if let Some(base) = base {
+            let content = if job.access == Access::Write { Content::Layered(base) } else { Content::ReadOnly(base) };
+            mount(WORKSPACE, content);
+        }
+        if settings.files.is_some() || out.is_some() {
+            mount("/opt", Content::ReadOnly(opt));
+        }
+        if let Some(files) = &settings.files {
+            mount(AGENT, Content::ReadOnly(files.clone()));
+        }
+        if let Some(out) = out {
+            mount(way_out::CERTIFICATES, Content::ReadOnly(out.folder().to_owned()));
+        }
+        let mut requires = settings.requires.clone();
+        requires.insert(Property::EgressControl);
+        let dir = if job.access == Access::None { HOME } else { WORKSPACE };
+        Spec {
+            command: Command { words: job.words.clone(), env: self.env(out), dir: dir.into() },
+            root: settings.root.clone(),
+            mounts,
+            limits: overridden(settings.limits, limits),
+            requires,
+            egress: out.map(|_| way_out::PORT),
+        }
+    }
+
+    fn env(&self, out: Option<&way_out::WayOut>) -> Vec<(String, String)> {
+        let mut env = BTreeMap::from([("HOME".to_owned(), HOME.to_owned()), ("LANG".to_owned(), "C.UTF-8".to_owned())]);
+        if let Some(out) = out {
+            env.extend(way_out::variables());
+            let placeholders = out.placeholders();
+            env.extend(self.settings.env.iter().filter_map(|(name, value)| match value {
+                Variable::Secret(secret) => Some((name.clone(), placeholders.get(secret)?.clone())),
+                Variable::Text(_) => None,
+            }));
+        }
+        env.extend(self.settings.env.iter().filter_map(|(name, value)| match value {
+            Variable::Text(text) => Some((name.clone(), text.clone())),
+            Variable::Secret(_) => None,
+        }));
+        env.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_variable_names_only_a_secret_that_a_rule_puts_in() {
+        let env = BTreeMap::from([("TOKEN".to_owned(), Variable::Secret("github".to_owned()))]);
+        let error = Place::new("shell", &Settings { env, ..Settings::default() }).unwrap_err();
+        assert!(error.detail.contains("`github`") && error.detail.contains("no rule"), "{error}");
+    }
+
+    #[test]
+    fn every_box_must_control_egress_and_none_has_a_way_out_unasked() {
+        let place = Place::new("shell", &Settings::default()).unwrap();
+        let spec = place.spec(&Job::default(), BoxLimits::default(), None, "/x".into(), None);
+        assert!(spec.requires.contains(&Property::EgressControl) && spec.egress.is_none() && spec.mounts.is_empty());
+        assert_eq!(place.class(), EffectClass::Contained);
+    }
+}

@@ -1,0 +1,156 @@
+//! A box with pipes, for an MCP server of one run: it lives until its run ends, and no other run ever speaks to it.
+
+use std::sync::Arc;
+
+use stead_core::{
+    id::{Name, RunId},
+    sandbox::{Access, BoxLimits, Traffic},
+};
+use stead_ports::sandbox::{BoxError, Control, End, Outcome, Pipes, Stdio};
+use stead_tools::error::ToolSetupError;
+use tokio::sync::watch;
+
+use crate::{
+    act::start,
+    audit::Whose,
+    fault::Fault,
+    live::Seat,
+    place::{Job, Place},
+    queue::Ticket,
+    settings::Settings,
+    text::printable,
+    watch::Stopped,
+    way_out::WayOut,
+    workshop::Workshop,
+};
+
+/// Bytes kept of what a server writes to its standard error: the first of them.
+const STDERR: usize = 16 << 10;
+
+/// A server that lives. Dropped, all of it is killed.
+pub struct Server {
+    control: Arc<dyn Control>,
+    pipes: Option<Pipes>,
+    ended: watch::Receiver<Option<Ended>>,
+}
+
+/// How a server ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Why, in words.
+    pub why: String,
+    /// What it wrote to its standard error, at most 16 KiB, escaped where it is no plain text.
+    pub stderr: String,
+    /// What went through its proxy, when it had one.
+    pub traffic: Option<Traffic>,
+}
+
+/// What a server has for as long as it lives.
+struct Held {
+    seat: Seat,
+    out: Option<WayOut>,
+    _ticket: Ticket,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("ended", &*self.ended.borrow()).finish_non_exhaustive()
+    }
+}
+
+impl Workshop {
+    /// Checks the settings of a server before any run needs it.
+    ///
+    /// # Errors
+    /// As [`Workshop::command`].
+    pub fn check(&self, tool: &str, settings: &Settings) -> Result<(), ToolSetupError> {
+        Place::new(tool, settings).map(drop)
+    }
+
+    /// Starts a server for a run. It sees no workspace. `settings.limits.wall` is how long it may live.
+    ///
+    /// # Errors
+    /// See [`Fault`]; nothing is left then.
+    pub async fn serve(
+        &self,
+        run: RunId,
+        tenant: Name,
+        tool: Name,
+        command: Vec<String>,
+        settings: &Settings,
+        limits: BoxLimits,
+    ) -> Result<Server, Fault> {
+        let place = Place::new(&tool, settings).map_err(|e| BoxError::Spec(e.detail))?;
+        let whose = Whose { tenant: tenant.clone(), run, effect: None, tool };
+        // How long an action may take says nothing of a server.
+        let limits = BoxLimits { wall: None, ..limits };
+        let seat = self.0.live.enter(whose.clone(), place.settings.limits, limits);
+        let ticket = self.0.servers.turn(&tenant).await?;
+        let job = Job { words: command, access: Access::None, ..Job::default() };
+        let stdio = Stdio::Pipes { keep: STDERR };
+        let (running, out) = start(&self.0, &place, &job, whose, &seat, None, stdio).await?;
+        let (tell, ended) = watch::channel(None);
+        let held = Held { seat, out, _ticket: ticket };
+        let end = running.end;
+        tokio::spawn(async move {
+            let outcome = end.await;
+            let ended = held.over(outcome).await;
+            tell.send_replace(Some(ended));
+        });
+        Ok(Server { control: running.control, pipes: running.pipes, ended })
+    }
+}
+
+impl Server {
+    /// Its standard input and output; once.
+    pub fn pipes(&mut self) -> Option<Pipes> {
+        self.pipes.take()
+    }
+
+    /// Kills all of it.
+    pub fn kill(&self) {
+        self.control.kill();
+    }
+
+    /// Waits until all of it is dead.
+    pub async fn ended(&self) -> Ended {
+        let mut ended = self.ended.clone();
+        let found = ended.wait_for(Option::is_some).await.ok().and_then(|ended| ended.clone());
+        found.unwrap_or_else(|| Ended { why: "it was lost".to_owned(), stderr: String::new(), traffic: None })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.control.kill();
+    }
+}
+
+impl Held {
+    async fn over(self, outcome: Result<Outcome, BoxError>) -> Ended {
+        let traffic = match self.out {
+            Some(out) => Some(out.close().await),
+            None => None,
+        };
+        match outcome {
+            Ok(outcome) => {
+                let stderr = printable(&outcome.stderr.bytes).trim().to_owned();
+                Ended { why: why(outcome.end, self.seat.why()), stderr, traffic }
+            }
+            Err(error) => Ended { why: format!("{}: {error}", error.code()), stderr: String::new(), traffic },
+        }
+    }
+}
+
+fn why(end: End, stopped: Option<Stopped>) -> String {
+    let say = |what: String| end.code().map_or_else(|| what.clone(), |code| format!("{code}: {what}"));
+    match (end, stopped) {
+        (End::Exited(code), _) => format!("it ended by itself with exit code {code}"),
+        (End::Signal(signal), _) => format!("it was ended by signal {signal}"),
+        (End::Killed, Some(stopped)) => stopped.to_string(),
+        (End::Killed, None) => "it was killed".to_owned(),
+        (End::Memory, _) => say("it needed more memory than it may have".to_owned()),
+        (End::Deadline, _) => say("it lived as long as it may".to_owned()),
+        (End::Output, _) => say("it wrote more than is kept".to_owned()),
+    }
+}

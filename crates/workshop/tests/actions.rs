@@ -1,0 +1,11 @@
+//! Actions as runs meet them: real programs in real boxes, workspaces on a real store, the proxy with a real host behind it.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[path = "actions/commands.rs"]
+mod commands;
+#[path = "actions/files.rs"]
+mod files;
+#[path = "actions/kit.rs"]
+mod kit;
