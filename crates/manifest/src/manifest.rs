@@ -195,6 +195,12 @@ impl SecretRef {
         Self(format!("env://{name}"))
     }
 
+    /// The reference that [`SecretRef::as_str`] wrote.
+    pub fn read(text: &str) -> Option<Self> {
+        let known = text.starts_with("env://") || text.starts_with("secret://");
+        known.then(|| Self::new(text))
+    }
+
     /// As the manifest writes it.
     pub fn as_str(&self) -> &str {
         &self.0
