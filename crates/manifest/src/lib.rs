@@ -37,7 +37,7 @@ mod providers;
 mod read;
 #[cfg(test)]
 mod reference;
-mod scalar;
+pub mod scalar;
 mod schema;
 mod shape;
 mod source;
