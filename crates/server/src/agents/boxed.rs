@@ -23,7 +23,7 @@ use stead_tools::{
 use stead_workshop::{Settings, Variable};
 
 use super::{
-    AgentStore,
+    AgentStore, Environment,
     renewed::Make,
     tools::{longest, told, unpin},
 };
@@ -178,13 +178,14 @@ fn command(tool: &Tool, words: &[String]) -> CommandConfig {
     }
 }
 
-/// What a box finds of the agent: what the manifest includes, or for a server its folder.
+/// What a box finds of the agent: what the manifest includes; or for a server, on the user's own machine, its folder. Who may apply agents to
+/// somebody else's server names no folder of that host for boxes to see.
 fn files(store: &AgentStore, bundle: &Bundle, folder: bool) -> Result<Option<Arc<AgentFiles>>, AgentError> {
     let below = store.shop.files_dir();
     let included = AgentFiles::included(bundle, &below)?;
     let files = match (&bundle.dir, included) {
         (_, Some(included)) => Some(included),
-        (Some(dir), None) if folder => Some(AgentFiles::mirrored(dir, store.shop.data_dir(), &below)?),
+        (Some(dir), None) if folder && matches!(store.keys.environment, Environment::Open) => Some(AgentFiles::mirrored(dir, store.shop.data_dir(), &below)?),
         _ => None,
     };
     Ok(files.map(Arc::new))

@@ -56,7 +56,7 @@ impl Environment {
     }
 
     /// Its value, if manifests may name it and it is set.
-    pub(super) fn get(&self, name: &str) -> Option<String> {
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
         self.allows(name).then(|| std::env::var(name).ok()).flatten()
     }
 

@@ -41,8 +41,7 @@ pub(crate) use self::{
 use self::{record::Record, references::References};
 
 /// What a host without boxes is told to do.
-const ELSEWHERE: &str = "`stead doctor` tells what is missing. Where it cannot be had, run Stead on Linux: in a machine of your own, or \
-                         `docker run --cgroupns=host --security-opt seccomp=unconfined --security-opt systempaths=unconfined ghcr.io/stead/stead`";
+const ELSEWHERE: &str = "where it cannot be had, run Stead on a Linux machine, as `podman run` of its image does: see docs/install.md";
 
 /// The boxes and workspaces of a runtime; clones are one.
 #[derive(Clone)]
@@ -120,7 +119,7 @@ impl Shop {
         let missing = || BoxError::Unavailable { tier, why: "this release has none for this system".to_owned() };
         let boxes = made.tiers.get(&tier).ok_or_else(missing).map_err(|e| refused(&e))?;
         let offer = boxes.offer().await.map_err(|e| refused(&e))?;
-        requires.iter().try_for_each(|property| offer.holds(*property)).map_err(|e| refused(&e))
+        requires.iter().try_for_each(|property| offer.holds(*property).map(drop)).map_err(|e| refused(&e))
     }
 
     async fn made(&self) -> Result<&Made, AgentError> {
@@ -129,7 +128,7 @@ impl Shop {
 }
 
 fn refused(error: &BoxError) -> AgentError {
-    let hint = if matches!(error, BoxError::Unavailable { .. }) { format!(". {ELSEWHERE}") } else { String::new() };
+    let hint = if matches!(error, BoxError::Unavailable { .. }) { format!("; {ELSEWHERE}") } else { String::new() };
     AgentError { code: error.code(), detail: format!("{error}{hint}") }
 }
 
