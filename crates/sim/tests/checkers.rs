@@ -8,9 +8,10 @@ use stead_core::{
         CallHead, CallRules, CancelRequested, EffectIntended, EffectOutcome, EffectRef, Fact, ModelConfig,
         ModelRequested, Restored, RunConfig, StopMode,
     },
-    id::{ActivationId, EffectId, LeafHash, RunId, SessionId, VersionId},
+    id::{ActivationId, EffectId, LeafHash, RunId, SessionId, TreeId, VersionId},
     record::{Actor, Header, Payload, Record, Source, VERSION},
     run::{Admit, CallIn, CallPhase, Carry, Command, Decision, GENESIS, Inputs, NewRun, State, decide},
+    sandbox::{Action, TreeChange},
     time::{Span, Timestamp},
 };
 use stead_sim::check::{
@@ -233,6 +234,28 @@ fn a_second_end_of_an_effect_is_noticed() {
     forger.returned(1);
     let again = Fact::EffectRefused(EffectOutcome { effect: 1, payload: 0, late: false, error: true, action: None });
     assert_eq!(forger.forged(vec![again]), "an effect ends once");
+}
+
+#[test]
+fn a_tree_that_does_not_follow_or_comes_with_no_result_is_noticed() {
+    let change = |before| TreeChange {
+        before,
+        after: TreeId([9; 32]),
+        added: 1,
+        changed: 0,
+        removed: 0,
+        bytes: 1,
+    };
+    let left = |before| Some(Box::new(Action { workspace: Some(change(before)), sandbox: None }));
+    let outcome = |action| EffectOutcome { effect: 1, payload: 0, late: false, error: false, action };
+    for (fact, check) in [
+        (Fact::EffectReturned(outcome(left(Some(TreeId([1; 32]))))), "writers follow each other"),
+        (Fact::EffectRefused(outcome(left(None))), "only what returned has written"),
+    ] {
+        let mut forger = Forger::begin(Limits::default());
+        forger.replied(vec![mail(), CallHead { args: [2; 16], ..mail() }]);
+        assert_eq!(forger.forged(vec![fact]), check);
+    }
 }
 
 #[test]
