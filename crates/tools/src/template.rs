@@ -81,7 +81,7 @@ impl Template {
 
     /// Whether it holds `{{args}}`, all arguments at once, which have no form as text.
     pub fn takes_all(&self) -> bool {
-        self.0.iter().any(|piece| *piece == Piece::Hole(Hole::All))
+        self.0.contains(&Piece::Hole(Hole::All))
     }
 
     /// Whether it holds a placeholder.

@@ -38,14 +38,6 @@ pub(crate) struct Acted {
     pub(crate) released: bool,
 }
 
-/// The workspace that an action starts at.
-struct Bench {
-    tree: TreeId,
-    base: Base,
-    /// The turn to write.
-    writer: Option<Writer>,
-}
-
 /// Does it.
 ///
 /// # Errors
@@ -59,13 +51,14 @@ pub(crate) async fn act(shop: &Inner, place: &Place, job: Job, invocation: &Invo
         tool: invocation.tool.clone(),
     };
     let seat = shop.live.enter(whose.clone(), place.settings.limits, invocation.limits);
-    let bench = bench(shop, job.access, invocation).await?;
+    let writer = turn(shop, job.access, invocation).await;
     let _ticket = shop.actions.turn(&invocation.tenant).await?;
     if !invocation.may_send.now() {
         return Err(Fault::NotOwned);
     }
+    let bench = bench(shop, job.access, invocation).await?;
     let stdio = Stdio::Capture { input: job.input.clone(), keep: KEEP, full: WhenFull::Drop, follower: None };
-    let folder = bench.as_ref().map(|b| b.base.path().to_owned());
+    let folder = bench.as_ref().map(|(_, base)| base.path().to_owned());
     let (running, out) = start(shop, place, &job, whose, &seat, folder, stdio).await?;
     let ended = running.end.await;
     let traffic = match out {
@@ -73,9 +66,9 @@ pub(crate) async fn act(shop: &Inner, place: &Place, job: Job, invocation: &Invo
         None => None,
     };
     let mut outcome = ended?;
-    let kept = match bench {
-        Some(Bench { tree, base: _base, writer: Some(writer) }) => {
-            keep(&writer, &shop.workspaces, &invocation.tenant, invocation.workspace, tree, &mut outcome).await
+    let kept = match (&bench, writer) {
+        (Some((tree, _)), Some(writer)) => {
+            keep(&writer, &shop.workspaces, &invocation.tenant, invocation.workspace, *tree, &mut outcome).await
         }
         _ => Kept::ReadOnly,
     };
@@ -84,21 +77,24 @@ pub(crate) async fn act(shop: &Inner, place: &Place, job: Job, invocation: &Invo
     Ok(Acted { outcome, kept, traffic, stopped: seat.why(), released: seat.released() })
 }
 
+/// Waits for the turn to write, before the queue for boxes: who waits for another of its session takes no place from others.
+async fn turn(shop: &Inner, access: Access, invocation: &Invocation) -> Option<Writer> {
+    let session = || Name::from(invocation.session.to_string());
+    match access {
+        Access::None | Access::Read => None,
+        Access::Write => Some(shop.workspaces.writer(&invocation.tenant, &session()).await),
+    }
+}
+
 /// Makes the workspace a folder.
-async fn bench(shop: &Inner, access: Access, invocation: &Invocation) -> Result<Option<Bench>, Fault> {
+async fn bench(shop: &Inner, access: Access, invocation: &Invocation) -> Result<Option<(TreeId, Base)>, Fault> {
     let (work, tenant) = (&shop.workspaces, &invocation.tenant);
-    let writer = match access {
-        Access::None => return Ok(None),
-        Access::Read => None,
-        // Before the queue for boxes: who waits for a writer of its session takes no place from others.
-        Access::Write => Some(work.writer(tenant, &Name::from(invocation.session.to_string())).await),
+    let tree = match (access, invocation.workspace) {
+        (Access::None, _) => return Ok(None),
+        (_, Some(tree)) => tree,
+        (_, None) => work.empty(tenant).await?.tree,
     };
-    let tree = match invocation.workspace {
-        Some(tree) => tree,
-        None => work.empty(tenant).await?.tree,
-    };
-    let base = work.materialise(tenant, tree).await?;
-    Ok(Some(Bench { tree, base, writer }))
+    Ok(Some((tree, work.materialise(tenant, tree).await?)))
 }
 
 /// Starts a box at a place, with its way out, and seats it among those that live.

@@ -13,7 +13,7 @@ use stead_workspace::{Change, Diff, Kind};
 use crate::{
     act::Acted,
     kept::Kept,
-    text::{is_text, printable, shortened},
+    text::{is_binary, is_text, printable, shortened},
 };
 
 /// Bytes of the report beside the two outputs.
@@ -22,7 +22,7 @@ const FRAME: usize = 4096;
 const LEAST: usize = 512;
 /// Names of changed files that are told.
 const NAMES: usize = 50;
-/// Bytes shown of an output that is no text.
+/// Bytes shown of an output that nobody would read.
 const GLIMPSE: usize = 256;
 
 /// How often JSON makes one byte into more: a quote, a line end.
@@ -142,7 +142,8 @@ fn shown(captured: &Captured, most: usize, name: &str, files: &mut Vec<File>, no
     let name = format!("{name}.bin");
     notes.push(format!("{name}: {} bytes that are not text are kept as this file", bytes.len()));
     files.push(File { name, media: "application/octet-stream".to_owned(), content: bytes.clone() });
-    shortened(&printable(&bytes[..bytes.len().min(GLIMPSE)]), most)
+    let seen = if is_binary(bytes) { &bytes[..bytes.len().min(GLIMPSE)] } else { bytes };
+    shortened(&printable(seen), most)
 }
 
 fn workspace(kept: &Kept) -> Option<Workspace> {

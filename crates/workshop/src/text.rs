@@ -1,5 +1,8 @@
 //! What hostile programs write, made fit to be shown: to a model, and in a terminal by whoever reads along.
 
+/// Bytes by which it is judged whether all of them are text.
+const SAMPLE: usize = 8 << 10;
+
 /// Bytes as text. What is no UTF-8, and what would move a cursor, turn the direction or not be seen, is escaped; lines stay lines.
 pub(crate) fn printable(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
@@ -26,6 +29,15 @@ pub(crate) fn is_text(bytes: &[u8], cut: bool) -> bool {
         }
 }
 
+/// Whether bytes have so much in them that is no text that nobody would read them.
+pub(crate) fn is_binary(bytes: &[u8]) -> bool {
+    let sample = &bytes[..bytes.len().min(SAMPLE)];
+    let odd = |chunk: std::str::Utf8Chunk<'_>| {
+        chunk.invalid().len() + chunk.valid().chars().filter(|c| c.is_control() && !c.is_whitespace()).count()
+    };
+    sample.utf8_chunks().map(odd).sum::<usize>() > sample.len() / 10
+}
+
 /// `text` in about `most` bytes: its beginning and its end, with a word between on how much is missing.
 pub(crate) fn shortened(text: &str, most: usize) -> String {
     if text.len() <= most {
@@ -50,6 +62,12 @@ mod tests {
     fn text_is_told_from_bytes() {
         assert!(is_text("añ".as_bytes(), false) && is_text(&"añ".as_bytes()[..2], true));
         assert!(!is_text(&"añ".as_bytes()[..2], false) && !is_text(b"a\0b", true));
+    }
+
+    #[test]
+    fn text_with_a_little_else_in_it_is_still_read() {
+        assert!(!is_binary(b"PATH=/bin\0HOME=/home/box\0") && !is_binary(b"") && !is_binary("añb\n".as_bytes()));
+        assert!(is_binary(b"\x7fELF\x02\x01\x01\0\0\0\0\0") && is_binary(&[0xff; 100]));
     }
 
     #[test]

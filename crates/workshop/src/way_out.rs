@@ -1,11 +1,11 @@
 //! The way out of a box: a session of the egress proxy, which lives as long as the box.
 
-use std::{collections::BTreeMap, net, path::Path, sync::Arc};
+use std::{collections::BTreeMap, net, path::Path, sync::Arc, time::Duration};
 
 use stead_core::sandbox::Traffic;
 use stead_egress::{Config, Limits, Rules, Session, SystemResolver, serve_listener};
 use stead_ports::sandbox::BoxError;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
     audit::{Of, Whose},
@@ -16,6 +16,8 @@ use crate::{
 
 /// The port on the box's loopback where the proxy listens.
 pub(crate) const PORT: u16 = 3128;
+/// How long what is cut may take to tell what went through.
+const SETTLE: Duration = Duration::from_secs(2);
 /// Where the list of certificate authorities is, inside.
 pub(crate) const CERTIFICATES: &str = "/opt/certificates";
 
@@ -25,6 +27,8 @@ pub(crate) struct WayOut {
     session: Session,
     bundle: Bundle,
     serving: Option<JoinHandle<()>>,
+    /// Exchanges under way.
+    open: watch::Receiver<usize>,
 }
 
 impl WayOut {
@@ -32,16 +36,17 @@ impl WayOut {
     pub(crate) fn open(shop: &Inner, rules: &Rules, whose: Whose) -> Result<Self, Fault> {
         let outside = &shop.outside;
         let resolver = outside.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver::default()));
+        let (count, open) = watch::channel(0);
         let session = Session::new(Config {
             rules: rules.clone(),
             secrets: Arc::clone(&outside.secrets),
-            audit: Arc::new(Of(Arc::clone(&outside.audit), whose)),
+            audit: Arc::new(Of { to: Arc::clone(&outside.audit), whose, open: count }),
             resolver,
             trust: outside.trust.clone(),
             limits: Limits::default(),
         })?;
         let bundle = shop.furniture.bundle(shop.authorities(), session.authority_pem())?;
-        Ok(Self { session, bundle, serving: None })
+        Ok(Self { session, bundle, serving: None, open })
     }
 
     /// Accepts on the socket in the box from now on.
@@ -70,6 +75,11 @@ impl WayOut {
 
     /// Ends it once the box is dead; tells what went through.
     pub(crate) async fn close(mut self) -> Traffic {
+        // Rules that allow nothing cut what is under way as a close does, but what had gone through is told: an action that was
+        // killed in the middle of a download has used it all the same.
+        if self.session.set_rules(Rules::default()).is_ok() {
+            let _ = timeout(SETTLE, self.open.wait_for(|open| *open == 0)).await;
+        }
         self.session.close();
         if let Some(serving) = self.serving.take() {
             let _ = serving.await;

@@ -5,7 +5,13 @@
 
 #[path = "actions/commands.rs"]
 mod commands;
+#[path = "actions/control.rs"]
+mod control;
 #[path = "actions/files.rs"]
 mod files;
 #[path = "actions/kit.rs"]
 mod kit;
+#[path = "actions/outside.rs"]
+mod outside;
+#[path = "actions/servers.rs"]
+mod servers;

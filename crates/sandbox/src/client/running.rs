@@ -55,6 +55,9 @@ pub(super) async fn start(link: Arc<Link>, spec: &Spec, stdio: Stdio) -> Result<
         Err(_) => return Err(lost()),
     };
     drop(held);
+    if back.len() != usize::from(spec.egress.is_some()) + usize::from(size.is_some()) {
+        return Err(no_room());
+    }
     let mut back = back.into_iter();
     let egress = spec.egress.and_then(|_| back.next()).map(TcpListener::from);
     if let Some(listener) = &egress {
@@ -77,6 +80,10 @@ pub(super) async fn start(link: Arc<Link>, spec: &Spec, stdio: Stdio) -> Result<
     let control = Arc::clone(&hand) as Arc<dyn Control>;
     let end = finish(hand, guard, ended, Reading::new(stdio, ends), evidence, layers);
     Ok(Running { control, pipes, egress, end: Box::pin(end) })
+}
+
+fn no_room() -> BoxError {
+    BoxError::Lost("its descriptors did not arrive: this process may not open more files".to_owned())
 }
 
 fn refused(failure: Failure, spec: &Spec) -> BoxError {
@@ -105,9 +112,18 @@ async fn finish(
             hand.end();
         }
     };
-    let (ended, (stdout, stderr)) = tokio::join!(ended, reading.run(over));
+    let (dead, hears) = tokio::sync::watch::channel(false);
+    let ended = async {
+        let ended = ended.await;
+        dead.send_replace(true);
+        ended
+    };
+    let (ended, (stdout, stderr)) = tokio::join!(ended, reading.run(over, hears));
     let Ok((end, usage, uppers)) = ended else { return Err(lost()) };
     guard.over = true;
+    if uppers.len() != layers.len() {
+        return Err(no_room());
+    }
     let marks = if hand.link.host().root { Marks::Trusted } else { Marks::User };
     let layers = layers.into_iter().zip(uppers).map(|(at, upper)| Layer { at, upper, marks }).collect();
     let end = told(end, usage.oom_kills, hand.asked.load(Ordering::Relaxed), hand.full.load(Ordering::Relaxed));

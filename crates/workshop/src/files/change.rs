@@ -1,7 +1,7 @@
 //! Operations that write: each makes another tree, and the one before stays as it was.
 
 use bytes::Bytes;
-use stead_workspace::tree::Entry;
+use stead_workspace::{WorkspaceError, tree::Entry};
 
 use super::{
     look::FILE,
@@ -59,8 +59,11 @@ pub(super) async fn move_(at: At<'_>, arguments: &Arguments) -> Result<Done, Can
         }
         _ => return Err(Cannot::Do(format!("{from} is no file: move it with a command"))),
     };
-    if at.work.stat(at.tenant, at.tree, &to).await.is_ok() {
-        return Err(Cannot::Do(format!("{to} is there already: remove it first")));
+    match at.work.stat(at.tenant, at.tree, &to).await {
+        Ok(_) => return Err(Cannot::Do(format!("{to} is there already: remove it first"))),
+        // Nothing is there, or nothing can be: then writing it says why.
+        Err(WorkspaceError::Path { .. }) => {}
+        Err(error) => return Err(error.into()),
     }
     let content = at.work.read(at.tenant, at.tree, &from, 0, file.size).await?;
     let made = at.work.write(at.tenant, at.tree, &to, content, Some(file.exec)).await?;

@@ -83,17 +83,15 @@ impl Search {
             return Ok(());
         }
         let bytes = at.work.read(at.tenant, at.tree, path, 0, FILE).await?;
-        if !is_text(&bytes, false) {
+        let (pattern, most) = (self.pattern.clone(), MATCHES + 1 - self.found.len());
+        // A long file keeps a thread busy for a while, and not one that others wait for.
+        let lines = tokio::task::spawn_blocking(move || lines(&pattern, &bytes, most)).await;
+        let Some(lines) = lines.map_err(|e| Cannot::Do(e.to_string()))? else {
             self.left_out += 1;
             return Ok(());
-        }
-        for (number, line) in bytes.split(|b| *b == b'\n').enumerate() {
-            if !self.pattern.is_match(line) {
-                continue;
-            }
-            let cut = if line.len() > LINE { "…" } else { "" };
-            let line = printable(&line[..line.len().min(LINE)]);
-            let line = format!("{path}:{}: {line}{cut}", number + 1);
+        };
+        for (number, line) in lines {
+            let line = format!("{path}:{number}: {line}");
             let left = self.room.checked_sub(line.len() * 2 + 3).filter(|_| self.found.len() < MATCHES);
             let Some(left) = left else {
                 self.full = Some("there are more lines than are given");
@@ -104,4 +102,16 @@ impl Search {
         }
         Ok(())
     }
+}
+
+/// The lines of a text that match, with their numbers; none when it is no text.
+fn lines(pattern: &Regex, bytes: &[u8], most: usize) -> Option<Vec<(usize, String)>> {
+    let shown = |line: &[u8]| {
+        let cut = if line.len() > LINE { "…" } else { "" };
+        format!("{}{cut}", printable(&line[..line.len().min(LINE)]))
+    };
+    is_text(bytes, false).then(|| {
+        let numbered = bytes.split(|b| *b == b'\n').enumerate().filter(|(_, line)| pattern.is_match(line));
+        numbered.take(most).map(|(n, line)| (n + 1, shown(line))).collect()
+    })
 }
