@@ -33,3 +33,4 @@ pub mod stream;
 pub mod usage;
 pub mod version;
 pub mod why;
+pub mod workspace;

@@ -303,6 +303,17 @@ codes! {
     BOX_STOPPED = 300, "The sandbox was stopped to keep the host usable";
     /// As many actions wait for a box as may.
     BOX_QUEUE = 301, "Too many actions wait for a sandbox";
+    // 310-319: what an operator lets sandboxes be
+    /// A tool would run outside of any sandbox.
+    SANDBOX_DENIED = 310, "Not without a sandbox";
+    /// A manifest asks for more than the operator gives.
+    SANDBOX_BOUNDS = 311, "More than a sandbox may have here";
+    /// A manifest names a root that there is not.
+    SANDBOX_ROOT = 312, "No such root for sandboxes";
+    /// A manifest asks for a tier that the operator does not offer.
+    SANDBOX_TIER = 313, "The sandbox tier is not offered here";
+    /// A run has no workspace, or there is no such file in it.
+    WORKSPACE_NOTHING = 314, "Nothing there in the workspace";
 }
 
 impl Code {

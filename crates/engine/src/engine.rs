@@ -144,6 +144,15 @@ impl Engine {
         view::build(journal, loaded.row, &loaded.state).await
     }
 
+    /// The workspace as the run left it, or has it now; `None` as long as nothing was written.
+    ///
+    /// # Errors
+    /// When the run does not exist or cannot be read.
+    pub async fn workspace(&self, run: RunId) -> Result<Option<TreeId>, EngineError> {
+        let missing = || EngineError::NotFound { what: run.to_string() };
+        Ok(load(self.journal(), run).await?.ok_or_else(missing)?.state.tree)
+    }
+
     /// Waits until the run has ended or, with `or_waiting`, until only a human can move it.
     ///
     /// # Errors

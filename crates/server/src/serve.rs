@@ -118,6 +118,7 @@ impl Server {
             },
             environment,
             secrets: config.secrets.clone(),
+            sandbox: config.sandbox.clone(),
             reach: Reach::allowing(config.agents.addresses.iter().copied()),
             helpers: local.helpers,
             testing: local.testing,

@@ -63,7 +63,7 @@ pub(crate) async fn run(global: &Global, args: Doctor) -> Outcome {
     let (keys, unread) = providers::keys(&secrets);
     let findings = [
         kernel(),
-        Finding::new("sandbox", "info", "no tool uses one in this release: stdio MCP servers run as you"),
+        Finding::new("sandbox", "info", "commands and stdio MCP servers of agents run in one; the tiers below"),
         data(&global.data),
         journal(&global.data),
         disk(&global.data),

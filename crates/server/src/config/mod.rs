@@ -12,6 +12,7 @@
 mod database;
 mod providers;
 mod read;
+mod sandbox;
 mod tokens;
 pub mod units;
 
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 pub use database::DatabaseUrl;
 pub use providers::Provider;
 pub use read::ConfigError;
+pub use sandbox::{Sandbox, SandboxMax};
 pub use tokens::{TokenEntry, TokenFile, hash_token};
 use units::{Size, Time};
 
@@ -62,6 +64,8 @@ pub struct Config {
     pub agents: Agents,
     /// Where the secrets are that `stead secrets` sets.
     pub secrets: Secrets,
+    /// What the boxes of agents may be on this host, and how much they may take of it.
+    pub sandbox: Sandbox,
     /// Bounds of what callers may send and hold.
     pub limits: Limits,
     /// Bounds of the engine.
@@ -189,6 +193,7 @@ impl Default for Config {
             auth: Auth::default(),
             agents: Agents::default(),
             secrets: Secrets::default(),
+            sandbox: Sandbox::default(),
             limits: Limits::default(),
             engine: Engine::default(),
             providers: BTreeMap::new(),

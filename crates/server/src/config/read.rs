@@ -82,6 +82,7 @@ impl Config {
         }
         config.auth.tokens_file.iter_mut().for_each(absolute);
         config.secrets.file.iter_mut().chain(&mut config.secrets.key_file).for_each(absolute);
+        config.sandbox.roots.values_mut().for_each(absolute);
         config.check(file)?;
         Ok(config)
     }
@@ -149,6 +150,9 @@ impl Config {
         }
         if let Some(name) = self.agents.secrets.iter().find(|name| !is_name(name)) {
             return Err(ConfigError::new(code::CONFIG, file, format!("`agents.secrets`: {name:?} names no secret")));
+        }
+        if let Some(message) = self.sandbox.wrong() {
+            return Err(ConfigError::new(code::CONFIG, file, message));
         }
         if let Some((message, hint)) = super::providers::wrong(&self.providers) {
             return Err(ConfigError::new(code::CONFIG, file, message).hint(hint));

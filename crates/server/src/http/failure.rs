@@ -92,7 +92,7 @@ fn status_of(code: Code) -> u16 {
         code::UNAUTHENTICATED => 401,
         code::FORBIDDEN => 403,
         code::BAD_REQUEST | code::TOO_DEEP => 400,
-        code::NOT_FOUND => 404,
+        code::NOT_FOUND | code::WORKSPACE_NOTHING | code::WORKSPACE_PATH => 404,
         code::CONFLICT
         | code::IDEMPOTENCY
         | code::VERSION_GONE

@@ -17,6 +17,7 @@ mod usage;
 mod versions;
 mod views;
 mod why;
+mod workspace;
 
 use axum::routing::{MethodRouter, get, post};
 use stead_api::right::Right;
@@ -82,6 +83,9 @@ pub(crate) fn table() -> Vec<Route> {
         Long get "/v1/runs/{run}/export" [Read] export::export;
         Brief get "/v1/runs/{run}/artifacts" [Read] artifacts::list;
         Brief get "/v1/runs/{run}/artifacts/{name}" [Read] artifacts::get;
+        Brief get "/v1/runs/{run}/workspace" [Read] workspace::list;
+        Brief get "/v1/runs/{run}/workspace/file" [Read] workspace::file;
+        Long get "/v1/runs/{run}/workspace/archive" [Read] workspace::archive;
         Brief get "/v1/runs/{run}/why" [Read] why::why;
         Brief get "/v1/runs/{run}/context" [Read] why::context;
         Long get "/v1/runs/{run}/cassette" [Read] cassettes::show;
