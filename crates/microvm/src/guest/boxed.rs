@@ -71,12 +71,12 @@ impl Boxed {
         let pid = seed::start(plan, given.inside()?)?;
         *self.terminal.lock() = given.terminal()?;
         link.news(&News::Started);
-        let outputs = given.pump(ends)?;
+        // The rest of the outputs follows on its own; the host waits for what it wants of it.
+        given.pump(ends)?;
         let end = reap(pid);
         group::empty()?;
         let usage = group::usage();
         drop(self.terminal.lock().take());
-        join(outputs);
         link.news(&News::Ended { end, usage });
         for (number, layer) in layers.iter().enumerate() {
             layers::send(link, number, layer)?;
@@ -105,13 +105,6 @@ impl Boxed {
         if let Some(terminal) = self.terminal.lock().as_ref() {
             let _ = tcsetwinsize(terminal, size(to));
         }
-    }
-}
-
-fn join(threads: Vec<JoinHandle<()>>) {
-    for thread in threads {
-        // One that panicked has nothing more to say.
-        let _ = thread.join();
     }
 }
 

@@ -5,7 +5,6 @@ use std::{
     io::{self, Read, Write},
     os::fd::OwnedFd,
     sync::Arc,
-    thread::JoinHandle,
 };
 
 use rustix::{pipe::PipeFlags, pty::OpenptFlags, termios::tcsetwinsize};
@@ -92,18 +91,20 @@ impl Given {
         }
     }
 
-    /// Starts to pump. The threads that are returned end when the outputs do.
-    pub(super) fn pump(self, ends: Ends) -> Result<Vec<JoinHandle<()>>, Fault> {
+    /// Starts to pump, on threads that end with the streams.
+    pub(super) fn pump(self, ends: Ends) -> Result<(), Fault> {
         let Ends { mut input, output, error } = ends;
-        let (to, outputs) = match self {
+        let to = match self {
             Self::Pipes { input: to, output: from, error: from_error, .. } => {
-                let output = boxed::thread("stdout", move || out(from, output))?;
-                (to, vec![output, boxed::thread("stderr", move || out(from_error, error))?])
+                boxed::thread("stdout", move || out(from, output))?;
+                boxed::thread("stderr", move || out(from_error, error))?;
+                to
             }
             Self::Terminal { outer, .. } => {
                 error.end();
                 let to = outer.try_clone().at("holding the terminal")?;
-                (to, vec![boxed::thread("terminal", move || out(outer, output))?])
+                boxed::thread("terminal", move || out(outer, output))?;
+                to
             }
         };
         boxed::thread("stdin", move || {
@@ -111,8 +112,8 @@ impl Given {
             if io::copy(&mut input, &mut to).is_err() {
                 input.refuse();
             }
-        })?;
-        Ok(outputs)
+        })
+        .map(drop)
     }
 }
 

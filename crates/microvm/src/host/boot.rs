@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::{
     accelerator::Found,
+    hand::Guard,
     link::{Heard, Link},
 };
 use crate::{
@@ -24,6 +25,7 @@ const OWN: u64 = 96 << 20;
 /// A machine that has said hello.
 pub(super) struct Booted {
     pub(super) process: Arc<Process>,
+    pub(super) guard: Guard,
     pub(super) link: Arc<Link>,
     pub(super) heard: Heard,
     pub(super) kernel: String,
@@ -61,9 +63,11 @@ pub(super) async fn boot(
     let started = tokio::task::spawn_blocking(move || vmm.start(&machine)).await;
     let started = started.map_err(|e| Fault(e.to_string()))??;
     let process = Arc::new(started.process);
+    // The tasks of the link hold the process too, so whoever stops waiting must end it by more than letting go.
+    let guard = Guard(Arc::clone(&process));
     let (link, mut heard) = Link::open(started.channel, Arc::clone(&process))?;
     match timeout(patience, heard.news.recv()).await {
-        Ok(Some(News::Hello { kernel })) => Ok(Booted { process, link, heard, kernel: shown(&kernel) }),
+        Ok(Some(News::Hello { kernel })) => Ok(Booted { process, guard, link, heard, kernel: shown(&kernel) }),
         Ok(Some(_)) => Err(Fault("the machine's first words are not those of its first process".to_owned())),
         Ok(None) => {
             process.kill();
@@ -92,7 +96,8 @@ pub(super) async fn hello(
     let begun = Instant::now();
     let booted = boot(found, accelerator, 32 << 20, 1, patience).await?;
     let took = begun.elapsed();
-    booted.process.kill();
-    booted.process.ended().await;
-    Ok((booted.kernel, took))
+    let Booted { process, guard, kernel, .. } = booted;
+    drop(guard);
+    process.ended().await;
+    Ok((kernel, took))
 }

@@ -104,6 +104,11 @@ impl Link {
         let _ = self.out.send(Frame::message(encode(order))).await;
     }
 
+    /// Sends an order that may be lost if the machine hears none.
+    pub(super) fn post(&self, order: &Order) {
+        let _ = self.out.try_send(Frame::message(encode(order)));
+    }
+
     /// Sends an order and waits for its answer; `None` if the machine is gone first.
     pub(super) async fn ask(&self, order: &Order) -> Option<News> {
         let (answer, hears) = oneshot::channel();

@@ -4,6 +4,7 @@
 mod accelerator;
 mod boot;
 mod folders;
+mod hand;
 mod link;
 mod offer;
 pub(crate) mod place;

@@ -172,7 +172,8 @@ fn make(order: &[u8]) -> Result<(Option<TcpListener>, Vec<OwnedFd>), Fault> {
 fn layers(count: usize, disk: u64, inodes: u64) -> Result<Vec<OwnedFd>, Fault> {
     let step = "making the place of layers";
     let context = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).at(step)?;
-    let (size, files) = (disk.max(4096).to_string(), inodes.saturating_add(64).to_string());
+    // A little more than the machine's own, which counts the same.
+    let (size, files) = (disk.saturating_add(1 << 20).to_string(), inodes.saturating_add(64).to_string());
     for (name, value) in [("size", size.as_str()), ("nr_inodes", &files), ("mode", "0700")] {
         rustix::mount::fsconfig_set_string(&context, name, value).at(step)?;
     }

@@ -4,20 +4,12 @@ use std::{
     io,
     os::fd::OwnedFd,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU8},
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use stead_ports::{
-    BoxFuture,
-    sandbox::{
-        BoxError, Captured, Change, Control, End, Evidence, Follower, KEEP, Outcome, Running, Source, Spec, Stdio,
-        Tier, Usage, WhenFull, outcome::Layer,
-    },
+use stead_ports::sandbox::{
+    BoxError, Control, Evidence, Outcome, Running, Spec, Stdio, Tier, Usage, WhenFull, outcome::Layer,
 };
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, mpsc},
@@ -29,16 +21,16 @@ use super::{
     accelerator::Found,
     boot::{self, Booted},
     folders::{self, Folder},
-    link::{Link, Reader, Writer},
+    hand::{Guard, Hand, Reason, forced, lost, told_end},
+    link::{Link, Writer},
     offer,
     place::{Held, Place, Wanted},
     plan::{self, Checked},
-    streams::{self, MAX_KEEP},
+    streams::{self, Reading},
     unavailable, way_out,
 };
 use crate::{
     tree::{receive::Bounds, send::Size},
-    vmm::Process,
     wire::{self, Access, Failure, News, Order, stream},
 };
 
@@ -50,76 +42,6 @@ const PACE: u64 = 2 << 20;
 const ENDING: Duration = Duration::from_secs(60);
 /// How long the rest of an output may take when the box has ended.
 const REST: Duration = Duration::from_secs(10);
-
-/// Why a box was ended from here; the first reason counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reason {
-    Killed = 1,
-    Output = 2,
-    Deadline = 3,
-}
-
-/// A hand on a machine; dropping the last one kills it.
-struct Hand {
-    link: Arc<Link>,
-    process: Arc<Process>,
-    /// The reason for its end, as a number; nought is none.
-    reason: AtomicU8,
-    /// Somebody wants its end.
-    ends: Notify,
-    begun: Instant,
-}
-
-impl Hand {
-    fn end(&self, reason: Reason) {
-        let _ = self.reason.compare_exchange(0, reason as u8, Ordering::Relaxed, Ordering::Relaxed);
-        self.ends.notify_one();
-    }
-
-    fn reason(&self) -> Option<Reason> {
-        let number = self.reason.load(Ordering::Relaxed);
-        [Reason::Killed, Reason::Output, Reason::Deadline].into_iter().find(|reason| *reason as u8 == number)
-    }
-}
-
-fn lost(process: &Process) -> BoxError {
-    let said = process.said();
-    let said = if said.is_empty() { "without a word".to_owned() } else { format!("its last words: {said}") };
-    BoxError::Lost(format!("its machine ended, {said}"))
-}
-
-impl Control for Hand {
-    fn kill(&self) {
-        self.end(Reason::Killed);
-    }
-
-    fn limit(&self, change: Change) -> BoxFuture<'_, Result<(), BoxError>> {
-        Box::pin(async move {
-            let Change { memory, pids, cpu_milli } = change;
-            match self.link.ask(&Order::Limit { memory, pids, cpu_milli }).await {
-                Some(News::Limited { failure: None }) => Ok(()),
-                Some(News::Limited { failure: Some(why) }) => Err(BoxError::Spec(why)),
-                _ => Err(lost(&self.process)),
-            }
-        })
-    }
-
-    fn resize(&self, size: (u16, u16)) {
-        let link = Arc::clone(&self.link);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { link.order(&Order::Resize { size }).await });
-        }
-    }
-}
-
-/// Kills the machine of whoever does not wait for it any more.
-struct Guard(Arc<Process>);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.0.kill();
-    }
-}
 
 /// What goes on beside the command.
 struct Beside {
@@ -149,8 +71,7 @@ pub(super) async fn start(
     let patience = found.settings.patience.1;
     let Checked { plan, folders, memory, processors } = checked;
     let booted = boot::boot(&found, found.accelerator, memory, processors, patience).await;
-    let Booted { process, link, mut heard, .. } = booted.map_err(|fault| unavailable(fault.0))?;
-    let guard = Guard(Arc::clone(&process));
+    let Booted { process, guard, link, mut heard, .. } = booted.map_err(|fault| unavailable(fault.0))?;
     let Held { listener, layers } = held;
     let layers = take_layers(&link, &plan, layers);
     if let (Some(place), Some(_)) = (&place, &listener) {
@@ -247,58 +168,6 @@ fn refused(failure: Failure, spec: &Spec) -> BoxError {
     }
 }
 
-/// What is done with the streams.
-struct Reading {
-    input: Option<Writer>,
-    output: Option<Reader>,
-    error: Option<Reader>,
-    given: Bytes,
-    keep: usize,
-    full: WhenFull,
-    follower: Option<Follower>,
-}
-
-impl Reading {
-    fn new(stdio: Stdio, link: &Arc<Link>) -> Self {
-        let captured = matches!(stdio, Stdio::Quiet | Stdio::Capture { .. });
-        let plain = |keep, full| Self {
-            input: captured.then(|| link.writer(stream::STDIN)),
-            output: captured.then(|| link.reader(stream::STDOUT)),
-            error: Some(link.reader(stream::STDERR)),
-            given: Bytes::new(),
-            keep,
-            full,
-            follower: None,
-        };
-        let mut reading = match stdio {
-            Stdio::Quiet => plain(KEEP, WhenFull::Kill),
-            Stdio::Capture { input, keep, full, follower } => Self { given: input, follower, ..plain(keep, full) },
-            Stdio::Pipes { keep } => plain(keep, WhenFull::Drop),
-            Stdio::Terminal { .. } => plain(0, WhenFull::Drop),
-        };
-        reading.keep = reading.keep.min(MAX_KEEP);
-        reading
-    }
-
-    async fn run(self, over: impl Fn(WhenFull)) -> (Captured, Captured) {
-        let Self { input, output, error, given, keep, full, follower } = self;
-        let over = || over(full);
-        let write = streams::write(input, given);
-        let read = async {
-            tokio::join!(
-                streams::read(Source::Stdout, output, keep, follower.as_ref(), over),
-                streams::read(Source::Stderr, error, keep, follower.as_ref(), over),
-            )
-        };
-        // An input that nobody reads any more does not keep an outcome.
-        let (mut read, mut write) = (std::pin::pin!(read), std::pin::pin!(write));
-        tokio::select! {
-            captured = &mut read => captured,
-            () = &mut write => read.await,
-        }
-    }
-}
-
 /// What a machine told at the end of its box, and what was kept of its layers.
 type Told = (wire::End, wire::Usage, Vec<Layer>);
 
@@ -334,8 +203,16 @@ async fn finish(
         Some((end, usage, layers)) => (told_end(end, &usage, hand.reason()), usage, layers),
         None => (forced(hand.reason()).ok_or_else(|| lost(&hand.process))?, wire::Usage::default(), Vec::new()),
     };
-    let usage =
-        Usage { wall, cpu: Some(cpu), memory_peak, oom_kills: counted.oom_kills, pids_refused: counted.pids_refused };
+    let usage = Usage {
+        wall,
+        cpu: Some(cpu),
+        memory: None,
+        memory_peak,
+        oom_kills: counted.oom_kills,
+        pids: None,
+        pids_refused: counted.pids_refused,
+        pressure: None,
+    };
     Ok(Outcome { end, stdout, stderr, usage, evidence, layers })
 }
 
@@ -388,44 +265,4 @@ async fn see(
     });
     let taken = taken.await.map_err(|_| BoxError::Lost("what was written did not come in time".to_owned()))??;
     Ok(Some((end, usage, taken)))
-}
-
-/// The end of a machine that was ended from here.
-fn forced(reason: Option<Reason>) -> Option<End> {
-    reason.map(|reason| match reason {
-        Reason::Killed => End::Killed,
-        Reason::Output => End::Output,
-        Reason::Deadline => End::Deadline,
-    })
-}
-
-/// Why a box ended, of all that is known.
-fn told_end(end: wire::End, usage: &wire::Usage, reason: Option<Reason>) -> End {
-    let memory = usage.oom_kills.is_some_and(|n| n > 0);
-    match (end, forced(reason)) {
-        (wire::End::Exited(0), _) => End::Exited(0),
-        (_, Some(forced)) => forced,
-        _ if memory => End::Memory,
-        (wire::End::Exited(code), None) => End::Exited(code),
-        (wire::End::Signal(signal), None) => End::Signal(signal),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_limit_that_ended_an_action_is_told_apart() {
-        let told =
-            |end, kills, reason| told_end(end, &wire::Usage { oom_kills: Some(kills), ..Default::default() }, reason);
-        let (exited, signal) = (wire::End::Exited, wire::End::Signal);
-        assert_eq!(told(exited(0), 2, None), End::Exited(0), "it went well all the same");
-        assert_eq!(told(exited(137), 1, None), End::Memory);
-        assert_eq!(told(signal(9), 1, None), End::Memory);
-        assert_eq!(told(signal(9), 0, None), End::Signal(9));
-        assert_eq!(told(signal(9), 1, Some(Reason::Output)), End::Output);
-        assert_eq!(told(signal(9), 0, Some(Reason::Killed)), End::Killed);
-        assert_eq!(told(signal(9), 1, Some(Reason::Deadline)), End::Deadline);
-    }
 }

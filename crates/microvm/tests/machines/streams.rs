@@ -1,9 +1,6 @@
 //! What goes in and what comes out.
 
-use std::{
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use stead_ports::sandbox::{Boxes as _, End, Property, Source, Stdio, Tier, WhenFull};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -101,6 +98,5 @@ async fn what_cannot_be_says_why() {
         assert_eq!(error.code().to_string(), "ST0220");
         assert!(error.to_string().contains("KVM"), "{error}");
     }
-    assert!(Path::new("/usr/bin/qemu-system-x86_64").exists(), "{}", lab.machines.offer().await.unwrap_err());
     lab.close().await;
 }
