@@ -215,7 +215,15 @@ pub struct Budget {
 impl Budget {
     /// A fresh ledger under `limits`.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, spent: Spend::ZERO, reserved: Spend::ZERO, tool_calls: 0, active: Span(0), children: 0, boxes: BoxTotals::default() }
+        Self {
+            limits,
+            spent: Spend::ZERO,
+            reserved: Spend::ZERO,
+            tool_calls: 0,
+            active: Span(0),
+            children: 0,
+            boxes: BoxTotals::default(),
+        }
     }
 
     /// Which limit setting `more` aside would cross, counting what is spent and already set aside.

@@ -121,7 +121,8 @@ impl Actor {
 
     async fn effect_done(&mut self, effect: u32, attempt: u8, mut outcome: Outcome<Output>) -> Result<(), EngineError> {
         let error = matches!(&outcome, Outcome::Returned(o) if o.error);
-        let (Outcome::NotSent(told) | Outcome::Returned(told) | Outcome::Refused(told) | Outcome::Unknown(told)) = &mut outcome;
+        let (Outcome::NotSent(told) | Outcome::Returned(told) | Outcome::Refused(told) | Outcome::Unknown(told)) =
+            &mut outcome;
         let action = told.action.take();
         let outcome = match outcome {
             Outcome::NotSent(o) => {

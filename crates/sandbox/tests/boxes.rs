@@ -14,5 +14,7 @@ mod limits;
 mod mounts;
 #[path = "boxes/network.rs"]
 mod network;
+#[path = "boxes/session.rs"]
+mod session;
 #[path = "boxes/streams.rs"]
 mod streams;

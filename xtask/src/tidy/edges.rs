@@ -34,6 +34,12 @@ const MAP: &[Row] = &[
     row("workspace", &["core", "ports"]),
     row("models", &["core", "ports"]),
     row("tools", &["core", "ports", "postgres"]),
+    Row {
+        name: "sandboxes",
+        // It puts adapters together into a box that stays, so that none of them need know another.
+        may: &["core", "egress", "ports", "workspace"],
+        dev: &[],
+    },
     row("memory", &["core", "ports"]),
     Row {
         name: "engine",
@@ -60,6 +66,7 @@ const MAP: &[Row] = &[
             "policy",
             "ports",
             "sandbox",
+            "sandboxes",
             "secrets",
             "store",
             "tools",
@@ -94,6 +101,7 @@ const ALL: &[&str] = &[
     "ports",
     "postgres",
     "sandbox",
+    "sandboxes",
     "secrets",
     "server",
     "sim",

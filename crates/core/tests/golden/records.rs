@@ -138,8 +138,15 @@ fn model() -> Vec<Fact> {
         settle: Span::from_secs(2),
         child: Some(Limits { tokens: Some(10_000), ..Limits::default() }),
     };
-    let plain =
-        CallRules { ask: false, on_unknown: OnUnknown::Tell, attempts: 3, key_ttl: None, settle: Span(0), child: None, place: None };
+    let plain = CallRules {
+        ask: false,
+        on_unknown: OnUnknown::Tell,
+        attempts: 3,
+        key_ttl: None,
+        settle: Span(0),
+        child: None,
+        place: None,
+    };
     let calls = vec![
         head(1, "orders", EffectClass::Pure, plain.clone()),
         head(2, "shell", EffectClass::Contained, plain.clone()),
@@ -235,7 +242,9 @@ fn bodies() -> Vec<Payload> {
 
 /// An effect that returned with files.
 fn artifacts() -> Vec<Fact> {
-    let returned = |effect, payload| Fact::EffectReturned(EffectOutcome { effect, payload, late: false, error: false, action: None });
+    let returned = |effect, payload| {
+        Fact::EffectReturned(EffectOutcome { effect, payload, late: false, error: false, action: None })
+    };
     vec![returned(7, 0), returned(8, 1)]
 }
 
@@ -284,9 +293,9 @@ fn children() -> Vec<Fact> {
         reserved: spend(10_000, 200_000),
     })];
     let ends = [Ended::Returned, Ended::Refused, Ended::NotSent, Ended::Unknown, Ended::Withdrawn, Ended::Denied];
-    facts.extend(
-        ends.map(|ended| Fact::ChildFinished(ChildFinished { effect: 8, ended, payload: 0, spent: spend(900, 1), boxes: None })),
-    );
+    facts.extend(ends.map(|ended| {
+        Fact::ChildFinished(ChildFinished { effect: 8, ended, payload: 0, spent: spend(900, 1), boxes: None })
+    }));
     facts
 }
 

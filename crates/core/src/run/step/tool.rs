@@ -9,7 +9,6 @@ use crate::{
         EffectReconciled, EffectUnknown, Fact, Held, Verdict,
     },
     record::{Payload, Source},
-    sandbox::Action,
     run::{
         apply::Env,
         decide::{Draft, Refusal},
@@ -18,6 +17,7 @@ use crate::{
         step::{approval, child, model},
         transcript::{Entry, EntryKind},
     },
+    sandbox::Action,
     time::{Span, Timestamp},
 };
 
