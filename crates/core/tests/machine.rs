@@ -32,3 +32,5 @@ mod sessions;
 mod stopping;
 #[path = "machine/story.rs"]
 mod story;
+#[path = "machine/workspaces.rs"]
+mod workspaces;

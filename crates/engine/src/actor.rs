@@ -10,6 +10,7 @@ use stead_core::{
     message::Reply,
     record::Actor as By,
     run::{Call, CallPhase, Command, Debt, Life, Phase, State, owes, wake_at},
+    sandbox::BoxLimits,
     time::Timestamp,
 };
 use stead_ports::{
@@ -55,7 +56,14 @@ pub(crate) enum Ask {
     Pause,
     Resume,
     Stop(StopMode),
-    Approve { effect: u32, approved: bool, by: Name, note: Option<String> },
+    /// Other limits for its boxes.
+    Limit(BoxLimits),
+    Approve {
+        effect: u32,
+        approved: bool,
+        by: Name,
+        note: Option<String>,
+    },
 }
 
 /// How an actor gets its state.
@@ -226,10 +234,15 @@ impl Actor {
             Ask::Pause => Command::Pause,
             Ask::Resume => Command::Resume,
             Ask::Stop(mode) => Command::Stop { mode, dispatched: self.flights.sent_effects() },
+            Ask::Limit(limits) => Command::LimitBoxes(limits),
             Ask::Approve { effect, approved, by, note } => Command::Approve { effect, approved, by, note },
         };
         match self.try_commit(command, by).await {
             Ok(()) if closing => self.acks.push(reply),
+            Ok(()) if matches!(ask, Ask::Limit(_)) => {
+                self.limit_boxes().await;
+                drop(reply.send(Ok(Vec::new())));
+            }
             Ok(()) => drop(reply.send(Ok(self.children_under_way()))),
             Err(error @ EngineError::Conflict { .. }) => drop(reply.send(Err(error))),
             // Nothing was written, so nothing has changed: the run goes on, and whoever asked may ask again.
@@ -323,6 +336,19 @@ impl Actor {
             stead_ports::agent::Behind::Agent(..) => None,
         });
         let all = AssertUnwindSafe(futures_util::future::join_all(releases)).catch_unwind();
+        let _ = tokio::time::timeout(PATIENCE, all).await;
+    }
+
+    /// Tells the tools what limits the run's boxes have now.
+    async fn limit_boxes(&mut self) {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let (agent, limits) = (self.agent.clone(), self.state.box_limits);
+        let boxed = agent.tools.iter().filter(|tool| tool.rules.place.is_some_and(|p| p.boxed));
+        let told = boxed.filter_map(|tool| match &tool.behind {
+            stead_ports::agent::Behind::Tool(t) => Some(t.limit(self.run, limits)),
+            stead_ports::agent::Behind::Agent(..) => None,
+        });
+        let all = AssertUnwindSafe(futures_util::future::join_all(told)).catch_unwind();
         let _ = tokio::time::timeout(PATIENCE, all).await;
     }
 

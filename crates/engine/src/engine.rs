@@ -7,6 +7,7 @@ use stead_core::{
     fact::StopMode,
     id::{EffectId, Name, RunId},
     record::Actor,
+    sandbox::BoxLimits,
 };
 use stead_ports::journal::{Journal, Status};
 use tokio::sync::oneshot;
@@ -67,6 +68,15 @@ impl Engine {
     /// When the run does not exist or has ended, or when the store cannot write.
     pub async fn resume(&self, run: RunId, actor: Actor) -> Result<(), EngineError> {
         self.with_children(run, &|reply| Msg::Ask(Ask::Resume, actor.clone(), reply)).await
+    }
+
+    /// Sets other limits for the boxes of a run: of those that run now as far as their tier can, and of all that start later. What a limit
+    /// leaves open stays as it was.
+    ///
+    /// # Errors
+    /// When the run does not exist or has ended, or when the store cannot write.
+    pub async fn limit_boxes(&self, run: RunId, limits: BoxLimits, actor: Actor) -> Result<(), EngineError> {
+        self.ask(run, |reply| Msg::Ask(Ask::Limit(limits), actor, reply)).await.map(drop)
     }
 
     /// Stops a run. Returns once the dispatch gate of the run and of every child below it is closed: from then on no

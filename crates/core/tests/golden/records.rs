@@ -13,8 +13,9 @@ use stead_core::{
         ModelRequested, NextAttempt, Parent, Restored, RunAdmitted, RunCompleted, RunConfig, RunFailed, RunStarted,
         StopMode, TimerFired, Verdict,
     },
-    id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, VersionId},
+    id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
+    sandbox::{Access, Action, BoxLimits, BoxTotals, BoxUse, Place, Property, Tier, Traffic, TreeChange},
     time::{Span, Timestamp},
 };
 
@@ -27,7 +28,7 @@ const SESSION: SessionId = SessionId(0x019b_76da_a800_fedc_ba98_7654_3210_0022);
 
 /// Every vector in order of its `seq`: the name of its file, and the record.
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
-    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 13] = [
+    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 14] = [
         ("00-started", Actor::User("user:ada".into()), started(), vec![text("Refund order 1042", Source::User)]),
         ("01-model", Actor::Runtime, model(), model_texts()),
         ("02-approval", Actor::User("user:grace".into()), approval(), vec![text("over the limit", Source::User)]),
@@ -46,6 +47,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
             vec![text("Refund order 1042", Source::User), text("- $.total: no number", Source::Runtime)],
         ),
         ("12-artifacts", Actor::Runtime, artifacts(), files()),
+        ("13-actions", Actor::Runtime, actions(), vec![text("exit 0", Source::Tool)]),
     ];
     parts
         .into_iter()
@@ -81,6 +83,7 @@ fn limits() -> Limits {
         active: Some(Span::from_secs(600)),
         deadline: Some(Span::from_secs(259_200)),
         children: Some(3),
+        ..Limits::default()
     }
 }
 
@@ -137,6 +140,7 @@ fn model() -> Vec<Fact> {
         key_ttl: Some(Span::from_secs(86_400)),
         settle: Span::from_secs(2),
         child: Some(Limits { tokens: Some(10_000), ..Limits::default() }),
+        place: None,
     };
     let plain = CallRules {
         ask: false,
@@ -368,6 +372,83 @@ fn minimal() -> Vec<Fact> {
             calls: vec![],
         }),
     ]
+}
+
+/// Actions in boxes: what a tool may use, what came out, and an operator's limits.
+fn actions() -> Vec<Fact> {
+    let mut facts = started();
+    if let Some(Fact::RunStarted(start)) = facts.first_mut() {
+        start.config.limits = Limits { cpu: Some(Span(60_000_000)), traffic: Some(1 << 20), ..Limits::default() };
+    }
+    let rules = CallRules { place: Some(Place { workspace: Access::Write, boxed: true }), ..CallRules::default() };
+    let head = |effect| CallHead {
+        effect,
+        tool: "shell".into(),
+        class: EffectClass::Contained,
+        args: [5; 16],
+        schema: [6; 16],
+        key: None,
+        rules: rules.clone(),
+    };
+    facts.push(Fact::ModelReplied(ModelReplied {
+        turn: 1,
+        attempt: 1,
+        payload: 0,
+        usage: Usage::default(),
+        spent: Spend::ZERO,
+        calls: vec![head(1), head(2), head(3)],
+    }));
+    let change = TreeChange { before: None, after: TreeId([7; 32]), added: 3, changed: 2, removed: 1, bytes: 4_096 };
+    let full = BoxUse {
+        tier: Tier::Namespace,
+        held: Property::ALL[..8].to_vec(),
+        not_held: vec![Property::MemoryLimit],
+        cpu: Some(Span(1_500)),
+        memory_peak: Some(9 << 20),
+        wall: Span(2_000),
+        traffic: Some(Traffic { allowed: 2, denied: 1, sent: 300, received: 4_000 }),
+    };
+    let bare = |tier| BoxUse {
+        tier,
+        held: vec![],
+        not_held: vec![],
+        cpu: None,
+        memory_peak: None,
+        wall: Span(1),
+        traffic: None,
+    };
+    let outcome = |effect, action| EffectOutcome { effect, payload: 0, late: false, error: false, action };
+    let boxed = |workspace, sandbox| Some(Box::new(Action { workspace, sandbox }));
+    facts.extend([
+        Fact::EffectReturned(outcome(1, boxed(Some(change), Some(full)))),
+        Fact::EffectReturned(outcome(2, boxed(Some(TreeChange { before: Some(change.after), ..change }), None))),
+        Fact::EffectUnknown(EffectUnknown {
+            effect: 3,
+            then: AfterUnknown::Repeat(Timestamp(NEW_YEAR)),
+            payload: None,
+            action: boxed(None, Some(bare(Tier::Microvm))),
+        }),
+        Fact::EffectRefused(outcome(3, boxed(None, Some(bare(Tier::Wasm))))),
+        Fact::EffectRefused(outcome(3, boxed(None, Some(bare(Tier::Oci))))),
+        Fact::SandboxLimited(BoxLimits {
+            memory: Some(1 << 30),
+            cpu_milli: Some(2_000),
+            pids: Some(256),
+            disk: Some(1 << 28),
+            wall: Some(Span(60_000_000)),
+        }),
+        Fact::SandboxLimited(BoxLimits { cpu_milli: Some(500), ..BoxLimits::default() }),
+        Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: Some(Limit::Cpu) }),
+        Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: Some(Limit::Traffic) }),
+        Fact::ChildFinished(ChildFinished {
+            effect: 8,
+            ended: Ended::Returned,
+            payload: 0,
+            spent: spend(1, 1),
+            boxes: Some(BoxTotals { cpu: Span(9), memory_peak: 10, traffic: 11 }),
+        }),
+    ]);
+    facts
 }
 
 /// A run out of a backup.

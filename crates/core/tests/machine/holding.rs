@@ -41,6 +41,7 @@ fn an_outcome_that_comes_while_holding_is_kept_and_the_model_is_asked_by_the_nex
         attempt: 1,
         outcome: Outcome::Returned(text("sent")),
         error: false,
+        action: None,
     });
     assert_eq!(story.owed(), []);
     story.crashes();

@@ -11,6 +11,7 @@ use stead_core::{
         Admit, CallIn, CallPhase, Carry, Command, Debt, Decision, EntryKind, GENESIS, Inputs, Life, ModelFailure,
         NewRun, Phase, Refusal, RestoreMark, Retry, State, decide, decide_holding, fold, owes, wake_at,
     },
+    sandbox::{Access, Action, BoxTotals, Place},
     time::{Span, Timestamp},
 };
 
@@ -106,6 +107,12 @@ impl Called {
     }
     pub(crate) fn settles_in(mut self, secs: u64) -> Self {
         self.head.rules.settle = Span::from_secs(secs);
+        self
+    }
+    /// It works in a box with that access to the workspace.
+    pub(crate) fn in_box(mut self, workspace: Access) -> Self {
+        self.head.class = EffectClass::Contained;
+        self.head.rules.place = Some(Place { workspace, boxed: true });
         self
     }
     pub(crate) fn child(mut self, limits: Limits) -> Self {
@@ -261,6 +268,15 @@ impl Story {
 
     pub(crate) fn returns(&mut self, effect: u32, t: &'static str) {
         self.does(self.answer(effect, Outcome::Returned(text(t))));
+    }
+
+    /// It returned, and has left this behind.
+    pub(crate) fn acts(&mut self, effect: u32, action: Action) {
+        let Command::Outcome { attempt, outcome, error, .. } = self.answer(effect, Outcome::Returned(text("done")))
+        else {
+            unreachable!("an answer is an outcome")
+        };
+        self.does(Command::Outcome { effect, attempt, outcome, error, action: Some(Box::new(action)) });
     }
 
     pub(crate) fn refuses(&mut self, effect: u32) {
