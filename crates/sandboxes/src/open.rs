@@ -36,7 +36,7 @@ pub(crate) async fn open(
     env.extend(ask.env);
     check_env(&env)?;
     let id = SandboxId(parts.clock.new_ulid());
-    let proxy = way_out::open(parts, id, &egress)?;
+    let proxy = way_out::open(&all.0, id, &egress)?;
     // A variable that names no secret of the rules is refused now, and not at the first command.
     way_out::filled(&env, &proxy)?;
     let unavailable = || stead_ports::sandbox::BoxError::Unavailable {

@@ -3,13 +3,13 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     fmt,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use parking_lot::Mutex;
 use stead_core::{id::Name, sandbox::Tier, time::Timestamp};
-use stead_egress::{Resolve, Trust};
+use stead_egress::{Refusal, Resolve, Trust};
 use stead_ports::{BoxFuture, clock::Clock, sandbox::Boxes, secret::Secrets};
 use stead_workspace::{WorkspaceError, Workspaces};
 
@@ -52,8 +52,8 @@ pub struct Parts {
     pub secrets: Arc<dyn Secrets>,
     /// How names are resolved; `None`: by this host, with a bound for each sandbox of its own.
     pub resolver: Option<Arc<dyn Resolve>>,
-    /// Whose certificates are trusted.
-    pub trust: Trust,
+    /// Whose certificates are trusted; asked once, when it is first needed.
+    pub trust: fn() -> Result<Trust, Refusal>,
     /// Time, and fresh ids.
     pub clock: Arc<dyn Clock>,
     /// Templates by name; without one that is named `default`, that of this crate.
@@ -68,6 +68,7 @@ pub struct Sandboxes(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) parts: Parts,
+    trust: OnceLock<Trust>,
     began: Timestamp,
     table: Mutex<Table>,
 }
@@ -110,7 +111,7 @@ impl Sandboxes {
     pub fn new(mut parts: Parts) -> Self {
         parts.templates.entry("default".into()).or_default();
         let began = parts.clock.now();
-        Self(Arc::new(Inner { parts, began, table: Mutex::default() }))
+        Self(Arc::new(Inner { parts, trust: OnceLock::new(), began, table: Mutex::default() }))
     }
 
     /// The template of a name; `default` without one.
@@ -242,6 +243,22 @@ impl Sandboxes {
         table.ended.push_back((sandbox.id, sandbox.tenant.clone(), why));
         while table.ended.len() > ENDED {
             table.ended.pop_front();
+        }
+    }
+}
+
+impl Inner {
+    /// Whose certificates are trusted.
+    pub(crate) fn trust(&self) -> Result<Trust, Refusal> {
+        match self.trust.get() {
+            Some(trust) => Ok(trust.clone()),
+            None => Ok(self
+                .trust
+                .get_or_init({
+                    let trust = (self.parts.trust)()?;
+                    move || trust
+                })
+                .clone()),
         }
     }
 }

@@ -176,7 +176,7 @@ impl Sandbox {
     }
 
     /// Returns once all in it is dead.
-    pub(crate) async fn ended(&self) {
+    pub async fn ended(&self) {
         // The sender lives as long as `self`.
         let _ = self.dead.subscribe().wait_for(|dead| *dead).await;
     }

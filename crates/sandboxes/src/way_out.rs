@@ -11,7 +11,7 @@ use crate::{
     SandboxId, SandboxesError,
     files::{Files, Upload},
     limits::PORT,
-    registry::Parts,
+    registry::Inner,
 };
 
 /// Where the certificates stand that commands are to trust, inside.
@@ -49,13 +49,14 @@ impl Audit for Told {
 }
 
 /// Opens the proxy of a sandbox, and serves it until it is closed.
-pub(crate) fn open(parts: &Parts, id: SandboxId, rules: &[RuleSpec]) -> Result<Session, SandboxesError> {
+pub(crate) fn open(all: &Inner, id: SandboxId, rules: &[RuleSpec]) -> Result<Session, SandboxesError> {
+    let parts = &all.parts;
     let config = Config {
         rules: Rules::new(rules)?,
         secrets: parts.secrets.clone(),
         audit: Arc::new(Told(id)),
         resolver: parts.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver::default())),
-        trust: parts.trust.clone(),
+        trust: all.trust()?,
         limits: Limits::default(),
     };
     Ok(Session::new(config)?)

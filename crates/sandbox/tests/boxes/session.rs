@@ -265,7 +265,7 @@ async fn limits_of_a_box_that_stays_hold_for_all_commands_together_and_can_be_ch
     let session = &*kept.session;
     let change = stead_ports::sandbox::Change { pids: Some(8), ..Default::default() };
     session.limit(change).await.unwrap();
-    let (_, err, _) = run(session, "for i in 1 2 3 4 5 6 7 8 9; do sleep 5 & done; true").await;
+    let (_, err, _) = run(session, "for i in 1 2 3 4 5 6 7 8 9; do sleep 1001 >/dev/null 2>&1 & done; true").await;
     assert!(err.contains("fork"), "{err}");
     drop(kept);
     lab.close().await;

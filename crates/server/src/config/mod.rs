@@ -12,6 +12,7 @@
 mod database;
 mod providers;
 mod read;
+mod sandboxes;
 mod tokens;
 pub mod units;
 
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 pub use database::DatabaseUrl;
 pub use providers::Provider;
 pub use read::ConfigError;
+pub use sandboxes::{Sandboxes, Template};
 pub use tokens::{TokenEntry, TokenFile, hash_token};
 use units::{Size, Time};
 
@@ -68,6 +70,8 @@ pub struct Config {
     pub engine: Engine,
     /// How much model providers are asked, each by its name, or by `host:port` for another endpoint.
     pub providers: BTreeMap<String, Provider>,
+    /// Session sandboxes: how many there may be, and what callers may have.
+    pub sandboxes: Sandboxes,
 }
 
 /// TLS of the server.
@@ -192,6 +196,7 @@ impl Default for Config {
             limits: Limits::default(),
             engine: Engine::default(),
             providers: BTreeMap::new(),
+            sandboxes: Sandboxes::default(),
         }
     }
 }
