@@ -179,6 +179,7 @@ pub(crate) fn agent(
         active: Some(Span::from_secs(86_400)),
         deadline: Some(Span::from_secs(30 * 86_400)),
         children: Some(8),
+        ..Limits::default()
     };
     let config = RunConfig {
         limits,

@@ -154,6 +154,8 @@ impl From<&CoreLimits> for Limits {
             active: l.active,
             deadline: l.deadline,
             children: l.children,
+            cpu: l.cpu,
+            traffic: l.traffic,
         }
     }
 }
@@ -167,6 +169,8 @@ impl From<&Limits> for CoreLimits {
             active: l.active,
             deadline: l.deadline,
             children: l.children,
+            cpu: l.cpu,
+            traffic: l.traffic,
         }
     }
 }

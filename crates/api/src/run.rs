@@ -6,6 +6,7 @@ use stead_core::{
     budget::{MicroUsd, Spend},
     code::Code,
     id::{Name, RunId, SessionId, VersionId},
+    sandbox::BoxLimits,
     time::{Span, Timestamp},
 };
 
@@ -38,6 +39,51 @@ pub struct Limits {
     /// Child runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub children: Option<u32>,
+    /// Processor time in sandboxes, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Span>")]
+    pub cpu: Option<Span>,
+    /// Bytes between sandboxes and hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<u64>,
+}
+
+/// Limits for the sandboxes of a run, in the place of its agent's; what is absent stays as it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SandboxLimits {
+    /// Bytes of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1_048_576))]
+    pub memory: Option<u64>,
+    /// Thousandths of a processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10))]
+    pub cpu_milli: Option<u32>,
+    /// Processes and threads at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 4))]
+    pub pids: Option<u32>,
+    /// Bytes of private folders; for sandboxes that start from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1_048_576))]
+    pub disk: Option<u64>,
+    /// Wall-clock time of an action, in microseconds; for sandboxes that start from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Span>")]
+    pub wall: Option<Span>,
+}
+
+impl From<SandboxLimits> for BoxLimits {
+    fn from(l: SandboxLimits) -> Self {
+        Self { memory: l.memory, cpu_milli: l.cpu_milli, pids: l.pids, disk: l.disk, wall: l.wall }
+    }
+}
+
+impl From<BoxLimits> for SandboxLimits {
+    fn from(l: BoxLimits) -> Self {
+        Self { memory: l.memory, cpu_milli: l.cpu_milli, pids: l.pids, disk: l.disk, wall: l.wall }
+    }
 }
 
 /// Starts a run.

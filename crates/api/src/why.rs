@@ -14,7 +14,7 @@ use stead_core::{
 
 use crate::{
     fact::FactEvent,
-    run::{Limits, RunSummary, Status},
+    run::{Limits, RunSummary, SandboxLimits, Status},
     schema,
 };
 
@@ -54,6 +54,15 @@ pub struct BudgetState {
     pub active: Span,
     /// Children started so far.
     pub children: u32,
+    /// Processor time of sandboxes so far, in microseconds.
+    #[schemars(with = "schema::Span")]
+    pub cpu: Span,
+    /// Most bytes of memory of one sandbox.
+    pub memory_peak: u64,
+    /// Bytes between sandboxes and hosts so far.
+    pub traffic: u64,
+    /// What an operator has set for its sandboxes.
+    pub sandbox: SandboxLimits,
     /// When its deadline is.
     #[schemars(with = "Option<schema::Timestamp>")]
     pub deadline: Option<Timestamp>,

@@ -24,6 +24,7 @@ mod helpers;
 mod input;
 mod markdown;
 mod process;
+mod scalar;
 mod testing;
 mod ui;
 

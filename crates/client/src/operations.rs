@@ -10,7 +10,7 @@ use stead_api::{
     approval::{Answer, Approval},
     fact::FactEvent,
     page::{Page, PageQuery},
-    run::{Run, RunSummary, StartRun, Started, Status, WaitUntil},
+    run::{Run, RunSummary, SandboxLimits, StartRun, Started, Status, WaitUntil},
     session::{OpenSession, Session, SessionRef, StartInSession},
     status::ServerStatus,
     version::Versions,
@@ -337,6 +337,15 @@ impl Client {
     /// [`ClientError`].
     pub async fn resume(&self, run: RunId) -> Result<Run, ClientError> {
         self.act(run, "resume").await
+    }
+
+    /// Sets other limits for a run's sandboxes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn limit(&self, run: RunId, limits: &SandboxLimits) -> Result<Run, ClientError> {
+        let url = self.url(&["v1", "runs", &run.to_string(), "limit"])?;
+        self.call(self.request(Method::POST, url).json(limits)).await
     }
 
     /// Stops a run; effects under way may finish. No new one starts once this returns.

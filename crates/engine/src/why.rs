@@ -8,6 +8,7 @@ use stead_core::{
     id::{EffectId, Name, RunId},
     record::{Actor as By, Record},
     run::{Call, CallPhase, Life, Phase, State},
+    sandbox::BoxLimits,
     time::Timestamp,
 };
 use stead_ports::journal::{RunRow, Status};
@@ -37,6 +38,8 @@ pub struct WhyView {
     pub denied: Vec<Denial>,
     /// What it may use and has used.
     pub budget: Budget,
+    /// What an operator has set for its boxes.
+    pub box_limits: BoxLimits,
     /// What is left of tokens and money; `None` where there is no limit.
     pub left: Limits,
     /// When its deadline is.
@@ -222,9 +225,9 @@ impl Engine {
         let (state, causes) = (&loaded.state, self.causes(&loaded.state, &records).await?);
         let denied = self.denials(run, &records).await?;
         let deadline = state.budget.limits.deadline.map(|d| state.started_at.after(d));
-        let (budget, left) = (state.budget.clone(), state.budget.remaining());
+        let (budget, left, box_limits) = (state.budget.clone(), state.budget.remaining(), state.box_limits);
         let row = view::build(journal, loaded.row, state).await?.row;
-        Ok(WhyView { row, causes, denied, budget, left, deadline })
+        Ok(WhyView { row, causes, denied, budget, box_limits, left, deadline })
     }
 
     async fn causes(&self, state: &State, records: &[Record]) -> Result<Vec<Cause>, EngineError> {

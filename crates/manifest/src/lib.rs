@@ -35,7 +35,7 @@ mod providers;
 mod read;
 #[cfg(test)]
 mod reference;
-mod scalar;
+pub mod scalar;
 mod schema;
 mod shape;
 mod source;

@@ -1,7 +1,7 @@
 //! Scalars with units: spans of time, sizes and money, from text to whole numbers without a float in between.
 
 /// A span such as `500ms`, `30s`, `10m`, `2h`, `3d`, in microseconds.
-pub(crate) fn duration(text: &str) -> Option<u64> {
+pub fn duration(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).filter(|n| *n > 0)?;
     let unit = match &text[digits..] {
         "ms" => 1_000,
@@ -18,7 +18,7 @@ pub(crate) fn duration(text: &str) -> Option<u64> {
 pub(crate) const DURATION: &str = "^[0-9]+(ms|s|m|h|d)$";
 
 /// Bytes such as `4096`, `64Ki`, `512Mi`, `1Gi`, `10k`, `10M`.
-pub(crate) fn size(text: &str) -> Option<u64> {
+pub fn size(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let unit = match &text[digits..] {
         "" => 1,

@@ -5,6 +5,7 @@ use stead_core::{
     effect::{EffectClass, OnUnknown},
     fact::{CallRules, ModelConfig, RunConfig},
     id::Name,
+    sandbox::{Access, Place},
     time::Span,
 };
 
@@ -187,9 +188,16 @@ fn tool(rng: &mut Rng, n: u64, settle: u64) -> PlanTool {
         key_ttl: rng.chance(300).then(|| Span::from_secs(rng.range(1, 30))),
         // Longer than a request can be on its way, as far as a jumping clock can tell.
         settle: Span(settle + rng.below(5) * SECOND),
+        place: (child.is_none() && rng.chance(300)).then(|| place(rng)),
         child,
     };
     PlanTool { name: format!("tool{n}").into(), class, rules, business_key: rng.chance(500) }
+}
+
+/// Where a tool works: most of those that work anywhere write the workspace.
+fn place(rng: &mut Rng) -> Place {
+    let workspace = *rng.pick(&[Access::None, Access::Read, Access::Write, Access::Write]);
+    Place { workspace, boxed: rng.chance(700) }
 }
 
 fn config(rng: &mut Rng) -> RunConfig {
@@ -206,6 +214,8 @@ fn config(rng: &mut Rng) -> RunConfig {
         active: maybe(120, 1, 15).map(Span::from_secs),
         deadline: maybe(120, 2, 80).map(Span::from_secs),
         children: maybe(200, 0, 2).map(|n| n as u32),
+        cpu: maybe(100, 1, 10).map(Span::from_secs),
+        traffic: maybe(100, 1, 10_000),
     };
     RunConfig {
         limits,

@@ -129,7 +129,7 @@ impl Forger {
 
     fn returned(&mut self, effect: u32) {
         let outcome = Outcome::Returned(text("done"));
-        self.honest(Command::Outcome { effect, attempt: 1, outcome, error: false });
+        self.honest(Command::Outcome { effect, attempt: 1, outcome, error: false, action: None });
     }
 }
 
@@ -231,7 +231,7 @@ fn a_second_end_of_an_effect_is_noticed() {
     let mut forger = Forger::begin(Limits::default());
     forger.replied(vec![mail(), CallHead { args: [2; 16], ..mail() }]);
     forger.returned(1);
-    let again = Fact::EffectRefused(EffectOutcome { effect: 1, payload: 0, late: false, error: true });
+    let again = Fact::EffectRefused(EffectOutcome { effect: 1, payload: 0, late: false, error: true, action: None });
     assert_eq!(forger.forged(vec![again]), "an effect ends once");
 }
 

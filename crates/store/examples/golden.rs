@@ -246,7 +246,7 @@ async fn fill(journal: &dyn Journal) -> Result<(), Fail> {
     let mut one = Life::begin(journal, lease, 1, keyed, true).await?;
     one.replies(vec![call("mail", EffectClass::Irreversible, false)], Status::Running, IndexChange::default()).await?;
     let outcome = Outcome::Returned(Payload::inline("sent", Source::Tool));
-    one.does(Command::Outcome { effect: 1, attempt: 1, outcome, error: false }, Status::Running).await?;
+    one.does(Command::Outcome { effect: 1, attempt: 1, outcome, error: false, action: None }, Status::Running).await?;
     let release = SessionChange::Release { head: true, spent: Spend { tokens: 240, usd: None } };
     let ends = IndexChange { session: Some(release), ..IndexChange::default() };
     one.replies(Vec::new(), Status::Completed, ends).await?;

@@ -14,7 +14,7 @@ use crate::{
     fact::FactEvent,
     page::Page,
     right::Right::{Admin, Apply, Approve, Metrics, Read, Run as Start},
-    run::{ExportHeader, Run, RunSummary, StartRun, Started, WaitUntil},
+    run::{ExportHeader, Run, RunSummary, SandboxLimits, StartRun, Started, WaitUntil},
     schema,
     session::{OpenSession, Session, StartInSession},
     status::{Health, ServerStatus},
@@ -248,6 +248,15 @@ fn run_actions() -> Vec<Operation> {
                 ends as cancelled.",
             )
             .answers::<Run>(200, "The run as it stands."),
+        on_run(post("/v1/runs/{run}/limit", "limitRun", "Set other limits for a run's sandboxes"))
+            .needs(&[Admin, Read])
+            .says(
+                "They hold for the sandboxes that run now, as far as their tier can change a limit, and for all that start later, after a \
+                crash too. They may be looser than the agent's; the server's own bounds hold.",
+            )
+            .body::<SandboxLimits>(true)
+            .answers::<Run>(200, "The run as it stands.")
+            .fails(409, &[code::CONFLICT]),
         act("/v1/runs/{run}/kill", "killRun", "Kill a run")
             .says("Like cancel, but effects under way are abandoned and count as unknown.")
             .answers::<Run>(200, "The run as it stands."),

@@ -13,13 +13,14 @@ use clap::{Args, Subcommand};
 use futures_util::StreamExt as _;
 use stead_api::{
     page::{MAX_LIMIT, PageQuery},
-    run::{Run, StartRun, Status},
+    run::{Run, SandboxLimits, StartRun, Status},
     session::SessionRef,
 };
 use stead_client::{Client, RunQuery};
 use stead_core::{
     code,
     id::{Name, RunId},
+    time::Span,
 };
 use tokio::io::AsyncWriteExt as _;
 
@@ -34,6 +35,7 @@ use crate::{
     error::{CliError, Outcome},
     exit::Exit,
     follow::{Answers, Follower},
+    scalar,
     ui::{self, text},
 };
 
@@ -145,6 +147,26 @@ enum Verb {
         /// Every paused run, as after a restore
         #[arg(long, conflicts_with = "run")]
         all: bool,
+    },
+    /// Set other limits for a run's sandboxes: those that run now, and all that start later
+    Limit {
+        /// The run
+        run: RunId,
+        /// Memory, such as `256Mi`
+        #[arg(long, value_parser = scalar::size)]
+        memory: Option<u64>,
+        /// Processors, such as `0.5` or `2`
+        #[arg(long, value_parser = scalar::processors)]
+        cpu: Option<u32>,
+        /// Processes and threads at once
+        #[arg(long)]
+        pids: Option<u32>,
+        /// Private folders, such as `1Gi`; for sandboxes that start from now on
+        #[arg(long, value_parser = scalar::size)]
+        disk: Option<u64>,
+        /// Time of an action, such as `2m`; for sandboxes that start from now on
+        #[arg(long, value_parser = scalar::span)]
+        timeout: Option<Span>,
     },
     /// Stop a run; effects under way may finish
     Cancel {
@@ -262,6 +284,10 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
         Verb::Pause { run } => answer(global, &client.pause(run).await?)?,
         Verb::Resume { run: Some(run), .. } => answer(global, &client.resume(run).await?)?,
         Verb::Resume { run: None, .. } => resume_all(global, client).await?,
+        Verb::Limit { run, memory, cpu, pids, disk, timeout } => {
+            let limits = SandboxLimits { memory, cpu_milli: cpu, pids, disk, wall: timeout };
+            answer(global, &client.limit(run, &limits).await?)?;
+        }
         Verb::Cancel { run } => answer(global, &client.cancel(run).await?)?,
         Verb::Kill { run } => answer(global, &client.kill(run).await?)?,
         Verb::Export { run, output } => export(client, run, output).await?,

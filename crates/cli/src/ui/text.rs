@@ -52,6 +52,17 @@ pub(crate) fn counted(n: u64, what: &str) -> String {
     format!("{} {what}{}", thousands(n), if n == 1 { "" } else { "s" })
 }
 
+/// Bytes as people say them: `512 B`, `4.0 KiB`, `1.5 GiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    let Some((unit, name)) =
+        [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")].into_iter().find(|(u, _)| bytes >= *u)
+    else {
+        return format!("{bytes} B");
+    };
+    let tenths = u128::from(bytes) * 10 / u128::from(unit as u64);
+    format!("{}.{} {name}", tenths / 10, tenths % 10)
+}
+
 /// `12,345`.
 pub(crate) fn thousands(n: u64) -> String {
     let digits = n.to_string();

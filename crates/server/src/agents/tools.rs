@@ -248,6 +248,7 @@ pub(super) fn call_rules(rules: Rules) -> CallRules {
         key_ttl: rules.key_ttl,
         settle: rules.settle,
         child: None,
+        place: None,
     }
 }
 

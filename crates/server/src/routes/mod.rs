@@ -91,6 +91,7 @@ pub(crate) fn table() -> Vec<Route> {
         Brief post "/v1/runs/{run}/resume" [Run, Read] runs::resume;
         Brief post "/v1/runs/{run}/cancel" [Run, Read] runs::cancel;
         Brief post "/v1/runs/{run}/kill" [Run, Read] runs::kill;
+        Brief post "/v1/runs/{run}/limit" [Admin, Read] runs::limit_boxes;
         Brief get "/v1/approvals" [Read] approvals::list;
         Brief get "/v1/approvals/{approval}" [Read] approvals::show;
         Brief post "/v1/approvals/{approval}/approve" [Approve, Read] approvals::approve;

@@ -11,13 +11,14 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use stead_api::{
     page::Page,
-    run::{Run, RunSummary, StartRun, Started, WaitUntil},
+    run::{Run, RunSummary, SandboxLimits, StartRun, Started, WaitUntil},
     version::AgentRef,
 };
 use stead_core::{
     fact::StopMode,
     id::{Name, RunId, SessionId, VersionId},
     record::Actor,
+    sandbox::BoxLimits,
 };
 use stead_engine::EngineError;
 use stead_models::cassette::{Header, Source};
@@ -29,7 +30,7 @@ use crate::{
     config::units::Time,
     http::{
         app::{App, Shared},
-        body::RunJson,
+        body::{Json, RunJson},
         failure::{Answer, Failure},
         guard,
         input::{At, Params, cursor, idempotency_key, limit, position},
@@ -237,6 +238,40 @@ pub(super) async fn resume(State(app): State<Shared>, who: Principal, At(run): A
     views::own_run(&app, &who, run).await?;
     app.runtime.engine().resume(run, actor(&who)).await?;
     view(&app, run).await
+}
+
+pub(super) async fn limit_boxes(
+    State(app): State<Shared>,
+    who: Principal,
+    At(run): At<RunId>,
+    Json(limits): Json<SandboxLimits>,
+) -> Answer<Body<Run>> {
+    views::own_run(&app, &who, run).await?;
+    let limits = BoxLimits::from(limits);
+    if limits.is_empty() {
+        return Err(Failure::bad_request("no limit is named").hint("name one of memory, cpu_milli, pids, disk, wall"));
+    }
+    if let Some((what, least)) = too_small(&limits) {
+        return Err(
+            Failure::bad_request(format!("{what} is too small for any sandbox")).hint(format!("at least {least}"))
+        );
+    }
+    app.runtime.engine().limit_boxes(run, limits, actor(&who)).await?;
+    view(&app, run).await
+}
+
+/// A limit with which nothing can run, and what is the least.
+fn too_small(limits: &BoxLimits) -> Option<(&'static str, u64)> {
+    let span = limits.wall.map(|w| w.0);
+    [
+        ("memory", limits.memory, 1 << 20),
+        ("cpu_milli", limits.cpu_milli.map(u64::from), 10),
+        ("pids", limits.pids.map(u64::from), 4),
+        ("disk", limits.disk, 1 << 20),
+        ("wall", span, 100_000),
+    ]
+    .into_iter()
+    .find_map(|(what, asked, least)| asked.is_some_and(|n| n < least).then_some((what, least)))
 }
 
 pub(super) async fn cancel(State(app): State<Shared>, who: Principal, At(run): At<RunId>) -> Answer<Body<Run>> {

@@ -75,7 +75,7 @@ fn step(run: RunId, text: &str) -> Answer<Step> {
 }
 
 fn told(why: WhyView, step: Option<StepView>) -> Why {
-    let WhyView { row, causes, denied, budget, left, deadline } = why;
+    let WhyView { row, causes, denied, budget, box_limits, left, deadline } = why;
     Why {
         run: views::summary(row),
         causes: causes.into_iter().map(cause).collect(),
@@ -91,6 +91,10 @@ fn told(why: WhyView, step: Option<StepView>) -> Why {
             tool_calls: budget.tool_calls,
             active: budget.active,
             children: budget.children,
+            cpu: budget.boxes.cpu,
+            memory_peak: budget.boxes.memory_peak,
+            traffic: budget.boxes.traffic,
+            sandbox: box_limits.into(),
             deadline,
         },
         step: step.map(step_told),

@@ -106,6 +106,8 @@ mod tests {
 
     fn asked(n: u32, key: &str) -> Invocation {
         Invocation {
+            workspace: None,
+            limits: stead_core::sandbox::BoxLimits::default(),
             effect: EffectId { run: RunId(1), n },
             session: SessionId(1),
             tenant: "t".into(),

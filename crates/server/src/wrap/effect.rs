@@ -186,7 +186,7 @@ fn outcome(line: &[u8], max: usize) -> Outcome<Output> {
         (Some(result), None) => {
             let value: Value = serde_json::from_str(result.get()).unwrap_or_default();
             let error = value.get("isError").and_then(Value::as_bool).unwrap_or(false);
-            Outcome::Returned(Output { content: cut(shown(&value, result), max), error, files: Vec::new() })
+            Outcome::Returned(Output { error, ..Output::ok(cut(shown(&value, result), max)) })
         }
         (_, Some(error)) => {
             let told = Output::error(cut(format!("{}: {}", code::TOOL_ERROR, error.get()), max));
@@ -267,6 +267,8 @@ mod tests {
             arguments: RawValue::from_string("{}".into()).unwrap().into(),
             max_output: 1_000,
             may_send: stead_ports::tool::MaySend::default(),
+            workspace: None,
+            limits: stead_core::sandbox::BoxLimits::default(),
         });
         let outcome = outcome.await;
         assert!(matches!(&outcome, Outcome::Refused(told) if told.content.starts_with("ST0172: ")), "{outcome:?}");

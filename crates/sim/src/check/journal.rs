@@ -14,7 +14,7 @@ use stead_core::{
     time::Timestamp,
 };
 
-use super::{call::CallAudit, machine};
+use super::{call::CallAudit, machine, workspace::Workspace};
 use crate::failure::{Check, Violation, violation};
 
 /// The audit of one run.
@@ -51,6 +51,7 @@ pub struct RunAudit {
     snapshot: Option<State>,
     /// When the earliest backup was taken that it was restored from, and the first effect that no such backup had.
     restored: Option<(Timestamp, u32)>,
+    workspace: Workspace,
 }
 
 impl RunAudit {
@@ -80,6 +81,7 @@ impl RunAudit {
             ended: false,
             snapshot: None,
             restored: None,
+            workspace: Workspace::default(),
         }
     }
 
@@ -116,11 +118,13 @@ impl RunAudit {
         let admitted = record.facts.iter().find_map(|f| if let Fact::RunAdmitted(a) = f { a.base } else { None });
         if let Some(base) = admitted {
             let carry = carry(base);
+            self.workspace.inherit(carry.tree);
             (self.own, self.unknown, self.keys) = (carry.transcript.len(), carry.unknown, carry.keys);
         }
         let before = self.state.take();
         for fact in &record.facts {
             self.fact(&record.header, fact)?;
+            self.workspace.fact(fact)?;
         }
         let after = match &before {
             Some(state) => {
@@ -179,6 +183,7 @@ impl RunAudit {
 
     fn state_checks(&mut self, before: Option<&State>, after: &State) -> Check {
         machine::all(after)?;
+        self.workspace.agrees(after)?;
         if let Some(before) = before {
             machine::gate_stays_closed(before, after)?;
         }
@@ -335,6 +340,7 @@ impl RunAudit {
                 if let Some(mark) = unknown.filter(|_| head.class.needs_intent() && f.verdict != Verdict::Ask) {
                     return violation("an equal unknown needs approval", format!("{f:?} while {mark:?}"));
                 }
+                self.workspace.boxed(&head, &self.limits)?;
                 self.tool_calls += 1;
                 if self.limits.tool_calls.is_some_and(|l| self.tool_calls > l) {
                     return violation("limits hold", format!("{} tool calls of {:?}", self.tool_calls, self.limits));

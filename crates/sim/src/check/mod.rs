@@ -7,4 +7,5 @@
 pub mod call;
 pub mod journal;
 pub mod machine;
+pub(crate) mod workspace;
 pub mod world;

@@ -1,9 +1,9 @@
 //! One history from its seed: the order of events, and what must hold when they are over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stead_core::{
-    id::{LeafHash, RunId, SessionId, VersionId},
+    id::{EffectId, LeafHash, RunId, SessionId, TreeId, VersionId},
     record::{Payload, Source},
     run::NewRun,
     time::Timestamp,
@@ -56,6 +56,8 @@ pub(super) struct Sim {
     pub gates: BTreeSet<RunId>,
     /// Records whose writer was told that they are durable.
     pub acknowledged: Vec<(RunId, u64, LeafHash)>,
+    /// The tree at which each attempt was dispatched that uses the workspace.
+    pub trees: BTreeMap<(EffectId, u8), Option<TreeId>>,
     lines: Option<Vec<String>>,
     events: u64,
 }
@@ -106,6 +108,7 @@ impl Sim {
             lost: BTreeSet::new(),
             gates: BTreeSet::new(),
             acknowledged: Vec::new(),
+            trees: BTreeMap::new(),
             lines: trace.then(Vec::new),
             events: 0,
         };

@@ -5,9 +5,10 @@ use stead_core::{
     code,
     effect::{EffectClass, Outcome, Reconciled},
     fact::{CallHead, Parent},
-    id::{EffectId, RunId},
+    id::{EffectId, RunId, TreeId},
     record::{Payload, Source},
     run::{CallIn, CallPhase, Command, Debt, ModelFailure, NewRun, Retry, State, owes, wake_at},
+    sandbox::{Action, BoxUse, Property, Tier, Traffic, TreeChange},
     time::Span,
 };
 
@@ -16,6 +17,7 @@ use super::{
     history::Sim,
     node::Task,
 };
+use crate::check::workspace::writes;
 use crate::failure::{Check, violation};
 use crate::{
     plan::{MAX_TRANSIT, SECOND},
@@ -223,6 +225,9 @@ impl Sim {
         if call.head.class != EffectClass::Pure && durable < u32::from(attempt) {
             return violation("intent before effect", format!("{id} attempt {attempt}, {durable} intents are durable"));
         }
+        if writes(&call.head) {
+            self.trees.insert((id, attempt), state.tree);
+        }
         let faults = self.faults();
         if self.rng.chance(faults.not_sent) {
             let at = self.now + self.rng.below(SECOND);
@@ -278,8 +283,33 @@ impl Sim {
             return Ok(());
         };
         let error = self.rng.chance(100);
-        let command = Command::Outcome { effect: id.n, attempt, outcome, error };
+        let action = self.left_behind(id, attempt);
+        let command = Command::Outcome { effect: id.n, attempt, outcome, error, action };
         self.command(node, id.run, command, Some((Debt::Dispatch { effect: id.n }, attempt)))
+    }
+
+    /// What an attempt leaves behind beside its answer. An adapter that tells of a tree with an answer that says nothing was done is
+    /// not believed.
+    fn left_behind(&mut self, id: EffectId, attempt: u8) -> Option<Box<Action>> {
+        let place = self.store.runs.get(&id.run)?.audit.call(id.n)?.head.rules.place?;
+        let workspace = self.trees.get(&(id, attempt)).copied().map(|before| TreeChange {
+            before,
+            after: TreeId(std::array::from_fn(|_| self.rng.below(256) as u8)),
+            added: self.rng.below(10),
+            changed: 0,
+            removed: 0,
+            bytes: 1,
+        });
+        let sandbox = place.boxed.then(|| BoxUse {
+            tier: Tier::Namespace,
+            held: Property::ALL.to_vec(),
+            not_held: Vec::new(),
+            cpu: self.rng.chance(800).then(|| Span(self.rng.below(3 * SECOND))),
+            memory_peak: Some(self.rng.below(1 << 20)),
+            wall: Span(self.rng.below(5 * SECOND)),
+            traffic: self.rng.chance(300).then(|| Traffic { sent: self.rng.below(4_000), ..Traffic::default() }),
+        });
+        Some(Box::new(Action { workspace, sandbox }))
     }
 
     pub(super) fn timed_out(&mut self, n: usize, id: EffectId, attempt: u8) -> Check {

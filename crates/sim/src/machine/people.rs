@@ -6,6 +6,7 @@ use stead_core::{
     id::{EffectId, RunId},
     record::{Payload, Source},
     run::{CallPhase, Command, Life, owes},
+    sandbox::BoxTotals,
 };
 
 use super::{
@@ -167,7 +168,13 @@ impl Sim {
         let rows = self.store.inbox.get(&run).cloned().unwrap_or_default();
         for row in rows {
             let content = Payload::inline("the child is done", Source::Agent);
-            let command = Command::ChildFinished { effect: row.effect, ended: row.ended, content, spent: row.spent };
+            let command = Command::ChildFinished {
+                effect: row.effect,
+                ended: row.ended,
+                content,
+                spent: row.spent,
+                boxes: BoxTotals::default(),
+            };
             self.command(n, run, command, None)?;
         }
         Ok(())

@@ -210,7 +210,7 @@ impl Session {
                 self.ledger.answered();
                 let error = result.is_error.unwrap_or(false);
                 let (content, files) = self.shown(effect, &result, max);
-                Outcome::Returned(Output { content, error, files })
+                Outcome::Returned(Output { content, error, files, action: None })
             }
             Ok(ServerResult::InputRequiredResult(_)) => {
                 Outcome::Refused(Output::error("the tool asks for further input, which is not given"))

@@ -9,6 +9,7 @@ use serde_json::{Value, value::RawValue};
 use stead_core::{
     effect::Outcome,
     id::{EffectId, RunId, SessionId},
+    sandbox::BoxLimits,
 };
 use stead_ports::tool::{Invocation, MaySend, Output};
 use stead_tools::offer::Offered;
@@ -35,6 +36,8 @@ pub(crate) fn invocation(offered: &Offered, arguments: Arc<RawValue>, max_output
         arguments,
         max_output,
         may_send: MaySend::default(),
+        workspace: None,
+        limits: BoxLimits::default(),
     }
 }
 

@@ -51,6 +51,11 @@ fn left(why: &Why) -> String {
         budget.left.usd.map(text::usd),
         used(budget.limits.tool_calls, budget.tool_calls, "tool call"),
         budget.limits.active.map(|a| format!("{} active", text::span(a.0.saturating_sub(budget.active.0)))),
+        budget
+            .limits
+            .cpu
+            .map(|l| format!("{} of processor time in sandboxes", text::span(l.0.saturating_sub(budget.cpu.0)))),
+        budget.limits.traffic.map(|l| format!("{} of traffic", text::size(l.saturating_sub(budget.traffic)))),
         budget.deadline.map(|d| format!("until {}", text::instant(d))),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
