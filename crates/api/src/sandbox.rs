@@ -30,7 +30,7 @@ pub struct CreateSandbox {
     #[schemars(with = "Option<schema::Span>")]
     pub ttl: Option<Span>,
     /// Its limits.
-    pub limits: SandboxLimits,
+    pub limits: ResourceLimits,
     /// The whole list of what it may reach: `host:port`, or a rule with more (docs/egress.md).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Vec<schema::EgressRule>>")]
@@ -47,7 +47,7 @@ pub struct CreateSandbox {
 /// Limits of all that runs in a sandbox together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct SandboxLimits {
+pub struct ResourceLimits {
     /// Bytes of memory, files in its private folders included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<u64>,
@@ -71,7 +71,7 @@ pub struct ChangeSandbox {
     #[schemars(with = "Option<schema::Span>")]
     pub ttl: Option<Span>,
     /// Other limits.
-    pub limits: SandboxLimits,
+    pub limits: ResourceLimits,
     /// Another list of what it may reach. It is in force at once, also for what is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Vec<schema::EgressRule>>")]
@@ -105,7 +105,7 @@ pub struct Sandbox {
     #[schemars(with = "schema::TreeId")]
     pub tree: TreeId,
     /// Its limits.
-    pub limits: SandboxLimits,
+    pub limits: ResourceLimits,
     /// What it may reach.
     #[schemars(with = "Vec<schema::EgressRule>")]
     pub egress: Vec<Value>,

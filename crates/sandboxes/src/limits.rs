@@ -55,8 +55,8 @@ pub(crate) const LISTED: usize = 10_000;
 pub(crate) const REMOVED: usize = 1_000_000;
 /// Levels of folders that a removal goes down.
 pub(crate) const DEPTH: usize = 128;
-/// Watches of a sandbox at once.
-pub(crate) const WATCHES: usize = 8;
+/// Watches of a sandbox at once; each has a thread.
+pub(crate) const WATCHES: usize = 4;
 /// Folders of one watch.
 pub(crate) const WATCHED: usize = 1024;
 /// The port on a box's loopback where its way out begins.

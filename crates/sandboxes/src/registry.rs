@@ -250,16 +250,11 @@ impl Sandboxes {
 impl Inner {
     /// Whose certificates are trusted.
     pub(crate) fn trust(&self) -> Result<Trust, Refusal> {
-        match self.trust.get() {
-            Some(trust) => Ok(trust.clone()),
-            None => Ok(self
-                .trust
-                .get_or_init({
-                    let trust = (self.parts.trust)()?;
-                    move || trust
-                })
-                .clone()),
+        if let Some(trust) = self.trust.get() {
+            return Ok(trust.clone());
         }
+        let trust = (self.parts.trust)()?;
+        Ok(self.trust.get_or_init(|| trust).clone())
     }
 }
 

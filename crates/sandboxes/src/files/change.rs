@@ -32,7 +32,7 @@ impl Files {
                 if part.is_empty() || (parts.peek().is_some() && !parents) {
                     continue;
                 }
-                let (above, name) = way.rsplit_once('/').unwrap_or((".", &way));
+                let (above, name) = way.rsplit_once('/').unwrap_or((".", way.as_str()));
                 let above = place::beneath(&spot.folder, above, OFlags::PATH | OFlags::DIRECTORY)?;
                 match rustix::fs::mkdirat(&above, name, Mode::from(0o755)) {
                     Ok(()) => {
@@ -140,7 +140,8 @@ fn empty(parent: &OwnedFd, name: &CString) -> Result<(), PathFault> {
             // Filled meanwhile: once more, as long as the number lasts.
             Err(Errno::NOTEMPTY | Errno::EXIST) => {
                 left = left.checked_sub(1).ok_or(PathFault::Kind("it is filled as fast as it is emptied"))?;
-                way.push((open(above, &done)?, done));
+                let again = open(above, &done)?;
+                way.push((again, done));
             }
             Err(e) => return Err(e.into()),
         }

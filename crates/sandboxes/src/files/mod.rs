@@ -71,7 +71,7 @@ async fn blocking<T: Send + 'static>(
 
 /// Gives what was made from outside to the box's user.
 fn give(made: &OwnedFd, (user, group): (u32, u32)) -> Result<(), PathFault> {
-    let (user, group) = (rustix::fs::Uid::from_raw(user), rustix::fs::Gid::from_raw(group));
+    let (user, group) = (rustix::process::Uid::from_raw(user), rustix::process::Gid::from_raw(group));
     match rustix::fs::fchown(made, Some(user), Some(group)) {
         // Without the right to do so it is the same user already.
         Ok(()) | Err(rustix::io::Errno::PERM) => Ok(()),

@@ -78,7 +78,7 @@ impl Spot {
 
     /// The folder that it is in, opened, and its name there.
     pub(super) fn parent(&self) -> Result<(OwnedFd, &str), PathFault> {
-        let (way, name) = self.below.rsplit_once('/').unwrap_or((".", &self.below));
+        let (way, name) = self.below.rsplit_once('/').unwrap_or((".", self.below.as_str()));
         if name.is_empty() {
             return Err(PathFault::Kind("it is the folder itself"));
         }

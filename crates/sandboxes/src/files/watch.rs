@@ -1,23 +1,24 @@
 //! Hearing of changes below a folder, by inotify(7) on the folder's own descriptor.
 //!
-//! It tells of changes that processes in the sandbox and callers from outside make. Pieces that come faster than they are read are lost;
-//! then it says so.
+//! It tells of changes that processes in the sandbox and callers from outside make. Each watch has a thread, which ends with it. Changes
+//! that come faster than they are read are lost; then it says so.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     mem::MaybeUninit,
     os::fd::{AsRawFd as _, OwnedFd},
-    sync::Arc,
 };
 
 use rustix::{
+    event::{PollFd, PollFlags, poll},
     fs::{OFlags, inotify},
     io::Errno,
+    pipe::{PipeFlags, pipe_with},
 };
 use serde::Serialize;
-use tokio::{io::unix::AsyncFd, sync::OwnedSemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::{Files, blocking, place};
+use super::{Files, place};
 use crate::{
     PathFault, SandboxesError,
     limits::{WATCHED, WATCHES},
@@ -55,15 +56,14 @@ pub struct Event {
 /// A watch, until it is dropped.
 #[derive(Debug)]
 pub struct Watch {
-    notify: AsyncFd<OwnedFd>,
-    path: String,
-    folder: Arc<OwnedFd>,
-    /// The way from the folder of each watch.
-    ways: HashMap<i32, String>,
-    recursive: bool,
-    ready: VecDeque<Event>,
+    events: mpsc::Receiver<Event>,
+    /// Its thread ends when this is closed.
+    _stop: OwnedFd,
     _permit: OwnedSemaphorePermit,
 }
+
+/// Changes that wait to be read, besides those that the kernel keeps.
+const WAITING: usize = 64;
 
 const MASK: inotify::WatchFlags = inotify::WatchFlags::CREATE
     .union(inotify::WatchFlags::CLOSE_WRITE)
@@ -74,139 +74,156 @@ const MASK: inotify::WatchFlags = inotify::WatchFlags::CREATE
     .union(inotify::WatchFlags::EXCL_UNLINK);
 
 impl Files {
-    /// Watches a folder, with `recursive` also those below it, as many as there may be.
+    /// Watches a folder, with `recursive` also those below it, as many as there may be. What happens after this has returned is told.
     ///
     /// # Errors
     /// ST0202 when it is not there, ST0324 for what is no folder, ST0322 when there are too many watches.
     pub async fn watch(&self, path: &str, recursive: bool) -> Result<Watch, SandboxesError> {
-        let full =
-            || SandboxesError::Full(format!("{WATCHES} watches of this sandbox are there, the most there may be"));
-        let permit = Arc::clone(&self.watches).try_acquire_owned().map_err(|_| full())?;
-        let wrong = |why| SandboxesError::path(path, why);
-        let (notify, folder) = self
-            .at(path, |spot| {
+        let full = || SandboxesError::Full(format!("{WATCHES} watches of this sandbox are there, the most there may be"));
+        let permit = std::sync::Arc::clone(&self.watches).try_acquire_owned().map_err(|_| full())?;
+        let (send, events) = mpsc::channel(WAITING);
+        let shown = path.trim_end_matches('/').to_owned();
+        let stop = self
+            .at(path, move |spot| {
                 let folder = spot.open(OFlags::RDONLY | OFlags::DIRECTORY)?;
                 let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
-                Ok((inotify::init(flags)?, folder))
+                let notify = inotify::init(flags)?;
+                let mut ear = Ear { notify, path: shown, folder, ways: HashMap::new(), recursive, lost: false };
+                ear.add(String::new())?;
+                let (stopped, stop) = pipe_with(PipeFlags::CLOEXEC)?;
+                let thread = std::thread::Builder::new().name("sandbox-watch".to_owned());
+                thread.spawn(move || ear.listen(&stopped, &send))?;
+                Ok(stop)
             })
             .await?;
-        let notify = AsyncFd::new(notify).map_err(|e| wrong(e.into()))?;
-        let path = path.trim_end_matches('/').to_owned();
-        let mut watch = Watch {
-            notify,
-            path,
-            folder: Arc::new(folder),
-            ways: HashMap::new(),
-            recursive,
-            ready: VecDeque::new(),
-            _permit: permit,
-        };
-        watch.add(String::new()).await?;
-        Ok(watch)
+        Ok(Watch { events, _stop: stop, _permit: permit })
     }
 }
 
 impl Watch {
-    /// The next change. Waits for it as long as it takes.
-    ///
-    /// # Errors
-    /// ST0324 when the system does not tell any more.
-    pub async fn next(&mut self) -> Result<Event, SandboxesError> {
+    /// The next change. Waits for it as long as it takes; `None` when the system does not tell any more.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+}
+
+/// What a watch's thread works with.
+struct Ear {
+    notify: OwnedFd,
+    path: String,
+    folder: OwnedFd,
+    /// The way from the folder of each watch.
+    ways: HashMap<i32, String>,
+    recursive: bool,
+    /// Something could not be watched, and nobody was told yet.
+    lost: bool,
+}
+
+impl Ear {
+    /// Tells of changes until nobody listens.
+    fn listen(mut self, stopped: &OwnedFd, to: &mpsc::Sender<Event>) {
         loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Ok(event);
+            let mut ready = [PollFd::new(&self.notify, PollFlags::IN), PollFd::new(stopped, PollFlags::IN)];
+            match poll(&mut ready, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => return,
             }
-            let heard = {
-                let mut ready = self.notify.readable().await.map_err(|e| SandboxesError::path(&self.path, e.into()))?;
-                match ready.try_io(|notify| Ok(read(notify.get_ref())?)) {
-                    Ok(heard) => heard.map_err(|e| SandboxesError::path(&self.path, e.into()))?,
-                    // It was not ready after all.
-                    Err(_) => continue,
-                }
+            if !ready[1].revents().is_empty() {
+                return;
+            }
+            let heard = match read(&self.notify) {
+                Ok(heard) => heard,
+                Err(Errno::AGAIN) => continue,
+                Err(_) => return,
             };
             for one in heard {
-                self.take(one).await?;
+                let Some(event) = self.understand(one) else { continue };
+                let lost = std::mem::take(&mut self.lost).then(|| self.missed());
+                for event in [Some(event), lost].into_iter().flatten() {
+                    if to.blocking_send(event).is_err() {
+                        return;
+                    }
+                }
             }
         }
     }
 
-    async fn take(&mut self, heard: Heard) -> Result<(), SandboxesError> {
+    fn missed(&self) -> Event {
+        Event { what: Happened::Lost, path: self.path.clone(), folder: true }
+    }
+
+    fn understand(&mut self, heard: Heard) -> Option<Event> {
         use inotify::ReadFlags as Is;
         let Heard { wd, flags, name } = heard;
-        let folder = flags.contains(Is::ISDIR);
+        if flags.contains(Is::QUEUE_OVERFLOW) {
+            return Some(self.missed());
+        }
+        if flags.contains(Is::IGNORED) {
+            self.ways.remove(&wd);
+            return None;
+        }
         let what = [
-            (Is::QUEUE_OVERFLOW, Happened::Lost),
             (Is::CREATE, Happened::Created),
             (Is::CLOSE_WRITE, Happened::Written),
             (Is::DELETE, Happened::Removed),
             (Is::MOVED_FROM, Happened::MovedFrom),
             (Is::MOVED_TO, Happened::MovedTo),
         ];
-        let what = what.into_iter().find(|(flag, _)| flags.contains(*flag)).map(|(_, what)| what);
-        if flags.contains(Is::IGNORED) {
-            self.ways.remove(&wd);
-            return Ok(());
-        }
-        let Some(what) = what else { return Ok(()) };
-        let way = self.ways.get(&wd).map(|way| if way.is_empty() { name.clone() } else { format!("{way}/{name}") });
-        let way = way.unwrap_or_default();
-        let path = if way.is_empty() { self.path.clone() } else { format!("{}/{way}", self.path) };
-        self.ready.push_back(Event { what, path, folder });
+        let (_, what) = what.into_iter().find(|(flag, _)| flags.contains(*flag))?;
+        let folder = flags.contains(Is::ISDIR);
+        let above = self.ways.get(&wd)?;
+        let way = if above.is_empty() { name } else { format!("{above}/{name}") };
+        let path = format!("{}/{way}", self.path);
         if self.recursive && folder && matches!(what, Happened::Created | Happened::MovedTo) {
-            match self.add(way).await {
-                // It went again.
-                Ok(())
-                | Err(SandboxesError::Path {
-                    why: PathFault::Absent | PathFault::Outside | PathFault::Kind(_), ..
-                }) => {}
-                Err(other) => return Err(other),
+            // It may have gone again; what else cannot be watched is told as lost.
+            match self.add(way) {
+                Ok(()) | Err(PathFault::Absent | PathFault::Outside | PathFault::Kind(_)) => {}
+                Err(_) => self.lost = true,
             }
         }
-        Ok(())
+        Some(Event { what, path, folder })
     }
 
-    /// Watches a folder, and those in it. What was made in one before it was watched is told as made now.
-    async fn add(&mut self, way: String) -> Result<(), SandboxesError> {
+    /// Watches a folder, and those in it when they are wanted. Something may have been made in one before it was watched: then
+    /// changes are lost.
+    fn add(&mut self, way: String) -> Result<(), PathFault> {
         let mut ways = vec![way];
         while let Some(way) = ways.pop() {
             if self.ways.len() >= WATCHED {
-                self.ready.push_back(Event { what: Happened::Lost, path: self.path.clone(), folder: true });
+                self.lost = true;
                 return Ok(());
             }
-            let (folder, at, notify) = (Arc::clone(&self.folder), way.clone(), self.notify.get_ref().try_clone());
-            let deeper = self.recursive;
-            let added = blocking(&self.path, move || {
-                let notify = notify?;
-                let found =
-                    place::beneath(&folder, if at.is_empty() { "." } else { &at }, OFlags::RDONLY | OFlags::DIRECTORY)?;
-                // The descriptor's own name in /proc leads to the very folder that was opened.
-                let wd = inotify::add_watch(&notify, format!("/proc/self/fd/{}", found.as_raw_fd()), MASK)?;
-                let below = if deeper { folders(&found)? } else { Vec::new() };
-                Ok((wd, below))
-            });
-            let (wd, below) = added.await?;
-            let join = |name: String| if way.is_empty() { name } else { format!("{way}/{name}") };
-            ways.extend(below.into_iter().map(join));
+            let at = if way.is_empty() { "." } else { way.as_str() };
+            let found = place::beneath(&self.folder, at, OFlags::RDONLY | OFlags::DIRECTORY)?;
+            // The descriptor's own name in /proc leads to the very folder that was opened.
+            let wd = inotify::add_watch(&self.notify, format!("/proc/self/fd/{}", found.as_raw_fd()), MASK)?;
+            if self.recursive {
+                let (folders, filled) = entries(&found)?;
+                self.lost |= filled && !way.is_empty();
+                let join = |name: String| if way.is_empty() { name } else { format!("{way}/{name}") };
+                ways.extend(folders.into_iter().map(join));
+            }
             self.ways.insert(wd, way);
         }
         Ok(())
     }
 }
 
-/// Names of folders in a folder.
-fn folders(folder: &OwnedFd) -> Result<Vec<String>, PathFault> {
-    let mut out = Vec::new();
+/// Names of folders in a folder, and whether anything is in it.
+fn entries(folder: &OwnedFd) -> Result<(Vec<String>, bool), PathFault> {
+    let (mut folders, mut filled) = (Vec::new(), false);
     for entry in rustix::fs::Dir::read_from(folder)? {
         let entry = entry?;
-        let is = entry.file_type() == rustix::fs::FileType::Directory;
-        if let Some(name) = entry.file_name().to_str().ok().filter(|name| is && !matches!(*name, "." | "..")) {
-            out.push(name.to_owned());
+        let Some(name) = entry.file_name().to_str().ok().filter(|name| !matches!(*name, "." | "..")) else { continue };
+        filled = true;
+        if entry.file_type() == rustix::fs::FileType::Directory {
+            folders.push(name.to_owned());
         }
-        if out.len() >= WATCHED {
+        if folders.len() >= WATCHED {
             break;
         }
     }
-    Ok(out)
+    Ok((folders, filled))
 }
 
 struct Heard {

@@ -49,13 +49,7 @@ pub(super) async fn watch(
     let watch = files(&app, &who, id)?.watch(&which.path, which.recursive).await?;
     let first = stream::once(async { Ok::<_, Infallible>(Frame::default().event(event::WATCHING).data("{}")) });
     let changes = stream::unfold((watch, held), |(mut watch, held)| async move {
-        match watch.next().await {
-            Ok(change) => Some((Ok(frame(change)), (watch, held))),
-            Err(error) => {
-                tracing::warn!(%error, "a watch of a sandbox broke off");
-                None
-            }
-        }
+        watch.next().await.map(|change| (Ok(frame(change)), (watch, held)))
     });
     let draining = app.draining.clone();
     let over = async move {

@@ -6,7 +6,7 @@ use axum::{Json as Body, extract::State, http::StatusCode};
 use serde_json::Value;
 use stead_api::{
     page::Page,
-    sandbox::{self as told, ChangeSandbox, CreateSandbox, SandboxLimits, SandboxUsage, TakeSnapshot},
+    sandbox::{self as told, ChangeSandbox, CreateSandbox, ResourceLimits, SandboxUsage, TakeSnapshot},
 };
 use stead_core::{id::SandboxId, time::Span};
 use stead_egress::RuleSpec;
@@ -118,7 +118,7 @@ pub(super) fn span(duration: Duration) -> Span {
     Span(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
 }
 
-fn limits(asked: SandboxLimits) -> Limits {
+fn limits(asked: ResourceLimits) -> Limits {
     Limits { memory: asked.memory, cpu_milli: asked.cpu_milli, pids: asked.pids, disk: asked.disk }
 }
 
@@ -138,7 +138,7 @@ fn view(sandbox: &Sandbox, used: Option<Used>) -> told::Sandbox {
         created: sandbox.created,
         expires: state.expires,
         tree: sandbox.tree,
-        limits: SandboxLimits {
+        limits: ResourceLimits {
             memory: limits.memory,
             cpu_milli: limits.cpu_milli,
             pids: limits.pids,
