@@ -79,7 +79,8 @@ impl Files {
     /// # Errors
     /// ST0202 when it is not there, ST0324 for what is no folder, ST0322 when there are too many watches.
     pub async fn watch(&self, path: &str, recursive: bool) -> Result<Watch, SandboxesError> {
-        let full = || SandboxesError::Full(format!("{WATCHES} watches of this sandbox are there, the most there may be"));
+        let full =
+            || SandboxesError::Full(format!("{WATCHES} watches of this sandbox are there, the most there may be"));
         let permit = std::sync::Arc::clone(&self.watches).try_acquire_owned().map_err(|_| full())?;
         let (send, events) = mpsc::channel(WAITING);
         let shown = path.trim_end_matches('/').to_owned();
