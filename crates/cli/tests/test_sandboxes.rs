@@ -336,7 +336,7 @@ async fn files_go_in_and_out_and_both_sides_see_the_same() {
     let pieces: Vec<_> = big.chunks(70_001).map(|c| Ok(bytes::Bytes::copy_from_slice(c))).collect();
     client.write_file(id, "/tmp/big", Some(0o600), stream::iter(pieces)).await.unwrap();
     assert!(read(client, id, "/tmp/big").await.unwrap() == big);
-    let endless = stream::repeat_with(|| Ok(bytes::Bytes::from(vec![0; 1 << 20]))).take(300);
+    let endless = stream::repeat_with(|| Ok(bytes::Bytes::from(vec![0; 1 << 20]))).take(275);
     refused(client.write_file(id, "/tmp/endless", None, endless).await, 507, code::SANDBOX_FILE_ROOM);
     assert_eq!(lab.run(id, "ls -A /tmp").await.0, "big\n");
     for (path, status) in [

@@ -47,6 +47,8 @@ pub(crate) async fn open(
         why: "this server has no boxes of that tier".to_owned(),
     };
     let boxes = parts.tiers.get(&template.tier).ok_or_else(unavailable)?;
+    // First of all: without boxes nothing else is of use.
+    boxes.offer().await?;
     let workspaces = (parts.workspaces)().await?;
     let tree = match ask.tree {
         Some(tree) => tree,

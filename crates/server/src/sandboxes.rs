@@ -59,18 +59,24 @@ type Opening = Arc<dyn Fn() -> BoxFuture<'static, Result<Workspaces, WorkspaceEr
 fn workspaces(runtime: &Runtime, boxes: &Arc<Namespaces>) -> Opening {
     let opened = Arc::new(OnceCell::<Workspaces>::new());
     let (objects, boxes) = (Arc::clone(runtime.objects()), Arc::clone(boxes));
-    let folder = runtime.data_dir().join("workspaces");
+    let folder = runtime.data_dir().join("sandboxes");
     Arc::new(move || {
         let (opened, objects, boxes, folder) =
             (Arc::clone(&opened), Arc::clone(&objects), Arc::clone(&boxes), folder.clone());
         Box::pin(async move {
-            let open = || async {
+            let open = async move {
                 // Without root a box is this user outside, and owns what this user owns.
-                let user = boxes.user().await.ok().filter(|_| rustix::process::geteuid().is_root());
+                let user = match rustix::process::geteuid().is_root() {
+                    true => Some(boxes.user().await.map_err(|e| WorkspaceError::Disk {
+                        place: "who sandboxes are on this host".to_owned(),
+                        what: e.to_string(),
+                    })?),
+                    false => None,
+                };
                 let options = Options { owner: user.map(|user| (user, user)), ..Options::new(folder) };
                 Workspaces::open(objects, Arc::new(SystemClock), options)
             };
-            opened.get_or_try_init(open).await.cloned()
+            opened.get_or_try_init(|| open).await.cloned()
         })
     })
 }

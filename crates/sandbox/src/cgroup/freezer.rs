@@ -6,6 +6,7 @@
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
+    time::Duration,
 };
 
 use rustix::{fs::Mode, io::Errno};
@@ -39,11 +40,19 @@ impl Freezer {
     }
 }
 
-/// What a launcher that was killed had frozen dies when it is thawed.
+/// Looks at a group whose processes die, and the pause between two.
+const LOOKS: usize = 200;
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What a launcher that was killed had frozen dies when it is thawed. It is waited for a while, so that its groups can be swept.
 fn thaw_dead(path: &Path, parent: BorrowedFd<'_>) {
     for (folder, group) in sweep::left(path) {
         let there = rustix::fs::openat(parent, format!("{folder}/{group}"), FOLDER, Mode::empty());
-        let _ = there.map(|there| thaw(there.as_fd()));
+        let Ok(there) = there else { continue };
+        if thaw(there.as_fd()).is_ok() {
+            let empty = || files::read(there.as_fd(), "cgroup.procs").is_none_or(|all| all.is_empty());
+            (0..LOOKS).take_while(|_| !empty()).for_each(|_| std::thread::sleep(PAUSE));
+        }
     }
 }
 

@@ -240,6 +240,25 @@ async fn a_frozen_box_stands_still_and_goes_on_afterwards() {
     }
 }
 
+/// kill -9 of the launcher while a box is frozen: it can die only when it is thawed, which the next launcher sees to.
+#[tokio::test]
+async fn a_frozen_box_of_a_killed_launcher_dies_when_the_next_one_begins() {
+    if everyone()[0] != Who::Root {
+        return;
+    }
+    let lab = Lab::new(Who::Root);
+    let kept = open(&lab).await;
+    let frozen = kept.session.freeze(Path::new("/workspace")).await.unwrap();
+    let pid = rustix::process::Pid::from_raw(lab.launcher().await as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let error = kept.end.await.unwrap_err();
+    assert!(matches!(error, BoxError::Lost(_)), "{error}");
+    // As if this server had been killed too: nobody else thaws it.
+    std::mem::forget(frozen);
+    assert_eq!(lab.sh("true").await.end, End::Exited(0));
+    lab.close().await;
+}
+
 #[tokio::test]
 async fn letting_go_of_a_box_or_of_a_command_kills_it() {
     for who in everyone() {

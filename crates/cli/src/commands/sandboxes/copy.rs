@@ -1,6 +1,6 @@
 //! `stead sandboxes cp`.
 
-use std::path::Path;
+use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, path::Path};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
@@ -38,7 +38,8 @@ fn folder(path: &str) -> CliError {
 }
 
 async fn out(client: &Client, id: SandboxId, path: &str, to: Place) -> Outcome<()> {
-    if client.stat_file(id, path).await?.kind == FileKind::Folder {
+    let found = client.stat_file(id, path).await?;
+    if found.kind == FileKind::Folder {
         return Err(folder(path));
     }
     let mut pieces = client.read_file(id, path).await?;
@@ -63,6 +64,9 @@ async fn out(client: &Client, id: SandboxId, path: &str, to: Place) -> Outcome<(
         file.write_all(&piece?).await?;
     }
     file.flush().await?;
+    // Of a link the permissions are not those of the file, and nobody means them.
+    let mode = if found.kind == FileKind::File { found.mode & 0o777 } else { 0o644 };
+    draft.as_file().set_permissions(Permissions::from_mode(mode))?;
     draft.persist(&to).map_err(|e| here(&to, &e.error))?;
     Ok(())
 }
@@ -75,7 +79,7 @@ async fn into(global: &Global, client: &Client, id: SandboxId, path: &str, from:
             if found.is_dir() {
                 return Err(folder(&from.display().to_string()));
             }
-            let mode = std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o777;
+            let mode = found.permissions().mode() & 0o777;
             (Box::new(file), Some(mode), from.file_name().map(|n| n.to_string_lossy().into_owned()))
         }
         _ => (Box::new(tokio::io::stdin()), None, None),

@@ -19,7 +19,7 @@ use crate::{
     auth::Principal,
     http::{
         app::{App, Shared},
-        body::Json,
+        body::{Json, discard},
         failure::{Answer, Failure},
         guard,
         input::{At, Params},
@@ -107,7 +107,12 @@ pub(super) async fn write(
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|e| Failure::bad_request(format!("the body broke off: {e}")))?;
         if let Ok(piece) = frame.into_data() {
-            upload.write(piece).await?;
+            if let Err(error) = upload.write(piece).await {
+                // The caller is still sending, and is to hear why.
+                drop(upload);
+                let _ = tokio::time::timeout(app.request_timeout(), discard(body)).await;
+                return Err(error.into());
+            }
         }
     }
     Ok(Body(FileWritten { size: upload.finish().await? }))

@@ -1,5 +1,8 @@
 //! One session sandbox.
 
+mod change;
+mod commands;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
@@ -7,22 +10,15 @@ use stead_core::{
     id::{Name, TreeId},
     time::{Span, Timestamp},
 };
-use stead_egress::{RuleSpec, Rules, Session as Proxy};
+use stead_egress::{RuleSpec, Session as Proxy};
 use stead_ports::{
     clock::Clock,
-    sandbox::{self as port, BoxError, Command, Evidence, Resident, Session, Streams},
+    sandbox::{self as port, BoxError, Evidence, Resident, Session},
 };
 use stead_workspace::{Base, Workspaces};
 use tokio::sync::{RwLock, watch};
 
-use crate::{
-    AskExec, Change, Exec, Files, Gone, SandboxId, Sandboxes, SandboxesError,
-    exec::Execs,
-    limits::{KEY, LIFE},
-    open::WORKSPACE,
-    template::check_env,
-    way_out,
-};
+use crate::{Files, Gone, SandboxId, Sandboxes, SandboxesError, exec::Execs, limits::WATCHES};
 
 /// Everything that one is made of.
 pub(crate) struct Made {
@@ -132,7 +128,7 @@ impl Sandbox {
             why: watch::Sender::new(None),
             dead: watch::Sender::new(false),
             all,
-            watches: Arc::new(tokio::sync::Semaphore::new(crate::limits::WATCHES)),
+            watches: Arc::new(tokio::sync::Semaphore::new(WATCHES)),
         });
         tokio::spawn(Arc::clone(&sandbox).live(end));
         sandbox
@@ -212,101 +208,6 @@ impl Sandbox {
     /// Its files, from outside.
     pub fn files(&self) -> Files {
         Files::new(&self.session, Arc::clone(&self.writing), Arc::clone(&self.watches))
-    }
-
-    /// Changes it. All that can be refused is looked at before anything changes.
-    ///
-    /// # Errors
-    /// ST0323 beyond its template, ST0221 when nothing holds such a limit, ST0261 for a wrong rule, ST0320 when it has ended.
-    pub async fn change(&self, change: Change) -> Result<State, SandboxesError> {
-        let (_, template) = self.all.template(Some(&self.template))?;
-        template.allows(change.limits)?;
-        if change.limits.disk.is_some() {
-            let why = "the bytes of disk are set when a sandbox is made, and cannot be changed";
-            return Err(SandboxesError::Refused(why.to_owned()));
-        }
-        let ttl = change.ttl.map(|ttl| template.ttl(Some(ttl))).transpose()?;
-        let egress = change.egress.map(|rules| template.egress(Some(rules))).transpose()?;
-        let rules = egress.as_ref().map(|rules| Rules::new(rules)).transpose()?;
-        let crate::Limits { memory, cpu_milli, pids, disk: _ } = change.limits;
-        let asked = port::Change { memory, pids, cpu_milli };
-        if asked != port::Change::default() {
-            self.session.limit(asked).await.map_err(|e| self.gone_or(e))?;
-            let mut state = self.state.lock();
-            let limits = state.limits;
-            state.limits = port::Limits {
-                memory: memory.or(limits.memory),
-                cpu_milli: cpu_milli.or(limits.cpu_milli),
-                pids: pids.or(limits.pids),
-                ..limits
-            };
-        }
-        if let (Some(rules), Some(egress)) = (rules, egress) {
-            self.proxy.set_rules(rules)?;
-            self.state.lock().egress = egress;
-        }
-        if let Some(ttl) = ttl {
-            // A box has no longer life than any.
-            let last = self.created.after(span(LIFE));
-            let expires = self.all.0.parts.clock.now().after(span(ttl)).min(last);
-            self.state.lock().expires = expires;
-            self.expires.send_replace(expires);
-        }
-        Ok(self.state())
-    }
-
-    /// Runs a command. With a `key` it may be asked again, and runs once.
-    ///
-    /// # Errors
-    /// ST0208 when the key belongs to another command, ST0223 when the program cannot be started, ST0322 when too many run, ST0320 when
-    /// the sandbox has ended.
-    pub async fn exec(
-        self: &Arc<Self>,
-        key: Option<String>,
-        asked: AskExec,
-    ) -> Result<(Arc<Exec>, bool), SandboxesError> {
-        let own = Arc::clone(self);
-        // On a task of its own: whoever asked may go away, and asks again with the same key.
-        let begun = tokio::spawn(async move { own.begin(key, asked).await }).await;
-        begun.unwrap_or_else(|e| Err(BoxError::Lost(e.to_string()).into()))
-    }
-
-    async fn begin(&self, key: Option<String>, asked: AskExec) -> Result<(Arc<Exec>, bool), SandboxesError> {
-        if let Some(key) = key.as_ref().filter(|k| !(1..=KEY).contains(&k.len())) {
-            return Err(SandboxesError::Refused(format!("a key has 1 to {KEY} bytes, not {}", key.len())));
-        }
-        check_env(&asked.env)?;
-        let _turn = self.starting.lock().await;
-        if let Some(key) = &key
-            && let Some(known) = self.execs.lock().of_key(key, &asked)?
-        {
-            return Ok((known, false));
-        }
-        let n = self.execs.lock().room()?;
-        let mut env = self.env.clone();
-        env.extend(asked.env.clone());
-        let env = way_out::filled(&env, &self.proxy)?;
-        let dir = if asked.dir.is_empty() { WORKSPACE } else { &asked.dir };
-        let command = Command { words: asked.words.clone(), env, dir: dir.into() };
-        let streams = asked.terminal.map_or(Streams::Pipes, |size| Streams::Terminal { size });
-        let running = self.session.exec(command, streams).await.map_err(|e| self.gone_or(e))?;
-        let started = self.all.0.parts.clock.now();
-        let exec = Exec::follow(n, key, asked, started, running);
-        self.execs.lock().add(Arc::clone(&exec));
-        Ok((exec, true))
-    }
-
-    /// A command by its number.
-    ///
-    /// # Errors
-    /// ST0202 when there is none.
-    pub fn command(&self, n: u32) -> Result<Arc<Exec>, SandboxesError> {
-        self.execs.lock().get(n).ok_or(SandboxesError::NoExec(self.id, n))
-    }
-
-    /// Its commands, the first one first.
-    pub fn commands(&self) -> Vec<Arc<Exec>> {
-        self.execs.lock().list()
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
