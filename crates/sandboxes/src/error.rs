@@ -25,7 +25,7 @@ pub enum SandboxesError {
         why: Gone,
     },
     /// A template that is not there.
-    #[error("there is no sandbox template `{name}`; there are {}", known.join(", "))]
+    #[error("there is no sandbox template `{name}`; there are {}", .known.join(", "))]
     Template {
         /// What was asked.
         name: String,

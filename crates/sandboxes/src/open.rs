@@ -3,10 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use stead_core::id::Name;
-use stead_ports::{
-    clock::Clock as _,
-    sandbox::{Command, Content, Mount, Spec},
-};
+use stead_ports::sandbox::{Command, Content, Mount, Spec};
 use stead_workspace::WorkspaceError;
 
 use crate::{

@@ -6,7 +6,7 @@ use stead_core::{
     id::{Name, TreeId},
     time::Timestamp,
 };
-use stead_ports::{clock::Clock as _, sandbox::BoxError};
+use stead_ports::sandbox::BoxError;
 use stead_workspace::Committed;
 
 use crate::{

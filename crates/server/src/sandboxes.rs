@@ -66,13 +66,12 @@ fn workspaces(runtime: &Runtime, boxes: &Arc<Namespaces>) -> Opening {
         Box::pin(async move {
             let open = async move {
                 // Without root a box is this user outside, and owns what this user owns.
-                let user = match rustix::process::geteuid().is_root() {
-                    true => Some(boxes.user().await.map_err(|e| WorkspaceError::Disk {
-                        place: "who sandboxes are on this host".to_owned(),
-                        what: e.to_string(),
-                    })?),
-                    false => None,
+                let unknown = |e: stead_ports::sandbox::BoxError| WorkspaceError::Disk {
+                    place: "who sandboxes are on this host".to_owned(),
+                    what: e.to_string(),
                 };
+                let root = rustix::process::geteuid().is_root();
+                let user = if root { Some(boxes.user().await.map_err(unknown)?) } else { None };
                 let options = Options { owner: user.map(|user| (user, user)), ..Options::new(folder) };
                 Workspaces::open(objects, Arc::new(SystemClock), options)
             };

@@ -143,9 +143,12 @@ fn variable(text: &str) -> Result<(String, String), String> {
 
 /// A rule as it is written: a mapping, or its short form.
 fn rules(written: Vec<String>, none: bool) -> Outcome<Option<Vec<Value>>> {
-    let rule = |text: String| match text.trim_start().starts_with('{') {
-        true => serde_json::from_str(&text).map_err(|e| CliError::usage(format!("--egress: {e}"))),
-        false => Ok(Value::String(text)),
+    let rule = |text: String| {
+        if text.trim_start().starts_with('{') {
+            serde_json::from_str(&text).map_err(|e| CliError::usage(format!("--egress: {e}")))
+        } else {
+            Ok(Value::String(text))
+        }
     };
     match (written.is_empty(), none) {
         (true, false) => Ok(None),

@@ -1,7 +1,7 @@
 //! Changing a sandbox that runs: its time, its limits, its way out.
 
 use stead_egress::Rules;
-use stead_ports::{clock::Clock as _, sandbox as port};
+use stead_ports::sandbox as port;
 
 use super::{Sandbox, State, span};
 use crate::{Change, SandboxesError, limits::LIFE};

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use stead_ports::{
-    clock::Clock as _,
-    sandbox::{BoxError, Command, Streams},
-};
+use stead_ports::sandbox::{BoxError, Command, Streams};
 
 use super::Sandbox;
 use crate::{AskExec, Exec, SandboxesError, limits::KEY, open::WORKSPACE, template::check_env, way_out};

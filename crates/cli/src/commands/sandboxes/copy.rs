@@ -72,7 +72,7 @@ async fn out(client: &Client, id: SandboxId, path: &str, to: Place) -> Outcome<(
 }
 
 async fn into(global: &Global, client: &Client, id: SandboxId, path: &str, from: Place) -> Outcome<()> {
-    let (source, mode, name): (Box<dyn AsyncRead + Send + Unpin>, _, _) = match &from {
+    let (source, mode, name) = match &from {
         Place::Here(from) => {
             let file = tokio::fs::File::open(from).await.map_err(|e| here(from, &e))?;
             let found = file.metadata().await?;
@@ -80,9 +80,10 @@ async fn into(global: &Global, client: &Client, id: SandboxId, path: &str, from:
                 return Err(folder(&from.display().to_string()));
             }
             let mode = found.permissions().mode() & 0o777;
-            (Box::new(file), Some(mode), from.file_name().map(|n| n.to_string_lossy().into_owned()))
+            let source: Box<dyn AsyncRead + Send + Unpin> = Box::new(file);
+            (source, Some(mode), from.file_name().map(|n| n.to_string_lossy().into_owned()))
         }
-        _ => (Box::new(tokio::io::stdin()), None, None),
+        _ => (Box::new(tokio::io::stdin()) as Box<dyn AsyncRead + Send + Unpin>, None, None),
     };
     // As with `cp`: into a folder under its own name.
     let is_folder = client.stat_file(id, path).await.is_ok_and(|found| found.kind == FileKind::Folder);

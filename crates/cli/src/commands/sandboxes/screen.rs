@@ -52,9 +52,10 @@ fn whole(bytes: &[u8]) -> usize {
         Err(e) if e.error_len().is_none() => e.valid_up_to(),
         Err(_) => {
             let tail = bytes.len().saturating_sub(3);
-            let start = (tail..bytes.len()).find(|i| bytes[*i] >= 0xc0).filter(|i| {
+            let begun = |i: &usize| {
                 std::str::from_utf8(&bytes[*i..]).is_err_and(|e| e.error_len().is_none() && e.valid_up_to() == 0)
-            });
+            };
+            let start = (tail..bytes.len()).find(begun);
             start.unwrap_or(bytes.len())
         }
     }
