@@ -26,6 +26,7 @@ pub mod page;
 pub mod problem;
 pub mod right;
 pub mod run;
+pub mod sandbox;
 pub mod schema;
 pub mod session;
 pub mod status;

@@ -314,6 +314,23 @@ codes! {
     SANDBOX_TIER = 313, "The sandbox tier is not offered here";
     /// A run has no workspace, or there is no such file in it.
     WORKSPACE_NOTHING = 314, "Nothing there in the workspace";
+    // 320-339: session sandboxes
+    /// The sandbox has ended.
+    SESSION_SANDBOX_GONE = 320, "The session sandbox is gone";
+    /// No template has that name.
+    SANDBOX_TEMPLATE = 321, "There is no such sandbox template";
+    /// As many sandboxes, commands or watches as there may be are there.
+    SESSION_SANDBOXES_FULL = 322, "Too many session sandboxes, commands or watches";
+    /// More or other than the template allows.
+    SESSION_SANDBOX_REFUSED = 323, "The sandbox template does not allow it";
+    /// The path leads to something else than was asked for, or out.
+    SANDBOX_FILE = 324, "The file of the sandbox cannot be reached so";
+    /// The command takes no input.
+    SANDBOX_INPUT = 325, "The command takes no input";
+    /// Nothing here makes the sandbox stand still.
+    SANDBOX_STILL = 326, "The sandbox cannot be made to stand still";
+    /// The disk of the sandbox is used up, or the file is too long.
+    SANDBOX_FILE_ROOM = 327, "There is no room for the file";
 }
 
 impl Code {

@@ -10,6 +10,7 @@
 //! * [`cassettes`] keeps what recorded runs said to their models, and plays it again.
 //! * [`testing`] is what a test of an agent puts in the place of the world.
 //! * [`wrap`] puts an MCP server that is in use already under a journal.
+//! * `sandboxes` makes session sandboxes of what a runtime has.
 //! * [`serve`] listens, answers and ends in order; the resources are under `routes`, what every request passes under
 //!   `http`.
 //!
@@ -28,6 +29,8 @@ pub mod presence;
 pub mod providers;
 mod routes;
 pub mod runtime;
+#[cfg(target_os = "linux")]
+mod sandboxes;
 pub mod secrets;
 pub mod serve;
 mod shop;

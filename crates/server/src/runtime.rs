@@ -20,6 +20,7 @@ use stead_ports::{
     clock::Clock,
     journal::{Journal, StoreError},
     objects::Objects,
+    secret::Secrets,
 };
 use stead_store::{BlobKey, PgOptions, PgStore, SqliteOptions, SqliteStore};
 
@@ -98,6 +99,10 @@ pub struct Runtime {
     shop: Shop,
     data_dir: Arc<Path>,
     store: Store,
+    objects: Arc<dyn Objects>,
+    secrets: Arc<dyn Secrets>,
+    /// Whether whoever calls may name every secret anyway.
+    open: bool,
 }
 
 impl fmt::Debug for Runtime {
@@ -126,8 +131,9 @@ impl Runtime {
             journal = Arc::new(Doomed::new(journal, crash));
         }
         let site = Site::new(&data_dir, options.services);
-        let secrets = Arc::new(SecretsFile::at(secrets::place(&data_dir, &options.secrets)));
-        let keys = Keys { environment: options.environment, secrets };
+        let secrets: Arc<dyn Secrets> = Arc::new(SecretsFile::at(secrets::place(&data_dir, &options.secrets)));
+        let open = matches!(options.environment, Environment::Open);
+        let keys = Keys { environment: options.environment, secrets: Arc::clone(&secrets) };
         let cassettes = Arc::new(Shelf::new(&data_dir));
         let shop = Shop::new(options.sandbox, &data_dir, objects, keys);
         let agents =
@@ -136,7 +142,7 @@ impl Runtime {
         let own = options.agents.unwrap_or_else(|| agents.clone());
         let ports = Ports { journal, agents: own, clock: Arc::new(SystemClock) as Arc<dyn Clock> };
         let engine = Engine::open(ports, options.engine).await?;
-        Ok(Self { engine, agents, cassettes, shop, data_dir: data_dir.into(), store })
+        Ok(Self { engine, agents, cassettes, shop, data_dir: data_dir.into(), store, objects, secrets, open })
     }
 
     /// The engine.
@@ -157,6 +163,24 @@ impl Runtime {
     /// The boxes and workspaces of agents.
     pub(crate) fn shop(&self) -> &Shop {
         &self.shop
+    }
+
+    /// The content of workspaces.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn objects(&self) -> &Arc<dyn Objects> {
+        &self.objects
+    }
+
+    /// The operator's secrets.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn secrets(&self) -> &Arc<dyn Secrets> {
+        &self.secrets
+    }
+
+    /// Whether whoever calls may name every secret anyway: process and callers are the same user's.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
     }
 
     /// The folder of the runtime's own files.

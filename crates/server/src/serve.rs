@@ -184,6 +184,8 @@ impl Server {
             app.draining.cancel();
         };
         tokio::join!(serving, stopping);
+        #[cfg(target_os = "linux")]
+        app.sandboxes.close().await;
         app.runtime.drain(patience).await;
     }
 }

@@ -42,6 +42,12 @@ const MAP: &[Row] = &[
         // Its tests run real boxes on a real store.
         dev: &["sandbox", "store"],
     },
+    Row {
+        name: "sandboxes",
+        // It puts adapters together into a box that stays, so that none of them need know another.
+        may: &["core", "egress", "ports", "workspace"],
+        dev: &[],
+    },
     row("memory", &["core", "ports"]),
     Row {
         name: "engine",
@@ -68,6 +74,7 @@ const MAP: &[Row] = &[
             "policy",
             "ports",
             "sandbox",
+            "sandboxes",
             "secrets",
             "store",
             "tools",
@@ -104,6 +111,7 @@ const ALL: &[&str] = &[
     "ports",
     "postgres",
     "sandbox",
+    "sandboxes",
     "secrets",
     "server",
     "sim",

@@ -2,7 +2,10 @@
 
 use stead_core::code;
 
-use super::operation::{Media, Operation, Place};
+use super::{
+    operation::{Media, Operation, Place},
+    sandboxes::sandboxes,
+};
 use crate::{
     agent::{Agent, AgentSummary, ApplyAgent},
     approval::{Answer, Approval},
@@ -33,7 +36,7 @@ const OF_SESSION: &str =
 
 /// All operations, by resource.
 pub fn operations() -> Vec<Operation> {
-    [agents(), sessions(), runs(), run_actions(), approvals(), server()].into_iter().flatten().collect()
+    [agents(), sessions(), runs(), run_actions(), approvals(), sandboxes(), server()].into_iter().flatten().collect()
 }
 
 fn get(path: &'static str, id: &'static str, summary: &'static str) -> Operation {

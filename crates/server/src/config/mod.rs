@@ -13,6 +13,7 @@ mod database;
 mod providers;
 mod read;
 mod sandbox;
+mod sandboxes;
 mod tokens;
 pub mod units;
 
@@ -30,6 +31,7 @@ pub use database::DatabaseUrl;
 pub use providers::Provider;
 pub use read::ConfigError;
 pub use sandbox::{Sandbox, SandboxMax};
+pub use sandboxes::{Sandboxes, Template};
 pub use tokens::{TokenEntry, TokenFile, hash_token};
 use units::{Size, Time};
 
@@ -72,6 +74,8 @@ pub struct Config {
     pub engine: Engine,
     /// How much model providers are asked, each by its name, or by `host:port` for another endpoint.
     pub providers: BTreeMap<String, Provider>,
+    /// Session sandboxes: how many there may be, and what callers may have.
+    pub sandboxes: Sandboxes,
 }
 
 /// TLS of the server.
@@ -197,6 +201,7 @@ impl Default for Config {
             limits: Limits::default(),
             engine: Engine::default(),
             providers: BTreeMap::new(),
+            sandboxes: Sandboxes::default(),
         }
     }
 }

@@ -11,6 +11,7 @@ mod facts;
 mod health;
 mod metrics;
 mod runs;
+mod sandboxes;
 mod sessions;
 mod stream;
 mod usage;
@@ -34,7 +35,7 @@ pub(crate) enum Pace {
 
 /// A route; the operations of `stead-api` name the same ones.
 pub(crate) struct Route {
-    /// `GET` or `POST`.
+    /// In capitals.
     #[cfg_attr(not(test), expect(dead_code, reason = "for the comparison with the document"))]
     pub(crate) method: &'static str,
     /// The path.
@@ -62,7 +63,8 @@ pub(crate) fn table() -> Vec<Route> {
         (@name get) => { "GET" };
         (@name post) => { "POST" };
     }
-    routes! {
+    let mut table = sandboxes::table();
+    table.extend(routes! {
         Long post "/v1/agents" [Apply] agents::apply;
         Brief get "/v1/agents" [Read] agents::list;
         Brief get "/v1/agents/{agent}" [Read] agents::show;
@@ -105,7 +107,8 @@ pub(crate) fn table() -> Vec<Route> {
         Long get "/healthz" [] health::alive;
         Long get "/readyz" [] health::ready;
         Long get "/metrics" [Metrics] metrics::metrics;
-    }
+    });
+    table
 }
 
 #[cfg(test)]
