@@ -11,6 +11,7 @@ use std::{
 use stead_ports::sandbox::{
     BoxError, Control, Evidence, Outcome, Running, Spec, Stdio, Tier, Usage, WhenFull, outcome::Layer,
 };
+use stead_ports::workspace::Marks;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, mpsc},
     task::JoinHandle,
@@ -259,7 +260,8 @@ async fn see(
             let upper = layer.await.map_err(io::Error::other).and_then(|taken| taken);
             let upper =
                 upper.map_err(|e| BoxError::Lost(format!("what was written to {} did not come: {e}", at.display())))?;
-            taken.push(Layer { at, upper });
+            // Names and bytes came out of the machine, and no mark of an overlay's.
+            taken.push(Layer { at, upper, marks: Marks::User });
         }
         Ok(taken)
     });

@@ -185,7 +185,9 @@ fn files(store: &AgentStore, bundle: &Bundle, folder: bool) -> Result<Option<Arc
     let included = AgentFiles::included(bundle, &below)?;
     let files = match (&bundle.dir, included) {
         (_, Some(included)) => Some(included),
-        (Some(dir), None) if folder && matches!(store.keys.environment, Environment::Open) => Some(AgentFiles::mirrored(dir, store.shop.data_dir(), &below)?),
+        (Some(dir), None) if folder && matches!(store.keys.environment, Environment::Open) => {
+            Some(AgentFiles::mirrored(dir, store.shop.data_dir(), &below)?)
+        }
         _ => None,
     };
     Ok(files.map(Arc::new))
