@@ -16,6 +16,8 @@ pub enum Right {
     Approve,
     /// Apply agents. As much as the server's own account, because the MCP servers of an agent run as that.
     Apply,
+    /// Make session sandboxes and do anything in them: run code in a box, reach what its template allows.
+    Sandbox,
     /// See the figures of the whole server, all tenants together.
     Metrics,
     /// Take what belongs to the whole server, all tenants together: a backup holds everything.
@@ -24,7 +26,8 @@ pub enum Right {
 
 impl Right {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Read, Self::Run, Self::Approve, Self::Apply, Self::Metrics, Self::Admin];
+    pub const ALL: [Self; 7] =
+        [Self::Read, Self::Run, Self::Approve, Self::Apply, Self::Sandbox, Self::Metrics, Self::Admin];
 
     /// What a token may do whose entry does not say.
     pub const USUAL: [Self; 3] = [Self::Read, Self::Run, Self::Approve];
@@ -36,6 +39,7 @@ impl Right {
             Self::Run => "run",
             Self::Approve => "approve",
             Self::Apply => "apply",
+            Self::Sandbox => "sandbox",
             Self::Metrics => "metrics",
             Self::Admin => "admin",
         }

@@ -33,6 +33,28 @@ marker!(
         "description": "A session.", "examples": ["ses_01JD4Q2V7Q3N5T8W9X0Y1Z2A3B"] }
 );
 marker!(
+    /// Schema of `stead_core::id::SandboxId`.
+    SandboxId, { "type": "string", "pattern": "^sbx_[0-7][0-9A-HJKMNP-TV-Z]{25}$",
+        "description": "A session sandbox. Sorts by creation time." }
+);
+marker!(
+    /// Schema of `stead_core::id::TreeId`.
+    TreeId, { "type": "string", "pattern": "^tree:[0-9a-f]{64}$",
+        "description": "The content of a workspace. Equal content has equal ids within a tenant." }
+);
+marker!(
+    /// Schema of `stead_core::sandbox::Tier`.
+    Tier, { "type": "string", "enum": ["wasm", "namespace", "oci", "microvm"],
+        "description": "How a sandbox is kept apart from the host." }
+);
+marker!(
+    /// Schema of `stead_egress::RuleSpec`.
+    EgressRule, { "oneOf": [
+        { "type": "string", "examples": ["api.example.com:443"] },
+        { "type": "object", "required": ["host"], "properties": { "host": { "type": "string" } } } ],
+        "description": "What may be reached: `[http://|https://]HOST[:PORT]`, or a rule with more keys; docs/egress.md lists them." }
+);
+marker!(
     /// Schema of `stead_core::id::EffectId`.
     EffectId, { "type": "string", "pattern": "^run_[0-7][0-9A-HJKMNP-TV-Z]{25}\\.e[0-9]+$",
         "description": "One effect of a run; also the name of the approval that it may need.",
@@ -165,6 +187,8 @@ mod tests {
         let run = RunId(u128::MAX >> 3);
         fits(&schema::<super::RunId>(), &run);
         fits(&schema::<super::SessionId>(), &SessionId(9));
+        fits(&schema::<super::SandboxId>(), &stead_core::id::SandboxId(9));
+        fits(&schema::<super::TreeId>(), &stead_core::id::TreeId([1; 32]));
         fits(&schema::<super::EffectId>(), &EffectId { run, n: 3 });
         fits(&schema::<super::VersionId>(), &VersionId([1; 32]));
         fits(&schema::<super::LeafHash>(), &LeafHash([1; 32]));

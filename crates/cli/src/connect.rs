@@ -84,6 +84,7 @@ impl Connection {
             listen: ([127, 0, 0, 1], 0).into(),
             data_dir: data.to_owned(),
             drain_timeout: Time(DRAIN),
+            sandbox: sandbox(data)?,
             ..Config::default()
         };
         let helpers = Arc::new(DevHelpers::new(need == Need::Work));
@@ -133,6 +134,12 @@ impl Connection {
         }
         own.helpers.stop().await;
     }
+}
+
+/// What boxes may be here: `[sandbox]` of a `stead.toml` in the data folder, if there is one.
+fn sandbox(data: &Path) -> Result<stead_server::config::Sandbox, ServeError> {
+    let file = data.join("stead.toml");
+    if file.exists() { Ok(Config::load(&file)?.sandbox) } else { Ok(Config::default().sandbox) }
 }
 
 /// The server that the user named.

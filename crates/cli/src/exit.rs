@@ -2,22 +2,39 @@
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub(crate) enum Exit {
     /// It did what was asked.
-    Ok = 0,
+    Ok,
     /// It did not: the run failed, or something is wrong.
-    Failed = 1,
+    Failed,
     /// It was not understood.
-    Usage = 2,
+    Usage,
     /// The run waits for a human; nothing is lost.
-    Waiting = 3,
+    Waiting,
     /// The run was cancelled.
-    Cancelled = 4,
+    Cancelled,
     /// No server answers.
-    NoServer = 5,
+    NoServer,
     /// Interrupted (Ctrl-C); nothing is lost.
-    Interrupted = 130,
+    Interrupted,
+    /// As the command in a sandbox did, which this one ran.
+    As(u8),
+}
+
+impl Exit {
+    /// The number.
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Waiting => 3,
+            Self::Cancelled => 4,
+            Self::NoServer => 5,
+            Self::Interrupted => 130,
+            Self::As(code) => code,
+        }
+    }
 }
 
 /// Every code with its meaning, for the reference.
@@ -33,6 +50,6 @@ pub(crate) const ALL: &[(Exit, &str)] = &[
 
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(exit.number())
     }
 }

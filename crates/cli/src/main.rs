@@ -36,16 +36,21 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     #[cfg(target_os = "linux")]
-    if let Some(ended) = launcher() {
+    if let Some(ended) = role() {
         return ended;
     }
     commands::main()
 }
 
-/// The launcher of sandboxes is this program too, started again by a server; before anything starts a thread.
+/// The launcher of sandboxes and the roles of virtual machines are this program too, started again; before anything starts a thread.
 #[cfg(target_os = "linux")]
-fn launcher() -> Option<ExitCode> {
+fn role() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
-    let asked = arguments.next().is_some_and(|word| word == stead_sandbox::LAUNCHER);
-    asked.then(|| stead_sandbox::launcher::main(arguments.map(|word| word.to_string_lossy().into_owned())))
+    match arguments.next()?.to_str()? {
+        stead_sandbox::LAUNCHER => {
+            Some(stead_sandbox::launcher::main(arguments.map(|word| word.to_string_lossy().into_owned())))
+        }
+        stead_microvm::WORD => Some(stead_microvm::role::main(arguments)),
+        _ => None,
+    }
 }

@@ -19,7 +19,7 @@ pub(crate) fn reference() -> String {
          ## Exit codes\n\n| code | meaning |\n|--:|---|\n",
     );
     for (code, meaning) in exit::ALL {
-        let _ = writeln!(out, "| {} | {meaning} |", *code as u8);
+        let _ = writeln!(out, "| {} | {meaning} |", code.number());
     }
     out.push_str("\n## Options of every command\n\n");
     let global: Vec<&Arg> = root.get_arguments().filter(|a| a.is_global_set()).collect();

@@ -25,6 +25,8 @@ mod test_restore_drill;
 mod test_retry_after;
 mod test_run_command;
 mod test_runs_command;
+mod test_sandboxes;
+mod test_sandboxes_command;
 mod test_schema_command;
 mod test_secrets_command;
 mod test_serve_command;

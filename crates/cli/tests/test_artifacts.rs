@@ -9,13 +9,10 @@ use crate::common::{Serving, TestEnvironment, root};
 /// An agent that draws a picture, and says what it was told of it.
 fn artist(env: &TestEnvironment) {
     let script = root().join("crates/cli/tests/fixtures/counting_mcp.py");
+    env.write("artist/server.py", &fs::read_to_string(script).unwrap());
     env.write(
         "artist/agent.yaml",
-        &format!(
-            "stead: v1\nname: artist\nmodel: {{ rehearsal: ./script.yaml }}\ninstructions: Draw.\ntools:\n  art:\n    mcp: {{ command: [python3, '{}', '{}'] }}\n    only: [picture, look]\n    effect: pure\n",
-            script.display(),
-            env.path().join("log").display(),
-        ),
+        "stead: v1\nname: artist\nmodel: { rehearsal: ./script.yaml }\ninstructions: Draw.\ntools:\n  art:\n    mcp: { command: [python3, ./server.py, /tmp/log] }\n    only: [picture, look]\n    effect: pure\n",
     );
     env.write(
         "artist/script.yaml",

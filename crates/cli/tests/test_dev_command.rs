@@ -16,7 +16,7 @@ fn dev_says_where_it_is_and_ends_in_order() {
     openapi  http://[address]/v1/openapi.json
     token    [folder]/.stead/token
     data     [folder]/.stead
-    sandbox  no tool uses one in this release: stdio MCP servers run as you
+    sandbox  commands and stdio MCP servers run in one; `stead doctor` tells what it holds here
     try      stead chat refund-desk
     "#);
     assert_eq!(env.json("agents ls --json")["items"][0]["name"], "refund-desk");

@@ -19,7 +19,7 @@ fn doctor_tells_what_this_host_gives_and_leaves_nothing_behind() {
     assert_eq!(found(&report, "  control of egress").0, "ok");
     // One finding says what the kernel offers, and not another that something is missing.
     assert!(report.as_array().unwrap().iter().all(|f| f["what"] != "isolation"), "{report}");
-    assert!(found(&report, "sandbox").1.contains("stdio MCP servers run as you"));
+    assert!(found(&report, "sandbox").1.contains("stdio MCP servers of agents run in one"));
     assert!(found(&report, "provider openai").1.contains("no key: neither a variable nor a secret OPENAI_API_KEY"));
     assert!(found(&report, "secrets").1.starts_with("none in "));
     assert_eq!(std::fs::read_dir(env.path()).unwrap().count(), 0);

@@ -47,6 +47,45 @@ fn mcp_files_reads_through_a_public_mcp_server() {
     command.arg(example).arg("What are the opening hours?");
     let terminal = env.finish(command).succeeds();
     assert!(terminal.stdout.starts_with("From `hours.txt`:"), "{terminal}");
-    let warning = "unsandboxed: the MCP server ./node_modules/.bin/mcp-server-filesystem runs as you";
-    assert!(terminal.stderr.contains(warning), "{terminal}");
+    assert!(!terminal.stderr.contains("unsandboxed"), "{terminal}");
+}
+
+#[test]
+fn log_analyst_counts_computes_and_keeps_what_it_found_in_its_session() {
+    let env = TestEnvironment::new();
+    let example = root().join("examples/log-analyst");
+    let run = |text: &str| {
+        let mut command = env.command(["run", "--quiet", "--session", "desk"]);
+        command.arg(&example).arg(text);
+        env.finish(command).succeeds()
+    };
+    let pages = run("Which pages are asked for most?");
+    assert!(pages.stdout.contains("15 /manifest.md"), "{pages}");
+    let probes = run("Who probes for what is not there?");
+    assert!(probes.stdout.starts_with("203.0.113.99 asked for"), "{probes}");
+    let found = run("What have you found out so far?");
+    assert!(found.stdout.contains("pages.txt") && found.stdout.contains("probes.md"), "{found}");
+    // What was left can be looked at from outside.
+    let runs = env.json("runs ls --json");
+    let last = runs["items"][0]["id"].as_str().unwrap();
+    let listed = env.stead(&format!("runs files {last}")).succeeds();
+    assert!(listed.stdout.contains("pages.txt") && listed.stdout.contains("probes.md"), "{listed}");
+    let file = env.stead(&format!("runs files {last} pages.txt")).succeeds();
+    assert!(file.stdout.starts_with("15 /manifest.md"), "{file}");
+    env.stead(&format!("runs files {last} --tar out.tar")).succeeds();
+    assert!(std::fs::read(env.path().join("out.tar")).unwrap().windows(9).any(|w| w == b"probes.md"));
+    // And what each sandbox was, and used.
+    let first = runs["items"][2]["id"].as_str().unwrap();
+    let why = env.stead(&format!("runs why {first} e1")).succeeds();
+    for word in ["sandbox namespace:", "held: ", "control of egress", "workspace empty →", "+1 ~0 -0"] {
+        assert!(why.stdout.contains(word), "{word} is not in {why}");
+    }
+}
+
+#[test]
+fn log_analyst_passes_its_tests_in_real_sandboxes_through_every_crash() {
+    let env = TestEnvironment::new();
+    let mut command = env.command(["test"]);
+    command.arg(root().join("examples/log-analyst"));
+    env.finish(command).succeeds();
 }

@@ -326,11 +326,12 @@ fn children(pid: u32) -> Vec<u32> {
 #[test]
 fn a_tool_server_that_hangs_is_not_waited_for_and_does_not_outlive_the_run() {
     let env = TestEnvironment::new();
+    env.allow_none();
     let line = TcpListener::bind("127.0.0.1:0").unwrap();
     env.write(
         "a/agent.yaml",
         &format!(
-            "stead: v1\nname: a\nmodel: {{ rehearsal: ./s.yaml }}\ninstructions: Ask.\ntools:\n  srv:\n    mcp: {{ command: [python3, '{}', hang, '{}', '{}'] }}\n    only: [echo]\n    effect: irreversible\n    ask: false\n    timeout: 3s\n",
+            "stead: v1\nname: a\nmodel: {{ rehearsal: ./s.yaml }}\ninstructions: Ask.\ntools:\n  srv:\n    mcp: {{ command: [python3, '{}', hang, '{}', '{}'] }}\n    sandbox: none\n    only: [echo]\n    effect: irreversible\n    ask: false\n    timeout: 3s\n",
             root().join("crates/tools/tests/fixtures/server.py").display(),
             env.path().display(),
             line.local_addr().unwrap().port(),

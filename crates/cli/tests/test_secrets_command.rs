@@ -75,10 +75,11 @@ async fn complete(State(seen): State<Arc<Mutex<Vec<String>>>>, headers: HeaderMa
 /// An agent that asks the service and the MCP server, both with a secret.
 fn desk(env: &TestEnvironment, service: &Service) {
     let script = root().join("crates/cli/tests/fixtures/keyed_mcp.py");
+    env.allow_none();
     env.write(
         "desk/agent.yaml",
         &format!(
-            "stead: v1\nname: desk\nmodel: {{ rehearsal: ./script.yaml }}\ninstructions: Ask.\ntools:\n  pay:\n    http: {{ base_url: '{}', operations: {{ echo: {{ method: GET, path: /echo }} }} }}\n    auth: 'secret://payments'\n  mail:\n    mcp: {{ command: [python3, '{}'], env: ['KEY=secret://mail.token'] }}\n    effect: pure\n",
+            "stead: v1\nname: desk\nmodel: {{ rehearsal: ./script.yaml }}\ninstructions: Ask.\ntools:\n  pay:\n    http: {{ base_url: '{}', operations: {{ echo: {{ method: GET, path: /echo }} }} }}\n    auth: 'secret://payments'\n  mail:\n    mcp: {{ command: [python3, '{}'], env: ['KEY=secret://mail.token'] }}\n    sandbox: none\n    effect: pure\n",
             service.url,
             script.display(),
         ),

@@ -306,6 +306,7 @@ fn the_filesystem_server_of_the_example_is_the_same_with_and_without() {
 #[test]
 fn the_client_of_the_official_library_works_through_it() {
     let env = TestEnvironment::new();
+    env.allow_none();
     let mut command = vec![env!("CARGO_BIN_EXE_stead").to_owned()];
     command.extend(["--data", "calls", "wrap", "--name", "counting", "--ask", "none", "--"].map(str::to_owned));
     command.extend(counting(&env));
@@ -314,7 +315,7 @@ fn the_client_of_the_official_library_works_through_it() {
         "agent/agent.yaml",
         &format!(
             "stead: v1\nname: a\nmodel: {{ rehearsal: ./script.yaml }}\ninstructions: Count.\ntools:\n  c:\n    mcp: \
-             {{ command: {command} }}\n    effect: irreversible\n"
+             {{ command: {command} }}\n    sandbox: none\n    effect: irreversible\n"
         ),
     );
     env.write(

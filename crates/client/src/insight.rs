@@ -1,5 +1,6 @@
 //! Operations on versions, and those that tell why and how much.
 
+use futures_util::{Stream, TryStreamExt as _};
 use serde::Serialize;
 use stead_api::{
     artifact::Artifacts,
@@ -7,6 +8,7 @@ use stead_api::{
     usage::{UsageBy, UsageReport},
     version::{Alias, Rollback, SetAlias, VersionDiff},
     why::Why,
+    workspace::WorkspaceFolder,
 };
 use stead_core::id::RunId;
 
@@ -60,6 +62,35 @@ impl Client {
     pub async fn artifact(&self, run: RunId, name: &str) -> Result<bytes::Bytes, ClientError> {
         let response = self.send(self.get(&["v1", "runs", &run.to_string(), "artifacts", name], &[(); 0])?).await?;
         read(response, MAX_ANSWER).await
+    }
+
+    /// A folder of a run's workspace; the top when the path is empty.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn workspace(&self, run: RunId, path: &str) -> Result<WorkspaceFolder, ClientError> {
+        self.call(self.get(&["v1", "runs", &run.to_string(), "workspace"], &[("path", path)])?).await
+    }
+
+    /// The bytes of a file of a run's workspace.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn workspace_file(&self, run: RunId, path: &str) -> Result<bytes::Bytes, ClientError> {
+        let request = self.get(&["v1", "runs", &run.to_string(), "workspace", "file"], &[("path", path)])?;
+        read(self.send(request).await?, MAX_ANSWER).await
+    }
+
+    /// A run's workspace as a tar archive, as it comes. An error in the middle means that it is not whole.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn workspace_archive(
+        &self,
+        run: RunId,
+    ) -> Result<impl Stream<Item = Result<bytes::Bytes, ClientError>> + Send + 'static + use<>, ClientError> {
+        let request = self.get(&["v1", "runs", &run.to_string(), "workspace", "archive"], &[(); 0])?;
+        Ok(self.send(request).await?.bytes_stream().map_err(ClientError::from))
     }
 
     /// Moves an alias to a version, the beginning of one, or what another alias names; without one it is removed.

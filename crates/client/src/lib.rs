@@ -19,13 +19,17 @@
 
 mod client;
 mod error;
+mod events;
 pub mod follow;
 mod insight;
 mod operations;
+mod sandboxes;
 mod sse;
 
 pub use client::Client;
 pub use error::ClientError;
+pub use events::{FollowExec, Output, WatchFiles};
 pub use follow::{Follow, Heard};
 pub use insight::UsageQuery;
 pub use operations::{ApprovalQuery, RunQuery, SessionQuery};
+pub use sandboxes::Pieces;

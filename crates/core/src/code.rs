@@ -303,6 +303,34 @@ codes! {
     BOX_STOPPED = 300, "The sandbox was stopped to keep the host usable";
     /// As many actions wait for a box as may.
     BOX_QUEUE = 301, "Too many actions wait for a sandbox";
+    // 310-319: what an operator lets sandboxes be
+    /// A tool would run outside of any sandbox.
+    SANDBOX_DENIED = 310, "Not without a sandbox";
+    /// A manifest asks for more than the operator gives.
+    SANDBOX_BOUNDS = 311, "More than a sandbox may have here";
+    /// A manifest names a root that there is not.
+    SANDBOX_ROOT = 312, "No such root for sandboxes";
+    /// A manifest asks for a tier that the operator does not offer.
+    SANDBOX_TIER = 313, "The sandbox tier is not offered here";
+    /// A run has no workspace, or there is no such file in it.
+    WORKSPACE_NOTHING = 314, "Nothing there in the workspace";
+    // 320-339: session sandboxes
+    /// The sandbox has ended.
+    SESSION_SANDBOX_GONE = 320, "The session sandbox is gone";
+    /// No template has that name.
+    SANDBOX_TEMPLATE = 321, "There is no such sandbox template";
+    /// As many sandboxes, commands or watches as there may be are there.
+    SESSION_SANDBOXES_FULL = 322, "Too many session sandboxes, commands or watches";
+    /// More or other than the template allows.
+    SESSION_SANDBOX_REFUSED = 323, "The sandbox template does not allow it";
+    /// The path leads to something else than was asked for, or out.
+    SANDBOX_FILE = 324, "The file of the sandbox cannot be reached so";
+    /// The command takes no input.
+    SANDBOX_INPUT = 325, "The command takes no input";
+    /// Nothing here makes the sandbox stand still.
+    SANDBOX_STILL = 326, "The sandbox cannot be made to stand still";
+    /// The disk of the sandbox is used up, or the file is too long.
+    SANDBOX_FILE_ROOM = 327, "There is no room for the file";
 }
 
 impl Code {

@@ -91,6 +91,10 @@ ulid_id!(
     /// A session: the conversation and budget that runs share, and the partition key.
     SessionId, "ses", "session id"
 );
+ulid_id!(
+    /// A session sandbox: a box that stays. Sorts by creation time.
+    SandboxId, "sbx", "sandbox id"
+);
 
 /// A 32-byte digest named by what it addresses.
 macro_rules! digest_id {

@@ -19,7 +19,8 @@ use crate::{
     error::Refusal,
     inject::is_hop,
     limits::UNPACK_STEP,
-    scrub::{Coding, Patterns, Scrubber, Unpacker},
+    screen::Screen,
+    scrub::{Coding, Patterns, Unpacker, unreadable},
     send::Progress,
     session::Session,
     wire::{Out, Rest},
@@ -36,7 +37,8 @@ pub(crate) async fn answer(
     response: Response<Answer>,
     progress: &Progress,
 ) -> Result<Option<OnUpgrade>, Refusal> {
-    let patterns = session.patterns();
+    let screen = Screen::new(session);
+    let patterns = screen.patterns().cloned();
     let status = response.status();
     progress.answers(status);
     if status == StatusCode::SWITCHING_PROTOCOLS {
@@ -45,7 +47,12 @@ pub(crate) async fn answer(
     let (head, body) = response.into_parts();
     let mut headers = head.headers;
     let bodiless = progress.is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    plain_on_the_way(&headers)?;
     let coding = if patterns.is_some() && !bodiless { Coding::of(&headers)? } else { Coding::Identity };
+    let _place = match coding {
+        Coding::Identity => None,
+        _ => session.0.unpackers.acquire().await.ok(),
+    };
     let length = if progress.is_head {
         headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|text| text.parse().ok())
     } else {
@@ -71,8 +78,8 @@ pub(crate) async fn answer(
     progress.begun.store(true, Relaxed);
     if !bodiless {
         let step = if coding == Coding::Identity { usize::MAX } else { UNPACK_STEP };
-        let (unpacker, scrubber) = (Unpacker::new(coding), patterns.map(Scrubber::new));
-        let mut search = Search { step, unpacker, scrubber };
+        let packed = coding == Coding::Identity && Coding::of(&headers) != Ok(Coding::Identity);
+        let mut search = Search { step, unpacker: Unpacker::new(coding), screen, packed };
         pass(out, session, body, &mut search, progress).await?;
         out.end().await.map_err(|_| gone())?;
     } else {
@@ -94,27 +101,26 @@ struct Search {
     /// Bytes that are taken at once.
     step: usize,
     unpacker: Unpacker,
-    scrubber: Option<Scrubber>,
+    screen: Screen,
+    /// It goes on packed as it is, for nothing was searched for when it began.
+    packed: bool,
 }
 
 impl Search {
     fn push(&mut self, piece: &[u8], out: &mut Out) -> Result<(), Refusal> {
-        let Self { unpacker, scrubber, .. } = self;
-        match scrubber {
-            None => {
-                out.piece(piece);
-                Ok(())
-            }
-            Some(scrubber) => unpacker.push(piece, |part| out.piece(&scrubber.push(part))),
+        let Self { unpacker, screen, packed, .. } = self;
+        out.piece(&screen.renew());
+        if *packed && screen.patterns().is_some() {
+            return Err(unreadable("is packed, and began before any secret was in use"));
         }
+        unpacker.push(piece, |part| out.piece(&screen.push(part)))
     }
 
     fn end(&mut self, out: &mut Out) -> Result<u64, Refusal> {
-        let Self { unpacker, scrubber, .. } = self;
-        let Some(scrubber) = scrubber else { return Ok(0) };
-        unpacker.end(|part| out.piece(&scrubber.push(part)))?;
-        out.piece(&scrubber.end());
-        Ok(scrubber.masked())
+        let Self { unpacker, screen, .. } = self;
+        unpacker.end(|part| out.piece(&screen.push(part)))?;
+        out.piece(&screen.end());
+        Ok(screen.masked())
     }
 }
 
@@ -169,6 +175,13 @@ fn frame(body: &mut Answer, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, (
             Some(Ok(Err(_trailers))) => {}
         }
     }
+}
+
+/// Refuses what is packed by the connection: hyper undoes chunks, and hands on what is packed in them as if it were not.
+fn plain_on_the_way(headers: &HeaderMap) -> Result<(), Refusal> {
+    let plain =
+        headers.get_all(header::TRANSFER_ENCODING).iter().all(|v| v.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    if plain { Ok(()) } else { Err(unreadable("is packed by its transfer encoding")) }
 }
 
 /// Takes out what belongs to the host's own connection.

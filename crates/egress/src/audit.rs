@@ -20,7 +20,7 @@ pub struct Entry {
     pub event: Event,
 }
 
-/// What was asked for. Texts are as the box sent them, cut.
+/// What was asked for. Texts are as the box sent them, cut; what is not printable ASCII is escaped as in `\u{9b}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// The scheme.
@@ -46,7 +46,7 @@ pub enum Event {
         address: SocketAddr,
         /// Names of the secrets that are put in.
         secrets: Vec<String>,
-        /// Names of fields with the client's own credentials that were taken out.
+        /// Names of fields that were taken out: with the client's own credentials, or naming another method, path, host or sender.
         stripped: Vec<String>,
     },
     /// It is not.

@@ -49,7 +49,13 @@ pub(crate) async fn converse(session: Session, io: BoxIo, face: Face) {
     let out = Out::new(half, session.0.limits.clone());
     let mut connection = Connection { session, reader, out, upstream: None };
     loop {
-        let head = match read_head(&mut connection.reader, &connection.session.0.limits).await {
+        let Connection { session, reader, .. } = &mut connection;
+        let head = tokio::select! {
+            biased;
+            () = session.closed() => return,
+            head = read_head(reader, &session.0.limits) => head,
+        };
+        let head = match head {
             Ok(head) => head,
             Err(NoHead::Gone) => break,
             Err(NoHead::Refused(refusal)) => {
@@ -111,6 +117,7 @@ impl Face {
                 named(head, &host, port, Scheme::Http)?;
                 Ok(Wanted { scheme: Scheme::Http, host, port, target: Target::parse(&target)? })
             }
+            Self::Host(..) if head.method == "CONNECT" => Err(Refusal::malformed("there is no tunnel within a tunnel")),
             Self::Host(host, port) => {
                 named(head, host, *port, Scheme::Https)?;
                 let target = Target::parse(&head.target)?;
@@ -121,7 +128,6 @@ impl Face {
 
     /// What the record says of it, also when it makes no sense.
     fn asked(&self, head: &Head, wanted: &Result<Wanted, Refusal>) -> Asked {
-        let cut = |text: &str, most: usize| -> String { text.chars().take(most).collect() };
         let (scheme, host, port, path) = match wanted {
             Ok(w) => (Some(w.scheme), w.host.to_string(), w.port, w.target.path.clone()),
             Err(_) => {
@@ -129,8 +135,17 @@ impl Face {
                 (self.scheme(), head.host.clone().unwrap_or_default(), 0, target.to_owned())
             }
         };
-        Asked { scheme, method: cut(&head.method, 32), host: cut(&host, 253), port, path: Some(cut(&path, 512)) }
+        Asked { scheme, method: told(&head.method, 32), host: told(&host, 253), port, path: Some(told(&path, 512)) }
     }
+}
+
+/// What the box wrote, for the record: cut, and what a terminal or a reader of lines might take for more than a character escaped.
+pub(crate) fn told(text: &str, most: usize) -> String {
+    let escaped = text.chars().flat_map(|c| {
+        let plain = c.is_ascii_graphic() || c == ' ';
+        plain.then_some(c).into_iter().chain((!plain).then(|| c.escape_unicode()).into_iter().flatten())
+    });
+    escaped.take(most).collect()
 }
 
 /// The authority and the origin form of a whole URL.

@@ -1,50 +1,20 @@
-//! From a name to a connection: resolved here and nowhere else, each address judged, and the very address that was judged
-//! connected to.
+//! From a name to a connection: each address judged, and the very address that was judged connected to.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+};
 
 use stead_core::code;
-use stead_ports::{BoxFuture, address::internal};
-use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
+use stead_ports::address::internal;
+use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
     error::Refusal,
-    limits::{ADDRESSES, LOOKUPS, Limits},
+    limits::{ADDRESSES, Limits},
+    resolve::Resolve,
     rules::{Name, Rule},
 };
-
-/// Finds the addresses of a name. Asked only for names that a rule allows.
-pub trait Resolve: Send + Sync + 'static {
-    /// The addresses now, with that port.
-    fn resolve<'a>(&'a self, name: &'a Name, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>>;
-}
-
-/// The host's own resolver, for one session: each look-up takes a thread for as long as the system likes, so that only a few may
-/// be under way.
-#[derive(Clone, Debug)]
-pub struct SystemResolver(Arc<Semaphore>);
-
-impl Default for SystemResolver {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(LOOKUPS)))
-    }
-}
-
-impl Resolve for SystemResolver {
-    fn resolve<'a>(&'a self, name: &'a Name, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
-        Box::pin(async move {
-            let place = Arc::clone(&self.0).acquire_owned().await.map_err(io::Error::other)?;
-            let name = name.to_string();
-            // In a task of its own: whoever waits no longer does not end the thread, and must not give its place away.
-            let looking = tokio::spawn(async move {
-                let found = tokio::net::lookup_host((name.as_str(), port)).await.map(Iterator::collect);
-                drop(place);
-                found
-            });
-            looking.await.map_err(io::Error::other)?
-        })
-    }
-}
 
 /// Why there is no connection, and the address that was the reason.
 #[derive(Debug)]
@@ -59,6 +29,28 @@ pub(crate) fn permitted(rule: &Rule, address: SocketAddr) -> Result<(), &'static
         Some(what) if !rule.addresses.iter().any(|range| range.contains(address.ip())) => Err(what),
         _ => Ok(()),
     }
+}
+
+/// Whether a rule lets an address be connected to from here. One of this machine's own is inside as well, whatever its range: what
+/// listens here is reached by it past every firewall in front.
+fn connectable(rule: &Rule, address: IpAddr) -> Result<(), &'static str> {
+    permitted(rule, SocketAddr::new(address, 0))?;
+    if !rule.addresses.iter().any(|range| range.contains(address)) && is_own(address) {
+        return Err("this machine's own address");
+    }
+    Ok(())
+}
+
+/// Whether a packet to that address would stay on this machine: then the kernel would send it from the same one. Nothing is sent.
+fn is_own(address: IpAddr) -> bool {
+    let any = if address.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+    let source = || -> io::Result<IpAddr> {
+        let socket = UdpSocket::bind((any, 0))?;
+        // Any port: that of `discard`.
+        socket.connect((address, 9))?;
+        Ok(socket.local_addr()?.ip().to_canonical())
+    };
+    source().is_ok_and(|source| source == address.to_canonical())
 }
 
 /// Connects to the first address of the name that the rule lets be spoken to and that answers.
@@ -84,7 +76,7 @@ pub(crate) async fn dial(
     let mut refused = None;
     let mut left = Vec::new();
     for address in found {
-        match permitted(rule, address) {
+        match connectable(rule, address.ip()) {
             // The resolver's port is not taken on trust.
             Ok(()) => left.push(SocketAddr::new(address.ip(), port)),
             Err(what) => refused = Some((address, what)),

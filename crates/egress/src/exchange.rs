@@ -16,7 +16,7 @@ use crate::{
     placeholder::Scan,
     prepare::{Allowed, without_fields},
     rules::{Name, Scheme, path::Target},
-    send::{Feed, Progress, send},
+    send::{Feed, Progress, revocation, send},
     session::Session,
     upstream::{Outgoing, Upstream},
     wire::{Framing, Head, Incoming},
@@ -68,9 +68,16 @@ pub(crate) async fn exchange(
         let wanted = wanted.map_err(plain)?;
         let ready = exchange.ready(connection, head, wanted).await.map_err(plain)?;
         let address = exchange.reach(connection, &ready.allowed).await?;
-        Ok((ready, address))
+        if exchange.still(&ready.allowed) { Ok((ready, address)) } else { Err(plain(revocation())) }
     };
-    let (ready, address) = match ready.await {
+    let ended = session.clone();
+    let ready = tokio::select! {
+        biased;
+        // Nothing was sent, and nothing will be.
+        () = ended.closed() => return After::Close,
+        ready = ready => ready,
+    };
+    let (ready, address) = match ready {
         Ok(ready) => ready,
         Err(NoDial { refusal, address }) => {
             let denied = Event::Denied { refusal: refusal.clone(), address };
@@ -100,6 +107,7 @@ impl Exchange<'_> {
     /// Decides, and makes the request for the host.
     async fn ready(&mut self, connection: &mut Connection, head: Head, wanted: Wanted) -> Result<Ready, Refusal> {
         let Wanted { scheme, host, port, target } = wanted;
+        self.session.search_for_all().await?;
         let rule = self.session.rules().request(scheme, &host, port, &head.method, &target.path)?;
         if head.websocket && !rule.websocket {
             return Err(Refusal::new(
@@ -140,11 +148,22 @@ impl Exchange<'_> {
             Some(bytes) => (Outgoing::Whole(Some(bytes)), None),
             None => streamed(head.framing, incoming),
         };
+        if head.framing == Framing::Chunked && feed.is_some() {
+            // Said here, or hyper would leave the body of a GET out.
+            allowed.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.headers_mut() = std::mem::take(&mut allowed.headers);
         Ok(Ready { allowed, request, feed })
+    }
+
+    /// Whether the rules, which may have changed while the host was reached, still say of the request what they said.
+    fn still(&self, allowed: &Allowed) -> bool {
+        let Allowed { rule, scheme, host, port, method, target, .. } = allowed;
+        let now = self.session.rules().request(*scheme, host, *port, method, &target.path);
+        now.is_ok_and(|now| now.says_the_same(rule))
     }
 
     /// Has a connection to the host ready: the last one again, if it leads there and its address is still permitted.
@@ -182,6 +201,8 @@ fn searchable(headers: &mut HeaderMap) {
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.remove(header::RANGE);
     headers.remove(header::IF_RANGE);
+    // Packing, and parts, by another name (RFC 3229).
+    headers.remove("a-im");
 }
 
 fn streamed(framing: Framing, incoming: Incoming) -> (Outgoing, Option<Feed>) {

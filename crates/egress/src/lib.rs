@@ -6,8 +6,8 @@
 //! * [`serve_passed`] serves the connections that a shim in the box hands out; [`serve_listener`] and [`serve_stream`] are for
 //!   tests and for boxes of other kinds.
 //!
-//! Inside: `wire` reads the box's HTTP/1.1 strictly, `rules` decide, `prepare` and `inject` make the request for the host, `dial`
-//! resolves and pins, `upstream` is hyper's client, `answer` and `scrub` give the answer back without echoes of secrets, `tunnel`
+//! Inside: `wire` reads the box's HTTP/1.1 strictly, `rules` decide, `prepare` and `inject` make the request for the host, `resolve` and `dial`
+//! find and pin its address, `upstream` is hyper's client, `answer` and `scrub` give the answer back without echoes of secrets, `tunnel`
 //! and `tls` are what `CONNECT` needs. `docs/egress.md` is the text for users, with what the proxy does not promise.
 //!
 //! Not here: the box and its shim, where values of secrets are kept (the port [`stead_ports::secret::Secrets`]), and where
@@ -15,6 +15,7 @@
 
 mod answer;
 mod audit;
+mod calendar;
 mod converse;
 mod dial;
 mod error;
@@ -25,8 +26,11 @@ mod passed;
 mod placeholder;
 mod prepare;
 mod relay;
+mod resolve;
 mod rules;
+mod screen;
 mod scrub;
+mod searched;
 mod send;
 mod serve;
 mod session;
@@ -36,9 +40,9 @@ mod upstream;
 mod wire;
 
 pub use audit::{Asked, Audit, Entry, Event, Gone};
-pub use dial::{Resolve, SystemResolver};
 pub use error::Refusal;
 pub use limits::Limits;
+pub use resolve::{Resolve, SystemResolver};
 pub use rules::{InjectSpec, Name, Rule, RuleFields, RuleSpec, Rules, Scheme, SecretSpec, Tls};
 pub use serve::{serve_listener, serve_passed, serve_stream};
 pub use session::{Config, Session, Usage};

@@ -47,12 +47,15 @@ pub(crate) const HELLO_BYTES: usize = 16 << 10;
 pub(crate) const PIECE: usize = 16 << 10;
 /// Bytes of a body that an injector must see whole.
 pub(crate) const WHOLE_BODY: usize = 8 << 20;
-/// Bytes that an answer may unpack to, and that one step of it may; bytes that are unpacked in one step.
-pub(crate) const UNPACK_STEP: usize = 1 << 10;
-pub(crate) const UNPACKED: u64 = 1 << 30;
-pub(crate) const UNPACKED_PIECE: usize = 8 << 20;
 /// Such bodies of a session at once.
 pub(crate) const WHOLE_BODIES: usize = 8;
+/// Bytes that an answer may unpack to, and that one step of it may; bytes that are unpacked in one step. Each connection may have one
+/// step in memory for which its client makes it wait.
+pub(crate) const UNPACK_STEP: usize = 256;
+pub(crate) const UNPACKED: u64 = 1 << 30;
+pub(crate) const UNPACKED_PIECE: usize = 1 << 20;
+/// Packed answers of a session at once: each decoder remembers up to 16 MiB.
+pub(crate) const UNPACKERS: usize = 16;
 /// Look-ups of names of a session at once.
 pub(crate) const LOOKUPS: usize = 8;
 /// Addresses of a name that are tried.
@@ -63,7 +66,8 @@ pub(crate) const PARTS: usize = 64;
 pub(crate) const PATH_BYTES: usize = 8 << 10;
 /// Bytes of a secret that is put in: shorter ones could not be told from ordinary text in an answer.
 pub(crate) const SECRET_BYTES: std::ops::RangeInclusive<usize> = 8..=(16 << 10);
-/// Values that are searched for in answers at once.
+/// Values that are searched for in answers at once: of secrets, and of tokens besides.
 pub(crate) const SEARCHED: usize = 64;
+pub(crate) const TOKENS: usize = 16;
 /// Certificates of hosts that a session keeps.
 pub(crate) const LEAVES: usize = 256;

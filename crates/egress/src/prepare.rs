@@ -14,7 +14,9 @@ use zeroize::Zeroizing;
 
 use crate::{
     error::Refusal,
-    inject::{Binding, Injector, Place, Signer, hex, own_credentials, payload_hash, replace_field},
+    inject::{
+        Binding, Injector, Place, Signer, hex, is_credential, is_override, payload_hash, plain_name, replace_field,
+    },
     placeholder,
     rules::{Name, Rule, Scheme, path::Target},
     session::Session,
@@ -48,20 +50,22 @@ impl Allowed {
             }
         }
         let mut stripped = Vec::new();
-        if !self.rule.client_credentials {
-            for name in own_credentials() {
-                // A placeholder at its place is no credential of the client's own.
-                let own = self.headers.get(&name).is_some_and(|v| !placeholder::is_in(v.as_bytes()) && !in_basic(v));
-                if self.headers.remove(&name).is_some() && own {
-                    stripped.push(name.to_string());
-                }
+        let names: Vec<HeaderName> = self.headers.keys().cloned().collect();
+        for name in names {
+            let plain = plain_name(&name);
+            let to_place = places.iter().any(|p| matches!(p, Place::Header(own) if plain_name(own) == plain));
+            let foreign = is_override(&plain) || (is_credential(&plain) && !self.rule.client_credentials);
+            if !to_place && !foreign {
+                continue;
+            }
+            // A placeholder at its place is no credential of the client's own, nor is what the place's own field held.
+            let own = self.headers.get_all(&name).iter().any(|v| !placeholder::is_in(v.as_bytes()) && !in_basic(v));
+            self.headers.remove(&name);
+            if own && (foreign || !is_place(&name)) {
+                stripped.push(name.to_string());
             }
         }
-        for place in places {
-            if let Place::Header(name) = place {
-                self.headers.remove(name);
-            }
-        }
+        stripped.sort_unstable();
         let default = self.port == self.scheme.port();
         let host = if default { self.host.to_string() } else { format!("{}:{}", self.host, self.port) };
         let host = HeaderValue::from_str(&host).map_err(|_| Refusal::malformed("the host fits into no field"))?;
@@ -104,13 +108,14 @@ impl Allowed {
                     self.set(header::AUTHORIZATION, &Zeroizing::new(format!("Basic {}", STANDARD.encode(&*pair))))?;
                 }
                 Injector::Oauth(key) => {
-                    let token = session.0.tokens.get(session, &rule, key, &value).await?;
-                    session.hide(&token);
+                    let token = session.0.tokens.get(session, &rule, key, (&binding.secret, &value)).await?;
+                    session.hide_token(&token);
                     self.set(header::AUTHORIZATION, &Zeroizing::new(format!("Bearer {}", token.expose())))?;
                 }
                 Injector::Form { field } => {
-                    let form = self.headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-                    if !form.to_ascii_lowercase().starts_with(b"application/x-www-form-urlencoded") {
+                    let told = self.headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+                    let form = told.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+                    if !form.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
                         return Err(Refusal::malformed("the rule puts a secret into a form, and the body is none"));
                     }
                     let old = body.take().unwrap_or_default();

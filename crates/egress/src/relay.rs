@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
@@ -13,10 +14,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::{
     converse::{After, Connection},
+    dial::permitted,
     limits::PIECE,
     prepare::Allowed,
     rules::Rules,
-    scrub::Scrubber,
+    screen::Screen,
     send::Progress,
     session::Session,
     wire::{Out, Reader},
@@ -36,7 +38,7 @@ pub(crate) async fn relay(
     session: &Session,
     near: (&mut Reader, &mut Out),
     far: impl AsyncRead + AsyncWrite,
-    scrubber: Option<Scrubber>,
+    screen: Option<Screen>,
     counts: &Counts,
     allowed: impl Fn(&Rules) -> bool,
 ) -> Option<Code> {
@@ -44,7 +46,7 @@ pub(crate) async fn relay(
     let (far_read, far_write) = tokio::io::split(far);
     let both = async {
         let up = copy(near_read, far_write, None, &counts.sent, counts);
-        let down = copy(far_read, near_write, scrubber, &counts.received, counts);
+        let down = copy(far_read, near_write, screen, &counts.received, counts);
         // One side that breaks off ends both.
         tokio::try_join!(up, down)
     };
@@ -59,7 +61,7 @@ pub(crate) async fn relay(
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    mut scrubber: Option<Scrubber>,
+    mut screen: Option<Screen>,
     count: &AtomicU64,
     counts: &Counts,
 ) -> io::Result<()> {
@@ -67,18 +69,19 @@ async fn copy(
     loop {
         let read = from.read(&mut piece).await?;
         if read == 0 {
-            if let Some(scrubber) = &mut scrubber {
-                to.write_all(&scrubber.end()).await?;
+            if let Some(screen) = &mut screen {
+                to.write_all(&screen.end()).await?;
             }
             return to.shutdown().await;
         }
         count.fetch_add(read as u64, Relaxed);
-        match &mut scrubber {
+        match &mut screen {
             None => to.write_all(&piece[..read]).await?,
-            Some(scrubber) => {
-                let clean = scrubber.push(&piece[..read]);
+            Some(screen) => {
+                to.write_all(&screen.renew()).await?;
+                let clean = screen.push(&piece[..read]);
                 to.write_all(&clean).await?;
-                counts.masked.store(scrubber.masked(), Relaxed);
+                counts.masked.store(screen.masked(), Relaxed);
             }
         }
         to.flush().await?;
@@ -104,18 +107,20 @@ pub(crate) async fn socket(
     connection: &mut Connection,
     allowed: &Allowed,
     socket: OnUpgrade,
+    address: SocketAddr,
     progress: &Progress,
 ) -> After {
     let Ok(far) = socket.await else { return After::Close };
     let session = connection.session.clone();
     let counts = Counts::default();
     let Allowed { scheme, host, port, method, target, .. } = allowed;
-    let still = |rules: &Rules| rules.request(*scheme, host, *port, method, &target.path).is_ok_and(|r| r.websocket);
-    let scrubber = session.patterns().map(Scrubber::new);
-    if let Some(code) =
-        relay(&session, (&mut connection.reader, &mut connection.out), TokioIo::new(far), scrubber, &counts, still)
-            .await
-    {
+    let still = |rules: &Rules| {
+        let now = rules.request(*scheme, host, *port, method, &target.path);
+        now.is_ok_and(|rule| rule.websocket && permitted(&rule, address).is_ok())
+    };
+    let near = (&mut connection.reader, &mut connection.out);
+    let screen = Some(Screen::new(&session));
+    if let Some(code) = relay(&session, near, TokioIo::new(far), screen, &counts, still).await {
         progress.cut(code);
     }
     progress.sent.fetch_add(counts.sent.load(Relaxed), Relaxed);

@@ -19,6 +19,7 @@ use crate::{
     answer::answer,
     audit::Event,
     converse::{After, Connection},
+    dial::permitted,
     error::Refusal,
     exchange::Exchange,
     limits::Limits,
@@ -95,7 +96,8 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    async fn run(mut self, reader: &mut Reader, limits: &Limits, sent: &AtomicU64) -> Result<(), Refusal> {
+    /// Tells whether the body was read to its end.
+    async fn run(mut self, reader: &mut Reader, limits: &Limits, sent: &AtomicU64) -> Result<bool, Refusal> {
         let done = self.pieces(reader, limits, sent).await;
         if done.is_err() {
             // The host must not take the part for the whole; if it listens no more, all the better.
@@ -104,18 +106,18 @@ impl Feed {
         done
     }
 
-    async fn pieces(&mut self, reader: &mut Reader, limits: &Limits, sent: &AtomicU64) -> Result<(), Refusal> {
+    async fn pieces(&mut self, reader: &mut Reader, limits: &Limits, sent: &AtomicU64) -> Result<bool, Refusal> {
         let mut scan = Scan::default();
         while let Some(piece) = self.incoming.next(reader, limits).await? {
             let mut clean = Vec::with_capacity(piece.len());
             let found = scan.push(&piece, |part| clean.extend_from_slice(part));
             found.map_err(|_| placeholder::misplaced("the body"))?;
             if !self.pass(clean, sent).await {
-                return Ok(());
+                return Ok(false);
             }
         }
         self.pass(scan.end(), sent).await;
-        Ok(())
+        Ok(true)
     }
 
     /// `false` when the host takes no more: its answer says why.
@@ -141,12 +143,15 @@ pub(crate) async fn send(
     if let Outgoing::Whole(Some(body)) = request.body() {
         progress.sent.fetch_add(body.len() as u64, Relaxed);
     }
+    let address = to.address;
     let mut fed = feed.is_none();
+    // Whether what follows in the reader is the next request, and not the rest of this one's body.
+    let mut at_next = fed;
     let outcome = {
         let feeding = async {
             match feed {
                 Some(feed) => feed.run(reader, limits, &progress.sent).await,
-                None => Ok(()),
+                None => Ok(true),
             }
         };
         let answering = async {
@@ -155,7 +160,10 @@ pub(crate) async fn send(
             answer(out, session, response, progress).await
         };
         let Allowed { scheme, host, port, method, target, .. } = allowed;
-        let revoked = session.revoked(|rules| rules.request(*scheme, host, *port, method, &target.path).is_ok());
+        let revoked = session.revoked(|rules| {
+            let now = rules.request(*scheme, host, *port, method, &target.path);
+            now.is_ok_and(|rule| permitted(&rule, address).is_ok())
+        });
         // Armed once the request is sent whole.
         let far = if fed { limits.answer } else { Duration::from_secs(86_400) };
         let late = sleep_until(Instant::now() + far);
@@ -163,15 +171,16 @@ pub(crate) async fn send(
         loop {
             tokio::select! {
                 biased;
+                // First of all, so that what was taken away a moment ago is not sent.
+                () = &mut revoked => break Err(revocation()),
                 outcome = &mut answering => break outcome,
                 done = &mut feeding, if !fed => match done {
-                    Ok(()) => {
-                        fed = true;
+                    Ok(whole) => {
+                        (fed, at_next) = (true, whole);
                         late.as_mut().reset(Instant::now() + limits.answer);
                     }
                     Err(refusal) => break Err(refusal),
                 },
-                () = &mut revoked => break Err(revocation()),
                 () = &mut late, if !progress.answering.load(Relaxed) => {
                     let what = format!("{host} did not begin to answer within {} s", limits.answer.as_secs());
                     break Err(Refusal::new(code::EGRESS_TIMEOUT, what, "ask for less at once, or try again later"));
@@ -180,8 +189,8 @@ pub(crate) async fn send(
         }
     };
     match outcome {
-        Ok(Some(socket)) => relay::socket(connection, allowed, socket, progress).await,
-        Ok(None) if fed && progress.keep_alive => After::Next,
+        Ok(Some(socket)) => relay::socket(connection, allowed, socket, address, progress).await,
+        Ok(None) if at_next && progress.keep_alive => After::Next,
         Ok(None) => After::Close,
         Err(refusal) => {
             progress.cut(refusal.code);

@@ -26,12 +26,19 @@ where
 
 async fn serve(io: BoxIo, session: Session) {
     let closed = session.clone();
+    let conversation = converse(session, io, Face::Proxy);
+    tokio::pin!(conversation);
     tokio::select! {
         biased;
         () = closed.closed() => {}
-        () = converse(session, io, Face::Proxy) => {}
+        () = &mut conversation => return,
     }
+    // What is under way is cut by the same, and puts its end on record; whatever has not done so by then is dropped.
+    let _ = tokio::time::timeout(GRACE, conversation).await;
 }
+
+/// For what a closed session still has to put on record.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Serves a listener on this machine, until the session ends. Whoever can connect to it is the box: for tests, and for boxes
 /// that share the host's network.
@@ -101,11 +108,8 @@ async fn serve_all(session: &Session, source: Source) -> io::Result<()> {
         () = session.closed() => Ok(()),
         ended = accepting => ended,
     };
-    tokio::select! {
-        biased;
-        () = session.closed() => tasks.shutdown().await,
-        () = async { while tasks.join_next().await.is_some() {} } => {}
-    }
+    // Each ends by itself once the session is closed.
+    while tasks.join_next().await.is_some() {}
     ended
 }
 

@@ -1,7 +1,7 @@
 //! One box's proxy: its rules, its secrets, its authority and its record. Nothing of one session is in another.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     fmt,
     sync::{
         Arc,
@@ -16,13 +16,14 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::{
     audit::{Asked, Audit, Entry, Event, Gone},
-    dial::Resolve,
     error::Refusal,
     inject::oauth::Tokens,
-    limits::{Limits, SEARCHED, SECRET_BYTES, WHOLE_BODIES},
+    limits::{Limits, SEARCHED, SECRET_BYTES, UNPACKERS, WHOLE_BODIES},
     placeholder,
+    resolve::Resolve,
     rules::Rules,
     scrub::Patterns,
+    searched::{Searched, Source},
     tls::{Authority, Trust},
 };
 
@@ -62,6 +63,8 @@ pub(crate) struct Inner {
     searched: Mutex<Searched>,
     /// Places for bodies that are held whole.
     pub(crate) bodies: Arc<Semaphore>,
+    /// Places for answers that are unpacked.
+    pub(crate) unpackers: Arc<Semaphore>,
     exchanges: AtomicU64,
     pub(crate) usage: Counters,
 }
@@ -70,13 +73,6 @@ pub(crate) struct Inner {
 struct State {
     rules: Rules,
     closed: bool,
-}
-
-/// The values that answers are searched for, the latest used last.
-#[derive(Default)]
-struct Searched {
-    values: VecDeque<Secret>,
-    patterns: Option<Patterns>,
 }
 
 #[derive(Default)]
@@ -125,6 +121,7 @@ impl Session {
             placeholders: Mutex::default(),
             searched: Mutex::default(),
             bodies: Arc::new(Semaphore::new(WHOLE_BODIES)),
+            unpackers: Arc::new(Semaphore::new(UNPACKERS)),
             exchanges: AtomicU64::new(0),
             usage: Counters::default(),
         }));
@@ -216,13 +213,9 @@ impl Session {
     /// # Errors
     /// `ST0256`, without anything of the value.
     pub(crate) async fn reveal(&self, name: &str) -> Result<Secret, Refusal> {
-        let wrong = |what: &str, hint: &str| {
-            Err(Refusal::new(code::EGRESS_SECRET, format!("the secret `{name}` {what}"), hint))
-        };
-        let value = match self.0.secrets.get(name).await {
-            Ok(Some(value)) => Secret::new(value.expose().trim()),
-            Ok(None) => return wrong("is not there", "set it with `stead secrets set`"),
-            Err(error) => return wrong("cannot be had now", &format!("look up {} (`stead errors {0}`)", error.code)),
+        let wrong = |what: &str, hint: &str| Err(unusable(name, what, hint));
+        let Some(value) = self.look_up(name).await? else {
+            return wrong("is not there", "set it with `stead secrets set`");
         };
         if !SECRET_BYTES.contains(&value.expose().len()) {
             let hint = format!(
@@ -235,29 +228,53 @@ impl Session {
         if !value.expose().is_ascii() {
             return wrong("has other characters than ASCII", "use one whose echoes can be found in every encoding");
         }
-        self.hide(&value);
+        let mut searched = self.0.searched.lock();
+        searched.hide(&value, Source::Secret);
+        searched.known.insert(name.to_owned());
+        drop(searched);
         Ok(value)
     }
 
-    /// Has a value searched for in every answer from now on.
-    pub(crate) fn hide(&self, value: &Secret) {
-        let mut searched = self.0.searched.lock();
-        if let Some(at) = searched.values.iter().position(|v| v == value) {
-            // Moved to the end: the first one, longest unused, is the next to be forgotten.
-            if let Some(kept) = searched.values.remove(at) {
-                searched.values.push_back(kept);
+    /// Has the secrets of all rules searched for, before any is used: a host may know one from another session, and hand it to
+    /// whoever asks first.
+    ///
+    /// # Errors
+    /// `ST0256` when one cannot be had now, for then its echoes could not be told.
+    pub(crate) async fn search_for_all(&self) -> Result<(), Refusal> {
+        let rules = self.rules();
+        for name in rules.secrets() {
+            if self.0.searched.lock().known.contains(name) {
+                continue;
             }
-            return;
+            // One that is not there has no echo, and one that cannot be used is sent to nobody.
+            let Some(value) = self.look_up(name).await? else { continue };
+            let mut searched = self.0.searched.lock();
+            if SECRET_BYTES.contains(&value.expose().len()) && value.expose().is_ascii() {
+                searched.hide(&value, Source::Secret);
+                searched.known.insert(name.to_owned());
+            }
         }
-        if searched.values.len() == SEARCHED {
-            searched.values.pop_front();
-        }
-        searched.values.push_back(value.clone());
-        searched.patterns = Patterns::new(&searched.values);
+        Ok(())
+    }
+
+    async fn look_up(&self, name: &str) -> Result<Option<Secret>, Refusal> {
+        let found = self.0.secrets.get(name).await.map_err(|error| {
+            unusable(name, "cannot be had now", &format!("look up {} (`stead errors {0}`)", error.code))
+        })?;
+        Ok(found.map(|value| Secret::new(value.expose().trim())))
+    }
+
+    /// Has a token searched for in every answer from now on.
+    pub(crate) fn hide_token(&self, token: &Secret) {
+        self.0.searched.lock().hide(token, Source::Token);
     }
 
     /// What answers are searched for, if anything.
     pub(crate) fn patterns(&self) -> Option<Patterns> {
-        self.0.searched.lock().patterns.clone()
+        self.0.searched.lock().patterns()
     }
+}
+
+fn unusable(name: &str, what: &str, hint: &str) -> Refusal {
+    Refusal::new(code::EGRESS_SECRET, format!("the secret `{name}` {what}"), hint)
 }

@@ -9,7 +9,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{
     audit::{Asked, Event},
-    converse::{Connection, Face, converse, host_and_port},
+    converse::{Connection, Face, converse, host_and_port, told},
     dial::{NoDial, dial, permitted},
     error::Refusal,
     relay::{Counts, relay},
@@ -23,7 +23,7 @@ pub(crate) async fn tunnel(mut connection: Connection, head: Head) {
     let wanted = target(&head);
     let (host, port) = match &wanted {
         Ok((host, port)) => (host.to_string(), *port),
-        Err(_) => (head.target.chars().take(253).collect(), 0),
+        Err(_) => (told(&head.target, 253), 0),
     };
     let asked = Asked { scheme: Some(Scheme::Https), method: "CONNECT".to_owned(), host, port, path: None };
     let decided = wanted.and_then(|(host, port)| {
@@ -110,9 +110,8 @@ async fn pass(mut connection: Connection, asked: &Asked, host: &Name, port: u16,
         Err(why) => return deny(&mut connection, asked, why, Told::No).await,
     };
     open(&mut connection);
-    if connection.out.flush().await.is_err() {
-        return;
-    }
+    // A box that is gone already says nothing more, and that is put on record below: the host was connected to.
+    let _ = connection.out.flush().await;
     if !rule.opaque
         && let Err(refusal) = greeted(&mut connection, host).await
     {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use stead_core::{
     fact::StopMode,
-    id::{EffectId, Name, RunId},
+    id::{EffectId, Name, RunId, TreeId},
     record::Actor,
     sandbox::BoxLimits,
 };
@@ -142,6 +142,15 @@ impl Engine {
         let missing = || EngineError::NotFound { what: run.to_string() };
         let loaded = load(journal, run).await?.ok_or_else(missing)?;
         view::build(journal, loaded.row, &loaded.state).await
+    }
+
+    /// The workspace as the run left it, or has it now; `None` as long as nothing was written.
+    ///
+    /// # Errors
+    /// When the run does not exist or cannot be read.
+    pub async fn workspace(&self, run: RunId) -> Result<Option<TreeId>, EngineError> {
+        let missing = || EngineError::NotFound { what: run.to_string() };
+        Ok(load(self.journal(), run).await?.ok_or_else(missing)?.state.tree)
     }
 
     /// Waits until the run has ended or, with `or_waiting`, until only a human can move it.

@@ -1,6 +1,7 @@
 //! Rules between keys: what one key says of another, which no table of keys can.
 
 mod model;
+mod sandbox;
 mod templates;
 mod tools;
 
@@ -20,6 +21,7 @@ pub(crate) fn check(source: &Source, root: &Node, manifest: &Manifest) -> Vec<Ma
     let mut findings = Findings { source, root, errors: Vec::new() };
     model::check(&mut findings, manifest);
     tools::check(&mut findings, manifest);
+    sandbox::check(&mut findings, manifest);
     templates::check(&mut findings, manifest);
     findings.errors.sort_by_key(|e| e.span.start);
     findings.errors

@@ -2,6 +2,7 @@
 //! it stands here; the reader, the JSON Schema and the reference page follow.
 
 use crate::{
+    keys_sandbox::SANDBOX,
     keys_tools::{ENV_NAME, TOOL, TOOL_NAME},
     providers::PROVIDERS,
     shape::{Key, Pattern, Secrecy, Section, Shape, key, later, must},
@@ -115,6 +116,8 @@ pub(crate) static BUDGET: Section = Section {
         key("active", Shape::Duration(1_000, LONGEST), "Working time; waiting for a human is not work."),
         key("deadline", Shape::Duration(1_000, LONGEST), "Calendar time from the start of the run."),
         key("children", Shape::Count(0, 10_000), "Runs of other agents that may be started."),
+        key("cpu", Shape::Duration(1_000, LONGEST), "Processor time in sandboxes."),
+        key("traffic", Shape::Size(0, 1 << 50), "Bytes that sandboxes send to hosts and receive from them."),
     ],
     one_of: &[],
 };
@@ -217,6 +220,16 @@ static MANIFEST_KEYS: &[Key] = &[
         "What the run's answer must look like: a file with its JSON Schema, or a mapping.",
     ),
     key("tools", Shape::Map(&TOOL_NAME, &Shape::Section(&TOOL), 64), "What the agent can do, by names of your choice."),
+    key(
+        "sandbox",
+        Shape::Short(&SANDBOX, "tier"),
+        "Where its commands and MCP servers run; a tier alone may stand for the mapping. A tool's own `sandbox` replaces single keys.",
+    ),
+    key(
+        "include",
+        Shape::List(&Shape::Pattern(&FILE), 64),
+        "Files that commands and MCP servers find, read-only, in `/opt/agent`. A part of the version.",
+    ),
     key("budget", Shape::Section(&BUDGET), "Hard limits of one run."),
     key("session", Shape::Section(&SESSION), "Limits of a session over all its runs."),
     key("max_turns", Shape::Count(1, 100_000), "Model turns after which the run fails; 50 when silent."),
@@ -225,8 +238,6 @@ static MANIFEST_KEYS: &[Key] = &[
     key("dev", Shape::Section(&DEV), "What a run on a developer's machine needs besides."),
     later("policy", "the policy engine"),
     later("confidence", "the policy engine"),
-    later("sandbox", "sandboxes"),
-    later("workspace", "sandboxes"),
     later("memory", "memory"),
     later("identity", "identity"),
 ];

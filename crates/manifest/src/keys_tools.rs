@@ -2,6 +2,7 @@
 
 use crate::{
     keys::{BUDGET, DAY, FILE, SECOND, SECRET},
+    keys_sandbox::{FILES, SANDBOX},
     shape::{Pattern, Secrecy, Section, Shape, key, later, must},
 };
 
@@ -97,12 +98,23 @@ pub(crate) static TOOL: Section = Section {
             Shape::Pattern(&AGENT),
             "Another agent; calling it starts a child run. A folder's agent is part of this version.",
         ),
+        key(
+            "command",
+            Shape::List(&Shape::Text(20_000), 64),
+            "A program and its arguments, run in a sandbox of its own; `{{args.NAME}}` stands for an argument. Without `params` the model \
+             gives one text, `command`, which becomes the last word.",
+        ),
+        key(
+            "files",
+            Shape::Short(&FILES, "workspace"),
+            "The files of the session's workspace, without a program: `ro` or `rw`.",
+        ),
         key("description", Shape::Text(2_000), "What it is for, for the model."),
         key("only", Shape::List(&Shape::Pattern(&ANY_OPERATION), 256), "Offer only these operations."),
         key(
             "effect",
             Shape::OneOf(CLASSES),
-            "Effect class of all its operations. `contained` is refused in this release.",
+            "Effect class of all its operations. `contained` is for what stays in a sandbox that reaches nobody, and is the default there.",
         ),
         key(
             "effects",
@@ -128,13 +140,33 @@ pub(crate) static TOOL: Section = Section {
             "Bytes of output that the model is shown; more is cut to a preview, the whole stays in a blob. 32Ki when silent.",
         ),
         key("budget", Shape::Section(&BUDGET), "Limits of a child run; only with `agent`."),
-        later("command", "sandboxes"),
-        later("files", "sandboxes"),
-        later("workspace", "sandboxes"),
-        later("sandbox", "sandboxes"),
-        later("wasm", "sandboxes"),
+        key("params", Shape::Map(&PARAM, &Shape::Json(true), 64), "With `command`: JSON Schema of each argument."),
+        key("optional", Shape::List(&Shape::Pattern(&PARAM), 64), "With `command`: arguments that may be left out."),
+        key(
+            "stdin",
+            Shape::Text(200_000),
+            "With `command`: its standard input, where `{{args.NAME}}` stands for an argument.",
+        ),
+        key(
+            "env",
+            Shape::List(&Shape::Pattern(&HANDED), 64),
+            "With `command`: environment variables handed on, by name; `NAME=secret://SECRET` sets one to a placeholder that the egress \
+             proxy replaces.",
+        ),
+        key(
+            "workspace",
+            Shape::OneOf(&["ro", "rw"]),
+            "With `command`: it finds the session's workspace in `/workspace`, to read (`ro`) or also to write (`rw`). It sees none when \
+             silent.",
+        ),
+        key(
+            "sandbox",
+            Shape::Short(&SANDBOX, "tier"),
+            "With `command` or `mcp`: keys of the agent's `sandbox` that are others for this tool.",
+        ),
+        later("wasm", "WebAssembly tools"),
     ],
-    one_of: &["sql", "http", "mcp", "agent"],
+    one_of: &["sql", "http", "mcp", "agent", "command", "files"],
 };
 
 static AUTH: Section = Section {
@@ -186,7 +218,7 @@ static EFFECT: Section = Section {
         key(
             "class",
             Shape::OneOf(CLASSES),
-            "Effect class; that of the tool when silent. `contained` is refused in this release.",
+            "Effect class; that of the tool when silent. `contained` is for what stays in a sandbox that reaches nobody.",
         ),
         key("key", Shape::Pattern(&ARGUMENT), "The argument that is the business key; the effect's id when silent."),
         key(
@@ -309,7 +341,8 @@ static MCP: Section = Section {
         key(
             "command",
             Shape::List(&Shape::Text(1_000), 64),
-            "Program and arguments. A program with a `/` is relative to the manifest, any other is searched in `PATH`.",
+            "Program and arguments, started in a sandbox: one for each run. A program with a `/` is relative to the manifest's folder, \
+             which is `/opt/agent` there; any other is searched in `PATH`.",
         ),
         key(
             "url",
@@ -329,8 +362,8 @@ static MCP: Section = Section {
         key(
             "env",
             Shape::List(&Shape::Pattern(&HANDED), 64),
-            "With `command`: environment variables handed on, by name; `NAME=secret://SECRET` sets one to a secret. The server sees \
-             these, `PATH`, `HOME`, `LANG` and nothing else.",
+            "With `command`: environment variables handed on, by name; `NAME=secret://SECRET` sets one to a placeholder that the egress \
+             proxy replaces. The server sees these, `PATH`, `HOME`, `LANG` and nothing else.",
         ),
         key("cwd", Shape::Pattern(&FILE), "With `command`: its working directory; the manifest's folder when silent."),
         key(

@@ -10,8 +10,11 @@ use stead_core::{
     time::Span,
 };
 
-pub use crate::manifest_tools::{
-    Auth, Effect, Http, HttpOperation, Kind, Mcp, OAuth2, Risk, Sql, SqlQuery, Tool, Trust,
+pub use crate::{
+    manifest_sandbox::{Confinement, Egress, Files, Inject, Injected, Mode, Sandbox},
+    manifest_tools::{
+        Auth, Effect, Http, HttpOperation, Kind, Mcp, OAuth2, RUN, Risk, Sql, SqlQuery, Tool, Trust, Variable,
+    },
 };
 
 /// A whole manifest.
@@ -33,6 +36,12 @@ pub struct Manifest {
     /// Its tools, by name.
     #[serde(default)]
     pub tools: BTreeMap<String, Tool>,
+    /// Files of the manifest's folder that its boxes find.
+    #[serde(default)]
+    pub include: Vec<String>,
+    /// Where its commands and MCP servers run.
+    #[serde(default)]
+    pub sandbox: Sandbox,
     /// Limits of one run.
     #[serde(default)]
     pub budget: Limits,
@@ -184,6 +193,12 @@ impl SecretRef {
     /// The reference to that environment variable.
     pub fn env(name: &str) -> Self {
         Self(format!("env://{name}"))
+    }
+
+    /// The reference that [`SecretRef::as_str`] wrote.
+    pub fn read(text: &str) -> Option<Self> {
+        let known = text.starts_with("env://") || text.starts_with("secret://");
+        known.then(|| Self::new(text))
     }
 
     /// As the manifest writes it.

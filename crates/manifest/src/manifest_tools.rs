@@ -10,7 +10,10 @@ use stead_core::{
     time::Span,
 };
 
-use crate::manifest::{Rules, SecretRef};
+use crate::{
+    manifest::{Rules, SecretRef},
+    manifest_sandbox::{Files, Mode, Sandbox},
+};
 
 /// One tool.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -46,6 +49,40 @@ pub struct Tool {
     pub max_shown: usize,
     /// Limits of a child run.
     pub budget: Option<Limits>,
+    /// JSON Schema of each argument of a command.
+    #[serde(default)]
+    pub params: BTreeMap<String, Value>,
+    /// Arguments of a command that may be left out.
+    #[serde(default)]
+    pub optional: Vec<String>,
+    /// What a command finds on its standard input, with `{{args.NAME}}`.
+    pub stdin: Option<String>,
+    /// Environment variables of a command; see [`Tool::variables`].
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// What a command may do with the session's workspace; nothing when silent.
+    pub workspace: Option<Mode>,
+    /// Where it runs, where that is not where the agent's other tools run.
+    pub sandbox: Option<Sandbox>,
+}
+
+/// An environment variable of what a tool starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable<'m> {
+    /// Its name.
+    pub name: &'m str,
+    /// Where its value comes from, when that is not the runtime's own variable of that name.
+    pub from: Option<SecretRef>,
+}
+
+impl<'m> Variable<'m> {
+    /// `NAME`, or `NAME=REFERENCE`.
+    pub(crate) fn of(entry: &'m str) -> Self {
+        match entry.split_once('=') {
+            Some((name, reference)) => Self { name, from: Some(SecretRef::new(reference)) },
+            None => Self { name: entry, from: None },
+        }
+    }
 }
 
 /// A destination's credential.
@@ -97,7 +134,14 @@ pub enum Kind {
     Mcp(Mcp),
     /// Another agent: its name, or `./FOLDER` inside of this one's.
     Agent(String),
+    /// A program with its arguments, run in a box.
+    Command(Vec<String>),
+    /// Files of the session's workspace.
+    Files(Files),
 }
+
+/// The one operation of a command.
+pub const RUN: &str = "run";
 
 /// A database.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -188,7 +232,7 @@ pub struct Mcp {
     /// Whether `http://` may lead off this machine.
     #[serde(default)]
     pub plain_http: bool,
-    /// Environment variables that it has: `NAME`, or `NAME=REFERENCE`; see [`Mcp::variables`].
+    /// Environment variables that it has: `NAME`, or `NAME=REFERENCE`; see [`Tool::variables`].
     #[serde(default)]
     pub env: Vec<String>,
     /// Its working directory, inside of the manifest's folder.
@@ -196,17 +240,6 @@ pub struct Mcp {
     /// How long it may take to start.
     #[serde(default = "half_a_minute")]
     pub start_timeout: Span,
-}
-
-impl Mcp {
-    /// The environment variables that it has, each with where its value comes from when that is not the variable of the
-    /// same name.
-    pub fn variables(&self) -> impl Iterator<Item = (&str, Option<SecretRef>)> {
-        self.env.iter().map(|entry| match entry.split_once('=') {
-            Some((name, reference)) => (name, Some(SecretRef::new(reference))),
-            None => (entry.as_str(), None),
-        })
-    }
 }
 
 /// What the manifest says about one operation.
@@ -292,6 +325,8 @@ impl Tool {
             Kind::Http(http) => Some(http.operations.keys().map(String::as_str).collect()),
             Kind::Mcp(_) => None,
             Kind::Agent(_) => Some(Vec::new()),
+            Kind::Command(_) => Some(vec![RUN]),
+            Kind::Files(files) => Some(files.operations().to_vec()),
         }
     }
 }

@@ -53,8 +53,11 @@ pub(crate) fn files(manifest: &Manifest) -> Vec<Named<'_>> {
         match &t.kind {
             Kind::Sql(sql) => sql.seed.iter().for_each(|f| add(f, vec!["tools", tool, "sql", "seed"], false)),
             Kind::Http(http) => http.openapi.iter().for_each(|f| add(f, vec!["tools", tool, "http", "openapi"], false)),
-            Kind::Mcp(_) | Kind::Agent(_) => {}
+            Kind::Mcp(_) | Kind::Agent(_) | Kind::Command(_) | Kind::Files(_) => {}
         }
+    }
+    for name in &manifest.include {
+        add(name, vec!["include"], false);
     }
     out
 }

@@ -92,7 +92,7 @@ impl Places {
                         *part = self.fill(part)?;
                     }
                 }
-                Kind::Agent(_) => {}
+                Kind::Agent(_) | Kind::Command(_) | Kind::Files(_) => {}
             }
         }
         Ok(())

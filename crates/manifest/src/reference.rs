@@ -28,7 +28,7 @@ fn sections(of: &'static Section, found: &mut Vec<&'static Section>) {
     found.push(of);
     for (_, shape) in of.live() {
         let mut inner = shape;
-        while let Shape::List(item, _) | Shape::Map(_, item, _) = inner {
+        while let Shape::List(item, _) | Shape::OrNone(item, _) | Shape::Map(_, item, _) = inner {
             inner = item;
         }
         if let Shape::Section(section) | Shape::Short(section, _) = inner {

@@ -6,6 +6,7 @@
 
 pub mod outcome;
 pub mod property;
+pub mod session;
 
 use std::{collections::BTreeSet, net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
 
@@ -16,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub use self::{
     outcome::{Captured, End, Evidence, Outcome, Pressure, Usage},
     property::{Offer, Property, Tier},
+    session::{Exec, ExecEnd, ExecWhy, Hand, Resident, Session, Streams},
 };
 use crate::BoxFuture;
 
@@ -234,6 +236,18 @@ pub trait Boxes: Send + Sync + 'static {
     /// # Errors
     /// See [`BoxError`]; after an error nothing of the box is left.
     fn start(&self, spec: Spec, stdio: Stdio) -> BoxFuture<'_, Result<Running, BoxError>>;
+
+    /// Starts one that stays, for commands to be run in it ([`Session::exec`]). The command of `spec` is not looked at.
+    ///
+    /// # Errors
+    /// See [`BoxError`]; [`BoxError::Unavailable`] of a tier that has no such boxes.
+    fn open(&self, spec: Spec) -> BoxFuture<'_, Result<Resident, BoxError>> {
+        drop(spec);
+        Box::pin(async move {
+            let tier = self.offer().await?.tier;
+            Err(BoxError::Unavailable { tier, why: "this tier has no session sandboxes".to_owned() })
+        })
+    }
 
     /// Starts one and waits for its end. For [`Stdio::Quiet`] and [`Stdio::Capture`].
     ///

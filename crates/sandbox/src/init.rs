@@ -14,7 +14,9 @@ use crate::{
     fault::{At, Fault},
     mounts, net, private, privileges,
     seccomp::Filter,
-    seed, sys,
+    seed,
+    stay::{self, Stay},
+    sys,
     terminal::{self, Terminal},
     wire::{self, Failure, Go, Plan, Report, Sprout},
 };
@@ -77,10 +79,11 @@ fn live(context: &Context<'_>, socket: BorrowedFd<'_>) -> Result<Never, Broken> 
     let Some((Go { plan }, descriptors)) = wire::receive(socket, &mut room, true).at("waiting for a command")? else {
         sys::exit(0)
     };
-    let given = furnish(context, &plan, descriptors)?;
-    let inner: [BorrowedFd<'_>; 3] = match (&given.terminal, given.streams.as_slice()) {
-        (Some(terminal), _) => [terminal.inner.as_fd(); 3],
-        (None, [input, output, error]) => [input.as_fd(), output.as_fd(), error.as_fd()],
+    let given = furnish(context, &plan, descriptors, pid)?;
+    let inner: Vec<BorrowedFd<'_>> = match (&given.stay, &given.terminal, given.streams.as_slice()) {
+        (Some(stay), ..) => vec![stay.inner.as_fd()],
+        (None, Some(terminal), _) => vec![terminal.inner.as_fd(); 3],
+        (None, None, [input, output, error]) => vec![input.as_fd(), output.as_fd(), error.as_fd()],
         _ => return Err(Broken(Failure::Host("the streams of the command did not arrive".to_owned()))),
     };
     wire::send(&seed, &Go { plan }, &inner, true).at("telling the command")?;
@@ -97,6 +100,7 @@ fn live(context: &Context<'_>, socket: BorrowedFd<'_>) -> Result<Never, Broken> 
         .into_iter()
         .chain(&given.way_out)
         .chain(given.terminal.as_ref().map(|t| &t.outer))
+        .chain(given.stay.iter().flat_map(Stay::back))
         .chain(&given.uppers)
         .map(AsFd::as_fd)
         .collect();
@@ -146,13 +150,17 @@ struct Given {
     streams: Vec<OwnedFd>,
     way_out: Option<OwnedFd>,
     terminal: Option<Terminal>,
+    stay: Option<Stay>,
     uppers: Vec<OwnedFd>,
     /// The box's mounts, for the undertaker.
     mounts: OwnedFd,
 }
 
-fn furnish(context: &Context<'_>, plan: &Plan, mut descriptors: Vec<OwnedFd>) -> Result<Given, Broken> {
-    let streams = if plan.terminal.is_some() { 0 } else { 3 };
+fn furnish(context: &Context<'_>, plan: &Plan, mut descriptors: Vec<OwnedFd>, seed: Pid) -> Result<Given, Broken> {
+    if plan.freezer {
+        stay::join(descriptors.pop(), seed)?;
+    }
+    let streams = if plan.terminal.is_some() || plan.resident { 0 } else { 3 };
     let own_root = plan.root.is_some();
     if descriptors.len() != streams + usize::from(own_root) + plan.mounts.len() {
         return Err(Broken(Failure::Host("descriptors of the command did not arrive".to_owned())));
@@ -169,8 +177,9 @@ fn furnish(context: &Context<'_>, plan: &Plan, mut descriptors: Vec<OwnedFd>) ->
     mounts::hide(own_root)?;
     let way_out = plan.egress.map(net::way_out).transpose()?;
     let terminal = plan.terminal.map(|size| terminal::open(size, context.user)).transpose()?;
+    let stay = plan.resident.then(|| Stay::new(plan)).transpose()?;
     let mounts = held.at("holding the mounts")?;
-    Ok(Given { streams: descriptors, way_out, terminal, uppers, mounts })
+    Ok(Given { streams: descriptors, way_out, terminal, stay, uppers, mounts })
 }
 
 /// Waits for the command and for all that is left to this process. When the command has ended, so does the box.

@@ -13,6 +13,9 @@
 //!    └── pipes: stdin, stdout, stderr ─────────────────────────────────────────┘
 //! ```
 //!
+//! * In a box that stays the seed becomes a **nursery** (`nursery.rs`), which forks a **keeper** (`keeper.rs`) for each command. The
+//!   server speaks with both by sockets of their own.
+//!
 //! All namespaces of a box belong to the launcher's user namespace, but the seed lives in one of its own below it. A
 //! command that gets every capability there has none over the box's mounts, network or processes.
 //!
@@ -23,10 +26,12 @@ mod cgroup;
 mod client;
 mod fault;
 mod init;
+mod keeper;
 mod landlock;
 pub mod launcher;
 mod mounts;
 mod net;
+mod nursery;
 mod plan;
 mod private;
 mod privileges;
@@ -34,6 +39,7 @@ mod probe;
 mod root;
 mod seccomp;
 mod seed;
+mod stay;
 mod sys;
 mod terminal;
 mod wire;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::fs::{Mode, OFlags};
-use stead_ports::sandbox::{BoxError, Content, Evidence, Offer, Property, Root, Spec, Tier};
+use stead_ports::sandbox::{BoxError, Command, Content, Evidence, Offer, Property, Root, Spec, Tier};
 
 use crate::wire::{Access, Folder, Found, Host, Limits, Place, Plan};
 
@@ -16,6 +16,8 @@ use crate::wire::{Access, Folder, Found, Host, Limits, Place, Plan};
 pub(crate) const MAX_COMMAND: usize = 128 << 10;
 /// Most folders.
 pub(crate) const MAX_MOUNTS: usize = 32;
+/// Most folders of a box that stays: a descriptor of each goes to the server.
+pub(crate) const MAX_RESIDENT_MOUNTS: usize = 16;
 /// Least memory that a box can be given.
 pub(crate) const LEAST_MEMORY: u64 = 4 << 20;
 /// Least processes: the init and the command.
@@ -36,6 +38,24 @@ pub(crate) struct Checked {
 
 /// Checks what is asked.
 pub(crate) fn check(spec: &Spec, terminal: Option<(u16, u16)>, offer: &Offer) -> Result<Checked, BoxError> {
+    command(&spec.command)?;
+    made_of(spec, terminal, offer)
+}
+
+/// Checks what is asked of a box that stays, whose commands come later.
+pub(crate) fn check_resident(spec: &Spec, offer: &Offer) -> Result<Checked, BoxError> {
+    if spec.mounts.len() > MAX_RESIDENT_MOUNTS {
+        return Err(wrong(format!(
+            "a box that stays may have {MAX_RESIDENT_MOUNTS} mounts, not {}",
+            spec.mounts.len()
+        )));
+    }
+    let mut checked = made_of(spec, None, offer)?;
+    checked.plan.resident = true;
+    Ok(checked)
+}
+
+fn made_of(spec: &Spec, terminal: Option<(u16, u16)>, offer: &Offer) -> Result<Checked, BoxError> {
     for property in &spec.requires {
         offer.holds(*property)?;
     }
@@ -45,7 +65,6 @@ pub(crate) fn check(spec: &Spec, terminal: Option<(u16, u16)>, offer: &Offer) ->
         let why = format!("the folder at {} is writable itself, and has no quota", open.at.display());
         return Err(BoxError::Lacks { tier: Tier::Namespace, property: Property::DiskQuota, why });
     }
-    command(spec)?;
     let mut held = Vec::new();
     let root = match &spec.root {
         Root::Host => None,
@@ -73,12 +92,14 @@ pub(crate) fn check(spec: &Spec, terminal: Option<(u16, u16)>, offer: &Offer) ->
     let plan = Plan {
         words: spec.command.words.clone(),
         env: spec.command.env.clone(),
-        dir: if spec.command.dir.as_os_str().is_empty() { "/".to_owned() } else { inside(&spec.command.dir)? },
+        dir: folder_of(&spec.command)?,
         root,
         mounts,
         limits: limits(spec)?,
         egress: spec.egress,
         terminal,
+        resident: false,
+        freezer: false,
     };
     Ok(Checked { plan, held, evidence: evidence(spec, offer) })
 }
@@ -87,8 +108,13 @@ fn wrong(what: impl Into<String>) -> BoxError {
     BoxError::Spec(what.into())
 }
 
-fn command(spec: &Spec) -> Result<(), BoxError> {
-    let command = &spec.command;
+/// The working folder of a command.
+pub(crate) fn folder_of(command: &Command) -> Result<String, BoxError> {
+    if command.dir.as_os_str().is_empty() { Ok("/".to_owned()) } else { inside(&command.dir) }
+}
+
+/// Checks a command by itself.
+pub(crate) fn command(command: &Command) -> Result<(), BoxError> {
     if command.words.first().is_none_or(String::is_empty) {
         return Err(wrong("the command has no program"));
     }
@@ -205,7 +231,7 @@ pub(crate) fn offer(host: &Host) -> Offer {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use stead_ports::sandbox::{Command, Mount};
+    use stead_ports::sandbox::Mount;
 
     use super::*;
 

@@ -13,7 +13,7 @@ use rustix::{
 
 use crate::{
     fault::{At, Fault},
-    landlock, privileges,
+    landlock, nursery, privileges,
     seccomp::Filter,
     sys,
     wire::{self, Access, Failure, Go, Limits, Plan, Sprout},
@@ -25,6 +25,7 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin
 /// Is a seed. Never returns.
 pub(crate) fn run(root: bool, filter: &Filter, socket: BorrowedFd<'_>) -> ! {
     let failure = match bare(root, filter, socket) {
+        Ok((plan, given)) if plan.resident => nursery::run(&plan, given, socket),
         Ok((plan, streams)) => become_command(&plan, &streams),
         Err(fault) => Failure::Host(fault.0),
     };
@@ -43,7 +44,8 @@ fn bare(root: bool, filter: &Filter, socket: BorrowedFd<'_>) -> Result<(Plan, Ve
     }
 }
 
-fn become_command(plan: &Plan, streams: &[OwnedFd]) -> Failure {
+/// Becomes the command of a plan. Returns only if that failed.
+pub(crate) fn become_command(plan: &Plan, streams: &[OwnedFd]) -> Failure {
     let host = |fault: Fault| Failure::Host(fault.0);
     let writable: Vec<&str> =
         plan.mounts.iter().filter(|m| m.access != Access::ReadOnly).map(|m| m.at.as_str()).collect();

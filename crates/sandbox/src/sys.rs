@@ -205,6 +205,36 @@ pub(crate) fn ignore(signal: i32) {
     unsafe { libc::signal(signal, libc::SIG_IGN) };
 }
 
+/// From now on the end of a child makes this descriptor readable, and interrupts nothing (signalfd(2)). Whoever becomes another program
+/// undoes it by [`default_signals`].
+pub(crate) fn child_signals() -> Result<OwnedFd, Errno> {
+    // SAFETY: an all-zero set is a valid empty one; it lives over the calls, which are given its own descriptor back.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) != 0 {
+            return Err(last());
+        }
+        match libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
+            -1 => Err(last()),
+            fd => Ok(OwnedFd::from_raw_fd(fd)),
+        }
+    }
+}
+
+/// Reads what stands in a descriptor of [`child_signals`].
+pub(crate) fn drain(events: impl AsFd) {
+    let mut room = [0; 1024];
+    while matches!(rustix::io::read(events.as_fd(), &mut room), Ok(n) if n > 0) {}
+}
+
+/// Sends a signal to the group that a process leads. One that has ended, and a number that is no signal, are nothing.
+pub(crate) fn signal_group(leader: Pid, signal: i32) {
+    // SAFETY: sends a signal; touches no memory.
+    unsafe { libc::kill(-leader.as_raw_nonzero().get(), signal) };
+}
+
 /// Becomes another program. Returns only if that failed.
 pub(crate) fn exec(program: &CString, args: &[CString], env: &[CString]) -> Errno {
     let pointers = |words: &[CString]| -> Vec<*const libc::c_char> {

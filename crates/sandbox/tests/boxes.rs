@@ -16,5 +16,7 @@ mod mounts;
 mod neighbours;
 #[path = "boxes/network.rs"]
 mod network;
+#[path = "boxes/session.rs"]
+mod session;
 #[path = "boxes/streams.rs"]
 mod streams;

@@ -3,12 +3,14 @@
 //! * [`runtime`] joins a store, the agents in it and an engine; `stead run` uses it without HTTP.
 //! * [`agents`] turns stored bundles into agents.
 //! * [`providers`] says what this machine can give of models.
+//! * `shop` gives agents their boxes and workspaces, within what the operator allows.
 //! * [`secrets`] says where the operator's secrets are.
 //! * [`backup`] takes and restores what a store keeps, without a server.
 //! * [`config`] is `stead.toml`; [`auth`] says who is calling.
 //! * [`cassettes`] keeps what recorded runs said to their models, and plays it again.
 //! * [`testing`] is what a test of an agent puts in the place of the world.
 //! * [`wrap`] puts an MCP server that is in use already under a journal.
+//! * `sandboxes` makes session sandboxes of what a runtime has.
 //! * [`serve`] listens, answers and ends in order; the resources are under `routes`, what every request passes under
 //!   `http`.
 //!
@@ -27,8 +29,11 @@ pub mod presence;
 pub mod providers;
 mod routes;
 pub mod runtime;
+#[cfg(target_os = "linux")]
+mod sandboxes;
 pub mod secrets;
 pub mod serve;
+mod shop;
 pub mod testing;
 pub mod wrap;
 

@@ -19,6 +19,8 @@ use stead_ports::{
     agent::{Agent, AgentError, Agents},
     clock::Clock,
     journal::{Journal, StoreError},
+    objects::Objects,
+    secret::Secrets,
 };
 use stead_store::{BlobKey, PgOptions, PgStore, SqliteOptions, SqliteStore};
 
@@ -28,6 +30,7 @@ use crate::{
     clock::SystemClock,
     config::{self, DatabaseUrl},
     secrets::{self, SecretsFile},
+    shop::Shop,
     testing::{Doomed, Setup, StandIns},
 };
 
@@ -44,6 +47,8 @@ pub struct OpenOptions {
     pub environment: Environment,
     /// Where the secrets are.
     pub secrets: config::Secrets,
+    /// What the boxes of agents may be.
+    pub sandbox: config::Sandbox,
     /// Guarded addresses that tools and models may reach after all.
     pub reach: Reach,
     /// Where helper services answer.
@@ -91,8 +96,13 @@ pub struct Runtime {
     engine: Engine,
     agents: Arc<AgentStore>,
     cassettes: Arc<Shelf>,
+    shop: Shop,
     data_dir: Arc<Path>,
     store: Store,
+    objects: Arc<dyn Objects>,
+    secrets: Arc<dyn Secrets>,
+    /// Whether whoever calls may name every secret anyway.
+    open: bool,
 }
 
 impl fmt::Debug for Runtime {
@@ -113,7 +123,7 @@ impl Runtime {
         })?;
         // Absolute, so that nothing depends on the working directory later.
         let data_dir = fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
-        let (mut journal, store) = open_store(&data_dir, options.database.as_ref()).await?;
+        let (mut journal, objects, store) = open_store(&data_dir, options.database.as_ref()).await?;
         let crash = options.testing.as_ref().and_then(|t| t.crash);
         let unkept = |e: io::Error| StoreError { code: code::DATA_READONLY, detail: format!("the test's ledger: {e}") };
         let stand_ins = options.testing.map(StandIns::new).transpose().map_err(unkept)?;
@@ -121,16 +131,25 @@ impl Runtime {
             journal = Arc::new(Doomed::new(journal, crash));
         }
         let site = Site::new(&data_dir, options.services);
-        let secrets = Arc::new(SecretsFile::at(secrets::place(&data_dir, &options.secrets)));
-        let keys = Keys { environment: options.environment, secrets };
+        let secrets: Arc<dyn Secrets> = Arc::new(SecretsFile::at(secrets::place(&data_dir, &options.secrets)));
+        let open = matches!(options.environment, Environment::Open);
+        let keys = Keys { environment: options.environment, secrets: Arc::clone(&secrets) };
         let cassettes = Arc::new(Shelf::new(&data_dir));
-        let agents =
-            AgentStore::new(journal.clone(), site, keys, options.helpers, options.reach, stand_ins, cassettes.clone());
+        let shop = Shop::new(options.sandbox, &data_dir, Arc::clone(&objects), keys);
+        let agents = AgentStore::new(
+            journal.clone(),
+            site,
+            shop.clone(),
+            options.helpers,
+            options.reach,
+            stand_ins,
+            cassettes.clone(),
+        );
         let agents = Arc::new(agents);
         let own = options.agents.unwrap_or_else(|| agents.clone());
         let ports = Ports { journal, agents: own, clock: Arc::new(SystemClock) as Arc<dyn Clock> };
         let engine = Engine::open(ports, options.engine).await?;
-        Ok(Self { engine, agents, cassettes, data_dir: data_dir.into(), store })
+        Ok(Self { engine, agents, cassettes, shop, data_dir: data_dir.into(), store, objects, secrets, open })
     }
 
     /// The engine.
@@ -146,6 +165,29 @@ impl Runtime {
     /// The cassettes of recorded runs.
     pub(crate) fn cassettes(&self) -> &Shelf {
         &self.cassettes
+    }
+
+    /// The boxes and workspaces of agents.
+    pub(crate) fn shop(&self) -> &Shop {
+        &self.shop
+    }
+
+    /// The content of workspaces.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn objects(&self) -> &Arc<dyn Objects> {
+        &self.objects
+    }
+
+    /// The operator's secrets.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn secrets(&self) -> &Arc<dyn Secrets> {
+        &self.secrets
+    }
+
+    /// Whether whoever calls may name every secret anyway: process and callers are the same user's.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
     }
 
     /// The folder of the runtime's own files.
@@ -213,19 +255,24 @@ fn make_private(dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
-async fn open_store(data_dir: &Path, database: Option<&DatabaseUrl>) -> Result<(Arc<dyn Journal>, Store), StoreError> {
+/// The journal, the content of workspaces that is kept with it, and which store both are.
+type Opened = (Arc<dyn Journal>, Arc<dyn Objects>, Store);
+
+async fn open_store(data_dir: &Path, database: Option<&DatabaseUrl>) -> Result<Opened, StoreError> {
     let dir = data_dir.to_owned();
     let broke = |e: tokio::task::JoinError| StoreError { code: code::INTERNAL, detail: e.to_string() };
     match database {
         None => {
             let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&dir, SqliteOptions::default()));
-            Ok((Arc::new(opened.await.map_err(broke)??), Store::Sqlite))
+            let store = Arc::new(opened.await.map_err(broke)??);
+            Ok((store.clone(), store, Store::Sqlite))
         }
         Some(url) => {
             // Not in the database: whoever can read that must not be able to tell contents by their addresses.
             let key = tokio::task::spawn_blocking(move || BlobKey::open(&dir.join("keys").join("blob.key")));
             let key = key.await.map_err(broke)??;
-            Ok((Arc::new(PgStore::connect(url.expose(), PgOptions::new(key)).await?), Store::Postgres))
+            let store = Arc::new(PgStore::connect(url.expose(), PgOptions::new(key)).await?);
+            Ok((store.clone(), store, Store::Postgres))
         }
     }
 }

@@ -118,6 +118,7 @@ impl Server {
             },
             environment,
             secrets: config.secrets.clone(),
+            sandbox: config.sandbox.clone(),
             reach: Reach::allowing(config.agents.addresses.iter().copied()),
             helpers: local.helpers,
             testing: local.testing,
@@ -183,6 +184,8 @@ impl Server {
             app.draining.cancel();
         };
         tokio::join!(serving, stopping);
+        #[cfg(target_os = "linux")]
+        app.sandboxes.close().await;
         app.runtime.drain(patience).await;
     }
 }

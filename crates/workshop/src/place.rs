@@ -109,9 +109,10 @@ impl Place {
         }
         let mut requires = settings.requires.clone();
         requires.insert(Property::EgressControl);
-        let dir = if job.access == Access::None { HOME } else { WORKSPACE };
+        let usual = if job.access == Access::None { HOME } else { WORKSPACE };
+        let dir = settings.dir.clone().unwrap_or_else(|| usual.into());
         Spec {
-            command: Command { words: job.words.clone(), env: self.env(out), dir: dir.into() },
+            command: Command { words: job.words.clone(), env: self.env(out), dir },
             root: settings.root.clone(),
             mounts,
             limits: overridden(settings.limits, limits),

@@ -26,6 +26,8 @@ pub struct Settings {
     pub env: BTreeMap<String, Variable>,
     /// The agent version's own files, at `/opt/agent`, read-only. The box's user must be able to read them.
     pub files: Option<PathBuf>,
+    /// Where what runs begins; in the workspace when silent, or in the home folder without one.
+    pub dir: Option<PathBuf>,
 }
 
 /// The value of a variable.
@@ -48,6 +50,7 @@ impl Default for Settings {
             root: Root::Host,
             env: BTreeMap::new(),
             files: None,
+            dir: None,
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct Committed {
     pub diff: Diff,
     /// What files had that is not kept.
     pub stripped: Stripped,
-    /// Pipes and sockets that are not kept; the first 100.
+    /// Pipes, sockets and a `.stead` at the top, which are not kept; the first 100.
     pub left_out: Vec<(TreePath, LeftOut)>,
 }
 

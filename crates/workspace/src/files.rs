@@ -107,6 +107,9 @@ impl Workspaces {
         content: Bytes,
         exec: Option<bool>,
     ) -> Result<Made, WorkspaceError> {
+        if path.is_reserved() {
+            return Err(WorkspaceError::path(path, "`.stead` is Stead's own, and no part of a workspace"));
+        }
         let before = self.find(tenant, tree, path).await?;
         let exec = match (&before, exec) {
             (Some(Entry::Directory(_)), _) => return Err(WorkspaceError::path(path, "it is a directory")),

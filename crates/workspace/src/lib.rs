@@ -24,6 +24,7 @@ mod commit;
 mod diff;
 mod error;
 mod files;
+mod hold;
 #[cfg(target_os = "linux")]
 mod host;
 mod intake;

@@ -5,6 +5,9 @@ use crate::{WorkspaceError, chunk};
 /// Levels that any stored tree may have; a reader that meets more takes it as damaged. So every walk ends.
 pub(crate) const MAX_DEPTH: usize = 128;
 
+/// Bytes of all names and links' targets that one commit or archive may bring: they are in memory at once.
+pub(crate) const MAX_WORDS: u64 = 64 << 20;
+
 /// What a workspace may have. All are checked wherever a tree comes into being: at a commit, an import, a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -54,9 +57,16 @@ impl Limits {
 pub(crate) struct Tally {
     pub(crate) entries: u64,
     pub(crate) bytes: u64,
+    words: u64,
 }
 
 impl Tally {
+    /// A name or a link's target of that length.
+    pub(crate) fn words(&mut self, bytes: usize, path: &dyn std::fmt::Display) -> Result<(), WorkspaceError> {
+        self.words = self.words.saturating_add(bytes as u64);
+        check(path, self.words, MAX_WORDS, "bytes of names and links")
+    }
+
     /// One more entry.
     pub(crate) fn entry(&mut self, limits: &Limits, path: &dyn std::fmt::Display) -> Result<(), WorkspaceError> {
         self.entries = self.entries.saturating_add(1);

@@ -45,6 +45,11 @@ impl EntryName {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// Whether no workspace has it at its top: `.stead`, in which Stead keeps its own state, in any case of its letters.
+    pub(crate) fn is_reserved(&self) -> bool {
+        self.0.eq_ignore_ascii_case(b".stead")
+    }
 }
 
 impl Borrow<[u8]> for EntryName {
@@ -90,6 +95,11 @@ impl TreePath {
     /// Its names, from the top.
     pub fn names(&self) -> &[EntryName] {
         &self.0
+    }
+
+    /// Whether it is `.stead` at the top, or below it, which no workspace has.
+    pub(crate) fn is_reserved(&self) -> bool {
+        self.0.first().is_some_and(EntryName::is_reserved)
     }
 
     /// The path of an entry of the directory at this one.

@@ -52,7 +52,8 @@ impl Workspaces {
         }
     }
 
-    async fn reachable(&self, tenant: &Name, roots: Vec<TreeId>) -> Result<HashSet<BlobId>, WorkspaceError> {
+    /// All objects that these trees lead to.
+    pub(crate) async fn reachable(&self, tenant: &Name, roots: Vec<TreeId>) -> Result<HashSet<BlobId>, WorkspaceError> {
         let trees = self.trees(tenant);
         // An object may be a directory in one place and the bytes of a file in another.
         let (mut directories, mut out) = (HashSet::<TreeId>::new(), HashSet::<BlobId>::new());

@@ -29,6 +29,7 @@ const MAP: &[Row] = &[
     row("store", &["core", "ports", "postgres"]),
     row("bus", &["core", "ports"]),
     row("sandbox", &["core", "ports"]),
+    row("microvm", &["core", "ports"]),
     row("egress", &["core", "ports"]),
     row("secrets", &["core", "ports"]),
     row("workspace", &["core", "ports"]),
@@ -40,6 +41,12 @@ const MAP: &[Row] = &[
         may: &["core", "egress", "ports", "tools", "workspace"],
         // Its tests run real boxes on a real store.
         dev: &["sandbox", "store"],
+    },
+    Row {
+        name: "sandboxes",
+        // It puts adapters together into a box that stays, so that none of them need know another.
+        may: &["core", "egress", "ports", "workspace"],
+        dev: &[],
     },
     row("memory", &["core", "ports"]),
     Row {
@@ -67,6 +74,7 @@ const MAP: &[Row] = &[
             "policy",
             "ports",
             "sandbox",
+            "sandboxes",
             "secrets",
             "store",
             "tools",
@@ -78,7 +86,7 @@ const MAP: &[Row] = &[
     },
     // The ids and codes in the API's types are the core's.
     row("client", &["api", "core"]),
-    row("stead", &["api", "audit", "client", "core", "identity", "manifest", "sandbox", "server"]),
+    row("stead", &["api", "audit", "client", "core", "identity", "manifest", "microvm", "sandbox", "server"]),
     row("sim", &["core", "engine", "policy", "ports"]),
     row("bench", &["core", "egress", "engine", "ports", "sandbox", "store", "workspace"]),
     row("testkit", ALL),
@@ -97,11 +105,13 @@ const ALL: &[&str] = &[
     "identity",
     "manifest",
     "memory",
+    "microvm",
     "models",
     "policy",
     "ports",
     "postgres",
     "sandbox",
+    "sandboxes",
     "secrets",
     "server",
     "sim",

@@ -3,6 +3,7 @@
 
 mod operation;
 mod operations;
+mod sandboxes;
 
 use serde_json::{Map, Value, json};
 use stead_core::code::Code;
@@ -32,6 +33,10 @@ pub fn document(version: &str) -> Value {
     generator.subschema_for::<Problem>();
     generator.subschema_for::<crate::fact::FactEvent>();
     generator.subschema_for::<crate::stream::StreamDelta>();
+    generator.subschema_for::<crate::sandbox::OutputChunk>();
+    generator.subschema_for::<crate::sandbox::OutputLost>();
+    generator.subschema_for::<crate::sandbox::OutputExit>();
+    generator.subschema_for::<crate::sandbox::FileChange>();
     json!({
         "openapi": "3.1.1",
         "info": {
@@ -48,6 +53,7 @@ pub fn document(version: &str) -> Value {
             { "name": "sessions", "description": "The conversation and budget that runs share." },
             { "name": "runs", "description": "One piece of work of an agent: a journal of facts." },
             { "name": "approvals", "description": "Actions that wait for a human." },
+            { "name": "sandboxes", "description": "Session sandboxes: boxes that stay. They end with the server." },
             { "name": "server", "description": "The server itself." }
         ],
         "security": [{ "bearer": [] }],
@@ -81,7 +87,7 @@ fn describe(operation: &Operation, generator: &mut schemars::SchemaGenerator) ->
     if let Some(request) = &operation.request {
         out["requestBody"] = json!({
             "required": request.required,
-            "content": { "application/json": { "schema": (request.schema)(generator) } }
+            "content": { request.media.as_str(): { "schema": (request.schema)(generator) } }
         });
     }
     let mut responses = Map::new();

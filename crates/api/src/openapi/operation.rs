@@ -52,9 +52,11 @@ impl Param {
     }
 }
 
-/// A JSON request body.
+/// A request body.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// Its form.
+    pub media: Media,
     /// Whether it must be there.
     pub required: bool,
     /// Its schema.
@@ -74,6 +76,8 @@ pub enum Media {
     Metrics,
     /// `application/vnd.stead.backup`: see docs/backup.md.
     Backup,
+    /// `application/octet-stream`: bytes as they are.
+    Bytes,
     /// Whatever a file is.
     Any,
 }
@@ -87,6 +91,7 @@ impl Media {
             Self::Events => "text/event-stream",
             Self::Metrics => "application/openmetrics-text",
             Self::Backup => "application/vnd.stead.backup",
+            Self::Bytes => "application/octet-stream",
             Self::Any => "*/*",
         }
     }
@@ -160,6 +165,7 @@ impl Operation {
             Some("runs") => "runs",
             Some("approvals") => "approvals",
             Some("usage") => "usage",
+            Some("sandboxes") => "sandboxes",
             _ => "server",
         };
         Self {
@@ -202,10 +208,16 @@ impl Operation {
     }
 
     pub(super) fn body<T: JsonSchema>(mut self, required: bool) -> Self {
-        self.request = Some(Request { required, schema: schema_of::<T> });
+        self.request = Some(Request { media: Media::Json, required, schema: schema_of::<T> });
         self.fails(400, &[code::BAD_REQUEST, code::TOO_DEEP])
             .fails(413, &[code::TOO_LARGE])
             .fails(415, &[code::BAD_REQUEST])
+    }
+
+    /// A body of bytes as they are.
+    pub(super) fn bytes(mut self) -> Self {
+        self.request = Some(Request { media: Media::Bytes, required: true, schema: schema_of::<String> });
+        self.fails(400, &[code::BAD_REQUEST]).fails(413, &[code::TOO_LARGE])
     }
 
     pub(super) fn answers<T: JsonSchema>(self, status: u16, description: &'static str) -> Self {

@@ -2,7 +2,10 @@
 
 use stead_core::code;
 
-use super::operation::{Media, Operation, Place};
+use super::{
+    operation::{Media, Operation, Place},
+    sandboxes::sandboxes,
+};
 use crate::{
     agent::{Agent, AgentSummary, ApplyAgent},
     approval::{Answer, Approval},
@@ -18,6 +21,7 @@ use crate::{
     usage::UsageReport,
     version::{Alias, Rollback, SetAlias, VersionDiff, Versions},
     why::Why,
+    workspace::WorkspaceFolder,
 };
 
 const KEY: &str = "1 to 255 visible ASCII characters. A repeated request with the same key and content starts nothing \
@@ -32,7 +36,7 @@ const OF_SESSION: &str =
 
 /// All operations, by resource.
 pub fn operations() -> Vec<Operation> {
-    [agents(), sessions(), runs(), run_actions(), approvals(), server()].into_iter().flatten().collect()
+    [agents(), sessions(), runs(), run_actions(), approvals(), sandboxes(), server()].into_iter().flatten().collect()
 }
 
 fn get(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
@@ -210,6 +214,17 @@ fn runs() -> Vec<Operation> {
             .says("As an attachment, under the media type that whoever gave it said. What is inside is foreign: do not trust it.")
             .path::<String>("name", "The file's name, as the list has it.")
             .answers_as::<String>(200, Media::Any, "Its bytes."),
+        on_run(get("/v1/runs/{run}/workspace", "listWorkspace", "List the workspace of a run")).needs(&[Read])
+            .says("The session's workspace as the run left it, or has it now.")
+            .query::<String>("path", "The folder; the top when silent.")
+            .answers::<WorkspaceFolder>(200, "The folder."),
+        on_run(get("/v1/runs/{run}/workspace/file", "getWorkspaceFile", "Get a file of a run's workspace")).needs(&[Read])
+            .says("As an attachment, at most 32 MiB of it. What is inside is foreign: do not trust it. No link is followed.")
+            .query::<String>("path", "The file.")
+            .answers_as::<String>(200, Media::Any, "Its bytes."),
+        on_run(get("/v1/runs/{run}/workspace/archive", "getWorkspaceArchive", "Get a run's workspace as an archive")).needs(&[Read])
+            .says("A tar archive: the same bytes for the same tree. What is inside is foreign: unpack it where it can do no harm.")
+            .answers_as::<String>(200, Media::Any, "The archive."),
         on_run(get("/v1/runs/{run}/why", "whyRun", "Why a run stands where it stands")).needs(&[Read])
             .says("What it waits for or why it ended, what was denied, what is left of its budget; and what led to a step.")
             .query::<String>("step", STEP)

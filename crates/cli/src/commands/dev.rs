@@ -83,7 +83,7 @@ fn banner(server: &Server, to_try: &str) {
         ("openapi", format!("{}/v1/openapi.json", server.url())),
         ("token", token_path(data).display().to_string()),
         ("data", data.display().to_string()),
-        ("sandbox", "no tool uses one in this release: stdio MCP servers run as you".to_owned()),
+        ("sandbox", "commands and stdio MCP servers run in one; `stead doctor` tells what it holds here".to_owned()),
         ("try", to_try.to_owned()),
     ];
     let title = format!("stead dev {}", env!("CARGO_PKG_VERSION"));

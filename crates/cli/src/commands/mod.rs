@@ -16,6 +16,7 @@ pub(crate) mod pages;
 pub(crate) mod restore;
 pub(crate) mod run;
 pub(crate) mod runs;
+pub(crate) mod sandboxes;
 pub(crate) mod schema;
 pub(crate) mod secrets;
 pub(crate) mod serve;
@@ -85,6 +86,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Test(args) => one(test::run(&global, args)),
         Command::TestRuntime(args) => one(test_runtime::run(&global, args)),
         Command::Runs(args) => one(runs::run(&global, args)),
+        Command::Sandboxes(args) => one(sandboxes::run(&global, args)),
         Command::Usage(args) => one(usage::run(&global, args)),
         Command::Approvals(args) => one(approvals::run(&global, args)),
         Command::Dev(args) => many(dev::run(&global, args)),

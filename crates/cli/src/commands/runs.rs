@@ -3,6 +3,7 @@
 mod artifacts;
 mod cassette;
 mod facts;
+mod files;
 mod show;
 mod why;
 
@@ -133,6 +134,19 @@ enum Verb {
         /// Where to; stdout without it, which must be no terminal
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
+    },
+    /// Look at the workspace that a run left: list a folder, write a file, take all as an archive
+    Files {
+        /// The run
+        run: RunId,
+        /// A folder to list or a file to write; the top without it
+        path: Option<String>,
+        /// Where a file goes; stdout without it, which must be no terminal
+        #[arg(long, short, value_name = "FILE", requires = "path")]
+        output: Option<PathBuf>,
+        /// Write the whole workspace to this tar archive
+        #[arg(long, value_name = "FILE", conflicts_with = "path")]
+        tar: Option<PathBuf>,
     },
     /// Let a run begin nothing new until it is resumed
     Pause {
@@ -273,6 +287,10 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
         Verb::Facts { run } => facts::write(global, client, run).await?,
         Verb::Artifacts { run } => artifacts::list(global, client, run).await?,
         Verb::Artifact { run, name, output } => artifacts::get(global, client, run, &name, output).await?,
+        Verb::Files { run, tar: Some(tar), .. } => files::archive(global, client, run, &tar).await?,
+        Verb::Files { run, path, output, .. } => {
+            files::look(global, client, run, path.as_deref().unwrap_or_default(), output).await?;
+        }
         Verb::Why { run, step } => {
             let told = client.why(run, step.as_deref()).await?;
             if global.json { ui::json(&told)? } else { ui::text(&why::why(&told))? }

@@ -1,5 +1,6 @@
 //! Writing to people and programs. What goes to stdout is data; everything else goes to stderr.
 
+pub(crate) mod action;
 pub(crate) mod manifest;
 pub(crate) mod served;
 pub(crate) mod steps;

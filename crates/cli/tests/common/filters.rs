@@ -34,6 +34,8 @@ type Pattern = fn(&str, &str) -> Option<(usize, &'static str)>;
 const PATTERNS: &[Pattern] = &[
     |text, _| prefixed(text, "run_", 26, |b| b.is_ascii_alphanumeric(), "[run]"),
     |text, _| prefixed(text, "ses_", 26, |b| b.is_ascii_alphanumeric(), "[session]"),
+    |text, _| prefixed(text, "sbx_", 26, |b| b.is_ascii_alphanumeric(), "[sandbox]"),
+    |text, _| prefixed(text, "tree:", 64, |b| b.is_ascii_hexdigit(), "[tree]"),
     |text, _| prefixed(text, "sha256:", 64, |b| b.is_ascii_hexdigit(), "[version]"),
     |text, _| prefixed(text, "leaf:", 64, |b| b.is_ascii_hexdigit(), "[leaf]"),
     |text, before| at_word(before).then(|| hex(text)).flatten(),

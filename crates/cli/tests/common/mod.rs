@@ -52,6 +52,12 @@ impl TestEnvironment {
     }
 
     /// Writes a file, and the folders above it.
+    /// Lets manifests run MCP servers outside of any sandbox, for what a sandbox would keep from the test.
+    pub(crate) fn allow_none(&self) {
+        self.write(".stead/stead.toml", "[sandbox]\nallow_none = true\n");
+    }
+
+    /// Writes a file.
     pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

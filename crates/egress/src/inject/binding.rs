@@ -4,7 +4,10 @@ use http::{HeaderName, header};
 
 use crate::{
     error::Refusal,
-    inject::{oauth::Key, strip},
+    inject::{
+        oauth::{self, Key},
+        strip,
+    },
     rules::{InjectSpec, SecretSpec},
 };
 
@@ -72,12 +75,7 @@ impl Binding {
                 }
             }
             InjectSpec::Oauth { token_url, client_id, scope } => {
-                if !token_url.starts_with("https://")
-                    || !plain(token_url)
-                    || client_id.is_empty()
-                    || !plain(client_id)
-                    || !plain(scope)
-                {
+                if !oauth::is_token_url(token_url) || client_id.is_empty() || !plain(client_id) || !plain(scope) {
                     return wrong("cannot be exchanged for a token", "give an https token_url and the client_id");
                 }
                 Injector::Oauth(Key {

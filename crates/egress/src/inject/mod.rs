@@ -9,4 +9,4 @@ mod strip;
 pub(crate) use binding::{Binding, Injector, Place};
 pub(crate) use form::replace as replace_field;
 pub(crate) use sigv4::{Signer, hex, payload_hash};
-pub(crate) use strip::{is_hop, own_credentials};
+pub(crate) use strip::{is_credential, is_hop, is_override, plain_name};

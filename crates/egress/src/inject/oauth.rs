@@ -18,6 +18,8 @@ use zeroize::Zeroizing;
 
 use super::form::escape;
 use crate::{
+    audit::{Asked, Event},
+    dial::NoDial,
     error::Refusal,
     limits::SECRET_BYTES,
     rules::{Name, Rule, Scheme, path::Target},
@@ -53,13 +55,13 @@ struct Granted {
 }
 
 impl Tokens {
-    /// A token for that client, asked for if there is none. One is asked for at a time.
+    /// A token for that client, asked for if there is none, which is put on record. One is asked for at a time.
     pub(crate) async fn get(
         &self,
         session: &Session,
         rule: &Rule,
         key: &Key,
-        client_secret: &Secret,
+        client: (&str, &Secret),
     ) -> Result<Secret, Refusal> {
         let mut kept = self.0.lock().await;
         if let Some((token, until)) = kept.get(key)
@@ -67,7 +69,7 @@ impl Tokens {
         {
             return Ok(token.clone());
         }
-        let (token, seconds) = ask(session, rule, key, client_secret).await?;
+        let (token, seconds) = ask(session, rule, key, client).await?;
         let lasts = Duration::from_secs(seconds.min(LONGEST).saturating_sub(MARGIN));
         kept.insert(key.clone(), (token.clone(), Instant::now() + lasts));
         Ok(token)
@@ -79,15 +81,42 @@ impl Tokens {
     }
 }
 
-async fn ask(session: &Session, rule: &Rule, key: &Key, client_secret: &Secret) -> Result<(Secret, u64), Refusal> {
+async fn ask(
+    session: &Session,
+    rule: &Rule,
+    key: &Key,
+    (name, client_secret): (&str, &Secret),
+) -> Result<(Secret, u64), Refusal> {
     let failed = |what: &str| {
         let hint = "check token_url, client_id and the secret of the egress rule";
         Refusal::new(code::EGRESS_SECRET, format!("no token for {}: {what}", key.client_id), hint)
     };
     let (authority, target) = split(&key.token_url).ok_or_else(|| failed("token_url is no https URL"))?;
     let (host, port) = authority;
-    let opened = Upstream::open(session, rule, Scheme::Https, &host, port).await;
-    let mut upstream = opened.map_err(|e| failed(&e.refusal.detail))?;
+    let id = session.exchange();
+    let asked = Asked {
+        scheme: Some(Scheme::Https),
+        method: "POST".to_owned(),
+        host: host.to_string(),
+        port,
+        path: Some(target.path.clone()),
+    };
+    let told = async |event| session.record(id, &asked, event).await.map_err(|_| failed("it cannot be put on record"));
+    let mut upstream = match Upstream::open(session, rule, Scheme::Https, &host, port).await {
+        Ok(upstream) => upstream,
+        Err(NoDial { refusal, address }) => {
+            let why = failed(&refusal.detail);
+            told(Event::Denied { refusal, address }).await?;
+            return Err(why);
+        }
+    };
+    told(Event::Allowed {
+        rule: rule.label.clone(),
+        address: upstream.address,
+        secrets: vec![name.to_owned()],
+        stripped: Vec::new(),
+    })
+    .await?;
     // RFC 6749 section 2.3.1: both are escaped as in forms before they are joined.
     let pair = Zeroizing::new(format!("{}:{}", *escape(&key.client_id), *escape(client_secret.expose())));
     let basic = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
@@ -95,6 +124,8 @@ async fn ask(session: &Session, rule: &Rule, key: &Key, client_secret: &Secret) 
     basic.set_sensitive(true);
     let scope = if key.scope.is_empty() { String::new() } else { format!("&scope={}", *escape(&key.scope)) };
     let body = Bytes::from(format!("grant_type=client_credentials{scope}"));
+    let sent = body.len() as u64;
+    let (mut status, mut received) = (None, 0);
     let request = Request::post(target.origin())
         .header(header::HOST, if port == 443 { host.to_string() } else { format!("{host}:{port}") })
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -105,6 +136,7 @@ async fn ask(session: &Session, rule: &Rule, key: &Key, client_secret: &Secret) 
     let exchange = async {
         let answer = upstream.sender.send_request(request).await.map_err(|_| failed("the endpoint does not answer"))?;
         let (head, mut body) = answer.into_parts();
+        status = Some(head.status.as_u16());
         if head.status != StatusCode::OK {
             return Err(failed(&format!("the endpoint answered {}", head.status.as_u16())));
         }
@@ -112,6 +144,7 @@ async fn ask(session: &Session, rule: &Rule, key: &Key, client_secret: &Secret) 
         while let Some(frame) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await {
             let frame = frame.map_err(|_| failed("the endpoint's answer broke off"))?;
             text.extend_from_slice(frame.data_ref().map_or(&[], |b| &b[..]));
+            received = text.len() as u64;
             if text.len() > ANSWER {
                 return Err(failed("the endpoint's answer is too long"));
             }
@@ -119,6 +152,8 @@ async fn ask(session: &Session, rule: &Rule, key: &Key, client_secret: &Secret) 
         serde_json::from_slice::<Granted>(&text).map_err(|_| failed("the endpoint's answer is no token"))
     };
     let waited = timeout(session.0.limits.stall, exchange).await;
+    let cut = waited.is_err().then_some(code::EGRESS_TIMEOUT);
+    told(Event::Ended { status, sent, received, masked: 0, cut }).await?;
     let granted = waited.map_err(|_| failed("the endpoint took too long"))??;
     let token = Secret::new(granted.access_token);
     let sound = SECRET_BYTES.contains(&token.expose().len()) && token.expose().bytes().all(|b| b.is_ascii_graphic());
@@ -126,6 +161,11 @@ async fn ask(session: &Session, rule: &Rule, key: &Key, client_secret: &Secret) 
         return Err(failed("the endpoint gave no bearer token"));
     }
     Ok((token, granted.expires_in.unwrap_or(UNTOLD)))
+}
+
+/// Whether tokens can be asked for there.
+pub(super) fn is_token_url(url: &str) -> bool {
+    split(url).is_some()
 }
 
 /// Host, port and target of an https URL.

@@ -9,7 +9,7 @@ use stead_core::code;
 use stead_ports::secret::Secret;
 use zeroize::Zeroizing;
 
-use crate::{error::Refusal, rules::path::Target};
+use crate::{calendar, error::Refusal, rules::path::Target};
 
 /// What signs.
 pub(crate) struct Signer<'a> {
@@ -170,16 +170,9 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// `YYYYMMDDTHHMMSSZ`; the calendar by Howard Hinnant's `civil_from_days`.
+/// `YYYYMMDDTHHMMSSZ`.
 fn timestamp(now: u64) -> String {
-    let (days, second) = (now / 86_400 + 719_468, now % 86_400);
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let ((year, month, day), second) = (calendar::date(now), now % 86_400);
     format!("{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z", second / 3_600, second / 60 % 60, second % 60)
 }
 

@@ -60,7 +60,7 @@ impl Name {
     }
 
     /// Whether it has more than one label.
-    pub(super) fn has_dot(&self) -> bool {
+    pub(crate) fn has_dot(&self) -> bool {
         self.0.contains('.')
     }
 }

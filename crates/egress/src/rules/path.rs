@@ -1,8 +1,9 @@
 //! Paths in one form, and patterns over it. What is checked is what is sent: the host gets the path as it was normalised.
 //!
 //! Normal is: letters, digits, `-`, `.`, `_` and `~` plain, every other escape in upper case, no `.` and `..` segments (RFC 3986
-//! sections 6.2.2 and 5.2.4). Servers decode again, take `\` for `/`, and cut a segment at `;`: a path that would climb under any of
-//! these readings is refused.
+//! sections 6.2.2 and 5.2.4). Servers decode again, take `\` for `/`, cut a segment at `;`, drop spaces at its end and read UTF-8 that is
+//! longer than it must be: a path that would climb under any of these readings is refused. Whatever else some server takes for the end
+//! of a segment, a `*` does not stand for.
 
 use stead_core::code;
 
@@ -103,8 +104,11 @@ fn climbs(segment: &str) -> bool {
     loop {
         let pieces = text.split(|b| matches!(b, b'/' | b'\\'));
         let split = text.iter().any(|b| matches!(b, b'/' | b'\\'));
+        if overlong(&text) {
+            return true;
+        }
         for piece in pieces {
-            let bare = piece.split(|b| *b == b';').next().unwrap_or_default();
+            let bare = piece.split(|b| *b == b';').next().unwrap_or_default().trim_ascii_end();
             if matches!(bare, b"." | b"..") && (split || bare.len() < text.len()) {
                 return true;
             }
@@ -118,6 +122,12 @@ fn climbs(segment: &str) -> bool {
             return true;
         }
     }
+}
+
+/// Whether it holds a character in more bytes of UTF-8 than it has (RFC 3629 section 3): `/` and `.` to a careless reader.
+fn overlong(text: &[u8]) -> bool {
+    text.iter().any(|b| matches!(b, 0xc0 | 0xc1))
+        || text.windows(2).any(|w| matches!(w, [0xe0, 0x80..=0x9f] | [0xf0, 0x80..=0x8f]))
 }
 
 fn decoded(text: &[u8]) -> Vec<u8> {
@@ -139,7 +149,10 @@ fn decoded(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// `/v1/items/*` or `/v1/**`: `*` is any bytes of one segment, `**` at the end any rest.
+/// What some server takes for the end of a segment, or of the path, in normal form.
+const ENDS: [&str; 7] = [";", "%2F", "%5C", "%3B", "%3F", "%23", "%25"];
+
+/// `/v1/items/*` or `/v1/**`: `*` is any bytes of one segment that has some, but none of [`ENDS`]; `**` at the end any rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PathPattern {
     segments: Vec<String>,
@@ -170,13 +183,22 @@ impl PathPattern {
     pub(crate) fn matches(&self, path: &str) -> bool {
         let mut path = path[1..].split('/');
         for own in &self.segments {
-            if !path.next().is_some_and(|segment| glob(own.as_bytes(), segment.as_bytes())) {
+            if !path.next().is_some_and(|segment| fits(own, segment)) {
                 return false;
             }
         }
         // `/v1/**` is what lies below `/v1/`, not `/v1` itself.
         if self.rest { path.next().is_some() } else { path.next().is_none() }
     }
+}
+
+fn fits(own: &str, segment: &str) -> bool {
+    if !own.contains('*') {
+        return own == segment;
+    }
+    // Servers that drop empty segments would see those behind it one place further up.
+    let ends = |text: &str| ENDS.map(|end| text.matches(end).count());
+    !segment.is_empty() && ends(own) == ends(segment) && glob(own.as_bytes(), segment.as_bytes())
 }
 
 /// `*` stands for any bytes. Linear but for the last star's retries.
@@ -253,6 +275,13 @@ mod tests {
             "/a/%",
             "/a/%4",
             "/a/%zz",
+            "/a/..%20/b",
+            "/a/.%20/b",
+            "/a/%c0%ae%c0%ae/b",
+            "/a/%c0%af",
+            "/a/%e0%80%ae",
+            "/a/%f0%80%80%ae",
+            "/a/%25c0%25ae",
         ] {
             assert_eq!(Target::parse(path).expect_err(path).code, code::EGRESS_PATH, "{path}");
         }
@@ -283,6 +312,20 @@ mod tests {
             ("/f/*.json", "/f/a.json", true),
             ("/f/*.json", "/f/a.jsonx", false),
             ("/f/a*b*c", "/f/a__b_b__c", true),
+            ("/v1/*", "/v1/", false),
+            ("/*/x", "//x", false),
+            ("/v1/*/x", "/v1//x", false),
+            ("/f/*.json", "/f/admin;.json", false),
+            ("/f/*.json", "/f/admin%3B.json", false),
+            ("/f/*.json", "/f/admin%3F.json", false),
+            ("/f/*.json", "/f/admin%23.json", false),
+            ("/v1/*/x", "/v1/a%2Fb/x", false),
+            ("/v1/*/x", "/v1/a%5Cb/x", false),
+            ("/v1/*/x", "/v1/a%252Fb/x", false),
+            ("/v1/*%2F*/x", "/v1/a%2Fb/x", true),
+            ("/v1/*%2F*/x", "/v1/a%2Fb%2Fc/x", false),
+            ("/v1/*/x", "/v1/gr%C3%BC%C3%9Fe/x", true),
+            ("/v1/**", "/v1/a%2Fb;c", true),
         ] {
             assert_eq!(matches(pattern, path), want, "{pattern} {path}");
         }

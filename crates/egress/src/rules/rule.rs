@@ -119,6 +119,11 @@ impl Rule {
         self.scheme == scheme && self.ports.contains(&port) && self.host.matches(host)
     }
 
+    /// Whether both are one rule, wherever in a list they stand.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other) || *self == Self { label: self.label.clone(), ..other.clone() }
+    }
+
     /// Whether it allows that request to a host that it covers.
     pub(super) fn allows(&self, method: &str, path: &str) -> bool {
         let method = self.methods.is_empty() || self.methods.iter().any(|m| m == method);

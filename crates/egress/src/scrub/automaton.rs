@@ -1,7 +1,9 @@
 //! The suffix automaton of all forms: reads a stream byte by byte, and knows at each byte how long the longest run that ends
 //! there and is a part of some form is. Constant time a byte on average (Blumer et al. 1985).
 
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
+
+use super::forms::Form;
 
 /// Between two forms; no byte of a stream is it.
 const SEPARATOR: u16 = 256;
@@ -14,14 +16,19 @@ pub(super) struct Run {
     pub(super) len: u32,
 }
 
-#[derive(Default)]
 struct Node {
     len: u32,
     link: Option<u32>,
     next: Vec<(u16, u32)>,
+    /// From which length on a run that ends here is an echo: the least that a form asks for in which it stands.
+    want: u32,
 }
 
 impl Node {
+    fn new(len: u32, link: Option<u32>, next: Vec<(u16, u32)>, want: u32) -> Self {
+        Self { len, link, next, want }
+    }
+
     fn get(&self, symbol: u16) -> Option<u32> {
         self.next.iter().find(|(s, _)| *s == symbol).map(|(_, to)| *to)
     }
@@ -43,12 +50,22 @@ pub(super) struct Automaton {
 
 impl Automaton {
     /// Makes it of forms. Linear in their length, some 100 bytes of memory for each.
-    pub(super) fn new(forms: &[Zeroizing<Vec<u8>>]) -> Self {
-        let mut nodes = vec![Node::default()];
+    pub(super) fn new(forms: &[Form]) -> Self {
+        let mut nodes = vec![Node::new(0, None, Vec::new(), u32::MAX)];
         let mut last = 0;
         for form in forms {
-            for symbol in form.iter().map(|b| u16::from(*b)).chain([SEPARATOR]) {
-                last = extend(&mut nodes, last, symbol);
+            for symbol in form.text.iter().map(|b| u16::from(*b)).chain([SEPARATOR]) {
+                last = extend(&mut nodes, last, symbol, form.want);
+            }
+        }
+        // A shorter string ends wherever a longer one does that it is the end of.
+        let mut order: Vec<u32> = (0..nodes.len() as u32).collect();
+        order.sort_unstable_by_key(|n| std::cmp::Reverse(nodes[*n as usize].len));
+        for n in order {
+            let Node { link, want, .. } = nodes[n as usize];
+            if let Some(link) = link {
+                let link = &mut nodes[link as usize];
+                link.want = link.want.min(want);
             }
         }
         let mut root = Box::new([0; 256]);
@@ -58,6 +75,11 @@ impl Automaton {
             }
         }
         Self { nodes, root }
+    }
+
+    /// Whether a run is long enough for an echo.
+    pub(super) fn is_echo(&self, run: Run) -> bool {
+        run.len >= self.nodes[run.node as usize].want
     }
 
     /// Reads one byte.
@@ -77,9 +99,9 @@ impl Automaton {
     }
 }
 
-fn extend(nodes: &mut Vec<Node>, last: u32, symbol: u16) -> u32 {
+fn extend(nodes: &mut Vec<Node>, last: u32, symbol: u16, want: u32) -> u32 {
     let new = nodes.len() as u32;
-    nodes.push(Node { len: nodes[last as usize].len + 1, link: None, next: Vec::new() });
+    nodes.push(Node::new(nodes[last as usize].len + 1, None, Vec::new(), want));
     let mut at = Some(last);
     while let Some(p) = at.filter(|p| nodes[*p as usize].get(symbol).is_none()) {
         nodes[p as usize].set(symbol, new);
@@ -101,7 +123,7 @@ fn extend(nodes: &mut Vec<Node>, last: u32, symbol: u16) -> u32 {
 fn split(nodes: &mut Vec<Node>, p: u32, q: u32, symbol: u16, len: u32) -> u32 {
     let clone = nodes.len() as u32;
     let old = &nodes[q as usize];
-    let copy = Node { len, link: old.link, next: old.next.clone() };
+    let copy = Node::new(len, old.link, old.next.clone(), u32::MAX);
     nodes.push(copy);
     nodes[q as usize].link = Some(clone);
     let mut at = Some(p);
@@ -136,13 +158,15 @@ mod tests {
         fn the_run_is_the_longest_part_of_a_form(
             forms in proptest::collection::vec("[abc]{1,12}", 1..4), stream in "[abcd]{0,40}",
         ) {
-            let bytes: Vec<_> = forms.iter().map(|f| Zeroizing::new(f.clone().into_bytes())).collect();
-            let automaton = Automaton::new(&bytes);
+            let made = |(n, f): (usize, &String)| Form { text: f.clone().into_bytes().into(), want: 2 + n as u32 };
+            let automaton = Automaton::new(&forms.iter().enumerate().map(made).collect::<Vec<_>>());
             let mut run = Run::default();
             for end in 1..=stream.len() {
                 run = automaton.read(run, stream.as_bytes()[end - 1]);
                 let longest = (0..end).find(|from| forms.iter().any(|f| f.contains(&stream[*from..end])));
                 prop_assert_eq!(run.len as usize, longest.map_or(0, |from| end - from));
+                let least = |from: usize| forms.iter().position(|f| f.contains(&stream[from..end])).map_or(99, |n| n + 2);
+                prop_assert_eq!(automaton.is_echo(run), longest.is_some_and(|from| end - from >= least(from)));
             }
         }
     }

@@ -16,32 +16,45 @@ pub(super) fn fold(byte: u8) -> u8 {
     }
 }
 
-/// How many bytes in a row are taken for an echo of a secret of that length. Less than a whole secret, so that a part that is cut
-/// off, or stands across two answers, is found as well; enough not to blot out ordinary text.
-pub(super) fn run_length(secret: usize) -> usize {
-    match secret {
-        0..16 => 8,
-        16..32 => 12,
-        _ => 16,
-    }
+/// One form of a value.
+pub(super) struct Form {
+    /// Its bytes, folded.
+    pub(super) text: Zeroizing<Vec<u8>>,
+    /// How many of them in a row are taken for an echo.
+    pub(super) want: u32,
 }
 
-/// All forms of a value, folded.
-pub(super) fn forms(value: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
-    let mut forms = vec![Zeroizing::new(value.to_vec())];
+/// How many bytes in a row of a secret of that length are taken for an echo: three quarters of it, and 8 at least.
+///
+/// Whoever can have text of his own come back through the proxy sees which of it is masked. Were a short part enough, he would guess a
+/// few bytes behind a beginning that all keys of a kind share (`sk-live_`), see them masked, and go on from there one byte after the
+/// other. With this much he has to guess at once what nobody guesses.
+pub(super) fn run_length(secret: usize) -> usize {
+    (secret * 3).div_ceil(4).max(8)
+}
+
+/// All forms of a value.
+pub(super) fn forms(value: &[u8]) -> Vec<Form> {
+    let mut texts = vec![Zeroizing::new(value.to_vec())];
     // The views leave line ends out, which encoders put in and JSON escapes.
     let flat: Zeroizing<Vec<u8>> = Zeroizing::new(value.iter().copied().filter(|b| !b"\r\n".contains(b)).collect());
     if flat.len() != value.len() {
-        forms.push(flat);
+        texts.push(flat);
     }
     for before in 0..3 {
-        forms.push(aligned(value, before));
+        texts.push(aligned(value, before));
     }
-    forms.push(Zeroizing::new(value.iter().flat_map(|b| format!("{b:02x}").into_bytes()).collect()));
-    for form in &mut forms {
-        form.iter_mut().for_each(|b| *b = fold(*b));
-    }
-    forms
+    let mut hex = Zeroizing::new(Vec::with_capacity(2 * value.len()));
+    value.iter().for_each(|b| hex.extend([b >> 4, b & 15].map(|d| b"0123456789abcdef"[usize::from(d)])));
+    texts.push(hex);
+    let part = |len: usize| (len * run_length(value.len())).div_ceil(value.len()).min(len) as u32;
+    texts
+        .into_iter()
+        .map(|mut text| {
+            text.iter_mut().for_each(|b| *b = fold(*b));
+            Form { want: part(text.len()), text }
+        })
+        .collect()
 }
 
 /// The characters of base64 that depend on the value alone when `before` bytes (0, 1, 2) stand before it.

@@ -7,4 +7,4 @@ mod unpack;
 mod view;
 
 pub(crate) use stream::{Patterns, Scrubber};
-pub(crate) use unpack::{Coding, Unpacker};
+pub(crate) use unpack::{Coding, Unpacker, unreadable};

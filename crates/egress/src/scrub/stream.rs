@@ -1,7 +1,7 @@
 //! Masks echoes of secrets in a stream, however it is cut into pieces.
 //!
 //! Each byte of an echo becomes `*`, so that lengths, offsets and frames around it stay true. What may be the beginning of
-//! an echo is held back until it is known; that is at most some 160 bytes, and nothing at all for most pieces.
+//! an echo is held back until it is known; that is nothing at all for most pieces, and never more than a value in its longest form.
 
 use std::{collections::VecDeque, fmt, sync::Arc};
 
@@ -9,7 +9,7 @@ use stead_ports::secret::Secret;
 
 use super::{
     automaton::{Automaton, Run},
-    forms::{forms, run_length},
+    forms::forms,
     view::{KINDS, View},
 };
 
@@ -22,7 +22,8 @@ pub(crate) struct Patterns(Arc<Inner>);
 
 struct Inner {
     automaton: Automaton,
-    run: u32,
+    /// The longest run that any form asks for.
+    most: u32,
 }
 
 impl fmt::Debug for Patterns {
@@ -35,9 +36,14 @@ impl Patterns {
     /// Of those values, each of at least 8 bytes of ASCII; nothing to search for when there are none.
     pub(crate) fn new<'a>(values: impl IntoIterator<Item = &'a Secret>) -> Option<Self> {
         let values: Vec<_> = values.into_iter().map(|s| s.expose().as_bytes()).collect();
-        let run = values.iter().map(|v| run_length(v.len())).min()?;
         let forms: Vec<_> = values.iter().flat_map(|v| forms(v)).collect();
-        Some(Self(Arc::new(Inner { automaton: Automaton::new(&forms), run: run as u32 })))
+        let most = forms.iter().map(|f| f.want).max()?;
+        Some(Self(Arc::new(Inner { automaton: Automaton::new(&forms), most })))
+    }
+
+    /// Whether both are the same search.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// A whole text with its echoes masked, and how many bytes that were.
@@ -52,7 +58,7 @@ impl Patterns {
 struct Reader {
     view: View,
     run: Run,
-    /// Where the last bytes that it has read begin, the newest last; as many as a run has.
+    /// Where the bytes of the run begin, the newest last; the last ones of a run that is longer than any form asks for.
     begins: VecDeque<u64>,
 }
 
@@ -75,6 +81,11 @@ impl fmt::Debug for Scrubber {
 }
 
 impl Scrubber {
+    /// What it searches for.
+    pub(crate) fn patterns(&self) -> &Patterns {
+        &self.patterns
+    }
+
     pub(crate) fn new(patterns: Patterns) -> Self {
         let readers = KINDS.map(|kind| Reader {
             view: View::new(kind),
@@ -91,7 +102,7 @@ impl Scrubber {
 
     /// Takes a piece; gives what may go on.
     pub(crate) fn push(&mut self, piece: &[u8]) -> Vec<u8> {
-        let Inner { automaton, run: want } = &*self.patterns.0;
+        let Inner { automaton, most } = &*self.patterns.0;
         let mut marks: Vec<(u64, u64)> = Vec::new();
         let start = self.first + self.held.len() as u64;
         for reader in &mut self.readers {
@@ -99,15 +110,15 @@ impl Scrubber {
             for (i, byte) in piece.iter().enumerate() {
                 let at = start + i as u64;
                 view.read(*byte, at, &mut |seen, from| {
-                    if begins.len() == *want as usize {
-                        begins.pop_front();
-                    }
                     begins.push_back(from);
                     *run = automaton.read(*run, seen);
-                    if run.len < *want {
+                    while begins.len() > run.len.min(*most) as usize {
+                        begins.pop_front();
+                    }
+                    if !automaton.is_echo(*run) {
                         return;
                     }
-                    // All of a longer run but its last bytes was masked when it was shorter.
+                    // What a longer run has before was masked when it was shorter.
                     let begin = begins.front().copied().unwrap_or(from);
                     match marks.last_mut() {
                         Some((begun, end)) if *begun <= begin && begin <= *end => *end = (*end).max(at + 1),
@@ -141,7 +152,8 @@ impl Scrubber {
 
     fn release(&mut self) -> Vec<u8> {
         let end = self.first + self.held.len() as u64;
-        let limit = self.readers.iter().map(|reader| reader.holds_from(self.patterns.0.run, end)).min();
+        let automaton = &self.patterns.0.automaton;
+        let limit = self.readers.iter().map(|reader| reader.holds_from(automaton, end)).min();
         let count = limit.unwrap_or(end).saturating_sub(self.first) as usize;
         self.first += count as u64;
         if count == self.held.len() {
@@ -154,13 +166,12 @@ impl Scrubber {
 
 impl Reader {
     /// From where on bytes may belong to an echo that is not recognised yet.
-    fn holds_from(&self, want: u32, end: u64) -> u64 {
-        let open = end - self.view.open() as u64;
-        match self.run.len {
-            len if len < HELD => end,
+    fn holds_from(&self, automaton: &Automaton, end: u64) -> u64 {
+        match self.begins.front() {
+            Some(begin) if self.run.len >= HELD && !automaton.is_echo(self.run) => *begin,
             // Masked already; only an escape that goes on it is not.
-            len if len >= want => open,
-            len => self.begins.len().checked_sub(len as usize).map_or(0, |at| self.begins[at]),
+            Some(_) if self.run.len >= HELD => end - self.view.open() as u64,
+            _ => end,
         }
     }
 }

@@ -48,13 +48,17 @@ impl Coding {
     }
 }
 
-fn unreadable(what: &str) -> Refusal {
+/// An answer that does not come in, because it cannot be searched.
+pub(crate) fn unreadable(what: &str) -> Refusal {
     Refusal::new(
         code::EGRESS_ANSWER,
         format!("the host's answer {what}, and secrets are searched for in answers"),
         "ask the host for plain answers; the proxy already sends `Accept-Encoding: identity`",
     )
 }
+
+/// How a stream of brotli begins whose window can have a gigabyte. It is no `br` (RFC 7932 section 9.1), yet the decoder takes it.
+const LARGE_WINDOW: u8 = 0x11;
 
 /// What was unpacked of the present piece.
 #[derive(Default)]
@@ -115,6 +119,9 @@ impl Unpacker {
             return Ok(());
         }
         for step in piece.chunks(UNPACK_STEP) {
+            if matches!(self.decoder, Decoder::Brotli(_)) && !self.begun && step[0] & 0x7f == LARGE_WINDOW {
+                return Err(unreadable("is packed with a window that HTTP does not have"));
+            }
             self.begun = true;
             self.step(step).map_err(|_| unreadable("cannot be unpacked, or unpacks to too much,"))?;
             self.hand_on(&mut give);
@@ -229,7 +236,7 @@ mod tests {
 
     #[test]
     fn what_is_packed_comes_out_however_it_is_cut() {
-        let text: Vec<u8> = (0..40_000u32).flat_map(|n| (n * n).to_string().into_bytes()).collect();
+        let text: Vec<u8> = (0..8_000u32).flat_map(|n| (n * n).to_string().into_bytes()).collect();
         for (name, coding) in
             [("gzip", Coding::Gzip), ("zlib", Coding::Deflate), ("raw", Coding::Deflate), ("br", Coding::Brotli)]
         {
@@ -247,8 +254,8 @@ mod tests {
 
     #[test]
     fn a_bomb_is_refused() {
-        let zeros = vec![0; 64 << 20];
-        // Brotli packs these into some 50 bytes, which are one step.
+        let zeros = vec![0; 8 << 20];
+        // Brotli packs these into some 20 bytes, which are one step.
         let error = unpack(Coding::Brotli, &packed("br", &zeros), 1 << 10).unwrap_err();
         assert_eq!(error.code, code::EGRESS_ANSWER);
         assert_eq!(
@@ -256,6 +263,14 @@ mod tests {
             zeros.len(),
             "within the bound"
         );
+    }
+
+    #[test]
+    fn a_window_that_takes_a_gigabyte_is_refused() {
+        let mut packed = Vec::new();
+        let parameters = brotli::enc::BrotliEncoderParams { lgwin: 30, large_window: true, ..Default::default() };
+        brotli::BrotliCompress(&mut &b"text"[..], &mut packed, &parameters).unwrap();
+        assert_eq!(unpack(Coding::Brotli, &packed, 1).unwrap_err().code, code::EGRESS_ANSWER);
     }
 
     #[test]

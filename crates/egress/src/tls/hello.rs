@@ -27,8 +27,9 @@ const ENCRYPTED_CLIENT_HELLO: u16 = 0xfe0d;
 /// Reads until the hello is there whole, and leaves all of it in the reader. `None` when what comes is none.
 pub(crate) async fn read_hello(reader: &mut Reader, limits: &Limits) -> Option<Hello> {
     let read = timeout(limits.head, async {
+        let mut assembly = Assembly::default();
         loop {
-            match parse(&reader.buffer) {
+            match assembly.take(&reader.buffer) {
                 Parsed::Hello(hello) => return Some(hello),
                 Parsed::NoHello => return None,
                 Parsed::More if reader.more().await.ok()? => {}
@@ -46,31 +47,41 @@ enum Parsed {
     NoHello,
 }
 
-/// Puts the message together from its records, however many there are.
-fn parse(bytes: &[u8]) -> Parsed {
-    let (mut message, mut rest) = (Vec::new(), bytes);
-    loop {
-        if let Some(length) = length_of(&message) {
-            if message[0] != 1 || length > HELLO_BYTES {
-                return Parsed::NoHello;
-            }
-            if let Some(body) = message.get(4..4 + length) {
-                return client_hello(body).map_or(Parsed::NoHello, Parsed::Hello);
-            }
-        }
-        match rest {
-            [] => return Parsed::More,
-            [22, 3, _, high, low, after @ ..] => {
-                let length = usize::from(u16::from_be_bytes([*high, *low]));
-                if length == 0 || length > 1 << 14 || message.len() + length > HELLO_BYTES + 4 {
+/// The message, put together from its records, however many there are. What was read is not read again when more comes.
+#[derive(Default)]
+struct Assembly {
+    message: Vec<u8>,
+    /// Bytes of the records that are in it.
+    read: usize,
+}
+
+impl Assembly {
+    /// Takes all that has come so far.
+    fn take(&mut self, bytes: &[u8]) -> Parsed {
+        let Self { message, read } = self;
+        loop {
+            if let Some(length) = length_of(message) {
+                if message[0] != 1 || length > HELLO_BYTES {
                     return Parsed::NoHello;
                 }
-                let Some(record) = after.get(..length) else { return Parsed::More };
-                message.extend_from_slice(record);
-                rest = &after[length..];
+                if let Some(body) = message.get(4..4 + length) {
+                    return client_hello(body).map_or(Parsed::NoHello, Parsed::Hello);
+                }
             }
-            [22] | [22, 3] | [22, 3, _] | [22, 3, _, _] => return Parsed::More,
-            _ => return Parsed::NoHello,
+            match &bytes[*read..] {
+                [] => return Parsed::More,
+                [22, 3, _, high, low, after @ ..] => {
+                    let length = usize::from(u16::from_be_bytes([*high, *low]));
+                    if length == 0 || length > 1 << 14 || message.len() + length > HELLO_BYTES + 4 {
+                        return Parsed::NoHello;
+                    }
+                    let Some(record) = after.get(..length) else { return Parsed::More };
+                    message.extend_from_slice(record);
+                    *read += 5 + length;
+                }
+                [22] | [22, 3] | [22, 3, _] | [22, 3, _, _] => return Parsed::More,
+                _ => return Parsed::NoHello,
+            }
         }
     }
 }
@@ -140,6 +151,15 @@ mod tests {
     use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, crypto::aws_lc_rs};
 
     use super::*;
+
+    fn parse(bytes: &[u8]) -> Parsed {
+        let whole = Assembly::default().take(bytes);
+        // However it comes, it is the same.
+        let mut assembly = Assembly::default();
+        let cut = (0..bytes.len()).map(|end| assembly.take(&bytes[..end])).find(|p| *p != Parsed::More);
+        assert_eq!(cut.unwrap_or_else(|| assembly.take(bytes)), whole);
+        whole
+    }
 
     /// What rustls sends.
     fn hello(name: &'static str) -> Vec<u8> {

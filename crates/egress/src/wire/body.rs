@@ -98,8 +98,10 @@ async fn trailers(reader: &mut Reader, limits: &Limits) -> Result<(), Refusal> {
 
 /// A line, without its CR LF.
 async fn line(reader: &mut Reader, limits: &Limits, most: usize) -> Result<Bytes, Refusal> {
+    let mut seen = 0;
     loop {
-        if let Some(at) = reader.buffer.iter().take(most + 2).position(|b| *b == b'\n') {
+        let new = reader.buffer.iter().take(most + 2).skip(seen).position(|b| *b == b'\n');
+        if let Some(at) = new.map(|at| seen + at) {
             let line = reader.buffer.split_to(at + 1).freeze();
             return match &line[..] {
                 [text @ .., b'\r', b'\n'] if !text.contains(&b'\r') => Ok(line.slice(..at - 1)),
@@ -109,6 +111,8 @@ async fn line(reader: &mut Reader, limits: &Limits, most: usize) -> Result<Bytes
         if reader.buffer.len() >= most + 2 {
             return Err(Refusal::malformed("a line of the body's chunks is too long"));
         }
+        // No byte is looked at twice, however small the pieces are in which they come.
+        seen = reader.buffer.len();
         fill(reader, limits).await?;
     }
 }

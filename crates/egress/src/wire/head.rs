@@ -132,6 +132,8 @@ fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
     if v11 && host.is_none() {
         return Err(Refusal::malformed("there is no Host field"));
     }
+    // Who decides what a body is reads one of two.
+    single(&headers, &header::CONTENT_TYPE)?;
     let words = tokens(&headers, &header::CONNECTION)?;
     let proxy = tokens(&headers, &HeaderName::from_static("proxy-connection"))?;
     let has = |word: &str| words.iter().chain(&proxy).any(|w| w == word);
@@ -243,6 +245,7 @@ mod tests {
             ("a zero byte", format!("{GOOD}X: a\0b\r\n\r\n")),
             ("an empty name", format!("{GOOD}: a\r\n\r\n")),
             ("an underscore", format!("{GOOD}Content_Length: 5\r\n\r\n")),
+            ("two kinds of body", format!("{GOOD}Content-Type: a/b\r\nContent-Type: c/d\r\n\r\n")),
             ("two hosts", format!("{GOOD}Host: b.example\r\n\r\n")),
             ("no host", "GET http://a.example/ HTTP/1.1\r\n\r\n".into()),
             ("an empty line first", "\r\nGET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n".into()),

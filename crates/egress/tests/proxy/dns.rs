@@ -11,11 +11,15 @@ use stead_egress::{Name, Resolve};
 use stead_ports::BoxFuture;
 use tokio::net::UdpSocket;
 
+/// What a test has happen.
+type Happens = Box<dyn FnOnce() + Send>;
+
 #[derive(Clone, Default)]
 struct Zone {
     asked: Arc<Mutex<Vec<String>>>,
     /// What a name leads to: the first answer once, the last one for ever.
     answers: Arc<Mutex<HashMap<String, Vec<IpAddr>>>>,
+    meanwhile: Arc<Mutex<Option<Happens>>>,
 }
 
 /// The name server; it is the only one that the proxy under test knows.
@@ -39,6 +43,11 @@ impl Dns {
         self.zone.answers.lock().unwrap().insert(name.to_owned(), addresses);
     }
 
+    /// Has something happen while the next question is answered.
+    pub(crate) fn meanwhile(&self, happens: impl FnOnce() + Send + 'static) {
+        *self.zone.meanwhile.lock().unwrap() = Some(Box::new(happens));
+    }
+
     /// Every name that was asked for, in order.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.zone.asked.lock().unwrap().clone()
@@ -51,6 +60,9 @@ async fn serve(socket: UdpSocket, zone: Zone) {
         let (length, from) = socket.recv_from(&mut question).await.unwrap();
         let name = name_of(&question[12..length]);
         zone.asked.lock().unwrap().push(name.clone());
+        if let Some(happens) = zone.meanwhile.lock().unwrap().take() {
+            happens();
+        }
         let answer = {
             let mut answers = zone.answers.lock().unwrap();
             answers.get_mut(&name).map(|left| if left.len() > 1 { left.remove(0) } else { left[0] })
@@ -67,7 +79,7 @@ async fn serve(socket: UdpSocket, zone: Zone) {
 }
 
 /// The labels of a question.
-fn name_of(mut labels: &[u8]) -> String {
+pub(crate) fn name_of(mut labels: &[u8]) -> String {
     let mut name = Vec::new();
     while let [length, rest @ ..] = labels
         && *length > 0

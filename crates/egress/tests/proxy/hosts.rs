@@ -190,3 +190,65 @@ async fn a_redirect_off_the_list_leads_nowhere() {
     assert!(followed.contains("ST0252"), "{followed}");
     assert_eq!(canary.connections(), 0);
 }
+
+/// Runs one test once more, with rights of its own over a network that has loopback only, after a script; or tells that this is that run.
+async fn again(test: &str, script: &str) -> bool {
+    const AGAIN: &str = "STEAD_TEST_AGAIN";
+    if std::env::var_os(AGAIN).is_some() {
+        return true;
+    }
+    let script = format!("ip link set lo up && {script} && exec \"$0\" --exact hosts::{test}");
+    let mut again = tokio::process::Command::new("unshare");
+    again.args(["--user", "--map-root-user", "--net", "--mount", "sh", "-c", &script]);
+    again.arg(std::env::current_exe().unwrap()).env(AGAIN, "1");
+    let output = crate::clients::run(again, "apt-get install util-linux iproute2").await;
+    let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{wrong} (apt-get install iproute2)");
+    false
+}
+
+/// Case 35: no other name is made of a listed one by the system's search list, and asked for.
+#[tokio::test]
+async fn a_name_is_looked_up_as_it_is_and_as_no_other() {
+    let resolv =
+        "printf 'nameserver 127.0.0.1\\nsearch evil.example\\noptions ndots:9 attempts:1 timeout:1\\n' > \"$t/r\"";
+    let script = format!("t=$(mktemp -d) && {resolv} && mount --bind \"$t/r\" /etc/resolv.conf");
+    if !again("a_name_is_looked_up_as_it_is_and_as_no_other", &script).await {
+        return;
+    }
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:53").await.unwrap();
+    let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let names = asked.clone();
+    tokio::spawn(async move {
+        let mut question = [0; 512];
+        loop {
+            let (length, from) = socket.recv_from(&mut question).await.unwrap();
+            names.lock().unwrap().push(crate::dns::name_of(&question[12..length]));
+            // There is no such name (RFC 1035 section 4.1.1).
+            (question[2], question[3]) = (0x81, 0x83);
+            socket.send_to(&question[..length], from).await.unwrap();
+        }
+    });
+    let name = Name::parse("api.test.example").unwrap();
+    assert!(SystemResolver::default().resolve(&name, 80).await.is_err());
+    let asked = asked.lock().unwrap().clone();
+    assert!(!asked.is_empty() && asked.iter().all(|a| a == "api.test.example"), "{asked:?}");
+}
+
+/// An address of this machine is inside, though it be a public one: what listens here is not to be reached past the firewall in front.
+#[tokio::test]
+async fn a_public_address_of_this_machine_is_inside() {
+    if !again("a_public_address_of_this_machine_is_inside", "ip addr add 9.9.9.9/32 dev lo").await {
+        return;
+    }
+    let world = World::new().await;
+    let canary = Server::http_on("9.9.9.9:0", |_| ok("inside")).await;
+    world.dns.set("api.test", &["9.9.9.9"]);
+    world.rules(json!([{ "host": "api.test", "scheme": "http", "ports": [canary.port] }]));
+    let url = format!("http://api.test:{}/", canary.port);
+    refused(&world.get(&url).await, code::EGRESS_ADDRESS);
+    assert_eq!(canary.connections(), 0);
+    // Unless a rule says that it is meant.
+    world.rules(json!([{ "host": "api.test", "scheme": "http", "ports": [canary.port], "addresses": ["9.9.9.9"] }]));
+    assert_eq!(body(&world.get(&url).await), "inside");
+}

@@ -302,3 +302,88 @@ async fn no_more_than_the_bound_is_served_at_once() {
     second.read_to_string(&mut answer).await.unwrap();
     refused(&answer, code::EGRESS_DENIED);
 }
+
+/// A body that its method seldom has goes to the host whole, and none of it is taken for a request.
+#[tokio::test]
+async fn the_body_of_a_get_is_a_body() {
+    let (world, server) = echo_world().await;
+    let at = format!("api.test:{}", server.port);
+    let hidden = format!("GET http://{at}/hidden HTTP/1.1\r\nHost: {at}\r\n\r\n");
+    // So that a piece that is dropped would end just before what is hidden.
+    let content = "x".repeat(16 << 10) + &hidden;
+    let head = format!("GET http://{at}/ HTTP/1.1\r\nHost: {at}\r\n");
+    let tail = format!("GET http://{at}/end HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{content}\r\n0\r\n\r\n", content.len());
+    let plain = format!("{head}Content-Length: {}\r\n\r\n{content}", content.len());
+    for request in [chunked, plain] {
+        let answers = world.raw(request + &tail).await;
+        assert_eq!(answers.matches("HTTP/1.1 200 OK\r\n").count(), 2, "{answers}");
+    }
+    let arrived = server.arrived();
+    assert_eq!(arrived.iter().map(|r| r.body.len()).collect::<Vec<_>>(), [content.len(), 0, content.len(), 0]);
+    assert!(arrived.iter().all(|r| !r.head.contains("hidden")), "{arrived:?}");
+}
+
+/// A host that does not read a body to its end leaves a rest of it, which is no request.
+#[tokio::test]
+async fn what_is_left_of_a_body_is_no_request() {
+    let world = World::new().await;
+    world.host("api.test");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    world.rules(json!([{ "host": "api.test", "scheme": "http", "ports": [port], "addresses": ["127.0.0.0/8"] }]));
+    let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heads = asked.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = [0; 4096];
+            let length = stream.read(&mut head).await.unwrap();
+            heads.lock().unwrap().push(String::from_utf8_lossy(&head[..length]).into_owned());
+            let _ = stream.write_all(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno").await;
+        }
+    });
+    let at = format!("api.test:{port}");
+    let hidden = format!("GET http://{at}/hidden HTTP/1.1\r\nHost: {at}\r\n\r\n");
+    let content = hidden.repeat(60_000);
+    for _ in 0..5 {
+        let head = format!("POST http://{at}/ HTTP/1.1\r\nHost: {at}\r\nContent-Length: {}\r\n\r\n", content.len());
+        world.raw(head + &content).await;
+    }
+    assert!(!asked.lock().unwrap().iter().any(|head| head.starts_with("GET")), "a part of a body became a request");
+    assert!(world.record.entries().iter().all(|e| e.asked.method == "POST"));
+}
+
+/// Rules judge the request that is sent, so nothing goes with it that says it is another.
+#[tokio::test]
+async fn fields_that_name_another_request_do_not_reach_the_host() {
+    let (world, server) = echo_world().await;
+    let fields = "X-HTTP-Method-Override: DELETE\r\nX_HTTP_Method_Override: DELETE\r\nX-Original-URL: /admin\r\n\
+        X-Rewrite-URL: /admin\r\nX-Forwarded-Host: evil.test\r\nX_Forwarded_For: 127.0.0.1\r\nForwarded: for=127.0.0.1\r\n\
+        X-Real-IP: 127.0.0.1\r\nX_Api_Key: own\r\nPRIVATE_TOKEN: own\r\nX-Mine: 1\r\n";
+    body(&world.send("POST", &format!("http://api.test:{}/", server.port), fields, "").await);
+    let head = server.one().head.to_ascii_lowercase();
+    for gone in ["override", "original", "rewrite", "forwarded", "real-ip", "own"] {
+        assert!(!head.contains(gone), "{gone}: {head}");
+    }
+    assert!(head.contains("x-mine: 1"), "{head}");
+    let entries = world.record.entries();
+    assert!(matches!(&entries[0].event, Event::Allowed { stripped, .. } if stripped.len() == 10), "{entries:?}");
+}
+
+/// Whoever reads the record on a terminal, or line by line, reads what was asked and nothing else.
+#[tokio::test]
+async fn the_record_is_plain_text() {
+    let (world, _) = echo_world().await;
+    for target in ["http://api.test/\u{9b}31m\u{202e}\u{85}x", "http://\u{9b}2J/", "/\u{2028}"] {
+        world.raw(format!("GET {target} HTTP/1.1\r\nHost: api.test\r\n\r\n")).await;
+        world.raw(format!("CONNECT {target}:443 HTTP/1.1\r\nHost: api.test\r\n\r\n")).await;
+    }
+    let entries = world.record.entries();
+    assert_eq!(entries.len(), 6);
+    for entry in entries {
+        let Event::Denied { refusal, .. } = &entry.event else { panic!("{entry:?}") };
+        let texts = [entry.asked.host, entry.asked.path.unwrap_or_default(), refusal.to_string()];
+        assert!(texts.iter().all(|t| t.bytes().all(|b| b == b' ' || b.is_ascii_graphic())), "{texts:?}");
+    }
+}

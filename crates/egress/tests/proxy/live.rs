@@ -1,10 +1,11 @@
 //! Rules that change while a box is at work, and the end of a session.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::json;
 use stead_core::code;
-use stead_egress::{Event, Limits};
+use stead_egress::{Audit, Entry, Event, Gone, Limits, Session};
+use stead_ports::BoxFuture;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -15,7 +16,7 @@ use crate::{
     http::echo_world,
     server::{Server, ok},
     tls::{client, tunnel},
-    world::{Record, World, body, refused},
+    world::{Record, World, body, put, refused},
 };
 
 #[tokio::test]
@@ -147,4 +148,92 @@ async fn a_closed_session_ends_everything() {
         Err(_) => Vec::new(),
     };
     assert!(late.is_empty());
+}
+
+/// A sink that takes all rules away as soon as it is told that something is allowed.
+#[derive(Clone, Default)]
+struct Revoking(Record, Arc<OnceLock<Session>>);
+
+impl Audit for Revoking {
+    fn record(&self, entry: Entry) -> BoxFuture<'_, Result<(), Gone>> {
+        if let Event::Allowed { .. } = entry.event {
+            put(self.1.get().unwrap(), json!([]));
+        }
+        self.0.record(entry)
+    }
+}
+
+#[tokio::test]
+async fn what_is_taken_away_at_the_last_moment_is_not_sent() {
+    let sink = Revoking::default();
+    let world = World::telling(Limits::default(), sink.0.clone(), Arc::new(sink.clone())).await;
+    assert!(sink.1.set(world.session.clone()).is_ok());
+    let server = Server::http(|_| ok("reached")).await;
+    world.host("api.test");
+    for _ in 0..20 {
+        world.rules(
+            json!([{ "host": "api.test", "scheme": "http", "ports": [server.port], "addresses": ["127.0.0.0/8"] }]),
+        );
+        refused(&world.send("POST", &format!("http://api.test:{}/", server.port), "", "x").await, code::EGRESS_REVOKED);
+    }
+    assert!(server.arrived().is_empty(), "{:?}", server.arrived());
+}
+
+/// A rule that changes while the host is looked up is not used as it was: here, the secret is not put in any more.
+#[tokio::test]
+async fn a_rule_that_changes_while_the_host_is_reached_is_not_used_as_it_was() {
+    let world = World::new().await;
+    let server = Server::http(|_| ok("reached")).await;
+    world.host("api.test");
+    world.secret("key", "a-secret-value-0123456789");
+    let bare = json!({ "host": "api.test", "scheme": "http", "ports": [server.port], "addresses": ["127.0.0.0/8"] });
+    let mut bound = bare.clone();
+    bound["secrets_in_clear"] = json!(true);
+    bound["secrets"] = json!([{ "secret": "key", "inject": "bearer" }]);
+    for (after, arrives) in [(json!([bare]), 0), (json!([]), 0), (json!(["other.test", bound]), 1)] {
+        world.rules(json!([bound]));
+        let session = world.session.clone();
+        world.dns.meanwhile(move || put(&session, after));
+        let answer = world.get(&format!("http://api.test:{}/", server.port)).await;
+        if arrives == 0 {
+            refused(&answer, code::EGRESS_REVOKED);
+        } else {
+            body(&answer);
+        }
+        assert_eq!(server.arrived().len(), arrives);
+    }
+}
+
+/// A session that is closed still tells what came of what was under way.
+#[tokio::test]
+async fn the_end_of_what_a_closed_session_cuts_is_on_record() {
+    let world = World::new().await;
+    let server =
+        Server::http(|_| vec![b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegin\r\n".to_vec()]).await;
+    let secure = Server::https(&world.ca, "api.test", |_| ok("hello")).await;
+    world.host("api.test");
+    world.rules(json!([
+        { "host": "api.test", "scheme": "http", "ports": [server.port], "addresses": ["127.0.0.0/8"] },
+        { "host": "api.test", "ports": [secure.port], "addresses": ["127.0.0.0/8"] },
+    ]));
+    let at = format!("api.test:{}", server.port);
+    let mut stream = TcpStream::connect(world.proxy).await.unwrap();
+    stream.write_all(format!("GET http://{at}/ HTTP/1.1\r\nHost: {at}\r\n\r\n").as_bytes()).await.unwrap();
+    let mut begun = Vec::new();
+    while !begun.ends_with(b"begin\r\n") {
+        assert!(stream.read_buf(&mut begun).await.unwrap() > 0);
+    }
+    let name = ServerName::try_from("api.test").unwrap();
+    let through = tunnel(&world, &format!("api.test:{}", secure.port)).await;
+    let mut through = client(&world.ca.pem).connect(name, through).await.unwrap();
+    world.session.close();
+    cut(&world, stream).await;
+    let _ = through.read_to_end(&mut Vec::new()).await;
+    let ends = || {
+        let cut = |e: &Entry| matches!(e.event, Event::Ended { cut: Some(code::EGRESS_REVOKED), .. });
+        world.record.entries().into_iter().filter(cut).count()
+    };
+    while ends() < 2 {
+        tokio::task::yield_now().await;
+    }
 }

@@ -367,8 +367,126 @@ async fn a_token_is_fetched_kept_hidden_and_fetched_again_when_it_is_refused() {
     }
     let sent: Vec<_> = server.arrived().iter().map(|r| r.field("authorization").unwrap()).collect();
     assert_eq!(sent, [0, 0, 0, 1].map(|n| format!("Bearer {}", token(n))));
+    let told: Vec<_> = world.record.entries().into_iter().filter(|e| e.asked.host == "login.test").collect();
+    assert_eq!(told.len(), 4, "each token that was asked for is on record, and what came of it: {told:?}");
+    assert_eq!((told[0].asked.method.as_str(), told[0].asked.path.as_deref()), ("POST", Some("/token")));
+    assert!(matches!(&told[0].event, Event::Allowed { secrets, .. } if secrets == &["client"]), "{told:?}");
+    assert!(matches!(told[1].event, Event::Ended { status: Some(200), sent: 39, cut: None, .. }), "{told:?}");
     let asked = &issuer.arrived()[0];
     assert_eq!(asked.body, b"grant_type=client_credentials&scope=a+b");
     let pair = "me:sk-live%2F9f%2BZq_4eC39HqLyjWDarjtT1zdp7dc%3D%3D";
     assert_eq!(asked.field("authorization"), Some(format!("Basic {}", STANDARD.encode(pair))));
+}
+
+/// A host may know a secret from another session; that this one has not used it yet does not let it through.
+#[tokio::test]
+async fn a_secret_that_was_not_used_yet_is_masked_as_well() {
+    let (world, server) = bound(json!("bearer"), |_| ok(format!("a copy: {SECRET}"))).await;
+    let answer = world.get(&format!("http://other.test:{}/", server.port)).await;
+    assert_eq!(body(&answer), format!("a copy: {}", "*".repeat(SECRET.len())));
+}
+
+/// An answer that began before a secret was in use is searched for it from then on.
+#[tokio::test]
+async fn an_answer_that_is_still_coming_is_searched_for_what_came_into_use_since() {
+    let world = World::new().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = Server::http(|_| ok("done")).await;
+    world.host("api.test");
+    world.host("other.test");
+    let other = json!({ "host": "other.test", "scheme": "http", "ports": [port], "addresses": ["127.0.0.0/8"], "websocket": true });
+    let api = json!({ "host": "api.test", "scheme": "http", "ports": [server.port], "addresses": ["127.0.0.0/8"],
+        "secrets_in_clear": true, "secrets": [{ "secret": "key", "inject": "bearer" }] });
+    for (begin, fields) in [
+        (&b"HTTP/1.1 200 OK\r\nContent-Length: 45\r\n\r\nbegin"[..], ""),
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nbegin",
+            "Connection: Upgrade\r\nUpgrade: websocket\r\n",
+        ),
+    ] {
+        world.rules(json!([other]));
+        let at = format!("other.test:{port}");
+        let mut stream = TcpStream::connect(world.proxy).await.unwrap();
+        let head = format!("GET http://{at}/ HTTP/1.1\r\nHost: {at}\r\n{fields}\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let (mut host, _) = listener.accept().await.unwrap();
+        host.read_buf(&mut Vec::new()).await.unwrap();
+        host.write_all(begin).await.unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"begin") {
+            assert!(stream.read_buf(&mut seen).await.unwrap() > 0, "{}", String::from_utf8_lossy(&seen));
+        }
+        world.secret("key", SECRET);
+        world.rules(json!([other, api]));
+        body(&world.get(&url(&server)).await);
+        host.write_all(SECRET.as_bytes()).await.unwrap();
+        host.shutdown().await.unwrap();
+        drop(host);
+        let mut rest = vec![0; SECRET.len()];
+        stream.read_exact(&mut rest).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&rest), "*".repeat(SECRET.len()));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_its_connection_packs_does_not_come_in() {
+    let (world, server) = bound(json!("bearer"), |_| {
+        vec![b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\n\x1f\x8b\x08\r\n0\r\n\r\n".to_vec()]
+    })
+    .await;
+    refused(&world.get(&url(&server)).await, code::EGRESS_ANSWER);
+}
+
+/// A body of two kinds, or of one that only begins like a form, gets no secret.
+#[tokio::test]
+async fn a_secret_goes_into_a_form_and_into_nothing_that_looks_like_one() {
+    let (world, server) = bound(json!({ "form": { "field": "client_secret" } }), |_| ok("done")).await;
+    let form = "application/x-www-form-urlencoded";
+    for fields in [
+        format!("Content-Type: {form}-not\r\n"),
+        format!("Content-Type: {form}\r\nContent-Type: text/plain\r\n"),
+        "Content-Type: text/plain\r\n".to_owned(),
+    ] {
+        refused(&world.send("POST", &url(&server), &fields, "a=1").await, code::EGRESS_MALFORMED);
+    }
+    assert!(server.arrived().is_empty());
+    let with = format!("Content-Type: {form} ; charset=utf-8\r\n");
+    assert_eq!(body(&world.send("POST", &url(&server), &with, "a=1").await), "done");
+}
+
+/// A field that a gateway reads as the one that a secret goes into is the client's own, and is taken out.
+#[tokio::test]
+async fn no_second_field_of_almost_the_same_name_goes_with_the_secret() {
+    let (world, server) = bound(json!({ "header": { "name": "X-Own-Field" } }), |_| ok("done")).await;
+    assert_eq!(body(&world.send("GET", &url(&server), "X_Own_Field: mine\r\nx-own_field: mine\r\n", "").await), "done");
+    let arrived = server.one();
+    assert!(
+        !arrived.head.contains("mine") && arrived.field("x-own-field").as_deref() == Some(SECRET),
+        "{}",
+        arrived.head
+    );
+}
+
+/// Case 40: whoever sends guesses through the proxy and reads them back learns nothing of a secret whose beginning he knows.
+#[tokio::test]
+async fn guesses_that_are_echoed_do_not_tell_the_secret() {
+    let (world, server) = bound(json!("bearer"), |_| ok("done")).await;
+    body(&world.get(&url(&server)).await);
+    let echo = Server::http(|r| ok(&r.body)).await;
+    let mut rules =
+        json!([{ "host": "other.test", "scheme": "http", "ports": [echo.port], "addresses": ["127.0.0.0/8"] }]);
+    rules.as_array_mut().unwrap().push(json!({ "host": "api.test", "scheme": "http", "ports": [server.port],
+        "addresses": ["127.0.0.0/8"], "secrets_in_clear": true, "secrets": [{ "secret": "key", "inject": "bearer" }] }));
+    world.rules(rules);
+    let mut guesses = String::new();
+    for known in 0..SECRET.len() / 2 {
+        for next in ' '..='~' {
+            let guess = format!("{}{next}", &SECRET[..known]);
+            let hex: String = guess.bytes().map(|b| format!("{b:02x}")).collect();
+            writeln!(guesses, "{guess} {hex} {}", STANDARD.encode(&guess)).unwrap();
+        }
+    }
+    let answer = world.send("POST", &format!("http://other.test:{}/", echo.port), "", &guesses).await;
+    assert!(body(&answer) == guesses, "an answer tells right guesses from wrong ones");
 }

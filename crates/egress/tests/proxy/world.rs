@@ -98,8 +98,7 @@ impl World {
 
     /// Puts rules in force, as JSON.
     pub(crate) fn rules(&self, rules: Value) {
-        let specs: Vec<RuleSpec> = serde_json::from_value(rules).unwrap();
-        self.session.set_rules(Rules::new(&specs).unwrap()).unwrap();
+        put(&self.session, rules);
     }
 
     /// Has a name lead to loopback.
@@ -138,6 +137,12 @@ impl World {
         let head = format!("{method} {url} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{fields}{length}\r\n");
         self.raw(head + body).await
     }
+}
+
+/// Puts rules of a session in force, as JSON.
+pub(crate) fn put(session: &Session, rules: Value) {
+    let specs: Vec<RuleSpec> = serde_json::from_value(rules).unwrap();
+    session.set_rules(Rules::new(&specs).unwrap()).unwrap();
 }
 
 /// Asserts that an answer is a refusal with that code.

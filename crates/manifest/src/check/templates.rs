@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Findings, tools::optional};
 use crate::{
-    manifest::{HttpOperation, Kind, Manifest},
+    manifest::{HttpOperation, Kind, Manifest, Tool},
     places::{self, Variable},
 };
 
@@ -45,7 +45,33 @@ pub(super) fn check(findings: &mut Findings<'_>, manifest: &Manifest) {
                     http_operation(findings, &["tools", name, "http", "operations", operation], o);
                 }
             }
-            Kind::Agent(_) => {}
+            Kind::Command(words) => command(findings, name, tool, words),
+            Kind::Agent(_) | Kind::Files(_) => {}
+        }
+    }
+}
+
+/// A command's words and its input, and what they stand for.
+fn command(findings: &mut Findings<'_>, name: &str, tool: &Tool, words: &[String]) {
+    optional(findings, &["tools", name, "optional"], &tool.optional, &tool.params);
+    let known: Vec<&str> = tool.params.keys().map(String::as_str).collect();
+    let program = words.first().map_or("", String::as_str);
+    if arguments(program).next().is_some() {
+        let hint = "name the program here; arguments stand for the words after it";
+        findings.value(&["tools", name, "command"], "the model would choose which program runs", Some(hint.into()));
+    }
+    if let Some(file) = program.strip_prefix("./") {
+        let hint = format!("name it under `include` and write `/opt/agent/{file}`");
+        findings.value(
+            &["tools", name, "command"],
+            format!("`{program}` would be a file of the workspace"),
+            Some(hint),
+        );
+    }
+    let texts = words.iter().map(|word| ("command", word)).chain(tool.stdin.iter().map(|text| ("stdin", text)));
+    for (key, text) in texts {
+        for argument in arguments(text).filter(|a| !tool.params.contains_key(*a)) {
+            findings.unknown(&["tools", name, key], "parameter", argument, &known);
         }
     }
 }

@@ -12,9 +12,12 @@ pub(super) fn check(findings: &mut Findings<'_>, manifest: &Manifest) {
     for (name, tool) in &manifest.tools {
         kind(findings, name, tool);
         if tool.effect == Some(EffectClass::Contained) {
-            contained(findings, &["tools", name, "effect"]);
+            contained(findings, &["tools", name, "effect"], manifest, tool);
         }
         for (operation, effect) in &tool.effects {
+            if effect.class == Some(EffectClass::Contained) {
+                contained(findings, &["tools", name, "effects", operation, "class"], manifest, tool);
+            }
             rules(findings, name, tool, operation, effect);
         }
         let operations = tool.operations();
@@ -24,7 +27,7 @@ pub(super) fn check(findings: &mut Findings<'_>, manifest: &Manifest) {
             }
         }
         let full = match &tool.kind {
-            Kind::Agent(_) => vec![name.clone()],
+            Kind::Agent(_) | Kind::Command(_) => vec![name.clone()],
             _ => operations.unwrap_or_default().iter().map(|o| format!("{name}_{o}")).collect(),
         };
         for full in full {
@@ -50,7 +53,7 @@ fn kind(findings: &mut Findings<'_>, name: &str, tool: &Tool) {
         (
             "auth",
             tool.auth.is_some() && matches!(&tool.kind, Kind::Mcp(mcp) if mcp.url.is_none()),
-            "a server over stdio finds its credential in its environment: name the variable under `mcp.env`",
+            "a secret goes to its host by a rule of `sandbox.egress`; name its placeholder under `mcp.env`",
         ),
         (
             "auth",
@@ -62,6 +65,11 @@ fn kind(findings: &mut Findings<'_>, name: &str, tool: &Tool) {
             tool.auth.is_some() && matches!(&tool.kind, Kind::Sql(sql) if sql.url.starts_with("sqlite:")),
             "an SQLite file needs no credential",
         ),
+        (
+            "auth",
+            tool.auth.is_some() && matches!(tool.kind, Kind::Command(_) | Kind::Files(_)),
+            "a secret goes to its host by a rule of `sandbox.egress`, and is never in the sandbox",
+        ),
     ];
     for (key, wrong, why) in refused {
         if *wrong {
@@ -71,7 +79,7 @@ fn kind(findings: &mut Findings<'_>, name: &str, tool: &Tool) {
     match &tool.kind {
         Kind::Http(http) => service(findings, name, tool, http),
         Kind::Mcp(mcp) => server(findings, name, mcp),
-        Kind::Sql(_) | Kind::Agent(_) => {}
+        Kind::Sql(_) | Kind::Agent(_) | Kind::Command(_) | Kind::Files(_) => {}
     }
     if let Kind::Sql(sql) = &tool.kind {
         if sql.seed.is_some() && !sql.url.starts_with("sqlite:") {
@@ -144,9 +152,22 @@ pub(super) fn optional<V>(
     }
 }
 
-fn contained(findings: &mut Findings<'_>, path: &[&str]) {
-    let hint = "use `pure` if it only reads, else `irreversible`";
-    findings.later(path, "the class `contained` is not in this release: it comes with sandboxes", hint);
+/// `contained` means that nothing leaves: whoever says it of something else would have it run twice after a crash.
+fn contained(findings: &mut Findings<'_>, path: &[&str], manifest: &Manifest, tool: &Tool) {
+    if tool.is_contained(manifest) {
+        return;
+    }
+    let (why, hint) = match tool.sandbox_in(manifest) {
+        None => ("it acts outside of any sandbox", "use `pure` if it only reads, else `irreversible`"),
+        Some(sandbox) if sandbox.tier().is_none() => {
+            ("it runs outside of any sandbox", "use `pure` if it only reads, else `irreversible`")
+        }
+        Some(_) => (
+            "its sandbox may reach hosts",
+            "give it `sandbox: { egress: [] }`, or use `pure` if it only reads, else `irreversible`",
+        ),
+    };
+    findings.value(path, format!("the tool cannot be `contained`: {why}"), Some(hint.into()));
 }
 
 /// The rules of one operation.
@@ -158,9 +179,6 @@ fn rules(findings: &mut Findings<'_>, name: &str, tool: &Tool, operation: &str, 
         return;
     }
     let class = effect.class.or(tool.effect);
-    if effect.class == Some(EffectClass::Contained) {
-        contained(findings, &path("class"));
-    }
     for (key, target) in [("reconcile", &effect.reconcile), ("compensate", &effect.compensate)] {
         let Some(target) = target else { continue };
         if target == operation {
@@ -230,7 +248,8 @@ fn key_argument(findings: &mut Findings<'_>, path: &[&str], tool: &Tool, operati
             Some(q) => (&q.params, &q.optional),
             None => return,
         },
-        Kind::Mcp(_) | Kind::Agent(_) => return,
+        Kind::Command(_) => (&tool.params, &tool.optional),
+        Kind::Mcp(_) | Kind::Agent(_) | Kind::Files(_) => return,
     };
     let known: Vec<&str> = params.keys().map(String::as_str).collect();
     if !params.contains_key(argument) {

@@ -105,6 +105,18 @@ fn version_one(mounts: &str, own: &str) -> Vec<Place> {
     out
 }
 
+/// The folder of this process in the freezer's hierarchy of version 1.
+pub(super) fn freezer() -> Option<PathBuf> {
+    let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
+    freezer_of(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"))
+}
+
+fn freezer_of(mounts: &str, own: &str) -> Option<PathBuf> {
+    let has = |list: &str| list.split(',').any(|word| word == "freezer");
+    let group = group(own, has)?;
+    mounted(mounts).filter(|m| m.version == Version::One && has(m.options)).find_map(|m| below(&m, group))
+}
+
 fn version_two(mounts: &str, own: &str) -> Option<PathBuf> {
     let group = group(own, str::is_empty)?;
     mounted(mounts).filter(|m| m.version == Version::Two).find_map(|m| below(&m, group))
@@ -131,6 +143,13 @@ mod tests {
             [("/sys/fs/cgroup/memory/a/b", 1), ("/sys/fs/cgroup/pids/c", 1), ("/sys/fs/cgroup/cpu,cpuacct/", 2)];
         assert_eq!(paths, expected.map(|(path, n)| (Some(path), n)));
         assert_eq!(version_two(MOUNTS, own).as_deref(), Some(Path::new("/sys/fs/cgroup/unified/user.slice")));
+    }
+
+    #[test]
+    fn the_freezer_has_a_hierarchy_of_its_own_or_none() {
+        let mounts = "34 27 0:29 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer\n";
+        assert_eq!(freezer_of(mounts, "7:freezer:/a\n").as_deref(), Some(Path::new("/sys/fs/cgroup/freezer/a")));
+        assert_eq!((freezer_of(MOUNTS, "7:freezer:/a\n"), freezer_of(mounts, "0::/a\n")), (None, None));
     }
 
     #[test]

@@ -5,12 +5,14 @@
 
 mod files;
 mod find;
+mod freezer;
 mod sweep;
 mod v1;
 mod v2;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+pub(crate) use freezer::{freeze, is_frozen, join, thaw};
 use rustix::{
     fs::{AtFlags, Mode, OFlags},
     io::Errno,
@@ -56,6 +58,7 @@ pub(crate) struct Groups {
     trees: Vec<Tree>,
     name: String,
     missing: Vec<(Controller, String)>,
+    freezer: Option<freezer::Freezer>,
 }
 
 /// The groups of one box.
@@ -63,6 +66,8 @@ pub(crate) struct Group {
     name: String,
     /// One folder for each tree.
     folders: Vec<OwnedFd>,
+    /// Whether it has one in the freezer of version 1 too.
+    frozen_in: bool,
 }
 
 const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -72,7 +77,8 @@ impl Groups {
     /// `/sys` of the host.
     pub(crate) fn open() -> Self {
         let name = sweep::name_of_this_process();
-        let mut groups = Self { trees: Vec::new(), name, missing: Vec::new() };
+        let freezer = freezer::Freezer::open(&name);
+        let mut groups = Self { trees: Vec::new(), name, missing: Vec::new(), freezer };
         for place in find::places(&mut groups.missing) {
             match groups.tree(&place) {
                 Ok(tree) => groups.trees.push(tree),
@@ -114,7 +120,8 @@ impl Groups {
 
     /// Makes the groups of a box.
     pub(crate) fn make(&self, number: u64) -> Result<Group, Fault> {
-        let mut group = Group { name: format!("box-{number}"), folders: Vec::with_capacity(self.trees.len()) };
+        let name = format!("box-{number}");
+        let mut group = Group { name, folders: Vec::with_capacity(self.trees.len()), frozen_in: false };
         for tree in &self.trees {
             let made = rustix::fs::mkdirat(&tree.folder, &group.name, Mode::from(0o755))
                 .and_then(|()| rustix::fs::openat(&tree.folder, &group.name, FOLDER, Mode::empty()));
@@ -218,12 +225,15 @@ impl Groups {
 
     /// Removes the groups of a box. `false`: something is still in one, try again later.
     pub(crate) fn remove(&self, group: &Group) -> bool {
-        self.trees.iter().filter(|tree| !gone(tree.folder.as_fd(), &group.name)).count() == 0
+        let freezer = self.freezer.as_ref().filter(|_| group.frozen_in);
+        let thawed = freezer.is_none_or(|freezer| freezer.remove(&group.name));
+        self.trees.iter().filter(|tree| !gone(tree.folder.as_fd(), &group.name)).count() == 0 && thawed
     }
 
     /// Removes the launcher's own folders.
     pub(crate) fn close(&self) -> bool {
-        self.trees.iter().filter(|tree| !gone(tree.parent.as_fd(), &self.name)).count() == 0
+        let freezer = self.freezer.as_ref().is_none_or(|freezer| freezer.close(&self.name));
+        self.trees.iter().filter(|tree| !gone(tree.parent.as_fd(), &self.name)).count() == 0 && freezer
     }
 }
 

@@ -35,15 +35,26 @@ fn dead(folder: &str, started: impl Fn(u32) -> Option<u64>) -> bool {
     parsed.is_some_and(|(pid, start)| started(pid) != Some(start))
 }
 
+fn names(path: &Path) -> Vec<String> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.filter_map(|e| e.file_name().into_string().ok()).collect()
+}
+
+fn boxes(path: &Path, folder: &str) -> impl Iterator<Item = String> + use<> {
+    names(&path.join(folder)).into_iter().filter(|n| n.starts_with("box-"))
+}
+
+/// Folders of dead launchers, each with the groups of boxes in it.
+pub(super) fn left(path: &Path) -> Vec<(String, String)> {
+    let folders = names(path).into_iter().filter(|name| dead(name, started));
+    folders.flat_map(|folder| boxes(path, &folder).map(move |group| (folder.clone(), group))).collect()
+}
+
 /// Removes the folders of dead launchers.
 pub(super) fn sweep(path: &Path, place: BorrowedFd<'_>) {
-    let names = |path: &Path| -> Vec<String> {
-        let entries = fs::read_dir(path).into_iter().flatten().flatten();
-        entries.filter_map(|e| e.file_name().into_string().ok()).collect()
-    };
     for folder in names(path).into_iter().filter(|name| dead(name, started)) {
         let Ok(there) = rustix::fs::openat(place, &folder, FOLDER, Mode::empty()) else { continue };
-        for name in names(&path.join(&folder)).into_iter().filter(|n| n.starts_with("box-")) {
+        for name in boxes(path, &folder) {
             // One that something is still in is for the next start.
             let _ = rustix::fs::unlinkat(&there, &name, AtFlags::REMOVEDIR);
         }

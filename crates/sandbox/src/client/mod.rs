@@ -2,8 +2,11 @@
 //! how it ends into the port's words.
 
 mod ends;
+mod exec;
+mod freeze;
 mod hand;
 mod link;
+mod resident;
 mod running;
 mod streams;
 mod terminal;
@@ -12,7 +15,7 @@ use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
 use stead_ports::{
     BoxFuture,
-    sandbox::{BoxError, Boxes, Offer, Running, Spec, Stdio},
+    sandbox::{BoxError, Boxes, Offer, Resident, Running, Spec, Stdio},
 };
 use tokio::sync::Mutex;
 
@@ -102,5 +105,9 @@ impl Boxes for Namespaces {
 
     fn start(&self, spec: Spec, stdio: Stdio) -> BoxFuture<'_, Result<Running, BoxError>> {
         Box::pin(async move { running::start(self.link().await?, &spec, stdio).await })
+    }
+
+    fn open(&self, spec: Spec) -> BoxFuture<'_, Result<Resident, BoxError>> {
+        Box::pin(async move { resident::open(self.link().await?, &spec).await })
     }
 }

@@ -48,7 +48,7 @@ pub(super) async fn start(link: Arc<Link>, spec: &Spec, stdio: Stdio) -> Result<
         Ok(Ok(back)) => back,
         Ok(Err(failure)) => {
             guard.over = true;
-            return Err(refused(failure, spec));
+            return Err(refused(failure, spec.command.words.first()));
         }
         Err(_) => return Err(lost()),
     };
@@ -84,19 +84,17 @@ fn no_room() -> BoxError {
     BoxError::Lost("its descriptors did not arrive: this process may not open more files".to_owned())
 }
 
-fn refused(failure: Failure, spec: &Spec) -> BoxError {
+pub(super) fn refused(failure: Failure, program: Option<&String>) -> BoxError {
     match failure {
         Failure::Spec(why) => BoxError::Spec(why),
-        Failure::Command(why) => {
-            BoxError::Command { program: spec.command.words.first().cloned().unwrap_or_default(), why }
-        }
+        Failure::Command(why) => BoxError::Command { program: program.cloned().unwrap_or_default(), why },
         Failure::Host(why) => BoxError::Unavailable { tier: Tier::Namespace, why },
         Failure::Over => lost(),
         Failure::Busy(count) => BoxError::Busy(usize::try_from(count).unwrap_or(usize::MAX)),
     }
 }
 
-async fn finish(
+pub(super) async fn finish(
     hand: Arc<Hand>,
     mut guard: Guard,
     ended: tokio::sync::oneshot::Receiver<Ended>,

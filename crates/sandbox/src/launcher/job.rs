@@ -29,6 +29,8 @@ pub(super) struct Job {
     pub(super) layers: Vec<OwnedFd>,
     /// How many of the descriptors that come when it runs are the server's.
     pub(super) back: usize,
+    /// Of a box that stays: by what it is frozen, if something here can.
+    pub(super) stays: Option<Option<OwnedFd>>,
 }
 
 /// A box, and its command if it has one.

@@ -12,6 +12,7 @@ use crate::{
     cgroup::Controller,
     fault::Fault,
     root::{READ_ONLY, WRITABLE},
+    stay,
     wire::{self, Access, End, Failure, Found, Limits, News, Order, Plan, Usage},
 };
 
@@ -66,6 +67,13 @@ impl Launcher {
         let Some(live) = self.live.get_mut(&number) else {
             return Err(Failure::Host("a sandbox was lost".to_owned()));
         };
+        let stays = plan.resident.then(|| self.maker.groups.freezer(&mut live.made.group));
+        let stays = stays.map(|freezer| {
+            freezer.map(|(folder, join)| {
+                plan.freezer = join;
+                folder
+            })
+        });
         plan.limits.nproc = matches!(self.maker.groups.found(Controller::Pids), Found::Not(_));
         self.maker.groups.limit(&live.made.group, &plan.limits).map_err(host)?;
         let started = Instant::now();
@@ -80,9 +88,19 @@ impl Launcher {
             report: None,
             mounts: None,
             layers: Vec::new(),
-            back: usize::from(plan.egress.is_some()) + usize::from(plan.terminal.is_some()),
+            back: usize::from(plan.egress.is_some()) + usize::from(plan.terminal.is_some()) + stay::count(&plan),
+            stays,
         });
         self.ids.insert(id, number);
+        if plan.freezer
+            && let Some(folder) = live.job.as_ref().and_then(|job| job.stays.as_ref()?.as_ref())
+        {
+            match rustix::io::fcntl_dupfd_cloexec(folder, 3) {
+                Ok(folder) => descriptors.push(folder),
+                // Without it the plan does not fit, which the box will say.
+                Err(e) => eprintln!("stead: the freezer of a sandbox: {}", std::io::Error::from(e)),
+            }
+        }
         if let Err(e) = live.made.go(plan, &descriptors) {
             // A box that died while it waited says why; the news of that goes out when its end is seen.
             if e != Errno::PIPE && e != Errno::CONNRESET {
@@ -98,6 +116,7 @@ impl Launcher {
                 job.killed.get_or_insert(End::Killed);
             }
             live.made.kill();
+            self.maker.groups.thaw(&live.made.group);
         }
     }
 

@@ -47,6 +47,14 @@ impl Launcher {
                     job.mounts = descriptors.next();
                     let (id, mut back) = (job.id, descriptors.collect::<Vec<_>>());
                     job.layers = back.split_off(job.back.min(back.len()));
+                    let frozen_by = job.stays.take();
+                    if let Some(freezer) = frozen_by {
+                        // The same layers come again with the end.
+                        match job.layers.iter().map(OwnedFd::try_clone).collect::<Result<Vec<_>, _>>() {
+                            Ok(layers) => back.extend(layers.into_iter().chain(freezer)),
+                            Err(_) => live.made.kill(),
+                        }
+                    }
                     self.tell(&News::Started { id }, &back);
                 }
                 (report, Some(job)) => job.report = Some(report),

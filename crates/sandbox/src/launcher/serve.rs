@@ -121,6 +121,7 @@ impl Launcher {
             {
                 job.killed = Some(End::Deadline);
                 live.made.kill();
+                self.maker.groups.thaw(&live.made.group);
             }
         }
     }
@@ -129,6 +130,7 @@ impl Launcher {
     pub(super) fn close(mut self) {
         for live in self.live.values() {
             live.made.kill();
+            self.maker.groups.thaw(&live.made.group);
         }
         for (_, live) in std::mem::take(&mut self.live) {
             live.made.bury();

@@ -5,10 +5,12 @@
 
 mod messages;
 mod plan;
+mod session;
 mod socket;
 
 pub(crate) use self::{
     messages::{End, Failure, Found, Go, Host, News, Order, Pressure, Report, Sprout, Usage},
     plan::{Access, Folder, Limits, Place, Plan},
+    session::{Ask, Tell, Told},
     socket::{buffer, pair, receive, send},
 };

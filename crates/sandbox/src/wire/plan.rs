@@ -23,6 +23,12 @@ pub(crate) struct Plan {
     /// Rows and columns of a terminal of its own.
     #[n(7)]
     pub(crate) terminal: Option<(u16, u16)>,
+    /// It stays, and its seed becomes a nursery of commands ([`crate::nursery`]).
+    #[n(9)]
+    pub(crate) resident: bool,
+    /// Beside it comes the folder of a freezer of version 1, which its processes are to join.
+    #[n(10)]
+    pub(crate) freezer: bool,
 }
 
 /// A folder of the host: its path, and what is there, so that another one in its place is noticed.

@@ -60,7 +60,7 @@ impl AgentStore {
         let children = self.children(tenant, &name, &mut bundle, naming).await?;
         let places = self.places(tenant, &name, &bundle.manifest).await?;
         let base = dir.clone().unwrap_or_else(|| places.data.clone());
-        bundle.pinned = tools::discover(self, &bundle.placed(&places)?, &base).await?;
+        bundle.pinned = tools::discover(self, tenant, &bundle.placed(&places)?, &bundle, &base).await?;
 
         let told = |why: String| ApplyError::Bundle(BundleError::Format(why));
         let wired = Wired::new(name.clone(), children, &bundle).map_err(told)?;

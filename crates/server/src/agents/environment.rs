@@ -56,7 +56,7 @@ impl Environment {
     }
 
     /// Its value, if manifests may name it and it is set.
-    pub(super) fn get(&self, name: &str) -> Option<String> {
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
         self.allows(name).then(|| std::env::var(name).ok()).flatten()
     }
 
@@ -113,10 +113,11 @@ fn named(manifest: &Manifest) -> Vec<(String, SecretRef)> {
     }
     for (tool, config) in &manifest.tools {
         out.extend(config.auth.iter().map(|auth| (format!("tools.{tool}.auth"), auth.reference().clone())));
-        if let Kind::Mcp(server) = &config.kind {
-            let handed = server.variables().map(|(name, from)| from.unwrap_or_else(|| SecretRef::env(name)));
-            out.extend(handed.map(|reference| (format!("tools.{tool}.mcp.env"), reference)));
-        }
+        let key = if matches!(config.kind, Kind::Mcp(_)) { "mcp.env" } else { "env" };
+        let handed = config.variables().map(|v| v.from.unwrap_or_else(|| SecretRef::env(v.name)));
+        out.extend(handed.map(|reference| (format!("tools.{tool}.{key}"), reference)));
+        let sandbox = config.sandbox_in(manifest).unwrap_or_default();
+        out.extend(sandbox.secrets().map(|reference| (format!("tools.{tool}.sandbox.egress"), reference.clone())));
     }
     out
 }

@@ -4,7 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde_json::value::RawValue;
 use stead_core::code;
-use stead_manifest::manifest::{Auth, Kind, ModelChoice, SecretPlace, SecretRef, Tool};
+use stead_manifest::{
+    Manifest,
+    manifest::{Auth, ModelChoice, SecretPlace, SecretRef, Tool},
+};
 use stead_ports::{
     agent::AgentError,
     secret::{self, Secrets},
@@ -41,10 +44,11 @@ impl Keys {
         }
     }
 
-    /// Names of the secrets that a tool names.
-    pub(super) fn of_tool(tool: &Tool) -> Vec<String> {
-        let variables = match &tool.kind {
-            Kind::Mcp(server) => server.variables().filter_map(|(_, from)| from).collect(),
+    /// Names of the secrets whose values a tool is given. In a box there are none: the egress proxy reads them when it puts
+    /// them in.
+    pub(super) fn of_tool(manifest: &Manifest, tool: &Tool) -> Vec<String> {
+        let variables: Vec<SecretRef> = match tool.sandbox_in(manifest) {
+            Some(sandbox) if sandbox.tier().is_none() => tool.variables().filter_map(|v| v.from).collect(),
             _ => Vec::new(),
         };
         let auth = tool.auth.as_ref().map(Auth::reference);
@@ -56,8 +60,8 @@ impl Keys {
     }
 
     /// The values of the secrets that a tool names, as they are now.
-    pub(super) async fn values_of(&self, tool: &Tool) -> Result<Values, AgentError> {
-        values(&*self.secrets, &Self::of_tool(tool)).await
+    pub(super) async fn values_of(&self, manifest: &Manifest, tool: &Tool) -> Result<Values, AgentError> {
+        values(&*self.secrets, &Self::of_tool(manifest, tool)).await
     }
 }
 
@@ -68,7 +72,7 @@ pub(super) fn value(environment: &Environment, reference: &SecretRef, values: &V
 }
 
 /// The value that a reference stands for.
-pub(super) fn found(
+pub(crate) fn found(
     environment: &Environment,
     reference: &SecretRef,
     values: &Values,

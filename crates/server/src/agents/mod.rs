@@ -7,6 +7,8 @@
 mod agent_tool;
 pub(crate) mod alias;
 mod apply;
+mod boxed;
+mod boxes;
 mod build;
 pub(crate) mod diff;
 mod environment;
@@ -44,12 +46,14 @@ pub use apply::Applied;
 pub use environment::Environment;
 pub use helpers::{Helper, Helpers};
 pub use keys::Keys;
+pub(crate) use keys::found;
 pub(crate) use problem::problem_of;
 pub use problem::{ApplyError, place};
+pub(crate) use renewed::values;
 pub use site::{Services, Site, data_folder};
 use wired::Wired;
 
-use crate::testing::StandIns;
+use crate::{shop::Shop, testing::StandIns};
 
 /// Agent versions that are kept ready.
 const KEPT: usize = 1_024;
@@ -59,6 +63,7 @@ pub struct AgentStore {
     journal: Arc<dyn Journal>,
     site: Site,
     keys: Keys,
+    shop: Shop,
     helpers: Option<Arc<dyn Helpers>>,
     reach: Reach,
     stand_ins: Option<StandIns>,
@@ -79,14 +84,14 @@ impl AgentStore {
     pub(crate) fn new(
         journal: Arc<dyn Journal>,
         site: Site,
-        keys: Keys,
+        shop: Shop,
         helpers: Option<Arc<dyn Helpers>>,
         reach: Reach,
         stand_ins: Option<StandIns>,
         tape: Arc<dyn Tape>,
     ) -> Self {
-        let (http, ready) = (OnceLock::new(), Mutex::default());
-        Self { journal, site, keys, helpers, reach, stand_ins, tape, http, ready }
+        let (http, ready, keys) = (OnceLock::new(), Mutex::default(), shop.keys().clone());
+        Self { journal, site, keys, shop, helpers, reach, stand_ins, tape, http, ready }
     }
 
     /// HTTP clients for models; made with the first model that needs one, because reading the host's certificates

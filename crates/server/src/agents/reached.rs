@@ -11,10 +11,10 @@ use sha2::{Digest as _, Sha256};
 use stead_api::version::SafetyChange;
 use stead_manifest::{
     Bundle,
-    manifest::{Auth, Kind, Mcp, ModelChoice, ModelSource, SecretRef, Tool},
+    manifest::{Auth, Kind, Mcp, ModelChoice, ModelSource, SecretRef, Tool, Variable},
 };
 
-use super::environment::provider;
+use super::{boxes, environment::provider};
 
 /// What may be reached, by what it is (`destination`, `credential`, `allow`) and whose it is.
 type Reached = BTreeMap<(&'static str, String), BTreeSet<String>>;
@@ -42,6 +42,9 @@ const DESTINATION: &str = "destination";
 const CREDENTIAL: &str = "credential";
 const ALLOW: &str = "allow";
 const SCHEMA: &str = "schema";
+const SANDBOX: &str = "sandbox";
+const EGRESS: &str = "egress";
+const WORKSPACE: &str = "workspace";
 
 fn told(values: &BTreeSet<String>) -> Option<String> {
     (!values.is_empty()).then(|| values.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
@@ -64,6 +67,12 @@ fn collect(folder: &str, bundle: &Bundle, out: &mut Reached) {
         put(CREDENTIAL, tool_name, credentials(tool));
         if let Kind::Sql(sql) = &tool.kind {
             put(ALLOW, tool_name, sql.allow.clone());
+        }
+        put(WORKSPACE, tool_name, boxes::workspace(tool));
+        if let Some(sandbox) = tool.sandbox_in(&bundle.manifest) {
+            put(SANDBOX, tool_name, boxes::sandbox(&sandbox));
+            put(EGRESS, tool_name, boxes::egress(&sandbox));
+            put(CREDENTIAL, tool_name, boxes::secrets(&sandbox));
         }
     }
     for (own, schema) in [("input", bundle.input_schema()), ("output", bundle.output_schema())] {
@@ -107,13 +116,24 @@ fn destinations(name: &str, tool: &Tool, bundle: &Bundle) -> Vec<String> {
             (None, None) => Vec::new(),
         },
         Kind::Mcp(server) => mcp(server),
+        Kind::Command(words) => vec![command(tool, words)],
         // Compared by its version.
         Kind::Agent(_) => Vec::new(),
+        Kind::Files(_) => Vec::new(),
     };
     if let Some(Auth::OAuth2(client)) = &tool.auth {
         out.push(format!("{} for a token", client.token_url));
     }
     out
+}
+
+/// What a command runs, with what it is given to read.
+fn command(tool: &Tool, words: &[String]) -> String {
+    let input = tool.stdin.as_ref().map_or_else(String::new, |text| {
+        let first: String = text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        format!(" < {first}")
+    });
+    format!("`{}`{input}", words.join(" "))
 }
 
 fn mcp(server: &Mcp) -> Vec<String> {
@@ -135,17 +155,13 @@ fn credentials(tool: &Tool) -> Vec<String> {
             format!("{} of client {}{scopes}", client.client_secret.as_str(), client.client_id)
         }
     });
-    let variables: Vec<String> = match &tool.kind {
-        Kind::Mcp(server) => server.variables().map(variable).collect(),
-        Kind::Sql(_) | Kind::Http(_) | Kind::Agent(_) => Vec::new(),
-    };
-    auth.into_iter().chain(variables).collect()
+    auth.into_iter().chain(tool.variables().map(variable)).collect()
 }
 
-fn variable((name, reference): (&str, Option<SecretRef>)) -> String {
-    match reference {
-        Some(reference) => format!("{} as {name}", reference.as_str()),
-        None => SecretRef::env(name).as_str().to_owned(),
+fn variable(variable: Variable<'_>) -> String {
+    match variable.from {
+        Some(reference) => format!("{} as {}", reference.as_str(), variable.name),
+        None => SecretRef::env(variable.name).as_str().to_owned(),
     }
 }
 

@@ -24,13 +24,13 @@ use stead_ports::{
 use stead_tools::offer::Offered;
 
 /// Values of secrets, by name; those that are not set are left out.
-pub(super) type Values = BTreeMap<String, Secret>;
+pub(crate) type Values = BTreeMap<String, Secret>;
 
 /// Makes something from the values of secrets.
 pub(super) type Make<T> = Box<dyn Fn(&Values) -> Result<T, AgentError> + Send + Sync>;
 
 /// The values of secrets as they are now.
-pub(super) async fn values(secrets: &dyn Secrets, names: &[String]) -> Result<Values, AgentError> {
+pub(crate) async fn values(secrets: &dyn Secrets, names: &[String]) -> Result<Values, AgentError> {
     let mut out = Values::new();
     for name in names {
         let found = secrets.get(name).await.map_err(|e| AgentError { code: e.code, detail: e.detail })?;

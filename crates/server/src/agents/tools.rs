@@ -29,6 +29,7 @@ use stead_tools::{
 use super::{
     AgentStore, Environment, Keys,
     agent_tool::agent_tool,
+    boxed,
     build::sorted,
     keys, openapi,
     renewed::{self, Make, Renewed, Values},
@@ -39,20 +40,29 @@ use crate::testing::StandIns;
 /// Asks the MCP servers of a manifest for their tools; the answer is pinned in the version.
 pub(super) async fn discover(
     store: &AgentStore,
+    tenant: &Name,
     manifest: &Manifest,
+    bundle: &Bundle,
     base: &Path,
 ) -> Result<BTreeMap<String, Vec<ToolDef>>, AgentError> {
     let mut pinned = BTreeMap::new();
     for (name, tool) in &manifest.tools {
         if let Kind::Mcp(server) = &tool.kind {
-            let keys = Given::of(tool, &store.keys.environment);
-            let values = store.keys.values_of(tool).await?;
-            let found = match &server.url {
-                Some(url) => {
+            let keys = Given::of(manifest, tool, &store.keys.environment);
+            let values = store.keys.values_of(manifest, tool).await?;
+            let found = match (&server.url, tool.sandbox_in(manifest)) {
+                (Some(url), _) => {
                     let auth = keys.auth(&values)?;
                     mcp::discover_url(&mcp_url_config(tool, server, url), auth, &store.reach).await
                 }
-                None => mcp::discover(&mcp_config(tool, server), &keys.variables(&values)?, base).await,
+                (None, Some(sandbox)) if sandbox.tier().is_some() => {
+                    let hosted = boxed::server(store, (name, tool, server), &sandbox, bundle).await?;
+                    mcp::discover_hosted(hosted, tool.only.as_deref(), &boxed::nobody(tenant)).await
+                }
+                (None, _) => {
+                    boxed::unboxed(store, name)?;
+                    mcp::discover(&mcp_config(tool, server), &keys.variables(&values)?, base).await
+                }
             };
             let found = found.map_err(|e| told(name, e))?;
             pinned.insert(name.clone(), found.into_iter().map(pin).collect());
@@ -83,8 +93,8 @@ pub(super) async fn bind(
             seed(name, sql, bundle, base).await?;
         }
         // Doubles need no secret; tools that really run do.
-        let mut given = Given::of(tool, &store.keys.environment);
-        let missing = match given.auth(&store.keys.values_of(tool).await?) {
+        let mut given = Given::of(manifest, tool, &store.keys.environment);
+        let missing = match given.auth(&store.keys.values_of(manifest, tool).await?) {
             Err(missing) if stand_ins.is_some_and(|s| s.stands_for_some(name)) => {
                 given.auth = None;
                 Some(missing)
@@ -92,7 +102,11 @@ pub(super) async fn bind(
             auth => auth.map(|_| None)?,
         };
         let first = bound.len();
-        let (make, names) = (maker(store, given, name, tool, bundle, base)?, Keys::of_tool(tool));
+        let names = Keys::of_tool(manifest, tool);
+        let make = match boxed::maker(store, manifest, (name, tool), bundle).await? {
+            Some(make) => make,
+            None => maker(store, given, name, tool, bundle, base)?,
+        };
         let offered = if names.is_empty() {
             make(&Values::new())?.to_vec()
         } else {
@@ -101,7 +115,7 @@ pub(super) async fn bind(
         };
         for offered in offered {
             if tool.offers(&offered.operation) {
-                bound.push(join(name, tool, offered)?);
+                bound.push(join(manifest, name, tool, offered)?);
             }
         }
         if let Some(stand_ins) = stand_ins {
@@ -158,8 +172,8 @@ fn maker(
                 }
             }
         }
-        // An agent has no adapter.
-        Kind::Agent(_) => Box::new(|_| Ok(Arc::default())),
+        // An agent has no adapter, and the others work in boxes and workspaces.
+        Kind::Agent(_) | Kind::Command(_) | Kind::Files(_) => Box::new(|_| Ok(Arc::default())),
     })
 }
 
@@ -171,9 +185,12 @@ struct Given {
 }
 
 impl Given {
-    fn of(tool: &Tool, environment: &Environment) -> Self {
-        let variables = match &tool.kind {
-            Kind::Mcp(server) => server.variables().filter_map(|(name, from)| Some((name.to_owned(), from?))).collect(),
+    fn of(manifest: &Manifest, tool: &Tool, environment: &Environment) -> Self {
+        // In a box they are placeholders.
+        let variables = match tool.sandbox_in(manifest) {
+            Some(sandbox) if sandbox.tier().is_none() => {
+                tool.variables().filter_map(|v| Some((v.name.to_owned(), v.from?))).collect()
+            }
             _ => Vec::new(),
         };
         Self { environment: environment.clone(), auth: tool.auth.clone(), variables }
@@ -215,9 +232,11 @@ fn replaced(bound: &mut BoundTool, stand_ins: &StandIns) -> bool {
     true
 }
 
-fn join(name: &str, tool: &Tool, offered: Offered) -> Result<BoundTool, AgentError> {
+fn join(manifest: &Manifest, name: &str, tool: &Tool, offered: Offered) -> Result<BoundTool, AgentError> {
     let rules = tool.rules(&offered.operation);
     let class = rules.class.unwrap_or(offered.default_class);
+    let place = boxed::place(manifest, tool, &offered);
+    let timeout = boxed::timeout(manifest, tool, rules.timeout);
     if class == EffectClass::Reconcilable && !offered.reconciles {
         return Err(AgentError {
             code: code::MANIFEST_VALUE,
@@ -230,13 +249,13 @@ fn join(name: &str, tool: &Tool, offered: Offered) -> Result<BoundTool, AgentErr
         schema_digest: schema::digest(&offered.def.schema),
         class,
         key: rules.key.clone(),
-        timeout: rules.timeout,
+        timeout,
         max_output: tool.max_output,
         max_shown: tool.max_shown,
         check,
         behind: Behind::Tool(offered.tool),
         def: offered.def,
-        rules: call_rules(rules),
+        rules: CallRules { place, ..call_rules(rules) },
     })
 }
 
@@ -316,7 +335,7 @@ fn http_config(tool: &Tool, http: &Http) -> Result<HttpConfig, AgentError> {
 fn mcp_config(tool: &Tool, mcp: &Mcp) -> McpConfig {
     McpConfig {
         command: mcp.command.clone(),
-        env: mcp.variables().filter(|(_, from)| from.is_none()).map(|(name, _)| name.to_owned()).collect(),
+        env: tool.variables().filter(|v| v.from.is_none()).map(|v| v.name.to_owned()).collect(),
         cwd: mcp.cwd.clone(),
         only: tool.only.clone(),
         start_timeout: mcp.start_timeout.to_std(),
@@ -357,7 +376,7 @@ fn pin(found: Discovered) -> ToolDef {
 }
 
 /// The same, back; the digest is taken as the adapter takes it when it lists the server's tools again.
-fn unpin(def: &ToolDef) -> Discovered {
+pub(super) fn unpin(def: &ToolDef) -> Discovered {
     Discovered {
         operation: def.name.clone(),
         description: def.description.clone(),

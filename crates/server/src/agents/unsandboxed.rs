@@ -1,5 +1,5 @@
-//! Which programs an agent starts on this machine as this process's user. No tool uses a sandbox in this release, and
-//! whoever runs such an agent is told so.
+//! Which programs an agent starts on this machine as this process's user, outside of any sandbox: MCP servers whose manifest says
+//! `sandbox: none`, where the operator allows that. Whoever runs such an agent is told so.
 
 use std::collections::BTreeSet;
 
@@ -34,10 +34,12 @@ impl AgentStore {
     }
 }
 
-/// The programs of one manifest: its MCP servers over stdio.
+/// The programs of one manifest: its MCP servers over stdio without a box.
 pub(super) fn of(manifest: &Manifest) -> impl Iterator<Item = String> {
     manifest.tools.values().filter_map(|tool| match &tool.kind {
-        Kind::Mcp(server) => server.command.first().cloned(),
-        Kind::Sql(_) | Kind::Http(_) | Kind::Agent(_) => None,
+        Kind::Mcp(server) if tool.sandbox_in(manifest).is_some_and(|s| s.tier().is_none()) => {
+            server.command.first().cloned()
+        }
+        _ => None,
     })
 }

@@ -12,6 +12,8 @@
 mod database;
 mod providers;
 mod read;
+mod sandbox;
+mod sandboxes;
 mod tokens;
 pub mod units;
 
@@ -28,6 +30,8 @@ use serde::{Deserialize, Serialize};
 pub use database::DatabaseUrl;
 pub use providers::Provider;
 pub use read::ConfigError;
+pub use sandbox::{Sandbox, SandboxMax};
+pub use sandboxes::{Sandboxes, Template};
 pub use tokens::{TokenEntry, TokenFile, hash_token};
 use units::{Size, Time};
 
@@ -62,12 +66,16 @@ pub struct Config {
     pub agents: Agents,
     /// Where the secrets are that `stead secrets` sets.
     pub secrets: Secrets,
+    /// What the boxes of agents may be on this host, and how much they may take of it.
+    pub sandbox: Sandbox,
     /// Bounds of what callers may send and hold.
     pub limits: Limits,
     /// Bounds of the engine.
     pub engine: Engine,
     /// How much model providers are asked, each by its name, or by `host:port` for another endpoint.
     pub providers: BTreeMap<String, Provider>,
+    /// Session sandboxes: how many there may be, and what callers may have.
+    pub sandboxes: Sandboxes,
 }
 
 /// TLS of the server.
@@ -189,9 +197,11 @@ impl Default for Config {
             auth: Auth::default(),
             agents: Agents::default(),
             secrets: Secrets::default(),
+            sandbox: Sandbox::default(),
             limits: Limits::default(),
             engine: Engine::default(),
             providers: BTreeMap::new(),
+            sandboxes: Sandboxes::default(),
         }
     }
 }

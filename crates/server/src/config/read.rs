@@ -82,6 +82,8 @@ impl Config {
         }
         config.auth.tokens_file.iter_mut().for_each(absolute);
         config.secrets.file.iter_mut().chain(&mut config.secrets.key_file).for_each(absolute);
+        config.sandbox.roots.values_mut().for_each(absolute);
+        config.sandboxes.templates.values_mut().filter_map(|t| t.root.as_mut()).for_each(absolute);
         config.check(file)?;
         Ok(config)
     }
@@ -150,8 +152,14 @@ impl Config {
         if let Some(name) = self.agents.secrets.iter().find(|name| !is_name(name)) {
             return Err(ConfigError::new(code::CONFIG, file, format!("`agents.secrets`: {name:?} names no secret")));
         }
+        if let Some(message) = self.sandbox.wrong() {
+            return Err(ConfigError::new(code::CONFIG, file, message));
+        }
         if let Some((message, hint)) = super::providers::wrong(&self.providers) {
             return Err(ConfigError::new(code::CONFIG, file, message).hint(hint));
+        }
+        if let Some(wrong) = self.sandboxes.wrong() {
+            return Err(ConfigError::new(code::CONFIG, file, wrong));
         }
         self.check_tokens(file)
     }

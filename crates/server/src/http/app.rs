@@ -44,12 +44,19 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     /// When serving began.
     pub(crate) started: Timestamp,
+    /// Session sandboxes.
+    #[cfg(target_os = "linux")]
+    pub(crate) sandboxes: crate::sandboxes::Held,
 }
 
 impl App {
     pub(crate) fn new(runtime: Runtime, tokens: Tokens, config: &config::Config) -> Shared {
         let metrics = Metrics::new(runtime.engine().clone());
+        #[cfg(target_os = "linux")]
+        let sandboxes = crate::sandboxes::Held::new(&runtime, &config.sandboxes);
         Arc::new(Self {
+            #[cfg(target_os = "linux")]
+            sandboxes,
             runtime,
             tokens,
             limits: config.limits.clone(),

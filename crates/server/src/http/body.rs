@@ -38,6 +38,18 @@ pub(crate) struct BundleJson<T>(pub(crate) T);
 #[derive(Debug)]
 pub(crate) struct RunJson<T>(pub(crate) T);
 
+/// Bytes as they are, under the common size limit.
+#[derive(Debug)]
+pub(crate) struct Raw(pub(crate) Bytes);
+
+impl FromRequest<Shared> for Raw {
+    type Rejection = Failure;
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Failure> {
+        let collected = tokio::time::timeout(app.request_timeout(), collect(request.into_body(), app.limits.body.0));
+        collected.await.map_err(|_| Failure::overloaded("the body did not come in time"))?.map(Self)
+    }
+}
+
 /// A body that may hold files.
 pub(crate) trait WithFiles {
     /// The files, encoded.

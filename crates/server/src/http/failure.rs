@@ -92,21 +92,27 @@ fn status_of(code: Code) -> u16 {
         code::UNAUTHENTICATED => 401,
         code::FORBIDDEN => 403,
         code::BAD_REQUEST | code::TOO_DEEP => 400,
-        code::NOT_FOUND => 404,
+        code::NOT_FOUND | code::WORKSPACE_NOTHING | code::WORKSPACE_PATH => 404,
         code::CONFLICT
         | code::IDEMPOTENCY
         | code::VERSION_GONE
         | code::SESSION_AMBIGUOUS
         | code::VERSION_AMBIGUOUS
         | code::NOTHING_EARLIER
-        | code::ALIAS_REFUSED => 409,
+        | code::ALIAS_REFUSED
+        | code::SANDBOX_INPUT => 409,
+        code::SESSION_SANDBOX_GONE => 410,
         code::TOO_LARGE => 413,
+        code::SESSION_SANDBOXES_FULL => 429,
+        code::SANDBOX_FILE_ROOM => 507,
         code::OVERLOADED
         | code::DRAINING
         | code::DATA_FULL
         | code::DATA_READONLY
         | code::DATA_UNREACHABLE
-        | code::DATA_LOCKED => 503,
+        | code::DATA_LOCKED
+        | code::SANDBOX_BUSY
+        | code::SANDBOX_LOST => 503,
         code::INTERNAL | code::QUARANTINED | code::DATA_DAMAGED | code::DATA_NEWER | code::DATA_OLDER => 500,
         // What is left is about the agent: its manifest, its models, its tools.
         _ => 422,
@@ -172,6 +178,21 @@ impl From<ApplyError> for Failure {
             ApplyError::Store(e) => e.into(),
             ApplyError::Aliases(_) => Self::new(code::ALIAS_REFUSED, e.to_string())
                 .hint("remove one that nobody uses: `stead agents alias rm`"),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl From<stead_sandboxes::SandboxesError> for Failure {
+    fn from(e: stead_sandboxes::SandboxesError) -> Self {
+        let failure = Self::new(e.code(), e.to_string());
+        match e.code() {
+            code::SESSION_SANDBOX_GONE => failure.hint("make another: `stead sandboxes create`"),
+            code::IDEMPOTENCY => failure.hint("use a fresh Idempotency-Key for a different command"),
+            code::SANDBOX_UNAVAILABLE | code::SANDBOX_LACKS => {
+                failure.hint("`stead doctor` tells what this host lacks")
+            }
+            _ => failure,
         }
     }
 }

@@ -11,12 +11,14 @@ mod facts;
 mod health;
 mod metrics;
 mod runs;
+mod sandboxes;
 mod sessions;
 mod stream;
 mod usage;
 mod versions;
 mod views;
 mod why;
+mod workspace;
 
 use axum::routing::{MethodRouter, get, post};
 use stead_api::right::Right;
@@ -33,7 +35,7 @@ pub(crate) enum Pace {
 
 /// A route; the operations of `stead-api` name the same ones.
 pub(crate) struct Route {
-    /// `GET` or `POST`.
+    /// In capitals.
     #[cfg_attr(not(test), expect(dead_code, reason = "for the comparison with the document"))]
     pub(crate) method: &'static str,
     /// The path.
@@ -61,7 +63,8 @@ pub(crate) fn table() -> Vec<Route> {
         (@name get) => { "GET" };
         (@name post) => { "POST" };
     }
-    routes! {
+    let mut table = sandboxes::table();
+    table.extend(routes! {
         Long post "/v1/agents" [Apply] agents::apply;
         Brief get "/v1/agents" [Read] agents::list;
         Brief get "/v1/agents/{agent}" [Read] agents::show;
@@ -82,6 +85,9 @@ pub(crate) fn table() -> Vec<Route> {
         Long get "/v1/runs/{run}/export" [Read] export::export;
         Brief get "/v1/runs/{run}/artifacts" [Read] artifacts::list;
         Brief get "/v1/runs/{run}/artifacts/{name}" [Read] artifacts::get;
+        Brief get "/v1/runs/{run}/workspace" [Read] workspace::list;
+        Brief get "/v1/runs/{run}/workspace/file" [Read] workspace::file;
+        Long get "/v1/runs/{run}/workspace/archive" [Read] workspace::archive;
         Brief get "/v1/runs/{run}/why" [Read] why::why;
         Brief get "/v1/runs/{run}/context" [Read] why::context;
         Long get "/v1/runs/{run}/cassette" [Read] cassettes::show;
@@ -101,7 +107,8 @@ pub(crate) fn table() -> Vec<Route> {
         Long get "/healthz" [] health::alive;
         Long get "/readyz" [] health::ready;
         Long get "/metrics" [Metrics] metrics::metrics;
-    }
+    });
+    table
 }
 
 #[cfg(test)]

@@ -128,11 +128,12 @@ async fn an_agent_can_be_the_tool_of_another() {
 
 #[tokio::test]
 async fn the_tools_of_an_mcp_server_are_asked_for_and_pinned() {
-    let lab = Lab::new().await;
+    // The launcher of sandboxes is the binary, which these tests are not.
+    let lab = Lab::with(|c| c.sandbox.allow_none = true).await;
     let server = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/tests/fixtures/server.py");
     let data = tempfile::tempdir().unwrap();
     let manifest = format!(
-        "stead: v1\nname: files\nmodel: rehearsal:auto\ninstructions: Use the tools.\ntools:\n  srv:\n    mcp: {{ command: [python3, \"{}\", good, \"{}\"] }}\n    effect: pure\n",
+        "stead: v1\nname: files\nmodel: rehearsal:auto\ninstructions: Use the tools.\ntools:\n  srv:\n    mcp: {{ command: [python3, \"{}\", good, \"{}\"] }}\n    sandbox: none\n    effect: pure\n",
         server.display(),
         data.path().display()
     );
@@ -147,6 +148,21 @@ async fn the_tools_of_an_mcp_server_are_asked_for_and_pinned() {
     let facts = lab.client.facts(run, &Default::default()).await.unwrap().items;
     let returned = facts.iter().filter(|f| f.fact.kind() == "effect_returned").count();
     assert!(returned > 0, "{ended:?}");
+}
+
+#[tokio::test]
+async fn no_mcp_server_runs_outside_of_a_sandbox_unless_the_operator_allows_it() {
+    let lab = Lab::new().await;
+    let mark = lab.dir.path().join("was-started");
+    let manifest = format!(
+        "stead: v1\nname: open\nmodel: rehearsal:auto\ninstructions: x\ntools:\n  srv:\n    mcp: {{ command: [touch, \"{}\"] }}\n    sandbox: none\n",
+        mark.display()
+    );
+    let body = serde_json::to_value(apply(&manifest, &[])).unwrap();
+    let told = problem(lab.post("/v1/agents", &body).await, 422, "ST0310").await;
+    let detail = told["detail"].as_str().unwrap();
+    assert!(detail.contains("Leave `sandbox` out") && detail.contains("allow_none = true"), "{detail}");
+    assert!(!mark.exists());
 }
 
 #[tokio::test]

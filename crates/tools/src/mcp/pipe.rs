@@ -13,20 +13,22 @@ use rmcp::{
     transport::Transport,
 };
 use stead_core::code;
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
-    process::{ChildStdin, ChildStdout},
-};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 
 use super::ledger::{Ledger, MAX_UNASKED};
 use crate::text;
 
 /// Most bytes of one message.
 pub(super) const MAX_MESSAGE: usize = 8 << 20;
+/// Where a server reads.
+type Stdin = Box<dyn AsyncWrite + Send + Sync + Unpin>;
+/// Where it writes.
+type Stdout = Box<dyn AsyncRead + Send + Sync + Unpin>;
+
 /// The two pipes of a server.
 pub(super) struct Pipe {
-    stdin: Arc<tokio::sync::Mutex<Option<ChildStdin>>>,
-    stdout: BufReader<ChildStdout>,
+    stdin: Arc<tokio::sync::Mutex<Option<Stdin>>>,
+    stdout: BufReader<Stdout>,
     /// A line under way. Here and not in `receive`, whose future may be dropped at any await.
     line: Vec<u8>,
     unasked: usize,
@@ -34,7 +36,7 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    pub(super) fn new(stdin: ChildStdin, stdout: ChildStdout, ledger: Ledger) -> Self {
+    pub(super) fn new(stdin: Stdin, stdout: Stdout, ledger: Ledger) -> Self {
         let stdin = Arc::new(tokio::sync::Mutex::new(Some(stdin)));
         Self { stdin, stdout: BufReader::with_capacity(64 * 1024, stdout), line: Vec::new(), unasked: 0, ledger }
     }

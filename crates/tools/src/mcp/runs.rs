@@ -11,10 +11,11 @@ use stead_core::{
     code,
     effect::Outcome,
     id::{EffectId, RunId},
+    sandbox::BoxLimits,
 };
 use stead_ports::tool::Output;
 
-use super::{ledger::Failure, pin::Discovered, server::Server, session::Session};
+use super::{host::Whose, ledger::Failure, pin::Discovered, server::Server, session::Session};
 
 /// The sessions with a server, by run.
 pub(super) struct Runs {
@@ -40,16 +41,17 @@ impl Runs {
 
     pub(super) async fn call(
         &self,
+        whose: &Whose,
         effect: EffectId,
         operation: &str,
         arguments: Map<String, Value>,
         max_output: usize,
     ) -> Outcome<Output> {
-        let (first, session) = self.attempt(effect, operation, arguments.clone(), max_output).await;
+        let (first, session) = self.attempt(whose, effect, operation, arguments.clone(), max_output).await;
         // A server that forgot the session has not looked at the call. In a new one, its tools are compared again.
         match (&first, session) {
             (Outcome::NotSent(_), Some(session)) if session.is_expired() => {
-                self.attempt(effect, operation, arguments, max_output).await.0
+                self.attempt(whose, effect, operation, arguments, max_output).await.0
             }
             _ => first,
         }
@@ -57,12 +59,13 @@ impl Runs {
 
     async fn attempt(
         &self,
+        whose: &Whose,
         effect: EffectId,
         operation: &str,
         arguments: Map<String, Value>,
         max_output: usize,
     ) -> (Outcome<Output>, Option<Arc<Session>>) {
-        let connected = match self.connect(effect.run).await {
+        let connected = match self.connect(whose).await {
             Ok(connected) => connected,
             Err(why) => {
                 let output = Output::error(format!("{}: {}", why.code, why.words));
@@ -85,8 +88,8 @@ impl Runs {
     }
 
     /// The run's session, begun or begun again when it must be, and its tools listed again when they may have changed.
-    async fn connect(&self, run: RunId) -> Result<Connected, Failure> {
-        let slot = Arc::clone(self.slots.lock().entry(run).or_default());
+    async fn connect(&self, whose: &Whose) -> Result<Connected, Failure> {
+        let slot = Arc::clone(self.slots.lock().entry(whose.run).or_default());
         let mut slot = slot.lock().await;
         if let Some(connected) = slot.as_mut().filter(|c| !c.session.is_closed()) {
             if !connected.session.may_have_changed() {
@@ -103,9 +106,16 @@ impl Runs {
             }
         }
         *slot = None;
-        let session = Session::start(&self.server).await?;
+        let session = Session::start(&self.server, whose).await?;
         let listed = Arc::new(digests(&session.tools().await?));
         Ok(slot.insert(Connected { session: Arc::new(session), listed }).clone())
+    }
+
+    /// Other limits for the run's server.
+    pub(super) async fn limit(&self, run: RunId, limits: BoxLimits) {
+        if let Server::Hosted(hosted) = &self.server {
+            hosted.host.limit(run, limits).await;
+        }
     }
 
     pub(super) async fn release(&self, run: RunId) {

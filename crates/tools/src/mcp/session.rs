@@ -25,11 +25,11 @@ use tokio::time::timeout;
 use super::{
     client::Client,
     content::pieces,
+    host::{Held, Whose},
     ledger::{Failure, Fate, Ledger},
     pin::Discovered,
     pipe::Pipe,
-    process::Process,
-    server::Server,
+    server::{Program, Server},
     words::{greeting_error, is_refusal, redact, words},
 };
 use crate::{secret::Secret, text};
@@ -44,8 +44,8 @@ pub(super) struct Session {
     name: String,
     secrets: Vec<Secret>,
     service: RunningService<RoleClient, Client>,
-    /// The server's process, when it is one of ours.
-    process: Option<Process>,
+    /// What was started, when something was.
+    process: Option<Program>,
     ledger: Ledger,
     changed: Arc<AtomicBool>,
     patience: std::time::Duration,
@@ -53,8 +53,8 @@ pub(super) struct Session {
 
 impl Session {
     /// Starts or reaches a server. The failure says what happened, with the end of a process's stderr.
-    pub(super) async fn start(server: &Server) -> Result<Self, Failure> {
-        match timeout(server.patience(), Self::greet(server)).await {
+    pub(super) async fn start(server: &Server, whose: &Whose) -> Result<Self, Failure> {
+        match timeout(server.patience(), Self::greet(server, whose)).await {
             Ok(result) => result,
             Err(_) => Err(Failure::server(format!(
                 "the MCP server `{}` did not answer within {} ms of its start",
@@ -64,12 +64,12 @@ impl Session {
         }
     }
 
-    async fn greet(server: &Server) -> Result<Self, Failure> {
-        match Self::greet_as(server, ClientLifecycleMode::Initialize).await {
+    async fn greet(server: &Server, whose: &Whose) -> Result<Self, Failure> {
+        match Self::greet_as(server, whose, ClientLifecycleMode::Initialize).await {
             // A server of the newer protocol knows no `initialize`; asked anew in the newer way it may answer.
             Err((true, old)) => {
                 let preferred_versions = vec![ProtocolVersion::LATEST];
-                let newer = Self::greet_as(server, ClientLifecycleMode::Discover { preferred_versions }).await;
+                let newer = Self::greet_as(server, whose, ClientLifecycleMode::Discover { preferred_versions }).await;
                 newer.map_err(|(_, new)| {
                     let words = format!("{}\nAsked with `server/discover` instead: {}", old.words, new.words);
                     Failure::new(old.code, words)
@@ -80,13 +80,20 @@ impl Session {
     }
 
     /// The error tells whether the server answered, and refused.
-    async fn greet_as(server: &Server, mode: ClientLifecycleMode) -> Result<Self, (bool, Failure)> {
+    async fn greet_as(server: &Server, whose: &Whose, mode: ClientLifecycleMode) -> Result<Self, (bool, Failure)> {
         let ledger = Ledger::default();
         match server {
             Server::Program(launch) => {
                 let running = launch.spawn().map_err(|why| (false, Failure::server(why)))?;
-                let pipe = Pipe::new(running.stdin, running.stdout, ledger.clone());
-                Self::shake_hands(server, pipe, Some(running.process), ledger, mode).await
+                let pipe = Pipe::new(Box::new(running.stdin), Box::new(running.stdout), ledger.clone());
+                Self::shake_hands(server, pipe, Some(Program::Process(running.process)), ledger, mode).await
+            }
+            Server::Hosted(hosted) => {
+                let started = hosted.host.start(whose.clone()).await;
+                let started = started.map_err(|(code, words)| (false, Failure::new(code, words)))?;
+                let pipe = Pipe::new(started.stdin, started.stdout, ledger.clone());
+                let held = Held::new(started.life);
+                Self::shake_hands(server, pipe, Some(Program::Hosted(held)), ledger, mode).await
             }
             Server::Url(remote) => {
                 let transport = remote.transport(&ledger);
@@ -98,7 +105,7 @@ impl Session {
     async fn shake_hands(
         server: &Server,
         transport: impl Transport<RoleClient> + 'static,
-        process: Option<Process>,
+        process: Option<Program>,
         ledger: Ledger,
         mode: ClientLifecycleMode,
     ) -> Result<Self, (bool, Failure)> {
@@ -124,7 +131,7 @@ impl Session {
                     Some(fault) => Failure::new(fault.code, format!("{}: {}", fault.code, fault.words)),
                     None => ledger.last_failure().unwrap_or_else(|| Failure::server(greeting_error(&e))),
                 };
-                let stderr = process.as_ref().map(Process::stderr).unwrap_or_default();
+                let stderr = process.as_ref().map(Program::stderr).unwrap_or_default();
                 let words = redact(&server.secrets(), blame(&server.name(), &why.words, &stderr));
                 Err((refused, Failure::new(why.code, words)))
             }
@@ -264,7 +271,7 @@ impl Session {
     }
 
     fn blame(&self, why: &str) -> String {
-        let stderr = self.process.as_ref().map(Process::stderr).unwrap_or_default();
+        let stderr = self.process.as_ref().map(Program::stderr).unwrap_or_default();
         redact(&self.secrets, blame(&self.name, why, &stderr))
     }
 

@@ -5,15 +5,24 @@ use std::{collections::HashSet, path::Path, sync::Arc};
 use serde_json::{Map, Value};
 use stead_core::{
     effect::{EffectClass, Outcome},
-    id::RunId,
+    id::{Name, RunId},
     message::ToolDef,
+    sandbox::BoxLimits,
 };
 use stead_ports::{
     BoxFuture,
     tool::{Invocation, Output, Tool},
 };
 
-use super::{pin::Discovered, process::Launch, remote::Remote, runs::Runs, server::Server, session::Session};
+use super::{
+    host::{Hosted, Whose},
+    pin::Discovered,
+    process::Launch,
+    remote::Remote,
+    runs::Runs,
+    server::Server,
+    session::Session,
+};
 use crate::{
     config::{McpConfig, McpUrlConfig},
     error::ToolSetupError,
@@ -40,7 +49,19 @@ pub async fn discover(
     base: &Path,
 ) -> Result<Vec<Discovered>, ToolSetupError> {
     let launch = Launch::new(config, set, base).map_err(ToolSetupError::value)?;
-    found(&Server::Program(launch), config.only.as_deref()).await
+    found(&Server::Program(launch), config.only.as_deref(), &nobody()).await
+}
+
+/// The same for a server that is started somewhere else.
+///
+/// # Errors
+/// As [`discover`], and those of its host.
+pub async fn discover_hosted(
+    hosted: Hosted,
+    only: Option<&[String]>,
+    whose: &Whose,
+) -> Result<Vec<Discovered>, ToolSetupError> {
+    found(&Server::Hosted(hosted), only, whose).await
 }
 
 /// The same for a server behind a URL. `auth` is sent as a bearer token.
@@ -52,12 +73,17 @@ pub async fn discover_url(
     auth: Option<Secret>,
     reach: &Reach,
 ) -> Result<Vec<Discovered>, ToolSetupError> {
-    found(&Server::Url(Remote::new(config, auth, reach)?), config.only.as_deref()).await
+    found(&Server::Url(Remote::new(config, auth, reach)?), config.only.as_deref(), &nobody()).await
 }
 
-async fn found(server: &Server, only: Option<&[String]>) -> Result<Vec<Discovered>, ToolSetupError> {
+/// For a server that makes no difference between runs.
+fn nobody() -> Whose {
+    Whose { run: RunId(0), tenant: Name::from(""), limits: BoxLimits::default() }
+}
+
+async fn found(server: &Server, only: Option<&[String]>, whose: &Whose) -> Result<Vec<Discovered>, ToolSetupError> {
     let told = |why: super::ledger::Failure| ToolSetupError { code: why.code, detail: why.words };
-    let session = Session::start(server).await.map_err(told)?;
+    let session = Session::start(server, whose).await.map_err(told)?;
     let found = session.tools().await;
     session.close().await;
     let mut found = found.map_err(told)?;
@@ -86,6 +112,11 @@ pub fn offer(
 ) -> Result<Vec<Offered>, ToolSetupError> {
     let launch = Launch::new(config, set, base).map_err(|why| ToolSetupError::value(format!("{tool}: {why}")))?;
     Ok(offered(tool, Server::Program(launch), pinned))
+}
+
+/// The pinned tools of a server that is started somewhere else. Nothing is started yet.
+pub fn offer_hosted(tool: &str, hosted: Hosted, pinned: &[Discovered]) -> Vec<Offered> {
+    offered(tool, Server::Hosted(hosted), pinned)
 }
 
 /// The pinned tools of a server behind a URL. Nothing is sent yet.
@@ -132,8 +163,14 @@ impl Tool for McpTool {
                 Ok(arguments) => arguments,
                 Err(e) => return Outcome::Refused(Output::error(format!("the arguments are not an object: {e}"))),
             };
-            self.runs.call(invocation.effect, &self.operation, arguments, invocation.max_output).await
+            let Invocation { effect, tenant, limits, max_output, .. } = invocation;
+            let whose = Whose { run: effect.run, tenant, limits };
+            self.runs.call(&whose, effect, &self.operation, arguments, max_output).await
         })
+    }
+
+    fn limit(&self, run: RunId, limits: BoxLimits) -> BoxFuture<'_, ()> {
+        Box::pin(self.runs.limit(run, limits))
     }
 
     fn release(&self, run: RunId) -> BoxFuture<'_, ()> {

@@ -82,6 +82,9 @@ impl Entries<'_> {
     /// The path of the next entry, counted and checked before anything else of it is looked at.
     pub(super) fn path(&mut self, name: &[u8]) -> Result<TreePath, WorkspaceError> {
         let path = TreePath::parse(name).map_err(|e| archive("the archive", e))?;
+        if path.is_reserved() {
+            return Err(archive(path, "`.stead` is Stead's own, and no part of a workspace"));
+        }
         check(&path, path.names().len().saturating_sub(1) as u64, self.intake.limits.depth as u64, "levels")?;
         self.count(&path)?;
         Ok(path)
@@ -94,8 +97,12 @@ impl Entries<'_> {
     /// Puts an entry there. A path that was there before has the later one.
     pub(super) fn put(&mut self, path: &TreePath, node: Node) -> Result<(), WorkspaceError> {
         let made = self.layer.put(path, node).map_err(|e| archive(path, e))?;
-        for _ in 0..made {
-            self.count(path)?;
+        let dirs = path.names().len().saturating_sub(1);
+        for n in dirs.saturating_sub(made as usize)..path.names().len() {
+            if n < dirs {
+                self.count(path)?;
+            }
+            self.intake.tally.words(path.names()[n].as_bytes().len(), path)?;
         }
         Ok(())
     }
@@ -115,6 +122,7 @@ impl Entries<'_> {
             return Err(archive(path, "a link to nothing"));
         }
         check(path, target.len() as u64, crate::MAX_PATH as u64, "bytes of a link's target")?;
+        self.intake.tally.words(target.len(), path)?;
         self.put(path, Node::Leaf(Leaf::Symlink(target.into())))
     }
 

@@ -8,7 +8,7 @@ use tar::{Builder, EntryType, Header};
 use crate::{
     WorkspaceError, Workspaces,
     chunk::CHUNK,
-    limits::MAX_DEPTH,
+    limits::{MAX_DEPTH, Tally},
     name::TreePath,
     tree::{Entry, FileEntry},
 };
@@ -22,7 +22,8 @@ impl Workspaces {
     /// writer blocks, so it is one that does not block for long.
     ///
     /// # Errors
-    /// ST0242 when something is missing or damaged, ST0245 when the writer fails.
+    /// ST0240 when there is more than the limits of this server allow, ST0242 when something is missing or damaged, ST0245 when the writer
+    /// fails.
     pub async fn export_tar(&self, tenant: &Name, tree: TreeId, out: impl Write + Send) -> Result<(), WorkspaceError> {
         let mut tar = Builder::new(out);
         let fail = |e: io::Error| WorkspaceError::disk("the archive", e);
@@ -31,6 +32,8 @@ impl Workspaces {
         // Each is a directory whose rest is still to be written.
         let mut stack: Vec<_> = top.into_iter().collect();
         let mut path = TreePath::TOP;
+        // A tree says how much is in it, and may lie: what is written is counted.
+        let mut tally = Tally::default();
         while let Some(entries) = stack.last_mut() {
             let Some((name, entry)) = entries.next() else {
                 stack.pop();
@@ -38,8 +41,10 @@ impl Workspaces {
                 continue;
             };
             path.push(name);
+            tally.entry(&self.limits, &path)?;
             match entry {
                 Entry::File(file) => {
+                    tally.file(file.size, &self.limits, &path)?;
                     self.file(tenant, &mut tar, &path, &file).await?;
                     path.pop();
                 }

@@ -23,8 +23,9 @@ pub(super) fn read(mut input: impl Read + Seek, intake: &mut Intake, layer: &mut
     let whole = |e: std::io::Error| archive("the archive", e);
     let len = input.seek(SeekFrom::End(0)).map_err(whole)?;
     check(&"the archive", len, intake.limits.archive, "bytes")?;
-    input.rewind().map_err(whole)?;
     let (most, index) = (intake.limits.archive, intake.limits.entries.saturating_mul(INDEX).saturating_add(SEARCH));
+    only_short_indexes(&mut input, len, index)?;
+    input.rewind().map_err(whole)?;
     let left = Allowance::new(index);
     let mut out = Entries { intake, layer, left: left.clone() };
     let mut zip = ZipArchive::new(Bounded::new(input, left.clone())).map_err(|e| out.broken("the archive", &e))?;
@@ -37,6 +38,22 @@ pub(super) fn read(mut input: impl Read + Seek, intake: &mut Intake, layer: &mut
     }
     Ok(())
 }
+
+/// Refuses an archive with an index of the long kind (zip64, APPNOTE 4.3.14): it can claim any number of entries, for which a reader
+/// takes memory before it has seen one. The short kind claims 65,535 at most. Looked through is all in which the end of an index is
+/// searched for, from the end of the archive on.
+fn only_short_indexes(input: &mut (impl Read + Seek), len: u64, searched: u64) -> Result<(), WorkspaceError> {
+    let whole = |e: std::io::Error| archive("the archive", e);
+    let tail = len.min(searched);
+    input.seek(SeekFrom::Start(len - tail)).map_err(whole)?;
+    let mut bytes = Vec::new();
+    input.take(tail).read_to_end(&mut bytes).map_err(whole)?;
+    let long = bytes.windows(LOCATOR + 4).any(|w| w.starts_with(b"PK\x06\x07") && w.ends_with(b"PK\x05\x06"));
+    if long { Err(archive("the archive", "it has a long index (zip64); send a tar instead")) } else { Ok(()) }
+}
+
+/// Bytes of what tells the place of a long index, just before the end of the short one (APPNOTE 4.3.15).
+const LOCATOR: usize = 20;
 
 fn take<R: Read>(entry: &mut ZipFile<'_, R>, out: &mut Entries<'_>) -> Result<(), WorkspaceError> {
     let name = entry.name_raw().to_vec();

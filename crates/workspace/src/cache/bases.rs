@@ -107,19 +107,22 @@ impl Cache {
         let to = self.place_of(tag, tree);
         let fail = |e: io::Error| WorkspaceError::disk(to.display(), e);
         std::fs::create_dir_all(to.parent().expect("it has directories above")).map_err(fail)?;
-        {
+        let base = {
             let mut bases = self.0.bases.lock();
-            match renameat_with(CWD, new, CWD, &to, RenameFlags::NOREPLACE) {
-                Ok(()) => {
-                    let last = self.0.next.fetch_add(1, Ordering::Relaxed);
-                    bases.insert((tag.to_owned(), tree), Slot { used: Arc::new(()), last });
+            let last = self.0.next.fetch_add(1, Ordering::Relaxed);
+            let slot = match renameat_with(CWD, new, CWD, &to, RenameFlags::NOREPLACE) {
+                Ok(()) => bases.entry((tag.to_owned(), tree)).or_insert(Slot { used: Arc::new(()), last }),
+                Err(Errno::EXIST) => {
+                    bases.get_mut(&(tag.to_owned(), tree)).ok_or_else(|| fail(io::ErrorKind::AlreadyExists.into()))?
                 }
-                Err(Errno::EXIST) => {}
                 Err(e) => return Err(fail(e.into())),
-            }
-        }
+            };
+            slot.last = last;
+            // Taken under the lock, so that nobody makes room with it in between.
+            Base { tree, path: to.clone(), _used: slot.used.clone() }
+        };
         self.discard(new);
-        self.slot(tag, tree).ok_or_else(|| fail(io::ErrorKind::NotFound.into()))
+        Ok(base)
     }
 
     /// Removes a directory that nobody uses.

@@ -54,9 +54,10 @@ impl Cache {
             idle.into_iter()
                 .filter_map(|(_, key)| {
                     let (from, to) = (self.0.root.join("bases").join(&key.0).join(hex(&key.1.0)), self.fresh("old"));
+                    // Under the lock, so that nobody makes it anew in between. What stays where it is stays known.
+                    fs::rename(from, &to).ok()?;
                     bases.remove(&key);
-                    // Under the lock, so that nobody makes it anew in between.
-                    fs::rename(from, &to).is_ok().then_some(to)
+                    Some(to)
                 })
                 .collect()
         };

@@ -28,6 +28,8 @@ pub enum LeftOut {
     Pipe,
     /// A socket.
     Socket,
+    /// `.stead` at the top: whoever unpacks the workspace where Stead keeps its own state would have it replaced.
+    Reserved,
 }
 
 /// Paths of what was left out that are told.
@@ -75,8 +77,8 @@ struct Scan<'i> {
     reader: Reader,
     path: TreePath,
     found: Found,
-    /// Files with several names: how many, how many were met, and the first of them.
-    links: HashMap<(u64, u64), (u64, u64, TreePath)>,
+    /// Files with several names: how many, how many were met, and the first of them, without the way to it, which could be long.
+    links: HashMap<(u64, u64), (u64, u64, EntryName)>,
 }
 
 impl<'i> Scan<'i> {
@@ -109,9 +111,16 @@ impl<'i> Scan<'i> {
             count += 1;
             check(&self.path, count, self.intake.limits.directory, "files in one directory")?;
             let name = EntryName::new(name)?;
+            let reserved = self.path.names().is_empty() && name.is_reserved();
             self.path.push(name.clone());
             check(&self.path, self.path.len() as u64, MAX_PATH as u64, "bytes of a path")?;
             self.intake.tally.entry(&self.intake.limits, &self.path)?;
+            self.intake.tally.words(name.as_bytes().len(), &self.path)?;
+            if reserved {
+                self.tell(LeftOut::Reserved);
+                self.path.pop();
+                continue;
+            }
             let dir = entries.fd().map_err(|e| self.disk(e))?;
             if let Some(node) = self.node(dir, &name, seen.holds_whiteouts, folder.fresh)? {
                 folder.children.insert(name, node);
@@ -139,6 +148,7 @@ impl<'i> Scan<'i> {
             FileType::Symlink => {
                 let target = readlinkat(dir, name.as_bytes(), Vec::new()).map_err(|e| self.went(e))?.into_bytes();
                 check(&self.path, target.len() as u64, MAX_PATH as u64, "bytes of a link's target")?;
+                self.intake.tally.words(target.len(), &self.path)?;
                 Ok(Some(Node::Leaf(Leaf::Symlink(target.into()))))
             }
             FileType::CharacterDevice if self.upper && stat.st_rdev == 0 => Ok(Some(Node::Gone)),
@@ -166,8 +176,7 @@ impl<'i> Scan<'i> {
             return if real { Ok(Node::Gone) } else { Err(self.forged("a whiteout that overlayfs did not make")) };
         }
         if now.st_nlink > 1 {
-            let met =
-                self.links.entry((now.st_dev, now.st_ino)).or_insert_with(|| (now.st_nlink, 0, self.path.clone()));
+            let met = self.links.entry((now.st_dev, now.st_ino)).or_insert_with(|| (now.st_nlink, 0, name.clone()));
             met.1 += 1;
         }
         self.found.stripped.setuid += u64::from(now.st_mode & 0o6000 != 0);
@@ -193,17 +202,21 @@ impl<'i> Scan<'i> {
     fn links_are_all_here(&self) -> Result<(), WorkspaceError> {
         match self.links.values().find(|(has, met, _)| met < has) {
             None => Ok(()),
-            Some((_, _, path)) => Err(WorkspaceError::forged(path, "a hard link to a file outside of it")),
+            Some((_, _, name)) => Err(WorkspaceError::forged(name, "a hard link to a file outside of it")),
         }
     }
 
     fn leave(&mut self, what: LeftOut) -> Option<Node> {
         self.found.stripped.special += 1;
+        self.tell(what);
+        // What the base has under this name is hidden by it, so it is gone.
+        self.upper.then_some(Node::Gone)
+    }
+
+    fn tell(&mut self, what: LeftOut) {
         if self.found.left_out.len() < TOLD {
             self.found.left_out.push((self.path.clone(), what));
         }
-        // What the base has under this name is hidden by it, so it is gone.
-        self.upper.then_some(Node::Gone)
     }
 
     fn marks(&mut self, file: &OwnedFd) -> Result<Seen, WorkspaceError> {

@@ -260,3 +260,81 @@ async fn a_broken_archive_is_refused_wherever_it_breaks() {
         let _ = tar_in(&kit, bad).await;
     }
 }
+
+/// Case 30: an index that claims any number of entries takes no memory for them.
+#[tokio::test]
+async fn a_long_index_is_refused_wherever_it_stands() {
+    let kit = Kit::new();
+    let zip = zip_of(&[("a", 0o100_644, b"1")]);
+    let end = zip.len() - 22;
+    // Where its long end is, and before that the long end itself, which says that there are 2^40 entries.
+    let mut long = zip[..end].to_vec();
+    let at = long.len() as u64;
+    long.extend(b"PK\x06\x06");
+    long.extend(44u64.to_le_bytes());
+    long.extend([45, 0, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    long.extend((1u64 << 40).to_le_bytes().repeat(2));
+    long.extend([at - 1, 1].map(u64::to_le_bytes).concat());
+    long.extend(b"PK\x06\x07\0\0\0\0");
+    long.extend(at.to_le_bytes());
+    long.extend(1u32.to_le_bytes());
+    let mut short = zip[end..].to_vec();
+    short[8..16].fill(0xff);
+    long.extend(&short);
+    for behind in [0, 100, 70_000] {
+        let archive = [&long[..], &vec![0; behind]].concat();
+        let e = kit.work.import_zip(&kit.tenant, None, Cursor::new(archive)).await.unwrap_err();
+        assert!(e.code() == code::ARCHIVE_REFUSED && e.to_string().contains("long index"), "{behind}: {e}");
+    }
+}
+
+/// Names and targets of links are in memory all at once, and count; so a few bytes of an archive do not become many here.
+#[tokio::test]
+async fn links_with_long_targets_are_bounded_together() {
+    use EntryType::{GNULongLink, Symlink};
+    let kit = Kit::new();
+    let target = vec![b't'; 4_000];
+    let names: Vec<String> = (0..17_000).map(|n| format!("{}/{n}", n % 100)).collect();
+    let files: Vec<_> =
+        names.iter().flat_map(|n| [(GNULongLink, "l", "", &target[..]), (Symlink, &**n, "x", &b""[..])]).collect();
+    let e = kit.work.import_tar(&kit.tenant, None, Cursor::new(tar_of(&files))).await.unwrap_err();
+    assert!(e.code() == code::WORKSPACE_LIMIT && e.to_string().contains("names and links"), "{e}");
+}
+
+/// A tree that says of itself that it is small, and is not, ends an export at the limits.
+#[tokio::test]
+async fn a_tree_that_lies_about_its_size_is_not_written_for_ever() {
+    use stead_core::{id::TreeId, time::Timestamp};
+    use stead_ports::objects::Objects as _;
+    use stead_workspace::{
+        EntryName,
+        tree::{DirEntry, Directory, Entry},
+    };
+    let kit = Kit::limited(|l| l.entries = 1_000);
+    let mut tree = kit.tree(&[("f", b"1")]).await;
+    for _ in 0..20 {
+        let mut above = Directory::default();
+        for name in [b"a", b"b", b"c"] {
+            above.insert(EntryName::new(name).unwrap(), Entry::Directory(DirEntry { tree, entries: 1, bytes: 1 }));
+        }
+        let bytes = bytes::Bytes::from(above.encode());
+        tree = TreeId(kit.objects.address(&kit.tenant, &bytes).0);
+        kit.objects.put(&kit.tenant, &[bytes], Timestamp(0)).await.unwrap();
+    }
+    let e = kit.work.export_tar(&kit.tenant, tree, std::io::sink()).await.unwrap_err();
+    assert_eq!(e.code(), code::WORKSPACE_LIMIT, "{e}");
+}
+
+/// What Stead keeps for itself is brought in by nobody.
+#[tokio::test]
+async fn no_archive_and_no_write_brings_steads_own_directory() {
+    let kit = Kit::new();
+    for name in [".stead", ".stead/stead.db", "./.Stead/x"] {
+        assert_eq!(tar_in(&kit, tar_of(&[(EntryType::Regular, name, "", b"x")])).await, REFUSED, "{name}");
+        assert_eq!(zip_in(&kit, zip_of(&[(name, 0o100_644, b"x")])).await, REFUSED, "{name}");
+        let path = crate::kit::path_of(name);
+        let e = kit.work.write(&kit.tenant, kit.empty().await, &path, "x".into(), None).await.unwrap_err();
+        assert_eq!(e.code(), code::WORKSPACE_PATH, "{name}");
+    }
+    assert!(tar_in(&kit, tar_of(&[(EntryType::Regular, "d/.stead/x", "", b"x")])).await.is_ok(), "only at the top");
+}

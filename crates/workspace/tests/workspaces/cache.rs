@@ -156,3 +156,69 @@ async fn files_are_found_again_after_a_restart_of_the_server_and_not_after_one_o
     fs::write(cache.join("boot"), "another start").unwrap();
     assert_eq!(again().await, 4, "all of it");
 }
+
+/// While room is made all the time, whoever asks for a directory gets it, and it is whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_directory_that_was_just_made_is_not_taken_away_before_it_is_given_out() {
+    let kit = Kit::with(|o| o.cache_bytes = 1);
+    let trees = [kit.tree(&[("f", b"1"), ("d/e", b"2")]).await, kit.tree(&[("g", b"3")]).await];
+    let many = (0..4).map(|_| {
+        let (work, tenant) = (kit.work.clone(), kit.tenant.clone());
+        tokio::spawn(async move {
+            for n in 0..100 {
+                let base = loop {
+                    match work.materialise(&tenant, trees[n % 2]).await {
+                        Ok(base) => break base,
+                        // There is no room at all here, and it says so.
+                        Err(e) => assert!(e.to_string().contains("give it more room"), "{e}"),
+                    }
+                };
+                assert_eq!(on_disk(base.path()).len(), if n % 2 == 0 { 3 } else { 1 });
+            }
+        })
+    });
+    for task in many.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+}
+
+/// A server that is killed while it makes directories leaves nothing that the next one takes for whole. This test runs itself once more to
+/// be killed.
+#[tokio::test]
+async fn what_a_killed_server_left_half_made_is_never_given_out() {
+    use std::io::BufRead as _;
+    const DIR: &str = "STEAD_TEST_KILLED";
+    let content = |n: u8| vec![n; 3 * CHUNK / 2];
+    let tree = async |kit: &Kit, n: u8| {
+        let content = content(n);
+        kit.tree(&[("d/long", &content), ("short", &[n]), ("d/e/f", b"same")]).await
+    };
+    if let Some(dir) = std::env::var_os(DIR) {
+        let kit = Kit::with(|o| o.cache = dir.into());
+        for n in (0..=255).cycle() {
+            let tree = tree(&kit, n).await;
+            kit.work.materialise(&kit.tenant, tree).await.unwrap();
+            println!("made {n}");
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for kill_at in [1, 2, 5, 9] {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "cache::what_a_killed_server_left_half_made_is_never_given_out", "--nocapture"])
+            .env(DIR, dir.path())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+        assert_eq!(lines.filter(|l| l.as_ref().unwrap().contains("made")).take(kill_at).count(), kill_at);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let kit = Kit::with(|o| o.cache = dir.path().to_owned());
+        assert_eq!(fs::read_dir(dir.path().join("new")).unwrap().count(), 0);
+        for n in 0..12 {
+            let tree = tree(&kit, n).await;
+            let base = kit.work.materialise(&kit.tenant, tree).await.unwrap();
+            assert_eq!(on_disk(base.path()), kit.all(tree).await, "{n}");
+        }
+    }
+}

@@ -17,7 +17,7 @@ use stead_core::{
     id::TreeId,
 };
 use stead_ports::workspace::Marks;
-use stead_workspace::{Committed, WorkspaceError};
+use stead_workspace::{Committed, LeftOut, WorkspaceError};
 
 use crate::{
     kit::{Ended, Is, Kit},
@@ -316,4 +316,67 @@ fn files_that_may_not_be_read_are_read_by_their_owner() {
         let made = commit(&kit, kit.empty().await, &Ended::whole(dir.path())).await.unwrap().made;
         assert_eq!(kit.all(made.tree).await["d/f"], Is::File(b"closed".to_vec(), false));
     });
+}
+
+/// `.stead` at the top would be Stead's own where somebody unpacks the workspace: it stays out, and that is told.
+#[tokio::test]
+async fn steads_own_directory_stays_out_of_what_is_committed() {
+    let kit = Kit::new();
+    let base = kit.empty().await;
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join(".stead/keys")).unwrap();
+    fs::write(dir.path().join(".stead/keys/k"), "planted").unwrap();
+    fs::create_dir(dir.path().join("d")).unwrap();
+    fs::write(dir.path().join("d/.stead"), "mine").unwrap();
+    for ended in [Ended::whole(dir.path()), Ended::upper(dir.path(), Marks::Trusted)] {
+        let committed = commit(&kit, base, &ended).await.unwrap();
+        assert_eq!(kit.all(committed.made.tree).await.into_keys().collect::<Vec<_>>(), ["d", "d/.stead"]);
+        let [(path, LeftOut::Reserved)] = &committed.left_out[..] else { panic!("{:?}", committed.left_out) };
+        assert_eq!(path.to_string(), ".stead");
+    }
+}
+
+/// Case 20: a set-user-id file of a box is a plain file in every tree, and in every directory made of one.
+#[tokio::test]
+async fn a_set_user_id_file_comes_out_without_the_bit() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let kit = Kit::new();
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("su"), "#!").unwrap();
+    fs::set_permissions(dir.path().join("su"), fs::Permissions::from_mode(0o6755)).unwrap();
+    let committed = commit(&kit, kit.empty().await, &Ended::whole(dir.path())).await.unwrap();
+    assert_eq!(committed.stripped.setuid, 1);
+    let base = kit.work.materialise(&kit.tenant, committed.made.tree).await.unwrap();
+    let mode = fs::metadata(base.path().join("su")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o755);
+}
+
+/// Case 44: what one tenant wrote is nothing to another, by whatever operation he asks for it, and he is told the same as for what
+/// never was.
+#[tokio::test]
+async fn nothing_tells_a_tenant_what_another_has() {
+    let kit = Kit::new();
+    let theirs = kit.tree(&[("d/secret", b"theirs")]).await;
+    let _base = kit.work.materialise(&kit.tenant, theirs).await.unwrap();
+    let (other, never) = ("globex".into(), TreeId([7; 32]));
+    let path = crate::kit::path_of("d/secret");
+    let own = kit.work.empty(&other).await.unwrap().tree;
+    let told = async |tree: TreeId| {
+        let mut said = Vec::new();
+        let mut note = |e: WorkspaceError| said.push((e.code(), e.to_string().replace(&hex(tree), "ID")));
+        note(kit.work.materialise(&other, tree).await.unwrap_err());
+        note(kit.work.lowers(&other, tree, None).await.unwrap_err());
+        note(kit.work.stat(&other, tree, &path).await.unwrap_err());
+        note(kit.work.read(&other, tree, &path, 0, 9).await.unwrap_err());
+        note(kit.work.list(&other, tree, &path, None, 9).await.unwrap_err());
+        note(kit.work.write(&other, tree, &path, "x".into(), None).await.unwrap_err());
+        note(kit.work.diff(&other, own, tree).await.unwrap_err());
+        note(kit.work.export_tar(&other, tree, std::io::sink()).await.unwrap_err());
+        said
+    };
+    assert_eq!(told(theirs).await, told(never).await);
+}
+
+fn hex(tree: TreeId) -> String {
+    tree.0.iter().map(|b| format!("{b:02x}")).collect()
 }

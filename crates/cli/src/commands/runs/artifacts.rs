@@ -59,11 +59,20 @@ pub(super) async fn get(
     name: &str,
     output: Option<PathBuf>,
 ) -> Outcome<()> {
+    get_to(global, output, async || Ok(client.artifact(run, name).await?)).await
+}
+
+/// Writes what is fetched to a file, or to stdout when that is no terminal; which is looked at first.
+pub(super) async fn get_to(
+    global: &Global,
+    output: Option<PathBuf>,
+    fetch: impl AsyncFnOnce() -> Outcome<bytes::Bytes>,
+) -> Outcome<()> {
     if output.is_none() && out_is_tty() {
         let usage = CliError::usage("a file is not written to a terminal");
         return Err(usage.hint("name a file with -o, or pipe it on"));
     }
-    let bytes = client.artifact(run, name).await?;
+    let bytes = fetch().await?;
     let Some(path) = output else {
         let mut out = io::stdout().lock();
         out.write_all(&bytes)?;

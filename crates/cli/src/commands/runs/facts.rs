@@ -1,16 +1,20 @@
 //! The facts of a run: one a line, or with `--json` as JSON Lines.
 
 use stead_api::{
-    fact::FactEvent,
+    fact::{AnyFact, FactEvent},
     page::{MAX_LIMIT, PageQuery},
 };
 use stead_client::Client;
-use stead_core::{id::RunId, record::Actor};
+use stead_core::{
+    fact::{EffectOutcome, Fact},
+    id::RunId,
+    record::Actor,
+};
 
 use crate::{
     cli::Global,
     error::Outcome,
-    ui::{self, term::short, text},
+    ui::{self, action, term::short, text},
 };
 
 /// Characters of a fact's text on its line.
@@ -42,6 +46,12 @@ fn line(event: &FactEvent) -> String {
         Actor::Run(run) => run.to_string(),
     };
     let text = short(event.text.as_deref().unwrap_or_default(), SHOWN);
+    let text = match &event.fact {
+        AnyFact::Known(Fact::EffectReturned(EffectOutcome { action: Some(done), .. })) => {
+            format!("{text}  [{}]", action::brief(done))
+        }
+        _ => text,
+    };
     let line = format!("{place:<9}  {}  {:<18}  {by:<8}  {text}", text::instant(event.at), event.fact.kind());
     line.trim_end().to_owned()
 }

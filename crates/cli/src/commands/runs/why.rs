@@ -12,6 +12,7 @@ use stead_core::{
 };
 
 use crate::ui::{
+    action,
     steps::reason,
     table::fields,
     term::{clean, short},
@@ -210,6 +211,10 @@ fn fact(event: &FactEvent) -> String {
             format!("{} by {}{said}", if f.approved { "approved" } else { "denied" }, short(&f.by, 24))
         }
         Fact::EffectIntended(f) => format!("intended, attempt {}", f.attempt),
+        Fact::EffectReturned(f) if f.action.is_some() => {
+            let done = f.action.as_deref().map(action::lines).unwrap_or_default();
+            format!("effect returned{said}{done}")
+        }
         _ => format!("{}{said}", event.fact.kind().replace('_', " ")),
     }
 }

@@ -70,6 +70,7 @@ fn echoes(secret: &str, before: &str, after: &str) -> Vec<(&'static str, String)
 /// Whether a run of the secret can be read out of what went out, under any reading.
 fn leaks(secret: &str, out: &[u8]) -> bool {
     let run = super::super::forms::run_length(secret.len());
+    let want = |form: &str| (form.len() * run).div_ceil(secret.len());
     let low = String::from_utf8_lossy(out).to_ascii_lowercase();
     let mut readings = vec![low.clone(), low.replace("\r\n", "")];
     readings.push(json_undone(&low));
@@ -84,7 +85,9 @@ fn leaks(secret: &str, out: &[u8]) -> bool {
         forms.push(STANDARD.encode(&text)[from..to].to_owned());
         forms.push(URL_SAFE_NO_PAD.encode(&text)[from..to].to_owned());
     }
-    forms.iter().any(|form| parts(form, run).iter().any(|part| readings.iter().any(|r| r.contains(part.as_str()))))
+    forms
+        .iter()
+        .any(|form| parts(form, want(form)).iter().any(|part| readings.iter().any(|r| r.contains(part.as_str()))))
 }
 
 fn percent_undone(text: &str) -> String {
@@ -139,10 +142,31 @@ fn ordinary_text_goes_through_at_once_and_unchanged() {
 fn a_part_of_a_secret_is_masked_as_well_and_counted() {
     let secret = "0123456789abcdefghijklmnopqrstuvwxyz";
     let patterns = patterns(secret);
-    let (out, masked) = patterns.mask(b"key 56789abcdefghijklmnop!");
-    assert_eq!((String::from_utf8_lossy(&out).as_ref(), masked), ("key *********************!", 21));
-    let (out, masked) = patterns.mask(b"key 0123456789 and yz");
-    assert_eq!((String::from_utf8_lossy(&out).as_ref(), masked), ("key 0123456789 and yz", 0));
+    let (out, masked) = patterns.mask(b"key 56789abcdefghijklmnopqrstuv!");
+    assert_eq!((String::from_utf8_lossy(&out).as_ref(), masked), ("key ***************************!", 27));
+    for short in ["key 0123456789 and yz", "key 456789abcdefghijklmnopqrst!"] {
+        let (out, masked) = patterns.mask(short.as_bytes());
+        assert_eq!((String::from_utf8_lossy(&out).as_ref(), masked), (short, 0));
+    }
+}
+
+/// Masking tells whoever sends guesses and reads them back which are right. It must not tell it of a part.
+#[test]
+fn whoever_knows_a_part_of_a_secret_cannot_feel_his_way_to_the_rest() {
+    for secret in ["hunter2-x", "sk-live_4eC39HqLyjWDarjtT1zdp7dc", "ghp_16C7e42F292c6912E7710c838347Ae178B4a"] {
+        let patterns = patterns(secret);
+        for known in 1..=secret.len() * 2 / 3 {
+            for (name, guess) in echoes(&secret[..known], "", "\n") {
+                let (_, masked) = patterns.mask(guess.as_bytes());
+                assert_eq!(masked, 0, "{name}: {guess}");
+            }
+        }
+    }
+    // One of two secrets is short: the other one is as safe as before.
+    let two =
+        Patterns::new([&Secret::new("hunter2-x"), &Secret::new("sk-live_4eC39HqLyjWDarjtT1zdp7dc")]).expect("two");
+    assert_eq!(two.mask(b"sk-live_4eC39H").1 + two.mask(b"hunter2").1, 0);
+    assert_eq!((two.mask(b"hunter2-x").1, two.mask(b"<sk-live_4eC39HqLyjWDarjtT1zdp7dc>").1), (9, 32));
 }
 
 #[test]

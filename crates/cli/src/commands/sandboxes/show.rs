@@ -1,0 +1,79 @@
+//! Sandboxes and commands as people read them.
+
+use serde_json::Value;
+use stead_api::sandbox::{Exec, ExecEnd, ExecState, Sandbox};
+use stead_core::time::Timestamp;
+
+use crate::ui::{
+    table::{fields, table},
+    term::{clean, short},
+    text,
+};
+
+/// A list.
+pub(super) fn all(sandboxes: &[Sandbox]) -> String {
+    let now = text::now();
+    let rows: Vec<_> = sandboxes.iter().map(|s| row(s, now)).collect();
+    table(["SANDBOX", "LABEL", "TEMPLATE", "TIER", "OWNER", "LEFT", "AGE"], &rows)
+}
+
+fn row(s: &Sandbox, now: Timestamp) -> [String; 7] {
+    let label = s.label.as_deref().map_or_else(|| "-".to_owned(), |l| short(l, 40));
+    // What is left reads as an age from then.
+    let left = text::age(now, s.expires);
+    [s.id.to_string(), label, clean(&s.template), s.tier.to_string(), clean(&s.owner), left, text::age(s.created, now)]
+}
+
+/// One, with its commands.
+pub(super) fn one(s: &Sandbox, commands: &[Exec]) -> String {
+    let limits = s.limits;
+    let number = |n: Option<u64>| n.map_or_else(String::new, text::thousands);
+    let usage = s.usage.unwrap_or_default();
+    let used = s.usage.is_some();
+    let egress: Vec<String> = s.egress.iter().map(rule).collect();
+    let not_held: Vec<String> = s.not_held.iter().map(|(what, why)| format!("{what}: {}", clean(why))).collect();
+    let shown: Vec<String> = commands.iter().map(command).collect();
+    fields(&[
+        ("sandbox", s.id.to_string()),
+        ("label", s.label.as_deref().map(clean).unwrap_or_default()),
+        ("template", clean(&s.template)),
+        ("tier", s.tier.to_string()),
+        ("owner", clean(&s.owner)),
+        ("created", text::instant(s.created)),
+        ("expires", text::instant(s.expires)),
+        ("tree", s.tree.to_string()),
+        ("memory", number(limits.memory)),
+        ("cpu", limits.cpu_milli.map_or_else(String::new, |m| format!("{}.{:03}", m / 1000, m % 1000))),
+        ("pids", number(limits.pids.map(u64::from))),
+        ("disk", number(limits.disk)),
+        ("egress", if egress.is_empty() { "nothing".to_owned() } else { egress.join("\n") }),
+        ("not held", not_held.join("\n")),
+        ("used cpu", usage.cpu.map_or_else(String::new, |cpu| text::span(cpu.0))),
+        ("used now", number(usage.memory)),
+        ("used peak", number(usage.memory_peak)),
+        ("requests", if used { format!("{} allowed, {} refused", usage.allowed, usage.denied) } else { String::new() }),
+        ("commands", shown.join("\n")),
+    ])
+}
+
+fn rule(rule: &Value) -> String {
+    match rule {
+        Value::String(text) => clean(text),
+        other => clean(&other.to_string()),
+    }
+}
+
+fn command(exec: &Exec) -> String {
+    format!("{}  {}  {}", exec.n, state(&exec.end), short(&exec.command.join(" "), 60))
+}
+
+/// How a command is doing, in words.
+pub(super) fn state(end: &ExecEnd) -> String {
+    match end.state {
+        ExecState::Running => "runs".to_owned(),
+        ExecState::Exited => format!("ended with {}", end.code.unwrap_or_default()),
+        ExecState::Signalled => format!("ended by signal {}", end.signal.unwrap_or_default()),
+        ExecState::Killed => "was killed".to_owned(),
+        ExecState::Timeout => "took too long".to_owned(),
+    }
+}

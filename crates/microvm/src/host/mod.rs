@@ -1,0 +1,109 @@
+//! The server's side: finds out how machines run here, starts one for each box, gives it what it needs, and turns what it says into
+//! the port's words.
+
+mod accelerator;
+mod boot;
+mod folders;
+mod hand;
+mod link;
+mod offer;
+pub(crate) mod place;
+mod plan;
+pub(crate) mod probe;
+mod running;
+mod streams;
+mod tools;
+mod way_out;
+
+use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
+
+use stead_ports::{
+    BoxFuture,
+    sandbox::{BoxError, Boxes, Offer, Running, Spec, Stdio, Tier},
+};
+use tokio::sync::{OnceCell, Semaphore};
+
+use self::accelerator::Found;
+use crate::role;
+
+/// How machines are started.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The program that plays the roles of this crate, with its first arguments: one whose `main` calls [`crate::role::main`] with
+    /// what follows [`crate::WORD`].
+    pub role: Vec<OsString>,
+    /// Folders in which an unpacked kernel is looked for before this system's own: `boot/vmlinuz-*` and `lib/modules/*` in each.
+    pub kernels: Vec<PathBuf>,
+    /// Whether machines may run without KVM, some ten times slower.
+    pub translate: bool,
+    /// How long a machine may take to say hello with KVM before it counts as broken, and how long with any accelerator.
+    pub patience: (Duration, Duration),
+    /// Most machines at once.
+    pub most: usize,
+    /// Most bytes of memory of one machine.
+    pub memory: u64,
+}
+
+impl Default for Settings {
+    /// The program that runs, started again; kernels from the cache of the user, with KVM alone.
+    fn default() -> Self {
+        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
+        Self {
+            role: vec!["/proc/self/exe".into(), role::WORD.into()],
+            kernels: cache.map(|cache| cache.join("stead/kernel")).into_iter().collect(),
+            translate: false,
+            patience: (Duration::from_secs(10), Duration::from_secs(120)),
+            most: 16,
+            memory: 4 << 30,
+        }
+    }
+}
+
+/// The microvm tier.
+pub struct Machines {
+    settings: Settings,
+    found: OnceCell<Result<Arc<Found>, String>>,
+    places: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Machines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Machines").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+fn unavailable(why: impl Into<String>) -> BoxError {
+    BoxError::Unavailable { tier: Tier::Microvm, why: why.into() }
+}
+
+impl Machines {
+    /// Nothing is looked for before the first machine is asked for.
+    pub fn new(settings: Settings) -> Self {
+        let places = Arc::new(Semaphore::new(settings.most));
+        Self { settings, found: OnceCell::new(), places }
+    }
+
+    /// What machines are made of here, and what executes them: found once, by booting one.
+    async fn found(&self) -> Result<Arc<Found>, BoxError> {
+        let found = self.found.get_or_init(|| async {
+            let found = accelerator::find(&self.settings).await;
+            found.map(Arc::new).map_err(|fault| fault.0)
+        });
+        found.await.clone().map_err(unavailable)
+    }
+}
+
+impl Boxes for Machines {
+    fn offer(&self) -> BoxFuture<'_, Result<Offer, BoxError>> {
+        Box::pin(async move { Ok(offer::offer(&*self.found().await?)) })
+    }
+
+    fn start(&self, spec: Spec, stdio: Stdio) -> BoxFuture<'_, Result<Running, BoxError>> {
+        Box::pin(async move {
+            let found = self.found().await?;
+            let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| BoxError::Busy(self.settings.most))?;
+            Box::pin(running::start(found, place, &spec, stdio)).await
+        })
+    }
+}

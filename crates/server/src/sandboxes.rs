@@ -1,0 +1,139 @@
+//! Session sandboxes, made of what a runtime has: its objects, its secrets, and boxes of this host.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::Value;
+use stead_core::{code::Code, id::Name, sandbox::Tier};
+use stead_egress::{RuleSpec, Rules, Trust};
+use stead_ports::{
+    BoxFuture,
+    sandbox::{Boxes, Limits},
+};
+use stead_sandbox::{Namespaces, Settings};
+use stead_sandboxes::{Bounds, Parts, Sandboxes, Template};
+use stead_workspace::{Options, WorkspaceError, Workspaces};
+use tokio::sync::OnceCell;
+
+use crate::{clock::SystemClock, config, runtime::Runtime};
+
+/// Session sandboxes, and the boxes that they are.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// The sandboxes.
+    pub(crate) all: Sandboxes,
+    boxes: Arc<Namespaces>,
+}
+
+impl Held {
+    /// Nothing is started before the first sandbox is asked for.
+    pub(crate) fn new(runtime: &Runtime, config: &config::Sandboxes) -> Self {
+        let boxes = Arc::new(Namespaces::new(Settings::default()));
+        let named = |(name, template): (&String, &config::Template)| {
+            (Name::from(name.as_str()), of_config(template, runtime.is_open()))
+        };
+        let mut templates: BTreeMap<Name, Template> = config.templates.iter().map(named).collect();
+        templates.entry("default".into()).or_insert_with(|| of_config(&config::Template::default(), runtime.is_open()));
+        let parts = Parts {
+            tiers: BTreeMap::from([(Tier::Namespace, boxes.clone() as Arc<dyn Boxes>)]),
+            workspaces: workspaces(runtime, &boxes),
+            secrets: Arc::clone(runtime.secrets()),
+            resolver: None,
+            trust: Trust::system,
+            clock: Arc::new(SystemClock),
+            templates,
+            bounds: Bounds { most: config.most, most_of_tenant: config.most_of_tenant },
+        };
+        Self { all: Sandboxes::new(parts), boxes }
+    }
+
+    /// Ends all of them, and waits until nothing is left.
+    pub(crate) async fn close(&self) {
+        self.all.close().await;
+        self.boxes.close().await;
+    }
+}
+
+type Opening = Arc<dyn Fn() -> BoxFuture<'static, Result<Workspaces, WorkspaceError>> + Send + Sync>;
+
+/// Opens workspaces once, when they are first needed: who their files belong to is known when there are boxes.
+fn workspaces(runtime: &Runtime, boxes: &Arc<Namespaces>) -> Opening {
+    let opened = Arc::new(OnceCell::<Workspaces>::new());
+    let (objects, boxes) = (Arc::clone(runtime.objects()), Arc::clone(boxes));
+    let folder = runtime.data_dir().join("sandboxes");
+    Arc::new(move || {
+        let (opened, objects, boxes, folder) =
+            (Arc::clone(&opened), Arc::clone(&objects), Arc::clone(&boxes), folder.clone());
+        Box::pin(async move {
+            let open = async move {
+                // Without root a box is this user outside, and owns what this user owns.
+                let unknown = |e: stead_ports::sandbox::BoxError| WorkspaceError::Disk {
+                    place: "who sandboxes are on this host".to_owned(),
+                    what: e.to_string(),
+                };
+                let root = rustix::process::geteuid().is_root();
+                let user = if root { Some(boxes.user().await.map_err(unknown)?) } else { None };
+                let options = Options { owner: user.map(|user| (user, user)), ..Options::new(folder) };
+                Workspaces::open(objects, Arc::new(SystemClock), options)
+            };
+            opened.get_or_try_init(|| open).await.cloned()
+        })
+    })
+}
+
+/// Rules as they are written.
+///
+/// # Errors
+/// What is wrong with the first that is, with its code.
+pub(crate) fn rules(written: &[Value]) -> Result<Vec<RuleSpec>, Wrong> {
+    let read = |value: &Value| {
+        serde_json::from_value(value.clone()).map_err(|e| Wrong(stead_core::code::EGRESS_RULE, e.to_string()))
+    };
+    let specs: Vec<RuleSpec> = written.iter().map(read).collect::<Result<_, _>>()?;
+    Rules::new(&specs).map_err(|e| Wrong(e.code, e.to_string()))?;
+    Ok(specs)
+}
+
+/// A rule that cannot be one.
+#[derive(Debug, thiserror::Error)]
+#[error("{1}")]
+pub(crate) struct Wrong(pub(crate) Code, pub(crate) String);
+
+/// A rule as it is told: without what goes without saying.
+pub(crate) fn written(rule: &RuleSpec) -> Value {
+    let mut value = serde_json::to_value(rule).unwrap_or_default();
+    if let Some(fields) = value.as_object_mut() {
+        fields.retain(|_, value| match value {
+            Value::Null | Value::Bool(false) => false,
+            Value::Array(items) => !items.is_empty(),
+            Value::String(text) => text != "auto",
+            _ => true,
+        });
+    }
+    value
+}
+
+fn of_config(told: &config::Template, open: bool) -> Template {
+    let usual = Template::default().usual;
+    let limits = |memory: config::units::Size, cpu, pids, disk: config::units::Size| Limits {
+        memory: Some(memory.0 as u64),
+        cpu_milli: Some(cpu),
+        pids: Some(pids),
+        disk: disk.0 as u64,
+        file: disk.0 as u64,
+        ..usual
+    };
+    Template {
+        tier: told.tier,
+        root: told.root.clone(),
+        requires: told.requires.clone(),
+        usual: limits(told.memory, told.cpu_milli, told.pids, told.disk),
+        most: limits(told.max_memory, told.max_cpu_milli, told.max_pids, told.max_disk),
+        ttl: told.ttl.0,
+        most_ttl: told.max_ttl.0,
+        env: told.env.clone(),
+        // They were looked at when the configuration was read.
+        egress: rules(&told.egress).unwrap_or_default(),
+        any_egress: told.any_egress,
+        any_secret: open,
+    }
+}

@@ -1,0 +1,191 @@
+//! Boxes and workspaces for agents, made when the first agent needs one: a process whose agents need none starts no launcher, opens no
+//! cache and reads no certificates.
+//!
+//! * [`Shop`] makes the [`Workshop`] and says what tiers there are here.
+//! * `settings` reads what a manifest asks into what a box is given, within the operator's bounds.
+//! * `files` are what boxes find in `/opt/agent`; `host` starts MCP servers; `record` is where the decisions of egress proxies go.
+
+mod files;
+mod host;
+mod record;
+mod references;
+mod settings;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use stead_core::{
+    code,
+    sandbox::{Property, Tier},
+};
+use stead_egress::Trust;
+use stead_ports::{
+    agent::AgentError,
+    objects::Objects,
+    sandbox::{BoxError, Boxes},
+};
+use stead_workshop::{HostLimits, Outside, Parts, Workshop};
+use stead_workspace::{Options, Workspaces};
+use tokio::sync::OnceCell;
+
+use crate::{agents::Keys, clock::SystemClock, config};
+
+pub(crate) use self::{
+    files::AgentFiles,
+    host::BoxHost,
+    settings::{Asked, environment, settings},
+};
+use self::{record::Record, references::References};
+
+/// What a host without boxes is told to do.
+const ELSEWHERE: &str =
+    "where it cannot be had, run Stead on a Linux machine, as `podman run` of its image does: see docs/install.md";
+
+/// The boxes and workspaces of a runtime; clones are one.
+#[derive(Clone)]
+pub(crate) struct Shop(Arc<Inner>);
+
+struct Inner {
+    config: config::Sandbox,
+    data_dir: PathBuf,
+    objects: Arc<dyn Objects>,
+    keys: Keys,
+    made: OnceCell<Made>,
+}
+
+struct Made {
+    workshop: Workshop,
+    workspaces: Workspaces,
+    tiers: BTreeMap<Tier, Arc<dyn Boxes>>,
+}
+
+impl Shop {
+    /// Nothing is started.
+    pub(crate) fn new(config: config::Sandbox, data_dir: &Path, objects: Arc<dyn Objects>, keys: Keys) -> Self {
+        let made = OnceCell::new();
+        Self(Arc::new(Inner { config, data_dir: data_dir.to_owned(), objects, keys, made }))
+    }
+
+    /// Where secrets come from.
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
+
+    /// What the operator allows.
+    pub(crate) fn config(&self) -> &config::Sandbox {
+        &self.0.config
+    }
+
+    /// The workshop.
+    ///
+    /// # Errors
+    /// When its folders in the data directory cannot be made.
+    pub(crate) async fn workshop(&self) -> Result<&Workshop, AgentError> {
+        self.made().await.map(|made| &made.workshop)
+    }
+
+    /// The workspaces.
+    ///
+    /// # Errors
+    /// As [`Shop::workshop`].
+    pub(crate) async fn workspaces(&self) -> Result<&Workspaces, AgentError> {
+        self.made().await.map(|made| &made.workspaces)
+    }
+
+    /// The folder of what boxes find in `/opt/agent`.
+    pub(crate) fn files_dir(&self) -> PathBuf {
+        self.0.data_dir.join("boxes").join("agents")
+    }
+
+    /// The runtime's own folder, which no box ever sees.
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.0.data_dir
+    }
+
+    /// Refuses a tier that this host cannot give, or that cannot promise what is required: before anything is started.
+    ///
+    /// # Errors
+    /// ST0313 for a tier that the operator does not offer, ST0220 and ST0221 with what to do.
+    pub(crate) async fn admit(&self, tier: Tier, requires: &[Property]) -> Result<(), AgentError> {
+        if !self.0.config.tiers.iter().any(|allowed| Tier::from(*allowed) == tier) {
+            return Err(AgentError {
+                code: code::SANDBOX_TIER,
+                detail: format!(
+                    "this server offers no sandbox of the tier `{tier}`; its operator can: [sandbox] tiers = [\"{tier}\"]"
+                ),
+            });
+        }
+        let made = self.made().await?;
+        let missing = || BoxError::Unavailable { tier, why: "this release has none for this system".to_owned() };
+        let boxes = made.tiers.get(&tier).ok_or_else(missing).map_err(|e| refused(&e))?;
+        let offer = boxes.offer().await.map_err(|e| refused(&e))?;
+        requires.iter().try_for_each(|property| offer.holds(*property).map(drop)).map_err(|e| refused(&e))
+    }
+
+    async fn made(&self) -> Result<&Made, AgentError> {
+        self.0.made.get_or_try_init(|| make(&self.0)).await
+    }
+}
+
+fn refused(error: &BoxError) -> AgentError {
+    let hint = if matches!(error, BoxError::Unavailable { .. }) { format!("; {ELSEWHERE}") } else { String::new() };
+    AgentError { code: error.code(), detail: format!("{error}{hint}") }
+}
+
+async fn make(inner: &Inner) -> Result<Made, AgentError> {
+    let (tiers, user) = tiers(&inner.config).await;
+    let mut options = Options::new(inner.data_dir.join("workspaces"));
+    options.cache_bytes = inner.config.cache.0 as u64;
+    options.owner = user.map(|user| (user, user));
+    let (objects, folder) = (inner.objects.clone(), inner.data_dir.join("boxes"));
+    let host = HostLimits {
+        boxes: inner.config.boxes,
+        servers: inner.config.servers,
+        memory: inner.config.memory.map(|size| size.0 as u64),
+        ..HostLimits::default()
+    };
+    let (keys, of) = (inner.keys.clone(), tiers.clone());
+    let made = tokio::task::spawn_blocking(move || {
+        let unkept = |code, detail: String| AgentError { code, detail };
+        let workspaces =
+            Workspaces::open(objects, Arc::new(SystemClock), options).map_err(|e| unkept(e.code(), e.to_string()))?;
+        let trust = Trust::system().map_err(|e| unkept(e.code, e.detail))?;
+        let outside = Outside {
+            secrets: Arc::new(References::new(keys)),
+            audit: Arc::new(Record),
+            resolver: None,
+            trust,
+            authorities: None,
+        };
+        let parts = Parts { tiers: of, workspaces: workspaces.clone(), outside, host, folder };
+        let workshop = Workshop::new(parts).map_err(|e| unkept(e.code(), e.to_string()))?;
+        Ok((workshop, workspaces))
+    });
+    let broke = |e: tokio::task::JoinError| AgentError { code: code::INTERNAL, detail: e.to_string() };
+    let (workshop, workspaces) = made.await.map_err(broke)??;
+    drop(workshop.watch());
+    Ok(Made { workshop, workspaces, tiers })
+}
+
+/// Who makes boxes here, by tier; and to whom the files of workspaces must belong, when this process is root.
+#[cfg(target_os = "linux")]
+async fn tiers(config: &config::Sandbox) -> (BTreeMap<Tier, Arc<dyn Boxes>>, Option<u32>) {
+    let settings = stead_sandbox::Settings {
+        show: config.mounts.clone(),
+        most: config.boxes + config.servers + stead_sandbox::Settings::default().ahead,
+        ..stead_sandbox::Settings::default()
+    };
+    let namespaces = Arc::new(stead_sandbox::Namespaces::new(settings));
+    // Where it cannot be had, only files are touched, and those are this process's own.
+    let user = if rustix::process::geteuid().is_root() { namespaces.user().await.ok() } else { None };
+    (BTreeMap::from([(Tier::Namespace, namespaces as Arc<dyn Boxes>)]), user)
+}
+
+/// Who makes boxes here: nobody.
+#[cfg(not(target_os = "linux"))]
+async fn tiers(_: &config::Sandbox) -> (BTreeMap<Tier, Arc<dyn Boxes>>, Option<u32>) {
+    (BTreeMap::new(), None)
+}
