@@ -78,10 +78,15 @@ fn readable_dir(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
 }
 
-/// The authorities that this host trusts, as PEM; for what a box passes through the proxy unread.
+/// The authorities that this host trusts, and Mozilla's where it has none, as PEM; for what a box passes through the proxy unread.
 pub(crate) fn host_authorities() -> String {
     let mut out = String::new();
-    for certificate in rustls_native_certs::load_native_certs().certs {
+    let mut found = rustls_native_certs::load_native_certs().certs;
+    if found.is_empty() {
+        // As the proxy trusts then.
+        found.extend(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
+    }
+    for certificate in found {
         out.push_str("-----BEGIN CERTIFICATE-----\n");
         let text = STANDARD.encode(&certificate);
         for line in text.as_bytes().chunks(64) {

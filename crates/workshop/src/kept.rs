@@ -1,22 +1,18 @@
-//! What becomes of the workspace: the proof that a box writes no more, the commit, and what is not kept.
+//! What becomes of the workspace when a box is dead: what is kept, and what is not.
 
-use std::{
-    io,
-    os::fd::{AsFd as _, OwnedFd},
-    path::Path,
-};
+use std::path::Path;
 
 use stead_core::{
-    code,
     id::{Name, TreeId},
     sandbox::TreeChange,
 };
-use stead_ports::{
-    sandbox::{End, Outcome, outcome::Layer},
-    workspace::{Still, Written},
-};
-use stead_workspace::{Diff, Made, TreePath, WorkspaceError, Workspaces, Writer};
+#[cfg(not(target_os = "linux"))]
+use stead_ports::sandbox::outcome::Layer;
+use stead_ports::sandbox::{End, Outcome};
+use stead_workspace::{Diff, Made, WorkspaceError, Workspaces, Writer};
 
+#[cfg(target_os = "linux")]
+use crate::commit::commit;
 use crate::place::WORKSPACE;
 
 /// What nobody's workspace holds at its top: a project's own settings and data of Stead's, which a person's tools would believe.
@@ -40,16 +36,6 @@ pub(crate) enum Kept {
     Not(String),
 }
 
-/// The layer of a box that is dead: it came with the box's outcome.
-struct Dead(Layer);
-
-impl Still for Dead {
-    fn written(&self) -> io::Result<Written> {
-        let dir: OwnedFd = self.0.upper.as_fd().try_clone_to_owned()?;
-        Ok(Written::Upper { dir, marks: self.0.marks })
-    }
-}
-
 /// Commits what a dead box has written over `base`, if it ended by itself.
 pub(crate) async fn keep(
     writer: &Writer,
@@ -68,40 +54,24 @@ pub(crate) async fn keep(
     let Some(at) = outcome.layers.iter().position(|layer| layer.at == Path::new(WORKSPACE)) else {
         return Kept::Not("the sandbox gave nothing back of what was written".to_owned());
     };
-    let still = Dead(outcome.layers.swap_remove(at));
-    match commit(writer, work, tenant, before, base, &still).await {
+    let layer = outcome.layers.swap_remove(at);
+    match commit(writer, work, tenant, before, base, layer).await {
         Ok(kept) => kept,
         Err(error) => Kept::Not(format!("{}: {error}", error.code())),
     }
 }
 
+/// Nothing here makes a layer that could be read.
+#[cfg(not(target_os = "linux"))]
 async fn commit(
-    writer: &Writer,
-    work: &Workspaces,
-    tenant: &Name,
-    before: Option<TreeId>,
-    base: TreeId,
-    still: &dyn Still,
+    _writer: &Writer,
+    _work: &Workspaces,
+    _tenant: &Name,
+    _before: Option<TreeId>,
+    _base: TreeId,
+    _layer: Layer,
 ) -> Result<Kept, WorkspaceError> {
-    let committed = writer.commit(base, still).await?;
-    if committed.made.tree == base {
-        return Ok(Kept::Unchanged);
-    }
-    let top = work.list(tenant, committed.made.tree, &TreePath::TOP, None, usize::MAX).await?;
-    if top.iter().any(|(name, _)| name.as_bytes() == RESERVED) {
-        return Ok(Kept::Not(format!(
-            "{}: `.stead` at the top of a workspace is Stead's own name",
-            code::WORKSPACE_PATH
-        )));
-    }
-    let mut lost = Vec::new();
-    if let Some((path, _)) = committed.left_out.first() {
-        lost.push(format!(
-            "pipes and sockets are not kept: {path}{}",
-            if committed.left_out.len() > 1 { " and others" } else { "" }
-        ));
-    }
-    Ok(Kept::Changed { change: change(before, committed.made, &committed.diff), diff: committed.diff, lost })
+    Ok(Kept::Not("what a sandbox wrote can be read on Linux alone".to_owned()))
 }
 
 /// A new tree as a fact.

@@ -16,6 +16,8 @@
 mod act;
 mod audit;
 mod command;
+#[cfg(target_os = "linux")]
+mod commit;
 mod fault;
 mod files;
 mod furniture;
