@@ -28,6 +28,24 @@ echo == core; cd /tmp; sh -c 'kill -SEGV $$'; ls | grep core
 echo == setuid; cp /bin/busybox /tmp/id; chmod 4755 /tmp/id 2>&1 | head -c 60; echo; ls -l /tmp/id | cut -c1-10
 "#;
 
+/// Calls that a box of namespaces is refused, for through them it could hold up the host or another box. In a machine nobody else is there.
+const ALONE: &[&str] = &[
+    "line_discipline",
+    "watch_opens",
+    "watch_all",
+    "lease",
+    "notify",
+    "seccomp_listener",
+    "sched_core",
+    "memory_map",
+    "io_setup",
+    "statmount",
+    "listmount",
+    "open_tree_attr",
+    "cachestat",
+    "memfd_secret",
+];
+
 fn tools(lab: &Lab) -> Vec<Mount> {
     vec![Mount { at: "/data".into(), content: Content::ReadOnly(lab.tools()) }]
 }
@@ -78,6 +96,8 @@ async fn what_reaches_beyond_the_box_is_refused() {
         let got = calls.remove(name).unwrap();
         assert!(expected.contains(&got), "{name}: {got:?}");
     }
+    calls.retain(|name, _| !ALONE.contains(name));
+    assert!(calls.len() > 45, "{calls:?}");
     for (name, result) in calls {
         assert_eq!(result, Some(EPERM), "{name}");
     }
