@@ -12,7 +12,10 @@ use std::{
 
 use bytes::Bytes;
 
-use super::link::{Heard, Link};
+use super::{
+    ends::Reset,
+    link::{Heard, Link},
+};
 use crate::{
     vmm::Process,
     wire::{Frame, Kind, News, WINDOW, encode, stream},
@@ -87,9 +90,10 @@ async fn streams_flow_within_their_windows() {
     assert_eq!(said[9..], *b"hello");
     its.write_all(&bytes(&Frame::bare(Kind::Reset, stream::STDIN))).unwrap();
     // A window that is closed lets nothing through, though it has room.
-    while writer.send(Bytes::from_static(b"more")).await.is_ok() {
+    while !writer.window.is_closed() {
         tokio::task::yield_now().await;
     }
+    assert_eq!(writer.send(Bytes::from_static(b"more")).await, Err(Reset));
     process.kill();
     process.ended().await;
 }
