@@ -17,6 +17,10 @@ fn doctor_tells_what_this_host_gives_and_leaves_nothing_behind() {
     let (state, words) = found(&report, "sandbox namespace");
     assert!(state == "ok" && words.contains("a box starts"), "{words}");
     assert_eq!(found(&report, "  control of egress").0, "ok");
+    // Whether a machine boots depends on the host's KVM; if it does not, the reason or the command that helps is told.
+    let (state, words) = found(&report, "sandbox microvm");
+    let told = ["says hello", "KVM", "apt-get", "x86-64"].iter().any(|word| words.contains(word));
+    assert!(matches!(state.as_str(), "ok" | "info") && told, "{words}");
     // One finding says what the kernel offers, and not another that something is missing.
     assert!(report.as_array().unwrap().iter().all(|f| f["what"] != "isolation"), "{report}");
     assert!(found(&report, "sandbox").1.contains("stdio MCP servers of agents run in one"));

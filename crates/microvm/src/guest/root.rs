@@ -40,7 +40,7 @@ const FOLDERS: &[(&str, &str, u32, u32)] =
     &[("tmp", "/tmp", 0o1777, 0), ("home", HOME, 0o755, USER), ("shm", "/dev/shm", 0o1777, 0)];
 
 /// Files of `/proc` that are the kernel's business.
-const COVERED: &[&str] = &["kcore", "keys", "key-users", "kallsyms", "modules", "timer_list", "sysrq-trigger"];
+const COVERED: &[&str] = &["kcore", "keys", "key-users", "kallsyms", "modules", "timer_list"];
 
 fn spec(fault: Fault) -> Failure {
     Failure::Spec(fault.0)

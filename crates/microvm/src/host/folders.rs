@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rustix::fs::{Mode, OFlags};
 use tokio::sync::mpsc;
 
-use super::link::{Reader, Writer};
+use super::ends::{Reader, Writer};
 use crate::{
     tree::{
         receive::{Bounds, receive},

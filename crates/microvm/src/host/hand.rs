@@ -10,7 +10,7 @@ use std::{
 
 use stead_ports::{
     BoxFuture,
-    sandbox::{BoxError, Change, Control, End, Usage},
+    sandbox::{BoxError, Change, Control, End, Property, Tier, Usage},
 };
 use tokio::{sync::Notify, time::timeout};
 
@@ -40,6 +40,8 @@ pub(super) struct Hand {
     /// Somebody wants its end.
     pub(super) ends: Notify,
     pub(super) begun: Instant,
+    /// Bytes of memory that the box can be given.
+    pub(super) most: u64,
 }
 
 impl Hand {
@@ -68,6 +70,10 @@ impl Control for Hand {
     fn limit(&self, change: Change) -> BoxFuture<'_, Result<(), BoxError>> {
         Box::pin(async move {
             let Change { memory, pids, cpu_milli } = change;
+            if memory.is_some_and(|bytes| bytes > self.most) {
+                let why = format!("its machine began with {} bytes for it, and has no more", self.most);
+                return Err(BoxError::Lacks { tier: Tier::Microvm, property: Property::MemoryLimit, why });
+            }
             match self.link.ask(&Order::Limit { memory, pids, cpu_milli }).await {
                 Some(News::Limited { failure: None }) => Ok(()),
                 Some(News::Limited { failure: Some(why) }) => Err(BoxError::Spec(why)),

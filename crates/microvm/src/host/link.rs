@@ -7,7 +7,6 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -18,18 +17,19 @@ use tokio::{
     sync::{Notify, Semaphore, mpsc, oneshot},
 };
 
+use super::ends::{Inbox, Reader, Reset, Writer};
 use crate::{
     fault::{At, Fault},
     vmm::Process,
-    wire::{Frame, Head, Kind, MAX_DATA, News, Order, WINDOW, decode, encode, frame::HEAD, stream},
+    wire::{Frame, Head, Kind, News, Order, WINDOW, decode, encode, frame::HEAD, stream},
 };
 
 /// Frames that wait to be written.
 const QUEUE: usize = 64;
 /// News that wait to be heard; a machine of ours tells four in its life.
 const NEWS: usize = 8;
-/// Connections to the way out at once. The guest keeps to a quarter, so that one whose end is still on its way does not count against it.
-const CONNECTIONS: usize = 256;
+/// Connections to the way out at once. The guest keeps to half of it, so that one whose end is still on its way does not count against it.
+const CONNECTIONS: usize = 128;
 /// Orders that wait for their answer.
 const QUESTIONS: usize = 64;
 
@@ -72,7 +72,7 @@ struct State {
 /// What this side has of a stream.
 #[derive(Default)]
 struct Ends {
-    reads: Option<mpsc::UnboundedSender<Option<Bytes>>>,
+    reads: Option<Arc<Inbox>>,
     /// Bytes that may still come.
     room: u32,
     writes: Option<Arc<Semaphore>>,
@@ -96,6 +96,14 @@ impl Link {
         tokio::spawn(write(queue, writes));
         tokio::spawn(Arc::clone(&link).read(reads, Told { news, connections }));
         Ok((link, Heard { news: hears, connections: takes }))
+    }
+
+    /// Sends a frame.
+    ///
+    /// # Errors
+    /// When the machine is gone.
+    pub(super) async fn send(&self, frame: Frame) -> Result<(), Reset> {
+        self.out.send(frame).await.map_err(|_| Reset)
     }
 
     /// Sends an order.
@@ -130,14 +138,16 @@ impl Link {
 
     /// The end of a stream that is read here.
     pub(super) fn reader(self: &Arc<Self>, stream: u32) -> Reader {
-        let (sender, inbox) = mpsc::unbounded_channel();
+        let inbox = Arc::new(Inbox::default());
         let mut state = self.state.lock();
-        if !state.over {
+        if state.over {
+            inbox.close(Ok(()));
+        } else {
             let ends = state.streams.entry(stream).or_default();
-            (ends.reads, ends.room) = (Some(sender), WINDOW);
+            (ends.reads, ends.room) = (Some(Arc::clone(&inbox)), WINDOW);
         }
         drop(state);
-        Reader { link: Arc::clone(self), stream, inbox, over: false }
+        Reader { link: Arc::clone(self), stream, inbox }
     }
 
     /// The end of a stream that is written here.
@@ -180,7 +190,7 @@ impl Link {
     }
 
     /// Whether a stream is still read, with more room then.
-    fn grant(&self, stream: u32, bytes: u32) -> bool {
+    pub(super) fn grant(&self, stream: u32, bytes: u32) -> bool {
         let mut state = self.state.lock();
         let ends = state.streams.get_mut(&stream).filter(|ends| ends.reads.is_some());
         ends.map(|ends| ends.room = ends.room.saturating_add(bytes)).is_some()
@@ -195,6 +205,9 @@ impl Link {
         state.over = true;
         state.questions.clear();
         for (_, ends) in state.streams.drain() {
+            if let Some(inbox) = ends.reads {
+                inbox.close(Ok(()));
+            }
             if let Some(window) = ends.writes {
                 window.close();
             }
@@ -219,7 +232,7 @@ impl Link {
             match frame.kind {
                 Kind::Message => self.message(&frame.payload, told)?,
                 Kind::Open => self.connection(frame.stream, told)?,
-                Kind::Data => self.data(frame.stream, frame.payload)?,
+                Kind::Data => self.data(frame.stream, &frame.payload)?,
                 Kind::Credit => self.credit(frame.stream, frame.credited().ok_or("a credit of nothing")?)?,
                 Kind::End | Kind::Reset => self.over(frame.stream, frame.kind),
             }
@@ -257,14 +270,14 @@ impl Link {
         state.connections = state.connections.saturating_sub(1);
     }
 
-    fn data(&self, stream: u32, bytes: Bytes) -> Result<(), &'static str> {
+    fn data(&self, stream: u32, bytes: &[u8]) -> Result<(), &'static str> {
         let mut state = self.state.lock();
         // What was refused or is over may have been on its way.
         let Some(ends) = state.streams.get_mut(&stream) else { return Ok(()) };
         let Some(reads) = &ends.reads else { return Ok(()) };
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         ends.room = ends.room.checked_sub(length).ok_or("it sends more than its window")?;
-        let _ = reads.send(Some(bytes));
+        reads.put(bytes);
         Ok(())
     }
 
@@ -278,11 +291,11 @@ impl Link {
         Ok(())
     }
 
-    fn over(&self, stream: u32, kind: Kind) {
+    pub(super) fn over(&self, stream: u32, kind: Kind) {
         let mut state = self.state.lock();
         if let Some(ends) = state.streams.get_mut(&stream) {
-            if let Some(reads) = ends.reads.take().filter(|_| kind == Kind::Reset) {
-                let _ = reads.send(None);
+            if let Some(inbox) = ends.reads.take() {
+                inbox.close(if kind == Kind::Reset { Err(Reset) } else { Ok(()) });
             }
             if let Some(window) = ends.writes.take_if(|_| kind == Kind::Reset) {
                 window.close();
@@ -298,77 +311,5 @@ async fn write(mut queue: mpsc::Receiver<Frame>, mut to: OwnedWriteHalf) {
         if to.write_all(&frame.head()).await.is_err() || to.write_all(&frame.payload).await.is_err() {
             return;
         }
-    }
-}
-
-/// Reads a stream, and opens its window as it does.
-pub(super) struct Reader {
-    link: Arc<Link>,
-    pub(super) stream: u32,
-    inbox: mpsc::UnboundedReceiver<Option<Bytes>>,
-    over: bool,
-}
-
-/// A stream that was reset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reset;
-
-impl Reader {
-    /// The next piece; `None` at the end.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Reset> {
-        if self.over {
-            return Ok(None);
-        }
-        match self.inbox.recv().await {
-            Some(Some(piece)) => {
-                let length = u32::try_from(piece.len()).unwrap_or(0);
-                if self.link.grant(self.stream, length) {
-                    let _ = self.link.out.send(Frame::credit(self.stream, length)).await;
-                }
-                Ok(Some(piece))
-            }
-            Some(None) => {
-                self.over = true;
-                Err(Reset)
-            }
-            None => {
-                self.over = true;
-                Ok(None)
-            }
-        }
-    }
-
-    /// Wants no more.
-    pub(super) async fn refuse(&mut self) {
-        self.link.over(self.stream, Kind::End);
-        let _ = self.link.out.send(Frame::bare(Kind::Reset, self.stream)).await;
-    }
-}
-
-/// Writes a stream, within its window.
-pub(super) struct Writer {
-    link: Arc<Link>,
-    stream: u32,
-    window: Arc<Semaphore>,
-}
-
-impl Writer {
-    /// Sends bytes.
-    ///
-    /// # Errors
-    /// When nobody wants them.
-    pub(super) async fn send(&self, mut bytes: Bytes) -> Result<(), Reset> {
-        while !bytes.is_empty() {
-            let piece = bytes.split_to(bytes.len().min(MAX_DATA));
-            let many = u32::try_from(piece.len()).map_err(|_| Reset)?;
-            self.window.acquire_many(many).await.map_err(|_| Reset)?.forget();
-            self.link.out.send(Frame::data(self.stream, piece)).await.map_err(|_| Reset)?;
-        }
-        Ok(())
-    }
-
-    /// Says that nothing more comes.
-    pub(super) async fn end(&self) {
-        let _ = self.link.out.send(Frame::bare(Kind::End, self.stream)).await;
     }
 }

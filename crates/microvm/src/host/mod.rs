@@ -3,6 +3,7 @@
 
 mod accelerator;
 mod boot;
+mod ends;
 mod folders;
 mod hand;
 mod link;
@@ -12,6 +13,8 @@ mod plan;
 pub(crate) mod probe;
 mod running;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod tools;
 mod way_out;
 

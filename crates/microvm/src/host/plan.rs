@@ -21,6 +21,8 @@ const MAX_MOUNTS: usize = 32;
 const LEAST_MEMORY: u64 = 4 << 20;
 /// Memory of a box for which no limit is asked: a machine has some.
 const USUAL_MEMORY: u64 = 512 << 20;
+/// Least memory that a machine has for a box: what is not touched costs nothing, and a limit can be raised later.
+const LEAST_ROOM: u64 = 128 << 20;
 /// Least processes, as in the other tiers.
 const LEAST_PIDS: u32 = 2;
 /// Longest life of a box.
@@ -35,6 +37,8 @@ pub(super) struct Checked {
     pub(super) folders: Vec<Folder>,
     /// Bytes of memory for the box and its folders.
     pub(super) memory: u64,
+    /// Bytes of it that the box can be given, now or later.
+    pub(super) room: u64,
     pub(super) processors: u32,
 }
 
@@ -86,7 +90,8 @@ pub(super) fn check(spec: &Spec, terminal: Option<(u16, u16)>, offer: &Offer, mo
             whole.entries, whole.bytes
         )));
     }
-    let memory = folders.iter().fold(limits.memory, |sum, folder| sum.saturating_add(folder.memory()));
+    let room = limits.memory.max(LEAST_ROOM);
+    let memory = folders.iter().fold(room, |sum, folder| sum.saturating_add(folder.memory()));
     if memory > most {
         return Err(wrong(format!("a machine for it needs {memory} bytes of memory, and may have {most}")));
     }
@@ -102,7 +107,7 @@ pub(super) fn check(spec: &Spec, terminal: Option<(u16, u16)>, offer: &Offer, mo
         egress: spec.egress,
         terminal,
     };
-    Ok(Checked { plan, folders, memory, processors })
+    Ok(Checked { plan, folders, memory, room, processors })
 }
 
 fn folder(path: &Path) -> Result<Folder, BoxError> {
@@ -204,10 +209,11 @@ mod tests {
         std::fs::write(dir.path().join("file"), vec![1; 10_000]).unwrap();
         let mut asked = spec();
         asked.mounts.push(Mount { at: "/workspace".into(), content: Content::Layered(dir.path().into()) });
-        asked.limits.memory = Some(64 << 20);
+        asked.limits.memory = Some(200 << 20);
         asked.limits.cpu_milli = Some(100);
         let checked = checked(&asked).unwrap();
-        assert_eq!(checked.memory, (64 << 20) + 3 * 4096 + EACH_FILE);
+        assert_eq!(checked.room, 200 << 20);
+        assert_eq!(checked.memory, (200 << 20) + 3 * 4096 + EACH_FILE);
         assert_eq!(checked.processors, 1);
     }
 

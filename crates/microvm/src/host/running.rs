@@ -21,9 +21,10 @@ use tokio::{
 use super::{
     accelerator::Found,
     boot::{self, Booted},
+    ends::Writer,
     folders::{self, Folder},
     hand::{Guard, Hand, Reason, forced, lost, told_end},
-    link::{Link, Writer},
+    link::Link,
     offer,
     place::{Held, Place, Wanted},
     plan::{self, Checked},
@@ -70,7 +71,7 @@ pub(super) async fn start(
     let checked = checked.map_err(|e| BoxError::Lost(e.to_string()))??;
     let (place, held) = place(&found, spec, &checked).await?;
     let patience = found.settings.patience.1;
-    let Checked { plan, folders, memory, processors } = checked;
+    let Checked { plan, folders, memory, room: most, processors } = checked;
     let booted = boot::boot(&found, found.accelerator, memory, processors, patience).await;
     let Booted { process, guard, link, mut heard, .. } = booted.map_err(|fault| unavailable(fault.0))?;
     let Held { listener, layers } = held;
@@ -103,7 +104,8 @@ pub(super) async fn start(
         Ok(made) => made?,
         Err(_) => return Err(unavailable("the machine did not make the box in time")),
     }
-    let hand = Arc::new(Hand { link, process, reason: AtomicU8::new(0), ends: Notify::new(), begun: Instant::now() });
+    let hand =
+        Arc::new(Hand { link, process, reason: AtomicU8::new(0), ends: Notify::new(), begun: Instant::now(), most });
     let control = Arc::clone(&hand) as Arc<dyn Control>;
     let beside = Beside { place, layers, _room: room };
     let end = finish(hand, guard, heard.news, reading, evidence, beside, spec.limits.wall);
@@ -115,7 +117,8 @@ async fn place(found: &Found, spec: &Spec, checked: &Checked) -> Result<(Option<
     if layers == 0 && spec.egress.is_none() {
         return Ok((None, Held { listener: None, layers: Vec::new() }));
     }
-    let wanted = Wanted { egress: spec.egress, layers, disk: spec.limits.disk, inodes: spec.limits.inodes };
+    let wanted =
+        Wanted { egress: spec.egress, layers, disk: spec.limits.disk, inodes: most_entries(spec.limits.inodes) };
     let role = found.settings.role.clone();
     let started = tokio::task::spawn_blocking(move || Place::start(&role, &wanted)).await;
     let (place, held) = started.map_err(|e| BoxError::Lost(e.to_string()))?.map_err(|fault| unavailable(fault.0))?;
@@ -125,6 +128,11 @@ async fn place(found: &Found, spec: &Spec, checked: &Checked) -> Result<(Option<
     Ok((Some(Arc::new(place)), held))
 }
 
+/// Files of a layer that comes out: besides those that count against the limit there are whiteouts, which do not.
+fn most_entries(inodes: u64) -> u64 {
+    inodes.saturating_mul(2).saturating_add(1024)
+}
+
 /// Begins to take layers, which come when the box has ended.
 fn take_layers(
     link: &Arc<Link>,
@@ -132,7 +140,7 @@ fn take_layers(
     into: Vec<OwnedFd>,
 ) -> Vec<(PathBuf, JoinHandle<io::Result<OwnedFd>>)> {
     let bounds = Bounds {
-        size: Size { entries: plan.limits.inodes.saturating_mul(2).saturating_add(1024), bytes: plan.limits.disk },
+        size: Size { entries: most_entries(plan.limits.inodes), bytes: plan.limits.disk },
         file: plan.limits.file,
         upper: true,
         owner: None,

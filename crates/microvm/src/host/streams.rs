@@ -6,7 +6,10 @@ use bytes::{Bytes, BytesMut};
 use stead_ports::sandbox::{Captured, Follower, KEEP, Pipes, Source, Stdio, WhenFull};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::link::{Link, Reader, Writer};
+use super::{
+    ends::{Reader, Writer},
+    link::Link,
+};
 use crate::wire::stream;
 
 /// Most bytes that can be kept of an output.

@@ -13,7 +13,8 @@ use tokio::{
 };
 
 use super::{
-    link::{Connection, Link, Reader, Writer},
+    ends::{Reader, Writer},
+    link::{Connection, Link},
     place::Place,
 };
 

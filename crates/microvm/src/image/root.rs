@@ -3,7 +3,7 @@
 
 use std::{path::Path, process::Command};
 
-use super::{ROOT, cpio::Cpio};
+use super::{ROOT, cpio::Cpio, elf};
 use crate::fault::{At, Fault};
 
 /// Files of the box's own.
@@ -27,13 +27,18 @@ const FOLDERS: &[&str] =
 /// Puts the root into an image.
 pub(super) fn furnish(cpio: &mut Cpio, busybox: &Path) -> Result<(), Fault> {
     let step = format!("reading {}", busybox.display());
-    let bytes = std::fs::read(busybox).at(&step)?;
+    let program = elf::program(busybox)?;
+    if !program.needs.is_empty() {
+        return Err(Fault(format!(
+            "{step}: it is not linked statically; install one that is: apt-get install busybox-static"
+        )));
+    }
     let listed = Command::new(busybox).arg("--list").env_clear().output().at(&step)?;
     cpio.folder(ROOT, 0o755);
     for name in FOLDERS {
         cpio.folder(&format!("{ROOT}/{name}"), 0o755);
     }
-    cpio.file(&format!("{ROOT}/bin/busybox"), 0o755, &bytes);
+    cpio.file(&format!("{ROOT}/bin/busybox"), 0o755, &program.bytes);
     for applet in String::from_utf8_lossy(&listed.stdout).lines().filter(|a| !a.contains('/') && *a != "busybox") {
         cpio.link(&format!("{ROOT}/bin/{applet}"), "busybox");
     }

@@ -7,6 +7,8 @@
 
 pub(crate) mod receive;
 pub(crate) mod send;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, Read, Write};
 

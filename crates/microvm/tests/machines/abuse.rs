@@ -28,6 +28,24 @@ echo == core; cd /tmp; sh -c 'kill -SEGV $$'; ls | grep core
 echo == setuid; cp /bin/busybox /tmp/id; chmod 4755 /tmp/id 2>&1 | head -c 60; echo; ls -l /tmp/id | cut -c1-10
 "#;
 
+/// Calls that a box of namespaces is refused, for through them it could hold up the host or another box. In a machine nobody else is there.
+const ALONE: &[&str] = &[
+    "line_discipline",
+    "watch_opens",
+    "watch_all",
+    "lease",
+    "notify",
+    "seccomp_listener",
+    "sched_core",
+    "memory_map",
+    "io_setup",
+    "statmount",
+    "listmount",
+    "open_tree_attr",
+    "cachestat",
+    "memfd_secret",
+];
+
 fn tools(lab: &Lab) -> Vec<Mount> {
     vec![Mount { at: "/data".into(), content: Content::ReadOnly(lab.tools()) }]
 }
@@ -78,6 +96,8 @@ async fn what_reaches_beyond_the_box_is_refused() {
         let got = calls.remove(name).unwrap();
         assert!(expected.contains(&got), "{name}: {got:?}");
     }
+    calls.retain(|name, _| !ALONE.contains(name));
+    assert!(calls.len() > 45, "{calls:?}");
     for (name, result) in calls {
         assert_eq!(result, Some(EPERM), "{name}");
     }
@@ -93,32 +113,42 @@ async fn what_reaches_beyond_the_box_is_refused() {
     assert_eq!((sockets["tcp"], sockets["unix"]), (None, None));
     let raised = lines("raise");
     assert!(results(&raised).values().all(|result| *result == Some(EPERM)), "{raised:?}");
-    assert_eq!(lines("descriptors"), ["0", "1", "2"]);
-    assert_eq!(lines("int80"), ["code 159"], "SIGSYS");
-    assert_eq!(lines("x32"), [format!("x32 {ENOSYS}"), "code 0".to_owned()]);
-
-    let zero = "0000000000000000";
-    let expected = ["CapPrm", "CapEff", "CapBnd", "CapAmb"].map(|name| format!("{name}:\t{zero}"));
-    assert_eq!(lines("status")[..4], expected);
-    assert_eq!(lines("status")[4..], ["NoNewPrivs:\t1", "Seccomp:\t2"]);
-    assert_eq!(lines("who"), ["1000", "HOME LANG PATH TMPDIR USER "]);
+    let x32 = format!("x32 {ENOSYS}");
+    let exact: &[(&str, &[&str])] = &[
+        ("descriptors", &["0", "1", "2"]),
+        // Death by SIGSYS.
+        ("int80", &["code 159"]),
+        ("x32", &[&x32, "code 0"]),
+        (
+            "status",
+            &[
+                "CapPrm:\t0000000000000000",
+                "CapEff:\t0000000000000000",
+                "CapBnd:\t0000000000000000",
+                "CapAmb:\t0000000000000000",
+                "NoNewPrivs:\t1",
+                "Seccomp:\t2",
+            ],
+        ),
+        ("who", &["1000", "HOME LANG PATH TMPDIR USER "]),
+        ("write", &[]),
+        ("there", &[]),
+        ("read", &[]),
+        ("core", &[]),
+        ("dev", &["fd full null ptmx pts random shm stderr stdin stdout tty urandom zero "]),
+        ("root", &["bin data dev etc home lib mnt opt proc run sbin srv tmp usr var workspace "]),
+        ("private", &["ok /tmp", "ok /home/box", "ok /dev/shm", "ok /var/tmp"]),
+        ("setuid", &["chmod: /tmp/id: Operation not permitted", "-rwxr-xr-x"]),
+    ];
+    // All at once, so that all that is wrong is told.
+    let said_of: Vec<_> = exact.iter().map(|(name, _)| (*name, lines(name))).collect();
+    let expected: Vec<_> =
+        exact.iter().map(|(name, lines)| (*name, lines.iter().map(|l| (*l).to_owned()).collect::<Vec<_>>())).collect();
+    assert_eq!(said_of, expected, "{}", told(&outcome));
     let processes = lines("processes");
     assert!(processes[0].parse::<u32>().unwrap() <= 6, "{processes:?}");
-    assert!(
-        processes[1..].iter().all(|line| line.contains("No such file") || line.contains("permitted")),
-        "{processes:?}"
-    );
-    for nothing in ["write", "there", "read", "core"] {
-        assert_eq!(lines(nothing), Vec::<String>::new(), "{nothing}");
-    }
-    assert_eq!(lines("dev"), ["fd full null ptmx pts random shm stderr stdin stdout tty urandom zero "]);
-    assert_eq!(lines("root"), ["bin data dev etc home lib mnt opt proc run sbin srv tmp usr var workspace "]);
-    assert_eq!(lines("private"), ["ok /tmp", "ok /home/box", "ok /dev/shm", "ok /var/tmp"]);
-    assert!(
-        lines("setuid")[0].contains("permitted") && lines("setuid")[1].starts_with("-rwxr-xr-x"),
-        "{:?}",
-        lines("setuid")
-    );
+    let refused = |line: &String| line.contains("No such file") || line.contains("permitted");
+    assert!(processes[1..].iter().all(refused), "{processes:?}");
 
     // 43: what one action plants, the next does not see.
     let outcome = lab.sh("find /tmp ~ /dev/shm /workspace -mindepth 1; echo end").await;

@@ -13,24 +13,14 @@ fn resident() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// 2: `tail` keeps all of a line that never ends.
+/// 1 to 5: each bound holds and is told, in two machines.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn too_much_memory_is_killed_in_the_machine_and_told() {
+async fn memory_processes_bytes_files_and_sizes_end_at_their_bounds() {
     let lab = Lab::new();
     let before = resident();
-    let mut spec = Lab::spec(&["tail", "/dev/zero"]);
-    spec.limits.memory = Some(32 << 20);
-    let outcome = lab.run(spec).await.unwrap();
-    assert_eq!(outcome.end, End::Memory, "{}", told(&outcome));
-    assert!(outcome.usage.oom_kills.is_some_and(|n| n > 0));
-    assert!(resident() < before + (64 << 10), "the server grew from {before} to {} KiB", resident());
-    lab.close().await;
-}
-
-/// 1, 3 to 5: each bound holds, and the machine goes on.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processes_bytes_files_and_sizes_end_at_their_bounds() {
-    let lab = Lab::new();
+    // `tail` keeps all of a line that never ends.
+    let mut greedy = Lab::spec(&["tail", "/dev/zero"]);
+    greedy.limits.memory = Some(32 << 20);
     let script = "
 head -c 6000000 /dev/zero > /tmp/a; echo a $?
 head -c 6000000 /dev/zero > ~/b; echo b $?; wc -c < ~/b; rm /tmp/a ~/b
@@ -41,7 +31,11 @@ n=0; while [ $n -lt 60 ]; do sleep 1000 & n=$((n+1)); done 2>/tmp/refused
 jobs -p | wc -l; grep -c . /tmp/refused; echo end";
     let mut spec = Lab::spec(&["sh", "-c", script]);
     (spec.limits.disk, spec.limits.inodes, spec.limits.file, spec.limits.pids) = (8 << 20, 200, 7 << 20, Some(32));
-    let outcome = lab.run(spec).await.unwrap();
+    let (greedy, outcome) = tokio::join!(lab.run(greedy), lab.run(spec));
+    let (greedy, outcome) = (greedy.unwrap(), outcome.unwrap());
+    assert_eq!(greedy.end, End::Memory, "{}", told(&greedy));
+    assert!(greedy.usage.oom_kills.is_some_and(|n| n > 0));
+    assert!(resident() < before + (64 << 10), "the server grew from {before} to {} KiB", resident());
     let said = told(&outcome);
     assert!(said.contains("a 0\nb 1\n"), "{said}");
     assert!(!said.contains("sparse 0"), "{said}");
@@ -86,13 +80,21 @@ async fn limits_of_a_box_that_runs_can_be_changed_and_it_can_be_killed() {
     let mut count = [0; 2];
     pipes.stdout.read_exact(&mut count).await.unwrap();
     assert_eq!(text(&count), "0\n");
+    let error = control.limit(Change { memory: Some(1 << 30), ..Change::default() }).await.unwrap_err();
+    assert_eq!(error.code().to_string(), "ST0221", "{error}");
     control.limit(Change { memory: Some(80 << 20), pids: Some(50), cpu_milli: Some(2000) }).await.unwrap();
     pipes.stdin.write_all(b"\n").await.unwrap();
     let mut count = [0; 9];
     pipes.stdout.read_exact(&mut count).await.unwrap();
     assert_eq!(text(&count), "40000000\n");
+    let usage = control.usage().await.unwrap();
+    assert!(
+        usage.cpu.is_some_and(|cpu| !cpu.is_zero()) && usage.memory.is_some_and(|bytes| bytes > 16 << 20),
+        "{usage:?}"
+    );
+    assert!(usage.pids.is_some_and(|n| n >= 2) && usage.oom_kills == Some(1), "{usage:?}");
     control.kill();
     assert_eq!(end.await.unwrap().unwrap().end, End::Killed);
-    assert!(control.limit(Change::default()).await.is_err());
+    assert!(control.limit(Change::default()).await.is_err() && control.usage().await.is_err());
     lab.close().await;
 }
