@@ -37,6 +37,7 @@ mod seed;
 mod sys;
 mod terminal;
 mod wire;
+mod zygote;
 
 pub use client::{Namespaces, Settings};
 pub use launcher::WORD as LAUNCHER;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::fs::{Mode, OFlags};
-use stead_ports::sandbox::{BoxError, Content, Evidence, Offer, Property, Root, Spec, Tier};
+use stead_ports::sandbox::{BoxError, Content, Evidence, Offer, Property, Root, Runtime, Spec, Tier, Zygote};
 
 use crate::wire::{Access, Folder, Found, Host, Limits, Place, Plan};
 
@@ -16,6 +16,8 @@ use crate::wire::{Access, Folder, Found, Host, Limits, Place, Plan};
 pub(crate) const MAX_COMMAND: usize = 128 << 10;
 /// Most folders.
 pub(crate) const MAX_MOUNTS: usize = 32;
+/// Most bytes of a tenant's name.
+pub(crate) const MAX_TENANT: usize = 128;
 /// Least memory that a box can be given.
 pub(crate) const LEAST_MEMORY: u64 = 4 << 20;
 /// Least processes: the init and the command.
@@ -79,8 +81,18 @@ pub(crate) fn check(spec: &Spec, terminal: Option<(u16, u16)>, offer: &Offer) ->
         limits: limits(spec)?,
         egress: spec.egress,
         terminal,
+        zygote: spec.zygote.as_ref().map(tenant).transpose()?,
     };
     Ok(Checked { plan, held, evidence: evidence(spec, offer) })
+}
+
+/// Whose zygote is asked for. There is one runtime.
+fn tenant(asked: &Zygote) -> Result<String, BoxError> {
+    let Zygote { tenant, runtime: Runtime::Python } = asked;
+    match tenant.len() {
+        1..=MAX_TENANT => Ok(tenant.clone()),
+        bytes => Err(wrong(format!("the tenant of its zygote has {bytes} bytes, and may have 1 to {MAX_TENANT}"))),
+    }
 }
 
 fn wrong(what: impl Into<String>) -> BoxError {
@@ -166,7 +178,7 @@ fn evidence(spec: &Spec, offer: &Offer) -> Evidence {
         Property::OwnKernel => false,
         _ => true,
     };
-    let mut evidence = Evidence { tier: offer.tier, held: BTreeMap::new(), not_held: BTreeMap::new() };
+    let mut evidence = Evidence { tier: offer.tier, held: BTreeMap::new(), not_held: BTreeMap::new(), zygote: None };
     for (property, found) in offer.properties.iter().filter(|(property, _)| asked(property)) {
         match found {
             Ok(by) => evidence.held.insert(*property, by.clone()),
@@ -261,6 +273,7 @@ mod tests {
             Box::new(|s| s.limits.pids = Some(1)),
             Box::new(|s| s.limits.wall = Duration::ZERO),
             Box::new(|s| s.egress = Some(0)),
+            Box::new(|s| s.zygote = Some(Zygote { tenant: String::new(), runtime: Runtime::Python })),
             Box::new(|s| s.root = Root::Folder("/nowhere/at/all".into())),
         ] {
             assert!(matches!(refused(change), BoxError::Spec(_)));

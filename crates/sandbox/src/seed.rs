@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Where programs are looked for if the environment does not say.
-const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
+pub(crate) const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
 
 /// Is a seed. Never returns.
 pub(crate) fn run(root: bool, filter: &Filter, socket: BorrowedFd<'_>) -> ! {
@@ -78,15 +78,18 @@ fn strings(words: &[String]) -> Option<Vec<CString>> {
     words.iter().map(|w| CString::new(w.as_str()).ok()).collect()
 }
 
-fn environment(given: &[(String, String)]) -> Vec<String> {
-    let usual = [("PATH", PATH), ("HOME", crate::root::HOME), ("USER", "box"), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")];
-    let missing = usual.iter().filter(|(name, _)| !given.iter().any(|(n, _)| n == name));
+/// Variables that a command has unless it is given others.
+pub(crate) const USUAL: &[(&str, &str)] =
+    &[("PATH", PATH), ("HOME", crate::root::HOME), ("USER", "box"), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")];
+
+pub(crate) fn environment(given: &[(String, String)]) -> Vec<String> {
+    let missing = USUAL.iter().filter(|(name, _)| !given.iter().any(|(n, _)| n == name));
     let given = given.iter().map(|(name, value)| format!("{name}={value}"));
     given.chain(missing.map(|(name, value)| format!("{name}={value}"))).collect()
 }
 
 /// What a program's name may mean, in order.
-fn candidates(program: &str, path: &str) -> Vec<String> {
+pub(crate) fn candidates(program: &str, path: &str) -> Vec<String> {
     if program.contains('/') {
         return vec![program.to_owned()];
     }

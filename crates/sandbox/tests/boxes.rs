@@ -16,3 +16,7 @@ mod mounts;
 mod network;
 #[path = "boxes/streams.rs"]
 mod streams;
+#[path = "boxes/zygote.rs"]
+mod zygote;
+#[path = "boxes/zygote_alike.rs"]
+mod zygote_alike;

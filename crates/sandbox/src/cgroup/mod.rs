@@ -145,6 +145,13 @@ impl Groups {
         Ok(())
     }
 
+    /// The lists of processes of all of them, for a process that has no right to open them to write itself in.
+    pub(crate) fn lists(&self, group: &Group) -> Result<Vec<OwnedFd>, Fault> {
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let open = |folder: &OwnedFd| rustix::fs::openat(folder, "cgroup.procs", flags, Mode::empty());
+        group.folders.iter().map(open).collect::<Result<_, _>>().at("opening the list of a control group's processes")
+    }
+
     /// Sets limits; those that are `None`, and those without a controller, stay as they are.
     pub(crate) fn limit(&self, group: &Group, limits: &Limits) -> Result<(), Fault> {
         for (tree, folder) in self.trees.iter().zip(&group.folders) {

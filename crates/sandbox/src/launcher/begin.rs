@@ -114,7 +114,7 @@ fn prepare(options: &Options) -> Result<(Maker, Roots, Host), Fault> {
         landlock: sys::landlock_version(),
     };
     let roots = Roots::assemble(host_mounts, root, &options.shown)?;
-    privileges::drop_bounding()?;
+    privileges::bare_launcher(root)?;
     Ok((Maker::new(groups, root, user), roots, host))
 }
 

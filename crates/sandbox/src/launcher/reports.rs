@@ -13,7 +13,7 @@ use super::{
     maker::{Heard, Made},
     serve::Launcher,
 };
-use crate::wire::{self, End, Failure, News, Report, Usage};
+use crate::wire::{self, End, Failure, News, Report, Served, Usage};
 
 impl Launcher {
     /// Hears what a box tells.
@@ -28,26 +28,31 @@ impl Launcher {
                 Heard::Report(report, descriptors) => (report, descriptors),
             };
             match (report, &mut live.job) {
+                (Report::Seedless, _) => self.sow(number, descriptors),
                 (Report::Failed(failure), None) => {
-                    self.discouraged = true;
+                    self.discourage(number);
                     let (Failure::Host(why) | Failure::Spec(why) | Failure::Command(why)) = failure else { return };
                     eprintln!("stead: a sandbox made ahead did not stand: {why}");
                 }
                 (Report::Failed(failure), Some(job)) => {
-                    if !std::mem::replace(&mut job.refused, true) {
+                    if job.again.is_some() && job.killed.is_none() && matches!(failure, Failure::Host(_)) {
+                        self.start_cold(number, &failure);
+                    } else if !std::mem::replace(&mut job.refused, true) {
                         let id = job.id;
                         self.tell(&News::Failed { id, failure }, &[]);
                     }
                 }
-                (Report::Started, Some(job)) => {
+                (Report::Started { cold }, Some(job)) => {
                     job.runs = true;
+                    job.again = None;
+                    let served = cold.map(Served::Cold).or_else(|| job.served.take());
                     job.started = Instant::now();
                     job.deadline = deadline(job.started, job.wall_ms);
                     let mut descriptors = descriptors.into_iter();
                     job.mounts = descriptors.next();
                     let (id, mut back) = (job.id, descriptors.collect::<Vec<_>>());
                     job.layers = back.split_off(job.back.min(back.len()));
-                    self.tell(&News::Started { id }, &back);
+                    self.tell(&News::Started { id, served }, &back);
                 }
                 (report, Some(job)) => job.report = Some(report),
                 (_, None) => {}
@@ -75,7 +80,10 @@ impl Launcher {
             }
         } else {
             // It died before it was of use; made again, it would die again.
-            self.discouraged = true;
+            match made.zygote {
+                None => self.discouraged = true,
+                Some(zygote) => self.nursery.discourage(zygote),
+            }
         }
         self.graves.add(&self.maker.groups, made.group);
     }

@@ -57,6 +57,15 @@ pub(super) const UNSHARE: Rule = Rule::Checked(
     Verdict::Allow,
 );
 
+/// The same, but for the namespace of users.
+pub(super) const UNSHARE_USER: Rule = Rule::Checked(
+    &[Check {
+        tests: &[Test::Any { argument: 0, bits: NAMESPACES & !libc::CLONE_NEWUSER.cast_unsigned() | TIME_NAMESPACE }],
+        then: REFUSE,
+    }],
+    Verdict::Allow,
+);
+
 /// Typing into a terminal, and the console's menu.
 pub(super) const IOCTL: Rule = Rule::Checked(
     &[Check { tests: &[Test::OneOf { argument: 1, mask: !0, values: &[0x5412, 0x541C, 0x541D] }], then: REFUSE }],

@@ -8,7 +8,7 @@ mod plan;
 mod socket;
 
 pub(crate) use self::{
-    messages::{End, Failure, Found, Go, Host, News, Order, Pressure, Report, Sprout, Usage},
+    messages::{End, Failure, Found, Go, Host, News, Order, Pressure, Report, Served, Sprout, Usage},
     plan::{Access, Folder, Limits, Place, Plan},
-    socket::{buffer, pair, receive, send},
+    socket::{MAX_MESSAGE, buffer, pair, receive, send},
 };

@@ -1,4 +1,4 @@
-//! What a command must not be able to do, whoever's launcher made its box. The numbers are those of the list of abuse cases
+//! What a command must not be able to do, whoever's launcher made its box, and whether a zygote started it. The numbers are those of the list of abuse cases
 //! that each tier has to pass (docs/sandbox.md).
 
 use std::{collections::BTreeMap, time::Duration};
@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use libc::{EACCES, EAFNOSUPPORT, EINVAL, ENOENT, ENOSYS, EPERM, EROFS, ESRCH};
 use stead_ports::sandbox::{Content, End, Mount, Property};
 
-use crate::lab::{Lab, everyone, text, told};
+use crate::lab::{Lab, every_way as everyone, text, told};
 
 /// What the probe prints: for each name `None` if it was allowed, else the error.
 async fn probe(lab: &Lab, what: &str) -> BTreeMap<String, Option<i32>> {
