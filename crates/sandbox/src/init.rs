@@ -123,6 +123,9 @@ fn prepare(context: &Context<'_>, launcher: BorrowedFd<'_>) -> Result<(OwnedFd, 
     rustix::system::sethostname(b"box").at("naming the box")?;
     net::loopback()?;
     private::processes(context.root)?;
+    privileges::die_first()?;
+    // It is a copy of the launcher's memory, where what was asked for other boxes may stand. Before anything else runs here.
+    privileges::close_memory()?;
     private::folders(context.user)?;
     let seed = if context.zygote { zygote::adopt(launcher) } else { own_seed(context) }?;
     private::close_processes()?;

@@ -96,6 +96,17 @@ pub(crate) fn candidates(program: &str, path: &str) -> Vec<String> {
     path.split(':').filter(|folder| folder.starts_with('/')).map(|folder| format!("{folder}/{program}")).collect()
 }
 
+/// Resource limits that every command has.
+pub(crate) const FIXED: &[(Resource, u64)] = &[
+    (Resource::Core, 0),
+    (Resource::Nice, 0),
+    (Resource::Rtprio, 0),
+    (Resource::Memlock, 64 << 10),
+    // Signals that wait, and bytes of message queues: what all boxes have together is the host's to give.
+    (Resource::Sigpending, 1024),
+    (Resource::Msgqueue, 64 << 10),
+];
+
 /// Both bounds of each, so that nothing can be raised again.
 fn resources(limits: &Limits) -> Result<(), Fault> {
     let set = |what, value: u64| {
@@ -104,12 +115,11 @@ fn resources(limits: &Limits) -> Result<(), Fault> {
         let both = Rlimit { current: Some(most), maximum: Some(most) };
         rustix::process::setrlimit(what, both).at("setting a resource limit")
     };
-    set(Resource::Core, 0)?;
+    for (what, value) in FIXED {
+        set(*what, *value)?;
+    }
     set(Resource::Nofile, u64::from(limits.open_files.max(4)))?;
     set(Resource::Fsize, limits.file)?;
-    set(Resource::Nice, 0)?;
-    set(Resource::Rtprio, 0)?;
-    set(Resource::Memlock, 64 << 10)?;
     if let (true, Some(pids)) = (limits.nproc, limits.pids) {
         // Counted in the user namespace, which only this box has; the init is not in it.
         set(Resource::Nproc, u64::from(pids.saturating_sub(1)))?;

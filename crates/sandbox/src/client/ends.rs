@@ -4,9 +4,9 @@ use std::os::fd::OwnedFd;
 
 use bytes::Bytes;
 use stead_ports::sandbox::{BoxError, Captured, Follower, KEEP, Source, Stdio, WhenFull};
-use tokio::net::unix::pipe;
+use tokio::{net::unix::pipe, sync::watch};
 
-use super::streams::{self, MAX_KEEP};
+use super::streams::{self, MAX_KEEP, Reader};
 
 /// Both ends of a box's streams.
 #[derive(Default)]
@@ -67,13 +67,15 @@ impl Reading {
         Self { ends, ..reading }
     }
 
-    pub(super) async fn run(self, over: impl Fn(WhenFull)) -> (Captured, Captured) {
+    /// Reads and writes until the streams end, or until all that ran is dead.
+    pub(super) async fn run(self, over: impl Fn(WhenFull) + Sync, dead: watch::Receiver<bool>) -> (Captured, Captured) {
         let Self { ends, input, keep, full, follower } = self;
         let over = || over(full);
+        let reader = |source| Reader { source, keep, follower: follower.as_ref(), over: &over, dead: dead.clone() };
         let (output, error, ()) = tokio::join!(
-            streams::read(Source::Stdout, ends.output, keep, follower.as_ref(), over),
-            streams::read(Source::Stderr, ends.error, keep, follower.as_ref(), over),
-            streams::write(ends.input, input),
+            reader(Source::Stdout).read(ends.output),
+            reader(Source::Stderr).read(ends.error),
+            streams::write(ends.input, input, dead.clone()),
         );
         (output, error)
     }

@@ -75,7 +75,7 @@ impl Link {
         for folder in &settings.show {
             command.arg("--show").arg(folder);
         }
-        let child = command
+        let mut child = command
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::from(its))
@@ -85,7 +85,12 @@ impl Link {
         // The command holds the launcher's end open in this process.
         drop(command);
         let mut room = wire::buffer();
-        let host = match wire::receive::<News>(&ours, &mut room, true) {
+        let patience =
+            |limit| rustix::net::sockopt::set_socket_timeout(&ours, rustix::net::sockopt::Timeout::Recv, limit);
+        let first = patience(Some(settings.patience)).and_then(|()| wire::receive::<News>(&ours, &mut room, true));
+        let first = first.and_then(|first| patience(None).map(|()| first));
+        let host = match first {
+            Err(Errno::AGAIN) => Err(format!("the launcher said nothing for {} s", settings.patience.as_secs())),
             Ok(Some((News::Ready { host }, _))) => Ok(host),
             Ok(Some((News::Unable { why }, _))) => Err(why),
             Ok(Some(_)) => Err("the launcher speaks of something else".to_owned()),
@@ -96,6 +101,8 @@ impl Link {
             Ok(host) => host,
             Err(why) => {
                 drop(ours);
+                // One that listens ends by itself; for one that does not, nothing runs in its boxes yet.
+                let _ = child.kill();
                 bury(child);
                 return Err(unavailable(why));
             }

@@ -52,6 +52,9 @@ pub(super) async fn start(link: Arc<Link>, spec: &Spec, stdio: Stdio) -> Result<
         Err(_) => return Err(lost()),
     };
     drop(held);
+    if back.len() != usize::from(spec.egress.is_some()) + usize::from(size.is_some()) {
+        return Err(no_room());
+    }
     evidence.zygote = served.map(|served| match served {
         wire::Served::Forked { program, forks } => Served::Forked { program, forks },
         wire::Served::Cold(why) => Served::Cold { why },
@@ -80,6 +83,10 @@ pub(super) async fn start(link: Arc<Link>, spec: &Spec, stdio: Stdio) -> Result<
     Ok(Running { control, pipes, egress, end: Box::pin(end) })
 }
 
+fn no_room() -> BoxError {
+    BoxError::Lost("its descriptors did not arrive: this process may not open more files".to_owned())
+}
+
 fn refused(failure: Failure, spec: &Spec) -> BoxError {
     match failure {
         Failure::Spec(why) => BoxError::Spec(why),
@@ -106,9 +113,18 @@ async fn finish(
             hand.end();
         }
     };
-    let (ended, (stdout, stderr)) = tokio::join!(ended, reading.run(over));
+    let (dead, hears) = tokio::sync::watch::channel(false);
+    let ended = async {
+        let ended = ended.await;
+        dead.send_replace(true);
+        ended
+    };
+    let (ended, (stdout, stderr)) = tokio::join!(ended, reading.run(over, hears));
     let Ok((end, usage, uppers)) = ended else { return Err(lost()) };
     guard.over = true;
+    if uppers.len() != layers.len() {
+        return Err(no_room());
+    }
     let layers = layers.into_iter().zip(uppers).map(|(at, upper)| Layer { at, upper }).collect();
     let end = told(end, usage.oom_kills, hand.asked.load(Ordering::Relaxed), hand.full.load(Ordering::Relaxed));
     Ok(Outcome { end, stdout, stderr, usage: used(usage), evidence, layers })

@@ -2,7 +2,10 @@
 
 use std::{os::fd::OwnedFd, path::PathBuf, process::ExitCode};
 
-use rustix::thread::CapabilitySet;
+use rustix::{
+    process::{Resource, Rlimit},
+    thread::CapabilitySet,
+};
 
 use super::{AHEAD, MOST, maker::Maker, serve::Launcher};
 use crate::{
@@ -90,6 +93,10 @@ fn control() -> Result<OwnedFd, Fault> {
     let _ = rustix::process::setsid();
     sys::default_signals();
     sys::ignore(libc::SIGPIPE);
+    // Boxes are descriptors; a command's own limit is set for it.
+    let files = rustix::process::getrlimit(Resource::Nofile);
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files })
+        .at("raising the limit of open files")?;
     Ok(control)
 }
 

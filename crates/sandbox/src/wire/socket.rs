@@ -53,7 +53,8 @@ pub(crate) fn send<M: Encode<()>>(
     Ok(())
 }
 
-/// Receives one message; `None` at the end of the conversation. `buffer` grows to what messages need: most are short, and
+/// Receives one message; `None` at the end of the conversation. If this process has no room for the descriptors, there are none,
+/// and whoever is told must count them: it concerns one box, not the conversation. `buffer` grows to what messages need: most are short, and
 /// memory that a box's processes touch is copied for each.
 pub(crate) fn receive<M: for<'b> Decode<'b, ()>>(
     socket: impl AsFd,
@@ -81,8 +82,12 @@ pub(crate) fn receive<M: for<'b> Decode<'b, ()>>(
     if got.bytes == 0 {
         return Ok(None);
     }
-    if got.flags.intersects(rustix::net::ReturnFlags::TRUNC | rustix::net::ReturnFlags::CTRUNC) {
+    if got.flags.contains(rustix::net::ReturnFlags::TRUNC) {
         return Err(Errno::MSGSIZE);
+    }
+    if got.flags.contains(rustix::net::ReturnFlags::CTRUNC) {
+        // As many as this process may have are open. Some are worse than none, for nobody could tell which.
+        descriptors.clear();
     }
     let message = minicbor::decode(&buffer[..got.bytes]).map_err(|_| Errno::BADMSG)?;
     Ok(Some((message, descriptors)))

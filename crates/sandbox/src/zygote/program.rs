@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use crate::{
     landlock,
-    privileges::{INSIDE, USER},
+    privileges::{FIRST, INSIDE, USER},
     seccomp::Filter,
-    seed::USUAL,
+    seed::{FIXED, USUAL},
     wire::{self, Access},
 };
 
@@ -32,12 +32,15 @@ pub(super) fn text(root: bool, version: Option<i32>, filter: &Filter) -> String 
     let outside = if root { USER } else { 0 };
     let (of, process) = CAPABILITIES_OF_SELF;
     let header: Vec<u8> = of.to_ne_bytes().into_iter().chain(process.to_ne_bytes()).collect();
+    let _ = writeln!(out, "DIES_FIRST = {FIRST:?}");
     let _ = writeln!(out, "MAP = \"{INSIDE} {outside} 1\"");
     let _ = writeln!(out, "CAPABILITIES_OF_SELF = {}", bytes(&header));
     let _ = writeln!(out, "FILTER = {}", bytes(&filter.bytes()));
     // Both are written as Python writes them too: they are plain ASCII.
     let _ = writeln!(out, "WRITABLE = {:?}", landlock::WRITABLE);
     let _ = writeln!(out, "USUAL = {USUAL:?}");
+    let fixed: Vec<_> = FIXED.iter().map(|(what, value)| (*what as u32, value)).collect();
+    let _ = writeln!(out, "FIXED = {fixed:?}");
     out.push_str(&FILES.concat());
     out
 }

@@ -115,18 +115,20 @@ async fn the_deadline_holds_whoever_holds_the_output() {
 
 #[tokio::test]
 async fn what_was_used_is_measured() {
-    let lab = Lab::new(everyone()[0]);
-    let outcome = lab
-        .python(
-            "import time\nx = bytearray(40 << 20)\nt = time.process_time()\nwhile time.process_time() < t + 0.2: pass",
-        )
-        .await;
-    assert_eq!(outcome.end, End::Exited(0), "{}", told(&outcome));
-    assert!(outcome.usage.cpu.is_some_and(|c| c >= Duration::from_millis(200)), "{:?}", outcome.usage);
-    if lab.holds(Property::MemoryLimit).await {
-        assert!(outcome.usage.memory_peak.is_some_and(|m| m >= 40 << 20), "{:?}", outcome.usage);
+    for who in everyone() {
+        let lab = Lab::new(who);
+        let outcome = lab
+            .python(
+                "import time\nx = bytearray(40 << 20)\nt = time.process_time()\nwhile time.process_time() < t + 0.2: pass",
+            )
+            .await;
+        assert_eq!(outcome.end, End::Exited(0), "{}", told(&outcome));
+        assert!(outcome.usage.cpu.is_some_and(|c| c >= Duration::from_millis(200)), "{:?}", outcome.usage);
+        if lab.holds(Property::MemoryLimit).await {
+            assert!(outcome.usage.memory_peak.is_some_and(|m| m >= 40 << 20), "{:?}", outcome.usage);
+        }
+        lab.close().await;
     }
-    lab.close().await;
 }
 
 #[tokio::test]
@@ -207,15 +209,17 @@ time.sleep(1000)";
 /// A busy loop gets its share of the processors and no more.
 #[tokio::test]
 async fn processor_time_is_held_to_its_share() {
-    let lab = Lab::new(everyone()[0]);
-    if lab.holds(Property::CpuLimit).await {
-        let mut spec = lab.spec(&["sh", "-c", "while :; do :; done & while :; do :; done"]);
-        spec.limits.cpu_milli = Some(100);
-        spec.limits.wall = Duration::from_secs(2);
-        let outcome = lab.run_spec(spec).await.unwrap();
-        assert_eq!(outcome.end, End::Deadline);
-        // A tenth of two seconds, and what a period may overshoot.
-        assert!(outcome.usage.cpu.is_some_and(|c| c <= Duration::from_millis(500)), "{:?}", outcome.usage);
+    for who in everyone() {
+        let lab = Lab::new(who);
+        if lab.holds(Property::CpuLimit).await {
+            let mut spec = lab.spec(&["sh", "-c", "while :; do :; done & while :; do :; done"]);
+            spec.limits.cpu_milli = Some(100);
+            spec.limits.wall = Duration::from_secs(2);
+            let outcome = lab.run_spec(spec).await.unwrap();
+            assert_eq!(outcome.end, End::Deadline);
+            // A tenth of two seconds, and what a period may overshoot.
+            assert!(outcome.usage.cpu.is_some_and(|c| c <= Duration::from_millis(500)), "{:?}", outcome.usage);
+        }
+        lab.close().await;
     }
-    lab.close().await;
 }

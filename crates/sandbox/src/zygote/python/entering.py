@@ -1,6 +1,7 @@
 # The forked process: into the namespaces of a box, and down to the rights of a command. The order and the extent are those
 # of `seed.rs` and `privileges.rs`; the tests lay both side by side.
 
+import errno
 import resource
 import select
 import socket
@@ -28,16 +29,22 @@ def keep_only_seed():
     call("closing descriptors", SYS_close_range, SEED + 1, 0xFFFF_FFFF, 0)
 
 
+def write_own(file, text, step):
+    """Writes a file of its own in /proc."""
+    try:
+        with open(f"/proc/self/{file}", "w") as opened:
+            opened.write(text)
+    except OSError as error:
+        raise Fault(f"{step}: {said(error)}") from None
+
+
 def own_user_namespace():
     """Below the one that owns everything else of the box."""
     control("opening its own files", PR_SET_DUMPABLE, 1)
+    write_own("oom_score_adj", DIES_FIRST, "standing first in line when memory is short")
     call("making the user namespace of a sandbox", SYS_unshare, CLONE_NEWUSER)
     for file, text in (("setgroups", "deny"), ("uid_map", MAP), ("gid_map", MAP)):
-        try:
-            with open(f"/proc/self/{file}", "w") as opened:
-                opened.write(text)
-        except OSError as error:
-            raise Fault(f"writing {file}: {said(error)}") from None
+        write_own(file, text, f"writing {file}")
 
 
 def drop_rights():
@@ -46,8 +53,10 @@ def drop_rights():
     for bit in range(64):
         try:
             control("dropping capabilities", PR_CAPBSET_DROP, bit)
-        except Fault:
+        except Fault as fault:
             # The first that the kernel does not know ends the list.
+            if fault.code != errno.EINVAL:
+                raise
             break
     call("dropping capabilities", SYS_capset, memory(CAPABILITIES_OF_SELF), memory(bytes(24)))
     control("forbidding new privileges", PR_SET_NO_NEW_PRIVS, 1)
@@ -93,12 +102,10 @@ def limit(limits):
             raise Fault(f"setting a resource limit: {error}") from None
 
     _, pids, _, _, _, file, open_files, _, count = limits
-    set_both(resource.RLIMIT_CORE, 0)
+    for what, value in FIXED:
+        set_both(what, value)
     set_both(resource.RLIMIT_NOFILE, max(open_files, 4))
     set_both(resource.RLIMIT_FSIZE, file)
-    set_both(resource.RLIMIT_NICE, 0)
-    set_both(resource.RLIMIT_RTPRIO, 0)
-    set_both(resource.RLIMIT_MEMLOCK, 64 << 10)
     if count and pids is not None:
         set_both(resource.RLIMIT_NPROC, max(pids - 1, 0))
 

@@ -13,6 +13,8 @@ _libc.syscall.restype = ctypes.c_long
 class Fault(Exception):
     """A step that failed: what was tried, and what the system said."""
 
+    code = 0
+
 
 def _long(value):
     return ctypes.c_long(value) if isinstance(value, int) else value
@@ -28,7 +30,9 @@ def call(step, number, *arguments):
     result = _libc.syscall(_long(number), *map(_long, arguments))
     if result < 0:
         code = ctypes.get_errno()
-        raise Fault(f"{step}: {said(OSError(code, os.strerror(code)))}")
+        fault = Fault(f"{step}: {said(OSError(code, os.strerror(code)))}")
+        fault.code = code
+        raise fault
     return result
 
 
