@@ -45,6 +45,9 @@ impl Launcher {
                 (Report::Started { cold }, Some(job)) => {
                     job.runs = true;
                     job.again = None;
+                    if let Some(zygote) = live.made.zygote {
+                        self.nursery.proves(zygote);
+                    }
                     let served = cold.map(Served::Cold).or_else(|| job.served.take());
                     job.started = Instant::now();
                     job.deadline = deadline(job.started, job.wall_ms);

@@ -48,7 +48,7 @@ impl Launcher {
             other => format!("{other:?}"),
         };
         if let Some(zygote) = zygote {
-            self.nursery.blame(&why, Instant::now());
+            self.nursery.blame(zygote, &why, Instant::now());
             self.end_zygote(zygote);
         }
         if let Err(failure) = self.start(job.id, plan, streams, None) {
@@ -115,7 +115,7 @@ impl Launcher {
             None => Ok(()),
         };
         if let Err(Fault(why)) = watched {
-            self.nursery.blame(&why, Instant::now());
+            self.nursery.blame(number, &why, Instant::now());
             self.nursery.end(number);
         }
     }

@@ -48,6 +48,8 @@ struct Zygote {
     forks: u64,
     /// Once it is ready.
     stamp: Option<Stamp>,
+    /// A command has run that it had forked.
+    proven: bool,
     /// A box that was made ahead for it did not stand: none is made ahead before the next one is asked for.
     discouraged: bool,
 }
@@ -122,8 +124,17 @@ impl Nursery {
             Ok(process) => {
                 self.started += 1;
                 let (tenant, born, used) = (tenant.to_owned(), now, now);
-                let zygote =
-                    Zygote { tenant, interpreter, process, born, used, forks: 0, stamp: None, discouraged: false };
+                let zygote = Zygote {
+                    tenant,
+                    interpreter,
+                    process,
+                    born,
+                    used,
+                    forks: 0,
+                    stamp: None,
+                    proven: false,
+                    discouraged: false,
+                };
                 self.zygotes.insert(self.started, zygote);
                 Err((NOT_YET.to_owned(), Some(self.started)))
             }
@@ -207,9 +218,18 @@ impl Nursery {
         }
     }
 
-    /// One was of no use here, so no other is tried for a while.
-    pub(crate) fn blame(&mut self, why: &str, now: Instant) {
-        self.failed = Some((now, why.to_owned()));
+    /// A command runs that one has forked.
+    pub(crate) fn proves(&mut self, number: u64) {
+        if let Some(zygote) = self.zygotes.get_mut(&number) {
+            zygote.proven = true;
+        }
+    }
+
+    /// One did not fork. If it never has, others would not either: none is tried for a while.
+    pub(crate) fn blame(&mut self, number: u64, why: &str, now: Instant) {
+        if self.zygotes.get(&number).is_some_and(|z| !z.proven) {
+            self.failed = Some((now, why.to_owned()));
+        }
     }
 
     /// Ends one.

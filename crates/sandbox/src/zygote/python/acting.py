@@ -79,20 +79,19 @@ def prepare_python(program, words):
     main.__dict__.update(__builtins__=builtins, __loader__=importlib.machinery.BuiltinImporter, __annotations__={})
     what, rest = (words[1:2] or [""])[0], words[2:]
     sys.argv = [what, *rest]
-    run, path = exec, ""
+    run, path = execute, ""
     if what == "-c":
         sys.argv = ["-c", *rest[1:]]
-        start = (compiled(rest[0], "<string>"), main.__dict__)
+        start = (main.__dict__, "<string>", rest[0])
     elif what == "-m":
         sys.argv = ["-m", *rest[1:]]
         run, path, start = runpy._run_module_as_main, os.getcwd(), (rest[0],)
     elif what in ("", "-"):
         main.__file__ = "<stdin>"
-        with open(0, "rb", closefd=False) as source:
-            start = (compiled(source.read(), "<stdin>"), main.__dict__)
+        start = (main.__dict__, "<stdin>", None)
     else:
         path = os.path.dirname(os.path.realpath(what))
-        start = (compiled(text_of(what), name_in(main, what)), main.__dict__)
+        start = (main.__dict__, name_in(main, what), text_of(what))
     sys.path[0] = path
     open_streams()
     sys.modules["__main__"] = main
@@ -118,16 +117,12 @@ def name_in(main, file):
     return full
 
 
-def compiled(source, name):
-    """Its code, or a mistake that is told when it runs."""
-    try:
-        return compile(source, name, "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError) as error:
-        mistakes.append(error.with_traceback(None))
-        return compile("raise", name, "exec")
-
-
-mistakes = []
+def execute(names, name, source):
+    """Runs a text as the main program. That of standard input is read now, when whoever writes it knows that it is read."""
+    if source is None:
+        with open(0, "rb", closefd=False) as opened:
+            source = opened.read()
+    exec(compile(source, name, "exec", dont_inherit=True), names)
 
 
 def open_streams():
@@ -146,22 +141,27 @@ def open_streams():
 def top(run, *start):
     """Runs it as the interpreter runs its main program. Returns the status to end with, `None` for an interrupt."""
     try:
-        if mistakes:
-            raise mistakes.pop()
         run(*start)
         return 0
     except SystemExit as end:
         return status(end)
     except BaseException as error:
         raised = error
-    # Told outside of the handler, as there is none in an interpreter; and without this file's own line.
-    raised.__traceback__ = raised.__traceback__.tb_next
+    # Told outside of the handler, as there is none in an interpreter.
     return tell(raised)
+
+
+def without_own_lines(error):
+    """An exception, without the lines of this program that its trace begins with."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals is globals():
+        trace = trace.tb_next
+    return error.with_traceback(trace)
 
 
 def tell(raised):
     """What an interpreter says of an exception that nobody took."""
-    kind, trace = type(raised), raised.__traceback__
+    kind, trace = type(raised), without_own_lines(raised).__traceback__
     sys.last_type, sys.last_value, sys.last_traceback = kind, raised, trace
     try:
         sys.excepthook(kind, raised, trace)
@@ -169,8 +169,7 @@ def tell(raised):
         return status(end)
     except BaseException as error:
         print("Error in sys.excepthook:", file=sys.stderr)
-        error.__traceback__ = error.__traceback__.tb_next
-        sys.__excepthook__(type(error), error, error.__traceback__)
+        sys.__excepthook__(type(error), without_own_lines(error), error.__traceback__)
         print("\nOriginal exception was:", file=sys.stderr)
         sys.__excepthook__(kind, raised, trace)
     return None if kind is KeyboardInterrupt else 1
