@@ -110,7 +110,7 @@ pub enum Served {
     Forked {
         /// The program that it runs.
         program: String,
-        /// How many it had forked with this one: other actions with this layout of memory.
+        /// How many forks it has made so far, those that wait for actions included. All have this layout of memory.
         forks: u64,
     },
     /// The command started as any other.

@@ -39,7 +39,7 @@ pub(super) async fn start(link: Arc<Link>, spec: &Spec, stdio: Stdio) -> Result<
     let mut guard = Guard { link: Arc::clone(&link), id, over: false };
     let inside = std::mem::take(&mut ends.inside);
     let descriptors: Vec<_> = inside.iter().map(AsFd::as_fd).collect();
-    let ordered = link.order(&Order::Start { id, plan }, &descriptors);
+    let ordered = link.order(&Order::Start { id, plan: Box::new(plan) }, &descriptors);
     // Now only the box holds these.
     drop(inside);
     ordered?;

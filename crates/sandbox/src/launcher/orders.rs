@@ -31,7 +31,7 @@ impl Launcher {
             };
             match order {
                 Order::Start { id, plan } => {
-                    if let Err(failure) = self.warm_or_cold(id, plan, descriptors) {
+                    if let Err(failure) = self.warm_or_cold(id, *plan, descriptors) {
                         self.tell(&News::Failed { id, failure }, &[]);
                     }
                 }

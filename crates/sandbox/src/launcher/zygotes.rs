@@ -47,8 +47,7 @@ impl Launcher {
             Failure::Host(why) => why.clone(),
             other => format!("{other:?}"),
         };
-        if let Some(zygote) = zygote {
-            self.nursery.blame(zygote, &why, Instant::now());
+        if let Some(zygote) = zygote.filter(|zygote| self.nursery.blame(*zygote, &why, Instant::now())) {
             self.end_zygote(zygote);
         }
         if let Err(failure) = self.start(job.id, plan, streams, None) {

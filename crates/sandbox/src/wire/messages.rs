@@ -12,7 +12,7 @@ pub(crate) enum Order {
         #[n(0)]
         id: u64,
         #[n(1)]
-        plan: Plan,
+        plan: Box<Plan>,
     },
     #[n(1)]
     Kill {

@@ -6,8 +6,8 @@
 //!     └────── socket ── init of the box ── socket ───────────────────────┘
 //! ```
 //!
-//! A zygote runs a program of ours (`python/`) and what the interpreter itself loads. It is told one thing, *fork*, with the
-//! descriptors of a box beside it, and hears nothing else: what a caller asks for goes by way of the box's init to the forked
+//! A zygote runs a program of ours (`python/`) and what the interpreter itself loads. It is told one thing, to fork into a box
+//! whose descriptors it gets, and hears nothing else: what a caller asks for goes by way of the box's init to the forked
 //! process, when that has entered the box and has no more rights than any other seed.
 //!
 //! * `program.rs` puts the program together, `start.rs` starts a zygote, with the few rights that entering a box needs.

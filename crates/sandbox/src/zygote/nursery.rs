@@ -173,16 +173,18 @@ impl Nursery {
     }
 
     /// Has one fork into a box. Beside it: what a box's init told ([`crate::wire::Report::Seedless`]), then the lists of processes of
-    /// its groups. If the zygote is gone, they are dropped, which the init hears.
+    /// its groups. If the zygote is gone, or does not get all of them, they are dropped, which the init hears.
     pub(crate) fn fork(&mut self, number: u64, beside: &[OwnedFd]) {
         let Some(zygote) = self.zygotes.get_mut(&number) else { return };
         zygote.forks += 1;
-        let beside: Vec<_> = beside.iter().take(MAX_BESIDE).map(AsFd::as_fd).collect();
+        let count = [u8::try_from(beside.len()).unwrap_or(u8::MAX)];
+        let beside: Vec<_> = beside.iter().map(AsFd::as_fd).collect();
         let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_BESIDE))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        control.push(SendAncillaryMessage::ScmRights(&beside));
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        let _ = sendmsg(&zygote.process.socket, &[IoSlice::new(b"f")], &mut control, flags);
+        if control.push(SendAncillaryMessage::ScmRights(&beside)) {
+            // Few messages fit, so it waits a little for a zygote that has its hands full (`start.rs`).
+            let _ = sendmsg(&zygote.process.socket, &[IoSlice::new(&count)], &mut control, SendFlags::NOSIGNAL);
+        }
     }
 
     /// What is told of a command that one starts.
@@ -225,11 +227,13 @@ impl Nursery {
         }
     }
 
-    /// One did not fork. If it never has, others would not either: none is tried for a while.
-    pub(crate) fn blame(&mut self, number: u64, why: &str, now: Instant) {
-        if self.zygotes.get(&number).is_some_and(|z| !z.proven) {
+    /// One did not fork. If it never has, it would not the next time either: `true`, and none is tried for a while.
+    pub(crate) fn blame(&mut self, number: u64, why: &str, now: Instant) -> bool {
+        let hopeless = self.zygotes.get(&number).is_some_and(|z| !z.proven);
+        if hopeless {
             self.failed = Some((now, why.to_owned()));
         }
+        hopeless
     }
 
     /// Ends one.

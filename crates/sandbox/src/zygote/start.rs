@@ -4,11 +4,15 @@
 use std::{
     ffi::CString,
     os::fd::{AsFd, OwnedFd},
+    time::Duration,
 };
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec},
-    net::{SendFlags, Shutdown},
+    net::{
+        SendFlags, Shutdown,
+        sockopt::{self, Timeout},
+    },
     process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions},
     thread::UnshareFlags,
 };
@@ -24,6 +28,9 @@ use crate::{
 const FIRST: &str = "import socket\nchannel = socket.socket(fileno=3)\n\
                      exec(compile(channel.recv(1 << 18), '<zygote>', 'exec'), {'__name__': 'zygote', 'channel': channel})\n";
 
+/// How long the launcher, which has other things to do, waits for one that has its hands full.
+const PATIENCE: Duration = Duration::from_millis(50);
+
 /// A zygote, seen from the launcher.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -38,6 +45,7 @@ impl Process {
         let (ours, its) = wire::pair().at("making a socket")?;
         let sent = rustix::net::send(&ours, program.as_bytes(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
         sent.at("sending a zygote its program")?;
+        sockopt::set_socket_timeout(&ours, Timeout::Send, Some(PATIENCE)).at("preparing a zygote's socket")?;
         let Some(pid) = sys::fork().at("starting a zygote")? else {
             drop(ours);
             // Nobody is there to be told but by the end of the socket.
@@ -58,10 +66,10 @@ impl Process {
     /// Ends it. What it has forked lives on. It is let go first, for it waits for the processes between, which nobody else may
     /// ever wait for; that takes milliseconds.
     pub(super) fn end(self) {
-        const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+        const SECOND: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
         let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
         let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        let _ = rustix::io::retry_on_intr(|| rustix::event::poll(&mut ended, Some(&PATIENCE)));
+        let _ = rustix::io::retry_on_intr(|| rustix::event::poll(&mut ended, Some(&SECOND)));
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
         let _ = rustix::io::retry_on_intr(|| {
             rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED)

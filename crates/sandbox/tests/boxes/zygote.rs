@@ -98,7 +98,7 @@ print(len('ab'), json.loads('1'), re.__name__, 'evil' in sys.modules, '/tmp' in 
 }
 
 #[tokio::test]
-async fn nothing_random_is_the_same_in_two_actions_but_the_layout_and_those_only_within_a_tenant() {
+async fn nothing_random_is_the_same_in_two_actions_but_the_layout_and_that_only_within_a_tenant() {
     let lab = Lab::new(by_zygote(everyone()[0]));
     let draw = "import os, random, secrets, tempfile, uuid\n\
                 print(random.random(), random.SystemRandom().random(), uuid.uuid4(), secrets.token_hex(8), os.urandom(8).hex(), \
@@ -176,6 +176,45 @@ async fn a_zygote_has_no_right_but_to_enter_boxes_and_no_descriptor_but_its_sock
         assert_eq!(environment.split('\0').filter(|v| !v.is_empty()).count(), 5, "{environment}");
         lab.close().await;
     }
+}
+
+/// The parent of a process, and its command's name.
+fn parent_and_name(pid: u32) -> Option<(u32, String)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
+    Some((rest.split(' ').nth(1)?.parse().ok()?, name.to_owned()))
+}
+
+#[tokio::test]
+async fn a_fork_lives_in_the_namespaces_and_groups_of_its_box_below_its_init() {
+    let Some(who) = everyone().into_iter().find(|who| *who == Who::Root) else { return };
+    let lab = Lab::new(by_zygote(who));
+    lab.warm("lab").await;
+    let script = "import ctypes, sys; ctypes.CDLL(None).prctl(15, b'here-i-am', 0, 0, 0); print('up', flush=True); sys.stdin.read()";
+    let running = lab.boxes.start(lab.spec(&["python3", "-c", script]), Stdio::Pipes { keep: 1000 }).await.unwrap();
+    let mut pipes = running.pipes.unwrap();
+    let mut up = [0; 3];
+    tokio::io::AsyncReadExt::read_exact(&mut pipes.stdout, &mut up).await.unwrap();
+    let processes =
+        fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
+    let launcher = lab.launcher().await;
+    let below = |pid: &u32| {
+        let (parent, name) = parent_and_name(*pid)?;
+        (name == "here-i-am" && parent_and_name(parent)?.0 == launcher).then_some((*pid, parent))
+    };
+    let (command, init) = processes.filter_map(|pid| below(&pid)).next().unwrap();
+    for kind in ["pid", "mnt", "net", "ipc", "uts", "cgroup"] {
+        let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
+        assert_eq!(namespace(command), namespace(init), "{kind}");
+        assert_ne!(namespace(command), namespace(launcher), "{kind}");
+    }
+    let users = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/user")).unwrap();
+    assert_ne!(users(command), users(init));
+    let groups = |pid: u32| fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    assert_eq!(groups(command), groups(init));
+    drop(pipes.stdin);
+    assert_eq!(running.end.await.unwrap().end, End::Exited(0));
+    lab.close().await;
 }
 
 #[tokio::test]

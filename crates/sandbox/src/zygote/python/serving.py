@@ -1,5 +1,5 @@
 # The zygote: imports what actions usually import, then forks when it is told to. It reads nothing that a caller wrote: a
-# message to it is one byte, with the descriptors of a box beside it.
+# message to it is one byte, the number of descriptors of a box that stand beside it.
 
 import atexit
 import base64
@@ -90,11 +90,11 @@ def serve(channel):
         message, descriptors, _, _ = socket.recv_fds(channel, 16, 32)
         if not message:
             end()
-        try:
-            fork(descriptors)
-        except (Fault, OSError):
-            # The box is dead already, and its end is seen by who waits for it.
-            pass
+        # Without all of them a fork would stand outside of something; then the init hears that there is none.
+        if len(descriptors) == message[0]:
+            # A box that is dead already cannot be forked into, and its end is seen by who waits for it.
+            with contextlib.suppress(Fault, OSError):
+                fork(descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
 
