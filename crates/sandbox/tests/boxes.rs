@@ -22,3 +22,5 @@ mod streams;
 mod zygote;
 #[path = "boxes/zygote_alike.rs"]
 mod zygote_alike;
+#[path = "boxes/zygote_process.rs"]
+mod zygote_process;

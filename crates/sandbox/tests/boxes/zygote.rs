@@ -1,12 +1,12 @@
-//! Zygotes: who is served by one, what it may itself, what one action leaves to the next, and how it ends.
+//! Actions that zygotes start: who is served by one, and what one action leaves to the next.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 
 use stead_ports::sandbox::{Boxes as _, Content, End, Mount, Served, Spec, Stdio, WhenFull};
 
 use crate::lab::{Lab, Way, Who, capture, everyone, text, told, zygote_of};
 
-fn by_zygote(who: Who) -> Way {
+pub(crate) fn by_zygote(who: Who) -> Way {
     Way { who, zygote: true }
 }
 
@@ -19,26 +19,9 @@ async fn print(lab: &Lab, tenant: &str, script: &str) -> String {
     text(&outcome.stdout.bytes)
 }
 
-async fn served(lab: &Lab, spec: Spec) -> Served {
+pub(crate) async fn served(lab: &Lab, spec: Spec) -> Served {
     let outcome = lab.boxes.run(spec, capture(WhenFull::Drop)).await.unwrap();
     outcome.evidence.zygote.unwrap()
-}
-
-/// Processes below one that run Python.
-fn zygotes(launcher: u32) -> Vec<u32> {
-    let children = fs::read_to_string(format!("/proc/{launcher}/task/{launcher}/children")).unwrap();
-    let name = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    children
-        .split_whitespace()
-        .map(|word| word.parse().unwrap())
-        .filter(|pid| name(pid).starts_with("python"))
-        .collect()
-}
-
-fn status(pid: u32, key: &str) -> String {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(":\t"));
-    line.unwrap().to_owned()
 }
 
 #[tokio::test]
@@ -142,132 +125,14 @@ except OSError as e: print(e.errno)
 }
 
 #[tokio::test]
-async fn a_zygote_has_no_right_but_to_enter_boxes_and_no_descriptor_but_its_socket() {
-    for who in everyone() {
-        let lab = Lab::new(by_zygote(who));
-        lab.warm("lab").await;
-        let launcher = lab.launcher().await;
-        let found = zygotes(launcher);
-        assert_eq!(found.len(), 1, "{found:?}");
-        let zygote = found[0];
-        // CAP_SYS_CHROOT and CAP_SYS_ADMIN; in a namespace of users of its own, over nothing but that, CAP_SETFCAP too.
-        let rights = if who == Who::Root { "0000000000240000" } else { "0000000080240000" };
-        for key in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
-            assert_eq!(status(zygote, key), rights, "{key} as {who:?}");
-        }
-        assert_eq!(status(zygote, "CapBnd"), "0".repeat(16));
-        assert_eq!(
-            (status(zygote, "NoNewPrivs"), status(zygote, "Seccomp"), status(zygote, "Threads")),
-            ("1".into(), "2".into(), "1".into())
-        );
-        let user = lab.boxes.user().await.unwrap().to_string();
-        assert!(status(zygote, "Uid").split('\t').all(|id| id == user), "{}", status(zygote, "Uid"));
-        for kind in ["net", "ipc", "uts"] {
-            let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
-            assert_ne!(namespace(zygote), namespace(launcher), "{kind}");
-        }
-        let mut open: Vec<_> = fs::read_dir(format!("/proc/{zygote}/fd"))
-            .unwrap()
-            .map(|entry| fs::read_link(entry.unwrap().path()).unwrap().to_string_lossy().into_owned())
-            .collect();
-        let socket = open.pop().unwrap();
-        assert!(open == ["/dev/null"; 3] && socket.starts_with("socket:"), "{open:?} {socket}");
-        let environment = fs::read_to_string(format!("/proc/{zygote}/environ")).unwrap();
-        assert_eq!(environment.split('\0').filter(|v| !v.is_empty()).count(), 5, "{environment}");
-        lab.close().await;
-    }
-}
-
-/// The parent of a process, and its command's name.
-fn parent_and_name(pid: u32) -> Option<(u32, String)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
-    Some((rest.split(' ').nth(1)?.parse().ok()?, name.to_owned()))
-}
-
-#[tokio::test]
-async fn a_fork_lives_in_the_namespaces_and_groups_of_its_box_below_its_init() {
-    let Some(who) = everyone().into_iter().find(|who| *who == Who::Root) else { return };
-    let lab = Lab::new(by_zygote(who));
-    lab.warm("lab").await;
-    let script = "import ctypes, sys; ctypes.CDLL(None).prctl(15, b'here-i-am', 0, 0, 0); print('up', flush=True); sys.stdin.read()";
-    let running = lab.boxes.start(lab.spec(&["python3", "-c", script]), Stdio::Pipes { keep: 1000 }).await.unwrap();
-    let mut pipes = running.pipes.unwrap();
-    let mut up = [0; 3];
-    tokio::io::AsyncReadExt::read_exact(&mut pipes.stdout, &mut up).await.unwrap();
-    let processes =
-        fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
-    let launcher = lab.launcher().await;
-    let below = |pid: &u32| {
-        let (parent, name) = parent_and_name(*pid)?;
-        (name == "here-i-am" && parent_and_name(parent)?.0 == launcher).then_some((*pid, parent))
-    };
-    let (command, init) = processes.filter_map(|pid| below(&pid)).next().unwrap();
-    for kind in ["pid", "mnt", "net", "ipc", "uts", "cgroup"] {
-        let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
-        assert_eq!(namespace(command), namespace(init), "{kind}");
-        assert_ne!(namespace(command), namespace(launcher), "{kind}");
-    }
-    let users = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/user")).unwrap();
-    assert_ne!(users(command), users(init));
-    let groups = |pid: u32| fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
-    assert_eq!(groups(command), groups(init));
-    drop(pipes.stdin);
-    assert_eq!(running.end.await.unwrap().end, End::Exited(0));
-    lab.close().await;
-}
-
-#[tokio::test]
-async fn a_zygote_that_is_killed_is_replaced_and_actions_go_on() {
-    for who in everyone() {
-        let lab = Lab::new(by_zygote(who));
-        lab.warm("lab").await;
-        let launcher = lab.launcher().await;
-        let first = zygotes(launcher)[0];
-        rustix::process::kill_process(
-            rustix::process::Pid::from_raw(first as i32).unwrap(),
-            rustix::process::Signal::KILL,
-        )
-        .unwrap();
-        let spec = lab.spec(&["python3", "-c", "print(1)"]);
-        for _ in 0..20 {
-            let outcome = lab.boxes.run(spec.clone(), capture(WhenFull::Drop)).await.unwrap();
-            assert_eq!(text(&outcome.stdout.bytes), "1\n", "{}", told(&outcome));
-        }
-        lab.warm("lab").await;
-        assert_ne!(zygotes(launcher), [first]);
-        lab.close().await;
-    }
-}
-
-#[tokio::test]
-async fn there_are_eight_zygotes_at_most_and_the_one_longest_unused_makes_room() {
-    let lab = Lab::new(by_zygote(everyone()[0]));
-    let launcher = {
-        lab.warm("0").await;
-        lab.launcher().await
-    };
-    for tenant in 1..10 {
-        lab.warm(&tenant.to_string()).await;
-        assert!(zygotes(launcher).len() <= 8, "{:?}", zygotes(launcher));
-    }
-    let mut spec = lab.spec(&["python3", "-c", ""]);
-    spec.zygote = Some(zygote_of("9"));
-    assert!(matches!(served(&lab, spec.clone()).await, Served::Forked { .. }));
-    spec.zygote = Some(zygote_of("0"));
-    assert!(matches!(served(&lab, spec).await, Served::Cold { .. }), "the first one is still there");
-    lab.close().await;
-}
-
-#[tokio::test]
 async fn many_at_once_are_served_and_each_has_its_own_streams() {
     for who in everyone() {
         let lab = Lab::new(by_zygote(who));
         lab.warm("lab").await;
-        let lab = std::sync::Arc::new(lab);
+        let lab = Arc::new(lab);
         let mut running = tokio::task::JoinSet::new();
         for n in 0..24 {
-            let lab = std::sync::Arc::clone(&lab);
+            let lab = Arc::clone(&lab);
             running.spawn(async move {
                 let spec = lab.spec(&["python3", "-c", &format!("import sys; print({n}, sys.stdin.read())")]);
                 let input = bytes::Bytes::from(format!("in {n}"));
@@ -282,7 +147,7 @@ async fn many_at_once_are_served_and_each_has_its_own_streams() {
             });
         }
         running.join_all().await;
-        let lab = std::sync::Arc::into_inner(lab).unwrap();
+        let lab = Arc::into_inner(lab).unwrap();
         lab.close().await;
     }
 }
@@ -314,7 +179,7 @@ async fn a_fork_writes_into_its_layer_and_dies_of_its_limits() {
         drop(outcome);
 
         let mut endless = lab.spec(&["python3", "-c", "import time\nwhile True: time.sleep(1)"]);
-        endless.limits.wall = std::time::Duration::from_millis(300);
+        endless.limits.wall = Duration::from_millis(300);
         assert_eq!(lab.run_spec(endless).await.unwrap().end, End::Deadline);
         let mut full = lab.spec(&["python3", "-c", "open('/tmp/x', 'wb').write(bytes(2 << 20))"]);
         full.limits.disk = 1 << 20;

@@ -163,6 +163,8 @@ def tell(raised):
     """What an interpreter says of an exception that nobody took."""
     kind, trace = type(raised), without_own_lines(raised).__traceback__
     sys.last_type, sys.last_value, sys.last_traceback = kind, raised, trace
+    if sys.version_info >= (3, 12):
+        sys.last_exc = raised
     try:
         sys.excepthook(kind, raised, trace)
     except SystemExit as end:
