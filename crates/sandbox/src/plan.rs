@@ -26,7 +26,7 @@ pub(crate) const LEAST_PIDS: u32 = 2;
 pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Places that are not to be mounted on.
-const KEPT: &[&str] = &["proc", "dev", ".box", "sys"];
+const KEPT: &[&str] = &["proc", "dev", "sys"];
 
 /// What the launcher is told, the folders held so that nothing else takes their numbers, and what will hold.
 #[derive(Debug)]

@@ -7,7 +7,7 @@
 use std::{
     fs,
     os::fd::{AsFd, OwnedFd},
-    os::unix::fs::{PermissionsExt as _, symlink},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
@@ -25,8 +25,8 @@ use crate::{
     wire::Folder,
 };
 
-/// Where a box's init keeps what the command never sees. Gone before the command starts.
-pub(crate) const HIDDEN: &str = "/.box";
+/// Where a box's init keeps what the command never sees. Covered before the command starts.
+pub(crate) const HIDDEN: &str = "/tmp";
 /// The home of a box's user.
 pub(crate) const HOME: &str = "/home/box";
 
@@ -65,22 +65,8 @@ const OWN_ETC: &[(&str, &str)] = &[
     ("shells", "/bin/sh\n/bin/bash\n"),
 ];
 /// Folders that are mounted on, or stand empty.
-const FOLDERS: &[&str] = &[
-    "dev/pts",
-    "dev/shm",
-    "etc",
-    "home/box",
-    "proc",
-    "run",
-    "tmp",
-    "var",
-    "workspace",
-    "data",
-    "mnt",
-    "opt",
-    "srv",
-    ".box",
-];
+const FOLDERS: &[&str] =
+    &["dev/pts", "dev/shm", "etc", "home/box", "proc", "run", "tmp", "var", "workspace", "data", "mnt", "opt", "srv"];
 /// Devices that every box has.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
 const DEVICE_LINKS: &[(&str, &str)] = &[
@@ -118,7 +104,8 @@ pub(crate) fn enter(root: bool) -> Result<OwnedFd, Fault> {
     namespace()
 }
 
-fn namespace() -> Result<OwnedFd, Fault> {
+/// The mount namespace that this process is in.
+pub(crate) fn namespace() -> Result<OwnedFd, Fault> {
     rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .at("opening a mount namespace")
 }
@@ -283,6 +270,5 @@ fn furnish(base: &Path) -> Result<(), Fault> {
     for (name, to) in DEVICE_LINKS {
         symlink(to, base.join("dev").join(name)).at(&format!("making /dev/{name}"))?;
     }
-    symlink("../tmp", base.join("var/tmp")).at("making /var/tmp")?;
-    fs::set_permissions(base.join(".box"), fs::Permissions::from_mode(0o700)).at("making /.box")
+    symlink("../tmp", base.join("var/tmp")).at("making /var/tmp")
 }

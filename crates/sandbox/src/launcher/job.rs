@@ -24,8 +24,8 @@ pub(super) struct Job {
     /// Why it was killed.
     pub(super) killed: Option<End>,
     pub(super) report: Option<Report>,
-    /// The mounts, once it runs.
-    pub(super) mounts: Option<OwnedFd>,
+    /// What the undertaker gets, once it runs: mounts and network.
+    pub(super) remains: Vec<OwnedFd>,
     pub(super) layers: Vec<OwnedFd>,
     /// What became of the zygote that was asked for.
     pub(super) served: Option<Served>,
