@@ -45,7 +45,7 @@ def prepare(conversation, data, streams):
     env = env + [[name, value] for name, value in USUAL if name not in given]
     os.environ.clear()
     os.environ.update(env)
-    program = shutil.which(words[0]) or words[0]
+    program = found(words[0])
     try:
         return prepare_python(program, words)
     except Cold as why:
@@ -72,7 +72,6 @@ def prepare_python(program, words):
         raise Cold("its home has Python packages of its own")
     if "TZ" in os.environ:
         time.tzset()
-    tempfile.tempdir = None
     sys.executable = sys._base_executable = program
     sys.orig_argv = list(words)
     main = types.ModuleType("__main__")
@@ -98,9 +97,29 @@ def prepare_python(program, words):
     return run, start
 
 
+def found(program):
+    """Where a program is; the launcher has seen that there is one."""
+    folders = [] if "/" in program else os.environ["PATH"].split(":")
+    paths = (os.path.join(folder, program) for folder in folders if folder.startswith("/"))
+    return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), program)
+
+
+def importable(file):
+    """Whether a hook takes a file for a place of modules, as it does an archive."""
+
+    def by(hook):
+        try:
+            hook(file)
+        except ImportError:
+            return False
+        return True
+
+    return by
+
+
 def text_of(file):
     """The text of a program in a file."""
-    if file.endswith(".pyc") or os.path.isdir(file) or pkgutil.get_importer(file) is not None:
+    if file.endswith(".pyc") or os.path.isdir(file) or any(map(importable(file), sys.path_hooks)):
         raise Cold("its program is not a file of text")
     try:
         with open(file, "rb") as source:
@@ -192,8 +211,9 @@ def status(end):
 
 def finish(code):
     """Ends as an interpreter does, except that it does not take down what the zygote had imported."""
-    with contextlib.suppress(BaseException):
-        threading._shutdown()
+    if "threading" in sys.modules:
+        with contextlib.suppress(BaseException):
+            sys.modules["threading"]._shutdown()
     with contextlib.suppress(BaseException):
         atexit._run_exitfuncs()
     flushed = flush()

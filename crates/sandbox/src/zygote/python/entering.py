@@ -83,7 +83,6 @@ def become_seed(namespaces):
     drop_rights()
     be_of_the_init()
     os.setsid()
-    random.seed()
     load_filter()
     return socket.socket(fileno=SEED)
 
