@@ -1,5 +1,5 @@
 //! Sandboxes: from asking for a box until `true` in it has ended and all is dead, beside plain spawn and wait, bubblewrap
-//! and runc, in turns in the same run.
+//! and runc, in turns in the same run. And `print(1)` in Python, cold and by a zygote.
 
 mod ours;
 mod peers;
@@ -80,14 +80,23 @@ async fn measure(amount: &Amount) -> Result<Value, String> {
     let peers = peers::Peers::find();
     let (mut plain, mut own, mut wrapped, mut contained) =
         (Times::default(), Times::default(), Times::default(), Times::default());
+    let (mut cold, mut warm) = (Times::default(), Times::default());
+    boxes.warm().await?;
     // In turns, so that what else the machine does meets all alike.
     for round in 0..=amount.rounds {
         let mut kept = (Times::default(), Times::default(), Times::default(), Times::default());
+        let mut python = (Times::default(), Times::default());
         for _ in 0..amount.starts {
             peers::plain(&mut kept.0)?;
         }
         for _ in 0..amount.starts {
             boxes.one(&mut kept.1).await?;
+        }
+        for _ in 0..amount.starts.div_ceil(5) {
+            boxes.python(false, &mut python.0).await?;
+        }
+        for _ in 0..amount.starts {
+            boxes.python(true, &mut python.1).await?;
         }
         for _ in 0..amount.starts {
             peers.bubblewrap(&mut kept.2)?;
@@ -101,6 +110,8 @@ async fn measure(amount: &Amount) -> Result<Value, String> {
             own.0.extend(kept.1.0);
             wrapped.0.extend(kept.2.0);
             contained.0.extend(kept.3.0);
+            cold.0.extend(python.0.0);
+            warm.0.extend(python.1.0);
         }
     }
     let mut namespace = own.json();
@@ -110,7 +121,12 @@ async fn measure(amount: &Amount) -> Result<Value, String> {
     bubblewrap["per_s_c8"] = json!(peers.burst(CALLERS, amount.burst)?);
     let leaks = boxes.leaks(CALLERS, amount.cycles).await?;
     let runc = if contained.0.is_empty() { json!({ "absent": peers.no_runc() }) } else { contained.json() };
+    let python = json!({
+        "cold_us": cold.at(50), "cold_p99_us": cold.at(99), "zygote_p50_us": warm.at(50), "zygote_p99_us": warm.at(99),
+        "zygote_per_s_c8": boxes.python_burst(CALLERS, amount.burst).await?,
+    });
     Ok(json!({
-        "vfork_exec": plain.json(), "namespace": namespace, "bubblewrap": bubblewrap, "runc": runc, "leaks": leaks,
+        "vfork_exec": plain.json(), "namespace": namespace, "bubblewrap": bubblewrap, "runc": runc, "python": python,
+        "leaks": leaks,
     }))
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use stead_ports::sandbox::{Boxes as _, Command, End, Property, Spec, Stdio};
+use stead_ports::sandbox::{Boxes as _, Command, End, Property, Runtime, Served, Spec, Stdio, Zygote};
 use stead_sandbox::{Namespaces, Settings};
 
 use super::Times;
@@ -48,15 +48,49 @@ impl Ours {
         Ok(())
     }
 
+    /// Waits until a zygote serves.
+    pub(super) async fn warm(&self) -> Result<(), String> {
+        let until = Instant::now() + Duration::from_secs(20);
+        while let Some(Served::Cold { why }) = print_one(&self.boxes, true).await? {
+            if Instant::now() > until {
+                return Err(format!("no zygote serves: {why}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// `print(1)` in a box, by an interpreter of its own or by a zygote.
+    pub(super) async fn python(&self, zygote: bool, times: &mut Times) -> Result<(), String> {
+        let begun = Instant::now();
+        let served = print_one(&self.boxes, zygote).await?;
+        // A zygote that is just replaced serves again a little later.
+        if zygote == matches!(served, Some(Served::Forked { .. })) {
+            times.add(begun);
+        }
+        Ok(())
+    }
+
+    /// The same as [`Self::burst`] by a zygote; those that started cold meanwhile count too.
+    pub(super) async fn python_burst(&self, callers: usize, length: Duration) -> Result<u64, String> {
+        self.many(callers, length, Kind::Python).await
+    }
+
     /// Boxes a second of so many callers, each of which asks for the next when it has an outcome.
     pub(super) async fn burst(&self, callers: usize, length: Duration) -> Result<u64, String> {
+        self.many(callers, length, Kind::True).await
+    }
+
+    async fn many(&self, callers: usize, length: Duration, kind: Kind) -> Result<u64, String> {
         let (over, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let tasks: Vec<_> = (0..callers)
             .map(|_| {
                 let (boxes, over, count) = (Arc::clone(&self.boxes), Arc::clone(&over), Arc::clone(&count));
                 tokio::spawn(async move {
                     while !over.load(Ordering::Relaxed) {
-                        run(&boxes).await?;
+                        match kind {
+                            Kind::True => run(&boxes).await?,
+                            Kind::Python => drop(print_one(&boxes, true).await?),
+                        }
                         count.fetch_add(1, Ordering::Relaxed);
                     }
                     Ok::<_, String>(())
@@ -117,6 +151,23 @@ impl Ours {
         let mounts = fs::read_to_string("/proc/self/mountinfo").map_or(0, |text| text.lines().count());
         [children(launcher).len(), groups(launcher), mounts, descriptors("self") + descriptors(&launcher.to_string())]
     }
+}
+
+/// What runs again and again.
+#[derive(Clone, Copy)]
+enum Kind {
+    True,
+    Python,
+}
+
+async fn print_one(boxes: &Namespaces, zygote: bool) -> Result<Option<Served>, String> {
+    let zygote = zygote.then(|| Zygote { tenant: "bench".to_owned(), runtime: Runtime::Python });
+    let spec = Spec { zygote, ..spec(&["python3", "-c", "print(1)"]) };
+    let outcome = boxes.run(spec, Stdio::Quiet).await.map_err(|e| e.to_string())?;
+    if (outcome.end, &outcome.stdout.bytes[..]) != (End::Exited(0), b"1\n") {
+        return Err(format!("`print(1)` ended with {:?}", outcome.end));
+    }
+    Ok(outcome.evidence.zygote)
 }
 
 async fn run(boxes: &Namespaces) -> Result<(), String> {

@@ -15,7 +15,7 @@ use stead_core::code::{self, Code};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use self::{
-    outcome::{Captured, End, Evidence, Outcome, Pressure, Usage},
+    outcome::{Captured, End, Evidence, Outcome, Pressure, Served, Usage},
     property::{Offer, Property, Tier},
     session::{Exec, ExecEnd, ExecWhy, Hand, Resident, Session, Streams},
 };
@@ -127,6 +127,26 @@ pub struct Spec {
     pub requires: BTreeSet<Property>,
     /// The port on the box's loopback where the way out begins; `None` means there is none. See [`Running::egress`].
     pub egress: Option<u16>,
+    /// The fork server that starts it, if it can: then the command begins as a copy of a process that has already loaded its
+    /// runtime. If it cannot, the command starts cold, and the [`Evidence`] says so.
+    pub zygote: Option<Zygote>,
+}
+
+/// A fork server that runs no code of an action itself. All actions of a tenant's zygote have the same layout of memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zygote {
+    /// Whose actions it starts: never those of two tenants. 1 to 128 bytes.
+    pub tenant: String,
+    /// What it has loaded.
+    pub runtime: Runtime,
+}
+
+/// A runtime that a zygote can load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runtime {
+    /// The host's `python3`. It starts `python3 FILE`, `python3 -c TEXT`, `python3 -m MODULE` and `python3 -`, each with
+    /// arguments, without options of the interpreter.
+    Python,
 }
 
 /// Which of its outputs a box wrote to.

@@ -22,6 +22,7 @@ use crate::{
     sys,
     terminal::{self, Terminal},
     wire::{self, Failure, Go, Plan, Report, Sprout},
+    zygote,
 };
 
 /// How many of the first descriptors that go back are for the undertaker.
@@ -38,6 +39,8 @@ pub(crate) struct Context<'a> {
     pub(crate) root: bool,
     /// Who private folders belong to.
     pub(crate) user: u32,
+    /// Whether the seed is to be a fork of a zygote.
+    pub(crate) zygote: bool,
 }
 
 /// A failure, by whose fault it is.
@@ -83,7 +86,7 @@ fn descriptors(context: &Context<'_>, socket: &OwnedFd) -> Result<OwnedFd, Fault
 enum Never {}
 
 fn live(context: &Context<'_>, socket: BorrowedFd<'_>) -> Result<Never, Broken> {
-    let (seed, pid) = prepare(context)?;
+    let (seed, pid) = prepare(context, socket)?;
     let mut room = wire::buffer();
     let Some((Go { plan }, descriptors)) = wire::receive(socket, &mut room, true).at("waiting for a command")? else {
         sys::exit(0)
@@ -98,13 +101,17 @@ fn live(context: &Context<'_>, socket: BorrowedFd<'_>) -> Result<Never, Broken> 
     // Before the first line of the command runs, nothing here has a right over it.
     privileges::bare_init(context.root)?;
     wire::send(&seed, &Go { plan }, &inner, true).at("telling the command")?;
+    let mut cold = None;
     // The end of this conversation means that the seed has become the command.
-    match wire::receive(&seed, &mut room, true) {
-        Ok(Some((Sprout::Failed(failure), _))) => return Err(Broken(failure)),
-        Ok(Some((Sprout::Bare, _))) | Err(_) => {
-            return Err(Broken(Failure::Host("the command's process answered with nonsense".to_owned())));
+    loop {
+        match wire::receive(&seed, &mut room, true) {
+            Ok(Some((Sprout::Failed(failure), _))) => return Err(Broken(failure)),
+            Ok(Some((Sprout::Cold(why), _))) if cold.is_none() => cold = Some(why),
+            Ok(None) => break,
+            Ok(Some(_)) | Err(_) => {
+                return Err(Broken(Failure::Host("the command's process answered with nonsense".to_owned())));
+            }
         }
-        Ok(None) => {}
     }
     let back: Vec<BorrowedFd<'_>> = given
         .remains
@@ -115,13 +122,13 @@ fn live(context: &Context<'_>, socket: BorrowedFd<'_>) -> Result<Never, Broken> 
         .chain(&given.uppers)
         .map(AsFd::as_fd)
         .collect();
-    wire::send(socket, &Report::Started, &back, true).at("telling that the command runs")?;
+    wire::send(socket, &Report::Started { cold }, &back, true).at("telling that the command runs")?;
     drop((given, seed, room));
     reap(socket, pid)
 }
 
 /// All that needs no command. Returns the seed's socket and pid.
-fn prepare(context: &Context<'_>) -> Result<(OwnedFd, Pid), Fault> {
+fn prepare(context: &Context<'_>, launcher: BorrowedFd<'_>) -> Result<(OwnedFd, Pid), Fault> {
     let all = UnshareFlags::NEWNS
         | UnshareFlags::NEWNET
         | UnshareFlags::NEWIPC
@@ -135,6 +142,13 @@ fn prepare(context: &Context<'_>) -> Result<(OwnedFd, Pid), Fault> {
     // It is a copy of the launcher's memory, where what was asked for other boxes may stand. Before anything else runs here.
     privileges::close_memory()?;
     private::folders(context.user)?;
+    let seed = if context.zygote { zygote::adopt(launcher) } else { own_seed(context) }?;
+    private::close_processes()?;
+    Ok(seed)
+}
+
+/// Forks one. Returns its socket and pid when it has given up its rights.
+fn own_seed(context: &Context<'_>) -> Result<(OwnedFd, Pid), Fault> {
     let (ours, its) = wire::pair().at("making a socket")?;
     let pid = match sys::fork().at("starting the command's process")? {
         None => {
@@ -146,14 +160,10 @@ fn prepare(context: &Context<'_>) -> Result<(OwnedFd, Pid), Fault> {
     };
     drop(its);
     match wire::receive(&ours, &mut wire::buffer(), true).at("waiting for the command's process")? {
-        Some((Sprout::Bare, _)) => {}
-        Some((Sprout::Failed(Failure::Host(why) | Failure::Spec(why) | Failure::Command(why)), _)) => {
-            return Err(Fault(why));
-        }
-        _ => return Err(Fault("the command's process died while it gave its rights up".to_owned())),
+        Some((Sprout::Bare, _)) => Ok((ours, pid)),
+        Some((Sprout::Failed(Failure::Host(why) | Failure::Spec(why) | Failure::Command(why)), _)) => Err(Fault(why)),
+        _ => Err(Fault("the command's process died while it gave its rights up".to_owned())),
     }
-    private::close_processes()?;
-    Ok((ours, pid))
 }
 
 /// What a command is given, and what goes back for it.

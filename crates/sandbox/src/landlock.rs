@@ -11,10 +11,26 @@ use landlock::{
 use crate::{fault::Fault, root::HOME};
 
 /// What a box may always write.
-const WRITABLE: &[&str] = &["/tmp", HOME, "/dev"];
+pub(crate) const WRITABLE: &[&str] = &["/tmp", HOME, "/dev"];
 
 /// The newest that these rules are written for.
 const NEWEST: ABI = ABI::V6;
+
+/// The same rules for a program that makes the system calls itself: numbers as `landlock_create_ruleset(2)` takes them.
+pub(crate) struct Numbers {
+    /// What is forbidden where nothing allows it; zero without Landlock.
+    pub(crate) files: u64,
+    /// What is allowed everywhere.
+    pub(crate) read: u64,
+    pub(crate) scopes: u64,
+}
+
+/// As far as a version of Landlock knows them.
+pub(crate) fn numbers(version: Option<i32>) -> Numbers {
+    let known = ABI::from(version.unwrap_or(0)).min(NEWEST);
+    let files = AccessFs::from_all(known).bits();
+    Numbers { files, read: AccessFs::from_read(NEWEST).bits() & files, scopes: Scope::from_all(known).bits() }
+}
 
 /// Encloses this process and what it starts.
 pub(crate) fn enclose(writable: &[&str]) -> Result<(), Fault> {

@@ -7,6 +7,7 @@
 //!   Mount namespaces of dead boxes are taken down by a helper of its own (`launcher/undertaker.rs`).
 //! * A box is two processes of ours: its **init** (`init.rs`), which owns the mounts and reaps, and the **seed**
 //!   (`seed.rs`), which has given up all rights and becomes the command.
+//! * A seed can also be a fork of a **zygote** (`zygote/`), which has a runtime loaded already.
 //!
 //! ```text
 //! server ── socket ── launcher ── socket ── init ── socket ── seed ═ exec ═> command
@@ -43,6 +44,7 @@ mod stay;
 mod sys;
 mod terminal;
 mod wire;
+mod zygote;
 
 pub use client::{Namespaces, Settings};
 pub use launcher::WORD as LAUNCHER;

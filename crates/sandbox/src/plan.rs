@@ -8,7 +8,9 @@ use std::{
 };
 
 use rustix::fs::{Mode, OFlags};
-use stead_ports::sandbox::{BoxError, Command, Content, Evidence, Offer, Property, Root, Spec, Tier};
+use stead_ports::sandbox::{
+    BoxError, Command, Content, Evidence, Offer, Property, Root, Runtime, Spec, Tier, Zygote,
+};
 
 use crate::wire::{Access, Folder, Found, Host, Limits, Place, Plan};
 
@@ -18,6 +20,8 @@ pub(crate) const MAX_COMMAND: usize = 128 << 10;
 pub(crate) const MAX_MOUNTS: usize = 32;
 /// Most folders of a box that stays: a descriptor of each goes to the server.
 pub(crate) const MAX_RESIDENT_MOUNTS: usize = 16;
+/// Most bytes of a tenant's name.
+pub(crate) const MAX_TENANT: usize = 128;
 /// Least memory that a box can be given.
 pub(crate) const LEAST_MEMORY: u64 = 4 << 20;
 /// Least processes: the init and the command.
@@ -100,8 +104,18 @@ fn made_of(spec: &Spec, terminal: Option<(u16, u16)>, offer: &Offer) -> Result<C
         terminal,
         resident: false,
         freezer: false,
+        zygote: spec.zygote.as_ref().map(tenant).transpose()?,
     };
     Ok(Checked { plan, held, evidence: evidence(spec, offer) })
+}
+
+/// Whose zygote is asked for. There is one runtime.
+fn tenant(asked: &Zygote) -> Result<String, BoxError> {
+    let Zygote { tenant, runtime: Runtime::Python } = asked;
+    match tenant.len() {
+        1..=MAX_TENANT => Ok(tenant.clone()),
+        bytes => Err(wrong(format!("the tenant of its zygote has {bytes} bytes, and may have 1 to {MAX_TENANT}"))),
+    }
 }
 
 fn wrong(what: impl Into<String>) -> BoxError {
@@ -192,7 +206,7 @@ fn evidence(spec: &Spec, offer: &Offer) -> Evidence {
         Property::OwnKernel => false,
         _ => true,
     };
-    let mut evidence = Evidence { tier: offer.tier, held: BTreeMap::new(), not_held: BTreeMap::new() };
+    let mut evidence = Evidence { tier: offer.tier, held: BTreeMap::new(), not_held: BTreeMap::new(), zygote: None };
     for (property, found) in offer.properties.iter().filter(|(property, _)| asked(property)) {
         match found {
             Ok(by) => evidence.held.insert(*property, by.clone()),
@@ -287,6 +301,7 @@ mod tests {
             Box::new(|s| s.limits.pids = Some(1)),
             Box::new(|s| s.limits.wall = Duration::ZERO),
             Box::new(|s| s.egress = Some(0)),
+            Box::new(|s| s.zygote = Some(Zygote { tenant: String::new(), runtime: Runtime::Python })),
             Box::new(|s| s.root = Root::Folder("/nowhere/at/all".into())),
         ] {
             assert!(matches!(refused(change), BoxError::Spec(_)));

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Where programs are looked for if the environment does not say.
-const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
+pub(crate) const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
 
 /// Is a seed. Never returns.
 pub(crate) fn run(root: bool, filter: &Filter, socket: BorrowedFd<'_>) -> ! {
@@ -80,20 +80,34 @@ fn strings(words: &[String]) -> Option<Vec<CString>> {
     words.iter().map(|w| CString::new(w.as_str()).ok()).collect()
 }
 
-fn environment(given: &[(String, String)]) -> Vec<String> {
-    let usual = [("PATH", PATH), ("HOME", crate::root::HOME), ("USER", "box"), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")];
-    let missing = usual.iter().filter(|(name, _)| !given.iter().any(|(n, _)| n == name));
+/// Variables that a command has unless it is given others.
+pub(crate) const USUAL: &[(&str, &str)] =
+    &[("PATH", PATH), ("HOME", crate::root::HOME), ("USER", "box"), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")];
+
+pub(crate) fn environment(given: &[(String, String)]) -> Vec<String> {
+    let missing = USUAL.iter().filter(|(name, _)| !given.iter().any(|(n, _)| n == name));
     let given = given.iter().map(|(name, value)| format!("{name}={value}"));
     given.chain(missing.map(|(name, value)| format!("{name}={value}"))).collect()
 }
 
 /// What a program's name may mean, in order.
-fn candidates(program: &str, path: &str) -> Vec<String> {
+pub(crate) fn candidates(program: &str, path: &str) -> Vec<String> {
     if program.contains('/') {
         return vec![program.to_owned()];
     }
     path.split(':').filter(|folder| folder.starts_with('/')).map(|folder| format!("{folder}/{program}")).collect()
 }
+
+/// Resource limits that every command has.
+pub(crate) const FIXED: &[(Resource, u64)] = &[
+    (Resource::Core, 0),
+    (Resource::Nice, 0),
+    (Resource::Rtprio, 0),
+    (Resource::Memlock, 64 << 10),
+    // Signals that wait, and bytes of message queues: what all boxes have together is the host's to give.
+    (Resource::Sigpending, 1024),
+    (Resource::Msgqueue, 64 << 10),
+];
 
 /// Both bounds of each, so that nothing can be raised again.
 fn resources(limits: &Limits) -> Result<(), Fault> {
@@ -103,15 +117,11 @@ fn resources(limits: &Limits) -> Result<(), Fault> {
         let both = Rlimit { current: Some(most), maximum: Some(most) };
         rustix::process::setrlimit(what, both).at("setting a resource limit")
     };
-    set(Resource::Core, 0)?;
+    for (what, value) in FIXED {
+        set(*what, *value)?;
+    }
     set(Resource::Nofile, u64::from(limits.open_files.max(4)))?;
     set(Resource::Fsize, limits.file)?;
-    set(Resource::Nice, 0)?;
-    set(Resource::Rtprio, 0)?;
-    set(Resource::Memlock, 64 << 10)?;
-    // Signals that wait, and bytes of message queues: what all boxes have together is the host's to give.
-    set(Resource::Sigpending, 1024)?;
-    set(Resource::Msgqueue, 64 << 10)?;
     if let (true, Some(pids)) = (limits.nproc, limits.pids) {
         // Counted in the user namespace, which only this box has; the init is not in it.
         set(Resource::Nproc, u64::from(pids.saturating_sub(1)))?;

@@ -20,3 +20,9 @@ mod network;
 mod session;
 #[path = "boxes/streams.rs"]
 mod streams;
+#[path = "boxes/zygote.rs"]
+mod zygote;
+#[path = "boxes/zygote_alike.rs"]
+mod zygote_alike;
+#[path = "boxes/zygote_process.rs"]
+mod zygote_process;

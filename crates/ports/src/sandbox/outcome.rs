@@ -99,6 +99,26 @@ pub struct Evidence {
     pub held: BTreeMap<Property, String>,
     /// Limits that were asked and nothing here can hold; none of them was required.
     pub not_held: BTreeMap<Property, String>,
+    /// Whether the zygote that was asked for started the command; `None`: none was asked for.
+    pub zygote: Option<Served>,
+}
+
+/// What became of asking for a zygote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Served {
+    /// The command is a fork of one.
+    Forked {
+        /// The program that it runs.
+        program: String,
+        /// How many forks it has made so far, those that wait for actions included. All have this layout of memory.
+        forks: u64,
+    },
+    /// The command started as any other.
+    Cold {
+        /// Why.
+        why: String,
+    },
 }
 
 /// The upper layer of a [`Layered`](super::Content::Layered) mount after its box is dead.

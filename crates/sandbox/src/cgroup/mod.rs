@@ -159,6 +159,21 @@ impl Groups {
         Ok(())
     }
 
+    /// The lists of all of them in which a process of one thread, which has no right to open them, can write itself.
+    pub(crate) fn lists(&self, group: &Group) -> Result<Vec<OwnedFd>, Fault> {
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let open = |(tree, folder): (&Tree, &OwnedFd)| {
+            let name = if tree.version == Version::One { "tasks" } else { "cgroup.procs" };
+            rustix::fs::openat(folder, name, flags, Mode::empty())
+        };
+        self.trees
+            .iter()
+            .zip(&group.folders)
+            .map(open)
+            .collect::<Result<_, _>>()
+            .at("opening the list of a control group")
+    }
+
     /// Sets limits; those that are `None`, those without a controller, and those that are set already stay as they are.
     pub(crate) fn limit(&self, group: &mut Group, limits: &Limits) -> Result<(), Fault> {
         for (tree, folder) in self.trees.iter().zip(&group.folders) {

@@ -18,12 +18,12 @@ use stead_ports::sandbox::{BoxError, Tier};
 use tokio::sync::oneshot;
 
 use super::{Settings, hand::lost};
-use crate::wire::{self, End, Failure, Host, News, Order, Usage};
+use crate::wire::{self, End, Failure, Host, News, Order, Served, Usage};
 
 /// How a box ended, with its layers.
 pub(super) type Ended = (End, Usage, Vec<OwnedFd>);
 /// That it runs, with the way out and the terminal; or why not.
-pub(super) type Started = Result<Vec<OwnedFd>, Failure>;
+pub(super) type Started = Result<(Option<Served>, Vec<OwnedFd>), Failure>;
 
 /// Who waits for news of a box.
 struct Seat {
@@ -286,9 +286,9 @@ impl Shared {
         let mut waiting = self.waiting.lock();
         // Who does not wait any more misses nothing.
         match news {
-            News::Started { id } => {
+            News::Started { id, served } => {
                 if let Some(sender) = waiting.boxes.get_mut(&id).and_then(|seat| seat.started.take()) {
-                    let _ = sender.send(Ok(descriptors));
+                    let _ = sender.send(Ok((served, descriptors)));
                 }
             }
             News::Failed { id, failure } => {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use stead_ports::{
-    sandbox::{BoxError, Control, End, Evidence, Outcome, Pipes, Running, Spec, Stdio, Tier, WhenFull, outcome::Layer},
+    sandbox::{BoxError, Control, End, Evidence, Outcome, Pipes, Running, Served, Spec, Stdio, Tier, WhenFull, outcome::Layer},
     workspace::Marks,
 };
 
@@ -32,7 +32,7 @@ pub(super) async fn start(link: Arc<Link>, spec: &Spec, stdio: Stdio) -> Result<
         Stdio::Terminal { size } => Some(size),
         _ => None,
     };
-    let Checked { plan, held, evidence } = plan::check(spec, size, &plan::offer(link.host()))?;
+    let Checked { plan, held, mut evidence } = plan::check(spec, size, &plan::offer(link.host()))?;
     let layers: Vec<PathBuf> =
         plan.mounts.iter().filter(|m| m.access == Access::Layered).map(|m| PathBuf::from(&m.at)).collect();
     let mut ends = Ends::new(&stdio, link.host().user)?;
@@ -40,12 +40,12 @@ pub(super) async fn start(link: Arc<Link>, spec: &Spec, stdio: Stdio) -> Result<
     let mut guard = Guard { link: Arc::clone(&link), id, over: false };
     let inside = std::mem::take(&mut ends.inside);
     let descriptors: Vec<_> = inside.iter().map(AsFd::as_fd).collect();
-    let ordered = link.order(&Order::Start { id, plan }, &descriptors);
+    let ordered = link.order(&Order::Start { id, plan: Box::new(plan) }, &descriptors);
     // Now only the box holds these.
     drop(inside);
     ordered?;
-    let back = match started.await {
-        Ok(Ok(back)) => back,
+    let (served, back) = match started.await {
+        Ok(Ok(told)) => told,
         Ok(Err(failure)) => {
             guard.over = true;
             return Err(refused(failure, spec.command.words.first()));
@@ -56,6 +56,10 @@ pub(super) async fn start(link: Arc<Link>, spec: &Spec, stdio: Stdio) -> Result<
     if back.len() != usize::from(spec.egress.is_some()) + usize::from(size.is_some()) {
         return Err(no_room());
     }
+    evidence.zygote = served.map(|served| match served {
+        wire::Served::Forked { program, forks } => Served::Forked { program, forks },
+        wire::Served::Cold(why) => Served::Cold { why },
+    });
     let mut back = back.into_iter();
     let egress = spec.egress.and_then(|_| back.next()).map(TcpListener::from);
     if let Some(listener) = &egress {

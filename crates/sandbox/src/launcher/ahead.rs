@@ -15,15 +15,28 @@ use crate::{
 
 impl Launcher {
     pub(super) fn wants_ahead(&self) -> bool {
-        let waiting = self.live.values().filter(|l| l.job.is_none()).count();
-        !self.discouraged && waiting < self.options.ahead && self.live.len() < self.options.most
+        !self.discouraged && self.waiting(None).count() < self.options.ahead && !self.full()
+    }
+
+    /// Boxes without a command whose seed is a fork of this zygote's, or of none.
+    pub(super) fn waiting(&self, zygote: Option<u64>) -> impl Iterator<Item = u64> {
+        self.live.iter().filter(move |(_, l)| l.job.is_none() && l.made.zygote == zygote).map(|(number, _)| *number)
+    }
+
+    /// Whether there are as many boxes as there may be. Those that wait for actions of one tenant do not count.
+    pub(super) fn full(&self) -> bool {
+        self.live.values().filter(|l| l.job.is_some() || l.made.zygote.is_none()).count() >= self.options.most
     }
 
     /// One piece of work that nobody waits for.
     pub(super) fn idle(&mut self) {
         if self.wants_ahead() {
-            if self.add().and_then(|number| self.usual(number)).is_err() {
+            if self.add(None).and_then(|number| self.usual(number)).is_err() {
                 self.discouraged = true;
+            }
+        } else if let Some(zygote) = self.wants_warm() {
+            if self.add(Some(zygote)).and_then(|number| self.usual(number)).is_err() {
+                self.nursery.discourage(zygote);
             }
         } else {
             self.graves.clear(&self.maker.groups);
@@ -38,8 +51,8 @@ impl Launcher {
         live.map_or(Ok(()), |live| self.maker.groups.limit(&mut live.made.group, &usual))
     }
 
-    pub(super) fn add(&mut self) -> Result<u64, Fault> {
-        let made = self.maker.make()?;
+    pub(super) fn add(&mut self, zygote: Option<u64>) -> Result<u64, Fault> {
+        let made = self.maker.make(zygote)?;
         let number = made.number;
         let watch = |fd: &OwnedFd, what: u64| {
             epoll::add(&self.events, fd, epoll::EventData::new_u64(number << 1 | what), epoll::EventFlags::IN)

@@ -129,7 +129,7 @@ fn prepare(control: &OwnedFd, options: &Options) -> Result<(Maker, Roots, Host),
     };
     let maker = Maker::new(groups, root, user);
     let roots = Roots::assemble(host_mounts, root, &options.shown)?;
-    privileges::drop_bounding()?;
+    privileges::bare_launcher(root)?;
     Ok((maker, roots, host))
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::maker::Made;
-use crate::wire::{End, Report};
+use crate::wire::{End, Plan, Report, Served};
 
 /// How long setting a box up may take; its own deadline counts from when its command runs.
 pub(super) const SET_UP: Duration = Duration::from_secs(10);
@@ -27,6 +27,10 @@ pub(super) struct Job {
     /// What the undertaker gets, once it runs: mounts and network.
     pub(super) remains: Vec<OwnedFd>,
     pub(super) layers: Vec<OwnedFd>,
+    /// What became of the zygote that was asked for.
+    pub(super) served: Option<Served>,
+    /// What it takes to start it cold, until it runs: its plan and its streams.
+    pub(super) again: Option<(Plan, Vec<OwnedFd>)>,
     /// How many of the descriptors that come when it runs are the server's.
     pub(super) back: usize,
     /// Of a box that stays: by what it is frozen, if something here can.

@@ -36,6 +36,8 @@ pub(super) struct Maker {
 /// A box, waiting or at work.
 pub(super) struct Made {
     pub(super) number: u64,
+    /// The zygote of which its seed is a fork.
+    pub(super) zygote: Option<u64>,
     pub(super) group: Group,
     pub(super) socket: OwnedFd,
     pub(super) pidfd: OwnedFd,
@@ -48,8 +50,9 @@ impl Maker {
         Self { groups, filter: Filter::new(), telling: private::telling(), root, user, made: 0 }
     }
 
-    /// Makes a box. It sets itself up while this returns; what it is told meanwhile waits in its socket.
-    pub(super) fn make(&mut self) -> Result<Made, Fault> {
+    /// Makes a box, with a seed of its own or one that a zygote forks. It sets itself up while this returns; what it is told
+    /// meanwhile waits in its socket.
+    pub(super) fn make(&mut self, zygote: Option<u64>) -> Result<Made, Fault> {
         self.made += 1;
         let number = self.made;
         let group = self.groups.make(number)?;
@@ -58,13 +61,13 @@ impl Maker {
             let Some(child) = child else {
                 drop(ours);
                 let (groups, filter, telling) = (&self.groups, &self.filter, self.telling.as_slice());
-                let (root, user) = (self.root, self.user);
-                init::run(&init::Context { groups, group: &group, filter, telling, root, user }, &its)
+                let (root, user, zygote) = (self.root, self.user, zygote.is_some());
+                init::run(&init::Context { groups, group: &group, filter, telling, root, user, zygote }, &its)
             };
             Ok((ours, child))
         });
         match started {
-            Ok((socket, child)) => Ok(Made { number, group, socket, pidfd: child.pidfd, pid: child.pid }),
+            Ok((socket, child)) => Ok(Made { number, zygote, group, socket, pidfd: child.pidfd, pid: child.pid }),
             Err(e) => {
                 self.groups.remove(&group);
                 Err(e).at("starting the first process of a sandbox")

@@ -7,7 +7,7 @@
 //!   program itself out of reach; `serve.rs` waits for events and for time to pass.
 //! * `orders.rs` does what the server asks, `reports.rs` hears what boxes tell and tells the server.
 //! * `ahead.rs` does what nobody waits for: boxes made ahead, groups of dead ones. `maker.rs` makes one box, `job.rs` is what is
-//!   known of one, `graves.rs` and `undertaker.rs` are what is left of the dead.
+//!   known of one, `zygotes.rs` has them started by zygotes where those can, `graves.rs` and `undertaker.rs` are what is left of the dead.
 //!
 //! Not here: what a box is made of (`init.rs`), and anything that an action writes, which passes by through pipes of the
 //! server's.
@@ -22,6 +22,7 @@ mod reports;
 mod runtime;
 mod serve;
 mod undertaker;
+mod zygotes;
 
 pub use begin::main;
 

@@ -32,7 +32,7 @@ impl Launcher {
             };
             match order {
                 Order::Start { id, plan } => {
-                    if let Err(failure) = self.start(id, plan, descriptors) {
+                    if let Err(failure) = self.warm_or_cold(id, *plan, descriptors) {
                         self.tell(&News::Failed { id, failure }, &[]);
                     }
                 }
@@ -51,10 +51,17 @@ impl Launcher {
         true
     }
 
-    fn start(&mut self, id: u64, mut plan: Plan, mut descriptors: Vec<OwnedFd>) -> Result<(), Failure> {
+    /// Starts a command in a box whose seed is a fork of this zygote's, or of none. The descriptors are its streams.
+    pub(super) fn start(
+        &mut self,
+        id: u64,
+        mut plan: Plan,
+        mut descriptors: Vec<OwnedFd>,
+        zygote: Option<u64>,
+    ) -> Result<(), Failure> {
         let host = |fault: Fault| Failure::Host(fault.0);
-        let waiting = self.live.iter().find(|(_, l)| l.job.is_none()).map(|(number, _)| *number);
-        if waiting.is_none() && self.live.len() >= self.options.most {
+        let waiting = self.waiting(zygote).next();
+        if (waiting.is_none() || zygote.is_some()) && self.full() {
             return Err(Failure::Busy(self.live.len() as u64));
         }
         self.discouraged = false;
@@ -62,7 +69,7 @@ impl Launcher {
         descriptors.extend(self.roots.folders(&wanted).map_err(|f| Failure::Spec(f.0))?);
         let number = match waiting {
             Some(number) => number,
-            None => self.add().map_err(host)?,
+            None => self.add(zygote).map_err(host)?,
         };
         let Some(live) = self.live.get_mut(&number) else {
             return Err(Failure::Host("a sandbox was lost".to_owned()));
@@ -89,6 +96,8 @@ impl Launcher {
             report: None,
             remains: Vec::new(),
             layers: Vec::new(),
+            served: None,
+            again: None,
             back: usize::from(plan.egress.is_some()) + usize::from(plan.terminal.is_some()) + stay::count(&plan),
             stays,
         });

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     init::REMAINS,
-    wire::{self, End, Failure, News, Report, Usage},
+    wire::{self, End, Failure, News, Report, Served, Usage},
 };
 
 impl Launcher {
@@ -31,19 +31,27 @@ impl Launcher {
                 Heard::Report(report, descriptors) => (report, descriptors),
             };
             match (report, &mut live.job) {
+                (Report::Seedless, _) => self.sow(number, descriptors),
                 (Report::Failed(failure), None) => {
-                    self.discouraged = true;
+                    self.discourage(number);
                     let (Failure::Host(why) | Failure::Spec(why) | Failure::Command(why)) = failure else { return };
                     eprintln!("stead: a sandbox made ahead did not stand: {why}");
                 }
                 (Report::Failed(failure), Some(job)) => {
-                    if !std::mem::replace(&mut job.refused, true) {
+                    if job.again.is_some() && job.killed.is_none() && matches!(failure, Failure::Host(_)) {
+                        self.start_cold(number, &failure);
+                    } else if !std::mem::replace(&mut job.refused, true) {
                         let id = job.id;
                         self.tell(&News::Failed { id, failure }, &[]);
                     }
                 }
-                (Report::Started, Some(job)) => {
+                (Report::Started { cold }, Some(job)) => {
                     job.runs = true;
+                    job.again = None;
+                    if let Some(zygote) = live.made.zygote {
+                        self.nursery.proves(zygote);
+                    }
+                    let served = cold.map(Served::Cold).or_else(|| job.served.take());
                     job.started = Instant::now();
                     job.deadline = deadline(job.started, job.wall_ms);
                     job.remains = descriptors;
@@ -58,7 +66,7 @@ impl Launcher {
                             Err(_) => live.made.kill(),
                         }
                     }
-                    self.tell(&News::Started { id }, &back);
+                    self.tell(&News::Started { id, served }, &back);
                 }
                 (report, Some(job)) => job.report = Some(report),
                 (_, None) => {}
@@ -86,7 +94,10 @@ impl Launcher {
             }
         } else {
             // It died before it was of use; made again, it would die again.
-            self.discouraged = true;
+            match made.zygote {
+                None => self.discouraged = true,
+                Some(zygote) => self.nursery.discourage(zygote),
+            }
         }
         self.graves.add(&self.maker.groups, made.group);
     }

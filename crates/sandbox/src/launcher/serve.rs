@@ -15,7 +15,9 @@ use super::{begin::Options, graves::Graves, job::Live, maker::Maker, undertaker:
 use crate::{
     fault::{At, Fault},
     root::Roots,
+    sys,
     wire::{self, End},
+    zygote::Nursery,
 };
 
 pub(super) struct Launcher {
@@ -28,15 +30,17 @@ pub(super) struct Launcher {
     pub(super) ids: BTreeMap<u64, u64>,
     pub(super) graves: Graves,
     pub(super) undertaker: Undertaker,
+    pub(super) nursery: Nursery,
     /// A box that was made ahead did not stand: none is made ahead before the next one is asked for.
     pub(super) discouraged: bool,
     pub(super) room: Vec<u8>,
 }
 
-/// What is told apart by events: the server's socket, a box's socket, a box's end.
+/// What is told apart by events: the server's socket, a box's socket, a box's end, a zygote's socket.
 pub(super) const CONTROL: u64 = 0;
 pub(super) const SOCKET: u64 = 0;
 pub(super) const END: u64 = 1;
+pub(super) const ZYGOTE: u64 = 1 << 63;
 
 impl Launcher {
     pub(super) fn new(
@@ -54,6 +58,7 @@ impl Launcher {
             Ok(ready) => ready,
             Err(fault) => return Err((control, fault)),
         };
+        let nursery = Nursery::new(maker.root, sys::landlock_version(), &maker.filter);
         Ok(Self {
             control,
             events,
@@ -64,6 +69,7 @@ impl Launcher {
             ids: BTreeMap::new(),
             graves: Graves::default(),
             undertaker,
+            nursery,
             discouraged: false,
             room: wire::buffer(),
         })
@@ -90,11 +96,13 @@ impl Launcher {
                             return;
                         }
                     }
+                    data if data & ZYGOTE != 0 => self.zygote_tells(data & !ZYGOTE),
                     data if data & 1 == SOCKET => self.hear(data >> 1),
                     data => self.ended(data >> 1),
                 }
             }
             self.deadlines();
+            self.retire();
             if count == 0 {
                 self.idle();
             }
@@ -106,7 +114,8 @@ impl Launcher {
         let now = Instant::now();
         let jobs = self.live.values().filter_map(|l| l.job.as_ref());
         let next = jobs.filter(|j| j.killed.is_none()).map(|j| j.deadline).min();
-        let ahead = self.wants_ahead().then_some(Duration::ZERO);
+        let ahead = (self.wants_ahead() || self.wants_warm().is_some()).then_some(Duration::ZERO);
+        let next = [next, self.nursery.next_end()].into_iter().flatten().min();
         let deadline = next.map(|d| d.saturating_duration_since(now));
         let wait = [ahead, self.graves.patience(now), deadline].into_iter().flatten().min();
         wait.and_then(|w| Timespec::try_from(w).ok())
@@ -136,6 +145,7 @@ impl Launcher {
             live.made.bury();
             self.graves.add(&self.maker.groups, live.made.group);
         }
+        self.nursery.close();
         self.undertaker.close();
         self.graves.clear(&self.maker.groups);
         self.maker.groups.close();

@@ -21,6 +21,23 @@ impl Filter {
         Self(program::make(&table::rules()))
     }
 
+    /// Makes the filter of a zygote. What it forks has it too, below that of a command.
+    pub(crate) fn of_zygote() -> Self {
+        Self(program::make(&table::zygote_rules()))
+    }
+
+    /// Its instructions, as the kernel takes them (`struct sock_filter`).
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.0
+            .iter()
+            .flat_map(|step| {
+                let [code0, code1] = step.code.to_ne_bytes();
+                let [k0, k1, k2, k3] = step.k.to_ne_bytes();
+                [code0, code1, step.jt, step.jf, k0, k1, k2, k3]
+            })
+            .collect()
+    }
+
     /// Loads it into this process, for ever.
     pub(crate) fn load(&self) -> Result<(), Errno> {
         crate::sys::set_filter(&self.0)

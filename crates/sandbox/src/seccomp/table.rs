@@ -140,6 +140,15 @@ pub(super) fn rules() -> Vec<(u32, Rule)> {
     rules
 }
 
+/// Those of a zygote: besides what a command may, it enters namespaces that it is given, and makes one of users.
+pub(super) fn zygote_rules() -> Vec<(u32, Rule)> {
+    // Of two rules for one number the first counts.
+    let mut all =
+        vec![(libc::SYS_setns as u32, Rule::Always(Verdict::Allow)), (libc::SYS_unshare as u32, checks::UNSHARE_USER)];
+    all.extend(rules());
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::{

@@ -12,7 +12,7 @@ pub(crate) enum Order {
         #[n(0)]
         id: u64,
         #[n(1)]
-        plan: Plan,
+        plan: Box<Plan>,
     },
     #[n(1)]
     Kill {
@@ -55,6 +55,8 @@ pub(crate) enum News {
     Started {
         #[n(0)]
         id: u64,
+        #[n(1)]
+        served: Option<Served>,
     },
     #[n(2)]
     Failed {
@@ -93,6 +95,20 @@ pub(crate) enum News {
         #[n(1)]
         usage: Option<Usage>,
     },
+}
+
+/// Whether a zygote started the command.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum Served {
+    #[n(0)]
+    Forked {
+        #[n(0)]
+        program: String,
+        #[n(1)]
+        forks: u64,
+    },
+    #[n(1)]
+    Cold(#[n(0)] String),
 }
 
 /// Why a box did not start, or was not changed.
@@ -214,7 +230,11 @@ pub(crate) struct Go {
 pub(crate) enum Report {
     /// The command runs. Beside it the box's mounts and network, what [`News::Started`] has, then the upper layers.
     #[n(0)]
-    Started,
+    Started {
+        /// Why it is no fork after all, though its seed was one.
+        #[n(0)]
+        cold: Option<String>,
+    },
     #[n(1)]
     Failed(#[n(0)] Failure),
     #[n(2)]
@@ -231,9 +251,12 @@ pub(crate) enum Report {
         #[n(1)]
         cpu_us: u64,
     },
+    /// It wants a seed of its zygote's. Beside it the seed's socket, then the box's namespaces.
+    #[n(4)]
+    Seedless,
 }
 
-/// What a seed tells its init.
+/// What a seed tells its init. A zygote's forks write these by hand (`zygote/python/words.py`).
 #[derive(Debug, PartialEq, Encode, Decode)]
 pub(crate) enum Sprout {
     /// It has given up its rights.
@@ -241,4 +264,10 @@ pub(crate) enum Sprout {
     Bare,
     #[n(1)]
     Failed(#[n(0)] Failure),
+    /// The same of a zygote's fork, which tells its number inside.
+    #[n(2)]
+    Forked(#[n(0)] u32),
+    /// A zygote's fork becomes the command as any other seed does, and why.
+    #[n(3)]
+    Cold(#[n(0)] String),
 }

@@ -9,8 +9,8 @@ mod session;
 mod socket;
 
 pub(crate) use self::{
-    messages::{End, Failure, Found, Go, Host, News, Order, Pressure, Report, Sprout, Usage},
+    messages::{End, Failure, Found, Go, Host, News, Order, Pressure, Report, Served, Sprout, Usage},
     plan::{Access, Folder, Limits, Place, Plan},
     session::{Ask, Tell, Told},
-    socket::{buffer, pair, receive, send},
+    socket::{MAX_MESSAGE, buffer, pair, receive, send},
 };

@@ -23,6 +23,9 @@ pub(crate) struct Plan {
     /// Rows and columns of a terminal of its own.
     #[n(7)]
     pub(crate) terminal: Option<(u16, u16)>,
+    /// Whose zygote is to start it, if it can. Only the launcher is told.
+    #[n(8)]
+    pub(crate) zygote: Option<String>,
     /// It stays, and its seed becomes a nursery of commands ([`crate::nursery`]).
     #[n(9)]
     pub(crate) resident: bool,

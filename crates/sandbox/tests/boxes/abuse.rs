@@ -1,4 +1,4 @@
-//! What a command must not be able to do, whoever's launcher made its box. The numbers are those of the list of abuse cases
+//! What a command must not be able to do, whoever's launcher made its box, and whether a zygote started it. The numbers are those of the list of abuse cases
 //! that each tier has to pass (docs/sandbox.md).
 
 use std::{collections::BTreeMap, time::Duration};
@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use libc::{EACCES, EAFNOSUPPORT, EINVAL, ENOENT, ENOSYS, EPERM, EROFS, ESRCH};
 use stead_ports::sandbox::{BoxError, Content, End, Mount, Property};
 
-use crate::lab::{Lab, everyone, text, told};
+use crate::lab::{Lab, every_way as everyone, text, told};
 
 /// What the probe prints: for each name `None` if it was allowed, else the error.
 async fn probe(lab: &Lab, what: &str) -> BTreeMap<String, Option<i32>> {
@@ -200,7 +200,7 @@ async fn the_runtimes_own_program_cannot_be_written_through_a_command_that_is_it
     use std::os::unix::fs::PermissionsExt as _;
 
     use rustix::fs::{Access, AtFlags, CWD};
-    for who in everyone() {
+    for who in crate::lab::everyone() {
         let folder = tempfile::Builder::new().prefix("stead-own").tempdir_in("/tmp").unwrap();
         let program = folder.path().join("runtime");
         std::fs::copy(env!("CARGO_BIN_EXE_stead-box-launcher"), &program).unwrap();

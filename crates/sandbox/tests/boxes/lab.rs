@@ -10,7 +10,8 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 use stead_ports::sandbox::{
-    BoxError, Boxes as _, Command, Content, Limits, Mount, Outcome, Property, Spec, Stdio, WhenFull,
+    BoxError, Boxes as _, Command, Content, Limits, Mount, Outcome, Property, Runtime, Served, Spec, Stdio, WhenFull,
+    Zygote,
 };
 use stead_sandbox::{Namespaces, Settings};
 
@@ -27,6 +28,25 @@ pub(crate) fn everyone() -> Vec<Who> {
     if is_root() { vec![Who::Root, Who::User] } else { vec![Who::User] }
 }
 
+/// How a command is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Way {
+    pub(crate) who: Who,
+    /// By a zygote: what is no Python is started by a line of Python.
+    pub(crate) zygote: bool,
+}
+
+impl From<Who> for Way {
+    fn from(who: Who) -> Self {
+        Self { who, zygote: false }
+    }
+}
+
+/// Everyone, by each way there is.
+pub(crate) fn every_way() -> Vec<Way> {
+    [false, true].into_iter().flat_map(|zygote| everyone().into_iter().map(move |who| Way { who, zygote })).collect()
+}
+
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
@@ -38,16 +58,18 @@ pub(crate) struct Lab {
     pub(crate) boxes: Namespaces,
     folder: tempfile::TempDir,
     before: Canaries,
+    zygote: bool,
     /// Every launcher that there was.
     launchers: std::sync::Mutex<BTreeSet<u32>>,
 }
 
 impl Lab {
-    pub(crate) fn new(who: Who) -> Self {
-        Self::with(who, |_| {})
+    pub(crate) fn new(way: impl Into<Way>) -> Self {
+        Self::with(way, |_| {})
     }
 
-    pub(crate) fn with(who: Who, change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) fn with(way: impl Into<Way>, change: impl FnOnce(&mut Settings)) -> Self {
+        let Way { who, zygote } = way.into();
         let folder = tempfile::Builder::new().prefix("stead-boxes").tempdir_in("/tmp").unwrap();
         open(folder.path());
         fs::write(folder.path().join("canary"), "untouched").unwrap();
@@ -57,7 +79,7 @@ impl Lab {
         let before = Canaries::look(folder.path(), &BTreeSet::new());
         let mut settings = Settings { launcher: launcher(who), ahead: 1, ..Settings::default() };
         change(&mut settings);
-        Self { boxes: Namespaces::new(settings), folder, before, launchers: std::sync::Mutex::default() }
+        Self { boxes: Namespaces::new(settings), folder, before, zygote, launchers: std::sync::Mutex::default() }
     }
 
     /// A folder of the host that anyone can reach.
@@ -82,6 +104,12 @@ impl Lab {
 
     /// A command with the probe at hand as `/data/probe`.
     pub(crate) fn spec(&self, words: &[&str]) -> Spec {
+        let words = match words {
+            [program, ..] if self.zygote && *program != "python3" => {
+                [&["python3", "-c", "import os, sys; os.execvp(sys.argv[1], sys.argv[1:])"], words].concat()
+            }
+            _ => words.to_vec(),
+        };
         let command = Command {
             words: words.iter().map(|w| (*w).to_owned()).collect(),
             dir: "/tmp".into(),
@@ -89,7 +117,8 @@ impl Lab {
         };
         let tools = Mount { at: "/data".into(), content: Content::ReadOnly(self.folder.path().join("tools")) };
         let limits = Limits { wall: Duration::from_secs(20), ..Limits::default() };
-        Spec { command, mounts: vec![tools], limits, ..Spec::default() }
+        let zygote = self.zygote.then(|| zygote_of("lab"));
+        Spec { command, mounts: vec![tools], limits, zygote, ..Spec::default() }
     }
 
     pub(crate) async fn run(&self, words: &[&str]) -> Outcome {
@@ -105,7 +134,28 @@ impl Lab {
     }
 
     pub(crate) async fn run_spec(&self, spec: Spec) -> Result<Outcome, BoxError> {
-        self.boxes.run(spec, capture(WhenFull::Drop)).await
+        if let Some(zygote) = &spec.zygote {
+            self.warm(&zygote.tenant).await;
+        }
+        let asked = spec.zygote.is_some();
+        let outcome = self.boxes.run(spec, capture(WhenFull::Drop)).await?;
+        let by = &outcome.evidence.zygote;
+        assert_eq!(asked, matches!(by, Some(Served::Forked { .. })), "{by:?}");
+        Ok(outcome)
+    }
+
+    /// Waits until a tenant's zygote serves.
+    pub(crate) async fn warm(&self, tenant: &str) {
+        let until = Instant::now() + Duration::from_secs(20);
+        loop {
+            let command = Command { words: ["python3", "-c", ""].map(Into::into).to_vec(), ..Command::default() };
+            let spec = Spec { command, zygote: Some(zygote_of(tenant)), ..Spec::default() };
+            let outcome = self.boxes.run(spec, Stdio::Quiet).await.unwrap();
+            match outcome.evidence.zygote {
+                Some(Served::Forked { .. }) => break,
+                cold => assert!(Instant::now() < until, "{cold:?}"),
+            }
+        }
     }
 
     /// Whether this host's groups hold a limit for this launcher.
@@ -135,6 +185,10 @@ impl Lab {
 
 fn open(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+pub(crate) fn zygote_of(tenant: &str) -> Zygote {
+    Zygote { tenant: tenant.to_owned(), runtime: Runtime::Python }
 }
 
 /// How a launcher is started. Another user reaches the program by a descriptor, for it may lie in root's own folders.
