@@ -125,4 +125,12 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (264, include_str!("../../../docs/errors/ST0264.md")),
     (265, include_str!("../../../docs/errors/ST0265.md")),
     (270, include_str!("../../../docs/errors/ST0270.md")),
+    (320, include_str!("../../../docs/errors/ST0320.md")),
+    (321, include_str!("../../../docs/errors/ST0321.md")),
+    (322, include_str!("../../../docs/errors/ST0322.md")),
+    (323, include_str!("../../../docs/errors/ST0323.md")),
+    (324, include_str!("../../../docs/errors/ST0324.md")),
+    (325, include_str!("../../../docs/errors/ST0325.md")),
+    (326, include_str!("../../../docs/errors/ST0326.md")),
+    (327, include_str!("../../../docs/errors/ST0327.md")),
 ];

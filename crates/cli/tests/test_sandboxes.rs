@@ -161,8 +161,8 @@ fn unique(n: u32) -> String {
 #[tokio::test]
 async fn a_sandbox_is_made_used_and_removed_and_belongs_to_its_tenant() {
     let lab = Lab::new();
-    let made = lab.client.create_sandbox(&CreateSandbox { label: Some("mine".into()), ..CreateSandbox::default() });
-    let made = made.await.unwrap();
+    let mine = CreateSandbox { label: Some("mine".into()), ..CreateSandbox::default() };
+    let made = lab.client.create_sandbox(&mine).await.unwrap();
     assert_eq!(
         (made.label.as_deref(), made.template.as_str(), made.owner.as_str()),
         (Some("mine"), "default", "owner")

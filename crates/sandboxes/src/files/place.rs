@@ -88,7 +88,9 @@ impl Spot {
 
 /// Opens a name below a folder.
 pub(super) fn beneath(folder: &OwnedFd, way: &str, flags: OFlags) -> Result<OwnedFd, PathFault> {
-    let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
+    // What is only to be found is not opened, and takes no other flags.
+    let opened = if flags.contains(OFlags::PATH) { OFlags::empty() } else { OFlags::NOCTTY };
+    let flags = flags | opened | OFlags::CLOEXEC;
     for _ in 1..TRIES {
         match rustix::fs::openat2(folder, way, flags, Mode::empty(), BENEATH) {
             Err(Errno::AGAIN | Errno::INTR) => {}

@@ -1,6 +1,6 @@
 //! `stead sandboxes cp`.
 
-use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{fs::Permissions, io, os::fd::AsFd as _, os::unix::fs::PermissionsExt as _, path::Path};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
@@ -44,11 +44,11 @@ async fn out(client: &Client, id: SandboxId, path: &str, to: Place) -> Outcome<(
     }
     let mut pieces = client.read_file(id, path).await?;
     let Place::Here(to) = to else {
-        let mut stdout = tokio::io::stdout();
+        let mut stdout = io::stdout();
         while let Some(piece) = pieces.next().await {
-            stdout.write_all(&piece?).await?;
+            io::Write::write_all(&mut stdout, &piece?)?;
         }
-        return Ok(stdout.flush().await?);
+        return Ok(io::Write::flush(&mut stdout)?);
     };
     // Its name in the sandbox is foreign, and used only when it is a plain one.
     let name = path.rsplit('/').next().filter(|name| !matches!(*name, "" | "." | ".."));
@@ -83,7 +83,11 @@ async fn into(global: &Global, client: &Client, id: SandboxId, path: &str, from:
             let source: Box<dyn AsyncRead + Send + Unpin> = Box::new(file);
             (source, Some(mode), from.file_name().map(|n| n.to_string_lossy().into_owned()))
         }
-        _ => (Box::new(tokio::io::stdin()) as Box<dyn AsyncRead + Send + Unpin>, None, None),
+        _ => {
+            let stdin = std::fs::File::from(io::stdin().as_fd().try_clone_to_owned()?);
+            let source: Box<dyn AsyncRead + Send + Unpin> = Box::new(tokio::fs::File::from_std(stdin));
+            (source, None, None)
+        }
     };
     // As with `cp`: into a folder under its own name.
     let is_folder = client.stat_file(id, path).await.is_ok_and(|found| found.kind == FileKind::Folder);
