@@ -8,9 +8,7 @@ use std::{
 };
 
 use rustix::fs::{Mode, OFlags};
-use stead_ports::sandbox::{
-    BoxError, Command, Content, Evidence, Offer, Property, Root, Runtime, Spec, Tier, Zygote,
-};
+use stead_ports::sandbox::{BoxError, Command, Content, Evidence, Offer, Property, Root, Runtime, Spec, Tier, Zygote};
 
 use crate::wire::{Access, Folder, Found, Host, Limits, Place, Plan};
 

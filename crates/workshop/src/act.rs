@@ -6,7 +6,7 @@ use stead_core::{
     time::Span,
 };
 use stead_ports::{
-    sandbox::{Evidence, Outcome, Running, Stdio, Usage, WhenFull},
+    sandbox::{Evidence, Outcome, Root, Running, Runtime, Stdio, Tier, Usage, WhenFull, Zygote},
     tool::Invocation,
 };
 use stead_workspace::{Base, Writer};
@@ -108,15 +108,24 @@ pub(crate) async fn start(
     stdio: Stdio,
 ) -> Result<(Running, Option<WayOut>), Fault> {
     let boxes = shop.tier(place.settings.tier)?;
+    let zygote = zygote(&whose, job);
     let mut out = if place.is_closed() { None } else { Some(WayOut::open(shop, &place.rules, whose)?) };
     let by = seat.limits().ok_or(Fault::Released)?;
-    let spec = place.spec(job, by, base, shop.furniture.opt(), out.as_ref());
+    let mut spec = place.spec(job, by, base, shop.furniture.opt(), out.as_ref());
+    spec.zygote = zygote.filter(|_| place.settings.tier == Tier::Namespace && spec.root == Root::Host);
     let mut running = boxes.start(spec, stdio).await?;
     if let Some(out) = &mut out {
         out.serve(running.egress.take())?;
     }
     seat.started(&overridden(place.settings.limits, by), &running.control).await;
     Ok((running, out))
+}
+
+/// What starts an action of Python without its interpreter's start: a copy of one that its tenant has running. A server is started once, and
+/// has no need of it.
+fn zygote(whose: &Whose, job: &Job) -> Option<Zygote> {
+    let python = whose.effect.is_some() && job.words.first().is_some_and(|w| w == "python3");
+    python.then(|| Zygote { tenant: whose.tenant.to_string(), runtime: Runtime::Python })
 }
 
 impl Acted {

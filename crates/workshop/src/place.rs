@@ -118,6 +118,7 @@ impl Place {
             limits: overridden(settings.limits, limits),
             requires,
             egress: out.map(|_| way_out::PORT),
+            zygote: None,
         }
     }
 

@@ -28,7 +28,7 @@ pub(super) fn offer(found: &Found) -> Offer {
 
 /// What held for a box.
 pub(super) fn evidence(spec: &Spec, offer: &Offer) -> Evidence {
-    let mut evidence = Evidence { tier: offer.tier, held: BTreeMap::new(), not_held: BTreeMap::new() };
+    let mut evidence = Evidence { tier: offer.tier, held: BTreeMap::new(), not_held: BTreeMap::new(), zygote: None };
     for (property, found) in offer.properties.iter().filter(|(property, _)| plan::asked(spec, **property)) {
         match found {
             Ok(by) => evidence.held.insert(*property, by.clone()),

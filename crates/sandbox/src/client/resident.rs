@@ -34,8 +34,8 @@ pub(super) async fn open(link: Arc<Link>, spec: &Spec) -> Result<Resident, BoxEr
     let places: Vec<PathBuf> = stay::places(&plan).map(at).collect();
     let (id, started, ended) = link.seat();
     let mut guard = Guard { link: Arc::clone(&link), id, over: false };
-    link.order(&Order::Start { id, plan }, &[])?;
-    let back = match started.await {
+    link.order(&Order::Start { id, plan: Box::new(plan) }, &[])?;
+    let (_, back) = match started.await {
         Ok(Ok(back)) => back,
         Ok(Err(failure)) => {
             guard.over = true;

@@ -11,7 +11,9 @@ use std::{
 };
 
 use stead_ports::{
-    sandbox::{BoxError, Control, End, Evidence, Outcome, Pipes, Running, Served, Spec, Stdio, Tier, WhenFull, outcome::Layer},
+    sandbox::{
+        BoxError, Control, End, Evidence, Outcome, Pipes, Running, Served, Spec, Stdio, Tier, WhenFull, outcome::Layer,
+    },
     workspace::Marks,
 };
 
