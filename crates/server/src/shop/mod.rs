@@ -14,7 +14,7 @@ mod settings;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Once},
 };
 
 use stead_core::{
@@ -54,6 +54,8 @@ struct Inner {
     objects: Arc<dyn Objects>,
     keys: Keys,
     made: OnceCell<Made>,
+    /// Whether the files of agents that an earlier process left are away.
+    swept: Once,
 }
 
 struct Made {
@@ -65,8 +67,8 @@ struct Made {
 impl Shop {
     /// Nothing is started.
     pub(crate) fn new(config: config::Sandbox, data_dir: &Path, objects: Arc<dyn Objects>, keys: Keys) -> Self {
-        let made = OnceCell::new();
-        Self(Arc::new(Inner { config, data_dir: data_dir.to_owned(), objects, keys, made }))
+        let (made, swept) = (OnceCell::new(), Once::new());
+        Self(Arc::new(Inner { config, data_dir: data_dir.to_owned(), objects, keys, made, swept }))
     }
 
     /// Where secrets come from.
@@ -97,7 +99,10 @@ impl Shop {
 
     /// The folder of what boxes find in `/opt/agent`.
     pub(crate) fn files_dir(&self) -> PathBuf {
-        self.0.data_dir.join("boxes").join("agents")
+        let folder = self.0.data_dir.join("boxes").join("agents");
+        // What an earlier process left is of no use. That it cannot be removed shows when something is to be put there.
+        self.0.swept.call_once(|| drop(std::fs::remove_dir_all(&folder)));
+        folder
     }
 
     /// The runtime's own folder, which no box ever sees.
@@ -140,7 +145,7 @@ async fn make(inner: &Inner) -> Result<Made, AgentError> {
     let mut options = Options::new(inner.data_dir.join("workspaces"));
     options.cache_bytes = inner.config.cache.0 as u64;
     options.owner = user.map(|user| (user, user));
-    let (objects, folder) = (inner.objects.clone(), inner.data_dir.join("boxes"));
+    let (objects, folder) = (inner.objects.clone(), inner.data_dir.join("boxes").join("shop"));
     let host = HostLimits {
         boxes: inner.config.boxes,
         servers: inner.config.servers,
