@@ -1,0 +1,148 @@
+//! The thread of one box: it starts the shim, hears it to the end, and removes what is left.
+
+use std::{
+    collections::VecDeque,
+    ffi::OsString,
+    os::fd::{AsFd as _, OwnedFd},
+    process::{Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use stead_ports::sandbox::BoxError;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::lost;
+use crate::{
+    containers::Live,
+    place::Bundle,
+    sweep,
+    wire::{self, End, Failure, Held, News, Order, Plan, Used},
+};
+
+/// How a box ended, what it used, its upper layers.
+pub(super) type Ended = (End, Used, Vec<OwnedFd>);
+/// What holds its limits, and the descriptors that are the caller's.
+pub(super) type Began = Result<(Held, Vec<OwnedFd>), Failure>;
+
+/// What the thread works with.
+pub(super) struct Work {
+    pub(super) shim: Vec<OsString>,
+    pub(super) bundle: Bundle,
+    pub(super) config: Vec<u8>,
+    pub(super) plan: Plan,
+    pub(super) descriptors: Vec<OwnedFd>,
+    /// Room for one box, given back when nothing of it is left.
+    pub(super) seat: OwnedSemaphorePermit,
+}
+
+/// What others can ask of the shim.
+pub(super) struct Shepherd {
+    socket: Arc<OwnedFd>,
+    /// Who waits for answers about limits, in the order of the questions.
+    limits: Mutex<VecDeque<oneshot::Sender<Option<String>>>>,
+}
+
+impl Shepherd {
+    /// A shim that cannot be told is dead, or so busy that the deadline will do it.
+    pub(super) fn kill(&self) {
+        let _ = wire::send(&*self.socket, &Order::Kill, &[], false);
+    }
+
+    /// Asks for other limits; why not comes back, if not.
+    pub(super) fn limit(&self, order: &Order) -> Result<oneshot::Receiver<Option<String>>, BoxError> {
+        let (tell, told) = oneshot::channel();
+        let mut waiting = self.waiting();
+        wire::send(&*self.socket, order, &[], false).map_err(|_| lost())?;
+        waiting.push_back(tell);
+        Ok(told)
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<oneshot::Sender<Option<String>>>> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type Lead = (Arc<Shepherd>, oneshot::Receiver<Began>, oneshot::Receiver<Ended>);
+
+/// Starts the thread. The shim dies with its socket: when the last one that can ask something of it is gone, or this process.
+pub(super) fn lead(work: Work, live: Arc<Live>, number: u64) -> Result<Lead, BoxError> {
+    let no = |e: std::io::Error| BoxError::Lost(format!("no shim for a sandbox: {e}"));
+    let (ours, its) = wire::pair().map_err(|e| no(e.into()))?;
+    let ours = Arc::new(ours);
+    let shepherd = Arc::new(Shepherd { socket: Arc::clone(&ours), limits: Mutex::default() });
+    let ((tell_began, began), (tell_ended, ended)) = (oneshot::channel(), oneshot::channel());
+    live.add(number, ours);
+    let hears = Arc::clone(&shepherd);
+    let thread = std::thread::Builder::new().name("container".to_owned()).spawn(move || {
+        let bundle = work.bundle.clone();
+        // Dropped last: then nothing of the box is left.
+        let _seat = hear(work, its, &hears, tell_began, tell_ended);
+        sweep::bundle(&bundle);
+        live.remove(number);
+    });
+    thread.map_err(no)?;
+    Ok((shepherd, began, ended))
+}
+
+/// Leads a shim from its start to its end.
+fn hear(
+    work: Work,
+    its: OwnedFd,
+    shepherd: &Shepherd,
+    began: oneshot::Sender<Began>,
+    ended: oneshot::Sender<Ended>,
+) -> OwnedSemaphorePermit {
+    let Work { shim, bundle, config, plan, descriptors, seat } = work;
+    let runtime = plan.runtime.clone();
+    let started = bundle.make(&runtime, &config).and_then(|()| {
+        let mut words = shim.iter();
+        let mut command = Command::new(words.next().cloned().unwrap_or_default());
+        // A runtime is told nothing of what this process knows.
+        command.args(words).env_clear().stdin(its).stdout(Stdio::null());
+        command.spawn()
+    });
+    let mut child = match started {
+        Ok(child) => child,
+        Err(e) => {
+            let _ = began.send(Err(Failure::Host(format!("starting the shim of a container: {e}"))));
+            return seat;
+        }
+    };
+    let beside: Vec<_> = descriptors.iter().map(OwnedFd::as_fd).collect();
+    let sent = wire::send(&*shepherd.socket, &Order::Start(Box::new(plan)), &beside, true);
+    // Now only the box holds these.
+    drop(beside);
+    drop(descriptors);
+    let (mut began, mut end) = (Some(began), None);
+    if sent.is_ok() {
+        while let Ok(Some((news, descriptors))) = wire::receive::<News>(&*shepherd.socket) {
+            match news {
+                News::Failed(failure) => {
+                    if let Some(began) = began.take() {
+                        let _ = began.send(Err(failure));
+                    }
+                }
+                News::Started(held) => {
+                    if let Some(began) = began.take() {
+                        let _ = began.send(Ok((held, descriptors)));
+                    }
+                }
+                News::Limited(answer) => {
+                    let waiting = shepherd.waiting().pop_front();
+                    if let Some(waiting) = waiting {
+                        let _ = waiting.send(answer);
+                    }
+                }
+                News::Ended { end: how, usage } => end = Some((how, usage, descriptors)),
+            }
+        }
+    }
+    // It has ended: its end of the socket is closed.
+    let _ = child.wait();
+    shepherd.waiting().clear();
+    // Told when the shim, and with it every mount, is gone.
+    if let Some(end) = end {
+        let _ = ended.send(end);
+    }
+    seat
+}
