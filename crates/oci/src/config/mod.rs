@@ -93,7 +93,7 @@ fn mappings() -> Value {
 
 fn mounts(bundle: &Bundle) -> Value {
     json!([
-        { "destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"] },
+        { "destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev", "ro"] },
         {
             "destination": "/dev", "type": "tmpfs", "source": "tmpfs",
             "options": ["nosuid", "noexec", "mode=755", "size=64k", "nr_inodes=64", "ro"],

@@ -75,13 +75,34 @@ pub(super) fn lead(work: Work, live: Arc<Live>, number: u64) -> Result<Lead, Box
     let hears = Arc::clone(&shepherd);
     let thread = std::thread::Builder::new().name("container".to_owned()).spawn(move || {
         let bundle = work.bundle.clone();
-        // Dropped last: then nothing of the box is left.
-        let _seat = hear(work, its, &hears, tell_began, tell_ended);
+        let (seat, over) = hear(work, its, &hears, tell_began);
         sweep::bundle(&bundle);
         live.remove(number);
+        drop(seat);
+        // Told when nothing of the box is left.
+        over.tell(tell_ended);
     });
     thread.map_err(no)?;
     Ok((shepherd, began, ended))
+}
+
+/// What is told at the end.
+#[derive(Default)]
+struct Over {
+    failed: Option<(oneshot::Sender<Began>, Failure)>,
+    ended: Option<Ended>,
+}
+
+impl Over {
+    /// Whoever does not wait any more is told nothing.
+    fn tell(self, ended: oneshot::Sender<Ended>) {
+        if let Some((began, failure)) = self.failed {
+            let _ = began.send(Err(failure));
+        }
+        if let Some(end) = self.ended {
+            let _ = ended.send(end);
+        }
+    }
 }
 
 /// Leads a shim from its start to its end.
@@ -90,11 +111,10 @@ fn hear(
     its: OwnedFd,
     shepherd: &Shepherd,
     began: oneshot::Sender<Began>,
-    ended: oneshot::Sender<Ended>,
-) -> OwnedSemaphorePermit {
+) -> (OwnedSemaphorePermit, Over) {
     let Work { shim, bundle, config, plan, descriptors, seat } = work;
-    let runtime = plan.runtime.clone();
-    let started = bundle.make(&runtime, &config).and_then(|()| {
+    let mut over = Over::default();
+    let started = bundle.make(&plan.runtime, &config).and_then(|()| {
         let mut words = shim.iter();
         let mut command = Command::new(words.next().cloned().unwrap_or_default());
         // A runtime is told nothing of what this process knows.
@@ -104,8 +124,8 @@ fn hear(
     let mut child = match started {
         Ok(child) => child,
         Err(e) => {
-            let _ = began.send(Err(Failure::Host(format!("starting the shim of a container: {e}"))));
-            return seat;
+            over.failed = Some((began, Failure::Host(format!("starting the shim of a container: {e}"))));
+            return (seat, over);
         }
     };
     let beside: Vec<_> = descriptors.iter().map(OwnedFd::as_fd).collect();
@@ -113,15 +133,11 @@ fn hear(
     // Now only the box holds these.
     drop(beside);
     drop(descriptors);
-    let (mut began, mut end) = (Some(began), None);
+    let mut began = Some(began);
     if sent.is_ok() {
         while let Ok(Some((news, descriptors))) = wire::receive::<News>(&*shepherd.socket) {
             match news {
-                News::Failed(failure) => {
-                    if let Some(began) = began.take() {
-                        let _ = began.send(Err(failure));
-                    }
-                }
+                News::Failed(failure) => over.failed = began.take().map(|began| (began, failure)),
                 News::Started(held) => {
                     if let Some(began) = began.take() {
                         let _ = began.send(Ok((held, descriptors)));
@@ -133,16 +149,12 @@ fn hear(
                         let _ = waiting.send(answer);
                     }
                 }
-                News::Ended { end: how, usage } => end = Some((how, usage, descriptors)),
+                News::Ended { end, usage } => over.ended = Some((end, usage, descriptors)),
             }
         }
     }
-    // It has ended: its end of the socket is closed.
+    // It has ended, and with it every mount: its end of the socket is closed.
     let _ = child.wait();
     shepherd.waiting().clear();
-    // Told when the shim, and with it every mount, is gone.
-    if let Some(end) = end {
-        let _ = ended.send(end);
-    }
-    seat
+    (seat, over)
 }

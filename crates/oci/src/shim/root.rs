@@ -29,8 +29,10 @@ use crate::{
 const PRIVATE: &[(&str, Option<&str>, u32)] =
     &[("tmp", Some("tmp"), 0o1777), ("home", Some("home/box"), 0o755), ("shm", None, 0o1777)];
 
-/// Files and folders on the filesystem in memory that are the shim's, at most; the quota does not count them.
-const OVERHEAD: u64 = 80;
+/// Folders on the filesystem in memory that are the shim's, with some room, and those of each layer; the quota does not
+/// count them.
+const OVERHEAD: u64 = 16;
+const OF_A_LAYER: u64 = 4;
 
 /// The root and the scratch of a bundle.
 pub(super) struct Root {
@@ -68,7 +70,8 @@ impl Root {
     fn scratch(&self, plan: &Plan) -> Result<(), Fault> {
         // Nothing, and zero, would mean no bound.
         let bytes = plan.disk.max(4096).to_string();
-        let files = plan.inodes.max(1).saturating_add(OVERHEAD).to_string();
+        let layers = plan.places.iter().filter(|p| p.access == Access::Layered).count() as u64;
+        let files = plan.inodes.max(1).saturating_add(OVERHEAD + OF_A_LAYER * layers).to_string();
         hang(filesystem("tmpfs", &[("size", &bytes), ("nr_inodes", &files), ("mode", "0711")])?, &self.scratch)?;
         PRIVATE.iter().try_for_each(|(name, _, mode)| folder(&self.scratch.join(name), *mode, USER))
     }

@@ -131,7 +131,7 @@ async fn limits_of_a_box_that_runs_can_be_changed() {
         assert_eq!(text(&rest), "0\n");
         end.await.unwrap().unwrap();
         let error = control.limit(Change::default()).await.unwrap_err();
-        assert!(matches!(error, BoxError::Spec(_)), "{error}");
+        assert!(matches!(error, BoxError::Lost(_)), "{error}");
         lab.close().await;
     }
 }

@@ -115,6 +115,15 @@ def descriptors():
             pass
 
 
+def abstract():
+    import socket
+    try:
+        socket.socket(socket.AF_UNIX).connect("\0" + sys.argv[2])
+        print("connected")
+    except OSError as e:
+        print(e)
+
+
 def raises():
     import resource
     for name in ("CORE", "NOFILE", "FSIZE", "NICE"):
@@ -132,4 +141,5 @@ def raises():
     "int80": int80,
     "descriptors": descriptors,
     "raise": raises,
+    "abstract": abstract,
 }[sys.argv[1]]()

@@ -1,0 +1,219 @@
+//! One action: a store, an instance of a component in it, and the run of that to its end, on a thread of its own.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rustix::time::{ClockId, clock_gettime};
+use stead_ports::{
+    BoxFuture,
+    sandbox::{
+        BoxError, Change, Control, End, Evidence, KEEP, Outcome, Property, Running, Source, Spec, Stdio, Tier, Usage,
+        WhenFull,
+    },
+};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use wasmtime::{Engine, Store, Trap};
+use wasmtime_wasi::{FsPerms, I32Exit, WasiCtx, p2::pipe::MemoryInputPipe};
+
+use crate::{cache::Ready, engine::Ticks, file::Folder, output::Output, state::State};
+
+/// Most bytes that can be kept of an output.
+const MAX_KEEP: usize = 64 << 20;
+/// The signal that stands for a trap, as `wasmtime` has it: `SIGABRT`.
+const ABORTED: i32 = 6;
+
+/// All that an action takes along.
+pub(crate) struct Action {
+    pub(crate) engine: Engine,
+    pub(crate) component: Ready,
+    pub(crate) folders: Vec<Folder>,
+    pub(crate) spec: Spec,
+    pub(crate) stdio: Stdio,
+    pub(crate) fuel: u64,
+    pub(crate) evidence: Evidence,
+    pub(crate) room: OwnedSemaphorePermit,
+    pub(crate) ticks: Ticks,
+}
+
+/// Asks for the end.
+#[derive(Default)]
+struct Kill {
+    asked: AtomicBool,
+    notify: Notify,
+}
+
+impl Kill {
+    fn ask(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+        self.notify.notify_one();
+    }
+}
+
+struct Hand(Arc<Kill>);
+
+impl Control for Hand {
+    fn kill(&self) {
+        self.0.ask();
+    }
+
+    fn limit(&self, change: Change) -> BoxFuture<'_, Result<(), BoxError>> {
+        Box::pin(async move {
+            let asked = [
+                (change.memory.is_some(), Property::MemoryLimit),
+                (change.pids.is_some(), Property::PidsLimit),
+                (change.cpu_milli.is_some(), Property::CpuLimit),
+            ];
+            match asked.into_iter().find(|(asked, _)| *asked) {
+                Some((_, property)) => {
+                    let why = "what a component may use is fixed when it starts".to_owned();
+                    Err(BoxError::Lacks { tier: Tier::Wasm, property, why })
+                }
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn resize(&self, _: (u16, u16)) {}
+}
+
+/// Kills what nobody waits for any more.
+struct Guard(Arc<Kill>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.ask();
+    }
+}
+
+/// Starts it.
+pub(crate) fn start(action: Action) -> Running {
+    let kill = Arc::new(Kill::default());
+    let (hears, guard) = (Arc::clone(&kill), Guard(Arc::clone(&kill)));
+    let here = tokio::runtime::Handle::current();
+    let runs = tokio::task::spawn_blocking(move || here.block_on(run(action, &hears)));
+    let end = async move {
+        let _guard = guard;
+        runs.await.map_err(|e| BoxError::Lost(format!("the thread of a component: {e}")))?
+    };
+    Running { control: Arc::new(Hand(kill)), pipes: None, egress: None, end: Box::pin(end) }
+}
+
+async fn run(action: Action, kill: &Kill) -> Result<Outcome, BoxError> {
+    let Action { engine, component, folders, spec, stdio, fuel, evidence, room, ticks } = action;
+    let (begun, cpu) = (Instant::now(), thread_time());
+    let (input, stdout, stderr) = streams(stdio);
+    let program = spec.command.words.first().cloned().unwrap_or_default();
+    let failed = |why: String| BoxError::Command { program: program.clone(), why };
+    let wasi = wasi(&spec, &folders, input, &stdout, &stderr).map_err(|e| failed(e.to_string()))?;
+    let memory = spec.limits.memory.unwrap_or(u64::MAX);
+    let mut store = Store::new(&engine, State::new(wasi, memory));
+    store.limiter(|state| &mut state.meter);
+    store.set_fuel(fuel).map_err(|e| failed(e.to_string()))?;
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_async_yield_and_update(1);
+    let ended = {
+        let runs = async {
+            let instance = match component.instantiate_async(&mut store).await {
+                Ok(instance) => instance,
+                Err(e) => return Ended::Unmade(e),
+            };
+            match instance.wasi_cli_run().call_run(&mut store).await {
+                Ok(Ok(())) => Ended::Exited(0),
+                Ok(Err(())) => Ended::Exited(1),
+                Err(e) => Ended::Broken(e),
+            }
+        };
+        tokio::select! {
+            biased;
+            () = kill.notify.notified() => Ended::Killed,
+            () = tokio::time::sleep(spec.limits.wall.saturating_sub(begun.elapsed())) => Ended::Late,
+            ended = runs => ended,
+        }
+    };
+    let (peak, refused) = (store.data().meter.peak, store.data().meter.refused);
+    // Its memory is given back before its end is told.
+    drop(store);
+    drop((room, ticks));
+    let end = match ended {
+        Ended::Unmade(e) if refused == 0 && !e.is::<Trap>() => return Err(failed(format!("{e:#}"))),
+        ended => ended.told(refused > 0, stdout.over() || stderr.over(), &stderr),
+    };
+    let usage = Usage {
+        wall: begun.elapsed(),
+        cpu: Some(thread_time().saturating_sub(cpu)),
+        memory_peak: Some(peak),
+        oom_kills: None,
+        pids_refused: None,
+    };
+    Ok(Outcome { end, stdout: stdout.captured(), stderr: stderr.captured(), usage, evidence, layers: Vec::new() })
+}
+
+/// How it ended, before it is told.
+enum Ended {
+    Exited(i32),
+    /// It was not instantiated.
+    Unmade(wasmtime::Error),
+    /// An exit, a trap, or an error of the host's.
+    Broken(wasmtime::Error),
+    Killed,
+    Late,
+}
+
+impl Ended {
+    fn told(self, refused: bool, full: bool, stderr: &Output) -> End {
+        let error = match self {
+            Self::Exited(code) => return if code != 0 && refused { End::Memory } else { End::Exited(code) },
+            Self::Killed => return End::Killed,
+            Self::Late => return End::Deadline,
+            Self::Unmade(error) | Self::Broken(error) => error,
+        };
+        match (error.downcast_ref::<I32Exit>(), error.downcast_ref::<Trap>()) {
+            (Some(I32Exit(0)), _) => End::Exited(0),
+            _ if full => End::Output,
+            (_, Some(Trap::OutOfFuel)) => End::Deadline,
+            _ if refused => End::Memory,
+            (Some(I32Exit(code)), _) => End::Exited(*code),
+            (None, _) => {
+                stderr.add(&format!("stead: the component was ended: {}\n", error.root_cause()));
+                End::Signal(ABORTED)
+            }
+        }
+    }
+}
+
+/// Input, and both outputs. Others than these were refused before.
+fn streams(stdio: Stdio) -> (Bytes, Output, Output) {
+    let (input, keep, full, follower) = match stdio {
+        Stdio::Capture { input, keep, full, follower } => (input, keep, full, follower),
+        Stdio::Quiet | Stdio::Pipes { .. } | Stdio::Terminal { .. } => (Bytes::new(), KEEP, WhenFull::Kill, None),
+    };
+    let output = |source| Output::new(source, keep.min(MAX_KEEP), full, follower.clone());
+    (input, output(Source::Stdout), output(Source::Stderr))
+}
+
+fn wasi(
+    spec: &Spec,
+    folders: &[Folder],
+    input: Bytes,
+    stdout: &Output,
+    stderr: &Output,
+) -> wasmtime::Result<WasiCtx> {
+    let mut wasi = WasiCtx::builder();
+    wasi.args(&spec.command.words).envs(&spec.command.env);
+    wasi.stdin(MemoryInputPipe::new(input)).stdout(stdout.clone()).stderr(stderr.clone());
+    for folder in folders {
+        wasi.preopened_dir(folder.path(), &folder.at, FsPerms::ReadOnly)?;
+    }
+    Ok(wasi.build())
+}
+
+/// Processor time of this thread.
+fn thread_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
