@@ -14,7 +14,7 @@ use stead_core::code::{self, Code};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use self::{
-    outcome::{Captured, End, Evidence, Outcome, Usage},
+    outcome::{Captured, End, Evidence, Outcome, Pressure, Usage},
     property::{Offer, Property, Tier},
 };
 use crate::BoxFuture;
@@ -200,13 +200,19 @@ pub trait Control: Send + Sync {
     /// [`BoxError::Lacks`] if the tier does not hold such a limit, [`BoxError::Lost`] if the box has ended.
     fn limit(&self, change: Change) -> BoxFuture<'_, Result<(), BoxError>>;
 
+    /// What it has used until now, for whoever watches several and stops the worst offender first.
+    ///
+    /// # Errors
+    /// [`BoxError::Lost`] if the box has ended: its outcome tells what it used.
+    fn usage(&self) -> BoxFuture<'_, Result<Usage, BoxError>>;
+
     /// Tells a terminal its new size (rows, columns); nothing for other boxes.
     fn resize(&self, size: (u16, u16));
 }
 
 /// A box that runs. Dropping its `end` kills it.
 pub struct Running {
-    /// Kill, limit, resize.
+    /// Kill, limit, watch, resize.
     pub control: Arc<dyn Control>,
     /// Of [`Stdio::Pipes`] and [`Stdio::Terminal`].
     pub pipes: Option<Pipes>,

@@ -116,6 +116,9 @@ fn prepare(context: &Context<'_>) -> Result<(OwnedFd, Pid), Fault> {
     rustix::system::sethostname(b"box").at("naming the box")?;
     net::loopback()?;
     private::processes(context.root)?;
+    privileges::die_first()?;
+    // It is a copy of the launcher's memory, where what was asked for other boxes may stand. Before anything else runs here.
+    privileges::close_memory()?;
     private::folders(context.user)?;
     let (ours, its) = wire::pair().at("making a socket")?;
     let pid = match sys::fork().at("starting the command's process")? {

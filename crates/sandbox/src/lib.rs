@@ -2,9 +2,9 @@
 //!
 //! * [`Namespaces`] is what the server holds: it starts a **launcher**, asks it for boxes, and reads what they write.
 //! * [`launcher`] is a small process with one thread, the same program started again. It keeps a **root** (`root.rs`) that
-//!   boxes share read-only, some boxes made ahead (`pool.rs`), the control groups (`cgroup/`) and the deadlines. So the
+//!   boxes share read-only, some boxes made ahead (`launcher/`), the control groups (`cgroup/`) and the deadlines. So the
 //!   server never forks, and when one of the two dies, the boxes die with it.
-//!   Mount namespaces of dead boxes are taken down by a helper of its own (`undertaker.rs`).
+//!   Mount namespaces of dead boxes are taken down by a helper of its own (`launcher/undertaker.rs`).
 //! * A box is two processes of ours: its **init** (`init.rs`), which owns the mounts and reaps, and the **seed**
 //!   (`seed.rs`), which has given up all rights and becomes the command.
 //!
@@ -28,7 +28,6 @@ pub mod launcher;
 mod mounts;
 mod net;
 mod plan;
-mod pool;
 mod private;
 mod privileges;
 mod probe;
@@ -37,7 +36,6 @@ mod seccomp;
 mod seed;
 mod sys;
 mod terminal;
-mod undertaker;
 mod wire;
 
 pub use client::{Namespaces, Settings};

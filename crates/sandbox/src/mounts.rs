@@ -2,6 +2,7 @@
 //! of the box has run yet, but what was written by an earlier action may lie in them, so no link is followed.
 
 use std::{
+    ffi::OsStr,
     fs,
     os::fd::{AsFd, OwnedFd},
     path::{Component, Path},
@@ -57,35 +58,40 @@ pub(crate) fn mount(places: &[Place], trees: Vec<OwnedFd>, user: u32) -> Result<
     Ok(())
 }
 
-/// The folder to mount on.
+/// The folder to mount on. Each step is taken from the folder before it and through no link: what is mounted already may be
+/// a folder in which another box changes things meanwhile.
 fn target(at: &str, user: u32) -> Result<OwnedFd, Fault> {
     let step = format!("finding the place {at}");
     let relative = at.trim_start_matches('/');
-    match beneath(relative) {
-        Err(Errno::NOENT) if MADE_BELOW.iter().any(|below| Path::new(relative).starts_with(below)) => {
-            let mut so_far = String::new();
-            for part in Path::new(relative).components() {
-                let Component::Normal(part) = part else { return Err(Fault(format!("{step}: not a plain path"))) };
-                if !so_far.is_empty() {
-                    so_far.push('/');
-                }
-                so_far.push_str(&part.to_string_lossy());
-                match beneath(&so_far) {
-                    // The folder above was found without a link, and nothing runs that could change it.
-                    Err(Errno::NOENT) => own_folder(&Path::new("/").join(&so_far), 0o755, user)?,
-                    found => drop(found.at(&step)?),
-                }
-            }
-            beneath(relative).at(&step)
-        }
-        found => found.at(&step),
+    let made = MADE_BELOW.iter().any(|below| Path::new(relative).starts_with(below));
+    let mut folder = rustix::fs::open("/", FOUND, Mode::empty()).at(&step)?;
+    for part in Path::new(relative).components() {
+        let Component::Normal(part) = part else { return Err(Fault(format!("{step}: not a plain path"))) };
+        folder = match beneath(&folder, part) {
+            Err(Errno::NOENT) if made => make_folder(&folder, part, user).at(&step)?,
+            found => found.at(&step)?,
+        };
     }
+    Ok(folder)
 }
 
-fn beneath(relative: &str) -> Result<OwnedFd, Errno> {
-    let root = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    rustix::fs::openat2(root, relative, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty(), how)
+const FOUND: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// A folder in a folder, mounts included.
+fn beneath(folder: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
+    let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    rustix::fs::openat2(folder, name, FOUND, Mode::empty(), how)
+}
+
+/// Makes one, of the box's user.
+fn make_folder(folder: &OwnedFd, name: &OsStr, user: u32) -> Result<OwnedFd, Errno> {
+    rustix::fs::mkdirat(folder, name, Mode::from(0o755))?;
+    let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let made = rustix::fs::openat2(folder, name, flags, Mode::empty(), how)?;
+    rustix::fs::fchmod(&made, Mode::from(0o755))?;
+    rustix::fs::fchown(&made, Some(rustix::process::Uid::from_raw(user)), Some(rustix::process::Gid::from_raw(user)))?;
+    Ok(made)
 }
 
 /// A private layer above a folder. Plain: no redirects and no copies of metadata alone, so that what is in the upper

@@ -3,6 +3,7 @@
 use std::fs;
 
 use rustix::{
+    io::Errno,
     process::{DumpableBehavior, Signal},
     thread::{CapabilitySet, CapabilitySets, Gid, Uid, UnshareFlags},
 };
@@ -37,9 +38,11 @@ pub(crate) fn drop_bounding() -> Result<(), Fault> {
     rustix::thread::clear_ambient_capability_set().at("dropping ambient capabilities")?;
     for bit in 0..64 {
         let one = CapabilitySet::from_bits_retain(1 << bit);
-        // The first that the kernel does not know ends the list.
-        if rustix::thread::remove_capability_from_bounding_set(one).is_err() {
-            break;
+        match rustix::thread::remove_capability_from_bounding_set(one) {
+            Ok(()) => {}
+            // The first that the kernel does not know ends the list.
+            Err(Errno::INVAL) => break,
+            Err(e) => return Err(e).at("dropping capabilities from what can be had"),
         }
     }
     Ok(())
@@ -51,6 +54,16 @@ fn drop_capabilities() -> Result<(), Fault> {
     let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
     rustix::thread::set_capabilities(None, none).at("dropping capabilities")?;
     rustix::thread::set_no_new_privs(true).at("forbidding new privileges")
+}
+
+/// Closes memory and files of this process, and of what is forked from it, to others of the same user.
+pub(crate) fn close_memory() -> Result<(), Fault> {
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at("closing its own files")
+}
+
+/// Is what the kernel kills first when the whole host is out of memory: whatever of the server's own protection was inherited.
+pub(crate) fn die_first() -> Result<(), Fault> {
+    fs::write("/proc/self/oom_score_adj", "1000").at("standing first in line when memory is short")
 }
 
 /// Dies with the process above. Changing users forgets this, so it is said again afterwards.
@@ -79,6 +92,7 @@ pub(crate) fn bare_seed(root: bool) -> Result<(), Fault> {
 pub(crate) fn bare_init(root: bool) -> Result<(), Fault> {
     become_user(root.then_some(INIT))?;
     drop_capabilities()?;
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at("closing its own files")?;
+    // Changing users may have opened them again.
+    close_memory()?;
     die_with_parent()
 }

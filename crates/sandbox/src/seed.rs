@@ -107,6 +107,9 @@ fn resources(limits: &Limits) -> Result<(), Fault> {
     set(Resource::Nice, 0)?;
     set(Resource::Rtprio, 0)?;
     set(Resource::Memlock, 64 << 10)?;
+    // Signals that wait, and bytes of message queues: what all boxes have together is the host's to give.
+    set(Resource::Sigpending, 1024)?;
+    set(Resource::Msgqueue, 64 << 10)?;
     if let (true, Some(pids)) = (limits.nproc, limits.pids) {
         // Counted in the user namespace, which only this box has; the init is not in it.
         set(Resource::Nproc, u64::from(pids.saturating_sub(1)))?;

@@ -12,6 +12,8 @@ mod lifecycle;
 mod limits;
 #[path = "boxes/mounts.rs"]
 mod mounts;
+#[path = "boxes/neighbours.rs"]
+mod neighbours;
 #[path = "boxes/network.rs"]
 mod network;
 #[path = "boxes/streams.rs"]

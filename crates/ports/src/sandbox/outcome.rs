@@ -54,19 +54,39 @@ impl Captured {
     }
 }
 
-/// What the action used. `None` where nothing measures it on this host.
+/// What the action used, or has used until now ([`Control::usage`](super::Control::usage)). `None` where nothing measures it on
+/// this host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
     /// From the start of the command until all was dead.
     pub wall: Duration,
     /// Processor time of all processes.
     pub cpu: Option<Duration>,
+    /// Bytes of memory at the moment; `None` when it has ended.
+    pub memory: Option<u64>,
     /// Most bytes of memory at once.
     pub memory_peak: Option<u64>,
     /// Processes that the kernel killed for want of memory.
     pub oom_kills: Option<u64>,
+    /// Processes and threads at the moment; `None` when it has ended.
+    pub pids: Option<u64>,
     /// Starts of processes that the limit refused.
     pub pids_refused: Option<u64>,
+    /// How much its processes wait at the moment; `None` when it has ended, and where the kernel does not tell of it for one box
+    /// (control groups of version 1).
+    pub pressure: Option<Pressure>,
+}
+
+/// The share of the last ten seconds in which at least one process waited for something that was short, in hundredths of
+/// a percent: 0 to 10,000 (`some avg10` of Linux's pressure stall information).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Pressure {
+    /// For a processor.
+    pub cpu: Option<u16>,
+    /// For memory.
+    pub memory: Option<u16>,
+    /// For input and output.
+    pub io: Option<u16>,
 }
 
 /// What a box can show: the tier, and what held each promise.

@@ -195,6 +195,27 @@ impl Groups {
         usage
     }
 
+    /// The same of a group in which something runs, with what it uses at the moment.
+    pub(crate) fn usage_now(&self, group: &Group) -> Usage {
+        let mut usage = self.usage(group);
+        for (tree, folder) in self.trees.iter().zip(&group.folders) {
+            let (has, folder) = (|c| tree.controllers.contains(&c), folder.as_fd());
+            if has(Controller::Memory) {
+                usage.memory = match tree.version {
+                    Version::One => v1::memory_now(folder),
+                    Version::Two => v2::memory_now(folder),
+                };
+            }
+            if has(Controller::Pids) {
+                usage.pids = files::number(folder, "pids.current");
+            }
+            if tree.version == Version::Two {
+                usage.pressure = v2::pressure(folder);
+            }
+        }
+        usage
+    }
+
     /// Removes the groups of a box. `false`: something is still in one, try again later.
     pub(crate) fn remove(&self, group: &Group) -> bool {
         self.trees.iter().filter(|tree| !gone(tree.folder.as_fd(), &group.name)).count() == 0

@@ -30,6 +30,11 @@ pub(super) fn memory_used(folder: BorrowedFd<'_>) -> (Option<u64>, Option<u64>) 
     (number(folder, "memory.max_usage_in_bytes"), keyed(folder, "memory.oom_control", "oom_kill"))
 }
 
+/// Bytes now.
+pub(super) fn memory_now(folder: BorrowedFd<'_>) -> Option<u64> {
+    number(folder, "memory.usage_in_bytes")
+}
+
 pub(super) fn cpu(folder: BorrowedFd<'_>, milli: u32) -> Result<(), Errno> {
     write(folder, "cpu.cfs_quota_us", &quota(milli).to_string())
 }

@@ -12,6 +12,7 @@ use super::{
     files::{keyed, number, read, write},
     v1::quota,
 };
+use crate::wire::Pressure;
 
 /// Where the server's own processes go: a group that hands controllers down may hold none itself.
 const SUPERVISOR: &str = "stead-server";
@@ -89,6 +90,26 @@ pub(super) fn memory_used(folder: BorrowedFd<'_>) -> (Option<u64>, Option<u64>) 
     (number(folder, "memory.peak"), keyed(folder, "memory.events", "oom_kill"))
 }
 
+/// Bytes now.
+pub(super) fn memory_now(folder: BorrowedFd<'_>) -> Option<u64> {
+    number(folder, "memory.current")
+}
+
+/// How much is waited for. `None` where the kernel does not tell of it.
+pub(super) fn pressure(folder: BorrowedFd<'_>) -> Option<Pressure> {
+    let of = |file| some_of_ten_seconds(&read(folder, file)?);
+    let all = Pressure { cpu: of("cpu.pressure"), memory: of("memory.pressure"), io: of("io.pressure") };
+    (all != Pressure::default()).then_some(all)
+}
+
+/// `some avg10=1.53 avg60=…`, in hundredths of a percent.
+fn some_of_ten_seconds(text: &str) -> Option<u16> {
+    let line = text.lines().find_map(|line| line.strip_prefix("some avg10="))?;
+    let (whole, rest) = line.split(' ').next()?.split_once('.')?;
+    let whole = whole.parse::<u16>().ok().filter(|percent| *percent <= 100)?;
+    Some(whole * 100 + rest.get(..2)?.parse::<u16>().ok()?)
+}
+
 pub(super) fn cpu(folder: BorrowedFd<'_>, milli: u32) -> Result<(), Errno> {
     write(folder, "cpu.max", &format!("{} 100000", quota(milli)))
 }
@@ -114,4 +135,18 @@ pub(super) fn available(folder: BorrowedFd<'_>) -> Vec<Controller> {
         out.push(Controller::Accounting);
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pressure_is_read_in_hundredths_of_a_percent() {
+        let text = "some avg10=12.34 avg60=1.00 avg300=0.10 total=99\nfull avg10=0.50 avg60=0.00 avg300=0.00 total=9\n";
+        assert_eq!(some_of_ten_seconds(text), Some(1234));
+        assert_eq!(some_of_ten_seconds("some avg10=100.00 avg60=0.00 avg300=0.00 total=1\n"), Some(10_000));
+        assert_eq!((some_of_ten_seconds(""), some_of_ten_seconds("some avg10=x.yz ")), (None, None));
+        assert_eq!(some_of_ten_seconds("some avg10=999.99 "), None, "no share of anything");
+    }
 }

@@ -17,7 +17,7 @@ use rustix::{io::Errno, net::Shutdown};
 use stead_ports::sandbox::{BoxError, Tier};
 use tokio::sync::oneshot;
 
-use super::Settings;
+use super::{Settings, hand::lost};
 use crate::wire::{self, End, Failure, Host, News, Order, Usage};
 
 /// How a box ended, with its layers.
@@ -34,7 +34,8 @@ struct Seat {
 #[derive(Default)]
 struct Waiting {
     boxes: HashMap<u64, Seat>,
-    limits: HashMap<u64, oneshot::Sender<Option<String>>>,
+    limits: HashMap<u64, oneshot::Sender<Option<Failure>>>,
+    measures: HashMap<u64, oneshot::Sender<Option<Usage>>>,
     /// The launcher is gone.
     over: bool,
 }
@@ -74,7 +75,7 @@ impl Link {
         for folder in &settings.show {
             command.arg("--show").arg(folder);
         }
-        let child = command
+        let mut child = command
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::from(its))
@@ -84,7 +85,12 @@ impl Link {
         // The command holds the launcher's end open in this process.
         drop(command);
         let mut room = wire::buffer();
-        let host = match wire::receive::<News>(&ours, &mut room, true) {
+        let patience =
+            |limit| rustix::net::sockopt::set_socket_timeout(&ours, rustix::net::sockopt::Timeout::Recv, limit);
+        let first = patience(Some(settings.patience)).and_then(|()| wire::receive::<News>(&ours, &mut room, true));
+        let first = first.and_then(|first| patience(None).map(|()| first));
+        let host = match first {
+            Err(Errno::AGAIN) => Err(format!("the launcher said nothing for {} s", settings.patience.as_secs())),
             Ok(Some((News::Ready { host }, _))) => Ok(host),
             Ok(Some((News::Unable { why }, _))) => Err(why),
             Ok(Some(_)) => Err("the launcher speaks of something else".to_owned()),
@@ -95,6 +101,8 @@ impl Link {
             Ok(host) => host,
             Err(why) => {
                 drop(ours);
+                // One that listens ends by itself; for one that does not, nothing runs in its boxes yet.
+                let _ = child.kill();
                 bury(child);
                 return Err(unavailable(why));
             }
@@ -147,16 +155,31 @@ impl Link {
         self.shared.waiting.lock().boxes.remove(&id);
     }
 
-    /// Takes a seat for the answer to a change of limits.
-    pub(super) fn asks(&self) -> (u64, oneshot::Receiver<Option<String>>) {
-        let asked = self.number();
-        let (answer, hears) = oneshot::channel();
+    /// Asks for a change of limits, and waits for the answer. `None` in it: it is done.
+    pub(super) async fn limit(&self, order: impl FnOnce(u64) -> Order) -> Result<Option<Failure>, BoxError> {
+        self.ask(|waiting| &mut waiting.limits, order).await
+    }
+
+    /// Asks what a box has used. `None`: it has ended.
+    pub(super) async fn measure(&self, id: u64) -> Result<Option<Usage>, BoxError> {
+        self.ask(|waiting| &mut waiting.measures, |asked| Order::Measure { id, asked }).await
+    }
+
+    /// Asks, and waits for the answer.
+    async fn ask<A>(&self, seats: Seats<A>, order: impl FnOnce(u64) -> Order) -> Result<A, BoxError> {
+        let (asked, answer) = (self.number(), oneshot::channel());
+        let _leave = self.wait_for(seats, asked, answer.0);
+        self.order(&order(asked), &[])?;
+        answer.1.await.map_err(|_| lost())
+    }
+
+    /// Takes a seat for an answer. Without the launcher the sender is dropped, which its receiver hears.
+    fn wait_for<A>(&self, seats: Seats<A>, asked: u64, answer: oneshot::Sender<A>) -> Leave<'_, A> {
         let mut waiting = self.shared.waiting.lock();
         if !waiting.over {
-            waiting.limits.insert(asked, answer);
+            seats(&mut waiting).insert(asked, answer);
         }
-        drop(waiting);
-        (asked, hears)
+        Leave { link: self, seats, asked }
     }
 
     /// Sends an order.
@@ -186,6 +209,22 @@ impl Drop for Link {
     }
 }
 
+/// Where answers of a kind are waited for.
+type Seats<A> = fn(&mut Waiting) -> &mut HashMap<u64, oneshot::Sender<A>>;
+
+/// Leaves the seat of whoever does not wait for an answer any more.
+struct Leave<'a, A> {
+    link: &'a Link,
+    seats: Seats<A>,
+    asked: u64,
+}
+
+impl<A> Drop for Leave<'_, A> {
+    fn drop(&mut self) {
+        (self.seats)(&mut self.link.shared.waiting.lock()).remove(&self.asked);
+    }
+}
+
 fn bury(mut child: Child) {
     if let Err(error) = child.wait() {
         tracing::warn!(%error, "the sandbox launcher cannot be waited for");
@@ -209,6 +248,7 @@ impl Shared {
         waiting.over = true;
         waiting.boxes.clear();
         waiting.limits.clear();
+        waiting.measures.clear();
     }
 
     fn give(&self, news: News, descriptors: Vec<OwnedFd>) {
@@ -233,6 +273,11 @@ impl Shared {
             News::Limited { asked, failure } => {
                 if let Some(sender) = waiting.limits.remove(&asked) {
                     let _ = sender.send(failure);
+                }
+            }
+            News::Measured { asked, usage } => {
+                if let Some(sender) = waiting.measures.remove(&asked) {
+                    let _ = sender.send(usage);
                 }
             }
             News::Ready { .. } | News::Unable { .. } => {}

@@ -1,12 +1,14 @@
 //! The server's side: starts the launcher when a box is first asked for, asks it for boxes, and turns what a box writes and
 //! how it ends into the port's words.
 
+mod ends;
+mod hand;
 mod link;
 mod running;
 mod streams;
 mod terminal;
 
-use std::{ffi::OsString, path::PathBuf, sync::Arc};
+use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
 use stead_ports::{
     BoxFuture,
@@ -24,6 +26,8 @@ pub struct Settings {
     pub launcher: Vec<OsString>,
     /// Folders of the host that boxes see too, read-only and where they are: programs that stand outside of `/usr`.
     pub show: Vec<PathBuf>,
+    /// How long the launcher may take to begin.
+    pub patience: Duration,
     /// Boxes made ahead.
     pub ahead: usize,
     /// Most boxes at once, those made ahead included.
@@ -36,6 +40,7 @@ impl Default for Settings {
         Self {
             launcher: vec!["/proc/self/exe".into(), launcher::WORD.into()],
             show: Vec::new(),
+            patience: Duration::from_secs(30),
             ahead: launcher::AHEAD,
             most: launcher::MOST,
         }

@@ -2,150 +2,28 @@
 
 use std::{
     net::TcpListener,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::AsFd,
     path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
-use bytes::Bytes;
-use stead_ports::{
-    BoxFuture,
-    sandbox::{
-        BoxError, Captured, Change, Control, End, Evidence, Follower, KEEP, Outcome, Pipes, Property, Running, Source,
-        Spec, Stdio, Tier, Usage, WhenFull, outcome::Layer,
-    },
+use stead_ports::sandbox::{
+    BoxError, Control, End, Evidence, Outcome, Pipes, Running, Spec, Stdio, Tier, WhenFull, outcome::Layer,
 };
-use tokio::net::unix::pipe;
 
 use super::{
+    ends::{Ends, Reading},
+    hand::{Guard, Hand, lost, usage as used},
     link::{Ended, Link},
-    streams::{self, MAX_KEEP},
     terminal::Terminal,
 };
 use crate::{
     plan::{self, Checked},
     wire::{self, Access, Failure, Order},
 };
-
-/// A hand on a box; it is in each of its parts, and the last word is a kill.
-struct Hand {
-    link: Arc<Link>,
-    id: u64,
-    terminal: Option<Terminal>,
-    /// Whether somebody asked for its end, and whether for its output.
-    asked: AtomicBool,
-    full: AtomicBool,
-}
-
-impl Hand {
-    fn end(&self) {
-        self.asked.store(true, Ordering::Relaxed);
-        // A launcher that cannot be told is dead, or so busy that the deadline will do it; or it is tried again at the drop.
-        if let Err(error) = self.link.order(&Order::Kill { id: self.id }, &[]) {
-            tracing::debug!(%error, "a sandbox cannot be killed now");
-        }
-    }
-}
-
-impl Control for Hand {
-    fn kill(&self) {
-        self.end();
-    }
-
-    fn limit(&self, change: Change) -> BoxFuture<'_, Result<(), BoxError>> {
-        Box::pin(async move {
-            let Change { memory, pids, cpu_milli } = change;
-            let host = self.link.host();
-            for (asked, property, found) in [
-                (memory.is_some(), Property::MemoryLimit, &host.memory),
-                (pids.is_some(), Property::PidsLimit, &host.pids),
-                (cpu_milli.is_some(), Property::CpuLimit, &host.cpu),
-            ] {
-                let by_group = matches!(found, wire::Found::By(by) if by.starts_with("control group"));
-                if asked && !by_group {
-                    let why = "no control group holds it, so it stays as it was at the start".to_owned();
-                    return Err(BoxError::Lacks { tier: Tier::Namespace, property, why });
-                }
-            }
-            let (asked, answer) = self.link.asks();
-            self.link.order(&Order::Limit { id: self.id, asked, memory, pids, cpu_milli }, &[])?;
-            match answer.await {
-                Ok(None) => Ok(()),
-                Ok(Some(why)) => Err(BoxError::Spec(why)),
-                Err(_) => Err(lost()),
-            }
-        })
-    }
-
-    fn resize(&self, size: (u16, u16)) {
-        if let Some(terminal) = &self.terminal {
-            terminal.resize(size);
-        }
-    }
-}
-
-/// Kills the box of whoever does not wait for it any more.
-struct Guard {
-    link: Arc<Link>,
-    id: u64,
-    over: bool,
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if !self.over {
-            self.link.leave(self.id);
-            if let Err(error) = self.link.order(&Order::Kill { id: self.id }, &[]) {
-                tracing::warn!(%error, "a sandbox that nobody waits for runs on to its deadline");
-            }
-        }
-    }
-}
-
-fn lost() -> BoxError {
-    BoxError::Lost("its launcher is gone; the next sandbox starts another".to_owned())
-}
-
-/// Both ends of a box's streams.
-#[derive(Default)]
-struct Ends {
-    inside: Vec<OwnedFd>,
-    input: Option<pipe::Sender>,
-    output: Option<pipe::Receiver>,
-    error: Option<pipe::Receiver>,
-}
-
-impl Ends {
-    /// `user` is who the command is outside: its ends are given to it, so that it may open `/dev/stdout` again.
-    fn new(stdio: &Stdio, user: u32) -> Result<Self, BoxError> {
-        if let Stdio::Terminal { .. } = stdio {
-            return Ok(Self::default());
-        }
-        let (read_input, write_input) = streams::pipe()?;
-        let (read_output, write_output) = streams::pipe()?;
-        let (read_error, write_error) = streams::pipe()?;
-        let input = match stdio {
-            // Dropped, so that there is nothing to read.
-            Stdio::Quiet => None,
-            Stdio::Capture { input, .. } if input.is_empty() => None,
-            _ => Some(streams::writer(write_input)?),
-        };
-        for end in [&read_input, &write_output, &write_error] {
-            // Without the right to do so they are the command's already, for then it is the same user.
-            let _ = std::os::unix::fs::fchown(end, Some(user), Some(user));
-        }
-        Ok(Self {
-            inside: vec![read_input, write_output, write_error],
-            input,
-            output: Some(streams::reader(read_output)?),
-            error: Some(streams::reader(read_error)?),
-        })
-    }
-}
 
 /// Starts a box.
 pub(super) async fn start(link: Arc<Link>, spec: &Spec, stdio: Stdio) -> Result<Running, BoxError> {
@@ -174,6 +52,9 @@ pub(super) async fn start(link: Arc<Link>, spec: &Spec, stdio: Stdio) -> Result<
         Err(_) => return Err(lost()),
     };
     drop(held);
+    if back.len() != usize::from(spec.egress.is_some()) + usize::from(size.is_some()) {
+        return Err(no_room());
+    }
     let mut back = back.into_iter();
     let egress = spec.egress.and_then(|_| back.next()).map(TcpListener::from);
     if let Some(listener) = &egress {
@@ -198,6 +79,10 @@ pub(super) async fn start(link: Arc<Link>, spec: &Spec, stdio: Stdio) -> Result<
     Ok(Running { control, pipes, egress, end: Box::pin(end) })
 }
 
+fn no_room() -> BoxError {
+    BoxError::Lost("its descriptors did not arrive: this process may not open more files".to_owned())
+}
+
 fn refused(failure: Failure, spec: &Spec) -> BoxError {
     match failure {
         Failure::Spec(why) => BoxError::Spec(why),
@@ -205,41 +90,8 @@ fn refused(failure: Failure, spec: &Spec) -> BoxError {
             BoxError::Command { program: spec.command.words.first().cloned().unwrap_or_default(), why }
         }
         Failure::Host(why) => BoxError::Unavailable { tier: Tier::Namespace, why },
+        Failure::Over => lost(),
         Failure::Busy(count) => BoxError::Busy(usize::try_from(count).unwrap_or(usize::MAX)),
-    }
-}
-
-/// What is done with the streams.
-struct Reading {
-    ends: Ends,
-    input: Bytes,
-    keep: usize,
-    full: WhenFull,
-    follower: Option<Follower>,
-}
-
-impl Reading {
-    fn new(stdio: Stdio, ends: Ends) -> Self {
-        let plain = |keep, full| Self { ends: Ends::default(), input: Bytes::new(), keep, full, follower: None };
-        let mut reading = match stdio {
-            Stdio::Quiet => plain(KEEP, WhenFull::Kill),
-            Stdio::Capture { input, keep, full, follower } => Self { input, follower, ..plain(keep, full) },
-            Stdio::Pipes { keep } => plain(keep, WhenFull::Drop),
-            Stdio::Terminal { .. } => plain(0, WhenFull::Drop),
-        };
-        reading.keep = reading.keep.min(MAX_KEEP);
-        Self { ends, ..reading }
-    }
-
-    async fn run(self, over: impl Fn(WhenFull)) -> (Captured, Captured) {
-        let Self { ends, input, keep, full, follower } = self;
-        let over = || over(full);
-        let (output, error, ()) = tokio::join!(
-            streams::read(Source::Stdout, ends.output, keep, follower.as_ref(), over),
-            streams::read(Source::Stderr, ends.error, keep, follower.as_ref(), over),
-            streams::write(ends.input, input),
-        );
-        (output, error)
     }
 }
 
@@ -257,19 +109,21 @@ async fn finish(
             hand.end();
         }
     };
-    let (ended, (stdout, stderr)) = tokio::join!(ended, reading.run(over));
+    let (dead, hears) = tokio::sync::watch::channel(false);
+    let ended = async {
+        let ended = ended.await;
+        dead.send_replace(true);
+        ended
+    };
+    let (ended, (stdout, stderr)) = tokio::join!(ended, reading.run(over, hears));
     let Ok((end, usage, uppers)) = ended else { return Err(lost()) };
     guard.over = true;
+    if uppers.len() != layers.len() {
+        return Err(no_room());
+    }
     let layers = layers.into_iter().zip(uppers).map(|(at, upper)| Layer { at, upper }).collect();
     let end = told(end, usage.oom_kills, hand.asked.load(Ordering::Relaxed), hand.full.load(Ordering::Relaxed));
-    let usage = Usage {
-        wall: Duration::from_micros(usage.wall_us),
-        cpu: usage.cpu_us.map(Duration::from_micros),
-        memory_peak: usage.memory_peak,
-        oom_kills: usage.oom_kills,
-        pids_refused: usage.pids_refused,
-    };
-    Ok(Outcome { end, stdout, stderr, usage, evidence, layers })
+    Ok(Outcome { end, stdout, stderr, usage: used(usage), evidence, layers })
 }
 
 /// Why it ended, of all that is known.

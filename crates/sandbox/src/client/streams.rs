@@ -8,6 +8,7 @@ use stead_ports::sandbox::{BoxError, Captured, Follower, Source};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::unix::pipe,
+    sync::watch,
 };
 
 /// Most bytes that can be kept of an output.
@@ -40,35 +41,82 @@ pub(super) fn nonblocking(end: &OwnedFd) -> Result<(), BoxError> {
     rustix::io::ioctl_fionbio(end, true).map_err(|e| lost(&e.into()))
 }
 
-/// Reads an output to its end. The first `keep` bytes are kept; `over` is called once when there are more.
-pub(super) async fn read(
-    source: Source,
-    from: Option<pipe::Receiver>,
-    keep: usize,
-    follower: Option<&Follower>,
-    over: impl Fn(),
-) -> Captured {
-    let Some(mut from) = from else { return Captured::default() };
-    let (mut kept, mut total, mut told) = (BytesMut::new(), 0_u64, false);
-    let mut piece = vec![0; PIECE];
-    // An error of a pipe is its end.
-    while let Ok(n @ 1..) = from.read(&mut piece).await {
-        total += n as u64;
-        let room = keep - kept.len();
-        kept.extend_from_slice(&piece[..n.min(room)]);
-        if let Some(follower) = follower.filter(|_| room > 0) {
-            follower(source, &piece[..n.min(room)]);
+/// What an output is read with.
+pub(super) struct Reader<'a> {
+    pub(super) source: Source,
+    /// Bytes that are kept.
+    pub(super) keep: usize,
+    pub(super) follower: Option<&'a Follower>,
+    /// Told once when there are more.
+    pub(super) over: &'a (dyn Fn() + Sync),
+    /// Turns true when all that ran is dead.
+    pub(super) dead: watch::Receiver<bool>,
+}
+
+impl Reader<'_> {
+    /// Reads an output to its end. That is when nobody has it open any more; and when all that ran is dead, then what it had
+    /// written is in the pipe, and whoever was handed the other end meanwhile is not waited for.
+    pub(super) async fn read(mut self, from: Option<pipe::Receiver>) -> Captured {
+        let Some(mut from) = from else { return Captured::default() };
+        let mut kept = Kept::default();
+        let mut piece = vec![0; PIECE];
+        loop {
+            tokio::select! {
+                biased;
+                // An error of a pipe is its end.
+                read = from.read(&mut piece) => match read {
+                    Ok(n @ 1..) => kept.add(&self, &piece[..n]),
+                    _ => break,
+                },
+                () = over(&mut self.dead) => {
+                    let mut left = rustix::pipe::fcntl_getpipe_size(&from).unwrap_or(PIECE);
+                    // Past the runtime, which may not have heard yet that there is something.
+                    while left > 0 && let Ok(n @ 1..) = rustix::io::read(&from, &mut piece) {
+                        kept.add(&self, &piece[..n]);
+                        left = left.saturating_sub(n);
+                    }
+                    break;
+                }
+            }
         }
-        if n > room && !std::mem::replace(&mut told, true) {
-            over();
+        Captured { bytes: kept.bytes.freeze(), total: kept.total }
+    }
+}
+
+/// What was read.
+#[derive(Default)]
+struct Kept {
+    bytes: BytesMut,
+    total: u64,
+    told: bool,
+}
+
+impl Kept {
+    fn add(&mut self, reader: &Reader<'_>, piece: &[u8]) {
+        self.total += piece.len() as u64;
+        let room = reader.keep - self.bytes.len();
+        let fits = &piece[..piece.len().min(room)];
+        self.bytes.extend_from_slice(fits);
+        if let Some(follower) = reader.follower.filter(|_| room > 0) {
+            follower(reader.source, fits);
+        }
+        if piece.len() > room && !std::mem::replace(&mut self.told, true) {
+            (reader.over)();
         }
     }
-    Captured { bytes: kept.freeze(), total }
+}
+
+/// Waits until all is dead. If nobody will tell, the box is given up, and its streams with it.
+async fn over(dead: &mut watch::Receiver<bool>) {
+    let _ = dead.wait_for(|dead| *dead).await;
 }
 
 /// Writes an input whole, unless nobody reads it any more.
-pub(super) async fn write(to: Option<pipe::Sender>, input: Bytes) {
+pub(super) async fn write(to: Option<pipe::Sender>, input: Bytes, mut dead: watch::Receiver<bool>) {
     if let Some(mut to) = to {
-        let _ = to.write_all(&input).await;
+        tokio::select! {
+            _ = to.write_all(&input) => {}
+            () = over(&mut dead) => {}
+        }
     }
 }

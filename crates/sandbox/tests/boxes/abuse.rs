@@ -36,6 +36,15 @@ async fn system_calls_that_reach_beyond_the_box_are_refused() {
             ("setuid_root", EINVAL),
             ("setgroups", EPERM),
             ("clone3_user", ENOSYS),
+            // As if the kernel did not know them.
+            ("io_setup", ENOSYS),
+            ("statmount", ENOSYS),
+            ("listmount", ENOSYS),
+            ("open_tree_attr", ENOSYS),
+            ("cachestat", ENOSYS),
+            ("memfd_secret", ENOSYS),
+            ("sched_core", EINVAL),
+            ("memory_map", EINVAL),
         ] {
             assert_eq!(results.remove(name), Some(Some(expected)), "{name} as {who:?}");
         }
@@ -50,11 +59,13 @@ async fn system_calls_that_reach_beyond_the_box_are_refused() {
 /// 27: the gates of other architectures.
 #[tokio::test]
 async fn other_gates_into_the_kernel_kill() {
-    let lab = Lab::new(everyone()[0]);
-    for gate in ["x32", "int80"] {
-        assert_eq!(lab.run(&["/data/probe", gate]).await.end, End::Signal(libc::SIGSYS), "{gate}");
+    for who in everyone() {
+        let lab = Lab::new(who);
+        for gate in ["x32", "int80"] {
+            assert_eq!(lab.run(&["/data/probe", gate]).await.end, End::Signal(libc::SIGSYS), "{gate}");
+        }
+        lab.close().await;
     }
-    lab.close().await;
 }
 
 /// 38
@@ -66,7 +77,7 @@ async fn only_ordinary_sockets_can_be_made() {
         for family in ["packet", "netlink", "vsock", "alg", "bluetooth"] {
             assert_eq!(results[family], Some(EAFNOSUPPORT), "{family}");
         }
-        for kind in ["raw", "raw6", "icmp"] {
+        for kind in ["raw", "raw6", "icmp", "sctp", "sctp6", "mptcp"] {
             assert_eq!(results[kind], Some(EPERM), "{kind}");
         }
         assert_eq!((results["tcp"], results["unix"]), (None, None));
@@ -296,20 +307,6 @@ async fn no_limit_can_be_raised_and_no_core_is_written() {
         }
         let outcome = lab.sh("cd /tmp; sh -c 'kill -SEGV $$'; ls").await;
         assert!(!text(&outcome.stdout.bytes).contains("core"), "{}", told(&outcome));
-        lab.close().await;
-    }
-}
-
-/// 43: what one action plants, the next does not see.
-#[tokio::test]
-async fn nothing_of_one_action_is_there_for_the_next() {
-    for who in everyone() {
-        let lab = Lab::new(who);
-        let plant = "mkdir -p ~/.cache ~/.local; for d in /tmp ~ ~/.cache /dev/shm; do echo evil > $d/planted; done; \
-                     python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); s.bind(\"/tmp/sock\")'";
-        assert_eq!(lab.sh(plant).await.end, End::Exited(0));
-        let outcome = lab.sh("find /tmp ~ /dev/shm -mindepth 1; ipcs -q | grep -c 0x; true").await;
-        assert_eq!(text(&outcome.stdout.bytes), "0\n", "{}", told(&outcome));
         lab.close().await;
     }
 }

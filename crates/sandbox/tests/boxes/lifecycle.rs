@@ -203,4 +203,27 @@ async fn a_launcher_that_cannot_start_says_why() {
     let error = boxes.offer().await.unwrap_err();
     assert!(matches!(error, BoxError::Unavailable { .. }), "{error}");
     assert_eq!(error.code().to_string(), "ST0220");
+
+    // One that says nothing is not waited for.
+    let launcher = ["/bin/sh", "-c", "exec sleep 1000"].map(Into::into).to_vec();
+    let silent = Settings { launcher, patience: Duration::from_millis(200), ..Settings::default() };
+    let error = Namespaces::new(silent).offer().await.unwrap_err();
+    assert!(matches!(&error, BoxError::Unavailable { why, .. } if why.contains("said nothing")), "{error}");
+}
+
+/// Boxes are not bounded by the few descriptors that a server is started with.
+#[tokio::test]
+async fn a_launcher_takes_the_descriptors_that_its_boxes_need() {
+    for who in everyone() {
+        let words: Vec<String> =
+            launcher(who).iter().map(|w| format!("'{}'", w.to_string_lossy().replace('\'', "'\\''"))).collect();
+        let script = format!("ulimit -Sn 64; exec {} \"$@\"", words.join(" "));
+        let lab = Lab::with(who, |s| s.launcher = ["/bin/sh", "-c", &script, "launcher"].map(Into::into).to_vec());
+        let mut running = Vec::new();
+        for _ in 0..30 {
+            running.push(lab.boxes.start(lab.spec(&["sleep", "1000"]), Stdio::Quiet).await.unwrap());
+        }
+        drop(running);
+        lab.close().await;
+    }
 }

@@ -115,18 +115,20 @@ async fn the_deadline_holds_whoever_holds_the_output() {
 
 #[tokio::test]
 async fn what_was_used_is_measured() {
-    let lab = Lab::new(everyone()[0]);
-    let outcome = lab
-        .python(
-            "import time\nx = bytearray(40 << 20)\nt = time.process_time()\nwhile time.process_time() < t + 0.2: pass",
-        )
-        .await;
-    assert_eq!(outcome.end, End::Exited(0), "{}", told(&outcome));
-    assert!(outcome.usage.cpu.is_some_and(|c| c >= Duration::from_millis(200)), "{:?}", outcome.usage);
-    if lab.holds(Property::MemoryLimit).await {
-        assert!(outcome.usage.memory_peak.is_some_and(|m| m >= 40 << 20), "{:?}", outcome.usage);
+    for who in everyone() {
+        let lab = Lab::new(who);
+        let outcome = lab
+            .python(
+                "import time\nx = bytearray(40 << 20)\nt = time.process_time()\nwhile time.process_time() < t + 0.2: pass",
+            )
+            .await;
+        assert_eq!(outcome.end, End::Exited(0), "{}", told(&outcome));
+        assert!(outcome.usage.cpu.is_some_and(|c| c >= Duration::from_millis(200)), "{:?}", outcome.usage);
+        if lab.holds(Property::MemoryLimit).await {
+            assert!(outcome.usage.memory_peak.is_some_and(|m| m >= 40 << 20), "{:?}", outcome.usage);
+        }
+        lab.close().await;
     }
-    lab.close().await;
 }
 
 #[tokio::test]
@@ -158,7 +160,48 @@ async fn limits_of_a_box_that_runs_can_be_changed() {
         }
         end.await.unwrap().unwrap();
         let error = control.limit(Change::default()).await.unwrap_err();
-        assert!(matches!(error, BoxError::Spec(_)), "{error}");
+        assert!(matches!(error, BoxError::Lost(_)), "{error}");
+        lab.close().await;
+    }
+}
+
+/// What a control loop looks at while boxes run: who uses most is seen, and the end is told apart.
+#[tokio::test]
+async fn what_a_box_uses_is_seen_while_it_runs() {
+    use tokio::io::AsyncReadExt as _;
+    for who in everyone() {
+        let lab = Lab::new(who);
+        let script = "
+import os, time
+x = bytearray(40 << 20)
+t = time.process_time()
+while time.process_time() < t + 0.2: pass
+for _ in range(5):
+    if os.fork() == 0:
+        time.sleep(1000)
+print('busy', flush=True)
+time.sleep(1000)";
+        let running = lab.boxes.start(lab.spec(&["python3", "-c", script]), Stdio::Pipes { keep: 4096 }).await.unwrap();
+        let (mut pipes, control) = (running.pipes.unwrap(), running.control);
+        let end = tokio::spawn(running.end);
+        let mut line = [0; 5];
+        pipes.stdout.read_exact(&mut line).await.unwrap();
+        let usage = control.usage().await.unwrap();
+        assert!(usage.wall >= Duration::from_millis(200), "{usage:?}");
+        if lab.holds(Property::MemoryLimit).await {
+            assert!(usage.memory.is_some_and(|m| (40 << 20..512 << 20).contains(&m)), "{usage:?}");
+            assert!(usage.memory_peak >= usage.memory, "{usage:?}");
+            assert!(usage.cpu.is_some_and(|c| c >= Duration::from_millis(200)), "{usage:?}");
+            // The init, the command and its five children.
+            assert_eq!(usage.pids, Some(7), "{usage:?}");
+        } else {
+            assert_eq!((usage.memory, usage.pids), (None, None), "nothing measures it");
+        }
+        control.kill();
+        let outcome = end.await.unwrap().unwrap();
+        assert_eq!((outcome.end, outcome.usage.memory, outcome.usage.pids), (End::Killed, None, None));
+        let error = control.usage().await.unwrap_err();
+        assert!(matches!(error, BoxError::Lost(_)), "{error}");
         lab.close().await;
     }
 }
@@ -166,15 +209,17 @@ async fn limits_of_a_box_that_runs_can_be_changed() {
 /// A busy loop gets its share of the processors and no more.
 #[tokio::test]
 async fn processor_time_is_held_to_its_share() {
-    let lab = Lab::new(everyone()[0]);
-    if lab.holds(Property::CpuLimit).await {
-        let mut spec = lab.spec(&["sh", "-c", "while :; do :; done & while :; do :; done"]);
-        spec.limits.cpu_milli = Some(100);
-        spec.limits.wall = Duration::from_secs(2);
-        let outcome = lab.run_spec(spec).await.unwrap();
-        assert_eq!(outcome.end, End::Deadline);
-        // A tenth of two seconds, and what a period may overshoot.
-        assert!(outcome.usage.cpu.is_some_and(|c| c <= Duration::from_millis(500)), "{:?}", outcome.usage);
+    for who in everyone() {
+        let lab = Lab::new(who);
+        if lab.holds(Property::CpuLimit).await {
+            let mut spec = lab.spec(&["sh", "-c", "while :; do :; done & while :; do :; done"]);
+            spec.limits.cpu_milli = Some(100);
+            spec.limits.wall = Duration::from_secs(2);
+            let outcome = lab.run_spec(spec).await.unwrap();
+            assert_eq!(outcome.end, End::Deadline);
+            // A tenth of two seconds, and what a period may overshoot.
+            assert!(outcome.usage.cpu.is_some_and(|c| c <= Duration::from_millis(500)), "{:?}", outcome.usage);
+        }
+        lab.close().await;
     }
-    lab.close().await;
 }

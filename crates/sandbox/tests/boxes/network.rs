@@ -97,20 +97,22 @@ async fn the_way_out_is_a_socket_that_is_accepted_on_outside() {
 
 #[tokio::test]
 async fn boxes_hear_nothing_of_each_other() {
-    let lab = Lab::new(everyone()[0]);
-    let mut one = lab.spec(&[
-        "python3",
-        "-c",
-        "import socket, sys\ns = socket.create_server(('127.0.0.1', 4000))\nprint('listens', flush=True)\ninput()",
-    ]);
-    one.limits.wall = std::time::Duration::from_secs(60);
-    let running = lab.boxes.start(one, stead_ports::sandbox::Stdio::Pipes { keep: 100 }).await.unwrap();
-    let mut pipes = running.pipes.unwrap();
-    let mut line = [0; 8];
-    tokio::io::AsyncReadExt::read_exact(&mut pipes.stdout, &mut line).await.unwrap();
-    let other = lab.python("import socket\ntry: socket.create_connection(('127.0.0.1', 4000)); print('reached')\nexcept OSError as e: print(e.errno)").await;
-    assert_eq!(text(&other.stdout.bytes), format!("{}\n", libc::ECONNREFUSED));
-    drop(pipes);
-    running.end.await.unwrap();
-    lab.close().await;
+    for who in everyone() {
+        let lab = Lab::new(who);
+        let mut one = lab.spec(&[
+            "python3",
+            "-c",
+            "import socket, sys\ns = socket.create_server(('127.0.0.1', 4000))\nprint('listens', flush=True)\ninput()",
+        ]);
+        one.limits.wall = std::time::Duration::from_secs(60);
+        let running = lab.boxes.start(one, stead_ports::sandbox::Stdio::Pipes { keep: 100 }).await.unwrap();
+        let mut pipes = running.pipes.unwrap();
+        let mut line = [0; 8];
+        tokio::io::AsyncReadExt::read_exact(&mut pipes.stdout, &mut line).await.unwrap();
+        let other = lab.python("import socket\ntry: socket.create_connection(('127.0.0.1', 4000)); print('reached')\nexcept OSError as e: print(e.errno)").await;
+        assert_eq!(text(&other.stdout.bytes), format!("{}\n", libc::ECONNREFUSED));
+        drop(pipes);
+        running.end.await.unwrap();
+        lab.close().await;
+    }
 }

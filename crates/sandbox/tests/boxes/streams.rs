@@ -35,10 +35,12 @@ async fn a_command_gets_its_words_environment_folder_and_input_and_its_output_co
 
 #[tokio::test]
 async fn a_signal_and_a_code_are_told_apart() {
-    let lab = Lab::new(everyone()[0]);
-    assert_eq!(lab.sh("kill -TERM $$").await.end, End::Signal(15));
-    assert_eq!(lab.sh("exit 143").await.end, End::Exited(143));
-    lab.close().await;
+    for who in everyone() {
+        let lab = Lab::new(who);
+        assert_eq!(lab.sh("kill -TERM $$").await.end, End::Signal(15));
+        assert_eq!(lab.sh("exit 143").await.end, End::Exited(143));
+        lab.close().await;
+    }
 }
 
 #[tokio::test]
@@ -60,10 +62,12 @@ async fn a_program_that_is_not_there_or_cannot_run_is_an_error_and_no_outcome() 
 /// 7: stored bytewise.
 #[tokio::test]
 async fn output_without_newlines_invalid_text_escapes_and_nul_come_back_byte_for_byte() {
-    let lab = Lab::new(everyone()[0]);
-    let outcome = lab.sh(r"printf '\377\376\000\033[2J\033]0;x\007no newline'").await;
-    assert_eq!(&outcome.stdout.bytes[..], b"\xff\xfe\0\x1b[2J\x1b]0;x\x07no newline");
-    lab.close().await;
+    for who in everyone() {
+        let lab = Lab::new(who);
+        let outcome = lab.sh(r"printf '\377\376\000\033[2J\033]0;x\007no newline'").await;
+        assert_eq!(&outcome.stdout.bytes[..], b"\xff\xfe\0\x1b[2J\x1b]0;x\x07no newline");
+        lab.close().await;
+    }
 }
 
 /// 6: 10 GB on stdout.
@@ -87,24 +91,26 @@ async fn endless_output_is_cut_at_the_cap_and_killed_or_dropped_as_asked() {
 
 #[tokio::test]
 async fn a_follower_hears_output_while_the_command_runs() {
-    let lab = Lab::new(everyone()[0]);
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let (tell, mut told_of) = tokio::sync::mpsc::unbounded_channel();
-    let keep = Arc::clone(&heard);
-    let follower: stead_ports::sandbox::Follower = Arc::new(move |source, piece: &[u8]| {
-        keep.lock().unwrap().push((source, text(piece)));
-        let _ = tell.send(());
-    });
-    let stdio = Stdio::Capture { input: Bytes::new(), keep: 1000, full: WhenFull::Kill, follower: Some(follower) };
-    let running = lab.boxes.start(lab.spec(&["sh", "-c", "echo now; exec sleep 60"]), stdio).await.unwrap();
-    let control = Arc::clone(&running.control);
-    let end = tokio::spawn(running.end);
-    // It has not ended: it sleeps.
-    told_of.recv().await.unwrap();
-    control.kill();
-    assert_eq!(end.await.unwrap().unwrap().end, End::Killed);
-    assert_eq!(*heard.lock().unwrap(), [(Source::Stdout, "now\n".to_owned())]);
-    lab.close().await;
+    for who in everyone() {
+        let lab = Lab::new(who);
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let (tell, mut told_of) = tokio::sync::mpsc::unbounded_channel();
+        let keep = Arc::clone(&heard);
+        let follower: stead_ports::sandbox::Follower = Arc::new(move |source, piece: &[u8]| {
+            keep.lock().unwrap().push((source, text(piece)));
+            let _ = tell.send(());
+        });
+        let stdio = Stdio::Capture { input: Bytes::new(), keep: 1000, full: WhenFull::Kill, follower: Some(follower) };
+        let running = lab.boxes.start(lab.spec(&["sh", "-c", "echo now; exec sleep 60"]), stdio).await.unwrap();
+        let control = Arc::clone(&running.control);
+        let end = tokio::spawn(running.end);
+        // It has not ended: it sleeps.
+        told_of.recv().await.unwrap();
+        control.kill();
+        assert_eq!(end.await.unwrap().unwrap().end, End::Killed);
+        assert_eq!(*heard.lock().unwrap(), [(Source::Stdout, "now\n".to_owned())]);
+        lab.close().await;
+    }
 }
 
 #[tokio::test]
@@ -154,11 +160,57 @@ async fn a_terminal_is_one_to_the_command_and_can_be_resized() {
 
 #[tokio::test]
 async fn a_command_that_does_not_read_its_input_ends_all_the_same() {
-    let lab = Lab::new(everyone()[0]);
-    let input = Bytes::from(vec![b'x'; 10 << 20]);
-    let stdio = Stdio::Capture { input, keep: 100, full: WhenFull::Kill, follower: None };
-    let mut spec = lab.spec(&["true"]);
-    spec.limits.wall = Duration::from_secs(60);
-    assert_eq!(lab.boxes.run(spec, stdio).await.unwrap().end, End::Exited(0));
-    lab.close().await;
+    for who in everyone() {
+        let lab = Lab::new(who);
+        let input = Bytes::from(vec![b'x'; 10 << 20]);
+        let stdio = Stdio::Capture { input, keep: 100, full: WhenFull::Kill, follower: None };
+        let mut spec = lab.spec(&["true"]);
+        spec.limits.wall = Duration::from_secs(60);
+        assert_eq!(lab.boxes.run(spec, stdio).await.unwrap().end, End::Exited(0));
+        lab.close().await;
+    }
+}
+
+/// An action hands its output to another one that lives on: that does not keep it from ending.
+#[tokio::test]
+async fn an_output_that_was_handed_to_another_box_is_not_waited_for() {
+    for who in everyone() {
+        let lab = Lab::new(who);
+        let shared = lab.folder("shared");
+        std::fs::set_permissions(&shared, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        let in_it = |script: &str| {
+            let mut spec = lab.spec(&["python3", "-c", script]);
+            let content = stead_ports::sandbox::Content::ReadWrite(shared.clone());
+            spec.mounts.push(stead_ports::sandbox::Mount { at: "/workspace".into(), content });
+            spec.limits.wall = Duration::from_secs(600);
+            spec
+        };
+        let keeper = in_it(
+            "
+import socket, time
+s = socket.socket(socket.AF_UNIX); s.bind('/workspace/s'); s.listen()
+print('listens', flush=True)
+c, _ = s.accept()
+kept = socket.recv_fds(c, 1, 3)
+c.send(b'x')
+time.sleep(1000)",
+        );
+        let running = lab.boxes.start(keeper, Stdio::Pipes { keep: 1000 }).await.unwrap();
+        let mut pipes = running.pipes.unwrap();
+        tokio::io::AsyncReadExt::read_exact(&mut pipes.stdout, &mut [0; 8]).await.unwrap();
+        let giver = in_it(
+            "
+import socket
+c = socket.socket(socket.AF_UNIX); c.connect('/workspace/s')
+socket.send_fds(c, [b'x'], [0, 1, 2])
+c.recv(1)
+print('given away')",
+        );
+        let outcome = tokio::time::timeout(Duration::from_secs(30), lab.run_spec(giver)).await;
+        let outcome = outcome.expect("it ends when all of it is dead").unwrap();
+        assert_eq!(text(&outcome.stdout.bytes), "given away\n", "{}", told(&outcome));
+        running.control.kill();
+        running.end.await.unwrap();
+        lab.close().await;
+    }
 }

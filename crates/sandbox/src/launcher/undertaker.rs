@@ -11,14 +11,14 @@ use crate::{
 };
 
 /// The helper, seen from the launcher.
-pub(crate) struct Undertaker {
+pub(super) struct Undertaker {
     socket: OwnedFd,
     pid: Pid,
 }
 
 impl Undertaker {
     /// Starts it.
-    pub(crate) fn start() -> Result<Self, Fault> {
+    pub(super) fn start() -> Result<Self, Fault> {
         let (ours, its) = wire::pair().at("making a socket")?;
         match sys::fork().at("starting the undertaker")? {
             Some(pid) => Ok(Self { socket: ours, pid }),
@@ -30,12 +30,12 @@ impl Undertaker {
     }
 
     /// Gives it something to let go of. If it has its hands full, that is done here.
-    pub(crate) fn take(&self, remains: OwnedFd) {
+    pub(super) fn take(&self, remains: OwnedFd) {
         let _ = wire::send(&self.socket, &(), &[remains.as_fd()], false);
     }
 
     /// Ends it.
-    pub(crate) fn close(self) {
+    pub(super) fn close(self) {
         let _ = rustix::process::kill_process(self.pid, Signal::KILL);
         let _ = rustix::process::waitpid(Some(self.pid), WaitOptions::empty());
     }

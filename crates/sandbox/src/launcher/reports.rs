@@ -1,0 +1,113 @@
+//! What boxes tell, and what the server is told of them.
+
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    time::Instant,
+};
+
+use rustix::event::epoll;
+
+use super::{
+    graves::deadline,
+    job::{Job, Live, SET_UP, microseconds},
+    maker::{Heard, Made},
+    serve::Launcher,
+};
+use crate::wire::{self, End, Failure, News, Report, Usage};
+
+impl Launcher {
+    /// Hears what a box tells.
+    pub(super) fn hear(&mut self, number: u64) {
+        while let Some(live) = self.live.get_mut(&number) {
+            let (report, descriptors) = match live.made.hear(&mut self.room) {
+                Heard::Nothing => return,
+                Heard::Over => {
+                    let _ = epoll::delete(&self.events, &live.made.socket);
+                    return;
+                }
+                Heard::Report(report, descriptors) => (report, descriptors),
+            };
+            match (report, &mut live.job) {
+                (Report::Failed(failure), None) => {
+                    self.discouraged = true;
+                    let (Failure::Host(why) | Failure::Spec(why) | Failure::Command(why)) = failure else { return };
+                    eprintln!("stead: a sandbox made ahead did not stand: {why}");
+                }
+                (Report::Failed(failure), Some(job)) => {
+                    if !std::mem::replace(&mut job.refused, true) {
+                        let id = job.id;
+                        self.tell(&News::Failed { id, failure }, &[]);
+                    }
+                }
+                (Report::Started, Some(job)) => {
+                    job.runs = true;
+                    job.started = Instant::now();
+                    job.deadline = deadline(job.started, job.wall_ms);
+                    let mut descriptors = descriptors.into_iter();
+                    job.mounts = descriptors.next();
+                    let (id, mut back) = (job.id, descriptors.collect::<Vec<_>>());
+                    job.layers = back.split_off(job.back.min(back.len()));
+                    self.tell(&News::Started { id }, &back);
+                }
+                (report, Some(job)) => job.report = Some(report),
+                (_, None) => {}
+            }
+        }
+    }
+
+    /// A box is dead, with all that was in it.
+    pub(super) fn ended(&mut self, number: u64) {
+        self.hear(number);
+        let Some(Live { made, job }) = self.live.remove(&number) else { return };
+        // Said aloud: closing them is not enough while a box that is just being made still holds a copy, and what is watched by
+        // mistake would wake this process without end.
+        for watched in [&made.socket, &made.pidfd] {
+            // The socket may have been let go before.
+            let _ = epoll::delete(&self.events, watched);
+        }
+        made.bury();
+        if let Some(mut job) = job {
+            self.ids.remove(&job.id);
+            let mounts = job.mounts.take();
+            self.last_news(&made, job);
+            if let Some(mounts) = mounts {
+                self.undertaker.take(mounts);
+            }
+        } else {
+            // It died before it was of use; made again, it would die again.
+            self.discouraged = true;
+        }
+        self.graves.add(&self.maker.groups, made.group);
+    }
+
+    fn last_news(&mut self, made: &Made, job: Job) {
+        if job.refused {
+            return;
+        }
+        let id = job.id;
+        if !job.runs {
+            let why = match job.killed {
+                Some(End::Deadline) => format!("it was not set up within {} s", SET_UP.as_secs()),
+                Some(_) => "it was killed before it was set up".to_owned(),
+                None => format!("its first process ({}) was killed while it was set up", made.pid()),
+            };
+            return self.tell(&News::Failed { id, failure: Failure::Host(why) }, &[]);
+        }
+        let (end, cpu) = match (job.report, job.killed) {
+            (Some(Report::Exited { code, cpu_us }), _) => (End::Exited(code), Some(cpu_us)),
+            (Some(Report::Signal { signal, cpu_us }), _) => (End::Signal(signal), Some(cpu_us)),
+            (_, Some(killed)) => (killed, None),
+            _ => (End::Killed, None),
+        };
+        let measured = self.maker.groups.usage(&made.group);
+        let wall_us = microseconds(job.started);
+        let usage = Usage { wall_us, cpu_us: measured.cpu_us.or(cpu), ..measured };
+        self.tell(&News::Ended { id, end, usage }, &job.layers);
+    }
+
+    /// The server reads always; if it is gone, the next order says so.
+    pub(super) fn tell(&self, news: &News, descriptors: &[OwnedFd]) {
+        let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+        let _ = wire::send(&self.control, news, &descriptors, true);
+    }
+}
