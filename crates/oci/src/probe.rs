@@ -27,8 +27,13 @@ pub(crate) async fn probe(containers: &Containers, runtime: &Path) -> Result<Off
 
 async fn look(containers: &Containers, runtime: &Path) -> Result<Offer, String> {
     let words = ["/bin/sh", "-c", SCRIPT].map(str::to_owned).to_vec();
-    let limits =
-        Limits { memory: Some(64 << 20), pids: Some(16), cpu_milli: Some(500), wall: PATIENCE / 2, ..Limits::default() };
+    let limits = Limits {
+        memory: Some(64 << 20),
+        pids: Some(16),
+        cpu_milli: Some(500),
+        wall: PATIENCE / 2,
+        ..Limits::default()
+    };
     let spec = Spec { command: Command { words, ..Command::default() }, limits, ..Spec::default() };
     let stdio = Stdio::Capture { input: Bytes::new(), keep: 4096, full: WhenFull::Kill, follower: None };
     let nothing = Offer { tier: Tier::Oci, properties: BTreeMap::new() };

@@ -1,5 +1,6 @@
 //! One box from what is asked to its outcome: a thread starts its shim, talks with it, and removes the folder.
 
+mod hand;
 mod shepherd;
 
 use std::{
@@ -10,92 +11,35 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use rustix::fs::{Mode, OFlags};
-use stead_ports::{
-    BoxFuture,
-    sandbox::{
-        BoxError, Change, Content, Control, Evidence, Offer, Outcome, Property, Root, Running, Spec, Stdio, Tier,
-        Usage, WhenFull, outcome::Layer,
-    },
+use stead_ports::sandbox::{
+    BoxError, Content, Control, Evidence, Offer, Outcome, Root, Running, Spec, Stdio, WhenFull, outcome::Layer,
 };
 use stead_tier::{
     ask,
     end::{self, Known, Raw},
-    streams::{Ends, Reading},
+    ends::{Ends, Reading},
 };
 use tokio::sync::oneshot;
 
-use self::shepherd::{Ended, Shepherd};
+use self::{
+    hand::{Guard, Hand, lost, usage},
+    shepherd::Ended,
+};
 use crate::{
     config,
     containers::{Containers, USER, unavailable},
     place::Bundle,
     terminal::Terminal,
-    wire::{Access, End, Failure, Held, Limits, Order, Place, Plan},
+    wire::{Access, End, Failure, Held, Limits, Place, Plan},
 };
 
 /// A box that runs, and the control groups that hold its limits.
 pub(crate) struct Started {
     pub(crate) running: Running,
     pub(crate) held: Held,
-}
-
-/// A hand on a box; it is in each of its parts, and the last word is a kill.
-struct Hand {
-    shepherd: Arc<Shepherd>,
-    terminal: Option<Terminal>,
-    limits: Held,
-    /// Whether somebody asked for its end, and whether for its output.
-    asked: AtomicBool,
-    full: AtomicBool,
-}
-
-impl Control for Hand {
-    fn kill(&self) {
-        self.asked.store(true, Ordering::Relaxed);
-        self.shepherd.kill();
-    }
-
-    fn limit(&self, change: Change) -> BoxFuture<'_, Result<(), BoxError>> {
-        Box::pin(async move {
-            for (asked, property, held) in [
-                (change.memory.is_some(), Property::MemoryLimit, &self.limits.memory),
-                (change.pids.is_some(), Property::PidsLimit, &self.limits.pids),
-                (change.cpu_milli.is_some(), Property::CpuLimit, &self.limits.cpu),
-            ] {
-                if let (true, Err(why)) = (asked, held) {
-                    return Err(BoxError::Lacks { tier: Tier::Oci, property, why: why.clone() });
-                }
-            }
-            match self.shepherd.limit(&Order::from(change))?.await {
-                Ok(None) => Ok(()),
-                Ok(Some(why)) => Err(BoxError::Spec(why)),
-                Err(_) => Err(lost()),
-            }
-        })
-    }
-
-    fn resize(&self, size: (u16, u16)) {
-        if let Some(terminal) = &self.terminal {
-            terminal.resize(size);
-        }
-    }
-}
-
-/// Kills the box of whoever does not wait for it any more.
-struct Guard(Arc<Shepherd>);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.0.kill();
-    }
-}
-
-fn lost() -> BoxError {
-    BoxError::Lost("its shim is gone; the next sandbox has another".to_owned())
 }
 
 /// Starts a box by a runtime.
@@ -231,7 +175,13 @@ async fn finish(
             hand.kill();
         }
     };
-    let (ended, (stdout, stderr)) = tokio::join!(ended, reading.run(over));
+    let (dead, hears) = tokio::sync::watch::channel(false);
+    let ended = async {
+        let ended = ended.await;
+        dead.send_replace(true);
+        ended
+    };
+    let (ended, (stdout, stderr)) = tokio::join!(ended, reading.run(over, hears));
     let Ok((end, used, uppers)) = ended else { return Err(lost()) };
     drop(guard);
     let layers = layers.into_iter().zip(uppers).map(|(at, upper)| Layer { at, upper }).collect();
@@ -242,13 +192,6 @@ async fn finish(
         End::Killed => Raw::Killed,
     };
     let (asked, full) = (hand.asked.load(Ordering::Relaxed), hand.full.load(Ordering::Relaxed));
-    let usage = Usage {
-        wall: Duration::from_micros(used.wall_us),
-        cpu: used.cpu_us.map(Duration::from_micros),
-        memory_peak: used.memory_peak,
-        oom_kills: used.oom_kills,
-        pids_refused: used.pids_refused,
-    };
     let end = end::told(raw, Known { oom_kills: used.oom_kills, asked, full });
-    Ok(Outcome { end, stdout, stderr, usage, evidence, layers })
+    Ok(Outcome { end, stdout, stderr, usage: usage(used), evidence, layers })
 }

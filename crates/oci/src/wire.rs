@@ -28,6 +28,7 @@ pub(crate) enum Order {
     /// The first word. Beside it: the streams, the folder of the root, the folders of the mounts.
     Start(Box<Plan>),
     Kill,
+    Measure,
     Limit {
         memory: Option<u64>,
         pids: Option<u32>,
@@ -96,6 +97,8 @@ pub(crate) enum News {
     Started(Held),
     /// The answer to [`Order::Limit`]: why not, if not.
     Limited(Option<String>),
+    /// The answer to [`Order::Measure`].
+    Measured(Used),
     /// All is dead. Beside it: the upper layers, in the order of the mounts.
     Ended { end: End, usage: Used },
 }
@@ -131,9 +134,20 @@ pub(crate) enum End {
 pub(crate) struct Used {
     pub(crate) wall_us: u64,
     pub(crate) cpu_us: Option<u64>,
+    pub(crate) memory: Option<u64>,
     pub(crate) memory_peak: Option<u64>,
     pub(crate) oom_kills: Option<u64>,
+    pub(crate) pids: Option<u64>,
     pub(crate) pids_refused: Option<u64>,
+    pub(crate) pressure: Option<Pressure>,
+}
+
+/// How much processes wait, in hundredths of a percent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pressure {
+    pub(crate) cpu: Option<u16>,
+    pub(crate) memory: Option<u16>,
+    pub(crate) io: Option<u16>,
 }
 
 /// Both ends of a conversation.

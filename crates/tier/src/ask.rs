@@ -73,8 +73,7 @@ pub fn command(command: &Command) -> Result<(), BoxError> {
 
 /// The whole environment of a command: what is given, and what is usual where that is not given.
 pub fn environment(given: &[(String, String)]) -> Vec<(String, String)> {
-    let usual =
-        [("PATH", PATH), ("HOME", crate::root::HOME), ("USER", "box"), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")];
+    let usual = [("PATH", PATH), ("HOME", crate::root::HOME), ("USER", "box"), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")];
     let missing = usual.iter().filter(|(name, _)| !given.iter().any(|(n, _)| n == name));
     let missing = missing.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     given.iter().cloned().chain(missing).collect()
@@ -197,7 +196,10 @@ mod tests {
     fn what_is_required_and_not_held_is_refused_and_what_is_only_asked_is_told() {
         let mut spec = Spec::default();
         let told = evidence(&spec, &offer());
-        assert_eq!((told.held[&Property::MemoryLimit].as_str(), told.not_held[&Property::CpuLimit].as_str()), ("m", "no cpu"));
+        assert_eq!(
+            (told.held[&Property::MemoryLimit].as_str(), told.not_held[&Property::CpuLimit].as_str()),
+            ("m", "no cpu")
+        );
         spec.requires.insert(Property::CpuLimit);
         let error = requires(&spec, &offer()).unwrap_err();
         assert!(matches!(error, BoxError::Lacks { tier: Tier::Oci, property: Property::CpuLimit, .. }), "{error}");
@@ -222,7 +224,8 @@ mod tests {
         };
         command(&with(&["true"], "A")).unwrap();
         let long = "x".repeat(MAX_COMMAND);
-        for bad in [with(&[], "A"), with(&["a\0b"], "A"), with(&[&long], "A"), with(&["true"], "A=B"), with(&["x"], "")] {
+        for bad in [with(&[], "A"), with(&["a\0b"], "A"), with(&[&long], "A"), with(&["true"], "A=B"), with(&["x"], "")]
+        {
             assert!(matches!(command(&bad), Err(BoxError::Spec(_))));
         }
     }

@@ -38,9 +38,8 @@ pub const OWN_ETC: &[(&str, &str)] = &[
 ];
 
 /// Folders that are mounted on, or stand empty.
-pub const FOLDERS: &[&str] = &[
-    "dev", "etc", "home/box", "proc", "run", "tmp", "var", "workspace", "data", "mnt", "opt", "srv",
-];
+pub const FOLDERS: &[&str] =
+    &["dev", "etc", "home/box", "proc", "run", "tmp", "var", "workspace", "data", "mnt", "opt", "srv"];
 
 /// Places below which a folder is made to mount on.
 pub const MADE_BELOW: &[&str] = &["tmp", "home/box"];
@@ -48,5 +47,6 @@ pub const MADE_BELOW: &[&str] = &["tmp", "home/box"];
 /// What a root of its own must have.
 pub const NEEDED: &[&str] = &["proc", "dev", "tmp", "home/box"];
 
-/// Files of `/proc` that tell everyone about the host: covered.
-pub const COVERED: &[&str] = &["kcore", "keys", "key-users", "kallsyms", "cmdline", "modules", "timer_list", "config.gz"];
+/// Files of `/proc` that tell everyone about the host: covered. What only root may read stays closed by itself.
+pub const COVERED: &[&str] =
+    &["kcore", "keys", "key-users", "kallsyms", "cmdline", "modules", "timer_list", "config.gz"];

@@ -1,13 +1,14 @@
-//! The streams of a command that are pipes: both ends made, input written, output read into a bounded memory, byte for byte.
+//! The pipes of a command: read into a bounded memory, byte for byte.
 
 use std::os::fd::OwnedFd;
 
 use bytes::{Bytes, BytesMut};
 use rustix::pipe::{PipeFlags, pipe_with};
-use stead_ports::sandbox::{BoxError, Captured, Follower, KEEP, Pipes, Source, Stdio, WhenFull};
+use stead_ports::sandbox::{BoxError, Captured, Follower, Source};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::unix::pipe,
+    sync::watch,
 };
 
 /// Most bytes that can be kept of an output.
@@ -16,7 +17,7 @@ pub const MAX_KEEP: usize = 64 << 20;
 const PIECE: usize = 64 << 10;
 
 /// A pipe: the end that is read and the end that is written.
-fn pipe() -> Result<(OwnedFd, OwnedFd), BoxError> {
+pub(crate) fn pipe() -> Result<(OwnedFd, OwnedFd), BoxError> {
     pipe_with(PipeFlags::CLOEXEC).map_err(|e| BoxError::Lost(format!("no pipe for a sandbox: {e}")))
 }
 
@@ -24,12 +25,14 @@ fn lost(e: &std::io::Error) -> BoxError {
     BoxError::Lost(format!("a pipe of a sandbox: {e}"))
 }
 
-fn reader(end: OwnedFd) -> Result<pipe::Receiver, BoxError> {
+/// Our end of an output.
+pub(crate) fn reader(end: OwnedFd) -> Result<pipe::Receiver, BoxError> {
     nonblocking(&end)?;
     pipe::Receiver::from_owned_fd(end).map_err(|e| lost(&e))
 }
 
-fn writer(end: OwnedFd) -> Result<pipe::Sender, BoxError> {
+/// Our end of an input.
+pub(crate) fn writer(end: OwnedFd) -> Result<pipe::Sender, BoxError> {
     nonblocking(&end)?;
     pipe::Sender::from_owned_fd(end).map_err(|e| lost(&e))
 }
@@ -42,121 +45,82 @@ pub fn nonblocking(end: &OwnedFd) -> Result<(), BoxError> {
     rustix::io::ioctl_fionbio(end, true).map_err(|e| lost(&e.into()))
 }
 
-/// Both ends of a command's streams; empty for a terminal.
+/// What an output is read with.
+pub(crate) struct Reader<'a> {
+    pub(crate) source: Source,
+    /// Bytes that are kept.
+    pub(crate) keep: usize,
+    pub(crate) follower: Option<&'a Follower>,
+    /// Told once when there are more.
+    pub(crate) over: &'a (dyn Fn() + Sync),
+    /// Turns true when all that ran is dead.
+    pub(crate) dead: watch::Receiver<bool>,
+}
+
+impl Reader<'_> {
+    /// Reads an output to its end. That is when nobody has it open any more; and when all that ran is dead, then what it had
+    /// written is in the pipe, and whoever was handed the other end meanwhile is not waited for.
+    pub(crate) async fn read(mut self, from: Option<pipe::Receiver>) -> Captured {
+        let Some(mut from) = from else { return Captured::default() };
+        let mut kept = Kept::default();
+        let mut piece = vec![0; PIECE];
+        loop {
+            tokio::select! {
+                biased;
+                // An error of a pipe is its end.
+                read = from.read(&mut piece) => match read {
+                    Ok(n @ 1..) => kept.add(&self, &piece[..n]),
+                    _ => break,
+                },
+                () = over(&mut self.dead) => {
+                    let mut left = rustix::pipe::fcntl_getpipe_size(&from).unwrap_or(PIECE);
+                    // Past the runtime, which may not have heard yet that there is something.
+                    while left > 0 && let Ok(n @ 1..) = rustix::io::read(&from, &mut piece) {
+                        kept.add(&self, &piece[..n]);
+                        left = left.saturating_sub(n);
+                    }
+                    break;
+                }
+            }
+        }
+        Captured { bytes: kept.bytes.freeze(), total: kept.total }
+    }
+}
+
+/// What was read.
 #[derive(Default)]
-pub struct Ends {
-    /// Standard input, output, error as the command gets them. To be dropped here as soon as it has them.
-    pub inside: Vec<OwnedFd>,
-    input: Option<pipe::Sender>,
-    output: Option<pipe::Receiver>,
-    error: Option<pipe::Receiver>,
+struct Kept {
+    bytes: BytesMut,
+    total: u64,
+    told: bool,
 }
 
-impl Ends {
-    /// `user` is who the command is outside: its ends are given to it, so that it may open `/dev/stdout` again.
-    ///
-    /// # Errors
-    /// [`BoxError::Lost`] if there are no descriptors.
-    pub fn new(stdio: &Stdio, user: u32) -> Result<Self, BoxError> {
-        if let Stdio::Terminal { .. } = stdio {
-            return Ok(Self::default());
+impl Kept {
+    fn add(&mut self, reader: &Reader<'_>, piece: &[u8]) {
+        self.total += piece.len() as u64;
+        let room = reader.keep - self.bytes.len();
+        let fits = &piece[..piece.len().min(room)];
+        self.bytes.extend_from_slice(fits);
+        if let Some(follower) = reader.follower.filter(|_| room > 0) {
+            follower(reader.source, fits);
         }
-        let (read_input, write_input) = pipe()?;
-        let (read_output, write_output) = pipe()?;
-        let (read_error, write_error) = pipe()?;
-        let input = match stdio {
-            // Dropped, so that there is nothing to read.
-            Stdio::Quiet => None,
-            Stdio::Capture { input, .. } if input.is_empty() => None,
-            _ => Some(writer(write_input)?),
-        };
-        for end in [&read_input, &write_output, &write_error] {
-            // Without the right to do so they are the command's already, for then it is the same user.
-            let _ = std::os::unix::fs::fchown(end, Some(user), Some(user));
+        if piece.len() > room && !std::mem::replace(&mut self.told, true) {
+            (reader.over)();
         }
-        Ok(Self {
-            inside: vec![read_input, write_output, write_error],
-            input,
-            output: Some(reader(read_output)?),
-            error: Some(reader(read_error)?),
-        })
-    }
-
-    /// What the caller reads and writes itself, of [`Stdio::Pipes`].
-    pub fn pipes(&mut self, stdio: &Stdio) -> Option<Pipes> {
-        if !matches!(stdio, Stdio::Pipes { .. }) {
-            return None;
-        }
-        let (input, output) = (self.input.take()?, self.output.take()?);
-        Some(Pipes { stdin: Box::new(input), stdout: Box::new(output) })
     }
 }
 
-/// What is done with the streams that nobody else reads and writes.
-pub struct Reading {
-    ends: Ends,
-    input: Bytes,
-    keep: usize,
-    full: WhenFull,
-    follower: Option<Follower>,
-}
-
-impl Reading {
-    /// As `stdio` asks, with the ends that are left.
-    pub fn new(stdio: Stdio, ends: Ends) -> Self {
-        let plain = |keep, full| Self { ends: Ends::default(), input: Bytes::new(), keep, full, follower: None };
-        let mut reading = match stdio {
-            Stdio::Quiet => plain(KEEP, WhenFull::Kill),
-            Stdio::Capture { input, keep, full, follower } => Self { input, follower, ..plain(keep, full) },
-            Stdio::Pipes { keep } => plain(keep, WhenFull::Drop),
-            Stdio::Terminal { .. } => plain(0, WhenFull::Drop),
-        };
-        reading.keep = reading.keep.min(MAX_KEEP);
-        Self { ends, ..reading }
-    }
-
-    /// Reads both outputs to their ends, writing the input meanwhile. `over` is called when there is more than is kept.
-    pub async fn run(self, over: impl Fn(WhenFull)) -> (Captured, Captured) {
-        let Self { ends, input, keep, full, follower } = self;
-        let over = || over(full);
-        let (output, error, ()) = tokio::join!(
-            read(Source::Stdout, ends.output, keep, follower.as_ref(), over),
-            read(Source::Stderr, ends.error, keep, follower.as_ref(), over),
-            write(ends.input, input),
-        );
-        (output, error)
-    }
-}
-
-/// Reads an output to its end. The first `keep` bytes are kept; `over` is called once when there are more.
-async fn read(
-    source: Source,
-    from: Option<pipe::Receiver>,
-    keep: usize,
-    follower: Option<&Follower>,
-    over: impl Fn(),
-) -> Captured {
-    let Some(mut from) = from else { return Captured::default() };
-    let (mut kept, mut total, mut told) = (BytesMut::new(), 0_u64, false);
-    let mut piece = vec![0; PIECE];
-    // An error of a pipe is its end.
-    while let Ok(n @ 1..) = from.read(&mut piece).await {
-        total += n as u64;
-        let room = keep - kept.len();
-        kept.extend_from_slice(&piece[..n.min(room)]);
-        if let Some(follower) = follower.filter(|_| room > 0) {
-            follower(source, &piece[..n.min(room)]);
-        }
-        if n > room && !std::mem::replace(&mut told, true) {
-            over();
-        }
-    }
-    Captured { bytes: kept.freeze(), total }
+/// Waits until all is dead. If nobody will tell, the box is given up, and its streams with it.
+async fn over(dead: &mut watch::Receiver<bool>) {
+    let _ = dead.wait_for(|dead| *dead).await;
 }
 
 /// Writes an input whole, unless nobody reads it any more.
-async fn write(to: Option<pipe::Sender>, input: Bytes) {
+pub(crate) async fn write(to: Option<pipe::Sender>, input: Bytes, mut dead: watch::Receiver<bool>) {
     if let Some(mut to) = to {
-        let _ = to.write_all(&input).await;
+        tokio::select! {
+            _ = to.write_all(&input) => {}
+            () = over(&mut dead) => {}
+        }
     }
 }

@@ -108,7 +108,10 @@ fn offer() -> Offer {
     let properties = BTreeMap::from([
         (Property::MemoryLimit, yes("bytes of linear memories and tables, counted by the runtime")),
         (Property::PidsLimit, no("a component has no processes to count")),
-        (Property::CpuLimit, no("a component has one thread, which gets what the system gives it; its fuel is bounded")),
+        (
+            Property::CpuLimit,
+            no("a component has one thread, which gets what the system gives it; its fuel is bounded"),
+        ),
         (Property::Accounting, no("its memory is counted by the runtime, not by the kernel")),
         (Property::DiskQuota, yes("nothing can be written")),
         (Property::EgressControl, yes("no sockets are linked")),

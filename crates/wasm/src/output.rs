@@ -1,6 +1,11 @@
 //! An output of a component: the first bytes are kept, whatever comes beyond is dropped or ends it.
 
-use std::{io, pin::Pin, sync::Arc, task::{Context, Poll}};
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -41,25 +41,30 @@ pub(crate) struct Action {
     pub(crate) ticks: Ticks,
 }
 
-/// Asks for the end.
-#[derive(Default)]
-struct Kill {
-    asked: AtomicBool,
-    notify: Notify,
+/// What others may ask of an action, and see of it.
+struct Shared {
+    /// Told when its end is asked for.
+    kill: Notify,
+    begun: Instant,
+    memory: Arc<AtomicU64>,
+    over: AtomicBool,
 }
 
-impl Kill {
-    fn ask(&self) {
-        self.asked.store(true, Ordering::Relaxed);
-        self.notify.notify_one();
-    }
-}
-
-struct Hand(Arc<Kill>);
+struct Hand(Arc<Shared>);
 
 impl Control for Hand {
     fn kill(&self) {
-        self.0.ask();
+        self.0.kill.notify_one();
+    }
+
+    fn usage(&self) -> BoxFuture<'_, Result<Usage, BoxError>> {
+        Box::pin(async move {
+            if self.0.over.load(Ordering::Relaxed) {
+                return Err(BoxError::Lost("it has ended".to_owned()));
+            }
+            let memory = Some(self.0.memory.load(Ordering::Relaxed));
+            Ok(Usage { wall: self.0.begun.elapsed(), memory, memory_peak: memory, ..Usage::default() })
+        })
     }
 
     fn limit(&self, change: Change) -> BoxFuture<'_, Result<(), BoxError>> {
@@ -83,36 +88,42 @@ impl Control for Hand {
 }
 
 /// Kills what nobody waits for any more.
-struct Guard(Arc<Kill>);
+struct Guard(Arc<Shared>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.ask();
+        self.0.kill.notify_one();
     }
 }
 
 /// Starts it.
 pub(crate) fn start(action: Action) -> Running {
-    let kill = Arc::new(Kill::default());
-    let (hears, guard) = (Arc::clone(&kill), Guard(Arc::clone(&kill)));
+    let shared =
+        Shared { kill: Notify::new(), begun: Instant::now(), memory: Arc::default(), over: AtomicBool::new(false) };
+    let shared = Arc::new(shared);
+    let (hears, guard) = (Arc::clone(&shared), Guard(Arc::clone(&shared)));
     let here = tokio::runtime::Handle::current();
-    let runs = tokio::task::spawn_blocking(move || here.block_on(run(action, &hears)));
+    let runs = tokio::task::spawn_blocking(move || {
+        let outcome = here.block_on(run(action, &hears));
+        hears.over.store(true, Ordering::Relaxed);
+        outcome
+    });
     let end = async move {
         let _guard = guard;
         runs.await.map_err(|e| BoxError::Lost(format!("the thread of a component: {e}")))?
     };
-    Running { control: Arc::new(Hand(kill)), pipes: None, egress: None, end: Box::pin(end) }
+    Running { control: Arc::new(Hand(shared)), pipes: None, egress: None, end: Box::pin(end) }
 }
 
-async fn run(action: Action, kill: &Kill) -> Result<Outcome, BoxError> {
+async fn run(action: Action, shared: &Shared) -> Result<Outcome, BoxError> {
     let Action { engine, component, folders, spec, stdio, fuel, evidence, room, ticks } = action;
-    let (begun, cpu) = (Instant::now(), thread_time());
+    let (begun, cpu) = (shared.begun, thread_time());
     let (input, stdout, stderr) = streams(stdio);
     let program = spec.command.words.first().cloned().unwrap_or_default();
     let failed = |why: String| BoxError::Command { program: program.clone(), why };
     let wasi = wasi(&spec, &folders, input, &stdout, &stderr).map_err(|e| failed(e.to_string()))?;
     let memory = spec.limits.memory.unwrap_or(u64::MAX);
-    let mut store = Store::new(&engine, State::new(wasi, memory));
+    let mut store = Store::new(&engine, State::new(wasi, memory, Arc::clone(&shared.memory)));
     store.limiter(|state| &mut state.meter);
     store.set_fuel(fuel).map_err(|e| failed(e.to_string()))?;
     store.set_epoch_deadline(1);
@@ -131,12 +142,12 @@ async fn run(action: Action, kill: &Kill) -> Result<Outcome, BoxError> {
         };
         tokio::select! {
             biased;
-            () = kill.notify.notified() => Ended::Killed,
+            () = shared.kill.notified() => Ended::Killed,
             () = tokio::time::sleep(spec.limits.wall.saturating_sub(begun.elapsed())) => Ended::Late,
             ended = runs => ended,
         }
     };
-    let (peak, refused) = (store.data().meter.peak, store.data().meter.refused);
+    let (peak, refused) = (store.data().meter.used(), store.data().meter.refused);
     // Its memory is given back before its end is told.
     drop(store);
     drop((room, ticks));
@@ -148,8 +159,7 @@ async fn run(action: Action, kill: &Kill) -> Result<Outcome, BoxError> {
         wall: begun.elapsed(),
         cpu: Some(thread_time().saturating_sub(cpu)),
         memory_peak: Some(peak),
-        oom_kills: None,
-        pids_refused: None,
+        ..Usage::default()
     };
     Ok(Outcome { end, stdout: stdout.captured(), stderr: stderr.captured(), usage, evidence, layers: Vec::new() })
 }
@@ -197,13 +207,7 @@ fn streams(stdio: Stdio) -> (Bytes, Output, Output) {
     (input, output(Source::Stdout), output(Source::Stderr))
 }
 
-fn wasi(
-    spec: &Spec,
-    folders: &[Folder],
-    input: Bytes,
-    stdout: &Output,
-    stderr: &Output,
-) -> wasmtime::Result<WasiCtx> {
+fn wasi(spec: &Spec, folders: &[Folder], input: Bytes, stdout: &Output, stderr: &Output) -> wasmtime::Result<WasiCtx> {
     let mut wasi = WasiCtx::builder();
     wasi.args(&spec.command.words).envs(&spec.command.env);
     wasi.stdin(MemoryInputPipe::new(input)).stdout(stdout.clone()).stderr(stderr.clone());

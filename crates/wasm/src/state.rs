@@ -1,5 +1,10 @@
 //! What the host keeps for one instance: what it may reach, and what it has used.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use wasmtime::{ResourceLimiter, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -18,10 +23,11 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(wasi: WasiCtx, memory: u64) -> Self {
+    /// `memory`: most bytes; `now`: where others see how many it has.
+    pub(crate) fn new(wasi: WasiCtx, memory: u64, now: Arc<AtomicU64>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
-        Self { wasi, table, meter: Meter { most: memory, now: 0, peak: 0, refused: 0 } }
+        Self { wasi, table, meter: Meter { most: memory, now, refused: 0 } }
     }
 }
 
@@ -35,22 +41,26 @@ impl WasiView for State {
 #[derive(Debug)]
 pub(crate) struct Meter {
     most: u64,
-    now: u64,
-    pub(crate) peak: u64,
+    /// Nothing is given back before the end, so this is the peak too.
+    now: Arc<AtomicU64>,
     /// Growths that were refused.
     pub(crate) refused: u64,
 }
 
 impl Meter {
     fn grow(&mut self, by: u64, fits: bool) -> bool {
-        let then = self.now.saturating_add(by);
+        let then = self.used().saturating_add(by);
         if !fits || then > self.most {
             self.refused += 1;
             return false;
         }
-        self.now = then;
-        self.peak = self.peak.max(then);
+        self.now.store(then, Ordering::Relaxed);
         true
+    }
+
+    /// Bytes of all together.
+    pub(crate) fn used(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
     }
 }
 
@@ -87,13 +97,13 @@ mod tests {
 
     #[test]
     fn memories_and_tables_count_together() {
-        let mut meter = Meter { most: 200_000, now: 0, peak: 0, refused: 0 };
+        let mut meter = Meter { most: 200_000, now: Arc::default(), refused: 0 };
         assert!(meter.memory_growing(0, 65_536, None).unwrap());
         assert!(meter.memory_growing(65_536, 131_072, None).unwrap());
         assert!(meter.table_growing(0, 4000, None).unwrap());
-        assert_eq!(meter.peak, 131_072 + 64_000);
+        assert_eq!(meter.used(), 131_072 + 64_000);
         assert!(!meter.memory_growing(131_072, 196_608, None).unwrap());
         assert!(!meter.table_growing(4000, ELEMENTS + 1, None).unwrap());
-        assert_eq!((meter.refused, meter.peak), (2, 131_072 + 64_000));
+        assert_eq!((meter.refused, meter.used()), (2, 131_072 + 64_000));
     }
 }

@@ -165,7 +165,9 @@ mod tests {
         assert_eq!(config["process"]["user"], json!({ "uid": 1000, "gid": 1000, "umask": 18 }));
         assert_eq!(config["linux"]["seccomp"]["defaultAction"], json!("SCMP_ACT_ERRNO"));
         assert_eq!(config["linux"]["seccomp"]["defaultErrnoRet"], json!(1));
-        assert!(config["linux"]["uidMappings"].as_array().unwrap().iter().all(|m| m["hostID"].as_u64() > Some(1 << 30)));
+        assert!(
+            config["linux"]["uidMappings"].as_array().unwrap().iter().all(|m| m["hostID"].as_u64() > Some(1 << 30))
+        );
         assert!(config["mounts"].as_array().unwrap().iter().all(|m| m["destination"] != json!("/sys")));
     }
 
@@ -174,8 +176,12 @@ mod tests {
         let resources = made(|spec| spec.limits.cpu_milli = Some(5))["linux"]["resources"].clone();
         assert_eq!(resources["memory"], json!({ "limit": 512 << 20, "swap": 512 << 20 }));
         assert_eq!(resources["pids"], json!({ "limit": 128 }));
-        assert_eq!((resources["cpu"]["quota"].clone(), resources["cpu"]["period"].clone()), (json!(1000), json!(100_000)));
-        let resources = made(|spec| spec.limits = stead_ports::sandbox::Limits { memory: None, pids: None, ..spec.limits });
+        assert_eq!(
+            (resources["cpu"]["quota"].clone(), resources["cpu"]["period"].clone()),
+            (json!(1000), json!(100_000))
+        );
+        let resources =
+            made(|spec| spec.limits = stead_ports::sandbox::Limits { memory: None, pids: None, ..spec.limits });
         assert_eq!(resources["linux"]["resources"].get("memory"), None);
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use stead_ports::sandbox::BoxError;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::lost;
+use super::hand::lost;
 use crate::{
     containers::Live,
     place::Bundle,
@@ -35,11 +35,25 @@ pub(super) struct Work {
     pub(super) seat: OwnedSemaphorePermit,
 }
 
+/// Who waits for answers.
+type Waiting<T> = Mutex<VecDeque<oneshot::Sender<T>>>;
+
+/// Gives an answer to whoever waits for it first.
+fn answer<T>(waiting: &Waiting<T>, answer: T) {
+    let first = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    if let Some(first) = first {
+        // Whoever does not wait any more is told nothing.
+        let _ = first.send(answer);
+    }
+}
+
 /// What others can ask of the shim.
 pub(super) struct Shepherd {
     socket: Arc<OwnedFd>,
     /// Who waits for answers about limits, in the order of the questions.
-    limits: Mutex<VecDeque<oneshot::Sender<Option<String>>>>,
+    limits: Waiting<Option<String>>,
+    /// Likewise about what it uses.
+    measures: Waiting<Used>,
 }
 
 impl Shepherd {
@@ -50,15 +64,21 @@ impl Shepherd {
 
     /// Asks for other limits; why not comes back, if not.
     pub(super) fn limit(&self, order: &Order) -> Result<oneshot::Receiver<Option<String>>, BoxError> {
+        self.ask(order, &self.limits)
+    }
+
+    /// Asks what it uses.
+    pub(super) fn measure(&self) -> Result<oneshot::Receiver<Used>, BoxError> {
+        self.ask(&Order::Measure, &self.measures)
+    }
+
+    /// Answers come in the order of the questions, so both are put down together.
+    fn ask<T>(&self, order: &Order, waiting: &Waiting<T>) -> Result<oneshot::Receiver<T>, BoxError> {
         let (tell, told) = oneshot::channel();
-        let mut waiting = self.waiting();
+        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
         wire::send(&*self.socket, order, &[], false).map_err(|_| lost())?;
         waiting.push_back(tell);
         Ok(told)
-    }
-
-    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<oneshot::Sender<Option<String>>>> {
-        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -69,7 +89,8 @@ pub(super) fn lead(work: Work, live: Arc<Live>, number: u64) -> Result<Lead, Box
     let no = |e: std::io::Error| BoxError::Lost(format!("no shim for a sandbox: {e}"));
     let (ours, its) = wire::pair().map_err(|e| no(e.into()))?;
     let ours = Arc::new(ours);
-    let shepherd = Arc::new(Shepherd { socket: Arc::clone(&ours), limits: Mutex::default() });
+    let shepherd =
+        Arc::new(Shepherd { socket: Arc::clone(&ours), limits: Mutex::default(), measures: Mutex::default() });
     let ((tell_began, began), (tell_ended, ended)) = (oneshot::channel(), oneshot::channel());
     live.add(number, ours);
     let hears = Arc::clone(&shepherd);
@@ -106,12 +127,7 @@ impl Over {
 }
 
 /// Leads a shim from its start to its end.
-fn hear(
-    work: Work,
-    its: OwnedFd,
-    shepherd: &Shepherd,
-    began: oneshot::Sender<Began>,
-) -> (OwnedSemaphorePermit, Over) {
+fn hear(work: Work, its: OwnedFd, shepherd: &Shepherd, began: oneshot::Sender<Began>) -> (OwnedSemaphorePermit, Over) {
     let Work { shim, bundle, config, plan, descriptors, seat } = work;
     let mut over = Over::default();
     let started = bundle.make(&plan.runtime, &config).and_then(|()| {
@@ -143,18 +159,15 @@ fn hear(
                         let _ = began.send(Ok((held, descriptors)));
                     }
                 }
-                News::Limited(answer) => {
-                    let waiting = shepherd.waiting().pop_front();
-                    if let Some(waiting) = waiting {
-                        let _ = waiting.send(answer);
-                    }
-                }
+                News::Limited(why) => answer(&shepherd.limits, why),
+                News::Measured(used) => answer(&shepherd.measures, used),
                 News::Ended { end, usage } => over.ended = Some((end, usage, descriptors)),
             }
         }
     }
     // It has ended, and with it every mount: its end of the socket is closed.
     let _ = child.wait();
-    shepherd.waiting().clear();
+    shepherd.limits.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    shepherd.measures.lock().unwrap_or_else(PoisonError::into_inner).clear();
     (seat, over)
 }

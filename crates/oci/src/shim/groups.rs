@@ -8,7 +8,7 @@ use std::{
 
 use rustix::process::Pid;
 
-use crate::wire::{Held, Limits, Used};
+use crate::wire::{Held, Limits, Pressure, Used};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
@@ -75,11 +75,19 @@ impl Groups {
         let mut used = Used::default();
         if let Some(group) = &self.memory {
             (used.memory_peak, used.oom_kills) = match group.version {
-                Version::One => (group.number("memory.max_usage_in_bytes"), group.keyed("memory.oom_control", "oom_kill")),
+                Version::One => {
+                    (group.number("memory.max_usage_in_bytes"), group.keyed("memory.oom_control", "oom_kill"))
+                }
                 Version::Two => (group.number("memory.peak"), group.keyed("memory.events", "oom_kill")),
             };
+            used.memory = match group.version {
+                Version::One => group.number("memory.usage_in_bytes"),
+                Version::Two => group.number("memory.current"),
+            };
+            used.pressure = group.pressure();
         }
         if let Some(group) = &self.pids {
+            used.pids = group.number("pids.current");
             used.pids_refused = group.keyed("pids.events", "max");
         }
         if let Some(group) = &self.accounting {
@@ -108,10 +116,27 @@ impl Group {
         self.read(file)?.trim().parse().ok()
     }
 
+    /// How much its processes wait (Linux `Documentation/accounting/psi.rst`); groups of version 1 do not tell.
+    fn pressure(&self) -> Option<Pressure> {
+        let of = |file: &str| waits(&self.read(file)?);
+        (self.version == Version::Two).then(|| Pressure {
+            cpu: of("cpu.pressure"),
+            memory: of("memory.pressure"),
+            io: of("io.pressure"),
+        })
+    }
+
     /// The number behind a word, in a file of lines `word number`.
     fn keyed(&self, file: &str, word: &str) -> Option<u64> {
         self.read(file)?.lines().find_map(|line| line.strip_prefix(word)?.strip_prefix(' ')?.trim().parse().ok())
     }
+}
+
+/// `some avg10=1.50 avg60=...`, as 150.
+fn waits(text: &str) -> Option<u16> {
+    let number = text.lines().find_map(|line| line.strip_prefix("some avg10="))?.split(' ').next()?;
+    let (whole, part) = number.split_once('.')?;
+    Some(whole.parse::<u16>().ok()?.checked_mul(100)? + part.parse::<u16>().ok().filter(|_| part.len() == 2)?)
 }
 
 /// The group of a controller: in a hierarchy of version 1 that has it, else in that of version 2 (proc_pid_mountinfo(5),
@@ -157,6 +182,12 @@ mod tests {
 31 27 0:26 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
 32 27 0:27 /docker/ab /sys/fs/cgroup/pids rw shared:3 - cgroup cgroup rw,pids
 ";
+
+    #[test]
+    fn waiting_is_read_in_hundredths_of_a_percent() {
+        assert_eq!(waits("some avg10=12.34 avg60=0.00 avg300=0.00 total=5\nfull avg10=1.00\n"), Some(1234));
+        assert_eq!((waits("full avg10=1.00\n"), waits("some avg10=1.5")), (None, None));
+    }
 
     #[test]
     fn each_controller_has_the_place_of_its_own_hierarchy() {

@@ -75,14 +75,18 @@ impl Live {
         let descriptors: Vec<_> = started.descriptors.iter().map(AsFd::as_fd).collect();
         let told = wire::send(socket, &News::Started(started.held.clone()), &descriptors, true);
         let end = if told.is_ok() { self.watch(socket) } else { self.kill(End::Killed) };
-        let wall_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let usage = Used { wall_us, ..self.groups.used() };
+        let usage = Used { memory: None, pids: None, pressure: None, ..self.used() };
         if let Err(Fault(Failure::Host(why))) = self.runtime.delete() {
             eprintln!("stead: a container is left for the next start to remove: {why}");
         }
         let uppers: Vec<_> = self.uppers.iter().map(AsFd::as_fd).collect();
         // A server that is gone needs no answer.
         let _ = wire::send(socket, &News::Ended { end, usage }, &uppers, true);
+    }
+
+    fn used(&self) -> Used {
+        let wall_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Used { wall_us, ..self.groups.used() }
     }
 
     /// Waits for the end, the deadline and orders, whatever comes.
@@ -103,6 +107,9 @@ impl Live {
             }
             if !seen[1].revents().is_empty() {
                 match wire::receive::<Order>(socket) {
+                    Ok(Some((Order::Measure, _))) => {
+                        let _ = wire::send(socket, &News::Measured(self.used()), &[], true);
+                    }
                     Ok(Some((Order::Limit { memory, pids, cpu_milli }, _))) => {
                         let failed = self.limit(Limits { memory, pids, cpu_milli });
                         // If the server is gone the next look at the socket says so.
@@ -160,9 +167,11 @@ fn shares(plan: &Plan, descriptors: Vec<OwnedFd>) -> Result<Shares, Fault> {
     let streams = rest.by_ref().take(streams).collect();
     let own = if plan.own_root { rest.next() } else { None };
     let own = own.map(|folder| tree::take(folder, "taking the root")).transpose()?;
-    let given = plan.places.iter().zip(rest).map(|(place, folder)| {
-        tree::take(folder, &format!("taking the folder for {}", place.at))
-    });
+    let given = plan
+        .places
+        .iter()
+        .zip(rest)
+        .map(|(place, folder)| tree::take(folder, &format!("taking the folder for {}", place.at)));
     Ok((streams, own, given.collect::<Result<_, _>>()?))
 }
 

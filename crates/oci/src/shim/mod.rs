@@ -19,8 +19,8 @@ use std::{
 
 use rustix::net::SocketType;
 
-use self::{fault::Fault, live::Live};
 pub(crate) use self::runtime::PATIENCE;
+use self::{fault::Fault, live::Live};
 use crate::wire::{self, Failure, News, Order};
 
 /// The first argument that makes a program the shim; its `main` then calls [`main`].

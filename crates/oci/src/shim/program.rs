@@ -16,7 +16,9 @@ pub(super) fn check(plan: &Plan, root: &Root) -> Result<(), Fault> {
     let command = |why: String| Fault(Failure::Command(why));
     let said = |e: Errno| std::io::Error::from(e).to_string();
     let dir = Path::new(&plan.dir);
-    let kind = |path: &Path| root.find(path).and_then(rustix::fs::fstat).map(|s| (FileType::from_raw_mode(s.st_mode), s.st_mode));
+    let kind = |path: &Path| {
+        root.find(path).and_then(rustix::fs::fstat).map(|s| (FileType::from_raw_mode(s.st_mode), s.st_mode))
+    };
     if !later(dir) {
         let found = match kind(dir) {
             Ok((FileType::Directory, _)) => Ok(()),

@@ -43,11 +43,7 @@ pub(super) struct Root {
 impl Root {
     /// Puts all together. `own`: the folder of a root of its own; `given`: the folders for the plan's places. The upper layers,
     /// in order.
-    pub(super) fn make(
-        plan: &Plan,
-        own: Option<OwnedFd>,
-        given: Vec<OwnedFd>,
-    ) -> Result<(Self, Vec<OwnedFd>), Fault> {
+    pub(super) fn make(plan: &Plan, own: Option<OwnedFd>, given: Vec<OwnedFd>) -> Result<(Self, Vec<OwnedFd>), Fault> {
         let root = Self { rootfs: plan.bundle.join("rootfs"), scratch: plan.bundle.join("scratch") };
         root.scratch(plan)?;
         match own {

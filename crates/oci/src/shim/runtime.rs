@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn the_last_thing_that_a_runtime_said_is_told() {
-        let log = "{\"level\":\"warning\",\"msg\":\"first\"}\n{\"level\":\"error\",\"msg\":\"exec: no\",\"time\":\"x\"}\n\n";
+        let log =
+            "{\"level\":\"warning\",\"msg\":\"first\"}\n{\"level\":\"error\",\"msg\":\"exec: no\",\"time\":\"x\"}\n\n";
         assert_eq!(said_last(log).as_deref(), Some("exec: no"));
         assert_eq!(said_last("plain words\n").as_deref(), Some("plain words"));
         assert_eq!(said_last(""), None);

@@ -3,9 +3,7 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
-use stead_ports::sandbox::{
-    BoxError, Boxes as _, Command, Content, Limits, Mount, Outcome, Spec, Stdio, WhenFull,
-};
+use stead_ports::sandbox::{BoxError, Boxes as _, Command, Content, Limits, Mount, Outcome, Spec, Stdio, WhenFull};
 use stead_wasm::{Components, Settings};
 
 pub(crate) struct Lab {

@@ -68,12 +68,10 @@ async fn endless_output_is_cut_at_the_cap_and_ended_or_dropped_as_asked() {
     assert_eq!(outcome.end, End::Output, "{}", told(&outcome));
     assert_eq!((outcome.stdout.bytes.len(), outcome.stdout.total), (10_000, 12_288));
 
-    let some = run(
-        "(local $i i32)
+    let some = run("(local $i i32)
          (loop (call $say (i32.const 0) (i32.const 4096))
            (br_if 0 (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 100))))
-         (i32.const 0)",
-    );
+         (i32.const 0)");
     let outcome = lab.run(&some).await;
     assert_eq!((outcome.end, outcome.stdout.bytes.len()), (End::Exited(0), 10_000));
     assert_eq!(outcome.stdout.total, 409_600);
@@ -83,7 +81,8 @@ async fn endless_output_is_cut_at_the_cap_and_ended_or_dropped_as_asked() {
 #[tokio::test]
 async fn a_stack_that_overflows_traps() {
     let lab = Lab::new();
-    let outcome = lab.run(&alone("(func $deep (result i32) (i32.add (call $deep) (i32.const 1)))", "(call $deep)")).await;
+    let outcome =
+        lab.run(&alone("(func $deep (result i32) (i32.add (call $deep) (i32.const 1)))", "(call $deep)")).await;
     assert_eq!(outcome.end, End::Signal(6), "{}", told(&outcome));
     assert!(text(&outcome.stderr.bytes).contains("call stack exhausted"), "{}", told(&outcome));
     // And the host is none the worse.
@@ -104,7 +103,8 @@ async fn many_or_large_tables_memories_and_instances_are_refused() {
             Err(e) => panic!("{items}: {e}"),
         }
     }
-    let grows = "(loop (br_if 0 (i32.ne (table.grow 0 (ref.null func) (i32.const 1000)) (i32.const -1)))) (unreachable)";
+    let grows =
+        "(loop (br_if 0 (i32.ne (table.grow 0 (ref.null func) (i32.const 1000)) (i32.const -1)))) (unreachable)";
     assert_eq!(lab.run(&alone("(table 1 funcref)", grows)).await.end, End::Memory);
     let many = "(core instance (instantiate $Main))".repeat(30);
     let many = alone("", "(i32.const 0)").replacen("(core instance $main", &format!("{many} (core instance $main"), 1);
@@ -125,9 +125,7 @@ async fn handles_without_end_are_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hundreds_of_actions_leave_nothing() {
     let lab = Lab::new();
-    let kinds = [
-        (lab.spec(&alone("", "(i32.const 0)"), &[]), End::Exited(0)),
-    ];
+    let kinds = [(lab.spec(&alone("", "(i32.const 0)"), &[]), End::Exited(0))];
     let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let (spec, end) = &kinds[0];
     assert_eq!(&lab.run_spec(spec.clone()).await.unwrap().end, end);

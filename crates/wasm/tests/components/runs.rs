@@ -33,14 +33,12 @@ async fn a_component_ends_well_or_not_and_both_are_told() {
 async fn it_gets_its_words_environment_and_input_and_its_outputs_come_back() {
     let lab = Lab::new();
     // What it reads it says twice, on both outputs; then the numbers of its variables and arguments.
-    let component = run(
-        "(call $read-in (call $get-stdin) (i64.const 100) (i32.const 0))
+    let component = run("(call $read-in (call $get-stdin) (i64.const 100) (i32.const 0))
          (call $say (i32.load (i32.const 4)) (i32.load (i32.const 8)))
          (call $write (call $get-stderr) (i32.load (i32.const 4)) (i32.load (i32.const 8)) (i32.const 64))
          (call $get-environment (i32.const 16)) (call $letter (i32.load (i32.const 20)))
          (call $get-arguments (i32.const 16)) (call $letter (i32.load (i32.const 20)))
-         (i32.const 0)",
-    );
+         (i32.const 0)");
     let mut spec = lab.spec(&component, &["one", "two"]);
     spec.command.env = vec![("ONLY".into(), "this".into())];
     let heard = Arc::new(Mutex::new(Vec::new()));
@@ -63,10 +61,8 @@ async fn it_gets_its_words_environment_and_input_and_its_outputs_come_back() {
 async fn instances_share_nothing() {
     let lab = Lab::new();
     // Says what the last one left in its memory, and leaves something.
-    let component = run(
-        "(call $letter (i32.load8_u (i32.const 1000)))
-         (i32.store8 (i32.const 1000) (i32.const 5)) (i32.const 0)",
-    );
+    let component = run("(call $letter (i32.load8_u (i32.const 1000)))
+         (i32.store8 (i32.const 1000) (i32.const 5)) (i32.const 0)");
     for _ in 0..20 {
         assert_eq!(text(&lab.run(&component).await.stdout.bytes), "A");
     }
@@ -89,7 +85,8 @@ async fn a_trap_is_an_end_by_a_signal_and_is_explained() {
     let outcome = lab.run(&run("(call $say (i32.const -100) (i32.const 1000)) (i32.const 0)")).await;
     assert_eq!(outcome.end, End::Signal(6), "{}", told(&outcome));
     // And a handle that it was never given.
-    let outcome = lab.run(&run("(call $write (i32.const 77) (i32.const 0) (i32.const 1) (i32.const 64)) (i32.const 0)")).await;
+    let outcome =
+        lab.run(&run("(call $write (i32.const 77) (i32.const 0) (i32.const 1) (i32.const 64)) (i32.const 0)")).await;
     assert_eq!(outcome.end, End::Signal(6), "{}", told(&outcome));
     lab.close();
 }

@@ -1,39 +1,39 @@
-//! Every system call that a command in a box may use, in the order of what it is for; and those that are refused by name,
-//! so that a program is told so. What stands in neither list does not exist in a box. Calls that are allowed for some
-//! arguments only are each tier's own matter, for each tier has another language for that.
+//! Every system call that a box may use, in the order of what it is for; and those that are refused by name, so that a
+//! program is told so. What stands in neither list does not exist in a box.
 
-/// A system call of this architecture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// As the manual names it (syscalls(2)).
-    pub name: &'static str,
-    /// Its number.
-    pub number: u32,
-}
+use libc::{ENOSYS, EPERM};
+
+use super::{
+    Call, checks,
+    rule::{Rule, Verdict},
+};
 
 /// What stands before each name in our library.
 const PREFIX: usize = "SYS_".len();
 
-macro_rules! calls {
-    ($($name:ident)*) => {
-        &[$(Call { name: stringify!($name).split_at(PREFIX).1, number: libc::$name as u32 }),*]
+macro_rules! call {
+    ($name:ident) => {
+        Call { name: stringify!($name).split_at(PREFIX).1, number: libc::$name as u32 }
     };
+}
+macro_rules! calls {
+    ($($name:ident)*) => { &[$(call!($name)),*] };
 }
 
 const FILES: &[Call] = calls![
     SYS_read SYS_write SYS_close SYS_fstat SYS_lseek SYS_pread64 SYS_pwrite64 SYS_readv SYS_writev SYS_preadv SYS_pwritev
-    SYS_preadv2 SYS_pwritev2 SYS_sendfile SYS_splice SYS_tee SYS_vmsplice SYS_copy_file_range SYS_dup SYS_dup3 SYS_fcntl
+    SYS_preadv2 SYS_pwritev2 SYS_sendfile SYS_splice SYS_tee SYS_vmsplice SYS_copy_file_range SYS_dup SYS_dup3
     SYS_flock SYS_fsync SYS_fdatasync SYS_sync_file_range SYS_truncate SYS_ftruncate SYS_fallocate SYS_fadvise64
     SYS_readahead SYS_getdents64 SYS_getcwd SYS_chdir SYS_fchdir SYS_mkdirat SYS_renameat2 SYS_unlinkat SYS_linkat
     SYS_symlinkat SYS_readlinkat SYS_faccessat SYS_faccessat2 SYS_newfstatat SYS_statx SYS_utimensat SYS_fchown
-    SYS_fchownat SYS_umask SYS_statfs SYS_fstatfs SYS_close_range SYS_pipe2 SYS_memfd_create
+    SYS_fchownat SYS_umask SYS_statfs SYS_fstatfs SYS_close_range SYS_pipe2
     SYS_setxattr SYS_lsetxattr SYS_fsetxattr SYS_getxattr SYS_lgetxattr SYS_fgetxattr SYS_listxattr SYS_llistxattr
     SYS_flistxattr SYS_removexattr SYS_lremovexattr SYS_fremovexattr
-    SYS_inotify_init1 SYS_inotify_add_watch SYS_inotify_rm_watch
+    SYS_inotify_init1 SYS_inotify_rm_watch
 ];
 
 const MEMORY: &[Call] = calls![
-    SYS_brk SYS_mmap SYS_munmap SYS_mremap SYS_mprotect SYS_madvise SYS_mincore SYS_msync SYS_mlock SYS_mlock2 SYS_munlock
+    SYS_brk SYS_munmap SYS_mremap SYS_mprotect SYS_mincore SYS_msync SYS_mlock SYS_mlock2 SYS_munlock
     SYS_mlockall SYS_munlockall SYS_membarrier SYS_get_mempolicy SYS_pkey_alloc SYS_pkey_free SYS_pkey_mprotect
     SYS_remap_file_pages SYS_mseal
 ];
@@ -42,7 +42,7 @@ const PROCESSES: &[Call] = calls![
     SYS_execve SYS_execveat SYS_exit SYS_exit_group SYS_wait4 SYS_waitid SYS_kill SYS_tkill SYS_tgkill SYS_getpid
     SYS_getppid SYS_gettid SYS_getpgid SYS_setpgid SYS_getsid SYS_setsid SYS_getuid SYS_geteuid SYS_getgid SYS_getegid
     SYS_getresuid SYS_getresgid SYS_setuid SYS_setgid SYS_setreuid SYS_setregid SYS_setresuid SYS_setresgid SYS_setfsuid
-    SYS_setfsgid SYS_getgroups SYS_setgroups SYS_capget SYS_capset SYS_prctl SYS_seccomp SYS_getrlimit SYS_setrlimit
+    SYS_setfsgid SYS_getgroups SYS_setgroups SYS_capget SYS_capset SYS_getrlimit SYS_setrlimit
     SYS_prlimit64 SYS_getrusage SYS_times SYS_getpriority SYS_setpriority SYS_ioprio_get SYS_ioprio_set SYS_sched_yield
     SYS_sched_getaffinity SYS_sched_setaffinity SYS_sched_getparam SYS_sched_setparam SYS_sched_getscheduler
     SYS_sched_setscheduler SYS_sched_get_priority_max SYS_sched_get_priority_min SYS_sched_rr_get_interval
@@ -62,15 +62,14 @@ const SIGNALS_AND_TIME: &[Call] = calls![
 const WAITING_AND_TALKING: &[Call] = calls![
     SYS_ppoll SYS_pselect6 SYS_epoll_create1 SYS_epoll_ctl SYS_epoll_pwait SYS_epoll_pwait2 SYS_eventfd2 SYS_bind
     SYS_listen SYS_accept SYS_accept4 SYS_connect SYS_getsockname SYS_getpeername SYS_sendto SYS_recvfrom SYS_sendmsg
-    SYS_recvmsg SYS_sendmmsg SYS_recvmmsg SYS_setsockopt SYS_getsockopt SYS_shutdown SYS_io_setup SYS_io_destroy
-    SYS_io_submit SYS_io_cancel SYS_io_getevents SYS_mq_open SYS_mq_unlink SYS_mq_timedsend
+    SYS_recvmsg SYS_sendmmsg SYS_recvmmsg SYS_setsockopt SYS_getsockopt SYS_shutdown
+    SYS_mq_open SYS_mq_unlink SYS_mq_timedsend
     SYS_mq_timedreceive SYS_mq_notify SYS_mq_getsetattr SYS_msgget SYS_msgsnd SYS_msgrcv SYS_msgctl SYS_semget SYS_semop
-    SYS_semtimedop SYS_semctl SYS_shmget SYS_shmat SYS_shmdt SYS_shmctl
+    SYS_semtimedop SYS_semctl SYS_shmat SYS_shmdt SYS_shmctl
 ];
 
 /// Newer than the names of our library, and the same number everywhere.
 const NEWER: &[Call] = &[
-    Call { name: "cachestat", number: 451 },
     Call { name: "futex_wake", number: 454 },
     Call { name: "futex_wait", number: 455 },
     Call { name: "futex_requeue", number: 456 },
@@ -87,6 +86,7 @@ const OLD: &[Call] = calls![
 #[cfg(target_arch = "aarch64")]
 const OLD: &[Call] = calls![SYS_renameat];
 
+/// Refused by name.
 const REFUSED: &[Call] = calls![
     SYS_mount SYS_umount2 SYS_pivot_root SYS_chroot SYS_fsopen SYS_fsconfig SYS_fsmount SYS_fspick SYS_open_tree
     SYS_move_mount SYS_mount_setattr SYS_setns SYS_ptrace SYS_process_vm_readv SYS_process_vm_writev SYS_process_madvise
@@ -102,34 +102,72 @@ const REFUSED_OLD: &[Call] = calls![SYS_iopl SYS_ioperm SYS_modify_ldt SYS_useli
 #[cfg(target_arch = "aarch64")]
 const REFUSED_OLD: &[Call] = &[];
 
-/// Allowed whatever their arguments are.
-pub fn allowed() -> impl Iterator<Item = Call> {
-    [FILES, MEMORY, PROCESSES, SIGNALS_AND_TIME, WAITING_AND_TALKING, NEWER, OLD].into_iter().flatten().copied()
-}
+/// Allowed for some arguments.
+const CHECKED: &[(Call, Rule)] = &[
+    (call!(SYS_socket), checks::SOCKET),
+    (call!(SYS_socketpair), checks::SOCKETPAIR),
+    (call!(SYS_clone), checks::CLONE),
+    (call!(SYS_unshare), checks::UNSHARE),
+    (call!(SYS_ioctl), checks::IOCTL),
+    (call!(SYS_personality), checks::PERSONALITY),
+    (call!(SYS_openat), checks::OPENAT),
+    (call!(SYS_fchmod), checks::MODE_IN_1),
+    (call!(SYS_fchmodat), checks::MODE_IN_2),
+    (call!(SYS_fchmodat2), checks::MODE_IN_2),
+    (call!(SYS_mknodat), checks::MKNODAT),
+    (call!(SYS_mmap), checks::MMAP),
+    (call!(SYS_memfd_create), checks::MEMFD),
+    (call!(SYS_shmget), checks::SHMGET),
+    (call!(SYS_madvise), checks::MADVISE),
+    (call!(SYS_inotify_add_watch), checks::WATCH),
+    (call!(SYS_fcntl), checks::FCNTL),
+    (call!(SYS_seccomp), checks::SECCOMP),
+    (call!(SYS_prctl), checks::PRCTL),
+    // Their flags stand in memory, where no filter can look; libraries use `clone` and `openat` instead.
+    (call!(SYS_clone3), Rule::Always(Verdict::Errno(ENOSYS))),
+    (call!(SYS_openat2), Rule::Always(Verdict::Errno(ENOSYS))),
+    // The disks of the host are not a box's to write out.
+    (call!(SYS_sync), Rule::Always(Verdict::Errno(0))),
+    (call!(SYS_syncfs), Rule::Always(Verdict::Errno(0))),
+];
+#[cfg(target_arch = "x86_64")]
+const CHECKED_OLD: &[(Call, Rule)] = &[
+    (call!(SYS_open), checks::OPEN),
+    (call!(SYS_creat), checks::MODE_IN_1),
+    (call!(SYS_chmod), checks::MODE_IN_1),
+    (call!(SYS_mknod), checks::MKNOD),
+    (call!(SYS_mkdir), Rule::Always(Verdict::Allow)),
+];
+#[cfg(target_arch = "aarch64")]
+const CHECKED_OLD: &[(Call, Rule)] = &[];
 
-/// Refused by name.
-pub fn refused() -> impl Iterator<Item = Call> {
-    [REFUSED, REFUSED_OLD].into_iter().flatten().copied()
+/// All rules, in no order; no call has two. What has none does not exist in a box.
+pub fn rules() -> Vec<(Call, Rule)> {
+    let all = |lists: &[&[Call]], verdict: Verdict| -> Vec<(Call, Rule)> {
+        lists.concat().into_iter().map(|call| (call, Rule::Always(verdict))).collect()
+    };
+    let mut rules = [CHECKED, CHECKED_OLD].concat();
+    rules.extend(all(&[REFUSED, REFUSED_OLD], Verdict::Errno(EPERM)));
+    rules.extend(all(&[FILES, MEMORY, PROCESSES, SIGNALS_AND_TIME, WAITING_AND_TALKING, NEWER, OLD], Verdict::Allow));
+    rules
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]
-    fn no_call_stands_twice() {
-        let (mut names, mut numbers) = (BTreeSet::new(), BTreeSet::new());
-        for call in allowed().chain(refused()) {
-            assert!(names.insert(call.name) && numbers.insert(call.number), "{call:?}");
+    fn no_call_has_two_rules() {
+        let (mut names, mut numbers) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+        for (call, _) in rules() {
+            assert!(names.insert(call.name) && numbers.insert(call.number), "{call:?} stands twice");
         }
     }
 
     #[test]
     fn names_are_those_of_the_manual() {
         let read = Call { name: "read", number: libc::SYS_read as u32 };
-        assert_eq!(allowed().find(|c| c.name == "read"), Some(read));
-        assert!(refused().any(|c| c.name == "mount") && refused().all(|c| !c.name.starts_with("SYS")));
+        assert!(rules().iter().any(|(call, _)| *call == read));
+        assert!(rules().iter().all(|(call, _)| !call.name.starts_with("SYS")));
     }
 }
