@@ -184,6 +184,9 @@ async fn finish(
     let (ended, (stdout, stderr)) = tokio::join!(ended, reading.run(over, hears));
     let Ok((end, used, uppers)) = ended else { return Err(lost()) };
     drop(guard);
+    if uppers.len() != layers.len() {
+        return Err(BoxError::Lost("its layers did not arrive".to_owned()));
+    }
     let layers = layers.into_iter().zip(uppers).map(|(at, upper)| Layer { at, upper }).collect();
     let raw = match end {
         End::Exited(code) => Raw::Exited(code),

@@ -67,7 +67,7 @@ impl Components {
         let room = room.map_err(|_| BoxError::Busy(self.settings.most as usize))?;
         let bytes = file::component(&folders, &program)?;
         let component = self.cache.get(bytes).await.map_err(|why| BoxError::Command { program, why })?;
-        Ok(run::start(Action {
+        run::start(Action {
             engine: self.engine.clone(),
             component,
             folders,
@@ -75,9 +75,9 @@ impl Components {
             spec,
             stdio,
             fuel: self.settings.fuel,
-            room,
+            room: Some(room),
             ticks: self.ticker.run(),
-        }))
+        })
     }
 }
 

@@ -17,7 +17,10 @@ use stead_ports::{
         WhenFull,
     },
 };
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::{
+    runtime::Runtime,
+    sync::{Notify, OwnedSemaphorePermit, oneshot},
+};
 use wasmtime::{Engine, Store, Trap};
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtx, p2::pipe::MemoryInputPipe};
 
@@ -25,6 +28,8 @@ use crate::{cache::Ready, engine::Ticks, file::Folder, output::Output, state::St
 
 /// Most bytes that can be kept of an output.
 const MAX_KEEP: usize = 64 << 20;
+/// How long what it waited for may take to come back when it was ended.
+const GRACE: Duration = Duration::from_millis(100);
 /// The signal that stands for a trap, as `wasmtime` has it: `SIGABRT`.
 const ABORTED: i32 = 6;
 
@@ -37,7 +42,8 @@ pub(crate) struct Action {
     pub(crate) stdio: Stdio,
     pub(crate) fuel: u64,
     pub(crate) evidence: Evidence,
-    pub(crate) room: OwnedSemaphorePermit,
+    /// Room for one.
+    pub(crate) room: Option<OwnedSemaphorePermit>,
     pub(crate) ticks: Ticks,
 }
 
@@ -96,36 +102,69 @@ impl Drop for Guard {
     }
 }
 
-/// Starts it.
-pub(crate) fn start(action: Action) -> Running {
-    let shared =
-        Shared { kill: Notify::new(), begun: Instant::now(), memory: Arc::default(), over: AtomicBool::new(false) };
-    let shared = Arc::new(shared);
-    let (hears, guard) = (Arc::clone(&shared), Guard(Arc::clone(&shared)));
-    let here = tokio::runtime::Handle::current();
-    let runs = tokio::task::spawn_blocking(move || {
-        let outcome = here.block_on(run(action, &hears));
-        hears.over.store(true, Ordering::Relaxed);
-        outcome
+/// Starts it, on a thread with a runtime of its own: whatever it does, it does not hold up the server's.
+pub(crate) fn start(action: Action) -> Result<Running, BoxError> {
+    let shared = Arc::new(Shared {
+        kill: Notify::new(),
+        begun: Instant::now(),
+        memory: Arc::default(),
+        over: AtomicBool::new(false),
     });
+    let (hears, guard) = (Arc::clone(&shared), Guard(Arc::clone(&shared)));
+    let no = |e: std::io::Error| BoxError::Lost(format!("no thread for a component: {e}"));
+    // One thread beside this one is for what waits on files.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(1).build();
+    let runtime = runtime.map_err(no)?;
+    let (tell, told) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("component".to_owned());
+    thread.spawn(move || lead(&runtime, action, &hears, tell)).map_err(no)?;
     let end = async move {
         let _guard = guard;
-        runs.await.map_err(|e| BoxError::Lost(format!("the thread of a component: {e}")))?
+        told.await.unwrap_or_else(|_| Err(BoxError::Lost("the thread of a component ended".to_owned())))
     };
-    Running { control: Arc::new(Hand(shared)), pipes: None, egress: None, end: Box::pin(end) }
+    Ok(Running { control: Arc::new(Hand(shared)), pipes: None, egress: None, end: Box::pin(end) })
 }
 
-async fn run(action: Action, shared: &Shared) -> Result<Outcome, BoxError> {
-    let Action { engine, component, folders, spec, stdio, fuel, evidence, room, ticks } = action;
+/// The thread of an action. Its place is given back before its end is told, unless a file that it waits for never comes (a pipe
+/// that nobody writes to): then the place is kept as long as the thread that waits.
+fn lead(runtime: &Runtime, mut action: Action, shared: &Shared, tell: oneshot::Sender<Result<Outcome, BoxError>>) {
+    let mut room = action.room.take();
+    let (outcome, interrupted) = runtime.block_on(run(action, shared));
+    shared.over.store(true, Ordering::Relaxed);
+    let idle = || {
+        let turn = async { tokio::time::timeout(GRACE, tokio::task::spawn_blocking(|| ())).await };
+        matches!(runtime.block_on(turn), Ok(Ok(())))
+    };
+    if !interrupted || idle() {
+        room = None;
+    }
+    // Whoever does not wait any more is told nothing.
+    let _ = tell.send(outcome);
+    if let Some(room) = room {
+        tracing::warn!("a component was ended while it waited for a file; its place is kept until that comes");
+        let _ = runtime.block_on(tokio::task::spawn_blocking(|| ()));
+        drop(room);
+    }
+}
+
+/// The outcome, and whether it was ended from outside, perhaps in the middle of a function of the host's.
+async fn run(action: Action, shared: &Shared) -> (Result<Outcome, BoxError>, bool) {
+    let Action { engine, component, folders, spec, stdio, fuel, evidence, room: _, ticks } = action;
     let (begun, cpu) = (shared.begun, thread_time());
     let (input, stdout, stderr) = streams(stdio);
     let program = spec.command.words.first().cloned().unwrap_or_default();
     let failed = |why: String| BoxError::Command { program: program.clone(), why };
-    let wasi = wasi(&spec, &folders, input, &stdout, &stderr).map_err(|e| failed(e.to_string()))?;
     let memory = spec.limits.memory.unwrap_or(u64::MAX);
-    let mut store = Store::new(&engine, State::new(wasi, memory, Arc::clone(&shared.memory)));
-    store.limiter(|state| &mut state.meter);
-    store.set_fuel(fuel).map_err(|e| failed(e.to_string()))?;
+    let made = wasi(&spec, &folders, input, &stdout, &stderr).and_then(|wasi| {
+        let mut store = Store::new(&engine, State::new(wasi, memory, Arc::clone(&shared.memory)));
+        store.limiter(|state| &mut state.meter);
+        store.set_fuel(fuel)?;
+        Ok(store)
+    });
+    let mut store = match made {
+        Ok(store) => store,
+        Err(e) => return (Err(failed(format!("{e:#}"))), false),
+    };
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);
     let ended = {
@@ -150,9 +189,10 @@ async fn run(action: Action, shared: &Shared) -> Result<Outcome, BoxError> {
     let (peak, refused) = (store.data().meter.used(), store.data().meter.refused);
     // Its memory is given back before its end is told.
     drop(store);
-    drop((room, ticks));
+    drop(ticks);
+    let interrupted = matches!(ended, Ended::Killed | Ended::Late);
     let end = match ended {
-        Ended::Unmade(e) if refused == 0 && !e.is::<Trap>() => return Err(failed(format!("{e:#}"))),
+        Ended::Unmade(e) if refused == 0 && !e.is::<Trap>() => return (Err(failed(format!("{e:#}"))), false),
         ended => ended.told(refused > 0, stdout.over() || stderr.over(), &stderr),
     };
     let usage = Usage {
@@ -161,7 +201,8 @@ async fn run(action: Action, shared: &Shared) -> Result<Outcome, BoxError> {
         memory_peak: Some(peak),
         ..Usage::default()
     };
-    Ok(Outcome { end, stdout: stdout.captured(), stderr: stderr.captured(), usage, evidence, layers: Vec::new() })
+    let (stdout, stderr) = (stdout.captured(), stderr.captured());
+    (Ok(Outcome { end, stdout, stderr, usage, evidence, layers: Vec::new() }), interrupted)
 }
 
 /// How it ended, before it is told.

@@ -165,7 +165,9 @@ fn hear(work: Work, its: OwnedFd, shepherd: &Shepherd, began: oneshot::Sender<Be
             }
         }
     }
-    // It has ended, and with it every mount: its end of the socket is closed.
+    // It has ended, and with it every mount: its end of the socket is closed. Or what it said did not arrive, for this process
+    // may not open more files: then nobody could hear of the box, and it has to end.
+    shepherd.kill();
     let _ = child.wait();
     shepherd.limits.lock().unwrap_or_else(PoisonError::into_inner).clear();
     shepherd.measures.lock().unwrap_or_else(PoisonError::into_inner).clear();

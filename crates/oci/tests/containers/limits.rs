@@ -152,3 +152,22 @@ async fn processor_time_is_held_to_its_share() {
     assert!(outcome.usage.cpu.is_some_and(|c| c <= Duration::from_millis(500)), "{:?}", outcome.usage);
     lab.close().await;
 }
+
+#[tokio::test]
+async fn what_a_running_box_uses_is_told_until_it_has_ended() {
+    if !root() {
+        return;
+    }
+    let lab = Lab::new();
+    let script = "x = bytearray(40 << 20); print('holds', flush=True); input()";
+    let running = lab.boxes.start(lab.spec(&["python3", "-c", script]), Stdio::Pipes { keep: 100 }).await.unwrap();
+    let (mut pipes, control) = (running.pipes.unwrap(), running.control);
+    tokio::io::AsyncReadExt::read_exact(&mut pipes.stdout, &mut [0; 5]).await.unwrap();
+    let used = control.usage().await.unwrap();
+    assert!(used.memory.is_some_and(|m| m >= 40 << 20) && used.pids == Some(1), "{used:?}");
+    drop(pipes);
+    let outcome = running.end.await.unwrap();
+    assert_eq!((outcome.usage.memory, outcome.usage.pids), (None, None), "{}", told(&outcome));
+    assert!(matches!(control.usage().await, Err(BoxError::Lost(_))));
+    lab.close().await;
+}

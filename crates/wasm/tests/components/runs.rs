@@ -183,9 +183,12 @@ async fn one_that_runs_can_be_killed_and_dropping_what_waits_for_it_kills_it() {
     assert!(matches!(lab.boxes.start(spec.clone(), Stdio::Quiet).await, Err(BoxError::Busy(1))));
     let error = running.control.limit(Change { memory: Some(1), ..Change::default() }).await.unwrap_err();
     assert!(matches!(error, BoxError::Lacks { .. }), "{error}");
-    running.control.kill();
+    let control = Arc::clone(&running.control);
+    assert!(control.usage().await.unwrap().memory.is_some());
+    control.kill();
     let outcome = running.end.await.unwrap();
     assert_eq!(outcome.end, End::Killed);
+    assert!(matches!(control.usage().await, Err(BoxError::Lost(_))));
     assert!(outcome.usage.cpu.is_some());
 
     drop(lab.boxes.start(spec.clone(), Stdio::Quiet).await.unwrap());
