@@ -42,7 +42,8 @@ fn main() -> ExitCode {
     commands::main()
 }
 
-/// The launcher of sandboxes and the roles of virtual machines are this program too, started again; before anything starts a thread.
+/// The launcher of sandboxes, the shim of a container and the roles of virtual machines are this program too, started again by a server;
+/// before anything starts a thread.
 #[cfg(target_os = "linux")]
 fn role() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
@@ -51,6 +52,7 @@ fn role() -> Option<ExitCode> {
             Some(stead_sandbox::launcher::main(arguments.map(|word| word.to_string_lossy().into_owned())))
         }
         stead_microvm::WORD => Some(stead_microvm::role::main(arguments)),
+        stead_oci::SHIM => Some(stead_oci::shim::main()),
         _ => None,
     }
 }

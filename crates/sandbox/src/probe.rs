@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use stead_ports::sandbox::{Boxes as _, Command, End, Spec, Stdio, Tier};
+use stead_ports::sandbox::{Boxes as _, Command, End, Spec, Stdio};
 
 use crate::{Namespaces, Settings};
 
@@ -51,9 +51,6 @@ pub async fn probe(settings: Settings) -> Vec<Finding> {
                 out.push(Finding::new(format!("  {property}"), state, words));
             }
         }
-    }
-    for tier in [Tier::Wasm, Tier::Oci] {
-        out.push(Finding::new(format!("sandbox {tier}"), State::Missing, "not in this release"));
     }
     boxes.close().await;
     out

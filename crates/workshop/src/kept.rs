@@ -9,7 +9,7 @@ use stead_core::{
 #[cfg(not(target_os = "linux"))]
 use stead_ports::sandbox::outcome::Layer;
 use stead_ports::sandbox::{End, Outcome};
-use stead_workspace::{Diff, Made, WorkspaceError, Workspaces, Writer};
+use stead_workspace::{Diff, Made, Workspaces, Writer};
 
 #[cfg(target_os = "linux")]
 use crate::commit::commit;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use bytes::Bytes;
 use stead_core::{
     effect::EffectClass,
-    sandbox::{Access, BoxLimits, Property},
+    sandbox::{Access, BoxLimits, Property, Tier},
 };
 use stead_egress::Rules;
 use stead_ports::sandbox::{Command, Content, Mount, Spec};
@@ -110,6 +110,8 @@ impl Place {
         let mut requires = settings.requires.clone();
         requires.insert(Property::EgressControl);
         let usual = if job.access == Access::None { HOME } else { WORKSPACE };
+        // A component has no working folder.
+        let usual = if settings.tier == Tier::Wasm { "" } else { usual };
         let dir = settings.dir.clone().unwrap_or_else(|| usual.into());
         Spec {
             command: Command { words: job.words.clone(), env: self.env(out), dir },

@@ -28,7 +28,11 @@ const MAP: &[Row] = &[
     row("postgres", &[]),
     row("store", &["core", "ports", "postgres"]),
     row("bus", &["core", "ports"]),
+    // What the tiers of sandboxes have in common.
+    row("tier", &["core", "ports"]),
     row("sandbox", &["core", "ports"]),
+    row("oci", &["core", "ports", "tier"]),
+    row("wasm", &["core", "ports", "tier"]),
     row("microvm", &["core", "ports"]),
     row("egress", &["core", "ports"]),
     row("secrets", &["core", "ports"]),
@@ -70,7 +74,9 @@ const MAP: &[Row] = &[
             "identity",
             "manifest",
             "memory",
+            "microvm",
             "models",
+            "oci",
             "policy",
             "ports",
             "sandbox",
@@ -79,6 +85,7 @@ const MAP: &[Row] = &[
             "store",
             "tools",
             "workshop",
+            "wasm",
             "workspace",
         ],
         // Its tests speak to it as users do.
@@ -86,9 +93,15 @@ const MAP: &[Row] = &[
     },
     // The ids and codes in the API's types are the core's.
     row("client", &["api", "core"]),
-    row("stead", &["api", "audit", "client", "core", "identity", "manifest", "microvm", "sandbox", "server"]),
+    row(
+        "stead",
+        &[
+            "api", "audit", "client", "core", "identity", "manifest", "microvm", "oci", "ports", "sandbox", "server",
+            "wasm",
+        ],
+    ),
     row("sim", &["core", "engine", "policy", "ports"]),
-    row("bench", &["core", "egress", "engine", "ports", "sandbox", "store", "workspace"]),
+    row("bench", &["core", "egress", "engine", "ports", "sandbox", "store", "wasm", "workspace"]),
     row("testkit", ALL),
     row("xtask", &[]),
 ];
@@ -107,6 +120,7 @@ const ALL: &[&str] = &[
     "memory",
     "microvm",
     "models",
+    "oci",
     "policy",
     "ports",
     "postgres",
@@ -116,8 +130,10 @@ const ALL: &[&str] = &[
     "server",
     "sim",
     "store",
+    "tier",
     "tools",
     "workshop",
+    "wasm",
     "workspace",
 ];
 

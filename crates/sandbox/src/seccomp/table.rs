@@ -83,12 +83,17 @@ const REFUSED: &[u32] = numbers![
     SYS_name_to_handle_at SYS_init_module SYS_finit_module SYS_delete_module SYS_kexec_load SYS_reboot SYS_swapon
     SYS_swapoff SYS_acct SYS_quotactl SYS_quotactl_fd SYS_nfsservctl SYS_settimeofday SYS_clock_settime SYS_clock_adjtime
     SYS_adjtimex SYS_sethostname SYS_setdomainname SYS_syslog SYS_vhangup SYS_lookup_dcookie SYS_fanotify_init
-    SYS_fanotify_mark SYS_mbind SYS_set_mempolicy SYS_migrate_pages SYS_move_pages SYS_kexec_file_load
+    SYS_fanotify_mark SYS_mbind SYS_set_mempolicy SYS_migrate_pages SYS_move_pages
 ];
 #[cfg(target_arch = "x86_64")]
-const REFUSED_OLD: &[u32] = numbers![SYS_iopl SYS_ioperm SYS_modify_ldt SYS_uselib SYS_ustat SYS__sysctl SYS_sysfs];
+const REFUSED_OLD: &[u32] =
+    numbers![SYS_iopl SYS_ioperm SYS_modify_ldt SYS_uselib SYS_ustat SYS__sysctl SYS_sysfs SYS_kexec_file_load];
+/// `kexec_file_load`, which the crate does not name for musl.
 #[cfg(target_arch = "aarch64")]
-const REFUSED_OLD: &[u32] = &[];
+const REFUSED_OLD: &[u32] = &[294];
+
+/// `fchmodat2`, which the crate does not name for musl on arm64; its number is the same everywhere.
+const FCHMODAT2: u32 = 452;
 
 /// Allowed for some arguments.
 const CHECKED: &[(u32, Rule)] = &[
@@ -101,7 +106,7 @@ const CHECKED: &[(u32, Rule)] = &[
     (libc::SYS_openat as u32, checks::OPENAT),
     (libc::SYS_fchmod as u32, checks::MODE_IN_1),
     (libc::SYS_fchmodat as u32, checks::MODE_IN_2),
-    (libc::SYS_fchmodat2 as u32, checks::MODE_IN_2),
+    (FCHMODAT2, checks::MODE_IN_2),
     (libc::SYS_mknodat as u32, checks::MKNODAT),
     (libc::SYS_mmap as u32, checks::MMAP),
     (libc::SYS_memfd_create as u32, checks::MEMFD),

@@ -19,7 +19,7 @@ const LEAST_CPU: f64 = 0.01;
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Sandbox")]
 pub struct Sandbox {
-    /// Tiers that manifests may ask: `namespace`.
+    /// Tiers that manifests may ask: `namespace`, `oci`, `microvm`, and `wasm` in a build that has it.
     pub tiers: BTreeSet<Tier>,
     /// Folders that may stand for the host's programs (`sandbox.root` of a manifest), each by its name.
     pub roots: BTreeMap<String, PathBuf>,
@@ -37,19 +37,35 @@ pub struct Sandbox {
     pub memory: Option<Size>,
     /// Bytes of the cache of workspaces in `data_dir`.
     pub cache: Size,
+    /// Virtual machines.
+    pub microvm: Microvm,
     /// The most that a manifest may ask for one box.
     pub max: SandboxMax,
+}
+
+/// How virtual machines run (tier `microvm`).
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Microvm")]
+pub struct Microvm {
+    /// Folders in which an unpacked kernel is looked for first: `boot/vmlinuz-*` and `lib/modules/*` in each.
+    pub kernels: Vec<PathBuf>,
+    /// Whether machines may run without KVM, some ten times slower.
+    pub translate: bool,
 }
 
 /// A tier, as manifests name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "Tier")]
-#[expect(missing_docs, reason = "the words are those of docs/sandbox.md")]
 pub enum Tier {
+    /// Components of WebAssembly.
     Wasm,
+    /// Namespaces of the host's kernel.
     Namespace,
+    /// Containers of an OCI runtime.
     Oci,
+    /// Virtual machines.
     Microvm,
 }
 
@@ -96,6 +112,7 @@ impl Default for Sandbox {
             servers: 128,
             memory: None,
             cache: Size(4 << 30),
+            microvm: Microvm::default(),
             max: SandboxMax::default(),
         }
     }
@@ -135,8 +152,10 @@ impl Sandbox {
         if !(max.cpu.is_finite() && max.cpu >= LEAST_CPU) {
             return Some(format!("`sandbox.max.cpu` must be {LEAST_CPU} at least"));
         }
-        let relative = self.mounts.iter().find(|path| !path.is_absolute());
-        relative.map(|path| format!("`sandbox.mounts`: {} is not absolute", path.display()))
+        let mounts = self.mounts.iter().map(|path| ("mounts", path));
+        let kernels = self.microvm.kernels.iter().map(|path| ("microvm.kernels", path));
+        let relative = mounts.chain(kernels).find(|(_, path)| !path.is_absolute());
+        relative.map(|(key, path)| format!("`sandbox.{key}`: {} is not absolute", path.display()))
     }
 }
 

@@ -10,6 +10,7 @@ mod host;
 mod record;
 mod references;
 mod settings;
+mod tiers;
 
 use std::{
     collections::BTreeMap,
@@ -141,7 +142,7 @@ fn refused(error: &BoxError) -> AgentError {
 }
 
 async fn make(inner: &Inner) -> Result<Made, AgentError> {
-    let (tiers, user) = tiers(&inner.config).await;
+    let (tiers, user) = tiers::tiers(&inner.config).await;
     let mut options = Options::new(inner.data_dir.join("workspaces"));
     options.cache_bytes = inner.config.cache.0 as u64;
     options.owner = user.map(|user| (user, user));
@@ -173,24 +174,4 @@ async fn make(inner: &Inner) -> Result<Made, AgentError> {
     let (workshop, workspaces) = made.await.map_err(broke)??;
     drop(workshop.watch());
     Ok(Made { workshop, workspaces, tiers })
-}
-
-/// Who makes boxes here, by tier; and to whom the files of workspaces must belong, when this process is root.
-#[cfg(target_os = "linux")]
-async fn tiers(config: &config::Sandbox) -> (BTreeMap<Tier, Arc<dyn Boxes>>, Option<u32>) {
-    let settings = stead_sandbox::Settings {
-        show: config.mounts.clone(),
-        most: config.boxes + config.servers + stead_sandbox::Settings::default().ahead,
-        ..stead_sandbox::Settings::default()
-    };
-    let namespaces = Arc::new(stead_sandbox::Namespaces::new(settings));
-    // Where it cannot be had, only files are touched, and those are this process's own.
-    let user = if rustix::process::geteuid().is_root() { namespaces.user().await.ok() } else { None };
-    (BTreeMap::from([(Tier::Namespace, namespaces as Arc<dyn Boxes>)]), user)
-}
-
-/// Who makes boxes here: nobody.
-#[cfg(not(target_os = "linux"))]
-async fn tiers(_: &config::Sandbox) -> (BTreeMap<Tier, Arc<dyn Boxes>>, Option<u32>) {
-    (BTreeMap::new(), None)
 }

@@ -1,0 +1,67 @@
+//! Who makes boxes here: the tiers that the operator offers. What a host can give shows when one is asked for.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use stead_core::sandbox::Tier;
+use stead_ports::sandbox::Boxes;
+
+use crate::config;
+
+/// The tiers, and to whom the files of workspaces must belong when this process is root.
+#[cfg(target_os = "linux")]
+pub(super) async fn tiers(config: &config::Sandbox) -> (BTreeMap<Tier, Arc<dyn Boxes>>, Option<u32>) {
+    let settings = stead_sandbox::Settings {
+        show: config.mounts.clone(),
+        most: config.boxes + config.servers + stead_sandbox::Settings::default().ahead,
+        ..stead_sandbox::Settings::default()
+    };
+    let namespaces = Arc::new(stead_sandbox::Namespaces::new(settings));
+    // The user of all tiers. Where it cannot be had, only files are touched, and those are this process's own.
+    let user = if rustix::process::geteuid().is_root() { namespaces.user().await.ok() } else { None };
+    let mut tiers: BTreeMap<Tier, Arc<dyn Boxes>> = BTreeMap::new();
+    for tier in config.tiers.iter().copied().map(Tier::from) {
+        let boxes: Arc<dyn Boxes> = match tier {
+            Tier::Namespace => namespaces.clone(),
+            Tier::Oci => Arc::new(stead_oci::Containers::new(stead_oci::Settings::default())),
+            Tier::Microvm => Arc::new(stead_microvm::Machines::new(machines(&config.microvm))),
+            Tier::Wasm => match components() {
+                Some(components) => components,
+                None => continue,
+            },
+        };
+        tiers.insert(tier, boxes);
+    }
+    (tiers, user)
+}
+
+#[cfg(target_os = "linux")]
+fn machines(config: &config::Microvm) -> stead_microvm::Settings {
+    let usual = stead_microvm::Settings::default();
+    let kernels = config.kernels.iter().cloned().chain(usual.kernels).collect();
+    stead_microvm::Settings { kernels, translate: config.translate, ..usual }
+}
+
+/// The wasm tier, when it is in this build and this host has the room for it.
+#[cfg(all(target_os = "linux", feature = "wasm"))]
+fn components() -> Option<Arc<dyn Boxes>> {
+    match stead_wasm::Components::new(stead_wasm::Settings::default()) {
+        Ok(components) => Some(Arc::new(components)),
+        Err(error) => {
+            tracing::warn!(%error, "the sandbox tier `wasm` cannot be given");
+            None
+        }
+    }
+}
+
+/// The wasm tier is not in this build.
+#[cfg(all(target_os = "linux", not(feature = "wasm")))]
+fn components() -> Option<Arc<dyn Boxes>> {
+    tracing::warn!("the sandbox tier `wasm` is not in this build: `cargo build --features wasm` has it");
+    None
+}
+
+/// Nobody.
+#[cfg(not(target_os = "linux"))]
+pub(super) async fn tiers(_: &config::Sandbox) -> (BTreeMap<Tier, Arc<dyn Boxes>>, Option<u32>) {
+    (BTreeMap::new(), None)
+}
