@@ -68,15 +68,6 @@ pub(super) const UNSHARE: Rule = Rule::Checked(
     Verdict::Allow,
 );
 
-/// The same, but for the namespace of users.
-pub(super) const UNSHARE_USER: Rule = Rule::Checked(
-    &[Check {
-        tests: &[Test::Any { argument: 0, bits: NAMESPACES & !libc::CLONE_NEWUSER.cast_unsigned() | TIME_NAMESPACE }],
-        then: REFUSE,
-    }],
-    Verdict::Allow,
-);
-
 /// Typing into a terminal, the console's menu, and another driver behind a terminal, for which the kernel would load one.
 pub(super) const IOCTL: Rule = Rule::Checked(
     &[Check {

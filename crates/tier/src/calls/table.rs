@@ -98,9 +98,12 @@ const REFUSED: &[Call] = calls![
     SYS_fanotify_mark SYS_mbind SYS_set_mempolicy SYS_migrate_pages SYS_move_pages
 ];
 #[cfg(target_arch = "x86_64")]
-const REFUSED_OLD: &[Call] = calls![SYS_iopl SYS_ioperm SYS_modify_ldt SYS_uselib SYS_ustat SYS__sysctl SYS_sysfs];
+const REFUSED_OLD: &[Call] = calls![
+    SYS_iopl SYS_ioperm SYS_modify_ldt SYS_uselib SYS_ustat SYS__sysctl SYS_sysfs SYS_kexec_file_load
+];
+/// Our library does not name it for musl.
 #[cfg(target_arch = "aarch64")]
-const REFUSED_OLD: &[Call] = &[];
+const REFUSED_OLD: &[Call] = &[Call { name: "kexec_file_load", number: 294 }];
 
 /// Allowed for some arguments.
 const CHECKED: &[(Call, Rule)] = &[
@@ -113,7 +116,8 @@ const CHECKED: &[(Call, Rule)] = &[
     (call!(SYS_openat), checks::OPENAT),
     (call!(SYS_fchmod), checks::MODE_IN_1),
     (call!(SYS_fchmodat), checks::MODE_IN_2),
-    (call!(SYS_fchmodat2), checks::MODE_IN_2),
+    // Our library does not name it for musl on arm64; its number is the same everywhere.
+    (Call { name: "fchmodat2", number: 452 }, checks::MODE_IN_2),
     (call!(SYS_mknodat), checks::MKNODAT),
     (call!(SYS_mmap), checks::MMAP),
     (call!(SYS_memfd_create), checks::MEMFD),
