@@ -9,7 +9,9 @@ use stead_core::{
 #[cfg(not(target_os = "linux"))]
 use stead_ports::sandbox::outcome::Layer;
 use stead_ports::sandbox::{End, Outcome};
-use stead_workspace::{Diff, Made, WorkspaceError, Workspaces, Writer};
+#[cfg(not(target_os = "linux"))]
+use stead_workspace::WorkspaceError;
+use stead_workspace::{Diff, Made, Workspaces, Writer};
 
 #[cfg(target_os = "linux")]
 use crate::commit::commit;
