@@ -53,10 +53,10 @@ pub(crate) async fn act(shop: &Inner, place: &Place, job: Job, invocation: &Invo
     let seat = shop.live.enter(whose.clone(), place.settings.limits, invocation.limits);
     let writer = turn(shop, job.access, invocation).await;
     let _ticket = shop.actions.turn(&invocation.tenant).await?;
+    let bench = bench(shop, job.access, invocation).await?;
     if !invocation.may_send.now() {
         return Err(Fault::NotOwned);
     }
-    let bench = bench(shop, job.access, invocation).await?;
     let stdio = Stdio::Capture { input: job.input.clone(), keep: KEEP, full: WhenFull::Drop, follower: None };
     let folder = bench.as_ref().map(|(_, base)| base.path().to_owned());
     let (running, out) = start(shop, place, &job, whose, &seat, folder, stdio).await?;

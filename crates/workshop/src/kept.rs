@@ -9,6 +9,8 @@ use stead_core::{
 #[cfg(not(target_os = "linux"))]
 use stead_ports::sandbox::outcome::Layer;
 use stead_ports::sandbox::{End, Outcome};
+#[cfg(not(target_os = "linux"))]
+use stead_workspace::WorkspaceError;
 use stead_workspace::{Diff, Made, Workspaces, Writer};
 
 #[cfg(target_os = "linux")]

@@ -1,6 +1,12 @@
 //! The boxes that there are, and those that wait to be: by run, so that an operator, the end of a run and the watch reach them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use parking_lot::Mutex;
 use stead_core::{id::RunId, sandbox::BoxLimits};
@@ -14,7 +20,14 @@ use crate::{
 
 /// The table. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Live(Arc<Mutex<BTreeMap<u64, Entry>>>);
+pub(crate) struct Live(Arc<Table>);
+
+#[derive(Default)]
+struct Table {
+    /// A number that no seat ever had: who looked at one must not reach the next one by its number.
+    next: AtomicU64,
+    seats: Mutex<BTreeMap<u64, Entry>>,
+}
 
 struct Entry {
     whose: Whose,
@@ -46,16 +59,17 @@ pub(crate) struct Watched {
 impl Live {
     /// Takes a seat.
     pub(crate) fn enter(&self, whose: Whose, own: Limits, by: BoxLimits) -> Seat {
-        let mut seats = self.0.lock();
-        let id = seats.last_key_value().map_or(0, |(id, _)| id + 1);
-        seats.insert(id, Entry { whose, own, by, control: None, stop: None, released: false });
+        let id = self.0.next.fetch_add(1, Ordering::Relaxed);
+        self.0.seats.lock().insert(id, Entry { whose, own, by, control: None, stop: None, released: false });
         Seat { live: self.clone(), id }
     }
 
     /// Other limits for all of a run.
     pub(crate) async fn limit(&self, run: RunId, by: BoxLimits) {
         let mut changes = Vec::new();
-        for entry in self.0.lock().values_mut().filter(|e| e.whose.run == run) {
+        for entry in self.0.seats.lock().values_mut().filter(|e| e.whose.run == run) {
+            // How long an action may take says nothing of a server.
+            let by = BoxLimits { wall: by.wall.filter(|_| entry.whose.effect.is_some()), ..by };
             let (before, after) = (overridden(entry.own, entry.by), overridden(entry.own, by));
             entry.by = by;
             if let Some((control, change)) = entry.control.clone().zip(change(&before, &after)) {
@@ -74,7 +88,7 @@ impl Live {
     /// Kills all of a run.
     pub(crate) fn release(&self, run: RunId) {
         let mut controls = Vec::new();
-        for entry in self.0.lock().values_mut().filter(|e| e.whose.run == run) {
+        for entry in self.0.seats.lock().values_mut().filter(|e| e.whose.run == run) {
             entry.released = true;
             controls.extend(entry.control.clone());
         }
@@ -83,7 +97,7 @@ impl Live {
 
     /// All boxes that have started.
     pub(crate) fn all(&self) -> Vec<Watched> {
-        let seats = self.0.lock();
+        let seats = self.0.seats.lock();
         let running = seats.iter().filter_map(|(id, e)| {
             let control = e.control.clone()?;
             Some(Watched { id: *id, whose: e.whose.clone(), memory: overridden(e.own, e.by).memory, control })
@@ -94,7 +108,7 @@ impl Live {
     /// Kills one, and notes why; false when it has gone.
     pub(crate) fn stop(&self, id: u64, why: Stopped) -> bool {
         let control = {
-            let mut seats = self.0.lock();
+            let mut seats = self.0.seats.lock();
             let Some(entry) = seats.get_mut(&id) else { return false };
             entry.stop.get_or_insert(why);
             entry.control.clone()
@@ -106,14 +120,14 @@ impl Live {
 impl Seat {
     /// The operator's limits now; `None` when the run was released.
     pub(crate) fn limits(&self) -> Option<BoxLimits> {
-        let seats = self.live.0.lock();
+        let seats = self.live.0.seats.lock();
         seats.get(&self.id).filter(|e| !e.released).map(|e| e.by)
     }
 
     /// The box has started, with those limits. What changed meanwhile is made good.
     pub(crate) async fn started(&self, with: &Limits, control: &Arc<dyn Control>) {
         let (released, late) = {
-            let mut seats = self.live.0.lock();
+            let mut seats = self.live.0.seats.lock();
             let Some(entry) = seats.get_mut(&self.id) else { return };
             entry.control = Some(Arc::clone(control));
             (entry.released, change(with, &overridden(entry.own, entry.by)))
@@ -129,17 +143,17 @@ impl Seat {
 
     /// Why the workshop itself had it killed.
     pub(crate) fn why(&self) -> Option<Stopped> {
-        self.live.0.lock().get(&self.id).and_then(|e| e.stop.clone())
+        self.live.0.seats.lock().get(&self.id).and_then(|e| e.stop.clone())
     }
 
     /// Whether its run is over.
     pub(crate) fn released(&self) -> bool {
-        self.live.0.lock().get(&self.id).is_none_or(|e| e.released)
+        self.live.0.seats.lock().get(&self.id).is_none_or(|e| e.released)
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.live.0.lock().remove(&self.id);
+        self.live.0.seats.lock().remove(&self.id);
     }
 }
