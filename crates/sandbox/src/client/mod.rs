@@ -4,6 +4,7 @@
 mod ends;
 mod hand;
 mod link;
+mod news;
 mod running;
 mod streams;
 mod terminal;

@@ -17,7 +17,8 @@ use stead_ports::sandbox::{
 use super::{
     ends::{Ends, Reading},
     hand::{Guard, Hand, lost, usage as used},
-    link::{Ended, Link},
+    link::Link,
+    news::Ended,
     terminal::Terminal,
 };
 use crate::{

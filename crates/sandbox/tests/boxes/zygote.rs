@@ -116,8 +116,7 @@ try: os.kill(1, 0); print('reached')
 except OSError as e: print(e.errno)
 ";
         let told = print(&lab, "lab", script).await;
-        let expected =
-            "0 False\n1 False\n2 False\nTrue 1 True\n['HOME', 'LANG', 'PATH', 'TMPDIR', 'USER'] /tmp /\n1\n";
+        let expected = "0 False\n1 False\n2 False\nTrue 1 True\n['HOME', 'LANG', 'PATH', 'TMPDIR', 'USER'] /tmp /\n1\n";
         assert_eq!(told, expected);
         lab.close().await;
     }
