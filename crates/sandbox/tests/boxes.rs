@@ -4,6 +4,8 @@
 
 #[path = "boxes/abuse.rs"]
 mod abuse;
+#[path = "boxes/hidden.rs"]
+mod hidden;
 #[path = "boxes/lab.rs"]
 mod lab;
 #[path = "boxes/lifecycle.rs"]

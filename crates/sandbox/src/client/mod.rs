@@ -6,6 +6,7 @@ mod exec;
 mod freeze;
 mod hand;
 mod link;
+mod news;
 mod resident;
 mod running;
 mod streams;

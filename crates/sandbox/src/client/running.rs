@@ -20,7 +20,8 @@ use stead_ports::{
 use super::{
     ends::{Ends, Reading},
     hand::{Guard, Hand, lost, usage as used},
-    link::{Ended, Link},
+    link::Link,
+    news::Ended,
     terminal::Terminal,
 };
 use crate::{

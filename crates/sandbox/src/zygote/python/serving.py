@@ -69,6 +69,7 @@ def fork(message):
         if os.fork():
             os._exit(0)
         conversation = become_seed(namespaces)
+        rehearse()
         conversation.send(forked(os.getpid()))
     except BaseException as error:
         with contextlib.suppress(OSError):
