@@ -1,5 +1,5 @@
 //! Each Rust file opens with what it is; nothing is left behind; the core does not excuse itself from its rules;
-//! `unsafe` stays in the sandbox.
+//! `unsafe` stays in the sandboxes.
 
 use crate::{Fail, repo::Repo, tidy::Findings};
 
