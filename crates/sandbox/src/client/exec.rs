@@ -121,10 +121,9 @@ impl Keeper {
         loop {
             let mut ready = self.socket.readable().await.ok()?;
             let heard = ready.try_io(|socket| Ok(wire::receive::<Told>(socket.get_ref(), &mut room, false)?));
-            match heard {
-                Ok(heard) => return heard.ok().flatten(),
-                // It was not ready after all.
-                Err(_) => {}
+            // Without an answer it was not ready after all.
+            if let Ok(heard) = heard {
+                return heard.ok().flatten();
             }
         }
     }
