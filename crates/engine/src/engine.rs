@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use stead_core::{
     fact::StopMode,
-    id::{EffectId, Name, RunId},
+    id::{EffectId, Name, RunId, TreeId},
     record::Actor,
     sandbox::BoxLimits,
 };

@@ -130,8 +130,15 @@ impl Runtime {
         let keys = Keys { environment: options.environment, secrets };
         let cassettes = Arc::new(Shelf::new(&data_dir));
         let shop = Shop::new(options.sandbox, &data_dir, objects, keys);
-        let agents =
-            AgentStore::new(journal.clone(), site, shop.clone(), options.helpers, options.reach, stand_ins, cassettes.clone());
+        let agents = AgentStore::new(
+            journal.clone(),
+            site,
+            shop.clone(),
+            options.helpers,
+            options.reach,
+            stand_ins,
+            cassettes.clone(),
+        );
         let agents = Arc::new(agents);
         let own = options.agents.unwrap_or_else(|| agents.clone());
         let ports = Ports { journal, agents: own, clock: Arc::new(SystemClock) as Arc<dyn Clock> };

@@ -238,14 +238,7 @@ fn a_second_end_of_an_effect_is_noticed() {
 
 #[test]
 fn a_tree_that_does_not_follow_or_comes_with_no_result_is_noticed() {
-    let change = |before| TreeChange {
-        before,
-        after: TreeId([9; 32]),
-        added: 1,
-        changed: 0,
-        removed: 0,
-        bytes: 1,
-    };
+    let change = |before| TreeChange { before, after: TreeId([9; 32]), added: 1, changed: 0, removed: 0, bytes: 1 };
     let left = |before| Some(Box::new(Action { workspace: Some(change(before)), sandbox: None }));
     let outcome = |action| EffectOutcome { effect: 1, payload: 0, late: false, error: false, action };
     for (fact, check) in [

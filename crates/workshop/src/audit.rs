@@ -36,7 +36,8 @@ pub(crate) struct Of {
 impl stead_egress::Audit for Of {
     fn record(&self, entry: Entry) -> BoxFuture<'_, Result<(), Gone>> {
         Box::pin(async move {
-            let (begins, ends) = (matches!(entry.event, Event::Allowed { .. }), matches!(entry.event, Event::Ended { .. }));
+            let (begins, ends) =
+                (matches!(entry.event, Event::Allowed { .. }), matches!(entry.event, Event::Ended { .. }));
             let taken = self.to.record(&self.whose, entry).await;
             if begins && taken.is_ok() {
                 self.open.send_modify(|open| *open += 1);

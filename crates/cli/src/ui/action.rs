@@ -36,8 +36,11 @@ pub(crate) fn lines(action: &Action) -> String {
 }
 
 fn usage(used: &BoxUse) -> String {
-    let cpu = used.cpu.map_or_else(|| "processor time not measured".to_owned(), |c| format!("{} of processor", text::span(c.0)));
-    let memory = used.memory_peak.map_or_else(|| "memory not measured".to_owned(), |m| format!("{} at most", text::size(m)));
+    let cpu = used
+        .cpu
+        .map_or_else(|| "processor time not measured".to_owned(), |c| format!("{} of processor", text::span(c.0)));
+    let memory =
+        used.memory_peak.map_or_else(|| "memory not measured".to_owned(), |m| format!("{} at most", text::size(m)));
     let traffic = used.traffic.map_or_else(String::new, |t| {
         let refused = if t.denied > 0 { format!(", {} refused", t.denied) } else { String::new() };
         let (sent, received) = (text::size(t.sent), text::size(t.received));

@@ -11,9 +11,7 @@ use std::{
 };
 
 use stead_ports::{
-    sandbox::{
-        BoxError, Control, End, Evidence, Outcome, Pipes, Running, Spec, Stdio, Tier, WhenFull, outcome::Layer,
-    },
+    sandbox::{BoxError, Control, End, Evidence, Outcome, Pipes, Running, Spec, Stdio, Tier, WhenFull, outcome::Layer},
     workspace::Marks,
 };
 

@@ -48,8 +48,8 @@ pub use helpers::{Helper, Helpers};
 pub use keys::Keys;
 pub(crate) use keys::found;
 pub(crate) use problem::problem_of;
-pub(crate) use renewed::values;
 pub use problem::{ApplyError, place};
+pub(crate) use renewed::values;
 pub use site::{Services, Site, data_folder};
 use wired::Wired;
 

@@ -150,11 +150,19 @@ mod tests {
     #[test]
     fn what_boxes_may_be_is_read_and_what_lets_none_be_is_refused() {
         let parse = |text: &str| Config::parse(text, Path::new("/etc/stead/stead.toml"));
-        let read = parse("[sandbox]\nmounts = [\"/opt/node\"]\nroots = { py = \"roots/py\" }\nmax = { cpu = 0.5, memory = \"64Mi\" }\n");
+        let read = parse(
+            "[sandbox]\nmounts = [\"/opt/node\"]\nroots = { py = \"roots/py\" }\nmax = { cpu = 0.5, memory = \"64Mi\" }\n",
+        );
         let sandbox = read.unwrap().sandbox;
         assert_eq!(sandbox.roots["py"], Path::new("/etc/stead/roots/py"));
         assert_eq!((sandbox.max.memory.0, sandbox.max.pids, sandbox.allow_none), (64 << 20, 4_096, false));
-        for bad in ["boxes = 0", "max = { cpu = 0.0 }", "max = { timeout = \"0s\" }", "mounts = [\"here\"]", "tiers = [\"vm\"]"] {
+        for bad in [
+            "boxes = 0",
+            "max = { cpu = 0.0 }",
+            "max = { timeout = \"0s\" }",
+            "mounts = [\"here\"]",
+            "tiers = [\"vm\"]",
+        ] {
             assert!(parse(&format!("[sandbox]\n{bad}\n")).is_err(), "{bad}");
         }
     }

@@ -18,7 +18,7 @@ use stead_core::{
     code,
     id::{RunId, TreeId},
 };
-use stead_workspace::{Entry, TreePath, WorkspaceError, Workspaces};
+use stead_workspace::{TreePath, WorkspaceError, Workspaces, tree::Entry};
 use tokio::sync::mpsc;
 
 use super::views;
@@ -99,14 +99,19 @@ pub(super) async fn file(
 }
 
 /// Written as fast as the caller takes it, by a thread of its own.
-pub(super) async fn archive(State(app): State<Shared>, who: Principal, At(run): At<RunId>) -> Answer<impl IntoResponse> {
+pub(super) async fn archive(
+    State(app): State<Shared>,
+    who: Principal,
+    At(run): At<RunId>,
+) -> Answer<impl IntoResponse> {
     let place = guard::place(&app)?;
     let (work, tree) = found(&app, &who, run).await?;
     let (send, pieces) = mpsc::channel(PIECES);
     let (runtime, tenant) = (tokio::runtime::Handle::current(), who.tenant.clone());
     tokio::task::spawn_blocking(move || {
         let mut out = io::BufWriter::with_capacity(PIECE, Sender(send.clone()));
-        let written = runtime.block_on(work.export_tar(&tenant, tree, &mut out)).map_err(|e| io::Error::other(e.to_string()));
+        let written =
+            runtime.block_on(work.export_tar(&tenant, tree, &mut out)).map_err(|e| io::Error::other(e.to_string()));
         // A body that has begun cannot become a problem document any more: it breaks off, which the caller can see.
         if let Err(error) = written.and_then(|()| out.flush()) {
             tracing::warn!(%error, %run, "the archive of a workspace broke off");
@@ -126,7 +131,9 @@ struct Sender(mpsc::Sender<io::Result<Bytes>>);
 
 impl Write for Sender {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes))).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        self.0
+            .blocking_send(Ok(Bytes::copy_from_slice(bytes)))
+            .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
         Ok(bytes.len())
     }
 

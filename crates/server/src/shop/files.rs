@@ -118,7 +118,8 @@ impl Mirror {
             let entry = entry.map_err(broken)?;
             let (name, path) = (entry.file_name(), entry.path());
             let word = name.to_string_lossy();
-            let hidden = HIDDEN.contains(&word.as_ref()) || word.starts_with(".env.") || (depth == 0 && word.starts_with('.'));
+            let hidden =
+                HIDDEN.contains(&word.as_ref()) || word.starts_with(".env.") || (depth == 0 && word.starts_with('.'));
             if hidden || path == self.data_dir {
                 continue;
             }
@@ -184,7 +185,15 @@ mod tests {
         for folder in ["lib/.bin", "lib/deep", ".stead/keys", "data", "lib/.git"] {
             fs::create_dir_all(at(folder)).unwrap();
         }
-        for file in ["server.py", "lib/deep/a.js", ".stead/keys/key", ".env", "lib/.env.local", "data/journal", "lib/.git/config"] {
+        for file in [
+            "server.py",
+            "lib/deep/a.js",
+            ".stead/keys/key",
+            ".env",
+            "lib/.env.local",
+            "data/journal",
+            "lib/.git/config",
+        ] {
             fs::write(at(file), file).unwrap();
         }
         fs::write(at("private"), "p").unwrap();

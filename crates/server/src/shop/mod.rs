@@ -41,7 +41,8 @@ pub(crate) use self::{
 use self::{record::Record, references::References};
 
 /// What a host without boxes is told to do.
-const ELSEWHERE: &str = "where it cannot be had, run Stead on a Linux machine, as `podman run` of its image does: see docs/install.md";
+const ELSEWHERE: &str =
+    "where it cannot be had, run Stead on a Linux machine, as `podman run` of its image does: see docs/install.md";
 
 /// The boxes and workspaces of a runtime; clones are one.
 #[derive(Clone)]
@@ -112,7 +113,9 @@ impl Shop {
         if !self.0.config.tiers.iter().any(|allowed| Tier::from(*allowed) == tier) {
             return Err(AgentError {
                 code: code::SANDBOX_TIER,
-                detail: format!("this server offers no sandbox of the tier `{tier}`; its operator can: [sandbox] tiers = [\"{tier}\"]"),
+                detail: format!(
+                    "this server offers no sandbox of the tier `{tier}`; its operator can: [sandbox] tiers = [\"{tier}\"]"
+                ),
             });
         }
         let made = self.made().await?;
@@ -147,7 +150,8 @@ async fn make(inner: &Inner) -> Result<Made, AgentError> {
     let (keys, of) = (inner.keys.clone(), tiers.clone());
     let made = tokio::task::spawn_blocking(move || {
         let unkept = |code, detail: String| AgentError { code, detail };
-        let workspaces = Workspaces::open(objects, Arc::new(SystemClock), options).map_err(|e| unkept(e.code(), e.to_string()))?;
+        let workspaces =
+            Workspaces::open(objects, Arc::new(SystemClock), options).map_err(|e| unkept(e.code(), e.to_string()))?;
         let trust = Trust::system().map_err(|e| unkept(e.code, e.detail))?;
         let outside = Outside {
             secrets: Arc::new(References::new(keys)),

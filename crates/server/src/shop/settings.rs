@@ -94,7 +94,12 @@ fn limits(tool: &str, sandbox: &Sandbox, wall: Duration, max: &config::SandboxMa
     let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
     Ok(Limits {
         memory: Some(within("memory", sandbox.memory, own.memory.unwrap_or(512 << 20), max.memory.0 as u64)?),
-        pids: Some(narrow(within("pids", sandbox.pids.map(u64::from), own.pids.unwrap_or(128).into(), max.pids.into())?)),
+        pids: Some(narrow(within(
+            "pids",
+            sandbox.pids.map(u64::from),
+            own.pids.unwrap_or(128).into(),
+            max.pids.into(),
+        )?)),
         cpu_milli: Some(narrow((cpu / 1_000).max(1))),
         disk,
         inodes: within("inodes", sandbox.inodes, own.inodes, max.inodes)?,
@@ -172,7 +177,9 @@ mod tests {
     use super::*;
 
     fn tool(yaml: &str) -> (Sandbox, Tool) {
-        let text = format!("stead: v1\nname: a\nmodel: rehearsal:auto\ninstructions: x\ntools: {{ sh: {{ command: [sh, -c], {yaml} }} }}\n");
+        let text = format!(
+            "stead: v1\nname: a\nmodel: rehearsal:auto\ninstructions: x\ntools: {{ sh: {{ command: [sh, -c], {yaml} }} }}\n"
+        );
         let mut manifest = stead_manifest::parse(&text, "agent.yaml").unwrap();
         let tool = manifest.tools.remove("sh").unwrap();
         (tool.sandbox_in(&manifest).unwrap(), tool)
@@ -186,7 +193,8 @@ mod tests {
 
     #[test]
     fn what_is_asked_is_given_and_what_is_silent_is_the_usual() {
-        let given = asked("sandbox: { memory: 64Mi, cpu: 0.25, timeout: 5s, disk: 1Mi }", &config::Sandbox::default()).unwrap();
+        let given =
+            asked("sandbox: { memory: 64Mi, cpu: 0.25, timeout: 5s, disk: 1Mi }", &config::Sandbox::default()).unwrap();
         let limits = given.limits;
         assert_eq!((limits.memory, limits.cpu_milli, limits.wall), (Some(64 << 20), Some(250), Duration::from_secs(5)));
         assert_eq!((limits.disk, limits.file, limits.pids), (1 << 20, 1 << 20, Some(128)));
@@ -217,7 +225,10 @@ mod tests {
         let rule = &given.egress[1].0;
         assert_eq!((rule.host.as_str(), rule.methods.as_slice()), ("b.example", ["GET".to_owned()].as_slice()));
         assert_eq!(rule.secrets[0].secret, "secret://k#token");
-        assert_eq!(given.env.into_iter().collect::<Vec<_>>(), [("K".into(), Variable::Secret("secret://k#token".into()))]);
+        assert_eq!(
+            given.env.into_iter().collect::<Vec<_>>(),
+            [("K".into(), Variable::Secret("secret://k#token".into()))]
+        );
         assert!(stead_egress::Rules::new(&given.egress).is_ok());
     }
 }

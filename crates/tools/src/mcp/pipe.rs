@@ -13,9 +13,7 @@ use rmcp::{
     transport::Transport,
 };
 use stead_core::code;
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader},
-};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 
 use super::ledger::{Ledger, MAX_UNASKED};
 use crate::text;

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::{host::{Held, Hosted}, process::{Launch, Process}, remote::Remote};
+use super::{
+    host::{Held, Hosted},
+    process::{Launch, Process},
+    remote::Remote,
+};
 use crate::secret::Secret;
 
 /// How to come by a session.

@@ -25,10 +25,10 @@ use tokio::time::timeout;
 use super::{
     client::Client,
     content::pieces,
+    host::{Held, Whose},
     ledger::{Failure, Fate, Ledger},
     pin::Discovered,
     pipe::Pipe,
-    host::{Held, Whose},
     server::{Program, Server},
     words::{greeting_error, is_refusal, redact, words},
 };
@@ -80,11 +80,7 @@ impl Session {
     }
 
     /// The error tells whether the server answered, and refused.
-    async fn greet_as(
-        server: &Server,
-        whose: &Whose,
-        mode: ClientLifecycleMode,
-    ) -> Result<Self, (bool, Failure)> {
+    async fn greet_as(server: &Server, whose: &Whose, mode: ClientLifecycleMode) -> Result<Self, (bool, Failure)> {
         let ledger = Ledger::default();
         match server {
             Server::Program(launch) => {

@@ -38,7 +38,9 @@ pub(super) async fn look(
             }
             Ok(())
         }
-        Ok(_) => Err(CliError::usage(format!("{} is a folder", clean(path))).hint("name a file, or take all with --tar")),
+        Ok(_) => {
+            Err(CliError::usage(format!("{} is a folder", clean(path))).hint("name a file, or take all with --tar"))
+        }
         // It may be a file: then its bytes are what was asked for.
         Err(e) if e.code == code::WORKSPACE_PATH => {
             get_to(global, output, async || Ok(client.workspace_file(run, path).await?)).await
