@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 pub use database::DatabaseUrl;
 pub use providers::Provider;
 pub use read::ConfigError;
-pub use sandbox::{Sandbox, SandboxMax};
+pub use sandbox::{Sandbox, SandboxMax, Tier};
 pub use tokens::{TokenEntry, TokenFile, hash_token};
 use units::{Size, Time};
 

@@ -45,11 +45,14 @@ pub struct Sandbox {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "Tier")]
-#[expect(missing_docs, reason = "the words are those of docs/sandbox.md")]
 pub enum Tier {
+    /// A WebAssembly component.
     Wasm,
+    /// Namespaces of the host's kernel.
     Namespace,
+    /// A container.
     Oci,
+    /// A virtual machine.
     Microvm,
 }
 
