@@ -125,4 +125,11 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (264, include_str!("../../../docs/errors/ST0264.md")),
     (265, include_str!("../../../docs/errors/ST0265.md")),
     (270, include_str!("../../../docs/errors/ST0270.md")),
+    (300, include_str!("../../../docs/errors/ST0300.md")),
+    (301, include_str!("../../../docs/errors/ST0301.md")),
+    (310, include_str!("../../../docs/errors/ST0310.md")),
+    (311, include_str!("../../../docs/errors/ST0311.md")),
+    (312, include_str!("../../../docs/errors/ST0312.md")),
+    (313, include_str!("../../../docs/errors/ST0313.md")),
+    (314, include_str!("../../../docs/errors/ST0314.md")),
 ];
