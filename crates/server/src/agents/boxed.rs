@@ -135,7 +135,7 @@ pub(super) async fn server(
 ) -> Result<Hosted, AgentError> {
     admit(store, sandbox).await?;
     let workshop = store.shop.workshop().await?.clone();
-    let files = files(store, bundle, true)?;
+    let files = files(store, bundle, true).await?;
     let env = environment(tool, &store.keys.environment);
     let secrets = plain(&env);
     let path = files.as_ref().map(|f| f.path().to_owned());
@@ -193,7 +193,7 @@ async fn command_box(
     if !store.stand_ins.as_ref().is_some_and(|stand_ins| stand_ins.stands_for_some(name)) {
         admit(store, sandbox).await?;
     }
-    let files = files(store, bundle, false)?;
+    let files = files(store, bundle, false).await?;
     let path = files.as_ref().map(|f| f.path().to_owned());
     let env = environment(tool, &store.keys.environment);
     let settings = settings(Asked { tool: name, sandbox, wall: longest(tool), env, files: path }, store.shop.config())?;
@@ -213,13 +213,17 @@ fn command(tool: &manifest::Tool, words: &[String]) -> CommandConfig {
 
 /// What a box finds of the agent: what the manifest includes; or for a server, on the user's own machine, its folder. Who may apply agents to
 /// somebody else's server names no folder of that host for boxes to see.
-fn files(store: &AgentStore, bundle: &Bundle, folder: bool) -> Result<Option<Arc<AgentFiles>>, AgentError> {
+async fn files(store: &AgentStore, bundle: &Bundle, folder: bool) -> Result<Option<Arc<AgentFiles>>, AgentError> {
     let below = store.shop.files_dir();
     let included = AgentFiles::included(bundle, &below)?;
     let files = match (&bundle.dir, included) {
         (_, Some(included)) => Some(included),
         (Some(dir), None) if folder && matches!(store.keys.environment, Environment::Open) => {
-            Some(AgentFiles::mirrored(dir, store.shop.data_dir(), &below)?)
+            let (dir, data_dir) = (dir.clone(), store.shop.data_dir().to_owned());
+            // A folder may have thousands of files.
+            let mirrored = tokio::task::spawn_blocking(move || AgentFiles::mirrored(&dir, &data_dir, &below));
+            let broke = |e: tokio::task::JoinError| AgentError { code: code::INTERNAL, detail: e.to_string() };
+            Some(mirrored.await.map_err(broke)??)
         }
         _ => None,
     };
