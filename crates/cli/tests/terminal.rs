@@ -7,6 +7,7 @@ mod test_agents_command;
 mod test_approvals_command;
 mod test_artifacts;
 mod test_backup_command;
+mod test_boxes;
 mod test_cassettes;
 mod test_chat_command;
 mod test_completions_command;

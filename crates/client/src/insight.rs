@@ -42,6 +42,11 @@ struct DiffFields<'a> {
 }
 
 #[derive(Serialize)]
+struct PathField<'a> {
+    path: &'a str,
+}
+
+#[derive(Serialize)]
 struct StepField<'a> {
     step: Option<&'a str>,
 }
@@ -69,7 +74,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn workspace(&self, run: RunId, path: &str) -> Result<WorkspaceFolder, ClientError> {
-        self.call(self.get(&["v1", "runs", &run.to_string(), "workspace"], &[("path", path)])?).await
+        self.call(self.get(&["v1", "runs", &run.to_string(), "workspace"], &PathField { path })?).await
     }
 
     /// The bytes of a file of a run's workspace.
@@ -77,7 +82,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn workspace_file(&self, run: RunId, path: &str) -> Result<bytes::Bytes, ClientError> {
-        let request = self.get(&["v1", "runs", &run.to_string(), "workspace", "file"], &[("path", path)])?;
+        let request = self.get(&["v1", "runs", &run.to_string(), "workspace", "file"], &PathField { path })?;
         read(self.send(request).await?, MAX_ANSWER).await
     }
 

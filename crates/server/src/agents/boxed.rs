@@ -4,16 +4,20 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use stead_core::{
     code,
-    effect::EffectClass,
+    effect::{EffectClass, Outcome},
     id::{Name, RunId},
     sandbox::{Access, BoxLimits, Place},
     time::Span,
 };
 use stead_manifest::{
     Bundle, Manifest,
-    manifest::{Kind, Mcp, Sandbox, Tool},
+    manifest::{self, Kind, Mcp, Sandbox},
 };
-use stead_ports::agent::AgentError;
+use stead_ports::{
+    BoxFuture,
+    agent::AgentError,
+    tool::{Invocation, Output, Tool},
+};
 use stead_tools::{
     config::{CommandConfig, FilesConfig},
     mcp::{self, Discovered, Hosted, Whose},
@@ -40,7 +44,7 @@ const AROUND: Span = Span::from_secs(60);
 pub(super) async fn maker(
     store: &AgentStore,
     manifest: &Manifest,
-    (name, tool): (&str, &Tool),
+    (name, tool): (&str, &manifest::Tool),
     bundle: &Bundle,
 ) -> Result<Option<Make<Arc<[Offered]>>>, AgentError> {
     let name = name.to_owned();
@@ -55,9 +59,8 @@ pub(super) async fn maker(
             let (settings, files) = command_box(store, (&name, tool), &sandbox, bundle).await?;
             let config = command(tool, words);
             Box::new(move |_| {
-                // The folder of its files lives as long as what runs there.
-                let _ = &files;
-                workshop.command(&name, &config, &settings).map(Arc::from).map_err(|e| told(&name, e))
+                let offered = workshop.command(&name, &config, &settings).map_err(|e| told(&name, e))?;
+                Ok(offered.into_iter().map(|offered| keeping(offered, files.as_ref())).collect())
             })
         }
         (Kind::Mcp(mcp), Some(sandbox)) if sandbox.tier().is_some() => {
@@ -78,6 +81,36 @@ pub(super) async fn maker(
     Ok(Some(made))
 }
 
+/// A tool whose boxes find files that live as long as it does.
+struct Keeping {
+    tool: Arc<dyn Tool>,
+    _files: Arc<AgentFiles>,
+}
+
+fn keeping(offered: Offered, files: Option<&Arc<AgentFiles>>) -> Offered {
+    match files {
+        Some(files) => {
+            let tool = Arc::new(Keeping { tool: offered.tool.clone(), _files: files.clone() });
+            Offered { tool, ..offered }
+        }
+        None => offered,
+    }
+}
+
+impl Tool for Keeping {
+    fn call(&self, invocation: Invocation) -> BoxFuture<'_, Outcome<Output>> {
+        self.tool.call(invocation)
+    }
+
+    fn limit(&self, run: RunId, limits: BoxLimits) -> BoxFuture<'_, ()> {
+        self.tool.limit(run, limits)
+    }
+
+    fn release(&self, run: RunId) -> BoxFuture<'_, ()> {
+        self.tool.release(run)
+    }
+}
+
 /// Refuses an MCP server that would run as this process's user, unless the operator allows that.
 pub(super) fn unboxed(store: &AgentStore, name: &str) -> Result<(), AgentError> {
     if store.shop.config().allow_none {
@@ -96,13 +129,13 @@ pub(super) fn unboxed(store: &AgentStore, name: &str) -> Result<(), AgentError> 
 /// The server of a tool, as it is started in a box for each run.
 pub(super) async fn server(
     store: &AgentStore,
-    (name, tool, mcp): (&str, &Tool, &Mcp),
+    (name, tool, mcp): (&str, &manifest::Tool, &Mcp),
     sandbox: &Sandbox,
     bundle: &Bundle,
 ) -> Result<Hosted, AgentError> {
     admit(store, sandbox).await?;
     let workshop = store.shop.workshop().await?.clone();
-    let files = files(store, bundle, true)?;
+    let files = files(store, bundle, true).await?;
     let env = environment(tool, &store.keys.environment);
     let secrets = plain(&env);
     let path = files.as_ref().map(|f| f.path().to_owned());
@@ -124,7 +157,7 @@ pub(super) fn nobody(tenant: &Name) -> Whose {
 }
 
 /// What the machine must know of where a call works.
-pub(super) fn place(manifest: &Manifest, tool: &Tool, offered: &Offered) -> Option<Place> {
+pub(super) fn place(manifest: &Manifest, tool: &manifest::Tool, offered: &Offered) -> Option<Place> {
     let boxed = tool.sandbox_in(manifest).is_some_and(|sandbox| sandbox.tier().is_some());
     let workspace = match (&tool.kind, tool.workspace()) {
         // Of its operations, those that only look are known by their class.
@@ -136,7 +169,7 @@ pub(super) fn place(manifest: &Manifest, tool: &Tool, offered: &Offered) -> Opti
 }
 
 /// How long the engine waits for a call: longer than its box may live, so that the model is told how it ended.
-pub(super) fn timeout(manifest: &Manifest, tool: &Tool, own: Span) -> Span {
+pub(super) fn timeout(manifest: &Manifest, tool: &manifest::Tool, own: Span) -> Span {
     match (&tool.kind, tool.sandbox_in(manifest)) {
         (Kind::Command(_), Some(sandbox)) => Span(sandbox.timeout.unwrap_or(own).0.saturating_add(AROUND.0)),
         _ => own,
@@ -152,7 +185,7 @@ async fn admit(store: &AgentStore, sandbox: &Sandbox) -> Result<(), AgentError> 
 
 async fn command_box(
     store: &AgentStore,
-    (name, tool): (&str, &Tool),
+    (name, tool): (&str, &manifest::Tool),
     sandbox: &Sandbox,
     bundle: &Bundle,
 ) -> Result<(Settings, Option<Arc<AgentFiles>>), AgentError> {
@@ -160,14 +193,14 @@ async fn command_box(
     if !store.stand_ins.as_ref().is_some_and(|stand_ins| stand_ins.stands_for_some(name)) {
         admit(store, sandbox).await?;
     }
-    let files = files(store, bundle, false)?;
+    let files = files(store, bundle, false).await?;
     let path = files.as_ref().map(|f| f.path().to_owned());
     let env = environment(tool, &store.keys.environment);
     let settings = settings(Asked { tool: name, sandbox, wall: longest(tool), env, files: path }, store.shop.config())?;
     Ok((settings, files))
 }
 
-fn command(tool: &Tool, words: &[String]) -> CommandConfig {
+fn command(tool: &manifest::Tool, words: &[String]) -> CommandConfig {
     CommandConfig {
         command: words.to_vec(),
         stdin: tool.stdin.clone(),
@@ -180,13 +213,17 @@ fn command(tool: &Tool, words: &[String]) -> CommandConfig {
 
 /// What a box finds of the agent: what the manifest includes; or for a server, on the user's own machine, its folder. Who may apply agents to
 /// somebody else's server names no folder of that host for boxes to see.
-fn files(store: &AgentStore, bundle: &Bundle, folder: bool) -> Result<Option<Arc<AgentFiles>>, AgentError> {
+async fn files(store: &AgentStore, bundle: &Bundle, folder: bool) -> Result<Option<Arc<AgentFiles>>, AgentError> {
     let below = store.shop.files_dir();
     let included = AgentFiles::included(bundle, &below)?;
     let files = match (&bundle.dir, included) {
         (_, Some(included)) => Some(included),
         (Some(dir), None) if folder && matches!(store.keys.environment, Environment::Open) => {
-            Some(AgentFiles::mirrored(dir, store.shop.data_dir(), &below)?)
+            let (dir, data_dir) = (dir.clone(), store.shop.data_dir().to_owned());
+            // A folder may have thousands of files.
+            let mirrored = tokio::task::spawn_blocking(move || AgentFiles::mirrored(&dir, &data_dir, &below));
+            let broke = |e: tokio::task::JoinError| AgentError { code: code::INTERNAL, detail: e.to_string() };
+            Some(mirrored.await.map_err(broke)??)
         }
         _ => None,
     };

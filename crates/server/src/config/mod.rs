@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 pub use database::DatabaseUrl;
 pub use providers::Provider;
 pub use read::ConfigError;
-pub use sandbox::{Microvm, Sandbox, SandboxMax};
+pub use sandbox::{Microvm, Sandbox, SandboxMax, Tier};
 pub use sandboxes::{Sandboxes, Template};
 pub use tokens::{TokenEntry, TokenFile, hash_token};
 use units::{Size, Time};

@@ -63,22 +63,23 @@ pub(super) async fn get(
 }
 
 /// Writes what is fetched to a file, or to stdout when that is no terminal; which is looked at first.
-pub(super) async fn get_to(
+pub(super) async fn get_to<B: AsRef<[u8]>>(
     global: &Global,
     output: Option<PathBuf>,
-    fetch: impl AsyncFnOnce() -> Outcome<bytes::Bytes>,
+    fetch: impl AsyncFnOnce() -> Outcome<B>,
 ) -> Outcome<()> {
     if output.is_none() && out_is_tty() {
         let usage = CliError::usage("a file is not written to a terminal");
         return Err(usage.hint("name a file with -o, or pipe it on"));
     }
-    let bytes = fetch().await?;
+    let fetched = fetch().await?;
+    let bytes = fetched.as_ref();
     let Some(path) = output else {
         let mut out = io::stdout().lock();
-        out.write_all(&bytes)?;
+        out.write_all(bytes)?;
         return Ok(out.flush()?);
     };
-    write(&path, &bytes)?;
+    write(&path, bytes)?;
     if !global.quiet {
         ui::say(&format!("{} bytes written to {}", text::thousands(bytes.len() as u64), path.display()));
     }

@@ -1,0 +1,160 @@
+//! Commands and MCP servers of agents in real sandboxes, by the real binary.
+#![cfg(target_os = "linux")]
+
+use std::{fs, io::ErrorKind, net::TcpListener, process::Stdio, time::Duration};
+
+use crate::common::{TestEnvironment, root};
+
+/// An agent with these tools, whose script calls them.
+fn agent(env: &TestEnvironment, tools: &str, script: &str) {
+    let text = format!(
+        "stead: v1\nname: a\nmodel: {{ rehearsal: ./s.yaml }}\ninstructions: Work.\nsandbox: {{ memory: 128Mi, timeout: 60s }}\ntools:\n{tools}"
+    );
+    env.write("a/agent.yaml", &text);
+    env.write("a/s.yaml", script);
+}
+
+const SHELL: &str = "  sh: { command: [bash, -c], workspace: rw }\n";
+
+fn last_run(env: &TestEnvironment) -> String {
+    env.json("runs ls --json")["items"][0]["id"].as_str().unwrap().to_owned()
+}
+
+/// Whether a process has that word in its command line.
+fn lives(word: &str) -> bool {
+    let has = |pid: &std::ffi::OsStr| {
+        let words = fs::read(std::path::Path::new("/proc").join(pid).join("cmdline")).unwrap_or_default();
+        words.split(|b| *b == 0).any(|w| w == word.as_bytes())
+    };
+    fs::read_dir("/proc").unwrap().any(|entry| has(&entry.unwrap().file_name()))
+}
+
+/// Waits until that is so, for a minute at most.
+fn until(what: &str, is: impl Fn() -> bool) {
+    for _ in 0..6_000 {
+        if is() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it did not come to pass that {what}");
+}
+
+#[test]
+fn what_a_command_leaves_in_the_workspace_is_there_for_the_next_run_of_its_session_and_for_no_other() {
+    let env = TestEnvironment::new();
+    agent(
+        &env,
+        SHELL,
+        "rules:\n- when: { user: . }\n  call: [{ tool: sh, args: { command: 'echo here >> mark; echo there > /tmp/mark; cat mark | wc -l' } }]\n- when: { tool: sh }\n  say: '{{result.stdout}}'\n",
+    );
+    let lines =
+        |session: &str| env.stead(&format!("run --quiet --session {session} a go")).succeeds().stdout.trim().to_owned();
+    assert_eq!([lines("one"), lines("one"), lines("two")], ["1", "2", "1"]);
+}
+
+#[test]
+fn calls_of_one_reply_that_write_the_workspace_follow_each_other() {
+    let env = TestEnvironment::new();
+    let add = "{ tool: sh, args: { command: 'n=$(cat n 2>/dev/null || echo 0); sleep 0.1; echo $((n + 1)) > n' } }";
+    agent(
+        &env,
+        SHELL,
+        &format!(
+            "rules:\n- when: {{ user: . }}\n  call: [{add}, {add}, {add}]\n- when: {{ tool: sh }}\n  say: Done.\n"
+        ),
+    );
+    env.stead("run --quiet a go").succeeds();
+    let counted = env.stead(&format!("runs files {} n", last_run(&env))).succeeds();
+    assert_eq!(counted.stdout.trim(), "3");
+}
+
+#[test]
+fn a_command_without_egress_reaches_nothing_of_the_host_and_sees_nothing_of_stead() {
+    let env = TestEnvironment::new();
+    let line = TcpListener::bind("127.0.0.1:0").unwrap();
+    line.set_nonblocking(true).unwrap();
+    let port = line.local_addr().unwrap().port();
+    let place = env.path().display();
+    agent(
+        &env,
+        SHELL,
+        &format!(
+            "rules:\n- when: {{ user: . }}\n  call: [{{ tool: sh, args: {{ command: '(exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null && echo reached; ls {place} /root 2>/dev/null; env | grep -i stead; id -u; echo end' }} }}]\n- when: {{ tool: sh }}\n  say: '{{{{result.stdout}}}}'\n"
+        ),
+    );
+    let told = env.stead("run --quiet a go").succeeds();
+    assert_eq!(told.stdout.split_whitespace().collect::<Vec<_>>(), ["1000", "end"], "{told}");
+    assert_eq!(line.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_command_whose_runtime_is_killed_is_run_again_from_the_same_workspace_and_nothing_of_it_lives_on() {
+    let env = TestEnvironment::new();
+    // A word that no other process has.
+    let word = format!("3.{}", std::process::id());
+    agent(
+        &env,
+        SHELL,
+        &format!(
+            "rules:\n- when: {{ user: . }}\n  call: [{{ tool: sh, args: {{ command: 'echo line >> log; sleep {word}; wc -l < log' }} }}]\n- when: {{ tool: sh }}\n  say: '{{{{result.stdout}}}}'\n"
+        ),
+    );
+    let mut command = env.command(["run", "--quiet", "a", "go"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until("the command runs", || lives(&word));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until("the command is dead", || !lives(&word));
+    let run = last_run(&env);
+    let done = env.stead(&format!("run --quiet --resume {run}")).succeeds();
+    assert_eq!(done.stdout.trim(), "1", "the first attempt wrote nothing: {done}");
+    let facts = env.stead(&format!("runs facts {run} --json")).succeeds().stdout;
+    let count = |kind: &str| facts.matches(&format!("\"{kind}\"")).count();
+    assert_eq!((count("effect_intended"), count("effect_returned")), (2, 1), "{facts}");
+    assert!(!lives(&word));
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    assert!(!mounts.contains(&*env.path().to_string_lossy()), "{mounts}");
+}
+
+#[test]
+fn an_mcp_server_has_one_sandbox_for_a_run_and_nothing_of_it_is_there_for_the_next() {
+    let env = TestEnvironment::new();
+    let server = root().join("crates/cli/tests/fixtures/counting_mcp.py");
+    env.write("a/server.py", &fs::read_to_string(server).unwrap());
+    env.write("a/.env", "TOKEN=x");
+    agent(
+        &env,
+        "  c: { mcp: { command: [python3, ./server.py, /tmp/log] }, only: [count, look] }\n  sh: { command: [bash, -c] }\n",
+        "rules:\n- when: { user: . }\n  call: [{ tool: c_count, args: {} }]\n- when: { tool: c_count, result: '^1$' }\n  call: [{ tool: c_count, args: {} }]\n- when: { tool: c_count }\n  say: '{{result | text}}'\n",
+    );
+    for _ in 0..2 {
+        let told = env.stead("run --quiet a go").succeeds();
+        assert_eq!(told.stdout.trim(), "2", "{told}");
+    }
+    let agent = env.json("agents show a --json");
+    assert_eq!(agent["unsandboxed"].as_array().map(Vec::len).unwrap_or_default(), 0, "{agent}");
+    let class =
+        |name: &str| agent["tools"].as_array().unwrap().iter().find(|t| t["name"] == name).unwrap()["class"].clone();
+    assert_eq!((class("c_count"), class("sh")), ("contained".into(), "contained".into()));
+}
+
+#[test]
+fn what_is_beyond_the_operators_bounds_or_not_to_be_had_is_refused_before_anything_starts() {
+    let env = TestEnvironment::new();
+    let script = "rules: [{ say: Done. }]\n";
+    for (sandbox, code, word) in [
+        ("{ memory: 64Gi }", "ST0311", "[sandbox.max] memory"),
+        ("{ root: py }", "ST0312", "[sandbox] roots"),
+        ("microvm", "ST0313", "[sandbox] tiers"),
+        ("{ requires: [own_kernel] }", "ST0221", "a kernel of its own"),
+        ("{ egress: [{ host: 127.0.0.1 }] }", "ST02", "egress"),
+    ] {
+        agent(&env, &format!("  sh: {{ command: [bash, -c], sandbox: {sandbox} }}\n"), script);
+        let refused = env.stead("run --quiet a go");
+        assert!(refused.code == Some(1) && refused.stderr.contains(code) && refused.stderr.contains(word), "{refused}");
+    }
+    env.write(".stead/stead.toml", "[sandbox]\nmax = { memory = \"128Gi\" }\n");
+    agent(&env, "  sh: { command: [bash, -c], sandbox: { memory: 64Gi } }\n", script);
+    env.stead("run --quiet a go").succeeds();
+}
