@@ -13,6 +13,7 @@ use rustix::{
     io::Errno,
     mount::{MountAttrFlags, MoveMountFlags},
 };
+use stead_tier::root::MADE_BELOW;
 
 use crate::{
     fault::{At, Fault},
@@ -20,9 +21,6 @@ use crate::{
     root::{HIDDEN, HOME, filesystem, hang, let_go, tree},
     wire::{Access, Place},
 };
-
-/// Places below which a folder is made to mount on.
-const MADE_BELOW: &[&str] = &["tmp", "home/box"];
 
 /// What the root of its own must have.
 const SHARED: &[&str] = &["/proc", "/dev", "/tmp", HOME];

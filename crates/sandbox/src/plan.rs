@@ -1,30 +1,12 @@
 //! From what a caller asks to what a box is made of: checked against the bounds, and against what this host holds.
 
-use std::{
-    collections::BTreeMap,
-    os::fd::OwnedFd,
-    path::{Component, Path},
-    time::Duration,
-};
+use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path};
 
 use rustix::fs::{Mode, OFlags};
 use stead_ports::sandbox::{BoxError, Content, Evidence, Offer, Property, Root, Spec, Tier};
+use stead_tier::ask;
 
 use crate::wire::{Access, Folder, Found, Host, Limits, Place, Plan};
-
-/// Most bytes of a command with its environment.
-pub(crate) const MAX_COMMAND: usize = 128 << 10;
-/// Most folders.
-pub(crate) const MAX_MOUNTS: usize = 32;
-/// Least memory that a box can be given.
-pub(crate) const LEAST_MEMORY: u64 = 4 << 20;
-/// Least processes: the init and the command.
-pub(crate) const LEAST_PIDS: u32 = 2;
-/// Longest life of a box.
-pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// Places that are not to be mounted on.
-const KEPT: &[&str] = &["proc", "dev", ".box", "sys"];
 
 /// What the launcher is told, the folders held so that nothing else takes their numbers, and what will hold.
 #[derive(Debug)]
@@ -36,29 +18,15 @@ pub(crate) struct Checked {
 
 /// Checks what is asked.
 pub(crate) fn check(spec: &Spec, terminal: Option<(u16, u16)>, offer: &Offer) -> Result<Checked, BoxError> {
-    for property in &spec.requires {
-        offer.holds(*property)?;
-    }
-    if let Some(open) = spec.mounts.iter().find(|m| matches!(m.content, Content::ReadWrite(_)))
-        && spec.requires.contains(&Property::DiskQuota)
-    {
-        let why = format!("the folder at {} is writable itself, and has no quota", open.at.display());
-        return Err(BoxError::Lacks { tier: Tier::Namespace, property: Property::DiskQuota, why });
-    }
-    command(spec)?;
+    ask::requires(spec, offer)?;
+    ask::command(&spec.command)?;
+    ask::bounds(&spec.limits, spec.egress)?;
     let mut held = Vec::new();
     let root = match &spec.root {
         Root::Host => None,
         Root::Folder(path) => Some(folder(path, &mut held)?),
     };
-    if spec.mounts.len() > MAX_MOUNTS {
-        return Err(wrong(format!("it has {} mounts, and may have {MAX_MOUNTS}", spec.mounts.len())));
-    }
-    let mounts = spec.mounts.iter().map(|mount| {
-        let at = inside(&mount.at)?;
-        if KEPT.iter().any(|kept| Path::new(at.trim_start_matches('/')).starts_with(kept)) || at == "/" {
-            return Err(wrong(format!("nothing can be mounted on {at}")));
-        }
+    let mounts = ask::places(spec)?.into_iter().zip(&spec.mounts).map(|(at, mount)| {
         let (path, access) = match &mount.content {
             Content::ReadOnly(path) => (path, Access::ReadOnly),
             Content::ReadWrite(path) => (path, Access::ReadWrite),
@@ -66,61 +34,23 @@ pub(crate) fn check(spec: &Spec, terminal: Option<(u16, u16)>, offer: &Offer) ->
         };
         Ok(Place { at, from: folder(path, &mut held)?, access })
     });
-    let mounts = mounts.collect::<Result<_, _>>()?;
-    if spec.egress == Some(0) {
-        return Err(wrong("port 0 is no port to listen on"));
-    }
+    let mounts = mounts.collect::<Result<_, BoxError>>()?;
     let plan = Plan {
         words: spec.command.words.clone(),
         env: spec.command.env.clone(),
-        dir: if spec.command.dir.as_os_str().is_empty() { "/".to_owned() } else { inside(&spec.command.dir)? },
+        dir: ask::dir(&spec.command)?,
         root,
         mounts,
-        limits: limits(spec)?,
+        limits: limits(&spec.limits),
         egress: spec.egress,
         terminal,
     };
-    Ok(Checked { plan, held, evidence: evidence(spec, offer) })
-}
-
-fn wrong(what: impl Into<String>) -> BoxError {
-    BoxError::Spec(what.into())
-}
-
-fn command(spec: &Spec) -> Result<(), BoxError> {
-    let command = &spec.command;
-    if command.words.first().is_none_or(String::is_empty) {
-        return Err(wrong("the command has no program"));
-    }
-    let pairs = command.env.iter().flat_map(|(name, value)| [name, value]);
-    let texts = || command.words.iter().chain(pairs.clone());
-    if texts().any(|t| t.contains('\0')) {
-        return Err(wrong("a word of the command or of its environment holds a NUL byte"));
-    }
-    if command.env.iter().any(|(name, _)| name.is_empty() || name.contains('=')) {
-        return Err(wrong("a variable of the environment has an empty name, or one with `=`"));
-    }
-    let bytes: usize = texts().map(|t| t.len() + 4).sum();
-    if bytes > MAX_COMMAND {
-        return Err(wrong(format!("command and environment have {bytes} bytes, and may have {MAX_COMMAND}")));
-    }
-    Ok(())
-}
-
-/// An absolute path inside, without `.` and `..`.
-fn inside(path: &Path) -> Result<String, BoxError> {
-    let plain = path.is_absolute()
-        && path.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)))
-        && path.as_os_str().len() <= 4000;
-    path.to_str()
-        .filter(|text| plain && !text.contains('\0'))
-        .map(|text| if text == "/" { text.to_owned() } else { text.trim_end_matches('/').to_owned() })
-        .ok_or_else(|| wrong(format!("{} is no plain absolute path", path.display())))
+    Ok(Checked { plan, held, evidence: ask::evidence(spec, offer) })
 }
 
 /// A folder of the host, as it is now.
 fn folder(path: &Path, held: &mut Vec<OwnedFd>) -> Result<Folder, BoxError> {
-    let cannot = |why: &dyn std::fmt::Display| wrong(format!("the folder {}: {why}", path.display()));
+    let cannot = |why: &dyn std::fmt::Display| ask::wrong(format!("the folder {}: {why}", path.display()));
     let absolute = path.canonicalize().map_err(|e| cannot(&e))?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let open = rustix::fs::open(&absolute, flags, Mode::empty()).map_err(|e| cannot(&e))?;
@@ -130,21 +60,9 @@ fn folder(path: &Path, held: &mut Vec<OwnedFd>) -> Result<Folder, BoxError> {
     Ok(Folder { path: path.to_owned(), device: found.st_dev, inode: found.st_ino })
 }
 
-fn limits(spec: &Spec) -> Result<Limits, BoxError> {
-    let asked = &spec.limits;
-    if asked.memory.is_some_and(|m| m < LEAST_MEMORY) {
-        return Err(wrong(format!("a sandbox needs {LEAST_MEMORY} bytes of memory at least")));
-    }
-    if asked.pids.is_some_and(|p| p < LEAST_PIDS) {
-        return Err(wrong(format!("a sandbox needs {LEAST_PIDS} processes at least")));
-    }
-    if asked.cpu_milli == Some(0) {
-        return Err(wrong("a sandbox needs some part of a processor"));
-    }
-    if asked.wall.is_zero() || asked.wall > LONGEST {
-        return Err(wrong("the deadline is not between now and 30 days from now"));
-    }
-    Ok(Limits {
+/// In the launcher's words.
+fn limits(asked: &stead_ports::sandbox::Limits) -> Limits {
+    Limits {
         memory: asked.memory,
         pids: asked.pids,
         cpu_milli: asked.cpu_milli,
@@ -154,26 +72,7 @@ fn limits(spec: &Spec) -> Result<Limits, BoxError> {
         open_files: asked.open_files,
         wall_ms: u64::try_from(asked.wall.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX),
         nproc: false,
-    })
-}
-
-fn evidence(spec: &Spec, offer: &Offer) -> Evidence {
-    let asked = |property: &Property| match property {
-        Property::MemoryLimit => spec.limits.memory.is_some(),
-        Property::PidsLimit => spec.limits.pids.is_some(),
-        Property::CpuLimit => spec.limits.cpu_milli.is_some(),
-        Property::DiskQuota => !spec.mounts.iter().any(|m| matches!(m.content, Content::ReadWrite(_))),
-        Property::OwnKernel => false,
-        _ => true,
-    };
-    let mut evidence = Evidence { tier: offer.tier, held: BTreeMap::new(), not_held: BTreeMap::new() };
-    for (property, found) in offer.properties.iter().filter(|(property, _)| asked(property)) {
-        match found {
-            Ok(by) => evidence.held.insert(*property, by.clone()),
-            Err(why) => evidence.not_held.insert(*property, why.clone()),
-        };
     }
-    evidence
 }
 
 /// What the tier promises on a host.
@@ -250,16 +149,16 @@ mod tests {
         for change in [
             Box::new(|s: &mut Spec| s.command.words.clear()) as Box<dyn FnOnce(&mut Spec)>,
             Box::new(|s| s.command.words.push("a\0b".into())),
-            Box::new(|s| s.command.words.push("x".repeat(MAX_COMMAND))),
+            Box::new(|s| s.command.words.push("x".repeat(ask::MAX_COMMAND))),
             Box::new(|s| s.command.env.push(("A=B".into(), String::new()))),
             Box::new(|s| s.command.dir = "relative".into()),
             Box::new(move |s| s.mounts.push(at("/proc/1"))),
             Box::new(move |s| s.mounts.push(at("/workspace/../dev"))),
             Box::new(move |s| s.mounts.push(at("/"))),
-            Box::new(move |s| s.mounts = vec![at("/data"); MAX_MOUNTS + 1]),
+            Box::new(move |s| s.mounts = vec![at("/data"); ask::MAX_MOUNTS + 1]),
             Box::new(|s| s.limits.memory = Some(1)),
             Box::new(|s| s.limits.pids = Some(1)),
-            Box::new(|s| s.limits.wall = Duration::ZERO),
+            Box::new(|s| s.limits.wall = std::time::Duration::ZERO),
             Box::new(|s| s.egress = Some(0)),
             Box::new(|s| s.root = Root::Folder("/nowhere/at/all".into())),
         ] {

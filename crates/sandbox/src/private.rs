@@ -11,15 +11,13 @@ use rustix::{
     fs::CWD,
     mount::{FsPickFlags, MountAttrFlags, MountFlags},
 };
+use stead_tier::root::COVERED;
 
 use crate::{
     fault::{At, Fault},
     root::{HIDDEN, HOME, filesystem, hang, let_go, tree},
     wire::Limits,
 };
-
-/// Files of `/proc` that tell everyone about the host: covered. What only root may read stays closed by itself.
-const COVERED: &[&str] = &["kcore", "keys", "key-users", "kallsyms", "cmdline", "modules", "timer_list", "config.gz"];
 
 const PRIVATE: &[(&str, &str, u32)] = &[("tmp", "/tmp", 0o1777), ("home", HOME, 0o755), ("shm", "/dev/shm", 0o1777)];
 

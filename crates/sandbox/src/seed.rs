@@ -10,6 +10,7 @@ use rustix::{
     io::Errno,
     process::{Resource, Rlimit},
 };
+use stead_tier::ask;
 
 use crate::{
     fault::{At, Fault},
@@ -18,9 +19,6 @@ use crate::{
     sys,
     wire::{self, Access, Failure, Go, Limits, Plan, Sprout},
 };
-
-/// Where programs are looked for if the environment does not say.
-const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
 
 /// Is a seed. Never returns.
 pub(crate) fn run(root: bool, filter: &Filter, socket: BorrowedFd<'_>) -> ! {
@@ -62,7 +60,7 @@ fn become_command(plan: &Plan, streams: &[OwnedFd]) -> Failure {
     }
     sys::default_signal(libc::SIGPIPE);
     rustix::process::umask(rustix::fs::Mode::from(0o022));
-    let path = plan.env.iter().find(|(name, _)| name == "PATH").map_or(PATH, |(_, value)| value.as_str());
+    let path = plan.env.iter().find(|(name, _)| name == "PATH").map_or(ask::PATH, |(_, value)| value.as_str());
     let mut said = Errno::NOENT;
     for program in candidates(&plan.words[0], path) {
         let Ok(program) = CString::new(program) else { continue };
@@ -79,10 +77,7 @@ fn strings(words: &[String]) -> Option<Vec<CString>> {
 }
 
 fn environment(given: &[(String, String)]) -> Vec<String> {
-    let usual = [("PATH", PATH), ("HOME", crate::root::HOME), ("USER", "box"), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")];
-    let missing = usual.iter().filter(|(name, _)| !given.iter().any(|(n, _)| n == name));
-    let given = given.iter().map(|(name, value)| format!("{name}={value}"));
-    given.chain(missing.map(|(name, value)| format!("{name}={value}"))).collect()
+    ask::environment(given).into_iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
 /// What a program's name may mean, in order.
@@ -135,12 +130,5 @@ mod tests {
     fn a_program_is_looked_for_in_absolute_folders_only() {
         assert_eq!(candidates("./x", "/bin"), ["./x"]);
         assert_eq!(candidates("x", "/usr/bin:::relative:/bin"), ["/usr/bin/x", "/bin/x"]);
-    }
-
-    #[test]
-    fn what_is_given_hides_what_is_usual() {
-        let env = environment(&[("HOME".into(), "/workspace".into())]);
-        assert_eq!(env.iter().filter(|e| e.starts_with("HOME=")).collect::<Vec<_>>(), ["HOME=/workspace"]);
-        assert!(env.iter().any(|e| e.starts_with("PATH=/usr/local/bin:")));
     }
 }

@@ -28,7 +28,11 @@ const MAP: &[Row] = &[
     row("postgres", &[]),
     row("store", &["core", "ports", "postgres"]),
     row("bus", &["core", "ports"]),
-    row("sandbox", &["core", "ports"]),
+    // What the tiers of sandboxes have in common.
+    row("tier", &["core", "ports"]),
+    row("sandbox", &["core", "ports", "tier"]),
+    row("oci", &["core", "ports", "tier"]),
+    row("wasm", &["core", "ports", "tier"]),
     row("egress", &["core", "ports"]),
     row("secrets", &["core", "ports"]),
     row("workspace", &["core", "ports"]),
@@ -57,12 +61,14 @@ const MAP: &[Row] = &[
             "manifest",
             "memory",
             "models",
+            "oci",
             "policy",
             "ports",
             "sandbox",
             "secrets",
             "store",
             "tools",
+            "wasm",
             "workspace",
         ],
         // Its tests speak to it as users do.
@@ -70,9 +76,12 @@ const MAP: &[Row] = &[
     },
     // The ids and codes in the API's types are the core's.
     row("client", &["api", "core"]),
-    row("stead", &["api", "audit", "client", "core", "identity", "manifest", "sandbox", "server"]),
+    row(
+        "stead",
+        &["api", "audit", "client", "core", "identity", "manifest", "oci", "ports", "sandbox", "server", "wasm"],
+    ),
     row("sim", &["core", "engine", "policy", "ports"]),
-    row("bench", &["core", "egress", "engine", "ports", "sandbox", "store", "workspace"]),
+    row("bench", &["core", "egress", "engine", "ports", "sandbox", "store", "wasm", "workspace"]),
     row("testkit", ALL),
     row("xtask", &[]),
 ];
@@ -90,6 +99,7 @@ const ALL: &[&str] = &[
     "manifest",
     "memory",
     "models",
+    "oci",
     "policy",
     "ports",
     "postgres",
@@ -98,7 +108,9 @@ const ALL: &[&str] = &[
     "server",
     "sim",
     "store",
+    "tier",
     "tools",
+    "wasm",
     "workspace",
 ];
 

@@ -1,11 +1,9 @@
 //! The server's side: starts the launcher when a box is first asked for, asks it for boxes, and turns what a box writes and
 //! how it ends into the port's words.
 
-mod ends;
 mod hand;
 mod link;
 mod running;
-mod streams;
 mod terminal;
 
 use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};

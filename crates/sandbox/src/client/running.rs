@@ -11,11 +11,14 @@ use std::{
 };
 
 use stead_ports::sandbox::{
-    BoxError, Control, End, Evidence, Outcome, Pipes, Running, Spec, Stdio, Tier, WhenFull, outcome::Layer,
+    BoxError, Control, Evidence, Outcome, Running, Spec, Stdio, Tier, WhenFull, outcome::Layer,
+};
+use stead_tier::{
+    end::{self, Known, Raw},
+    ends::{Ends, Reading},
 };
 
 use super::{
-    ends::{Ends, Reading},
     hand::{Guard, Hand, lost, usage as used},
     link::{Ended, Link},
     terminal::Terminal,
@@ -64,13 +67,9 @@ pub(super) async fn start(link: Arc<Link>, spec: &Spec, stdio: Stdio) -> Result<
         Some(_) => Some(Terminal::new(back.next().ok_or_else(lost)?)?),
         None => None,
     };
-    let pipes = match (&terminal, &stdio) {
-        (Some(terminal), _) => Some(terminal.pipes()),
-        (None, Stdio::Pipes { .. }) => match (ends.input.take(), ends.output.take()) {
-            (Some(input), Some(output)) => Some(Pipes { stdin: Box::new(input), stdout: Box::new(output) }),
-            _ => None,
-        },
-        _ => None,
+    let pipes = match &terminal {
+        Some(terminal) => Some(terminal.pipes()),
+        None => ends.pipes(&stdio),
     };
     let (asked, full) = (AtomicBool::new(false), AtomicBool::new(false));
     let hand = Arc::new(Hand { link, id, terminal, asked, full });
@@ -122,39 +121,13 @@ async fn finish(
         return Err(no_room());
     }
     let layers = layers.into_iter().zip(uppers).map(|(at, upper)| Layer { at, upper }).collect();
-    let end = told(end, usage.oom_kills, hand.asked.load(Ordering::Relaxed), hand.full.load(Ordering::Relaxed));
+    let raw = match end {
+        wire::End::Exited(code) => Raw::Exited(code),
+        wire::End::Signal(signal) => Raw::Signal(signal),
+        wire::End::Deadline => Raw::Deadline,
+        wire::End::Killed => Raw::Killed,
+    };
+    let (asked, full) = (hand.asked.load(Ordering::Relaxed), hand.full.load(Ordering::Relaxed));
+    let end = end::told(raw, Known { oom_kills: usage.oom_kills, asked, full });
     Ok(Outcome { end, stdout, stderr, usage: used(usage), evidence, layers })
-}
-
-/// Why it ended, of all that is known.
-fn told(end: wire::End, oom_kills: Option<u64>, asked: bool, full: bool) -> End {
-    let memory = oom_kills.is_some_and(|n| n > 0);
-    match end {
-        wire::End::Exited(0) => End::Exited(0),
-        wire::End::Deadline => End::Deadline,
-        wire::End::Killed if full => End::Output,
-        wire::End::Killed if asked => End::Killed,
-        _ if memory => End::Memory,
-        wire::End::Exited(code) => End::Exited(code),
-        wire::End::Signal(signal) => End::Signal(signal),
-        wire::End::Killed => End::Killed,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_limit_that_ended_an_action_is_told_apart() {
-        assert_eq!(told(wire::End::Exited(0), Some(2), false, false), End::Exited(0), "it went well all the same");
-        assert_eq!(told(wire::End::Exited(137), Some(1), false, false), End::Memory);
-        assert_eq!(told(wire::End::Signal(9), Some(1), false, false), End::Memory);
-        assert_eq!(told(wire::End::Signal(9), Some(0), false, false), End::Signal(9));
-        assert_eq!(told(wire::End::Signal(9), None, false, false), End::Signal(9));
-        assert_eq!(told(wire::End::Killed, Some(1), true, true), End::Output);
-        assert_eq!(told(wire::End::Killed, Some(1), true, false), End::Killed);
-        assert_eq!(told(wire::End::Killed, Some(1), false, false), End::Memory);
-        assert_eq!(told(wire::End::Deadline, Some(1), false, false), End::Deadline);
-    }
 }

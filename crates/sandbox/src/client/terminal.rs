@@ -10,9 +10,9 @@ use std::{
 
 use rustix::io::Errno;
 use stead_ports::sandbox::{BoxError, Pipes};
+use stead_tier::streams::nonblocking;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, unix::AsyncFd};
 
-use super::streams::nonblocking;
 use crate::terminal::size;
 
 /// One end; input and output are two handles on it.

@@ -2,7 +2,7 @@
 
 use libc::{EAFNOSUPPORT, EINVAL, ENOMEM, EPERM};
 
-use super::program::{Check, Rule, Test, Verdict};
+use super::rule::{Check, Rule, Test, Verdict};
 
 const REFUSE: Verdict = Verdict::Errno(EPERM);
 

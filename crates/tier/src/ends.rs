@@ -3,23 +3,27 @@
 use std::os::fd::OwnedFd;
 
 use bytes::Bytes;
-use stead_ports::sandbox::{BoxError, Captured, Follower, KEEP, Source, Stdio, WhenFull};
+use stead_ports::sandbox::{BoxError, Captured, Follower, KEEP, Pipes, Source, Stdio, WhenFull};
 use tokio::{net::unix::pipe, sync::watch};
 
-use super::streams::{self, MAX_KEEP, Reader};
+use crate::streams::{self, MAX_KEEP, Reader};
 
-/// Both ends of a box's streams.
+/// Both ends of a box's streams; none for a terminal.
 #[derive(Default)]
-pub(super) struct Ends {
-    pub(super) inside: Vec<OwnedFd>,
-    pub(super) input: Option<pipe::Sender>,
-    pub(super) output: Option<pipe::Receiver>,
-    pub(super) error: Option<pipe::Receiver>,
+pub struct Ends {
+    /// Standard input, output and error as the command gets them, to be dropped here as soon as it has them.
+    pub inside: Vec<OwnedFd>,
+    input: Option<pipe::Sender>,
+    output: Option<pipe::Receiver>,
+    error: Option<pipe::Receiver>,
 }
 
 impl Ends {
     /// `user` is who the command is outside: its ends are given to it, so that it may open `/dev/stdout` again.
-    pub(super) fn new(stdio: &Stdio, user: u32) -> Result<Self, BoxError> {
+    ///
+    /// # Errors
+    /// [`BoxError::Lost`] if there are no descriptors.
+    pub fn new(stdio: &Stdio, user: u32) -> Result<Self, BoxError> {
         if let Stdio::Terminal { .. } = stdio {
             return Ok(Self::default());
         }
@@ -43,11 +47,20 @@ impl Ends {
             error: Some(streams::reader(read_error)?),
         })
     }
+
+    /// What the caller reads and writes itself, of [`Stdio::Pipes`].
+    pub fn pipes(&mut self, stdio: &Stdio) -> Option<Pipes> {
+        if !matches!(stdio, Stdio::Pipes { .. }) {
+            return None;
+        }
+        let (input, output) = (self.input.take()?, self.output.take()?);
+        Some(Pipes { stdin: Box::new(input), stdout: Box::new(output) })
+    }
 }
 
 /// What is done with the streams.
-pub(super) struct Reading {
-    pub(super) ends: Ends,
+pub struct Reading {
+    ends: Ends,
     input: Bytes,
     keep: usize,
     full: WhenFull,
@@ -55,7 +68,8 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    pub(super) fn new(stdio: Stdio, ends: Ends) -> Self {
+    /// As `stdio` asks, with the ends that are left.
+    pub fn new(stdio: Stdio, ends: Ends) -> Self {
         let plain = |keep, full| Self { ends: Ends::default(), input: Bytes::new(), keep, full, follower: None };
         let mut reading = match stdio {
             Stdio::Quiet => plain(KEEP, WhenFull::Kill),
@@ -67,8 +81,9 @@ impl Reading {
         Self { ends, ..reading }
     }
 
-    /// Reads and writes until the streams end, or until all that ran is dead.
-    pub(super) async fn run(self, over: impl Fn(WhenFull) + Sync, dead: watch::Receiver<bool>) -> (Captured, Captured) {
+    /// Reads and writes until the streams end, or until all that ran is dead: then `dead` turns true. `over` is called when there is
+    /// more than is kept.
+    pub async fn run(self, over: impl Fn(WhenFull) + Sync, dead: watch::Receiver<bool>) -> (Captured, Captured) {
         let Self { ends, input, keep, full, follower } = self;
         let over = || over(full);
         let reader = |source| Reader { source, keep, follower: follower.as_ref(), over: &over, dead: dead.clone() };

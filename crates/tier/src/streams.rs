@@ -12,12 +12,12 @@ use tokio::{
 };
 
 /// Most bytes that can be kept of an output.
-pub(crate) const MAX_KEEP: usize = 64 << 20;
+pub const MAX_KEEP: usize = 64 << 20;
 /// Bytes of one read: what a pipe holds.
 const PIECE: usize = 64 << 10;
 
 /// A pipe: the end that is read and the end that is written.
-pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd), BoxError> {
+pub(crate) fn pipe() -> Result<(OwnedFd, OwnedFd), BoxError> {
     pipe_with(PipeFlags::CLOEXEC).map_err(|e| BoxError::Lost(format!("no pipe for a sandbox: {e}")))
 }
 
@@ -26,37 +26,41 @@ fn lost(e: &std::io::Error) -> BoxError {
 }
 
 /// Our end of an output.
-pub(super) fn reader(end: OwnedFd) -> Result<pipe::Receiver, BoxError> {
+pub(crate) fn reader(end: OwnedFd) -> Result<pipe::Receiver, BoxError> {
     nonblocking(&end)?;
     pipe::Receiver::from_owned_fd(end).map_err(|e| lost(&e))
 }
 
 /// Our end of an input.
-pub(super) fn writer(end: OwnedFd) -> Result<pipe::Sender, BoxError> {
+pub(crate) fn writer(end: OwnedFd) -> Result<pipe::Sender, BoxError> {
     nonblocking(&end)?;
     pipe::Sender::from_owned_fd(end).map_err(|e| lost(&e))
 }
 
-pub(super) fn nonblocking(end: &OwnedFd) -> Result<(), BoxError> {
+/// Makes a descriptor one that never waits.
+///
+/// # Errors
+/// [`BoxError::Lost`] with what the system said.
+pub fn nonblocking(end: &OwnedFd) -> Result<(), BoxError> {
     rustix::io::ioctl_fionbio(end, true).map_err(|e| lost(&e.into()))
 }
 
 /// What an output is read with.
-pub(super) struct Reader<'a> {
-    pub(super) source: Source,
+pub(crate) struct Reader<'a> {
+    pub(crate) source: Source,
     /// Bytes that are kept.
-    pub(super) keep: usize,
-    pub(super) follower: Option<&'a Follower>,
+    pub(crate) keep: usize,
+    pub(crate) follower: Option<&'a Follower>,
     /// Told once when there are more.
-    pub(super) over: &'a (dyn Fn() + Sync),
+    pub(crate) over: &'a (dyn Fn() + Sync),
     /// Turns true when all that ran is dead.
-    pub(super) dead: watch::Receiver<bool>,
+    pub(crate) dead: watch::Receiver<bool>,
 }
 
 impl Reader<'_> {
     /// Reads an output to its end. That is when nobody has it open any more; and when all that ran is dead, then what it had
     /// written is in the pipe, and whoever was handed the other end meanwhile is not waited for.
-    pub(super) async fn read(mut self, from: Option<pipe::Receiver>) -> Captured {
+    pub(crate) async fn read(mut self, from: Option<pipe::Receiver>) -> Captured {
         let Some(mut from) = from else { return Captured::default() };
         let mut kept = Kept::default();
         let mut piece = vec![0; PIECE];
@@ -112,7 +116,7 @@ async fn over(dead: &mut watch::Receiver<bool>) {
 }
 
 /// Writes an input whole, unless nobody reads it any more.
-pub(super) async fn write(to: Option<pipe::Sender>, input: Bytes, mut dead: watch::Receiver<bool>) {
+pub(crate) async fn write(to: Option<pipe::Sender>, input: Bytes, mut dead: watch::Receiver<bool>) {
     if let Some(mut to) = to {
         tokio::select! {
             _ = to.write_all(&input) => {}
