@@ -3,6 +3,8 @@
 
 mod ours;
 mod peers;
+#[cfg(feature = "wasm")]
+mod wasm;
 
 use std::{
     process::ExitCode,
@@ -59,6 +61,10 @@ pub(crate) fn main(quick: bool, as_json: bool) -> ExitCode {
             out["egress"] = crate::egress::measure(quick);
             let workspaces = crate::durable::runtime().block_on(crate::workspace::measure(if quick { 10 } else { 40 }));
             out["workspace_commit_ms"] = workspaces["workspace_commit_ms"].clone();
+            out["wasm"] = match crate::durable::runtime().block_on(components(&amount)) {
+                Ok(found) => found,
+                Err(why) => json!({ "absent": why }),
+            };
             out["quick"] = quick.into();
             if !as_json && let Some(all) = out.as_object() {
                 for (key, value) in all {
@@ -73,6 +79,16 @@ pub(crate) fn main(quick: bool, as_json: bool) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+#[cfg(feature = "wasm")]
+async fn components(amount: &Amount) -> Result<Value, String> {
+    wasm::measure(amount.starts * amount.rounds).await
+}
+
+#[cfg(not(feature = "wasm"))]
+async fn components(_: &Amount) -> Result<Value, String> {
+    Err("built without the feature `wasm`".to_owned())
 }
 
 async fn measure(amount: &Amount) -> Result<Value, String> {
