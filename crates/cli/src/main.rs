@@ -41,10 +41,16 @@ fn main() -> ExitCode {
     commands::main()
 }
 
-/// The launcher of sandboxes is this program too, started again by a server; before anything starts a thread.
+/// The launcher of sandboxes and the shim of a container are this program too, started again by a server; before anything starts
+/// a thread.
 #[cfg(target_os = "linux")]
 fn launcher() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
-    let asked = arguments.next().is_some_and(|word| word == stead_sandbox::LAUNCHER);
-    asked.then(|| stead_sandbox::launcher::main(arguments.map(|word| word.to_string_lossy().into_owned())))
+    match arguments.next()?.to_str()? {
+        stead_sandbox::LAUNCHER => {
+            Some(stead_sandbox::launcher::main(arguments.map(|word| word.to_string_lossy().into_owned())))
+        }
+        stead_oci::SHIM => Some(stead_oci::shim::main()),
+        _ => None,
+    }
 }

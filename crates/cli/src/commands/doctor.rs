@@ -10,6 +10,8 @@ use std::{
 
 use clap::Args;
 use serde::Serialize;
+#[cfg(target_os = "linux")]
+use stead_ports::sandbox::{BoxError, Boxes as _, Offer};
 use stead_server::{
     backup::{Stored, look},
     config::DEFAULT_PORT,
@@ -95,7 +97,51 @@ fn kernel() -> Finding {
 /// What sandboxes this host can give.
 #[cfg(target_os = "linux")]
 async fn sandboxes() -> Vec<Finding> {
-    stead_sandbox::probe(stead_sandbox::Settings::default()).await.iter().map(sandbox).collect()
+    let mut out: Vec<_> = stead_sandbox::probe(stead_sandbox::Settings::default()).await.iter().map(sandbox).collect();
+    out.extend(containers().await);
+    out.extend(components().await);
+    out
+}
+
+/// Whether an OCI runtime of this host runs a container, and what that then promises.
+#[cfg(target_os = "linux")]
+async fn containers() -> Vec<Finding> {
+    let boxes = stead_oci::Containers::new(stead_oci::Settings::default());
+    let runtime = match boxes.runtime().await {
+        Ok(runtime) => format!("a container runs, by {}", runtime.display()),
+        Err(_) => String::new(),
+    };
+    let found = tier("oci", runtime, boxes.offer().await);
+    boxes.close().await;
+    found
+}
+
+#[cfg(all(target_os = "linux", feature = "wasm"))]
+async fn components() -> Vec<Finding> {
+    match stead_wasm::Components::new(stead_wasm::Settings::default()) {
+        Ok(boxes) => tier("wasm", "components can be compiled and run".to_owned(), boxes.offer().await),
+        Err(e) => tier("wasm", String::new(), Err(e)),
+    }
+}
+
+#[cfg(all(target_os = "linux", not(feature = "wasm")))]
+async fn components() -> Vec<Finding> {
+    vec![Finding::new("sandbox wasm", "info", "not in this build: `cargo build --features wasm` has it")]
+}
+
+/// What a tier gives.
+#[cfg(target_os = "linux")]
+fn tier(name: &'static str, words: String, offer: Result<Offer, BoxError>) -> Vec<Finding> {
+    let offer = match offer {
+        Ok(offer) => offer,
+        Err(e) => return vec![Finding::new(format!("sandbox {name}"), "info", e.to_string())],
+    };
+    let mut out = vec![Finding::new(format!("sandbox {name}"), "ok", words)];
+    out.extend(offer.properties.iter().map(|(property, held)| match held {
+        Ok(by) => Finding::new(format!("  {property}"), "ok", by.clone()),
+        Err(why) => Finding::new(format!("  {property}"), "info", format!("not here: {why}")),
+    }));
+    out
 }
 
 #[cfg(not(target_os = "linux"))]
