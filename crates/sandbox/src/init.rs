@@ -1,7 +1,10 @@
 //! The first process of a box. It sets the box up before anything is known of a command, waits for one, mounts what the
 //! command is given, gives its rights up, and reaps. When it ends, the kernel kills all that is left in the box.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
+};
 
 use rustix::{
     fs::{Mode, OFlags},
@@ -19,11 +22,16 @@ use crate::{
     wire::{self, Failure, Go, Plan, Report, Sprout},
 };
 
+/// How many of the first descriptors that go back are for the undertaker.
+pub(crate) const REMAINS: usize = 2;
+
 /// What an init has from its launcher.
 pub(crate) struct Context<'a> {
     pub(crate) groups: &'a Groups,
     pub(crate) group: &'a Group,
     pub(crate) filter: &'a Filter,
+    /// Files of `/proc` to cover.
+    pub(crate) telling: &'a [PathBuf],
     /// Whether the launcher is root.
     pub(crate) root: bool,
     /// Who private folders belong to.
@@ -66,6 +74,7 @@ fn fail(socket: BorrowedFd<'_>, failure: Failure) -> ! {
 fn descriptors(context: &Context<'_>, socket: &OwnedFd) -> Result<OwnedFd, Fault> {
     privileges::die_with_parent()?;
     context.groups.enter(context.group)?;
+    rustix::process::umask(Mode::empty());
     sys::keep_only(socket.as_fd()).at("closing descriptors")
 }
 
@@ -83,8 +92,9 @@ fn live(context: &Context<'_>, socket: BorrowedFd<'_>) -> Result<Never, Broken> 
         (None, [input, output, error]) => [input.as_fd(), output.as_fd(), error.as_fd()],
         _ => return Err(Broken(Failure::Host("the streams of the command did not arrive".to_owned()))),
     };
-    wire::send(&seed, &Go { plan }, &inner, true).at("telling the command")?;
+    // Before the first line of the command runs, nothing here has a right over it.
     privileges::bare_init(context.root)?;
+    wire::send(&seed, &Go { plan }, &inner, true).at("telling the command")?;
     // The end of this conversation means that the seed has become the command.
     match wire::receive(&seed, &mut room, true) {
         Ok(Some((Sprout::Failed(failure), _))) => return Err(Broken(failure)),
@@ -93,8 +103,9 @@ fn live(context: &Context<'_>, socket: BorrowedFd<'_>) -> Result<Never, Broken> 
         }
         Ok(None) => {}
     }
-    let back: Vec<BorrowedFd<'_>> = [&given.mounts]
-        .into_iter()
+    let back: Vec<BorrowedFd<'_>> = given
+        .remains
+        .iter()
         .chain(&given.way_out)
         .chain(given.terminal.as_ref().map(|t| &t.outer))
         .chain(&given.uppers)
@@ -115,7 +126,7 @@ fn prepare(context: &Context<'_>) -> Result<(OwnedFd, Pid), Fault> {
     sys::unshare(all).at("making the namespaces of a sandbox")?;
     rustix::system::sethostname(b"box").at("naming the box")?;
     net::loopback()?;
-    private::processes(context.root)?;
+    private::processes(context.telling)?;
     privileges::die_first()?;
     // It is a copy of the launcher's memory, where what was asked for other boxes may stand. Before anything else runs here.
     privileges::close_memory()?;
@@ -147,8 +158,8 @@ struct Given {
     way_out: Option<OwnedFd>,
     terminal: Option<Terminal>,
     uppers: Vec<OwnedFd>,
-    /// The box's mounts, for the undertaker.
-    mounts: OwnedFd,
+    /// The box's mounts and its network, for the undertaker.
+    remains: [OwnedFd; REMAINS],
 }
 
 fn furnish(context: &Context<'_>, plan: &Plan, mut descriptors: Vec<OwnedFd>) -> Result<Given, Broken> {
@@ -160,17 +171,19 @@ fn furnish(context: &Context<'_>, plan: &Plan, mut descriptors: Vec<OwnedFd>) ->
     let mut rest = descriptors.split_off(streams);
     let trees = rest.split_off(usize::from(own_root));
     private::quota(&plan.limits)?;
-    let held = rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let hold =
+        |what: &str| rustix::fs::open(format!("/proc/self/ns/{what}"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let held = hold("mnt").and_then(|mounts| Ok([mounts, hold("net")?]));
     let (trees, uppers) = mounts::layered(&plan.mounts, trees, context.root, context.user).map_err(asked)?;
-    if let Some(new) = rest.pop() {
-        mounts::change_root(new).map_err(asked)?;
-    }
+    let new = rest.pop();
+    new.as_ref().map_or(Ok(()), mounts::hang_root)?;
+    private::cover()?;
+    new.as_ref().map_or(Ok(()), mounts::change_root).map_err(asked)?;
     mounts::mount(&plan.mounts, trees, context.user).map_err(asked)?;
-    mounts::hide(own_root)?;
     let way_out = plan.egress.map(net::way_out).transpose()?;
     let terminal = plan.terminal.map(|size| terminal::open(size, context.user)).transpose()?;
-    let mounts = held.at("holding the mounts")?;
-    Ok(Given { streams: descriptors, way_out, terminal, uppers, mounts })
+    let remains = held.at("holding mounts and network")?;
+    Ok(Given { streams: descriptors, way_out, terminal, uppers, remains })
 }
 
 /// Waits for the command and for all that is left to this process. When the command has ended, so does the box.

@@ -87,7 +87,6 @@ fn make_folder(folder: &OwnedFd, name: &OsStr, user: u32) -> Result<OwnedFd, Err
     let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let made = rustix::fs::openat2(folder, name, flags, Mode::empty(), how)?;
-    rustix::fs::fchmod(&made, Mode::from(0o755))?;
     rustix::fs::fchown(&made, Some(rustix::process::Uid::from_raw(user)), Some(rustix::process::Gid::from_raw(user)))?;
     Ok(made)
 }
@@ -120,16 +119,20 @@ fn layer(number: usize, lower: OwnedFd, root: bool, user: u32) -> Result<(OwnedF
     Ok((upper, whole))
 }
 
-/// Changes to a root of the box's own, keeping what is the box's.
-pub(crate) fn change_root(new: OwnedFd) -> Result<(), Fault> {
+/// Hangs a root of the box's own up, where it is out of sight.
+pub(crate) fn hang_root(new: &OwnedFd) -> Result<(), Fault> {
     let at = format!("{HIDDEN}/root");
     fs::create_dir(&at).at("making the root")?;
-    hang(&new, Path::new(&at))?;
+    hang(new, Path::new(&at))
+}
+
+/// Changes to it, keeping what is the box's.
+pub(crate) fn change_root(new: &OwnedFd) -> Result<(), Fault> {
     for name in SHARED {
         let step = format!("mounting {name} in the root");
         let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let target = rustix::fs::openat2(&new, name.trim_start_matches('/'), flags, Mode::empty(), how).at(&step)?;
+        let target = rustix::fs::openat2(new, name.trim_start_matches('/'), flags, Mode::empty(), how).at(&step)?;
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         rustix::mount::move_mount(tree(Path::new(name))?, "", target, "", flags).at(&step)?;
     }
@@ -137,9 +140,4 @@ pub(crate) fn change_root(new: OwnedFd) -> Result<(), Fault> {
     rustix::process::pivot_root(".", ".").at("changing the root")?;
     let_go(".")?;
     rustix::process::chdir("/").at("entering the root")
-}
-
-/// Whether the hidden place is still there to let go: with a root of its own it went with the old one.
-pub(crate) fn hide(own_root: bool) -> Result<(), Fault> {
-    if own_root { Ok(()) } else { let_go(HIDDEN) }
 }

@@ -3,38 +3,38 @@
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt as _, chown},
-    path::Path,
+    os::unix::fs::{MetadataExt as _, chown},
+    path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::CWD,
+    fs::{CWD, Mode},
     mount::{FsPickFlags, MountAttrFlags, MountFlags},
 };
 use stead_tier::root::COVERED;
 
 use crate::{
     fault::{At, Fault},
-    root::{HIDDEN, HOME, filesystem, hang, let_go, tree},
+    root::{HIDDEN, HOME, filesystem, hang},
     wire::Limits,
 };
 
-const PRIVATE: &[(&str, &str, u32)] = &[("tmp", "/tmp", 0o1777), ("home", HOME, 0o755), ("shm", "/dev/shm", 0o1777)];
+const PRIVATE: &[(&str, &str, u32)] = &[("home", HOME, 0o755), ("shm", "/dev/shm", 0o1777)];
 
-/// Mounts `/proc` of this pid namespace, still writable: the seed has yet to write who it is.
-pub(crate) fn processes(root: bool) -> Result<(), Fault> {
+/// Those files that this kernel has, and that others than root may read: they are covered in each box. Looks at `/proc` of
+/// the host.
+pub(crate) fn telling() -> Vec<PathBuf> {
+    let paths = COVERED.iter().map(|name| Path::new("/proc").join(name));
+    paths.filter(|path| fs::metadata(path).is_ok_and(|found| found.mode() & 0o004 != 0)).collect()
+}
+
+/// Mounts `/proc` of this pid namespace, still writable: the seed has yet to write who it is. It lies above what was there.
+pub(crate) fn processes(telling: &[PathBuf]) -> Result<(), Fault> {
     let flags =
         MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let processes = filesystem("proc", &[], flags)?;
-    if !root {
-        let_go("/proc")?;
-    }
-    hang(processes, Path::new("/proc"))?;
-    for name in COVERED {
-        let at = Path::new("/proc").join(name);
-        if at.exists() {
-            hang(tree(Path::new("/dev/null"))?, &at)?;
-        }
+    hang(filesystem("proc", &[], flags)?, Path::new("/proc"))?;
+    for path in telling {
+        rustix::mount::mount_bind("/dev/null", path.as_path()).at(&format!("covering {}", path.display()))?;
     }
     Ok(())
 }
@@ -45,7 +45,8 @@ pub(crate) fn close_processes() -> Result<(), Fault> {
     rustix::mount::mount_remount("/proc", flags, c"").at("closing /proc")
 }
 
-/// Mounts the private folders. `user` is who they belong to, in the launcher's user namespace.
+/// Mounts the private folders, all but `/tmp`, where the filesystem of all of them is until it is covered. `user` is who they
+/// belong to, in the launcher's user namespace. Needs a mask of zero for new files.
 pub(crate) fn folders(user: u32) -> Result<(), Fault> {
     let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
     // The sizes are set when they are known.
@@ -53,16 +54,21 @@ pub(crate) fn folders(user: u32) -> Result<(), Fault> {
     for (name, at, mode) in PRIVATE {
         let folder = Path::new(HIDDEN).join(name);
         own_folder(&folder, *mode, user)?;
-        hang(tree(&folder)?, Path::new(at))?;
+        rustix::mount::mount_bind(&folder, *at).at(&format!("mounting {at}"))?;
     }
-    Ok(())
+    own_folder(&Path::new(HIDDEN).join("tmp"), 0o1777, user)
+}
+
+/// Hides what the init kept: a folder of it is mounted above it, as `/tmp`. Nobody who runs here may take that away, and unlike
+/// taking the mount away it does not wait for every processor of the host.
+pub(crate) fn cover() -> Result<(), Fault> {
+    rustix::mount::mount_bind(format!("{HIDDEN}/tmp"), HIDDEN).at("mounting /tmp")
 }
 
 /// Makes a folder of the box's user.
 pub(crate) fn own_folder(path: &Path, mode: u32, user: u32) -> Result<(), Fault> {
     let step = format!("making {}", path.display());
-    fs::create_dir(path).at(&step)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).at(&step)?;
+    rustix::fs::mkdir(path, Mode::from(mode)).at(&step)?;
     chown(path, Some(user), Some(user)).at(&step)
 }
 

@@ -7,7 +7,7 @@
 use std::{
     fs,
     os::fd::{AsFd, OwnedFd},
-    os::unix::fs::{PermissionsExt as _, symlink},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
@@ -27,16 +27,16 @@ use crate::{
     wire::Folder,
 };
 
-/// Where a box's init keeps what the command never sees. Gone before the command starts.
-pub(crate) const HIDDEN: &str = "/.box";
+/// Where a box's init keeps what the command never sees. Covered before the command starts.
+pub(crate) const HIDDEN: &str = "/tmp";
 
 /// Read-only, no set-user-id, no devices.
 pub(crate) const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY | WRITABLE;
 /// No set-user-id, no devices.
 pub(crate) const WRITABLE: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
 
-/// What is below `/dev`, and what the command never sees.
-const HERE: &[&str] = &["dev/pts", "dev/shm", ".box"];
+/// What is mounted on below `/dev`.
+const HERE: &[&str] = &["dev/pts", "dev/shm"];
 /// Devices that every box has.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
 const DEVICE_LINKS: &[(&str, &str)] = &[
@@ -74,7 +74,8 @@ pub(crate) fn enter(root: bool) -> Result<OwnedFd, Fault> {
     namespace()
 }
 
-fn namespace() -> Result<OwnedFd, Fault> {
+/// The mount namespace that this process is in.
+pub(crate) fn namespace() -> Result<OwnedFd, Fault> {
     rustix::fs::open("/proc/self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .at("opening a mount namespace")
 }
@@ -239,6 +240,5 @@ fn furnish(base: &Path) -> Result<(), Fault> {
     for (name, to) in DEVICE_LINKS {
         symlink(to, base.join("dev").join(name)).at(&format!("making /dev/{name}"))?;
     }
-    symlink("../tmp", base.join("var/tmp")).at("making /var/tmp")?;
-    fs::set_permissions(base.join(".box"), fs::Permissions::from_mode(0o700)).at("making /.box")
+    symlink("../tmp", base.join("var/tmp")).at("making /var/tmp")
 }

@@ -24,7 +24,7 @@ pub const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
 
 /// Folders of a root that belong to the box and are not to be mounted on.
-const KEPT: &[&str] = &["proc", "dev", ".box", "sys"];
+const KEPT: &[&str] = &["proc", "dev", "sys"];
 
 /// What was asked cannot be a box.
 pub fn wrong(what: impl Into<String>) -> BoxError {
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn nothing_is_mounted_on_what_belongs_to_the_box() {
         let mut spec = Spec::default();
-        for at in ["/proc/1", "/workspace/../dev", "/", "relative", "/.box", "/sys/fs"] {
+        for at in ["/proc/1", "/workspace/../dev", "/", "relative", "/sys/fs"] {
             spec.mounts = vec![Mount { at: at.into(), content: Content::ReadOnly("/tmp".into()) }];
             assert!(matches!(places(&spec), Err(BoxError::Spec(_))), "{at}");
         }

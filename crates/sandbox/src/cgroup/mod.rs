@@ -63,6 +63,8 @@ pub(crate) struct Group {
     name: String,
     /// One folder for each tree.
     folders: Vec<OwnedFd>,
+    /// What was set: memory, processes, processor.
+    set: (Option<u64>, Option<u32>, Option<u32>),
 }
 
 const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -114,7 +116,11 @@ impl Groups {
 
     /// Makes the groups of a box.
     pub(crate) fn make(&self, number: u64) -> Result<Group, Fault> {
-        let mut group = Group { name: format!("box-{number}"), folders: Vec::with_capacity(self.trees.len()) };
+        let mut group = Group {
+            name: format!("box-{number}"),
+            folders: Vec::with_capacity(self.trees.len()),
+            set: (None, None, None),
+        };
         for tree in &self.trees {
             let made = rustix::fs::mkdirat(&tree.folder, &group.name, Mode::from(0o755))
                 .and_then(|()| rustix::fs::openat(&tree.folder, &group.name, FOLDER, Mode::empty()));
@@ -135,37 +141,67 @@ impl Groups {
         group.folders.get(at).map(AsFd::as_fd)
     }
 
-    /// Moves the process that calls into those of version 1.
+    /// Moves the process that calls, which has one thread, into those of version 1. By its thread: to move a process the kernel
+    /// first waits for every processor, and lets nothing on the host fork or exit meanwhile (Linux `cgroup_procs_write_start`).
     pub(crate) fn enter(&self, group: &Group) -> Result<(), Fault> {
         for (tree, folder) in self.trees.iter().zip(&group.folders) {
             if tree.version == Version::One {
-                files::write(folder.as_fd(), "cgroup.procs", "0").at("joining a control group")?;
+                files::write(folder.as_fd(), "tasks", "0").at("joining a control group")?;
             }
         }
         Ok(())
     }
 
-    /// Sets limits; those that are `None`, and those without a controller, stay as they are.
-    pub(crate) fn limit(&self, group: &Group, limits: &Limits) -> Result<(), Fault> {
+    /// Sets limits; those that are `None`, those without a controller, and those that are set already stay as they are.
+    pub(crate) fn limit(&self, group: &mut Group, limits: &Limits) -> Result<(), Fault> {
         for (tree, folder) in self.trees.iter().zip(&group.folders) {
             let has = |c| tree.controllers.contains(&c);
             let folder = folder.as_fd();
-            if let Some(bytes) = limits.memory.filter(|_| has(Controller::Memory)) {
+            if let Some(bytes) = limits.memory.filter(|_| has(Controller::Memory) && limits.memory != group.set.0) {
                 match tree.version {
                     Version::One => v1::memory(folder, bytes),
                     Version::Two => v2::memory(folder, bytes),
                 }
                 .at("setting the memory limit")?;
+                group.set.0 = limits.memory;
             }
-            if let Some(pids) = limits.pids.filter(|_| has(Controller::Pids)) {
+            if let Some(pids) = limits.pids.filter(|_| has(Controller::Pids) && limits.pids != group.set.1) {
                 files::write(folder, "pids.max", &pids.to_string()).at("setting the limit of processes")?;
+                group.set.1 = limits.pids;
             }
-            if let Some(milli) = limits.cpu_milli.filter(|_| has(Controller::Cpu)) {
+            if let Some(milli) = limits.cpu_milli.filter(|_| has(Controller::Cpu) && limits.cpu_milli != group.set.2) {
                 match tree.version {
                     Version::One => v1::cpu(folder, milli),
                     Version::Two => v2::cpu(folder, milli),
                 }
                 .at("setting the processor limit")?;
+                group.set.2 = limits.cpu_milli;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away what was set and is not asked for.
+    pub(crate) fn lift(&self, group: &mut Group, limits: &Limits) -> Result<(), Fault> {
+        for (tree, folder) in self.trees.iter().zip(&group.folders) {
+            let has = |c| tree.controllers.contains(&c);
+            let folder = folder.as_fd();
+            if has(Controller::Memory) && limits.memory.is_none() && group.set.0.take().is_some() {
+                match tree.version {
+                    Version::One => v1::any_memory(folder),
+                    Version::Two => v2::any_memory(folder),
+                }
+                .at("lifting the memory limit")?;
+            }
+            if has(Controller::Pids) && limits.pids.is_none() && group.set.1.take().is_some() {
+                files::write(folder, "pids.max", "max").at("lifting the limit of processes")?;
+            }
+            if has(Controller::Cpu) && limits.cpu_milli.is_none() && group.set.2.take().is_some() {
+                match tree.version {
+                    Version::One => files::write(folder, "cpu.cfs_quota_us", "-1"),
+                    Version::Two => files::write(folder, "cpu.max", "max"),
+                }
+                .at("lifting the processor limit")?;
             }
         }
         Ok(())

@@ -25,6 +25,14 @@ pub(super) fn memory(folder: BorrowedFd<'_>, bytes: u64) -> Result<(), Errno> {
     }
 }
 
+/// As much as there is: first with swap, which may not be less.
+pub(super) fn any_memory(folder: BorrowedFd<'_>) -> Result<(), Errno> {
+    match write(folder, "memory.memsw.limit_in_bytes", "-1") {
+        Ok(()) | Err(Errno::NOENT | Errno::ACCESS) => write(folder, "memory.limit_in_bytes", "-1"),
+        refused => refused,
+    }
+}
+
 /// Peak bytes, and processes killed for want of memory.
 pub(super) fn memory_used(folder: BorrowedFd<'_>) -> (Option<u64>, Option<u64>) {
     (number(folder, "memory.max_usage_in_bytes"), keyed(folder, "memory.oom_control", "oom_kill"))

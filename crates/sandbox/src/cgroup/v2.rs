@@ -85,6 +85,11 @@ pub(super) fn memory(folder: BorrowedFd<'_>, bytes: u64) -> Result<(), Errno> {
     }
 }
 
+/// As much as there is.
+pub(super) fn any_memory(folder: BorrowedFd<'_>) -> Result<(), Errno> {
+    write(folder, "memory.max", "max")
+}
+
 /// Peak bytes (Linux 5.19), and processes killed for want of memory.
 pub(super) fn memory_used(folder: BorrowedFd<'_>) -> (Option<u64>, Option<u64>) {
     (number(folder, "memory.peak"), keyed(folder, "memory.events", "oom_kill"))

@@ -29,10 +29,7 @@ pub(super) struct Hand {
 impl Hand {
     pub(super) fn end(&self) {
         self.asked.store(true, Ordering::Relaxed);
-        // A launcher that cannot be told is dead, or so busy that the deadline will do it; or it is tried again at the drop.
-        if let Err(error) = self.link.order(&Order::Kill { id: self.id }, &[]) {
-            tracing::debug!(%error, "a sandbox cannot be killed now");
-        }
+        self.link.kill(self.id);
     }
 }
 
@@ -88,9 +85,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if !self.over {
             self.link.leave(self.id);
-            if let Err(error) = self.link.order(&Order::Kill { id: self.id }, &[]) {
-                tracing::warn!(%error, "a sandbox that nobody waits for runs on to its deadline");
-            }
+            self.link.kill(self.id);
         }
     }
 }

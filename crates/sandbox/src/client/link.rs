@@ -36,6 +36,8 @@ struct Waiting {
     boxes: HashMap<u64, Seat>,
     limits: HashMap<u64, oneshot::Sender<Option<Failure>>>,
     measures: HashMap<u64, oneshot::Sender<Option<Usage>>>,
+    /// Boxes to be killed that the launcher could not be told of yet: its socket was full.
+    doomed: Vec<u64>,
     /// The launcher is gone.
     over: bool,
 }
@@ -192,6 +194,23 @@ impl Link {
         }
     }
 
+    /// Has a box killed. If the launcher has no room for orders, it is told after its next news: it has orders to answer then.
+    pub(super) fn kill(&self, id: u64) {
+        match self.order(&Order::Kill { id }, &[]) {
+            Err(BoxError::Busy(_)) => {
+                let mut waiting = self.shared.waiting.lock();
+                if !waiting.doomed.contains(&id) {
+                    waiting.doomed.push(id);
+                }
+                drop(waiting);
+                // It may have made room meanwhile.
+                self.shared.kill_doomed();
+            }
+            Err(error) => tracing::debug!(%error, "a launcher that is gone took its boxes along"),
+            Ok(()) => {}
+        }
+    }
+
     /// Ends the conversation and waits until the launcher is gone.
     pub(super) fn close(&self) {
         let _ = rustix::net::shutdown(&self.shared.socket, Shutdown::Both);
@@ -235,7 +254,10 @@ impl Shared {
     fn read(&self, room: &mut Vec<u8>) {
         loop {
             match wire::receive::<News>(&self.socket, room, true) {
-                Ok(Some((news, descriptors))) => self.give(news, descriptors),
+                Ok(Some((news, descriptors))) => {
+                    self.give(news, descriptors);
+                    self.kill_doomed();
+                }
                 Ok(None) => break,
                 Err(error) => {
                     tracing::error!(%error, "the sandbox launcher cannot be heard any more");
@@ -249,6 +271,15 @@ impl Shared {
         waiting.boxes.clear();
         waiting.limits.clear();
         waiting.measures.clear();
+    }
+
+    fn kill_doomed(&self) {
+        let mut waiting = self.waiting.lock();
+        let told =
+            |id: &u64| wire::send(self.socket.as_fd(), &Order::Kill { id: *id }, &[], false) != Err(Errno::AGAIN);
+        while waiting.doomed.last().is_some_and(told) {
+            waiting.doomed.pop();
+        }
     }
 
     fn give(&self, news: News, descriptors: Vec<OwnedFd>) {

@@ -8,7 +8,10 @@ use super::{
     job::Live,
     serve::{END, Launcher, SOCKET},
 };
-use crate::fault::{At, Fault};
+use crate::{
+    fault::{At, Fault},
+    wire::Limits,
+};
 
 impl Launcher {
     pub(super) fn wants_ahead(&self) -> bool {
@@ -19,12 +22,20 @@ impl Launcher {
     /// One piece of work that nobody waits for.
     pub(super) fn idle(&mut self) {
         if self.wants_ahead() {
-            if self.add().is_err() {
+            if self.add().and_then(|number| self.usual(number)).is_err() {
                 self.discouraged = true;
             }
         } else {
             self.graves.clear(&self.maker.groups);
         }
+    }
+
+    /// Sets the limits that most ask for, so that nobody waits for them later.
+    fn usual(&mut self, number: u64) -> Result<(), Fault> {
+        let usual = stead_ports::sandbox::Limits::default();
+        let usual = Limits { memory: usual.memory, pids: usual.pids, cpu_milli: usual.cpu_milli, ..Limits::default() };
+        let live = self.live.get_mut(&number);
+        live.map_or(Ok(()), |live| self.maker.groups.limit(&mut live.made.group, &usual))
     }
 
     pub(super) fn add(&mut self) -> Result<u64, Fault> {

@@ -7,7 +7,7 @@ use rustix::{
     thread::CapabilitySet,
 };
 
-use super::{AHEAD, MOST, maker::Maker, serve::Launcher};
+use super::{AHEAD, MOST, maker::Maker, runtime, serve::Launcher};
 use crate::{
     cgroup::{Controller, Groups},
     fault::{At, Fault},
@@ -30,7 +30,7 @@ pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
         Ok(options) => options,
         Err(fault) => return unable(&control, fault),
     };
-    match prepare(&options) {
+    match prepare(&control, &options) {
         Ok((maker, roots, host)) => {
             let mut launcher = match Launcher::new(control, maker, roots, options) {
                 Ok(launcher) => launcher,
@@ -54,11 +54,13 @@ pub(super) struct Options {
     shown: Vec<PathBuf>,
     pub(super) ahead: usize,
     pub(super) most: usize,
+    /// It has its namespaces, and was this user before ([`runtime`]).
+    again: Option<u32>,
 }
 
 impl Options {
     fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, Fault> {
-        let mut options = Self { shown: Vec::new(), ahead: AHEAD, most: MOST };
+        let mut options = Self { shown: Vec::new(), ahead: AHEAD, most: MOST, again: None };
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or_else(|| Fault(format!("{name} has no value")))?;
             let number = || value.parse().map_err(|_| Fault(format!("{name}: {value} is no number")));
@@ -66,6 +68,7 @@ impl Options {
                 "--show" => options.shown.push(PathBuf::from(value)),
                 "--ahead" => options.ahead = number()?,
                 "--most" => options.most = number()?,
+                runtime::AGAIN => options.again = Some(value.parse().map_err(|_| Fault(format!("{name}: {value}")))?),
                 _ => return Err(Fault(format!("{name} is no option of the sandbox launcher"))),
             }
         }
@@ -100,10 +103,14 @@ fn control() -> Result<OwnedFd, Fault> {
     Ok(control)
 }
 
-fn prepare(options: &Options) -> Result<(Maker, Roots, Host), Fault> {
-    let root = is_root();
-    let own = rustix::process::geteuid().as_raw();
-    let host_mounts = root::enter(root)?;
+fn prepare(control: &OwnedFd, options: &Options) -> Result<(Maker, Roots, Host), Fault> {
+    let root = options.again.is_none() && is_root();
+    let own = options.again.unwrap_or(rustix::process::geteuid().as_raw());
+    let host_mounts = if options.again.is_some() { root::namespace()? } else { root::enter(root)? };
+    // The command of root's boxes is another user than whoever may write this program.
+    if !root && options.again.is_none() {
+        runtime::close(control, own)?;
+    }
     let groups = Groups::open();
     let user = if root { USER } else { 0 };
     let host = Host {
@@ -120,9 +127,10 @@ fn prepare(options: &Options) -> Result<(Maker, Roots, Host), Fault> {
         accounting: groups.found(Controller::Accounting),
         landlock: sys::landlock_version(),
     };
+    let maker = Maker::new(groups, root, user);
     let roots = Roots::assemble(host_mounts, root, &options.shown)?;
     privileges::drop_bounding()?;
-    Ok((Maker::new(groups, root, user), roots, host))
+    Ok((maker, roots, host))
 }
 
 /// Whether the resource limit of processes counts those of one user namespace: since Linux 5.14.

@@ -24,8 +24,8 @@ pub(super) struct Job {
     /// Why it was killed.
     pub(super) killed: Option<End>,
     pub(super) report: Option<Report>,
-    /// The mounts, once it runs.
-    pub(super) mounts: Option<OwnedFd>,
+    /// What the undertaker gets, once it runs: mounts and network.
+    pub(super) remains: Vec<OwnedFd>,
     pub(super) layers: Vec<OwnedFd>,
     /// How many of the descriptors that come when it runs are the server's.
     pub(super) back: usize,

@@ -1,7 +1,10 @@
 //! Making boxes: a process, its groups, its socket. Some are made ahead, so that an action waits neither for namespaces nor
 //! for the command's process. A box is used once.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
+};
 
 use rustix::{
     io::Errno,
@@ -11,7 +14,7 @@ use rustix::{
 use crate::{
     cgroup::{Group, Groups},
     fault::{At, Fault},
-    init,
+    init, private,
     seccomp::Filter,
     sys,
     wire::{self, Go, Plan, Report},
@@ -21,6 +24,8 @@ use crate::{
 pub(super) struct Maker {
     pub(super) groups: Groups,
     pub(super) filter: Filter,
+    /// Files of `/proc` that boxes do not see.
+    telling: Vec<PathBuf>,
     /// Whether the launcher is root.
     pub(super) root: bool,
     /// Who private folders belong to.
@@ -38,8 +43,9 @@ pub(super) struct Made {
 }
 
 impl Maker {
+    /// Needs `/proc` of the host.
     pub(super) fn new(groups: Groups, root: bool, user: u32) -> Self {
-        Self { groups, filter: Filter::new(), root, user, made: 0 }
+        Self { groups, filter: Filter::new(), telling: private::telling(), root, user, made: 0 }
     }
 
     /// Makes a box. It sets itself up while this returns; what it is told meanwhile waits in its socket.
@@ -51,8 +57,9 @@ impl Maker {
             let child = sys::fork_init(self.groups.start_in(&group))?;
             let Some(child) = child else {
                 drop(ours);
-                let (groups, filter, root, user) = (&self.groups, &self.filter, self.root, self.user);
-                init::run(&init::Context { groups, group: &group, filter, root, user }, &its)
+                let (groups, filter, telling) = (&self.groups, &self.filter, self.telling.as_slice());
+                let (root, user) = (self.root, self.user);
+                init::run(&init::Context { groups, group: &group, filter, telling, root, user }, &its)
             };
             Ok((ours, child))
         });

@@ -3,7 +3,8 @@
 //!
 //! Its standard input is a `SOCK_SEQPACKET` socket to the server ([`crate::wire`]). One room for each thing that it does:
 //!
-//! * `begin.rs` takes the socket, reads options, looks at the host; `serve.rs` waits for events and for time to pass.
+//! * `begin.rs` takes the socket, reads options, looks at the host; `runtime.rs` puts this
+//!   program itself out of reach; `serve.rs` waits for events and for time to pass.
 //! * `orders.rs` does what the server asks, `reports.rs` hears what boxes tell and tells the server.
 //! * `ahead.rs` does what nobody waits for: boxes made ahead, groups of dead ones. `maker.rs` makes one box, `job.rs` is what is
 //!   known of one, `graves.rs` and `undertaker.rs` are what is left of the dead.
@@ -18,6 +19,7 @@ mod job;
 mod maker;
 mod orders;
 mod reports;
+mod runtime;
 mod serve;
 mod undertaker;
 

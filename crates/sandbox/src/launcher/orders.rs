@@ -67,7 +67,8 @@ impl Launcher {
             return Err(Failure::Host("a sandbox was lost".to_owned()));
         };
         plan.limits.nproc = matches!(self.maker.groups.found(Controller::Pids), Found::Not(_));
-        self.maker.groups.limit(&live.made.group, &plan.limits).map_err(host)?;
+        let (groups, group) = (&self.maker.groups, &mut live.made.group);
+        groups.limit(group, &plan.limits).and_then(|()| groups.lift(group, &plan.limits)).map_err(host)?;
         let started = Instant::now();
         live.job = Some(Job {
             id,
@@ -78,7 +79,7 @@ impl Launcher {
             refused: false,
             killed: None,
             report: None,
-            mounts: None,
+            remains: Vec::new(),
             layers: Vec::new(),
             back: usize::from(plan.egress.is_some()) + usize::from(plan.terminal.is_some()),
         });
@@ -105,9 +106,10 @@ impl Launcher {
         self.ids.get(&id).and_then(|number| self.live.get(number))
     }
 
-    fn limit(&self, id: u64, limits: &Limits) -> Result<(), Failure> {
-        let live = self.job(id).ok_or(Failure::Over)?;
-        self.maker.groups.limit(&live.made.group, limits).map_err(|f| Failure::Spec(f.0))
+    fn limit(&mut self, id: u64, limits: &Limits) -> Result<(), Failure> {
+        let number = self.ids.get(&id).ok_or(Failure::Over)?;
+        let live = self.live.get_mut(number).ok_or(Failure::Over)?;
+        self.maker.groups.limit(&mut live.made.group, limits).map_err(|f| Failure::Spec(f.0))
     }
 
     /// What it has used until now.

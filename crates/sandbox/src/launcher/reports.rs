@@ -13,7 +13,10 @@ use super::{
     maker::{Heard, Made},
     serve::Launcher,
 };
-use crate::wire::{self, End, Failure, News, Report, Usage};
+use crate::{
+    init::REMAINS,
+    wire::{self, End, Failure, News, Report, Usage},
+};
 
 impl Launcher {
     /// Hears what a box tells.
@@ -43,9 +46,9 @@ impl Launcher {
                     job.runs = true;
                     job.started = Instant::now();
                     job.deadline = deadline(job.started, job.wall_ms);
-                    let mut descriptors = descriptors.into_iter();
-                    job.mounts = descriptors.next();
-                    let (id, mut back) = (job.id, descriptors.collect::<Vec<_>>());
+                    job.remains = descriptors;
+                    let mut back = job.remains.split_off(REMAINS.min(job.remains.len()));
+                    let id = job.id;
                     job.layers = back.split_off(job.back.min(back.len()));
                     self.tell(&News::Started { id }, &back);
                 }
@@ -68,10 +71,10 @@ impl Launcher {
         made.bury();
         if let Some(mut job) = job {
             self.ids.remove(&job.id);
-            let mounts = job.mounts.take();
+            let remains = std::mem::take(&mut job.remains);
             self.last_news(&made, job);
-            if let Some(mounts) = mounts {
-                self.undertaker.take(mounts);
+            if !remains.is_empty() {
+                self.undertaker.take(&remains);
             }
         } else {
             // It died before it was of use; made again, it would die again.

@@ -85,7 +85,8 @@ fn ranges(rules: &[(u32, Rule)]) -> Vec<Range> {
     out
 }
 
-/// A search tree over the stretches. Conditional jumps reach 255 instructions, so each only skips one that reaches further.
+/// A search tree over the stretches. Conditional jumps reach 255 instructions: near the root one skips a jump that reaches
+/// further.
 fn search(ranges: &[Range]) -> Vec<sock_filter> {
     if let [(_, rule)] = ranges {
         return leaf(*rule);
@@ -93,7 +94,10 @@ fn search(ranges: &[Range]) -> Vec<sock_filter> {
     let (low, high) = ranges.split_at(ranges.len() / 2);
     let (below, above) = (search(low), search(high));
     let from = high.first().map_or(0, |(from, _)| *from);
-    let mut out = vec![jump(BPF_JGE, from, 0, 1), skip(below.len() as u32)];
+    let mut out = match u8::try_from(below.len()) {
+        Ok(near) => vec![jump(BPF_JGE, from, near, 0)],
+        Err(_) => vec![jump(BPF_JGE, from, 0, 1), skip(below.len() as u32)],
+    };
     out.extend(below);
     out.extend(above);
     out

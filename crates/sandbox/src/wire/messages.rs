@@ -212,7 +212,7 @@ pub(crate) struct Go {
 /// What an init tells its launcher.
 #[derive(Debug, PartialEq, Encode, Decode)]
 pub(crate) enum Report {
-    /// The command runs. Beside it the box's mounts, what [`News::Started`] has, then the upper layers.
+    /// The command runs. Beside it the box's mounts and network, what [`News::Started`] has, then the upper layers.
     #[n(0)]
     Started,
     #[n(1)]

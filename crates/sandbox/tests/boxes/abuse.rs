@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use libc::{EACCES, EAFNOSUPPORT, EINVAL, ENOENT, ENOSYS, EPERM, EROFS, ESRCH};
-use stead_ports::sandbox::{Content, End, Mount, Property};
+use stead_ports::sandbox::{BoxError, Content, End, Mount, Property};
 
 use crate::lab::{Lab, everyone, text, told};
 
@@ -189,6 +189,44 @@ print('env', sorted(os.environ))
 
         let outcome = lab.run(&["/data/probe", "descriptors"]).await;
         assert_eq!(text(&outcome.stdout.bytes), "0\n1\n2\n");
+        lab.close().await;
+    }
+}
+
+/// 32: a command that is this program itself, of a user who may write its file. Two walls: it is not run, and what its processes
+/// run lies on a mount that nobody can write to.
+#[tokio::test]
+async fn the_runtimes_own_program_cannot_be_written_through_a_command_that_is_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use rustix::fs::{Access, AtFlags, CWD};
+    for who in everyone() {
+        let folder = tempfile::Builder::new().prefix("stead-own").tempdir_in("/tmp").unwrap();
+        let program = folder.path().join("runtime");
+        std::fs::copy(env!("CARGO_BIN_EXE_stead-box-launcher"), &program).unwrap();
+        let script = folder.path().join("script");
+        std::fs::write(&script, "#!/proc/self/exe\n").unwrap();
+        for path in [folder.path(), &program, &script] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let words = crate::lab::own_program(who, &program);
+        let lab = Lab::with(who, |settings| settings.launcher = words);
+        assert_eq!(lab.sh("true").await.end, End::Exited(0));
+        if who == crate::lab::Who::User {
+            let running = format!("/proc/{}/exe", lab.launcher().await);
+            let may = rustix::fs::accessat(CWD, running, Access::WRITE_OK, AtFlags::empty());
+            assert_eq!(may, Err(rustix::io::Errno::ROFS));
+        }
+        if lab.holds(Property::FileRules).await {
+            for word in ["/proc/self/exe", "/workspace/script"] {
+                let mut spec = lab.spec(&[word]);
+                let content = Content::ReadOnly(folder.path().to_owned());
+                spec.mounts.push(Mount { at: "/workspace".into(), content });
+                let error = lab.run_spec(spec).await.unwrap_err();
+                let refused = matches!(&error, BoxError::Command { why, .. } if why.contains("Permission denied"));
+                assert!(refused, "{word} as {who:?}: {error}");
+            }
+        }
         lab.close().await;
     }
 }

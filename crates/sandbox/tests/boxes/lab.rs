@@ -151,6 +151,20 @@ pub(crate) fn launcher(who: Who) -> Vec<std::ffi::OsString> {
     vec![program.into()]
 }
 
+/// How a launcher is started from a program that belongs to whoever starts it.
+pub(crate) fn own_program(who: Who, program: &Path) -> Vec<std::ffi::OsString> {
+    if who == Who::User && is_root() {
+        std::os::unix::fs::chown(program, Some(USER), Some(USER)).unwrap();
+        let words = [format!("--reuid={USER}"), format!("--regid={USER}")];
+        let mut all: Vec<std::ffi::OsString> = vec!["setpriv".into()];
+        all.extend(words.map(Into::into));
+        all.extend(["--clear-groups", "--inh-caps=-all"].map(Into::into));
+        all.push(program.into());
+        return all;
+    }
+    vec![program.into()]
+}
+
 pub(crate) fn capture(full: WhenFull) -> Stdio {
     Stdio::Capture { input: bytes::Bytes::new(), keep: 1 << 20, full, follower: None }
 }

@@ -51,6 +51,22 @@ async fn the_tests_of_root_have_control_groups() {
     }
 }
 
+/// A box that was made ahead, with the usual limits, keeps none that is not asked for.
+#[tokio::test]
+async fn what_is_not_limited_is_not_limited() {
+    for who in everyone() {
+        let lab = Lab::new(who);
+        lab.boxes.offer().await.unwrap();
+        for _ in 0..3 {
+            let mut spec = lab.spec(&["python3", "-c", "x = bytearray(600 << 20); print(len(x))"]);
+            (spec.limits.memory, spec.limits.pids, spec.limits.cpu_milli) = (None, None, None);
+            let outcome = lab.run_spec(spec).await.unwrap();
+            assert_eq!(outcome.end, End::Exited(0), "{}", told(&outcome));
+        }
+        lab.close().await;
+    }
+}
+
 /// 3, 5: bytes and files of all private folders together.
 #[tokio::test]
 async fn private_folders_end_at_their_quota() {

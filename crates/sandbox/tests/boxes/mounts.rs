@@ -71,12 +71,18 @@ async fn a_layer_ends_at_the_quota() {
         let lab = Lab::new(who);
         let base = lab.folder("base");
         give(&lab, &base).await;
-        let mut spec = lab.spec(&["sh", "-c", "head -c 9000000 /dev/zero > /workspace/big"]);
+        let mut spec = lab.spec(&[
+            "sh",
+            "-c",
+            "ls -A /tmp; umount /tmp 2>/dev/null; ls -A /tmp; head -c 9000000 /dev/zero > /workspace/big",
+        ]);
         spec.limits.disk = 8 << 20;
         spec.requires.insert(Property::DiskQuota);
         spec.mounts.push(mount("/workspace", Content::Layered(base)));
         let outcome = lab.run_spec(spec).await.unwrap();
         assert!(text(&outcome.stderr.bytes).contains("No space left"), "{}", told(&outcome));
+        // What the init keeps of the layer lies below /tmp, out of sight.
+        assert_eq!(text(&outcome.stdout.bytes), "", "{}", told(&outcome));
         lab.close().await;
     }
 }
