@@ -67,9 +67,7 @@ pub(crate) async fn act(shop: &Inner, place: &Place, job: Job, invocation: &Invo
     };
     let mut outcome = ended?;
     let kept = match (&bench, writer) {
-        (Some((tree, _)), Some(writer)) => {
-            keep(&writer, &shop.workspaces, &invocation.tenant, invocation.workspace, *tree, &mut outcome).await
-        }
+        (Some((tree, _)), Some(writer)) => keep(&writer, invocation.workspace, *tree, &mut outcome).await,
         _ => Kept::ReadOnly,
     };
     // Layers live in memory.

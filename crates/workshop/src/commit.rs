@@ -5,17 +5,14 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
 };
 
-use stead_core::{
-    code,
-    id::{Name, TreeId},
-};
+use stead_core::id::TreeId;
 use stead_ports::{
     sandbox::outcome::Layer,
     workspace::{Still, Written},
 };
-use stead_workspace::{TreePath, WorkspaceError, Workspaces, Writer};
+use stead_workspace::{WorkspaceError, Writer};
 
-use crate::kept::{Kept, RESERVED, change};
+use crate::kept::{Kept, change};
 
 /// The layer of a box that is dead: it came with the box's outcome.
 struct Dead(Layer);
@@ -30,8 +27,6 @@ impl Still for Dead {
 /// Makes a tree of it.
 pub(crate) async fn commit(
     writer: &Writer,
-    work: &Workspaces,
-    tenant: &Name,
     before: Option<TreeId>,
     base: TreeId,
     layer: Layer,
@@ -40,17 +35,10 @@ pub(crate) async fn commit(
     if committed.made.tree == base {
         return Ok(Kept::Unchanged);
     }
-    let top = work.list(tenant, committed.made.tree, &TreePath::TOP, None, usize::MAX).await?;
-    if top.iter().any(|(name, _)| name.as_bytes() == RESERVED) {
-        return Ok(Kept::Not(format!(
-            "{}: `.stead` at the top of a workspace is Stead's own name",
-            code::WORKSPACE_PATH
-        )));
-    }
     let mut lost = Vec::new();
     if let Some((path, _)) = committed.left_out.first() {
         lost.push(format!(
-            "pipes and sockets are not kept: {path}{}",
+            "pipes, sockets and `.stead` at the top are not kept: {path}{}",
             if committed.left_out.len() > 1 { " and others" } else { "" }
         ));
     }

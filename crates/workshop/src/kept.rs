@@ -2,23 +2,17 @@
 
 use std::path::Path;
 
-use stead_core::{
-    id::{Name, TreeId},
-    sandbox::TreeChange,
-};
+use stead_core::{id::TreeId, sandbox::TreeChange};
 #[cfg(not(target_os = "linux"))]
 use stead_ports::sandbox::outcome::Layer;
 use stead_ports::sandbox::{End, Outcome};
 #[cfg(not(target_os = "linux"))]
 use stead_workspace::WorkspaceError;
-use stead_workspace::{Diff, Made, Workspaces, Writer};
+use stead_workspace::{Diff, Made, Writer};
 
 #[cfg(target_os = "linux")]
 use crate::commit::commit;
 use crate::place::WORKSPACE;
-
-/// What nobody's workspace holds at its top: a project's own settings and data of Stead's, which a person's tools would believe.
-pub(crate) const RESERVED: &[u8] = b".stead";
 
 /// What became of the workspace.
 #[derive(Debug)]
@@ -39,14 +33,7 @@ pub(crate) enum Kept {
 }
 
 /// Commits what a dead box has written over `base`, if it ended by itself.
-pub(crate) async fn keep(
-    writer: &Writer,
-    work: &Workspaces,
-    tenant: &Name,
-    before: Option<TreeId>,
-    base: TreeId,
-    outcome: &mut Outcome,
-) -> Kept {
+pub(crate) async fn keep(writer: &Writer, before: Option<TreeId>, base: TreeId, outcome: &mut Outcome) -> Kept {
     match outcome.end {
         End::Exited(_) | End::Signal(_) => {}
         End::Memory | End::Deadline | End::Output | End::Killed => {
@@ -57,7 +44,7 @@ pub(crate) async fn keep(
         return Kept::Not("the sandbox gave nothing back of what was written".to_owned());
     };
     let layer = outcome.layers.swap_remove(at);
-    match commit(writer, work, tenant, before, base, layer).await {
+    match commit(writer, before, base, layer).await {
         Ok(kept) => kept,
         Err(error) => Kept::Not(format!("{}: {error}", error.code())),
     }
@@ -67,8 +54,6 @@ pub(crate) async fn keep(
 #[cfg(not(target_os = "linux"))]
 async fn commit(
     _writer: &Writer,
-    _work: &Workspaces,
-    _tenant: &Name,
     _before: Option<TreeId>,
     _base: TreeId,
     _layer: Layer,

@@ -2,7 +2,8 @@
 
 use stead_workspace::{TreePath, WorkspaceError};
 
-use crate::kept::RESERVED;
+/// What no workspace has at its top: Stead's own state, which a person's tools would believe.
+const RESERVED: &[u8] = b".stead";
 
 /// A path of the workspace. `/workspace/…` is what commands call the same file.
 pub(super) fn parse(text: &str) -> Result<TreePath, WorkspaceError> {
@@ -12,7 +13,7 @@ pub(super) fn parse(text: &str) -> Result<TreePath, WorkspaceError> {
         None => text,
     };
     let path = TreePath::parse(inside.as_bytes())?;
-    if path.names().first().is_some_and(|name| name.as_bytes() == RESERVED) {
+    if path.names().first().is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(RESERVED)) {
         return Err(WorkspaceError::Path {
             path: path.to_string(),
             what: "`.stead` is Stead's own name, and no part of a workspace",
