@@ -24,9 +24,11 @@ use crate::{
     seed, sys, wire,
 };
 
-/// The interpreter's first lines: the rest comes through its socket.
+/// The interpreter's first lines: the rest comes through its socket. It has built-in functions of its own, so that an action that
+/// changes those of Python does not change what ends it.
 const FIRST: &str = "import socket\nchannel = socket.socket(fileno=3)\n\
-                     exec(compile(channel.recv(1 << 18), '<zygote>', 'exec'), {'__name__': 'zygote', 'channel': channel})\n";
+                     exec(compile(channel.recv(1 << 18), '<zygote>', 'exec'), {'__name__': 'zygote', 'channel': channel, \
+                     '__builtins__': dict(vars(__builtins__))})\n";
 
 /// How long the launcher, which has other things to do, waits for one that has its hands full.
 const PATIENCE: Duration = Duration::from_millis(50);

@@ -75,7 +75,11 @@ def fork(message):
         with contextlib.suppress(OSError):
             socket.socket(fileno=where).send(failed(2, str(error) or repr(error)))
         os._exit(127)
-    act(conversation)
+    try:
+        act(conversation)
+    finally:
+        # Whatever an action did to Python: this is no zygote.
+        _alone._exit(1)
 
 
 def serve(channel):
