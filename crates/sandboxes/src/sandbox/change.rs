@@ -20,7 +20,7 @@ impl Sandbox {
         }
         let ttl = change.ttl.map(|ttl| template.ttl(Some(ttl))).transpose()?;
         let egress = change.egress.map(|rules| template.egress(Some(rules))).transpose()?;
-        let rules = egress.as_ref().map(|rules| Rules::new(rules)).transpose()?;
+        let rules = egress.as_ref().map(Rules::new).transpose()?;
         let crate::Limits { memory, cpu_milli, pids, disk: _ } = change.limits;
         let asked = port::Change { memory, pids, cpu_milli };
         if asked != port::Change::default() {

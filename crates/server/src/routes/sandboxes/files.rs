@@ -106,13 +106,13 @@ pub(super) async fn write(
         let frame = frame.map_err(|_| Failure::overloaded("the body did not come in time"))?;
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|e| Failure::bad_request(format!("the body broke off: {e}")))?;
-        if let Ok(piece) = frame.into_data() {
-            if let Err(error) = upload.write(piece).await {
-                // The caller is still sending, and is to hear why.
-                drop(upload);
-                let _ = tokio::time::timeout(app.request_timeout(), discard(body)).await;
-                return Err(error.into());
-            }
+        if let Ok(piece) = frame.into_data()
+            && let Err(error) = upload.write(piece).await
+        {
+            // The caller is still sending, and is to hear why.
+            drop(upload);
+            let _ = tokio::time::timeout(app.request_timeout(), discard(body)).await;
+            return Err(error.into());
         }
     }
     Ok(Body(FileWritten { size: upload.finish().await? }))
