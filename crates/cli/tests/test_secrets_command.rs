@@ -254,7 +254,7 @@ fn a_changed_secret_is_used_at_the_next_call_of_a_running_server() {
     assert_eq!(server.stop(), Some(0));
     env.write(
         "stead.toml",
-        "listen = \"127.0.0.1:0\"\ndata_dir = \".stead\"\n[agents]\nsecrets = [\"payments\", \"mail.token\"]\n",
+        "listen = \"127.0.0.1:0\"\ndata_dir = \".stead\"\n[agents]\nsecrets = [\"payments\", \"mail.token\"]\n[sandbox]\nallow_none = true\n",
     );
     let _server = Serving::start(env.command(["serve"]), "serving");
     env.stead("agents apply desk").succeeds();
