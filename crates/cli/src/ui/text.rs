@@ -59,7 +59,7 @@ pub(crate) fn size(bytes: u64) -> String {
     else {
         return format!("{bytes} B");
     };
-    let tenths = u128::from(bytes) * 10 / u128::from(unit as u64);
+    let tenths = u128::from(bytes) * 10 / u128::from(unit);
     format!("{}.{} {name}", tenths / 10, tenths % 10)
 }
 
