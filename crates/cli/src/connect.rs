@@ -80,11 +80,14 @@ impl Connection {
     }
 
     async fn own(data: &Path, need: Need) -> Result<Self, ServeError> {
+        // What boxes may be here, if somebody has said so.
+        let file = data.join("stead.toml");
+        let sandbox = if file.exists() { Config::load(&file)?.sandbox } else { Config::default().sandbox };
         let config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
             data_dir: data.to_owned(),
             drain_timeout: Time(DRAIN),
-            sandbox: sandbox(data)?,
+            sandbox,
             ..Config::default()
         };
         let helpers = Arc::new(DevHelpers::new(need == Need::Work));
@@ -134,12 +137,6 @@ impl Connection {
         }
         own.helpers.stop().await;
     }
-}
-
-/// What boxes may be here: `[sandbox]` of a `stead.toml` in the data folder, if there is one.
-fn sandbox(data: &Path) -> Result<stead_server::config::Sandbox, ServeError> {
-    let file = data.join("stead.toml");
-    if file.exists() { Ok(Config::load(&file)?.sandbox) } else { Ok(Config::default().sandbox) }
 }
 
 /// The server that the user named.
