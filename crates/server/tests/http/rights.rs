@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use stead_api::{
     openapi,
     right::Right::{self, Apply, Approve, Metrics, Read, Run},
+    run::SandboxLimits,
 };
 use stead_client::Client;
 
@@ -89,7 +90,13 @@ async fn who_may_run_but_not_read_starts_runs_and_sees_none() {
     begin.session_key = Some("customer/42".into());
     let run = starter.start_run(&begin, None).await.unwrap().run;
     lab.ended(run).await;
-    for refused in [starter.run(run).await, starter.cancel(run).await, starter.pause(run).await] {
+    let limits = SandboxLimits { pids: Some(9), ..SandboxLimits::default() };
+    for refused in [
+        starter.run(run).await,
+        starter.cancel(run).await,
+        starter.pause(run).await,
+        starter.limit(run, &limits).await,
+    ] {
         assert_eq!(refused.unwrap_err().status, Some(403));
     }
     assert_eq!(lab.ended(run).await.output.as_deref(), Some("Hello there, friend."));

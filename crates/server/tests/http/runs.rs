@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use stead_api::{
     page::PageQuery,
-    run::{ExportHeader, Limits, Status},
+    run::{ExportHeader, Limits, SandboxLimits, Status},
 };
 use stead_client::RunQuery;
 
@@ -153,6 +153,34 @@ async fn a_run_can_be_paused_resumed_cancelled_and_killed() {
     lab.client.wait(run, stead_api::run::WaitUntil::Waiting).await.unwrap();
     lab.client.kill(run).await.unwrap();
     assert_eq!(lab.ended(run).await.summary.status, Status::Cancelled);
+}
+
+#[tokio::test]
+async fn limits_of_a_runs_sandboxes_are_facts_and_hold_until_it_ends() {
+    let lab = Lab::new().await;
+    let run = lab.waiting().await.summary.id;
+    let memory = SandboxLimits { memory: Some(64 << 20), ..SandboxLimits::default() };
+    let cpu = SandboxLimits { cpu_milli: Some(250), ..SandboxLimits::default() };
+    lab.client.limit(run, &memory).await.unwrap();
+    lab.client.limit(run, &cpu).await.unwrap();
+    let set = lab.client.why(run, None).await.unwrap().budget.sandbox;
+    assert_eq!(set, SandboxLimits { cpu_milli: Some(250), ..memory });
+    let facts = lab.client.facts(run, &PageQuery::default()).await.unwrap().items;
+    let told: Vec<_> = facts.iter().filter(|f| f.fact.kind() == "sandbox_limited").collect();
+    assert_eq!(told.len(), 2);
+    for (bad, status) in [
+        (json!({}), 400),
+        (json!({"memory": 1}), 400),
+        (json!({"pids": 0}), 400),
+        (json!({"wall": 1}), 400),
+        (json!({"memory": -1}), 400),
+        (json!({"mem": 1 << 30}), 400),
+    ] {
+        assert_eq!(lab.post(&format!("/v1/runs/{run}/limit"), &bad).await.status(), status, "{bad}");
+    }
+    lab.client.kill(run).await.unwrap();
+    lab.ended(run).await;
+    problem(lab.post(&format!("/v1/runs/{run}/limit"), &json!({"pids": 9})).await, 409, "ST0008").await;
 }
 
 #[tokio::test]
