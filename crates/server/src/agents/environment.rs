@@ -190,7 +190,7 @@ mod tests {
             variables: BTreeSet::from(["payments".to_owned(), "B".to_owned()]),
             secrets: names.iter().map(|n| (*n).to_owned()).collect(),
         };
-        let mail = "tools:\n  mail: { mcp: { command: [mail], env: [B, \"A=secret://payments\"] }, effect: pure }\n";
+        let mail = "tools:\n  mail: { mcp: { command: [mail], env: [B, \"A=secret://payments\"] }, sandbox: none, effect: pure }\n";
         for manifest in [manifest(MODEL, mail), manifest(&format!("{MODEL}, key: \"secret://payments\""), "")] {
             let error = secret(&["other"]).admit(&manifest).unwrap_err();
             assert!(error.detail.contains("[agents] secrets = [\"payments\"]"), "{}", error.detail);

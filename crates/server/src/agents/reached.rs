@@ -202,7 +202,7 @@ mod tests {
             format!(
                 "{HEAD}model: {model}\ntools:\n  shop: {{ sql: {{ url: \"sqlite:./shop.db\", allow: {sql} }} }}\n  pay:\n    \
                  http: {{ base_url: \"{http}\", operations: {{ pay: {{ method: POST, path: /pay }} }} }}\n    auth: \
-                 {auth}\n  files:\n    mcp: {mcp}\n"
+                 {auth}\n  files:\n    mcp: {mcp}\n    sandbox: none\n"
             )
         };
         let from = bundle(
