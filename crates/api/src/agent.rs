@@ -107,7 +107,7 @@ pub struct Agent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<serde_json::Value>,
     /// Programs of MCP servers over stdio, of this agent and of those that it calls, as their manifests name them. They run
-    /// on the server's machine as the server's user: no tool uses a sandbox in this release.
+    /// on the server's machine as the server's user, in no sandbox: their manifests say `sandbox: none`, and the operator allows that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsandboxed: Vec<String>,
 }

@@ -3,8 +3,8 @@
 //! * [`Rules`] say what may be reached, host by host; nothing else is. Made of [`RuleSpec`]s, as manifests write them.
 //! * A [`Session`] is one box's proxy: rules that can be changed at any time, placeholders for secrets, an authority for the
 //!   hosts that are intercepted, a record of each decision ([`Audit`]).
-//! * [`serve_passed`] serves the connections that a shim in the box hands out; [`serve_listener`] and [`serve_stream`] are for
-//!   tests and for boxes of other kinds.
+//! * [`serve_listener`] serves the socket that listens in a box; [`serve_passed`] connections that are handed out one by one, and
+//!   [`serve_stream`] one of them.
 //!
 //! Inside: `wire` reads the box's HTTP/1.1 strictly, `rules` decide, `prepare` and `inject` make the request for the host, `resolve` and `dial`
 //! find and pin its address, `upstream` is hyper's client, `answer` and `scrub` give the answer back without echoes of secrets, `tunnel`

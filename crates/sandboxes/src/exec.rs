@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use serde::Serialize;
 use stead_core::time::Timestamp;
 use stead_ports::sandbox::{Exec as Running, ExecEnd, ExecWhy, Hand};
@@ -15,7 +14,7 @@ use tokio::{
 
 use crate::{
     AskExec, Log, SandboxesError, Source,
-    limits::{INPUT, INPUT_TIME, LAST_PIECES, PIECE, REMEMBERED, RUNNING},
+    limits::{INPUT, INPUT_TIME, LAST_PIECES, LAST_WAIT, PIECE, REMEMBERED, RUNNING},
 };
 
 /// How a command ended.
@@ -114,15 +113,21 @@ impl Exec {
                 }
             }
         };
-        // What it had written by then stands in the pipes.
+        // What it had written by then stands in the pipes, up to their ends; but what it left behind may hold them open.
         for _ in 0..LAST_PIECES {
-            let (more, other) = (stdout.read(&mut out).now_or_never(), stderr.read(&mut err).now_or_never());
-            let got = |n: &Option<std::io::Result<usize>>| matches!(n, Some(Ok(1..)));
-            let again = got(&more) || got(&other);
-            out_open &= more.is_none_or(|n| self.take(first, &out, n));
-            err_open &= other.is_none_or(|n| self.take(Source::Stderr, &err, n));
-            if !again {
+            if !out_open && !err_open {
                 break;
+            }
+            let piece = timeout(LAST_WAIT, async {
+                tokio::select! {
+                    n = stdout.read(&mut out), if out_open => (true, n),
+                    n = stderr.read(&mut err), if err_open => (false, n),
+                }
+            });
+            match piece.await {
+                Ok((true, n)) => out_open = self.take(first, &out, n),
+                Ok((false, n)) => err_open = self.take(Source::Stderr, &err, n),
+                Err(_) => break,
             }
         }
         self.stdin.lock().await.take();

@@ -29,6 +29,8 @@ pub(crate) const PIECE_COST: usize = 64;
 pub(crate) const PIECE: usize = 32 << 10;
 /// Pieces that are read after a command has ended, of what it wrote before.
 pub(crate) const LAST_PIECES: usize = 64;
+/// How long it is waited for the next of them, when something that the command left behind holds its output open.
+pub(crate) const LAST_WAIT: Duration = Duration::from_millis(200);
 /// Bytes of a key of a command.
 pub(crate) const KEY: usize = 255;
 /// Sandboxes that have ended and are remembered, so that whoever asks hears why.

@@ -149,6 +149,7 @@ impl Runtime {
         let own = options.agents.unwrap_or_else(|| agents.clone());
         let ports = Ports { journal, agents: own, clock: Arc::new(SystemClock) as Arc<dyn Clock> };
         let engine = Engine::open(ports, options.engine).await?;
+        shop.sweep();
         Ok(Self { engine, agents, cassettes, shop, data_dir: data_dir.into(), store, objects, secrets, open })
     }
 
@@ -243,6 +244,7 @@ impl Runtime {
     /// Stops working: no new starts, runs stop at their next durable point, ownership is given back. Nothing is lost.
     pub async fn drain(&self, deadline: Duration) {
         self.engine.drain(deadline).await;
+        self.shop.close().await;
     }
 }
 

@@ -10,7 +10,7 @@ use stead_ports::address::Reach;
 use crate::{
     agents::{Environment, Helpers},
     auth::{DEFAULT_TENANT, Principal, Tokens, own_token},
-    config::{Config, ConfigError},
+    config::{self, Config, ConfigError},
     http::{
         app::{App, Shared, router},
         listen::{ListenError, Listener},
@@ -166,6 +166,11 @@ impl Server {
     /// The data directory's own token.
     pub fn token(&self) -> &str {
         &self.token
+    }
+
+    /// What the sandboxes of agents may be.
+    pub fn sandbox(&self) -> &config::Sandbox {
+        &self.config.sandbox
     }
 
     /// The runtime behind it.

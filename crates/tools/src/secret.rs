@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use zeroize::Zeroizing;
 
 /// The shortest secret that is searched for in answers; a shorter one would blot out ordinary text.
@@ -27,6 +28,22 @@ impl Secret {
     pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
         let secret = self.0.as_bytes();
         secret.len() >= SHORTEST_SEARCHED && bytes.windows(secret.len()).any(|w| w == secret)
+    }
+
+    /// Bytes without the secret, as they were written.
+    pub fn blot(&self, bytes: Bytes) -> Bytes {
+        let secret = self.0.as_bytes();
+        if !self.is_in(&bytes) {
+            return bytes;
+        }
+        let (mut out, mut rest) = (Vec::with_capacity(bytes.len()), &bytes[..]);
+        while let Some(at) = rest.windows(secret.len()).position(|w| w == secret) {
+            out.extend_from_slice(&rest[..at]);
+            out.extend_from_slice(b"[secret]");
+            rest = &rest[at + secret.len()..];
+        }
+        out.extend_from_slice(rest);
+        out.into()
     }
 
     /// `text` without the secret, should a destination have echoed it.
@@ -55,5 +72,7 @@ mod tests {
         assert_eq!(format!("{secret:?}"), "Secret(hidden)");
         assert_eq!(secret.redact("you sent hunter2-hunter2!".into()), "you sent [secret]!");
         assert_eq!(Secret::new("a").redact("banana".into()), "banana");
+        let blotted = secret.blot(Bytes::from_static(b"\xffhunter2-hunter2hunter2-hunter2\0"));
+        assert_eq!(blotted, &b"\xff[secret][secret]\0"[..]);
     }
 }

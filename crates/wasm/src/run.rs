@@ -142,7 +142,8 @@ fn lead(runtime: &Runtime, mut action: Action, shared: &Shared, tell: oneshot::S
     let _ = tell.send(outcome);
     if let Some(room) = room {
         tracing::warn!("a component was ended while it waited for a file; its place is kept until that comes");
-        let _ = runtime.block_on(tokio::task::spawn_blocking(|| ()));
+        // A task is spawned from within the runtime, not on the way to it.
+        let _ = runtime.block_on(async { tokio::task::spawn_blocking(|| ()).await });
         drop(room);
     }
 }

@@ -1,5 +1,7 @@
 //! One action, from its place in the queue to what became of it. Dropping the future kills what it started; nothing is kept then.
 
+use std::time::Duration;
+
 use stead_core::{
     id::{Name, TreeId},
     sandbox::{Access, Action, BoxUse, Traffic},
@@ -9,7 +11,9 @@ use stead_ports::{
     sandbox::{Evidence, Outcome, Root, Running, Runtime, Stdio, Tier, Usage, WhenFull, Zygote},
     tool::Invocation,
 };
+use stead_tools::secret::Secret;
 use stead_workspace::{Base, Writer};
+use tokio::time::timeout;
 
 use crate::{
     audit::Whose,
@@ -23,6 +27,9 @@ use crate::{
     workshop::Inner,
 };
 
+/// How long an action waits for its box. Less than whoever called gives it beside its own time, so that what never began is not taken for
+/// something that may have happened.
+const WAIT: Duration = Duration::from_secs(45);
 /// Bytes kept of each output; the rest is read and dropped.
 pub(crate) const KEEP: usize = 1 << 20;
 
@@ -52,7 +59,8 @@ pub(crate) async fn act(shop: &Inner, place: &Place, job: Job, invocation: &Invo
     };
     let seat = shop.live.enter(whose.clone(), place.settings.limits, invocation.limits);
     let writer = turn(shop, job.access, invocation).await;
-    let _ticket = shop.actions.turn(&invocation.tenant).await?;
+    let turn = timeout(WAIT, shop.actions.turn(&invocation.tenant)).await;
+    let _ticket = turn.map_err(|_| Fault::Queue(shop.actions.waiting()))??;
     let bench = bench(shop, job.access, invocation).await?;
     if !invocation.may_send.now() {
         return Err(Fault::NotOwned);
@@ -110,6 +118,7 @@ pub(crate) async fn start(
     let mut out = if place.is_closed() { None } else { Some(WayOut::open(shop, &place.rules, whose)?) };
     let by = seat.limits().ok_or(Fault::Released)?;
     let mut spec = place.spec(job, by, base, shop.furniture.opt(), out.as_ref());
+    shop.furniture.show(&mut spec.mounts);
     spec.zygote = zygote.filter(|_| place.settings.tier == Tier::Namespace && spec.root == Root::Host);
     let mut running = boxes.start(spec, stdio).await?;
     if let Some(out) = &mut out {
@@ -127,6 +136,15 @@ fn zygote(whose: &Whose, job: &Job) -> Option<Zygote> {
 }
 
 impl Acted {
+    /// Blots secrets out of what was written.
+    pub(crate) fn blot(&mut self, secrets: &[Secret]) {
+        for output in [&mut self.outcome.stdout, &mut self.outcome.stderr] {
+            for secret in secrets {
+                output.bytes = secret.blot(std::mem::take(&mut output.bytes));
+            }
+        }
+    }
+
     /// What becomes part of the fact.
     pub(crate) fn action(&self) -> Action {
         let workspace = match &self.kept {

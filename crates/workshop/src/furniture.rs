@@ -10,8 +10,12 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
+use stead_ports::sandbox::{Content, Mount};
+
 use crate::fault::Fault;
 
+/// Where the workshop mounts, inside.
+const OPT: &str = "/opt";
 /// The list's name in its folder.
 pub(crate) const BUNDLE: &str = "certificates.pem";
 
@@ -19,6 +23,8 @@ pub(crate) const BUNDLE: &str = "certificates.pem";
 #[derive(Debug)]
 pub(crate) struct Furniture {
     root: PathBuf,
+    /// Folders of the host below `/opt`.
+    shown: Vec<PathBuf>,
     next: AtomicU64,
 }
 
@@ -28,7 +34,7 @@ pub(crate) struct Bundle(PathBuf);
 
 impl Furniture {
     /// Makes the folder anew: what an earlier process left there is of no use.
-    pub(crate) fn open(root: &Path) -> Result<Self, Fault> {
+    pub(crate) fn open(root: &Path, mut shown: Vec<PathBuf>) -> Result<Self, Fault> {
         let fail = |error| Fault::Disk { place: root.display().to_string(), error };
         match fs::remove_dir_all(root) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
@@ -38,12 +44,32 @@ impl Furniture {
         for dir in ["opt", "opt/agent", "opt/certificates", "boxes"] {
             readable_dir(&root.join(dir)).map_err(fail)?;
         }
-        Ok(Self { root: root.to_owned(), next: AtomicU64::new(0) })
+        shown.retain(|path| path.starts_with(OPT));
+        for path in &shown {
+            // A place to mount on, for each.
+            let mut at = root.join("opt");
+            for name in path.strip_prefix(OPT).unwrap_or(path) {
+                at.push(name);
+                if !at.is_dir() {
+                    readable_dir(&at).map_err(fail)?;
+                }
+            }
+        }
+        Ok(Self { root: root.to_owned(), shown, next: AtomicU64::new(0) })
     }
 
     /// What is mounted at `/opt`: empty folders to mount on.
     pub(crate) fn opt(&self) -> PathBuf {
         self.root.join("opt")
+    }
+
+    /// Shows what the operator shows below `/opt` to a box in which the workshop mounts there itself.
+    pub(crate) fn show(&self, mounts: &mut Vec<Mount>) {
+        if let Some(at) = mounts.iter().position(|mount| mount.at == Path::new(OPT)) {
+            let shown =
+                self.shown.iter().map(|path| Mount { at: path.clone(), content: Content::ReadOnly(path.clone()) });
+            mounts.splice(at + 1..at + 1, shown);
+        }
     }
 
     /// A folder with a list of these authorities.
@@ -96,4 +122,26 @@ pub(crate) fn host_authorities() -> String {
         out.push_str("-----END CERTIFICATE-----\n");
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn what_the_operator_shows_below_opt_is_shown_over_the_workshops_own_folder_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let shown = ["/opt/node/bin", "/usr/lib/x", "/opt/venv"].map(PathBuf::from).to_vec();
+        let furniture = Furniture::open(&dir.path().join("shop"), shown).unwrap();
+        assert!(furniture.opt().join("node/bin").is_dir() && furniture.opt().join("venv").is_dir());
+        let mount = |at: &str| Mount { at: at.into(), content: Content::ReadOnly(at.into()) };
+        let mut without = vec![mount("/workspace")];
+        furniture.show(&mut without);
+        assert_eq!(without, [mount("/workspace")], "then the tier's own are not covered");
+        let mut with = vec![mount("/workspace"), mount("/opt"), mount("/opt/agent")];
+        furniture.show(&mut with);
+        let places: Vec<_> = with.iter().map(|m| m.at.to_str().unwrap()).collect();
+        assert_eq!(places, ["/workspace", "/opt", "/opt/node/bin", "/opt/venv", "/opt/agent"]);
+    }
 }

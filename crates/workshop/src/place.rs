@@ -8,8 +8,8 @@ use stead_core::{
     sandbox::{Access, BoxLimits, Property, Tier},
 };
 use stead_egress::Rules;
-use stead_ports::sandbox::{Command, Content, Mount, Spec};
-use stead_tools::error::ToolSetupError;
+use stead_ports::sandbox::{Command, Content, Mount, Root, Spec};
+use stead_tools::{error::ToolSetupError, secret::Secret};
 
 use crate::{
     limits::overridden,
@@ -31,6 +31,8 @@ const VARIABLES: usize = 64;
 pub(crate) struct Place {
     pub(crate) settings: Settings,
     pub(crate) rules: Rules,
+    /// Values of the host's environment that are inside as they are, and may be secrets: blotted out of what a command writes.
+    pub(crate) blotted: Vec<Secret>,
 }
 
 /// What runs.
@@ -49,6 +51,12 @@ impl Place {
             code: e.code,
             detail: format!("{tool}: `egress`: {}; {}", e.detail, e.hint),
         })?;
+        if settings.tier == Tier::Wasm && !settings.egress.is_empty() {
+            return Err(fail("a component has no way out: `egress` needs another tier than `wasm`".to_owned()));
+        }
+        if settings.tier == Tier::Wasm && settings.root != Root::Host {
+            return Err(fail("a component has no root: `root` needs another tier than `wasm`".to_owned()));
+        }
         if settings.env.len() > VARIABLES {
             return Err(fail(format!("`env` has {} variables, and may have {VARIABLES}", settings.env.len())));
         }
@@ -69,7 +77,12 @@ impl Place {
                 _ => {}
             }
         }
-        Ok(Self { settings: settings.clone(), rules })
+        let text = |value: &Variable| match value {
+            Variable::Text(text) => Some(Secret::new(text)),
+            Variable::Secret(_) => None,
+        };
+        let blotted = settings.env.values().filter_map(text).collect();
+        Ok(Self { settings: settings.clone(), rules, blotted })
     }
 
     /// Whether nothing that runs there can reach anything.

@@ -63,7 +63,7 @@ impl Queue {
         turn.await.map_err(|_| Fault::Released)
     }
 
-    /// Boxes that have a place, and actions that wait for one.
+    /// How many wait.
     pub(crate) fn waiting(&self) -> usize {
         self.0.lock().waiting
     }

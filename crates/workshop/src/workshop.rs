@@ -42,6 +42,9 @@ pub struct Parts {
     pub host: HostLimits,
     /// A folder of the workshop's own, which is made anew. Boxes see parts of it; others must not be able to enter it.
     pub folder: PathBuf,
+    /// Folders of the host that all boxes see, read-only and where they are. The tier shows them; those below `/opt`, where the workshop
+    /// mounts something itself, it shows again.
+    pub shown: Vec<PathBuf>,
 }
 
 /// What the proxies of boxes need.
@@ -91,8 +94,8 @@ impl Workshop {
     /// # Errors
     /// [`Fault::Disk`] when its folder cannot be made.
     pub fn new(parts: Parts) -> Result<Self, Fault> {
-        let Parts { tiers, workspaces, outside, host, folder } = parts;
-        let furniture = Furniture::open(&folder)?;
+        let Parts { tiers, workspaces, outside, host, folder, shown } = parts;
+        let furniture = Furniture::open(&folder, shown)?;
         let (actions, servers) = (Queue::new(host.boxes, host.waiting), Queue::new(host.servers, host.waiting));
         let (authorities, live) = (OnceLock::new(), Live::default());
         let inner = Inner { tiers, workspaces, outside, authorities, host, furniture, live, actions, servers };

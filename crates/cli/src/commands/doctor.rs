@@ -176,7 +176,8 @@ fn machine(found: &stead_microvm::Finding) -> Finding {
 fn sandbox(found: &stead_sandbox::Finding) -> Finding {
     let state = match found.state {
         stead_sandbox::State::Ok => "ok",
-        // Without a sandbox this release does all that it does: what agents start runs as the user.
+        // What is missing is a property that an agent may do without. Without the tier itself agents with commands are refused, and all
+        // others run as before.
         stead_sandbox::State::Missing | stead_sandbox::State::Bad => "info",
     };
     Finding::new(found.what.clone(), state, found.found.clone())

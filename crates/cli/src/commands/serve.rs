@@ -35,7 +35,7 @@ pub(crate) async fn run(global: &Global, args: Serve) -> Outcome {
     tracing::info!(
         url = server.url(),
         data = %server.runtime().data_dir().display(),
-        sandbox = "no tool uses one in this release: stdio MCP servers run as this user",
+        sandbox = ui::served::tiers(&server).join(", "),
         "serving"
     );
     if global.json {

@@ -14,8 +14,13 @@ struct Served<'a> {
     /// The file that holds the token, not the token.
     token: &'a Path,
     data: &'a Path,
-    /// The tiers that tools of agents run in: no tool uses one in this release. What the host could give, `stead doctor` says.
-    sandbox: &'a [&'a str],
+    /// The tiers of sandboxes that agents may ask for. What the host can give, `stead doctor` says.
+    sandbox: Vec<String>,
+}
+
+/// The tiers of sandboxes that agents may ask for.
+pub(crate) fn tiers(server: &Server) -> Vec<String> {
+    server.sandbox().tiers.iter().map(|tier| stead_core::sandbox::Tier::from(*tier).to_string()).collect()
 }
 
 /// Writes the line.
@@ -30,6 +35,6 @@ pub(crate) fn json(server: &Server) -> io::Result<()> {
         openapi: format!("{url}/v1/openapi.json"),
         token: &token_path(data),
         data,
-        sandbox: &[],
+        sandbox: tiers(server),
     })
 }

@@ -46,6 +46,7 @@ impl Actor {
             self.invocation(effect).await?.map(|(tool, invocation, class)| (self.adapter(&tool), invocation, class));
         match found {
             Some((Some((tool, limit)), invocation, class)) => {
+                let limit = longer(limit, &invocation);
                 let (engine, sent) = (self.engine.clone(), Sent::default());
                 let attempt = Attempt { engine, tool, limit, invocation, class, n, sent: sent.clone() };
                 self.flights.push_waiting(Key::Effect(effect), sent, Box::pin(attempt.make()));
@@ -131,6 +132,12 @@ impl Actor {
         let call = self.fresh_reply.as_ref().and_then(|r| r.calls.get(usize::from(index)));
         Ok(call.map(|c| Arc::from(c.arguments.clone())))
     }
+}
+
+/// An operator may let the boxes of a run live longer than its manifest does: then the answer is waited for longer too.
+fn longer(limit: Span, invocation: &Invocation) -> Span {
+    const AROUND: u64 = 60_000_000;
+    invocation.limits.wall.map_or(limit, |wall| limit.max(Span(wall.0.saturating_add(AROUND))))
 }
 
 impl Attempt {

@@ -199,7 +199,7 @@ async fn a_frozen_box_stands_still_and_goes_on_afterwards() {
     for who in everyone() {
         let lab = Lab::new(who);
         let kept = open(&lab).await;
-        let script = "echo up; i=0; while :; do i=$((i+1)); echo $i > count; done";
+        let script = "i=0; echo $i > count; echo up; while :; do i=$((i+1)); echo $i > count; done";
         let mut exec = kept.session.exec(command(script), Streams::Pipes).await.unwrap();
         exec.stdout.read_exact(&mut [0; 3]).await.unwrap();
         let frozen = kept.session.freeze(Path::new("/workspace")).await;

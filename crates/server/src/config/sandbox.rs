@@ -23,7 +23,7 @@ pub struct Sandbox {
     pub tiers: BTreeSet<Tier>,
     /// Folders that may stand for the host's programs (`sandbox.root` of a manifest), each by its name.
     pub roots: BTreeMap<String, PathBuf>,
-    /// Folders of this host that all boxes see too, read-only and where they are: programs that stand outside of `/usr`.
+    /// Folders of this host that boxes of the tier `namespace` see too, read-only and where they are: programs that stand outside of `/usr`.
     pub mounts: Vec<PathBuf>,
     /// Whether a manifest may say `sandbox: none` of an MCP server, which then runs as this server's user.
     pub allow_none: bool,

@@ -13,7 +13,6 @@ mod settings;
 mod tiers;
 
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Once},
 };
@@ -23,11 +22,7 @@ use stead_core::{
     sandbox::{Property, Tier},
 };
 use stead_egress::Trust;
-use stead_ports::{
-    agent::AgentError,
-    objects::Objects,
-    sandbox::{BoxError, Boxes},
-};
+use stead_ports::{agent::AgentError, objects::Objects, sandbox::BoxError};
 use stead_workshop::{HostLimits, Outside, Parts, Workshop};
 use stead_workspace::{Options, Workspaces};
 use tokio::sync::OnceCell;
@@ -39,7 +34,7 @@ pub(crate) use self::{
     host::BoxHost,
     settings::{Asked, environment, settings},
 };
-use self::{record::Record, references::References};
+use self::{record::Record, references::References, tiers::Tiers};
 
 /// What a host without boxes is told to do.
 const ELSEWHERE: &str =
@@ -62,7 +57,7 @@ struct Inner {
 struct Made {
     workshop: Workshop,
     workspaces: Workspaces,
-    tiers: BTreeMap<Tier, Arc<dyn Boxes>>,
+    tiers: Tiers,
 }
 
 impl Shop {
@@ -126,9 +121,28 @@ impl Shop {
         }
         let made = self.made().await?;
         let missing = || BoxError::Unavailable { tier, why: "this release has none for this system".to_owned() };
-        let boxes = made.tiers.get(&tier).ok_or_else(missing).map_err(|e| refused(&e))?;
+        let boxes = made.tiers.all.get(&tier).ok_or_else(missing).map_err(|e| refused(&e))?;
         let offer = boxes.offer().await.map_err(|e| refused(&e))?;
         requires.iter().try_for_each(|property| offer.holds(*property).map(drop)).map_err(|e| refused(&e))
+    }
+
+    /// Removes what a process that was killed has left behind, where that does not end by itself: containers.
+    pub(crate) fn sweep(&self) {
+        if self.0.config.tiers.contains(&config::Tier::Oci) {
+            let shop = self.clone();
+            tokio::spawn(async move {
+                if let Err(error) = shop.admit(Tier::Oci, &[]).await {
+                    tracing::warn!(%error, "the sandbox tier `oci` cannot be given");
+                }
+            });
+        }
+    }
+
+    /// Ends what makes boxes.
+    pub(crate) async fn close(&self) {
+        if let Some(made) = self.0.made.get() {
+            made.tiers.close().await;
+        }
     }
 
     async fn made(&self) -> Result<&Made, AgentError> {
@@ -142,7 +156,8 @@ fn refused(error: &BoxError) -> AgentError {
 }
 
 async fn make(inner: &Inner) -> Result<Made, AgentError> {
-    let (tiers, user) = tiers::tiers(&inner.config).await;
+    let tiers = tiers::tiers(&inner.config).await;
+    let user = tiers.user;
     let mut options = Options::new(inner.data_dir.join("workspaces"));
     options.cache_bytes = inner.config.cache.0 as u64;
     options.owner = user.map(|user| (user, user));
@@ -153,7 +168,7 @@ async fn make(inner: &Inner) -> Result<Made, AgentError> {
         memory: inner.config.memory.map(|size| size.0 as u64),
         ..HostLimits::default()
     };
-    let (keys, of) = (inner.keys.clone(), tiers.clone());
+    let (keys, of, shown) = (inner.keys.clone(), tiers.all.clone(), inner.config.mounts.clone());
     let made = tokio::task::spawn_blocking(move || {
         let unkept = |code, detail: String| AgentError { code, detail };
         let workspaces =
@@ -166,7 +181,7 @@ async fn make(inner: &Inner) -> Result<Made, AgentError> {
             trust,
             authorities: None,
         };
-        let parts = Parts { tiers: of, workspaces: workspaces.clone(), outside, host, folder };
+        let parts = Parts { tiers: of, workspaces: workspaces.clone(), outside, host, folder, shown };
         let workshop = Workshop::new(parts).map_err(|e| unkept(e.code(), e.to_string()))?;
         Ok((workshop, workspaces))
     });

@@ -7,9 +7,33 @@ use stead_ports::sandbox::Boxes;
 
 use crate::config;
 
-/// The tiers, and to whom the files of workspaces must belong when this process is root.
+/// The tiers.
+pub(super) struct Tiers {
+    pub(super) all: BTreeMap<Tier, Arc<dyn Boxes>>,
+    /// To whom the files of workspaces must belong when this process is root.
+    pub(super) user: Option<u32>,
+    #[cfg(target_os = "linux")]
+    namespaces: Arc<stead_sandbox::Namespaces>,
+    #[cfg(target_os = "linux")]
+    containers: Arc<stead_oci::Containers>,
+}
+
+impl Tiers {
+    /// Ends what makes boxes, in order, so that nothing of it is left.
+    pub(super) async fn close(&self) {
+        #[cfg(target_os = "linux")]
+        {
+            if self.all.contains_key(&Tier::Oci) {
+                self.containers.close().await;
+            }
+            self.namespaces.close().await;
+        }
+    }
+}
+
+/// Makes them. Nothing is started.
 #[cfg(target_os = "linux")]
-pub(super) async fn tiers(config: &config::Sandbox) -> (BTreeMap<Tier, Arc<dyn Boxes>>, Option<u32>) {
+pub(super) async fn tiers(config: &config::Sandbox) -> Tiers {
     let settings = stead_sandbox::Settings {
         show: config.mounts.clone(),
         most: config.boxes + config.servers + stead_sandbox::Settings::default().ahead,
@@ -18,11 +42,13 @@ pub(super) async fn tiers(config: &config::Sandbox) -> (BTreeMap<Tier, Arc<dyn B
     let namespaces = Arc::new(stead_sandbox::Namespaces::new(settings));
     // The user of all tiers. Where it cannot be had, only files are touched, and those are this process's own.
     let user = if rustix::process::geteuid().is_root() { namespaces.user().await.ok() } else { None };
+    let settings = stead_oci::Settings { most: config.boxes + config.servers, ..stead_oci::Settings::default() };
+    let containers = Arc::new(stead_oci::Containers::new(settings));
     let mut tiers: BTreeMap<Tier, Arc<dyn Boxes>> = BTreeMap::new();
     for tier in config.tiers.iter().copied().map(Tier::from) {
         let boxes: Arc<dyn Boxes> = match tier {
             Tier::Namespace => namespaces.clone(),
-            Tier::Oci => Arc::new(stead_oci::Containers::new(stead_oci::Settings::default())),
+            Tier::Oci => containers.clone(),
             Tier::Microvm => Arc::new(stead_microvm::Machines::new(machines(&config.microvm))),
             Tier::Wasm => match components() {
                 Some(components) => components,
@@ -31,7 +57,7 @@ pub(super) async fn tiers(config: &config::Sandbox) -> (BTreeMap<Tier, Arc<dyn B
         };
         tiers.insert(tier, boxes);
     }
-    (tiers, user)
+    Tiers { all: tiers, user, namespaces, containers }
 }
 
 #[cfg(target_os = "linux")]
@@ -62,6 +88,6 @@ fn components() -> Option<Arc<dyn Boxes>> {
 
 /// Nobody.
 #[cfg(not(target_os = "linux"))]
-pub(super) async fn tiers(_: &config::Sandbox) -> (BTreeMap<Tier, Arc<dyn Boxes>>, Option<u32>) {
-    (BTreeMap::new(), None)
+pub(super) async fn tiers(_: &config::Sandbox) -> Tiers {
+    Tiers { all: BTreeMap::new(), user: None }
 }

@@ -1,7 +1,6 @@
 //! Who gets in, and what everyone is told who asks for what is not there.
 
 use reqwest::{Method, StatusCode};
-use stead_api::run::SandboxLimits;
 
 use crate::lab::{Lab, entry, problem, start};
 
@@ -86,8 +85,6 @@ async fn the_runs_of_one_tenant_do_not_exist_for_another() {
     assert_eq!(ann.cancel(run).await.unwrap_err().status, hidden);
     assert_eq!(ann.kill(run).await.unwrap_err().status, hidden);
     assert_eq!(ann.pause(run).await.unwrap_err().status, hidden);
-    let limits = SandboxLimits { pids: Some(9), ..SandboxLimits::default() };
-    assert_eq!(ann.limit(run, &limits).await.unwrap_err().status, hidden);
     assert_eq!(ann.resume(run).await.unwrap_err().status, hidden);
     assert_eq!(ann.session(session).await.unwrap_err().status, hidden);
     assert_eq!(ann.agent("asking").await.unwrap_err().status, hidden);

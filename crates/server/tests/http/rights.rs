@@ -91,12 +91,9 @@ async fn who_may_run_but_not_read_starts_runs_and_sees_none() {
     let run = starter.start_run(&begin, None).await.unwrap().run;
     lab.ended(run).await;
     let limits = SandboxLimits { pids: Some(9), ..SandboxLimits::default() };
-    for refused in [
-        starter.run(run).await,
-        starter.cancel(run).await,
-        starter.pause(run).await,
-        starter.limit(run, &limits).await,
-    ] {
+    for refused in
+        [starter.run(run).await, starter.cancel(run).await, starter.pause(run).await, starter.limit(run, &limits).await]
+    {
         assert_eq!(refused.unwrap_err().status, Some(403));
     }
     assert_eq!(lab.ended(run).await.output.as_deref(), Some("Hello there, friend."));

@@ -29,6 +29,8 @@ pub struct CallAudit {
     pub(super) maybe: bool,
     /// A life of the run that is lost may have used the default key, the effect's own name, for another call.
     pub(super) key_in_doubt: bool,
+    /// A human has said, knowing of that doubt, that it be done: from then on the key is this call's, also for later lives.
+    pub(super) key_settled: bool,
     /// Why a human is being asked.
     pub(super) asking: Option<(AskReason, Option<Timestamp>)>,
 }
@@ -45,6 +47,7 @@ impl CallAudit {
             open: false,
             maybe: false,
             key_in_doubt: false,
+            key_settled: false,
             asking: None,
         }
     }
@@ -66,7 +69,7 @@ impl CallAudit {
             return;
         }
         self.maybe = true;
-        self.key_in_doubt |= !known && self.head.key.is_none();
+        self.key_in_doubt |= !known && self.head.key.is_none() && !self.key_settled;
         self.first_intended = Some(self.first_intended.map_or(taken, |first| first.min(taken)));
     }
 

@@ -402,7 +402,7 @@ impl RunAudit {
                 if f.approved && repeats {
                     call.repeat_approved += 1;
                     // From here on the key is this call's, whatever a lost life used it for.
-                    (call.maybe, call.key_in_doubt) = (false, false);
+                    (call.maybe, call.key_in_doubt, call.key_settled) = (false, false, true);
                 } else if !f.approved {
                     let ended = call.left_alone(reason);
                     self.end(f.effect, ended, false)?;

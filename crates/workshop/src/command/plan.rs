@@ -82,7 +82,7 @@ impl Plan {
         Ok(Job { words, input: Bytes::from(input), access: self.access })
     }
 
-    /// The words as a person wrote them.
+    /// What it may do with the workspace.
     pub(crate) fn access(&self) -> Access {
         self.access
     }

@@ -7,7 +7,7 @@ use stead_core::{
     effect::Outcome,
     id::RunId,
     message::ToolDef,
-    sandbox::{Access, BoxLimits},
+    sandbox::{Access, BoxLimits, Tier},
 };
 use stead_ports::{
     BoxFuture,
@@ -36,6 +36,10 @@ impl Workshop {
     ) -> Result<Vec<Offered>, ToolSetupError> {
         let place = Place::new(tool, settings)?;
         let plan = Plan::compile(config).map_err(|why| ToolSetupError::value(format!("{tool}: {why}")))?;
+        if settings.tier == Tier::Wasm && plan.access() == Access::Write {
+            let why = "a component writes nothing: `workspace: rw` needs another tier than `wasm`";
+            return Err(ToolSetupError::value(format!("{tool}: {why}")));
+        }
         let def = ToolDef {
             name: lone_name(tool),
             description: described(config, &plan, &place),
@@ -93,7 +97,8 @@ impl Tool for CommandTool {
                 Err(why) => return Outcome::Refused(Output::error(why)),
             };
             match act(&self.shop.0, &self.place, job, &invocation).await {
-                Ok(acted) => {
+                Ok(mut acted) => {
+                    acted.blot(&self.place.blotted);
                     let name = format!("e{}", invocation.effect.n);
                     Outcome::Returned(report::output(&acted, &name, invocation.max_output))
                 }

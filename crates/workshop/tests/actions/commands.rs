@@ -1,6 +1,6 @@
 //! Commands: what they keep, what they tell, and where they end.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
 use stead_core::{
@@ -9,7 +9,7 @@ use stead_core::{
 };
 use stead_ports::sandbox::Limits;
 use stead_tools::config::CommandConfig;
-use stead_workshop::Settings;
+use stead_workshop::{Settings, Variable};
 
 use crate::kit::{Kit, run, settings, told};
 
@@ -102,6 +102,21 @@ async fn output_without_end_is_cut_and_both_ends_of_what_is_kept_are_told() {
         report["notes"]
     );
     assert_eq!(kit.file(&run, "a").await.unwrap(), "kept\n");
+    kit.close().await;
+}
+
+/// 40: what is inside as it is does not get out in what is told.
+#[tokio::test]
+async fn a_value_of_the_environment_is_blotted_out_of_what_a_command_writes() {
+    let kit = Kit::new().await;
+    let env = BTreeMap::from([("KEY".to_owned(), Variable::Text("sk-live-4242".to_owned()))]);
+    let shell = kit.shell_with(&Settings { env, ..settings() });
+    let script = "echo $KEY; printf '\\377%s\\0' $KEY >&2; test ${#KEY} = 12";
+    let outcome = kit.call(&mut run(1), &shell, json!({ "command": script })).await;
+    let Outcome::Returned(output) = outcome else { panic!("{outcome:?}") };
+    assert!(output.content.contains("[secret]") && !output.content.contains("4242"), "{}", output.content);
+    assert!(output.content.contains("\"exit_code\":0"), "it has the value all the same: {}", output.content);
+    assert!(output.files.iter().all(|file| !file.content.windows(4).any(|w| w == b"4242")));
     kit.close().await;
 }
 

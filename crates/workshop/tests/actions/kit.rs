@@ -141,7 +141,8 @@ impl Kit {
         };
         let tiers = BTreeMap::from([(Tier::Namespace, Arc::clone(&boxes) as Arc<dyn Boxes>)]);
         let folder = dir.path().join("workshop");
-        let shop = Workshop::new(Parts { tiers, workspaces: work.clone(), outside, host, folder }).unwrap();
+        let shop =
+            Workshop::new(Parts { tiers, workspaces: work.clone(), outside, host, folder, shown: Vec::new() }).unwrap();
         Self { shop, boxes, work, world, dir, n: AtomicU32::new(0) }
     }
 

@@ -176,7 +176,12 @@ impl<'i> Scan<'i> {
             return if real { Ok(Node::Gone) } else { Err(self.forged("a whiteout that overlayfs did not make")) };
         }
         if now.st_nlink > 1 {
-            let met = self.links.entry((now.st_dev, now.st_ino)).or_insert_with(|| (now.st_nlink, 0, name.clone()));
+            #[cfg_attr(
+                target_arch = "x86_64",
+                expect(clippy::useless_conversion, reason = "narrower on other machines")
+            )]
+            let names = u64::from(now.st_nlink);
+            let met = self.links.entry((now.st_dev, now.st_ino)).or_insert_with(|| (names, 0, name.clone()));
             met.1 += 1;
         }
         self.found.stripped.setuid += u64::from(now.st_mode & 0o6000 != 0);
