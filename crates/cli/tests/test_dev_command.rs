@@ -42,7 +42,9 @@ fn dev_and_serve_tell_a_program_where_they_are() {
       "api": "http://[address]/v1",
       "data": "[folder]/.stead",
       "openapi": "http://[address]/v1/openapi.json",
-      "sandbox": [],
+      "sandbox": [
+        "namespace"
+      ],
       "token": "[folder]/.stead/token",
       "url": "http://[address]"
     }
