@@ -413,7 +413,7 @@ impl State {
             Phase::Model { .. } => true,
             Phase::Tools => self.calls.iter().any(|c| match c.phase {
                 CallPhase::Intended { .. } => true,
-                CallPhase::Open => self.may_dispatch(),
+                CallPhase::Open => self.may_dispatch() && !self.waits_for_workspace(c),
                 _ => false,
             }),
             Phase::Idle => self.may_dispatch(),

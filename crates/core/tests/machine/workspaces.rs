@@ -72,6 +72,7 @@ fn a_writer_that_a_human_is_asked_about_holds_those_behind_it() {
     let mut story = Story::begin(agent());
     story.replies([call("shell").in_box(Access::Write).asks(), call("shell").in_box(Access::Write)]);
     assert_eq!(story.dispatchable(), Vec::<u32>::new());
+    assert!(!story.state().working(), "what waits for a human behind another is no work");
     story.human_says(1, false).expect("is asked");
     assert_eq!(story.dispatchable(), [2]);
 }
