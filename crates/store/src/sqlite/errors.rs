@@ -56,6 +56,20 @@ pub(crate) fn store_error(path: &Path, error: &Error) -> StoreError {
     StoreError { code, detail: format!("{}: {error}; {cure}", path.display()) }
 }
 
+/// Whether what was just synced to this filesystem is on disk. One that has given itself up after an error turns read-only, and from then on
+/// its syncs succeed and write nothing (ext4): so it is looked at after each, before anybody is told.
+///
+/// # Errors
+/// As a sync that failed.
+pub(crate) fn written(path: &Path) -> rusqlite::Result<()> {
+    let read_only = rustix::fs::statvfs(path).is_ok_and(|s| s.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY));
+    if !read_only {
+        return Ok(());
+    }
+    let failed = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
+    Err(Error::SqliteFailure(failed, Some("the filesystem has turned read-only".to_owned())))
+}
+
 /// Ends the process after a failed sync: only a new one, reading what is really on disk, can go on.
 pub(crate) fn abort(path: &Path, error: &Error) -> ! {
     tracing::error!(path = %path.display(), %error, "a sync to disk failed; aborting");

@@ -16,7 +16,7 @@ use stead_core::id::RunId;
 use stead_ports::journal::{AckSender, Append, AppendError, StoreError};
 
 use super::{
-    errors::{abort, is_disk, is_failed_sync, store_error},
+    errors::{abort, is_disk, is_failed_sync, store_error, written},
     index::{self, Home, Lookup, int},
     queue::{Queue, Turn},
 };
@@ -193,7 +193,7 @@ impl Writer {
             }
         }
         conn.prepare_cached("COMMIT")?.execute([])?;
-        Ok(())
+        written(&self.path)
     }
 
     /// Leaves no transaction open and forgets what the failed one has written.
