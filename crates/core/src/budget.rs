@@ -3,10 +3,7 @@
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    sandbox::{BoxTotals, BoxUse},
-    time::Span,
-};
+use crate::{sandbox::BoxTotals, time::Span};
 
 /// Millionths of a US dollar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize)]
@@ -246,11 +243,6 @@ impl Budget {
             return Some(Limit::Cpu);
         }
         self.limits.traffic.is_some_and(|l| self.boxes.traffic >= l).then_some(Limit::Traffic)
-    }
-
-    /// Settles what an action in a box has used.
-    pub fn settle_box(&mut self, used: &BoxUse) {
-        self.boxes.add(used);
     }
 
     /// What is left for a child, as limits; the child's own limits can only be tighter.

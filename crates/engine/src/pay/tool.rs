@@ -46,7 +46,8 @@ impl Actor {
             self.invocation(effect).await?.map(|(tool, invocation, class)| (self.adapter(&tool), invocation, class));
         match found {
             Some((Some((tool, limit)), invocation, class)) => {
-                let limit = longer(limit, &invocation);
+                let boxed = self.state.call(effect).and_then(|c| c.head.rules.place).is_some_and(|p| p.boxed);
+                let limit = if boxed { longer(limit, &invocation) } else { limit };
                 let (engine, sent) = (self.engine.clone(), Sent::default());
                 let attempt = Attempt { engine, tool, limit, invocation, class, n, sent: sent.clone() };
                 self.flights.push_waiting(Key::Effect(effect), sent, Box::pin(attempt.make()));

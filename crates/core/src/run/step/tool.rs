@@ -213,7 +213,7 @@ fn unwritten(action: Option<Box<Action>>) -> Option<Box<Action>> {
 fn settle_action(state: &mut State, action: Option<&Action>) {
     let Some(action) = action else { return };
     if let Some(used) = &action.sandbox {
-        state.budget.settle_box(used);
+        state.budget.boxes.add(used);
     }
     if let Some(change) = &action.workspace {
         state.tree = Some(change.after);
