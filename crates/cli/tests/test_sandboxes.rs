@@ -454,6 +454,7 @@ async fn a_workspace_is_kept_and_another_sandbox_begins_with_it() {
     lab.run(id, "mkdir d; echo one > d/f; ln -s d/f link; mkfifo p; echo gone > /tmp/t").await;
     // Something writes all the time: it stands still for the snapshot, and goes on.
     let busy = client.exec(id, &sh("while :; do echo x >> grows; done"), None).await.unwrap();
+    lab.run(id, "until [ -s grows ]; do :; done").await;
     let kept = match client.snapshot_sandbox(id, &TakeSnapshot { hold: Some(second(3600)) }).await {
         Err(error) if error.code == code::SANDBOX_STILL => {
             // Not root, and no group was handed down: it says so, and the sandbox goes on.

@@ -93,7 +93,8 @@ async fn limits_of_a_box_that_runs_can_be_changed_and_it_can_be_killed() {
         usage.cpu.is_some_and(|cpu| !cpu.is_zero()) && usage.memory.is_some_and(|bytes| bytes > 16 << 20),
         "{usage:?}"
     );
-    assert!(usage.pids.is_some_and(|n| n >= 1) && usage.oom_kills == Some(1), "{usage:?}");
+    // The kernel may end `head` beside `tail`.
+    assert!(usage.pids.is_some_and(|n| n >= 1) && usage.oom_kills.is_some_and(|n| n >= 1), "{usage:?}");
     control.kill();
     assert_eq!(end.await.unwrap().unwrap().end, End::Killed);
     assert!(control.limit(Change::default()).await.is_err() && control.usage().await.is_err());
