@@ -3,6 +3,7 @@
 //! Not here: style (rustfmt, clippy), licences (cargo deny), and sizes of files, which are for the eye: long files are
 //! named, and fail nothing.
 
+mod abuse;
 pub(crate) mod codes;
 mod dependencies;
 mod edges;
@@ -29,6 +30,7 @@ const CHECKS: &[Check] = &[
     ("every crate uses what it depends on", unused::check),
     ("every code has its page, its use, and every page its code", codes::check),
     ("every promise has a test and a mutant", promises::check),
+    ("every abuse case is shown in every tier, or said not to be there", abuse::check),
     ("generated files are fresh", generated::check),
     ("sources open with a description and leave nothing behind", sources::check),
     ("links in the documents lead somewhere", links::check),

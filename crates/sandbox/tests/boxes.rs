@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-#[path = "boxes/abuse.rs"]
-mod abuse;
 #[path = "boxes/hidden.rs"]
 mod hidden;
 #[path = "boxes/lab.rs"]
@@ -12,16 +10,12 @@ mod lab;
 mod lifecycle;
 #[path = "boxes/limits.rs"]
 mod limits;
-#[path = "boxes/mounts.rs"]
-mod mounts;
 #[path = "boxes/neighbours.rs"]
 mod neighbours;
-#[path = "boxes/network.rs"]
-mod network;
 #[path = "boxes/session.rs"]
 mod session;
-#[path = "boxes/streams.rs"]
-mod streams;
+#[path = "boxes/suite.rs"]
+mod suite;
 #[path = "boxes/zygote.rs"]
 mod zygote;
 #[path = "boxes/zygote_alike.rs"]

@@ -1,3 +1,4 @@
-//! Test environments and fakes; for tests only.
+//! Test environments and fakes, and the suite of sandboxes; for tests only.
 
+pub mod boxes;
 pub mod postgres;

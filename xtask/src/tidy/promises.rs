@@ -53,12 +53,12 @@ fn parse(text: &str) -> Result<Vec<Row>, Fail> {
 }
 
 /// The texts between backticks.
-fn quoted(cell: &str) -> Vec<String> {
+pub(super) fn quoted(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 /// Every test function of the tree as `package::name`.
-fn tests(repo: &Repo) -> Result<BTreeSet<String>, Fail> {
+pub(super) fn tests(repo: &Repo) -> Result<BTreeSet<String>, Fail> {
     let files = repo.files()?.into_iter().filter(|f| f.ends_with(".rs"));
     let sources: BTreeMap<String, String> =
         files.map(|f| Ok((f.clone(), repo.read(f)?))).collect::<Result<_, Fail>>()?;

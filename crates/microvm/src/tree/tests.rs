@@ -9,7 +9,10 @@ use std::{
         unix::fs::{PermissionsExt as _, symlink},
     },
     path::Path,
+    sync::atomic::{AtomicBool, Ordering},
 };
+
+use rustix::fs::CWD;
 
 use super::{
     Record,
@@ -118,4 +121,43 @@ fn more_than_the_bounds_or_out_of_order_is_refused() {
     let (dir, result) = made(&[enter(b"a"), file(b"f", 2), piece(0, 2), Record::Leave, Record::Done], b"ok");
     result.unwrap();
     assert_eq!(fs::read_to_string(dir.path().join("into/a/f")).unwrap(), "ok");
+}
+
+/// Abuse 28: while a folder is sent, somebody swaps a folder and a file in it for links to what lies beside it.
+#[test]
+fn a_swap_of_directories_and_links_is_never_followed() {
+    let place = tempfile::tempdir().unwrap();
+    let (base, outside) = (place.path().join("base"), place.path().join("outside"));
+    for folder in [&outside, &base.join("sub")] {
+        fs::create_dir_all(folder).unwrap();
+        fs::write(folder.join("file"), if *folder == outside { "of the host" } else { "inner" }).unwrap();
+    }
+    fs::write(base.join("file"), "inner").unwrap();
+    symlink(&outside, base.join("link")).unwrap();
+    symlink(outside.join("file"), base.join("file-link")).unwrap();
+    let swap = |a: &str, b: &str| {
+        let (a, b) = (base.join(a), base.join(b));
+        rustix::fs::renameat_with(CWD, a, CWD, b, rustix::fs::RenameFlags::EXCHANGE).unwrap();
+    };
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                swap("sub", "link");
+                swap("file", "file-link");
+            }
+        });
+        let folder = File::open(&base).unwrap();
+        // A walk in which something turned into something else may end with an error; one that ends well holds what is inside alone.
+        let mut whole = 0;
+        while whole < 200 {
+            let mut bytes = Vec::new();
+            whole += u32::from(send(folder.as_fd(), Size { entries: 10, bytes: 1 << 20 }, &mut bytes).is_ok());
+            if bytes.windows(11).any(|piece| piece == b"of the host") {
+                done.store(true, Ordering::Relaxed);
+                panic!("what lies outside was sent");
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
 }

@@ -12,7 +12,7 @@ use std::{
 
 use stead_ports::sandbox::{Content, End, Mount, Outcome, Root};
 
-use crate::lab::{Lab, text, told};
+use crate::lab::{Lab, Tried as _, text, told};
 
 fn mount(at: &str, content: Content) -> Mount {
     Mount { at: at.into(), content }
@@ -51,7 +51,7 @@ cat /tmp/in/file; echo new > /tmp/in/file 2>/dev/null || echo fixed; echo new > 
 cd /workspace; ./run; cksum < large; echo new > file; rm sub/gone; rm -r again; mkdir again; echo y > again/new; mkdir dir; echo deep > dir/deep
 ln -s /etc/shadow link; ln file hard; mkfifo pipe; chmod 4755 run 2>/dev/null || echo no gain; truncate -s 5000000 sparse; cp large dir/copy; chmod +x dir/copy
 mknod dev c 1 3 2>/dev/null || echo no device; ls /opt/second; rm /opt/second/file; echo two > /opt/second/two; ls";
-    let mut spec = Lab::spec(&["sh", "-c", script]);
+    let mut spec = Lab::bare(&["sh", "-c", script]);
     spec.mounts = vec![
         mount("/tmp/in", Content::ReadOnly(fixed.clone())),
         mount("/workspace", Content::Layered(base.clone())),
@@ -59,7 +59,7 @@ mknod dev c 1 3 2>/dev/null || echo no device; ls /opt/second; rm /opt/second/fi
         mount("/opt/second", Content::Layered(second.clone())),
     ];
     fs::create_dir(lab.folder("empty-with-second").join("second")).unwrap();
-    let outcome = lab.run(spec).await.unwrap();
+    let outcome = lab.run_spec(spec).await.unwrap();
     let said = told(&outcome);
     assert!(said.starts_with("Exited(0): oldfixed\nclosed\nran\n"), "{said}");
     assert!(said.contains("no gain\n") && said.contains("no device\n"), "{said}");
@@ -97,11 +97,11 @@ mknod dev c 1 3 2>/dev/null || echo no device; ls /opt/second; rm /opt/second/fi
 /// A layer comes back after the deadline too, and what is in it ends at the quota.
 async fn a_layer_of_a_killed_box(lab: &Lab) {
     let script = "cd /workspace; echo kept > kept; head -c 9000000 /dev/zero > big || echo full; sleep 1000";
-    let mut spec = Lab::spec(&["sh", "-c", script]);
+    let mut spec = Lab::bare(&["sh", "-c", script]);
     spec.limits.wall = Duration::from_secs(5);
     spec.limits.disk = 4 << 20;
     spec.mounts = vec![mount("/workspace", Content::Layered(lab.folder("base")))];
-    let outcome = lab.run(spec).await.unwrap();
+    let outcome = lab.run_spec(spec).await.unwrap();
     assert_eq!((outcome.end, text(&outcome.stdout.bytes)), (End::Deadline, "full\n".to_owned()), "{}", told(&outcome));
     assert_eq!(read(upper(&outcome, 0).join("kept")), "kept\n");
 }
@@ -116,14 +116,14 @@ async fn a_folder_can_be_the_root_no_link_leads_anywhere_and_a_killed_box_hands_
     }
     fs::copy("/bin/busybox", root.join("bin/sh")).unwrap();
     symlink("/proc", root.join("trap")).unwrap();
-    let mut spec = Lab::spec(&[
+    let mut spec = Lab::bare(&[
         "/bin/sh",
         "-c",
         "echo *; echo x > /bin/x || echo closed; echo y > /tmp/y && read y < /tmp/y && echo $y",
     ]);
     spec.root = Root::Folder(root.clone());
     spec.command.dir = "/".into();
-    let (outcome, ()) = tokio::join!(lab.run(spec.clone()), a_layer_of_a_killed_box(&lab));
+    let (outcome, ()) = tokio::join!(lab.run_spec(spec.clone()), a_layer_of_a_killed_box(&lab));
     let outcome = outcome.unwrap();
     assert!(
         text(&outcome.stdout.bytes).starts_with("bin dev home proc tmp trap workspace\nclosed\ny\n"),
@@ -131,7 +131,7 @@ async fn a_folder_can_be_the_root_no_link_leads_anywhere_and_a_killed_box_hands_
         told(&outcome)
     );
     spec.mounts = vec![mount("/trap", Content::ReadOnly(lab.folder("other")))];
-    let error = lab.run(spec).await.unwrap_err();
+    let error = lab.run_spec(spec).await.unwrap_err();
     assert_eq!(error.code().to_string(), "ST0222", "{error}");
     lab.close().await;
 }

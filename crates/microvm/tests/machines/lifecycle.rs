@@ -10,7 +10,7 @@ use std::{
 use stead_microvm::Machines;
 use stead_ports::sandbox::{BoxError, Boxes as _, Content, Mount, Stdio};
 
-use crate::lab::{Lab, settings, text};
+use crate::lab::{Lab, Tried as _, settings, text};
 
 /// Processes of machines below one, by what they are: `qemu` or a role.
 fn machines(of: u32) -> Vec<(u32, String)> {
@@ -37,7 +37,7 @@ fn status(pid: u32, field: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_machine_has_few_rights_and_dies_with_whoever_waits_for_it() {
     let lab = Lab::new();
-    let spec = Lab::spec(&["sleep", "1000"]);
+    let spec = Lab::bare(&["sleep", "1000"]);
     let running = lab.machines.start(spec.clone(), Stdio::Quiet).await.unwrap();
     let mine = machines(std::process::id());
     let (pid, words) = mine.iter().find(|(_, words)| words.contains("qemu-system")).unwrap();
@@ -61,7 +61,7 @@ async fn a_machine_has_few_rights_and_dies_with_whoever_waits_for_it() {
     assert!(matches!(error, BoxError::Lost(_)), "{error}");
     // Also while one is being started.
     for after in [1, 300, 1500] {
-        let starting = lab.machines.start(Lab::spec(&["true"]), Stdio::Quiet);
+        let starting = lab.machines.start(Lab::bare(&["true"]), Stdio::Quiet);
         let _ = tokio::time::timeout(Duration::from_millis(after), starting).await;
     }
     lab.close().await;
@@ -73,7 +73,7 @@ async fn a_machine_has_few_rights_and_dies_with_whoever_waits_for_it() {
 async fn server_that_is_killed() {
     let machines = Machines::new(settings());
     let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
-    let mut spec = Lab::spec(&["sleep", "1000"]);
+    let mut spec = Lab::bare(&["sleep", "1000"]);
     spec.limits.wall = Duration::from_secs(600);
     spec.mounts = vec![Mount { at: "/workspace".into(), content: Content::Layered(tests.into()) }];
     let running = machines.start(spec, Stdio::Quiet).await.unwrap();

@@ -5,21 +5,15 @@ use std::time::Duration;
 use stead_ports::sandbox::{Boxes as _, Change, End, Stdio, WhenFull};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::lab::{Lab, capture, text, told};
+use crate::lab::{Lab, Tried as _, capture, resident, text, told};
 
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-/// 1 to 5: each bound holds and is told, in two machines.
+/// 1 to 5: each bound holds and is told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_processes_bytes_files_and_sizes_end_at_their_bounds() {
     let lab = Lab::new();
     let before = resident();
     // `tail` keeps all of a line that never ends.
-    let mut greedy = Lab::spec(&["tail", "/dev/zero"]);
+    let mut greedy = Lab::bare(&["tail", "/dev/zero"]);
     greedy.limits.memory = Some(32 << 20);
     let script = "
 head -c 6000000 /dev/zero > /tmp/a; echo a $?
@@ -29,9 +23,9 @@ i=0; while true > /tmp/$i; do i=$((i+1)); [ $i -lt 1000 ] || break; done 2>/dev/
 rm -f /tmp/*
 n=0; while [ $n -lt 60 ]; do sleep 1000 & n=$((n+1)); done 2>/tmp/refused
 jobs -p | wc -l; grep -c . /tmp/refused; echo end";
-    let mut spec = Lab::spec(&["sh", "-c", script]);
+    let mut spec = Lab::bare(&["sh", "-c", script]);
     (spec.limits.disk, spec.limits.inodes, spec.limits.file, spec.limits.pids) = (8 << 20, 200, 7 << 20, Some(32));
-    let (greedy, outcome) = tokio::join!(lab.run(greedy), lab.run(spec));
+    let (greedy, outcome) = tokio::join!(lab.run_spec(greedy), lab.run_spec(spec));
     let (greedy, outcome) = (greedy.unwrap(), outcome.unwrap());
     assert_eq!(greedy.end, End::Memory, "{}", told(&greedy));
     assert!(greedy.usage.oom_kills.is_some_and(|n| n > 0));
@@ -43,6 +37,7 @@ jobs -p | wc -l; grep -c . /tmp/refused; echo end";
     assert!((150..=216).contains(&files), "{said}");
     // A shell that cannot fork stops.
     assert!(outcome.usage.pids_refused.is_some_and(|n| n > 0), "{:?} {said}", outcome.usage);
+    stead_testkit::boxes::a_fork_bomb_meets_the_limit_of_processes_and_dies_at_its_deadline(&lab).await;
     lab.close().await;
 }
 
@@ -51,17 +46,17 @@ jobs -p | wc -l; grep -c . /tmp/refused; echo end";
 async fn the_deadline_and_the_cap_of_output_end_everything() {
     let lab = Lab::new();
     let daemon = "trap '' TERM HUP INT PIPE; (setsid sh -c 'trap \"\" TERM; while :; do :; done' &); sleep 1000 & ";
-    let mut spec = Lab::spec(&["sh", "-c", &format!("{daemon} echo left; exit 7")]);
+    let mut spec = Lab::bare(&["sh", "-c", &format!("{daemon} echo left; exit 7")]);
     spec.limits.wall = Duration::from_secs(100);
     // The command ends, and what it left is dead, though it holds the output.
-    let endless = lab.machines.run(Lab::spec(&["yes"]), capture(WhenFull::Kill));
-    let (outcome, endless) = tokio::join!(lab.run(spec), endless);
+    let endless = lab.machines.run(Lab::bare(&["yes"]), capture(WhenFull::Kill));
+    let (outcome, endless) = tokio::join!(lab.run_spec(spec), endless);
     let (outcome, endless) = (outcome.unwrap(), endless.unwrap());
     assert_eq!((outcome.end, text(&outcome.stdout.bytes)), (End::Exited(7), "left\n".to_owned()));
     assert_eq!((endless.end, endless.stdout.bytes.len()), (End::Output, 1 << 20));
-    let mut spec = Lab::spec(&["sh", "-c", &format!("{daemon} echo runs; while :; do :; done")]);
+    let mut spec = Lab::bare(&["sh", "-c", &format!("{daemon} echo runs; while :; do :; done")]);
     spec.limits.wall = Duration::from_secs(4);
-    let outcome = lab.run(spec).await.unwrap();
+    let outcome = lab.run_spec(spec).await.unwrap();
     assert_eq!((outcome.end, text(&outcome.stdout.bytes)), (End::Deadline, "runs\n".to_owned()));
     assert!(outcome.usage.wall >= Duration::from_secs(4));
     lab.close().await;
@@ -72,7 +67,7 @@ async fn limits_of_a_box_that_runs_can_be_changed_and_it_can_be_killed() {
     let lab = Lab::new();
     let script =
         "read x; head -c 20000000 /dev/zero | tail | wc -c; read x; head -c 20000000 /dev/zero | tail | wc -c; cat";
-    let mut spec = Lab::spec(&["sh", "-c", script]);
+    let mut spec = Lab::bare(&["sh", "-c", script]);
     spec.limits.memory = Some(8 << 20);
     let running = lab.machines.start(spec, Stdio::Pipes { keep: 4096 }).await.unwrap();
     let (mut pipes, control) = (running.pipes.unwrap(), running.control);

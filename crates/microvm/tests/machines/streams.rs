@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use stead_ports::sandbox::{Boxes as _, End, Property, Source, Stdio, Tier, WhenFull};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::lab::{Lab, text, told};
+use crate::lab::{Lab, Tried as _, text, told};
 
 /// 7: and everything of it byte for byte.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -13,7 +13,7 @@ async fn a_command_gets_its_words_input_and_surroundings_and_its_output_comes_ba
     let lab = Lab::new();
     let script =
         r"pwd; id -u; hostname; echo $1 $GIVEN; cat; printf '\377\376\000\033[2J no newline'; echo oops >&2; exit 3";
-    let mut spec = Lab::spec(&["sh", "-c", script, "sh", "a b"]);
+    let mut spec = Lab::bare(&["sh", "-c", script, "sh", "a b"]);
     spec.command.env = vec![("GIVEN".into(), "hällo".into())];
     spec.requires = [Property::OwnKernel, Property::MemoryLimit, Property::PidsLimit, Property::DiskQuota].into();
     let heard = Arc::new(Mutex::new(Vec::new()));
@@ -42,7 +42,7 @@ async fn a_command_gets_its_words_input_and_surroundings_and_its_output_comes_ba
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pipes_and_terminals_carry_conversations() {
     let lab = Lab::new();
-    let spec = Lab::spec(&["sh", "-c", "while read line; do echo \"heard $line\"; done; echo bye >&2; kill -TERM $$"]);
+    let spec = Lab::bare(&["sh", "-c", "while read line; do echo \"heard $line\"; done; echo bye >&2; kill -TERM $$"]);
     let running = lab.machines.start(spec, Stdio::Pipes { keep: 100 }).await.unwrap();
     let mut pipes = running.pipes.unwrap();
     let end = tokio::spawn(running.end);
@@ -57,7 +57,7 @@ async fn pipes_and_terminals_carry_conversations() {
     assert_eq!((outcome.end, text(&outcome.stderr.bytes)), (End::Signal(15), "bye\n".to_owned()));
 
     let script = "tty; stty size; read x; stty size; echo \"got $x\" > /dev/tty";
-    let spec = Lab::spec(&["sh", "-c", script]);
+    let spec = Lab::bare(&["sh", "-c", script]);
     let running = lab.machines.start(spec, Stdio::Terminal { size: (24, 80) }).await.unwrap();
     let (mut pipes, control) = (running.pipes.unwrap(), running.control);
     let end = tokio::spawn(running.end);
@@ -82,13 +82,13 @@ async fn pipes_and_terminals_carry_conversations() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_says_why() {
     let lab = Lab::with(|settings| settings.most = 1);
-    let error = lab.run(Lab::spec(&["no-such-program"])).await.unwrap_err();
+    let error = lab.run_spec(Lab::bare(&["no-such-program"])).await.unwrap_err();
     assert_eq!((error.code().to_string(), error.to_string().contains("no-such-program")), ("ST0223".into(), true));
-    let mut spec = Lab::spec(&["true"]);
+    let mut spec = Lab::bare(&["true"]);
     spec.requires.insert(Property::SyscallFilter);
-    assert_eq!(lab.run(spec).await.unwrap_err().code().to_string(), "ST0221");
-    let running = lab.machines.start(Lab::spec(&["sleep", "1000"]), Stdio::Quiet).await.unwrap();
-    let error = lab.run(Lab::spec(&["true"])).await.unwrap_err();
+    assert_eq!(lab.run_spec(spec).await.unwrap_err().code().to_string(), "ST0221");
+    let running = lab.machines.start(Lab::bare(&["sleep", "1000"]), Stdio::Quiet).await.unwrap();
+    let error = lab.run_spec(Lab::bare(&["true"])).await.unwrap_err();
     assert_eq!(error.code().to_string(), "ST0224", "{error}");
     drop(running);
     lab.close().await;

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use stead_oci::Containers;
 use stead_ports::sandbox::{BoxError, Boxes as _, Content, End, Mount, Spec, Stdio, WhenFull};
 
-use crate::lab::{Lab, capture, root, settings, text, told};
+use crate::lab::{Lab, Tried as _, capture, settings, text, told};
 
 /// A command that holds all it can: memory, processes, a layer, the output.
 const GREEDY: &str = "yes > /workspace/filled & sleep 1000 & (setsid sleep 1000 &) ; echo runs; exec sleep 1000";
@@ -47,45 +47,39 @@ fn kill(pid: u32) {
 
 #[tokio::test]
 async fn dropping_what_waits_for_a_box_kills_it() {
-    if root() {
-        let lab = Lab::new();
-        drop(greedy(&lab).await);
-        // Also while it is being started.
-        for _ in 0..5 {
-            let starting = lab.boxes.start(lab.spec(&["sleep", "1000"]), Stdio::Quiet);
-            let _ = tokio::time::timeout(Duration::from_millis(5), starting).await;
-        }
-        lab.close().await;
+    let lab = Lab::new();
+    drop(greedy(&lab).await);
+    // Also while it is being started.
+    for _ in 0..5 {
+        let starting = lab.boxes.start(lab.spec(&["sleep", "1000"]), Stdio::Quiet);
+        let _ = tokio::time::timeout(Duration::from_millis(5), starting).await;
     }
+    lab.close().await;
 }
 
 #[tokio::test]
 async fn a_killed_box_says_so() {
-    if root() {
-        let lab = Lab::new();
-        let running = greedy(&lab).await;
-        running.control.kill();
-        assert_eq!(running.end.await.unwrap().end, End::Killed);
-        lab.close().await;
-    }
+    let lab = Lab::new();
+    let running = greedy(&lab).await;
+    running.control.kill();
+    assert_eq!(running.end.await.unwrap().end, End::Killed);
+    lab.close().await;
 }
 
 /// kill -9 of a shim: whoever waits is told, and the server removes the container that outlived it.
 #[tokio::test]
 async fn a_killed_shim_leaves_nothing() {
-    if root() {
-        let lab = Lab::new();
-        lab.boxes.offer().await.unwrap();
-        let before = shims();
-        let running = greedy(&lab).await;
-        let shim = *shims().difference(&before).next().unwrap();
-        kill(shim);
-        let error = running.end.await.unwrap_err();
-        assert!(matches!(error, BoxError::Lost(_)), "{error}");
-        assert_eq!(error.code().to_string(), "ST0225");
-        assert_eq!(lab.sh("true").await.end, End::Exited(0));
-        lab.close().await;
-    }
+    let lab = Lab::new();
+    lab.boxes.offer().await.unwrap();
+    let before = shims();
+    let running = greedy(&lab).await;
+    let shim = *shims().difference(&before).next().unwrap();
+    kill(shim);
+    let error = running.end.await.unwrap_err();
+    assert!(matches!(error, BoxError::Lost(_)), "{error}");
+    assert_eq!(error.code().to_string(), "ST0225");
+    assert_eq!(lab.sh("true").await.end, End::Exited(0));
+    lab.close().await;
 }
 
 /// The role of a server that is killed: started by the tests below as a process of its own.
@@ -110,7 +104,7 @@ async fn server_that_is_killed() {
 fn server(lab: &Lab) -> (std::process::Child, u32) {
     let mut server = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "lifecycle::server_that_is_killed", "--ignored", "--nocapture"])
-        .env("PLACE", lab.place())
+        .env("PLACE", lab.bundles())
         .stdout(ProcessStdio::piped())
         .spawn()
         .unwrap();
@@ -132,7 +126,7 @@ fn containers(lab: &Lab) -> Vec<u32> {
     let below = |folder: &std::path::Path| -> Vec<_> {
         fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect()
     };
-    let bundles = below(&lab.place()).into_iter().flat_map(|server| below(&server));
+    let bundles = below(&lab.bundles()).into_iter().flat_map(|server| below(&server));
     bundles.filter_map(|bundle| fs::read_to_string(bundle.join("pid")).ok()?.trim().parse().ok()).collect()
 }
 
@@ -153,94 +147,86 @@ async fn gone(pid: u32) {
 /// kill -9 of the server: its shims see it, and end their containers. The folder is for the next start.
 #[tokio::test]
 async fn a_killed_server_takes_its_containers_along() {
-    if root() {
-        let lab = Lab::new();
-        let (mut server, shim) = server(&lab);
-        let [first] = containers(&lab)[..] else { panic!("{:?}", containers(&lab)) };
-        server.kill().unwrap();
-        server.wait().unwrap();
-        gone(shim).await;
-        gone(first).await;
-        assert_eq!(lab.sh("true").await.end, End::Exited(0));
-        lab.close().await;
-    }
+    let lab = Lab::new();
+    let (mut server, shim) = server(&lab);
+    let [first] = containers(&lab)[..] else { panic!("{:?}", containers(&lab)) };
+    server.kill().unwrap();
+    server.wait().unwrap();
+    gone(shim).await;
+    gone(first).await;
+    assert_eq!(lab.sh("true").await.end, End::Exited(0));
+    lab.close().await;
 }
 
 /// kill -9 of both: the container lives on, and the next start removes it.
 #[tokio::test]
 async fn what_a_killed_server_and_its_killed_shim_leave_the_next_start_removes() {
-    if root() {
-        let lab = Lab::new();
-        let (mut server, shim) = server(&lab);
-        let [first] = containers(&lab)[..] else { panic!("{:?}", containers(&lab)) };
-        kill(shim);
-        server.kill().unwrap();
-        server.wait().unwrap();
-        gone(shim).await;
-        assert!(fs::exists(format!("/proc/{first}")).unwrap(), "there is nothing to remove");
-        lab.boxes.offer().await.unwrap();
-        gone(first).await;
-        lab.close().await;
-    }
+    let lab = Lab::new();
+    let (mut server, shim) = server(&lab);
+    let [first] = containers(&lab)[..] else { panic!("{:?}", containers(&lab)) };
+    kill(shim);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    gone(shim).await;
+    assert!(fs::exists(format!("/proc/{first}")).unwrap(), "there is nothing to remove");
+    lab.boxes.offer().await.unwrap();
+    gone(first).await;
+    lab.close().await;
 }
 
 /// Actions of all endings, several at once: the canaries of the lab find what is left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_actions_leave_nothing() {
-    if root() {
-        let lab = std::sync::Arc::new(Lab::new());
-        let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
-        assert_eq!(lab.sh("true").await.end, End::Exited(0));
-        let before = descriptors();
-        let mut lanes = Vec::new();
-        for lane in 0..4 {
-            let lab = std::sync::Arc::clone(&lab);
-            lanes.push(tokio::spawn(async move {
-                for turn in 0..10 {
-                    let outcome = match (lane + turn) % 5 {
-                        0 => lab.sh("exit 0").await.end,
-                        1 => lab.sh("sleep 1000 & kill -9 $$").await.end,
-                        2 => {
-                            let mut spec = lab.spec(&["sleep", "1000"]);
-                            spec.limits.wall = Duration::from_millis(30);
-                            lab.run_spec(spec).await.unwrap().end
-                        }
-                        3 => {
-                            let _ = lab.run_spec(lab.spec(&["no-such-program"])).await.unwrap_err();
-                            End::Exited(0)
-                        }
-                        _ => lab.boxes.run(lab.spec(&["yes"]), capture(WhenFull::Kill)).await.unwrap().end,
-                    };
-                    // A first process cannot be killed from inside its pid namespace, not even by itself.
-                    let expected =
-                        [End::Exited(0), End::Exited(0), End::Deadline, End::Exited(0), End::Output][(lane + turn) % 5];
-                    assert_eq!(outcome, expected);
-                }
-            }));
-        }
-        for lane in lanes {
-            lane.await.unwrap();
-        }
-        let after = descriptors();
-        assert!(after <= before + 4, "descriptors: {before} before, {after} after");
-        std::sync::Arc::into_inner(lab).unwrap().close().await;
+    let lab = std::sync::Arc::new(Lab::new());
+    let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
+    assert_eq!(lab.sh("true").await.end, End::Exited(0));
+    let before = descriptors();
+    let mut lanes = Vec::new();
+    for lane in 0..4 {
+        let lab = std::sync::Arc::clone(&lab);
+        lanes.push(tokio::spawn(async move {
+            for turn in 0..10 {
+                let outcome = match (lane + turn) % 5 {
+                    0 => lab.sh("exit 0").await.end,
+                    1 => lab.sh("sleep 1000 & kill -9 $$").await.end,
+                    2 => {
+                        let mut spec = lab.spec(&["sleep", "1000"]);
+                        spec.limits.wall = Duration::from_millis(30);
+                        lab.run_spec(spec).await.unwrap().end
+                    }
+                    3 => {
+                        let _ = lab.run_spec(lab.spec(&["no-such-program"])).await.unwrap_err();
+                        End::Exited(0)
+                    }
+                    _ => lab.boxes.run(lab.spec(&["yes"]), capture(WhenFull::Kill)).await.unwrap().end,
+                };
+                // A first process cannot be killed from inside its pid namespace, not even by itself.
+                let expected =
+                    [End::Exited(0), End::Exited(0), End::Deadline, End::Exited(0), End::Output][(lane + turn) % 5];
+                assert_eq!(outcome, expected);
+            }
+        }));
     }
+    for lane in lanes {
+        lane.await.unwrap();
+    }
+    let after = descriptors();
+    assert!(after <= before + 4, "descriptors: {before} before, {after} after");
+    std::sync::Arc::into_inner(lab).unwrap().close().await;
 }
 
 #[tokio::test]
 async fn more_boxes_than_there_may_be_are_refused_and_room_comes_back() {
-    if root() {
-        let lab = Lab::with(|settings| settings.most = 2);
-        let spec = lab.spec(&["sleep", "1000"]);
-        let one = lab.boxes.start(spec.clone(), Stdio::Quiet).await.unwrap();
-        let two = lab.boxes.start(spec.clone(), Stdio::Quiet).await.unwrap();
-        let error = lab.boxes.start(spec, Stdio::Quiet).await.err().unwrap();
-        assert!(matches!(error, BoxError::Busy(2)), "{error}");
-        one.control.kill();
-        assert_eq!(one.end.await.unwrap().end, End::Killed);
-        let outcome = lab.sh("echo again").await;
-        assert_eq!(text(&outcome.stdout.bytes), "again\n", "{}", told(&outcome));
-        drop(two);
-        lab.close().await;
-    }
+    let lab = Lab::with(|settings| settings.most = 2);
+    let spec = lab.spec(&["sleep", "1000"]);
+    let one = lab.boxes.start(spec.clone(), Stdio::Quiet).await.unwrap();
+    let two = lab.boxes.start(spec.clone(), Stdio::Quiet).await.unwrap();
+    let error = lab.boxes.start(spec, Stdio::Quiet).await.err().unwrap();
+    assert!(matches!(error, BoxError::Busy(2)), "{error}");
+    one.control.kill();
+    assert_eq!(one.end.await.unwrap().end, End::Killed);
+    let outcome = lab.sh("echo again").await;
+    assert_eq!(text(&outcome.stdout.bytes), "again\n", "{}", told(&outcome));
+    drop(two);
+    lab.close().await;
 }

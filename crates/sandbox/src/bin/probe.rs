@@ -3,7 +3,18 @@
 
 #![expect(unsafe_code, reason = "system calls made with arguments that no wrapper would make")]
 
-use std::{ffi::CString, io::Write as _};
+use std::{
+    ffi::CString,
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    net::{SocketAddr, TcpStream, ToSocketAddrs as _, UdpSocket},
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::{fs::OpenOptionsExt as _, net::UnixStream},
+    },
+    path::Path,
+    time::Duration,
+};
 
 use libc::{c_long, syscall};
 
@@ -15,8 +26,13 @@ fn main() {
         #[cfg(target_arch = "x86_64")]
         Some("int80") => int80(),
         Some("descriptors") => descriptors(),
-        Some("abstract") => connect_abstract(&std::env::args().nth(2).unwrap_or_default()),
         Some("raise") => raise(),
+        Some("closed") => closed(),
+        Some("open") => open(),
+        Some("read") => read(),
+        Some("reach") => reach(),
+        Some("search") => search(),
+        Some("forks") => forks(),
         _ => std::process::exit(64),
     }
 }
@@ -26,6 +42,21 @@ fn say(name: &str, result: c_long) {
     let mut out = std::io::stdout().lock();
     // A test that cannot hear sees no line.
     let _ = if result == -1 { writeln!(out, "{name} {code}") } else { writeln!(out, "{name} allowed") };
+}
+
+/// The same for what a library tried.
+fn tell<T>(name: &str, result: io::Result<T>) {
+    let mut out = io::stdout().lock();
+    let _ = match result {
+        Ok(_) => writeln!(out, "{name} allowed"),
+        // An error of a library's own has no number.
+        Err(e) => writeln!(out, "{name} {}", e.raw_os_error().unwrap_or(-1)),
+    };
+}
+
+/// Words after the name of what is tried.
+fn words() -> impl Iterator<Item = String> {
+    std::env::args().skip(2)
 }
 
 /// Pointers among the arguments are to static or leaked texts, or null.
@@ -163,13 +194,6 @@ fn descriptors() {
     }
 }
 
-fn connect_abstract(name: &str) {
-    use std::os::linux::net::SocketAddrExt as _;
-    let address = std::os::unix::net::SocketAddr::from_abstract_name(name);
-    let connected = address.and_then(|a| std::os::unix::net::UnixStream::connect_addr(&a));
-    println!("{}", connected.map_or_else(|e| e.to_string(), |_| "connected".to_owned()));
-}
-
 /// Raises every limit that was set.
 fn raise() {
     use libc::*;
@@ -178,5 +202,95 @@ fn raise() {
         let most = rlimit { rlim_cur: RLIM_INFINITY, rlim_max: RLIM_INFINITY };
         // SAFETY: reads a structure that lives over the call.
         say(name, c_long::from(unsafe { setrlimit(limit, &raw const most) }));
+    }
+}
+
+/// What the first process has.
+fn closed() {
+    let first = Path::new("/proc/1");
+    for name in ["root", "exe", "cwd"] {
+        tell(name, fs::read_link(first.join(name)));
+    }
+    for name in ["environ", "mem", "maps"] {
+        tell(name, File::open(first.join(name)));
+    }
+    tell("fd", fs::read_dir(first.join("fd")));
+}
+
+/// Opens files: `r` to read, `w` to read and write.
+fn open() {
+    let write = words().next().as_deref() == Some("w");
+    for path in words().skip(1) {
+        tell(&path, OpenOptions::new().read(true).write(write).open(&path));
+    }
+}
+
+/// Reads the beginnings of files.
+fn read() {
+    for path in words() {
+        let mut piece = [0; 10];
+        match File::open(&path).and_then(|mut file| file.read(&mut piece)) {
+            Ok(n) => println!("{path} {n} bytes"),
+            Err(e) => tell::<()>(&path, Err(e)),
+        }
+    }
+}
+
+/// Looks for the host and the network: ports of the host by TCP and UDP, an abstract socket, other machines, a name.
+fn reach() {
+    let [tcp, udp, name] = [0, 1, 2].map(|n| words().nth(n).unwrap_or_default());
+    let host = ["10.0.2.2", "127.0.0.1", "::1"].map(|host| (host, tcp.clone()));
+    let others = ["1.1.1.1", "10.0.0.1", "192.168.0.1", "169.254.169.254", "2606:4700::1111"];
+    for (host, port) in host.into_iter().chain(others.map(|host| (host, "443".to_owned()))) {
+        let Ok(ip) = host.parse() else { continue };
+        let address = SocketAddr::new(ip, port.parse().unwrap_or(0));
+        tell(&format!("tcp {host}"), TcpStream::connect_timeout(&address, Duration::from_secs(2)));
+    }
+    let own = ("127.0.0.1", udp);
+    for (host, port) in ["1.1.1.1", "8.8.8.8", "10.0.0.1"].map(|host| (host, "53".to_owned())).into_iter().chain([own])
+    {
+        let sent = UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"x", format!("{host}:{port}")));
+        tell(&format!("udp {host}"), sent);
+    }
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name);
+    tell("abstract", address.and_then(|address| UnixStream::connect_addr(&address)));
+    tell("name", "example.com:80".to_socket_addrs());
+}
+
+/// Looks for two words that stand together, in all files that a command may read, and for shared memory.
+fn search() {
+    let word = words().take(2).collect::<String>().into_bytes();
+    let tops = ["/tmp", "/home", "/dev/shm", "/workspace", "/mnt", "/opt", "/srv", "/run", "/var", "/proc"];
+    let mut left: Vec<_> = tops.map(Into::into).into();
+    let own = [format!("/proc/{}", std::process::id()), "/proc/self".to_owned(), "/proc/thread-self".to_owned()];
+    let mut looked = 0;
+    let mut found = Vec::new();
+    while let Some(path) = left.pop() {
+        let Ok(kind) = fs::symlink_metadata(&path).map(|m| m.file_type()) else { continue };
+        if kind.is_dir() && !own.iter().any(|own| path == Path::new(own)) {
+            left.extend(fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
+        } else if kind.is_file() {
+            let mut piece = vec![0; 1 << 16];
+            let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path);
+            let read = opened.and_then(|mut file| file.read(&mut piece)).unwrap_or(0);
+            looked += 1;
+            if path.ends_with("needle") || piece[..read].windows(word.len()).any(|window| window == word) {
+                found.push(path);
+            }
+        }
+    }
+    println!("{looked} files");
+    for path in found {
+        println!("found {}", path.display());
+    }
+    let segments = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
+    println!("segments {}", segments.lines().skip(1).count());
+}
+
+/// Forks as fast as it can, and so does every child.
+fn forks() {
+    loop {
+        // SAFETY: parent and child go on doing the same, and nothing else.
+        unsafe { libc::fork() };
     }
 }

@@ -2,18 +2,18 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
-use sha2::{Digest as _, Sha256};
-use stead_ports::sandbox::{
-    BoxError, Boxes as _, Command, Content, Limits, Mount, Outcome, Property, Runtime, Served, Spec, Stdio, WhenFull,
-    Zygote,
+use libc::{EACCES, EINVAL, ENOSYS, ESRCH};
+use stead_ports::{
+    BoxFuture,
+    sandbox::{Boxes, Command, Content, Limits, Mount, Outcome, Runtime, Served, Spec, Stdio, Zygote},
 };
 use stead_sandbox::{Namespaces, Settings};
+use stead_testkit::boxes::{Answers, Canaries, First, Place};
+pub(crate) use stead_testkit::boxes::{Lab as Tried, capture, is_root, text, told};
 
 /// Whose launcher it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,18 +47,40 @@ pub(crate) fn every_way() -> Vec<Way> {
     [false, true].into_iter().flat_map(|zygote| everyone().into_iter().map(move |who| Way { who, zygote })).collect()
 }
 
-pub(crate) fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
 /// A number that belongs to nobody.
 const USER: u32 = 54_321;
 
+/// What boxes of namespaces answer in their own way.
+const ANSWERS: Answers = Answers {
+    probe: &["/data/probe"],
+    calls: &[
+        // Not a matter of the filter: there is nobody to send it to, and no right.
+        ("kill_all", &[ESRCH]),
+        ("kill_host", &[ESRCH]),
+        ("nice", &[EACCES]),
+        ("setuid_root", &[EINVAL]),
+        // As if the kernel did not know them.
+        ("clone3_user", &[ENOSYS]),
+        ("io_setup", &[ENOSYS]),
+        ("statmount", &[ENOSYS]),
+        ("listmount", &[ENOSYS]),
+        ("open_tree_attr", &[ENOSYS]),
+        ("cachestat", &[ENOSYS]),
+        ("memfd_secret", &[ENOSYS]),
+        ("sched_core", &[EINVAL]),
+        ("memory_map", &[EINVAL]),
+    ],
+    harmless: &[],
+    harmless_sockets: &[],
+    x32: &["code 159"],
+    first: First::Init,
+};
+
 pub(crate) struct Lab {
     pub(crate) boxes: Namespaces,
-    folder: tempfile::TempDir,
+    place: Place,
     before: Canaries,
-    zygote: bool,
+    way: Way,
     /// Every launcher that there was.
     launchers: std::sync::Mutex<BTreeSet<u32>>,
 }
@@ -69,25 +91,13 @@ impl Lab {
     }
 
     pub(crate) fn with(way: impl Into<Way>, change: impl FnOnce(&mut Settings)) -> Self {
-        let Way { who, zygote } = way.into();
-        let folder = tempfile::Builder::new().prefix("stead-boxes").tempdir_in("/tmp").unwrap();
-        open(folder.path());
-        fs::write(folder.path().join("canary"), "untouched").unwrap();
-        let tools = folder.path().join("tools");
-        fs::create_dir(&tools).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_stead-box-probe"), tools.join("probe")).unwrap();
-        let before = Canaries::look(folder.path(), &BTreeSet::new());
-        let mut settings = Settings { launcher: launcher(who), ahead: 1, ..Settings::default() };
+        let way = way.into();
+        let place = Place::new("stead-boxes");
+        place.tools(env!("CARGO_BIN_EXE_stead-box-probe"));
+        let before = Canaries::look(&place, |_| false);
+        let mut settings = Settings { launcher: launcher(way.who), ahead: 1, ..Settings::default() };
         change(&mut settings);
-        Self { boxes: Namespaces::new(settings), folder, before, zygote, launchers: std::sync::Mutex::default() }
-    }
-
-    /// A folder of the host that anyone can reach.
-    pub(crate) fn folder(&self, name: &str) -> PathBuf {
-        let path = self.folder.path().join(name);
-        fs::create_dir_all(&path).unwrap();
-        open(&path);
-        path
+        Self { boxes: Namespaces::new(settings), place, before, way, launchers: std::sync::Mutex::default() }
     }
 
     /// The launcher that runs.
@@ -100,48 +110,6 @@ impl Lab {
     /// Remembers a launcher, to look for what it leaves.
     pub(crate) fn note(&self, pid: u32) {
         self.launchers.lock().unwrap().insert(pid);
-    }
-
-    /// A command with the probe at hand as `/data/probe`.
-    pub(crate) fn spec(&self, words: &[&str]) -> Spec {
-        let words = match words {
-            [program, ..] if self.zygote && *program != "python3" => {
-                [&["python3", "-c", "import os, sys; os.execvp(sys.argv[1], sys.argv[1:])"], words].concat()
-            }
-            _ => words.to_vec(),
-        };
-        let command = Command {
-            words: words.iter().map(|w| (*w).to_owned()).collect(),
-            dir: "/tmp".into(),
-            ..Command::default()
-        };
-        let tools = Mount { at: "/data".into(), content: Content::ReadOnly(self.folder.path().join("tools")) };
-        let limits = Limits { wall: Duration::from_secs(20), ..Limits::default() };
-        let zygote = self.zygote.then(|| zygote_of("lab"));
-        Spec { command, mounts: vec![tools], limits, zygote, ..Spec::default() }
-    }
-
-    pub(crate) async fn run(&self, words: &[&str]) -> Outcome {
-        self.run_spec(self.spec(words)).await.unwrap()
-    }
-
-    pub(crate) async fn sh(&self, script: &str) -> Outcome {
-        self.run(&["sh", "-c", script]).await
-    }
-
-    pub(crate) async fn python(&self, script: &str) -> Outcome {
-        self.run(&["python3", "-c", script]).await
-    }
-
-    pub(crate) async fn run_spec(&self, spec: Spec) -> Result<Outcome, BoxError> {
-        if let Some(zygote) = &spec.zygote {
-            self.warm(&zygote.tenant).await;
-        }
-        let asked = spec.zygote.is_some();
-        let outcome = self.boxes.run(spec, capture(WhenFull::Drop)).await?;
-        let by = &outcome.evidence.zygote;
-        assert_eq!(asked, matches!(by, Some(Served::Forked { .. })), "{by:?}");
-        Ok(outcome)
     }
 
     /// Waits until a tenant's zygote serves.
@@ -158,11 +126,6 @@ impl Lab {
         }
     }
 
-    /// Whether this host's groups hold a limit for this launcher.
-    pub(crate) async fn holds(&self, property: Property) -> bool {
-        self.boxes.offer().await.unwrap().holds(property).is_ok()
-    }
-
     /// Ends all, and looks whether the host is as it was.
     pub(crate) async fn close(self) {
         if let Some(pid) = self.boxes.launcher().await {
@@ -170,21 +133,67 @@ impl Lab {
         }
         self.boxes.close().await;
         let launchers = self.launchers.lock().unwrap().clone();
-        // Groups and namespaces that die go a little later than their processes.
-        let until = Instant::now() + Duration::from_secs(10);
-        loop {
-            let now = Canaries::look(self.folder.path(), &launchers);
-            if now == self.before {
-                break;
-            }
-            assert!(Instant::now() < until, "the host has changed: {:?} is now {now:?}", self.before);
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        // Groups of the launchers of this lab alone: other tests run meanwhile.
+        let ours = |name: &str| {
+            let pid = name.strip_prefix("stead-boxes-").and_then(|rest| rest.split('-').next()?.parse().ok());
+            pid.is_some_and(|pid| launchers.contains(&pid))
+        };
+        self.before.return_to_this(|| Canaries::look(&self.place, ours)).await;
     }
 }
 
-fn open(path: &Path) {
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+impl Tried for Lab {
+    fn boxes(&self) -> &dyn Boxes {
+        &self.boxes
+    }
+
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
+    fn answers(&self) -> &'static Answers {
+        &ANSWERS
+    }
+
+    fn user(&self) -> BoxFuture<'_, u32> {
+        Box::pin(async { self.boxes.user().await.unwrap() })
+    }
+
+    fn maker(&self) -> Option<u32> {
+        (self.way.who == Who::User && is_root()).then_some(USER)
+    }
+
+    /// A command with the probe at hand as `/data/probe`.
+    fn spec(&self, words: &[&str]) -> Spec {
+        let words = match words {
+            [program, ..] if self.way.zygote && *program != "python3" => {
+                [&["python3", "-c", "import os, sys; os.execvp(sys.argv[1], sys.argv[1:])"], words].concat()
+            }
+            _ => words.to_vec(),
+        };
+        let command = Command {
+            words: words.iter().map(|w| (*w).to_owned()).collect(),
+            dir: "/tmp".into(),
+            ..Command::default()
+        };
+        let tools = Mount { at: "/data".into(), content: Content::ReadOnly(self.place.path().join("tools")) };
+        let limits = Limits { wall: Duration::from_secs(20), ..Limits::default() };
+        let zygote = self.way.zygote.then(|| zygote_of("lab"));
+        Spec { command, mounts: vec![tools], limits, zygote, ..Spec::default() }
+    }
+
+    fn ready<'a>(&'a self, spec: &'a Spec) -> BoxFuture<'a, ()> {
+        Box::pin(async {
+            if let Some(zygote) = &spec.zygote {
+                self.warm(&zygote.tenant).await;
+            }
+        })
+    }
+
+    fn judge(&self, asked: bool, outcome: &Outcome) {
+        let by = &outcome.evidence.zygote;
+        assert_eq!(asked, matches!(by, Some(Served::Forked { .. })), "{by:?}");
+    }
 }
 
 pub(crate) fn zygote_of(tenant: &str) -> Zygote {
@@ -217,83 +226,4 @@ pub(crate) fn own_program(who: Who, program: &Path) -> Vec<std::ffi::OsString> {
         return all;
     }
     vec![program.into()]
-}
-
-pub(crate) fn capture(full: WhenFull) -> Stdio {
-    Stdio::Capture { input: bytes::Bytes::new(), keep: 1 << 20, full, follower: None }
-}
-
-pub(crate) fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// All that an outcome tells, for a message.
-pub(crate) fn told(outcome: &Outcome) -> String {
-    format!("{:?}: {}{}", outcome.end, text(&outcome.stdout.bytes), text(&outcome.stderr.bytes))
-}
-
-/// What must be the same before and after: processes of boxes, mounts, groups, descriptors, a file.
-#[derive(Debug, PartialEq, Eq)]
-struct Canaries {
-    processes: BTreeSet<u32>,
-    mounts: String,
-    groups: BTreeSet<PathBuf>,
-    file: Vec<u8>,
-}
-
-impl Canaries {
-    fn look(folder: &Path, launchers: &BTreeSet<u32>) -> Self {
-        Self {
-            processes: children(),
-            mounts: fs::read_to_string("/proc/self/mountinfo").unwrap(),
-            groups: groups(launchers),
-            file: Sha256::digest(fs::read(folder.join("canary")).unwrap()).to_vec(),
-        }
-    }
-}
-
-/// Descendants of this process.
-fn children() -> BTreeSet<u32> {
-    let own = std::process::id();
-    let mut parents = Vec::new();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        let Ok(pid) = name.parse::<u32>() else { continue };
-        let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse::<u32>().ok());
-        parents.push((pid, parent.unwrap_or(0)));
-    }
-    let mut of = BTreeSet::from([own]);
-    loop {
-        let more: Vec<u32> = parents
-            .iter()
-            .filter(|(pid, parent)| of.contains(parent) && !of.contains(pid))
-            .map(|(pid, _)| *pid)
-            .collect();
-        if more.is_empty() {
-            break;
-        }
-        of.extend(more);
-    }
-    of.remove(&own);
-    of
-}
-
-/// Groups that these launchers made.
-fn groups(launchers: &BTreeSet<u32>) -> BTreeSet<PathBuf> {
-    fn walk(folder: &Path, depth: usize, launchers: &BTreeSet<u32>, out: &mut BTreeSet<PathBuf>) {
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten().filter(|e| e.path().is_dir()) {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if let Some(rest) = name.strip_prefix("stead-boxes-") {
-                if rest.split('-').next().and_then(|pid| pid.parse().ok()).is_some_and(|pid| launchers.contains(&pid)) {
-                    out.insert(entry.path());
-                }
-            } else if depth > 0 {
-                walk(&entry.path(), depth - 1, launchers, out);
-            }
-        }
-    }
-    let mut out = BTreeSet::new();
-    walk(Path::new("/sys/fs/cgroup"), 4, launchers, &mut out);
-    out
 }

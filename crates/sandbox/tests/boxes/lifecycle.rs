@@ -10,7 +10,7 @@ use std::{
 use stead_ports::sandbox::{BoxError, Boxes as _, Content, End, Mount, Stdio, WhenFull};
 use stead_sandbox::{Namespaces, Settings};
 
-use crate::lab::{Lab, capture, everyone, launcher, text, told};
+use crate::lab::{Lab, Tried as _, capture, everyone, launcher, text, told};
 
 /// A command that holds all it can: memory, processes, a layer, the output.
 const GREEDY: &str = "yes > /workspace/filled & sleep 1000 & (setsid sleep 1000 &) ; echo runs; exec sleep 1000";

@@ -15,7 +15,7 @@ use stead_ports::{
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::lab::{Lab, Who, everyone, text};
+use crate::lab::{Lab, Tried as _, Who, everyone, text};
 
 fn command(script: &str) -> Command {
     let words = ["sh", "-c", script].map(str::to_owned).to_vec();

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 
 use stead_ports::sandbox::{Boxes as _, Content, End, Mount, Served, Spec, Stdio, WhenFull};
 
-use crate::lab::{Lab, Way, Who, capture, everyone, text, told, zygote_of};
+use crate::lab::{Lab, Tried as _, Way, Who, capture, everyone, text, told, zygote_of};
 
 pub(crate) fn by_zygote(who: Who) -> Way {
     Way { who, zygote: true }

@@ -3,7 +3,7 @@
 use stead_ports::sandbox::Boxes as _;
 use stead_ports::sandbox::{Content, Mount, Outcome, Spec, Stdio, WhenFull};
 
-use crate::lab::{Lab, Way, everyone, text, told};
+use crate::lab::{Lab, Tried as _, Way, everyone, text, told};
 
 /// All that a process can find out of its rights. What differs by its nature (numbers of processes, times, sizes) is left out.
 const RIGHTS: &str = "

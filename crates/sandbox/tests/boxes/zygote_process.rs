@@ -8,7 +8,7 @@ use std::{
 use stead_ports::sandbox::{Boxes as _, End, Served, Stdio, WhenFull};
 
 use crate::{
-    lab::{Lab, Who, capture, everyone, text, told, zygote_of},
+    lab::{Lab, Tried as _, Who, capture, everyone, text, told, zygote_of},
     zygote::{by_zygote, served},
 };
 

@@ -1,7 +1,16 @@
 //! The folders that a component is given: read-only, and nothing beside them.
 
-use std::{fs, os::unix::fs::symlink, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use rustix::fs::CWD;
 use stead_ports::sandbox::{BoxError, End, Outcome};
 use stead_wasm::Settings;
 
@@ -20,7 +29,7 @@ async fn open(lab: &Lab, path: &str, flags: &str) -> Outcome {
     lab.run_spec(lab.spec(&opens(), &[path, flags])).await.unwrap()
 }
 
-/// 28, 29: whatever leads out of the folder is refused, and what is in it is read.
+/// 22, 29: whatever leads out of the folder is refused, and what is in it is read.
 #[tokio::test]
 async fn only_what_is_below_the_folder_is_read() {
     let lab = Lab::new();
@@ -45,7 +54,51 @@ async fn only_what_is_below_the_folder_is_read() {
     lab.close();
 }
 
-/// 3 to 5, 20, 21: there is nowhere to write.
+/// 28: while a component reads, somebody swaps a folder and a file for links to what lies beside its folder.
+#[tokio::test]
+async fn a_swap_of_directories_and_links_is_never_followed() {
+    let lab = Lab::new();
+    let given = lab.given();
+    let outside = lab.folder("outside");
+    fs::create_dir(given.join("sub")).unwrap();
+    for (folder, said) in [(&outside, "of the host"), (&given.join("sub"), "inner"), (&given, "inner")] {
+        fs::write(folder.join("file"), said).unwrap();
+    }
+    symlink(&outside, given.join("link")).unwrap();
+    symlink(outside.join("file"), given.join("file-link")).unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    let swaps = std::thread::spawn({
+        let (done, given) = (Arc::clone(&done), given.clone());
+        move || {
+            while !done.load(Ordering::Relaxed) {
+                for (a, b) in [("sub", "link"), ("file", "file-link")] {
+                    let flags = rustix::fs::RenameFlags::EXCHANGE;
+                    rustix::fs::renameat_with(CWD, given.join(a), CWD, given.join(b), flags).unwrap();
+                }
+            }
+        }
+    });
+    let mut read = 0;
+    let mut wrong = None;
+    // Until each was often what it says; what is refused is told by a letter.
+    for turn in 0.. {
+        let path = ["sub/file", "link/file", "file", "file-link"][turn % 4];
+        let said = text(&open(&lab, path, "01").await.stdout.bytes);
+        read += u32::from(said == "inner");
+        if said.len() > 5 {
+            wrong = Some(said);
+        }
+        if wrong.is_some() || read == 200 {
+            break;
+        }
+    }
+    done.store(true, Ordering::Relaxed);
+    swaps.join().unwrap();
+    assert_eq!(wrong, None);
+    lab.close();
+}
+
+/// 3 to 5, 32: there is nowhere to write.
 #[tokio::test]
 async fn nothing_can_be_written_or_removed() {
     let lab = Lab::new();
@@ -100,7 +153,7 @@ async fn whoever_waits_for_a_pipe_ends_at_its_deadline() {
     lab.close();
 }
 
-/// 44: one that is given no other folder than its own sees one.
+/// 14 to 16, 44: one that is given no other folder than its own sees one.
 #[tokio::test]
 async fn only_the_granted_folder_is_there() {
     let lab = Lab::new();

@@ -4,11 +4,14 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use stead_ports::sandbox::{BoxError, Boxes as _, Command, Content, Limits, Mount, Outcome, Spec, Stdio, WhenFull};
+use stead_testkit::boxes::{Canaries, Place};
+pub(crate) use stead_testkit::boxes::{text, told};
 use stead_wasm::{Components, Settings};
 
 pub(crate) struct Lab {
     pub(crate) boxes: Components,
-    folder: tempfile::TempDir,
+    place: Place,
+    before: Canaries,
 }
 
 impl Lab {
@@ -17,15 +20,19 @@ impl Lab {
     }
 
     pub(crate) fn with(settings: Settings) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("canary"), "untouched").unwrap();
-        fs::create_dir(folder.path().join("given")).unwrap();
-        Self { boxes: Components::new(settings).unwrap(), folder }
+        let place = Place::new("stead-components");
+        let before = Canaries::look(&place, |_| false);
+        Self { boxes: Components::new(settings).unwrap(), place, before }
+    }
+
+    /// A folder of the host.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        self.place.folder(name)
     }
 
     /// The folder that actions are given, at `/data`.
     pub(crate) fn given(&self) -> PathBuf {
-        self.folder.path().join("given")
+        self.folder("given")
     }
 
     /// An action of a component of this text, with these arguments.
@@ -49,22 +56,15 @@ impl Lab {
         self.boxes.run(spec, capture("", WhenFull::Drop)).await
     }
 
-    /// Looks whether the host is as it was: nothing but the component was ever written.
+    /// Looks whether the host is as it was: an instance has no process, mount or group of its own.
     pub(crate) fn close(self) {
-        assert_eq!(fs::read(self.folder.path().join("canary")).unwrap(), b"untouched");
-        let names: Vec<_> = fs::read_dir(self.folder.path()).unwrap().flatten().map(|e| e.file_name()).collect();
-        assert_eq!(names.len(), 2, "{names:?}");
+        drop(self.boxes);
+        assert_eq!(Canaries::look(&self.place, |_| false), self.before, "the host has changed");
+        let names: Vec<_> = fs::read_dir(self.place.path()).unwrap().flatten().map(|e| e.file_name()).collect();
+        assert!(names.iter().all(|name| ["canary", "given", "outside"].iter().any(|own| name == own)), "{names:?}");
     }
 }
 
 pub(crate) fn capture(input: &str, full: WhenFull) -> Stdio {
     Stdio::Capture { input: Bytes::copy_from_slice(input.as_bytes()), keep: 10_000, full, follower: None }
-}
-
-pub(crate) fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-pub(crate) fn told(outcome: &Outcome) -> String {
-    format!("{:?}: {}{}", outcome.end, text(&outcome.stdout.bytes), text(&outcome.stderr.bytes))
 }

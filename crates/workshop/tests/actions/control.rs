@@ -90,10 +90,8 @@ async fn when_all_hold_too_much_the_one_that_holds_most_of_its_own_goes_first_an
         host.pressure = u16::MAX;
     };
     let kit = Arc::new(Kit::with(set).await);
-    if let Err(why) = kit.boxes.offer().await.unwrap().holds(Property::Accounting) {
-        eprintln!("not tried: this host cannot tell what a box holds: {why}");
-        return;
-    }
+    let measured = kit.boxes.offer().await.unwrap().holds(Property::Accounting).map(str::to_owned);
+    measured.expect("NOT RUN: this needs control groups; run it as root, or with a delegated group");
     let _watch = kit.shop.watch();
     let hold = |mib: u32| format!("python3 -c 'import time; x = bytearray({mib} << 20); time.sleep(100)'");
     let given = |memory: u64| Settings { limits: Limits { memory: Some(memory), ..settings().limits }, ..settings() };
