@@ -24,6 +24,7 @@ const ANSWERS: Answers = Answers {
         ("kill_host", &[ESRCH, EPERM]),
         ("nice", &[EACCES]),
         ("clone3_user", &[ENOSYS]),
+        ("later", &[ENOSYS]),
     ],
     // A box of namespaces is refused them, for through them it could hold up the host or another box. Here nobody else is there.
     harmless: &[
@@ -46,6 +47,8 @@ const ANSWERS: Answers = Answers {
     harmless_sockets: &["sctp", "sctp6", "mptcp"],
     // The machine's kernel has no such gate: the call reaches the filter as one that does not exist.
     x32: &["x32 38", "code 0"],
+    own_kernel: &["/proc/cmdline"],
+    ended_whole: true,
     first: First::Init,
 };
 

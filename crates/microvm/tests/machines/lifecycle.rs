@@ -10,7 +10,7 @@ use std::{
 use stead_microvm::Machines;
 use stead_ports::sandbox::{BoxError, Boxes as _, Content, Mount, Stdio};
 
-use crate::lab::{Lab, Tried as _, settings, text};
+use crate::lab::{Lab, settings, text};
 
 /// Processes of machines below one, by what they are: `qemu` or a role.
 fn machines(of: u32) -> Vec<(u32, String)> {

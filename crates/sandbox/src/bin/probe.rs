@@ -145,6 +145,7 @@ fn calls() {
         ("setgroups", SYS_setgroups, [1, zeroes, 0, 0, 0]),
         ("kill_all", SYS_kill, [u64::MAX, 9, 0, 0, 0]),
         ("kill_host", SYS_kill, [300, 9, 0, 0, 0]),
+        ("later", 700, [0; 5]),
     ];
     for (name, number, arguments) in tries {
         say(name, raw(*number, *arguments));

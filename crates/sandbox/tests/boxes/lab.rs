@@ -67,12 +67,16 @@ const ANSWERS: Answers = Answers {
         ("open_tree_attr", &[ENOSYS]),
         ("cachestat", &[ENOSYS]),
         ("memfd_secret", &[ENOSYS]),
+        // What a later kernel brings is not there.
+        ("later", &[ENOSYS]),
         ("sched_core", &[EINVAL]),
         ("memory_map", &[EINVAL]),
     ],
     harmless: &[],
     harmless_sockets: &[],
     x32: &["code 159"],
+    own_kernel: &[],
+    ended_whole: false,
     first: First::Init,
 };
 

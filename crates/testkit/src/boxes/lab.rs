@@ -118,6 +118,10 @@ pub struct Answers {
     pub harmless_sockets: &'static [&'static str],
     /// What the shell says of a call of `getpid` through the gate of x32.
     pub x32: &'static [&'static str],
+    /// Files below `/proc` that tell of a kernel of the box's own, and not of the host's.
+    pub own_kernel: &'static [&'static str],
+    /// Whether a box at its deadline is ended as a whole, with what its kernel had counted.
+    pub ended_whole: bool,
     /// What the first process of a box is.
     pub first: First,
 }
