@@ -12,14 +12,12 @@ use std::{
 };
 
 use rustix::io::Errno;
-use stead_ports::sandbox::{BoxError, Command, Exec, ExecEnd, ExecWhy, Hand, Streams};
+use stead_ports::sandbox::{BoxError, Command, Exec, ExecEnd, ExecWhy, Hand, Stdio, Streams};
+use stead_tier::{ask, ends::Ends, terminal::Terminal};
 use tokio::io::unix::AsyncFd;
 
-use super::{running::refused, streams, terminal::Terminal};
-use crate::{
-    plan,
-    wire::{self, Ask, Tell, Told},
-};
+use super::running::refused;
+use crate::wire::{self, Ask, Tell, Told};
 
 /// How long a command may take to start.
 const START: Duration = Duration::from_secs(10);
@@ -28,13 +26,13 @@ const PTMX: (u32, u32) = (5, 2);
 
 /// Runs a command.
 pub(super) async fn start(
-    nursery: BorrowedFd<'_>,
+    foreman: BorrowedFd<'_>,
     user: u32,
     command: Command,
     streams: Streams,
 ) -> Result<Exec, BoxError> {
-    plan::command(&command)?;
-    let dir = plan::folder_of(&command)?;
+    ask::command(&command)?;
+    let dir = ask::dir(&command)?;
     let lost = |e: Errno| BoxError::Lost(format!("it cannot be told anything: {}", io::Error::from(e)));
     let (ours, its) = wire::pair().map_err(lost)?;
     let mut inside = vec![its];
@@ -42,25 +40,19 @@ pub(super) async fn start(
     let terminal = match streams {
         Streams::Terminal { size } => Some(size),
         Streams::Pipes => {
-            let (read_input, write_input) = streams::pipe()?;
-            let (read_output, write_output) = streams::pipe()?;
-            let (read_error, write_error) = streams::pipe()?;
-            for end in [&read_input, &write_output, &write_error] {
-                // Without the right to do so they are the command's already, for then it is the same user.
-                let _ = std::os::unix::fs::fchown(end, Some(user), Some(user));
-            }
-            inside.extend([read_input, write_output, write_error]);
-            ends = Some((streams::writer(write_input)?, streams::reader(read_output)?, streams::reader(read_error)?));
+            let mut own = Ends::new(&Stdio::Pipes { keep: 0 }, user)?;
+            inside.append(&mut own.inside);
+            ends = own.all();
             None
         }
     };
     let program = command.words.first().cloned();
     let ask = Ask::Exec { words: command.words, env: command.env, dir, terminal };
     let beside: Vec<_> = inside.iter().map(AsFd::as_fd).collect();
-    match wire::send(nursery, &ask, &beside, false) {
+    match wire::send(foreman, &ask, &beside, false) {
         Ok(()) => {}
         Err(Errno::AGAIN) => {
-            return Err(BoxError::Lost("it does not take commands: its nursery stands still".to_owned()));
+            return Err(BoxError::Lost("it does not take commands: its foreman stands still".to_owned()));
         }
         Err(Errno::MSGSIZE) => return Err(BoxError::Spec("it is longer than can be told".to_owned())),
         Err(Errno::PIPE | Errno::CONNRESET) => return Err(BoxError::Lost("it has ended".to_owned())),
