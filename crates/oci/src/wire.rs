@@ -17,10 +17,10 @@ use rustix::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use stead_ports::sandbox::Change;
 
-/// Most bytes of a message: a plan with 32 long places, or what a runtime said, cut.
-const MAX_MESSAGE: usize = 160 << 10;
-/// Most descriptors beside one: three streams, a root, 32 folders.
-const MAX_DESCRIPTORS: usize = 40;
+/// Most bytes of a message: a plan with 64 long places, or what a runtime said, cut.
+const MAX_MESSAGE: usize = 320 << 10;
+/// Most descriptors beside one: three streams, a root, 32 folders, and as many that are shown.
+const MAX_DESCRIPTORS: usize = 72;
 
 /// What a shim is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -86,6 +86,8 @@ pub(crate) enum Access {
     ReadOnly,
     ReadWrite,
     Layered,
+    /// Read-only, of the host's: what stands in the root where it is on the host.
+    Shown,
 }
 
 /// What a shim tells.
