@@ -123,10 +123,8 @@ impl Sandboxes {
 
     /// What this host lacks of a root, and what to do.
     pub(super) fn missing(&self) -> Option<(String, String)> {
-        let roots = self.templates.iter().filter_map(|(name, template)| Some((name, template.root.as_deref()?)));
-        roots
-            .into_iter()
-            .find_map(|(name, root)| no_root(&format!("sandboxes.templates.{name}.root"), root, &["workspace"]))
+        let mut roots = self.templates.iter().filter_map(|(name, template)| Some((name, template.root.as_deref()?)));
+        roots.find_map(|(name, root)| no_root(&format!("sandboxes.templates.{name}.root"), root, &["workspace"]))
     }
 }
 
