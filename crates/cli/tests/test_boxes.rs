@@ -139,6 +139,46 @@ fn an_mcp_server_has_one_sandbox_for_a_run_and_nothing_of_it_is_there_for_the_ne
     assert_eq!((class("c_count"), class("sh")), ("contained".into(), "contained".into()));
 }
 
+/// A command and an MCP server, both a shell's, which is all that a machine's own root has. Each of them tells of its place.
+fn in_tier(tier: &str) -> (TestEnvironment, String) {
+    let env = TestEnvironment::new();
+    let server = root().join("crates/cli/tests/fixtures/counting_mcp.sh");
+    env.write("a/server.sh", &fs::read_to_string(server).unwrap());
+    env.write(".stead/stead.toml", &format!("[sandbox]\ntiers = [\"{tier}\"]\nmicrovm = {{ translate = true }}\n"));
+    agent(
+        &env,
+        "  c: { mcp: { command: [sh, ./server.sh], start_timeout: 5m } }\n  sh: { command: [sh, -c], workspace: rw }\n",
+        "rules:\n- when: { user: . }\n  call: [{ tool: sh, args: { command: 'echo here >> mark; id -u' } }]\n\
+         - when: { tool: sh, result: '1000' }\n  call: [{ tool: c_count, args: {} }]\n\
+         - when: { tool: c_count, result: '^1$' }\n  call: [{ tool: c_count, args: {} }]\n\
+         - when: { tool: c_count }\n  say: '{{result | text}}'\n",
+    );
+    let text = fs::read_to_string(env.path().join("a/agent.yaml")).unwrap();
+    env.write("a/agent.yaml", &text.replace("sandbox: { ", &format!("sandbox: {{ tier: {tier}, ")));
+    let told = env.stead("run --quiet a go").succeeds();
+    assert_eq!(told.stdout.trim(), "2", "{told}");
+    let run = last_run(&env);
+    assert_eq!(env.stead(&format!("runs files {run} mark")).succeeds().stdout, "here\n");
+    let facts = env.stead(&format!("runs facts {run} --json")).succeeds().stdout;
+    assert!(facts.contains(&format!("\"tier\":\"{tier}\"")), "{facts}");
+    (env, facts)
+}
+
+#[test]
+fn an_agents_command_and_mcp_server_run_in_containers_if_its_manifest_says_so() {
+    // Only root has containers; that others are told so shows elsewhere.
+    if rustix::process::geteuid().is_root() {
+        in_tier("oci");
+    }
+}
+
+/// The first process of these machines is the binary itself.
+#[test]
+fn an_agents_command_and_mcp_server_run_in_machines_if_its_manifest_says_so() {
+    let (_env, facts) = in_tier("microvm");
+    assert!(facts.contains("own_kernel"), "{facts}");
+}
+
 #[test]
 fn what_is_beyond_the_operators_bounds_or_not_to_be_had_is_refused_before_anything_starts() {
     let env = TestEnvironment::new();

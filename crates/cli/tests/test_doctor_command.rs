@@ -84,6 +84,38 @@ fn a_model_server_of_this_machine_that_answers_is_found_and_none_elsewhere_is_as
 }
 
 #[test]
+fn what_a_configuration_offers_is_told_with_what_is_refused_and_why() {
+    let env = TestEnvironment::new();
+    for folder in ["proc", "dev", "tmp", "home/box", "workspace"] {
+        std::fs::create_dir_all(env.path().join("py").join(folder)).unwrap();
+    }
+    env.write(".stead/stead.toml", "[sandbox]\ntiers = [\"wasm\"]\nroots = { py = \"../py\" }\n");
+    let refused = env.stead("doctor");
+    assert!(refused.code == Some(1) && refused.stderr.contains("has no folder /opt"), "{refused}");
+    std::fs::create_dir(env.path().join("py/opt")).unwrap();
+    let terminal = env.stead("doctor --json");
+    let report: serde_json::Value = serde_json::from_str(&terminal.stdout).unwrap();
+    let words = found(&report, "sandbox").1;
+    assert!(words.contains("stead.toml: wasm; a manifest that names no tier is refused"), "{words}");
+    for tier in ["namespace", "oci", "microvm"] {
+        let (state, words) = found(&report, &format!("sandbox {tier}"));
+        assert!(
+            state == "info" && words.ends_with("agents are refused it: `tiers` of [sandbox] leaves it out"),
+            "{words}"
+        );
+    }
+    // Who offers what this build has not is told that it is bad.
+    let (state, words) = found(&report, "sandbox wasm");
+    if cfg!(feature = "wasm") {
+        assert_eq!((state.as_str(), terminal.code), ("ok", Some(0)), "{words}");
+    } else {
+        assert_eq!((state.as_str(), terminal.code), ("bad", Some(1)), "{words}");
+        assert!(words.starts_with("agents that ask for it are refused: not in this build"), "{words}");
+    }
+    assert_eq!(found(&report, "sandbox root py").0, "ok");
+}
+
+#[test]
 fn a_running_server_is_found() {
     let env = TestEnvironment::new();
     let _dev = Serving::start(env.command(["dev", "--port", "0"]), "try");

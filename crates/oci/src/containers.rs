@@ -35,6 +35,8 @@ pub struct Settings {
     pub runtimes: Vec<PathBuf>,
     /// The folder of bundles. It belongs to root, and nobody else may write there.
     pub place: PathBuf,
+    /// Folders of the host that boxes see whose root is the host's, read-only and where they are: programs that stand outside of `/usr`.
+    pub show: Vec<PathBuf>,
     /// Most boxes at once.
     pub most: usize,
 }
@@ -47,6 +49,7 @@ impl Default for Settings {
             shim: vec!["/proc/self/exe".into(), shim::WORD.into()],
             runtimes: ["runc", "crun", "runsc"].map(PathBuf::from).to_vec(),
             place: PathBuf::from("/run/stead-oci"),
+            show: Vec::new(),
             most: MOST,
         }
     }

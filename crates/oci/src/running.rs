@@ -53,7 +53,7 @@ pub(crate) async fn start(
         Stdio::Terminal { size } => Some(size),
         _ => None,
     };
-    let (places, folders) = check(spec, offer)?;
+    let (places, folders) = check(spec, offer, &containers.settings.show)?;
     let layers: Vec<PathBuf> =
         places.iter().filter(|p| p.access == Access::Layered).map(|p| PathBuf::from(&p.at)).collect();
     let (seat, number) = containers.seat()?;
@@ -89,8 +89,8 @@ pub(crate) async fn start(
     Ok(Started { running: Running { control, pipes, egress, end: Box::pin(end) }, held })
 }
 
-/// Checks what is asked; the places, and the folders for the root and for them, open.
-fn check(spec: &Spec, offer: &Offer) -> Result<(Vec<Place>, Vec<OwnedFd>), BoxError> {
+/// Checks what is asked; the places, and the folders for the root and for them, open. `show` are folders of the host's root.
+fn check(spec: &Spec, offer: &Offer, show: &[PathBuf]) -> Result<(Vec<Place>, Vec<OwnedFd>), BoxError> {
     ask::requires(spec, offer)?;
     ask::command(&spec.command)?;
     ask::bounds(&spec.limits, spec.egress)?;
@@ -99,6 +99,10 @@ fn check(spec: &Spec, offer: &Offer) -> Result<(Vec<Place>, Vec<OwnedFd>), BoxEr
         folders.push(open(path)?);
     }
     let mut places = Vec::new();
+    for path in show.iter().filter(|_| spec.root == Root::Host) {
+        folders.push(open(path)?);
+        places.push(Place { at: ask::inside(path)?, access: Access::Shown });
+    }
     for (at, mount) in ask::places(spec, &[])?.into_iter().zip(&spec.mounts) {
         let (path, access) = match &mount.content {
             Content::ReadOnly(path) => (path, Access::ReadOnly),

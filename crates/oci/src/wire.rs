@@ -75,6 +75,8 @@ pub(crate) enum Access {
     ReadOnly,
     ReadWrite,
     Layered,
+    /// Read-only, of the host's: what stands in the root where it is on the host.
+    Shown,
 }
 
 /// What a shim tells.

@@ -251,6 +251,12 @@ pub trait Boxes: Send + Sync + 'static {
     /// What the tier can promise on this host, and why not more.
     fn offer(&self) -> BoxFuture<'_, Result<Offer, BoxError>>;
 
+    /// Most boxes of it at once, where that is fewer than its callers may want: one more is [`BoxError::Busy`]. Who keeps to it lets the
+    /// next ones wait instead.
+    fn most(&self) -> Option<usize> {
+        None
+    }
+
     /// Starts one. Dropping the future, or [`Running::end`], kills what was started.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! * [`runtime`] joins a store, the agents in it and an engine; `stead run` uses it without HTTP.
 //! * [`agents`] turns stored bundles into agents.
 //! * [`providers`] says what this machine can give of models.
-//! * `shop` gives agents their boxes and workspaces, within what the operator allows.
+//! * `shop` gives agents their boxes and workspaces, within what the operator allows; [`tiers`] is how these are set up.
 //! * [`secrets`] says where the operator's secrets are.
 //! * [`backup`] takes and restores what a store keeps, without a server.
 //! * [`config`] is `stead.toml`; [`auth`] says who is calling.
@@ -35,6 +35,8 @@ pub mod secrets;
 pub mod serve;
 mod shop;
 pub mod testing;
+#[cfg(target_os = "linux")]
+pub mod tiers;
 pub mod wrap;
 
 pub use http::listen::ListenError;

@@ -14,11 +14,11 @@ use rustix::{
     },
 };
 
-/// Most bytes of a message.
-pub const MAX_MESSAGE: usize = 160 << 10;
+/// Most bytes of a message: a plan with 64 long places, or what somebody said, cut.
+pub const MAX_MESSAGE: usize = 320 << 10;
 
-/// Most descriptors beside one.
-pub const MAX_DESCRIPTORS: usize = 64;
+/// Most descriptors beside one: three streams, a root, 32 folders, and as many that are shown.
+pub const MAX_DESCRIPTORS: usize = 72;
 
 /// A pair of connected sockets.
 ///

@@ -127,6 +127,10 @@ impl Boxes for Components {
         Box::pin(async { Ok(offer()) })
     }
 
+    fn most(&self) -> Option<usize> {
+        Some(self.settings.most as usize)
+    }
+
     fn start(&self, spec: Spec, stdio: Stdio) -> BoxFuture<'_, Result<Running, BoxError>> {
         Box::pin(self.begin(spec, stdio))
     }

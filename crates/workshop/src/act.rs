@@ -1,7 +1,5 @@
 //! One action, from its place in the queue to what became of it. Dropping the future kills what it started; nothing is kept then.
 
-use std::time::Duration;
-
 use stead_core::{
     id::{Name, TreeId},
     sandbox::{Access, Action, BoxUse, Traffic},
@@ -13,7 +11,6 @@ use stead_ports::{
 };
 use stead_tools::secret::Secret;
 use stead_workspace::{Base, Writer};
-use tokio::time::timeout;
 
 use crate::{
     audit::Whose,
@@ -27,9 +24,6 @@ use crate::{
     workshop::Inner,
 };
 
-/// How long an action waits for its box. Less than whoever called gives it beside its own time, so that what never began is not taken for
-/// something that may have happened.
-const WAIT: Duration = Duration::from_secs(45);
 /// Bytes kept of each output; the rest is read and dropped.
 pub(crate) const KEEP: usize = 1 << 20;
 
@@ -58,9 +52,10 @@ pub(crate) async fn act(shop: &Inner, place: &Place, job: Job, invocation: &Invo
         tool: invocation.tool.clone(),
     };
     let seat = shop.live.enter(whose.clone(), place.settings.limits, invocation.limits);
+    let tier = place.settings.tier;
+    let maker = shop.tier(tier)?;
     let writer = turn(shop, job.access, invocation).await;
-    let turn = timeout(WAIT, shop.actions.turn(&invocation.tenant)).await;
-    let _ticket = turn.map_err(|_| Fault::Queue(shop.actions.waiting()))??;
+    let _turn = maker.turn(tier, &shop.actions, &invocation.tenant).await?;
     let bench = bench(shop, job.access, invocation).await?;
     if !invocation.may_send.now() {
         return Err(Fault::NotOwned);
@@ -113,13 +108,16 @@ pub(crate) async fn start(
     base: Option<std::path::PathBuf>,
     stdio: Stdio,
 ) -> Result<(Running, Option<WayOut>), Fault> {
-    let boxes = shop.tier(place.settings.tier)?;
+    let tier = place.settings.tier;
+    let boxes = &shop.tier(tier)?.boxes;
     let zygote = zygote(&whose, job);
     let mut out = if place.is_closed() { None } else { Some(WayOut::open(shop, &place.rules, whose)?) };
     let by = seat.limits().ok_or(Fault::Released)?;
     let mut spec = place.spec(job, by, base, shop.furniture.opt(), out.as_ref());
-    shop.furniture.show(&mut spec.mounts);
-    spec.zygote = zygote.filter(|_| place.settings.tier == Tier::Namespace && spec.root == Root::Host);
+    if spec.root == Root::Host {
+        shop.furniture.show(tier, &mut spec.mounts);
+        spec.zygote = zygote.filter(|_| tier == Tier::Namespace);
+    }
     let mut running = boxes.start(spec, stdio).await?;
     if let Some(out) = &mut out {
         out.serve(running.egress.take())?;

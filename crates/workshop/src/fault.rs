@@ -5,7 +5,10 @@ use stead_core::{
     effect::Outcome,
 };
 use stead_egress::Refusal;
-use stead_ports::{sandbox::BoxError, tool::Output};
+use stead_ports::{
+    sandbox::{BoxError, Tier},
+    tool::Output,
+};
 use stead_workspace::WorkspaceError;
 
 /// Why an action did not take place, or was lost.
@@ -28,9 +31,21 @@ pub enum Fault {
         /// What the system said.
         error: std::io::Error,
     },
-    /// As many wait for a box as may.
+    /// As many wait for a box as may, or this one has waited as long as it may.
     #[error("{0} actions wait for a sandbox already; try again later")]
     Queue(usize),
+    /// The same of a tier that has fewer boxes than there may be in all.
+    #[error(
+        "{waiting} actions wait for a sandbox of the tier `{tier}` already, of which {most} may run at once; try again later, or take another tier"
+    )]
+    Tier {
+        /// The tier.
+        tier: Tier,
+        /// Its boxes at once.
+        most: usize,
+        /// That wait.
+        waiting: usize,
+    },
     /// Whoever decided the action does not own its run any more.
     #[error("this server does not own the run any more; the next one continues")]
     NotOwned,
@@ -47,7 +62,7 @@ impl Fault {
             Self::Workspace(e) => e.code(),
             Self::Egress(e) => e.code,
             Self::Disk { .. } => code::WORKSPACE_DISK,
-            Self::Queue(_) => code::BOX_QUEUE,
+            Self::Queue(_) | Self::Tier { .. } => code::BOX_QUEUE,
             Self::NotOwned | Self::Released => code::STOPPED,
         }
     }

@@ -10,7 +10,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use stead_ports::sandbox::{Content, Mount};
+use stead_ports::sandbox::{Content, Mount, Tier};
 
 use crate::fault::Fault;
 
@@ -23,7 +23,7 @@ pub(crate) const BUNDLE: &str = "certificates.pem";
 #[derive(Debug)]
 pub(crate) struct Furniture {
     root: PathBuf,
-    /// Folders of the host below `/opt`.
+    /// Folders of the host.
     shown: Vec<PathBuf>,
     next: AtomicU64,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Bundle(PathBuf);
 
 impl Furniture {
     /// Makes the folder anew: what an earlier process left there is of no use.
-    pub(crate) fn open(root: &Path, mut shown: Vec<PathBuf>) -> Result<Self, Fault> {
+    pub(crate) fn open(root: &Path, shown: Vec<PathBuf>) -> Result<Self, Fault> {
         let fail = |error| Fault::Disk { place: root.display().to_string(), error };
         match fs::remove_dir_all(root) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
@@ -44,8 +44,7 @@ impl Furniture {
         for dir in ["opt", "opt/agent", "opt/certificates", "boxes"] {
             readable_dir(&root.join(dir)).map_err(fail)?;
         }
-        shown.retain(|path| path.starts_with(OPT));
-        for path in &shown {
+        for path in shown.iter().filter(|path| path.starts_with(OPT)) {
             // A place to mount on, for each.
             let mut at = root.join("opt");
             for name in path.strip_prefix(OPT).unwrap_or(path) {
@@ -63,13 +62,20 @@ impl Furniture {
         self.root.join("opt")
     }
 
-    /// Shows what the operator shows below `/opt` to a box in which the workshop mounts there itself.
-    pub(crate) fn show(&self, mounts: &mut Vec<Mount>) {
-        if let Some(at) = mounts.iter().position(|mount| mount.at == Path::new(OPT)) {
-            let shown =
-                self.shown.iter().map(|path| Mount { at: path.clone(), content: Content::ReadOnly(path.clone()) });
-            mounts.splice(at + 1..at + 1, shown);
-        }
+    /// Shows what the operator shows to a box, as far as its tier does not: all of it in a machine, whose root is not the host's; in others
+    /// what is below `/opt` where the workshop mounts there itself. A component sees nothing of it: it would read with this process's rights.
+    pub(crate) fn show(&self, tier: Tier, mounts: &mut Vec<Mount>) {
+        let covered = mounts.iter().position(|mount| mount.at == Path::new(OPT));
+        let by_us = |path: &&PathBuf| match tier {
+            Tier::Wasm => false,
+            Tier::Microvm => true,
+            Tier::Namespace | Tier::Oci => covered.is_some() && path.starts_with(OPT),
+        };
+        let shown = self.shown.iter().filter(by_us);
+        let shown = shown.map(|path| Mount { at: path.clone(), content: Content::ReadOnly(path.clone()) });
+        // Above that, and below what stands in it.
+        let at = covered.map_or(0, |at| at + 1);
+        mounts.splice(at..at, shown);
     }
 
     /// A folder with a list of these authorities.
@@ -137,11 +143,19 @@ mod tests {
         assert!(furniture.opt().join("node/bin").is_dir() && furniture.opt().join("venv").is_dir());
         let mount = |at: &str| Mount { at: at.into(), content: Content::ReadOnly(at.into()) };
         let mut without = vec![mount("/workspace")];
-        furniture.show(&mut without);
+        furniture.show(Tier::Namespace, &mut without);
         assert_eq!(without, [mount("/workspace")], "then the tier's own are not covered");
-        let mut with = vec![mount("/workspace"), mount("/opt"), mount("/opt/agent")];
-        furniture.show(&mut with);
-        let places: Vec<_> = with.iter().map(|m| m.at.to_str().unwrap()).collect();
-        assert_eq!(places, ["/workspace", "/opt", "/opt/node/bin", "/opt/venv", "/opt/agent"]);
+        let with = |tier| {
+            let mut with = vec![mount("/workspace"), mount("/opt"), mount("/opt/agent")];
+            furniture.show(tier, &mut with);
+            with.iter().map(|m| m.at.to_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+        };
+        for tier in [Tier::Namespace, Tier::Oci] {
+            assert_eq!(with(tier), "/workspace /opt /opt/node/bin /opt/venv /opt/agent");
+        }
+        assert_eq!(with(Tier::Microvm), "/workspace /opt /opt/node/bin /usr/lib/x /opt/venv /opt/agent");
+        assert_eq!(with(Tier::Wasm), "/workspace /opt /opt/agent");
+        furniture.show(Tier::Microvm, &mut without);
+        assert_eq!(without.len(), 4, "a machine has them without that too");
     }
 }

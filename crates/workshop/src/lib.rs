@@ -9,7 +9,7 @@
 //! * [`Workshop::limit`] and [`Workshop::release`] reach the boxes that live; [`Workshop::watch`] keeps the host usable.
 //!
 //! Inside: `act` is the one way of an action, `place` what its manifest says of it, `way_out` its proxy, `kept` what becomes of
-//! the workspace, `report` what the model is told. `queue` is who may have a box next, `live` which boxes there are, `watch` who must go.
+//! the workspace, `report` what the model is told. `turn` and `queue` are who may have a box next, `live` which boxes there are, `watch` who must go.
 //!
 //! Not here: how a box is made, how a tree is kept, what a manifest's text means, and which tree a session is at.
 
@@ -31,6 +31,7 @@ mod report;
 mod server;
 mod settings;
 mod text;
+mod turn;
 mod watch;
 mod way_out;
 mod workshop;

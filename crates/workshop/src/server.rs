@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stead_core::{
     id::{Name, RunId},
-    sandbox::{Access, BoxLimits, Traffic},
+    sandbox::{Access, BoxLimits, Tier, Traffic},
 };
 use stead_ports::sandbox::{BoxError, Control, End, Outcome, Pipes, Stdio};
 use stead_tools::error::ToolSetupError;
@@ -16,9 +16,9 @@ use crate::{
     fault::Fault,
     live::Seat,
     place::{Job, Place},
-    queue::Ticket,
     settings::Settings,
     text::printable,
+    turn::Turn,
     watch::Stopped,
     way_out::WayOut,
     workshop::Workshop,
@@ -49,7 +49,7 @@ pub struct Ended {
 struct Held {
     seat: Seat,
     out: Option<WayOut>,
-    _ticket: Ticket,
+    _turn: Turn,
 }
 
 impl std::fmt::Debug for Server {
@@ -62,8 +62,12 @@ impl Workshop {
     /// Checks the settings of a server before any run needs it.
     ///
     /// # Errors
-    /// As [`Workshop::command`].
+    /// As [`Workshop::command`]; and for the tier `wasm`, whose components cannot be spoken with.
     pub fn check(&self, tool: &str, settings: &Settings) -> Result<(), ToolSetupError> {
+        if settings.tier == Tier::Wasm {
+            let why = "nobody speaks with a component while it runs: an MCP server needs another tier than `wasm`";
+            return Err(ToolSetupError::value(format!("{tool}: {why}")));
+        }
         Place::new(tool, settings).map(drop)
     }
 
@@ -85,12 +89,12 @@ impl Workshop {
         // How long an action may take says nothing of a server.
         let limits = BoxLimits { wall: None, ..limits };
         let seat = self.0.live.enter(whose.clone(), place.settings.limits, limits);
-        let ticket = self.0.servers.turn(&tenant).await?;
+        let turn = self.0.tier(settings.tier)?.turn(settings.tier, &self.0.servers, &tenant).await?;
         let job = Job { words: command, access: Access::None, ..Job::default() };
         let stdio = Stdio::Pipes { keep: STDERR };
         let (running, out) = start(&self.0, &place, &job, whose, &seat, None, stdio).await?;
         let (tell, ended) = watch::channel(None);
-        let held = Held { seat, out, _ticket: ticket };
+        let held = Held { seat, out, _turn: turn };
         let end = running.end;
         tokio::spawn(async move {
             let outcome = end.await;

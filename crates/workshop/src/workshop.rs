@@ -26,6 +26,7 @@ use crate::{
     host::HostLimits,
     live::Live,
     queue::Queue,
+    turn::Maker,
     watch,
 };
 
@@ -42,8 +43,9 @@ pub struct Parts {
     pub host: HostLimits,
     /// A folder of the workshop's own, which is made anew. Boxes see parts of it; others must not be able to enter it.
     pub folder: PathBuf,
-    /// Folders of the host that all boxes see, read-only and where they are. The tier shows them; those below `/opt`, where the workshop
-    /// mounts something itself, it shows again.
+    /// Folders of the host that boxes see whose root is not of their own, read-only and where they are. The tiers `namespace` and `oci` were
+    /// told of them and show them, but for those below `/opt` where the workshop mounts something itself; the root of the tier `microvm` has
+    /// places for them, and the workshop mounts them there.
     pub shown: Vec<PathBuf>,
 }
 
@@ -66,7 +68,7 @@ pub struct Outside {
 pub struct Workshop(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
-    tiers: BTreeMap<Tier, Arc<dyn Boxes>>,
+    tiers: BTreeMap<Tier, Maker>,
     pub(crate) workspaces: Workspaces,
     pub(crate) outside: Outside,
     authorities: OnceLock<String>,
@@ -98,6 +100,7 @@ impl Workshop {
         let furniture = Furniture::open(&folder, shown)?;
         let (actions, servers) = (Queue::new(host.boxes, host.waiting), Queue::new(host.servers, host.waiting));
         let (authorities, live) = (OnceLock::new(), Live::default());
+        let tiers = tiers.into_iter().map(|(tier, boxes)| (tier, Maker::new(boxes, host.waiting))).collect();
         let inner = Inner { tiers, workspaces, outside, authorities, host, furniture, live, actions, servers };
         Ok(Self(Arc::new(inner)))
     }
@@ -125,13 +128,14 @@ impl Workshop {
 
     /// Boxes that live, and actions and servers that wait for one.
     pub fn counts(&self) -> (usize, usize) {
-        (self.0.live.all().len(), self.0.actions.waiting() + self.0.servers.waiting())
+        let of_tiers: usize = self.0.tiers.values().map(Maker::waiting).sum();
+        (self.0.live.all().len(), self.0.actions.waiting() + self.0.servers.waiting() + of_tiers)
     }
 }
 
 impl Inner {
     /// Who makes boxes of a tier.
-    pub(crate) fn tier(&self, tier: Tier) -> Result<&Arc<dyn Boxes>, BoxError> {
+    pub(crate) fn tier(&self, tier: Tier) -> Result<&Maker, BoxError> {
         let why = || "this server was not set up for it".to_owned();
         self.tiers.get(&tier).ok_or_else(|| BoxError::Unavailable { tier, why: why() })
     }

@@ -15,5 +15,15 @@ mod hosts;
 mod kit;
 #[path = "actions/outside.rs"]
 mod outside;
+#[path = "actions/places.rs"]
+mod places;
 #[path = "actions/servers.rs"]
 mod servers;
+#[path = "actions/tiers.rs"]
+mod tiers;
+// Components as text are those of the tier's own tests.
+#[expect(dead_code, reason = "not all of them are needed here")]
+#[path = "../../wasm/tests/components/text.rs"]
+mod text;
+#[path = "actions/wasm.rs"]
+mod wasm;

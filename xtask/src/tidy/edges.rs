@@ -44,7 +44,7 @@ const MAP: &[Row] = &[
         // It puts adapters together into one action, so that none of them need know another.
         may: &["core", "egress", "ports", "tools", "workspace"],
         // Its tests run real boxes on a real store.
-        dev: &["sandbox", "store"],
+        dev: &["microvm", "oci", "sandbox", "store", "wasm"],
     },
     Row {
         name: "sandboxes",
@@ -83,6 +83,8 @@ const MAP: &[Row] = &[
             "sandboxes",
             "secrets",
             "store",
+            // What every root of a box must have is said once.
+            "tier",
             "tools",
             "workshop",
             "wasm",

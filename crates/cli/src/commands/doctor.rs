@@ -10,15 +10,16 @@ use std::{
 
 use clap::Args;
 use serde::Serialize;
-#[cfg(target_os = "linux")]
-use stead_ports::sandbox::{BoxError, Boxes as _, Offer};
 use stead_server::{
     backup::{Stored, look},
-    config::DEFAULT_PORT,
+    config::{self, Config, DEFAULT_PORT},
     presence::Presence,
     providers::{self, Answer, KeyFound, Local, ProviderKey},
     secrets::{SecretError, SecretsFile},
+    serve::ServeError,
 };
+
+mod sandbox;
 
 use super::secrets;
 use crate::{
@@ -37,7 +38,8 @@ const SYNCS: usize = 20;
 /// Keys are looked for where models look for them, and never shown. Of model servers only those of this machine are asked.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
-    /// Look for secrets where this stead.toml says; without it in the data folder
+    /// Tell what a server with this stead.toml could give, with the secrets that it names; without it the stead.toml of the data folder
+    /// counts, if there is one
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -61,11 +63,17 @@ impl Finding {
 }
 
 pub(crate) async fn run(global: &Global, args: Doctor) -> Outcome {
+    let own = global.data.join("stead.toml");
+    let file = args.config.clone().or_else(|| own.exists().then_some(own));
+    let config = match &file {
+        Some(file) => Config::load(file).map_err(ServeError::from)?.sandbox,
+        None => config::Sandbox::default(),
+    };
     let secrets = secrets::opened(global, args.config)?;
     let (keys, unread) = providers::keys(&secrets);
     let findings = [
         kernel(),
-        Finding::new("sandbox", "info", "commands and stdio MCP servers of agents run in one; the tiers below"),
+        sandbox::offered(&config, file.as_deref()),
         data(&global.data),
         journal(&global.data),
         disk(&global.data),
@@ -74,7 +82,7 @@ pub(crate) async fn run(global: &Global, args: Doctor) -> Outcome {
         kept(&secrets, unread),
     ]
     .into_iter()
-    .chain(sandboxes().await)
+    .chain(sandbox::tiers(&config).await)
     .chain(keys.iter().map(provider))
     .chain(providers::endpoints().await.iter().map(endpoint))
     .collect::<Vec<_>>();
@@ -92,95 +100,6 @@ fn kernel() -> Finding {
     let found =
         format!("{} {} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy(), std::env::consts::ARCH);
     Finding::new("kernel", "info", found)
-}
-
-/// What sandboxes this host can give.
-#[cfg(target_os = "linux")]
-async fn sandboxes() -> Vec<Finding> {
-    let mut out: Vec<_> = stead_sandbox::probe(stead_sandbox::Settings::default()).await.iter().map(sandbox).collect();
-    out.extend(containers().await);
-    out.extend(components().await);
-    // Looked at with KVM alone: what takes ten times longer is for who allows it.
-    out.extend(stead_microvm::probe(stead_microvm::Settings::default()).await.iter().map(machine));
-    out
-}
-
-/// Whether an OCI runtime of this host runs a container, and what that then promises.
-#[cfg(target_os = "linux")]
-async fn containers() -> Vec<Finding> {
-    let boxes = stead_oci::Containers::new(stead_oci::Settings::default());
-    let runtime = match boxes.runtime().await {
-        Ok(runtime) => format!("a container runs, by {}", runtime.display()),
-        Err(_) => String::new(),
-    };
-    let found = tier("oci", runtime, boxes.offer().await);
-    boxes.close().await;
-    found
-}
-
-#[cfg(all(target_os = "linux", feature = "wasm"))]
-async fn components() -> Vec<Finding> {
-    match stead_wasm::Components::new(stead_wasm::Settings::default()) {
-        Ok(boxes) => tier("wasm", "components can be compiled and run".to_owned(), boxes.offer().await),
-        Err(e) => tier("wasm", String::new(), Err(e)),
-    }
-}
-
-#[cfg(all(target_os = "linux", not(feature = "wasm")))]
-async fn components() -> Vec<Finding> {
-    vec![Finding::new("sandbox wasm", "info", "not in this build: `cargo build --features wasm` has it")]
-}
-
-/// What a tier gives.
-#[cfg(target_os = "linux")]
-fn tier(name: &'static str, words: String, offer: Result<Offer, BoxError>) -> Vec<Finding> {
-    let offer = match offer {
-        Ok(offer) => offer,
-        Err(e) => return vec![Finding::new(format!("sandbox {name}"), "info", e.to_string())],
-    };
-    let mut out = vec![Finding::new(format!("sandbox {name}"), "ok", words)];
-    out.extend(offer.properties.iter().map(|(property, held)| match held {
-        Ok(by) => Finding::new(format!("  {property}"), "ok", by.clone()),
-        Err(why) => Finding::new(format!("  {property}"), "info", format!("not here: {why}")),
-    }));
-    out
-}
-
-#[cfg(not(target_os = "linux"))]
-async fn sandboxes() -> Vec<Finding> {
-    vec![elsewhere()]
-}
-
-/// What stands for the sandboxes where there is no Linux: how to start one, as docs/install.md has it.
-#[cfg(any(test, not(target_os = "linux")))]
-fn elsewhere() -> Finding {
-    let version = env!("CARGO_PKG_VERSION");
-    let found = format!(
-        "not on this system; what starts Stead on a Linux: podman load --input stead-{version}-ARCH.oci.tar && \
-         podman run --rm --publish 127.0.0.1:7411:7411 --volume stead:/var/lib/stead localhost/stead:{version}"
-    );
-    Finding::new("sandbox namespace", "info", found)
-}
-
-#[cfg(target_os = "linux")]
-fn machine(found: &stead_microvm::Finding) -> Finding {
-    let state = match found.state {
-        stead_microvm::State::Ok => "ok",
-        // It is for who needs a kernel of its own.
-        stead_microvm::State::Missing => "info",
-    };
-    Finding::new(found.what.clone(), state, found.found.clone())
-}
-
-#[cfg(target_os = "linux")]
-fn sandbox(found: &stead_sandbox::Finding) -> Finding {
-    let state = match found.state {
-        stead_sandbox::State::Ok => "ok",
-        // What is missing is a property that an agent may do without. Without the tier itself agents with commands are refused, and all
-        // others run as before.
-        stead_sandbox::State::Missing | stead_sandbox::State::Bad => "info",
-    };
-    Finding::new(found.what.clone(), state, found.found.clone())
 }
 
 /// Whether the folder, or the one that it would be made in, can be written.
@@ -296,21 +215,4 @@ fn endpoint(local: &Local) -> Finding {
         Answer::Elsewhere => ("info", format!("{url} is not this machine: not asked")),
     };
     Finding::new(format!("local {}", local.provider), state, found)
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-
-    #[test]
-    fn a_system_without_sandboxes_is_told_the_commands_of_the_manual_that_start_a_linux_one() {
-        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/install.md");
-        let page = fs::read_to_string(page).unwrap();
-        let found = elsewhere().found.replace("-ARCH.", "-amd64.");
-        let (_, commands) = found.split_once(": podman").unwrap();
-        for command in format!("podman{commands}").split(" && ") {
-            assert!(page.contains(&format!("$ {command}\n")), "docs/install.md does not have `{command}`");
-        }
-    }
 }

@@ -13,10 +13,10 @@ use rustix::{
 };
 use stead_tier::pty::size;
 
-use super::{folders, group, layers, link::Link, root, seed, streams, way_out};
+use super::{USER, folders, group, layers, link::Link, root, seed, streams, way_out};
 use crate::{
     fault::{At, Fault},
-    wire::{End, Failure, News, Plan, Usage, stream},
+    wire::{Access, End, Failure, News, Plan, Usage, stream},
 };
 
 /// A hand on the box.
@@ -56,7 +56,10 @@ impl Boxed {
     ) -> Result<(), Failure> {
         folders::mount()?;
         for (number, folder) in folders.into_iter().enumerate() {
-            folders::take(number, plan.own_root && number == 0, folder)?;
+            // A command owns what it may write. What it may only read is as it is outside: what others may not read, it may not.
+            let given = number.checked_sub(usize::from(plan.own_root)).and_then(|number| plan.mounts.get(number));
+            let owner = given.filter(|given| given.access == Access::Layered).map(|_| USER);
+            folders::take(number, owner, folder)?;
         }
         let layers = root::make(plan)?;
         group::make(&plan.limits)?;

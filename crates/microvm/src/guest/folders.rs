@@ -9,7 +9,7 @@ use std::{
 
 use rustix::mount::MountFlags;
 
-use super::{IN, USER, link::Reader};
+use super::{IN, link::Reader};
 use crate::{
     fault::{At, Fault},
     tree::{
@@ -30,20 +30,15 @@ pub(super) fn mount() -> Result<(), Fault> {
         .at("mounting the place of folders")
 }
 
-/// Takes one in. A mount's belong to the box's user, a root's to root.
-pub(super) fn take(number: usize, root: bool, from: Reader) -> Result<(), Fault> {
+/// Takes one in, for this owner; for root if for none.
+pub(super) fn take(number: usize, owner: Option<u32>, from: Reader) -> Result<(), Fault> {
     let (path, step) = (kept(number), format!("taking folder {number} in"));
     fs::create_dir(&path).at(&step)?;
     fs::set_permissions(&path, Permissions::from_mode(0o755)).at(&step)?;
-    if !root {
-        chown(&path, Some(USER), Some(USER)).at(&step)?;
+    if let Some(owner) = owner {
+        chown(&path, Some(owner), Some(owner)).at(&step)?;
     }
-    let bounds = Bounds {
-        size: Size { entries: u64::MAX, bytes: u64::MAX },
-        file: u64::MAX,
-        upper: false,
-        owner: (!root).then_some(USER),
-    };
+    let bounds = Bounds { size: Size { entries: u64::MAX, bytes: u64::MAX }, file: u64::MAX, upper: false, owner };
     let into = fs::File::open(&path).at(&step)?;
     let mut from = BufReader::with_capacity(32 << 10, from);
     receive(into.into(), &bounds, &mut from).at(&step)?;

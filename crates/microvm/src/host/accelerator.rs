@@ -65,7 +65,8 @@ fn make(settings: &Settings) -> Result<(Arc<dyn Vmm>, Parts, Image), Fault> {
     let vmm = Qemu::new(&parts.monitor, settings.role.clone())?;
     let program = settings.role.first().ok_or_else(|| Fault("no program for machines".to_owned()))?;
     let program = std::fs::canonicalize(program).unwrap_or_else(|_| program.into());
-    let sources = Sources { program: &program, busybox: &parts.busybox, modules: &parts.modules };
+    let sources =
+        Sources { program: &program, busybox: &parts.busybox, modules: &parts.modules, places: &settings.places };
     let image = image::make(&sources)?;
     Ok((Arc::new(vmm), parts, image))
 }

@@ -37,6 +37,8 @@ pub struct Settings {
     pub role: Vec<OsString>,
     /// Folders in which an unpacked kernel is looked for before this system's own: `boot/vmlinuz-*` and `lib/modules/*` in each.
     pub kernels: Vec<PathBuf>,
+    /// Folders that stand empty in the root of boxes that bring none, beside the usual ones: places to mount on.
+    pub places: Vec<PathBuf>,
     /// Whether machines may run without KVM, some ten times slower.
     pub translate: bool,
     /// How long a machine may take to say hello with KVM before it counts as broken, and how long with any accelerator.
@@ -55,6 +57,7 @@ impl Default for Settings {
         Self {
             role: vec!["/proc/self/exe".into(), role::WORD.into()],
             kernels: cache.map(|cache| cache.join("stead/kernel")).into_iter().collect(),
+            places: Vec::new(),
             translate: false,
             patience: (Duration::from_secs(10), Duration::from_secs(120)),
             most: 16,
@@ -100,6 +103,10 @@ impl Machines {
 impl Boxes for Machines {
     fn offer(&self) -> BoxFuture<'_, Result<Offer, BoxError>> {
         Box::pin(async move { Ok(offer::offer(&*self.found().await?)) })
+    }
+
+    fn most(&self) -> Option<usize> {
+        Some(self.settings.most)
     }
 
     fn start(&self, spec: Spec, stdio: Stdio) -> BoxFuture<'_, Result<Running, BoxError>> {

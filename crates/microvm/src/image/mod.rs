@@ -5,7 +5,12 @@ mod cpio;
 mod elf;
 mod root;
 
-use std::{fs::File, io::Write as _, os::fd::OwnedFd, path::Path};
+use std::{
+    fs::File,
+    io::Write as _,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 
@@ -42,6 +47,8 @@ pub(crate) struct Sources<'s> {
     pub(crate) busybox: &'s Path,
     /// The folder of the kernel's modules.
     pub(crate) modules: &'s Path,
+    /// Folders that the root of boxes has beside the usual ones, empty.
+    pub(crate) places: &'s [PathBuf],
 }
 
 /// Makes an image. Reads some megabytes.
@@ -62,7 +69,7 @@ pub(crate) fn make(sources: &Sources<'_>) -> Result<Image, Fault> {
             cpio.file(&format!("{MODULES}/{number}.ko"), 0o600, &module);
         }
     }
-    root::furnish(&mut cpio, sources.busybox)?;
+    root::furnish(&mut cpio, sources.busybox, sources.places)?;
     sealed(&cpio.finish())
 }
 

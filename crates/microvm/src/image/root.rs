@@ -1,11 +1,14 @@
 //! The root that boxes have unless they bring one: BusyBox, a small `/etc`, and the places that folders are mounted on. The host's
 //! programs are not in it: a machine cannot see them.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use stead_tier::root::OWN_ETC;
 
-use super::{ROOT, cpio::Cpio, elf};
+use super::{ROOT, cpio::Cpio, elf, inside};
 use crate::fault::{At, Fault};
 
 /// Files of the box's own that name programs.
@@ -21,8 +24,8 @@ const ETC: &[(&str, &str)] = &[
 const FOLDERS: &[&str] =
     &["dev", "home/box", "proc", "run", "tmp", "var", "workspace", "data", "mnt", "opt", "srv", "lib", "usr/lib"];
 
-/// Puts the root into an image.
-pub(super) fn furnish(cpio: &mut Cpio, busybox: &Path) -> Result<(), Fault> {
+/// Puts the root into an image, with `places` as empty folders in it.
+pub(super) fn furnish(cpio: &mut Cpio, busybox: &Path, places: &[PathBuf]) -> Result<(), Fault> {
     let step = format!("reading {}", busybox.display());
     let program = elf::program(busybox)?;
     if !program.needs.is_empty() {
@@ -34,6 +37,9 @@ pub(super) fn furnish(cpio: &mut Cpio, busybox: &Path) -> Result<(), Fault> {
     cpio.folder(ROOT, 0o755);
     for name in FOLDERS {
         cpio.folder(&format!("{ROOT}/{name}"), 0o755);
+    }
+    for place in places {
+        cpio.folder(&format!("{ROOT}/{}", inside(place)?), 0o755);
     }
     cpio.file(&format!("{ROOT}/bin/busybox"), 0o755, &program.bytes);
     for applet in String::from_utf8_lossy(&listed.stdout).lines().filter(|a| !a.contains('/') && *a != "busybox") {

@@ -48,7 +48,7 @@ impl Root {
         root.scratch(plan)?;
         match own {
             Some(own) => root.own(own)?,
-            None => root.host()?,
+            None => root.host(&plan.places)?,
         }
         for (name, at, _) in PRIVATE {
             if let Some(at) = at {
@@ -82,8 +82,8 @@ impl Root {
         Ok(())
     }
 
-    /// The host's programs, and a small `/etc` of the box's own.
-    fn host(&self) -> Result<(), Fault> {
+    /// The host's programs, a small `/etc` of the box's own, and where what is shown besides will stand.
+    fn host(&self, places: &[Place]) -> Result<(), Fault> {
         let small = [("size", "1m"), ("nr_inodes", "512"), ("mode", "0755")];
         hang(filesystem("tmpfs", &small)?, &self.rootfs)?;
         for name in FOLDERS {
@@ -95,6 +95,10 @@ impl Root {
         symlink("../tmp", self.rootfs.join("var/tmp")).at("making /var/tmp")?;
         for name in PROGRAMS.iter().map(|name| (*name).to_owned()).chain(ETC.iter().map(|name| format!("etc/{name}"))) {
             self.show(&name)?;
+        }
+        for shown in places.iter().filter(|place| place.access == Access::Shown) {
+            let relative = shown.at.trim_start_matches('/');
+            self.made(relative, &format!("making the place {}", shown.at))?;
         }
         close(&self.rootfs, CLOSED)
     }
@@ -117,14 +121,15 @@ impl Root {
     fn place(&self, number: usize, place: &Place, given: OwnedFd, uppers: &mut Vec<OwnedFd>) -> Result<(), Fault> {
         let relative = place.at.trim_start_matches('/');
         let whole = match place.access {
-            Access::ReadOnly | Access::ReadWrite => given,
+            Access::ReadOnly | Access::ReadWrite | Access::Shown => given,
             Access::Layered => {
                 let (upper, both) = self.layer(number, given)?;
                 uppers.push(upper);
                 both
             }
         };
-        self.mount(whole, self.target(relative)?, relative, place.access == Access::ReadOnly)
+        let closed = matches!(place.access, Access::ReadOnly | Access::Shown);
+        self.mount(whole, self.target(relative)?, relative, closed)
     }
 
     fn mount(&self, tree: OwnedFd, target: OwnedFd, relative: &str, closed: bool) -> Result<(), Fault> {
@@ -138,20 +143,26 @@ impl Root {
         let step = format!("finding the place /{relative}");
         match self.beneath(relative) {
             Err(Errno::NOENT) if MADE_BELOW.iter().any(|below| Path::new(relative).starts_with(below)) => {
-                let mut so_far = PathBuf::new();
-                for part in Path::new(relative).components() {
-                    let Component::Normal(part) = part else { return Err(Fault::spec(format!("{step}: not plain"))) };
-                    so_far.push(part);
-                    match self.beneath(&so_far) {
-                        // The folder above was found without a link, and nothing runs that could change it.
-                        Err(Errno::NOENT) => folder(&self.rootfs.join(&so_far), 0o755, USER)?,
-                        found => drop(found.asked(&step)?),
-                    }
-                }
+                self.made(relative, &step)?;
                 self.beneath(relative).asked(&step)
             }
             found => found.asked(&step),
         }
+    }
+
+    /// Makes a folder, with those above it.
+    fn made(&self, relative: &str, step: &str) -> Result<(), Fault> {
+        let mut so_far = PathBuf::new();
+        for part in Path::new(relative).components() {
+            let Component::Normal(part) = part else { return Err(Fault::spec(format!("{step}: not plain"))) };
+            so_far.push(part);
+            match self.beneath(&so_far) {
+                // The folder above was found without a link, and nothing runs that could change it.
+                Err(Errno::NOENT) => folder(&self.rootfs.join(&so_far), 0o755, USER)?,
+                found => drop(found.asked(step)?),
+            }
+        }
+        Ok(())
     }
 
     fn beneath(&self, relative: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {

@@ -6,7 +6,7 @@ use stead_core::{
     code,
     effect::{EffectClass, Outcome},
     id::{Name, RunId},
-    sandbox::{Access, BoxLimits, Place},
+    sandbox::{Access, BoxLimits, Place, Tier},
     time::Span,
 };
 use stead_manifest::{
@@ -37,8 +37,17 @@ use crate::shop::{AgentFiles, Asked, BoxHost, environment, settings};
 const AGENT: &str = "/opt/agent";
 /// How long an MCP server may live when its manifest does not say.
 const SERVER: Duration = Duration::from_secs(86_400);
-/// How long a call may wait for a box, and its end take, beyond the time that it may run.
-const AROUND: Span = Span::from_secs(60);
+/// How long a call may wait for a box, that be made and its end take, beyond the time that it may run: with what each tier gives itself for
+/// that, so that the model is told how it went and not that nobody knows.
+fn around(tier: Tier) -> Span {
+    match tier {
+        Tier::Namespace | Tier::Wasm => Span::from_secs(60),
+        // Its runtime is called four times.
+        Tier::Oci => Span::from_secs(90),
+        // A machine says hello, takes folders in, and hands layers over.
+        Tier::Microvm => Span::from_secs(300),
+    }
+}
 
 /// How the operations of such a tool are made; `None` for another tool.
 pub(super) async fn maker(
@@ -171,7 +180,10 @@ pub(super) fn place(manifest: &Manifest, tool: &manifest::Tool, offered: &Offere
 /// How long the engine waits for a call: longer than its box may live, so that the model is told how it ended.
 pub(super) fn timeout(manifest: &Manifest, tool: &manifest::Tool, own: Span) -> Span {
     match (&tool.kind, tool.sandbox_in(manifest)) {
-        (Kind::Command(_), Some(sandbox)) => Span(sandbox.timeout.unwrap_or(own).0.saturating_add(AROUND.0)),
+        (Kind::Command(_), Some(sandbox)) => {
+            let around = around(sandbox.tier().unwrap_or(Tier::Namespace));
+            Span(sandbox.timeout.unwrap_or(own).0.saturating_add(around.0))
+        }
         _ => own,
     }
 }
@@ -259,6 +271,9 @@ mod tests {
         let own = Span::from_secs(30);
         assert_eq!(timeout(&manifest, &manifest.tools["sh"], own), Span::from_secs(360));
         assert_eq!(timeout(&manifest, &manifest.tools["m"], own), own);
+        let machine = text.replace("{ timeout", "{ tier: microvm, timeout");
+        let machine = stead_manifest::parse(&machine, "agent.yaml").unwrap();
+        assert_eq!(timeout(&machine, &machine.tools["sh"], own), Span::from_secs(600), "a machine takes its time");
         assert_eq!(inside(Some("./files")), PathBuf::from("/opt/agent/files"));
     }
 }

@@ -83,15 +83,18 @@ impl Config {
         config.auth.tokens_file.iter_mut().for_each(absolute);
         config.secrets.file.iter_mut().chain(&mut config.secrets.key_file).for_each(absolute);
         config.sandbox.roots.values_mut().for_each(absolute);
+        // Without a slash at the end, or two in the middle.
+        config.sandbox.mounts.iter_mut().for_each(|path| *path = path.components().collect());
         config.sandboxes.templates.values_mut().filter_map(|t| t.root.as_mut()).for_each(absolute);
         config.check(file)?;
         Ok(config)
     }
 
-    /// Reads the file, and the tokens file that it names. `STEAD_DATABASE` in the environment replaces `database`.
+    /// Reads the file, and the tokens file that it names; looks whether the folders are there that sandboxes need. `STEAD_DATABASE` in the
+    /// environment replaces `database`.
     ///
     /// # Errors
-    /// [`ConfigError`] when a file cannot be read or is wrong.
+    /// [`ConfigError`] when a file cannot be read or is wrong, or a folder is not there.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
         let mut config = Self::parse(&read(file)?, file)?;
         if let Some(path) = config.auth.tokens_file.clone() {
@@ -105,6 +108,9 @@ impl Config {
             config.database = Some(url.ok_or_else(wrong)?);
         }
         config.check(file)?;
+        if let Some((message, hint)) = config.sandbox.missing().or_else(|| config.sandboxes.missing()) {
+            return Err(ConfigError::new(code::CONFIG, file, message).hint(hint));
+        }
         Ok(config)
     }
 

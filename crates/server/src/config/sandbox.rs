@@ -2,17 +2,24 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Component, Path, PathBuf},
     time::Duration,
 };
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use stead_tier::root::NEEDED;
 
 use super::units::{Size, Time};
 
 /// The least part of a processor that a box can have.
 const LEAST_CPU: f64 = 0.01;
+/// Folders that may be shown to all boxes.
+const MOUNTS: usize = 16;
+/// Where a box has its own.
+const OWN: [&str; 8] = ["/dev", "/home/box", "/opt/agent", "/opt/certificates", "/proc", "/sys", "/tmp", "/workspace"];
+/// What an agent's boxes mount on in a root, besides what every box needs there.
+const PLACES: [&str; 2] = ["workspace", "opt"];
 
 /// What the boxes of agents may be on this host.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -21,9 +28,11 @@ const LEAST_CPU: f64 = 0.01;
 pub struct Sandbox {
     /// Tiers that manifests may ask: `namespace`, `oci`, `microvm`, and `wasm` in a build that has it.
     pub tiers: BTreeSet<Tier>,
-    /// Folders that may stand for the host's programs (`sandbox.root` of a manifest), each by its name.
+    /// Folders that may stand for the host's programs (`sandbox.root` of a manifest), each by its name. Each needs the folders `/proc`, `/dev`,
+    /// `/tmp`, `/home/box`, `/workspace` and `/opt` in it, to mount on.
     pub roots: BTreeMap<String, PathBuf>,
-    /// Folders of this host that boxes of the tier `namespace` see too, read-only and where they are: programs that stand outside of `/usr`.
+    /// Folders of this host that boxes without a `root` of their own see too, read-only and where they are: programs that stand outside of
+    /// `/usr`, 16 at most. Into a machine (tier `microvm`) they are copied at its start. Not together with the tier `wasm`.
     pub mounts: Vec<PathBuf>,
     /// Whether a manifest may say `sandbox: none` of an MCP server, which then runs as this server's user.
     pub allow_none: bool,
@@ -44,7 +53,7 @@ pub struct Sandbox {
 }
 
 /// How virtual machines run (tier `microvm`).
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Microvm")]
 pub struct Microvm {
@@ -52,6 +61,9 @@ pub struct Microvm {
     pub kernels: Vec<PathBuf>,
     /// Whether machines may run without KVM, some ten times slower.
     pub translate: bool,
+    /// Machines at once, of actions and of MCP servers; the next ones wait.
+    #[schemars(range(min = 1))]
+    pub machines: usize,
 }
 
 /// A tier, as manifests name it.
@@ -118,6 +130,12 @@ impl Default for Sandbox {
     }
 }
 
+impl Default for Microvm {
+    fn default() -> Self {
+        Self { kernels: Vec::new(), translate: false, machines: 16 }
+    }
+}
+
 impl Default for SandboxMax {
     fn default() -> Self {
         Self {
@@ -139,6 +157,7 @@ impl Sandbox {
         let zero = [
             ("sandbox.boxes", self.boxes == 0),
             ("sandbox.servers", self.servers == 0),
+            ("sandbox.microvm.machines", self.microvm.machines == 0),
             ("sandbox.max.memory", max.memory.0 == 0),
             ("sandbox.max.disk", max.disk.0 == 0),
             ("sandbox.max.inodes", max.inodes == 0),
@@ -155,8 +174,65 @@ impl Sandbox {
         let mounts = self.mounts.iter().map(|path| ("mounts", path));
         let kernels = self.microvm.kernels.iter().map(|path| ("microvm.kernels", path));
         let relative = mounts.chain(kernels).find(|(_, path)| !path.is_absolute());
-        relative.map(|(key, path)| format!("`sandbox.{key}`: {} is not absolute", path.display()))
+        if let Some((key, path)) = relative {
+            return Some(format!("`sandbox.{key}`: {} is not absolute", path.display()));
+        }
+        self.wrong_mounts()
     }
+
+    /// What can be said of `mounts` without looking at this host.
+    fn wrong_mounts(&self) -> Option<String> {
+        if self.mounts.is_empty() {
+            return None;
+        }
+        if self.mounts.len() > MOUNTS {
+            return Some(format!("`sandbox.mounts` names {} folders, and may name {MOUNTS}", self.mounts.len()));
+        }
+        if self.tiers.contains(&Tier::Wasm) {
+            return Some(
+                "`sandbox.mounts` cannot be had together with the tier `wasm`: a component would read them with the rights of this server, \
+                 not with those of a box. Leave `wasm` out of `sandbox.tiers`, or `mounts` out"
+                    .to_owned(),
+            );
+        }
+        let plain = |path: &Path| path.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)));
+        if let Some(path) = self.mounts.iter().find(|path| !plain(path)) {
+            return Some(format!("`sandbox.mounts`: {} has `..` in it", path.display()));
+        }
+        let covers = |path: &&PathBuf| OWN.iter().any(|own| path.starts_with(own) || Path::new(own).starts_with(path));
+        let path = self.mounts.iter().find(covers)?;
+        let own = OWN.join(", ");
+        Some(format!(
+            "`sandbox.mounts`: {} would cover what is a box's own ({own}), or be covered by it",
+            path.display()
+        ))
+    }
+
+    /// What this host lacks of it, and what to do: folders that are not there, and roots that nothing can be mounted on.
+    pub(super) fn missing(&self) -> Option<(String, String)> {
+        let gone = self.mounts.iter().find(|path| !path.is_dir()).map(|path| {
+            let hint = "make it, or take it out of the list".to_owned();
+            (format!("`sandbox.mounts`: {} is no folder of this host", path.display()), hint)
+        });
+        let roots = || self.roots.iter().map(|(name, path)| (format!("sandbox.roots.{name}"), path, &PLACES[..]));
+        gone.or_else(|| roots().find_map(|(key, path, places)| no_root(&key, path, places)))
+    }
+}
+
+/// What a folder lacks to be the root of boxes that mount on those places in it.
+pub(super) fn no_root(key: &str, path: &Path, places: &[&str]) -> Option<(String, String)> {
+    let shown = path.display();
+    if !path.is_dir() {
+        let hint = "unpack a root there, or take the key out".to_owned();
+        return Some((format!("`{key}`: {shown} is no folder of this host"), hint));
+    }
+    // A link would lead out of the root, or nowhere.
+    let lacks = |name: &&&str| !path.join(name).symlink_metadata().is_ok_and(|found| found.is_dir());
+    let names: Vec<&str> = NEEDED.iter().chain(places).filter(lacks).copied().collect();
+    let first = names.first()?;
+    let all: Vec<String> = names.iter().map(|name| format!("{shown}/{name}")).collect();
+    let hint = format!("make what is missing, empty: mkdir -p {}", all.join(" "));
+    Some((format!("`{key}`: {shown} has no folder /{first}, which sandboxes mount on"), hint))
 }
 
 #[cfg(test)]
@@ -180,9 +256,46 @@ mod tests {
             "max = { cpu = 0.0 }",
             "max = { timeout = \"0s\" }",
             "mounts = [\"here\"]",
+            "mounts = [\"/opt\"]",
+            "mounts = [\"/srv/../tmp\"]",
+            "mounts = [\"/tmp/tools\"]",
+            "tiers = [\"wasm\"]\nmounts = [\"/srv/tools\"]",
+            "microvm = { machines = 0 }",
             "tiers = [\"vm\"]",
         ] {
             assert!(parse(&format!("[sandbox]\n{bad}\n")).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_root_that_nothing_can_be_mounted_on_is_refused_when_the_file_is_read_with_what_makes_it_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("stead.toml");
+        let load = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            Config::load(&file).map_err(|e| (e.message, e.hint.unwrap_or_default()))
+        };
+        let make = |names: &[&str]| names.iter().for_each(|n| std::fs::create_dir_all(dir.path().join(n)).unwrap());
+        for (text, key) in [
+            ("[sandbox]\nroots = { py = \"py\" }\n", "`sandbox.roots.py`"),
+            ("[sandboxes.templates.x]\nroot = \"py\"\n", "`sandboxes.templates.x.root`"),
+        ] {
+            let (message, _) = load(text).unwrap_err();
+            assert!(message.starts_with(key) && message.contains("no folder of this host"), "{message}");
+        }
+        make(&["py/proc", "py/dev", "py/tmp", "py/home/box"]);
+        std::os::unix::fs::symlink("/srv", dir.path().join("py/opt")).unwrap();
+        let (message, hint) = load("[sandbox]\nroots = { py = \"py\" }\n").unwrap_err();
+        assert!(message.contains("has no folder /workspace"), "{message}");
+        assert!(hint.starts_with("make what is missing, empty: mkdir -p /") && hint.ends_with("py/opt"), "{hint}");
+        make(&["py/workspace"]);
+        load("[sandboxes.templates.x]\nroot = \"py\"\n").unwrap();
+        let (message, _) = load("[sandbox]\nroots = { py = \"py\" }\n").unwrap_err();
+        assert!(message.contains("has no folder /opt"), "a link is none: {message}");
+        std::fs::remove_file(dir.path().join("py/opt")).unwrap();
+        make(&["py/opt"]);
+        load("[sandbox]\nroots = { py = \"py\" }\n").unwrap();
+        let (message, _) = load("[sandbox]\nmounts = [\"/srv/is-not-there\"]\n").unwrap_err();
+        assert!(message.starts_with("`sandbox.mounts`: /srv/is-not-there is no folder"), "{message}");
     }
 }

@@ -10,7 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stead_core::sandbox::{Property, Tier};
 
-use super::units::{Size, Time};
+use super::{
+    sandbox::no_root,
+    units::{Size, Time},
+};
 
 /// How many session sandboxes there may be, and what callers may have.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -116,6 +119,12 @@ impl Sandboxes {
         self.templates
             .iter()
             .find_map(|(name, template)| template.wrong().map(|wrong| format!("`sandboxes.templates.{name}`: {wrong}")))
+    }
+
+    /// What this host lacks of a root, and what to do.
+    pub(super) fn missing(&self) -> Option<(String, String)> {
+        let mut roots = self.templates.iter().filter_map(|(name, template)| Some((name, template.root.as_deref()?)));
+        roots.find_map(|(name, root)| no_root(&format!("sandboxes.templates.{name}.root"), root, &["workspace"]))
     }
 }
 

@@ -6,6 +6,8 @@ use stead_core::sandbox::Tier;
 use stead_ports::sandbox::Boxes;
 
 use crate::config;
+#[cfg(target_os = "linux")]
+use crate::tiers;
 
 /// The tiers.
 pub(super) struct Tiers {
@@ -34,37 +36,24 @@ impl Tiers {
 /// Makes them. Nothing is started.
 #[cfg(target_os = "linux")]
 pub(super) async fn tiers(config: &config::Sandbox) -> Tiers {
-    let settings = stead_sandbox::Settings {
-        show: config.mounts.clone(),
-        most: config.boxes + config.servers + stead_sandbox::Settings::default().ahead,
-        ..stead_sandbox::Settings::default()
-    };
-    let namespaces = Arc::new(stead_sandbox::Namespaces::new(settings));
+    let namespaces = Arc::new(stead_sandbox::Namespaces::new(tiers::namespaces(config)));
     // The user of all tiers. Where it cannot be had, only files are touched, and those are this process's own.
     let user = if rustix::process::geteuid().is_root() { namespaces.user().await.ok() } else { None };
-    let settings = stead_oci::Settings { most: config.boxes + config.servers, ..stead_oci::Settings::default() };
-    let containers = Arc::new(stead_oci::Containers::new(settings));
-    let mut tiers: BTreeMap<Tier, Arc<dyn Boxes>> = BTreeMap::new();
+    let containers = Arc::new(stead_oci::Containers::new(tiers::containers(config)));
+    let mut all: BTreeMap<Tier, Arc<dyn Boxes>> = BTreeMap::new();
     for tier in config.tiers.iter().copied().map(Tier::from) {
         let boxes: Arc<dyn Boxes> = match tier {
             Tier::Namespace => namespaces.clone(),
             Tier::Oci => containers.clone(),
-            Tier::Microvm => Arc::new(stead_microvm::Machines::new(machines(&config.microvm))),
+            Tier::Microvm => Arc::new(stead_microvm::Machines::new(tiers::machines(config))),
             Tier::Wasm => match components() {
                 Some(components) => components,
                 None => continue,
             },
         };
-        tiers.insert(tier, boxes);
+        all.insert(tier, boxes);
     }
-    Tiers { all: tiers, user, namespaces, containers }
-}
-
-#[cfg(target_os = "linux")]
-fn machines(config: &config::Microvm) -> stead_microvm::Settings {
-    let usual = stead_microvm::Settings::default();
-    let kernels = config.kernels.iter().cloned().chain(usual.kernels).collect();
-    stead_microvm::Settings { kernels, translate: config.translate, ..usual }
+    Tiers { all, user, namespaces, containers }
 }
 
 /// The wasm tier, when it is in this build and this host has the room for it.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ffi::OsString,
     path::PathBuf,
     sync::{
         Arc, Mutex,
@@ -18,6 +19,8 @@ use stead_core::{
     time::Timestamp,
 };
 use stead_egress::{Entry, Gone, Resolve, Trust};
+use stead_microvm::Machines;
+use stead_oci::Containers;
 use stead_ports::{
     BoxFuture,
     clock::Clock,
@@ -91,6 +94,7 @@ impl Resolve for Loopback {
 pub(crate) struct Kit {
     pub(crate) shop: Workshop,
     pub(crate) boxes: Arc<Namespaces>,
+    containers: Option<Arc<Containers>>,
     pub(crate) work: Workspaces,
     pub(crate) world: World,
     pub(crate) dir: tempfile::TempDir,
@@ -122,9 +126,50 @@ impl Kit {
 
     /// One whose proxy trusts those authorities.
     pub(crate) async fn trusting(trust: Trust, set: impl FnOnce(&mut HostLimits)) -> Self {
+        Self::made(trust, set, Vec::new(), |_, _| Vec::new()).await
+    }
+
+    /// One that has all tiers, as a server would with those folders shown to boxes; nothing of a tier is started before it is asked for.
+    pub(crate) async fn everywhere(trust: Trust, shown: Vec<PathBuf>) -> Self {
+        let show = shown.clone();
+        let mut containers = None;
+        let tiers = |_: &Arc<Namespaces>, place: PathBuf| {
+            let oci = Arc::new(Containers::new(stead_oci::Settings {
+                shim: role(stead_oci::SHIM),
+                place,
+                show: show.clone(),
+                ..stead_oci::Settings::default()
+            }));
+            containers = Some(Arc::clone(&oci));
+            let microvm = Machines::new(stead_microvm::Settings {
+                role: role(stead_microvm::WORD),
+                translate: true,
+                places: show,
+                most: 2,
+                ..stead_microvm::Settings::default()
+            });
+            let wasm = stead_wasm::Components::new(stead_wasm::Settings { most: 4, ..Default::default() }).unwrap();
+            let all: [(Tier, Arc<dyn Boxes>); 3] =
+                [(Tier::Oci, oci), (Tier::Microvm, Arc::new(microvm)), (Tier::Wasm, Arc::new(wasm))];
+            all.to_vec()
+        };
+        let made = Self::made(trust, |_| {}, shown, tiers).await;
+        Self { containers, ..made }
+    }
+
+    /// One with more tiers than `namespace`, made of that and of a folder for bundles.
+    pub(crate) async fn made(
+        trust: Trust,
+        set: impl FnOnce(&mut HostLimits),
+        shown: Vec<PathBuf>,
+        more: impl FnOnce(&Arc<Namespaces>, PathBuf) -> Vec<(Tier, Arc<dyn Boxes>)>,
+    ) -> Self {
         let dir = tempfile::Builder::new().prefix("stead-actions").tempdir_in("/tmp").unwrap();
-        let boxes =
-            Arc::new(Namespaces::new(LauncherSettings { launcher: vec![launcher().into()], ..Default::default() }));
+        let boxes = Arc::new(Namespaces::new(LauncherSettings {
+            launcher: role(stead_sandbox::LAUNCHER),
+            show: shown.clone(),
+            ..Default::default()
+        }));
         let user = boxes.user().await.unwrap();
         let store = SqliteStore::open(&dir.path().join("data"), SqliteOptions::default()).unwrap();
         let options = Options { owner: root().then_some((user, user)), ..Options::new(dir.path().join("cache")) };
@@ -139,11 +184,11 @@ impl Kit {
             trust,
             authorities: None,
         };
-        let tiers = BTreeMap::from([(Tier::Namespace, Arc::clone(&boxes) as Arc<dyn Boxes>)]);
+        let mut tiers = BTreeMap::from([(Tier::Namespace, Arc::clone(&boxes) as Arc<dyn Boxes>)]);
+        tiers.extend(more(&boxes, dir.path().join("containers")));
         let folder = dir.path().join("workshop");
-        let shop =
-            Workshop::new(Parts { tiers, workspaces: work.clone(), outside, host, folder, shown: Vec::new() }).unwrap();
-        Self { shop, boxes, work, world, dir, n: AtomicU32::new(0) }
+        let shop = Workshop::new(Parts { tiers, workspaces: work.clone(), outside, host, folder, shown }).unwrap();
+        Self { shop, boxes, containers: None, work, world, dir, n: AtomicU32::new(0) }
     }
 
     /// A shell that may write.
@@ -211,6 +256,11 @@ impl Kit {
     /// Ends all, and proves that nothing of a box is left.
     pub(crate) async fn close(self) {
         assert_eq!(self.shop.counts(), (0, 0));
+        if let Some(containers) = &self.containers {
+            containers.close().await;
+            let left = std::fs::read_dir(self.dir.path().join("containers")).map_or(0, Iterator::count);
+            assert_eq!(left, 0, "a bundle is left");
+        }
         let launcher = self.boxes.launcher().await;
         self.boxes.close().await;
         if let Some(pid) = launcher {
@@ -236,10 +286,10 @@ pub(crate) fn root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The example of this crate, which is built with its tests.
-fn launcher() -> PathBuf {
+/// The example of this crate, which is built with its tests, in a role.
+fn role(word: &str) -> Vec<OsString> {
     let test = std::env::current_exe().unwrap();
     let path = test.parent().and_then(|deps| deps.parent()).unwrap().join("examples/box-launcher");
     assert!(path.exists(), "{} is missing; build it: cargo build -p stead-workshop --examples", path.display());
-    path
+    vec![path.into(), word.into()]
 }
