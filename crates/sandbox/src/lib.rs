@@ -46,6 +46,7 @@ mod terminal;
 mod wire;
 mod zygote;
 
+pub use cgroup::sweep;
 pub use client::{Namespaces, Settings};
 pub use launcher::WORD as LAUNCHER;
 pub use probe::{Finding, State, probe};

@@ -17,3 +17,5 @@ mod kit;
 mod outside;
 #[path = "actions/servers.rs"]
 mod servers;
+#[path = "actions/staying.rs"]
+mod staying;

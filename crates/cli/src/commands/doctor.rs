@@ -10,6 +10,7 @@ use std::{
 
 use clap::Args;
 use serde::Serialize;
+use stead_ports::sandbox::STAYING;
 #[cfg(target_os = "linux")]
 use stead_ports::sandbox::{BoxError, Boxes as _, Offer};
 use stead_server::{
@@ -66,6 +67,7 @@ pub(crate) async fn run(global: &Global, args: Doctor) -> Outcome {
     let findings = [
         kernel(),
         Finding::new("sandbox", "info", "commands and stdio MCP servers of agents run in one; the tiers below"),
+        staying(),
         data(&global.data),
         journal(&global.data),
         disk(&global.data),
@@ -92,6 +94,12 @@ fn kernel() -> Finding {
     let found =
         format!("{} {} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy(), std::env::consts::ARCH);
     Finding::new("kernel", "info", found)
+}
+
+/// Which tiers a template of session sandboxes can name.
+fn staying() -> Finding {
+    let tiers = STAYING.map(|tier| format!("`{tier}`")).join(", ");
+    Finding::new("session sandboxes", "info", format!("boxes that stay: those of the tier {tiers}, and of no other"))
 }
 
 /// What sandboxes this host can give.
