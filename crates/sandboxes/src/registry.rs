@@ -157,7 +157,9 @@ impl Sandboxes {
         let sandbox = open::open(self, tenant, owner, ask).await?;
         let closed = {
             let mut table = self.0.table.lock();
-            if !table.closed {
+            // It may have ended before it was entered.
+            let over = table.ended.iter().any(|(ended, ..)| *ended == sandbox.id);
+            if !table.closed && !over {
                 table.live.insert(sandbox.id, Arc::clone(&sandbox));
             }
             table.closed

@@ -10,9 +10,13 @@ use super::kit::{Lab, refused, sh};
 fn children(lab: &Lab) -> usize {
     let told = fs::read_to_string(lab.env.path().join(".stead/server.json")).unwrap();
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    let tasks = fs::read_dir(format!("/proc/{}/task", told["pid"])).unwrap();
-    let of = |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).unwrap_or_default();
-    tasks.map(|task| of(task.unwrap()).split_whitespace().count()).sum()
+    let server = told["pid"].to_string();
+    // `PID (NAME) STATE PPID …` (proc_pid_stat(5)).
+    let parent = |entry: fs::DirEntry| {
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        Some(stat.rsplit_once(") ")?.1.split(' ').nth(1)?.to_owned())
+    };
+    fs::read_dir("/proc").unwrap().flatten().filter_map(parent).filter(|of| *of == server).count()
 }
 
 #[tokio::test]

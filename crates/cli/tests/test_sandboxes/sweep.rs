@@ -50,8 +50,7 @@ async fn what_a_fact_or_a_living_sandbox_names_stays_and_what_nothing_names_goes
     );
     lab.env.write(
         "a/s.yaml",
-        "rules:\n- when: { user: . }\n  call: [{ tool: files_write, args: { path: note, content: first } }]\n- when: { tool: files_write, result: '\\+' }\n  \
-         call: [{ tool: files_write, args: { path: note, content: second } }]\n- when: { tool: files_write }\n  say: done\n",
+        "rules:\n- when: { user: . }\n  call: [{ tool: files_write, args: { path: note, content: first } }, { tool: files_write, args: { path: note, content: second } }]\n- when: { tool: files_write }\n  say: done\n",
     );
     lab.env.stead("run --quiet a go").succeeds();
     let run = lab.env.json("runs ls --json")["items"][0]["id"].as_str().unwrap().to_owned();
