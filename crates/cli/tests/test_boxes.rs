@@ -198,3 +198,29 @@ fn what_is_beyond_the_operators_bounds_or_not_to_be_had_is_refused_before_anythi
     agent(&env, "  sh: { command: [bash, -c], sandbox: { memory: 64Gi } }\n", script);
     env.stead("run --quiet a go").succeeds();
 }
+
+#[test]
+fn what_the_sandbox_of_an_mcp_server_uses_is_in_the_facts_of_its_run_and_counts_for_its_budget() {
+    let env = TestEnvironment::new();
+    let server = root().join("crates/cli/tests/fixtures/counting_mcp.py");
+    env.write("a/server.py", &fs::read_to_string(server).unwrap());
+    agent(
+        &env,
+        "  c: { mcp: { command: [python3, ./server.py, /tmp/log] }, only: [count] }\nbudget: { cpu: 1ms }\n",
+        "rules:\n- when: { user: . }\n  call: [{ tool: c_count, args: {} }]\n- when: { tool: c_count, result: '^1$' }\n  call: [{ tool: c_count, args: {} }]\n- when: { tool: c_count }\n  say: counted\n",
+    );
+    let told = env.stead("run --quiet a go");
+    assert_ne!(told.code, Some(0), "{told}");
+    let run = last_run(&env);
+    let facts = env.stead(&format!("runs facts {run} --json")).succeeds().stdout;
+    let used: Vec<serde_json::Value> = facts
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["fact"]["action"]["sandbox"].clone())
+        .filter(|used| !used.is_null())
+        .collect();
+    // Python alone takes longer to begin than the whole budget, so that the second call is not made.
+    assert_eq!(used.len(), 1, "{facts}");
+    assert_eq!(used[0]["tier"], "namespace");
+    let why = env.stead(&format!("runs why {run}")).succeeds().stdout;
+    assert!(why.contains("budget.cpu"), "{why}");
+}

@@ -24,6 +24,7 @@ fn doctor_tells_what_this_host_gives_and_leaves_nothing_behind() {
     // One finding says what the kernel offers, and not another that something is missing.
     assert!(report.as_array().unwrap().iter().all(|f| f["what"] != "isolation"), "{report}");
     assert!(found(&report, "sandbox").1.contains("stdio MCP servers of agents run in one"));
+    assert!(found(&report, "session sandboxes").1.contains("the tier `namespace`, and of no other"));
     assert!(found(&report, "provider openai").1.contains("no key: neither a variable nor a secret OPENAI_API_KEY"));
     assert!(found(&report, "secrets").1.starts_with("none in "));
     assert_eq!(std::fs::read_dir(env.path()).unwrap().count(), 0);
@@ -128,4 +129,19 @@ fn a_data_folder_that_cannot_be_written_is_bad() {
     env.write("file", "");
     let terminal = env.stead("doctor --data /proc/stead --json");
     assert_eq!(terminal.code, Some(1), "{terminal}");
+}
+
+#[test]
+fn a_template_of_a_tier_whose_boxes_cannot_stay_is_refused_before_anything_is_served() {
+    let env = TestEnvironment::new();
+    env.write("stead.toml", "data_dir = \"data\"\n[sandbox]\ntiers = [\"namespace\", \"microvm\"]\n[sandboxes.templates.vm]\ntier = \"microvm\"\n");
+    for line in ["doctor --config stead.toml", "serve --config stead.toml"] {
+        let told = env.stead(line);
+        assert_ne!(told.code, Some(0), "{told}");
+        let wanted = ["`sandboxes.templates.vm`", "the tier `microvm` has none", "write `tier = \"namespace\"`"];
+        assert!(wanted.iter().all(|words| told.stderr.contains(words)), "{told}");
+    }
+    assert!(!env.path().join("data").exists());
+    env.write("stead.toml", "data_dir = \"data\"\n[sandboxes.templates.small]\nmemory = \"64Mi\"\n");
+    env.stead("doctor --config stead.toml").succeeds();
 }

@@ -113,6 +113,15 @@ pub enum Fact {
 }
 
 impl Fact {
+    /// What an action left behind, when this fact tells the outcome of one.
+    pub fn action(&self) -> Option<&Action> {
+        match self {
+            Self::EffectReturned(f) | Self::EffectRefused(f) => f.action.as_deref(),
+            Self::EffectUnknown(f) => f.action.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The text this fact points to, when it has one.
     pub fn payload(&self) -> Option<PayloadIx> {
         match self {

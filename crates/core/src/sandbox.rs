@@ -173,7 +173,7 @@ pub struct TreeChange {
     pub bytes: u64,
 }
 
-/// What a box was, and what ran in it used.
+/// What a box was, and what ran in it used: in all; or, of a box that lives for many calls, since the call before.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 pub struct BoxUse {
     /// The tier.
@@ -190,17 +190,33 @@ pub struct BoxUse {
     #[n(3)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Span>,
-    /// Most bytes of memory at once; `None` where nothing measures it.
+    /// Most bytes of memory at once, in the box's whole life until now; `None` where nothing measures it.
     #[n(4)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_peak: Option<u64>,
-    /// From the start of the command until all was dead.
+    /// From the start of the command until all was dead; of a box that lives for many calls, that of the call.
     #[n(5)]
     pub wall: Span,
     /// What went through the egress proxy, when there was one.
     #[n(6)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<Traffic>,
+}
+
+impl BoxUse {
+    /// Adds what another box used for the same call. Where nothing measured one's processor time, its wall-clock time counts.
+    pub fn join(&mut self, other: &Self) {
+        self.cpu = match (self.cpu, other.cpu) {
+            (None, None) => None,
+            (own, others) => Some(Span(own.unwrap_or(self.wall).0.saturating_add(others.unwrap_or(other.wall).0))),
+        };
+        self.memory_peak = self.memory_peak.max(other.memory_peak);
+        self.wall.0 = self.wall.0.saturating_add(other.wall.0);
+        self.traffic = match (self.traffic, other.traffic) {
+            (Some(own), Some(others)) => Some(own.plus(others)),
+            (own, others) => own.or(others),
+        };
+    }
 }
 
 /// What a box asked of hosts.
@@ -218,6 +234,19 @@ pub struct Traffic {
     /// Bytes from hosts.
     #[n(3)]
     pub received: u64,
+}
+
+impl Traffic {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            allowed: self.allowed.saturating_add(other.allowed),
+            denied: self.denied.saturating_add(other.denied),
+            sent: self.sent.saturating_add(other.sent),
+            received: self.received.saturating_add(other.received),
+        }
+    }
 }
 
 /// What the boxes of a run have used so far.

@@ -1,10 +1,10 @@
 //! The handle: what callers do with an engine. Each call finds the run's actor, loads it if need be, and waits for its
 //! answer; an answer to a command means that its facts are durable.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use stead_core::{
-    fact::StopMode,
+    fact::{Fact, StopMode},
     id::{EffectId, Name, RunId, TreeId},
     record::Actor,
     sandbox::BoxLimits,
@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::{
     actor::{Ask, Msg},
     inner::Inner,
-    load::load,
+    load::{load, records},
     types::{EngineError, Options, Ports, RunView, Stats},
     view,
 };
@@ -151,6 +151,17 @@ impl Engine {
     pub async fn workspace(&self, run: RunId) -> Result<Option<TreeId>, EngineError> {
         let missing = || EngineError::NotFound { what: run.to_string() };
         Ok(load(self.journal(), run).await?.ok_or_else(missing)?.state.tree)
+    }
+
+    /// Every tree that a fact of the run names, before and after each action: what must stay for as long as its journal does.
+    ///
+    /// # Errors
+    /// When the run does not exist, cannot be read or is damaged.
+    pub async fn trees(&self, run: RunId) -> Result<BTreeSet<TreeId>, EngineError> {
+        let records = records(self.journal(), run).await?;
+        let actions = records.iter().flat_map(|record| &record.facts).filter_map(Fact::action);
+        let changes = actions.filter_map(|action| action.workspace);
+        Ok(changes.flat_map(|change| change.before.into_iter().chain([change.after])).collect())
     }
 
     /// Waits until the run has ended or, with `or_waiting`, until only a human can move it.

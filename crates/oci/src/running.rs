@@ -85,8 +85,9 @@ pub(crate) async fn start(
     };
     let hand = Arc::new(Hand { shepherd, terminal, limits: held.clone(), asked: Asked::default() });
     let control = Arc::clone(&hand) as Arc<dyn Control>;
-    let end = finish(hand, guard, ended, Reading::new(stdio, ends), ask::evidence(spec, offer), layers);
-    Ok(Started { running: Running { control, pipes, egress, end: Box::pin(end) }, held })
+    let evidence = ask::evidence(spec, offer);
+    let end = finish(hand, guard, ended, Reading::new(stdio, ends), evidence.clone(), layers);
+    Ok(Started { running: Running { control, pipes, egress, evidence, end: Box::pin(end) }, held })
 }
 
 /// Checks what is asked; the places, and the folders for the root and for them, open. `show` are folders of the host's root.

@@ -135,6 +135,7 @@ macro_rules! objects_cases {
             a_hold_names_what_is_missing
             a_hold_never_gets_shorter
             objects_that_nobody_holds_are_listed_in_pages
+            tenants_that_have_objects_are_found_one_after_another
             a_long_object_comes_back_whole_and_a_longer_one_is_refused
             many_put_the_same_objects_at_once
         }

@@ -38,6 +38,9 @@ pub trait Objects: Send + Sync + 'static {
     /// The contents at `ids`, in that order; none where nothing is kept. Each was proved to be what its address says.
     async fn get(&self, tenant: &Name, ids: &[BlobId]) -> Result<Vec<Option<Bytes>>, StoreError>;
 
+    /// The tenant after `after`, of those that have any object, in an order that every call keeps to; the first one without.
+    async fn tenant(&self, after: Option<&Name>) -> Result<Option<Name>, StoreError>;
+
     /// Objects that nobody holds at `at`, in the order of their ids, after `after`.
     async fn unheld(
         &self,

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub use self::{
     outcome::{Captured, End, Evidence, Outcome, Pressure, Served, Usage},
     property::{Offer, Property, Tier},
-    session::{Exec, ExecEnd, ExecWhy, Hand, Resident, Session, Streams},
+    session::{Exec, ExecEnd, ExecWhy, Hand, Resident, STAYING, Session, Streams},
 };
 use crate::BoxFuture;
 
@@ -242,6 +242,8 @@ pub struct Running {
     /// from outside. It is the only way out, and nothing in the box handles what passes. Close it when the box has ended: it
     /// keeps the network of a dead box.
     pub egress: Option<TcpListener>,
+    /// What holds, from the start on.
+    pub evidence: Evidence,
     /// The end: resolved when all that ran in the box is dead. Poll it while the box runs, for it also reads what is captured.
     pub end: BoxFuture<'static, Result<Outcome, BoxError>>,
 }

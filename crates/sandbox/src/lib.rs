@@ -47,6 +47,7 @@ mod zygote;
 
 use stead_tier::fault;
 
+pub use cgroup::sweep;
 pub use client::{Namespaces, Settings};
 pub use launcher::WORD as LAUNCHER;
 pub use probe::{Finding, State, probe};

@@ -6,9 +6,13 @@ use stead_core::{
 };
 use stead_egress::Refusal;
 use stead_ports::sandbox::BoxError;
+use stead_workshop::Fault;
 use stead_workspace::WorkspaceError;
 
-use crate::{SandboxId, registry::Gone};
+use crate::{
+    SandboxId,
+    registry::{Gone, Unready},
+};
 
 /// Why not.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +74,26 @@ pub enum SandboxesError {
     /// The rules of egress.
     #[error(transparent)]
     Egress(#[from] Refusal),
+    /// What makes sandboxes cannot be had.
+    #[error(transparent)]
+    Unready(#[from] Unready),
+    /// What every sandbox needs could not be made.
+    #[error(transparent)]
+    Workshop(Fault),
+}
+
+impl From<Fault> for SandboxesError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Box(e) => Self::Box(e),
+            Fault::Workspace(e) => Self::Workspace(e),
+            Fault::Egress(e) => Self::Egress(e),
+            Fault::Queue(_) => {
+                Self::Full("as many sandboxes are there as there may be, and none ended in time".to_owned())
+            }
+            fault => Self::Workshop(fault),
+        }
+    }
 }
 
 /// What is wrong with a path.
@@ -113,6 +137,8 @@ impl SandboxesError {
             Self::Box(e) => e.code(),
             Self::Workspace(e) => e.code(),
             Self::Egress(e) => e.code,
+            Self::Unready(e) => e.code,
+            Self::Workshop(e) => e.code(),
         }
     }
 

@@ -7,13 +7,14 @@
 //! * A [`Template`] is what an operator lets callers have.
 //!
 //! Inside: `registry` counts and ends, `open` makes one, `exec` and `log` are commands and what they wrote, `files` is everything that
-//! touches a folder somebody hostile writes to at the same time, `way_out` the egress proxy of each.
+//! touches a folder somebody hostile writes to at the same time, `env` what commands find in their environment.
 //!
-//! Not here: boxes (the port [`stead_ports::sandbox`]), the words of the API, who is calling. Nothing here outlives its process: a
+//! Not here: boxes, their workspaces, their way out and the watch over them ([`stead_workshop`]), the words of the API, who is calling. Nothing here outlives its process: a
 //! sandbox ends with the server, and only a snapshot stays.
 #![cfg(target_os = "linux")]
 
 mod ask;
+mod env;
 mod error;
 mod exec;
 mod exec_log;
@@ -24,7 +25,6 @@ mod registry;
 mod sandbox;
 mod snapshot;
 mod template;
-mod way_out;
 
 pub use ask::{Ask, AskExec, Change, Limits, SandboxId};
 pub use error::{PathFault, SandboxesError};
@@ -32,7 +32,7 @@ pub use exec::{Exec, ExecState, Ran};
 pub use exec_log::{Chunk, Gap, Log, Page, Source};
 pub use files::{Event, Files, Happened, Kind, Listing, Reader, Stat, Upload, Watch};
 pub use limits::Bounds;
-pub use registry::{Gone, Parts, Sandboxes};
+pub use registry::{Gone, Opening, Parts, Sandboxes, Unready};
 pub use sandbox::{Sandbox, State, Used};
 pub use snapshot::Snapshot;
 pub use template::Template;

@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-/// What a server holds at most.
+/// What a tenant holds at most. How many there may be of all tenants is the workshop's to bound
+/// ([`stead_workshop::HostLimits::sandboxes`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Sandboxes at once.
-    pub most: usize,
     /// Sandboxes of one tenant at once.
     pub most_of_tenant: usize,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { most: 64, most_of_tenant: 16 }
+        Self { most_of_tenant: 16 }
     }
 }
 
@@ -61,5 +60,5 @@ pub(crate) const DEPTH: usize = 128;
 pub(crate) const WATCHES: usize = 4;
 /// Folders of one watch.
 pub(crate) const WATCHED: usize = 1024;
-/// The port on a box's loopback where its way out begins.
-pub(crate) const PORT: u16 = 3128;
+/// How long a tree is held for a sandbox that is being made with it: nothing else may lead to it, until the sandbox itself does.
+pub(crate) const BEGINNING: Duration = Duration::from_secs(3600);

@@ -1,13 +1,16 @@
 //! Making one sandbox: checked against its template before anything is made, and nothing is left when a step fails.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use stead_core::id::Name;
-use stead_ports::sandbox::{Command, Content, Mount, Spec};
+use stead_egress::Rules;
+use stead_workshop::{Stay, Staying};
 use stead_workspace::WorkspaceError;
 
 use crate::{
-    Ask, Sandbox, SandboxId, Sandboxes, SandboxesError, limits::PORT, sandbox::Made, template::check_env, way_out,
+    Ask, Sandbox, SandboxId, Sandboxes, SandboxesError, env,
+    limits::BEGINNING,
+    sandbox::{Made, span},
 };
 
 /// Where the workspace stands, inside.
@@ -31,43 +34,38 @@ pub(crate) async fn open(
             label.len()
         )));
     }
-    let mut env = way_out::variables();
-    env.extend(template.env.clone());
-    env.extend(ask.env);
-    check_env(&env)?;
+    let mut variables = Staying::variables();
+    variables.extend(template.env.clone());
+    variables.extend(ask.env);
+    env::check(&variables)?;
+    let rules = Rules::new(&egress)?;
+    env::bound(&variables, &rules)?;
     let id = SandboxId(parts.clock.new_ulid());
-    let proxy = way_out::open(&all.0, id, &egress)?;
-    // A variable that names no secret of the rules is refused now, and not at the first command.
-    way_out::filled(&env, &proxy)?;
-    let unavailable = || stead_ports::sandbox::BoxError::Unavailable {
-        tier: template.tier,
-        why: "this server has no boxes of that tier".to_owned(),
-    };
-    let boxes = parts.tiers.get(&template.tier).ok_or_else(unavailable)?;
-    // First of all: without boxes nothing else is of use.
-    boxes.offer().await?;
-    let workspaces = (parts.workspaces)().await?;
+    let workshop = (parts.workshop)().await?;
+    let workspaces = workshop.workspaces();
     let tree = match ask.tree {
-        Some(tree) => tree,
+        Some(tree) => {
+            // Whatever held it until now may end in the middle.
+            let until = parts.clock.now().after(span(BEGINNING));
+            match workspaces.hold(tenant, tree, until).await {
+                Err(WorkspaceError::Missing(_)) => return Err(SandboxesError::NoTree(tree)),
+                held => held?,
+            }
+            tree
+        }
         None => workspaces.empty(tenant).await?.tree,
     };
-    let base = match workspaces.materialise(tenant, tree).await {
-        Err(WorkspaceError::Missing(_)) if ask.tree.is_some() => return Err(SandboxesError::NoTree(tree)),
-        made => made?,
-    };
-    let spec = Spec {
-        command: Command::default(),
-        root: template.root(),
-        mounts: vec![Mount { at: PathBuf::from(WORKSPACE), content: Content::Layered(base.path().to_owned()) }],
-        limits,
+    let asked = Stay {
+        id,
+        tenant: tenant.clone(),
+        tier: template.tier,
         requires: template.requires.clone(),
-        egress: Some(PORT),
-        ..Spec::default()
+        root: template.root(),
+        limits,
+        rules,
+        secrets: Arc::clone(&parts.secrets),
+        tree,
     };
-    let mut kept = boxes.open(spec).await?;
-    if let Some(listener) = kept.egress.take() {
-        way_out::serve(&proxy, listener)?;
-    }
     let made = Made {
         id,
         tenant: tenant.clone(),
@@ -76,19 +74,12 @@ pub(crate) async fn open(
         template: name,
         tree,
         created: parts.clock.now(),
-        env,
+        env: variables,
         egress,
         limits,
         ttl,
-        kept,
-        proxy,
-        base,
-        workspaces,
+        staying: workshop.stay(asked).await?,
+        workspaces: workspaces.clone(),
     };
-    let sandbox = Sandbox::start(made, all.clone());
-    if let Err(error) = way_out::trust(&sandbox.files(), sandbox.proxy()).await {
-        sandbox.kill(crate::Gone::Died);
-        return Err(error);
-    }
-    Ok(sandbox)
+    Ok(Sandbox::start(made, all.clone()))
 }

@@ -3,15 +3,18 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     fmt,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::Duration,
 };
 
 use parking_lot::Mutex;
-use stead_core::{id::Name, sandbox::Tier, time::Timestamp};
-use stead_egress::{Refusal, Resolve, Trust};
-use stead_ports::{BoxFuture, clock::Clock, sandbox::Boxes, secret::Secrets};
-use stead_workspace::{WorkspaceError, Workspaces};
+use stead_core::{
+    code::Code,
+    id::{Name, TreeId},
+    time::Timestamp,
+};
+use stead_ports::{BoxFuture, clock::Clock, secret::Secrets};
+use stead_workshop::Workshop;
 
 use crate::{Ask, Bounds, Sandbox, SandboxId, SandboxesError, Template, limits::ENDED, open};
 
@@ -25,6 +28,8 @@ pub enum Gone {
     Removed,
     /// Its time was up.
     Expired,
+    /// The host had too little memory for all sandboxes, and this one held most of what it was given.
+    Stopped,
     /// Its box ended by itself: something in it killed what keeps it, or the kernel did for want of memory.
     Died,
     /// The server that had it has ended; what was not kept as a snapshot is gone with it.
@@ -36,6 +41,9 @@ impl fmt::Display for Gone {
         f.write_str(match self {
             Self::Removed => "it was removed",
             Self::Expired => "its time was up",
+            Self::Stopped => {
+                "all sandboxes together took too much memory, and it held most of what it was given (ST0300); ask for less, or try again later"
+            }
             Self::Died => "its box ended: what keeps it was killed, perhaps for want of memory",
             Self::Server => "the server that had it has ended, and sandboxes end with their server",
         })
@@ -44,22 +52,29 @@ impl fmt::Display for Gone {
 
 /// What sandboxes are made of.
 pub struct Parts {
-    /// Boxes of each tier.
-    pub tiers: BTreeMap<Tier, Arc<dyn Boxes>>,
-    /// Workspaces, opened when they are first needed.
-    pub workspaces: Arc<dyn Fn() -> BoxFuture<'static, Result<Workspaces, WorkspaceError>> + Send + Sync>,
-    /// Values of secrets, for the proxy.
+    /// The workshop of the server, that of its agents too; made when it is first needed.
+    pub workshop: Opening,
+    /// Values of secrets, for the proxy, by the names that rules have for them.
     pub secrets: Arc<dyn Secrets>,
-    /// How names are resolved; `None`: by this host, with a bound for each sandbox of its own.
-    pub resolver: Option<Arc<dyn Resolve>>,
-    /// Whose certificates are trusted; asked once, when it is first needed.
-    pub trust: fn() -> Result<Trust, Refusal>,
     /// Time, and fresh ids.
     pub clock: Arc<dyn Clock>,
     /// Templates by name; without one that is named `default`, that of this crate.
     pub templates: BTreeMap<Name, Template>,
-    /// Most sandboxes.
+    /// Most sandboxes of a tenant.
     pub bounds: Bounds,
+}
+
+/// Makes a workshop, or gives the one that there is.
+pub type Opening = Arc<dyn Fn() -> BoxFuture<'static, Result<Workshop, Unready>> + Send + Sync>;
+
+/// Why there is no workshop.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Unready {
+    /// The stable code.
+    pub code: Code,
+    /// What is wrong, and what to do.
+    pub detail: String,
 }
 
 /// All session sandboxes. Cheap to clone; all clones are one.
@@ -68,7 +83,6 @@ pub struct Sandboxes(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) parts: Parts,
-    trust: OnceLock<Trust>,
     began: Timestamp,
     table: Mutex<Table>,
 }
@@ -111,7 +125,7 @@ impl Sandboxes {
     pub fn new(mut parts: Parts) -> Self {
         parts.templates.entry("default".into()).or_default();
         let began = parts.clock.now();
-        Self(Arc::new(Inner { parts, trust: OnceLock::new(), began, table: Mutex::default() }))
+        Self(Arc::new(Inner { parts, began, table: Mutex::default() }))
     }
 
     /// The template of a name; `default` without one.
@@ -143,7 +157,9 @@ impl Sandboxes {
         let sandbox = open::open(self, tenant, owner, ask).await?;
         let closed = {
             let mut table = self.0.table.lock();
-            if !table.closed {
+            // It may have ended before it was entered.
+            let over = table.ended.iter().any(|(ended, ..)| *ended == sandbox.id);
+            if !table.closed && !over {
                 table.live.insert(sandbox.id, Arc::clone(&sandbox));
             }
             table.closed
@@ -154,11 +170,10 @@ impl Sandboxes {
         Ok(sandbox)
     }
 
-    /// Takes a place among all and among the tenant's.
+    /// Takes a place among the tenant's.
     fn place(&self, tenant: &Name) -> Result<Place, SandboxesError> {
         let bounds = self.0.parts.bounds;
         let mut table = self.0.table.lock();
-        let all = table.live.len() + table.making.values().sum::<usize>();
         let own = table.live.values().filter(|s| s.tenant == *tenant).count();
         let own = own + table.making.get(tenant).copied().unwrap_or(0);
         if table.closed {
@@ -168,9 +183,6 @@ impl Sandboxes {
             return Err(SandboxesError::Full(format!(
                 "{own} sandboxes of this tenant are there, the most it may have"
             )));
-        }
-        if all >= bounds.most {
-            return Err(SandboxesError::Full(format!("{all} sandboxes are there, the most there may be")));
         }
         *table.making.entry(tenant.clone()).or_default() += 1;
         Ok(Place { of: self.clone(), tenant: tenant.clone() })
@@ -203,6 +215,11 @@ impl Sandboxes {
     /// The sandboxes of a tenant, newest first.
     pub fn list(&self, tenant: &Name) -> Vec<Arc<Sandbox>> {
         self.0.table.lock().live.values().rev().filter(|s| s.tenant == *tenant).cloned().collect()
+    }
+
+    /// Trees that the sandboxes of a tenant began with: they stay for as long as these live, whatever else leads to them.
+    pub fn trees(&self, tenant: &Name) -> Vec<TreeId> {
+        self.0.table.lock().live.values().filter(|s| s.tenant == *tenant).map(|s| s.tree).collect()
     }
 
     /// Ends one, and waits until it is dead.
@@ -244,17 +261,6 @@ impl Sandboxes {
         while table.ended.len() > ENDED {
             table.ended.pop_front();
         }
-    }
-}
-
-impl Inner {
-    /// Whose certificates are trusted.
-    pub(crate) fn trust(&self) -> Result<Trust, Refusal> {
-        if let Some(trust) = self.trust.get() {
-            return Ok(trust.clone());
-        }
-        let trust = (self.parts.trust)()?;
-        Ok(self.trust.get_or_init(|| trust).clone())
     }
 }
 

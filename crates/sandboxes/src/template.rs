@@ -12,7 +12,7 @@ use stead_ports::sandbox::{self as port, Property, Root, Tier};
 use crate::{
     SandboxesError,
     ask::Limits,
-    limits::{LIFE, SHORTEST, VARIABLES},
+    limits::{LIFE, SHORTEST},
 };
 
 /// See the module.
@@ -145,17 +145,6 @@ impl Template {
             }
         }
         Ok(asked)
-    }
-}
-
-/// Variables that a caller names.
-pub(crate) fn check_env(env: &BTreeMap<String, String>) -> Result<(), SandboxesError> {
-    if env.len() > VARIABLES {
-        return refused(format!("more than {VARIABLES} variables"));
-    }
-    match env.iter().find(|(name, value)| name.is_empty() || name.contains(['=', '\0']) || value.contains('\0')) {
-        Some((name, _)) => refused(format!("{name:?} cannot be a variable, or its value cannot be one")),
-        None => Ok(()),
     }
 }
 

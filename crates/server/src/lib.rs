@@ -10,7 +10,7 @@
 //! * [`cassettes`] keeps what recorded runs said to their models, and plays it again.
 //! * [`testing`] is what a test of an agent puts in the place of the world.
 //! * [`wrap`] puts an MCP server that is in use already under a journal.
-//! * `sandboxes` makes session sandboxes of what a runtime has.
+//! * `sandboxes` makes session sandboxes of what a runtime has; `sweep` removes content of workspaces that is of no use any more.
 //! * [`serve`] listens, answers and ends in order; the resources are under `routes`, what every request passes under
 //!   `http`.
 //!
@@ -34,6 +34,7 @@ mod sandboxes;
 pub mod secrets;
 pub mod serve;
 mod shop;
+mod sweep;
 pub mod testing;
 #[cfg(target_os = "linux")]
 pub mod tiers;

@@ -49,6 +49,8 @@ pub struct OpenOptions {
     pub secrets: config::Secrets,
     /// What the boxes of agents may be.
     pub sandbox: config::Sandbox,
+    /// How many session sandboxes there may be.
+    pub sandboxes: config::Sandboxes,
     /// Guarded addresses that tools and models may reach after all.
     pub reach: Reach,
     /// Where helper services answer.
@@ -135,7 +137,7 @@ impl Runtime {
         let open = matches!(options.environment, Environment::Open);
         let keys = Keys { environment: options.environment, secrets: Arc::clone(&secrets) };
         let cassettes = Arc::new(Shelf::new(&data_dir));
-        let shop = Shop::new(options.sandbox, &data_dir, Arc::clone(&objects), keys);
+        let shop = Shop::new(options.sandbox, options.sandboxes.most, &data_dir, Arc::clone(&objects), keys);
         let agents = AgentStore::new(
             journal.clone(),
             site,
@@ -149,7 +151,7 @@ impl Runtime {
         let own = options.agents.unwrap_or_else(|| agents.clone());
         let ports = Ports { journal, agents: own, clock: Arc::new(SystemClock) as Arc<dyn Clock> };
         let engine = Engine::open(ports, options.engine).await?;
-        shop.sweep();
+        shop.sweep().await;
         Ok(Self { engine, agents, cassettes, shop, data_dir: data_dir.into(), store, objects, secrets, open })
     }
 
@@ -174,7 +176,6 @@ impl Runtime {
     }
 
     /// The content of workspaces.
-    #[cfg(target_os = "linux")]
     pub(crate) fn objects(&self) -> &Arc<dyn Objects> {
         &self.objects
     }

@@ -1,81 +1,54 @@
-//! Session sandboxes, made of what a runtime has: its objects, its secrets, and boxes of this host.
+//! Session sandboxes, made of what a runtime has: its secrets, and the workshop of its agents.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
-use stead_core::{code::Code, id::Name, sandbox::Tier};
-use stead_egress::{RuleSpec, Rules, Trust};
-use stead_ports::{
-    BoxFuture,
-    sandbox::{Boxes, Limits},
-};
-use stead_sandbox::{Namespaces, Settings};
-use stead_sandboxes::{Bounds, Parts, Sandboxes, Template};
-use stead_workspace::{Options, WorkspaceError, Workspaces};
-use tokio::sync::OnceCell;
+use stead_core::{code::Code, id::Name};
+use stead_egress::{RuleSpec, Rules};
+use stead_ports::{agent::AgentError, sandbox::Limits};
+use stead_sandboxes::{Bounds, Opening, Parts, Sandboxes, Template, Unready};
 
 use crate::{clock::SystemClock, config, runtime::Runtime};
 
-/// Session sandboxes, and the boxes that they are.
+/// Session sandboxes.
 #[derive(Debug)]
 pub(crate) struct Held {
     /// The sandboxes.
     pub(crate) all: Sandboxes,
-    boxes: Arc<Namespaces>,
 }
 
 impl Held {
     /// Nothing is started before the first sandbox is asked for.
     pub(crate) fn new(runtime: &Runtime, config: &config::Sandboxes) -> Self {
-        let boxes = Arc::new(Namespaces::new(Settings::default()));
         let named = |(name, template): (&String, &config::Template)| {
             (Name::from(name.as_str()), of_config(template, runtime.is_open()))
         };
         let mut templates: BTreeMap<Name, Template> = config.templates.iter().map(named).collect();
         templates.entry("default".into()).or_insert_with(|| of_config(&config::Template::default(), runtime.is_open()));
         let parts = Parts {
-            tiers: BTreeMap::from([(Tier::Namespace, boxes.clone() as Arc<dyn Boxes>)]),
-            workspaces: workspaces(runtime, &boxes),
+            workshop: workshop(runtime),
             secrets: Arc::clone(runtime.secrets()),
-            resolver: None,
-            trust: Trust::system,
             clock: Arc::new(SystemClock),
             templates,
-            bounds: Bounds { most: config.most, most_of_tenant: config.most_of_tenant },
+            bounds: Bounds { most_of_tenant: config.most_of_tenant },
         };
-        Self { all: Sandboxes::new(parts), boxes }
+        Self { all: Sandboxes::new(parts) }
     }
 
-    /// Ends all of them, and waits until nothing is left.
+    /// Ends all of them, and waits until nothing is left but what makes boxes, which ends with the runtime.
     pub(crate) async fn close(&self) {
         self.all.close().await;
-        self.boxes.close().await;
     }
 }
 
-type Opening = Arc<dyn Fn() -> BoxFuture<'static, Result<Workspaces, WorkspaceError>> + Send + Sync>;
-
-/// Opens workspaces once, when they are first needed: who their files belong to is known when there are boxes.
-fn workspaces(runtime: &Runtime, boxes: &Arc<Namespaces>) -> Opening {
-    let opened = Arc::new(OnceCell::<Workspaces>::new());
-    let (objects, boxes) = (Arc::clone(runtime.objects()), Arc::clone(boxes));
-    let folder = runtime.data_dir().join("sandboxes");
+/// The workshop of the server's agents: session sandboxes are boxes of it.
+fn workshop(runtime: &Runtime) -> Opening {
+    let shop = runtime.shop().clone();
     Arc::new(move || {
-        let (opened, objects, boxes, folder) =
-            (Arc::clone(&opened), Arc::clone(&objects), Arc::clone(&boxes), folder.clone());
+        let shop = shop.clone();
         Box::pin(async move {
-            let open = async move {
-                // Without root a box is this user outside, and owns what this user owns.
-                let unknown = |e: stead_ports::sandbox::BoxError| WorkspaceError::Disk {
-                    place: "who sandboxes are on this host".to_owned(),
-                    what: e.to_string(),
-                };
-                let root = rustix::process::geteuid().is_root();
-                let user = if root { Some(boxes.user().await.map_err(unknown)?) } else { None };
-                let options = Options { owner: user.map(|user| (user, user)), ..Options::new(folder) };
-                Workspaces::open(objects, Arc::new(SystemClock), options)
-            };
-            opened.get_or_try_init(|| open).await.cloned()
+            let made = shop.workshop().await.cloned();
+            made.map_err(|AgentError { code, detail }| Unready { code, detail })
         })
     })
 }

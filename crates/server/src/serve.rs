@@ -17,6 +17,7 @@ use crate::{
     },
     presence::{Announced, Presence},
     runtime::{OpenOptions, Runtime},
+    sweep,
     testing::Setup,
 };
 
@@ -119,6 +120,7 @@ impl Server {
             environment,
             secrets: config.secrets.clone(),
             sandbox: config.sandbox.clone(),
+            sandboxes: config.sandboxes.clone(),
             reach: Reach::allowing(config.agents.addresses.iter().copied()),
             helpers: local.helpers,
             testing: local.testing,
@@ -181,14 +183,19 @@ impl Server {
     /// Serves until `shutdown` completes. Then: `/readyz` says no, nothing new is accepted, streams end, requests under way
     /// finish, runs stop at their next durable point, and ownership of the data is given back.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, app, config, _announced, .. } = self;
+        let Self { listener, app, config, _announced: announced, .. } = self;
         let patience = config.drain_timeout.0;
+        // At rest it begins nothing, this neither.
+        let sweeping = announced.is_some().then(|| tokio::spawn(sweep::keep(app.clone())));
         let serving = listener.serve(app.clone(), router(app.clone()), patience);
         let stopping = async {
             shutdown.await;
             app.draining.cancel();
         };
         tokio::join!(serving, stopping);
+        if let Some(sweeping) = sweeping {
+            let _ = sweeping.await;
+        }
         #[cfg(target_os = "linux")]
         app.sandboxes.close().await;
         app.runtime.drain(patience).await;

@@ -111,6 +111,7 @@ pub(crate) fn start(action: Action) -> Result<Running, BoxError> {
     // One thread beside this one is for what waits on files.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(1).build();
     let runtime = runtime.map_err(no)?;
+    let evidence = action.evidence.clone();
     let (tell, told) = oneshot::channel();
     let thread = std::thread::Builder::new().name("component".to_owned());
     thread.spawn(move || lead(&runtime, action, &hears, tell)).map_err(no)?;
@@ -118,7 +119,7 @@ pub(crate) fn start(action: Action) -> Result<Running, BoxError> {
         let _guard = guard;
         told.await.unwrap_or_else(|_| Err(BoxError::Lost("the thread of a component ended".to_owned())))
     };
-    Ok(Running { control: Arc::new(Hand(shared)), pipes: None, egress: None, end: Box::pin(end) })
+    Ok(Running { control: Arc::new(Hand(shared)), pipes: None, egress: None, evidence, end: Box::pin(end) })
 }
 
 /// The thread of an action. Its place is given back before its end is told, unless a file that it waits for never comes (a pipe

@@ -13,7 +13,7 @@ use stead_tools::secret::Secret;
 use stead_workspace::{Base, Writer};
 
 use crate::{
-    audit::Whose,
+    audit::{Whose, Work},
     fault::Fault,
     kept::{Kept, keep},
     limits::overridden,
@@ -45,12 +45,8 @@ pub(crate) struct Acted {
 /// See [`Fault`]: nothing was kept, and but for a box that was lost nothing has happened.
 pub(crate) async fn act(shop: &Inner, place: &Place, job: Job, invocation: &Invocation) -> Result<Acted, Fault> {
     let effect = invocation.effect;
-    let whose = Whose {
-        tenant: invocation.tenant.clone(),
-        run: effect.run,
-        effect: Some(effect),
-        tool: invocation.tool.clone(),
-    };
+    let work = Work::Action { effect, tool: invocation.tool.clone() };
+    let whose = Whose { tenant: invocation.tenant.clone(), work };
     let seat = shop.live.enter(whose.clone(), place.settings.limits, invocation.limits);
     let tier = place.settings.tier;
     let maker = shop.tier(tier)?;
@@ -111,7 +107,8 @@ pub(crate) async fn start(
     let tier = place.settings.tier;
     let boxes = &shop.tier(tier)?.boxes;
     let zygote = zygote(&whose, job);
-    let mut out = if place.is_closed() { None } else { Some(WayOut::open(shop, &place.rules, whose)?) };
+    let mut out =
+        if place.is_closed() { None } else { Some(WayOut::open(shop, &place.rules, &shop.outside.secrets, whose)?) };
     let by = seat.limits().ok_or(Fault::Released)?;
     let mut spec = place.spec(job, by, base, shop.furniture.opt(), out.as_ref());
     if spec.root == Root::Host {
@@ -129,7 +126,7 @@ pub(crate) async fn start(
 /// What starts an action of Python without its interpreter's start: a copy of one that its tenant has running. A server is started once, and
 /// has no need of it.
 fn zygote(whose: &Whose, job: &Job) -> Option<Zygote> {
-    let python = whose.effect.is_some() && job.words.first().is_some_and(|w| w == "python3");
+    let python = matches!(whose.work, Work::Action { .. }) && job.words.first().is_some_and(|w| w == "python3");
     python.then(|| Zygote { tenant: whose.tenant.to_string(), runtime: Runtime::Python })
 }
 

@@ -1,8 +1,8 @@
 //! Who a box works for, beside each decision of its proxy.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use stead_core::id::{EffectId, Name, RunId};
+use stead_core::id::{EffectId, Name, RunId, SandboxId};
 use stead_egress::{Entry, Event, Gone};
 use stead_ports::BoxFuture;
 use tokio::sync::watch;
@@ -12,12 +12,50 @@ use tokio::sync::watch;
 pub struct Whose {
     /// The tenant.
     pub tenant: Name,
-    /// The run.
-    pub run: RunId,
-    /// The effect, when the box is of one; an MCP server is of its whole run.
-    pub effect: Option<EffectId>,
-    /// The tool.
-    pub tool: Name,
+    /// What it is there for.
+    pub work: Work,
+}
+
+/// What a box is there for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// One action of a run.
+    Action {
+        /// The effect.
+        effect: EffectId,
+        /// The tool.
+        tool: Name,
+    },
+    /// An MCP server, for the whole of a run.
+    Server {
+        /// The run.
+        run: RunId,
+        /// The tool.
+        tool: Name,
+    },
+    /// A session sandbox.
+    Session(SandboxId),
+}
+
+impl Whose {
+    /// The run that it works for; a session sandbox works for none.
+    pub fn run(&self) -> Option<RunId> {
+        match &self.work {
+            Work::Action { effect, .. } => Some(effect.run),
+            Work::Server { run, .. } => Some(*run),
+            Work::Session(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Whose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.work {
+            Work::Action { effect, tool } => write!(f, "{effect} {tool}"),
+            Work::Server { run, tool } => write!(f, "{run} {tool}"),
+            Work::Session(id) => write!(f, "{id}"),
+        }
+    }
 }
 
 /// Takes what the proxies of boxes decide. A proxy waits for each entry, and sends nothing on that was not taken.

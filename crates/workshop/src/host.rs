@@ -9,6 +9,8 @@ pub struct HostLimits {
     pub boxes: usize,
     /// MCP servers in boxes at once; the next ones wait.
     pub servers: usize,
+    /// Session sandboxes at once; the next ones wait a moment.
+    pub sandboxes: usize,
     /// That may wait, of each kind; more are not sent.
     pub waiting: usize,
     /// Memory of all boxes together; `None`: three quarters of the host's.
@@ -28,6 +30,7 @@ impl Default for HostLimits {
         Self {
             boxes: 64,
             servers: 128,
+            sandboxes: 64,
             waiting: 1024,
             memory: None,
             spare: None,

@@ -5,7 +5,8 @@
 //! Outcome, tree and usage are told together, so that they become one fact.
 //!
 //! * [`Workshop`] puts together what boxes ([`stead_ports::sandbox::Boxes`], of whatever tier), workspaces and the egress proxy do.
-//! * [`Workshop::command`] and [`Workshop::files`] are tools; [`Workshop::serve`] is a box for an MCP server of one run.
+//! * [`Workshop::command`] and [`Workshop::files`] are tools; [`Workshop::serve`] is a box for an MCP server of one run, [`Workshop::stay`]
+//!   one that stays for whoever asked, which is what session sandboxes are made of.
 //! * [`Workshop::limit`] and [`Workshop::release`] reach the boxes that live; [`Workshop::watch`] keeps the host usable.
 //!
 //! Inside: `act` is the one way of an action, `place` what its manifest says of it, `way_out` its proxy, `kept` what becomes of
@@ -30,16 +31,18 @@ mod queue;
 mod report;
 mod server;
 mod settings;
+mod stay;
 mod text;
 mod turn;
 mod watch;
 mod way_out;
 mod workshop;
 
-pub use audit::{Audit, Whose};
+pub use audit::{Audit, Whose, Work};
 pub use fault::Fault;
 pub use host::{Gauge, HostGauge, HostLimits, Memory};
 pub use server::{Ended, Server};
 pub use settings::{Settings, Variable};
+pub use stay::{Given, Left, Stay, Staying};
 pub use watch::Stopped;
 pub use workshop::{Outside, Parts, Workshop};

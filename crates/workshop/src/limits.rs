@@ -31,6 +31,16 @@ pub(crate) fn change(from: &Limits, to: &Limits) -> Option<Change> {
     (change != Change::default()).then_some(change)
 }
 
+/// Limits after a change.
+pub(crate) fn changed(limits: Limits, change: Change) -> Limits {
+    Limits {
+        memory: change.memory.or(limits.memory),
+        pids: change.pids.or(limits.pids),
+        cpu_milli: change.cpu_milli.or(limits.cpu_milli),
+        ..limits
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use stead_core::time::Span;

@@ -10,11 +10,11 @@ use std::{
 
 use parking_lot::Mutex;
 use stead_core::{id::RunId, sandbox::BoxLimits};
-use stead_ports::sandbox::{BoxError, Control, Limits};
+use stead_ports::sandbox::{BoxError, Change, Control, Limits};
 
 use crate::{
-    audit::Whose,
-    limits::{change, overridden},
+    audit::{Whose, Work},
+    limits::{change, changed, overridden},
     watch::Stopped,
 };
 
@@ -67,9 +67,9 @@ impl Live {
     /// Other limits for all of a run.
     pub(crate) async fn limit(&self, run: RunId, by: BoxLimits) {
         let mut changes = Vec::new();
-        for entry in self.0.seats.lock().values_mut().filter(|e| e.whose.run == run) {
+        for entry in self.0.seats.lock().values_mut().filter(|e| e.whose.run() == Some(run)) {
             // How long an action may take says nothing of a server.
-            let by = BoxLimits { wall: by.wall.filter(|_| entry.whose.effect.is_some()), ..by };
+            let by = BoxLimits { wall: by.wall.filter(|_| matches!(entry.whose.work, Work::Action { .. })), ..by };
             let (before, after) = (overridden(entry.own, entry.by), overridden(entry.own, by));
             entry.by = by;
             if let Some((control, change)) = entry.control.clone().zip(change(&before, &after)) {
@@ -80,7 +80,7 @@ impl Live {
             match control.limit(change).await {
                 // One that has ended needs none.
                 Ok(()) | Err(BoxError::Lost(_)) => {}
-                Err(error) => tracing::warn!(run = %whose.run, tool = %whose.tool, %error, "limits were not changed"),
+                Err(error) => tracing::warn!(%whose, %error, "limits were not changed"),
             }
         }
     }
@@ -88,7 +88,7 @@ impl Live {
     /// Kills all of a run.
     pub(crate) fn release(&self, run: RunId) {
         let mut controls = Vec::new();
-        for entry in self.0.seats.lock().values_mut().filter(|e| e.whose.run == run) {
+        for entry in self.0.seats.lock().values_mut().filter(|e| e.whose.run() == Some(run)) {
             entry.released = true;
             controls.extend(entry.control.clone());
         }
@@ -138,6 +138,13 @@ impl Seat {
             && let Err(error) = control.limit(change).await
         {
             tracing::debug!(%error, "limits that changed while the sandbox started");
+        }
+    }
+
+    /// The box was given other limits by whoever holds it.
+    pub(crate) fn given(&self, change: Change) {
+        if let Some(entry) = self.live.0.seats.lock().get_mut(&self.id) {
+            entry.own = changed(entry.own, change);
         }
     }
 

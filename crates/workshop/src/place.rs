@@ -138,7 +138,7 @@ impl Place {
     }
 
     fn env(&self, out: Option<&way_out::WayOut>) -> Vec<(String, String)> {
-        let mut env = BTreeMap::from([("HOME".to_owned(), HOME.to_owned()), ("LANG".to_owned(), "C.UTF-8".to_owned())]);
+        let mut env = usual_variables();
         if let Some(out) = out {
             env.extend(way_out::variables());
             let placeholders = out.placeholders();
@@ -153,6 +153,11 @@ impl Place {
         }));
         env.into_iter().collect()
     }
+}
+
+/// Variables that every box has.
+pub(crate) fn usual_variables() -> BTreeMap<String, String> {
+    [("HOME", HOME), ("LANG", "C.UTF-8")].map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
 #[cfg(test)]

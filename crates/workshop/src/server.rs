@@ -1,18 +1,20 @@
 //! A box with pipes, for an MCP server of one run: it lives until its run ends, and no other run ever speaks to it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use stead_core::{
     id::{Name, RunId},
-    sandbox::{Access, BoxLimits, Tier, Traffic},
+    sandbox::{Access, BoxLimits, BoxUse, Tier, Traffic},
 };
-use stead_ports::sandbox::{BoxError, Control, End, Outcome, Pipes, Stdio};
+use stead_egress::Session as Proxy;
+use stead_ports::sandbox::{BoxError, Control, End, Evidence, Outcome, Pipes, Stdio, Usage};
 use stead_tools::error::ToolSetupError;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
-    act::start,
-    audit::Whose,
+    act::{box_use, start},
+    audit::{Whose, Work},
     fault::Fault,
     live::Seat,
     place::{Job, Place},
@@ -20,18 +22,30 @@ use crate::{
     text::printable,
     turn::Turn,
     watch::Stopped,
-    way_out::WayOut,
+    way_out::{WayOut, traffic},
     workshop::Workshop,
 };
 
 /// Bytes kept of what a server writes to its standard error: the first of them.
 const STDERR: usize = 16 << 10;
+/// How long figures are waited for, each time.
+const FIGURES: Duration = Duration::from_secs(5);
 
 /// A server that lives. Dropped, all of it is killed.
 pub struct Server {
     control: Arc<dyn Control>,
     pipes: Option<Pipes>,
     ended: watch::Receiver<Option<Ended>>,
+    evidence: Evidence,
+    proxy: Option<Proxy>,
+    told: Mutex<Told>,
+}
+
+/// What of a server's use was told.
+#[derive(Default)]
+struct Told {
+    cpu: Duration,
+    traffic: Traffic,
 }
 
 /// How a server ended.
@@ -43,6 +57,8 @@ pub struct Ended {
     pub stderr: String,
     /// What went through its proxy, when it had one.
     pub traffic: Option<Traffic>,
+    /// What it used in all, when that is known.
+    pub usage: Option<Usage>,
 }
 
 /// What a server has for as long as it lives.
@@ -85,7 +101,7 @@ impl Workshop {
         limits: BoxLimits,
     ) -> Result<Server, Fault> {
         let place = Place::new(&tool, settings).map_err(|e| BoxError::Spec(e.detail))?;
-        let whose = Whose { tenant: tenant.clone(), run, effect: None, tool };
+        let whose = Whose { tenant: tenant.clone(), work: Work::Server { run, tool } };
         // How long an action may take says nothing of a server.
         let limits = BoxLimits { wall: None, ..limits };
         let seat = self.0.live.enter(whose.clone(), place.settings.limits, limits);
@@ -93,6 +109,7 @@ impl Workshop {
         let job = Job { words: command, access: Access::None, ..Job::default() };
         let stdio = Stdio::Pipes { keep: STDERR };
         let (running, out) = start(&self.0, &place, &job, whose, &seat, None, stdio).await?;
+        let (evidence, proxy) = (running.evidence, out.as_ref().map(|out| out.session().clone()));
         let (tell, ended) = watch::channel(None);
         let held = Held { seat, out, _turn: turn };
         let end = running.end;
@@ -101,7 +118,8 @@ impl Workshop {
             let ended = held.over(outcome).await;
             tell.send_replace(Some(ended));
         });
-        Ok(Server { control: running.control, pipes: running.pipes, ended })
+        let told = Mutex::default();
+        Ok(Server { control: running.control, pipes: running.pipes, ended, evidence, proxy, told })
     }
 }
 
@@ -120,7 +138,37 @@ impl Server {
     pub async fn ended(&self) -> Ended {
         let mut ended = self.ended.clone();
         let found = ended.wait_for(Option::is_some).await.ok().and_then(|ended| ended.clone());
-        found.unwrap_or_else(|| Ended { why: "it was lost".to_owned(), stderr: String::new(), traffic: None })
+        found.unwrap_or_else(|| Ended {
+            why: "it was lost".to_owned(),
+            stderr: String::new(),
+            traffic: None,
+            usage: None,
+        })
+    }
+
+    /// What it has used since this was asked last, told once: whoever asks takes it on. `wall` is how long it worked for whoever asks.
+    /// The peak of memory is that of its whole life.
+    pub async fn used(&self, wall: Duration) -> BoxUse {
+        let usage = match timeout(FIGURES, self.control.usage()).await {
+            Ok(Ok(usage)) => Some(usage),
+            // It has ended, and its end tells.
+            Ok(Err(_)) => timeout(FIGURES, self.ended()).await.ok().and_then(|ended| ended.usage),
+            Err(_) => None,
+        };
+        let now = self.proxy.as_ref().map(traffic);
+        let mut told = self.told.lock();
+        let cpu = usage.and_then(|usage| usage.cpu).map(|cpu| {
+            let new = cpu.saturating_sub(told.cpu);
+            told.cpu = told.cpu.max(cpu);
+            new
+        });
+        let traffic = now.map(|now| {
+            let new = since(now, told.traffic);
+            told.traffic = most(now, told.traffic);
+            new
+        });
+        let usage = Usage { cpu, wall, ..usage.unwrap_or_default() };
+        box_use(&self.evidence, &usage, traffic)
     }
 }
 
@@ -139,10 +187,31 @@ impl Held {
         match outcome {
             Ok(outcome) => {
                 let stderr = printable(&outcome.stderr.bytes).trim().to_owned();
-                Ended { why: why(outcome.end, self.seat.why()), stderr, traffic }
+                Ended { why: why(outcome.end, self.seat.why()), stderr, traffic, usage: Some(outcome.usage) }
             }
-            Err(error) => Ended { why: format!("{}: {error}", error.code()), stderr: String::new(), traffic },
+            Err(error) => {
+                let why = format!("{}: {error}", error.code());
+                Ended { why, stderr: String::new(), traffic, usage: None }
+            }
         }
+    }
+}
+
+/// What went through between two looks; whoever looked later may come first.
+fn since(now: Traffic, then: Traffic) -> Traffic {
+    both(now, then, u64::saturating_sub)
+}
+
+fn most(a: Traffic, b: Traffic) -> Traffic {
+    both(a, b, u64::max)
+}
+
+fn both(a: Traffic, b: Traffic, of: fn(u64, u64) -> u64) -> Traffic {
+    Traffic {
+        allowed: of(a.allowed, b.allowed),
+        denied: of(a.denied, b.denied),
+        sent: of(a.sent, b.sent),
+        received: of(a.received, b.received),
     }
 }
 

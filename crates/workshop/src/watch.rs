@@ -94,7 +94,7 @@ pub(crate) async fn look(live: &Live, host: &HostLimits, patient: bool) -> bool 
     };
     let Some((memory, worst)) = worst(held, now.total.unwrap_or(u64::MAX)) else { return false };
     let Watched { id, whose, memory: given, .. } = worst;
-    tracing::warn!(run = %whose.run, tenant = %whose.tenant, tool = %whose.tool, held = memory, ?given, why, "a sandbox is stopped");
+    tracing::warn!(%whose, tenant = %whose.tenant, held = memory, ?given, why, "a sandbox is stopped");
     live.stop(id, Stopped { why, held: memory, given })
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net, path::Path, sync::Arc, time::Duration};
 
 use stead_core::sandbox::Traffic;
 use stead_egress::{Config, Limits, Rules, Session, SystemResolver, serve_listener};
-use stead_ports::sandbox::BoxError;
+use stead_ports::{sandbox::BoxError, secret::Secrets};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
@@ -33,13 +33,13 @@ pub(crate) struct WayOut {
 
 impl WayOut {
     /// Opens a session with those rules.
-    pub(crate) fn open(shop: &Inner, rules: &Rules, whose: Whose) -> Result<Self, Fault> {
+    pub(crate) fn open(shop: &Inner, rules: &Rules, secrets: &Arc<dyn Secrets>, whose: Whose) -> Result<Self, Fault> {
         let outside = &shop.outside;
         let resolver = outside.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver::default()));
         let (count, open) = watch::channel(0);
         let session = Session::new(Config {
             rules: rules.clone(),
-            secrets: Arc::clone(&outside.secrets),
+            secrets: Arc::clone(secrets),
             audit: Arc::new(Of { to: Arc::clone(&outside.audit), whose, open: count }),
             resolver,
             trust: outside.trust.clone(),
@@ -63,6 +63,11 @@ impl WayOut {
         Ok(())
     }
 
+    /// The session itself, for whoever changes its rules.
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
     /// The folder to mount at [`CERTIFICATES`].
     pub(crate) fn folder(&self) -> &Path {
         self.bundle.folder()
@@ -84,9 +89,14 @@ impl WayOut {
         if let Some(serving) = self.serving.take() {
             let _ = serving.await;
         }
-        let used = self.session.usage();
-        Traffic { allowed: used.allowed, denied: used.denied, sent: used.sent, received: used.received }
+        traffic(&self.session)
     }
+}
+
+/// What went through so far.
+pub(crate) fn traffic(session: &Session) -> Traffic {
+    let used = session.usage();
+    Traffic { allowed: used.allowed, denied: used.denied, sent: used.sent, received: used.received }
 }
 
 impl Drop for WayOut {

@@ -79,6 +79,8 @@ pub(crate) struct Inner {
     pub(crate) actions: Queue,
     /// Places for servers, which stay long.
     pub(crate) servers: Queue,
+    /// Places for session sandboxes: of their own, so that no caller who keeps one takes a place from agents.
+    pub(crate) sandboxes: Queue,
 }
 
 impl fmt::Debug for Workshop {
@@ -98,10 +100,12 @@ impl Workshop {
     pub fn new(parts: Parts) -> Result<Self, Fault> {
         let Parts { tiers, workspaces, outside, host, folder, shown } = parts;
         let furniture = Furniture::open(&folder, shown)?;
-        let (actions, servers) = (Queue::new(host.boxes, host.waiting), Queue::new(host.servers, host.waiting));
+        let places = |most| Queue::new(most, host.waiting);
+        let (actions, servers, sandboxes) = (places(host.boxes), places(host.servers), places(host.sandboxes));
         let (authorities, live) = (OnceLock::new(), Live::default());
         let tiers = tiers.into_iter().map(|(tier, boxes)| (tier, Maker::new(boxes, host.waiting))).collect();
-        let inner = Inner { tiers, workspaces, outside, authorities, host, furniture, live, actions, servers };
+        let inner =
+            Inner { tiers, workspaces, outside, authorities, host, furniture, live, actions, servers, sandboxes };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -126,17 +130,25 @@ impl Workshop {
         self.0.live.release(run);
     }
 
-    /// Boxes that live, and actions and servers that wait for one.
+    /// The workspaces that its boxes start at and leave.
+    pub fn workspaces(&self) -> &Workspaces {
+        &self.0.workspaces
+    }
+
+    /// Boxes that live, and actions, servers and session sandboxes that wait for one.
     pub fn counts(&self) -> (usize, usize) {
         let of_tiers: usize = self.0.tiers.values().map(Maker::waiting).sum();
-        (self.0.live.all().len(), self.0.actions.waiting() + self.0.servers.waiting() + of_tiers)
+        let waiting = [&self.0.actions, &self.0.servers, &self.0.sandboxes].map(Queue::waiting);
+        (self.0.live.all().len(), waiting.into_iter().sum::<usize>() + of_tiers)
     }
 }
 
 impl Inner {
     /// Who makes boxes of a tier.
     pub(crate) fn tier(&self, tier: Tier) -> Result<&Maker, BoxError> {
-        let why = || "this server was not set up for it".to_owned();
+        let why = || {
+            format!("this server does not offer it; its operator can, in stead.toml: [sandbox] tiers = [\"{tier}\"]")
+        };
         self.tiers.get(&tier).ok_or_else(|| BoxError::Unavailable { tier, why: why() })
     }
 

@@ -19,6 +19,8 @@ mod outside;
 mod places;
 #[path = "actions/servers.rs"]
 mod servers;
+#[path = "actions/staying.rs"]
+mod staying;
 #[path = "actions/tiers.rs"]
 mod tiers;
 // Components as text are those of the tier's own tests.

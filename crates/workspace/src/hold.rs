@@ -5,7 +5,7 @@ use stead_core::{
     time::Timestamp,
 };
 
-use crate::{WorkspaceError, Workspaces};
+use crate::{WorkspaceError, Workspaces, sweep::reachable};
 
 /// Objects that are held at once.
 const BATCH: usize = 256;
@@ -17,7 +17,7 @@ impl Workspaces {
     /// # Errors
     /// ST0242 when a part of it is not there any more; others may be held then.
     pub async fn hold(&self, tenant: &Name, tree: TreeId, until: Timestamp) -> Result<(), WorkspaceError> {
-        let all: Vec<BlobId> = self.reachable(tenant, vec![tree]).await?.into_iter().collect();
+        let all: Vec<BlobId> = reachable(&*self.objects, tenant, vec![tree]).await?.into_iter().collect();
         for part in all.chunks(BATCH) {
             if let Some(missing) = self.objects.hold(tenant, part, until).await?.first() {
                 return Err(WorkspaceError::Missing(*missing));

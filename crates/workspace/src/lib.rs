@@ -4,7 +4,7 @@
 //! * [`Workspaces::materialise`] makes a directory of a tree, [`Workspaces::lowers`] a small one of what differs, [`Writer::commit`] a tree of what was written over it.
 //! * [`Workspaces::read`], [`Workspaces::write`] and their like work on a tree without any directory.
 //! * [`Workspaces::import_tar`], [`Workspaces::import_zip`] and [`Workspaces::export_tar`] take trees from and to elsewhere.
-//! * [`Workspaces::sweep`] removes what nothing leads to.
+//! * [`sweep`](fn@sweep) removes what nothing leads to.
 //! * [`tree`] is what a directory is and its bytes; `docs/workspaces.md` is the text of that format.
 //!
 //! Inside: `layer` says what changes, `apply` lays it over a base, `diff` compares; those are pure or read the store only. `host` reads
@@ -52,6 +52,6 @@ pub use limits::Limits;
 #[cfg(target_os = "linux")]
 pub use lowers::Lowers;
 pub use name::{BadName, EntryName, MAX_NAME, MAX_PATH, TreePath, shown};
-pub use sweep::Swept;
+pub use sweep::{Swept, sweep};
 pub use workspaces::{Made, Options, Workspaces};
 pub use writer::Writer;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use stead_core::id::{BlobId, Name, TreeId};
+use stead_ports::objects::Objects;
 
 use crate::{
     Base, WorkspaceError, Workspaces,
@@ -134,9 +135,7 @@ impl Workspaces {
 
     /// The addresses of a long file's chunks.
     pub(crate) async fn chunks(&self, tenant: &Name, file: &FileEntry) -> Result<Vec<BlobId>, WorkspaceError> {
-        let list = self.objects.get(tenant, &[file.content]).await?.pop().flatten();
-        let list = list.ok_or(WorkspaceError::Missing(file.content))?;
-        chunk::decode(&list, file.size).map_err(|e| WorkspaceError::Damaged { tree: TreeId(file.content.0), what: e.0 })
+        chunks(&*self.objects, tenant, file).await
     }
 
     /// Chunks of a long file, from the one with that number on.
@@ -158,6 +157,17 @@ impl Workspaces {
             })
             .collect()
     }
+}
+
+/// The addresses of a long file's chunks.
+pub(crate) async fn chunks(
+    objects: &dyn Objects,
+    tenant: &Name,
+    file: &FileEntry,
+) -> Result<Vec<BlobId>, WorkspaceError> {
+    let list = objects.get(tenant, &[file.content]).await?.pop().flatten();
+    let list = list.ok_or(WorkspaceError::Missing(file.content))?;
+    chunk::decode(&list, file.size).map_err(|e| WorkspaceError::Damaged { tree: TreeId(file.content.0), what: e.0 })
 }
 
 /// Short files in parts of few bytes each.

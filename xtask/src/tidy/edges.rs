@@ -48,8 +48,8 @@ const MAP: &[Row] = &[
     },
     Row {
         name: "sandboxes",
-        // It puts adapters together into a box that stays, so that none of them need know another.
-        may: &["core", "egress", "ports", "workspace"],
+        // A box that stays is one of the workshop's, as an action's is: one launcher, one cache, one watch, one way out.
+        may: &["core", "egress", "ports", "workshop", "workspace"],
         dev: &[],
     },
     row("memory", &["core", "ports"]),

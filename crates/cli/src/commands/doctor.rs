@@ -10,6 +10,7 @@ use std::{
 
 use clap::Args;
 use serde::Serialize;
+use stead_ports::sandbox::STAYING;
 use stead_server::{
     backup::{Stored, look},
     config::{self, Config, DEFAULT_PORT},
@@ -74,6 +75,7 @@ pub(crate) async fn run(global: &Global, args: Doctor) -> Outcome {
     let findings = [
         kernel(),
         sandbox::offered(&config, file.as_deref()),
+        staying(),
         data(&global.data),
         journal(&global.data),
         disk(&global.data),
@@ -100,6 +102,12 @@ fn kernel() -> Finding {
     let found =
         format!("{} {} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy(), std::env::consts::ARCH);
     Finding::new("kernel", "info", found)
+}
+
+/// Which tiers a template of session sandboxes can name.
+fn staying() -> Finding {
+    let tiers = STAYING.map(|tier| format!("`{tier}`")).join(", ");
+    Finding::new("session sandboxes", "info", format!("boxes that stay: those of the tier {tiers}, and of no other"))
 }
 
 /// Whether the folder, or the one that it would be made in, can be written.

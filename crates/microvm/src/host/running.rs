@@ -106,8 +106,8 @@ pub(super) async fn start(
         Arc::new(Hand { link, process, reason: AtomicU8::new(0), ends: Notify::new(), begun: Instant::now(), most });
     let control = Arc::clone(&hand) as Arc<dyn Control>;
     let beside = Beside { place, layers, _room: room };
-    let end = finish(hand, guard, heard.news, reading, evidence, beside, spec.limits.wall);
-    Ok(Running { control, pipes, egress: listener, end: Box::pin(end) })
+    let end = finish(hand, guard, heard.news, reading, evidence.clone(), beside, spec.limits.wall);
+    Ok(Running { control, pipes, egress: listener, evidence, end: Box::pin(end) })
 }
 
 async fn place(found: &Found, spec: &Spec, checked: &Checked) -> Result<(Option<Arc<Place>>, Held), BoxError> {

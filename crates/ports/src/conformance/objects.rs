@@ -104,6 +104,27 @@ pub async fn objects_that_nobody_holds_are_listed_in_pages(o: &dyn Objects) {
     assert_eq!(listed, ids);
 }
 
+/// Each once, as long as it has one.
+pub async fn tenants_that_have_objects_are_found_one_after_another(o: &dyn Objects) {
+    let (a, b) = (name("has-objects-a"), name("has-objects-b"));
+    // Others may come and go meanwhile.
+    let found = async || {
+        let (mut found, mut after) = (Vec::new(), None);
+        while let Some(next) = o.tenant(after.as_ref()).await.expect("looks") {
+            found.extend((next == a || next == b).then(|| next.clone()));
+            after = Some(next);
+        }
+        found.sort();
+        found
+    };
+    assert_eq!(found().await, []);
+    put(o, &b, &[b"one", b"two"], NOW).await;
+    let one = put(o, &a, &[b"one"], NOW).await;
+    assert_eq!(found().await, [a.clone(), b.clone()]);
+    o.remove(&a, &one, LATER).await.expect("removes");
+    assert_eq!(found().await, [b.clone()]);
+}
+
 /// Whether it gets smaller by packing or not; and with one that is too long, nothing is kept.
 pub async fn a_long_object_comes_back_whole_and_a_longer_one_is_refused(o: &dyn Objects) {
     let t = name(TENANT);

@@ -14,8 +14,12 @@ use std::{
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{BoxError, Command, Control, Evidence, Outcome};
+use super::{BoxError, Command, Control, Evidence, Outcome, Tier};
 use crate::{BoxFuture, workspace::Still};
+
+/// The tiers whose boxes can stay ([`Boxes::open`](super::Boxes::open)). What another one would have to do for it: take orders for commands
+/// after its start, hand its folders out by descriptor, and stand still for a snapshot.
+pub const STAYING: [Tier; 1] = [Tier::Namespace];
 
 /// A box that stays. Dropping its `end` kills it.
 pub struct Resident {

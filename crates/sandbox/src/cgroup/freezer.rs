@@ -13,6 +13,14 @@ use rustix::{fs::Mode, io::Errno};
 
 use super::{FOLDER, Group, Groups, Version, files, find, gone, sweep};
 
+/// Removes what dead launchers left in the freezer's hierarchy of version 1.
+pub(super) fn sweep_dead() {
+    let Some(path) = find::freezer() else { return };
+    let Ok(parent) = rustix::fs::open(&path, FOLDER, Mode::empty()) else { return };
+    thaw_dead(&path, parent.as_fd());
+    sweep::sweep(&path, parent.as_fd());
+}
+
 /// The launcher's folder in the freezer's hierarchy of version 1.
 pub(super) struct Freezer {
     folder: OwnedFd,

@@ -74,6 +74,18 @@ pub(crate) struct Group {
 
 const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
+/// Removes the control groups that dead launchers left in the hierarchies that this process is in. A launcher does the same when it
+/// begins; this is for a program that may need none for a long time. It reads a few folders, and may wait a second for what was frozen
+/// to die.
+pub fn sweep() {
+    freezer::sweep_dead();
+    for place in find::places(&mut Vec::new()) {
+        if let Ok(parent) = rustix::fs::open(&place.path, FOLDER, Mode::empty()) {
+            sweep::sweep(&place.path, parent.as_fd());
+        }
+    }
+}
+
 impl Groups {
     /// Looks for hierarchies, makes a folder in each that allows it, and sweeps what dead launchers left there. Needs `/proc` and
     /// `/sys` of the host.

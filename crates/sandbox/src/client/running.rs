@@ -68,8 +68,8 @@ pub(super) async fn start(link: Arc<Link>, spec: &Spec, stdio: Stdio) -> Result<
     };
     let hand = Arc::new(Hand { link, id, terminal, asked: Asked::default() });
     let control = Arc::clone(&hand) as Arc<dyn Control>;
-    let end = finish(hand, guard, ended, Reading::new(stdio, ends), evidence, layers);
-    Ok(Running { control, pipes, egress, end: Box::pin(end) })
+    let end = finish(hand, guard, ended, Reading::new(stdio, ends), evidence.clone(), layers);
+    Ok(Running { control, pipes, egress, evidence, end: Box::pin(end) })
 }
 
 fn no_room() -> BoxError {

@@ -24,7 +24,7 @@ impl Sandbox {
         let crate::Limits { memory, cpu_milli, pids, disk: _ } = change.limits;
         let asked = port::Change { memory, pids, cpu_milli };
         if asked != port::Change::default() {
-            self.session.limit(asked).await.map_err(|e| self.gone_or(e))?;
+            self.given.limit(asked).await.map_err(|e| self.gone_or(e))?;
             let mut state = self.state.lock();
             let limits = state.limits;
             state.limits = port::Limits {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stead_ports::sandbox::{BoxError, Command, Streams};
 
 use super::Sandbox;
-use crate::{AskExec, Exec, SandboxesError, limits::KEY, open::WORKSPACE, template::check_env, way_out};
+use crate::{AskExec, Exec, SandboxesError, env, limits::KEY, open::WORKSPACE};
 
 impl Sandbox {
     /// Runs a command. With a `key` it may be asked again, and runs once.
@@ -28,7 +28,7 @@ impl Sandbox {
         if let Some(key) = key.as_ref().filter(|k| !(1..=KEY).contains(&k.len())) {
             return Err(SandboxesError::Refused(format!("a key has 1 to {KEY} bytes, not {}", key.len())));
         }
-        check_env(&asked.env)?;
+        env::check(&asked.env)?;
         let _turn = self.starting.lock().await;
         if let Some(key) = &key
             && let Some(known) = self.execs.lock().of_key(key, &asked)?
@@ -36,9 +36,9 @@ impl Sandbox {
             return Ok((known, false));
         }
         let n = self.execs.lock().room()?;
-        let mut env = self.env.clone();
-        env.extend(asked.env.clone());
-        let env = way_out::filled(&env, &self.proxy)?;
+        let mut variables = self.env.clone();
+        variables.extend(asked.env.clone());
+        let env = env::filled(&variables, &self.proxy.placeholders())?;
         let dir = if asked.dir.is_empty() { WORKSPACE } else { &asked.dir };
         let command = Command { words: asked.words.clone(), env, dir: dir.into() };
         let streams = asked.terminal.map_or(Streams::Pipes, |size| Streams::Terminal { size });

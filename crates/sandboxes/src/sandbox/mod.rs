@@ -12,10 +12,12 @@ use stead_core::{
 };
 use stead_egress::{RuleSpec, Session as Proxy};
 use stead_ports::{
+    BoxFuture,
     clock::Clock,
-    sandbox::{self as port, BoxError, Evidence, Resident, Session},
+    sandbox::{self as port, BoxError, Evidence, Session},
 };
-use stead_workspace::{Base, Workspaces};
+use stead_workshop::{Given, Left, Staying};
+use stead_workspace::Workspaces;
 use tokio::sync::{RwLock, watch};
 
 use crate::{Files, Gone, SandboxId, Sandboxes, SandboxesError, exec::Execs, limits::WATCHES};
@@ -33,9 +35,7 @@ pub(crate) struct Made {
     pub(crate) egress: Vec<RuleSpec>,
     pub(crate) limits: port::Limits,
     pub(crate) ttl: Duration,
-    pub(crate) kept: Resident,
-    pub(crate) proxy: Proxy,
-    pub(crate) base: Base,
+    pub(crate) staying: Staying,
     pub(crate) workspaces: Workspaces,
 }
 
@@ -59,10 +59,9 @@ pub struct Sandbox {
     pub evidence: Evidence,
     env: BTreeMap<String, String>,
     pub(crate) session: Arc<dyn Session>,
+    given: Given,
     proxy: Proxy,
     pub(crate) workspaces: Workspaces,
-    /// The lower folder of its workspace stays as long as this.
-    _base: Base,
     state: Mutex<State>,
     execs: Mutex<Execs>,
     /// Commands start one after another, so that a key starts one only.
@@ -104,7 +103,8 @@ impl std::fmt::Debug for Sandbox {
 
 impl Sandbox {
     pub(crate) fn start(made: Made, all: Sandboxes) -> Arc<Self> {
-        let Resident { session, egress: _, evidence, end } = made.kept;
+        let given = made.staying.given();
+        let Staying { session, evidence, proxy, end, .. } = made.staying;
         let expires = made.created.after(span(made.ttl));
         let sandbox = Arc::new(Self {
             id: made.id,
@@ -117,9 +117,9 @@ impl Sandbox {
             evidence,
             env: made.env,
             session,
-            proxy: made.proxy,
+            given,
+            proxy,
             workspaces: made.workspaces,
-            _base: made.base,
             state: Mutex::new(State { expires, limits: made.limits, egress: made.egress }),
             execs: Mutex::default(),
             starting: tokio::sync::Mutex::default(),
@@ -135,16 +135,16 @@ impl Sandbox {
     }
 
     /// Follows it to its end.
-    async fn live(self: Arc<Self>, end: stead_ports::BoxFuture<'static, Result<port::Outcome, BoxError>>) {
+    async fn live(self: Arc<Self>, end: BoxFuture<'static, Left>) {
         let clock = Arc::clone(&self.all.0.parts.clock);
         tokio::pin!(end);
         let mut expires = self.expires.subscribe();
-        let ended = loop {
-            let left = until(*expires.borrow_and_update(), clock.now());
+        let left = loop {
+            let time = until(*expires.borrow_and_update(), clock.now());
             tokio::select! {
-                ended = &mut end => break ended,
+                left = &mut end => break left,
                 // Looked at again: it may have been renewed in this moment.
-                () = tokio::time::sleep(left) => {
+                () = tokio::time::sleep(time) => {
                     if until(*self.expires.borrow(), clock.now()).is_zero() {
                         self.kill(Gone::Expired);
                         break (&mut end).await;
@@ -153,12 +153,14 @@ impl Sandbox {
                 _ = expires.changed() => {}
             }
         };
-        self.proxy.close();
-        let why = self.why.borrow().unwrap_or(Gone::Died);
-        match ended {
-            Ok(outcome) => {
-                tracing::info!(sandbox = %self.id, why = %why, end = ?outcome.end, "a session sandbox ended")
-            }
+        let Left { outcome, traffic, stopped } = left;
+        let unsaid = if stopped.is_some() { Gone::Stopped } else { Gone::Died };
+        let why = self.why.borrow().unwrap_or(unsaid);
+        match outcome {
+            Ok(port::Outcome { end, usage, .. }) => tracing::info!(
+                sandbox = %self.id, why = %why, ?end, cpu = ?usage.cpu, memory_peak = usage.memory_peak, wall = ?usage.wall,
+                sent = traffic.sent, received = traffic.received, "a session sandbox ended"
+            ),
             Err(error) => tracing::warn!(sandbox = %self.id, %error, "a session sandbox was lost"),
         }
         self.all.over(&self, why);
@@ -199,10 +201,6 @@ impl Sandbox {
             (BoxError::Lost(_), None) if *self.dead.borrow() => SandboxesError::Gone { id: self.id, why: Gone::Died },
             (error, _) => error.into(),
         }
-    }
-
-    pub(crate) fn proxy(&self) -> &Proxy {
-        &self.proxy
     }
 
     /// Its files, from outside.

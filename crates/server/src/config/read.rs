@@ -164,7 +164,7 @@ impl Config {
         if let Some((message, hint)) = super::providers::wrong(&self.providers) {
             return Err(ConfigError::new(code::CONFIG, file, message).hint(hint));
         }
-        if let Some(wrong) = self.sandboxes.wrong() {
+        if let Some(wrong) = self.sandboxes.wrong(&self.sandbox.tiers) {
             return Err(ConfigError::new(code::CONFIG, file, wrong));
         }
         self.check_tokens(file)

@@ -26,7 +26,7 @@ const PLACES: [&str; 2] = ["workspace", "opt"];
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Sandbox")]
 pub struct Sandbox {
-    /// Tiers that manifests may ask: `namespace`, `oci`, `microvm`, and `wasm` in a build that has it.
+    /// Tiers that manifests and session sandboxes may ask: `namespace`, `oci`, `microvm`, and `wasm` in a build that has it.
     pub tiers: BTreeSet<Tier>,
     /// Folders that may stand for the host's programs (`sandbox.root` of a manifest), each by its name. Each needs the folders `/proc`, `/dev`,
     /// `/tmp`, `/home/box`, `/workspace` and `/opt` in it, to mount on.
@@ -42,10 +42,13 @@ pub struct Sandbox {
     /// MCP servers in boxes at once; the next ones wait.
     #[schemars(range(min = 1))]
     pub servers: usize,
-    /// Memory of all boxes together; three quarters of the host's when silent. Beyond it the worst offender is stopped.
+    /// Memory of all boxes together, those of session sandboxes too; three quarters of the host's when silent. Beyond it the worst offender is stopped.
     pub memory: Option<Size>,
     /// Bytes of the cache of workspaces in `data_dir`.
     pub cache: Size,
+    /// How often content of workspaces is removed that nothing leads to any more; the first time that long after the start, or after
+    /// ten minutes.
+    pub sweep: Time,
     /// Virtual machines.
     pub microvm: Microvm,
     /// The most that a manifest may ask for one box.
@@ -124,6 +127,7 @@ impl Default for Sandbox {
             servers: 128,
             memory: None,
             cache: Size(4 << 30),
+            sweep: Time(Duration::from_secs(86_400)),
             microvm: Microvm::default(),
             max: SandboxMax::default(),
         }
@@ -164,6 +168,7 @@ impl Sandbox {
             ("sandbox.max.pids", max.pids == 0),
             ("sandbox.max.open_files", max.open_files == 0),
             ("sandbox.max.timeout", max.timeout.0.is_zero()),
+            ("sandbox.sweep", self.sweep.0.is_zero()),
         ];
         if let Some((key, _)) = zero.iter().find(|(_, zero)| *zero) {
             return Some(format!("`{key}` must be more than 0"));

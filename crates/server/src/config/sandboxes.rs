@@ -9,6 +9,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stead_core::sandbox::{Property, Tier};
+use stead_ports::sandbox::STAYING;
 
 use super::{
     sandbox::no_root,
@@ -20,7 +21,7 @@ use super::{
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Sandboxes")]
 pub struct Sandboxes {
-    /// Session sandboxes at once.
+    /// Session sandboxes at once; the next ones wait a moment, and are refused.
     #[schemars(range(min = 1))]
     pub most: usize,
     /// Session sandboxes of one tenant at once.
@@ -41,7 +42,7 @@ impl Default for Sandboxes {
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "SandboxTemplate")]
 pub struct Template {
-    /// The tier.
+    /// The tier: one whose boxes can stay (`namespace`), and that `sandbox.tiers` has.
     #[schemars(with = "String")]
     pub tier: Tier,
     /// Folder with a root of its own, relative to this file; the host's programs when silent.
@@ -112,13 +113,13 @@ const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl Sandboxes {
     /// What is wrong, if something is.
-    pub(super) fn wrong(&self) -> Option<String> {
+    pub(super) fn wrong(&self, offered: &BTreeSet<super::Tier>) -> Option<String> {
         if self.most == 0 || self.most_of_tenant == 0 {
             return Some("`sandboxes.most` and `sandboxes.most_of_tenant` must be at least 1".to_owned());
         }
-        self.templates
-            .iter()
-            .find_map(|(name, template)| template.wrong().map(|wrong| format!("`sandboxes.templates.{name}`: {wrong}")))
+        self.templates.iter().find_map(|(name, template)| {
+            template.wrong(offered).map(|wrong| format!("`sandboxes.templates.{name}`: {wrong}"))
+        })
     }
 
     /// What this host lacks of a root, and what to do.
@@ -129,7 +130,10 @@ impl Sandboxes {
 }
 
 impl Template {
-    fn wrong(&self) -> Option<String> {
+    fn wrong(&self, offered: &BTreeSet<super::Tier>) -> Option<String> {
+        if let Some(wrong) = self.wrong_tier(offered) {
+            return Some(wrong);
+        }
         for (what, usual, most) in [
             ("memory", self.memory.0 as u64, self.max_memory.0 as u64),
             ("cpu_milli", self.cpu_milli.into(), self.max_cpu_milli.into()),
@@ -152,6 +156,29 @@ impl Template {
             return Some(format!("`egress`: {wrong}"));
         }
         None
+    }
+
+    /// A tier is never another one's place taker: what cannot be had as it is written is refused.
+    fn wrong_tier(&self, offered: &BTreeSet<super::Tier>) -> Option<String> {
+        let tier = self.tier;
+        let staying = STAYING.map(|tier| format!("`tier = \"{tier}\"`")).join(" or ");
+        if !STAYING.contains(&tier) {
+            return Some(format!(
+                "a session sandbox is a box that stays, and the tier `{tier}` has none: write {staying}, or leave `tier` out; commands of \
+                 agents can have it (docs/sandbox.md)"
+            ));
+        }
+        if !offered.iter().any(|offered| Tier::from(*offered) == tier) {
+            return Some(format!(
+                "this server offers no tier `{tier}`: write it into `sandbox.tiers`, or leave the template out"
+            ));
+        }
+        // A namespace of the host's kernel has no other, on no host.
+        self.requires.contains(&Property::OwnKernel).then(|| {
+            "`requires`: no box that stays has a kernel of its own; leave `own_kernel` out, or have agents run commands in the tier \
+             `microvm`"
+                .to_owned()
+        })
     }
 }
 
@@ -189,10 +216,17 @@ mod tests {
             ("egress = [\"10.0.0.1\"]", "egress"),
             ("egress = [{ hosts = \"a.example\" }]", "egress"),
             ("tier = \"jail\"", "jail"),
+            ("tier = \"microvm\"", "write `tier = \"namespace\"`"),
+            ("tier = \"oci\"", "the tier `oci` has none"),
+            ("tier = \"wasm\"", "the tier `wasm` has none"),
+            ("requires = [\"own_kernel\"]", "own_kernel"),
         ] {
             let error = parse(&format!("[sandboxes.templates.x]\n{wrong}\n")).unwrap_err();
             assert!(error.message.contains(said), "{wrong}: {error}");
         }
         assert!(parse("[sandboxes]\nmost = 0").is_err());
+        // Nor a tier that the operator offers to nobody, though it could stay.
+        let without = "[sandbox]\ntiers = [\"microvm\"]\n[sandboxes.templates.x]\nttl = \"1m\"\n";
+        assert!(parse(without).unwrap_err().message.contains("`sandbox.tiers`"));
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct App {
     pub(crate) followers: Arc<Semaphore>,
     /// Fires when the server begins to shut down.
     pub(crate) draining: CancellationToken,
+    /// How often workspaces are swept.
+    pub(crate) sweep: Duration,
     /// Counters.
     pub(crate) metrics: Metrics,
     /// When serving began.
@@ -66,6 +68,7 @@ impl App {
             attaching: Arc::new(Semaphore::new(ATTACHING)),
             followers: Arc::new(Semaphore::new(config.limits.followers.min(Semaphore::MAX_PERMITS))),
             draining: CancellationToken::new(),
+            sweep: config.sandbox.sweep.0,
             metrics,
             started: SystemClock.now(),
         })

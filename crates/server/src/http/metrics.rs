@@ -40,6 +40,8 @@ pub(crate) struct Metrics {
     under_way: Gauge,
     followers: Gauge,
     connections: Gauge,
+    sweeps: Counter,
+    swept: Counter,
 }
 
 /// Counts down again when it is dropped.
@@ -68,8 +70,15 @@ impl Metrics {
         registry.register("http_requests_under_way", "Requests under way", under_way.clone());
         registry.register("http_followers", "Followers and waiters connected", followers.clone());
         registry.register("http_connections", "Connections open", connections.clone());
+        let (sweeps, swept) = (Counter::default(), Counter::default());
+        registry.register("workspace_sweeps", "Sweeps of a tenant's workspaces that ended well", sweeps.clone());
+        registry.register(
+            "workspace_objects_swept",
+            "Objects of workspaces removed because nothing led to them",
+            swept.clone(),
+        );
         registry.register_collector(Box::new(OfEngine(engine)));
-        Self { registry, requests, seconds, under_way, followers, connections }
+        Self { registry, requests, seconds, under_way, followers, connections, sweeps, swept }
     }
 
     /// A request is under way until the result is dropped.
@@ -85,6 +94,12 @@ impl Metrics {
     /// A connection is open until the result is dropped.
     pub(crate) fn connection(&self) -> Counted {
         count(&self.connections)
+    }
+
+    /// A tenant's workspaces were swept, and so many objects are gone.
+    pub(crate) fn swept(&self, objects: u64) {
+        self.sweeps.inc();
+        self.swept.inc_by(objects);
     }
 
     pub(crate) fn observe(&self, method: String, route: String, status: StatusCode, took: Duration) {

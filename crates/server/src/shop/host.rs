@@ -1,11 +1,11 @@
 //! MCP servers over stdio in boxes: one box for one run.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use stead_core::{
     code::Code,
     id::{Name, RunId},
-    sandbox::BoxLimits,
+    sandbox::{BoxLimits, BoxUse},
 };
 use stead_ports::BoxFuture;
 use stead_tools::mcp::{Host, Life, Started, Whose};
@@ -67,5 +67,9 @@ impl Life for Living {
             let ended = self.0.ended().await;
             if ended.stderr.is_empty() { ended.why } else { format!("{}\n{}", ended.why, ended.stderr) }
         })
+    }
+
+    fn used(&self, wall: Duration) -> BoxFuture<'_, Option<BoxUse>> {
+        Box::pin(async move { Some(self.0.used(wall).await) })
     }
 }

@@ -1,4 +1,4 @@
-//! Boxes and workspaces for agents, made when the first agent needs one: a process whose agents need none starts no launcher, opens no
+//! Boxes and workspaces for agents and session sandboxes, made when the first agent needs one: a process whose agents need none starts no launcher, opens no
 //! cache and reads no certificates.
 //!
 //! * [`Shop`] makes the [`Workshop`] and says what tiers there are here.
@@ -46,11 +46,13 @@ pub(crate) struct Shop(Arc<Inner>);
 
 struct Inner {
     config: config::Sandbox,
+    /// Session sandboxes at once.
+    sessions: usize,
     data_dir: PathBuf,
     objects: Arc<dyn Objects>,
     keys: Keys,
     made: OnceCell<Made>,
-    /// Whether the files of agents that an earlier process left are away.
+    /// Whether what an earlier process left for boxes to see is away.
     swept: Once,
 }
 
@@ -62,9 +64,15 @@ struct Made {
 
 impl Shop {
     /// Nothing is started.
-    pub(crate) fn new(config: config::Sandbox, data_dir: &Path, objects: Arc<dyn Objects>, keys: Keys) -> Self {
-        let (made, swept) = (OnceCell::new(), Once::new());
-        Self(Arc::new(Inner { config, data_dir: data_dir.to_owned(), objects, keys, made, swept }))
+    pub(crate) fn new(
+        config: config::Sandbox,
+        sessions: usize,
+        data_dir: &Path,
+        objects: Arc<dyn Objects>,
+        keys: Keys,
+    ) -> Self {
+        let (data_dir, made, swept) = (data_dir.to_owned(), OnceCell::new(), Once::new());
+        Self(Arc::new(Inner { config, sessions, data_dir, objects, keys, made, swept }))
     }
 
     /// Where secrets come from.
@@ -95,10 +103,7 @@ impl Shop {
 
     /// The folder of what boxes find in `/opt/agent`.
     pub(crate) fn files_dir(&self) -> PathBuf {
-        let folder = self.0.data_dir.join("boxes").join("agents");
-        // What an earlier process left is of no use. That it cannot be removed shows when something is to be put there.
-        self.0.swept.call_once(|| drop(std::fs::remove_dir_all(&folder)));
-        folder
+        self.0.boxes_dir().join("agents")
     }
 
     /// The runtime's own folder, which no box ever sees.
@@ -126,8 +131,18 @@ impl Shop {
         requires.iter().try_for_each(|property| offer.holds(*property).map(drop)).map_err(|e| refused(&e))
     }
 
-    /// Removes what a process that was killed has left behind, where that does not end by itself: containers.
-    pub(crate) fn sweep(&self) {
+    /// Removes what a process that was killed has left behind, where that does not end by itself: control groups, what boxes saw of this
+    /// host's folders, containers. For whoever owns the data.
+    pub(crate) async fn sweep(&self) {
+        let inner = Arc::clone(&self.0);
+        let swept = tokio::task::spawn_blocking(move || {
+            #[cfg(target_os = "linux")]
+            stead_sandbox::sweep();
+            drop(inner.boxes_dir());
+        });
+        if let Err(error) = swept.await {
+            tracing::warn!(%error, "what an earlier process left of sandboxes was not looked at");
+        }
         if self.0.config.tiers.contains(&config::Tier::Oci) {
             let shop = self.clone();
             tokio::spawn(async move {
@@ -150,21 +165,34 @@ impl Shop {
     }
 }
 
+impl Inner {
+    /// The folder of all that boxes see of this host, but for workspaces and programs. What an earlier process left there is of no use, and
+    /// goes before anything is put there. That it cannot be removed shows then.
+    fn boxes_dir(&self) -> PathBuf {
+        let folder = self.data_dir.join("boxes");
+        self.swept.call_once(|| drop(std::fs::remove_dir_all(&folder)));
+        folder
+    }
+}
+
 fn refused(error: &BoxError) -> AgentError {
     let hint = if matches!(error, BoxError::Unavailable { .. }) { format!("; {ELSEWHERE}") } else { String::new() };
     AgentError { code: error.code(), detail: format!("{error}{hint}") }
 }
 
 async fn make(inner: &Inner) -> Result<Made, AgentError> {
-    let tiers = tiers::tiers(&inner.config).await;
+    // What makes boxes makes those of session sandboxes too.
+    let boxes = inner.config.boxes.saturating_add(inner.sessions);
+    let tiers = tiers::tiers(&config::Sandbox { boxes, ..inner.config.clone() }).await;
     let user = tiers.user;
     let mut options = Options::new(inner.data_dir.join("workspaces"));
     options.cache_bytes = inner.config.cache.0 as u64;
     options.owner = user.map(|user| (user, user));
-    let (objects, folder) = (inner.objects.clone(), inner.data_dir.join("boxes").join("shop"));
+    let (objects, folder) = (inner.objects.clone(), inner.boxes_dir().join("shop"));
     let host = HostLimits {
         boxes: inner.config.boxes,
         servers: inner.config.servers,
+        sandboxes: inner.sessions,
         memory: inner.config.memory.map(|size| size.0 as u64),
         ..HostLimits::default()
     };

@@ -28,6 +28,7 @@ const PUT: &str = "INSERT INTO objects (tenant, id, held, codec, length, body)
     SELECT $1, a, $2, b, c, d FROM unnest($3::bytea[], $4::int2[], $5::int8[], $6::bytea[]) AS u (a, b, c, d) ORDER BY a
     ON CONFLICT (tenant, id) DO UPDATE SET held = excluded.held WHERE excluded.held > objects.held";
 const GET: &str = "SELECT id, codec, length, body FROM objects WHERE tenant = $1 AND id = ANY($2::bytea[])";
+const TENANT: &str = "SELECT tenant FROM objects WHERE tenant > $1 ORDER BY tenant LIMIT 1";
 const UNHELD: &str = "SELECT id FROM objects WHERE tenant = $1 AND id > $2 AND held < $3 ORDER BY id LIMIT $4";
 // A row that somebody holds at this moment is looked at anew when he has done so.
 const REMOVE: &str = "WITH gone AS (DELETE FROM objects WHERE tenant = $1 AND id IN (
@@ -76,6 +77,13 @@ impl Objects for PgStore {
             contents.insert(id, self.key().unpack(tenant, id, codec, length, body)?);
         }
         Ok(ids.iter().map(|id| contents.get(id).cloned()).collect())
+    }
+
+    async fn tenant(&self, after: Option<&Name>) -> Result<Option<Name>, StoreError> {
+        // Every name is greater than the empty one, which is none.
+        let after = after.map(Name::as_str).unwrap_or_default();
+        let read = |row: &_| Columns::of(row).get::<String>();
+        Ok(self.one(TENANT, &[&text(after)], read).await?.map(|tenant| Name::from(tenant.as_str())))
     }
 
     async fn unheld(

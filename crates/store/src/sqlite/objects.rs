@@ -42,6 +42,18 @@ impl Objects for SqliteStore {
         found.await?.into_iter().map(Option::transpose).collect()
     }
 
+    async fn tenant(&self, after: Option<&Name>) -> Result<Option<Name>, StoreError> {
+        // Every name is greater than the empty one, which is none.
+        let after = after.map(|a| a.as_str().to_owned()).unwrap_or_default();
+        self.read(move |c| {
+            c.prepare_cached("SELECT tenant FROM objects WHERE tenant > ? ORDER BY tenant LIMIT 1")?
+                .query_row([after], |r| r.get::<_, String>(0))
+                .optional()
+        })
+        .await
+        .map(|found| found.map(|tenant| Name::from(tenant.as_str())))
+    }
+
     async fn unheld(
         &self,
         tenant: &Name,

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use stead_core::{
     code::Code,
     id::{Name, RunId},
-    sandbox::BoxLimits,
+    sandbox::{BoxLimits, BoxUse},
 };
 use stead_ports::BoxFuture;
 use tokio::{
@@ -57,6 +57,9 @@ pub trait Life: Send + Sync + 'static {
 
     /// Waits until all of it is dead; why it ended, and what it wrote to its standard error.
     fn ended(&self) -> BoxFuture<'_, String>;
+
+    /// What it has used since this was asked last, told once; `wall` is how long it worked for whoever asks. `None` when nobody counts.
+    fn used(&self, wall: Duration) -> BoxFuture<'_, Option<BoxUse>>;
 }
 
 /// A server that is started somewhere else.
@@ -85,6 +88,11 @@ impl Held {
 
     pub(super) fn kill(&self) {
         self.life.kill();
+    }
+
+    /// See [`Life::used`].
+    pub(super) async fn used(&self, wall: Duration) -> Option<BoxUse> {
+        self.life.used(wall).await
     }
 
     /// Waits, but not long, for its end.

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -11,7 +12,7 @@ use stead_core::{
     code,
     effect::Outcome,
     id::{EffectId, RunId},
-    sandbox::BoxLimits,
+    sandbox::{Action, BoxLimits, BoxUse},
 };
 use stead_ports::tool::Output;
 
@@ -24,8 +25,14 @@ pub(super) struct Runs {
     slots: Mutex<HashMap<RunId, Arc<Slot>>>,
 }
 
-/// A run's place. Its lock is held while a server starts or is checked, so that a run never starts two.
-type Slot = tokio::sync::Mutex<Option<Connected>>;
+/// A run's place.
+#[derive(Default)]
+struct Slot {
+    /// Its lock is held while a server starts or is checked, so that a run never starts two.
+    connected: tokio::sync::Mutex<Option<Connected>>,
+    /// What servers have used that ended between two calls.
+    owed: Mutex<Option<BoxUse>>,
+}
 
 #[derive(Clone)]
 struct Connected {
@@ -65,7 +72,9 @@ impl Runs {
         arguments: Map<String, Value>,
         max_output: usize,
     ) -> (Outcome<Output>, Option<Arc<Session>>) {
-        let connected = match self.connect(whose).await {
+        let begun = Instant::now();
+        let slot = Arc::clone(self.slots.lock().entry(whose.run).or_default());
+        let connected = match self.connect(whose, &slot).await {
             Ok(connected) => connected,
             Err(why) => {
                 let output = Output::error(format!("{}: {}", why.code, why.words));
@@ -84,14 +93,16 @@ impl Runs {
             ));
             return (Outcome::Refused(output), None);
         }
-        (connected.session.call(effect.n, operation, arguments, max_output).await, Some(connected.session))
+        let session = connected.session;
+        let mut outcome = session.call(effect.n, operation, arguments, max_output).await;
+        slot.count(&session, &mut outcome, begun.elapsed()).await;
+        (outcome, Some(session))
     }
 
     /// The run's session, begun or begun again when it must be, and its tools listed again when they may have changed.
-    async fn connect(&self, whose: &Whose) -> Result<Connected, Failure> {
-        let slot = Arc::clone(self.slots.lock().entry(whose.run).or_default());
-        let mut slot = slot.lock().await;
-        if let Some(connected) = slot.as_mut().filter(|c| !c.session.is_closed()) {
+    async fn connect(&self, whose: &Whose, slot: &Slot) -> Result<Connected, Failure> {
+        let mut held = slot.connected.lock().await;
+        if let Some(connected) = held.as_mut().filter(|c| !c.session.is_closed()) {
             if !connected.session.may_have_changed() {
                 return Ok(connected.clone());
             }
@@ -105,10 +116,12 @@ impl Runs {
                 Err(_) => {}
             }
         }
-        *slot = None;
+        if let Some(ended) = held.take() {
+            slot.owe(ended.session.used(Duration::ZERO).await);
+        }
         let session = Session::start(&self.server, whose).await?;
         let listed = Arc::new(digests(&session.tools().await?));
-        Ok(slot.insert(Connected { session: Arc::new(session), listed }).clone())
+        Ok(held.insert(Connected { session: Arc::new(session), listed }).clone())
     }
 
     /// Other limits for the run's server.
@@ -121,11 +134,31 @@ impl Runs {
     pub(super) async fn release(&self, run: RunId) {
         let slot = self.slots.lock().remove(&run);
         if let Some(slot) = slot
-            && let Some(connected) = slot.lock().await.take()
+            && let Some(connected) = slot.connected.lock().await.take()
             && let Some(session) = Arc::into_inner(connected.session)
         {
             session.close().await;
         }
+    }
+}
+
+impl Slot {
+    fn owe(&self, used: Option<BoxUse>) {
+        let Some(used) = used else { return };
+        let mut owed = self.owed.lock();
+        match &mut *owed {
+            Some(owed) => owed.join(&used),
+            None => *owed = Some(used),
+        }
+    }
+
+    /// Puts what the run's server has used since the last call into the outcome. What was not sent has no fact that could tell it: it
+    /// is told with the next call.
+    async fn count(&self, session: &Session, outcome: &mut Outcome<Output>, wall: Duration) {
+        let (Outcome::Returned(output) | Outcome::Refused(output) | Outcome::Unknown(output)) = outcome else { return };
+        self.owe(session.used(wall).await);
+        let sandbox = self.owed.lock().take();
+        output.action = sandbox.map(|used| Box::new(Action { workspace: None, sandbox: Some(used) }));
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use stead_core::sandbox::BoxUse;
+
 use super::{
     host::{Held, Hosted},
     process::{Launch, Process},
@@ -62,6 +64,14 @@ impl Program {
         match self {
             Self::Process(process) => process.stderr(),
             Self::Hosted(held) => held.last_words(),
+        }
+    }
+
+    /// What its box has used since this was asked last; see [`super::Life::used`]. A process of this process's user is not counted.
+    pub(super) async fn used(&self, wall: Duration) -> Option<BoxUse> {
+        match self {
+            Self::Process(_) => None,
+            Self::Hosted(held) => held.used(wall).await,
         }
     }
 

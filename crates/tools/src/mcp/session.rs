@@ -1,8 +1,11 @@
 //! A session with a server: the handshake, its tools, calls.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use rmcp::{
@@ -18,7 +21,7 @@ use rmcp::{
     transport::Transport,
 };
 use serde_json::{Map, Value};
-use stead_core::{code, effect::Outcome};
+use stead_core::{code, effect::Outcome, sandbox::BoxUse};
 use stead_ports::{file::File, tool::Output};
 use tokio::time::timeout;
 
@@ -48,7 +51,7 @@ pub(super) struct Session {
     process: Option<Program>,
     ledger: Ledger,
     changed: Arc<AtomicBool>,
-    patience: std::time::Duration,
+    patience: Duration,
 }
 
 impl Session {
@@ -236,6 +239,14 @@ impl Session {
                 Fate::Left(None) => Outcome::Unknown(self.failure(&e).await),
                 Fate::Kept => Outcome::NotSent(self.failure(&e).await),
             },
+        }
+    }
+
+    /// What its box has used since this was asked last; see [`super::Life::used`].
+    pub(super) async fn used(&self, wall: Duration) -> Option<BoxUse> {
+        match &self.process {
+            Some(process) => process.used(wall).await,
+            None => None,
         }
     }
 

@@ -9,7 +9,7 @@ use stead_core::{
 };
 use stead_egress::{Event, Trust};
 use stead_ports::sandbox::Limits;
-use stead_workshop::{Settings, Variable};
+use stead_workshop::{Settings, Variable, Work};
 use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 
 use crate::{
@@ -86,9 +86,9 @@ async fn an_action_reaches_what_its_rules_allow_and_never_has_the_secret_that_go
     );
     assert!(report["notes"].to_string().contains("3 requests were refused"), "{report}");
     let record = kit.world.record.lock().unwrap().clone();
-    assert!(
-        record.iter().all(|(whose, _)| whose.run == run.run && whose.effect.is_some() && whose.tenant == run.tenant)
-    );
+    assert!(record.iter().all(|(whose, _)| whose.run() == Some(run.run)
+        && matches!(whose.work, Work::Action { .. })
+        && whose.tenant == run.tenant));
     let denied = record.iter().filter(|(_, e)| matches!(e.event, Event::Denied { .. })).count();
     assert_eq!(denied, 3);
     assert!(!format!("{record:?}").contains(SECRET));

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use stead_core::sandbox::BoxLimits;
+use stead_core::{
+    sandbox::{BoxLimits, Property, Tier},
+    time::Span,
+};
 use stead_workshop::{Server, Settings};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
@@ -43,6 +46,45 @@ async fn a_server_answers_its_run_until_it_is_dropped_and_then_all_of_it_is_dead
     assert_eq!(lines.next_line().await.unwrap(), None, "its output ends with it");
     kit.shop.release(run(2).run);
     assert_eq!(second.ended().await.why, "it was killed");
+    gone(&kit).await;
+    kit.close().await;
+}
+
+#[tokio::test]
+async fn what_a_server_uses_is_told_once_to_whoever_asks_and_also_when_it_is_dead() {
+    let kit = Kit::new().await;
+    let script = "exec python3 -c '
+import sys, time
+for line in sys.stdin:
+    until = time.process_time() + 0.2
+    while time.process_time() < until: pass
+    print(line, end=\"\", flush=True)
+    if line == \"end\\n\": sys.exit(3)
+'";
+    let mut server = serve(&kit, &run(1), script, &settings()).await;
+    let pipes = server.pipes().unwrap();
+    let (mut stdin, mut lines) = (pipes.stdin, BufReader::new(pipes.stdout).lines());
+    let mut work = async |word: &str| {
+        stdin.write_all(format!("{word}\n").as_bytes()).await.unwrap();
+        assert_eq!(lines.next_line().await.unwrap().unwrap(), word);
+    };
+    work("one").await;
+    let wall = Duration::from_millis(7);
+    let first = server.used(wall).await;
+    assert_eq!((first.tier, first.wall), (Tier::Namespace, Span::from_millis(7)));
+    assert!(first.held.contains(&Property::EgressControl));
+    if first.not_held.contains(&Property::Accounting) {
+        eprintln!("not tried: this host does not measure what a box uses");
+        return;
+    }
+    let fifth = Span::from_millis(200);
+    assert!(first.cpu.unwrap() >= fifth && first.memory_peak.unwrap() > 1 << 20, "{first:?}");
+    assert!(server.used(wall).await.cpu.unwrap() < fifth, "it was told already");
+    work("end").await;
+    assert_eq!(server.ended().await.why, "it ended by itself with exit code 3");
+    assert!(server.used(wall).await.cpu.unwrap() >= fifth, "what it used last, its end tells");
+    assert_eq!(server.used(wall).await.cpu, Some(Span(0)));
+    drop(server);
     gone(&kit).await;
     kit.close().await;
 }

@@ -77,6 +77,12 @@ impl Objects for Memory {
         Ok(ids.iter().map(|id| kept.get(&(tenant.clone(), *id)).map(|(b, _)| b.clone())).collect())
     }
 
+    async fn tenant(&self, after: Option<&Name>) -> Result<Option<Name>, StoreError> {
+        let kept = self.kept.lock().unwrap();
+        let tenants = kept.keys().map(|(tenant, _)| tenant).filter(|tenant| after.is_none_or(|after| *tenant > after));
+        Ok(tenants.min().cloned())
+    }
+
     async fn unheld(
         &self,
         tenant: &Name,

@@ -52,6 +52,8 @@ pub(super) fn one(s: &Sandbox, commands: &[Exec]) -> String {
         ("used now", number(usage.memory)),
         ("used peak", number(usage.memory_peak)),
         ("requests", if used { format!("{} allowed, {} refused", usage.allowed, usage.denied) } else { String::new() }),
+        ("sent", if used { format!("{} bytes", text::thousands(usage.sent)) } else { String::new() }),
+        ("received", if used { format!("{} bytes", text::thousands(usage.received)) } else { String::new() }),
         ("commands", shown.join("\n")),
     ])
 }

@@ -1,0 +1,131 @@
+//! The sweep of workspaces, in the background of a server: content goes to which no fact leads, no session sandbox that lives, and which
+//! nobody holds any more. It takes its time: tenants follow one another, and journals are read a few runs at a time.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use stead_core::{
+    id::{Name, TreeId},
+    time::Timestamp,
+};
+use stead_engine::{Engine, EngineError};
+use stead_ports::{
+    clock::Clock as _,
+    journal::{RunFilter, StoreError},
+    objects::Objects,
+};
+use stead_workspace::{Swept, WorkspaceError};
+
+use crate::{
+    clock::SystemClock,
+    http::app::{App, Shared},
+};
+
+/// Runs that are read before others have their turn.
+const RUNS: u32 = 64;
+/// How long they have it.
+const PAUSE: Duration = Duration::from_millis(10);
+/// The first sweep does not wait longer.
+const FIRST: Duration = Duration::from_secs(600);
+/// What was held until then may be held anew on a server whose clock is behind.
+const MARGIN: Duration = Duration::from_secs(360);
+
+/// Sweeps again and again, until the server drains.
+pub(crate) async fn keep(app: Shared) {
+    let mut pause = app.sweep.min(FIRST);
+    loop {
+        let turn = async {
+            tokio::time::sleep(pause).await;
+            all(&app).await;
+        };
+        // A sweep may be given up anywhere: whatever it has removed was of no use.
+        if app.draining.run_until_cancelled(turn).await.is_none() {
+            return;
+        }
+        pause = app.sweep;
+    }
+}
+
+/// Sweeps the workspaces of all tenants, one after another. What fails is told, and tried again the next time.
+async fn all(app: &App) {
+    let objects = app.runtime.objects();
+    let mut last = None;
+    loop {
+        match objects.tenant(last.as_ref()).await {
+            Ok(Some(tenant)) => {
+                one(app, &tenant).await;
+                last = Some(tenant);
+            }
+            Ok(None) => return,
+            Err(error) => return tracing::warn!(%error, "workspaces were not swept"),
+        }
+    }
+}
+
+async fn one(app: &App, tenant: &Name) {
+    // Whose data it is now may have session sandboxes that this server does not know.
+    if !app.runtime.engine().is_ready() {
+        return;
+    }
+    let at = Timestamp(SystemClock.now().0.saturating_sub_unsigned(MARGIN.as_micros() as u64));
+    match sweep(&**app.runtime.objects(), app.runtime.engine(), tenant, at, || live(app, tenant)).await {
+        Ok(swept) => {
+            app.metrics.swept(swept.removed);
+            tracing::info!(%tenant, removed = swept.removed, stay = swept.reachable, "workspaces were swept");
+        }
+        Err(error) => {
+            tracing::warn!(%tenant, %error, "workspaces were not swept; nothing was removed, or nothing that is of use")
+        }
+    }
+}
+
+/// Trees of session sandboxes that live.
+#[cfg(target_os = "linux")]
+fn live(app: &App, tenant: &Name) -> Vec<TreeId> {
+    app.sandboxes.all.trees(tenant)
+}
+
+/// There are none elsewhere.
+#[cfg(not(target_os = "linux"))]
+fn live(_app: &App, _tenant: &Name) -> Vec<TreeId> {
+    Vec::new()
+}
+
+/// Sweeps the workspaces of one tenant. `live` names the trees that are in use and that no fact need name.
+async fn sweep(
+    objects: &dyn Objects,
+    engine: &Engine,
+    tenant: &Name,
+    at: Timestamp,
+    live: impl FnOnce() -> Vec<TreeId>,
+) -> Result<Swept, WorkspaceError> {
+    let roots = || async {
+        let mut roots = named(engine, tenant).await?;
+        // Last: one that has begun meanwhile holds its tree.
+        roots.extend(live());
+        Ok(roots.into_iter().collect())
+    };
+    stead_workspace::sweep(objects, tenant, at, roots).await
+}
+
+/// All trees that facts name.
+async fn named(engine: &Engine, tenant: &Name) -> Result<BTreeSet<TreeId>, StoreError> {
+    let mut found = BTreeSet::new();
+    let mut filter = RunFilter { tenant: tenant.clone(), limit: RUNS, ..RunFilter::default() };
+    loop {
+        let page = engine.journal().runs(&filter).await?;
+        let Some(last) = page.last() else { return Ok(found) };
+        filter.before = Some(last.id);
+        // The row of a run that has ended tells its effects; without one there was no action.
+        for row in page.iter().filter(|row| !(row.state.status.ended() && row.state.effects == 0)) {
+            found.extend(engine.trees(row.id).await.map_err(unread)?);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn unread(error: EngineError) -> StoreError {
+    match error {
+        EngineError::Store(error) => error,
+        error => StoreError { code: error.code(), detail: error.to_string() },
+    }
+}
