@@ -111,7 +111,7 @@ case $TOKEN in stead-secret-*) echo a placeholder;; *) echo "$TOKEN";; esac
 /// The second. It finds what the first one left as its own, and what it needs too much of costs one process of it.
 const SECOND: &str = "deep/er/run; cat a link; ls -ln a | cut -c 1-10; test -O a && echo own; test -e sub || echo gone
 echo two >> a; rm link; mv deep moved; env | grep -ci proxy
-(head -c 300000000 /dev/zero | tail -c 290000000 > /dev/null) 2>/dev/null || echo too much";
+(x=0123456789abcdef; n=0; while [ $n -lt 23 ]; do x=$x$x; n=$((n+1)); done) 2>/dev/null || echo too much";
 
 impl Told<'_> {
     fn settings(&self) -> Settings {
