@@ -111,7 +111,7 @@ case $TOKEN in stead-secret-*) echo a placeholder;; *) echo "$TOKEN";; esac
 /// The second. It finds what the first one left as its own, and what it needs too much of costs one process of it.
 const SECOND: &str = "deep/er/run; cat a link; ls -ln a | cut -c 1-10; test -O a && echo own; test -e sub || echo gone
 echo two >> a; rm link; mv deep moved; env | grep -ci proxy
-(head -c 300000000 /dev/zero | tail -c 290000000 > /dev/null) 2>/dev/null || echo too much";
+(x=0123456789abcdef; n=0; while [ $n -lt 23 ]; do x=$x$x; n=$((n+1)); done) 2>/dev/null || echo too much";
 
 impl Told<'_> {
     fn settings(&self) -> Settings {
@@ -172,17 +172,8 @@ impl Told<'_> {
         let heard = self.heard.lock().unwrap()[before..].to_vec();
         assert!(heard.len() == 1 && heard[0].contains(&format!("Bearer {SECRET}")), "{heard:?}");
         assert_eq!(used.traffic.map(|t| (t.allowed, t.denied)), Some((1, 0)), "{report}");
-        let paths = json!([
-            "+ a",
-            "+ an odd name",
-            "+ deep",
-            "+ deep/er",
-            "+ deep/er/run",
-            "+ link",
-            "~ seed",
-            "- sub",
-            "- sub/gone"
-        ]);
+        let paths =
+            json!(["+ a", "+ an odd name", "+ deep", "+ deep/er", "+ deep/er/run", "+ link", "~ seed", "- sub"]);
         assert_eq!(report["workspace"]["paths"], paths, "{report}");
         trees.push(run.tree);
         let read = told(kit.call(&mut run, &kit.files("read"), json!({ "path": "seed" })).await);

@@ -80,7 +80,7 @@ async fn a_component_ends_at_its_limits_and_is_told_so() {
 #[tokio::test]
 async fn what_a_component_cannot_is_refused_before_anything_starts_with_the_reason() {
     let (kit, settings) = kit(&opens()).await;
-    let words = ["/opt/agent/it.wasm"];
+    let words = ["/opt/agent/it.wasm", "{{args.path}}"];
     let refused = |settings: &Settings, access| {
         kit.shop.command("look", &config(&words, access), settings).err().expect("it is taken").detail
     };
@@ -98,7 +98,7 @@ async fn what_a_component_cannot_is_refused_before_anything_starts_with_the_reas
     let Outcome::NotSent(output) = outcome else { panic!("{outcome:?}") };
     assert!(output.content.starts_with("ST0221") && output.content.contains("no processes"), "{}", output.content);
     // And a program of the host is none of its folders'.
-    let config = config(&["true"], Access::Read);
+    let config = config(&["true", "{{args.path}}"], Access::Read);
     let tool = kit.shop.command("sh", &config, &settings).unwrap().pop().unwrap();
     let outcome = kit.call(&mut run(1), &tool, json!({ "path": "x" })).await;
     let Outcome::Refused(output) = outcome else { panic!("{outcome:?}") };
