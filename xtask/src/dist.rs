@@ -5,6 +5,7 @@
 
 mod archive;
 mod build;
+pub(crate) mod check;
 mod deb;
 mod files;
 mod oci;

@@ -22,6 +22,8 @@ usage: cargo xtask COMMAND
   tidy                     prove what must be absent or present in the tree
   gen                      write the generated files that are stale
   dist [--target TRIPLE]   the packages of a release: docs/install.md says which
+  check-target TRIPLE [PACKAGE…]
+                           whether the binary compiles for another system, as far as this one can tell
   mutants [--list] [NAME…] break each promise on purpose and demand that its named test fails
   bench NAME [--json] [--quick]
                            figures of this machine; bench/README.md says which
@@ -42,6 +44,7 @@ fn run(repo: &repo::Repo, args: &[&str]) -> Result<ExitCode, Fail> {
     match args {
         ["tidy"] => tidy::run(repo)?,
         ["dist", rest @ ..] => dist::run(repo, rest)?,
+        ["check-target", triple, packages @ ..] => dist::check::run(repo, triple, packages)?,
         ["gen"] => generate::write(repo)?,
         ["mutants", rest @ ..] => mutants::run(repo, rest)?,
         ["bench", rest @ ..] => return programs::bench(repo, rest),

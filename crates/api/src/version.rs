@@ -110,10 +110,10 @@ pub struct VersionDiff {
 /// A change of what an agent may do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SafetyChange {
-    /// What changed: `destination`, `credential`, `allow`, `tool`, `class`, `approval`, `schema`, `model`, `limit`, `agent`,
-    /// `instructions`.
+    /// What changed: `destination`, `credential`, `allow`, `request`, `header`, `query`, `body`, `tool`, `class`, `approval`,
+    /// `schema`, `model`, `limit`, `agent`, `instructions`, `sandbox`, `egress`, `workspace`.
     pub what: String,
-    /// Of what: a tool, a limit, a model, `input` or `output`.
+    /// Of what: a tool or an operation of one, a limit, a model, `input` or `output`.
     pub name: String,
     /// Before; `null` when it is new.
     pub from: Option<String>,

@@ -173,30 +173,33 @@ fn an_alias_is_set_listed_and_removed() {
 }
 
 #[test]
-fn a_destination_a_credential_and_a_statement_that_are_others_are_told_first() {
+fn a_destination_a_credential_a_statement_and_a_request_that_are_others_are_told_first() {
     let env = TestEnvironment::new();
     for name in ["PAY", "MINE"] {
         env.stead_with_input(&format!("secrets set {name}"), "not-to-be-shown").succeeds();
     }
-    let apply = |allow: &str, url: &str, key: &str, line: &str| {
+    let apply = |allow: &str, url: &str, key: &str, request: &str, line: &str| {
         env.write(
             "payer/agent.yaml",
             &format!(
                 "stead: v1\nname: payer\nmodel: rehearsal:auto\ninstructions: Pay.\ntools:\n  shop: {{ sql: {{ url: \
                  \"sqlite:./shop.db\", seed: ./shop.sql, allow: {allow} }} }}\n  pay:\n    http: {{ base_url: \"{url}\", operations: {{ pay: \
-                 {{ method: POST, path: /pay }} }} }}\n    auth: secret://{key}\n"
+                 {{ {request} }} }} }}\n    auth: secret://{key}\n"
             ),
         );
         env.stead(line).succeeds();
     };
     env.write("payer/shop.sql", "CREATE TABLE orders (id);");
-    apply("[SELECT]", "https://pay.example", "PAY", "agents apply payer");
-    apply("[SELECT, DELETE]", "https://evil.example", "MINE", "agents apply payer --alias canary");
+    let (trying, paying) = ("method: POST, path: /try, headers: { X-Mode: test }", "method: PUT, path: /pay");
+    apply("[SELECT]", "https://pay.example", "PAY", trying, "agents apply payer");
+    apply("[SELECT, DELETE]", "https://evil.example", "MINE", paying, "agents apply payer --alias canary");
     let told = env.stead("agents diff payer live canary").succeeds().stdout;
     for line in [
         "! allow shop: SELECT → DELETE, SELECT",
         "! credential pay: secret://PAY → secret://MINE",
         "! destination pay: https://pay.example → https://evil.example",
+        "! header pay_pay: removed (X-Mode: test)",
+        "! request pay_pay: POST /try → PUT /pay",
     ] {
         assert!(told.lines().any(|l| l == line), "{line} is not in:\n{told}");
     }

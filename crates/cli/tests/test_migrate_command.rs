@@ -3,16 +3,28 @@
 use std::fs;
 
 use insta::assert_snapshot;
+use stead_testkit::postgres::TestPostgres;
 
 use crate::common::{TestEnvironment, root};
 
-/// A folder with the data of the first format, as it was written then (`crates/store/examples/golden.rs` makes it).
-fn of_the_first_format() -> TestEnvironment {
+/// What the first format had written (`crates/store/examples/golden.rs` makes it).
+fn written(file: &str) -> Vec<u8> {
+    let packed = fs::read(root().join("crates/store/tests/golden").join(file)).unwrap();
+    zstd::decode_all(&packed[..]).unwrap()
+}
+
+/// A folder with the key of that data.
+fn with_its_key() -> TestEnvironment {
     let env = TestEnvironment::new();
-    let packed = fs::read(root().join("crates/store/tests/golden/format-1.db.zst")).unwrap();
     fs::create_dir_all(env.path().join(".stead/keys")).unwrap();
     fs::write(env.path().join(".stead/keys/blob.key"), [7; 32]).unwrap();
-    fs::write(env.path().join(".stead/stead.db"), zstd::decode_all(&packed[..]).unwrap()).unwrap();
+    env
+}
+
+/// A folder with the data of the first format.
+fn of_the_first_format() -> TestEnvironment {
+    let env = with_its_key();
+    fs::write(env.path().join(".stead/stead.db"), written("format-1.db.zst")).unwrap();
     env
 }
 
@@ -65,4 +77,27 @@ fn data_of_the_first_format_is_backed_up_and_brought_to_this_one() {
     restored generation 2 from the backup of [time]: 5 runs, 12 records, 5 long texts
     4 runs paused; let them go on with `stead runs resume --all`
     ");
+}
+
+#[tokio::test]
+async fn a_postgresql_database_of_the_first_format_is_backed_up_and_brought_to_this_one() {
+    let (env, server) = (with_its_key(), TestPostgres::start());
+    let stead = |line: &str| env.stead(&format!("{line} --store {}", server.url()));
+    assert_snapshot!(stead("migrate"), @"");
+    server.execute(&String::from_utf8(written("format-1.sql.zst")).unwrap()).await;
+    assert_snapshot!(stead("migrate --data other"), @"");
+    let planned = stead("migrate --dry-run");
+    assert_snapshot!(planned, @"");
+    assert_eq!(stead("migrate --dry-run").stdout, planned.stdout, "nothing was done");
+    assert!(!env.path().join(".stead/before-format-3.backup").exists(), "and nothing was backed up");
+    env.write("taken", "a file of somebody");
+    assert_snapshot!(stead("migrate --backup taken"), @"");
+    assert_eq!(stead("migrate --dry-run").stdout, planned.stdout, "without a backup nothing is done");
+    assert_snapshot!(stead("migrate"), @"");
+    assert_snapshot!(env.stead("backup verify .stead/before-format-3.backup"), @"");
+    assert_snapshot!(stead("migrate"), @"");
+    stead("backup after").succeeds();
+    assert_snapshot!(env.stead("backup verify after"), @"");
+    // What was there before can be had again, in a database as in a folder.
+    assert_snapshot!(env.stead("restore .stead/before-format-3.backup --data other"), @"");
 }

@@ -22,6 +22,7 @@ mod error;
 mod exchange;
 mod inject;
 mod limits;
+#[cfg(target_os = "linux")]
 mod passed;
 mod placeholder;
 mod prepare;
@@ -44,6 +45,8 @@ pub use error::Refusal;
 pub use limits::Limits;
 pub use resolve::{Resolve, SystemResolver};
 pub use rules::{InjectSpec, Name, Rule, RuleFields, RuleSpec, Rules, Scheme, SecretSpec, Tls};
-pub use serve::{serve_listener, serve_passed, serve_stream};
+#[cfg(target_os = "linux")]
+pub use serve::serve_passed;
+pub use serve::{serve_listener, serve_stream};
 pub use session::{Config, Session, Usage};
 pub use tls::Trust;

@@ -1,6 +1,8 @@
 //! The ways in: one stream, a listener, or connections that a box hands out one by one.
 
-use std::{io, os::fd::OwnedFd, sync::Arc};
+#[cfg(target_os = "linux")]
+use std::os::fd::OwnedFd;
+use std::{io, sync::Arc};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -9,9 +11,10 @@ use tokio::{
     task::JoinSet,
 };
 
+#[cfg(target_os = "linux")]
+use crate::passed::Door;
 use crate::{
     converse::{Face, converse},
-    passed::Door,
     session::Session,
     wire::BoxIo,
 };
@@ -55,6 +58,7 @@ pub async fn serve_listener(listener: TcpListener, session: &Session) -> io::Res
 ///
 /// # Errors
 /// The descriptor is no such socket, or receiving fails.
+#[cfg(target_os = "linux")]
 pub async fn serve_passed(socket: OwnedFd, session: &Session) -> io::Result<()> {
     serve_all(session, Source::Door(Door::new(socket)?)).await
 }
@@ -62,6 +66,7 @@ pub async fn serve_passed(socket: OwnedFd, session: &Session) -> io::Result<()> 
 /// Where connections come from.
 enum Source {
     Listener(TcpListener),
+    #[cfg(target_os = "linux")]
     Door(Door),
 }
 
@@ -75,6 +80,7 @@ impl Source {
                 let _ = stream.set_nodelay(true);
                 Ok(Some(Box::new(stream)))
             }
+            #[cfg(target_os = "linux")]
             Self::Door(door) => Ok(door.next().await?.map(|stream| Box::new(stream) as BoxIo)),
         }
     }

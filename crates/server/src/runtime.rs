@@ -101,9 +101,12 @@ pub struct Runtime {
     shop: Shop,
     data_dir: Arc<Path>,
     store: Store,
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "session sandboxes use it, which are for Linux"))]
     objects: Arc<dyn Objects>,
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "session sandboxes use it, which are for Linux"))]
     secrets: Arc<dyn Secrets>,
     /// Whether whoever calls may name every secret anyway.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "session sandboxes use it, which are for Linux"))]
     open: bool,
 }
 

@@ -64,14 +64,8 @@ async fn content(objects: &dyn Objects, format: u32) {
 
 /// Makes the database one of that format.
 async fn load(server: &TestPostgres, format: u32) {
-    let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
-    let connection = tokio::spawn(connection);
     let dump = String::from_utf8(fixture(&format!("format-{format}.sql.zst"))).unwrap();
-    // Lines for psql are not SQL.
-    let sql: String = dump.lines().filter(|l| !l.starts_with('\\')).map(|l| format!("{l}\n")).collect();
-    client.batch_execute(&format!("DROP SCHEMA IF EXISTS stead CASCADE; {sql}")).await.unwrap();
-    drop(client);
-    connection.await.unwrap().unwrap();
+    server.execute(&format!("DROP SCHEMA IF EXISTS stead CASCADE;\n{dump}")).await;
 }
 
 fn ask() -> BackupAsk {

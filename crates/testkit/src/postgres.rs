@@ -1,6 +1,6 @@
 //! A PostgreSQL server of one's own: a fresh cluster in a temporary folder, on a free port, gone with the test.
 //!
-//! Not here: a server that outlives its test, and clients.
+//! Not here: a server that outlives its test, and clients whose answers anyone reads.
 
 use std::{
     fs,
@@ -16,6 +16,7 @@ use std::{
 };
 
 use tempfile::TempDir;
+use tokio_postgres::NoTls;
 
 const MISSING: &str = "PostgreSQL's server programs are missing: apt-get install postgresql";
 
@@ -83,6 +84,20 @@ impl TestPostgres {
     /// The URL of its database `postgres`.
     pub fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Executes a script, such as a dump, in its database `postgres`. Lines for `psql`, which begin with a backslash, are left out.
+    ///
+    /// # Panics
+    /// When the server refuses it.
+    pub async fn execute(&self, script: &str) {
+        let (client, connection) =
+            tokio_postgres::connect(&self.url(), NoTls).await.expect("the server takes a client");
+        let connection = tokio::spawn(connection);
+        let sql: String = script.lines().filter(|l| !l.starts_with('\\')).flat_map(|l| [l, "\n"]).collect();
+        client.batch_execute(&sql).await.expect("the script is for this server");
+        drop(client);
+        connection.await.expect("the connection ends").expect("and in peace");
     }
 
     /// Ends the server at once, as a crash would. Its data stays.

@@ -16,6 +16,7 @@ use crate::place::WORKSPACE;
 
 /// What became of the workspace.
 #[derive(Debug)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "commits make them, which are for Linux"))]
 pub(crate) enum Kept {
     /// It could not be written.
     ReadOnly,

@@ -1,7 +1,8 @@
 //! The static binary of a target, by `cargo zigbuild`: zig is the C compiler and the linker, and brings musl and the unwinder
-//! for every target, so that no cross compiler need be installed.
+//! for every target, so that no cross compiler need be installed. `check` uses the same tools.
 
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -19,9 +20,9 @@ const TOOLS: &[&str] = &["cargo-zigbuild==0.24.1", "ziglang==0.17.1"];
 /// Builds the binary and gives its path.
 pub(super) fn binary(repo: &Repo, target: &Target) -> Result<PathBuf, Fail> {
     let out = repo.metadata()?.target_directory.into_std_path_buf();
-    let tools = tools(&out)?;
+    let path = path(&out)?;
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
-    let std = Std::of(&rustc, target)?;
+    let std = Std::of(&rustc, target.triple)?;
     let mut command = Command::new("cargo");
     command.args(["zigbuild", "--locked", "--profile", "dist", "--package", "stead", "--target", target.triple]);
     if let Std::Source(_) = &std {
@@ -30,11 +31,9 @@ pub(super) fn binary(repo: &Repo, target: &Target) -> Result<PathBuf, Fail> {
         command.arg("-Zbuild-std=std,panic_unwind").env("RUSTC_BOOTSTRAP", "1");
     }
     let (flags, c_flags) = flags(repo, &std)?;
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths(std::iter::once(tools).chain(std::env::split_paths(&path)));
     let status = command
         .current_dir(repo.root())
-        .env("PATH", path.map_err(|e| e.to_string())?)
+        .env("PATH", path)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
         .env_remove("RUSTFLAGS")
         .env(format!("CFLAGS_{}", target.triple.replace('-', "_")), c_flags.join(" "))
@@ -48,7 +47,7 @@ pub(super) fn binary(repo: &Repo, target: &Target) -> Result<PathBuf, Fail> {
 }
 
 /// Where the standard library of the target comes from.
-enum Std {
+pub(super) enum Std {
     /// It is installed.
     Installed,
     /// Its source is.
@@ -56,9 +55,9 @@ enum Std {
 }
 
 impl Std {
-    fn of(rustc: &str, target: &Target) -> Result<Self, Fail> {
+    pub(super) fn of(rustc: &str, target: &str) -> Result<Self, Fail> {
         let ask = |args: &[&str]| output(Command::new(rustc).args(args)).map(|text| PathBuf::from(text.trim()));
-        let libraries = ask(&["--print", "target-libdir", "--target", target.triple])?;
+        let libraries = ask(&["--print", "target-libdir", "--target", target])?;
         let installed = fs::read_dir(libraries).is_ok_and(|mut files| {
             files.any(|f| f.is_ok_and(|f| f.file_name().to_string_lossy().starts_with("libstd-")))
         });
@@ -71,8 +70,7 @@ impl Std {
         }
         Err(format!(
             "{rustc} has neither the standard library of {target} nor its source; install one of them:\n  \
-             rustup target add {target}\n  rustup component add rust-src",
-            target = target.triple
+             rustup target add {target}\n  rustup component add rust-src"
         ))
     }
 }
@@ -96,6 +94,13 @@ fn flags(repo: &Repo, std: &Std) -> Result<(Vec<String>, Vec<String>), Fail> {
     let c_flags = names.iter().map(|(from, to)| format!("-ffile-prefix-map={}={to}", from.display())).collect();
     flags.extend(names.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())));
     Ok((flags, c_flags))
+}
+
+/// `PATH` with the programs of [`TOOLS`] before all others.
+pub(super) fn path(out: &Path) -> Result<OsString, Fail> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(tools(out)?).chain(std::env::split_paths(&path)));
+    path.map_err(|e| e.to_string())
 }
 
 /// The folder with the programs of [`TOOLS`], installed when they are not there yet.

@@ -1,4 +1,5 @@
-//! The OCI image (image-spec 1.1), made without a container engine: one layer, a configuration, a manifest, an index.
+//! The OCI image (image-spec 1.1), made without a container engine: one layer, a configuration, a manifest, an index; and the file by
+//! which older engines load it.
 //!
 //! The image has the binary, the certificates of Mozilla's programme, and a user; no shell and no package manager.
 
@@ -10,6 +11,7 @@ use oci_spec::image::{
     ImageConfigurationBuilder, ImageIndexBuilder, ImageManifestBuilder, MediaType, OciLayoutBuilder, Os, RootFsBuilder,
     Sha256Digest,
 };
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -22,6 +24,10 @@ use crate::Fail;
 
 /// Number of the user and the group `stead` in the image, above those that distributions give out.
 const USER: u64 = 10_001;
+
+/// The annotation that names an image whole, beside the specification's own, which is a tag among those of the layout: Docker's
+/// containerd store and podman name what they load by it.
+const IMAGE_NAME: &str = "io.containerd.image.name";
 
 /// Where OpenSSL's Debian build, and so everybody, looks for certificates.
 const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
@@ -54,6 +60,7 @@ fn layout(release: &Release) -> Result<Tree, Fail> {
     let config = config(release, &layer)?;
     let layer = blob(&mut out, MediaType::ImageLayerGzip, &gzip(&layer)?)?;
     let config = blob(&mut out, MediaType::ImageConfig, config.as_bytes())?;
+    let (config_path, layer_path) = (path(&config), path(&layer));
     let manifest = ImageManifestBuilder::default()
         .schema_version(2_u32)
         .media_type(MediaType::ImageManifest)
@@ -63,7 +70,11 @@ fn layout(release: &Release) -> Result<Tree, Fail> {
         .and_then(|manifest| manifest.to_string())
         .map_err(|e| e.to_string())?;
     let mut manifest = blob(&mut out, MediaType::ImageManifest, manifest.as_bytes())?;
-    manifest.set_annotations(Some(HashMap::from([(ANNOTATION_REF_NAME.to_owned(), release.version.clone())])));
+    let name = format!("localhost/stead:{}", release.version);
+    manifest.set_annotations(Some(HashMap::from([
+        (ANNOTATION_REF_NAME.to_owned(), release.version.clone()),
+        (IMAGE_NAME.to_owned(), name.clone()),
+    ])));
     let index = ImageIndexBuilder::default()
         .schema_version(2_u32)
         .media_type(MediaType::ImageIndex)
@@ -71,10 +82,20 @@ fn layout(release: &Release) -> Result<Tree, Fail> {
         .build()
         .and_then(|index| index.to_string())
         .map_err(|e| e.to_string())?;
-    out.file("index.json", index);
+    // By way of a value, as below: each descriptor has several annotations.
+    let index: Value = serde_json::from_str(&index).map_err(|e| e.to_string())?;
+    out.file("index.json", index.to_string());
+    // What `docker load` reads where images are not kept by containerd: it knows no layout.
+    let docker = json!([{ "Config": config_path, "RepoTags": [name], "Layers": [layer_path] }]);
+    out.file("manifest.json", docker.to_string());
     let version = OciLayoutBuilder::default().image_layout_version("1.0.0").build().map_err(|e| e.to_string())?;
     out.file("oci-layout", serde_json::to_string(&version).map_err(|e| e.to_string())?);
     Ok(out)
+}
+
+/// Where a blob stands in the layout.
+fn path(blob: &Descriptor) -> String {
+    format!("blobs/sha256/{}", blob.digest().digest())
 }
 
 fn blob(out: &mut Tree, kind: MediaType, content: &[u8]) -> Result<Descriptor, Fail> {

@@ -153,8 +153,15 @@ fn every_digest_of_the_image_leads_to_its_blob() {
         let json = |bytes: Vec<u8>| -> Value { serde_json::from_slice(&bytes).unwrap() };
         assert_eq!(json(bytes("oci-layout")), serde_json::json!({ "imageLayoutVersion": "1.0.0" }));
         let index = json(bytes("index.json"));
-        assert_eq!(index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"], "1.2.3");
+        let names = &index["manifests"][0]["annotations"];
+        assert_eq!(names["org.opencontainers.image.ref.name"], "1.2.3");
+        assert_eq!(names["io.containerd.image.name"], "localhost/stead:1.2.3", "podman and containerd name it so");
         let manifest = json(blob(&index["manifests"][0]));
+        let path =
+            |of: &Value| format!("blobs/sha256/{}", of["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap());
+        let layers = [path(&manifest["layers"][0])];
+        let docker = serde_json::json!([{ "Config": path(&manifest["config"]), "RepoTags": ["localhost/stead:1.2.3"], "Layers": layers }]);
+        assert_eq!(json(bytes("manifest.json")), docker, "Docker finds the same blobs under the same name");
         let config = json(blob(&manifest["config"]));
         assert_eq!((&config["architecture"], &config["os"]), (&target.oci.into(), &"linux".into()));
         let run = &config["config"];

@@ -7,6 +7,7 @@ mod dns;
 mod hosts;
 mod http;
 mod live;
+#[cfg(target_os = "linux")]
 mod passed;
 mod secrets;
 mod server;

@@ -18,6 +18,7 @@ mod openapi;
 mod problem;
 mod reached;
 mod renewed;
+mod requests;
 mod site;
 mod tools;
 mod unsandboxed;

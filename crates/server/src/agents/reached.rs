@@ -1,12 +1,14 @@
 //! What two manifests let their tools and models reach: destinations, the names of the credentials that are shown there, the
-//! kinds of SQL statements, and what inputs and answers must look like.
+//! kinds of SQL statements, what is sent there, and what inputs and answers must look like.
 //!
 //! Not here: what the machine works by (classes, approvals, limits), which is compared in `diff`. No value of a secret is
 //! read; manifests hold only names.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use stead_api::version::SafetyChange;
 use stead_manifest::{
@@ -14,13 +16,14 @@ use stead_manifest::{
     manifest::{Auth, Kind, Mcp, ModelChoice, ModelSource, SecretRef, Tool, Variable},
 };
 
-use super::{boxes, environment::provider};
+use super::{boxes, environment::provider, requests};
 
 /// What may be reached, by what it is (`destination`, `credential`, `allow`) and whose it is.
 type Reached = BTreeMap<(&'static str, String), BTreeSet<String>>;
 
 /// What the second may reach otherwise than the first, agents of their folders included. More of anything is looser; so is a
-/// schema that is gone, for then nothing is checked.
+/// schema that is gone, for then nothing is checked, and any other request: a header that is left out can be the one that said
+/// "only try".
 pub(super) fn changes(from: &Bundle, to: &Bundle) -> Vec<SafetyChange> {
     let (mut before, mut after) = (Reached::new(), Reached::new());
     collect("", from, &mut before);
@@ -31,7 +34,14 @@ pub(super) fn changes(from: &Bundle, to: &Bundle) -> Vec<SafetyChange> {
     for key in keys {
         let (a, b) = (before.get(key).unwrap_or(&none), after.get(key).unwrap_or(&none));
         if a != b {
-            let looser = if key.0 == SCHEMA { b.is_empty() } else { !b.is_subset(a) };
+            let still = |what| after.contains_key(&(what, key.1.clone()));
+            let looser = match key.0 {
+                SCHEMA => b.is_empty(),
+                requests::REQUEST | requests::HEADER | requests::QUERY | requests::BODY => {
+                    still(requests::REQUEST) || still(DESTINATION)
+                }
+                _ => !b.is_subset(a),
+            };
             out.push(SafetyChange { what: key.0.into(), name: key.1.clone(), from: told(a), to: told(b), looser });
         }
     }
@@ -46,8 +56,21 @@ const SANDBOX: &str = "sandbox";
 const EGRESS: &str = "egress";
 const WORKSPACE: &str = "workspace";
 
+/// Most characters of one text that are told.
+const SHOWN: usize = 100;
+
+/// On one line, so that nothing in a manifest looks like a line of the comparison.
 fn told(values: &BTreeSet<String>) -> Option<String> {
-    (!values.is_empty()).then(|| values.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
+    let line = values.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    (!values.is_empty()).then(|| line.replace(char::is_control, " "))
+}
+
+/// A text in short; what was cut shows by its digest.
+pub(super) fn short(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}… ({})", &text[..end], digest(text)),
+        None => text.to_owned(),
+    }
 }
 
 fn collect(folder: &str, bundle: &Bundle, out: &mut Reached) {
@@ -68,6 +91,9 @@ fn collect(folder: &str, bundle: &Bundle, out: &mut Reached) {
         if let Kind::Sql(sql) = &tool.kind {
             put(ALLOW, tool_name, sql.allow.clone());
         }
+        for (operation, parts) in requests::of(tool_name, tool, bundle) {
+            parts.into_iter().for_each(|(what, values)| put(what, &operation, values));
+        }
         put(WORKSPACE, tool_name, boxes::workspace(tool));
         if let Some(sandbox) = tool.sandbox_in(&bundle.manifest) {
             put(SANDBOX, tool_name, boxes::sandbox(&sandbox));
@@ -76,7 +102,8 @@ fn collect(folder: &str, bundle: &Bundle, out: &mut Reached) {
         }
     }
     for (own, schema) in [("input", bundle.input_schema()), ("output", bundle.output_schema())] {
-        put(SCHEMA, own, schema.iter().map(digest).collect());
+        // Keys of a JSON object are sorted here, so the order in which the file has them makes no difference.
+        put(SCHEMA, own, schema.iter().map(|schema| digest(&schema.to_string())).collect());
     }
     for (path, agent) in &bundle.agents {
         let below = path.strip_prefix("./").unwrap_or(path).trim_end_matches('/');
@@ -129,10 +156,7 @@ fn destinations(name: &str, tool: &Tool, bundle: &Bundle) -> Vec<String> {
 
 /// What a command runs, with what it is given to read.
 fn command(tool: &Tool, words: &[String]) -> String {
-    let input = tool.stdin.as_ref().map_or_else(String::new, |text| {
-        let first: String = text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect();
-        format!(" < {first}")
-    });
+    let input = tool.stdin.as_ref().map_or_else(String::new, |text| format!(" < {}", short(text)));
     format!("`{}`{input}", words.join(" "))
 }
 
@@ -165,109 +189,7 @@ fn variable(variable: Variable<'_>) -> String {
     }
 }
 
-/// A schema in short; the diff of the files has all of it.
-fn digest(schema: &Value) -> String {
-    // Keys of a JSON object are sorted here, so the order in which the file has them makes no difference.
-    Sha256::digest(schema.to_string())[..6].iter().map(|b| format!("{b:02x}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-    use std::fs;
-
-    use super::*;
-
-    fn bundle(manifest: &str, files: &[(&str, &str)]) -> Bundle {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, text) in files.iter().chain(&[("agent.yaml", manifest)]) {
-            fs::write(dir.path().join(name), text).unwrap();
-        }
-        stead_manifest::load(dir.path()).unwrap()
-    }
-
-    /// One line each, as the command line has it.
-    fn lines(from: &Bundle, to: &Bundle) -> Vec<String> {
-        let mark = |c: &SafetyChange| if c.looser { '!' } else { ' ' };
-        let side = |s: &Option<String>| s.clone().unwrap_or_else(|| "none".into());
-        let line = |c: &SafetyChange| format!("{} {} {}: {} → {}", mark(c), c.what, c.name, side(&c.from), side(&c.to));
-        changes(from, to).iter().map(line).collect()
-    }
-
-    const HEAD: &str = "stead: v1\nname: a\ninstructions: Help.\n";
-
-    #[test]
-    fn another_destination_another_credential_and_a_wider_allow_are_told_and_marked() {
-        let manifest = |model: &str, sql: &str, http: &str, mcp: &str, auth: &str| {
-            format!(
-                "{HEAD}model: {model}\ntools:\n  shop: {{ sql: {{ url: \"sqlite:./shop.db\", allow: {sql} }} }}\n  pay:\n    \
-                 http: {{ base_url: \"{http}\", operations: {{ pay: {{ method: POST, path: /pay }} }} }}\n    auth: \
-                 {auth}\n  files:\n    mcp: {mcp}\n    sandbox: none\n"
-            )
-        };
-        let from = bundle(
-            &manifest(
-                "{ use: \"openai:m\" }",
-                "[SELECT]",
-                "https://pay.example",
-                "{ command: [files, --read], env: [HOME] }",
-                "secret://PAY",
-            ),
-            &[],
-        );
-        let to = bundle(
-            &manifest(
-                "{ use: \"openai:m\", base_url: \"https://other.example/v1\", key: secret://MINE }",
-                "[SELECT, DELETE]",
-                "https://evil.example",
-                "{ command: [files, --write], env: [HOME, \"TOKEN=secret://PAY\"] }",
-                "{ oauth2: { token_url: \"https://login.example/t\", client_id: c, client_secret: secret://PAY } }",
-            ),
-            &[],
-        );
-        assert_eq!(
-            lines(&from, &to),
-            [
-                "! allow shop: SELECT → DELETE, SELECT",
-                "! credential files: env://HOME → env://HOME, secret://PAY as TOKEN",
-                "! credential model: OPENAI_API_KEY to openai → secret://MINE to openai at https://other.example/v1",
-                "! credential pay: secret://PAY → secret://PAY of client c",
-                "! destination files: `files --read` → `files --write`",
-                "! destination model: openai → openai at https://other.example/v1",
-                "! destination pay: https://pay.example → https://evil.example, https://login.example/t for a token",
-            ]
-        );
-        assert!(lines(&from, &from).is_empty());
-        // The way back narrows what may be done to the shop, and takes a variable away.
-        let back = lines(&to, &from);
-        assert!(back.contains(&"  allow shop: DELETE, SELECT → SELECT".to_owned()), "{back:?}");
-        assert!(
-            back.contains(&"  credential files: env://HOME, secret://PAY as TOKEN → env://HOME".to_owned()),
-            "{back:?}"
-        );
-        assert!(
-            back.contains(&"! destination model: openai at https://other.example/v1 → openai".to_owned()),
-            "{back:?}"
-        );
-    }
-
-    #[test]
-    fn a_model_that_leaves_this_machine_is_another_destination_and_a_schema_that_goes_is_looser() {
-        let schemas = "input: ./in.json\noutput: { schema: ./out.json }\n";
-        let files = |of: &'static str| [("in.json", of), ("out.json", "{\"type\":\"object\"}")];
-        let narrow = r#"{"type":"object","required":["id"]}"#;
-        let first = bundle(&format!("{HEAD}model: rehearsal:auto\n{schemas}"), &files(narrow));
-        let spaced = bundle(
-            &format!("{HEAD}model: rehearsal:auto\n{schemas}"),
-            &files("{ \"required\": [\"id\"], \"type\": \"object\" }"),
-        );
-        assert!(lines(&first, &spaced).is_empty(), "the same schema");
-        let wider = bundle(&format!("{HEAD}model: rehearsal:auto\n{schemas}"), &files("{\"type\":\"object\"}"));
-        let told = lines(&first, &wider);
-        assert!(told.len() == 1 && told[0].starts_with("  schema input: "), "{told:?}");
-        let gone = bundle(&format!("{HEAD}model: \"groq:m\"\n"), &[]);
-        let told = lines(&first, &gone);
-        assert_eq!(told[..2], ["! credential model: none → GROQ_API_KEY to groq", "! destination model: none → groq"]);
-        assert!(told[2].starts_with("! schema input: ") && told[3].ends_with(" → none"), "{told:?}");
-    }
+/// A text in six bytes; the diff of the files has all of it.
+fn digest(text: &str) -> String {
+    Sha256::digest(text)[..6].iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -39,9 +39,11 @@ pub(crate) struct BundleJson<T>(pub(crate) T);
 pub(crate) struct RunJson<T>(pub(crate) T);
 
 /// Bytes as they are, under the common size limit.
+#[cfg(target_os = "linux")]
 #[derive(Debug)]
 pub(crate) struct Raw(pub(crate) Bytes);
 
+#[cfg(target_os = "linux")]
 impl FromRequest<Shared> for Raw {
     type Rejection = Failure;
     async fn from_request(request: Request, app: &Shared) -> Result<Self, Failure> {
