@@ -21,7 +21,7 @@ use crate::{
     wire::{self, Failure, Plan, Sprout, Tell, Told},
 };
 
-/// Is a keeper, in a process that a nursery forked. Never returns.
+/// Is a keeper, in a process that a foreman forked. Never returns.
 pub(crate) fn run(plan: &Plan, mut descriptors: Vec<OwnedFd>) -> ! {
     if descriptors.is_empty() {
         sys::exit(1)

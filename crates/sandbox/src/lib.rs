@@ -14,7 +14,7 @@
 //!    └── pipes: stdin, stdout, stderr ─────────────────────────────────────────┘
 //! ```
 //!
-//! * In a box that stays the seed becomes a **nursery** (`nursery.rs`), which forks a **keeper** (`keeper.rs`) for each command. The
+//! * In a box that stays the seed becomes a **foreman** (`foreman.rs`), which forks a **keeper** (`keeper.rs`) for each command. The
 //!   server speaks with both by sockets of their own.
 //!
 //! All namespaces of a box belong to the launcher's user namespace, but the seed lives in one of its own below it. A
@@ -26,13 +26,13 @@
 mod cgroup;
 mod client;
 mod fault;
+mod foreman;
 mod init;
 mod keeper;
 mod landlock;
 pub mod launcher;
 mod mounts;
 mod net;
-mod nursery;
 mod plan;
 mod private;
 mod privileges;

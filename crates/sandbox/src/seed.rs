@@ -13,7 +13,7 @@ use rustix::{
 
 use crate::{
     fault::{At, Fault},
-    landlock, nursery, privileges,
+    foreman, landlock, privileges,
     seccomp::Filter,
     sys,
     wire::{self, Access, Failure, Go, Limits, Plan, Sprout},
@@ -25,7 +25,7 @@ pub(crate) const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr
 /// Is a seed. Never returns.
 pub(crate) fn run(root: bool, filter: &Filter, socket: BorrowedFd<'_>) -> ! {
     let failure = match bare(root, filter, socket) {
-        Ok((plan, given)) if plan.resident => nursery::run(&plan, given, socket),
+        Ok((plan, given)) if plan.resident => foreman::run(&plan, given, socket),
         Ok((plan, streams)) => become_command(&plan, &streams),
         Err(fault) => Failure::Host(fault.0),
     };

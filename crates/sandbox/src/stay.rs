@@ -1,4 +1,4 @@
-//! What a box that stays has besides: a socket to its nursery, folders that the server looks into, a place for terminals, and
+//! What a box that stays has besides: a socket to its foreman, folders that the server looks into, a place for terminals, and
 //! the freezer that its processes join.
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,7 +21,7 @@ pub(crate) const PRIVATE: &[&str] = &["/tmp", HOME];
 
 /// See the module.
 pub(crate) struct Stay {
-    /// The nursery's end of the socket.
+    /// The foreman's end of the socket.
     pub(crate) inner: OwnedFd,
     outer: OwnedFd,
     folders: Vec<OwnedFd>,
@@ -42,7 +42,7 @@ impl Stay {
     /// Makes it, when everything is mounted and nothing runs.
     pub(crate) fn new(plan: &Plan) -> Result<Self, Fault> {
         terminal::place()?;
-        let (outer, inner) = wire::pair().at("making a socket for the nursery")?;
+        let (outer, inner) = wire::pair().at("making a socket for the foreman")?;
         let open = |at: &str| {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             rustix::fs::open(at, flags, Mode::empty()).at(&format!("opening {at}"))

@@ -28,7 +28,7 @@ const PTMX: (u32, u32) = (5, 2);
 
 /// Runs a command.
 pub(super) async fn start(
-    nursery: BorrowedFd<'_>,
+    foreman: BorrowedFd<'_>,
     user: u32,
     command: Command,
     streams: Streams,
@@ -57,10 +57,10 @@ pub(super) async fn start(
     let program = command.words.first().cloned();
     let ask = Ask::Exec { words: command.words, env: command.env, dir, terminal };
     let beside: Vec<_> = inside.iter().map(AsFd::as_fd).collect();
-    match wire::send(nursery, &ask, &beside, false) {
+    match wire::send(foreman, &ask, &beside, false) {
         Ok(()) => {}
         Err(Errno::AGAIN) => {
-            return Err(BoxError::Lost("it does not take commands: its nursery stands still".to_owned()));
+            return Err(BoxError::Lost("it does not take commands: its foreman stands still".to_owned()));
         }
         Err(Errno::MSGSIZE) => return Err(BoxError::Spec("it is longer than can be told".to_owned())),
         Err(Errno::PIPE | Errno::CONNRESET) => return Err(BoxError::Lost("it has ended".to_owned())),

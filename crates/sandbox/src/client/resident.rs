@@ -49,7 +49,7 @@ pub(super) async fn open(link: Arc<Link>, spec: &Spec) -> Result<Resident, BoxEr
     if let Some(listener) = &egress {
         listener.set_nonblocking(true).map_err(|e| BoxError::Lost(format!("the way out of a sandbox: {e}")))?;
     }
-    let nursery = back.next().ok_or_else(lost)?;
+    let foreman = back.next().ok_or_else(lost)?;
     let mut named = |names: &[PathBuf]| -> Result<Vec<(PathBuf, OwnedFd)>, BoxError> {
         names.iter().map(|at| Ok((at.clone(), back.next().ok_or_else(lost)?))).collect()
     };
@@ -58,14 +58,14 @@ pub(super) async fn open(link: Arc<Link>, spec: &Spec) -> Result<Resident, BoxEr
     let hand = Arc::new(Hand { link, id, terminal: None, asked: AtomicBool::new(false), full: AtomicBool::new(false) });
     let reading = Reading::new(Stdio::Quiet, Ends::default());
     let end = finish(Arc::clone(&hand), guard, ended, reading, evidence.clone(), layered);
-    let session = Arc::new(Stays { hand, nursery, folders, layers, freezer });
+    let session = Arc::new(Stays { hand, foreman, folders, layers, freezer });
     Ok(Resident { session, egress, evidence, end: Box::pin(end) })
 }
 
 /// A hand on it.
 struct Stays {
     hand: Arc<Hand>,
-    nursery: OwnedFd,
+    foreman: OwnedFd,
     folders: Vec<(PathBuf, OwnedFd)>,
     layers: Vec<(PathBuf, OwnedFd)>,
     freezer: Option<OwnedFd>,
@@ -90,7 +90,7 @@ impl Control for Stays {
 impl Session for Stays {
     fn exec(&self, command: Command, streams: Streams) -> BoxFuture<'_, Result<Exec, BoxError>> {
         let user = self.hand.link.host().user;
-        Box::pin(exec::start(self.nursery.as_fd(), user, command, streams))
+        Box::pin(exec::start(self.foreman.as_fd(), user, command, streams))
     }
 
     fn folders(&self) -> Vec<PathBuf> {

@@ -26,7 +26,7 @@ pub(crate) struct Plan {
     /// Whose zygote is to start it, if it can. Only the launcher is told.
     #[n(8)]
     pub(crate) zygote: Option<String>,
-    /// It stays, and its seed becomes a nursery of commands ([`crate::nursery`]).
+    /// It stays, and its seed becomes a foreman of commands ([`crate::foreman`]).
     #[n(9)]
     pub(crate) resident: bool,
     /// Beside it comes the folder of a freezer of version 1, which its processes are to join.

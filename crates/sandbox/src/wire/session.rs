@@ -5,7 +5,7 @@ use minicbor::{Decode, Encode};
 
 use super::Failure;
 
-/// What a nursery is asked. Beside it: one end of the conversation about the command, then standard input, output and error; no
+/// What a foreman is asked. Beside it: one end of the conversation about the command, then standard input, output and error; no
 /// streams for a terminal.
 #[derive(Debug, PartialEq, Encode, Decode)]
 pub(crate) enum Ask {

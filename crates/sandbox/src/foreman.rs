@@ -1,4 +1,4 @@
-//! The seed of a box that stays becomes a nursery: it forks a keeper for each command that it is asked for. It has given up its
+//! The seed of a box that stays becomes a foreman: it forks a keeper for each command that it is asked for. It has given up its
 //! rights before, so that a command can have none that it lacks, and it runs nothing itself.
 //!
 //! The server speaks with it by a socket of its own; when that closes, it ends, and the box with it.
@@ -16,7 +16,7 @@ use crate::{
     wire::{self, Ask, Failure, Plan, Sprout},
 };
 
-/// Is a nursery. `init` waits on `socket` until this process has become what it is to be. Never returns.
+/// Is a foreman. `init` waits on `socket` until this process has become what it is to be. Never returns.
 pub(crate) fn run(plan: &Plan, mut given: Vec<OwnedFd>, socket: BorrowedFd<'_>) -> ! {
     // What stands in its memory is what commands are told, and its descriptors are those of the server.
     let closed = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at("closing its own files");
