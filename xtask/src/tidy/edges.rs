@@ -30,10 +30,10 @@ const MAP: &[Row] = &[
     row("bus", &["core", "ports"]),
     // What the tiers of sandboxes have in common.
     row("tier", &["core", "ports"]),
-    row("sandbox", &["core", "ports"]),
+    row("sandbox", &["core", "ports", "tier"]),
     row("oci", &["core", "ports", "tier"]),
     row("wasm", &["core", "ports", "tier"]),
-    row("microvm", &["core", "ports"]),
+    row("microvm", &["core", "ports", "tier"]),
     row("egress", &["core", "ports"]),
     row("secrets", &["core", "ports"]),
     row("workspace", &["core", "ports"]),

@@ -1,68 +1,15 @@
-//! System calls that no command in a machine needs, refused before the machine's kernel looks at them. What they could gain is the
-//! guest alone; but a kernel that is attacked less is broken less. This is a list of what is refused, so it is no promise: the
-//! tier does not claim the property of a filter.
+//! System calls that no command in a machine needs, refused before the machine's kernel looks at them: those that every tier refuses
+//! by name ([`stead_tier::calls`]), and some arguments of others. What they could gain is the guest alone; but a kernel that is attacked
+//! less is broken less. This is a list of what is refused, so it is no promise: the tier does not claim the property of a filter.
 
 use std::collections::BTreeMap;
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen::Dword, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
+use stead_tier::calls;
 
 use crate::fault::Fault;
-
-/// Refused whatever their arguments: mounts, namespaces, other processes' memory, keys, tracing, modules, clocks, and
-/// interfaces that are large and seldom used.
-const REFUSED: &[libc::c_long] = &[
-    libc::SYS_mount,
-    libc::SYS_umount2,
-    libc::SYS_fsopen,
-    libc::SYS_fsmount,
-    libc::SYS_fsconfig,
-    libc::SYS_fspick,
-    libc::SYS_open_tree,
-    libc::SYS_move_mount,
-    libc::SYS_mount_setattr,
-    libc::SYS_pivot_root,
-    libc::SYS_chroot,
-    libc::SYS_unshare,
-    libc::SYS_setns,
-    libc::SYS_ptrace,
-    libc::SYS_process_vm_readv,
-    libc::SYS_process_vm_writev,
-    libc::SYS_pidfd_getfd,
-    libc::SYS_kcmp,
-    libc::SYS_keyctl,
-    libc::SYS_add_key,
-    libc::SYS_request_key,
-    libc::SYS_bpf,
-    libc::SYS_perf_event_open,
-    libc::SYS_userfaultfd,
-    libc::SYS_io_uring_setup,
-    libc::SYS_io_uring_enter,
-    libc::SYS_io_uring_register,
-    libc::SYS_open_by_handle_at,
-    libc::SYS_name_to_handle_at,
-    libc::SYS_clock_settime,
-    libc::SYS_clock_adjtime,
-    libc::SYS_settimeofday,
-    libc::SYS_adjtimex,
-    libc::SYS_sethostname,
-    libc::SYS_setdomainname,
-    libc::SYS_reboot,
-    libc::SYS_swapon,
-    libc::SYS_swapoff,
-    libc::SYS_init_module,
-    libc::SYS_finit_module,
-    libc::SYS_delete_module,
-    libc::SYS_kexec_load,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_kexec_file_load,
-    libc::SYS_acct,
-    libc::SYS_quotactl,
-    libc::SYS_syslog,
-    libc::SYS_fanotify_init,
-    libc::SYS_vhangup,
-];
 
 /// Families of sockets that there are: Unix, IPv4, IPv6.
 const FAMILIES: [i32; 3] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
@@ -84,7 +31,9 @@ fn not(argument: u8, value: u32) -> Result<SeccompCondition, seccompiler::Backen
 
 /// What is answered with "not permitted".
 fn forbidden() -> Result<Rules, seccompiler::BackendError> {
-    let mut rules: Rules = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
+    // What every tier refuses by name, and to leave a namespace for a new one.
+    let refused = calls::refused().map(|call| i64::from(call.number)).chain([libc::SYS_unshare]);
+    let mut rules: Rules = refused.map(|call| (call, Vec::new())).collect();
     let mut when = |call: libc::c_long, conditions: Vec<SeccompCondition>| {
         rules.entry(call).or_default().push(SeccompRule::new(conditions)?);
         Ok(())
@@ -106,6 +55,7 @@ fn forbidden() -> Result<Rules, seccompiler::BackendError> {
         when(libc::SYS_chmod, vec![masked(1, bit, bit)?])?;
         when(libc::SYS_fchmod, vec![masked(1, bit, bit)?])?;
         when(libc::SYS_fchmodat, vec![masked(2, bit, bit)?])?;
+        when(calls::FCHMODAT2.number.into(), vec![masked(2, bit, bit)?])?;
     }
     when(libc::SYS_socket, vec![masked(1, 0xf, libc::SOCK_RAW as u32)?])?;
     for protocol in [libc::IPPROTO_ICMP, libc::IPPROTO_ICMPV6] {

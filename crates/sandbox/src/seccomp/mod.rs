@@ -1,14 +1,12 @@
-//! The filter of system calls: a list of what is allowed (`table.rs`, `checks.rs`), made into a program for the kernel
-//! (`program.rs`).
+//! The filter of system calls: a list of what is allowed (`lists.rs`), made into a program for the kernel (`program.rs`).
 //!
 //! It is written here and not with a library, for two reasons. What is not on the list is refused, so a call that a
 //! later kernel brings is refused too. And the program is a search tree: the kernel tries a new filter on every number
 //! of a call (to remember those that are always allowed), so a filter that is one long chain costs each box more than the
 //! start of a small program.
 
-mod checks;
+mod lists;
 mod program;
-mod table;
 
 use rustix::io::Errno;
 
@@ -18,12 +16,12 @@ pub(crate) struct Filter(Vec<libc::sock_filter>);
 impl Filter {
     /// Makes the filter of a command.
     pub(crate) fn new() -> Self {
-        Self(program::make(&table::rules()))
+        Self(program::make(&lists::of_command()))
     }
 
     /// Makes the filter of a zygote. What it forks has it too, below that of a command.
     pub(crate) fn of_zygote() -> Self {
-        Self(program::make(&table::zygote_rules()))
+        Self(program::make(&lists::of_zygote()))
     }
 
     /// Its instructions, as the kernel takes them (`struct sock_filter`).

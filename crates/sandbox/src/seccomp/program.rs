@@ -3,44 +3,10 @@
 use libc::{
     BPF_ABS, BPF_ALU, BPF_AND, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter,
 };
-
-/// What happens with a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Allow,
-    /// The call returns this error; zero: it seems to have worked.
-    Errno(i32),
-    /// The process is killed.
-    Kill,
-}
-
-/// What is looked at in an argument: its lower 32 bits, behind a mask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Test {
-    /// One of these bits is set.
-    Any { argument: u32, bits: u32 },
-    /// Behind the mask it is one of these.
-    OneOf { argument: u32, mask: u32, values: &'static [u32] },
-}
-
-/// When a test holds, and what then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Check {
-    pub(super) tests: &'static [Test],
-    /// If all tests hold.
-    pub(super) then: Verdict,
-}
-
-/// What is known of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rule {
-    Always(Verdict),
-    /// The first check that holds decides, else the verdict.
-    Checked(&'static [Check], Verdict),
-}
+use stead_tier::calls::rule::{Rule, Test, Verdict};
 
 /// Of a call that is on no list: as if the kernel did not know it.
-pub(super) const UNKNOWN: Verdict = Verdict::Errno(libc::ENOSYS);
+const UNKNOWN: Verdict = Verdict::Errno(libc::ENOSYS);
 
 // Offsets in `struct seccomp_data`.
 const NUMBER: u32 = 0;
@@ -213,6 +179,8 @@ pub(super) mod machine {
 
 #[cfg(test)]
 mod tests {
+    use stead_tier::calls::rule::Check;
+
     use super::*;
 
     const CHECKS: &[Check] = &[

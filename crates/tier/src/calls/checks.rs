@@ -6,7 +6,7 @@ use super::rule::{Check, Rule, Test, Verdict};
 
 const REFUSE: Verdict = Verdict::Errno(EPERM);
 
-/// Every namespace that can be asked of `clone` and `unshare`. That of time has a bit which `clone` uses otherwise.
+/// Every namespace that can be asked of `clone`. That of time has a bit which `clone` uses otherwise.
 const NAMESPACES: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWUTS
@@ -16,6 +16,8 @@ const NAMESPACES: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWNET)
     .cast_unsigned();
 const TIME_NAMESPACE: u32 = 0x80;
+/// Every namespace that can be asked of `unshare`, as bits of its flags (unshare(2)).
+pub const UNSHARED: u32 = NAMESPACES | TIME_NAMESPACE;
 
 /// Set-user-id and set-group-id: a file with them could be of use to somebody outside.
 const SET_ID: u32 = libc::S_ISUID | libc::S_ISGID;
@@ -63,10 +65,8 @@ pub(super) const SOCKETPAIR: Rule = Rule::Checked(
 pub(super) const CLONE: Rule =
     Rule::Checked(&[Check { tests: &[Test::Any { argument: 0, bits: NAMESPACES }], then: REFUSE }], Verdict::Allow);
 
-pub(super) const UNSHARE: Rule = Rule::Checked(
-    &[Check { tests: &[Test::Any { argument: 0, bits: NAMESPACES | TIME_NAMESPACE }], then: REFUSE }],
-    Verdict::Allow,
-);
+pub(super) const UNSHARE: Rule =
+    Rule::Checked(&[Check { tests: &[Test::Any { argument: 0, bits: UNSHARED }], then: REFUSE }], Verdict::Allow);
 
 /// Typing into a terminal, the console's menu, and another driver behind a terminal, for which the kernel would load one.
 pub(super) const IOCTL: Rule = Rule::Checked(

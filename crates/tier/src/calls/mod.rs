@@ -5,7 +5,8 @@ mod checks;
 pub mod rule;
 mod table;
 
-pub use table::rules;
+pub use checks::UNSHARED;
+pub use table::{FCHMODAT2, refused, rules};
 
 /// A system call of this architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

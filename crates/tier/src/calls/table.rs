@@ -105,6 +105,9 @@ const REFUSED_OLD: &[Call] = calls![
 #[cfg(target_arch = "aarch64")]
 const REFUSED_OLD: &[Call] = &[Call { name: "kexec_file_load", number: 294 }];
 
+/// `fchmodat2`: our library does not name it for musl on arm64; its number is the same everywhere.
+pub const FCHMODAT2: Call = Call { name: "fchmodat2", number: 452 };
+
 /// Allowed for some arguments.
 const CHECKED: &[(Call, Rule)] = &[
     (call!(SYS_socket), checks::SOCKET),
@@ -116,8 +119,7 @@ const CHECKED: &[(Call, Rule)] = &[
     (call!(SYS_openat), checks::OPENAT),
     (call!(SYS_fchmod), checks::MODE_IN_1),
     (call!(SYS_fchmodat), checks::MODE_IN_2),
-    // Our library does not name it for musl on arm64; its number is the same everywhere.
-    (Call { name: "fchmodat2", number: 452 }, checks::MODE_IN_2),
+    (FCHMODAT2, checks::MODE_IN_2),
     (call!(SYS_mknodat), checks::MKNODAT),
     (call!(SYS_mmap), checks::MMAP),
     (call!(SYS_memfd_create), checks::MEMFD),
@@ -145,14 +147,17 @@ const CHECKED_OLD: &[(Call, Rule)] = &[
 #[cfg(target_arch = "aarch64")]
 const CHECKED_OLD: &[(Call, Rule)] = &[];
 
+/// The calls that are refused whatever their arguments are, so that a program is told so.
+pub fn refused() -> impl Iterator<Item = Call> {
+    [REFUSED, REFUSED_OLD].into_iter().flatten().copied()
+}
+
 /// All rules, in no order; no call has two. What has none does not exist in a box.
 pub fn rules() -> Vec<(Call, Rule)> {
-    let all = |lists: &[&[Call]], verdict: Verdict| -> Vec<(Call, Rule)> {
-        lists.concat().into_iter().map(|call| (call, Rule::Always(verdict))).collect()
-    };
+    let allowed = [FILES, MEMORY, PROCESSES, SIGNALS_AND_TIME, WAITING_AND_TALKING, NEWER, OLD].concat();
     let mut rules = [CHECKED, CHECKED_OLD].concat();
-    rules.extend(all(&[REFUSED, REFUSED_OLD], Verdict::Errno(EPERM)));
-    rules.extend(all(&[FILES, MEMORY, PROCESSES, SIGNALS_AND_TIME, WAITING_AND_TALKING, NEWER, OLD], Verdict::Allow));
+    rules.extend(refused().map(|call| (call, Rule::Always(Verdict::Errno(EPERM)))));
+    rules.extend(allowed.into_iter().map(|call| (call, Rule::Always(Verdict::Allow))));
     rules
 }
 
