@@ -20,7 +20,6 @@
 //!
 //! Not here: workspaces, the egress proxy (it is handed a socket), policy. `docs/sandbox.md` says what is promised and what is not.
 
-mod fault;
 mod guest;
 mod host;
 mod image;
@@ -30,6 +29,8 @@ mod sys;
 mod tree;
 mod vmm;
 mod wire;
+
+use stead_tier::fault;
 
 pub use host::{
     Machines, Settings,

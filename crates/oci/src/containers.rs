@@ -22,12 +22,6 @@ use crate::{
     wire::{self, Order},
 };
 
-/// Who the command of a box is outside: a user of nobody, the same as in the namespace tier. A folder that a box may write
-/// must let this user write.
-pub const USER: u32 = 0x5354_0000;
-/// Who the container's root is outside.
-pub(crate) const INIT: u32 = USER + 1;
-
 /// Most boxes at once, unless it is told otherwise: each is a process and a thread of ours beside its own.
 const MOST: usize = 64;
 

@@ -25,8 +25,8 @@ mod probe;
 mod running;
 pub mod shim;
 mod sweep;
-mod terminal;
 mod wire;
 
-pub use containers::{Containers, Settings, USER};
+pub use containers::{Containers, Settings};
 pub use shim::WORD as SHIM;
+pub use stead_tier::users::USER;

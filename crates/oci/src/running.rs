@@ -4,26 +4,23 @@ mod hand;
 mod shepherd;
 
 use std::{
-    net::TcpListener,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use rustix::fs::{Mode, OFlags};
 use stead_ports::{
-    sandbox::{
-        BoxError, Content, Control, Evidence, Offer, Outcome, Root, Running, Spec, Stdio, WhenFull, outcome::Layer,
-    },
+    sandbox::{BoxError, Content, Control, Evidence, Offer, Outcome, Root, Running, Spec, Stdio, outcome::Layer},
     workspace::Marks,
 };
 use stead_tier::{
     ask,
-    end::{self, Known, Raw},
-    ends::{Ends, Reading},
+    end::{self, Asked, Raw},
+    ends::{Ends, Reading, way_out},
+    program,
+    terminal::Terminal,
+    users::USER,
 };
 use tokio::sync::oneshot;
 
@@ -33,9 +30,8 @@ use self::{
 };
 use crate::{
     config,
-    containers::{Containers, USER, unavailable},
+    containers::{Containers, unavailable},
     place::Bundle,
-    terminal::Terminal,
     wire::{Access, End, Failure, Held, Limits, Place, Plan},
 };
 
@@ -78,20 +74,16 @@ pub(crate) async fn start(
         Err(_) => return Err(lost()),
     };
     let mut back = back.into_iter();
-    let egress = spec.egress.and_then(|_| back.next()).map(TcpListener::from);
-    if let Some(listener) = &egress {
-        listener.set_nonblocking(true).map_err(|e| BoxError::Lost(format!("the way out of a sandbox: {e}")))?;
-    }
+    let egress = spec.egress.and_then(|_| back.next()).map(way_out).transpose()?;
     let terminal = match size {
         Some(_) => Some(Terminal::new(back.next().ok_or_else(lost)?)?),
         None => None,
     };
     let pipes = match &terminal {
-        Some(terminal) => Some(terminal.pipes()?),
+        Some(terminal) => Some(terminal.pipes()),
         None => ends.pipes(&stdio),
     };
-    let (asked, full) = (AtomicBool::new(false), AtomicBool::new(false));
-    let hand = Arc::new(Hand { shepherd, terminal, limits: held.clone(), asked, full });
+    let hand = Arc::new(Hand { shepherd, terminal, limits: held.clone(), asked: Asked::default() });
     let control = Arc::clone(&hand) as Arc<dyn Control>;
     let end = finish(hand, guard, ended, Reading::new(stdio, ends), ask::evidence(spec, offer), layers);
     Ok(Started { running: Running { control, pipes, egress, end: Box::pin(end) }, held })
@@ -107,7 +99,7 @@ fn check(spec: &Spec, offer: &Offer) -> Result<(Vec<Place>, Vec<OwnedFd>), BoxEr
         folders.push(open(path)?);
     }
     let mut places = Vec::new();
-    for (at, mount) in ask::places(spec)?.into_iter().zip(&spec.mounts) {
+    for (at, mount) in ask::places(spec, &[])?.into_iter().zip(&spec.mounts) {
         let (path, access) = match &mount.content {
             Content::ReadOnly(path) => (path, Access::ReadOnly),
             Content::ReadWrite(path) => (path, Access::ReadWrite),
@@ -134,14 +126,13 @@ fn plan(
     places: Vec<Place>,
     terminal: Option<(u16, u16)>,
 ) -> Result<Plan, BoxError> {
-    let env = ask::environment(&spec.command.env);
     let wall_ms = spec.limits.wall.as_nanos().div_ceil(1_000_000);
     Ok(Plan {
         runtime: runtime.to_owned(),
         id: bundle.id().to_owned(),
         bundle: bundle.folder().to_owned(),
         words: spec.command.words.clone(),
-        path: env.into_iter().find(|(name, _)| name == "PATH").map(|(_, value)| value).unwrap_or_default(),
+        path: program::path(&spec.command.env).to_owned(),
         dir: ask::dir(&spec.command)?,
         own_root: spec.root != Root::Host,
         places,
@@ -172,19 +163,11 @@ async fn finish(
     evidence: Evidence,
     layers: Vec<PathBuf>,
 ) -> Result<Outcome, BoxError> {
-    let over = |full: WhenFull| {
-        if full == WhenFull::Kill {
-            hand.full.store(true, Ordering::Relaxed);
-            hand.kill();
-        }
+    let over = || {
+        hand.asked.full();
+        hand.kill();
     };
-    let (dead, hears) = tokio::sync::watch::channel(false);
-    let ended = async {
-        let ended = ended.await;
-        dead.send_replace(true);
-        ended
-    };
-    let (ended, (stdout, stderr)) = tokio::join!(ended, reading.run(over, hears));
+    let (ended, stdout, stderr) = reading.until(ended, over).await;
     let Ok((end, used, uppers)) = ended else { return Err(lost()) };
     drop(guard);
     if uppers.len() != layers.len() {
@@ -197,7 +180,6 @@ async fn finish(
         End::Deadline => Raw::Deadline,
         End::Killed => Raw::Killed,
     };
-    let (asked, full) = (hand.asked.load(Ordering::Relaxed), hand.full.load(Ordering::Relaxed));
-    let end = end::told(raw, Known { oom_kills: used.oom_kills, asked, full });
+    let end = end::told(raw, hand.asked.known(used.oom_kills));
     Ok(Outcome { end, stdout, stderr, usage: usage(used), evidence, layers })
 }

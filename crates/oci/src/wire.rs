@@ -1,26 +1,15 @@
-//! What the server and a shim tell each other: JSON in datagrams over a `SOCK_SEQPACKET` socket, descriptors beside them.
+//! What the server and a shim tell each other: JSON in datagrams ([`stead_tier::socket`]), descriptors beside them.
 
 use std::{
-    io::{IoSlice, IoSliceMut},
-    mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::PathBuf,
 };
 
-use rustix::{
-    io::Errno,
-    net::{
-        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-        SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
-    },
-};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use stead_ports::sandbox::Change;
-
-/// Most bytes of a message: a plan with 32 long places, or what a runtime said, cut.
-const MAX_MESSAGE: usize = 160 << 10;
-/// Most descriptors beside one: three streams, a root, 32 folders.
-const MAX_DESCRIPTORS: usize = 40;
+pub(crate) use stead_tier::socket::pair;
+use stead_tier::socket::{self, Received};
 
 /// What a shim is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -150,15 +139,6 @@ pub(crate) struct Pressure {
     pub(crate) io: Option<u16>,
 }
 
-/// Both ends of a conversation.
-pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
-    let (a, b) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    for end in [&a, &b] {
-        rustix::net::sockopt::set_socket_send_buffer_size(end, 2 * MAX_MESSAGE)?;
-    }
-    Ok((a, b))
-}
-
 /// Sends one message. With `wait` it waits for room.
 pub(crate) fn send<M: Serialize>(
     socket: impl AsFd,
@@ -166,41 +146,15 @@ pub(crate) fn send<M: Serialize>(
     descriptors: &[BorrowedFd<'_>],
     wait: bool,
 ) -> Result<(), Errno> {
-    let bytes = serde_json::to_vec(message).map_err(|_| Errno::INVAL)?;
-    if bytes.len() > MAX_MESSAGE || descriptors.len() > MAX_DESCRIPTORS {
-        return Err(Errno::MSGSIZE);
-    }
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
-    let mut beside = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() && !beside.push(SendAncillaryMessage::ScmRights(descriptors)) {
-        return Err(Errno::MSGSIZE);
-    }
-    let flags = SendFlags::NOSIGNAL | if wait { SendFlags::empty() } else { SendFlags::DONTWAIT };
-    rustix::io::retry_on_intr(|| sendmsg(&socket, &[IoSlice::new(&bytes)], &mut beside, flags))?;
-    Ok(())
+    socket::send(socket, &serde_json::to_vec(message).map_err(|_| Errno::INVAL)?, descriptors, wait)
 }
 
-/// Waits for one message; `None` at the end of the conversation.
+/// Waits for one message; `None` at the end of the conversation. One whose descriptors did not all arrive is none.
 pub(crate) fn receive<M: DeserializeOwned>(socket: impl AsFd) -> Result<Option<(M, Vec<OwnedFd>)>, Errno> {
-    let mut room = vec![0; MAX_MESSAGE];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
-    let mut beside = RecvAncillaryBuffer::new(&mut space);
-    let got = rustix::io::retry_on_intr(|| {
-        recvmsg(&socket, &mut [IoSliceMut::new(&mut room)], &mut beside, RecvFlags::CMSG_CLOEXEC)
-    })?;
-    let rights = |message| match message {
-        RecvAncillaryMessage::ScmRights(rights) => Some(rights),
-        _ => None,
-    };
-    let descriptors: Vec<OwnedFd> = beside.drain().filter_map(rights).flatten().collect();
-    if got.bytes == 0 {
-        return Ok(None);
-    }
-    if got.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
-        return Err(Errno::MSGSIZE);
-    }
-    let message = serde_json::from_slice(&room[..got.bytes]).map_err(|_| Errno::BADMSG)?;
-    Ok(Some((message, descriptors)))
+    let mut room = Vec::new();
+    let Some(Received { message, descriptors }) = socket::receive(socket, &mut room, true)? else { return Ok(None) };
+    let message = serde_json::from_slice(message).map_err(|_| Errno::BADMSG)?;
+    Ok(Some((message, descriptors.ok_or(Errno::MSGSIZE)?)))
 }
 
 #[cfg(test)]

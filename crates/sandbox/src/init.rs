@@ -11,6 +11,7 @@ use rustix::{
     process::{Pid, WaitOptions},
     thread::UnshareFlags,
 };
+use stead_tier::pty::Pair;
 
 use crate::{
     cgroup::{Group, Groups},
@@ -19,8 +20,7 @@ use crate::{
     seccomp::Filter,
     seed,
     stay::{self, Stay},
-    sys,
-    terminal::{self, Terminal},
+    sys, terminal,
     wire::{self, Failure, Go, Plan, Report, Sprout},
     zygote,
 };
@@ -170,7 +170,7 @@ fn own_seed(context: &Context<'_>) -> Result<(OwnedFd, Pid), Fault> {
 struct Given {
     streams: Vec<OwnedFd>,
     way_out: Option<OwnedFd>,
-    terminal: Option<Terminal>,
+    terminal: Option<Pair>,
     stay: Option<Stay>,
     uppers: Vec<OwnedFd>,
     /// The box's mounts and its network, for the undertaker.

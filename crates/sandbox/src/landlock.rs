@@ -7,8 +7,9 @@ use landlock::{
     ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
     RulesetCreatedAttr as _, Scope,
 };
+use stead_tier::root::HOME;
 
-use crate::{fault::Fault, root::HOME};
+use crate::fault::Fault;
 
 /// What a box may always write.
 pub(crate) const WRITABLE: &[&str] = &["/tmp", HOME, "/dev"];

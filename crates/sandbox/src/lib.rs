@@ -25,7 +25,6 @@
 
 mod cgroup;
 mod client;
-mod fault;
 mod foreman;
 mod init;
 mod keeper;
@@ -45,6 +44,8 @@ mod sys;
 mod terminal;
 mod wire;
 mod zygote;
+
+use stead_tier::fault;
 
 pub use client::{Namespaces, Settings};
 pub use launcher::WORD as LAUNCHER;

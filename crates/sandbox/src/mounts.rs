@@ -13,11 +13,12 @@ use rustix::{
     io::Errno,
     mount::{MountAttrFlags, MoveMountFlags},
 };
+use stead_tier::root::HOME;
 
 use crate::{
     fault::{At, Fault},
     private::own_folder,
-    root::{HIDDEN, HOME, filesystem, hang, let_go, tree},
+    root::{HIDDEN, filesystem, hang, let_go, tree},
     wire::{Access, Place},
 };
 

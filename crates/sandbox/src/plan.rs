@@ -1,34 +1,17 @@
 //! From what a caller asks to what a box is made of: checked against the bounds, and against what this host holds.
 
-use std::{
-    collections::BTreeMap,
-    os::fd::OwnedFd,
-    path::{Component, Path},
-    time::Duration,
-};
+use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path};
 
 use rustix::fs::{Mode, OFlags};
-use stead_ports::sandbox::{BoxError, Command, Content, Evidence, Offer, Property, Root, Runtime, Spec, Tier, Zygote};
+use stead_ports::sandbox::{self, BoxError, Content, Evidence, Offer, Property, Root, Runtime, Spec, Tier, Zygote};
+use stead_tier::ask;
 
 use crate::wire::{Access, Folder, Found, Host, Limits, Place, Plan};
 
-/// Most bytes of a command with its environment.
-pub(crate) const MAX_COMMAND: usize = 128 << 10;
-/// Most folders.
-pub(crate) const MAX_MOUNTS: usize = 32;
 /// Most folders of a box that stays: a descriptor of each goes to the server.
 pub(crate) const MAX_RESIDENT_MOUNTS: usize = 16;
 /// Most bytes of a tenant's name.
 pub(crate) const MAX_TENANT: usize = 128;
-/// Least memory that a box can be given.
-pub(crate) const LEAST_MEMORY: u64 = 4 << 20;
-/// Least processes: the init and the command.
-pub(crate) const LEAST_PIDS: u32 = 2;
-/// Longest life of a box.
-pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// Places that are not to be mounted on.
-const KEPT: &[&str] = &["proc", "dev", "sys"];
 
 /// What the launcher is told, the folders held so that nothing else takes their numbers, and what will hold.
 #[derive(Debug)]
@@ -40,14 +23,14 @@ pub(crate) struct Checked {
 
 /// Checks what is asked.
 pub(crate) fn check(spec: &Spec, terminal: Option<(u16, u16)>, offer: &Offer) -> Result<Checked, BoxError> {
-    command(&spec.command)?;
+    ask::command(&spec.command)?;
     made_of(spec, terminal, offer)
 }
 
 /// Checks what is asked of a box that stays, whose commands come later.
 pub(crate) fn check_resident(spec: &Spec, offer: &Offer) -> Result<Checked, BoxError> {
     if spec.mounts.len() > MAX_RESIDENT_MOUNTS {
-        return Err(wrong(format!(
+        return Err(ask::wrong(format!(
             "a box that stays may have {MAX_RESIDENT_MOUNTS} mounts, not {}",
             spec.mounts.len()
         )));
@@ -58,28 +41,15 @@ pub(crate) fn check_resident(spec: &Spec, offer: &Offer) -> Result<Checked, BoxE
 }
 
 fn made_of(spec: &Spec, terminal: Option<(u16, u16)>, offer: &Offer) -> Result<Checked, BoxError> {
-    for property in &spec.requires {
-        offer.holds(*property)?;
-    }
-    if let Some(open) = spec.mounts.iter().find(|m| matches!(m.content, Content::ReadWrite(_)))
-        && spec.requires.contains(&Property::DiskQuota)
-    {
-        let why = format!("the folder at {} is writable itself, and has no quota", open.at.display());
-        return Err(BoxError::Lacks { tier: Tier::Namespace, property: Property::DiskQuota, why });
-    }
+    ask::requires(spec, offer)?;
+    ask::bounds(&spec.limits, spec.egress)?;
+    let places = ask::places(spec, &[])?;
     let mut held = Vec::new();
     let root = match &spec.root {
         Root::Host => None,
         Root::Folder(path) => Some(folder(path, &mut held)?),
     };
-    if spec.mounts.len() > MAX_MOUNTS {
-        return Err(wrong(format!("it has {} mounts, and may have {MAX_MOUNTS}", spec.mounts.len())));
-    }
-    let mounts = spec.mounts.iter().map(|mount| {
-        let at = inside(&mount.at)?;
-        if KEPT.iter().any(|kept| Path::new(at.trim_start_matches('/')).starts_with(kept)) || at == "/" {
-            return Err(wrong(format!("nothing can be mounted on {at}")));
-        }
+    let mounts = places.into_iter().zip(&spec.mounts).map(|(at, mount)| {
         let (path, access) = match &mount.content {
             Content::ReadOnly(path) => (path, Access::ReadOnly),
             Content::ReadWrite(path) => (path, Access::ReadWrite),
@@ -88,23 +58,20 @@ fn made_of(spec: &Spec, terminal: Option<(u16, u16)>, offer: &Offer) -> Result<C
         Ok(Place { at, from: folder(path, &mut held)?, access })
     });
     let mounts = mounts.collect::<Result<_, _>>()?;
-    if spec.egress == Some(0) {
-        return Err(wrong("port 0 is no port to listen on"));
-    }
     let plan = Plan {
         words: spec.command.words.clone(),
         env: spec.command.env.clone(),
-        dir: folder_of(&spec.command)?,
+        dir: ask::dir(&spec.command)?,
         root,
         mounts,
-        limits: limits(spec)?,
+        limits: limits(&spec.limits),
         egress: spec.egress,
         terminal,
         resident: false,
         freezer: false,
         zygote: spec.zygote.as_ref().map(tenant).transpose()?,
     };
-    Ok(Checked { plan, held, evidence: evidence(spec, offer) })
+    Ok(Checked { plan, held, evidence: ask::evidence(spec, offer) })
 }
 
 /// Whose zygote is asked for. There is one runtime.
@@ -112,54 +79,14 @@ fn tenant(asked: &Zygote) -> Result<String, BoxError> {
     let Zygote { tenant, runtime: Runtime::Python } = asked;
     match tenant.len() {
         1..=MAX_TENANT => Ok(tenant.clone()),
-        bytes => Err(wrong(format!("the tenant of its zygote has {bytes} bytes, and may have 1 to {MAX_TENANT}"))),
+        bytes => Err(ask::wrong(format!("the tenant of its zygote has {bytes} bytes, and may have 1 to {MAX_TENANT}"))),
     }
-}
-
-fn wrong(what: impl Into<String>) -> BoxError {
-    BoxError::Spec(what.into())
-}
-
-/// The working folder of a command.
-pub(crate) fn folder_of(command: &Command) -> Result<String, BoxError> {
-    if command.dir.as_os_str().is_empty() { Ok("/".to_owned()) } else { inside(&command.dir) }
-}
-
-/// Checks a command by itself.
-pub(crate) fn command(command: &Command) -> Result<(), BoxError> {
-    if command.words.first().is_none_or(String::is_empty) {
-        return Err(wrong("the command has no program"));
-    }
-    let pairs = command.env.iter().flat_map(|(name, value)| [name, value]);
-    let texts = || command.words.iter().chain(pairs.clone());
-    if texts().any(|t| t.contains('\0')) {
-        return Err(wrong("a word of the command or of its environment holds a NUL byte"));
-    }
-    if command.env.iter().any(|(name, _)| name.is_empty() || name.contains('=')) {
-        return Err(wrong("a variable of the environment has an empty name, or one with `=`"));
-    }
-    let bytes: usize = texts().map(|t| t.len() + 4).sum();
-    if bytes > MAX_COMMAND {
-        return Err(wrong(format!("command and environment have {bytes} bytes, and may have {MAX_COMMAND}")));
-    }
-    Ok(())
-}
-
-/// An absolute path inside, without `.` and `..`.
-fn inside(path: &Path) -> Result<String, BoxError> {
-    let plain = path.is_absolute()
-        && path.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)))
-        && path.as_os_str().len() <= 4000;
-    path.to_str()
-        .filter(|text| plain && !text.contains('\0'))
-        .map(|text| if text == "/" { text.to_owned() } else { text.trim_end_matches('/').to_owned() })
-        .ok_or_else(|| wrong(format!("{} is no plain absolute path", path.display())))
 }
 
 /// A folder of the host, as it is now.
 fn folder(path: &Path, held: &mut Vec<OwnedFd>) -> Result<Folder, BoxError> {
-    let cannot = |why: &dyn std::fmt::Display| wrong(format!("the folder {}: {why}", path.display()));
-    let absolute = path.canonicalize().map_err(|e| cannot(&e))?;
+    let absolute = ask::folder(path)?;
+    let cannot = |why: &dyn std::fmt::Display| ask::wrong(format!("the folder {}: {why}", path.display()));
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let open = rustix::fs::open(&absolute, flags, Mode::empty()).map_err(|e| cannot(&e))?;
     let found = rustix::fs::fstat(&open).map_err(|e| cannot(&e))?;
@@ -168,21 +95,8 @@ fn folder(path: &Path, held: &mut Vec<OwnedFd>) -> Result<Folder, BoxError> {
     Ok(Folder { path: path.to_owned(), device: found.st_dev, inode: found.st_ino })
 }
 
-fn limits(spec: &Spec) -> Result<Limits, BoxError> {
-    let asked = &spec.limits;
-    if asked.memory.is_some_and(|m| m < LEAST_MEMORY) {
-        return Err(wrong(format!("a sandbox needs {LEAST_MEMORY} bytes of memory at least")));
-    }
-    if asked.pids.is_some_and(|p| p < LEAST_PIDS) {
-        return Err(wrong(format!("a sandbox needs {LEAST_PIDS} processes at least")));
-    }
-    if asked.cpu_milli == Some(0) {
-        return Err(wrong("a sandbox needs some part of a processor"));
-    }
-    if asked.wall.is_zero() || asked.wall > LONGEST {
-        return Err(wrong("the deadline is not between now and 30 days from now"));
-    }
-    Ok(Limits {
+fn limits(asked: &sandbox::Limits) -> Limits {
+    Limits {
         memory: asked.memory,
         pids: asked.pids,
         cpu_milli: asked.cpu_milli,
@@ -192,26 +106,7 @@ fn limits(spec: &Spec) -> Result<Limits, BoxError> {
         open_files: asked.open_files,
         wall_ms: u64::try_from(asked.wall.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX),
         nproc: false,
-    })
-}
-
-fn evidence(spec: &Spec, offer: &Offer) -> Evidence {
-    let asked = |property: &Property| match property {
-        Property::MemoryLimit => spec.limits.memory.is_some(),
-        Property::PidsLimit => spec.limits.pids.is_some(),
-        Property::CpuLimit => spec.limits.cpu_milli.is_some(),
-        Property::DiskQuota => !spec.mounts.iter().any(|m| matches!(m.content, Content::ReadWrite(_))),
-        Property::OwnKernel => false,
-        _ => true,
-    };
-    let mut evidence = Evidence { tier: offer.tier, held: BTreeMap::new(), not_held: BTreeMap::new(), zygote: None };
-    for (property, found) in offer.properties.iter().filter(|(property, _)| asked(property)) {
-        match found {
-            Ok(by) => evidence.held.insert(*property, by.clone()),
-            Err(why) => evidence.not_held.insert(*property, why.clone()),
-        };
     }
-    evidence
 }
 
 /// What the tier promises on a host.
@@ -243,7 +138,10 @@ pub(crate) fn offer(host: &Host) -> Offer {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use stead_ports::sandbox::Mount;
+    use std::time::Duration;
+
+    use stead_ports::sandbox::{Command, Mount};
+    use stead_tier::ask::{MAX_COMMAND, MAX_MOUNTS};
 
     use super::*;
 

@@ -11,22 +11,20 @@ use rustix::{
     fs::{CWD, Mode},
     mount::{FsPickFlags, MountAttrFlags, MountFlags},
 };
+use stead_tier::root::{COVERED, HOME};
 
 use crate::{
     fault::{At, Fault},
-    root::{HIDDEN, HOME, filesystem, hang},
+    root::{HIDDEN, filesystem, hang},
     wire::Limits,
 };
-
-/// Files of `/proc` that tell everyone about the host. What only root may read stays closed by itself.
-const TELLING: &[&str] = &["kcore", "keys", "key-users", "kallsyms", "cmdline", "modules", "timer_list", "config.gz"];
 
 const PRIVATE: &[(&str, &str, u32)] = &[("home", HOME, 0o755), ("shm", "/dev/shm", 0o1777)];
 
 /// Those files that this kernel has, and that others than root may read: they are covered in each box. Looks at `/proc` of
 /// the host.
 pub(crate) fn telling() -> Vec<PathBuf> {
-    let paths = TELLING.iter().map(|name| Path::new("/proc").join(name));
+    let paths = COVERED.iter().map(|name| Path::new("/proc").join(name));
     paths.filter(|path| fs::metadata(path).is_ok_and(|found| found.mode() & 0o004 != 0)).collect()
 }
 

@@ -5,31 +5,19 @@ use std::fs;
 use rustix::{
     io::Errno,
     process::{DumpableBehavior, Signal},
-    thread::{CapabilitySet, CapabilitySets, Gid, Uid, UnshareFlags},
+    thread::{CapabilitySet, CapabilitySets, UnshareFlags},
 };
+pub(crate) use stead_tier::users::USER;
+use stead_tier::users::{self, INIT, INSIDE};
 
 use crate::{
     fault::{At, Fault},
     sys,
 };
 
-/// The user and group that boxes run as, outside, when the launcher is root: of nobody on any host, and far from the ranges
-/// that systems and containers give out.
-pub(crate) const USER: u32 = 0x5354_0000;
-/// The same of inits.
-pub(crate) const INIT: u32 = USER + 1;
-/// The user that a command is inside.
-pub(crate) const INSIDE: u32 = 1000;
-
 /// Becomes a user without rights, for ever. `user` is `None` when the launcher is not root: it has only one.
 fn become_user(user: Option<u32>) -> Result<(), Fault> {
-    if let Some(user) = user {
-        let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(user));
-        rustix::thread::set_thread_groups(&[]).at("leaving all groups")?;
-        rustix::thread::set_thread_res_gid(gid, gid, gid).at("changing the group")?;
-        rustix::thread::set_thread_res_uid(uid, uid, uid).at("changing the user")?;
-    }
-    Ok(())
+    user.map_or(Ok(()), users::become_user)
 }
 
 /// What a zygote keeps, to enter the namespaces of a box: entering any needs the first, entering mounts also the second

@@ -19,6 +19,8 @@ use rustix::{
     thread::UnshareFlags,
 };
 
+use stead_tier::root::{DEVICE_LINKS, ETC, FOLDERS, OWN_ETC, OWN_ETC_OF_PROGRAMS, PROGRAMS};
+
 use crate::{
     fault::{At, Fault},
     sys,
@@ -27,55 +29,16 @@ use crate::{
 
 /// Where a box's init keeps what the command never sees. Covered before the command starts.
 pub(crate) const HIDDEN: &str = "/tmp";
-/// The home of a box's user.
-pub(crate) const HOME: &str = "/home/box";
 
 /// Read-only, no set-user-id, no devices.
 pub(crate) const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY | WRITABLE;
 /// No set-user-id, no devices.
 pub(crate) const WRITABLE: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
 
-/// Folders of programs and libraries: shown read-only, or copied as the links that they are.
-const PROGRAMS: &[&str] = &["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"];
-/// What of the host's `/etc` is shown: names of programs, libraries, authorities. Nothing that names users, hosts or keys.
-const ETC: &[&str] = &[
-    "alternatives",
-    "ca-certificates",
-    "ld.so.cache",
-    "localtime",
-    "mime.types",
-    "os-release",
-    "pki/ca-trust",
-    "pki/tls/certs",
-    "ssl/certs",
-    "ssl/openssl.cnf",
-    "terminfo",
-];
-/// Files of the box's own.
-const OWN_ETC: &[(&str, &str)] = &[
-    (
-        "passwd",
-        "root:x:0:0:root:/:/usr/sbin/nologin\nbox:x:1000:1000:box:/home/box:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
-    ),
-    ("group", "root:x:0:\nbox:x:1000:\nnogroup:x:65534:\n"),
-    ("hosts", "127.0.0.1 localhost box\n::1 localhost box\n"),
-    ("hostname", "box\n"),
-    ("resolv.conf", "# There is no resolver: the egress proxy resolves names.\n"),
-    ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n"),
-    ("shells", "/bin/sh\n/bin/bash\n"),
-];
-/// Folders that are mounted on, or stand empty.
-const FOLDERS: &[&str] =
-    &["dev/pts", "dev/shm", "etc", "home/box", "proc", "run", "tmp", "var", "workspace", "data", "mnt", "opt", "srv"];
 /// Devices that every box has.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
-const DEVICE_LINKS: &[(&str, &str)] = &[
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-    ("ptmx", "pts/ptmx"),
-];
+/// Folders of `/dev` that are mounted on.
+const DEVICE_FOLDERS: &[&str] = &["dev/pts", "dev/shm"];
 
 /// The two namespaces.
 pub(crate) struct Roots {
@@ -261,10 +224,10 @@ impl Taken {
 
 /// What is the boxes' own.
 fn furnish(base: &Path) -> Result<(), Fault> {
-    for name in FOLDERS {
+    for name in FOLDERS.iter().chain(DEVICE_FOLDERS) {
         fs::create_dir_all(base.join(name)).at(&format!("making /{name}"))?;
     }
-    for (name, text) in OWN_ETC {
+    for (name, text) in OWN_ETC.iter().chain(OWN_ETC_OF_PROGRAMS) {
         fs::write(base.join("etc").join(name), text).at(&format!("writing /etc/{name}"))?;
     }
     for (name, to) in DEVICE_LINKS {

@@ -6,10 +6,8 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use rustix::{
-    io::Errno,
-    process::{Resource, Rlimit},
-};
+use rustix::{io::Errno, process::Resource};
+use stead_tier::{program, resources};
 
 use crate::{
     fault::{At, Fault},
@@ -18,9 +16,6 @@ use crate::{
     sys,
     wire::{self, Access, Failure, Go, Limits, Plan, Sprout},
 };
-
-/// Where programs are looked for if the environment does not say.
-pub(crate) const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
 
 /// Is a seed. Never returns.
 pub(crate) fn run(root: bool, filter: &Filter, socket: BorrowedFd<'_>) -> ! {
@@ -49,13 +44,13 @@ pub(crate) fn become_command(plan: &Plan, streams: &[OwnedFd]) -> Failure {
     let host = |fault: Fault| Failure::Host(fault.0);
     let writable: Vec<&str> =
         plan.mounts.iter().filter(|m| m.access != Access::ReadOnly).map(|m| m.at.as_str()).collect();
-    if let Err(fault) = resources(&plan.limits).and_then(|()| landlock::enclose(&writable)) {
+    if let Err(fault) = limits(&plan.limits).and_then(|()| landlock::enclose(&writable)) {
         return host(fault);
     }
     if let Err(e) = rustix::process::chdir(plan.dir.as_str()) {
         return Failure::Command(format!("its working folder {}: {}", plan.dir, std::io::Error::from(e)));
     }
-    let words = match (strings(&plan.words), strings(&environment(&plan.env))) {
+    let words = match (strings(&plan.words), strings(&program::environment(&plan.env))) {
         (Some(words), Some(env)) if !words.is_empty() => (words, env),
         _ => return Failure::Spec("a word of the command is empty or holds a NUL byte".to_owned()),
     };
@@ -64,9 +59,8 @@ pub(crate) fn become_command(plan: &Plan, streams: &[OwnedFd]) -> Failure {
     }
     sys::default_signal(libc::SIGPIPE);
     rustix::process::umask(rustix::fs::Mode::from(0o022));
-    let path = plan.env.iter().find(|(name, _)| name == "PATH").map_or(PATH, |(_, value)| value.as_str());
     let mut said = Errno::NOENT;
-    for program in candidates(&plan.words[0], path) {
+    for program in program::candidates(&plan.words[0], program::path(&plan.env)) {
         let Ok(program) = CString::new(program) else { continue };
         match sys::exec(&program, &words.0, &words.1) {
             Errno::NOENT | Errno::NOTDIR => {}
@@ -80,51 +74,11 @@ fn strings(words: &[String]) -> Option<Vec<CString>> {
     words.iter().map(|w| CString::new(w.as_str()).ok()).collect()
 }
 
-/// Variables that a command has unless it is given others.
-pub(crate) const USUAL: &[(&str, &str)] =
-    &[("PATH", PATH), ("HOME", crate::root::HOME), ("USER", "box"), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")];
-
-pub(crate) fn environment(given: &[(String, String)]) -> Vec<String> {
-    let missing = USUAL.iter().filter(|(name, _)| !given.iter().any(|(n, _)| n == name));
-    let given = given.iter().map(|(name, value)| format!("{name}={value}"));
-    given.chain(missing.map(|(name, value)| format!("{name}={value}"))).collect()
-}
-
-/// What a program's name may mean, in order.
-pub(crate) fn candidates(program: &str, path: &str) -> Vec<String> {
-    if program.contains('/') {
-        return vec![program.to_owned()];
-    }
-    path.split(':').filter(|folder| folder.starts_with('/')).map(|folder| format!("{folder}/{program}")).collect()
-}
-
-/// Resource limits that every command has.
-pub(crate) const FIXED: &[(Resource, u64)] = &[
-    (Resource::Core, 0),
-    (Resource::Nice, 0),
-    (Resource::Rtprio, 0),
-    (Resource::Memlock, 64 << 10),
-    // Signals that wait, and bytes of message queues: what all boxes have together is the host's to give.
-    (Resource::Sigpending, 1024),
-    (Resource::Msgqueue, 64 << 10),
-];
-
-/// Both bounds of each, so that nothing can be raised again.
-fn resources(limits: &Limits) -> Result<(), Fault> {
-    let set = |what, value: u64| {
-        // Where the process has less already, it keeps that.
-        let most = rustix::process::getrlimit(what).maximum.unwrap_or(u64::MAX).min(value);
-        let both = Rlimit { current: Some(most), maximum: Some(most) };
-        rustix::process::setrlimit(what, both).at("setting a resource limit")
-    };
-    for (what, value) in FIXED {
-        set(*what, *value)?;
-    }
-    set(Resource::Nofile, u64::from(limits.open_files.max(4)))?;
-    set(Resource::Fsize, limits.file)?;
+fn limits(limits: &Limits) -> Result<(), Fault> {
+    resources::set(limits.open_files, limits.file)?;
     if let (true, Some(pids)) = (limits.nproc, limits.pids) {
         // Counted in the user namespace, which only this box has; the init is not in it.
-        set(Resource::Nproc, u64::from(pids.saturating_sub(1)))?;
+        resources::lower(Resource::Nproc, u64::from(pids.saturating_sub(1)))?;
     }
     Ok(())
 }
@@ -137,22 +91,4 @@ fn take_streams(streams: &[OwnedFd], terminal: bool) -> Result<(), Fault> {
         rustix::process::ioctl_tiocsctty(inner).at("taking the terminal")?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_program_is_looked_for_in_absolute_folders_only() {
-        assert_eq!(candidates("./x", "/bin"), ["./x"]);
-        assert_eq!(candidates("x", "/usr/bin:::relative:/bin"), ["/usr/bin/x", "/bin/x"]);
-    }
-
-    #[test]
-    fn what_is_given_hides_what_is_usual() {
-        let env = environment(&[("HOME".into(), "/workspace".into())]);
-        assert_eq!(env.iter().filter(|e| e.starts_with("HOME=")).collect::<Vec<_>>(), ["HOME=/workspace"]);
-        assert!(env.iter().any(|e| e.starts_with("PATH=/usr/local/bin:")));
-    }
 }

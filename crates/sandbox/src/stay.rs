@@ -7,11 +7,11 @@ use rustix::{
     fs::{Mode, OFlags},
     process::Pid,
 };
+use stead_tier::root::HOME;
 
 use crate::{
     cgroup,
     fault::{At, Fault},
-    root::HOME,
     terminal,
     wire::{self, Access, Plan},
 };

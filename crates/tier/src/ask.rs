@@ -20,11 +20,8 @@ pub const LEAST_PIDS: u32 = 2;
 /// Longest life of a box.
 pub const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Where programs are looked for if the environment does not say.
-pub const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
-
-/// Folders of a root that belong to the box and are not to be mounted on.
-const KEPT: &[&str] = &["proc", "dev", ".box", "sys"];
+/// Folders of every root that belong to the box and are not to be mounted on.
+const KEPT: &[&str] = &["proc", "dev", "sys"];
 
 /// What was asked cannot be a box.
 pub fn wrong(what: impl Into<String>) -> BoxError {
@@ -71,14 +68,6 @@ pub fn command(command: &Command) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// The whole environment of a command: what is given, and what is usual where that is not given.
-pub fn environment(given: &[(String, String)]) -> Vec<(String, String)> {
-    let usual = [("PATH", PATH), ("HOME", crate::root::HOME), ("USER", "box"), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")];
-    let missing = usual.iter().filter(|(name, _)| !given.iter().any(|(n, _)| n == name));
-    let missing = missing.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    given.iter().cloned().chain(missing).collect()
-}
-
 /// An absolute path inside, without `.` and `..`.
 ///
 /// # Errors
@@ -93,17 +82,17 @@ pub fn inside(path: &Path) -> Result<String, BoxError> {
         .ok_or_else(|| wrong(format!("{} is no plain absolute path", path.display())))
 }
 
-/// Where the mounts go, in their order: plain places that do not belong to the box itself.
+/// Where the mounts go, in their order: plain places that do not belong to the box itself. `kept` are folders of the tier's own.
 ///
 /// # Errors
 /// [`BoxError::Spec`].
-pub fn places(spec: &Spec) -> Result<Vec<String>, BoxError> {
+pub fn places(spec: &Spec, kept: &[&str]) -> Result<Vec<String>, BoxError> {
     if spec.mounts.len() > MAX_MOUNTS {
         return Err(wrong(format!("it has {} mounts, and may have {MAX_MOUNTS}", spec.mounts.len())));
     }
     let place = |at: &Path| {
         let at = inside(at)?;
-        if KEPT.iter().any(|kept| Path::new(at.trim_start_matches('/')).starts_with(kept)) || at == "/" {
+        if KEPT.iter().chain(kept).any(|kept| Path::new(at.trim_start_matches('/')).starts_with(kept)) || at == "/" {
             return Err(wrong(format!("nothing can be mounted on {at}")));
         }
         Ok(at)
@@ -157,16 +146,20 @@ pub fn bounds(limits: &Limits, egress: Option<u16>) -> Result<(), BoxError> {
 
 /// What will hold of what is asked, and what will not.
 pub fn evidence(spec: &Spec, offer: &Offer) -> Evidence {
-    let asked = |property: &Property| match property {
+    evidence_of(offer, |property| match property {
         Property::MemoryLimit => spec.limits.memory.is_some(),
         Property::PidsLimit => spec.limits.pids.is_some(),
         Property::CpuLimit => spec.limits.cpu_milli.is_some(),
         Property::DiskQuota => !spec.mounts.iter().any(|m| matches!(m.content, Content::ReadWrite(_))),
         Property::OwnKernel => false,
         _ => true,
-    };
+    })
+}
+
+/// What holds and what does not of the properties that are `asked` for.
+pub fn evidence_of(offer: &Offer, asked: impl Fn(Property) -> bool) -> Evidence {
     let mut evidence = Evidence { tier: offer.tier, held: BTreeMap::new(), not_held: BTreeMap::new(), zygote: None };
-    for (property, found) in offer.properties.iter().filter(|(property, _)| asked(property)) {
+    for (property, found) in offer.properties.iter().filter(|(property, _)| asked(**property)) {
         match found {
             Ok(by) => evidence.held.insert(*property, by.clone()),
             Err(why) => evidence.not_held.insert(*property, why.clone()),
@@ -233,14 +226,15 @@ mod tests {
     #[test]
     fn nothing_is_mounted_on_what_belongs_to_the_box() {
         let mut spec = Spec::default();
-        for at in ["/proc/1", "/workspace/../dev", "/", "relative", "/.box", "/sys/fs"] {
+        for at in ["/proc/1", "/workspace/../dev", "/", "relative", "/sys/fs"] {
             spec.mounts = vec![Mount { at: at.into(), content: Content::ReadOnly("/tmp".into()) }];
-            assert!(matches!(places(&spec), Err(BoxError::Spec(_))), "{at}");
+            assert!(matches!(places(&spec, &[]), Err(BoxError::Spec(_))), "{at}");
         }
         spec.mounts = vec![Mount { at: "/data/".into(), content: Content::ReadOnly("/tmp".into()) }];
-        assert_eq!(places(&spec).unwrap(), ["/data"]);
+        assert_eq!(places(&spec, &[]).unwrap(), ["/data"]);
+        assert!(places(&spec, &["data"]).is_err(), "the tier's own");
         spec.mounts = vec![spec.mounts[0].clone(); MAX_MOUNTS + 1];
-        assert!(places(&spec).is_err());
+        assert!(places(&spec, &[]).is_err());
     }
 
     #[test]
@@ -257,13 +251,5 @@ mod tests {
             assert!(matches!(bounds(&bad, None), Err(BoxError::Spec(_))), "{bad:?}");
         }
         assert!(bounds(&usual, Some(0)).is_err());
-    }
-
-    #[test]
-    fn what_is_given_hides_what_is_usual() {
-        let env = environment(&[("HOME".into(), "/workspace".into())]);
-        assert_eq!(env.iter().filter(|(n, _)| n == "HOME").count(), 1);
-        assert_eq!(env[0], ("HOME".to_owned(), "/workspace".to_owned()));
-        assert!(env.contains(&("PATH".to_owned(), PATH.to_owned())));
     }
 }

@@ -1,5 +1,7 @@
 //! Why an action ended, of all that is known about it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use stead_ports::sandbox::End;
 
 /// How the first process of a box ended, as the one who waits for it saw it.
@@ -24,6 +26,30 @@ pub struct Known {
     pub asked: bool,
     /// Whether it wrote more than is kept, and was to be killed for that.
     pub full: bool,
+}
+
+/// What was asked from here of a box that runs.
+#[derive(Debug, Default)]
+pub struct Asked {
+    end: AtomicBool,
+    full: AtomicBool,
+}
+
+impl Asked {
+    /// Somebody asks for its end.
+    pub fn end(&self) {
+        self.end.store(true, Ordering::Relaxed);
+    }
+
+    /// It wrote more than is kept, and its end is asked for because of that.
+    pub fn full(&self) {
+        self.full.store(true, Ordering::Relaxed);
+    }
+
+    /// What is known at its end, with what the kernel told.
+    pub fn known(&self, oom_kills: Option<u64>) -> Known {
+        Known { oom_kills, asked: self.end.load(Ordering::Relaxed), full: self.full.load(Ordering::Relaxed) }
+    }
 }
 
 /// The end. A limit that ended an action is told, and one that an action met but survived is not.

@@ -1,15 +1,18 @@
 //! Both ends of a box's streams, and what is done with ours.
 
-use std::os::fd::OwnedFd;
+use std::{net::TcpListener, os::fd::OwnedFd};
 
 use bytes::Bytes;
-use stead_ports::sandbox::{BoxError, Captured, Follower, KEEP, Pipes, Source, Stdio, WhenFull};
+use stead_ports::sandbox::{BoxError, Captured, Pipes, Source, Stdio};
 use tokio::{net::unix::pipe, sync::watch};
 
-use crate::streams::{self, MAX_KEEP, Reader};
+use crate::{
+    kept::Keeping,
+    streams::{self, Reader},
+};
 
 /// Both ends of a box's streams; none for a terminal.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Ends {
     /// Standard input, output and error as the command gets them, to be dropped here as soon as it has them.
     pub inside: Vec<OwnedFd>,
@@ -48,6 +51,11 @@ impl Ends {
         })
     }
 
+    /// All three, for a caller that reads and writes them itself: input, output, error. `None` if they are not there.
+    pub fn all(self) -> Option<(pipe::Sender, pipe::Receiver, pipe::Receiver)> {
+        Some((self.input?, self.output?, self.error?))
+    }
+
     /// What the caller reads and writes itself, of [`Stdio::Pipes`].
     pub fn pipes(&mut self, stdio: &Stdio) -> Option<Pipes> {
         if !matches!(stdio, Stdio::Pipes { .. }) {
@@ -58,40 +66,48 @@ impl Ends {
     }
 }
 
+/// The socket of a box's way out, made ready to be waited for by a runtime.
+///
+/// # Errors
+/// [`BoxError::Lost`] with what the system said.
+pub fn way_out(socket: OwnedFd) -> Result<TcpListener, BoxError> {
+    let listener = TcpListener::from(socket);
+    listener.set_nonblocking(true).map_err(|e| BoxError::Lost(format!("the way out of a sandbox: {e}")))?;
+    Ok(listener)
+}
+
 /// What is done with the streams.
+#[derive(Debug)]
 pub struct Reading {
     ends: Ends,
     input: Bytes,
-    keep: usize,
-    full: WhenFull,
-    follower: Option<Follower>,
+    keeping: Keeping,
 }
 
 impl Reading {
     /// As `stdio` asks, with the ends that are left.
     pub fn new(stdio: Stdio, ends: Ends) -> Self {
-        let plain = |keep, full| Self { ends: Ends::default(), input: Bytes::new(), keep, full, follower: None };
-        let mut reading = match stdio {
-            Stdio::Quiet => plain(KEEP, WhenFull::Kill),
-            Stdio::Capture { input, keep, full, follower } => Self { input, follower, ..plain(keep, full) },
-            Stdio::Pipes { keep } => plain(keep, WhenFull::Drop),
-            Stdio::Terminal { .. } => plain(0, WhenFull::Drop),
-        };
-        reading.keep = reading.keep.min(MAX_KEEP);
-        Self { ends, ..reading }
+        let (input, keeping) = Keeping::of(stdio);
+        Self { ends, input, keeping }
     }
 
-    /// Reads and writes until the streams end, or until all that ran is dead: then `dead` turns true. `over` is called when there is
-    /// more than is kept.
-    pub async fn run(self, over: impl Fn(WhenFull) + Sync, dead: watch::Receiver<bool>) -> (Captured, Captured) {
-        let Self { ends, input, keep, full, follower } = self;
-        let over = || over(full);
-        let reader = |source| Reader { source, keep, follower: follower.as_ref(), over: &over, dead: dead.clone() };
-        let (output, error, ()) = tokio::join!(
+    /// Reads and writes until the streams end, or until all that ran is dead: that is when `ended` is, whose outcome comes first.
+    /// `over` is called when the command is to be killed for what it wrote.
+    pub async fn until<E>(self, ended: impl Future<Output = E>, over: impl Fn() + Sync) -> (E, Captured, Captured) {
+        let Self { ends, input, keeping } = self;
+        let (dead, hears) = watch::channel(false);
+        let ended = async {
+            let ended = ended.await;
+            dead.send_replace(true);
+            ended
+        };
+        let reader = |source| Reader { source, keeping: &keeping, over: &over, dead: hears.clone() };
+        let (ended, output, error, ()) = tokio::join!(
+            ended,
             reader(Source::Stdout).read(ends.output),
             reader(Source::Stderr).read(ends.error),
-            streams::write(ends.input, input, dead.clone()),
+            streams::write(ends.input, input, hears.clone()),
         );
-        (output, error)
+        (ended, output, error)
     }
 }

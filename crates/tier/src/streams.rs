@@ -2,17 +2,17 @@
 
 use std::os::fd::OwnedFd;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use rustix::pipe::{PipeFlags, pipe_with};
-use stead_ports::sandbox::{BoxError, Captured, Follower, Source};
+use stead_ports::sandbox::{BoxError, Captured, Source};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::unix::pipe,
     sync::watch,
 };
 
-/// Most bytes that can be kept of an output.
-pub const MAX_KEEP: usize = 64 << 20;
+use crate::kept::{Keeping, Kept};
+
 /// Bytes of one read: what a pipe holds.
 const PIECE: usize = 64 << 10;
 
@@ -48,10 +48,8 @@ pub fn nonblocking(end: &OwnedFd) -> Result<(), BoxError> {
 /// What an output is read with.
 pub(crate) struct Reader<'a> {
     pub(crate) source: Source,
-    /// Bytes that are kept.
-    pub(crate) keep: usize,
-    pub(crate) follower: Option<&'a Follower>,
-    /// Told once when there are more.
+    pub(crate) keeping: &'a Keeping,
+    /// Told once when the command is to be killed for what it wrote.
     pub(crate) over: &'a (dyn Fn() + Sync),
     /// Turns true when all that ran is dead.
     pub(crate) dead: watch::Receiver<bool>,
@@ -60,58 +58,41 @@ pub(crate) struct Reader<'a> {
 impl Reader<'_> {
     /// Reads an output to its end. That is when nobody has it open any more; and when all that ran is dead, then what it had
     /// written is in the pipe, and whoever was handed the other end meanwhile is not waited for.
-    pub(crate) async fn read(mut self, from: Option<pipe::Receiver>) -> Captured {
+    pub(crate) async fn read(self, from: Option<pipe::Receiver>) -> Captured {
+        let Self { source, keeping, over, mut dead } = self;
         let Some(mut from) = from else { return Captured::default() };
         let mut kept = Kept::default();
+        let mut add = |piece: &[u8]| {
+            if kept.add(keeping, source, piece) {
+                over();
+            }
+        };
         let mut piece = vec![0; PIECE];
         loop {
             tokio::select! {
                 biased;
                 // An error of a pipe is its end.
                 read = from.read(&mut piece) => match read {
-                    Ok(n @ 1..) => kept.add(&self, &piece[..n]),
+                    Ok(n @ 1..) => add(&piece[..n]),
                     _ => break,
                 },
-                () = over(&mut self.dead) => {
+                () = all_dead(&mut dead) => {
                     let mut left = rustix::pipe::fcntl_getpipe_size(&from).unwrap_or(PIECE);
                     // Past the runtime, which may not have heard yet that there is something.
                     while left > 0 && let Ok(n @ 1..) = rustix::io::read(&from, &mut piece) {
-                        kept.add(&self, &piece[..n]);
+                        add(&piece[..n]);
                         left = left.saturating_sub(n);
                     }
                     break;
                 }
             }
         }
-        Captured { bytes: kept.bytes.freeze(), total: kept.total }
-    }
-}
-
-/// What was read.
-#[derive(Default)]
-struct Kept {
-    bytes: BytesMut,
-    total: u64,
-    told: bool,
-}
-
-impl Kept {
-    fn add(&mut self, reader: &Reader<'_>, piece: &[u8]) {
-        self.total += piece.len() as u64;
-        let room = reader.keep - self.bytes.len();
-        let fits = &piece[..piece.len().min(room)];
-        self.bytes.extend_from_slice(fits);
-        if let Some(follower) = reader.follower.filter(|_| room > 0) {
-            follower(reader.source, fits);
-        }
-        if piece.len() > room && !std::mem::replace(&mut self.told, true) {
-            (reader.over)();
-        }
+        kept.captured()
     }
 }
 
 /// Waits until all is dead. If nobody will tell, the box is given up, and its streams with it.
-async fn over(dead: &mut watch::Receiver<bool>) {
+async fn all_dead(dead: &mut watch::Receiver<bool>) {
     let _ = dead.wait_for(|dead| *dead).await;
 }
 
@@ -120,7 +101,7 @@ pub(crate) async fn write(to: Option<pipe::Sender>, input: Bytes, mut dead: watc
     if let Some(mut to) = to {
         tokio::select! {
             _ = to.write_all(&input) => {}
-            () = over(&mut dead) => {}
+            () = all_dead(&mut dead) => {}
         }
     }
 }

@@ -30,7 +30,7 @@ impl Folder {
 
 /// Opens the folders.
 pub(crate) fn folders(spec: &Spec) -> Result<Vec<Folder>, BoxError> {
-    let places = ask::places(spec)?;
+    let places = ask::places(spec, &[])?;
     let open = places.into_iter().zip(&spec.mounts).map(|(at, mount)| {
         let Content::ReadOnly(path) = &mount.content else {
             return Err(ask::wrong(format!("the wasm tier grants folders read-only, and {at} is not to be")));

@@ -7,9 +7,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use parking_lot::Mutex;
-use stead_ports::sandbox::{Captured, Follower, Source, WhenFull};
+use stead_ports::sandbox::{Captured, Source};
+use stead_tier::kept::{Keeping, Kept};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::{
     cli::{IsTerminal, StdoutStream},
@@ -25,36 +26,26 @@ pub(crate) struct Output(Arc<Shared>);
 
 struct Shared {
     source: Source,
-    keep: usize,
-    full: WhenFull,
-    follower: Option<Follower>,
+    keeping: Arc<Keeping>,
     written: Mutex<Written>,
 }
 
 #[derive(Default)]
 struct Written {
-    kept: BytesMut,
-    total: u64,
+    kept: Kept,
     over: bool,
 }
 
 impl Output {
-    pub(crate) fn new(source: Source, keep: usize, full: WhenFull, follower: Option<Follower>) -> Self {
-        Self(Arc::new(Shared { source, keep, full, follower, written: Mutex::default() }))
+    pub(crate) fn new(source: Source, keeping: Arc<Keeping>) -> Self {
+        Self(Arc::new(Shared { source, keeping, written: Mutex::default() }))
     }
 
     /// Writes. `false`: that was more than is kept, and is its end.
     fn put(&self, bytes: &[u8]) -> bool {
-        let Shared { source, keep, full, follower, written } = &*self.0;
+        let Shared { source, keeping, written } = &*self.0;
         let mut written = written.lock();
-        written.total += bytes.len() as u64;
-        let room = keep - written.kept.len();
-        let kept = &bytes[..bytes.len().min(room)];
-        written.kept.extend_from_slice(kept);
-        if let Some(follower) = follower.as_ref().filter(|_| !kept.is_empty()) {
-            follower(*source, kept);
-        }
-        if bytes.len() > room && *full == WhenFull::Kill {
+        if written.kept.add(keeping, *source, bytes) {
             written.over = true;
         }
         !written.over
@@ -62,12 +53,7 @@ impl Output {
 
     /// What the host has to say, where there is room.
     pub(crate) fn add(&self, words: &str) {
-        let mut written = self.0.written.lock();
-        let room = self.0.keep - written.kept.len();
-        if words.len() <= room {
-            written.kept.extend_from_slice(words.as_bytes());
-            written.total += words.len() as u64;
-        }
+        self.0.written.lock().kept.note(&self.0.keeping, words);
     }
 
     /// Whether it was ended for what it wrote.
@@ -75,9 +61,9 @@ impl Output {
         self.0.written.lock().over
     }
 
+    /// What it wrote; once, when nothing writes any more.
     pub(crate) fn captured(&self) -> Captured {
-        let written = self.0.written.lock();
-        Captured { bytes: Bytes::copy_from_slice(&written.kept), total: written.total }
+        std::mem::take(&mut self.0.written.lock().kept).captured()
     }
 }
 

@@ -12,11 +12,9 @@ use bytes::Bytes;
 use rustix::time::{ClockId, clock_gettime};
 use stead_ports::{
     BoxFuture,
-    sandbox::{
-        BoxError, Change, Control, End, Evidence, KEEP, Outcome, Property, Running, Source, Spec, Stdio, Tier, Usage,
-        WhenFull,
-    },
+    sandbox::{BoxError, Change, Control, End, Evidence, Outcome, Property, Running, Source, Spec, Stdio, Tier, Usage},
 };
+use stead_tier::kept::Keeping;
 use tokio::{
     runtime::Runtime,
     sync::{Notify, OwnedSemaphorePermit, oneshot},
@@ -26,8 +24,6 @@ use wasmtime_wasi::{FsPerms, I32Exit, WasiCtx, p2::pipe::MemoryInputPipe};
 
 use crate::{cache::Ready, engine::Ticks, file::Folder, output::Output, state::State};
 
-/// Most bytes that can be kept of an output.
-const MAX_KEEP: usize = 64 << 20;
 /// How long what it waited for may take to come back when it was ended.
 const GRACE: Duration = Duration::from_millis(100);
 /// The signal that stands for a trap, as `wasmtime` has it: `SIGABRT`.
@@ -241,11 +237,9 @@ impl Ended {
 
 /// Input, and both outputs. Others than these were refused before.
 fn streams(stdio: Stdio) -> (Bytes, Output, Output) {
-    let (input, keep, full, follower) = match stdio {
-        Stdio::Capture { input, keep, full, follower } => (input, keep, full, follower),
-        Stdio::Quiet | Stdio::Pipes { .. } | Stdio::Terminal { .. } => (Bytes::new(), KEEP, WhenFull::Kill, None),
-    };
-    let output = |source| Output::new(source, keep.min(MAX_KEEP), full, follower.clone());
+    let (input, keeping) = Keeping::of(stdio);
+    let keeping = Arc::new(keeping);
+    let output = |source| Output::new(source, Arc::clone(&keeping));
     (input, output(Source::Stdout), output(Source::Stderr))
 }
 

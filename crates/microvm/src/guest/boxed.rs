@@ -9,8 +9,9 @@ use std::{
 use parking_lot::Mutex;
 use rustix::{
     process::{Pid, WaitOptions},
-    termios::{Winsize, tcsetwinsize},
+    termios::tcsetwinsize,
 };
+use stead_tier::pty::size;
 
 use super::{folders, group, layers, link::Link, root, seed, streams, way_out};
 use crate::{
@@ -23,11 +24,6 @@ use crate::{
 pub(super) struct Boxed {
     /// The outer end of its terminal.
     terminal: Mutex<Option<OwnedFd>>,
-}
-
-/// Rows and columns as the kernel takes them.
-pub(super) fn size((rows, columns): (u16, u16)) -> Winsize {
-    Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
 }
 
 impl Boxed {

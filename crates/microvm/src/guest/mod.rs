@@ -18,10 +18,8 @@ pub(crate) mod seed;
 mod streams;
 mod way_out;
 
-/// The number of the box's user and group.
-const USER: u32 = 1000;
-/// The home of the box's user.
-const HOME: &str = "/home/box";
+use stead_tier::{root::HOME, users::INSIDE as USER};
+
 /// Where the root of a box is made.
 const ROOT: &str = "/root";
 /// Where folders that came in are kept.

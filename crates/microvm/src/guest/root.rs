@@ -16,6 +16,7 @@ use rustix::{
     io::Errno,
     mount::MountFlags,
 };
+use stead_tier::root::{COVERED, DEVICE_LINKS};
 
 use super::{HOME, PRIVATE, ROOT, USER, folders};
 use crate::{
@@ -28,19 +29,9 @@ const CLOSED: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
 
 const DEVICES: &[(&str, u32, u32)] =
     &[("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
-const LINKS: &[(&str, &str)] = &[
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-    ("ptmx", "pts/ptmx"),
-];
 /// Private folders: their name, where they appear, their mode, and whose they are.
 const FOLDERS: &[(&str, &str, u32, u32)] =
     &[("tmp", "/tmp", 0o1777, 0), ("home", HOME, 0o755, USER), ("shm", "/dev/shm", 0o1777, 0)];
-
-/// Files of `/proc` that are the kernel's business.
-const COVERED: &[&str] = &["kcore", "keys", "key-users", "kallsyms", "modules", "timer_list"];
 
 fn spec(fault: Fault) -> Failure {
     Failure::Spec(fault.0)
@@ -110,7 +101,7 @@ fn devices() -> Result<(), Fault> {
         let device = rustix::fs::makedev(*major, *minor);
         mknodat(CWD, dev.join(name), FileType::CharacterDevice, Mode::from_raw_mode(0o666), device).at(step)?;
     }
-    for (name, to) in LINKS {
+    for (name, to) in DEVICE_LINKS {
         symlink(to, dev.join(name)).at(step)?;
     }
     for name in ["pts", "shm"] {

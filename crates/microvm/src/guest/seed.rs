@@ -14,19 +14,20 @@ use std::{
 use rustix::{
     io::FdFlags,
     mount::MountPropagationFlags,
-    process::{Pid, Resource, Rlimit},
+    process::Pid,
     thread::{CapabilitySet, CapabilitySets, UnshareFlags},
 };
+use stead_tier::{
+    program::{self, USUAL},
+    resources, users,
+};
 
-use super::{HOME, ROOT, USER, filter, group};
+use super::{ROOT, USER, filter, group};
 use crate::{
     fault::{At, Fault},
     image, role, sys,
-    wire::{Failure, Limits, Plan, decode, encode},
+    wire::{Failure, Plan, decode, encode},
 };
-
-/// Where programs are looked for if the environment does not say.
-const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
 
 /// Starts one and waits until it has become the command.
 pub(super) fn start(plan: &Plan, streams: [OwnedFd; 3]) -> Result<Pid, Failure> {
@@ -81,7 +82,8 @@ fn plan(socket: &mut UnixStream) -> Result<Plan, Fault> {
 }
 
 fn become_command(plan: &Plan) -> Failure {
-    let prepared = enter().and_then(|()| resources(&plan.limits)).and_then(|()| bare(plan.terminal.is_some()));
+    let limited = || resources::set(plan.limits.open_files, plan.limits.file);
+    let prepared = enter().and_then(|()| limited()).and_then(|()| bare(plan.terminal.is_some()));
     if let Err(fault) = prepared {
         return fault.into();
     }
@@ -89,11 +91,15 @@ fn become_command(plan: &Plan) -> Failure {
         return Failure::Command(format!("its working folder {}: {}", plan.dir, std::io::Error::from(e)));
     }
     let Some(name) = plan.words.first() else { return Failure::Spec("the command has no program".to_owned()) };
-    let path = plan.env.iter().find(|(name, _)| name == "PATH").map_or(PATH, |(_, value)| value.as_str());
     let mut said = std::io::Error::from(std::io::ErrorKind::NotFound);
-    for program in candidates(name, path) {
+    for program in program::candidates(name, program::path(&plan.env)) {
         let mut command = Command::new(program);
-        command.arg0(name).args(&plan.words[1..]).env_clear().envs(usual()).envs(plan.env.iter().cloned());
+        command
+            .arg0(name)
+            .args(&plan.words[1..])
+            .env_clear()
+            .envs(USUAL.iter().copied())
+            .envs(plan.env.iter().cloned());
         let e = command.exec();
         if !matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) {
             said = e;
@@ -107,18 +113,6 @@ fn become_command(plan: &Plan) -> Failure {
     Failure::Command(why)
 }
 
-fn usual() -> [(&'static str, &'static str); 5] {
-    [("PATH", PATH), ("HOME", HOME), ("USER", "box"), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")]
-}
-
-/// What a program's name may mean, in order.
-fn candidates(program: &str, path: &str) -> Vec<String> {
-    if program.contains('/') {
-        return vec![program.to_owned()];
-    }
-    path.split(':').filter(|folder| folder.starts_with('/')).map(|folder| format!("{folder}/{program}")).collect()
-}
-
 /// Enters the box: its group, and its root in a mount namespace in which nothing else is to be reached.
 fn enter() -> Result<(), Fault> {
     std::fs::write("/proc/self/oom_score_adj", "0").at("standing last no more")?;
@@ -130,21 +124,6 @@ fn enter() -> Result<(), Fault> {
     rustix::mount::mount_move(".", "/").at("changing the root")?;
     rustix::process::chroot(".").at("changing the root")?;
     rustix::process::chdir("/").at("changing the root")
-}
-
-/// Both bounds of each, so that nothing can be raised again.
-fn resources(limits: &Limits) -> Result<(), Fault> {
-    let set = |what, value: u64| {
-        let most = rustix::process::getrlimit(what).maximum.unwrap_or(u64::MAX).min(value);
-        let both = Rlimit { current: Some(most), maximum: Some(most) };
-        rustix::process::setrlimit(what, both).at("setting a resource limit")
-    };
-    set(Resource::Core, 0)?;
-    set(Resource::Nofile, u64::from(limits.open_files.max(4)))?;
-    set(Resource::Fsize, limits.file)?;
-    set(Resource::Nice, 0)?;
-    set(Resource::Rtprio, 0)?;
-    set(Resource::Memlock, 64 << 10)
 }
 
 /// Gives up every right, and becomes the box's user in a session of its own.
@@ -161,24 +140,10 @@ fn bare(terminal: bool) -> Result<(), Fault> {
             break;
         }
     }
-    let (user, group) = (rustix::thread::Uid::from_raw(USER), rustix::thread::Gid::from_raw(USER));
-    rustix::thread::set_thread_groups(&[]).at("leaving root's groups")?;
-    rustix::thread::set_thread_res_gid(group, group, group).at("leaving root's group")?;
-    rustix::thread::set_thread_res_uid(user, user, user).at("being root no more")?;
+    users::become_user(USER)?;
     let none = CapabilitySet::empty();
     let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
     rustix::thread::set_capabilities(None, none).at("dropping capabilities")?;
     rustix::thread::set_no_new_privs(true).at("forbidding new privileges")?;
     filter::load()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_program_is_looked_for_in_absolute_folders_only() {
-        assert_eq!(candidates("./x", "/bin"), ["./x"]);
-        assert_eq!(candidates("x", "/usr/bin:::relative:/bin"), ["/usr/bin/x", "/bin/x"]);
-    }
 }

@@ -4,10 +4,12 @@ use std::{
     fs::File,
     io::{self, Read, Write},
     os::fd::OwnedFd,
+    path::Path,
     sync::Arc,
 };
 
-use rustix::{pipe::PipeFlags, pty::OpenptFlags, termios::tcsetwinsize};
+use rustix::pipe::PipeFlags;
+use stead_tier::pty::{self, Pair};
 
 use super::{
     ROOT, USER, boxed,
@@ -59,14 +61,9 @@ pub(super) fn make(terminal: Option<(u16, u16)>) -> Result<Given, Fault> {
         }
         return Ok(Given::Pipes { inside: Some([its_input, its_output, its_error]), input, output, error });
     };
-    let outer = File::options().read(true).write(true).open(format!("{ROOT}/dev/pts/ptmx")).at("opening a terminal")?;
-    let outer = OwnedFd::from(outer);
-    rustix::pty::unlockpt(&outer).at("unlocking a terminal")?;
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let inside = rustix::pty::ioctl_tiocgptpeer(&outer, flags).at("opening the terminal's other end")?;
-    std::os::unix::fs::fchown(&inside, Some(USER), Some(USER)).at("giving the terminal away")?;
-    tcsetwinsize(&outer, boxed::size(size)).at("setting the terminal's size")?;
-    Ok(Given::Terminal { inside: Some(inside), outer })
+    let Pair { outer, inner } = pty::pair(Path::new(&format!("{ROOT}/dev/pts/ptmx")), size)?;
+    std::os::unix::fs::fchown(&inner, Some(USER), Some(USER)).at("giving the terminal away")?;
+    Ok(Given::Terminal { inside: Some(inner), outer })
 }
 
 impl Given {

@@ -12,6 +12,7 @@ use stead_ports::{
     BoxFuture,
     sandbox::{BoxError, Change, Control, End, Property, Tier, Usage},
 };
+use stead_tier::end::{self, Known, Raw};
 use tokio::{sync::Notify, time::timeout};
 
 use super::link::Link;
@@ -128,16 +129,17 @@ pub(super) fn forced(reason: Option<Reason>) -> Option<End> {
     })
 }
 
-/// Why a box ended, of all that is known.
+/// Why a box ended, of all that is known: a machine tells how its command ended, and nothing of what was asked from here.
 pub(super) fn told_end(end: wire::End, usage: &wire::Usage, reason: Option<Reason>) -> End {
-    let memory = usage.oom_kills.is_some_and(|n| n > 0);
-    match (end, forced(reason)) {
-        (wire::End::Exited(0), _) => End::Exited(0),
-        (_, Some(forced)) => forced,
-        _ if memory => End::Memory,
-        (wire::End::Exited(code), None) => End::Exited(code),
-        (wire::End::Signal(signal), None) => End::Signal(signal),
-    }
+    let raw = match (end, reason) {
+        (wire::End::Exited(0), _) => Raw::Exited(0),
+        (_, Some(Reason::Deadline)) => Raw::Deadline,
+        (_, Some(Reason::Killed | Reason::Output)) => Raw::Killed,
+        (wire::End::Exited(code), None) => Raw::Exited(code),
+        (wire::End::Signal(signal), None) => Raw::Signal(signal),
+    };
+    let (asked, full) = (reason == Some(Reason::Killed), reason == Some(Reason::Output));
+    end::told(raw, Known { oom_kills: usage.oom_kills, asked, full })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use stead_ports::sandbox::{Evidence, Offer, Property, Spec, Tier};
+use stead_tier::ask;
 
 use super::{accelerator::Found, plan};
 
@@ -28,12 +29,5 @@ pub(super) fn offer(found: &Found) -> Offer {
 
 /// What held for a box.
 pub(super) fn evidence(spec: &Spec, offer: &Offer) -> Evidence {
-    let mut evidence = Evidence { tier: offer.tier, held: BTreeMap::new(), not_held: BTreeMap::new(), zygote: None };
-    for (property, found) in offer.properties.iter().filter(|(property, _)| plan::asked(spec, **property)) {
-        match found {
-            Ok(by) => evidence.held.insert(*property, by.clone()),
-            Err(why) => evidence.not_held.insert(*property, why.clone()),
-        };
-    }
-    evidence
+    ask::evidence_of(offer, |property| plan::asked(spec, property))
 }

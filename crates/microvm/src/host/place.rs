@@ -4,8 +4,7 @@
 
 use std::{
     ffi::OsString,
-    io::{self, IoSlice, IoSliceMut},
-    mem::MaybeUninit,
+    io,
     net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     process::{Child, Command, Stdio},
@@ -14,13 +13,12 @@ use std::{
 use parking_lot::Mutex;
 use rustix::{
     fs::{Mode, OFlags, mkdirat, openat},
+    io::Errno,
     mount::{FsMountFlags, FsOpenFlags, MountAttrFlags},
-    net::{
-        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-        SendFlags, Shutdown, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
-    },
+    net::Shutdown,
     thread::UnshareFlags,
 };
+use stead_tier::socket::{self, Received};
 
 use crate::{
     fault::{At, Fault},
@@ -29,8 +27,6 @@ use crate::{
 
 /// Most layers.
 const MOST: usize = 32;
-/// Bytes of a message, which is mostly its descriptors.
-const MESSAGE: usize = 1024;
 
 /// What a place is asked.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +56,7 @@ impl Place {
     /// Starts one. Blocks for some milliseconds.
     pub(super) fn start(role: &[OsString], wanted: &Wanted) -> Result<(Self, Held), Fault> {
         let step = "starting the place of a machine";
-        let flags = SocketFlags::CLOEXEC;
-        let (ours, its) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).at(step)?;
+        let (ours, its) = socket::pair().at(step)?;
         let mut command = Command::new(role.first().ok_or_else(|| Fault(format!("{step}: no program")))?);
         command.args(&role[1..]).arg(role::PLACE).env_clear().current_dir("/");
         let child = command.stdin(its).stdout(Stdio::null()).spawn().at(step)?;
@@ -85,7 +80,7 @@ impl Place {
 
     fn ask(&self, order: &[u8]) -> io::Result<Vec<OwnedFd>> {
         let socket = self.socket.lock();
-        send(socket.as_fd(), order, &[])?;
+        socket::send(&*socket, order, &[], true)?;
         let (said, descriptors) = receive(socket.as_fd())?;
         match said.split_first() {
             Some((0, _)) => Ok(descriptors),
@@ -111,10 +106,10 @@ pub(crate) fn serve() -> Result<(), Fault> {
     let (order, _) = receive(socket).at("hearing what is wanted")?;
     let (listener, layers) = match make(&order) {
         Ok(made) => made,
-        Err(fault) => return send(socket, format!("\u{1}{fault}").as_bytes(), &[]).at("telling why not"),
+        Err(fault) => return told(socket, Err(&fault)).at("telling why not"),
     };
     let held: Vec<_> = listener.iter().map(AsFd::as_fd).chain(layers.iter().map(AsFd::as_fd)).collect();
-    send(socket, &[0], &held).at("handing over what is held")?;
+    told(socket, Ok(&held)).at("handing over what is held")?;
     drop(held);
     let port = listener.as_ref().and_then(|l| l.local_addr().ok()).map(|a| a.port());
     // Whoever asked has them now.
@@ -124,8 +119,8 @@ pub(crate) fn serve() -> Result<(), Fault> {
     {
         let connection = TcpStream::connect(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port.unwrap_or(0)));
         match connection {
-            Ok(connection) => send(socket, &[0], &[connection.as_fd()]),
-            Err(e) => send(socket, format!("\u{1}{e}").as_bytes(), &[]),
+            Ok(connection) => told(socket, Ok(&[connection.as_fd()])),
+            Err(e) => told(socket, Err(&e)),
         }
         .at("handing a connection over")?;
     }
@@ -190,26 +185,18 @@ fn layers(count: usize, disk: u64, inodes: u64) -> Result<Vec<OwnedFd>, Fault> {
     (0..count).map(folder).collect()
 }
 
-fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let mut space = vec![MaybeUninit::uninit(); SendAncillaryMessage::ScmRights(descriptors).size().max(1)];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
-        return Err(io::ErrorKind::InvalidInput.into());
+/// Answers: what was asked for, or why there is none.
+fn told(socket: BorrowedFd<'_>, answer: Result<&[BorrowedFd<'_>], &dyn std::fmt::Display>) -> Result<(), Errno> {
+    match answer {
+        Ok(descriptors) => socket::send(socket, &[0], descriptors, true),
+        Err(why) => socket::send(socket, format!("\u{1}{why}").as_bytes(), &[], true),
     }
-    let bytes = &bytes[..bytes.len().min(MESSAGE)];
-    sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL)?;
-    Ok(())
 }
 
-fn receive(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST + 1))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut bytes = vec![0; MESSAGE];
-    let received = recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
-    bytes.truncate(received.bytes);
-    let rights = ancillary.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(rights) => Some(rights),
-        _ => None,
-    });
-    Ok((bytes, rights.flatten().collect()))
+fn receive(socket: BorrowedFd<'_>) -> Result<(Vec<u8>, Vec<OwnedFd>), Errno> {
+    let mut room = Vec::new();
+    let got = socket::receive(socket, &mut room, true)?;
+    got.map_or(Ok(Default::default()), |Received { message, descriptors }| {
+        Ok((message.to_vec(), descriptors.ok_or(Errno::MSGSIZE)?))
+    })
 }

@@ -1,11 +1,9 @@
 //! From what a caller asks to what a machine is told: checked against the bounds, and against what this tier holds.
 
-use std::{
-    path::{Component, Path},
-    time::Duration,
-};
+use std::path::Path;
 
-use stead_ports::sandbox::{BoxError, Content, Offer, Property, Root, Spec, Tier};
+use stead_ports::sandbox::{self, BoxError, Content, Offer, Property, Root, Spec, Tier};
+use stead_tier::ask::{self, wrong};
 
 use super::folders::{Folder, MOST};
 use crate::{
@@ -13,22 +11,14 @@ use crate::{
     wire::{Access, Limits, Place, Plan},
 };
 
-/// Most bytes of a command with its environment.
-const MAX_COMMAND: usize = 128 << 10;
-/// Most folders.
-const MAX_MOUNTS: usize = 32;
-/// Least memory of a box.
-const LEAST_MEMORY: u64 = 4 << 20;
 /// Memory of a box for which no limit is asked: a machine has some.
 const USUAL_MEMORY: u64 = 512 << 20;
 /// Least memory that a machine has for a box: what is not touched costs nothing, and a limit can be raised later.
 const LEAST_ROOM: u64 = 128 << 20;
-/// Least processes, as in the other tiers.
-const LEAST_PIDS: u32 = 2;
-/// Longest life of a box.
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Places that are not to be mounted on.
-const KEPT: &[&str] = &["proc", "dev", "sys", "bin", "etc"];
+/// Most bytes of a path inside: all of a plan is one frame.
+const MAX_PATH: usize = 1000;
+/// Folders of a machine's own root that are not to be mounted on.
+const KEPT: &[&str] = &["bin", "etc"];
 
 /// What the guest is told, the folders that follow, and what the machine is.
 #[derive(Debug)]
@@ -42,32 +32,17 @@ pub(super) struct Checked {
     pub(super) processors: u32,
 }
 
-fn wrong(what: impl Into<String>) -> BoxError {
-    BoxError::Spec(what.into())
-}
-
 /// Checks what is asked. `most` is the memory that a machine may have. Reads the names of all folders.
 pub(super) fn check(spec: &Spec, terminal: Option<(u16, u16)>, offer: &Offer, most: u64) -> Result<Checked, BoxError> {
-    for property in &spec.requires {
-        offer.holds(*property)?;
-    }
-    command(spec)?;
-    if spec.mounts.len() > MAX_MOUNTS {
-        return Err(wrong(format!("{} folders are mounted, and may be {MAX_MOUNTS}", spec.mounts.len())));
-    }
-    if spec.egress == Some(0) {
-        return Err(wrong("port 0 is no port to listen on"));
-    }
-    let limits = limits(spec)?;
+    ask::requires(spec, offer)?;
+    ask::command(&spec.command)?;
+    ask::bounds(&spec.limits, spec.egress)?;
+    let places = ask::places(spec, KEPT)?;
     let (mut folders, mut mounts) = (Vec::new(), Vec::new());
     if let Root::Folder(path) = &spec.root {
         folders.push(folder(path)?);
     }
-    for mount in &spec.mounts {
-        let at = inside(&mount.at)?;
-        if at == "/" || KEPT.contains(&at.split('/').nth(1).unwrap_or_default()) {
-            return Err(wrong(format!("nothing can be mounted on {at}")));
-        }
+    for (at, mount) in places.into_iter().zip(&spec.mounts) {
         let (path, access) = match &mount.content {
             Content::ReadOnly(path) => (path, Access::ReadOnly),
             Content::Layered(path) => (path, Access::Layered),
@@ -81,7 +56,7 @@ pub(super) fn check(spec: &Spec, terminal: Option<(u16, u16)>, offer: &Offer, mo
             }
         };
         folders.push(folder(path)?);
-        mounts.push(Place { at, access });
+        mounts.push(Place { at: short(at)?, access });
     }
     let whole = folders.iter().fold(Size::default(), |sum, folder| sum.plus(folder.size()));
     if whole.entries > MOST.entries || whole.bytes > MOST.bytes {
@@ -90,6 +65,7 @@ pub(super) fn check(spec: &Spec, terminal: Option<(u16, u16)>, offer: &Offer, mo
             whole.entries, whole.bytes
         )));
     }
+    let limits = limits(&spec.limits);
     let room = limits.memory.max(LEAST_ROOM);
     let memory = folders.iter().fold(room, |sum, folder| sum.saturating_add(folder.memory()));
     if memory > most {
@@ -100,7 +76,7 @@ pub(super) fn check(spec: &Spec, terminal: Option<(u16, u16)>, offer: &Offer, mo
     let plan = Plan {
         words: spec.command.words.clone(),
         env: spec.command.env.clone(),
-        dir: if spec.command.dir.as_os_str().is_empty() { "/".to_owned() } else { inside(&spec.command.dir)? },
+        dir: short(ask::dir(&spec.command)?)?,
         own_root: spec.root != Root::Host,
         mounts,
         limits,
@@ -114,53 +90,15 @@ fn folder(path: &Path) -> Result<Folder, BoxError> {
     Folder::look(path).map_err(|e| wrong(format!("the folder {}: {e}", path.display())))
 }
 
-fn command(spec: &Spec) -> Result<(), BoxError> {
-    let command = &spec.command;
-    if command.words.first().is_none_or(String::is_empty) {
-        return Err(wrong("the command has no program"));
+fn short(path: String) -> Result<String, BoxError> {
+    if path.len() > MAX_PATH {
+        return Err(wrong(format!("the path {path} has {} bytes, and may have {MAX_PATH} in a machine", path.len())));
     }
-    let pairs = command.env.iter().flat_map(|(name, value)| [name, value]);
-    let texts = || command.words.iter().chain(pairs.clone());
-    if texts().any(|t| t.contains('\0')) {
-        return Err(wrong("a word of the command or of its environment holds a NUL byte"));
-    }
-    if command.env.iter().any(|(name, _)| name.is_empty() || name.contains('=')) {
-        return Err(wrong("a variable of the environment has an empty name, or one with `=`"));
-    }
-    let bytes: usize = texts().map(|t| t.len() + 4).sum();
-    if bytes > MAX_COMMAND {
-        return Err(wrong(format!("command and environment have {bytes} bytes, and may have {MAX_COMMAND}")));
-    }
-    Ok(())
+    Ok(path)
 }
 
-/// An absolute path inside, without `.` and `..`.
-fn inside(path: &Path) -> Result<String, BoxError> {
-    let plain = path.is_absolute()
-        && path.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)))
-        // All of a plan is one frame.
-        && path.as_os_str().len() <= 1000;
-    path.to_str()
-        .filter(|text| plain && !text.contains('\0'))
-        .map(|text| if text == "/" { text.to_owned() } else { text.trim_end_matches('/').to_owned() })
-        .ok_or_else(|| wrong(format!("{} is no plain absolute path", path.display())))
-}
-
-fn limits(spec: &Spec) -> Result<Limits, BoxError> {
-    let asked = &spec.limits;
-    if asked.memory.is_some_and(|m| m < LEAST_MEMORY) {
-        return Err(wrong(format!("a sandbox needs {LEAST_MEMORY} bytes of memory at least")));
-    }
-    if asked.pids.is_some_and(|p| p < LEAST_PIDS) {
-        return Err(wrong(format!("a sandbox needs {LEAST_PIDS} processes at least")));
-    }
-    if asked.cpu_milli == Some(0) {
-        return Err(wrong("a sandbox needs some part of a processor"));
-    }
-    if asked.wall.is_zero() || asked.wall > LONGEST {
-        return Err(wrong("the deadline is not between now and 30 days from now"));
-    }
-    Ok(Limits {
+fn limits(asked: &sandbox::Limits) -> Limits {
+    Limits {
         memory: asked.memory.unwrap_or(USUAL_MEMORY),
         pids: asked.pids,
         cpu_milli: asked.cpu_milli,
@@ -168,7 +106,7 @@ fn limits(spec: &Spec) -> Result<Limits, BoxError> {
         inodes: asked.inodes,
         file: asked.file,
         open_files: asked.open_files,
-    })
+    }
 }
 
 /// Whether a property is asked for, and so belongs into the evidence.
@@ -188,9 +126,10 @@ pub(super) fn asked(spec: &Spec, property: Property) -> bool {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, time::Duration};
 
     use stead_ports::sandbox::{Command, Mount};
+    use stead_tier::ask::{MAX_COMMAND, MAX_MOUNTS};
 
     use super::*;
 
@@ -236,6 +175,8 @@ mod tests {
             Box::new(|s| s.command.words.push("x".repeat(MAX_COMMAND))),
             Box::new(|s| s.command.env.push(("A=B".into(), String::new()))),
             Box::new(|s| s.command.dir = "relative".into()),
+            Box::new(|s| s.command.dir = format!("/{}", "x".repeat(MAX_PATH)).into()),
+            Box::new(move |s| s.mounts.push(at("/etc", tmp()))),
             Box::new(move |s| s.mounts.push(at("/proc/1", tmp()))),
             Box::new(move |s| s.mounts.push(at("/workspace/../dev", tmp()))),
             Box::new(move |s| s.mounts.push(at("/", tmp()))),

@@ -8,9 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use stead_ports::sandbox::{
-    BoxError, Control, Evidence, Outcome, Running, Spec, Stdio, Tier, Usage, WhenFull, outcome::Layer,
-};
+use stead_ports::sandbox::{BoxError, Control, Evidence, Outcome, Running, Spec, Stdio, Tier, Usage, outcome::Layer};
 use stead_ports::workspace::Marks;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, mpsc},
@@ -189,11 +187,6 @@ async fn finish(
     beside: Beside,
     wall: Duration,
 ) -> Result<Outcome, BoxError> {
-    let over = |full: WhenFull| {
-        if full == WhenFull::Kill {
-            hand.end(Reason::Output);
-        }
-    };
     let Beside { place, layers, _room: room } = beside;
     let sees = async {
         let told = see(&hand, news, layers, wall).await;
@@ -204,7 +197,8 @@ async fn finish(
         let cpu = hand.process.ended().await;
         (told, peak, ended, cpu)
     };
-    let ((told, memory_peak, wall, cpu), (stdout, stderr)) = tokio::join!(sees, reading.run(over));
+    let ((told, memory_peak, wall, cpu), (stdout, stderr)) =
+        tokio::join!(sees, reading.run(|| hand.end(Reason::Output)));
     drop(room);
     // Its process is waited for.
     let _ = tokio::task::spawn_blocking(move || drop(place)).await;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use stead_ports::sandbox::{Captured, Follower, KEEP, Pipes, Source, Stdio, WhenFull};
+use stead_ports::sandbox::{Captured, Pipes, Source, Stdio};
+use stead_tier::kept::{Keeping, Kept};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
@@ -12,8 +13,6 @@ use super::{
 };
 use crate::wire::stream;
 
-/// Most bytes that can be kept of an output.
-const MAX_KEEP: usize = 64 << 20;
 /// Bytes that a pipe to a caller holds.
 const PIPE: usize = 64 << 10;
 
@@ -23,42 +22,29 @@ pub(super) struct Reading {
     output: Option<Reader>,
     error: Option<Reader>,
     given: Bytes,
-    keep: usize,
-    full: WhenFull,
-    follower: Option<Follower>,
+    keeping: Keeping,
 }
 
 impl Reading {
     pub(super) fn new(stdio: Stdio, link: &Arc<Link>) -> Self {
         let captured = matches!(stdio, Stdio::Quiet | Stdio::Capture { .. });
-        let plain = |keep, full| Self {
+        let (given, keeping) = Keeping::of(stdio);
+        Self {
             input: captured.then(|| link.writer(stream::STDIN)),
             output: captured.then(|| link.reader(stream::STDOUT)),
             error: Some(link.reader(stream::STDERR)),
-            given: Bytes::new(),
-            keep,
-            full,
-            follower: None,
-        };
-        let mut reading = match stdio {
-            Stdio::Quiet => plain(KEEP, WhenFull::Kill),
-            Stdio::Capture { input, keep, full, follower } => Self { given: input, follower, ..plain(keep, full) },
-            Stdio::Pipes { keep } => plain(keep, WhenFull::Drop),
-            Stdio::Terminal { .. } => plain(0, WhenFull::Drop),
-        };
-        reading.keep = reading.keep.min(MAX_KEEP);
-        reading
+            given,
+            keeping,
+        }
     }
 
-    pub(super) async fn run(self, over: impl Fn(WhenFull)) -> (Captured, Captured) {
-        let Self { input, output, error, given, keep, full, follower } = self;
-        let over = || over(full);
+    /// Reads and writes until the outputs end. `over` is called when the command is to be killed for what it wrote.
+    pub(super) async fn run(self, over: impl Fn()) -> (Captured, Captured) {
+        let Self { input, output, error, given, keeping } = self;
+        let (over, keeping) = (&over, &keeping);
         let write = write(input, given);
         let read = async {
-            tokio::join!(
-                read(Source::Stdout, output, keep, follower.as_ref(), over),
-                read(Source::Stderr, error, keep, follower.as_ref(), over),
-            )
+            tokio::join!(read(Source::Stdout, output, keeping, over), read(Source::Stderr, error, keeping, over),)
         };
         // An input that nobody reads any more does not keep an outcome.
         let (mut read, mut write) = (std::pin::pin!(read), std::pin::pin!(write));
@@ -69,29 +55,16 @@ impl Reading {
     }
 }
 
-/// Reads an output to its end. The first `keep` bytes are kept; `over` is called once when there are more.
-async fn read(
-    source: Source,
-    from: Option<Reader>,
-    keep: usize,
-    follower: Option<&Follower>,
-    over: impl Fn(),
-) -> Captured {
+/// Reads an output to its end.
+async fn read(source: Source, from: Option<Reader>, keeping: &Keeping, over: &impl Fn()) -> Captured {
     let Some(mut from) = from else { return Captured::default() };
-    let (mut kept, mut total, mut told) = (BytesMut::new(), 0_u64, false);
+    let mut kept = Kept::default();
     while let Ok(Some(piece)) = from.next().await {
-        total += piece.len() as u64;
-        let room = keep - kept.len();
-        let some = &piece[..piece.len().min(room)];
-        kept.extend_from_slice(some);
-        if let Some(follower) = follower.filter(|_| !some.is_empty()) {
-            follower(source, some);
-        }
-        if piece.len() > room && !std::mem::replace(&mut told, true) {
+        if kept.add(keeping, source, &piece) {
             over();
         }
     }
-    Captured { bytes: kept.freeze(), total }
+    kept.captured()
 }
 
 /// Writes an input whole, unless nobody reads it any more.

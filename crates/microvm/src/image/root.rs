@@ -3,20 +3,17 @@
 
 use std::{path::Path, process::Command};
 
+use stead_tier::root::OWN_ETC;
+
 use super::{ROOT, cpio::Cpio, elf};
 use crate::fault::{At, Fault};
 
-/// Files of the box's own.
+/// Files of the box's own that name programs.
 const ETC: &[(&str, &str)] = &[
     (
         "passwd",
         "root:x:0:0:root:/:/bin/false\nbox:x:1000:1000:box:/home/box:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
     ),
-    ("group", "root:x:0:\nbox:x:1000:\nnogroup:x:65534:\n"),
-    ("hosts", "127.0.0.1 localhost box\n::1 localhost box\n"),
-    ("hostname", "box\n"),
-    ("resolv.conf", "# There is no resolver: the egress proxy resolves names.\n"),
-    ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n"),
     ("shells", "/bin/sh\n"),
 ];
 
@@ -45,7 +42,7 @@ pub(super) fn furnish(cpio: &mut Cpio, busybox: &Path) -> Result<(), Fault> {
     for (name, to) in [("sbin", "bin"), ("usr/bin", "../bin"), ("usr/sbin", "../bin"), ("var/tmp", "../tmp")] {
         cpio.link(&format!("{ROOT}/{name}"), to);
     }
-    for (name, text) in ETC {
+    for (name, text) in OWN_ETC.iter().chain(ETC) {
         cpio.file(&format!("{ROOT}/etc/{name}"), 0o644, text.as_bytes());
     }
     Ok(())

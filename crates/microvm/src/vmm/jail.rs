@@ -29,8 +29,12 @@ use landlock::{
 use rustix::{
     fs::{CWD, FileType, Mode, OFlags},
     mount::{MountFlags, MountPropagationFlags},
-    process::{Resource, Rlimit, Signal},
+    process::{Resource, Signal},
     thread::UnshareFlags,
+};
+use stead_tier::{
+    resources,
+    users::{self, USER},
 };
 
 use crate::{
@@ -42,9 +46,6 @@ use crate::{
 pub(crate) const KERNEL: &str = "@kernel";
 /// And the image's.
 pub(crate) const IMAGE: &str = "@image";
-
-/// The user whose machines run, if they are root's: the same number as the namespace tier's user of nobody.
-const USER: u32 = 1_398_013_952;
 
 /// The newest version of Landlock that these rules are written for.
 const NEWEST: ABI = ABI::V6;
@@ -108,13 +109,13 @@ fn prepare(order: &Order) -> Result<Command, Fault> {
         .at(&format!("opening the kernel {}", order.kernel.display()))?;
     if rustix::process::geteuid().is_root() {
         apart(order.kvm)?;
-        become_nobody()?;
+        users::become_user(USER)?;
     } else {
         // A host that forbids user namespaces leaves the other walls.
         let all = UnshareFlags::NEWUSER | UnshareFlags::NEWNET | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
         let _ = sys::unshare(all);
     }
-    resources(order)?;
+    limits(order)?;
     rustix::thread::set_no_new_privs(true).at("forbidding new privileges")?;
     enclose(order, &kernel)?;
     let named = |word: &OsString| match word.to_str() {
@@ -151,14 +152,7 @@ fn apart(kvm: bool) -> Result<(), Fault> {
     Ok(())
 }
 
-fn become_nobody() -> Result<(), Fault> {
-    let (user, group) = (rustix::thread::Uid::from_raw(USER), rustix::thread::Gid::from_raw(USER));
-    rustix::thread::set_thread_groups(&[]).at("leaving root's groups")?;
-    rustix::thread::set_thread_res_gid(group, group, group).at("leaving root's group")?;
-    rustix::thread::set_thread_res_uid(user, user, user).at("being root no more")
-}
-
-fn resources(order: &Order) -> Result<(), Fault> {
+fn limits(order: &Order) -> Result<(), Fault> {
     for (what, value) in [
         (Resource::As, order.address_space),
         (Resource::Core, 0),
@@ -167,9 +161,7 @@ fn resources(order: &Order) -> Result<(), Fault> {
         (Resource::Memlock, 0),
         (Resource::Rtprio, 0),
     ] {
-        let most = rustix::process::getrlimit(what).maximum.unwrap_or(u64::MAX).min(value);
-        let both = Rlimit { current: Some(most), maximum: Some(most) };
-        rustix::process::setrlimit(what, both).at("setting a resource limit")?;
+        resources::lower(what, value)?;
     }
     Ok(())
 }

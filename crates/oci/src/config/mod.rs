@@ -10,15 +10,13 @@ use oci_spec::runtime::Spec as Config;
 use serde_json::{Value, json};
 use stead_ports::sandbox::{BoxError, Spec};
 use stead_tier::{
-    ask,
-    root::{COVERED, INSIDE},
+    ask, program,
+    resources::{self, FIXED},
+    root::COVERED,
+    users::{INIT, INSIDE, USER},
 };
 
-use crate::{
-    containers::{INIT, USER},
-    place::Bundle,
-    wire::Limits,
-};
+use crate::{place::Bundle, wire::Limits};
 
 /// The period in which a share of the processors is counted, in microseconds: the kernel's usual one.
 const PERIOD: u64 = 100_000;
@@ -31,10 +29,11 @@ const CLOSED: &[&str] = &["asound", "bus", "fs", "irq", "sys", "sysrq-trigger"];
 /// The whole of it. `swap`: whether the kernel counts swap, so that it can be told that there is none.
 pub(crate) fn config(spec: &Spec, bundle: &Bundle, terminal: bool, swap: bool) -> Result<Config, BoxError> {
     let command = &spec.command;
-    let env: Vec<String> =
-        ask::environment(&command.env).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     let limits = &spec.limits;
     let both = |kind: &str, value: u64| json!({ "type": kind, "hard": value, "soft": value });
+    let mut bounds: Vec<Value> = FIXED.iter().map(|fixed| both(fixed.name, fixed.most)).collect();
+    bounds.push(both("RLIMIT_NOFILE", resources::open_files(limits.open_files)));
+    bounds.push(both("RLIMIT_FSIZE", limits.file));
     let nothing: [&str; 0] = [];
     let namespaces = NAMESPACES.map(|kind| json!({ "type": kind }));
     let below = |names: &[&str]| names.iter().map(|name| format!("/proc/{name}")).collect::<Vec<_>>();
@@ -46,21 +45,14 @@ pub(crate) fn config(spec: &Spec, bundle: &Bundle, terminal: bool, swap: bool) -
             "terminal": terminal,
             "user": { "uid": INSIDE, "gid": INSIDE, "umask": 0o022 },
             "args": command.words,
-            "env": env,
+            "env": program::environment(&command.env),
             "cwd": ask::dir(command)?,
             "noNewPrivileges": true,
             "capabilities": {
                 "bounding": nothing, "effective": nothing, "inheritable": nothing, "permitted": nothing,
                 "ambient": nothing,
             },
-            "rlimits": [
-                both("RLIMIT_CORE", 0),
-                both("RLIMIT_NOFILE", u64::from(limits.open_files.max(4))),
-                both("RLIMIT_FSIZE", limits.file),
-                both("RLIMIT_NICE", 0),
-                both("RLIMIT_RTPRIO", 0),
-                both("RLIMIT_MEMLOCK", 64 << 10),
-            ],
+            "rlimits": bounds,
         },
         "mounts": mounts(bundle),
         "linux": {

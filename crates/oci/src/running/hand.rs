@@ -1,37 +1,27 @@
 //! Whoever has a hand on a box that runs: kill, limit, watch, resize; and the last one that lets go kills it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use stead_ports::{
     BoxFuture,
     sandbox::{BoxError, Change, Control, Pressure, Property, Tier, Usage},
 };
+use stead_tier::{end::Asked, terminal::Terminal};
 
 use super::shepherd::Shepherd;
-use crate::{
-    terminal::Terminal,
-    wire::{Held, Order, Used},
-};
+use crate::wire::{Held, Order, Used};
 
 /// A hand on a box; it is in each of its parts, and the last word is a kill.
 pub(super) struct Hand {
     pub(super) shepherd: Arc<Shepherd>,
     pub(super) terminal: Option<Terminal>,
     pub(super) limits: Held,
-    /// Whether somebody asked for its end, and whether for its output.
-    pub(super) asked: AtomicBool,
-    pub(super) full: AtomicBool,
+    pub(super) asked: Asked,
 }
 
 impl Control for Hand {
     fn kill(&self) {
-        self.asked.store(true, Ordering::Relaxed);
+        self.asked.end();
         self.shepherd.kill();
     }
 

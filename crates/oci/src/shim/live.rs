@@ -17,9 +17,10 @@ use rustix::{
     io::Errno,
     net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg},
     process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal},
-    termios::{Winsize, tcsetwinsize},
+    termios::tcsetwinsize,
     thread::LinkNameSpaceType,
 };
+use stead_tier::pty::size;
 
 use super::{
     fault::{At as _, Fault},
@@ -210,7 +211,7 @@ fn way_out(pid: Pid, port: u16) -> Result<OwnedFd, Fault> {
 }
 
 /// The terminal that the runtime has sent while it made the container (OCI runtimes' `--console-socket`).
-fn terminal(console: &UnixListener, (rows, columns): (u16, u16)) -> Result<OwnedFd, Fault> {
+fn terminal(console: &UnixListener, dimensions: (u16, u16)) -> Result<OwnedFd, Fault> {
     let step = "taking the terminal of a container";
     console.set_nonblocking(true).at(step)?;
     let (connection, _) = console.accept().at(step)?;
@@ -224,6 +225,6 @@ fn terminal(console: &UnixListener, (rows, columns): (u16, u16)) -> Result<Owned
     };
     let end = beside.drain().filter_map(rights).flatten().next();
     let end = end.ok_or_else(|| Fault::host(format!("{step}: the runtime sent none")))?;
-    tcsetwinsize(&end, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).at(step)?;
+    tcsetwinsize(&end, size(dimensions)).at(step)?;
     Ok(end)
 }

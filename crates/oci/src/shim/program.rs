@@ -1,9 +1,10 @@
 //! Whether there is a program to start and a folder to start it in, looked at before the runtime is asked: what it would
 //! say is each runtime's own, and some make a working folder that is missing.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::{fs::FileType, io::Errno};
+use stead_tier::program::candidates;
 
 use super::{fault::Fault, root::Root};
 use crate::wire::{Failure, Plan};
@@ -28,7 +29,8 @@ pub(super) fn check(plan: &Plan, root: &Root) -> Result<(), Fault> {
         found.map_err(|e| command(format!("its working folder {}: {}", plan.dir, said(e))))?;
     }
     let mut why = Errno::NOENT;
-    for candidate in candidates(plan.words.first().map_or("", String::as_str), &plan.path, dir) {
+    for candidate in candidates(plan.words.first().map_or("", String::as_str), &plan.path) {
+        let candidate = dir.join(candidate);
         if later(&candidate) {
             return Ok(());
         }
@@ -44,25 +46,4 @@ pub(super) fn check(plan: &Plan, root: &Root) -> Result<(), Fault> {
 
 fn later(path: &Path) -> bool {
     LATER.iter().any(|there| path.starts_with(there))
-}
-
-/// What a program's name may mean, in order.
-fn candidates(program: &str, path: &str, dir: &Path) -> Vec<PathBuf> {
-    if program.contains('/') {
-        return vec![dir.join(program)];
-    }
-    path.split(':').filter(|folder| folder.starts_with('/')).map(|folder| Path::new(folder).join(program)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_program_is_looked_for_in_absolute_folders_only() {
-        let of = |program: &str, path: &str| candidates(program, path, Path::new("/work"));
-        assert_eq!(of("./x", "/bin"), [Path::new("/work/./x")]);
-        assert_eq!(of("/y", "/bin"), [Path::new("/y")]);
-        assert_eq!(of("x", "/usr/bin:::relative:/bin"), [Path::new("/usr/bin/x"), Path::new("/bin/x")]);
-    }
 }

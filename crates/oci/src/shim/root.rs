@@ -13,16 +13,16 @@ use rustix::{
     fs::{Mode, OFlags, ResolveFlags},
     io::Errno,
 };
-use stead_tier::root::{ETC, FOLDERS, MADE_BELOW, NEEDED, OWN_ETC, PROGRAMS};
+use stead_tier::{
+    root::{ETC, FOLDERS, MADE_BELOW, NEEDED, OWN_ETC, OWN_ETC_OF_PROGRAMS, PROGRAMS},
+    users::USER,
+};
 
 use super::{
     fault::{At as _, Fault},
     tree::{self, CLOSED, OPEN, close, filesystem, folder, hang, hang_on},
 };
-use crate::{
-    containers::USER,
-    wire::{Access, Place, Plan},
-};
+use crate::wire::{Access, Place, Plan};
 
 /// Private folders: their name on the filesystem in memory, where they appear, and their mode. `/dev/shm` is mounted by the
 /// runtime, for `/dev` is.
@@ -89,7 +89,7 @@ impl Root {
         for name in FOLDERS {
             fs::create_dir_all(self.rootfs.join(name)).at(&format!("making /{name}"))?;
         }
-        for (name, text) in OWN_ETC {
+        for (name, text) in OWN_ETC.iter().chain(OWN_ETC_OF_PROGRAMS) {
             fs::write(self.rootfs.join("etc").join(name), text).at(&format!("writing /etc/{name}"))?;
         }
         symlink("../tmp", self.rootfs.join("var/tmp")).at("making /var/tmp")?;

@@ -12,14 +12,12 @@ use std::{
 };
 
 use rustix::io::Errno;
-use stead_ports::sandbox::{BoxError, Command, Exec, ExecEnd, ExecWhy, Hand, Streams};
+use stead_ports::sandbox::{BoxError, Command, Exec, ExecEnd, ExecWhy, Hand, Stdio, Streams};
+use stead_tier::{ask, ends::Ends, terminal::Terminal};
 use tokio::io::unix::AsyncFd;
 
-use super::{running::refused, streams, terminal::Terminal};
-use crate::{
-    plan,
-    wire::{self, Ask, Tell, Told},
-};
+use super::running::refused;
+use crate::wire::{self, Ask, Tell, Told};
 
 /// How long a command may take to start.
 const START: Duration = Duration::from_secs(10);
@@ -33,8 +31,8 @@ pub(super) async fn start(
     command: Command,
     streams: Streams,
 ) -> Result<Exec, BoxError> {
-    plan::command(&command)?;
-    let dir = plan::folder_of(&command)?;
+    ask::command(&command)?;
+    let dir = ask::dir(&command)?;
     let lost = |e: Errno| BoxError::Lost(format!("it cannot be told anything: {}", io::Error::from(e)));
     let (ours, its) = wire::pair().map_err(lost)?;
     let mut inside = vec![its];
@@ -42,15 +40,9 @@ pub(super) async fn start(
     let terminal = match streams {
         Streams::Terminal { size } => Some(size),
         Streams::Pipes => {
-            let (read_input, write_input) = streams::pipe()?;
-            let (read_output, write_output) = streams::pipe()?;
-            let (read_error, write_error) = streams::pipe()?;
-            for end in [&read_input, &write_output, &write_error] {
-                // Without the right to do so they are the command's already, for then it is the same user.
-                let _ = std::os::unix::fs::fchown(end, Some(user), Some(user));
-            }
-            inside.extend([read_input, write_output, write_error]);
-            ends = Some((streams::writer(write_input)?, streams::reader(read_output)?, streams::reader(read_error)?));
+            let mut own = Ends::new(&Stdio::Pipes { keep: 0 }, user)?;
+            inside.append(&mut own.inside);
+            ends = own.all();
             None
         }
     };

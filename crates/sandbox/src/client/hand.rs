@@ -1,19 +1,14 @@
 //! Whoever has a hand on a box that runs: kill, limit, resize; and the last one that lets go kills it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use stead_ports::{
     BoxFuture,
     sandbox::{BoxError, Change, Control, Pressure, Property, Tier, Usage},
 };
+use stead_tier::{end::Asked, terminal::Terminal};
 
-use super::{link::Link, terminal::Terminal};
+use super::link::Link;
 use crate::wire::{self, Failure, Order};
 
 /// A hand on a box; it is in each of its parts, and the last word is a kill.
@@ -21,14 +16,12 @@ pub(super) struct Hand {
     pub(super) link: Arc<Link>,
     pub(super) id: u64,
     pub(super) terminal: Option<Terminal>,
-    /// Whether somebody asked for its end, and whether for its output.
-    pub(super) asked: AtomicBool,
-    pub(super) full: AtomicBool,
+    pub(super) asked: Asked,
 }
 
 impl Hand {
     pub(super) fn end(&self) {
-        self.asked.store(true, Ordering::Relaxed);
+        self.asked.end();
         self.link.kill(self.id);
     }
 }

@@ -1,7 +1,6 @@
 //! The server's side: starts the launcher when a box is first asked for, asks it for boxes, and turns what a box writes and
 //! how it ends into the port's words.
 
-mod ends;
 mod exec;
 mod freeze;
 mod hand;
@@ -9,8 +8,6 @@ mod link;
 mod news;
 mod resident;
 mod running;
-mod streams;
-mod terminal;
 
 use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 

@@ -1,10 +1,9 @@
 //! A box that stays, from the order on.
 
 use std::{
-    net::TcpListener,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
 };
 
 use stead_ports::{
@@ -12,9 +11,12 @@ use stead_ports::{
     sandbox::{BoxError, Change, Command, Control, Exec, Resident, Session, Spec, Stdio, Streams, Usage},
     workspace::Still,
 };
+use stead_tier::{
+    end::Asked,
+    ends::{Ends, Reading, way_out},
+};
 
 use super::{
-    ends::{Ends, Reading},
     exec, freeze,
     hand::{Guard, Hand, lost},
     link::Link,
@@ -45,17 +47,14 @@ pub(super) async fn open(link: Arc<Link>, spec: &Spec) -> Result<Resident, BoxEr
     };
     drop(held);
     let mut back = back.into_iter();
-    let egress = spec.egress.and_then(|_| back.next()).map(TcpListener::from);
-    if let Some(listener) = &egress {
-        listener.set_nonblocking(true).map_err(|e| BoxError::Lost(format!("the way out of a sandbox: {e}")))?;
-    }
+    let egress = spec.egress.and_then(|_| back.next()).map(way_out).transpose()?;
     let foreman = back.next().ok_or_else(lost)?;
     let mut named = |names: &[PathBuf]| -> Result<Vec<(PathBuf, OwnedFd)>, BoxError> {
         names.iter().map(|at| Ok((at.clone(), back.next().ok_or_else(lost)?))).collect()
     };
     let (folders, layers) = (named(&places)?, named(&layered)?);
     let freezer = back.next();
-    let hand = Arc::new(Hand { link, id, terminal: None, asked: AtomicBool::new(false), full: AtomicBool::new(false) });
+    let hand = Arc::new(Hand { link, id, terminal: None, asked: Asked::default() });
     let reading = Reading::new(Stdio::Quiet, Ends::default());
     let end = finish(Arc::clone(&hand), guard, ended, reading, evidence.clone(), layered);
     let session = Arc::new(Stays { hand, foreman, folders, layers, freezer });

@@ -1,28 +1,21 @@
 //! One box from the order to its outcome.
 
-use std::{
-    net::TcpListener,
-    os::fd::AsFd,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{os::fd::AsFd, path::PathBuf, sync::Arc};
 
 use stead_ports::{
-    sandbox::{
-        BoxError, Control, End, Evidence, Outcome, Pipes, Running, Served, Spec, Stdio, Tier, WhenFull, outcome::Layer,
-    },
+    sandbox::{BoxError, Control, Evidence, Outcome, Running, Served, Spec, Stdio, Tier, outcome::Layer},
     workspace::Marks,
+};
+use stead_tier::{
+    end::{self, Asked, Raw},
+    ends::{Ends, Reading, way_out},
+    terminal::Terminal,
 };
 
 use super::{
-    ends::{Ends, Reading},
     hand::{Guard, Hand, lost, usage as used},
     link::Link,
     news::Ended,
-    terminal::Terminal,
 };
 use crate::{
     plan::{self, Checked},
@@ -64,24 +57,16 @@ pub(super) async fn start(link: Arc<Link>, spec: &Spec, stdio: Stdio) -> Result<
         wire::Served::Cold(why) => Served::Cold { why },
     });
     let mut back = back.into_iter();
-    let egress = spec.egress.and_then(|_| back.next()).map(TcpListener::from);
-    if let Some(listener) = &egress {
-        listener.set_nonblocking(true).map_err(|e| BoxError::Lost(format!("the way out of a sandbox: {e}")))?;
-    }
+    let egress = spec.egress.and_then(|_| back.next()).map(way_out).transpose()?;
     let terminal = match size {
         Some(_) => Some(Terminal::new(back.next().ok_or_else(lost)?)?),
         None => None,
     };
-    let pipes = match (&terminal, &stdio) {
-        (Some(terminal), _) => Some(terminal.pipes()),
-        (None, Stdio::Pipes { .. }) => match (ends.input.take(), ends.output.take()) {
-            (Some(input), Some(output)) => Some(Pipes { stdin: Box::new(input), stdout: Box::new(output) }),
-            _ => None,
-        },
-        _ => None,
+    let pipes = match &terminal {
+        Some(terminal) => Some(terminal.pipes()),
+        None => ends.pipes(&stdio),
     };
-    let (asked, full) = (AtomicBool::new(false), AtomicBool::new(false));
-    let hand = Arc::new(Hand { link, id, terminal, asked, full });
+    let hand = Arc::new(Hand { link, id, terminal, asked: Asked::default() });
     let control = Arc::clone(&hand) as Arc<dyn Control>;
     let end = finish(hand, guard, ended, Reading::new(stdio, ends), evidence, layers);
     Ok(Running { control, pipes, egress, end: Box::pin(end) })
@@ -109,19 +94,11 @@ pub(super) async fn finish(
     evidence: Evidence,
     layers: Vec<PathBuf>,
 ) -> Result<Outcome, BoxError> {
-    let over = |full: WhenFull| {
-        if full == WhenFull::Kill {
-            hand.full.store(true, Ordering::Relaxed);
-            hand.end();
-        }
+    let over = || {
+        hand.asked.full();
+        hand.end();
     };
-    let (dead, hears) = tokio::sync::watch::channel(false);
-    let ended = async {
-        let ended = ended.await;
-        dead.send_replace(true);
-        ended
-    };
-    let (ended, (stdout, stderr)) = tokio::join!(ended, reading.run(over, hears));
+    let (ended, stdout, stderr) = reading.until(ended, over).await;
     let Ok((end, usage, uppers)) = ended else { return Err(lost()) };
     guard.over = true;
     if uppers.len() != layers.len() {
@@ -129,39 +106,16 @@ pub(super) async fn finish(
     }
     let marks = if hand.link.host().root { Marks::Trusted } else { Marks::User };
     let layers = layers.into_iter().zip(uppers).map(|(at, upper)| Layer { at, upper, marks }).collect();
-    let end = told(end, usage.oom_kills, hand.asked.load(Ordering::Relaxed), hand.full.load(Ordering::Relaxed));
+    let end = end::told(raw(end), hand.asked.known(usage.oom_kills));
     Ok(Outcome { end, stdout, stderr, usage: used(usage), evidence, layers })
 }
 
-/// Why it ended, of all that is known.
-fn told(end: wire::End, oom_kills: Option<u64>, asked: bool, full: bool) -> End {
-    let memory = oom_kills.is_some_and(|n| n > 0);
+/// In the words of all tiers.
+fn raw(end: wire::End) -> Raw {
     match end {
-        wire::End::Exited(0) => End::Exited(0),
-        wire::End::Deadline => End::Deadline,
-        wire::End::Killed if full => End::Output,
-        wire::End::Killed if asked => End::Killed,
-        _ if memory => End::Memory,
-        wire::End::Exited(code) => End::Exited(code),
-        wire::End::Signal(signal) => End::Signal(signal),
-        wire::End::Killed => End::Killed,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_limit_that_ended_an_action_is_told_apart() {
-        assert_eq!(told(wire::End::Exited(0), Some(2), false, false), End::Exited(0), "it went well all the same");
-        assert_eq!(told(wire::End::Exited(137), Some(1), false, false), End::Memory);
-        assert_eq!(told(wire::End::Signal(9), Some(1), false, false), End::Memory);
-        assert_eq!(told(wire::End::Signal(9), Some(0), false, false), End::Signal(9));
-        assert_eq!(told(wire::End::Signal(9), None, false, false), End::Signal(9));
-        assert_eq!(told(wire::End::Killed, Some(1), true, true), End::Output);
-        assert_eq!(told(wire::End::Killed, Some(1), true, false), End::Killed);
-        assert_eq!(told(wire::End::Killed, Some(1), false, false), End::Memory);
-        assert_eq!(told(wire::End::Deadline, Some(1), false, false), End::Deadline);
+        wire::End::Exited(code) => Raw::Exited(code),
+        wire::End::Signal(signal) => Raw::Signal(signal),
+        wire::End::Deadline => Raw::Deadline,
+        wire::End::Killed => Raw::Killed,
     }
 }

@@ -12,5 +12,6 @@ pub(crate) use self::{
     messages::{End, Failure, Found, Go, Host, News, Order, Pressure, Report, Served, Sprout, Usage},
     plan::{Access, Folder, Limits, Place, Plan},
     session::{Ask, Tell, Told},
-    socket::{MAX_MESSAGE, buffer, pair, receive, send},
+    socket::{buffer, receive, send},
 };
+pub(crate) use stead_tier::socket::{MAX_MESSAGE, pair};

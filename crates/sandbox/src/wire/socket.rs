@@ -1,36 +1,10 @@
-//! One message in one datagram, descriptors beside it.
+//! A message of ours in a datagram ([`stead_tier::socket`]).
 
-use std::{
-    io::{IoSlice, IoSliceMut},
-    mem::MaybeUninit,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use minicbor::{Decode, Encode};
-use rustix::{
-    io::Errno,
-    net::{
-        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-        SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair, sockopt,
-    },
-};
-
-/// Most bytes of a message.
-pub(crate) const MAX_MESSAGE: usize = 160 << 10;
-
-/// Most descriptors beside one.
-pub(crate) const MAX_DESCRIPTORS: usize = 64;
-
-/// A pair of connected sockets.
-pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
-    let (a, b) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    for end in [&a, &b] {
-        // Beyond the usual limit only as root; a message that does not fit is refused when it is sent.
-        let _ = sockopt::set_socket_send_buffer_size_force(end, 4 * MAX_MESSAGE)
-            .or_else(|_| sockopt::set_socket_send_buffer_size(end, 2 * MAX_MESSAGE));
-    }
-    Ok((a, b))
-}
+use rustix::io::Errno;
+use stead_tier::socket::{self, Received};
 
 /// Sends one message. With `wait` it waits for room.
 pub(crate) fn send<M: Encode<()>>(
@@ -39,58 +13,19 @@ pub(crate) fn send<M: Encode<()>>(
     descriptors: &[BorrowedFd<'_>],
     wait: bool,
 ) -> Result<(), Errno> {
-    let bytes = minicbor::to_vec(message).map_err(|_| Errno::INVAL)?;
-    if bytes.len() > MAX_MESSAGE || descriptors.len() > MAX_DESCRIPTORS {
-        return Err(Errno::MSGSIZE);
-    }
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
-    let mut beside = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() && !beside.push(SendAncillaryMessage::ScmRights(descriptors)) {
-        return Err(Errno::MSGSIZE);
-    }
-    let flags = SendFlags::NOSIGNAL | if wait { SendFlags::empty() } else { SendFlags::DONTWAIT };
-    rustix::io::retry_on_intr(|| sendmsg(&socket, &[IoSlice::new(&bytes)], &mut beside, flags))?;
-    Ok(())
+    socket::send(socket, &minicbor::to_vec(message).map_err(|_| Errno::INVAL)?, descriptors, wait)
 }
 
 /// Receives one message; `None` at the end of the conversation. If this process has no room for the descriptors, there are none,
-/// and whoever is told must count them: it concerns one box, not the conversation. `buffer` grows to what messages need: most are short, and
-/// memory that a box's processes touch is copied for each.
+/// and whoever is told must count them: it concerns one box, not the conversation.
 pub(crate) fn receive<M: for<'b> Decode<'b, ()>>(
     socket: impl AsFd,
     buffer: &mut Vec<u8>,
     wait: bool,
 ) -> Result<Option<(M, Vec<OwnedFd>)>, Errno> {
-    let patience = if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
-    let length = rustix::io::retry_on_intr(|| {
-        let look = RecvFlags::PEEK | RecvFlags::TRUNC | patience;
-        rustix::net::recv(&socket, &mut [0_u8; 1][..], look).map(|(_, length)| length)
-    })?;
-    if length > buffer.len() {
-        buffer.resize(length.min(MAX_MESSAGE), 0);
-    }
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
-    let mut beside = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::CMSG_CLOEXEC | patience;
-    let got = rustix::io::retry_on_intr(|| recvmsg(&socket, &mut [IoSliceMut::new(buffer)], &mut beside, flags))?;
-    let mut descriptors = Vec::new();
-    for message in beside.drain() {
-        if let RecvAncillaryMessage::ScmRights(rights) = message {
-            descriptors.extend(rights);
-        }
-    }
-    if got.bytes == 0 {
-        return Ok(None);
-    }
-    if got.flags.contains(rustix::net::ReturnFlags::TRUNC) {
-        return Err(Errno::MSGSIZE);
-    }
-    if got.flags.contains(rustix::net::ReturnFlags::CTRUNC) {
-        // As many as this process may have are open. Some are worse than none, for nobody could tell which.
-        descriptors.clear();
-    }
-    let message = minicbor::decode(&buffer[..got.bytes]).map_err(|_| Errno::BADMSG)?;
-    Ok(Some((message, descriptors)))
+    let Some(Received { message, descriptors }) = socket::receive(socket, buffer, wait)? else { return Ok(None) };
+    let message = minicbor::decode(message).map_err(|_| Errno::BADMSG)?;
+    Ok(Some((message, descriptors.unwrap_or_default())))
 }
 
 /// Room for messages.
@@ -101,6 +36,9 @@ pub(crate) fn buffer() -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use rustix::net::SendFlags;
+    use stead_tier::socket::{MAX_MESSAGE, pair};
 
     use super::{
         super::{Go, Order, Plan},

@@ -3,11 +3,16 @@
 
 use std::fmt::Write as _;
 
+use stead_tier::{
+    program::USUAL,
+    resources::FIXED,
+    users::{INSIDE, USER},
+};
+
 use crate::{
     landlock,
-    privileges::{FIRST, INSIDE, USER},
+    privileges::FIRST,
     seccomp::Filter,
-    seed::{FIXED, USUAL},
     wire::{self, Access},
 };
 
@@ -39,7 +44,7 @@ pub(super) fn text(root: bool, version: Option<i32>, filter: &Filter) -> String 
     // Both are written as Python writes them too: they are plain ASCII.
     let _ = writeln!(out, "WRITABLE = {:?}", landlock::WRITABLE);
     let _ = writeln!(out, "USUAL = {USUAL:?}");
-    let fixed: Vec<_> = FIXED.iter().map(|(what, value)| (*what as u32, value)).collect();
+    let fixed: Vec<_> = FIXED.iter().map(|fixed| (fixed.resource as u32, fixed.most)).collect();
     let _ = writeln!(out, "FIXED = {fixed:?}");
     out.push_str(&FILES.concat());
     out

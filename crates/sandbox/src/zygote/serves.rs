@@ -3,11 +3,10 @@
 
 use std::path::Path;
 
+use stead_tier::program::{self, PATH, candidates};
+
 use super::stamp::Identity;
-use crate::{
-    seed::{PATH, candidates},
-    wire::Plan,
-};
+use crate::wire::Plan;
 
 /// The program that a zygote runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +49,7 @@ pub(super) fn serves(interpreter: &Interpreter, plan: &Plan) -> Result<(), Strin
         return Err(format!("the variable {name} is looked at when an interpreter starts"));
     }
     words(&plan.words)?;
-    let path = plan.env.iter().find(|(name, _)| name == "PATH").map_or(PATH, |(_, value)| value.as_str());
+    let path = program::path(&plan.env);
     let own = |candidate: &str| {
         !candidate.starts_with('/')
             || candidate.contains("/../")

@@ -16,12 +16,13 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions},
     thread::UnshareFlags,
 };
+use stead_tier::program;
 
 use crate::{
     fault::{At, Fault},
     privileges,
     seccomp::Filter,
-    seed, sys, wire,
+    sys, wire,
 };
 
 /// The interpreter's first lines: the rest comes through its socket. It has built-in functions of its own, so that an action that
@@ -96,5 +97,5 @@ fn become_interpreter(root: bool, path: &str, filter: &Filter, socket: &OwnedFd)
     filter.load().at("loading the filter of system calls")?;
     let strings = |words: &[String]| words.iter().filter_map(|w| CString::new(w.as_str()).ok()).collect::<Vec<_>>();
     let words = strings(&[path.to_owned(), "-c".to_owned(), FIRST.to_owned()]);
-    Err(sys::exec(&words[0], &words, &strings(&seed::environment(&[])))).at("starting the interpreter")
+    Err(sys::exec(&words[0], &words, &strings(&program::environment(&[])))).at("starting the interpreter")
 }

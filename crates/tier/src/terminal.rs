@@ -12,16 +12,19 @@ use rustix::io::Errno;
 use stead_ports::sandbox::{BoxError, Pipes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, unix::AsyncFd};
 
-use super::streams::nonblocking;
-use crate::terminal::size;
+use crate::{pty::size, streams::nonblocking};
 
 /// One end; input and output are two handles on it.
-#[derive(Clone)]
-pub(super) struct Terminal(Arc<AsyncFd<OwnedFd>>);
+#[derive(Clone, Debug)]
+pub struct Terminal(Arc<AsyncFd<OwnedFd>>);
 
 impl Terminal {
+    /// The end that stays outside. To be called within a runtime, which waits for it from here on.
+    ///
+    /// # Errors
+    /// [`BoxError::Lost`] with what the system said.
     #[expect(unsafe_code, reason = "the registration of a descriptor that must stay open")]
-    pub(super) fn new(end: OwnedFd) -> Result<Self, BoxError> {
+    pub fn new(end: OwnedFd) -> Result<Self, BoxError> {
         nonblocking(&end)?;
         // SAFETY: the registration owns the descriptor, nothing here closes or replaces it before the registration ends.
         let end = unsafe { AsyncFd::register(end) };
@@ -29,11 +32,13 @@ impl Terminal {
         Ok(Self(Arc::new(end)))
     }
 
-    pub(super) fn pipes(&self) -> Pipes {
+    /// Input and output: two handles on it.
+    pub fn pipes(&self) -> Pipes {
         Pipes { stdin: Box::new(self.clone()), stdout: Box::new(self.clone()) }
     }
 
-    pub(super) fn resize(&self, dimensions: (u16, u16)) {
+    /// Tells it another size, in rows and columns.
+    pub fn resize(&self, dimensions: (u16, u16)) {
         if let Err(error) = rustix::termios::tcsetwinsize(self.0.get_ref().as_fd(), size(dimensions)) {
             tracing::debug!(%error, "a terminal keeps its size");
         }

@@ -1,5 +1,5 @@
 //! What went wrong while a box was made, in words: the step and what the system said. Not an error of the port: the
-//! client makes one of it.
+//! server's side makes one of it.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 /// A step that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fault(pub(crate) String);
+pub struct Fault(pub String);
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -16,8 +16,11 @@ impl fmt::Display for Fault {
 }
 
 /// Names the step of a failure.
-pub(crate) trait At<T> {
+pub trait At<T> {
     /// Says what was tried.
+    ///
+    /// # Errors
+    /// That of `self`, with the step before what the system said.
     fn at(self, step: &str) -> Result<T, Fault>;
 }
 
