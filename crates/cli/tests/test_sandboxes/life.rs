@@ -65,6 +65,9 @@ async fn a_workspace_is_kept_and_another_sandbox_begins_with_it() {
     assert_eq!(found.0, "one\nd\ngrows\nlink\ntwo\n", "{}", found.1);
     let again = client.snapshot_sandbox(second_one.id, &TakeSnapshot::default()).await.unwrap();
     assert_eq!((again.added, again.changed, again.removed), (0, 1, 0));
+    // As often as one likes, and each time all of it.
+    let same = client.snapshot_sandbox(second_one.id, &TakeSnapshot::default()).await.unwrap();
+    assert_eq!((same.tree, same.entries, same.added), (again.tree, again.entries, 0));
     // The first tree is what it was, and nobody else's.
     let third = client.create_sandbox(&begin).await.unwrap();
     assert_eq!(lab.run(third.id, "cat d/f").await.0, "one\n");

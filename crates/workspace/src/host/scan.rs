@@ -100,7 +100,8 @@ impl<'i> Scan<'i> {
         let seen = self.marks(&dir)?;
         self.found.stripped.attributes += seen.others;
         let mut folder = Folder { fresh: fresh || seen.opaque, ..Folder::default() };
-        let mut entries = Dir::new(dir).map_err(|e| self.disk(e))?;
+        // Opened anew: a descriptor that was handed out shares its position with whoever read it before.
+        let mut entries = Dir::read_from(&dir).map_err(|e| self.disk(e))?;
         let mut count = 0;
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(|e| self.disk(e))?;
