@@ -144,7 +144,12 @@ fn in_tier(tier: &str) -> (TestEnvironment, String) {
     let env = TestEnvironment::new();
     let server = root().join("crates/cli/tests/fixtures/counting_mcp.sh");
     env.write("a/server.sh", &fs::read_to_string(server).unwrap());
-    env.write(".stead/stead.toml", &format!("[sandbox]\ntiers = [\"{tier}\"]\nmicrovm = {{ translate = true }}\n"));
+    // The home folder of tests is another one.
+    let cache =
+        std::env::var("XDG_CACHE_HOME").or_else(|_| Ok::<_, std::env::VarError>(std::env::var("HOME")? + "/.cache"));
+    let kernel = format!("{}/stead/kernel", cache.unwrap());
+    let own = format!("{{ translate = true, kernels = [\"{kernel}\"] }}");
+    env.write(".stead/stead.toml", &format!("[sandbox]\ntiers = [\"{tier}\"]\nmicrovm = {own}\n"));
     agent(
         &env,
         "  c: { mcp: { command: [sh, ./server.sh], start_timeout: 5m } }\n  sh: { command: [sh, -c], workspace: rw }\n",

@@ -145,6 +145,7 @@ impl Kit {
                 role: role(stead_microvm::WORD),
                 translate: true,
                 places: show,
+                patience: (Duration::from_secs(5), Duration::from_secs(120)),
                 most: 2,
                 ..stead_microvm::Settings::default()
             });
