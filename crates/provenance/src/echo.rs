@@ -44,7 +44,7 @@ const BASE64: [GeneralPurpose; 2] =
 pub(crate) struct Echoes {
     /// Whole arguments and their words, with what they counted.
     keys: BTreeMap<Key, Arc<Label>>,
-    /// Whole arguments as runs of letters and digits, by the first.
+    /// Whole arguments, and addresses in them, as runs of letters and digits, by the first.
     runs: BTreeMap<Box<str>, BTreeMap<Arc<[Box<str>]>, Arc<Label>>>,
     /// What everything counts at most, once there were too many.
     flood: Option<Label>,
@@ -62,13 +62,16 @@ impl Echoes {
         let label = Arc::new(label.clone());
         for form in forms(value) {
             self.run(&form, &label);
-            tokens::each(&form, |token| {
+            tokens::every(&form, |token| {
                 let keys = normal::of_text(token);
                 let label = match index.get(&keys) {
                     Some(known) if known.label.is_trusted() => return,
                     Some(known) if known.label.trust > label.trust => Arc::new(known.label.clone()),
                     _ => label.clone(),
                 };
+                if keys.iter().any(Key::is_address) {
+                    self.run(token, &label);
+                }
                 keys.into_iter().for_each(|key| self.enter(key, &label));
             });
         }

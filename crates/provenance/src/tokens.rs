@@ -1,7 +1,10 @@
 //! The complete tokens of a text: what a trusted source says, and an argument may repeat.
 //!
 //! A token is the whole text, a line, what stands in quotes, a word without the punctuation around it, or a date, a time or an IBAN
-//! that takes several words. A part of a word is none, and neither is any other run of words. Nothing is decoded.
+//! that takes several words. A part of a word or of what stands in quotes is none, and neither is any other run of words. Nothing is
+//! decoded.
+
+use std::ops::Range;
 
 use crate::normal::{self, Key};
 
@@ -26,19 +29,32 @@ const QUOTES: &[(char, char)] =
 /// assert!(["Pay", "Acme Ltd", "May 3, 2024"].iter().all(|t| seen.iter().any(|s| s == t)));
 /// assert!(!seen.iter().any(|s| s == "Acm" || s == "on May"));
 /// ```
-pub fn each(text: &str, mut each: impl FnMut(&str)) {
+pub fn each(text: &str, each: impl FnMut(&str)) {
+    walk(text, true, each);
+}
+
+/// The same, and the words inside quotes as well: for what lowers.
+pub(crate) fn every(text: &str, each: impl FnMut(&str)) {
+    walk(text, false, each);
+}
+
+fn walk(text: &str, strict: bool, mut each: impl FnMut(&str)) {
     each(text.trim());
     for line in text.lines().filter(|l| !l.trim().is_empty()) {
         if line.len() < text.trim().len() {
             each(line.trim());
         }
-        quoted(line, &mut each);
-        words(line, &mut each);
+        let mut quotes = quoted(line, &mut each);
+        if !strict {
+            quotes.clear();
+        }
+        words(line, &quotes, &mut each);
     }
 }
 
-/// What stands in quotes, opened at the beginning of a word and closed at the end of one.
-fn quoted(line: &str, each: &mut impl FnMut(&str)) {
+/// What stands in quotes, opened at the beginning of a word and closed at the end of one; where it stands, in order.
+fn quoted(line: &str, each: &mut impl FnMut(&str)) -> Vec<Range<usize>> {
+    let mut out = Vec::new();
     for &(open, close) in QUOTES {
         let mut rest = line;
         let mut before = None;
@@ -54,6 +70,8 @@ fn quoted(line: &str, each: &mut impl FnMut(&str)) {
             match end.filter(|_| begins) {
                 Some(end) => {
                     each(&inner[..end]);
+                    let start = line.len() - inner.len();
+                    out.push(start..start + end);
                     before = Some(close);
                     rest = &inner[end + close.len_utf8()..];
                 }
@@ -64,12 +82,21 @@ fn quoted(line: &str, each: &mut impl FnMut(&str)) {
             }
         }
     }
+    out.sort_by_key(|r| r.start);
+    out
 }
 
-/// The words of a line, and the spans that take several.
-fn words(line: &str, each: &mut impl FnMut(&str)) {
-    let words: Vec<(usize, &str)> =
+/// The words of a line outside quotes, and the spans that take several.
+fn words(line: &str, quotes: &[Range<usize>], each: &mut impl FnMut(&str)) {
+    let mut words: Vec<(usize, &str)> =
         line.split_whitespace().map(|w| (w.as_ptr() as usize - line.as_ptr() as usize, w)).collect();
+    let (mut next, mut until) = (quotes.iter().peekable(), 0);
+    words.retain(|(at, word)| {
+        while let Some(quote) = next.next_if(|q| q.start < at + word.len()) {
+            until = until.max(quote.end);
+        }
+        *at >= until
+    });
     for (i, (at, word)) in words.iter().enumerate() {
         let bare = trimmed(word);
         each(bare);

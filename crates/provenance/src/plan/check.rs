@@ -255,20 +255,6 @@ impl<'a> Checker<'a> {
 
     fn call(&mut self, function: Function, arguments: &[Expr]) -> Type {
         let list = |t: Type| Type::List(Box::new(t));
-        if function.by_rows() {
-            let element = self.element(&arguments[0]);
-            self.rows.push(element.clone());
-            let by = match function {
-                Function::Filter => self.expects(&arguments[1], &Type::Bool),
-                _ => self.expr(&arguments[1]),
-            };
-            self.rows.pop();
-            return match function {
-                Function::Map => list(by),
-                Function::MaxBy | Function::MinBy => element,
-                _ => list(element),
-            };
-        }
         match function {
             Function::First | Function::Last | Function::Only => self.element(&arguments[0]),
             Function::Unique => list(self.element(&arguments[0])),
@@ -317,7 +303,18 @@ impl<'a> Checker<'a> {
                 Type::Number
             }
             Function::MaxBy | Function::MinBy | Function::Filter | Function::Map | Function::SortBy => {
-                unreachable!("these are taken by rows above")
+                let element = self.element(&arguments[0]);
+                self.rows.push(element.clone());
+                let by = match function {
+                    Function::Filter => self.expects(&arguments[1], &Type::Bool),
+                    _ => self.expr(&arguments[1]),
+                };
+                self.rows.pop();
+                match function {
+                    Function::Map => list(by),
+                    Function::MaxBy | Function::MinBy => element,
+                    _ => list(element),
+                }
             }
         }
     }
