@@ -168,9 +168,39 @@ impl Ledger {
     }
 
     fn spoken(&mut self, text: &str, origin: Origin) -> Heard {
-        let known = Known { label: Label::new(Trust::Trusted, origin), place: self.place(None) };
+        let label = Label::new(Trust::Trusted, origin);
+        match json::parse(text) {
+            Ok(value @ (Value::Object(_) | Value::Array(_))) => self.say(&value, &label, &mut Path::default()),
+            _ => self.say_text(text, &label, None),
+        }
+        Heard { label, value: None }
+    }
+
+    /// A task given as JSON: each of its values is said.
+    fn say(&mut self, value: &Value, label: &Label, path: &mut Path) {
+        match value {
+            Value::String(s) => self.say_text(s, label, Some(&*path)),
+            Value::Number(n) => {
+                let known = Known { label: label.clone(), place: self.place(Some(&*path)) };
+                self.index.say(&n.to_string(), &normal::of_value(value), &known);
+            }
+            Value::Array(list) => {
+                for (i, v) in list.iter().enumerate() {
+                    path.element(i, |path| self.say(v, label, path));
+                }
+            }
+            Value::Object(map) => {
+                for (key, v) in map {
+                    path.member(key, |path| self.say(v, label, path));
+                }
+            }
+            Value::Null | Value::Bool(_) => {}
+        }
+    }
+
+    fn say_text(&mut self, text: &str, label: &Label, path: Option<&Path>) {
+        let known = Known { label: label.clone(), place: self.place(path) };
         tokens::each(text, |token| self.index.say(token, &normal::of_text(token), &known));
-        Heard { label: known.label, value: None }
     }
 
     fn carried(&mut self, origin: &Origin, label: &Label, text: &str) -> Heard {

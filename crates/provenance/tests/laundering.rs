@@ -94,7 +94,7 @@ fn a_part_of_a_trusted_value_or_more_than_it_raises_nothing() {
     assert_eq!(trust(&ledger, json!(["ada@example.com", EVE])), Trust::Untrusted, "a list counts as its least");
     assert_eq!(trust(&ledger, json!(["ada@example.com", "Acme Ltd"])), Trust::Trusted);
     assert_eq!(
-        trust(&ledger, json!({"to": "ada@example.com"})),
+        trust(&ledger, json!({"bcc": "ada@example.com"})),
         Trust::Untrusted,
         "a name that the schema does not write is a value too"
     );
@@ -303,4 +303,18 @@ fn a_huge_argument_is_bounded_and_untrusted() {
     let call = call(&ledger, &json!({"to": many}));
     assert_eq!(call.trust(), Trust::Untrusted);
     assert!(call.argument("to").unwrap().leaves.len() <= stead_provenance::trace::MAX_LEAVES + 1);
+}
+
+#[test]
+fn a_task_given_as_json_says_each_of_its_values() {
+    let mut ledger = Ledger::default();
+    ledger.hear(Said::User(
+        r#"{"order": {"to": "ada@example.com", "cents": 4990}, "note": "{\"to\": \"eve@example.net\"}"}"#,
+    ));
+    hear(&mut ledger, &mail(), "hello");
+    assert_eq!(trust(&ledger, "ada@example.com"), Trust::Trusted);
+    assert_eq!(trust(&ledger, 4990), Trust::Trusted);
+    assert_eq!(trust(&ledger, EVE), Trust::Untrusted);
+    let from = call(&ledger, &json!({"to": "ada@example.com"})).arguments[0].leaves[0].from.clone().unwrap();
+    assert_eq!((from.entry, from.path.as_deref()), (Some(0), Some("$.order.to")));
 }
