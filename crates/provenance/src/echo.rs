@@ -39,13 +39,16 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
 const BASE64: [GeneralPurpose; 2] =
     [GeneralPurpose::new(&alphabet::STANDARD, LENIENT), GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT)];
 
+/// Runs of letters and digits, folded, as they follow each other.
+type Runs = Arc<[Box<str>]>;
+
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Echoes {
     /// Whole arguments and their words, with what they counted.
     keys: BTreeMap<Key, Arc<Label>>,
     /// Whole arguments, and addresses in them, as runs of letters and digits, by the first.
-    runs: BTreeMap<Box<str>, BTreeMap<Arc<[Box<str>]>, Arc<Label>>>,
+    runs: BTreeMap<Box<str>, BTreeMap<Runs, Arc<Label>>>,
     /// What everything counts at most, once there were too many.
     flood: Option<Label>,
     len: usize,

@@ -131,9 +131,8 @@ fn date(text: &str) -> Option<Date> {
 
 fn month(word: &str) -> Option<u32> {
     let word = word.strip_suffix('.').unwrap_or(word);
-    let fits =
-        |m: &&str| *m == word || (word == "sept" && **m == *"september") || (word.len() == 3 && m.starts_with(word));
-    MONTHS.iter().position(|m| fits(&m)).map(|i| i as u32 + 1)
+    let is = |m: &str| m == word || (word == "sept" && m == "september") || (word.len() == 3 && m.starts_with(word));
+    MONTHS.iter().position(|m| is(m)).map(|i| i as u32 + 1)
 }
 
 fn make(year: u32, month: u32, day: u32) -> Option<Date> {
