@@ -20,6 +20,7 @@ const fn row(name: &'static str, may: &'static [&'static str]) -> Row {
 const MAP: &[Row] = &[
     row("core", &[]),
     row("policy", &["core"]),
+    row("provenance", &["core"]),
     row("identity", &["core"]),
     row("audit", &["core"]),
     row("manifest", &["core"]),
@@ -55,7 +56,7 @@ const MAP: &[Row] = &[
     row("memory", &["core", "ports"]),
     Row {
         name: "engine",
-        may: &["audit", "core", "identity", "policy", "ports"],
+        may: &["audit", "core", "identity", "policy", "ports", "provenance"],
         // Its tests keep their journals in the real store.
         dev: &["store"],
     },
@@ -126,6 +127,7 @@ const ALL: &[&str] = &[
     "policy",
     "ports",
     "postgres",
+    "provenance",
     "sandbox",
     "sandboxes",
     "secrets",
@@ -143,7 +145,7 @@ const ALL: &[&str] = &[
 const CORE_USES: &[&str] = &["bytes", "minicbor", "serde", "serde_json", "sha2", "thiserror", "ulid"];
 
 /// Crates that compute and never touch the world.
-const PURE: &[&str] = &["api", "audit", "core", "manifest", "policy"];
+const PURE: &[&str] = &["api", "audit", "core", "manifest", "policy", "provenance"];
 
 /// Dependencies that touch it.
 const WORLD: &[&str] = &[
