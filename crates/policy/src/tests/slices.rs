@@ -1,0 +1,133 @@
+//! A slice decides as the whole set does, errors included; and the same question has the same answer.
+
+use std::fmt::Write as _;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::Outcome;
+
+/// A random policy: its scope, and a condition that may be true, false or an error.
+fn policy() -> impl Strategy<Value = String> {
+    let principal = prop::sample::select(vec![
+        "principal",
+        "principal is Run",
+        "principal is User",
+        "principal == Run::\"run_1\"",
+        "principal in Run::\"run_2\"",
+        "principal in Session::\"ses_1\"",
+        "principal in Session::\"ses_2\"",
+        "principal in Version::\"ver_1\"",
+        "principal in Version::\"ver_2\"",
+        "principal in Agent::\"refund-desk\"",
+        "principal in Agent::\"front\"",
+        "principal is Run in Tenant::\"acme\"",
+        "principal is Run in Tenant::\"other\"",
+        "principal in Role::\"support\"",
+        "principal == User::\"alice\"",
+    ]);
+    let action = prop::sample::select(vec![
+        "action",
+        "action in Action::\"call_tool\"",
+        "action == Action::\"mail_send\"",
+        "action == Action::\"payments_refund\"",
+        "action in [Action::\"payments_refund\", Action::\"connect\"]",
+        "action in [Action::\"call_tool\", Action::\"connect\"]",
+        "action == Action::\"connect\"",
+    ]);
+    let resource = prop::sample::select(vec![
+        "resource",
+        "resource is Tool",
+        "resource is Host",
+        "resource == Tool::\"mail_send\"",
+        "resource in Toolset::\"payments\"",
+        "resource is Tool in Toolset::\"mail\"",
+        "resource in Domain::\"example.com\"",
+        "resource == Host::\"api.example.com\"",
+    ]);
+    let condition = prop::sample::select(vec![
+        "",
+        "when { context.granted }",
+        "when { context.taint }",
+        "unless { context.taint }",
+        "when { context.risk == \"critical\" }",
+        "when { context.approvals.count > 0 }",
+        "unless { context.approvals.count * 9223372036854775807 < 0 }",
+        "when { context.plan || context.now < datetime(\"2020-01-01\") }",
+    ]);
+    let gate = "@require(\"approval\") @approvers(\"boss\") @quorum(\"1\") @ttl(\"1m\") forbid";
+    let effect = prop::sample::select(vec!["permit", "permit", "forbid", gate]);
+    (effect, principal, action, resource, condition).prop_filter_map("it fits", |(effect, p, a, r, c)| {
+        let reads = c.contains("risk") && effect == "permit" || c.contains("approvals") && effect.starts_with('@');
+        (!reads).then(|| format!("{effect} ({p}, {a}, {r}) {c};"))
+    })
+}
+
+/// Those of the policies that fit the schema: a scope that can never match is refused when a set is applied.
+fn fitting(policies: Vec<String>) -> String {
+    let fits = |policy: &String| try_apply(policy).is_ok();
+    policies.into_iter().filter(fits).fold(String::new(), |mut all, policy| {
+        let _ = writeln!(all, "{policy}");
+        all
+    })
+}
+
+fn questions<'a>() -> Vec<Deed<'a>> {
+    vec![
+        call("mail_send", r#"{"to":[],"body":""}"#),
+        call("payments_refund", r#"{"order":"1","amount":1}"#),
+        call("nobody_knows", "{}"),
+        Deed::Connect { host: "api.example.com", port: 443, method: "GET", path: "/" },
+        Deed::Connect { host: "10.0.0.1", port: 80, method: "GET", path: "/" },
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_slice_decides_as_the_whole_set_does(
+        policies in prop::collection::vec(policy(), 0..14),
+        (granted, taint, plan) in any::<(bool, bool, bool)>(),
+        approvals in 0..3_usize,
+        critical in any::<bool>(),
+    ) {
+        let policies = only(&fitting(policies));
+        let history = History::default();
+        let approvals: Vec<Approval> =
+            (0..approvals).map(|n| Approval { user: format!("u{n}"), roles: vec!["boss".to_owned()] }).collect();
+        let principal = run();
+        for deed in questions() {
+            let risk = if critical { Risk::Critical } else { Risk::Normal };
+            let facts = Facts { granted, taint, plan, risk, approvals: &approvals, ..facts(&history) };
+            let request = Request { principal: &principal, deed, facts };
+            let sliced = policies.explain(&request);
+            let whole = policies.explain_unsliced(&request);
+            prop_assert_eq!(Outcome::from(&sliced.verdict), Outcome::from(&whole.verdict));
+            prop_assert_eq!(&sliced, &whole);
+            prop_assert_eq!(&sliced, &policies.explain(&request));
+        }
+    }
+}
+
+#[test]
+fn a_policy_for_one_run_decides_for_that_run_alone_although_slices_are_shared() {
+    let policies = with_default(r#"forbid (principal == Run::"run_2", action in Action::"call_tool", resource);"#);
+    let history = History::default();
+    let asks = |id: &str| {
+        let principal = Principal::run(Asker { run: id.to_owned(), ..asker() }, &tools());
+        word(&policies.decide(&Request { principal: &principal, deed: call("orders_lookup", "{}"), facts: facts(&history) }))
+    };
+    assert_eq!([asks("run_1"), asks("run_2"), asks("run_1")], ["allow", "deny", "allow"]);
+}
+
+#[test]
+fn slices_are_forgotten_and_made_again_beyond_their_bound() {
+    let policies = with_default(r#"forbid (principal, action == Action::"connect", resource == Host::"h7.example.com");"#);
+    for n in 0..crate::MAX_SLICES + 20 {
+        let host = format!("h{n}.example.com");
+        let deed = Deed::Connect { host: &host, port: 443, method: "", path: "" };
+        assert_eq!(word(&decide_with(&policies, deed, |f| f)), if n == 7 { "deny" } else { "allow" });
+        assert!(policies.cache.len() <= crate::MAX_SLICES);
+    }
+}
