@@ -14,7 +14,8 @@ use std::{
 use serde_json::{Value, json};
 use stead_core::{effect::EffectClass, time::Timestamp};
 use stead_policy::{
-    Asker, Confidence, Deed, Event, Facts, Happened, History, Policies, Principal, Request, Risk, Source, ToolSpec, User,
+    Asker, Confidence, Deed, Event, Facts, Happened, History, Policies, Principal, Request, Risk, Source, ToolSpec,
+    User,
 };
 
 /// Numbers of policies.
@@ -90,9 +91,8 @@ fn sources(size: usize, history: bool) -> (Vec<Source>, usize) {
     }
     files.push(Source { file: "bench.cedar".to_owned(), text });
     if history {
-        let counters: String = (0..tools.min(100))
-            .map(|n| format!("calls_{n}: {{ count: tool_{n}, by: agent, within: 1h }}\n"))
-            .collect();
+        let counters: String =
+            (0..tools.min(100)).map(|n| format!("calls_{n}: {{ count: tool_{n}, by: agent, within: 1h }}\n")).collect();
         files.push(Source { file: "history.yaml".to_owned(), text: counters });
     }
     (files, tools)

@@ -142,20 +142,74 @@ impl Arguments {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum Other {
-    CallModel { model: String, #[serde(default)] max_output_tokens: u64 },
-    ReadMemory { project: String, collection: String },
-    WriteMemory { project: String, collection: String, #[serde(default)] bytes: u64 },
-    SendMessage { agent: String, #[serde(default)] bytes: u64, #[serde(default)] hops: u32 },
-    StartAgent { agent: String, #[serde(default)] hops: u32 },
-    CreateSandbox { tier: Tier, #[serde(default)] cpu_millis: u64, #[serde(default)] memory_bytes: u64, #[serde(default)] network: bool },
-    Connect { host: String, #[serde(default = "https")] port: u16, #[serde(default)] method: String, #[serde(default)] path: String },
-    UseSecret { secret: String, #[serde(default)] tool: String, #[serde(default)] host: String },
-    ExportArtifact { name: String, #[serde(default)] media_type: String, #[serde(default)] bytes: u64 },
+    CallModel {
+        model: String,
+        #[serde(default)]
+        max_output_tokens: u64,
+    },
+    ReadMemory {
+        project: String,
+        collection: String,
+    },
+    WriteMemory {
+        project: String,
+        collection: String,
+        #[serde(default)]
+        bytes: u64,
+    },
+    SendMessage {
+        agent: String,
+        #[serde(default)]
+        bytes: u64,
+        #[serde(default)]
+        hops: u32,
+    },
+    StartAgent {
+        agent: String,
+        #[serde(default)]
+        hops: u32,
+    },
+    CreateSandbox {
+        tier: Tier,
+        #[serde(default)]
+        cpu_millis: u64,
+        #[serde(default)]
+        memory_bytes: u64,
+        #[serde(default)]
+        network: bool,
+    },
+    Connect {
+        host: String,
+        #[serde(default = "https")]
+        port: u16,
+        #[serde(default)]
+        method: String,
+        #[serde(default)]
+        path: String,
+    },
+    UseSecret {
+        secret: String,
+        #[serde(default)]
+        tool: String,
+        #[serde(default)]
+        host: String,
+    },
+    ExportArtifact {
+        name: String,
+        #[serde(default)]
+        media_type: String,
+        #[serde(default)]
+        bytes: u64,
+    },
     Read {},
-    StartRun { agent: String },
+    StartRun {
+        agent: String,
+    },
     ControlRun {},
     AnswerApproval {},
-    ApplyAgent { agent: String },
+    ApplyAgent {
+        agent: String,
+    },
     ApplyPolicy {},
     UseSandbox {},
     ReadMetrics {},

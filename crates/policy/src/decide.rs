@@ -73,9 +73,9 @@ impl Policies {
         let mut why = Why::default();
         let mut written = None;
         let verdict = match trial {
-            Some(mut trial) => trial.run(tell, &mut why, &mut written).unwrap_or_else(|unfit| {
-                Verdict::Deny(format!("Not done: {unfit}, so no policy can judge it."))
-            }),
+            Some(mut trial) => trial
+                .run(tell, &mut why, &mut written)
+                .unwrap_or_else(|unfit| Verdict::Deny(format!("Not done: {unfit}, so no policy can judge it."))),
             None => Verdict::Deny("Not done: this is nothing that whoever asks could do.".to_owned()),
         };
         Decision { verdict, epoch: self.epoch(), digest: self.digest(), why, arguments: written }
@@ -239,12 +239,8 @@ impl Trial<'_> {
 
     /// The policies that determined an answer, in their order.
     fn matched(&self, answer: &Answer, pick: impl Fn(&Rule) -> bool) -> Vec<&Rule> {
-        let mut ids: Vec<usize> = answer
-            .response
-            .diagnostics()
-            .reason()
-            .filter_map(|id| AsRef::<str>::as_ref(id).parse().ok())
-            .collect();
+        let mut ids: Vec<usize> =
+            answer.response.diagnostics().reason().filter_map(|id| AsRef::<str>::as_ref(id).parse().ok()).collect();
         ids.sort_unstable();
         ids.into_iter().filter_map(|n| self.policies.rules.get(n)).filter(|rule| pick(rule)).collect()
     }

@@ -67,7 +67,8 @@ impl Asked {
 impl Requirement {
     /// Whether enough of its approvers have approved; without approvers anybody counts.
     pub fn is_satisfied(&self, approvals: &[Approval]) -> bool {
-        let counts = |a: &&Approval| self.approvers.is_empty() || self.approvers.iter().any(|approver| a.is_of(approver));
+        let counts =
+            |a: &&Approval| self.approvers.is_empty() || self.approvers.iter().any(|approver| a.is_of(approver));
         let people: BTreeSet<&str> = approvals.iter().filter(counts).map(|a| a.user.as_str()).collect();
         u32::try_from(people.len()).is_ok_and(|people| people >= self.quorum)
     }

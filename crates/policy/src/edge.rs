@@ -178,11 +178,8 @@ pub(crate) const COMMON: &[Attribute] = &[
 ];
 
 /// What `context.approvals` has.
-pub(crate) const APPROVALS: &[Attribute] = &[
-    ("count", Kind::Long, true),
-    ("users", Kind::Entities("User"), true),
-    ("roles", Kind::Entities("Role"), true),
-];
+pub(crate) const APPROVALS: &[Attribute] =
+    &[("count", Kind::Long, true), ("users", Kind::Entities("User"), true), ("roles", Kind::Entities("Role"), true)];
 
 /// An entity type: its name, the types that may be above it, its attributes.
 pub(crate) type EntityType = (&'static str, &'static [&'static str], &'static [Attribute]);

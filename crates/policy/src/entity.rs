@@ -1,5 +1,8 @@
 //! Who asks, and what it is done to, as Cedar entities with what is above them.
-#![expect(clippy::disallowed_types, reason = "Cedar takes attributes and parents in its own maps; nothing reads their order")]
+#![expect(
+    clippy::disallowed_types,
+    reason = "Cedar takes attributes and parents in its own maps; nothing reads their order"
+)]
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},

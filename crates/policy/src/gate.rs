@@ -66,7 +66,7 @@ pub(crate) fn read(annotations: &BTreeMap<String, String>, permits: bool) -> Res
         }
     }
     let get = |name: &str| annotations.get(name).map(String::as_str);
-    let stray = |names: &[&str]| names.iter().find(|name| annotations.contains_key(**name)).copied();
+    let stray = |names: &[&'static str]| names.iter().copied().find(|name| annotations.contains_key(*name));
     let role = match (get("require"), get("transform")) {
         (Some(_), Some(_)) => {
             let hint = "write two policies";

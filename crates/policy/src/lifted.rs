@@ -52,8 +52,7 @@ pub(crate) fn requirements(trial: &Trial<'_>) -> Result<Option<Vec<(Arc<str>, Re
         // Whoever could stand in this one's place may approve as well.
         let mut may = BTreeSet::from([one.clone()]);
         for other in slice.approvers.iter().filter(|other| !needed.contains(other)) {
-            let instead: Vec<Approver> =
-                needed.iter().filter(|a| *a != one).chain([other]).cloned().collect();
+            let instead: Vec<Approver> = needed.iter().filter(|a| *a != one).chain([other]).cloned().collect();
             if lifts(quorum, &instead)? {
                 may.insert(other.clone());
             }

@@ -61,16 +61,14 @@ impl Policies {
         let first = tools.next()?;
         let others = tools.count();
         let more = if others > 0 { format!(" and {others} more") } else { String::new() };
-        let message =
-            format!("permits every call of `{}`, which is {}{more}", first.name, class_name(first.class));
+        let message = format!("permits every call of `{}`, which is {}{more}", first.name, class_name(first.class));
         Some(rule.problem(message).hint("add a `when` that says which calls, or name only tools that are pure"))
     }
 
     /// A rule that another one, which always forbids, leaves nothing.
     fn shadowed(&self, n: usize, rule: &Rule) -> Option<Problem> {
-        let over = |other: &Rule| {
-            !other.permits && other.role == Role::Hard && !other.conditional && covers(other, rule)
-        };
+        let over =
+            |other: &Rule| !other.permits && other.role == Role::Hard && !other.conditional && covers(other, rule);
         let by = self.rules.iter().enumerate().find(|(m, other)| *m != n && over(other)).map(|(_, other)| other)?;
         // Of two that say the same the first stays.
         if over(rule) && covers(rule, by) && self.rules.iter().position(|r| r.id == by.id) > Some(n) {
@@ -129,7 +127,9 @@ fn covers_action(wide: &ActionConstraint, narrow: &ActionConstraint) -> bool {
         (ActionConstraint::Any, _) => true,
         (_, ActionConstraint::Any) => false,
         (ActionConstraint::Eq(a), ActionConstraint::Eq(b)) => a == b,
-        (ActionConstraint::Eq(a), ActionConstraint::In(all)) => *a != uid("Action", TOOLS) && all.iter().all(|b| a == b),
+        (ActionConstraint::Eq(a), ActionConstraint::In(all)) => {
+            *a != uid("Action", TOOLS) && all.iter().all(|b| a == b)
+        }
         (ActionConstraint::In(wide), ActionConstraint::Eq(b)) => within(wide, b),
         (ActionConstraint::In(wide), ActionConstraint::In(all)) => all.iter().all(|b| within(wide, b)),
     }

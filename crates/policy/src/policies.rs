@@ -93,7 +93,6 @@ pub struct Policies {
     pub(crate) rules: Vec<Rule>,
     pub(crate) index: Index,
     pub(crate) world: World,
-    pub(crate) schema: Schema,
     pub(crate) cache: Cache,
     /// What Cedar warns of, as problems: policies that can never match, look-alike letters.
     pub(crate) warnings: Vec<Problem>,
@@ -140,7 +139,7 @@ impl Policies {
         }
         let index = Index::of(&rules);
         let digest = SetDigest::of(files);
-        Ok(Self { rules, index, world, schema, cache: Cache::default(), warnings, epoch, digest })
+        Ok(Self { rules, index, world, cache: Cache::default(), warnings, epoch, digest })
     }
 
     /// The set's place in the order of those that were applied.

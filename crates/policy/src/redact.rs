@@ -65,7 +65,9 @@ fn members(text: &str, paths: &[&[String]], place: &Place<'_>, out: &mut String)
 }
 
 fn quoted(text: &str) -> String {
-    serde_json::value::to_raw_value(text).as_deref().map_or_else(|_| String::from("\"\""), |raw| RawValue::get(raw).to_owned())
+    serde_json::value::to_raw_value(text)
+        .as_deref()
+        .map_or_else(|_| String::from("\"\""), |raw| RawValue::get(raw).to_owned())
 }
 
 #[cfg(test)]

@@ -281,11 +281,9 @@ impl<'a> Deed<'a> {
                 ("memory_bytes", Plain::Long(memory_bytes)),
                 ("network", Plain::Bool(network)),
             ],
-            Self::Connect { port, method, path, .. } => vec![
-                ("port", Plain::Long(port.into())),
-                ("method", Plain::Text(method)),
-                ("path", Plain::Text(path)),
-            ],
+            Self::Connect { port, method, path, .. } => {
+                vec![("port", Plain::Long(port.into())), ("method", Plain::Text(method)), ("path", Plain::Text(path))]
+            }
             Self::UseSecret { tool, host, .. } => vec![("tool", Plain::Text(tool)), ("host", Plain::Text(host))],
             Self::ExportArtifact { media_type, bytes, .. } => {
                 vec![("media_type", Plain::Text(media_type)), ("bytes", Plain::Long(bytes))]

@@ -60,7 +60,10 @@ fn alternatives_leave_optional_attributes_and_none_where_they_disagree() {
     let expected =
         Fields::from([("to".to_owned(), field(Shape::Text, true)), ("iban".to_owned(), field(Shape::Text, false))]);
     assert_eq!(of(&schema), expected);
-    assert_eq!(of(&json!({ "anyOf": [{ "type": "object", "properties": { "a": { "type": "string" } } }, {}] })), Fields::new());
+    assert_eq!(
+        of(&json!({ "anyOf": [{ "type": "object", "properties": { "a": { "type": "string" } } }, {}] })),
+        Fields::new()
+    );
 }
 
 #[test]

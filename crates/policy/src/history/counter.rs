@@ -143,7 +143,9 @@ impl Written {
         let tools = match tools {
             Tools::One(all) if all == "all" => Vec::new(),
             Tools::One(tool) => vec![tool],
-            Tools::Many(tools) if tools.is_empty() => return Err("counts no tool; write `all` for every tool".to_owned()),
+            Tools::Many(tools) if tools.is_empty() => {
+                return Err("counts no tool; write `all` for every tool".to_owned());
+            }
             Tools::Many(tools) => tools,
         };
         for tool in &tools {
@@ -171,9 +173,10 @@ impl Written {
         };
         let within = match self.within {
             None => None,
-            Some(text) => {
-                Some(crate::yaml::span(&text).ok_or_else(|| format!("`{text}` is no span; write `90s`, `15m`, `1h` or `7d`"))?)
-            }
+            Some(text) => Some(
+                crate::yaml::span(&text)
+                    .ok_or_else(|| format!("`{text}` is no span; write `90s`, `15m`, `1h` or `7d`"))?,
+            ),
         };
         if measure == Measure::Last && self.when.is_some() {
             return Err("`last` tells how any call ended, so it has no `when`".to_owned());

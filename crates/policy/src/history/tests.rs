@@ -115,8 +115,9 @@ fn more_scopes_than_the_bound_make_what_is_not_there_unknown() {
 fn the_order_of_events_of_different_runs_does_not_matter() {
     let text = "mails: { count: mail, by: tenant, within: 1h }\npaid: { sum: pay, of: amount, by: agent, within: 2h }";
     let arguments = r#"{"amount":7}"#;
-    let events: Vec<Event<'_>> =
-        [(5, "mail"), (1, "pay"), (70, "mail"), (3, "pay"), (2, "mail")].map(|(at, tool)| sent(minutes(at), tool, arguments)).into();
+    let events: Vec<Event<'_>> = [(5, "mail"), (1, "pay"), (70, "mail"), (3, "pay"), (2, "mail")]
+        .map(|(at, tool)| sent(minutes(at), tool, arguments))
+        .into();
     let read = |order: &[usize]| {
         let mut history = history(text);
         order.iter().for_each(|n| history.apply(&events[*n]));
@@ -132,7 +133,10 @@ fn a_counter_that_is_none_is_refused_with_its_place() {
         let problems = Counter::read("history.yaml", text, &world()).unwrap_err();
         problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     };
-    assert_eq!(said("a: { count: mial, by: run }"), "history.yaml:1:1: `a`: there is no tool `mial`; did you mean `mail`?");
+    assert_eq!(
+        said("a: { count: mial, by: run }"),
+        "history.yaml:1:1: `a`: there is no tool `mial`; did you mean `mail`?"
+    );
     assert_eq!(
         said("a: { count: mail, by: run }\nb: { sum: pay, of: payee, by: run }"),
         "history.yaml:2:1: `b`: `payee` is no number"

@@ -48,7 +48,10 @@ fn bad_annotations_refuse_the_set() {
 #[test]
 fn what_only_tightens_permits_nothing() {
     assert_snapshot!(problems("permit (principal, action, resource) when { context.confidence.greaterThan(decimal(\"0.9\")) };"), @"");
-    assert!(problems("permit (principal, action, resource) when { context.risk == \"normal\" };").contains("may only tighten"));
+    assert!(
+        problems("permit (principal, action, resource) when { context.risk == \"normal\" };")
+            .contains("may only tighten")
+    );
     assert!(try_apply("permit (principal, action in Action::\"call_tool\", resource is Tool) when { resource.risk == \"normal\" };").is_ok());
 }
 
@@ -69,7 +72,8 @@ fn a_tool_may_not_be_called_as_another_action() {
 
 #[test]
 fn a_digest_is_that_of_the_files_whatever_their_order() {
-    let (a, b) = (Source { file: "a.cedar".into(), text: String::new() }, source("permit (principal, action, resource);"));
+    let (a, b) =
+        (Source { file: "a.cedar".into(), text: String::new() }, source("permit (principal, action, resource);"));
     let digest = |files: &[Source]| Policies::apply(files, tools(), 1).unwrap().digest();
     assert_eq!(digest(&[a.clone(), b.clone()]), digest(&[b.clone(), a.clone()]));
     assert_ne!(digest(&[a.clone(), b]), digest(&[a]));

@@ -7,7 +7,10 @@ use crate::{Confidence, Verdict};
 fn without_a_policy_everything_is_denied() {
     let none = Policies::apply(&[], tools(), 1).unwrap();
     let decision = decide(&none, "orders_lookup", "{}");
-    assert_eq!(decision.verdict, Verdict::Deny("Not done: no policy permits `orders_lookup` on `orders_lookup`.".into()));
+    assert_eq!(
+        decision.verdict,
+        Verdict::Deny("Not done: no policy permits `orders_lookup` on `orders_lookup`.".into())
+    );
     assert_eq!((decision.epoch, decision.digest), (1, none.digest()));
 }
 
@@ -20,7 +23,10 @@ fn forbid_wins_and_tells_its_reason() {
     assert_eq!(word(&decide(&policies, "payments_refund", r#"{"order":"1","amount":10}"#)), "allow");
     let decision = decide(&policies, "payments_refund", r#"{"order":"1","amount":11}"#);
     assert_eq!(decision.verdict, Verdict::Deny("Not done: refunds rest today (policy `no-weekends`)".into()));
-    assert_eq!(decision.why.to_string(), "forbidden by no-weekends\n  refunds rest today\n  context.args.amount = 11\n");
+    assert_eq!(
+        decision.why.to_string(),
+        "forbidden by no-weekends\n  refunds rest today\n  context.args.amount = 11\n"
+    );
 }
 
 #[test]
@@ -95,7 +101,8 @@ fn an_argument_that_cannot_be_said_denies_when_a_policy_reads_it() {
         r#"forbid (principal, action == Action::"payments_refund", resource)
            when { context.args has rate && context.args.rate.greaterThan(decimal("1.5")) };"#,
     );
-    let with = |rate: &str| decide(&policies, "payments_refund", &format!(r#"{{"order":"1","amount":1,"rate":{rate}}}"#));
+    let with =
+        |rate: &str| decide(&policies, "payments_refund", &format!(r#"{{"order":"1","amount":1,"rate":{rate}}}"#));
     assert_eq!(word(&with("1.5")), "allow");
     assert_eq!(word(&with("1.5001")), "deny");
     for rate in ["1e400", "1.00001", "922337203685478", "\"1\"", "{}"] {
@@ -173,7 +180,12 @@ fn a_schema_that_changed_under_a_live_run_denies() {
     );
     // The run's own tool takes a text now; the policy was checked against a number.
     let decision = decide(&policies, "payments_refund", r#"{"order":"1","amount":"9"}"#);
-    assert_eq!(decision.verdict, Verdict::Deny("Not done: `context.args.amount` is no whole number of 64 bits, so no policy can judge it.".into()));
+    assert_eq!(
+        decision.verdict,
+        Verdict::Deny(
+            "Not done: `context.args.amount` is no whole number of 64 bits, so no policy can judge it.".into()
+        )
+    );
 }
 
 #[test]

@@ -67,8 +67,14 @@ fn every_context_is_what_the_schema_says() {
         ("send_message", "context.bytes == 10 && context.hops == 1 && resource in Tenant::\"acme\""),
         ("start_agent", "context.hops == 1 && resource == Agent::\"refund-desk\""),
         ("create_sandbox", "context.cpu_millis == 500 && context.memory_bytes == 1048576 && !context.network"),
-        ("connect", "context.port == 443 && context.method == \"GET\" && context.path == \"/\" && resource in Domain::\"example.com\""),
-        ("use_secret", "context.tool == \"payments_refund\" && context.host == \"api.example.com\" && resource in Secret::\"payments\""),
+        (
+            "connect",
+            "context.port == 443 && context.method == \"GET\" && context.path == \"/\" && resource in Domain::\"example.com\"",
+        ),
+        (
+            "use_secret",
+            "context.tool == \"payments_refund\" && context.host == \"api.example.com\" && resource in Secret::\"payments\"",
+        ),
         ("export_artifact", "context.media_type == \"application/pdf\" && context.bytes == 10"),
         ("orders_lookup", "!context.unseen && resource.class == \"pure\" && resource in Toolset::\"orders\""),
         ("control_run", "resource in Agent::\"refund-desk\" && resource has user && principal in Role::\"operator\""),
@@ -91,9 +97,8 @@ fn every_context_is_what_the_schema_says() {
 fn who_is_not_an_operator_operates_nothing_and_an_operator_is_no_run() {
     let policies = only("permit (principal, action, resource);");
     let history = History::default();
-    let asks = |principal: &Principal, deed| {
-        word(&policies.decide(&Request { principal, deed, facts: facts(&history) }))
-    };
+    let asks =
+        |principal: &Principal, deed| word(&policies.decide(&Request { principal, deed, facts: facts(&history) }));
     assert_eq!(asks(&run(), Deed::Operate(Edge::Administer)), "deny");
     assert_eq!(asks(&operator(), call("orders_lookup", "{}")), "deny");
     // An edge that is not about the whole tenant.

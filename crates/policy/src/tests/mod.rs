@@ -15,7 +15,10 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use stead_core::{effect::EffectClass, time::Timestamp};
 
-use crate::{Approval, Asker, Decision, Deed, Facts, History, Policies, Principal, Problem, Request, Risk, Source, ToolSpec, User};
+use crate::{
+    Approval, Asker, Decision, Deed, Facts, History, Policies, Principal, Problem, Request, Risk, Source, ToolSpec,
+    User,
+};
 
 /// Tools of a refund desk.
 fn tools() -> Vec<ToolSpec> {

@@ -31,7 +31,9 @@ permit (principal, action in Action::"call_tool", resource in Toolset::"payments
 
 #[test]
 fn letters_that_look_alike_are_told() {
-    let said = lint("forbid (principal, action == Action::\"mail_send\", resource) when { context.args.body == \"pаypal\" };\n@require(\"approval\") @approvers(\"x\") @quorum(\"1\") @ttl(\"1m\") forbid (principal, action == Action::\"wire\", resource);");
+    let said = lint(
+        "forbid (principal, action == Action::\"mail_send\", resource) when { context.args.body == \"pаypal\" };\n@require(\"approval\") @approvers(\"x\") @quorum(\"1\") @ttl(\"1m\") forbid (principal, action == Action::\"wire\", resource);",
+    );
     assert_snapshot!(said, @"");
 }
 
@@ -82,8 +84,12 @@ cases:
 
 #[test]
 fn a_policy_that_only_moved_is_no_difference() {
-    let a = only("permit (principal, action, resource);\n@id(\"x\") forbid (principal, action, resource) when { context.granted };");
-    let b = only("\n// moved\npermit (principal, action, resource);\n@id(\"x\") forbid (principal, action, resource) unless { context.granted };\n@id(\"y\") forbid (principal is User, action, resource);");
+    let a = only(
+        "permit (principal, action, resource);\n@id(\"x\") forbid (principal, action, resource) when { context.granted };",
+    );
+    let b = only(
+        "\n// moved\npermit (principal, action, resource);\n@id(\"x\") forbid (principal, action, resource) unless { context.granted };\n@id(\"y\") forbid (principal is User, action, resource);",
+    );
     let told = |changes: Vec<Change>| changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     assert_eq!(diff(&a, &a), []);
     assert_snapshot!(told(diff(&a, &b)), @"");
