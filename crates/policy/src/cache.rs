@@ -24,14 +24,15 @@ impl Cache {
         &self,
         key: &str,
         action: &EntityUid,
-        resource: &EntityUid,
+        (resource, above): (&EntityUid, &[EntityUid]),
         make: impl FnOnce() -> Slice,
     ) -> Arc<Slice> {
         {
             // A panic while slices were written leaves only fewer of them.
             let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
             let found = kept.1.get(key).and_then(|actions| actions.get(action)).and_then(|of| of.get(resource));
-            if let Some(slice) = found {
+            // A resource whose place has changed has another slice.
+            if let Some(slice) = found.filter(|slice| slice.above == above) {
                 return Arc::clone(slice);
             }
         }

@@ -55,6 +55,16 @@ fn redacts(rule: &Rule, path: &Path, world: &World) -> Option<Problem> {
         let hint = "write `action == Action::\"TOOL\"` or `action in [Action::\"TOOL\", …]`";
         return Some(rule.problem("a transform names the tools whose arguments it replaces").hint(hint));
     }
+    let names_others = match rule.policy.action_constraint() {
+        ActionConstraint::In(actions) => actions
+            .iter()
+            .any(|action| *action != uid("Action", TOOLS) && world.tools().all(|t| *action != uid("Action", &t.name))),
+        _ => false,
+    };
+    if names_others {
+        let hint = "name only tools";
+        return Some(rule.problem("a transform names an action that has no arguments").hint(hint));
+    }
     let wrong = tools.into_iter().find(|tool| {
         let field = path.split_first().and_then(|(first, rest)| tool.arguments.get(first)?.shape.at(rest));
         match field {

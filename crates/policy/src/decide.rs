@@ -65,7 +65,7 @@ impl Policies {
     #[cfg(test)]
     pub(crate) fn explain_unsliced(&self, request: &Request<'_>) -> Decision {
         let all: Vec<usize> = (0..self.rules.len()).collect();
-        let trial = self.trial(request).map(|trial| Trial { slice: Arc::new(Slice::of(self, &all)), ..trial });
+        let trial = self.trial(request).map(|trial| Trial { slice: Arc::new(Slice::of(self, &all, &[])), ..trial });
         self.settle(trial, Tell::All)
     }
 
@@ -108,7 +108,7 @@ impl Policies {
 
     fn slice(&self, request: &Request<'_>, action: &EntityUid, resource: &crate::entity::Resource) -> Arc<Slice> {
         let principal = request.principal;
-        self.cache.get(&principal.key, action, &resource.uid, || {
+        self.cache.get(&principal.key, action, (&resource.uid, &resource.above), || {
             let group = request.deed.group().map(|group| crate::entity::uid("Action", group));
             let scope = Scope {
                 kind: principal.kind,
@@ -119,7 +119,7 @@ impl Policies {
                 resource_kind: resource.kind,
                 above: &resource.above,
             };
-            Slice::of(self, &self.index.find(&self.rules, &scope))
+            Slice::of(self, &self.index.find(&self.rules, &scope), &resource.above)
         })
     }
 
@@ -165,7 +165,13 @@ impl Trial<'_> {
             return Ok(Verdict::Allow);
         }
         let redacts = self.matched(&answer, |rule| matches!(rule.role, Role::Redact(_)));
-        if let (Some(arguments), false) = (self.arguments.as_deref(), redacts.is_empty()) {
+        if !redacts.is_empty() {
+            let Some(arguments) = self.arguments.as_deref() else {
+                return Ok(Verdict::Deny(format!(
+                    "Not done: the policy `{}` transforms what has no arguments.",
+                    redacts[0].id
+                )));
+            };
             why.transformed = redacts.iter().map(|rule| self.sight(&answer.context).reason(rule)).collect();
             let fields = redacts.iter().flat_map(|rule| match &rule.role {
                 Role::Redact(fields) => fields.as_slice(),

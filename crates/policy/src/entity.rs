@@ -260,8 +260,9 @@ impl Resource {
 
     /// A run, for operators.
     pub fn run(run: Asker) -> Self {
+        let session = uid("Session", &run.session);
         let asking = run.into_asking();
-        let above = asking.lasting.into_iter().filter(|uid| *uid != asking.uid).collect();
+        let above = asking.lasting.into_iter().chain([session]).collect();
         Self { uid: asking.uid, kind: "Run", above, family: asking.family }
     }
 }

@@ -1,13 +1,16 @@
 //! Arguments as the model wrote them, taken apart without loss: numbers stay the text they are, and a key that stands
 //! twice is refused, since a tool may read the other one.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeSet, fmt};
 
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
+
+/// Most members of an object that is looked into; one with more denies.
+pub const MAX_MEMBERS: usize = 1_000;
 
 /// A member's name: borrowed when it has no escapes.
 #[derive(Deserialize)]
@@ -20,12 +23,14 @@ impl<'a> Members<'a> {
     /// The members of an object, each name once; the error says what is wrong.
     pub(crate) fn of(text: &'a str) -> Result<Self, String> {
         let members: Self = serde_json::from_str(text).map_err(|e| format!("is not a JSON object: {e}"))?;
-        for (i, (name, _)) in members.0.iter().enumerate() {
-            if members.0[..i].iter().any(|(other, _)| other == name) {
-                return Err(format!("has `{name}` twice"));
-            }
+        if members.0.len() > MAX_MEMBERS {
+            return Err(format!("has more than {MAX_MEMBERS} members"));
         }
-        Ok(members)
+        let mut seen = BTreeSet::new();
+        match members.0.iter().find(|(name, _)| !seen.insert(name)) {
+            Some((name, _)) => Err(format!("has `{name}` twice")),
+            None => Ok(members),
+        }
     }
 
     /// The text of a member.

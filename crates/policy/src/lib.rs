@@ -84,6 +84,7 @@ pub use history::{
     By, Counter, Counters, Event, Happened, History, MAX_COUNTERS, MAX_EVENTS, MAX_KEYS, MAX_POINTS, Measure, Scope,
     When,
 };
+pub use json::MAX_MEMBERS;
 pub use lifted::{MAX_TRIED, USUAL_TTL};
 pub use policies::{COUNTERS, MAX_POLICIES, Policies, SetDigest, Source};
 pub use principal::Principal;

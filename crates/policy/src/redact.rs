@@ -11,6 +11,9 @@ use crate::{
 /// What stands in the place of a redacted text.
 pub const REDACTED: &str = "[redacted]";
 
+/// Arrays within arrays that are followed.
+const MAX_NESTED: usize = 16;
+
 /// The arguments with these fields replaced. A field that is not there, or `null`, stays so.
 ///
 /// # Errors
@@ -18,20 +21,20 @@ pub const REDACTED: &str = "[redacted]";
 pub(crate) fn redact(arguments: &str, fields: &[Path]) -> Result<String, Unfit> {
     let paths: Vec<&[String]> = fields.iter().map(Vec::as_slice).collect();
     let mut out = String::with_capacity(arguments.len());
-    value(arguments, &paths, &Place::Root("context.args"), &mut out)?;
+    value(arguments, &paths, &Place::Root("context.args"), 0, &mut out)?;
     Ok(out)
 }
 
-fn value(text: &str, paths: &[&[String]], place: &Place<'_>, out: &mut String) -> Result<(), Unfit> {
+fn value(text: &str, paths: &[&[String]], place: &Place<'_>, nested: usize, out: &mut String) -> Result<(), Unfit> {
     let unfit = |problem: String| Unfit { path: place.to_string(), problem };
     match text.trim_start().as_bytes().first() {
-        Some(b'[') => {
+        Some(b'[') if nested < MAX_NESTED => {
             out.push('[');
             for (i, element) in json::elements(text).map_err(unfit)?.iter().enumerate() {
                 if i > 0 {
                     out.push(',');
                 }
-                value(element.get(), paths, place, out)?;
+                value(element.get(), paths, place, nested + 1, out)?;
             }
             out.push(']');
         }
@@ -57,7 +60,7 @@ fn members(text: &str, paths: &[&[String]], place: &Place<'_>, out: &mut String)
         match below.as_slice() {
             [] => out.push_str(raw.get()),
             _ if raw.get() == "null" => out.push_str("null"),
-            _ => value(raw.get(), &below, &Place::Below(place, name), out)?,
+            _ => value(raw.get(), &below, &Place::Below(place, name), 0, out)?,
         }
     }
     out.push('}');

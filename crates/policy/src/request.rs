@@ -114,7 +114,6 @@ pub struct Confidence(u16);
 impl Confidence {
     /// From a share of one; what is no number from 0 to 1 is no confidence at all.
     pub fn new(share: f64) -> Option<Self> {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0 and 10,000")]
         (0.0..=1.0).contains(&share).then(|| Self((share * 10_000.0).floor() as u16))
     }
 

@@ -1,6 +1,6 @@
 //! The policies that can match one kind of request, ready to be evaluated, and what they read.
 
-use cedar_policy::PolicySet;
+use cedar_policy::{EntityUid, PolicySet};
 
 use crate::{
     gate::{Approver, Role},
@@ -11,6 +11,8 @@ use crate::{
 /// A slice.
 #[derive(Debug)]
 pub(crate) struct Slice {
+    /// What was above the resource when it was made.
+    pub(crate) above: Vec<EntityUid>,
     /// Everything at once: when this allows, nothing forbids, gates or transforms.
     pub(crate) all: PolicySet,
     /// What permits and forbids.
@@ -27,7 +29,7 @@ pub(crate) struct Slice {
 
 impl Slice {
     /// The slice of these policies, by their numbers.
-    pub(crate) fn of(policies: &Policies, numbers: &[usize]) -> Self {
+    pub(crate) fn of(policies: &Policies, numbers: &[usize], above: &[EntityUid]) -> Self {
         let rules: Vec<&Rule> = numbers.iter().map(|n| &policies.rules[*n]).collect();
         let set = |wanted: &dyn Fn(&Rule) -> bool| {
             PolicySet::from_policies(rules.iter().filter(|rule| wanted(rule)).map(|rule| rule.policy.clone()))
@@ -54,6 +56,7 @@ impl Slice {
         approvers.sort();
         approvers.dedup();
         Self {
+            above: above.to_vec(),
             all: set(&|_| true),
             hard: set(&|rule| rule.role == Role::Hard),
             gates: set(&|rule| matches!(rule.role, Role::Approval(_))),

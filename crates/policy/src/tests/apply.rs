@@ -60,6 +60,7 @@ fn other_refusals() {
     assert_snapshot!(problems("@id(\"a\")\npermit (principal, action, resource);\n@id(\"a\")\nforbid (principal, action, resource);"), @"");
     assert_snapshot!(problems("@require(\"approval\") @approvers(\"x\") @quorum(\"1\") @ttl(\"1m\")\npermit (principal, action, resource);"), @"");
     assert_snapshot!(problems("@transform(\"redact\") @fields(\"args.amount\")\nforbid (principal, action == Action::\"payments_refund\", resource);"), @"");
+    assert_snapshot!(problems("@transform(\"redact\") @fields(\"args.note\")\nforbid (principal, action in [Action::\"payments_refund\", Action::\"connect\"], resource);"), @"");
     assert_snapshot!(problems("@require(\"approval\") @approvers(\"x\") @quorum(\"1\") @ttl(\"1m\")\nforbid (principal, action, resource) unless { context.approvals.count > 1 };"), @"");
 }
 

@@ -146,6 +146,8 @@ fn huge_arguments_deny_where_they_are_read() {
     let body = "x".repeat(crate::MAX_TEXT);
     assert_eq!(word(&decide(&policies, "mail_send", &format!(r#"{{"to":[],"body":"{body}"}}"#))), "allow");
     assert_eq!(word(&decide(&policies, "mail_send", &format!(r#"{{"to":[],"body":"{body}x"}}"#))), "deny");
+    let members: Vec<String> = (0..=crate::MAX_MEMBERS).map(|n| format!("\"m{n}\":1")).collect();
+    assert_eq!(word(&decide(&policies, "mail_send", &format!("{{{}}}", members.join(",")))), "deny");
     let many = vec!["\"a\""; crate::MAX_ELEMENTS + 1].join(",");
     assert_eq!(word(&decide(&policies, "mail_send", &format!(r#"{{"to":[{many}],"body":""}}"#))), "deny");
 }
@@ -163,6 +165,19 @@ fn a_transform_writes_the_arguments_anew_before_anything_else_sees_them() {
     assert_eq!(word(&decision), "allow");
     assert_eq!(decision.arguments.unwrap(), r#"{"to":[],"body":"[redacted]","cc":"[redacted]"}"#);
     assert_eq!(decision.why.transformed[0].policy.as_ref(), "no-cards");
+}
+
+#[test]
+fn what_cannot_be_transformed_is_not_done() {
+    let policies = with_default(
+        r#"@transform("redact") @fields("args.note")
+           forbid (principal, action == Action::"payments_refund", resource) when { context.args.amount > 0 };"#,
+    );
+    let deep = format!("{}\"x\"{}", "[".repeat(100_000), "]".repeat(100_000));
+    for note in ["7", "{}", &deep] {
+        let arguments = format!(r#"{{"order":"1","amount":1,"note":{note}}}"#);
+        assert_eq!(word(&decide(&policies, "payments_refund", &arguments)), "deny");
+    }
 }
 
 #[test]

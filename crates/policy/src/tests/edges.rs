@@ -29,7 +29,7 @@ fn deeds<'a>(run: &'a Asker, arguments: &'a str) -> Vec<Deed<'a>> {
     ]
 }
 
-fn operator() -> Principal {
+pub(super) fn operator() -> Principal {
     let user = User { name: "olga".to_owned(), roles: BTreeSet::from(["operator".to_owned()]) };
     Principal::operator(Operator { tenant: "acme".to_owned(), user })
 }

@@ -23,6 +23,8 @@ fn policy() -> impl Strategy<Value = String> {
         "principal is Run in Tenant::\"other\"",
         "principal in Role::\"support\"",
         "principal == User::\"alice\"",
+        "principal in Role::\"operator\"",
+        "principal == User::\"olga\"",
     ]);
     let action = prop::sample::select(vec![
         "action",
@@ -32,6 +34,8 @@ fn policy() -> impl Strategy<Value = String> {
         "action in [Action::\"payments_refund\", Action::\"connect\"]",
         "action in [Action::\"call_tool\", Action::\"connect\"]",
         "action == Action::\"connect\"",
+        "action == Action::\"control_run\"",
+        "action in Action::\"operate\"",
     ]);
     let resource = prop::sample::select(vec![
         "resource",
@@ -42,6 +46,9 @@ fn policy() -> impl Strategy<Value = String> {
         "resource is Tool in Toolset::\"mail\"",
         "resource in Domain::\"example.com\"",
         "resource == Host::\"api.example.com\"",
+        "resource in Session::\"ses_1\"",
+        "resource in Agent::\"refund-desk\"",
+        "resource == Run::\"run_1\"",
     ]);
     let condition = prop::sample::select(vec![
         "",
@@ -72,8 +79,9 @@ fn fitting(policies: &[String]) -> Policies {
     all(&BTreeSet::new()).or_else(|problems| all(&problems.iter().map(|p| p.line).collect())).unwrap()
 }
 
-fn questions<'a>() -> Vec<Deed<'a>> {
+fn questions(asker: &Asker) -> Vec<Deed<'_>> {
     vec![
+        Deed::OperateRun(crate::Edge::ControlRun, asker),
         call("mail_send", r#"{"to":[],"body":""}"#),
         call("payments_refund", r#"{"order":"1","amount":1}"#),
         call("nobody_knows", "{}"),
@@ -96,11 +104,12 @@ proptest! {
         let history = History::default();
         let approvals: Vec<Approval> =
             (0..approvals).map(|n| Approval { user: format!("u{n}"), roles: vec!["boss".to_owned()] }).collect();
-        let principal = run();
-        for deed in questions() {
+        let (run, operator, asker) = (run(), super::edges::operator(), asker());
+        for deed in questions(&asker) {
+            let principal = if deed.edge().is_operators() { &operator } else { &run };
             let risk = if critical { Risk::Critical } else { Risk::Normal };
             let facts = Facts { granted, taint, plan, risk, approvals: &approvals, ..facts(&history) };
-            let request = Request { principal: &principal, deed, facts };
+            let request = Request { principal, deed, facts };
             let sliced = policies.explain(&request);
             let whole = policies.explain_unsliced(&request);
             prop_assert_eq!(Outcome::from(&sliced.verdict), Outcome::from(&whole.verdict));
