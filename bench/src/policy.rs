@@ -74,8 +74,8 @@ fn tool(n: usize) -> ToolSpec {
 fn sources(size: usize, history: bool) -> (Vec<Source>, usize) {
     let mut files = vec![Source::default_policy()];
     let tools = (size.saturating_sub(5)).div_ceil(OF_A_TOOL).max(1);
-    let mut text = String::new();
     for n in 0..tools {
+        let mut text = String::new();
         let action = format!("action == Action::\"tool_{n}\"");
         let _ = writeln!(
             text,
@@ -88,8 +88,8 @@ fn sources(size: usize, history: bool) -> (Vec<Source>, usize) {
             n / TOOLS,
             if history { format!(" || context.history.calls_{n} > 1000000") } else { String::new() },
         );
+        files.push(Source { file: format!("tool_{n}.cedar"), text });
     }
-    files.push(Source { file: "bench.cedar".to_owned(), text });
     if history {
         let counters: String =
             (0..tools).map(|n| format!("calls_{n}: {{ count: tool_{n}, by: agent, within: 1h }}\n")).collect();

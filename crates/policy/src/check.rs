@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Attributes that only tighten: what the model says of itself permits nothing.
-const TIGHTENING: [&str; 2] = ["confidence", "risk"];
+const TIGHTENING: [&str; 3] = ["confidence", "unsure", "risk"];
 
 /// Everything that is wrong.
 pub(crate) fn all(rules: &[Rule], world: &World) -> Vec<Problem> {

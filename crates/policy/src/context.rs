@@ -46,6 +46,9 @@ pub(crate) fn build(
     put("risk", &|| RestrictedExpression::new_string(risk(request).name().to_owned()));
     put("confidence", &|| share(facts.confidence));
     put("ask_below", &|| share(facts.ask_below));
+    // What the two above come to, without reading decimals.
+    let unsure = facts.confidence.unwrap_or_default() < facts.ask_below.unwrap_or_default();
+    put("unsure", &|| RestrictedExpression::new_bool(unsure));
     put("taint", &|| RestrictedExpression::new_bool(facts.taint));
     put("plan", &|| RestrictedExpression::new_bool(facts.plan));
     put("approvals", &|| seen(approvals));

@@ -173,6 +173,7 @@ pub(crate) const COMMON: &[Attribute] = &[
     ("risk", Kind::Text, true),
     ("confidence", Kind::Decimal, true),
     ("ask_below", Kind::Decimal, true),
+    ("unsure", Kind::Bool, true),
     ("taint", Kind::Bool, true),
     ("plan", Kind::Bool, true),
 ];
