@@ -6,17 +6,75 @@ use super::*;
 
 #[test]
 fn a_type_error_is_told_with_place_and_hint() {
-    assert_snapshot!(problems("forbid (principal, action == Action::\"payments_refund\", resource)\nwhen { context.args.amount > \"1000\" };"), @"");
-    assert_snapshot!(problems("forbid (principal, action == Action::\"payments_refund\", resource)\nwhen { context.args.amuont > 1000 };"), @"");
-    assert_snapshot!(problems("forbid (principal, action == Action::\"payments_refund\", resource)\nwhen { context.args.rate.greaterThan(decimal(\"1.0\")) };"), @"");
-    assert_snapshot!(problems("forbid (principal, action == Action::\"payment_refund\", resource);"), @"");
-    assert_snapshot!(problems("forbid (principal, action, resource) when { context.args.amount > 1 };"), @"");
+    assert_snapshot!(problems("forbid (principal, action == Action::\"payments_refund\", resource)\nwhen { context.args.amount > \"1000\" };"), @"p.cedar:2:30: unexpected type: expected Long but saw String");
+    assert_snapshot!(problems("forbid (principal, action == Action::\"payments_refund\", resource)\nwhen { context.args.amuont > 1000 };"), @r##"
+    p.cedar:2:8: attribute `args.amuont` in context for Action::"payments_refund" not found
+      hint: did you mean `amount`?
+    "##);
+    assert_snapshot!(problems("forbid (principal, action == Action::\"payments_refund\", resource)\nwhen { context.args.rate.greaterThan(decimal(\"1.0\")) };"), @r##"
+    p.cedar:2:8: unable to guarantee safety of access to optional attribute `args.rate` in context for Action::"payments_refund"
+      hint: try testing for the attribute's presence with `context.args has rate && ..`
+    "##);
+    assert_snapshot!(problems("forbid (principal, action == Action::\"payment_refund\", resource);"), @r##"
+    p.cedar:1:30: unrecognized action `Action::"payment_refund"`
+      hint: did you mean `Action::"payments_refund"`?
+    "##);
+    assert_snapshot!(problems("forbid (principal, action, resource) when { context.args.amount > 1 };"), @r##"
+    p.cedar:1:45: attribute `args` in context for Action::"administer" not found
+      hint: did you mean `risk`?
+    p.cedar:1:45: attribute `args` in context for Action::"use_sandbox" not found
+      hint: did you mean `risk`?
+    p.cedar:1:45: attribute `args` in context for Action::"call_model" not found
+      hint: did you mean `risk`?
+    p.cedar:1:45: attribute `args.amount` in context for Action::"wire" not found
+      hint: did you mean `iban`?
+    p.cedar:1:45: attribute `args` in context for Action::"start_run" not found
+      hint: did you mean `risk`?
+    p.cedar:1:45: attribute `args` in context for Action::"apply_policy" not found
+      hint: did you mean `risk`?
+    p.cedar:1:45: attribute `args` in context for Action::"write_memory" not found
+      hint: did you mean `risk`?
+    p.cedar:1:45: attribute `args.amount` in context for Action::"mail_send" not found
+      hint: did you mean `body`?
+    p.cedar:1:45: attribute `args.amount` in context for Action::"orders_lookup" not found
+      hint: did you mean `order`?
+    p.cedar:1:45: attribute `args` in context for Action::"connect" not found
+      hint: did you mean `risk`?
+    p.cedar:1:45: attribute `args` in context for Action::"use_secret" not found
+      hint: did you mean `risk`?
+    p.cedar:1:45: attribute `args` in context for Action::"apply_agent" not found
+      hint: did you mean `risk`?
+    p.cedar:1:45: attribute `args` in context for Action::"export_artifact" not found
+      hint: did you mean `risk`?
+    p.cedar:1:45: attribute `args` in context for Action::"read_metrics" not found
+      hint: did you mean `risk`?
+    p.cedar:1:45: attribute `args` in context for Action::"control_run" not found
+      hint: did you mean `risk`?
+    p.cedar:1:45: attribute `args` in context for Action::"answer_approval" not found
+      hint: did you mean `risk`?
+    p.cedar:1:45: attribute `args` in context for Action::"read" not found
+      hint: did you mean `risk`?
+    p.cedar:1:45: attribute `args` in context for Action::"start_agent" not found
+      hint: did you mean `hops`?
+    p.cedar:1:45: attribute `args` in context for Action::"read_memory" not found
+      hint: did you mean `risk`?
+    p.cedar:1:45: attribute `args` in context for Action::"send_message" not found
+      hint: did you mean `hops`?
+    p.cedar:1:45: attribute `args` in context for Action::"create_sandbox" not found
+      hint: did you mean `risk`?
+    "##);
 }
 
 #[test]
 fn what_does_not_parse_is_told_with_its_place() {
-    assert_snapshot!(problems("permit (principal, action, resource)\nwhen { context.granted ;"), @"");
-    assert_snapshot!(problems("permit (principal == ?principal, action, resource);"), @"");
+    assert_snapshot!(problems("permit (principal, action, resource)\nwhen { context.granted ;"), @r##"
+    p.cedar:2:24: unexpected token `;`
+      hint: expected `!=`, `&&`, `(`, `*`, `+`, `-`, `.`, `<`, `<=`, `==`, `>`, `>=`, `[`, `||`, `}`, `has`, `in`, `is`, or `like`
+    "##);
+    assert_snapshot!(problems("permit (principal == ?principal, action, resource);"), @r##"
+    p.cedar: has a template
+      hint: name who and what; `?principal` and `?resource` have no place here
+    "##);
 }
 
 #[test]
@@ -42,12 +100,50 @@ fn bad_annotations_refuse_the_set() {
         r#"@transform("redact") @fields("args.note")"#,
     ];
     let told: Vec<String> = all.iter().map(|annotations| gate(annotations)).collect();
-    assert_snapshot!(told.join("\n"), @"");
+    assert_snapshot!(told.join("\n"), @r##"
+    p.cedar:1:1: there is no annotation `@aprovers`
+      hint: did you mean `@approvers`?
+    p.cedar:1:1: `@require("approvals")` is nothing that a gate can require
+      hint: write `@require("approval")`
+    p.cedar:1:1: `@quorum("0")` is no number of humans
+      hint: write a number from 1 to 8
+    p.cedar:1:1: `@quorum("9")` is no number of humans
+      hint: write a number from 1 to 8
+    p.cedar:1:1: `@ttl("soon")` is no span of at most 30 days
+      hint: write `90s`, `15m`, `12h` or `7d`
+    p.cedar:1:1: `@ttl("31d")` is no span of at most 30 days
+      hint: write `90s`, `15m`, `12h` or `7d`
+    p.cedar:1:1: a gate has `@ttl`
+      hint: write `@ttl("15m")`
+    p.cedar:1:1: a gate has `@quorum`
+      hint: write `@quorum("1")`
+    p.cedar:1:1: a gate has `@approvers`
+      hint: write `@approvers("finance-supervisor")`
+    p.cedar:1:1: `@approvers("x,,y")` names nobody
+      hint: list roles, or people as `user:NAME`, with commas between them
+    p.cedar:1:1: `@quorum("2")` is more than the people listed
+      hint: list more people, or a role
+    p.cedar:1:1: `@approvers` stands alone
+      hint: a gate has `@require("approval")`, a transform `@transform("redact")`
+    p.cedar:1:1: `@transform("drop")` is no transform
+      hint: write `@transform("redact")`
+    p.cedar:1:1: a transform has `@fields`
+      hint: write `@fields("args.body, args.note")`
+    p.cedar:1:1: `note` names no argument
+      hint: write `@fields("args.body, args.note")`
+    p.cedar:1:1: a policy has `@require` or `@transform`, not both
+      hint: write two policies
+    p.cedar:1:1: a transform names the tools whose arguments it replaces
+      hint: write `action == Action::"TOOL"` or `action in [Action::"TOOL", …]`
+    "##);
 }
 
 #[test]
 fn what_only_tightens_permits_nothing() {
-    assert_snapshot!(problems("permit (principal, action, resource) when { context.confidence.greaterThan(decimal(\"0.9\")) };"), @"");
+    assert_snapshot!(problems("permit (principal, action, resource) when { context.confidence.greaterThan(decimal(\"0.9\")) };"), @r##"
+    p.cedar:1:1: a `permit` reads `context.confidence`, which may only tighten
+      hint: `context` as a whole reads it too; write a `forbid` or a gate, or use `resource.risk`
+    "##);
     assert!(
         problems("permit (principal, action, resource) when { context.risk == \"normal\" };")
             .contains("may only tighten")
@@ -57,18 +153,36 @@ fn what_only_tightens_permits_nothing() {
 
 #[test]
 fn other_refusals() {
-    assert_snapshot!(problems("@id(\"a\")\npermit (principal, action, resource);\n@id(\"a\")\nforbid (principal, action, resource);"), @"");
-    assert_snapshot!(problems("@require(\"approval\") @approvers(\"x\") @quorum(\"1\") @ttl(\"1m\")\npermit (principal, action, resource);"), @"");
-    assert_snapshot!(problems("@transform(\"redact\") @fields(\"args.amount\")\nforbid (principal, action == Action::\"payments_refund\", resource);"), @"");
-    assert_snapshot!(problems("@transform(\"redact\") @fields(\"args.note\")\nforbid (principal, action in [Action::\"payments_refund\", Action::\"connect\"], resource);"), @"");
-    assert_snapshot!(problems("@require(\"approval\") @approvers(\"x\") @quorum(\"1\") @ttl(\"1m\")\nforbid (principal, action, resource) unless { context.approvals.count > 1 };"), @"");
+    assert_snapshot!(problems("@id(\"a\")\npermit (principal, action, resource);\n@id(\"a\")\nforbid (principal, action, resource);"), @r##"
+    p.cedar:3:1: there are two policies `a`
+      hint: the other is at p.cedar:1; give each an `@id` of its own
+    "##);
+    assert_snapshot!(problems("@require(\"approval\") @approvers(\"x\") @quorum(\"1\") @ttl(\"1m\")\npermit (principal, action, resource);"), @r##"
+    p.cedar:1:1: a gate is a `forbid`, and this is a `permit`
+      hint: write `forbid`: what is forbidden is lifted by the approval or the transform
+    "##);
+    assert_snapshot!(problems("@transform(\"redact\") @fields(\"args.amount\")\nforbid (principal, action == Action::\"payments_refund\", resource);"), @r##"
+    p.cedar:1:1: `args.amount` is no text of `payments_refund`
+      hint: a transform replaces texts; name one that the tool's schema has
+    "##);
+    assert_snapshot!(problems("@transform(\"redact\") @fields(\"args.note\")\nforbid (principal, action in [Action::\"payments_refund\", Action::\"connect\"], resource);"), @r##"
+    p.cedar:1:1: a transform names an action that has no arguments
+      hint: name only tools
+    "##);
+    assert_snapshot!(problems("@require(\"approval\") @approvers(\"x\") @quorum(\"1\") @ttl(\"1m\")\nforbid (principal, action, resource) unless { context.approvals.count > 1 };"), @r##"
+    p.cedar:1:1: a gate or transform reads `context.approvals`
+      hint: a gate asks for approvals itself; a `forbid` without `@require` may look at them
+    "##);
 }
 
 #[test]
 fn a_tool_may_not_be_called_as_another_action() {
     let tool = ToolSpec::new("connect", "net", EffectClass::Pure, Risk::Normal, &json!({ "type": "object" }));
     let problems = Policies::apply(&[], [tool], 1).unwrap_err();
-    assert_snapshot!(problems[0], @"");
+    assert_snapshot!(problems[0], @r##"
+    agent.yaml: a tool may not be called `connect`: that is an action of policies
+      hint: give its entry in the manifest another name
+    "##);
 }
 
 #[test]

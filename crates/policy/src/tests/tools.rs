@@ -17,7 +17,15 @@ fn what_never_takes_effect_is_told() {
 permit (principal in Agent::"refund-desk", action == Action::"orders_lookup", resource);
 permit (principal, action == Action::"call_model", resource) when { context.max_output_tokens > 1 && false };
 forbid (principal, action in Action::"call_tool", resource == Tool::"mail_sned") when { context.taint };
-"#), @"");
+"#), @r##"
+    the policy set: no gate watches `wire`, whose risk is critical
+      hint: the default policy has such a gate; leave it in, or write one
+    p.cedar:3:1: policy is impossible: the policy expression evaluates to false for all valid requests
+    p.cedar:4:1: never matches: no agent has Tool::"mail_sned"
+      hint: did you mean `mail_send`?
+    p.cedar:4:1: never takes effect: the policy `stop` always forbids all that it is about
+      hint: leave one of the two out, or give the other a condition
+    "##);
 }
 
 #[test]
@@ -26,7 +34,14 @@ fn doors_that_stand_wider_open_than_they_look_are_told() {
         r#"permit (principal, action, resource);
 permit (principal, action == Action::"orders_lookup", resource);
 permit (principal, action in Action::"call_tool", resource in Toolset::"payments");
-"#), @"");
+"#), @r##"
+    the policy set: no gate watches `wire`, whose risk is critical
+      hint: the default policy has such a gate; leave it in, or write one
+    p.cedar:1:1: permits every call of `mail_send`, which is irreversible and 2 more
+      hint: add a `when` that says which calls, or name only tools that are pure
+    p.cedar:3:1: permits every call of `payments_refund`, which is keyed
+      hint: add a `when` that says which calls, or name only tools that are pure
+    "##);
 }
 
 #[test]
@@ -34,7 +49,7 @@ fn letters_that_look_alike_are_told() {
     let said = lint(
         "forbid (principal, action == Action::\"mail_send\", resource) when { context.args.body == \"pаypal\" };\n@require(\"approval\") @approvers(\"x\") @quorum(\"1\") @ttl(\"1m\") forbid (principal, action == Action::\"wire\", resource);",
     );
-    assert_snapshot!(said, @"");
+    assert_snapshot!(said, @r##"p.cedar:1:89: string `"pаypal"` contains mixed scripts"##);
 }
 
 #[test]
@@ -78,8 +93,8 @@ cases:
     assert_eq!(failed, ["wrong on purpose"]);
     assert_eq!(results[5].missing, ["small"]);
     let refused = |text| Case::read("tests.yaml", text).unwrap_err()[0].to_string();
-    assert_snapshot!(refused("cases: [{ name: x, expect: allow }]"), @"");
-    assert_snapshot!(refused("cases: [{ name: x, call: y, expect: maybe }]"), @"");
+    assert_snapshot!(refused("cases: [{ name: x, expect: allow }]"), @"tests.yaml: case `x`: has one of `call` and `do`");
+    assert_snapshot!(refused("cases: [{ name: x, call: y, expect: maybe }]"), @"tests.yaml:1:37: unknown variant `maybe`, expected one of allow, deny, ask");
 }
 
 #[test]
@@ -92,8 +107,20 @@ fn a_policy_that_only_moved_is_no_difference() {
     );
     let told = |changes: Vec<Change>| changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     assert_eq!(diff(&a, &a), []);
-    assert_snapshot!(told(diff(&a, &b)), @"");
-    assert_snapshot!(told(diff(&b, &a)), @"");
+    assert_snapshot!(told(diff(&a, &b)), @r##"
+    changed x
+    - @id("x") forbid (principal, action, resource) when { context.granted };
+    + @id("x") forbid (principal, action, resource) unless { context.granted };
+    added y
+    + @id("y") forbid (principal is User, action, resource);
+    "##);
+    assert_snapshot!(told(diff(&b, &a)), @r##"
+    changed x
+    - @id("x") forbid (principal, action, resource) unless { context.granted };
+    + @id("x") forbid (principal, action, resource) when { context.granted };
+    removed y
+    - @id("y") forbid (principal is User, action, resource);
+    "##);
 }
 
 #[test]
