@@ -6,7 +6,7 @@ use stead_core::effect::EffectClass;
 
 use crate::{
     check::in_scope,
-    edge::TOOLS,
+    edge::{Edge, TOOLS},
     entity::uid,
     gate::Role,
     policies::{Policies, Rule},
@@ -60,8 +60,12 @@ impl Policies {
         let mut tools = self.world.tools().filter(reached).filter(|tool| tool.class != EffectClass::Pure);
         let first = tools.next()?;
         let others = tools.count();
-        let more = if others > 0 { format!(" and {others} more") } else { String::new() };
-        let message = format!("permits every call of `{}`, which is {}{more}", first.name, class_name(first.class));
+        let more = match others {
+            0 => String::new(),
+            1 => " and of another tool".to_owned(),
+            _ => format!(" and of {others} other tools"),
+        };
+        let message = format!("permits every call of `{}` ({}){more}", first.name, class_name(first.class));
         Some(rule.problem(message).hint("add a `when` that says which calls, or name only tools that are pure"))
     }
 
@@ -122,7 +126,11 @@ fn covers(wide: &Rule, narrow: &Rule) -> bool {
 }
 
 fn covers_action(wide: &ActionConstraint, narrow: &ActionConstraint) -> bool {
-    let within = |actions: &[EntityUid], action: &EntityUid| actions.contains(action);
+    // What is no edge's action is a tool's.
+    let tool = |action: &EntityUid| Edge::ALL.iter().all(|edge| edge.name() != action.id().unescaped());
+    let within = |actions: &[EntityUid], action: &EntityUid| {
+        actions.contains(action) || (actions.contains(&uid("Action", TOOLS)) && tool(action))
+    };
     match (wide, narrow) {
         (ActionConstraint::Any, _) => true,
         (_, ActionConstraint::Any) => false,

@@ -246,10 +246,18 @@ fn validate(rules: &[Rule], files: &[Source], schema: &Schema) -> Result<Vec<Pro
         problem.message = problem.message.strip_prefix(&prefix).unwrap_or(&problem.message).to_owned();
         problem
     };
-    let errors: Vec<Problem> =
-        result.validation_errors().map(|e| place(e.policy_id(), DetailedError::from(e))).collect();
+    let errors = result.validation_errors().map(|e| place(e.policy_id(), DetailedError::from(e)));
+    let errors = each_place_once(errors.collect());
     if !errors.is_empty() {
         return Err(errors);
     }
-    Ok(result.validation_warnings().map(|w| place(w.policy_id(), DetailedError::from(w))).collect())
+    Ok(each_place_once(result.validation_warnings().map(|w| place(w.policy_id(), DetailedError::from(w))).collect()))
+}
+
+/// In the order of places, and of each place one: Cedar says the same again for each action that a policy may be about, in an
+/// order of its own.
+fn each_place_once(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by(|a, b| (&a.file, a.line, a.column, &a.message).cmp(&(&b.file, b.line, b.column, &b.message)));
+    problems.dedup_by(|a, b| (&a.file, a.line, a.column) == (&b.file, b.line, b.column));
+    problems
 }

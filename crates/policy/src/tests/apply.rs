@@ -22,46 +22,6 @@ fn a_type_error_is_told_with_place_and_hint() {
     assert_snapshot!(problems("forbid (principal, action, resource) when { context.args.amount > 1 };"), @r##"
     p.cedar:1:45: attribute `args` in context for Action::"administer" not found
       hint: did you mean `risk`?
-    p.cedar:1:45: attribute `args` in context for Action::"use_sandbox" not found
-      hint: did you mean `risk`?
-    p.cedar:1:45: attribute `args` in context for Action::"call_model" not found
-      hint: did you mean `risk`?
-    p.cedar:1:45: attribute `args.amount` in context for Action::"wire" not found
-      hint: did you mean `iban`?
-    p.cedar:1:45: attribute `args` in context for Action::"start_run" not found
-      hint: did you mean `risk`?
-    p.cedar:1:45: attribute `args` in context for Action::"apply_policy" not found
-      hint: did you mean `risk`?
-    p.cedar:1:45: attribute `args` in context for Action::"write_memory" not found
-      hint: did you mean `risk`?
-    p.cedar:1:45: attribute `args.amount` in context for Action::"mail_send" not found
-      hint: did you mean `body`?
-    p.cedar:1:45: attribute `args.amount` in context for Action::"orders_lookup" not found
-      hint: did you mean `order`?
-    p.cedar:1:45: attribute `args` in context for Action::"connect" not found
-      hint: did you mean `risk`?
-    p.cedar:1:45: attribute `args` in context for Action::"use_secret" not found
-      hint: did you mean `risk`?
-    p.cedar:1:45: attribute `args` in context for Action::"apply_agent" not found
-      hint: did you mean `risk`?
-    p.cedar:1:45: attribute `args` in context for Action::"export_artifact" not found
-      hint: did you mean `risk`?
-    p.cedar:1:45: attribute `args` in context for Action::"read_metrics" not found
-      hint: did you mean `risk`?
-    p.cedar:1:45: attribute `args` in context for Action::"control_run" not found
-      hint: did you mean `risk`?
-    p.cedar:1:45: attribute `args` in context for Action::"answer_approval" not found
-      hint: did you mean `risk`?
-    p.cedar:1:45: attribute `args` in context for Action::"read" not found
-      hint: did you mean `risk`?
-    p.cedar:1:45: attribute `args` in context for Action::"start_agent" not found
-      hint: did you mean `hops`?
-    p.cedar:1:45: attribute `args` in context for Action::"read_memory" not found
-      hint: did you mean `risk`?
-    p.cedar:1:45: attribute `args` in context for Action::"send_message" not found
-      hint: did you mean `hops`?
-    p.cedar:1:45: attribute `args` in context for Action::"create_sandbox" not found
-      hint: did you mean `risk`?
     "##);
 }
 

@@ -91,7 +91,7 @@ fn questions(asker: &Asker) -> Vec<Deed<'_>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn a_slice_decides_as_the_whole_set_does(

@@ -20,6 +20,8 @@ forbid (principal, action in Action::"call_tool", resource == Tool::"mail_sned")
 "#), @r##"
     the policy set: no gate watches `wire`, whose risk is critical
       hint: the default policy has such a gate; leave it in, or write one
+    p.cedar:2:1: never takes effect: the policy `stop` always forbids all that it is about
+      hint: leave one of the two out, or give the other a condition
     p.cedar:3:1: policy is impossible: the policy expression evaluates to false for all valid requests
     p.cedar:4:1: never matches: no agent has Tool::"mail_sned"
       hint: did you mean `mail_send`?
@@ -37,9 +39,9 @@ permit (principal, action in Action::"call_tool", resource in Toolset::"payments
 "#), @r##"
     the policy set: no gate watches `wire`, whose risk is critical
       hint: the default policy has such a gate; leave it in, or write one
-    p.cedar:1:1: permits every call of `mail_send`, which is irreversible and 2 more
+    p.cedar:1:1: permits every call of `mail_send` (irreversible) and of 2 other tools
       hint: add a `when` that says which calls, or name only tools that are pure
-    p.cedar:3:1: permits every call of `payments_refund`, which is keyed
+    p.cedar:3:1: permits every call of `payments_refund` (keyed)
       hint: add a `when` that says which calls, or name only tools that are pure
     "##);
 }
