@@ -11,6 +11,8 @@ use crate::slice::Slice;
 
 /// Most slices kept; beyond, all are forgotten and made again as they are needed.
 pub const MAX_SLICES: usize = 8_192;
+/// The bound here; tests reach a smaller one sooner.
+pub(crate) const KEPT: usize = if cfg!(test) { 64 } else { MAX_SLICES };
 
 type Slices = BTreeMap<String, BTreeMap<EntityUid, BTreeMap<EntityUid, Arc<Slice>>>>;
 
@@ -38,7 +40,7 @@ impl Cache {
         }
         let slice = Arc::new(make());
         let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if kept.0 >= MAX_SLICES {
+        if kept.0 >= KEPT {
             *kept = (0, Slices::new());
         }
         kept.0 += 1;

@@ -75,7 +75,7 @@ fn whole_context(policies: &Policies, tool: &str, arguments: &str) -> Option<Con
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn what_is_built_fits_the_schema_that_policies_are_checked_against(
