@@ -3,6 +3,7 @@
 
 mod durable;
 mod egress;
+mod policy;
 #[cfg(target_os = "linux")]
 mod sandbox;
 // What a box has written is committed on Linux alone.
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         #[cfg(target_os = "linux")]
         ["workspace", "commit"] => workspace::commit(quick),
         ["egress"] => egress::main(quick, json),
+        ["policy"] => policy::main(quick, json),
         #[cfg(target_os = "linux")]
         ["sandbox"] => sandbox::main(quick, json),
         ["durable-child", rest @ ..] => durable::crash::child(rest),
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         _ => {
             eprintln!("usage: cargo xtask bench durable [--json] [--quick]");
             eprintln!("       cargo xtask bench egress [--json] [--quick]");
+            eprintln!("       cargo xtask bench policy [--json] [--quick]");
             eprintln!("       cargo xtask bench sandbox [--json] [--quick]");
             eprintln!("       cargo xtask bench durable cell pure|irreversible CALLERS SECONDS");
             eprintln!("       cargo xtask bench durable suspended|crash|restore|storage [--quick]");

@@ -99,12 +99,12 @@ const MAP: &[Row] = &[
     row(
         "stead",
         &[
-            "api", "audit", "client", "core", "identity", "manifest", "microvm", "oci", "ports", "sandbox", "server",
-            "wasm",
+            "api", "audit", "client", "core", "identity", "manifest", "microvm", "oci", "policy", "ports", "sandbox",
+            "server", "wasm",
         ],
     ),
     row("sim", &["core", "engine", "policy", "ports"]),
-    row("bench", &["core", "egress", "engine", "ports", "sandbox", "store", "wasm", "workspace"]),
+    row("bench", &["core", "egress", "engine", "policy", "ports", "sandbox", "store", "wasm", "workspace"]),
     row("testkit", ALL),
     row("xtask", &[]),
 ];

@@ -1,0 +1,63 @@
+//! Whether what the hard set denies would be allowed with approvals, and which: it is evaluated again as if they had been
+//! given.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use stead_core::time::Span;
+
+use crate::{
+    context::Seen,
+    decide::{Trial, allows},
+    encode::Unfit,
+    gate::{Approver, MAX_QUORUM, Requirement},
+};
+
+/// How long approvers have where no gate says so.
+pub const USUAL_TTL: Span = Span::from_secs(15 * 60);
+/// Most roles and people that are tried; a set that looks for more is denied without a question.
+pub const MAX_TRIED: usize = 16;
+
+/// Who stands for the hard set where requirements are named.
+const HARD: &str = "hard set";
+
+/// The fewest approvals with which the hard set would allow: `None` when none would.
+pub(crate) fn requirements(trial: &Trial<'_>) -> Result<Option<Vec<(Arc<str>, Requirement)>>, Unfit> {
+    let slice = &trial.slice;
+    if !slice.reads_approvals || slice.approvers.len() > MAX_TRIED {
+        return Ok(None);
+    }
+    let lifts = |count: u32, approvers: &[Approver]| -> Result<bool, Unfit> {
+        let seen = Seen { count: count.into(), approvers: approvers.to_vec() };
+        Ok(allows(&trial.ask(&slice.hard, &seen)?.response))
+    };
+    let mut quorum = None;
+    for count in 1..=MAX_QUORUM {
+        if lifts(count, &slice.approvers)? {
+            quorum = Some(count);
+            break;
+        }
+    }
+    let Some(quorum) = quorum else { return Ok(None) };
+    // Those without whom it would not be lifted.
+    let mut needed = slice.approvers.clone();
+    for approver in &slice.approvers {
+        let without: Vec<Approver> = needed.iter().filter(|a| *a != approver).cloned().collect();
+        if lifts(quorum, &without)? {
+            needed = without;
+        }
+    }
+    let requirement = |approvers, quorum| Requirement { approvers, quorum, ttl: USUAL_TTL };
+    let mut found = vec![(Arc::from(HARD), requirement(BTreeSet::new(), quorum))];
+    for one in &needed {
+        // Whoever could stand in this one's place may approve as well.
+        let mut may = BTreeSet::from([one.clone()]);
+        for other in slice.approvers.iter().filter(|other| !needed.contains(other)) {
+            let instead: Vec<Approver> = needed.iter().filter(|a| *a != one).chain([other]).cloned().collect();
+            if lifts(quorum, &instead)? {
+                may.insert(other.clone());
+            }
+        }
+        found.push((Arc::from(HARD), requirement(may, 1)));
+    }
+    Ok(Some(found))
+}

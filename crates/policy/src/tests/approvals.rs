@@ -1,0 +1,90 @@
+//! Gates, and a forbid that only lacks an approval.
+
+use stead_core::time::Span;
+
+use super::*;
+use crate::{Approver, Verdict};
+
+const REFUND: &str = r#"{"order":"1","amount":2000}"#;
+
+fn gates() -> Policies {
+    with_default(
+        r#"@id("finance") @require("approval") @approvers("finance, user:carol") @quorum("2") @ttl("1h")
+           forbid (principal, action == Action::"payments_refund", resource) when { context.args.amount > 1000 };
+           @id("security") @require("approval") @approvers("security") @quorum("1") @ttl("15m")
+           forbid (principal, action == Action::"payments_refund", resource) when { context.args.amount > 1500 };"#,
+    )
+}
+
+#[test]
+fn gates_that_match_together_ask_for_all_that_each_asks_for() {
+    let Verdict::Ask(asked) = decide(&gates(), "payments_refund", REFUND).verdict else { panic!("it asks") };
+    assert_eq!((asked.quorum, asked.ttl), (2, Span::from_secs(900)));
+    let ids: Vec<&str> = asked.requirements.iter().map(|(id, _)| &**id).collect();
+    assert_eq!(ids, ["finance", "security"]);
+    let enough = |by: &[(&str, &[&str])]| word(&approved(&gates(), "payments_refund", REFUND, by));
+    assert_eq!(enough(&[("ann", &["finance"]), ("bob", &["finance"])]), "ask");
+    assert_eq!(enough(&[("ann", &["finance"]), ("bob", &["finance", "security"])]), "allow");
+    assert_eq!(enough(&[("ann", &["finance"]), ("carol", &[]), ("sam", &["security"])]), "allow");
+    // One person is one person.
+    assert_eq!(enough(&[("ann", &["finance"]), ("ann", &["finance", "security"])]), "ask");
+}
+
+#[test]
+fn an_approval_of_what_is_forbidden_meanwhile_lets_nothing_through() {
+    let now = with_default(
+        r#"@require("approval") @approvers("finance") @quorum("1") @ttl("1h")
+           forbid (principal, action == Action::"payments_refund", resource);
+           @id("stopped") forbid (principal, action in Action::"call_tool", resource) when { context.risk != "low" };"#,
+    );
+    let decision = approved(&now, "payments_refund", REFUND, &[("ann", &["finance"])]);
+    assert_eq!(word(&decision), "deny");
+    assert_eq!(decision.why.forbade[0].policy.as_ref(), "stopped");
+}
+
+#[test]
+fn a_forbid_that_only_lacks_an_approval_asks_for_the_least_that_lifts_it() {
+    let policies = with_default(
+        r#"@id("two") forbid (principal, action == Action::"payments_refund", resource)
+           unless { context.approvals.count >= 2 && context.approvals.roles.containsAny([Role::"finance", Role::"cfo"]) };"#,
+    );
+    let decision = decide(&policies, "payments_refund", REFUND);
+    let Verdict::Ask(asked) = &decision.verdict else { panic!("it asks") };
+    assert_eq!((asked.quorum, asked.ttl), (2, crate::USUAL_TTL));
+    assert_eq!(decision.why.gated[0].policy.as_ref(), "two");
+    let role = |name: &str| Approver::Role(name.to_owned());
+    let approvers = &asked.requirements[1].1.approvers;
+    assert_eq!(approvers, &BTreeSet::from([role("finance"), role("cfo")]));
+    let after = |by: &[(&str, &[&str])]| word(&approved(&policies, "payments_refund", REFUND, by));
+    assert_eq!(after(&[("ann", &["finance"])]), "ask");
+    assert_eq!(after(&[("ann", &["finance"]), ("bob", &[])]), "allow");
+    assert_eq!(after(&[("ann", &[]), ("bob", &[])]), "ask");
+}
+
+#[test]
+fn a_forbid_that_no_approval_lifts_is_no_question() {
+    let policies = with_default(
+        r#"forbid (principal, action == Action::"payments_refund", resource)
+           unless { context.approvals.count >= 2 && context.args.amount < 10 };
+           forbid (principal, action == Action::"mail_send", resource) when { context.approvals.count >= 0 };"#,
+    );
+    assert_eq!(word(&decide(&policies, "payments_refund", REFUND)), "deny");
+    assert_eq!(word(&decide(&policies, "payments_refund", r#"{"order":"1","amount":1}"#)), "ask");
+    assert_eq!(word(&decide(&policies, "mail_send", r#"{"to":[],"body":""}"#)), "deny");
+}
+
+#[test]
+fn a_permit_may_ask_for_approval_too() {
+    let policies = only(
+        r#"permit (principal, action == Action::"wire", resource) when { context.approvals.users.contains(User::"carol") };"#,
+    );
+    assert_eq!(word(&decide(&policies, "wire", r#"{"iban":"x"}"#)), "ask");
+    assert_eq!(word(&approved(&policies, "wire", r#"{"iban":"x"}"#, &[("dave", &[])])), "ask");
+    assert_eq!(word(&approved(&policies, "wire", r#"{"iban":"x"}"#, &[("carol", &[])])), "allow");
+}
+
+#[test]
+fn a_gate_whose_annotations_are_lost_closes_the_door() {
+    let policies = with_default(r#"forbid (principal, action == Action::"payments_refund", resource);"#);
+    assert_eq!(word(&decide(&policies, "payments_refund", REFUND)), "deny");
+}
