@@ -156,6 +156,8 @@ impl Sandbox {
         let Left { outcome, traffic, stopped } = left;
         let unsaid = if stopped.is_some() { Gone::Stopped } else { Gone::Died };
         let why = self.why.borrow().unwrap_or(unsaid);
+        // Whoever found it a moment ago hears the same as who asks later.
+        self.why.send_replace(Some(why));
         match outcome {
             Ok(port::Outcome { end, usage, .. }) => tracing::info!(
                 sandbox = %self.id, why = %why, ?end, cpu = ?usage.cpu, memory_peak = usage.memory_peak, wall = ?usage.wall,
@@ -198,7 +200,6 @@ impl Sandbox {
         let said = *self.why.borrow();
         match (error, said) {
             (BoxError::Lost(_), Some(why)) => SandboxesError::Gone { id: self.id, why },
-            (BoxError::Lost(_), None) if *self.dead.borrow() => SandboxesError::Gone { id: self.id, why: Gone::Died },
             (error, _) => error.into(),
         }
     }
