@@ -31,10 +31,11 @@ pub(super) struct Booted {
     pub(super) kernel: String,
 }
 
-/// What the kernel is told, whatever runs it.
+/// What the kernel is told, whatever runs it. Its first filesystem is one without a size: `tmpfs` would take half of the memory at most, which a
+/// large program does not fit into while the image of it is still there.
 fn line() -> String {
     format!(
-        "console=ttyS0 quiet loglevel=3 panic=-1 oops=panic cryptomgr.notests random.trust_cpu=on rdinit=/{} -- {} {}",
+        "console=ttyS0 quiet loglevel=3 panic=-1 oops=panic rootfstype=ramfs cryptomgr.notests random.trust_cpu=on rdinit=/{} -- {} {}",
         image::PROGRAM,
         role::WORD,
         role::INIT
