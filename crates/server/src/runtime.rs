@@ -210,7 +210,7 @@ impl Runtime {
     /// # Errors
     /// [`ApplyError`].
     pub async fn apply(&self, tenant: &Name, bundle: Bundle, naming: &Naming) -> Result<Applied, ApplyError> {
-        self.agents.apply(tenant, bundle, naming).await
+        Box::pin(self.agents.apply(tenant, bundle, naming)).await
     }
 
     /// An agent version, ready to run.

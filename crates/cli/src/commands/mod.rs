@@ -13,7 +13,6 @@ pub(crate) mod errors;
 pub(crate) mod man_pages;
 pub(crate) mod migrate;
 pub(crate) mod pages;
-pub(crate) mod policy;
 pub(crate) mod restore;
 pub(crate) mod run;
 pub(crate) mod runs;
@@ -102,7 +101,6 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Errors(args) => errors::run(&global, &args),
         Command::Secrets(args) => secrets::run(&global, args),
         Command::Schema(args) => schema::run(&args),
-        Command::Policy(args) => policy::run(&global, &args),
         Command::Completions(args) => completions::run(&args),
         Command::WithParent(args) => with_parent::run(&args),
         Command::Markdown => {

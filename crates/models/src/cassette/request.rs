@@ -171,6 +171,8 @@ fn pictures(images: &[Image]) -> Value {
 
 /// The first 16 bytes of the SHA-256 of canonical JSON: no white space, and the keys of mappings sorted.
 fn short_digest(value: &Value) -> String {
+    let mut value = value.clone();
+    value.sort_all_objects();
     hex(&Sha256::digest(value.to_string())[..16])
 }
 

@@ -20,8 +20,8 @@ fn a_type_error_is_told_with_place_and_hint() {
       hint: did you mean `Action::"payments_refund"`?
     "##);
     assert_snapshot!(problems("forbid (principal, action, resource) when { context.args.amount > 1 };"), @r##"
-    p.cedar:1:45: attribute `args` in context for Action::"administer" not found
-      hint: did you mean `risk`?
+    p.cedar:1:45: attribute `args.amount` in context for Action::"mail_send" not found
+      hint: did you mean `body`?
     "##);
 }
 

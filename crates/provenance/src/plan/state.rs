@@ -371,9 +371,11 @@ fn leaves(value: &serde_json::Value, out: &mut Vec<String>) {
     }
 }
 
-/// The name of an element: the first 16 bytes of the SHA-256 of its JSON, in hexadecimal digits.
+/// The name of an element: the first 16 bytes of the SHA-256 of its JSON with sorted keys, in hexadecimal digits.
 fn digest(item: &Datum) -> Name {
-    let full = Sha256::digest(item.to_value().to_string());
+    let mut value = item.to_value();
+    value.sort_all_objects();
+    let full = Sha256::digest(value.to_string());
     let hex: String = full.iter().take(16).map(|b| format!("{b:02x}")).collect();
     Name(Arc::from(hex.as_str()))
 }

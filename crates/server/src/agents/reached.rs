@@ -102,8 +102,7 @@ fn collect(folder: &str, bundle: &Bundle, out: &mut Reached) {
         }
     }
     for (own, schema) in [("input", bundle.input_schema()), ("output", bundle.output_schema())] {
-        // Keys of a JSON object are sorted here, so the order in which the file has them makes no difference.
-        put(SCHEMA, own, schema.iter().map(|schema| digest(&schema.to_string())).collect());
+        put(SCHEMA, own, schema.iter().map(|schema| digest(&sorted(schema).to_string())).collect());
     }
     for (path, agent) in &bundle.agents {
         let below = path.strip_prefix("./").unwrap_or(path).trim_end_matches('/');
@@ -187,6 +186,13 @@ fn variable(variable: Variable<'_>) -> String {
         Some(reference) => format!("{} as {}", reference.as_str(), variable.name),
         None => SecretRef::env(variable.name).as_str().to_owned(),
     }
+}
+
+/// The order in which a file has the keys of its objects makes no difference.
+fn sorted(schema: &serde_json::Value) -> serde_json::Value {
+    let mut schema = schema.clone();
+    schema.sort_all_objects();
+    schema
 }
 
 /// A text in six bytes; the diff of the files has all of it.

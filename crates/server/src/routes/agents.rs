@@ -48,7 +48,7 @@ pub(super) async fn apply(
     let naming = Naming { alias, by: who.subject.clone() };
     let applying = tokio::spawn(async move {
         let _places = places;
-        runtime.apply(&tenant, bundle, &naming).await
+        Box::pin(runtime.apply(&tenant, bundle, &naming)).await
     });
     let applied = match applying.await {
         Ok(applied) => applied?,

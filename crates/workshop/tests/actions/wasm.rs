@@ -81,8 +81,9 @@ async fn a_component_ends_at_its_limits_and_is_told_so() {
 async fn what_a_component_cannot_is_refused_before_anything_starts_with_the_reason() {
     let (kit, settings) = kit(&opens()).await;
     let words = ["/opt/agent/it.wasm", "{{args.path}}"];
-    let refused = |settings: &Settings, access| {
-        kit.shop.command("look", &config(&words, access), settings).err().expect("it is taken").detail
+    let refused = |settings: &Settings, access| match kit.shop.command("look", &config(&words, access), settings) {
+        Ok(_) => panic!("it is taken"),
+        Err(error) => error.detail,
     };
     assert!(refused(&settings, Access::Write).contains("a component writes nothing"));
     let egress = serde_json::from_value(json!(["api.example.com:443"])).unwrap();
