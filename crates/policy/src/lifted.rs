@@ -8,6 +8,7 @@ use stead_core::time::Span;
 use crate::{
     context::Seen,
     decide::{Trial, allows},
+    decision::Requirements,
     encode::Unfit,
     gate::{Approver, MAX_QUORUM, Requirement},
 };
@@ -21,7 +22,7 @@ pub const MAX_TRIED: usize = 16;
 const HARD: &str = "hard set";
 
 /// The fewest approvals with which the hard set would allow: `None` when none would.
-pub(crate) fn requirements(trial: &Trial<'_>) -> Result<Option<Vec<(Arc<str>, Requirement)>>, Unfit> {
+pub(crate) fn requirements(trial: &Trial<'_>) -> Result<Option<Requirements>, Unfit> {
     let slice = &trial.slice;
     if !slice.reads_approvals || slice.approvers.len() > MAX_TRIED {
         return Ok(None);
