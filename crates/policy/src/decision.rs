@@ -38,11 +38,14 @@ pub struct Decision {
     pub arguments: Option<String>,
 }
 
+/// What each gate asks for, with its policy's id.
+pub type Requirements = Vec<(Arc<str>, Requirement)>;
+
 /// Approvals that are asked for: every requirement of every gate that matched, all at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// Each gate's own, with its policy's id.
-    pub requirements: Vec<(Arc<str>, Requirement)>,
+    pub requirements: Requirements,
     /// The most that one of them asks for; no fewer different people than this.
     pub quorum: u32,
     /// The least time that one of them gives.
@@ -50,7 +53,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    pub(crate) fn of(requirements: Vec<(Arc<str>, Requirement)>) -> Self {
+    pub(crate) fn of(requirements: Requirements) -> Self {
         let quorum = requirements.iter().map(|(_, r)| r.quorum).max().unwrap_or(1);
         let ttl = requirements.iter().map(|(_, r)| r.ttl).min().unwrap_or_default();
         Self { requirements, quorum, ttl }

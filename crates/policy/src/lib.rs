@@ -73,7 +73,7 @@ mod yaml;
 
 pub use cache::MAX_SLICES;
 pub use cases::{CASES, Case, CaseResult, Outcome};
-pub use decision::{Asked, Decision, Reason, Verdict, Why};
+pub use decision::{Asked, Decision, Reason, Requirements, Verdict, Why};
 pub use default::{DEFAULT_FILE, DEFAULT_TEXT};
 pub use diff::{Change, diff};
 pub use edge::{Edge, OPERATE, TOOLS};

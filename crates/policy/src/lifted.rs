@@ -8,6 +8,7 @@ use stead_core::time::Span;
 use crate::{
     context::Seen,
     decide::{Trial, allows},
+    decision::Requirements,
     encode::Unfit,
     gate::{Approver, MAX_QUORUM, Requirement},
 };
@@ -20,11 +21,8 @@ pub const MAX_TRIED: usize = 16;
 /// Who stands for the hard set where requirements are named.
 const HARD: &str = "hard set";
 
-/// Requirements by who asks for them.
-type Named = Vec<(Arc<str>, Requirement)>;
-
 /// The fewest approvals with which the hard set would allow: `None` when none would.
-pub(crate) fn requirements(trial: &Trial<'_>) -> Result<Option<Named>, Unfit> {
+pub(crate) fn requirements(trial: &Trial<'_>) -> Result<Option<Requirements>, Unfit> {
     let slice = &trial.slice;
     if !slice.reads_approvals || slice.approvers.len() > MAX_TRIED {
         return Ok(None);
