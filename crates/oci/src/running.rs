@@ -80,7 +80,7 @@ pub(crate) async fn start(
         None => None,
     };
     let pipes = match &terminal {
-        Some(terminal) => Some(terminal.pipes()),
+        Some(terminal) => Some(terminal.pipes()?),
         None => ends.pipes(&stdio),
     };
     let hand = Arc::new(Hand { shepherd, terminal, limits: held.clone(), asked: Asked::default() });

@@ -36,7 +36,7 @@ impl Lab {
         while count() < enough {}
     }
 
-    async fn begin_at(&self, tree: TreeId) -> Result<Sandbox, stead_client::ClientError> {
+    async fn begun_with(&self, tree: TreeId) -> Result<Sandbox, stead_client::ClientError> {
         self.client.create_sandbox(&CreateSandbox { tree: Some(tree), ..CreateSandbox::default() }).await
     }
 }
@@ -71,7 +71,7 @@ async fn what_a_fact_or_a_living_sandbox_names_stays_and_what_nothing_names_goes
     };
     lab.swept();
     assert!(lab.kept(kept), "it is held");
-    let living = lab.begin_at(kept).await.unwrap();
+    let living = lab.begun_with(kept).await.unwrap();
     lab.nobody_holds();
     lab.swept();
 
@@ -86,7 +86,7 @@ async fn what_a_fact_or_a_living_sandbox_names_stays_and_what_nothing_names_goes
     lab.nobody_holds();
     lab.swept();
     assert!(!lab.kept(kept) && !lab.kept(grown), "nothing names them any more");
-    refused(lab.begin_at(kept).await, 404, code::NOT_FOUND);
+    refused(lab.begun_with(kept).await, 404, code::NOT_FOUND);
     assert!(named.iter().all(|tree| lab.kept(*tree)));
     // The sandbox that began with nothing can be kept all the same.
     assert_eq!(lab.client.snapshot_sandbox(sandbox.id, &brief).await.unwrap().tree, kept);

@@ -75,7 +75,7 @@ pub(super) async fn start(
         }
         (Some(_), _, Some(end)) if is_terminal(&end) => {
             let terminal = Terminal::new(end)?;
-            let pipes = terminal.pipes();
+            let pipes = terminal.pipes()?;
             (Some(terminal), pipes.stdin, pipes.stdout, None)
         }
         _ => return Err(BoxError::Lost("its terminal did not arrive".to_owned())),

@@ -63,7 +63,7 @@ pub(super) async fn start(link: Arc<Link>, spec: &Spec, stdio: Stdio) -> Result<
         None => None,
     };
     let pipes = match &terminal {
-        Some(terminal) => Some(terminal.pipes()),
+        Some(terminal) => Some(terminal.pipes()?),
         None => ends.pipes(&stdio),
     };
     let hand = Arc::new(Hand { link, id, terminal, asked: Asked::default() });
