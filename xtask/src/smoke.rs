@@ -101,11 +101,11 @@ impl Smoke {
     fn counts(&self, run: &Value, stream: &str) -> Result<(), Fail> {
         let frames = stream.lines().filter_map(|line| line.strip_prefix("data:"));
         let counted = frames.filter_map(|frame| serde_json::from_str::<Value>(frame).ok());
-        let counted = counted.filter_map(|frame| {
+        let mut counted = counted.filter_map(|frame| {
             let usage = &frame["usage"];
             Some((usage["prompt_tokens"].as_u64()?, usage["completion_tokens"].as_u64()?))
         });
-        let Some((input, output)) = counted.last() else {
+        let Some((input, output)) = counted.next_back() else {
             return Err("the server counts no tokens in a stream; take one that heeds `stream_options`".into());
         };
         let total = &self.json(&["usage", "--json"])?["total"];
