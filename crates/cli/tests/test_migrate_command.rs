@@ -83,21 +83,69 @@ fn data_of_the_first_format_is_backed_up_and_brought_to_this_one() {
 async fn a_postgresql_database_of_the_first_format_is_backed_up_and_brought_to_this_one() {
     let (env, server) = (with_its_key(), TestPostgres::start());
     let stead = |line: &str| env.stead(&format!("{line} --store {}", server.url()));
-    assert_snapshot!(stead("migrate"), @"");
+    assert_snapshot!(stead("migrate"), @"
+    exit 1
+    --- stderr
+    error[ST0202]: the database has no data of Stead
+    see: stead errors ST0202
+    ");
     server.execute(&String::from_utf8(written("format-1.sql.zst")).unwrap()).await;
-    assert_snapshot!(stead("migrate --data other"), @"");
+    assert_snapshot!(stead("migrate --data other"), @"
+    exit 1
+    --- stderr
+    error[ST0155]: other/keys/blob.key does not exist, and the database is opened with the key of its store; name the data folder that has it with --data
+    see: stead errors ST0155
+    ");
     let planned = stead("migrate --dry-run");
-    assert_snapshot!(planned, @"");
+    assert_snapshot!(&planned, @"
+    exit 0
+    --- stdout
+    format 2: indexes of open questions and of what runs have used, aliases of versions, lists by key and agent
+    format 3: a table for the content of workspaces
+    nothing was done
+    ");
     assert_eq!(stead("migrate --dry-run").stdout, planned.stdout, "nothing was done");
     assert!(!env.path().join(".stead/before-format-3.backup").exists(), "and nothing was backed up");
     env.write("taken", "a file of somebody");
-    assert_snapshot!(stead("migrate --backup taken"), @"");
+    assert_snapshot!(stead("migrate --backup taken"), @"
+    exit 1
+    --- stderr
+    error: taken exists already
+    hint: choose another name
+    ");
     assert_eq!(stead("migrate --dry-run").stdout, planned.stdout, "without a backup nothing is done");
-    assert_snapshot!(stead("migrate"), @"");
-    assert_snapshot!(env.stead("backup verify .stead/before-format-3.backup"), @"");
-    assert_snapshot!(stead("migrate"), @"");
+    assert_snapshot!(stead("migrate"), @"
+    exit 0
+    --- stdout
+    format 2: indexes of open questions and of what runs have used, aliases of versions, lists by key and agent
+    format 3: a table for the content of workspaces
+    migrated from format 1; the data as it was is in .stead/before-format-3.backup
+    ");
+    assert_snapshot!(env.stead("backup verify .stead/before-format-3.backup"), @"
+    exit 0
+    --- stdout
+    taken [time] from postgres, generation 1, by release 0.1.0
+    5 runs, 4 unfinished; 12 records; 5 long texts
+    [version]
+    ");
+    assert_snapshot!(stead("migrate"), @"
+    exit 0
+    --- stdout
+    format 3 is this release's: nothing to do
+    ");
     stead("backup after").succeeds();
-    assert_snapshot!(env.stead("backup verify after"), @"");
-    // What was there before can be had again, in a database as in a folder.
-    assert_snapshot!(env.stead("restore .stead/before-format-3.backup --data other"), @"");
+    assert_snapshot!(env.stead("backup verify after"), @"
+    exit 0
+    --- stdout
+    taken [time] from postgres, generation 1, by release 0.1.0
+    5 runs, 4 unfinished; 12 records; 5 long texts
+    [version]
+    ");
+    // What was there before can be had again, from a database into a folder.
+    assert_snapshot!(env.stead("restore .stead/before-format-3.backup --data other"), @"
+    exit 0
+    --- stdout
+    restored generation 2 from the backup of [time]: 5 runs, 12 records, 5 long texts
+    4 runs paused; let them go on with `stead runs resume --all`
+    ");
 }

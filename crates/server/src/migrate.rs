@@ -81,7 +81,16 @@ impl Data {
     }
 
     fn options(&self) -> Result<PgOptions, StoreError> {
-        Ok(PgOptions::new(BlobKey::read(&key_path(&self.data_dir))?))
+        let path = key_path(&self.data_dir);
+        if !path.exists() {
+            let detail = format!(
+                "{} does not exist, and the database is opened with the key of its store; name the data folder that has it \
+                 with --data",
+                path.display()
+            );
+            return Err(StoreError { code: code::BACKUP_KEY, detail });
+        }
+        Ok(PgOptions::new(BlobKey::read(&path)?))
     }
 
     fn none(&self) -> StoreError {

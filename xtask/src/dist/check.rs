@@ -13,7 +13,7 @@ const BINARY: &str = "stead";
 
 /// Checks.
 pub(crate) fn run(repo: &Repo, triple: &str, packages: &[&str]) -> Result<(), Fail> {
-    let packages = if packages.is_empty() { &[BINARY] } else { packages };
+    let packages = if packages.is_empty() { &[BINARY][..] } else { packages };
     let out = repo.metadata()?.target_directory.into_std_path_buf();
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
     let mut command = Command::new("cargo-zigbuild");

@@ -82,9 +82,7 @@ fn layout(release: &Release) -> Result<Tree, Fail> {
         .build()
         .and_then(|index| index.to_string())
         .map_err(|e| e.to_string())?;
-    // By way of a value, as below: each descriptor has several annotations.
-    let index: Value = serde_json::from_str(&index).map_err(|e| e.to_string())?;
-    out.file("index.json", index.to_string());
+    out.file("index.json", in_order(serde_json::from_str(&index).map_err(|e| e.to_string())?));
     // What `docker load` reads where images are not kept by containerd: it knows no layout.
     let docker = json!([{ "Config": config_path, "RepoTags": [name], "Layers": [layer_path] }]);
     out.file("manifest.json", docker.to_string());
@@ -175,7 +173,11 @@ fn config(release: &Release, layer: &[u8]) -> Result<String, Fail> {
         .history(vec![history])
         .build()
         .map_err(|e| e.to_string())?;
-    // By way of a value, whose maps are in order: those of the types are hash maps, which would differ from run to run.
-    let value = serde_json::to_value(&image).map_err(|e| e.to_string())?;
-    Ok(value.to_string())
+    Ok(in_order(serde_json::to_value(&image).map_err(|e| e.to_string())?))
+}
+
+/// As text whose objects have their keys in order: the maps of the types are hash maps, which would differ from run to run.
+fn in_order(mut document: Value) -> String {
+    document.sort_all_objects();
+    document.to_string()
 }

@@ -111,7 +111,7 @@ fn build(dir: &Path, venv: &Path) -> Result<(), Fail> {
         let archive = unpacked.with_file_name(format!("{}-{version}.tar.gz", name.replace('-', "_")));
         done(Command::new(venv.join("bin/python")).args(["-m", "tarfile", "-e"]).arg(archive).arg(&source))?;
     }
-    pip(venv, &[&["install", "--quiet"], TOOLS].concat())?;
+    pip(venv, &[&["install", "--quiet"][..], TOOLS].concat())?;
     let (cmake, build) = (venv.join("bin/cmake"), dir.join("build"));
     let mut configure = Command::new(&cmake);
     configure.args(["-G", "Ninja", "-S"]).arg(unpacked.join("vendor/llama.cpp")).arg("-B").arg(&build).args(BUILD);

@@ -4,6 +4,7 @@
 //! Not here: where they lead, and what a caller may put in. How OpenAPI writes a list or an object into a parameter shows in
 //! the diff of the files alone.
 
+use serde_json::Value;
 use stead_manifest::{
     Bundle,
     api::{ApiBody, ApiOperation, ApiParameter, Fields, ParameterPlace, Placement},
@@ -45,8 +46,15 @@ fn described(operation: &HttpOperation) -> Parts {
         (REQUEST, vec![format!("{} {}", operation.method, short(&operation.path))]),
         (HEADER, pairs(&operation.headers)),
         (QUERY, pairs(&operation.query)),
-        (BODY, operation.body.iter().map(|body| short(&body.to_string())).collect()),
+        (BODY, operation.body.iter().map(template).collect()),
     ]
+}
+
+/// A body's template; the order of its keys says nothing.
+fn template(body: &Value) -> String {
+    let mut body = body.clone();
+    body.sort_all_objects();
+    short(&body.to_string())
 }
 
 /// An operation of an OpenAPI document, in the words that a manifest would have for it.
