@@ -39,14 +39,14 @@ fn dev_and_serve_tell_a_program_where_they_are() {
     let dev = told(&["dev", "--port", "0", "--json"]);
     assert_snapshot!(dev, @r#"
     {
+      "url": "http://[address]",
       "api": "http://[address]/v1",
-      "data": "[folder]/.stead",
       "openapi": "http://[address]/v1/openapi.json",
+      "token": "[folder]/.stead/token",
+      "data": "[folder]/.stead",
       "sandbox": [
         "namespace"
-      ],
-      "token": "[folder]/.stead/token",
-      "url": "http://[address]"
+      ]
     }
     "#);
     assert_eq!(told(&["serve", "--json"]), dev);

@@ -400,6 +400,7 @@ fn an_input_that_does_not_fit_the_agents_schema_is_refused_with_one_that_does() 
 
     each input satisfies:
     {
+      "type": "object",
       "properties": {
         "order_id": {
           "type": "integer"
@@ -407,8 +408,7 @@ fn an_input_that_does_not_fit_the_agents_schema_is_refused_with_one_that_does() 
       },
       "required": [
         "order_id"
-      ],
-      "type": "object"
+      ]
     }
 
     Be kind.

@@ -85,7 +85,7 @@ fn what_is_not_as_expected_is_told_with_its_line_and_side_by_side() {
         $.paid: expected false, found true
       payer/tests/wrong.yaml:11: the calls are others (- expected, + made)
         - bank_pay {"cents":501} (allowed)
-        + bank_pay {"cents":500,"order":"7"}
+        + bank_pay {"order":"7","cents":500}
             $.cents: expected 501, found 500
             decision: expected allowed, found approved
         + bank_note {"text":"done"}
@@ -306,7 +306,7 @@ fn update_writes_what_was_found_and_nothing_else() {
     expect:
       answer: "{\"paid\": true}" # whole
       calls:
-        - { tool: bank_pay, args: {"cents":500,"order":"7"} }
+        - { tool: bank_pay, args: {"order":"7","cents":500} }
         - { tool: bank_note, args: {"text":"done"} }
     "#);
     env.stead("test payer").succeeds();

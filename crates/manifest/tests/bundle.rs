@@ -67,7 +67,7 @@ fn the_openapi_example_has_the_operations_that_it_names_and_no_other() {
     let operations = &bundle.apis["payments"].operations;
     assert_eq!(operations.keys().collect::<Vec<_>>(), ["findRefund", "refund"]);
     let arguments: Vec<_> = operations["refund"].arguments().collect();
-    assert_eq!(arguments, [("amount_cents", true), ("currency", true), ("order_id", true)]);
+    assert_eq!(arguments, [("order_id", true), ("amount_cents", true), ("currency", true)]);
     assert_eq!(Bundle::decode(&bundle.encode(), bundle.dir.clone()).unwrap(), bundle);
 }
 

@@ -52,7 +52,7 @@ fn an_operation_becomes_arguments_whatever_place_they_go_to() {
     );
     assert_eq!(op.description, "Pays back.\nAll of it.");
     let arguments: Vec<_> = op.arguments().collect();
-    assert_eq!(arguments, [("amount", true), ("id", true), ("id_body", false), ("id_query", false), ("trace", true)]);
+    assert_eq!(arguments, [("id", true), ("id_query", false), ("trace", true), ("amount", true), ("id_body", false)]);
     assert_eq!(op.schema["properties"]["id"], json!({"type": "string", "description": "The order."}));
     assert_eq!(op.schema["properties"]["trace"], json!({"type": "integer"}), "the operation's own wins");
     let body = op.body.unwrap();
