@@ -18,7 +18,8 @@ use super::common::{ask, question};
 /// A stream of Chat Completions: a greeting, in two pieces.
 fn wire() -> Wire {
     let says = |text: &str| {
-        let delta = json!({ "model": "m-9", "choices": [{ "index": 0, "delta": { "content": text } }] });
+        // In the order of the file.
+        let delta = json!({ "choices": [{ "delta": { "content": text }, "index": 0 }], "model": "m-9" });
         format!("data: {delta}\n\n")
     };
     let end = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n\

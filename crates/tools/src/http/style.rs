@@ -138,12 +138,12 @@ mod tests {
         let (one, list, object) = (json!("blue"), json!(["blue", "black"]), json!({"R": 100, "G": 200}));
         let path = |style, explode, value| path(&parameter(ParameterPlace::Path, style, explode), value).unwrap();
         for (style, explode, want) in [
-            (Style::Simple, false, ["blue", "blue,black", "G,200,R,100"]),
-            (Style::Simple, true, ["blue", "blue,black", "G=200,R=100"]),
-            (Style::Label, false, [".blue", ".blue,black", ".G,200,R,100"]),
-            (Style::Label, true, [".blue", ".blue.black", ".G=200.R=100"]),
-            (Style::Matrix, false, [";color=blue", ";color=blue,black", ";color=G,200,R,100"]),
-            (Style::Matrix, true, [";color=blue", ";color=blue;color=black", ";G=200;R=100"]),
+            (Style::Simple, false, ["blue", "blue,black", "R,100,G,200"]),
+            (Style::Simple, true, ["blue", "blue,black", "R=100,G=200"]),
+            (Style::Label, false, [".blue", ".blue,black", ".R,100,G,200"]),
+            (Style::Label, true, [".blue", ".blue.black", ".R=100.G=200"]),
+            (Style::Matrix, false, [";color=blue", ";color=blue,black", ";color=R,100,G,200"]),
+            (Style::Matrix, true, [";color=blue", ";color=blue;color=black", ";R=100;G=200"]),
         ] {
             assert_eq!([&one, &list, &object].map(|v| path(style, explode, v)), want, "{style:?} {explode}");
         }
@@ -151,16 +151,16 @@ mod tests {
             pairs(&parameter(ParameterPlace::Query, style, explode), value).map(|pairs| pairs.join("&"))
         };
         for (style, explode, want) in [
-            (Style::Form, false, ["color=blue", "color=blue,black", "color=G,200,R,100"]),
-            (Style::Form, true, ["color=blue", "color=blue&color=black", "G=200&R=100"]),
-            (Style::SpaceDelimited, false, ["color=blue", "color=blue%20black", "color=G%20200%20R%20100"]),
-            (Style::PipeDelimited, false, ["color=blue", "color=blue%7Cblack", "color=G%7C200%7CR%7C100"]),
+            (Style::Form, false, ["color=blue", "color=blue,black", "color=R,100,G,200"]),
+            (Style::Form, true, ["color=blue", "color=blue&color=black", "R=100&G=200"]),
+            (Style::SpaceDelimited, false, ["color=blue", "color=blue%20black", "color=R%20100%20G%20200"]),
+            (Style::PipeDelimited, false, ["color=blue", "color=blue%7Cblack", "color=R%7C100%7CG%7C200"]),
         ] {
             assert_eq!([&one, &list, &object].map(|v| query(style, explode, v).unwrap()), want, "{style:?} {explode}");
         }
-        assert_eq!(query(Style::DeepObject, true, &object).unwrap(), "color%5BG%5D=200&color%5BR%5D=100");
+        assert_eq!(query(Style::DeepObject, true, &object).unwrap(), "color%5BR%5D=100&color%5BG%5D=200");
         assert!(query(Style::DeepObject, true, &list).is_err());
-        assert_eq!(query(Style::Json, true, &object).unwrap(), "color=%7B%22G%22%3A200%2C%22R%22%3A100%7D");
+        assert_eq!(query(Style::Json, true, &object).unwrap(), "color=%7B%22R%22%3A100%2C%22G%22%3A200%7D");
         assert!(query(Style::Form, true, &json!([[1]])).is_err());
     }
 
