@@ -197,7 +197,7 @@ mod tests {
     fn a_template_says_what_callers_may_have() {
         let config = parse(
             "[sandboxes]\nmost = 8\n[sandboxes.templates.python]\nroot = \"roots/python\"\nmemory = \"1Gi\"\nrequires = [\"memory_limit\"]\n\
-             egress = [\"pypi.org:443\", { host = \"api.example.com\", methods = [\"GET\"] }]\nany_egress = false\n",
+             egress = [\"packages.example.com:443\", { host = \"api.example.com\", methods = [\"GET\"] }]\nany_egress = false\n",
         )
         .unwrap();
         let template = &config.sandboxes.templates["python"];
