@@ -162,7 +162,10 @@ pub(crate) fn agent(
     let bound = BoundTool {
         def: def.clone(),
         schema_digest: [7; 16],
+        toolset: "noop".into(),
         class,
+        risk: Risk::Normal,
+        also: Arc::default(),
         rules,
         key: None,
         timeout: Span::from_secs(30),
@@ -207,6 +210,7 @@ pub(crate) fn agent(
         model_timeout: Span::from_secs(60),
         input: None,
         output: None,
+        ask_below: None,
         tools: vec![bound],
         defs: vec![def].into(),
     })
@@ -216,7 +220,8 @@ pub(crate) fn agent(
 pub(crate) async fn engine(dir: &Path, agent: Arc<Agent>) -> Engine {
     let store = SqliteStore::open(dir, SqliteOptions::default()).expect("the store opens");
     let journal: Arc<dyn Journal> = Arc::new(store);
-    let ports = Ports { journal, agents: Arc::new(One(agent)), clock: Arc::new(SystemClock) };
+    let policies = Arc::new(DefaultPolicy::default());
+    let ports = Ports { journal, agents: Arc::new(One(agent)), clock: Arc::new(SystemClock), policies };
     Engine::open(ports, Options { max_active: 20_000, ..Options::default() }).await.expect("the engine opens")
 }
 
@@ -231,6 +236,7 @@ pub(crate) fn a_run() -> StartRun {
         limits: Limits::default(),
         idempotency: None,
         actor: Actor::Runtime,
+        behalf: Behalf::default(),
         parent: None,
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     code::Code,
     effect::{EffectClass, Ended, OnUnknown},
     id::{ActivationId, Name, RunId, SessionId, VersionId},
+    ruling::{Asked, Behalf, Rewritten, Ruled},
     sandbox::{Action, BoxLimits, BoxTotals, Place},
     time::{Span, Timestamp},
 };
@@ -107,6 +108,9 @@ pub enum Fact {
     /// The model's final answer does not satisfy the output's JSON Schema: it is told so and asked again, or the run ends.
     #[n(28)]
     AnswerRejected(#[n(0)] AnswerRejected),
+    /// Policies deny a model of the chain; the next one is asked, if there is one.
+    #[n(29)]
+    ModelDenied(#[n(0)] ModelDenied),
     /// An operator set other limits for the boxes of the run.
     #[n(30)]
     SandboxLimited(#[n(0)] BoxLimits),
@@ -137,6 +141,7 @@ impl Fact {
             Self::ChildFinished(f) => Some(f.payload),
             Self::RunFailed(f) => f.payload,
             Self::AnswerRejected(f) => Some(f.payload),
+            Self::ModelDenied(f) => Some(f.payload),
             Self::RunAdmitted(_)
             | Self::ContextCompacted(_)
             | Self::ModelRequested(_)
@@ -181,6 +186,10 @@ pub struct RunStarted {
     /// The input, as payload.
     #[n(6)]
     pub input: PayloadIx,
+    /// On whose behalf it works; absent when on nobody's.
+    #[n(7)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behalf: Option<Box<Behalf>>,
 }
 
 /// The effect that started a child.
@@ -282,6 +291,28 @@ pub struct ModelRequested {
     /// Set aside for this attempt.
     #[n(3)]
     pub reserved: Spend,
+    /// The policies that let it be asked; absent where none were asked.
+    #[n(4)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ruled: Option<Box<Ruled>>,
+}
+
+/// See [`Fact::ModelDenied`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct ModelDenied {
+    /// The turn.
+    #[n(0)]
+    pub turn: u32,
+    /// Index into [`RunConfig::models`].
+    #[n(1)]
+    pub model: u8,
+    /// Why, in words, as payload.
+    #[n(2)]
+    pub payload: PayloadIx,
+    /// The policies.
+    #[n(3)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ruled: Option<Box<Ruled>>,
 }
 
 /// See [`Fact::ModelReplied`].
@@ -465,6 +496,14 @@ pub struct EffectDecided {
     #[n(3)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<PayloadIx>,
+    /// The policies behind it; absent where none were asked.
+    #[n(4)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ruled: Option<Box<Ruled>>,
+    /// Arguments in the place of those that the model wrote.
+    #[n(5)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewritten: Option<Box<Rewritten>>,
 }
 
 /// Why a human is asked.
@@ -484,6 +523,9 @@ pub enum AskReason {
     /// The run was restored from a backup, and may have done this after the backup was taken.
     #[n(3)]
     Restored,
+    /// Gates of policies ask for it.
+    #[n(4)]
+    Policy,
 }
 
 /// See [`Fact::ApprovalRequested`].
@@ -498,6 +540,10 @@ pub struct ApprovalRequested {
     /// When it expires.
     #[n(2)]
     pub expires: Option<Timestamp>,
+    /// What gates ask for beside; absent when one yes of anybody who may approve is enough.
+    #[n(3)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Box<Asked>>,
 }
 
 /// See [`Fact::ApprovalGiven`].
@@ -516,6 +562,11 @@ pub struct ApprovalGiven {
     #[n(3)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<PayloadIx>,
+    /// Their roles.
+    #[n(4)]
+    #[cbor(with = "crate::list", has_nil)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<Name>,
 }
 
 /// Names an effect of this run.

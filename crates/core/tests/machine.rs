@@ -12,6 +12,8 @@ mod budgets;
 mod children;
 #[path = "machine/effects.rs"]
 mod effects;
+#[path = "machine/gates.rs"]
+mod gates;
 #[path = "machine/holding.rs"]
 mod holding;
 #[path = "machine/keys.rs"]

@@ -1,7 +1,12 @@
 //! One loaded run: a task that owns its state, pays its debts and commits what comes back. There is at most one for
 //! each run, and nobody else touches the state; so there is no lock on the way of a step.
 
-use std::{future::poll_fn, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use stead_core::{
@@ -9,10 +14,12 @@ use stead_core::{
     id::{ActivationId, LeafHash, Name, RunId},
     message::Reply,
     record::Actor as By,
+    ruling::Person,
     run::{Call, CallPhase, Command, Debt, Life, Phase, State, owes, wake_at},
     sandbox::BoxLimits,
     time::Timestamp,
 };
+use stead_policy::Principal;
 use stead_ports::{
     BoxFuture,
     agent::Agent,
@@ -61,7 +68,7 @@ pub(crate) enum Ask {
     Approve {
         effect: u32,
         approved: bool,
-        by: Name,
+        by: Person,
         note: Option<String>,
     },
 }
@@ -103,6 +110,8 @@ pub(crate) struct Actor {
     pub(crate) messages: Messages,
     /// The reply just received, to spare reading it back.
     pub(crate) fresh_reply: Option<Reply>,
+    /// Who the run is to policies, once they have been asked.
+    pub(crate) principal: OnceLock<Principal>,
     pub(crate) sealer: Sealer,
     /// The row as last written.
     pub(crate) row: RunState,
@@ -133,6 +142,7 @@ impl Actor {
             stopped: Vec::new(),
             messages: Messages::default(),
             fresh_reply: None,
+            principal: OnceLock::new(),
             sealer: Sealer::default(),
             row,
             tail,

@@ -126,11 +126,12 @@ impl Engine {
         &self,
         effect: EffectId,
         approved: bool,
-        by: Name,
+        by: Person,
         note: Option<String>,
     ) -> Result<(), EngineError> {
-        let ask = Ask::Approve { effect: effect.n, approved, by: by.clone(), note };
-        self.ask(effect.run, |reply| Msg::Ask(ask, Actor::User(by), reply)).await.map(drop)
+        let who = Actor::User(by.name.clone());
+        let ask = Ask::Approve { effect: effect.n, approved, by, note };
+        self.ask(effect.run, |reply| Msg::Ask(ask, who, reply)).await.map(drop)
     }
 
     /// A run as it stands.

@@ -10,6 +10,7 @@ use stead_core::{
     fact::{AskReason, Fact, Parent},
     id::{EffectId, LeafHash, Name, RunId, SessionId, VersionId},
     record::{Actor, Header},
+    ruling::{Asked, Behalf},
     run::RestoreMark,
     time::Timestamp,
 };
@@ -22,7 +23,10 @@ use stead_ports::{
     model::Delta,
 };
 
-use crate::providers::{ProviderStats, Rates};
+use crate::{
+    gate::PolicySets,
+    providers::{ProviderStats, Rates},
+};
 
 /// The adapters an engine works with.
 #[derive(Clone)]
@@ -33,6 +37,8 @@ pub struct Ports {
     pub agents: Arc<dyn Agents>,
     /// Time and randomness.
     pub clock: Arc<dyn Clock>,
+    /// What may be done.
+    pub policies: Arc<dyn PolicySets>,
 }
 
 /// Bounds of an engine; all documented in `docs/limits.md`.
@@ -101,6 +107,8 @@ pub struct StartRun {
     pub idempotency: Option<(Name, [u8; 32])>,
     /// Who starts it.
     pub actor: Actor,
+    /// On whose behalf; a child works on its parent's.
+    pub behalf: Behalf,
     /// Set when a run starts this one as its child; ids then derive from the effect.
     pub parent: Option<ChildOf>,
 }
@@ -163,6 +171,12 @@ pub struct ApprovalView {
     pub since: Timestamp,
     /// Until when.
     pub expires: Option<Timestamp>,
+    /// What gates of policies ask for; `None` when one yes of anybody who may approve is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
+    /// Who has said yes so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<Name>,
 }
 
 /// A page of open questions.

@@ -269,18 +269,7 @@ pub struct Effect {
     pub timeout: Option<Span>,
 }
 
-/// How bad a mistake is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Risk {
-    /// As any call.
-    #[default]
-    Normal,
-    /// Worth a look.
-    High,
-    /// Never without thought.
-    Critical,
-}
+pub use stead_core::effect::Risk;
 
 /// Who speaks in a part of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

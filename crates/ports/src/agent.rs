@@ -6,10 +6,11 @@ use std::{fmt, sync::Arc};
 use stead_core::{
     budget::Limits,
     code::Code,
-    effect::EffectClass,
+    effect::{EffectClass, Risk},
     fact::{CallRules, RunConfig},
     id::{Name, VersionId},
     message::{OutputSchema, ToolDef},
+    sandbox::Tier,
     time::Span,
 };
 
@@ -53,6 +54,38 @@ pub enum Handed {
     Arguments,
 }
 
+/// Something that a call does beside being made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Also {
+    /// It starts a run of this agent.
+    StartAgent(Name),
+    /// It works in a box.
+    CreateSandbox {
+        /// The tier that the manifest names, or the usual one.
+        tier: Tier,
+        /// Thousandths of a processor; 0 when nothing limits it.
+        cpu_millis: u64,
+        /// Bytes of memory; 0 when nothing limits it.
+        memory_bytes: u64,
+        /// Whether it reaches anything outside.
+        network: bool,
+    },
+    /// It speaks to a host.
+    Connect {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// It uses a secret.
+    UseSecret {
+        /// `NAME` or `NAME#FIELD`.
+        secret: String,
+        /// The host that is shown it; empty when it goes to none.
+        host: String,
+    },
+}
+
 /// A tool with everything the manifest says about it.
 #[derive(Clone)]
 pub struct BoundTool {
@@ -60,8 +93,14 @@ pub struct BoundTool {
     pub def: ToolDef,
     /// First 16 bytes of the SHA-256 of the schema's canonical JSON.
     pub schema_digest: [u8; 16],
+    /// The entry of the manifest that it comes from.
+    pub toolset: Name,
     /// What its effects promise.
     pub class: EffectClass,
+    /// How bad a mistake is.
+    pub risk: Risk,
+    /// What a call of it does beside, as far as that is known before it is made: policies are asked about each.
+    pub also: Arc<[Also]>,
     /// The machine's rules for it.
     pub rules: CallRules,
     /// Where in the arguments the business key stands (`$.order_id`).
@@ -104,6 +143,9 @@ pub struct Agent {
     pub input: Option<InputSchema>,
     /// What its answer must look like, when the manifest says so.
     pub output: Option<AnswerSchema>,
+    /// The confidence below which a human is asked, in ten-thousandths; `None` when the manifest asks for none. Models then
+    /// say with each call how sure they are.
+    pub ask_below: Option<u16>,
     /// Its tools, sorted by name.
     pub tools: Vec<BoundTool>,
     /// The definitions of `tools`, in that order.

@@ -11,12 +11,14 @@ use crate::{
     effect::Ended,
     fact::{AskReason, CallHead, NextAttempt, Parent, RunConfig, StopMode},
     id::{ActivationId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
+    record::Payload,
+    ruling::{Asked, Behalf, Given},
     sandbox::{Access, BoxLimits},
     time::Timestamp,
 };
 
 /// Version of [`State`]'s encoding; a snapshot of another version is discarded and the journal folded instead.
-pub const STATE_VERSION: u16 = 5;
+pub const STATE_VERSION: u16 = 6;
 
 /// Where a run is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -93,6 +95,9 @@ pub enum CallPhase {
         /// Since when.
         #[n(2)]
         since: Timestamp,
+        /// What gates ask for; see [`Asked`].
+        #[n(3)]
+        asked: Option<Box<Asked>>,
     },
     /// It may go: a pure one is owed at once, another needs its intent first.
     #[n(2)]
@@ -182,6 +187,12 @@ pub struct Call {
     /// it did not happen.
     #[n(7)]
     pub maybe: Option<u8>,
+    /// The yeses that gates have been given; void when a human is asked anew.
+    #[n(8)]
+    pub given: Vec<Given>,
+    /// Arguments in the place of those that the model wrote.
+    #[n(9)]
+    pub arguments: Option<Payload>,
 }
 
 impl Call {
@@ -382,6 +393,9 @@ pub struct State {
     /// Limits that an operator has set for its boxes.
     #[n(32)]
     pub box_limits: BoxLimits,
+    /// On whose behalf it works.
+    #[n(33)]
+    pub behalf: Behalf,
 }
 
 impl State {

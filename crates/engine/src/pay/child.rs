@@ -7,6 +7,7 @@ use stead_core::{
     fact::{Parent, StopMode},
     id::{Name, RunId, VersionId},
     record::Actor as By,
+    ruling::Behalf,
 };
 use stead_ports::{agent::Behind, tool::Invocation};
 
@@ -29,6 +30,8 @@ impl Actor {
                 return Ok(());
             }
         };
+        let mut callers = self.state.behalf.callers.clone();
+        callers.push(self.state.agent.clone());
         let start = StartRun {
             tenant: self.state.tenant.clone(),
             version,
@@ -38,6 +41,7 @@ impl Actor {
             limits,
             idempotency: None,
             actor: By::Run(self.run),
+            behalf: Behalf { user: self.state.behalf.user.clone(), callers },
             parent: Some(ChildOf {
                 parent: Parent { run: self.run, effect },
                 hops: self.state.hops.saturating_add(1),

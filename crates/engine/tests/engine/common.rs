@@ -321,7 +321,10 @@ impl TestTool {
         BoundTool {
             def: ToolDef { name: self.name.clone(), description: String::new(), schema: json!({"type": "object"}) },
             schema_digest: [7; 16],
+            toolset: self.name.as_str().into(),
             class: self.class,
+            risk: Risk::Normal,
+            also: Arc::default(),
             rules: self.rules.clone(),
             key: self.key.clone(),
             timeout: self.timeout,
@@ -532,6 +535,7 @@ impl Lab {
             model_timeout: maker.model_timeout,
             input: None,
             output: maker.output,
+            ask_below: None,
             defs: tools.iter().map(|t| t.def.clone()).collect(),
             tools,
         };
@@ -569,7 +573,8 @@ impl Lab {
                 Err(e) => panic!("{e}"),
             }
         };
-        let ports = Ports { journal: through(store), agents: self.world.clone(), clock: self.clock.clone() };
+        let (agents, clock) = (self.world.clone(), self.clock.clone());
+        let ports = Ports { journal: through(store), agents, clock, policies: Arc::new(DefaultPolicy::default()) };
         let engine = rt.block_on(Engine::open(ports, options)).unwrap();
         Node { rt: Some(rt), engine: Some(engine) }
     }
@@ -704,6 +709,7 @@ pub(crate) fn ask(version: VersionId, input: &str) -> StartRun {
         limits: Limits::default(),
         idempotency: None,
         actor: me(),
+        behalf: Behalf::default(),
         parent: None,
     }
 }

@@ -6,6 +6,7 @@
 
 mod agent_tool;
 pub(crate) mod alias;
+mod also;
 mod apply;
 mod boxed;
 mod boxes;

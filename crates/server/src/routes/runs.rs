@@ -74,6 +74,7 @@ pub(super) async fn begin(
         limits: (&request.limits).into(),
         idempotency,
         actor: actor(who),
+        behalf: Behalf { user: Some(who.person()), callers: Vec::new() },
         parent: None,
     };
     start.session = match (request.session, &request.session_key) {

@@ -89,6 +89,7 @@ impl WrapAgents {
             instructions: "".into(),
             input: None,
             output: None,
+            ask_below: None,
             config: RunConfig {
                 limits: Limits { tool_calls: Some(1), ..Limits::default() },
                 models: vec![ModelConfig {
@@ -130,7 +131,10 @@ impl WrapAgents {
                 schema: tool.input_schema.clone(),
             },
             schema_digest: schema::digest(&tool.input_schema),
+            toolset: TOOLSET.into(),
             class,
+            risk: Risk::Normal,
+            also: Arc::default(),
             // What was not sent is told at once: the client decides whether it tries again.
             rules: CallRules { ask, attempts: 1, ..CallRules::default() },
             key: None,

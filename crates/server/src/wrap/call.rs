@@ -81,6 +81,7 @@ async fn attempt(door: &Door, params: CallParams, call: &UnderWay) -> Result<Opt
         limits: Default::default(),
         idempotency: None,
         actor: Actor::User(door.who.clone()),
+        behalf: Behalf { user: Some(door.who.clone().into()), callers: Vec::new() },
         parent: None,
     };
     let start = async { door.engine.start(start).await.map(|started| started.run) };

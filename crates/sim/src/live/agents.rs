@@ -78,6 +78,7 @@ fn agent(cosmos: &Arc<Cosmos>, version: VersionId, name: &str) -> Arc<Agent> {
             schema: Arc::new(OutputSchema { name: "answer".into(), schema: serde_json::json!({}) }),
             check: Arc::new(|answer| if answer == UNFIT { Err("it does not fit".into()) } else { Ok(()) }),
         }),
+        ask_below: None,
         defs: tools.iter().map(|t| t.def.clone()).collect(),
         tools,
     })
@@ -92,7 +93,10 @@ fn bound(cosmos: &Arc<Cosmos>, plan: &PlanTool) -> BoundTool {
     BoundTool {
         def,
         schema_digest: [0; 16],
+        toolset: plan.name.clone(),
         class: plan.class,
+        risk: Risk::Normal,
+        also: Arc::default(),
         rules: plan.rules.clone(),
         key: plan.business_key.then(|| "$.key".into()),
         timeout: TOOL_TIMEOUT,

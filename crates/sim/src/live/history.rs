@@ -122,6 +122,7 @@ async fn open(cosmos: &Arc<Cosmos>) -> (Engine, Arc<SimJournal>) {
             journal: journal.clone(),
             agents: Arc::new(SimAgents::new(cosmos)),
             clock: Arc::new(SimClock(cosmos.clone())),
+            policies: Arc::new(DefaultPolicy::default()),
         };
         match Engine::open(ports, options(cosmos)).await {
             Ok(engine) => return (engine, journal),

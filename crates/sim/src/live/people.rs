@@ -67,6 +67,7 @@ async fn client(cosmos: Arc<Cosmos>, engine: Engine, i: usize) {
                 limits: Limits::default(),
                 idempotency: Some((key(i), [i as u8; 32])),
                 actor: Actor::User("client".into()),
+                behalf: Behalf::default(),
                 parent: None,
             };
             match engine.start(start).await {

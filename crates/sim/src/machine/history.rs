@@ -253,6 +253,7 @@ impl Sim {
             input: Payload::inline("do it", Source::User),
             admit: free.then(|| self.admission(session)),
             restored: None,
+            behalf: Behalf::default(),
         };
         self.begin_start(self.current, new)
     }

@@ -133,6 +133,7 @@ impl Sim {
                         input: Payload::inline("go", Source::Agent),
                         admit: Some(self.admission(session)),
                         restored: state.restored,
+                        behalf: Behalf::default(),
                     },
                 );
             }

@@ -10,6 +10,7 @@ use crate::{
     run::{
         apply::Env,
         decide::{Admit, Draft, Inputs, NewRun, Refusal},
+        gate::Ungated,
         state::{Carry, Life, Phase, RestoreMark, State},
         transcript::{Entry, EntryKind, Transcript},
     },
@@ -27,8 +28,8 @@ pub(in crate::run) struct Begin {
 }
 
 /// The empty state of a new run, and what it begins with.
-pub(in crate::run) fn prepare(new: NewRun, inputs: Inputs) -> (State, Begin) {
-    let NewRun { run, tenant, session, agent, version, parent, hops, config, input, admit, restored } = new;
+pub(in crate::run) fn prepare(new: NewRun, inputs: Inputs<'_>) -> (State, Begin) {
+    let NewRun { run, tenant, session, agent, version, parent, hops, config, input, admit, restored, behalf } = new;
     let state = State {
         run,
         tenant,
@@ -63,11 +64,12 @@ pub(in crate::run) fn prepare(new: NewRun, inputs: Inputs) -> (State, Begin) {
         repairs: 0,
         tree: None,
         box_limits: BoxLimits::default(),
+        behalf,
     };
     (state, Begin { input, admit, restored })
 }
 
-pub(in crate::run) fn start(draft: &mut Draft, input: Payload, restored: Option<RestoreMark>) {
+pub(in crate::run) fn start(draft: &mut Draft<'_>, input: Payload, restored: Option<RestoreMark>) {
     let input = draft.payload(input);
     let s = &draft.state;
     let started = RunStarted {
@@ -78,6 +80,7 @@ pub(in crate::run) fn start(draft: &mut Draft, input: Payload, restored: Option<
         hops: s.hops,
         config: (*s.config).clone(),
         input,
+        behalf: (!s.behalf.is_empty()).then(|| Box::new(s.behalf.clone())),
     };
     draft.emit(Fact::RunStarted(Box::new(started)));
     // The lost life of a restored parent may have started this very child, which may have done all that it will do now.
@@ -101,8 +104,9 @@ pub(in crate::run) fn from_first(record: &Record) -> Option<State> {
         input: Payload::inline("", crate::record::Source::User),
         admit: None,
         restored: None,
+        behalf: f.behalf.as_deref().cloned().unwrap_or_default(),
     };
-    let inputs = Inputs { now: record.header.at, activation: record.header.activation };
+    let inputs = Inputs { now: record.header.at, activation: record.header.activation, gate: &Ungated };
     Some(prepare(new, inputs).0)
 }
 
@@ -111,7 +115,7 @@ pub(in crate::run) fn apply_started(state: &mut State, env: Env<'_>, f: &RunStar
     state.say(Entry { kind: EntryKind::User, payload: env.payload(f.input) });
 }
 
-pub(in crate::run) fn admit(draft: &mut Draft, admit: Admit) -> Result<(), Refusal> {
+pub(in crate::run) fn admit(draft: &mut Draft<'_>, admit: Admit) -> Result<(), Refusal> {
     if draft.state.life != Life::Queued {
         return Err(Refusal::Stale);
     }

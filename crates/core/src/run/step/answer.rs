@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Ends the run with the answer of that turn, unless it does not fit.
-pub(in crate::run) fn judge(draft: &mut Draft, turn: u32, misfit: Option<Payload>) {
+pub(in crate::run) fn judge(draft: &mut Draft<'_>, turn: u32, misfit: Option<Payload>) {
     let (Some(allowed), Some(misfit)) = (draft.state.config.repairs, misfit) else {
         return draft.emit(Fact::RunCompleted(RunCompleted { turns: turn }));
     };

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Sets budget aside for a child and owes its start.
-pub(in crate::run) fn start(draft: &mut Draft, i: usize) {
+pub(in crate::run) fn start(draft: &mut Draft<'_>, i: usize) {
     let budget = &draft.state.budget;
     if budget.limits.children.is_some_and(|l| budget.children >= l) {
         return stop::by_limit(draft, Limit::Children);
@@ -44,7 +44,7 @@ pub(in crate::run) fn apply_started(state: &mut State, f: &ChildStarted) {
 }
 
 pub(in crate::run) fn finished(
-    draft: &mut Draft,
+    draft: &mut Draft<'_>,
     effect: u32,
     ended: Ended,
     content: Payload,
