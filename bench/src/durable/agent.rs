@@ -15,14 +15,15 @@ use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use stead_core::{
     budget::{Limits, Price, Usage},
-    effect::{EffectClass, Outcome},
+    effect::{EffectClass, Outcome, Risk},
     fact::{CallRules, ModelConfig, RunConfig},
     id::{Name, RunId, VersionId},
     message::{Reply, StopReason, ToolCall, ToolDef},
     record::Actor,
+    ruling::Behalf,
     time::Span,
 };
-use stead_engine::{Engine, Options, Ports, StartRun, clock::SystemClock};
+use stead_engine::{DefaultPolicy, Engine, Options, Ports, StartRun, clock::SystemClock};
 use stead_ports::{
     BoxFuture,
     agent::{Agent, AgentError, Agents, Behind, BoundTool},

@@ -10,7 +10,10 @@ pub(crate) fn encode<C, T: Encode<C>, W: Write>(
     list.encode(e, ctx)
 }
 
-pub(crate) fn decode<'b, C, T: Decode<'b, C>>(d: &mut Decoder<'b>, ctx: &mut C) -> Result<Vec<T>, minicbor::decode::Error> {
+pub(crate) fn decode<'b, C, T: Decode<'b, C>>(
+    d: &mut Decoder<'b>,
+    ctx: &mut C,
+) -> Result<Vec<T>, minicbor::decode::Error> {
     if d.datatype()? == Type::Null {
         d.skip()?;
         return Ok(Vec::new());

@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use stead_core::{
     fact::{Fact, StopMode},
-    id::{EffectId, Name, RunId, TreeId},
+    id::{EffectId, RunId, TreeId},
     record::Actor,
+    ruling::Person,
     sandbox::BoxLimits,
 };
 use stead_ports::journal::{Journal, Status};

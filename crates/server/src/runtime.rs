@@ -12,7 +12,7 @@ use stead_core::{
     code,
     id::{Name, VersionId},
 };
-use stead_engine::{Engine, EngineError, Options, Ports};
+use stead_engine::{DefaultPolicy, Engine, EngineError, Options, Ports};
 use stead_manifest::Bundle;
 use stead_ports::{
     address::Reach,

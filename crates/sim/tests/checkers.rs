@@ -10,6 +10,7 @@ use stead_core::{
     },
     id::{ActivationId, EffectId, LeafHash, RunId, SessionId, TreeId, VersionId},
     record::{Actor, Header, Payload, Record, Source, VERSION},
+    ruling::Behalf,
     run::{Admit, CallIn, CallPhase, Carry, Command, Decision, GENESIS, Inputs, NewRun, State, Ungated, decide},
     sandbox::{Action, TreeChange},
     time::{Span, Timestamp},
@@ -62,6 +63,7 @@ impl Forger {
             input: text("go"),
             restored: None,
             admit: Some(Admit::default()),
+            behalf: Behalf::default(),
         };
         let decision = new.decide(Inputs { now: Timestamp(1_000), activation: ActivationId(1), gate: &Ungated });
         let mut forger = Self {

@@ -16,6 +16,7 @@ use stead_core::{
     fact::{CallHead, CallRules, ModelConfig, RunConfig},
     id::{ActivationId, LeafHash, Name, RunId, SessionId, VersionId},
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
+    ruling::Behalf,
     run::{Admit, CallIn, Command, Decision, GENESIS, Inputs, NewRun as Start, STATE_VERSION, State, Ungated, decide},
     time::{Span, Timestamp},
 };

@@ -12,9 +12,9 @@ use stead_policy::{Confidence, Risk};
 use stead_ports::agent::Agent;
 
 /// The argument with the model's confidence, from 0 to 1.
-pub const CONFIDENCE: &str = "stead_confidence";
+const CONFIDENCE: &str = "stead_confidence";
 /// The argument with the risk that the model sees.
-pub const RISK: &str = "stead_risk";
+const RISK: &str = "stead_risk";
 
 /// What a model says beside a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

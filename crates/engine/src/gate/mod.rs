@@ -23,7 +23,7 @@ use stead_policy::{
 use stead_ports::agent::{Agent, Also, BoundTool};
 
 pub use confidence::offered;
-pub(crate) use confidence::{Sureness, split};
+pub(crate) use confidence::split;
 pub use sets::{DefaultPolicy, PolicySets, specs};
 
 use crate::prepare;

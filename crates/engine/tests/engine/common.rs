@@ -18,15 +18,17 @@ use sha2::{Digest, Sha256};
 use stead_core::{
     budget::{Limits, Price, Usage},
     code,
-    effect::{EffectClass, OnUnknown, Outcome, Reconciled},
+    effect::{EffectClass, OnUnknown, Outcome, Reconciled, Risk},
     fact::{CallRules, Fact, ModelConfig, RunConfig, Verdict},
     id::{EffectId, Name, RunId, SessionId, VersionId},
     message::{Message, OutputSchema, Reply, StopReason, ToolCall, ToolDef},
     record::Actor,
+    ruling::Behalf,
     time::{Span, Timestamp},
 };
 use stead_engine::{
-    Engine, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, StartRun, Started, clock::SystemClock,
+    DefaultPolicy, Engine, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, StartRun, Started,
+    clock::SystemClock,
 };
 use stead_ports::{
     BoxFuture,

@@ -18,6 +18,7 @@ use stead_core::{
     fact::StopMode,
     id::{Name, RunId, SessionId, VersionId},
     record::Actor,
+    ruling::Behalf,
     sandbox::BoxLimits,
 };
 use stead_engine::EngineError;

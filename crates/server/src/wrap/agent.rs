@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use stead_core::{
     budget::Limits,
     code,
-    effect::EffectClass,
+    effect::{EffectClass, Risk},
     fact::{CallRules, ModelConfig, RunConfig},
     id::{Name, VersionId},
     message::ToolDef,
@@ -131,7 +131,7 @@ impl WrapAgents {
                 schema: tool.input_schema.clone(),
             },
             schema_digest: schema::digest(&tool.input_schema),
-            toolset: TOOLSET.into(),
+            toolset: "mcp".into(),
             class,
             risk: Risk::Normal,
             also: Arc::default(),

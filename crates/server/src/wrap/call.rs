@@ -13,6 +13,7 @@ use stead_core::{
     fact::StopMode,
     id::{Name, RunId},
     record::Actor,
+    ruling::Behalf,
 };
 use stead_engine::{ApprovalView, EngineError, RunView, StartRun};
 use stead_models::caller::{Call, DONE};

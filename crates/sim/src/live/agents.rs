@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use stead_core::{
     budget::{Limits, Usage},
     code,
-    effect::{EffectClass, Outcome, Reconciled},
+    effect::{EffectClass, Outcome, Reconciled, Risk},
     id::{EffectId, Name, VersionId},
     message::{Message, OutputSchema, Reply, StopReason, ToolCall, ToolDef},
     record::{Body, Payload},

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use stead_core::effect::Ended;
-use stead_engine::{Engine, Options, Ports, Rates};
+use stead_engine::{DefaultPolicy, Engine, Options, Ports, Rates};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{

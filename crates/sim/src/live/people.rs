@@ -7,6 +7,7 @@ use stead_core::{
     fact::{Fact, StopMode},
     id::{Name, RunId, SessionId},
     record::{Actor, Record},
+    ruling::Behalf,
     run::GENESIS,
 };
 use stead_engine::{Engine, EngineError, StartRun};

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use stead_core::{
     id::{EffectId, LeafHash, RunId, SessionId, TreeId, VersionId},
     record::{Payload, Source},
+    ruling::Behalf,
     run::NewRun,
     time::Timestamp,
 };

@@ -7,6 +7,7 @@ use stead_core::{
     fact::{CallHead, Parent},
     id::{EffectId, RunId, TreeId},
     record::{Payload, Source},
+    ruling::Behalf,
     run::{CallIn, CallPhase, Command, Debt, ModelFailure, NewRun, Retry, State, owes, wake_at},
     sandbox::{Action, BoxUse, Property, Tier, Traffic, TreeChange},
     time::Span,
