@@ -126,6 +126,16 @@ impl Fact {
         }
     }
 
+    /// The policies behind it, when they were asked.
+    pub fn ruled(&self) -> Option<&Ruled> {
+        match self {
+            Self::EffectDecided(f) => f.ruled.as_deref(),
+            Self::ModelRequested(f) => f.ruled.as_deref(),
+            Self::ModelDenied(f) => f.ruled.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The text this fact points to, when it has one.
     pub fn payload(&self) -> Option<PayloadIx> {
         match self {

@@ -9,7 +9,7 @@ use stead_core::{
     effect::EffectClass,
     fact::{AskReason, Fact, Parent},
     id::{EffectId, LeafHash, Name, RunId, SessionId, VersionId},
-    record::{Actor, Header},
+    record::{Actor, Header, Record},
     ruling::{Asked, Behalf},
     run::RestoreMark,
     time::Timestamp,
@@ -257,12 +257,24 @@ pub struct FactEvent {
     /// The text it points to, when it has one and it is UTF-8 (always, unless erased).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// The policies that matched, with the values that made them match, where a decision says more than their names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<serde_json::Value>,
 }
 
 impl FactEvent {
     /// The event of fact `index` of a record.
     pub fn new(header: &Header, leaf: LeafHash, index: u32, fact: Fact, text: Option<String>) -> Self {
-        Self { seq: header.seq, index, at: header.at, actor: header.actor.clone(), leaf, fact, text }
+        Self { seq: header.seq, index, at: header.at, actor: header.actor.clone(), leaf, fact, text, why: None }
+    }
+
+    /// The same with the reasons of its decision, if the record has them.
+    #[must_use]
+    pub fn with_why(mut self, record: &Record) -> Self {
+        let why = self.fact.ruled().and_then(|ruled| ruled.why);
+        let text = why.and_then(|why| record.inline_text(why));
+        self.why = text.and_then(|text| serde_json::from_str(&text).ok());
+        self
     }
 }
 

@@ -27,12 +27,13 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_engine::{
-    DefaultPolicy, Engine, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, StartRun, Started,
-    clock::SystemClock,
+    Engine, EngineError, Event, EventBody, EventId, FactEvent, Options, PolicySets, Ports, StartRun, Started,
+    clock::SystemClock, specs,
 };
+use stead_policy::{Policies, Source};
 use stead_ports::{
     BoxFuture,
-    agent::{Agent, AgentError, Agents, AnswerSchema, ArgumentCheck, Behind, BoundTool, Handed},
+    agent::{Agent, AgentError, Agents, Also, AnswerSchema, ArgumentCheck, Behind, BoundTool, Handed},
     clock::Clock,
     journal::{ApprovalFilter, Journal, Status},
     model::{DeltaSink, Model, ModelCall, ModelError, Retry},
@@ -212,6 +213,9 @@ pub(crate) struct TestTool {
     asked: Arc<Mutex<usize>>,
     check: bool,
     child: Option<VersionId>,
+    pub(crate) schema: Value,
+    pub(crate) risk: Risk,
+    pub(crate) also: Vec<Also>,
 }
 
 pub(crate) fn tool(name: &str, class: EffectClass) -> TestTool {
@@ -229,6 +233,9 @@ pub(crate) fn tool(name: &str, class: EffectClass) -> TestTool {
         asked: Arc::default(),
         check: true,
         child: None,
+        schema: json!({"type": "object"}),
+        risk: Risk::Normal,
+        also: Vec::new(),
     }
 }
 
@@ -321,12 +328,12 @@ impl TestTool {
     fn bind(&self) -> BoundTool {
         let checked = self.check;
         BoundTool {
-            def: ToolDef { name: self.name.clone(), description: String::new(), schema: json!({"type": "object"}) },
+            def: ToolDef { name: self.name.clone(), description: String::new(), schema: self.schema.clone() },
             schema_digest: [7; 16],
             toolset: self.name.as_str().into(),
             class: self.class,
-            risk: Risk::Normal,
-            also: Arc::default(),
+            risk: self.risk,
+            also: self.also.clone().into(),
             rules: self.rules.clone(),
             key: self.key.clone(),
             timeout: self.timeout,
@@ -368,6 +375,7 @@ pub(crate) struct Maker {
     pub(crate) model_timeout: Span,
     account: Option<Name>,
     output: Option<AnswerSchema>,
+    pub(crate) ask_below: Option<u16>,
 }
 
 pub(crate) fn agent(name: &str) -> Maker {
@@ -391,6 +399,7 @@ pub(crate) fn agent(name: &str) -> Maker {
         model_timeout: Span::from_secs(60),
         account: None,
         output: None,
+        ask_below: None,
     }
 }
 
@@ -502,6 +511,7 @@ pub(crate) struct Lab {
     world: Arc<World>,
     clock: Arc<dyn Clock>,
     pub(crate) options: Options,
+    pub(crate) policies: Arc<TestPolicies>,
 }
 
 pub(crate) fn lab() -> Lab {
@@ -509,7 +519,8 @@ pub(crate) fn lab() -> Lab {
 }
 
 pub(crate) fn lab_with(clock: Arc<dyn Clock>) -> Lab {
-    Lab { dir: TempDir::new().unwrap(), world: Arc::default(), clock, options: Options::default() }
+    let policies = Arc::default();
+    Lab { dir: TempDir::new().unwrap(), world: Arc::default(), clock, options: Options::default(), policies }
 }
 
 impl Lab {
@@ -537,7 +548,7 @@ impl Lab {
             model_timeout: maker.model_timeout,
             input: None,
             output: maker.output,
-            ask_below: None,
+            ask_below: maker.ask_below,
             defs: tools.iter().map(|t| t.def.clone()).collect(),
             tools,
         };
@@ -575,10 +586,39 @@ impl Lab {
                 Err(e) => panic!("{e}"),
             }
         };
-        let (agents, clock) = (self.world.clone(), self.clock.clone());
-        let ports = Ports { journal: through(store), agents, clock, policies: Arc::new(DefaultPolicy::default()) };
+        let (agents, clock, policies) = (self.world.clone(), self.clock.clone(), self.policies.clone());
+        let ports = Ports { journal: through(store), agents, clock, policies };
         let engine = rt.block_on(Engine::open(ports, options)).unwrap();
         Node { rt: Some(rt), engine: Some(engine) }
+    }
+}
+
+/// The policies of a lab: the default ones, and what a test adds.
+#[derive(Debug, Default)]
+pub(crate) struct TestPolicies(Mutex<(Option<String>, u64)>);
+
+impl TestPolicies {
+    /// From now on these hold beside the default ones.
+    pub(crate) fn apply(&self, text: &str) {
+        let mut held = self.0.lock();
+        *held = (Some(text.to_owned()), held.1 + 1);
+    }
+
+    /// From now on there are none.
+    pub(crate) fn lose(&self) {
+        *self.0.lock() = (None, u64::MAX);
+    }
+}
+
+impl PolicySets for TestPolicies {
+    fn current(&self, _: &Name, agent: &Agent) -> Option<Arc<Policies>> {
+        let (text, epoch) = self.0.lock().clone();
+        if epoch == u64::MAX {
+            return None;
+        }
+        let more = text.map(|text| Source { file: "test.cedar".into(), text });
+        let files: Vec<Source> = std::iter::once(Source::default_policy()).chain(more).collect();
+        Some(Arc::new(Policies::apply(&files, specs(agent), epoch).unwrap_or_else(|p| panic!("{}", p[0]))))
     }
 }
 

@@ -10,6 +10,7 @@ mod crash;
 mod drain;
 mod faulty;
 mod former;
+mod gate;
 mod lease;
 mod life;
 mod models;

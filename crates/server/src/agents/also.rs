@@ -43,7 +43,7 @@ fn boxed(sandbox: &Sandbox, out: &mut Vec<Also>) {
         memory_bytes: sandbox.memory.unwrap_or(0),
         network: tier != Tier::Wasm && !rules.is_empty(),
     });
-    for rule in &rules {
+    for rule in rules {
         let to = rule.host.rsplit("://").next().unwrap_or_default();
         let to = to.rsplit_once(':').map_or(to, |(host, _)| host);
         out.extend(rule.secrets.iter().map(|injected| uses(&injected.secret, to.to_owned())));

@@ -143,6 +143,7 @@ pub(super) fn fact(event: &FactEvent) -> api::fact::FactEvent {
         leaf: event.leaf,
         fact: api::fact::AnyFact::Known(event.fact.clone()),
         text: event.text.clone(),
+        why: event.why.clone(),
     }
 }
 
