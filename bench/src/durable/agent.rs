@@ -200,6 +200,7 @@ pub(crate) fn agent(
         approval_ttl: None,
         overhead_tokens: 50,
         repairs: None,
+        plan: None,
     };
     Arc::new(Agent {
         name: "bench".into(),

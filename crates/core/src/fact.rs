@@ -11,7 +11,8 @@ use crate::{
     code::Code,
     effect::{EffectClass, Ended, OnUnknown},
     id::{ActivationId, Name, RunId, SessionId, VersionId},
-    ruling::{Asked, Behalf, Rewritten, Ruled},
+    label::SealedLabel,
+    ruling::{Asked, Behalf, PlanMark, Rewritten, Ruled},
     sandbox::{Action, BoxLimits, BoxTotals, Place},
     time::{Span, Timestamp},
 };
@@ -114,6 +115,12 @@ pub enum Fact {
     /// An operator set other limits for the boxes of the run.
     #[n(30)]
     SandboxLimited(#[n(0)] BoxLimits),
+    /// The run's plan was drawn from its task, and is frozen.
+    #[n(32)]
+    PlanDrawn(#[n(0)] PlanDrawn),
+    /// What the planner wrote is no plan: it is asked again, or the run goes on without one.
+    #[n(33)]
+    PlanRejected(#[n(0)] PlanRejected),
 }
 
 impl Fact {
@@ -152,6 +159,8 @@ impl Fact {
             Self::RunFailed(f) => f.payload,
             Self::AnswerRejected(f) => Some(f.payload),
             Self::ModelDenied(f) => Some(f.payload),
+            Self::PlanDrawn(f) => Some(f.payload),
+            Self::PlanRejected(f) => Some(f.payload),
             Self::RunAdmitted(_)
             | Self::ContextCompacted(_)
             | Self::ModelRequested(_)
@@ -200,6 +209,10 @@ pub struct RunStarted {
     #[n(7)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behalf: Option<Box<Behalf>>,
+    /// The label of its input; absent when a person gave it.
+    #[n(8)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<SealedLabel>,
 }
 
 /// The effect that started a child.
@@ -248,6 +261,10 @@ pub struct RunConfig {
     #[n(9)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repairs: Option<u8>,
+    /// Turns in which a plan that cannot be read may be repaired; `None` when no plan is drawn.
+    #[n(10)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<u8>,
 }
 
 /// One model of the chain.
@@ -305,6 +322,39 @@ pub struct ModelRequested {
     #[n(4)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ruled: Option<Box<Ruled>>,
+    /// Which try at the run's plan it is, from 0; absent when it asks for the next turn of the conversation.
+    #[n(5)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planning: Option<u8>,
+}
+
+/// See [`Fact::PlanDrawn`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct PlanDrawn {
+    /// The turn of the planner's reply.
+    #[n(0)]
+    pub turn: u32,
+    /// The plan's text, as payload.
+    #[n(1)]
+    pub payload: PayloadIx,
+}
+
+/// See [`Fact::PlanRejected`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct PlanRejected {
+    /// The turn of the planner's reply.
+    #[n(0)]
+    pub turn: u32,
+    /// The reply, as payload.
+    #[n(1)]
+    pub plan: PayloadIx,
+    /// What is wrong with it, as payload.
+    #[n(2)]
+    pub payload: PayloadIx,
+    /// Which repair follows, from 1; absent when the run goes on without a plan.
+    #[n(3)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<u8>,
 }
 
 /// See [`Fact::ModelDenied`].
@@ -514,6 +564,10 @@ pub struct EffectDecided {
     #[n(5)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewritten: Option<Box<Rewritten>>,
+    /// What it is to the run's plan.
+    #[n(6)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanMark>,
 }
 
 /// Why a human is asked.
@@ -743,6 +797,10 @@ pub struct ChildFinished {
     #[n(4)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boxes: Option<BoxTotals>,
+    /// The label of what the model is told.
+    #[n(5)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<SealedLabel>,
 }
 
 /// How hard a run is stopped.

@@ -20,6 +20,7 @@ pub mod context;
 pub mod effect;
 pub mod fact;
 pub mod id;
+pub mod label;
 mod list;
 pub mod message;
 pub mod record;

@@ -24,6 +24,26 @@ pub struct Ruled {
     pub why: Option<PayloadIx>,
 }
 
+/// What a call is to the run's plan.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanMark {
+    /// A name of the plan waits for what it reads: the `let` of that number, from 0.
+    #[n(0)]
+    Read(#[n(0)] u16),
+    /// It uses a slot.
+    #[n(1)]
+    Used {
+        /// The slot, from 0.
+        #[n(0)]
+        slot: u16,
+        /// Of a slot with `each`, the digest of the element.
+        #[n(1)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        element: Option<Name>,
+    },
+}
+
 /// Arguments that policies, or the runtime, put in the place of those that the model wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 pub struct Rewritten {

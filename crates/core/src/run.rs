@@ -35,5 +35,7 @@ pub use decide::{
 pub use gate::{Gate, Rewrite, Ruling, Shut, Ungated};
 pub use life::start::GENESIS;
 pub use owes::{Debt, owes, wake_at};
-pub use state::{Call, CallPhase, Carry, KeyMark, Life, Phase, RestoreMark, STATE_VERSION, State, Stop, UnknownMark};
+pub use state::{
+    Call, CallPhase, Carry, KeyMark, Life, Phase, Planning, RestoreMark, STATE_VERSION, State, Stop, UnknownMark,
+};
 pub use transcript::{Entry, EntryKind, Transcript};

@@ -24,6 +24,8 @@ mod late;
 mod memory;
 #[path = "machine/models.rs"]
 mod models;
+#[path = "machine/planning.rs"]
+mod planning;
 #[path = "machine/reconcile.rs"]
 mod reconcile;
 #[path = "machine/restoring.rs"]

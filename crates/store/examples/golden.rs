@@ -120,11 +120,13 @@ impl<'j> Life<'j> {
                 approval_ttl: Some(Span::from_secs(86_400)),
                 overhead_tokens: 10,
                 repairs: None,
+                plan: None,
             },
             input: Payload::new(body, Some(Source::User)),
             admit: live.then(Admit::default),
             restored: None,
             behalf: Behalf::default(),
+            label: None,
         };
         let decision = start.decide(inputs(0));
         let blobs = vec![NewBlob { tenant: TENANT.into(), id, content: long }];

@@ -16,6 +16,7 @@ use crate::{
     effect::{Ended, Outcome, Reconciled},
     fact::{CallHead, Fact, Parent, PayloadIx, RunConfig, StopMode, Verdict},
     id::{ActivationId, Name, RunId, SessionId, VersionId},
+    label::SealedLabel,
     record::{Payload, Source},
     ruling::{Behalf, Person, Ruled},
     sandbox::{Action, BoxLimits, BoxTotals},
@@ -60,6 +61,8 @@ pub struct NewRun {
     pub restored: Option<RestoreMark>,
     /// On whose behalf it works.
     pub behalf: Behalf,
+    /// The label of its input; `None` when a person gave it.
+    pub label: Option<SealedLabel>,
 }
 
 /// What a run takes over when it becomes its session's foreground run.
@@ -137,6 +140,19 @@ pub enum Command {
         /// none is demanded.
         misfit: Option<Payload>,
     },
+    /// The planner replied.
+    Planned {
+        /// The turn.
+        turn: u32,
+        /// The attempt.
+        attempt: u32,
+        /// The reply.
+        reply: Payload,
+        /// Tokens.
+        usage: Usage,
+        /// The plan's text, or what is wrong with it.
+        plan: Result<Payload, Payload>,
+    },
     /// An attempt was not made: its provider takes no more now. It costs nothing and counts as no attempt.
     ModelDeferred {
         /// The turn.
@@ -193,6 +209,8 @@ pub enum Command {
         spent: Spend,
         /// What its boxes used.
         boxes: BoxTotals,
+        /// The label of what the model is told.
+        label: Option<SealedLabel>,
     },
     /// A human answered.
     Approve {
@@ -282,6 +300,9 @@ fn decide_as(state: &State, command: Command, inputs: Inputs<'_>, hold: bool) ->
         Command::ModelReplied { turn, attempt, reply, usage, calls, misfit } => {
             step::model::replied(&mut draft, turn, attempt, reply, usage, calls, misfit)?;
         }
+        Command::Planned { turn, attempt, reply, usage, plan } => {
+            step::plan::planned(&mut draft, turn, attempt, reply, usage, plan)?;
+        }
         Command::ModelDeferred { turn, attempt, until, why } => {
             step::model::deferred(&mut draft, turn, attempt, until, why)?;
         }
@@ -290,8 +311,8 @@ fn decide_as(state: &State, command: Command, inputs: Inputs<'_>, hold: bool) ->
             step::tool::outcome(&mut draft, effect, attempt, outcome, error, action)?;
         }
         Command::Reconciled { effect, asked, answer } => step::tool::reconciled(&mut draft, effect, asked, answer)?,
-        Command::ChildFinished { effect, ended, content, spent, boxes } => {
-            step::child::finished(&mut draft, effect, ended, content, spent, boxes)?;
+        Command::ChildFinished { effect, ended, content, spent, boxes, label } => {
+            step::child::finished(&mut draft, effect, ended, content, (spent, boxes), label)?;
         }
         Command::Approve { effect, approved, by, note } => {
             step::approval::answered(&mut draft, effect, approved, by, note)?;
@@ -322,9 +343,9 @@ impl NewRun {
     }
 
     fn decide_as(self, inputs: Inputs<'_>, hold: bool) -> Decision {
-        let (state, life::start::Begin { input, admit, restored }) = life::start::prepare(self, inputs);
+        let (state, life::start::Begin { input, admit, restored, label }) = life::start::prepare(self, inputs);
         let mut draft = Draft { hold, ..Draft::begin(Box::new(state), inputs) };
-        life::start::start(&mut draft, input, restored);
+        life::start::start(&mut draft, input, restored, label);
         if let Some(admit) = admit {
             life::start::admit(&mut draft, admit).expect("a new run is queued");
             advance(&mut draft);

@@ -8,7 +8,7 @@ use crate::{
     code::{self, Code},
     fact::Verdict,
     id::Name,
-    ruling::{Asked, Given},
+    ruling::{Asked, Given, PlanMark},
     time::{Span, Timestamp},
 };
 
@@ -42,6 +42,8 @@ pub struct Ruling {
     pub ttl: Option<Span>,
     /// Arguments in the place of those that the model wrote.
     pub rewritten: Option<Rewrite>,
+    /// What the call is to the run's plan.
+    pub plan: Option<PlanMark>,
 }
 
 /// See [`Ruling::rewritten`].
@@ -68,6 +70,7 @@ impl Ruling {
             asked: None,
             ttl: None,
             rewritten: None,
+            plan: None,
         }
     }
 

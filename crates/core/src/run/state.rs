@@ -12,7 +12,7 @@ use crate::{
     fact::{AskReason, CallHead, NextAttempt, Parent, RunConfig, StopMode},
     id::{ActivationId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
     record::Payload,
-    ruling::{Asked, Behalf, Given},
+    ruling::{Asked, Behalf, Given, PlanMark},
     sandbox::{Access, BoxLimits},
     time::Timestamp,
 };
@@ -396,6 +396,52 @@ pub struct State {
     /// On whose behalf it works.
     #[n(33)]
     pub behalf: Behalf,
+    /// Its plan.
+    #[n(34)]
+    pub planning: Planning,
+    /// What calls that were let go are to the plan, by the ordinals of their effects.
+    #[n(35)]
+    pub plan_marks: Vec<(u32, PlanMark)>,
+    /// Entries of the conversation that stem from earlier runs of the session.
+    #[n(36)]
+    pub earlier: u32,
+}
+
+/// Whether a run has a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub enum Planning {
+    /// It has none, and none is wanted, or none could be drawn.
+    #[default]
+    #[n(0)]
+    Without,
+    /// A planner is to be asked.
+    #[n(1)]
+    Wanted {
+        /// Tries so far.
+        #[n(0)]
+        tries: u8,
+        /// The last try, and what was wrong with it.
+        #[n(1)]
+        last: Option<(Payload, Payload)>,
+    },
+    /// It is drawn; this is its text.
+    #[n(2)]
+    Drawn(#[n(0)] Payload),
+}
+
+impl Planning {
+    /// Whether a planner is to be asked.
+    pub const fn wanted(&self) -> bool {
+        matches!(self, Self::Wanted { .. })
+    }
+
+    /// Which try is wanted, from 0.
+    pub(super) const fn tries(&self) -> Option<u8> {
+        match self {
+            Self::Wanted { tries, .. } => Some(*tries),
+            _ => None,
+        }
+    }
 }
 
 impl State {

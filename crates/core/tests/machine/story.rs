@@ -39,6 +39,7 @@ pub(crate) fn agent() -> RunConfig {
         approval_ttl: None,
         overhead_tokens: 0,
         repairs: None,
+        plan: None,
     }
 }
 
@@ -178,6 +179,7 @@ impl Story {
             admit,
             restored,
             behalf: Behalf::default(),
+            label: None,
         };
         let decision = new.decide(story.inputs());
         story.write(decision);
@@ -315,7 +317,14 @@ impl Story {
 
     pub(crate) fn child_ends(&mut self, effect: u32, ended: Ended, tokens: u64) -> Result<(), Refusal> {
         let spent = Spend { tokens, usd: Some(MicroUsd(tokens)) };
-        self.tries(Command::ChildFinished { effect, ended, content: text("done"), spent, boxes: BoxTotals::default() })
+        self.tries(Command::ChildFinished {
+            effect,
+            ended,
+            content: text("done"),
+            spent,
+            boxes: BoxTotals::default(),
+            label: None,
+        })
     }
 
     pub(crate) fn human_says(&mut self, effect: u32, approved: bool) -> Result<(), Refusal> {

@@ -394,6 +394,7 @@ pub(crate) fn agent(name: &str) -> Maker {
             approval_ttl: None,
             overhead_tokens: 0,
             repairs: None,
+            plan: None,
         },
         session_limits: Limits::default(),
         model_timeout: Span::from_secs(60),

@@ -106,6 +106,7 @@ impl WrapAgents {
                 approval_ttl: Some(span(self.options.approval_ttl)),
                 overhead_tokens: 0,
                 repairs: None,
+                plan: None,
             },
             session_limits: Limits::default(),
             models: vec![model],

@@ -255,6 +255,7 @@ impl Sim {
             admit: free.then(|| self.admission(session)),
             restored: None,
             behalf: Behalf::default(),
+            label: None,
         };
         self.begin_start(self.current, new)
     }

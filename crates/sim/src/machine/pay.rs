@@ -135,6 +135,7 @@ impl Sim {
                         admit: Some(self.admission(session)),
                         restored: state.restored,
                         behalf: Behalf::default(),
+                        label: None,
                     },
                 );
             }

@@ -31,6 +31,6 @@ pub(in crate::run) fn judge(draft: &mut Draft<'_>, turn: u32, misfit: Option<Pay
 pub(in crate::run) fn apply_rejected(state: &mut State, env: Env<'_>, f: &AnswerRejected) {
     if let Some(repair) = f.repair {
         state.repairs = repair;
-        state.say(Entry { kind: EntryKind::Rejected, payload: env.payload(f.payload) });
+        state.say(Entry { kind: EntryKind::Rejected, payload: env.payload(f.payload), label: None });
     }
 }

@@ -120,6 +120,7 @@ pub(in crate::run) fn weigh(draft: &mut Draft<'_>, i: usize) {
     match ruling.verdict {
         Verdict::Deny => refuse(draft, effect, ruling),
         Verdict::Allow => {
+            let plan = ruling.plan.take();
             let ruled = draft.ruled(&mut ruling);
             draft.emit(Fact::EffectDecided(EffectDecided {
                 effect,
@@ -128,6 +129,7 @@ pub(in crate::run) fn weigh(draft: &mut Draft<'_>, i: usize) {
                 payload: None,
                 ruled,
                 rewritten: None,
+                plan,
             }));
         }
         // Other gates than those that were approved: that is another question.

@@ -51,7 +51,9 @@ pub(in crate::run) fn request_attempt(draft: &mut Draft<'_>, turn: u32, attempt:
                 let mut ruling = draft.gate.model(&draft.state, i, draft.now);
                 if ruling.verdict == Verdict::Allow {
                     let ruled = draft.ruled(&mut ruling);
-                    return draft.emit(Fact::ModelRequested(ModelRequested { turn, attempt, model, reserved, ruled }));
+                    let planning = draft.state.planning.tries();
+                    let asked = ModelRequested { turn, attempt, model, reserved, ruled, planning };
+                    return draft.emit(Fact::ModelRequested(asked));
                 }
                 let payload = draft.notice(std::mem::take(&mut ruling.told));
                 let ruled = draft.ruled(&mut ruling);
@@ -98,6 +100,9 @@ pub(in crate::run) fn replied(
     misfit: Option<Payload>,
 ) -> Result<(), Refusal> {
     let model = in_flight(&draft.state, turn, attempt)?;
+    if draft.state.planning.wanted() {
+        return Err(Refusal::Stale);
+    }
     let spent = usage.spend(draft.state.config.models.get(usize::from(model)).and_then(|m| m.price));
     let first = draft.state.next_effect;
     let (heads, invalid): (Vec<CallHead>, Vec<_>) = calls
@@ -118,7 +123,7 @@ pub(in crate::run) fn replied(
 }
 
 /// The model whose attempt this is.
-fn in_flight(state: &State, turn: u32, attempt: u32) -> Result<u8, Refusal> {
+pub(in crate::run) fn in_flight(state: &State, turn: u32, attempt: u32) -> Result<u8, Refusal> {
     match state.phase {
         Phase::Model { attempt: a, model, .. } if !state.life.ended() && a == attempt && state.turn == turn => {
             Ok(model)
@@ -129,7 +134,11 @@ fn in_flight(state: &State, turn: u32, attempt: u32) -> Result<u8, Refusal> {
 
 pub(in crate::run) fn apply_replied(state: &mut State, env: Env<'_>, f: &ModelReplied) {
     settle(state, f.spent);
-    state.say(Entry { kind: EntryKind::Reply, payload: env.payload(f.payload) });
+    if state.planning.wanted() {
+        // The planner's reply is no part of the conversation.
+        return state.phase = Phase::Idle;
+    }
+    state.say(Entry { kind: EntryKind::Reply, payload: env.payload(f.payload), label: None });
     state.next_effect += f.calls.len() as u32;
     state.phase = if f.calls.is_empty() { Phase::Idle } else { Phase::Tools };
     state.calls = f

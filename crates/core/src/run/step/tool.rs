@@ -8,6 +8,7 @@ use crate::{
         AfterUnknown, AskReason, CallHead, EffectDecided, EffectIntended, EffectNotSent, EffectOutcome,
         EffectReconciled, EffectUnknown, Fact, Held, Verdict,
     },
+    label::SealedLabel,
     record::{Payload, Source},
     ruling::Rewritten,
     run::{
@@ -16,7 +17,7 @@ use crate::{
         gate::{Rewrite, Ruling},
         life::{restore, stop},
         state::{Call, CallPhase, KeyMark, Phase, State, UnknownMark},
-        step::{approval, child, model},
+        step::{approval, child, model, plan},
         transcript::{Entry, EntryKind},
     },
     sandbox::Action,
@@ -83,8 +84,10 @@ pub(in crate::run) fn decide_call(draft: &mut Draft<'_>, i: usize) {
         let arguments = draft.payload(Payload::inline(arguments, Source::Model));
         Box::new(Rewritten { arguments, args, key })
     });
+    let plan = ruling.plan.take();
     let ruled = draft.ruled(&mut ruling);
-    draft.emit(Fact::EffectDecided(EffectDecided { effect, verdict, code: None, payload: None, ruled, rewritten }));
+    let (code, payload) = (None, None);
+    draft.emit(Fact::EffectDecided(EffectDecided { effect, verdict, code, payload, ruled, rewritten, plan }));
     if let Some(reason) = reason {
         approval::ask(draft, effect, reason, asked, ttl);
     }
@@ -106,6 +109,7 @@ pub(in crate::run) fn deny(draft: &mut Draft<'_>, effect: u32, code: Code, told:
         payload,
         ruled: None,
         rewritten: None,
+        plan: None,
     }));
 }
 
@@ -114,13 +118,24 @@ pub(in crate::run) fn refuse(draft: &mut Draft<'_>, effect: u32, mut ruling: Rul
     let payload = Some(draft.notice(format!("{}: {}", ruling.code, ruling.told)));
     let (code, ruled) = (Some(ruling.code), draft.ruled(&mut ruling));
     let verdict = Verdict::Deny;
-    draft.emit(Fact::EffectDecided(EffectDecided { effect, verdict, code, payload, ruled, rewritten: None }));
+    draft.emit(Fact::EffectDecided(EffectDecided {
+        effect,
+        verdict,
+        code,
+        payload,
+        ruled,
+        rewritten: None,
+        plan: None,
+    }));
 }
 
 pub(in crate::run) fn apply_decided(state: &mut State, env: Env<'_>, f: &EffectDecided) {
     if f.verdict == Verdict::Deny {
         let told = f.payload.map_or_else(|| Payload::inline("Denied.", Source::Runtime), |p| env.payload(p));
         return end_call(state, f.effect, Ended::Denied, told, true);
+    }
+    if f.verdict == Verdict::Allow {
+        plan::mark(state, f.effect, f.plan.as_ref());
     }
     // A call counts once, however often it is decided.
     state.budget.tool_calls += u32::from(state.call(f.effect).is_none_or(|c| c.phase == CallPhase::Undecided));
@@ -306,10 +321,10 @@ fn apply_outcome(state: &mut State, env: Env<'_>, f: &EffectOutcome, ended: Ende
         state.unknown.retain(|u| u.run != run || u.effect != f.effect);
         // In the open turn the answer takes the place of the unknown one; after it, it is a note.
         if let Some(call) = state.call_mut(f.effect) {
-            let entry = Entry { kind: entry_kind(call, f.error), payload };
+            let entry = Entry { kind: entry_kind(call, f.error), payload, label: None };
             call.phase = CallPhase::Ended { ended, entry };
         } else {
-            let note = Entry { kind: EntryKind::Note, payload };
+            let note = Entry { kind: EntryKind::Note, payload, label: None };
             // Nothing may come between a reply and the results of its calls.
             if state.calls.is_empty() { state.say(note) } else { state.notes.push(note) }
         }
@@ -547,6 +562,24 @@ pub(in crate::run) fn apply_withdrawn(state: &mut State, effect: u32) {
 
 /// Ends a call, and the turn with its last one: the results join the conversation in the order of the calls.
 pub(in crate::run) fn end_call(state: &mut State, effect: u32, ended: Ended, told: Payload, error: bool) {
+    end_with(state, effect, ended, Ending { told, error, label: None });
+}
+
+/// What the model is told of a call's end.
+pub(in crate::run) struct Ending {
+    pub(in crate::run) told: Payload,
+    /// Whether that tells of an error.
+    pub(in crate::run) error: bool,
+    /// Its label, when it was said by another run.
+    pub(in crate::run) label: Option<SealedLabel>,
+}
+
+pub(in crate::run) fn end_with(state: &mut State, effect: u32, ended: Ended, ending: Ending) {
+    let Ending { told, error, label } = ending;
+    let sent = !matches!(ended, Ended::NotSent | Ended::Withdrawn | Ended::Denied);
+    if !sent || error {
+        plan::free(state, effect, sent);
+    }
     let run = state.run;
     let Some(call) = state.call_mut(effect) else { return };
     let mark = (ended == Ended::Unknown).then(|| UnknownMark {
@@ -557,7 +590,7 @@ pub(in crate::run) fn end_call(state: &mut State, effect: u32, ended: Ended, tol
         key: call.head.key.clone(),
         attempt: if conclusive(call) { call.attempt } else { 0 },
     });
-    let entry = Entry { kind: entry_kind(call, error), payload: told };
+    let entry = Entry { kind: entry_kind(call, error), payload: told, label };
     call.phase = CallPhase::Ended { ended, entry };
     state.unknown.extend(mark);
     if state.calls.iter().all(Call::ended) {
