@@ -212,6 +212,7 @@ pub(crate) fn agent(
         model_timeout: Span::from_secs(60),
         input: None,
         output: None,
+        provenance: None,
         ask_below: None,
         tools: vec![bound],
         defs: vec![def].into(),
@@ -239,6 +240,7 @@ pub(crate) fn a_run() -> StartRun {
         idempotency: None,
         actor: Actor::Runtime,
         behalf: Behalf::default(),
+        label: None,
         parent: None,
     }
 }

@@ -31,6 +31,7 @@ use crate::{
     Engine,
     ear::Ear,
     flights::{Done, Flights, Key},
+    hearing::Hearing,
     messages::Messages,
     payload::Sealer,
     types::EngineError,
@@ -110,6 +111,8 @@ pub(crate) struct Actor {
     pub(crate) messages: Messages,
     /// The reply just received, to spare reading it back.
     pub(crate) fresh_reply: Option<Reply>,
+    /// The conversation as provenance hears it, once it has been listened to.
+    pub(crate) hearing: Option<Hearing>,
     /// Who the run is to policies, once they have been asked.
     pub(crate) principal: OnceLock<Principal>,
     pub(crate) sealer: Sealer,
@@ -142,6 +145,7 @@ impl Actor {
             stopped: Vec::new(),
             messages: Messages::default(),
             fresh_reply: None,
+            hearing: None,
             principal: OnceLock::new(),
             sealer: Sealer::default(),
             row,

@@ -14,6 +14,7 @@ use crate::{
     approvals,
     durable::{OnTrouble, durable},
     gate::{self, RunGate},
+    hearing::sealed,
     parent::child_end,
     record::Outgoing,
     types::EngineError,
@@ -47,6 +48,10 @@ impl Actor {
         let weighs = matches!(command, Command::Approve { .. });
         if self.state.calls.iter().any(|c| weighs || c.phase == CallPhase::Undecided || !c.given.is_empty()) {
             self.open_reply().await?;
+            self.listen(false).await?;
+        }
+        if matches!(command, Command::ModelReplied { .. }) {
+            self.listen(true).await?;
         }
         let principal = self.principal.get_or_init(|| gate::principal(&self.state, &self.agent));
         let gate = RunGate {
@@ -54,6 +59,7 @@ impl Actor {
             principal,
             agent: &self.agent,
             reply: self.fresh_reply.as_ref(),
+            hearing: self.hearing.as_ref(),
         };
         let inputs = Inputs { now: self.engine.0.ports.clock.now(), activation: self.activation, gate: &gate };
         // What begins now would not be paid for while draining; held back, it is nobody's loss.
@@ -144,7 +150,8 @@ impl Actor {
         if self.state.life == Life::Live || index.session == Some(SessionChange::Claim) {
             index.session = Some(SessionChange::Release { head: true, spent: state.budget.spent });
         }
-        index.send.extend(child_end(record, state, self.fresh_reply.as_ref()));
+        let label = self.hearing.as_ref().map(|hearing| sealed(&hearing.window(hearing.len())));
+        index.send.extend(child_end(record, state, self.fresh_reply.as_ref(), label));
     }
 
     fn ended(&mut self, was: Life) {

@@ -109,6 +109,7 @@ fn decide(
         admit,
         restored,
         behalf: start.behalf.clone(),
+        label: start.label.clone(),
     };
     let principal = gate::principal_of(&new, agent);
     let gate = RunGate {
@@ -116,6 +117,7 @@ fn decide(
         principal: &principal,
         agent,
         reply: None,
+        hearing: None,
     };
     let inputs = Inputs { now: engine.0.ports.clock.now(), activation: fresh_activation(engine), gate: &gate };
     if engine.0.options.at_rest || engine.0.is_draining() { new.decide_holding(inputs) } else { new.decide(inputs) }
@@ -134,7 +136,7 @@ fn index(outgoing: &Outgoing, create: journal::NewRun, row: RunState, queued: bo
         create: Some(create),
         run: Some(row),
         session,
-        send: child_end(record, state, None).into_iter().collect(),
+        send: child_end(record, state, None, None).into_iter().collect(),
         ..IndexChange::default()
     };
     approvals::follow(None, state, &mut index);

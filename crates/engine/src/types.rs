@@ -9,6 +9,7 @@ use stead_core::{
     effect::EffectClass,
     fact::{AskReason, Fact, Parent},
     id::{EffectId, LeafHash, Name, RunId, SessionId, VersionId},
+    label::SealedLabel,
     record::{Actor, Header, Record},
     ruling::{Asked, Behalf},
     run::RestoreMark,
@@ -109,6 +110,8 @@ pub struct StartRun {
     pub actor: Actor,
     /// On whose behalf; a child works on its parent's.
     pub behalf: Behalf,
+    /// The label of the input; `None` when a person gives it.
+    pub label: Option<SealedLabel>,
     /// Set when a run starts this one as its child; ids then derive from the effect.
     pub parent: Option<ChildOf>,
 }

@@ -1,7 +1,7 @@
 //! A loaded agent version: models, tools and rules, ready for the engine. Whoever wires a server builds these from
 //! manifests; the engine only asks for them by version.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use stead_core::{
     budget::Limits,
@@ -13,6 +13,8 @@ use stead_core::{
     sandbox::Tier,
     time::Span,
 };
+
+use stead_provenance::{declare::Tool as Declared, entitle::Entitlements};
 
 use crate::{BoxFuture, input::InputSchema, model::Model, tool::Tool};
 
@@ -123,6 +125,15 @@ impl fmt::Debug for BoundTool {
     }
 }
 
+/// What a manifest says of where values come from.
+#[derive(Debug, Default)]
+pub struct Provenance {
+    /// What is declared of each tool, by its full name.
+    pub tools: BTreeMap<String, Declared>,
+    /// Who may read what came from where.
+    pub entitled: Entitlements,
+}
+
 /// A loaded agent version.
 pub struct Agent {
     /// Its name.
@@ -143,6 +154,8 @@ pub struct Agent {
     pub input: Option<InputSchema>,
     /// What its answer must look like, when the manifest says so.
     pub output: Option<AnswerSchema>,
+    /// What is declared of where values come from; `None` when the manifest does not ask for it: then nothing is traced.
+    pub provenance: Option<Provenance>,
     /// The confidence below which a human is asked, in ten-thousandths; `None` when the manifest asks for none. Models then
     /// say with each call how sure they are.
     pub ask_below: Option<u16>,

@@ -26,7 +26,12 @@ pub use confidence::offered;
 pub(crate) use confidence::split;
 pub use sets::{DefaultPolicy, PolicySets, specs};
 
-use crate::prepare;
+use stead_provenance::{plan::Standing, trust::Origins};
+
+use crate::{
+    hearing::{Hearing, Judged},
+    prepare,
+};
 
 /// Who a run is to policies; made once for each time that it is loaded.
 pub(crate) fn principal(state: &State, agent: &Agent) -> Principal {
@@ -71,6 +76,8 @@ pub(crate) struct RunGate<'a> {
     pub(crate) agent: &'a Agent,
     /// The reply whose calls are open.
     pub(crate) reply: Option<&'a Reply>,
+    /// The conversation as provenance heard it, when the manifest asks for that.
+    pub(crate) hearing: Option<&'a Hearing>,
 }
 
 impl fmt::Debug for RunGate<'_> {
@@ -87,6 +94,7 @@ struct Around<'a> {
     ask_below: Option<Confidence>,
     history: &'a History,
     approvals: &'a [Approval],
+    judged: Option<&'a Judged>,
 }
 
 impl Gate for RunGate<'_> {
@@ -100,6 +108,10 @@ impl Gate for RunGate<'_> {
         let Some(said) = said else { return refused(policies, "its arguments cannot be read any more".to_owned()) };
         let (arguments, sure) = split(self.agent, said.arguments.get());
         let approvals: Vec<Approval> = approvals.iter().map(approval).collect();
+        let judged = match self.judged(state, &tool.def.name, &arguments) {
+            Ok(judged) => judged,
+            Err(why) => return refused(policies, why),
+        };
         let around = Around {
             now,
             risk: sure.risk.unwrap_or_default(),
@@ -107,8 +119,10 @@ impl Gate for RunGate<'_> {
             ask_below: self.agent.ask_below.and_then(ten_thousandths),
             history: &History::default(),
             approvals: &approvals,
+            judged: judged.as_ref(),
         };
-        let deed = Deed::CallTool { tool: &tool.def.name, arguments: &arguments, provenance: &[] };
+        let said_by = judged.as_ref().map(said_by).unwrap_or_default();
+        let deed = Deed::CallTool { tool: &tool.def.name, arguments: &arguments, provenance: &said_by };
         let first = self.decide(policies, deed, &around);
         let mut ruling = ruled(policies, &first);
         for also in tool.also.iter() {
@@ -117,6 +131,12 @@ impl Gate for RunGate<'_> {
             }
             let also = self.decide(policies, also_deed(also, tool, state), &around);
             join(&mut ruling, ruled(policies, &also));
+        }
+        if let Some(judged) = &judged {
+            ruling.plan = judged.mark();
+            if ruling.why.is_some() {
+                ruling.why = told::with_provenance(&first.why, judged, self.hearing.and_then(Hearing::plan));
+            }
         }
         if ruling.verdict != Verdict::Deny {
             let written = first.arguments.as_deref().or(sure.stripped.then_some(&*arguments));
@@ -140,6 +160,7 @@ impl Gate for RunGate<'_> {
             ask_below: None,
             history: &History::default(),
             approvals: &[],
+            judged: None,
         };
         let deed = Deed::CallModel { model: &config.name, max_output_tokens: config.max_output_tokens };
         let mut ruling = ruled(policies, &self.decide(policies, deed, &around));
@@ -156,6 +177,13 @@ impl Gate for RunGate<'_> {
 }
 
 impl RunGate<'_> {
+    /// What provenance says of a call; nothing when the manifest does not ask for it.
+    fn judged(&self, state: &State, tool: &str, arguments: &str) -> Result<Option<Judged>, String> {
+        let Some(provenance) = &self.agent.provenance else { return Ok(None) };
+        let hearing = self.hearing.ok_or("where its arguments come from cannot be told")?;
+        hearing.judge(provenance, state, tool, arguments).map(Some)
+    }
+
     fn decide(&self, policies: &Policies, deed: Deed<'_>, around: &Around<'_>) -> Decision {
         let facts = Facts {
             now: around.now,
@@ -163,13 +191,25 @@ impl RunGate<'_> {
             risk: around.risk,
             confidence: around.confidence,
             ask_below: around.ask_below,
-            taint: false,
-            plan: false,
+            taint: around.judged.is_some_and(|judged| judged.traced.window.is_tainted()),
+            plan: around.judged.is_some_and(|judged| matches!(judged.standing, Standing::Planned(_))),
             history: around.history,
             approvals: around.approvals,
         };
         policies.decide(&Request { principal: self.principal, deed, facts })
     }
+}
+
+/// Who said each argument, as policies name it.
+fn said_by(judged: &Judged) -> Vec<(String, String)> {
+    let said = |argument: &stead_provenance::trace::Argument| match &argument.label.origins {
+        _ if argument.leaves.iter().any(|leaf| leaf.from.is_none()) => "model".to_owned(),
+        Origins::Any => "any".to_owned(),
+        Origins::Of(origins) => {
+            origins.iter().map(|origin| origin.to_string().replace(' ', ":")).collect::<Vec<_>>().join(",")
+        }
+    };
+    judged.traced.arguments.iter().map(|argument| (argument.name.to_string(), said(argument))).collect()
 }
 
 fn also_deed<'a>(also: &'a Also, tool: &'a BoundTool, state: &State) -> Deed<'a> {

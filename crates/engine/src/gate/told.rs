@@ -8,6 +8,9 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use stead_policy::{Reason, Why};
+use stead_provenance::{context::Context, plan::Plan};
+
+use crate::hearing::Judged;
 
 #[derive(Serialize)]
 struct Tree<'a> {
@@ -21,6 +24,9 @@ struct Tree<'a> {
     transformed: Vec<Told<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     erred: Vec<Told<'a>>,
+    /// Where the arguments come from, what the model had read, and how the call stands to the plan.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    context: Option<Context>,
 }
 
 #[derive(Serialize)]
@@ -47,12 +53,23 @@ impl<'a> Told<'a> {
 }
 
 pub(super) fn why(why: &Why) -> Bytes {
+    written(why, None)
+}
+
+/// The same with what provenance says of the call.
+pub(super) fn with_provenance(why: &Why, judged: &Judged, plan: Option<&Plan>) -> Option<Bytes> {
+    let Judged { traced, standing, state } = judged;
+    Some(written(why, Some(Context::of(traced, plan, state, standing))))
+}
+
+fn written(why: &Why, context: Option<Context>) -> Bytes {
     let tree = Tree {
         permitted: Told::of(&why.permitted),
         forbade: Told::of(&why.forbade),
         gated: Told::of(&why.gated),
         transformed: Told::of(&why.transformed),
         erred: Told::of(&why.erred),
+        context,
     };
     serde_json::to_vec(&tree).expect("encodes to memory").into()
 }

@@ -33,7 +33,7 @@ use stead_engine::{
 use stead_policy::{Policies, Source};
 use stead_ports::{
     BoxFuture,
-    agent::{Agent, AgentError, Agents, Also, AnswerSchema, ArgumentCheck, Behind, BoundTool, Handed},
+    agent::{Agent, AgentError, Agents, Also, AnswerSchema, ArgumentCheck, Behind, BoundTool, Handed, Provenance},
     clock::Clock,
     journal::{ApprovalFilter, Journal, Status},
     model::{DeltaSink, Model, ModelCall, ModelError, Retry},
@@ -376,6 +376,7 @@ pub(crate) struct Maker {
     account: Option<Name>,
     output: Option<AnswerSchema>,
     pub(crate) ask_below: Option<u16>,
+    pub(crate) provenance: Option<Provenance>,
 }
 
 pub(crate) fn agent(name: &str) -> Maker {
@@ -401,6 +402,7 @@ pub(crate) fn agent(name: &str) -> Maker {
         account: None,
         output: None,
         ask_below: None,
+        provenance: None,
     }
 }
 
@@ -549,6 +551,7 @@ impl Lab {
             model_timeout: maker.model_timeout,
             input: None,
             output: maker.output,
+            provenance: maker.provenance,
             ask_below: maker.ask_below,
             defs: tools.iter().map(|t| t.def.clone()).collect(),
             tools,
@@ -753,6 +756,7 @@ pub(crate) fn ask(version: VersionId, input: &str) -> StartRun {
         idempotency: None,
         actor: me(),
         behalf: Behalf::default(),
+        label: None,
         parent: None,
     }
 }

@@ -21,5 +21,6 @@ mod quarantine;
 mod seen;
 mod sessions;
 mod stop;
+mod taint;
 mod trouble;
 mod watch;

@@ -73,6 +73,7 @@ pub(super) async fn agent(
         model_timeout: manifest.model.timeout,
         input: input(bundle)?,
         output: answer(bundle)?,
+        provenance: None,
         ask_below: None,
         tools,
         defs,

@@ -76,6 +76,7 @@ pub(super) async fn begin(
         idempotency,
         actor: actor(who),
         behalf: Behalf { user: Some(who.person()), callers: Vec::new() },
+        label: None,
         parent: None,
     };
     start.session = match (request.session, &request.session_key) {

@@ -89,6 +89,7 @@ impl WrapAgents {
             instructions: "".into(),
             input: None,
             output: None,
+            provenance: None,
             ask_below: None,
             config: RunConfig {
                 limits: Limits { tool_calls: Some(1), ..Limits::default() },

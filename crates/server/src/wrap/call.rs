@@ -83,6 +83,7 @@ async fn attempt(door: &Door, params: CallParams, call: &UnderWay) -> Result<Opt
         idempotency: None,
         actor: Actor::User(door.who.clone()),
         behalf: Behalf { user: Some(door.who.clone().into()), callers: Vec::new() },
+        label: None,
         parent: None,
     };
     let start = async { door.engine.start(start).await.map(|started| started.run) };

@@ -78,6 +78,7 @@ fn agent(cosmos: &Arc<Cosmos>, version: VersionId, name: &str) -> Arc<Agent> {
             schema: Arc::new(OutputSchema { name: "answer".into(), schema: serde_json::json!({}) }),
             check: Arc::new(|answer| if answer == UNFIT { Err("it does not fit".into()) } else { Ok(()) }),
         }),
+        provenance: None,
         ask_below: None,
         defs: tools.iter().map(|t| t.def.clone()).collect(),
         tools,

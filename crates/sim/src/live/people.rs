@@ -69,6 +69,7 @@ async fn client(cosmos: Arc<Cosmos>, engine: Engine, i: usize) {
                 idempotency: Some((key(i), [i as u8; 32])),
                 actor: Actor::User("client".into()),
                 behalf: Behalf::default(),
+                label: None,
                 parent: None,
             };
             match engine.start(start).await {
