@@ -99,6 +99,8 @@ kinds! {
     AnswerRejected => "answer_rejected",
     ModelDenied => "model_denied",
     SandboxLimited => "sandbox_limited",
+    PlanDrawn => "plan_drawn",
+    PlanRejected => "plan_rejected",
 }
 
 #[cfg(test)]

@@ -599,30 +599,42 @@ impl Lab {
 
 /// The policies of a lab: the default ones, and what a test adds.
 #[derive(Debug, Default)]
-pub(crate) struct TestPolicies(Mutex<(Option<String>, u64)>);
+pub(crate) struct TestPolicies(Mutex<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    text: Option<String>,
+    epoch: u64,
+    lost: bool,
+    made: HashMap<VersionId, Arc<Policies>>,
+}
 
 impl TestPolicies {
     /// From now on these hold beside the default ones.
     pub(crate) fn apply(&self, text: &str) {
         let mut held = self.0.lock();
-        *held = (Some(text.to_owned()), held.1 + 1);
+        *held = Held { text: Some(text.to_owned()), epoch: held.epoch + 1, ..Held::default() };
     }
 
     /// From now on there are none.
     pub(crate) fn lose(&self) {
-        *self.0.lock() = (None, u64::MAX);
+        self.0.lock().lost = true;
     }
 }
 
 impl PolicySets for TestPolicies {
     fn current(&self, _: &Name, agent: &Agent) -> Option<Arc<Policies>> {
-        let (text, epoch) = self.0.lock().clone();
-        if epoch == u64::MAX {
+        let mut held = self.0.lock();
+        if held.lost {
             return None;
         }
-        let more = text.map(|text| Source { file: "test.cedar".into(), text });
-        let files: Vec<Source> = std::iter::once(Source::default_policy()).chain(more).collect();
-        Some(Arc::new(Policies::apply(&files, specs(agent), epoch).unwrap_or_else(|p| panic!("{}", p[0]))))
+        let (text, epoch) = (held.text.clone(), held.epoch);
+        let made = held.made.entry(agent.version).or_insert_with(|| {
+            let more = text.map(|text| Source { file: "test.cedar".into(), text });
+            let files: Vec<Source> = std::iter::once(Source::default_policy()).chain(more).collect();
+            Arc::new(Policies::apply(&files, specs(agent), epoch).unwrap_or_else(|p| panic!("{}", p[0])))
+        });
+        Some(made.clone())
     }
 }
 

@@ -114,7 +114,8 @@ fn what_was_planned_is_done_and_what_a_mail_asks_for_is_asked_about() {
     let effect = node.asked(run);
     let why = node.facts(run).into_iter().find_map(|event| event.why).unwrap();
     assert_eq!(why["gated"][0]["policy"], "unplanned");
-    assert_eq!(why["provenance"]["to"]["trust"], "untrusted");
+    assert_eq!(why["provenance"]["to"]["trust"], "attested", "it is who wrote, and that is no authority");
+    assert_eq!(why["provenance"]["amount"]["trust"], "untrusted");
     assert_eq!(why["plan"]["standing"], "unplanned");
     assert!(why["plan"]["why"][0]["why"].as_str().unwrap().contains("`to` must be"), "{why}");
     assert!(desk.paid.lock().is_empty());

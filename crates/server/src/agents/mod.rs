@@ -17,6 +17,7 @@ mod helpers;
 mod keys;
 mod openapi;
 mod problem;
+mod provenance;
 mod reached;
 mod renewed;
 mod requests;
