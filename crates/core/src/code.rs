@@ -115,6 +115,10 @@ codes! {
     API_DESCRIPTION = 55, "The API description cannot be used";
     /// A tool's server refuses the credential.
     TOOL_CREDENTIAL = 56, "The tool's server refuses the credential";
+    /// Policies deny what was to be done.
+    POLICY = 57, "A policy denies it";
+    /// Policies have changed since a human was asked, and would now have another action done.
+    POLICY_CHANGED = 58, "Policies changed what was approved";
     // 100-139: manifest and configuration
     /// The manifest cannot be read.
     MANIFEST_READ = 100, "The manifest cannot be read";

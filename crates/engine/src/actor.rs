@@ -1,18 +1,25 @@
 //! One loaded run: a task that owns its state, pays its debts and commits what comes back. There is at most one for
 //! each run, and nobody else touches the state; so there is no lock on the way of a step.
 
-use std::{future::poll_fn, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use stead_core::{
     fact::StopMode,
-    id::{ActivationId, LeafHash, Name, RunId},
+    id::{ActivationId, LeafHash, RunId},
     message::Reply,
     record::Actor as By,
+    ruling::Person,
     run::{Call, CallPhase, Command, Debt, Life, Phase, State, owes, wake_at},
     sandbox::BoxLimits,
     time::Timestamp,
 };
+use stead_policy::Principal;
 use stead_ports::{
     BoxFuture,
     agent::Agent,
@@ -24,6 +31,7 @@ use crate::{
     Engine,
     ear::Ear,
     flights::{Done, Flights, Key},
+    hearing::Hearing,
     messages::Messages,
     payload::Sealer,
     types::EngineError,
@@ -61,7 +69,7 @@ pub(crate) enum Ask {
     Approve {
         effect: u32,
         approved: bool,
-        by: Name,
+        by: Person,
         note: Option<String>,
     },
 }
@@ -103,6 +111,10 @@ pub(crate) struct Actor {
     pub(crate) messages: Messages,
     /// The reply just received, to spare reading it back.
     pub(crate) fresh_reply: Option<Reply>,
+    /// The conversation as provenance hears it, once it has been listened to.
+    pub(crate) hearing: Option<Hearing>,
+    /// Who the run is to policies, once they have been asked.
+    pub(crate) principal: OnceLock<Principal>,
     pub(crate) sealer: Sealer,
     /// The row as last written.
     pub(crate) row: RunState,
@@ -133,6 +145,8 @@ impl Actor {
             stopped: Vec::new(),
             messages: Messages::default(),
             fresh_reply: None,
+            hearing: None,
+            principal: OnceLock::new(),
             sealer: Sealer::default(),
             row,
             tail,

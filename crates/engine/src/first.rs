@@ -18,6 +18,7 @@ use crate::{
     approvals,
     durable::{OnTrouble, durable},
     enter::fresh_activation,
+    gate::{self, RunGate},
     parent::child_end,
     payload::Sealer,
     prepare::cut,
@@ -107,8 +108,18 @@ fn decide(
         input,
         admit,
         restored,
+        behalf: start.behalf.clone(),
+        label: start.label.clone(),
     };
-    let inputs = Inputs { now: engine.0.ports.clock.now(), activation: fresh_activation(engine) };
+    let principal = gate::principal_of(&new, agent);
+    let gate = RunGate {
+        policies: engine.0.ports.policies.current(&start.tenant, agent),
+        principal: &principal,
+        agent,
+        reply: None,
+        hearing: None,
+    };
+    let inputs = Inputs { now: engine.0.ports.clock.now(), activation: fresh_activation(engine), gate: &gate };
     if engine.0.options.at_rest || engine.0.is_draining() { new.decide_holding(inputs) } else { new.decide(inputs) }
 }
 
@@ -125,7 +136,7 @@ fn index(outgoing: &Outgoing, create: journal::NewRun, row: RunState, queued: bo
         create: Some(create),
         run: Some(row),
         session,
-        send: child_end(record, state, None).into_iter().collect(),
+        send: child_end(record, state, None, None).into_iter().collect(),
         ..IndexChange::default()
     };
     approvals::follow(None, state, &mut index);

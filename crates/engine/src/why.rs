@@ -311,7 +311,7 @@ impl Engine {
     async fn cause_of(&self, state: &State, call: &Call) -> Result<Option<Cause>, EngineError> {
         let (effect, tool) = (state.effect_id(call.head.effect), call.head.tool.clone());
         Ok(match &call.phase {
-            CallPhase::Asking { reason, expires, since } => {
+            CallPhase::Asking { reason, expires, since, .. } => {
                 let asks = view::approvals(self.journal(), state).await?;
                 let arguments = asks.into_iter().find(|a| a.effect == effect).map(|a| a.arguments).unwrap_or_default();
                 Some(Cause::Human { effect, tool, arguments, reason: *reason, since: *since, expires: *expires })

@@ -235,6 +235,12 @@ static MANIFEST_KEYS: &[Key] = &[
     key("max_turns", Shape::Count(1, 100_000), "Model turns after which the run fails; 50 when silent."),
     key("context", Shape::Section(&CONTEXT), "What a model call may carry."),
     key("approvals", Shape::Section(&APPROVALS), "How humans are asked."),
+    key(
+        "provenance",
+        Shape::OneOf(&["off", "trace", "plan"]),
+        "Whether it is traced where values come from: then, once other people's words have been read, a human is asked about every effect \
+         (`trace`), or about each that a plan drawn from the task alone does not have (`plan`). `off` when silent.",
+    ),
     key("dev", Shape::Section(&DEV), "What a run on a developer's machine needs besides."),
     later("policy", "the policy engine"),
     later("confidence", "the policy engine"),

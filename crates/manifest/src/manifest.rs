@@ -57,9 +57,25 @@ pub struct Manifest {
     /// How humans are asked.
     #[serde(default)]
     pub approvals: Approvals,
+    /// Whether it is traced where values come from.
+    #[serde(default)]
+    pub provenance: Tracing,
     /// What a run on a developer's machine needs besides.
     #[serde(default)]
     pub dev: Dev,
+}
+
+/// See [`Manifest::provenance`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tracing {
+    /// It is not.
+    #[default]
+    Off,
+    /// It is; once other people's words have been read, a human is asked about every effect.
+    Trace,
+    /// The same, but for what a plan has that is drawn from the task alone.
+    Plan,
 }
 
 /// See [`Manifest::output`].

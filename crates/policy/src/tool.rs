@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use stead_core::effect::EffectClass;
+pub use stead_core::effect::Risk;
 
 use crate::{
     edge::{Edge, OPERATE},
@@ -12,30 +13,6 @@ use crate::{
     problem::Problem,
     shape::{Fields, Shape},
 };
-
-/// How bad a mistake is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Risk {
-    /// As any call.
-    #[default]
-    Normal,
-    /// Worth a look.
-    High,
-    /// Never without thought.
-    Critical,
-}
-
-impl Risk {
-    /// The word for it, as policies compare it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Normal => "normal",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
-    }
-}
 
 /// The word for an effect class, as manifests and policies have it.
 pub const fn class_name(class: EffectClass) -> &'static str {

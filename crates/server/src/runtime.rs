@@ -12,7 +12,7 @@ use stead_core::{
     code,
     id::{Name, VersionId},
 };
-use stead_engine::{Engine, EngineError, Options, Ports};
+use stead_engine::{DefaultPolicy, Engine, EngineError, Options, Ports};
 use stead_manifest::Bundle;
 use stead_ports::{
     address::Reach,
@@ -152,7 +152,8 @@ impl Runtime {
         );
         let agents = Arc::new(agents);
         let own = options.agents.unwrap_or_else(|| agents.clone());
-        let ports = Ports { journal, agents: own, clock: Arc::new(SystemClock) as Arc<dyn Clock> };
+        let policies = Arc::new(DefaultPolicy::default());
+        let ports = Ports { journal, agents: own, clock: Arc::new(SystemClock) as Arc<dyn Clock>, policies };
         let engine = Engine::open(ports, options.engine).await?;
         shop.sweep().await;
         Ok(Self { engine, agents, cassettes, shop, data_dir: data_dir.into(), store, objects, secrets, open })

@@ -145,8 +145,15 @@ impl Server {
         let data = |what| move |source| ServeError::Data { what, source };
         let token = own_token(runtime.data_dir()).map_err(data("the token file"))?;
         let mut tokens = Tokens::new(&config.auth.tokens);
-        tokens
-            .add(&token, Principal { subject: OWNER.into(), tenant: DEFAULT_TENANT.into(), rights: Right::ALL.into() });
+        tokens.add(
+            &token,
+            Principal {
+                subject: OWNER.into(),
+                tenant: DEFAULT_TENANT.into(),
+                rights: Right::ALL.into(),
+                roles: Arc::default(),
+            },
+        );
         let addr = listener.addr().map_err(data("the socket"))?;
         let url = url(&config, addr);
         let announced = announce.then(|| Presence::announce(&url, runtime.data_dir()));

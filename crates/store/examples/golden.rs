@@ -16,7 +16,8 @@ use stead_core::{
     fact::{CallHead, CallRules, ModelConfig, RunConfig},
     id::{ActivationId, LeafHash, Name, RunId, SessionId, VersionId},
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
-    run::{Admit, CallIn, Command, Decision, GENESIS, Inputs, NewRun as Start, STATE_VERSION, State, decide},
+    ruling::Behalf,
+    run::{Admit, CallIn, Command, Decision, GENESIS, Inputs, NewRun as Start, STATE_VERSION, State, Ungated, decide},
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
@@ -77,8 +78,12 @@ struct Life<'j> {
     blobs: Vec<NewBlob>,
 }
 
-fn inputs(seq: u64) -> Inputs {
-    Inputs { now: Timestamp(START + i64::try_from(seq).unwrap_or(0) * 1_000_000), activation: ActivationId(1) }
+fn inputs(seq: u64) -> Inputs<'static> {
+    Inputs {
+        now: Timestamp(START + i64::try_from(seq).unwrap_or(0) * 1_000_000),
+        activation: ActivationId(1),
+        gate: &Ungated,
+    }
 }
 
 impl<'j> Life<'j> {
@@ -115,10 +120,13 @@ impl<'j> Life<'j> {
                 approval_ttl: Some(Span::from_secs(86_400)),
                 overhead_tokens: 10,
                 repairs: None,
+                plan: None,
             },
             input: Payload::new(body, Some(Source::User)),
             admit: live.then(Admit::default),
             restored: None,
+            behalf: Behalf::default(),
+            label: None,
         };
         let decision = start.decide(inputs(0));
         let blobs = vec![NewBlob { tenant: TENANT.into(), id, content: long }];

@@ -10,6 +10,7 @@ use crate::{
     Engine,
     actor::Actor,
     flights::{Done, Key, Sent},
+    planner,
     providers::Pass,
     stats::UnderWay,
     types::EngineError,
@@ -37,6 +38,13 @@ impl Actor {
         if attempt > 1 {
             engine.0.rooms.reset(run, seq, attempt);
         }
+        let planner = match self.agent.provenance.as_ref().filter(|_| self.state.planning.wanted()) {
+            Some(provenance) => {
+                let messages = planner::messages(&self.engine.0.ports.journal, &self.state).await?;
+                Some((planner::instructions(&self.agent, provenance), messages))
+            }
+            None => None,
+        };
         let call = ModelCall {
             run,
             turn,
@@ -48,6 +56,13 @@ impl Actor {
             max_output_tokens: self.state.config.models.get(usize::from(model)).map_or(0, |m| m.max_output_tokens),
             raw: None,
             begun: None,
+        };
+        // A planner is told the task and what the tools are, and is offered none.
+        let call = match planner {
+            Some((instructions, messages)) => {
+                ModelCall { instructions, messages, tools: Arc::default(), output: None, ..call }
+            }
+            None => call,
         };
         // Pieces count while the flight is in the air; an adapter that goes on writing afterwards is not heard.
         let in_the_air = Arc::new(engine.clone());

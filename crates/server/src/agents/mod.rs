@@ -6,6 +6,7 @@
 
 mod agent_tool;
 pub(crate) mod alias;
+mod also;
 mod apply;
 mod boxed;
 mod boxes;
@@ -16,6 +17,7 @@ mod helpers;
 mod keys;
 mod openapi;
 mod problem;
+mod provenance;
 mod reached;
 mod renewed;
 mod requests;

@@ -177,7 +177,7 @@ pub(crate) fn apply(manifest: &str, files: &[(&str, &str)]) -> ApplyAgent {
 /// The entry of a token that may do those things.
 pub(crate) fn entry_for(token: &str, subject: &str, tenant: &str, rights: &[Right]) -> TokenEntry {
     let sha256 = hash_token(token).iter().map(|b| format!("{b:02x}")).collect();
-    TokenEntry { sha256, subject: subject.into(), tenant: tenant.into(), rights: rights.to_vec() }
+    TokenEntry { sha256, subject: subject.into(), tenant: tenant.into(), rights: rights.to_vec(), roles: Vec::new() }
 }
 
 /// The entry of a token with the usual rights.

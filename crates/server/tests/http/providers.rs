@@ -84,6 +84,8 @@ async fn a_thousand_runs_over_a_provider_that_refuses_three_in_ten_all_finish_wi
         limits: Budget::default(),
         idempotency: None,
         actor: Actor::User("test".into()),
+        behalf: Default::default(),
+        label: None,
         parent: None,
     };
     let mut runs = Vec::new();

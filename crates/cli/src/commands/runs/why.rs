@@ -11,6 +11,7 @@ use stead_core::{
     record::Actor,
 };
 
+use super::policies;
 use crate::ui::{
     action,
     steps::reason,
@@ -175,7 +176,10 @@ fn step(s: &StepWhy) -> String {
         ("cost", format!("{}{estimated}", text::spend(s.spent))),
     ];
     let mut out = fields(&pairs);
-    out.extend(s.facts.iter().map(|f| format!("{}  {}\n", text::instant(f.at), fact(f))));
+    for f in &s.facts {
+        out.push_str(&format!("{}  {}\n", text::instant(f.at), fact(f)));
+        out.extend(f.why.iter().map(policies::tree));
+    }
     out
 }
 
@@ -186,7 +190,8 @@ fn fact(event: &FactEvent) -> String {
     match known {
         Fact::ContextCompacted(f) => format!("results before message {} were cleared from view", f.clear_before + 1),
         Fact::ModelRequested(f) => {
-            format!("asked, attempt {}: {} set aside", f.attempt, text::spend(f.reserved))
+            let by = policies::by(known.ruled());
+            format!("asked, attempt {}{by}: {} set aside", f.attempt, text::spend(f.reserved))
         }
         Fact::ModelReplied(f) => {
             let calls = f.calls.iter().map(|c| format!("e{} {}", c.effect, clean(&c.tool))).collect::<Vec<_>>();
@@ -205,8 +210,13 @@ fn fact(event: &FactEvent) -> String {
             let next = f.next.map_or_else(String::new, |n| format!("; again at {}", text::instant(n.at)));
             format!("attempt {} failed ({}){next}{said}", f.attempt, f.code)
         }
-        Fact::EffectDecided(f) => format!("decided: {}{}{said}", word(&f.verdict), code(f.code)),
-        Fact::ApprovalRequested(f) => format!("a human is asked: {}", word(&f.reason)),
+        Fact::EffectDecided(f) => {
+            format!("decided: {}{}{}{said}", word(&f.verdict), code(f.code), policies::by(known.ruled()))
+        }
+        Fact::ModelDenied(_) => format!("a model is not asked{}{said}", policies::by(known.ruled())),
+        Fact::ApprovalRequested(f) => {
+            format!("a human is asked: {}{}", word(&f.reason), policies::wanted(f.asked.as_deref()))
+        }
         Fact::ApprovalGiven(f) => {
             format!("{} by {}{said}", if f.approved { "approved" } else { "denied" }, short(&f.by, 24))
         }
