@@ -49,7 +49,11 @@ class Bench:
         command = [sys.executable, str(_HERE / "server.py"), name, str(self._pair), "--http", str(port)]
         self._server = subprocess.Popen(command)
         self._tools = f"http://127.0.0.1:{port}/mcp"
-        answers(self._server, self._tools)
+        try:
+            answers(self._server, self._tools)
+        except BaseException:
+            self.end()
+            raise
 
     def end(self) -> None:
         self._server.terminate()

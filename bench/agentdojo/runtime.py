@@ -24,20 +24,25 @@ class Stead:
         config.write_text(
             f'listen = "{self._url.removeprefix("http://")}"\ndata_dir = "{self._data}"\n\n[agents]\nenv = ["AGENTDOJO_KEY"]\n', encoding="utf-8"
         )
-        self._log = (folder / "stead.log").open("wb")
-        environment = os.environ | {"AGENTDOJO_KEY": "none-is-needed"}
-        command = [str(binary), "serve", "--config", str(config)]
-        self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log, env=environment)
-        answers(self._process, self._url)
-        self._token = (self._data / "token").read_text(encoding="utf-8").strip()
+        self._command = [str(binary), "serve", "--config", str(config)]
+        self._log = folder / "stead.log"
 
     def __enter__(self) -> "Stead":
+        environment = os.environ | {"AGENTDOJO_KEY": "none-is-needed"}
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=environment)
+        try:
+            # It listens before it has written its token.
+            answers(self._process, self._url, self._data / "token")
+            self._token = (self._data / "token").read_text(encoding="utf-8").strip()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: Any) -> None:
         self._process.terminate()
         self._process.wait()
-        self._log.close()
 
     def apply(self, manifest: str) -> None:
         """Applies an agent."""
@@ -81,8 +86,8 @@ def free_port() -> int:
         return int(it.getsockname()[1])
 
 
-def answers(process: subprocess.Popen[bytes], url: str) -> None:
-    """Returns when something accepts connections at `url`."""
+def answers(process: subprocess.Popen[bytes], url: str, file: Path | None = None) -> None:
+    """Returns when something accepts connections at `url`, and `file` is there."""
     host, port = url.removeprefix("http://").split("/")[0].split(":")
     end = time.monotonic() + START
     while time.monotonic() < end:
@@ -90,8 +95,9 @@ def answers(process: subprocess.Popen[bytes], url: str) -> None:
             raise RuntimeError(f"{process.args} ended with {process.returncode} before it answered")
         try:
             socket.create_connection((host, int(port)), timeout=1).close()
+            if file is None or file.exists():
+                return
         except OSError:
-            time.sleep(0.05)
-        else:
-            return
+            pass
+        time.sleep(0.05)
     raise RuntimeError(f"{process.args} does not answer at {url}")
