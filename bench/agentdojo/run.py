@@ -11,8 +11,9 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,8 +145,10 @@ def main(words: list[str]) -> int:
         return 2
     modes = ["roles-only"] if "--roles-only" in flags else ["no-plans"] if "--no-plans" in flags else ["plans", "no-plans"]
     quick = "--quick" in flags
-    with ThreadPoolExecutor() as pool:
-        each = list(pool.map(lambda name: suite_counts(name, Path(names[0]).resolve(), modes, quick), names[1:] or SUITES))
+    counts = partial(suite_counts, binary=Path(names[0]).resolve(), modes=modes, quick=quick)
+    # Processes, for checks that print are kept quiet for a process as a whole.
+    with ProcessPoolExecutor() as pool:
+        each = list(pool.map(counts, names[1:] or SUITES))
     totals = {mode: _keys(sum((one[mode] for one in each), Counter())) for mode in modes}
     keys = totals[modes[0]] | {mode.replace("-", "_"): totals[mode] for mode in modes[1:]} | {"mode": modes[0], "quick": quick}
     print(json.dumps(keys) if "--json" in flags else "\n".join(f"{key}: {value}" for key, value in keys.items()))
