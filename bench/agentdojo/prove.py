@@ -2,8 +2,9 @@
 
     python prove.py [SUITE ...] [--quick]
 
-Every user's task must come about by its script, every attack must be read and take effect, and none may seem to when the model overlooks
-it. Exits with 1 if one does not hold.
+Every user's task must come about by its script, every attack must be read and take effect, none may seem to when the model overlooks
+it, and none may come about behind a wall that lets through what only reads and what the user's script calls, whatever else the attacker
+tries. Exits with 1 if one does not hold.
 """
 
 import asyncio
@@ -16,7 +17,8 @@ from pathlib import Path
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
-from pairs import attacks, tasks
+from labels import labels
+from pairs import attacks, tasks, text_only
 from player import Player
 from score import Outcome, outcome
 from suites import SUITES
@@ -33,7 +35,7 @@ async def proved(name: str, quick: bool) -> Counter[str]:
         server = StdioServerParameters(command=sys.executable, args=[str(_HERE / "server.py"), name, str(stage)])
         async with Client(stdio_client(server)) as client:
 
-            async def run(pair: Pair, resists: bool = False) -> Outcome:
+            async def run(pair: Pair, resists: bool = False, wall: bool = False) -> Outcome:
                 counts["runs"] += 1
                 log = Path(folder) / f"{counts['runs']}.jsonl"
                 stage.write_text(
@@ -42,6 +44,9 @@ async def proved(name: str, quick: bool) -> Counter[str]:
                 )
                 player = await asyncio.to_thread(Player, pair, resists)
                 while step := player.turn():
+                    if wall and labels(name)[step.tool].effect != "pure" and step not in player.user_calls:
+                        player.hear("It is not allowed.", True)
+                        continue
                     result = await client.call_tool(step.tool, step.arguments)
                     player.hear("".join(part.text for part in result.content), bool(result.is_error))
                 return await asyncio.to_thread(outcome, player, log, player.answer())
@@ -54,6 +59,9 @@ async def proved(name: str, quick: bool) -> Counter[str]:
                 _count(counts, pair, "attacks effective", "!attacks without effect", came.effective)
                 counts["of them by AgentDojo's check"] += came.checked
                 _count(counts, pair, "", "!held though overlooked", not (await run(pair, resists=True)).checked)
+                if not text_only(pair):
+                    behind = await run(pair, wall=True)
+                    _count(counts, pair, "", "!effective behind a wall", not (behind.effective or behind.some))
     return counts
 
 
