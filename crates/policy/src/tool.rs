@@ -1,7 +1,7 @@
 //! Tools as policies know them, and the world that a policy set is checked against: every tool whose arguments it may
 //! name, and every counter.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 use stead_core::effect::EffectClass;
@@ -75,7 +75,7 @@ impl ToolSpec {
 /// What policies can speak about.
 #[derive(Clone, Debug, Default)]
 pub struct World {
-    pub(crate) tools: BTreeMap<String, ToolSpec>,
+    pub(crate) tools: BTreeMap<String, Arc<ToolSpec>>,
     pub(crate) counters: Counters,
 }
 
@@ -98,6 +98,7 @@ impl World {
             }
             match world.tools.get_mut(&tool.name) {
                 Some(known) => {
+                    let known = Arc::make_mut(known);
                     known.arguments = Shape::common(&known.arguments, &tool.arguments);
                     known.risk = known.risk.max(tool.risk);
                     if known.class == EffectClass::Pure {
@@ -105,7 +106,7 @@ impl World {
                     }
                 }
                 None => {
-                    world.tools.insert(tool.name.clone(), tool);
+                    world.tools.insert(tool.name.clone(), Arc::new(tool));
                 }
             }
         }
@@ -114,7 +115,7 @@ impl World {
 
     /// The tools by name.
     pub fn tools(&self) -> impl Iterator<Item = &ToolSpec> {
-        self.tools.values()
+        self.tools.values().map(Arc::as_ref)
     }
 
     /// The counters.
