@@ -291,6 +291,7 @@ fn an_answer_is_kept_only_where_nothing_but_facts_is_read() {
         "principal, action, resource) when { principal == Run::\"run_1\" };",
         "principal, action, resource) when { User::\"alice\" in Role::\"support\" };",
         "principal, action, resource) when { context.approvals.count > 0 };",
+        "principal, action, resource) when { context.taint && context.approvals.count > 0 };",
         "principal, action, resource) when { context.now > datetime(\"2025-01-01\") };",
         "principal, action == Action::\"orders_lookup\", resource) when { context.args has order };",
         "principal, action == Action::\"orders_lookup\", resource) when { context.unseen };",
