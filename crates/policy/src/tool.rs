@@ -1,7 +1,7 @@
 //! Tools as policies know them, and the world that a policy set is checked against: every tool whose arguments it may
 //! name, and every counter.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 use stead_core::effect::EffectClass;
@@ -52,7 +52,7 @@ impl ToolSpec {
 /// What policies can speak about.
 #[derive(Clone, Debug, Default)]
 pub struct World {
-    pub(crate) tools: BTreeMap<String, ToolSpec>,
+    pub(crate) tools: BTreeMap<String, Arc<ToolSpec>>,
     pub(crate) counters: Counters,
 }
 
@@ -75,6 +75,7 @@ impl World {
             }
             match world.tools.get_mut(&tool.name) {
                 Some(known) => {
+                    let known = Arc::make_mut(known);
                     known.arguments = Shape::common(&known.arguments, &tool.arguments);
                     known.risk = known.risk.max(tool.risk);
                     if known.class == EffectClass::Pure {
@@ -82,7 +83,7 @@ impl World {
                     }
                 }
                 None => {
-                    world.tools.insert(tool.name.clone(), tool);
+                    world.tools.insert(tool.name.clone(), Arc::new(tool));
                 }
             }
         }
@@ -91,7 +92,7 @@ impl World {
 
     /// The tools by name.
     pub fn tools(&self) -> impl Iterator<Item = &ToolSpec> {
-        self.tools.values()
+        self.tools.values().map(Arc::as_ref)
     }
 
     /// The counters.
