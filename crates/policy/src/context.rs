@@ -6,7 +6,7 @@ use crate::{
     deed::Deed,
     edge::COMMON,
     encode::{self, Place, Unfit},
-    fold::Constants,
+    fold::Constant,
     gate::Approver,
     history::Said,
     policies::Policies,
@@ -42,8 +42,8 @@ impl Sources<'_> {
     ///
     /// # Errors
     /// What cannot be said to Cedar exactly; the decision denies.
-    pub(crate) fn build(&self, wanted: &Wanted, constants: &Constants) -> Result<Context, Unfit> {
-        let mut pairs: Vec<(&str, Value)> = constants.attributes().collect();
+    pub(crate) fn build(&self, wanted: &Wanted, constants: &[Constant]) -> Result<Context, Unfit> {
+        let mut pairs: Vec<(&str, Value)> = constants.iter().map(|(name, value)| (&**name, value.clone())).collect();
         let mut put = |name, below: &Wanted| -> Result<(), Unfit> {
             if let Some(value) = self.attribute(name, below)? {
                 pairs.push((name, value));

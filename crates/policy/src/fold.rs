@@ -12,18 +12,25 @@ use cedar_policy_core::{
     extensions::Extensions,
 };
 
-/// The constants of a slice, each under its name in the context.
-#[derive(Debug, Default)]
-pub(crate) struct Constants(Vec<(String, Value)>);
+/// A constant, under its name in the context.
+pub(crate) type Constant = (Arc<str>, Value);
+
+/// The constants of a policy, shared by all slices that it is in.
+struct Constants {
+    policy: usize,
+    made: Vec<Constant>,
+}
+
+/// The condition of the policy of this number, with its constants in their places.
+pub(crate) fn fold(policy: usize, condition: &Expr) -> (Expr, Vec<Constant>) {
+    let mut constants = Constants { policy, made: Vec::new() };
+    let condition = constants.fold(condition);
+    (condition, constants.made)
+}
 
 impl Constants {
-    /// The constants, as attributes of a context.
-    pub(crate) fn attributes(&self) -> impl Iterator<Item = (&str, Value)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.clone()))
-    }
-
     /// The condition with its constants in their places.
-    pub(crate) fn fold(&mut self, expr: &Expr) -> Expr {
+    fn fold(&mut self, expr: &Expr) -> Expr {
         let mut fold = |expr: &Arc<Expr>| self.fold(expr);
         match expr.expr_kind() {
             ExprKind::Set(_) | ExprKind::Record(_) | ExprKind::ExtensionFunctionApp { .. } => self.constant(expr),
@@ -51,9 +58,9 @@ impl Constants {
         let evaluator = RestrictedEvaluator::new(Extensions::all_available());
         let value = BorrowedRestrictedExpr::new(expr).ok().and_then(|expr| evaluator.interpret(expr).ok());
         if let Some(value) = value {
-            let name = format!("\0{}", self.0.len());
+            let name = format!("\0{}.{}", self.policy, self.made.len());
             let read = Expr::get_attr(Expr::var(Var::Context), name.as_str().into());
-            self.0.push((name, value.with_maybe_source_loc(None)));
+            self.made.push((name.into(), value.with_maybe_source_loc(None)));
             return read;
         }
         match expr.expr_kind() {
@@ -73,9 +80,8 @@ mod tests {
     use super::*;
 
     fn folded(text: &str) -> (usize, String) {
-        let mut constants = Constants::default();
-        let expr = constants.fold(&text.parse().unwrap());
-        (constants.0.len(), expr.to_string())
+        let (expr, constants) = fold(0, &text.parse().unwrap());
+        (constants.len(), expr.to_string())
     }
 
     #[test]

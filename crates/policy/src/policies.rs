@@ -3,11 +3,13 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator, ffi::DetailedError};
+use cedar_policy_core::ast::Expr;
 use sha2::{Digest, Sha256};
 
 use crate::{
     cache::Cache,
     check,
+    fold::{Constant, fold},
     gate::{self, Role},
     history::Counter,
     index::Index,
@@ -78,6 +80,9 @@ pub(crate) struct Rule {
     pub(crate) conditional: bool,
     /// Under its number, by which answers are found again.
     pub(crate) policy: Policy,
+    /// Its `when` and `unless`, with its constants to be read from the context.
+    pub(crate) condition: Option<Expr>,
+    pub(crate) constants: Vec<Constant>,
 }
 
 impl Rule {
@@ -208,6 +213,10 @@ fn parse(source: &Source, first: usize) -> Result<Vec<Rule>, Vec<Problem>> {
                     }
                 };
                 let clauses = tree.body().clauses();
+                let written: &cedar_policy_core::ast::Policy = policy.as_ref();
+                let folded = written.non_scope_constraints().map(|written| fold(first + n, written));
+                let (condition, constants) =
+                    folded.map_or((None, Vec::new()), |(condition, constants)| (Some(condition), constants));
                 let (line, column) = crate::problem::place(text, byte);
                 let base = file.rsplit('/').next().unwrap_or(file);
                 rules.push(Rule {
@@ -221,6 +230,8 @@ fn parse(source: &Source, first: usize) -> Result<Vec<Rule>, Vec<Problem>> {
                     mentions: Mentions::of(clauses),
                     conditional: !clauses.is_empty(),
                     policy: policy.new_id(PolicyId::new((first + n).to_string())),
+                    condition,
+                    constants,
                 });
             }
         }

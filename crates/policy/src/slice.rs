@@ -8,7 +8,7 @@ use cedar_policy_core::ast::{EntityUIDEntry, Expr, Var};
 use crate::{
     answers::Answers,
     entity::{Resource, entry},
-    fold::Constants,
+    fold::Constant,
     gate::{Approver, Role},
     index::Scope,
     policies::{Policies, Rule},
@@ -41,7 +41,7 @@ pub(crate) struct Slice {
     /// What of the context is read.
     pub(crate) context: Wanted,
     /// What is constant in the conditions.
-    pub(crate) constants: Constants,
+    pub(crate) constants: Vec<Constant>,
     /// Whether attributes of entities, or what they are in, are looked at.
     pub(crate) store: bool,
     /// Whether something in the hard set looks at approvals.
@@ -76,14 +76,10 @@ impl Slice {
         }
         approvers.sort();
         approvers.dedup();
-        let mut constants = Constants::default();
-        let ready = |(number, rule): (usize, &&Rule)| {
-            let written = condition(rule, scope);
-            // A policy that reads the context as a whole would see the constants there.
-            let whole = context == Wanted::All;
-            let condition = if whole { written } else { written.map(|written| constants.fold(&written)) };
-            Ready { number, condition }
-        };
+        // A policy that reads the context as a whole would see the constants there.
+        let folds = context != Wanted::All;
+        let constants = rules.iter().filter(|_| folds).flat_map(|rule| rule.constants.iter().cloned()).collect();
+        let ready = |(number, rule): (usize, &&Rule)| Ready { number, condition: condition(rule, scope, folds) };
         let ready = numbers.iter().copied().zip(&rules).map(ready).collect();
         let tool = (resource.kind == "Tool").then(|| policies.world.tools.get(scope.action.id().unescaped()));
         Self {
@@ -102,10 +98,10 @@ impl Slice {
     }
 }
 
-/// What of a policy is left to evaluate.
-fn condition(rule: &Rule, scope: &Scope<'_>) -> Option<Expr> {
+/// What of a policy is left to evaluate; `folds` says whether its constants stand in the context.
+fn condition(rule: &Rule, scope: &Scope<'_>, folds: bool) -> Option<Expr> {
     let policy: &cedar_policy_core::ast::Policy = rule.policy.as_ref();
-    let written = policy.non_scope_constraints().cloned();
+    let written = if folds { rule.condition.clone() } else { policy.non_scope_constraints().cloned() };
     if !scope.leaves_open(rule) {
         return written;
     }

@@ -8,7 +8,6 @@ use super::*;
 use crate::{
     context::{Seen, Sources},
     entity::uid,
-    fold::Constants,
     wanted::Wanted,
 };
 
@@ -75,7 +74,7 @@ fn whole_context(policies: &Policies, tool: &str, arguments: &str) -> Option<Con
     let fields = &policies.world.tools[tool].arguments;
     let approvals = Seen::default();
     let sources = Sources { policies, request: &request, arguments: Some(arguments), fields, approvals: &approvals };
-    sources.build(&Wanted::All, &Constants::default()).ok().map(Context::from)
+    sources.build(&Wanted::All, &[]).ok().map(Context::from)
 }
 
 proptest! {
