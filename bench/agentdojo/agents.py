@@ -27,13 +27,11 @@ def manifest(name: str, mode: str, tools_url: str, model_url: str) -> str:
     known = labels(name)
     tool: dict[str, Any] = {
         "mcp": {"url": tools_url},
-        "effects": {operation: _effect(said) for operation, said in known.items()},
+        "effects": {operation: _effect(name, said, mode) for operation, said in known.items()},
         # A result is shown whole: what is cut has no fields.
         "max_output": "8Mi",
         "max_shown": "4Mi",
     }
-    if mode != "roles-only":
-        tool["tools"] = {operation: _provenance(name, said) for operation, said in known.items()}
     whole: dict[str, Any] = {
         "stead": "v1",
         "name": agent(name, mode),
@@ -44,7 +42,7 @@ def manifest(name: str, mode: str, tools_url: str, model_url: str) -> str:
         "context": {"tokens": 100000000},
     }
     if mode != "roles-only":
-        whole["plan"] = "required" if mode == "plans" else "off"
+        whole["provenance"] = "plan" if mode == "plans" else "trace"
     return yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, width=140)
 
 
@@ -53,8 +51,11 @@ def agent(name: str, mode: str) -> str:
     return f"agentdojo-{name}-{mode}"
 
 
-def _effect(said: Labels) -> dict[str, str]:
-    return {"class": said.effect} | ({"risk": said.risk} if said.risk != "normal" else {})
+def _effect(name: str, said: Labels, mode: str) -> dict[str, Any]:
+    out: dict[str, Any] = {"class": said.effect}
+    if said.risk != "normal":
+        out["risk"] = said.risk
+    return out if mode == "roles-only" else out | _provenance(name, said)
 
 
 def _provenance(name: str, said: Labels) -> dict[str, Any]:

@@ -1,7 +1,12 @@
 //! Checks plans against tools: `check_plans TOOLS.json PLAN…`. `TOOLS.json` is a list of tools: `name`, `arguments` and
 //! `result` (JSON Schemas), `effect` (whether a call does something outside), `content` and `recipients` (names of arguments).
 //! Prints what is wrong with each plan, and ends with 1 if anything is.
-#![expect(clippy::disallowed_methods, clippy::disallowed_types, clippy::print_stderr, reason = "a program reads files and prints")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stderr,
+    reason = "a program reads files and prints"
+)]
 
 use std::{env, fs, process::ExitCode};
 
