@@ -80,7 +80,7 @@ pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Optio
     }
     let started = Started { run, session, queued, existing: false };
     let (activation, tail) = (state.activation, 1 + tail.unwrap_or(0));
-    let born = (!ended && !queued).then_some(Born { state, prev, activation, agent, row, tail });
+    let born = (!ended && !queued).then_some(Born { state, prev, activation, agent, unloadable: None, row, tail });
     Ok((started, born))
 }
 

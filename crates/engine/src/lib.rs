@@ -4,7 +4,8 @@
 //! command -> decide -> facts -> append (group commit) -> acknowledged -> state advances -> owes -> pay -> command
 //! ```
 //!
-//! A run comes into memory by [`enter`]; each loaded run is one task ([`actor`]) that alone touches its state. It pays
+//! A run comes into memory by [`enter`] (or without its agent, [`unloadable`], or not at all, [`aside`]); each loaded run is
+//! one task ([`actor`]) that alone touches its state. It pays
 //! debts ([`pay`]), takes what comes back ([`done`]) and commits it ([`commit`], [`durable`]). Everything else finds runs
 //! and tasks: [`input`] what a run may be asked, [`inner`] the register, [`sessions`] the order within a session and
 //! [`carries`] what it hands on, [`wake`] the sleepers, [`recover`] the start, [`hold`] the end, [`stream`] and [`watch`] the
@@ -16,6 +17,7 @@
 mod actor;
 mod approvals;
 mod artifacts;
+mod aside;
 mod asked;
 mod carries;
 pub mod clock;
@@ -49,6 +51,7 @@ mod stats;
 mod step;
 mod stream;
 mod types;
+mod unloadable;
 mod usage;
 mod view;
 mod waiters;

@@ -69,7 +69,7 @@ impl Actor {
         Ok((*version, input))
     }
 
-    pub(super) fn stop_child(&mut self, effect: u32, child: RunId, mode: StopMode) {
+    pub(crate) fn stop_child(&mut self, effect: u32, child: RunId, mode: StopMode) {
         let (engine, by) = (self.engine.clone(), By::Run(self.run));
         let flight = async move {
             let result = Box::pin(engine.stop(child, mode, by)).await;

@@ -356,6 +356,7 @@ impl Tool for TestTool {
 /// An agent in the making.
 pub(crate) struct Maker {
     name: String,
+    agent: Option<Name>,
     models: Vec<(ModelConfig, Script)>,
     tools: Vec<TestTool>,
     pub(crate) config: RunConfig,
@@ -368,6 +369,7 @@ pub(crate) struct Maker {
 pub(crate) fn agent(name: &str) -> Maker {
     Maker {
         name: name.into(),
+        agent: None,
         models: Vec::new(),
         tools: Vec::new(),
         config: RunConfig {
@@ -409,6 +411,12 @@ impl Maker {
 
     pub(crate) fn config(mut self, change: impl FnOnce(&mut RunConfig)) -> Self {
         change(&mut self.config);
+        self
+    }
+
+    /// It is another version of that agent.
+    pub(crate) fn version_of(mut self, agent: &str) -> Self {
+        self.agent = Some(agent.into());
         self
     }
 
@@ -467,6 +475,11 @@ impl HandClock {
         self.now.fetch_add(i64::try_from(span.0).unwrap(), SeqCst);
         self.moved.send_replace(());
     }
+
+    /// How many wait for a time of this clock.
+    pub(crate) fn sleepers(&self) -> usize {
+        self.moved.receiver_count()
+    }
 }
 
 impl Clock for HandClock {
@@ -523,7 +536,7 @@ impl Lab {
         let mut tools: Vec<BoundTool> = maker.tools.iter().map(TestTool::bind).collect();
         tools.sort_by(|a, b| a.def.name.cmp(&b.def.name));
         let agent = Agent {
-            name: maker.name.as_str().into(),
+            name: maker.agent.unwrap_or_else(|| maker.name.as_str().into()),
             version,
             instructions: "".into(),
             config: RunConfig { models, ..maker.config },
