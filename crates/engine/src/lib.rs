@@ -37,6 +37,7 @@ mod input;
 mod lease;
 mod load;
 mod messages;
+mod outcomes;
 mod parent;
 mod pay;
 mod payload;
@@ -50,6 +51,7 @@ mod start;
 mod stats;
 mod step;
 mod stream;
+mod timed;
 mod types;
 mod unloadable;
 mod usage;
@@ -67,6 +69,7 @@ pub use messages::answer_rejected;
 pub use providers::{ProviderStats, Rates, Waiting, WaitsFor};
 pub use restore::{Marked, Restore, mark_restored};
 pub use step::{EffectSummary, SeenSummary, Step, StepView};
+pub use timed::Durations;
 pub use types::{
     ApprovalPage, ApprovalView, ChildOf, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView,
     StartRun, Started, Stats,

@@ -302,6 +302,10 @@ impl TestTool {
         self
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// How often it was called.
     pub(crate) fn count(&self) -> usize {
         self.log.lock().len()

@@ -6,6 +6,7 @@ mod answers;
 mod budgets;
 mod children;
 mod common;
+mod counters;
 mod crash;
 mod drain;
 mod faulty;

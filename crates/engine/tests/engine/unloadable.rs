@@ -75,7 +75,7 @@ fn a_run_whose_version_cannot_be_loaded_can_be_stopped_paused_and_denied() {
     // Whoever asks for anything loads it.
     node.go(node.engine().pause(run, me())).unwrap();
     node.go(node.engine().resume(run, me())).unwrap();
-    assert!(node.completes(run).contains("ST0032"), "{}", node.end(run).1);
+    assert!(node.completes(run).contains("ST0044"), "{}", node.end(run).1);
     assert_eq!(act.count(), 0);
     node.empties();
 }
