@@ -258,8 +258,8 @@ async fn a_chain_of_models_goes_on_with_the_next_which_is_not_shown_what_the_fir
         format!("{{ use: \"{name}\", base_url: \"{url}\", max_output_tokens: 100, price: {{ input: 1, output: 2 }} }}")
     };
     let (claude, chat) = (format!("http://{}", first.address), format!("http://{}/v1", second.address));
-    let chain = model("anthropic:claude-m", &claude)
-        .replace(" }}", &format!(" }}, fallback: [{}] }}", model("openai:m", &chat)));
+    let first_model = model("anthropic:claude-m", &claude);
+    let chain = format!("{}, fallback: [{}] }}", first_model.strip_suffix(" }").unwrap(), model("openai:m", &chat));
     let manifest = ASKING.replace("{ rehearsal: ./script.yaml }", &chain).replace("    ask: true\n", "");
     lab.apply(&manifest, &ASKING_FILES[..1]).await;
     let run = lab.start("asking").await;
