@@ -88,6 +88,8 @@ pub(crate) struct Born {
     pub(crate) prev: LeafHash,
     pub(crate) activation: ActivationId,
     pub(crate) agent: Arc<Agent>,
+    /// Why `agent` only stands in for the one that cannot be loaded now.
+    pub(crate) unloadable: Option<EngineError>,
     pub(crate) row: RunState,
     /// Records since its last snapshot.
     pub(crate) tail: u64,
@@ -101,6 +103,8 @@ pub(crate) struct Actor {
     pub(crate) prev: LeafHash,
     pub(crate) activation: ActivationId,
     pub(crate) agent: Arc<Agent>,
+    /// See [`Born::unloadable`]; such a run only holds.
+    pub(crate) unloadable: Option<EngineError>,
     pub(crate) ear: Ear,
     pub(crate) flights: Flights,
     /// Children whose start is known to be durable.
@@ -129,7 +133,7 @@ pub(crate) struct Actor {
 
 impl Actor {
     pub(crate) fn new(engine: Engine, run: RunId, born: Born, ear: Ear) -> Self {
-        let Born { state, prev, activation, agent, row, tail } = born;
+        let Born { state, prev, activation, agent, unloadable, row, tail } = born;
         // At rest every run is treated as if the engine were about to end: what is asked is recorded, nothing begins.
         let draining = engine.0.options.at_rest;
         Self {
@@ -139,6 +143,7 @@ impl Actor {
             prev,
             activation,
             agent,
+            unloadable,
             ear,
             flights: Flights::default(),
             started: Vec::new(),
@@ -243,6 +248,10 @@ impl Actor {
     }
 
     async fn asked(&mut self, ask: Ask, by: By, reply: ReplyTo) -> Result<(), EngineError> {
+        if let Some(error) = self.refuses(&ask) {
+            let _ = reply.send(Err(error.clone()));
+            return Ok(());
+        }
         let closing = matches!(ask, Ask::Stop(_) | Ask::Pause);
         let command = match ask.clone() {
             Ask::Pause => Command::Pause,
@@ -312,7 +321,7 @@ impl Actor {
 
     /// Whether nothing may begin any more.
     pub(crate) fn holds(&self) -> bool {
-        self.draining || self.engine.0.is_draining()
+        self.draining || self.unloadable.is_some() || self.engine.0.is_draining()
     }
 
     fn wakes_soon(&self) -> bool {

@@ -109,7 +109,7 @@ impl Actor {
             self.untold.told();
         }
         self.untold.add(keep);
-        self.engine.0.counters.record(&record.facts);
+        self.count(&record.facts, &was);
         self.publish(&record, ended).await;
         if self.state.calls.is_empty() {
             self.started.clear();

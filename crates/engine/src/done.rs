@@ -244,7 +244,7 @@ impl Actor {
 
     /// Takes in what children have to say.
     pub(crate) async fn take_inbox(&mut self) -> Result<(), EngineError> {
-        if self.children_under_way().is_empty() {
+        if self.children_under_way().is_empty() || self.leaves_inbox() {
             return Ok(());
         }
         let rows = match self.engine.0.ports.journal.inbox(self.run).await {

@@ -188,7 +188,7 @@ impl Engine {
             if self.0.is_draining() {
                 return Err(EngineError::Draining);
             }
-            if let Some(error) = self.0.quarantine(run) {
+            if let Some(error) = self.0.aside.quarantine(run) {
                 return Err(error);
             }
             // Nobody waits for a run that nobody works on.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stead_core::{
-    id::{RunId, SessionId},
+    id::{Name, RunId, SessionId},
     record::{Actor as By, Payload, Source},
     run::{Admit, Decision, GENESIS, Inputs, NewRun},
 };
@@ -74,14 +74,14 @@ pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Optio
         Err(other) => return Err(other),
     }
     let Outgoing { record, state, .. } = outgoing;
-    engine.0.counters.record(&record.facts);
+    engine.0.counters.record(&record.facts, None, &state, Name::default);
     let ended = state.life.ended();
     if ended {
         engine.0.waiters.wake(run, &Ok(row.status));
     }
     let started = Started { run, session, queued, existing: false };
     let (activation, tail) = (state.activation, 1 + tail.unwrap_or(0));
-    let born = (!ended && !queued).then_some(Born { state, prev, activation, agent, row, tail });
+    let born = (!ended && !queued).then_some(Born { state, prev, activation, agent, unloadable: None, row, tail });
     Ok((started, born))
 }
 

@@ -4,7 +4,8 @@
 //! command -> decide -> facts -> append (group commit) -> acknowledged -> state advances -> owes -> pay -> command
 //! ```
 //!
-//! A run comes into memory by [`enter`]; each loaded run is one task ([`actor`]) that alone touches its state. It pays
+//! A run comes into memory by [`enter`] (or without its agent, [`unloadable`], or not at all, [`aside`]); each loaded run is
+//! one task ([`actor`]) that alone touches its state. It pays
 //! debts ([`pay`]), takes what comes back ([`done`]) and commits it ([`commit`], [`durable`]). Everything else finds runs
 //! and tasks: [`input`] what a run may be asked, [`inner`] the register, [`sessions`] the order within a session and
 //! [`carries`] what it hands on, [`wake`] the sleepers, [`recover`] the start, [`hold`] the end, [`stream`] and [`watch`] the
@@ -16,6 +17,7 @@
 mod actor;
 mod approvals;
 mod artifacts;
+mod aside;
 mod asked;
 mod carries;
 pub mod clock;
@@ -38,6 +40,7 @@ mod lease;
 mod listen;
 mod load;
 mod messages;
+mod outcomes;
 mod parent;
 mod pay;
 mod payload;
@@ -52,7 +55,9 @@ mod start;
 mod stats;
 mod step;
 mod stream;
+mod timed;
 mod types;
+mod unloadable;
 mod usage;
 mod view;
 mod waiters;
@@ -69,6 +74,7 @@ pub use messages::answer_rejected;
 pub use providers::{ProviderStats, Rates, Waiting, WaitsFor};
 pub use restore::{Marked, Restore, mark_restored};
 pub use step::{EffectSummary, SeenSummary, Step, StepView};
+pub use timed::Durations;
 pub use types::{
     ApprovalPage, ApprovalView, ChildOf, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView,
     StartRun, Started, Stats,

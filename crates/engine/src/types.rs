@@ -27,6 +27,7 @@ use stead_ports::{
 use crate::{
     gate::PolicySets,
     providers::{ProviderStats, Rates},
+    timed::Durations,
 };
 
 /// The adapters an engine works with.
@@ -398,10 +399,22 @@ pub struct Stats {
     pub effects_returned: u64,
     /// Effects whose outcome stayed unknown since.
     pub effects_unknown: u64,
+    /// Effects that ended since, by how: returned, an error among what returned, refused, not sent, unknown, withdrawn, denied.
+    pub effects_ended: Vec<(&'static str, u64)>,
     /// Answers that did not satisfy their output's schema since.
     pub answers_rejected: u64,
-    /// Tokens and money spent since.
+    /// Tokens and money spent since; money is unknown once a call of unknown price is among it.
     pub spent: Spend,
+    /// The same by provider, as [`Stats::providers`] names them; `none` for scripts and cassettes.
+    pub spent_by: BTreeMap<Name, Spend>,
+    /// What failed since, by code: attempts at models (`model`) and runs (`run`).
+    pub failures: BTreeMap<(&'static str, Code), u64>,
+    /// How long attempts at models took, by provider, without the wait for the provider's turn.
+    pub attempts: BTreeMap<Name, Durations>,
+    /// How long calls of tools took, by the kind of tool.
+    pub calls: BTreeMap<&'static str, Durations>,
+    /// How long runs lasted from start to end, as completed, failed, cancelled.
+    pub lasted: [Durations; 3],
     /// Model providers.
     pub providers: Vec<ProviderStats>,
 }

@@ -4,6 +4,7 @@
 //! * [`agents`] turns stored bundles into agents.
 //! * [`providers`] says what this machine can give of models.
 //! * `shop` gives agents their boxes and workspaces, within what the operator allows; [`tiers`] is how these are set up.
+//! * [`elsewhere`] says how to start Stead on a Linux, for hosts that have no boxes.
 //! * [`secrets`] says where the operator's secrets are.
 //! * [`backup`] takes and restores what a store keeps, without a server.
 //! * [`config`] is `stead.toml`; [`auth`] says who is calling.
@@ -23,6 +24,7 @@ pub mod backup;
 pub mod cassettes;
 pub use stead_engine::clock;
 pub mod config;
+pub mod elsewhere;
 mod http;
 pub mod migrate;
 pub mod presence;

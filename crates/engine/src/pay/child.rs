@@ -53,9 +53,18 @@ impl Actor {
                 restored: self.state.restored,
             }),
         };
-        let engine = self.engine.clone();
+        let (engine, child) = (self.engine.clone(), self.state.effect_id(effect).child().0);
         let flight = async move {
-            let result = Box::pin(engine.start(start)).await.map(|s| s.run);
+            let result = match Box::pin(engine.start(start)).await {
+                Ok(started) => Ok(started.run),
+                // One that a process before has started lives, though its version cannot be loaded now: it holds.
+                Err(error @ EngineError::Agent { .. }) => match engine.journal().run(child).await {
+                    Ok(Some(_)) => Ok(child),
+                    Ok(None) => Err(error),
+                    Err(trouble) => Err(trouble.into()),
+                },
+                Err(error) => Err(error),
+            };
             Done::ChildStarted { effect, result }
         };
         self.flights.push(Key::StartChild(effect), Box::pin(flight));
@@ -85,7 +94,7 @@ impl Actor {
         Ok((*version, input))
     }
 
-    pub(super) fn stop_child(&mut self, effect: u32, child: RunId, mode: StopMode) {
+    pub(crate) fn stop_child(&mut self, effect: u32, child: RunId, mode: StopMode) {
         let (engine, by) = (self.engine.clone(), By::Run(self.run));
         let flight = async move {
             let result = Box::pin(engine.stop(child, mode, by)).await;

@@ -93,7 +93,9 @@ impl Attempt {
         let Self { engine, model, limit, mut call, deltas, tokens, sent } = self;
         let (turn, attempt) = (call.turn, call.attempt);
         // The provider's turn first: whoever waits for it holds no permit that another provider's call could use.
-        let account = model.as_ref().and_then(|m| m.account()).map(|a| engine.0.providers.of(a));
+        let account = model.as_ref().and_then(|m| m.account());
+        let provider = account.map(|a| engine.0.providers.label(a));
+        let account = account.map(|a| engine.0.providers.of(a));
         let pass = match account {
             Some(account) => match account.turn(call.run, tokens).await {
                 Ok(pass) => Some(Arc::new(pass)),
@@ -108,7 +110,10 @@ impl Attempt {
             call.begun = Some(begun(pass));
         }
         let _counted = UnderWay::new(&engine.0.counters.model_calls);
+        let clock = engine.0.ports.clock.clone();
+        let asked = clock.boot_micros();
         let result = ask(model, limit, call, deltas).await;
+        engine.0.counters.attempted(provider, clock.boot_micros().saturating_sub(asked));
         if let Some(pass) = &pass {
             pass.came_to(&result);
         }

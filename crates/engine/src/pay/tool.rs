@@ -165,6 +165,8 @@ impl Attempt {
         let permit = permit(&engine, &engine.0.tools).await;
         sent.now();
         let counted = UnderWay::new(&engine.0.counters.tool_calls);
+        let (kind, clock) = (tool.kind(), engine.0.ports.clock.clone());
+        let called = clock.boot_micros();
         let mut call = call_owned(tool, invocation);
         let done = match tokio::time::timeout(limit.to_std(), &mut call).await {
             Ok(outcome) => Done::Effect { effect, attempt, outcome },
@@ -174,6 +176,7 @@ impl Attempt {
                 Done::Effect { effect, attempt, outcome: Outcome::Unknown(Output::error(text)) }
             }
         };
+        engine.0.counters.called(kind, clock.boot_micros().saturating_sub(called));
         drop((permit, counted));
         done
     }

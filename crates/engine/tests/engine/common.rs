@@ -311,6 +311,10 @@ impl TestTool {
         self
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// How often it was called.
     pub(crate) fn count(&self) -> usize {
         self.log.lock().len()
@@ -368,6 +372,7 @@ impl Tool for TestTool {
 /// An agent in the making.
 pub(crate) struct Maker {
     name: String,
+    agent: Option<Name>,
     models: Vec<(ModelConfig, Script)>,
     tools: Vec<TestTool>,
     pub(crate) config: RunConfig,
@@ -382,6 +387,7 @@ pub(crate) struct Maker {
 pub(crate) fn agent(name: &str) -> Maker {
     Maker {
         name: name.into(),
+        agent: None,
         models: Vec::new(),
         tools: Vec::new(),
         config: RunConfig {
@@ -426,6 +432,12 @@ impl Maker {
 
     pub(crate) fn config(mut self, change: impl FnOnce(&mut RunConfig)) -> Self {
         change(&mut self.config);
+        self
+    }
+
+    /// It is another version of that agent.
+    pub(crate) fn version_of(mut self, agent: &str) -> Self {
+        self.agent = Some(agent.into());
         self
     }
 
@@ -483,6 +495,11 @@ impl HandClock {
     pub(crate) fn advance(&self, span: Span) {
         self.now.fetch_add(i64::try_from(span.0).unwrap(), SeqCst);
         self.moved.send_replace(());
+    }
+
+    /// How many wait for a time of this clock.
+    pub(crate) fn sleepers(&self) -> usize {
+        self.moved.receiver_count()
     }
 }
 
@@ -542,7 +559,7 @@ impl Lab {
         let mut tools: Vec<BoundTool> = maker.tools.iter().map(TestTool::bind).collect();
         tools.sort_by(|a, b| a.def.name.cmp(&b.def.name));
         let agent = Agent {
-            name: maker.name.as_str().into(),
+            name: maker.agent.unwrap_or_else(|| maker.name.as_str().into()),
             version,
             instructions: "".into(),
             config: RunConfig { models, ..maker.config },

@@ -77,6 +77,13 @@ fn cause(cause: &Cause) -> String {
             let behind = behind.map_or_else(String::new, |b| format!(" behind {b}"));
             format!("waits for its turn in the session: number {position} of the queue{behind}")
         }
+        Cause::Unloadable { code, detail, again } => {
+            let again = again.map_or_else(
+                || "it is tried again when a server or `stead run --resume` loads it".to_owned(),
+                |at| format!("it is tried again at {}", text::instant(at)),
+            );
+            format!("could not be loaded or go on ({code}); {again}: {}", short(detail, 400))
+        }
         Cause::Paused { by: who, since } => format!("paused by {} at {}", by(who), text::instant(*since)),
         Cause::Stopping { limit: Some(limit), since, .. } => {
             format!("stops since {}: its limit on {} is reached", text::instant(*since), word(limit))
