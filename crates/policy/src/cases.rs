@@ -1,6 +1,9 @@
 //! Cases of a policy set: questions and what the answer must be, in a file beside it, for people and for CI.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -300,7 +303,34 @@ impl CaseResult {
     }
 }
 
+/// In a line: what was expected and what came, and by which policies.
+impl fmt::Display for CaseResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let came = Outcome::from(&self.decision.verdict);
+        write!(f, "case `{}`: expected {}, got {}", self.name, self.expected.name(), came.name())?;
+        let why = &self.decision.why;
+        let decided = match came {
+            Outcome::Allow => [&why.permitted, &why.transformed],
+            Outcome::Ask => [&why.gated, &why.transformed],
+            Outcome::Deny => [&why.forbade, &why.erred],
+        };
+        let decided: Vec<&str> = decided.into_iter().flatten().map(|reason| &*reason.policy).collect();
+        if !decided.is_empty() {
+            write!(f, " by `{}`", decided.join("`, `"))?;
+        }
+        match self.missing.is_empty() {
+            true => Ok(()),
+            false => write!(f, "; `{}` had to decide", self.missing.join("`, `")),
+        }
+    }
+}
+
 impl Case {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Reads a file of cases.
     ///
     /// # Errors
