@@ -57,7 +57,7 @@ pub(super) fn policies() -> Vec<Operation> {
             .fails(422, &[code::POLICY_REFUSED]),
         post("/v1/policies/{epoch}/rollback", "rollbackPolicies", "Go back to a policy set")
             .needs(&[Apply, Read])
-            .says("Applies its files again, as a new epoch, under the same rules.")
+            .says("Applies its files again, as a new epoch. They must fit the tools of now; its cases are not asked.")
             .path::<String>("epoch", "The epoch.")
             .answers::<AppliedPolicies>(200, "These files are in force already.")
             .answers::<AppliedPolicies>(201, "The new entry.")

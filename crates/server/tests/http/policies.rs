@@ -129,7 +129,7 @@ async fn an_agents_own_policies_must_fit_its_tools_and_the_tenants_set() {
     let refused = lab.client.apply_agent(&own("forbid (principal, action == Action::\"notes_ad\", resource);")).await;
     let refused = refused.unwrap_err();
     assert_eq!((refused.code, refused.errors[0].file.as_str()), (code::POLICY_REFUSED, "asking/policy/own.cedar"));
-    lab.client.apply_agent(&own(&SET.replace("beer", "rum"))).await.unwrap();
+    lab.client.apply_agent(&own(&SET.replace("\"beer\"", "\"rum\""))).await.unwrap();
     let both = lab.client.apply_policies(set(SET)).await.unwrap_err();
     assert!(both.detail.contains("there are two policies `no-beer`"), "{both:?}");
     lab.client.apply_policies(set(&SET.replace("no-beer", "no-beer-at-all"))).await.unwrap();
@@ -187,8 +187,8 @@ async fn recorded_calls_are_decided_again_and_what_turns_out_otherwise_is_told()
         (flip.effect, flip.tool.as_str(), flip.arguments.as_str()),
         (waiting.approvals[0].id, "notes_add", r#"{"text":"milk"}"#)
     );
-    assert_eq!((flip.was.as_str(), flip.now.as_str(), &flip.by[..]), ("ask", "deny", &["no-beer".to_owned()][..]));
-    assert_eq!(flip.told.as_deref(), Some("Not done: we do not drink at work (policy `no-beer`)"));
+    assert_eq!((flip.was.as_str(), flip.now.as_str(), &flip.by[..]), ("ask", "deny", &["no-milk".to_owned()][..]));
+    assert_eq!(flip.told.as_deref(), Some("Not done: we do not drink at work (policy `no-milk`)"));
     // What was counted then counts: the second call of the run would have been the second note of the day.
     let run = lab.start("asking").await;
     lab.client.wait(run, stead_api::run::WaitUntil::Waiting).await.unwrap();
