@@ -124,7 +124,7 @@ impl AgentStore {
         let row = row.ok_or_else(|| gone(version, "it is not stored"))?;
         let wired = Wired::decode(&row.body).map_err(|e| gone(version, &e))?;
         let bundle = wired.bundle(None).map_err(|e| gone(version, &e.to_string()))?;
-        let agent = self.loaded(tenant.clone(), version).await?;
+        let agent = Box::pin(self.loaded(tenant.clone(), version)).await?;
         Ok(Described::of(&agent, &bundle))
     }
 
