@@ -125,7 +125,7 @@ async fn drill(size: Size, postgres: bool) {
     // The server said when it began, and the file when it was whole.
     let began = UNIX_EPOCH + Duration::from_micros(told["taken"].as_u64().unwrap());
     let whole = fs::metadata(env.path().join("drill.backup")).unwrap().modified().unwrap();
-    let inside = world.ledger(|l| l.moments.iter().filter(|at| (began..whole).contains(at)).count());
+    let inside = world.ledger(|l| l.moments.iter().filter(|at| (began..whole).contains(*at)).count());
     assert!(inside > 0, "nothing was done while the backup was taken ({:?})", whole.duration_since(began));
     world.allow(size.after);
     world.reach(done + size.after).await;

@@ -53,9 +53,11 @@ impl Actor {
         if matches!(command, Command::ModelReplied { .. }) {
             self.listen(true).await?;
         }
+        let sets = self.engine.0.ports.policies.clone();
+        let policies = gate::policies(&*sets, &self.state.tenant, &self.agent).await;
         let principal = self.principal.get_or_init(|| gate::principal(&self.state, &self.agent));
         let gate = RunGate {
-            policies: self.engine.0.ports.policies.current(&self.state.tenant, &self.agent),
+            policies,
             principal,
             agent: &self.agent,
             reply: self.fresh_reply.as_ref(),

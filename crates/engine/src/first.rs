@@ -7,6 +7,7 @@ use stead_core::{
     record::{Actor as By, Payload, Source},
     run::{Admit, Decision, GENESIS, Inputs, NewRun},
 };
+use stead_policy::Policies;
 use stead_ports::{
     agent::Agent,
     journal::{self, AppendError, IndexChange, RunState, SessionChange},
@@ -48,7 +49,8 @@ pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Optio
     let input = std::mem::take(&mut start.input);
     let mut input = sealer.seal(&**engine.journal(), &start.tenant, input, source, usize::MAX);
     sealer.attach(&**engine.journal(), &start.tenant, &mut input, std::mem::take(&mut start.files));
-    let decision = decide(engine, &start, (run, session), &agent, admit, input);
+    let policies = gate::policies(&*engine.0.ports.policies, &start.tenant, &agent).await;
+    let decision = decide(engine, &start, (run, session), (&agent, policies), admit, input);
     let outgoing = Outgoing::new(engine, decision, start.actor.clone());
     let row = view::run_state(&outgoing.state, outgoing.at);
     let user = match start.actor {
@@ -89,7 +91,7 @@ fn decide(
     engine: &Engine,
     start: &StartRun,
     (run, session): (RunId, SessionId),
-    agent: &Agent,
+    (agent, policies): (&Agent, Option<Arc<Policies>>),
     admit: Option<Admit>,
     input: Payload,
 ) -> Decision {
@@ -112,13 +114,7 @@ fn decide(
         label: start.label.clone(),
     };
     let principal = gate::principal_of(&new, agent);
-    let gate = RunGate {
-        policies: engine.0.ports.policies.current(&start.tenant, agent),
-        principal: &principal,
-        agent,
-        reply: None,
-        hearing: None,
-    };
+    let gate = RunGate { policies, principal: &principal, agent, reply: None, hearing: None };
     let inputs = Inputs { now: engine.0.ports.clock.now(), activation: fresh_activation(engine), gate: &gate };
     if engine.0.options.at_rest || engine.0.is_draining() { new.decide_holding(inputs) } else { new.decide(inputs) }
 }

@@ -32,6 +32,8 @@ pub(crate) fn stand_in(row: &RunRow, state: &State) -> Arc<Agent> {
         model_timeout: Span(0),
         input: None,
         output: None,
+        provenance: None,
+        ask_below: None,
         tools: Vec::new(),
         defs: Arc::from([]),
     })

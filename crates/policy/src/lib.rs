@@ -39,6 +39,7 @@
 //! ```
 
 mod answers;
+mod barred;
 mod cache;
 mod cases;
 mod check;
@@ -76,6 +77,7 @@ mod wanted;
 mod why;
 mod yaml;
 
+pub use barred::Barred;
 pub use cache::MAX_SLICES;
 pub use cases::{CASES, Case, CaseResult, Outcome};
 pub use decision::{Asked, Decision, Reason, Requirements, Verdict, Why};
@@ -92,7 +94,7 @@ pub use history::{
 };
 pub use json::MAX_MEMBERS;
 pub use lifted::{MAX_TRIED, USUAL_TTL};
-pub use policies::{COUNTERS, MAX_POLICIES, Policies, SetDigest, Source};
+pub use policies::{COUNTERS, MAX_FILES, MAX_POLICIES, MAX_SET, Policies, SetDigest, Source};
 pub use principal::Principal;
 pub use problem::Problem;
 pub use redact::REDACTED;

@@ -8,6 +8,7 @@
 //! * [`secrets`] says where the operator's secrets are.
 //! * [`backup`] takes and restores what a store keeps, without a server.
 //! * [`config`] is `stead.toml`; [`auth`] says who is calling.
+//! * [`policies`] applies policy sets and makes them ready to decide.
 //! * [`cassettes`] keeps what recorded runs said to their models, and plays it again.
 //! * [`testing`] is what a test of an agent puts in the place of the world.
 //! * [`wrap`] puts an MCP server that is in use already under a journal.
@@ -27,6 +28,7 @@ pub mod config;
 pub mod elsewhere;
 mod http;
 pub mod migrate;
+pub mod policies;
 pub mod presence;
 pub mod providers;
 mod routes;

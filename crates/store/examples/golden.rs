@@ -24,7 +24,10 @@ use stead_ports::journal::{
     AliasMove, Append, InboxRow, IndexChange, Journal, LIVE, Lease, MovedBy, NewBlob, NewRun, Question, RunState,
     SessionChange, Settled, Snapshot, Status, Used, VersionRow, hour_of, partition,
 };
-use stead_ports::objects::Objects;
+use stead_ports::{
+    objects::Objects,
+    policies::{NewPolicy, PolicyStore},
+};
 use stead_store::{BlobKey, PgOptions, PgStore, SqliteOptions, SqliteStore};
 
 type Fail = Box<dyn Error>;
@@ -44,7 +47,8 @@ async fn main() -> Result<(), Fail> {
         ["postgres", url] => {
             let store = PgStore::connect(url, PgOptions::new(BlobKey::from_bytes(KEY))).await?;
             fill(&store).await?;
-            content(&store).await
+            content(&store).await?;
+            policies(&store).await
         }
         _ => Err("sqlite FILE, or postgres URL".into()),
     }
@@ -56,6 +60,16 @@ async fn content(objects: &dyn Objects) -> Result<(), Fail> {
     Ok(objects.put(&TENANT.into(), &contents, Timestamp(START)).await?)
 }
 
+/// Policy sets, as format 4 has them: one applied, one that waits for another person.
+async fn policies(sets: &dyn PolicyStore) -> Result<(), Fail> {
+    for proposed in [false, true] {
+        let (tenant, by, body) = (TENANT.into(), "ada".into(), Bytes::from_static(b"a policy set"));
+        let at = Timestamp(START);
+        sets.put_policy(NewPolicy { tenant, digest: [3; 32], body, by, at, rollback: None, proposed }).await?;
+    }
+    Ok(())
+}
+
 async fn sqlite(out: &Path) -> Result<(), Fail> {
     let dir = tempfile::tempdir()?;
     fs::create_dir(dir.path().join("keys"))?;
@@ -63,6 +77,7 @@ async fn sqlite(out: &Path) -> Result<(), Fail> {
     let store = SqliteStore::open(dir.path(), SqliteOptions::default())?;
     fill(&store).await?;
     content(&store).await?;
+    policies(&store).await?;
     drop(store);
     Ok(fs::write(out, zstd::bulk::compress(&fs::read(dir.path().join("stead.db"))?, 19)?)?)
 }

@@ -24,6 +24,7 @@ use stead_ports::agent::{Agent, Also, BoundTool};
 
 pub use confidence::offered;
 pub(crate) use confidence::split;
+pub(crate) use sets::policies;
 pub use sets::{DefaultPolicy, PolicySets, specs};
 
 use stead_provenance::{plan::Standing, trust::Origins};

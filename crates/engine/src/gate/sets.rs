@@ -5,13 +5,27 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use parking_lot::Mutex;
 use stead_core::id::{Name, VersionId};
 use stead_policy::{Policies, Source, ToolSpec};
-use stead_ports::agent::Agent;
+use stead_ports::{BoxFuture, agent::Agent};
 
 /// Gives the engine the policies that hold now.
 pub trait PolicySets: fmt::Debug + Send + Sync + 'static {
     /// Those for an agent version of a tenant, at once. `None` when there are none that could be used: then nothing is
     /// allowed.
     fn current(&self, tenant: &Name, agent: &Agent) -> Option<Arc<Policies>>;
+
+    /// Makes them ready when they are not: a version that is decided for the first time, or after a long time. `None` as above.
+    fn ready<'a>(&'a self, tenant: &'a Name, agent: &'a Agent) -> BoxFuture<'a, Option<Arc<Policies>>> {
+        let current = self.current(tenant, agent);
+        Box::pin(async move { current })
+    }
+}
+
+/// Those that hold now, made ready if need be.
+pub(crate) async fn policies(sets: &dyn PolicySets, tenant: &Name, agent: &Agent) -> Option<Arc<Policies>> {
+    match sets.current(tenant, agent) {
+        Some(policies) => Some(policies),
+        None => sets.ready(tenant, agent).await,
+    }
 }
 
 /// An agent's tools as policies know them.

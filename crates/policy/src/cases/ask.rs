@@ -1,6 +1,6 @@
 //! A case is asked, and how it went.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use stead_core::time::Timestamp;
 
@@ -43,7 +43,34 @@ impl CaseResult {
     }
 }
 
+/// In a line: what was expected and what came, and by which policies.
+impl fmt::Display for CaseResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let came = Outcome::from(&self.decision.verdict);
+        write!(f, "case `{}`: expected {}, got {}", self.name, self.expected.name(), came.name())?;
+        let why = &self.decision.why;
+        let decided = match came {
+            Outcome::Allow => [&why.permitted, &why.transformed],
+            Outcome::Ask => [&why.gated, &why.transformed],
+            Outcome::Deny => [&why.forbade, &why.erred],
+        };
+        let decided: Vec<&str> = decided.into_iter().flatten().map(|reason| &*reason.policy).collect();
+        if !decided.is_empty() {
+            write!(f, " by `{}`", decided.join("`, `"))?;
+        }
+        match self.missing.is_empty() {
+            true => Ok(()),
+            false => write!(f, "; `{}` had to decide", self.missing.join("`, `")),
+        }
+    }
+}
+
 impl Case {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Asks a policy set.
     pub fn ask(&self, policies: &Policies) -> CaseResult {
         let tools: Vec<ToolSpec> = policies.world().tools().cloned().collect();

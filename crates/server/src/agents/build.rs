@@ -74,7 +74,9 @@ pub(super) async fn agent(
         input: input(bundle)?,
         output: answer(bundle)?,
         provenance: provenance::of(&manifest, &tools)?,
-        ask_below: None,
+        ask_below: manifest
+            .confidence
+            .map(|confidence| u16::try_from(confidence.ask_below.millionths() / 100).unwrap_or(10_000)),
         tools,
         defs,
     })

@@ -91,7 +91,8 @@ impl Lab {
         Self::serving(dir, server)
     }
 
-    fn serving(dir: tempfile::TempDir, server: Server) -> Self {
+    /// A server that listens already.
+    pub(crate) fn serving(dir: tempfile::TempDir, server: Server) -> Self {
         let (url, token) = (server.url().to_owned(), server.token().to_owned());
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(server.run(async move {
