@@ -21,7 +21,7 @@ pub(crate) fn decode<'b, C, T: Decode<'b, C>>(
     Vec::decode(d, ctx)
 }
 
-pub(crate) fn is_nil<T>(list: &Vec<T>) -> bool {
+pub(crate) const fn is_nil<T>(list: &[T]) -> bool {
     list.is_empty()
 }
 

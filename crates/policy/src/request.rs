@@ -53,7 +53,7 @@ pub struct Facts<'a> {
     pub ask_below: Option<Confidence>,
     /// Whether something untrusted has been read in this window.
     pub taint: bool,
-    /// Whether an unused slot of the run's plan is for exactly this.
+    /// Whether an unused slot of the run's plan is for exactly this, or none is needed.
     pub plan: bool,
     /// What happened before.
     pub history: &'a History,

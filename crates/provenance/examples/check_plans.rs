@@ -3,7 +3,7 @@
 //! Prints what is wrong with each plan, and ends with 1 if anything is.
 #![expect(
     clippy::disallowed_methods,
-    clippy::disallowed_types,
+    clippy::disallowed_macros,
     clippy::print_stderr,
     reason = "a program reads files and prints"
 )]

@@ -193,7 +193,7 @@ impl RunGate<'_> {
             confidence: around.confidence,
             ask_below: around.ask_below,
             taint: around.judged.is_some_and(|judged| judged.traced.window.is_tainted()),
-            plan: around.judged.is_some_and(|judged| matches!(judged.standing, Standing::Planned(_))),
+            plan: around.judged.is_some_and(|judged| !matches!(judged.standing, Standing::Unplanned(_))),
             history: around.history,
             approvals: around.approvals,
         };

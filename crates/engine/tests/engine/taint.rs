@@ -187,7 +187,8 @@ fn an_expression_of_the_plan_is_evaluated_over_what_was_read_and_attested() {
 fn a_planner_sees_the_task_and_the_tools_and_is_told_what_is_wrong_with_its_plan() {
     let lab = lab();
     let desk = desk();
-    let asked_so: Arc<Mutex<Vec<(String, Vec<String>)>>> = Arc::default();
+    type Asked = (String, Vec<String>);
+    let asked_so: Arc<Mutex<Vec<Asked>>> = Arc::default();
     let noted = asked_so.clone();
     let script = model(move |asked: &ModelCall| {
         if !asked.tools.is_empty() {

@@ -316,7 +316,7 @@ fn a_kept_answer_is_that_of_its_facts_alone() {
                             risk,
                             ..facts
                         });
-                        let said = match (granted && !(taint && !plan), risk) {
+                        let said = match (granted && (plan || !taint), risk) {
                             (false, _) => "deny",
                             (true, Risk::Critical) => "ask",
                             (true, _) => "allow",
