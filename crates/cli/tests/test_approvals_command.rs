@@ -26,6 +26,7 @@ fn an_open_approval_is_listed_shown_and_answered_once() {
     effect     keyed
     arguments  {"order_id":"1042","amount_cents":4990,"currency":"USD"}
     reason     its manifest says so
+    needs      1 of supervisor (critical)
     since      [time]
     expires    [time]
     "#);

@@ -42,8 +42,11 @@ fn why_tells_what_a_run_waits_for_and_what_led_to_a_step() {
     class  keyed
     key    1042
     cost   294 tokens · $0
-    [time]  decided: ask
-    [time]  a human is asked: manifest
+    [time]  decided: ask by critical (policy epoch 0)
+        permitted by granted
+        gated by critical: its risk is critical
+          context.risk = "critical"
+    [time]  a human is asked: manifest; 1 of supervisor for critical
     "#);
     env.stead(&format!("approvals deny {run}.e2 --note 'not today'"));
     env.stead(&format!("run --resume {run}"));

@@ -245,7 +245,7 @@ static EFFECT: Section = Section {
         key("content", Shape::List(&Shape::Pattern(&PARAM), 64), "Arguments that it carries; all others steer it."),
         key(
             "recipients",
-            Shape::List(&Shape::Pattern(&PARAM), 64),
+            Shape::OrNone(&Shape::Pattern(&PARAM), 64),
             "Arguments that name who reads the content; an empty list when nobody does. When silent nobody has said, and other \
              people's words are not sent by it without a human.",
         ),

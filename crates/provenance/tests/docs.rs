@@ -197,7 +197,7 @@ fn every_function_stands_on_the_page() {
 
 #[test]
 fn the_declaration_on_the_page_can_be_used() {
-    let block = blocks("yaml").remove(0);
+    let block = blocks("yaml").into_iter().find(|block| block.starts_with("trust:")).unwrap();
     let fields: Vec<(&str, Trust)> = block
         .lines()
         .filter_map(|l| l.trim().strip_prefix('"')?.split_once("\": "))

@@ -151,7 +151,7 @@ fn shown(a: &Approval) -> String {
         ("arguments", clean(&a.arguments)),
         ("reason", reason(a.reason).to_owned()),
         ("needs", needs(a)),
-        ("approved by", a.given.iter().map(|who| clean(who)).collect::<Vec<_>>().join(", ")),
+        ("given", a.given.iter().map(|who| clean(who)).collect::<Vec<_>>().join(", ")),
         ("since", text::instant(a.since)),
         ("expires", a.expires.map_or_else(String::new, text::instant)),
     ])

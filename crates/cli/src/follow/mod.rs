@@ -15,6 +15,7 @@ use stead_core::{
     code,
     fact::{AskReason, Fact},
     id::{EffectId, RunId},
+    time::Timestamp,
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -88,7 +89,8 @@ impl<'c> Follower<'c> {
         let mut steps = Steps::new(term::Paint::stderr(), live, !(live && term::out_is_tty()));
         let mut waiting: Option<JoinHandle<Result<Run, ClientError>>> = None;
         let mut questions: Vec<Approval> = Vec::new();
-        let mut left: Vec<EffectId> = Vec::new();
+        // Questions that have been answered here, or left: a gate may wait for others.
+        let mut left: Vec<(EffectId, Timestamp)> = Vec::new();
         loop {
             let asking = self.answers == Answers::Ask && !questions.is_empty();
             tokio::select! {
@@ -114,11 +116,16 @@ impl<'c> Follower<'c> {
                     if found.summary.status == Status::Paused {
                         return Ok(Ended::Run(Box::new(found)));
                     }
-                    let yes = |a: &Approval| self.answers == Answers::Yes && a.reason == AskReason::Manifest;
+                    let yes = |a: &Approval| {
+                        self.answers == Answers::Yes
+                            && matches!(a.reason, AskReason::Manifest | AskReason::Policy)
+                            && !left.contains(&(a.id, a.since))
+                    };
                     let (approve, mut rest): (Vec<_>, Vec<_>) = found.approvals.iter().cloned().partition(yes);
-                    rest.retain(|a| !left.contains(&a.id));
+                    rest.retain(|a| !left.contains(&(a.id, a.since)));
                     for approval in &approve {
                         self.answer(approval.id, true).await?;
+                        left.push((approval.id, approval.since));
                     }
                     if self.answers == Answers::Ask && !rest.is_empty() {
                         questions = rest;
@@ -136,10 +143,11 @@ impl<'c> Follower<'c> {
                         Some(line) => {
                             let yes = matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes");
                             self.answer(approval.id, yes).await?;
+                            left.push((approval.id, approval.since));
                         }
                         // The terminal is gone: the question stays open.
                         None => {
-                            left.push(approval.id);
+                            left.push((approval.id, approval.since));
                             self.answers = Answers::Leave;
                         }
                     }

@@ -197,8 +197,7 @@ fn fact(event: &FactEvent) -> String {
     match known {
         Fact::ContextCompacted(f) => format!("results before message {} were cleared from view", f.clear_before + 1),
         Fact::ModelRequested(f) => {
-            let by = policies::by(known.ruled());
-            format!("asked, attempt {}{by}: {} set aside", f.attempt, text::spend(f.reserved))
+            format!("asked, attempt {}: {} set aside", f.attempt, text::spend(f.reserved))
         }
         Fact::ModelReplied(f) => {
             let calls = f.calls.iter().map(|c| format!("e{} {}", c.effect, clean(&c.tool))).collect::<Vec<_>>();

@@ -73,10 +73,10 @@ pub(in crate::run) fn decide_call(draft: &mut Draft<'_>, i: usize) {
         Some(AskReason::EqualUnknown)
     } else if restore::must_ask(&draft.state, &draft.state.calls[i], draft.now) {
         Some(AskReason::Restored)
-    } else if ruling.verdict == Verdict::Ask {
-        Some(AskReason::Policy)
+    } else if head.rules.ask {
+        Some(AskReason::Manifest)
     } else {
-        head.rules.ask.then_some(AskReason::Manifest)
+        (ruling.verdict == Verdict::Ask).then_some(AskReason::Policy)
     };
     let verdict = if reason.is_some() { Verdict::Ask } else { Verdict::Allow };
     let ttl = ruling.ttl;
