@@ -15,7 +15,7 @@ use stead_core::{
 use stead_ports::journal::{ApprovalFilter, Backup, BackupAsk, Journal, LIVE, MovedBy, RunFilter, Status, UsageFilter};
 use stead_ports::objects::Objects;
 use stead_store::{
-    BlobKey, FORMAT, PgOptions, PgStore, Reader, SqliteOptions, SqliteRestore, SqliteStore, Stored, look,
+    BlobKey, FORMAT, PgOptions, PgStore, Reader, SqliteOptions, SqliteRestore, SqliteStore, Stored, WrappingKey, look,
 };
 use stead_testkit::postgres::TestPostgres;
 
@@ -30,12 +30,14 @@ fn fixture(name: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn sqlite_data_of_every_format_opens_and_folds() {
-    for format in 1..=FORMAT {
+    // Also with a key: what was written before is read as it is.
+    let keys = [None, Some(WrappingKey::from_bytes(&[1; 32]))];
+    for (format, encrypt) in (1..=FORMAT).flat_map(|format| keys.clone().map(|key| (format, key))) {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("keys")).unwrap();
         fs::write(dir.path().join("keys/blob.key"), KEY).unwrap();
         fs::write(dir.path().join("stead.db"), fixture(&format!("format-{format}.db.zst"))).unwrap();
-        let store = SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap();
+        let store = SqliteStore::open(dir.path(), SqliteOptions { encrypt, ..SqliteOptions::default() }).unwrap();
         check(&store, format).await;
         content(&store, format).await;
     }
