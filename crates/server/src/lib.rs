@@ -6,6 +6,7 @@
 //! * `shop` gives agents their boxes and workspaces, within what the operator allows; [`tiers`] is how these are set up.
 //! * [`secrets`] says where the operator's secrets are.
 //! * [`backup`] takes and restores what a store keeps, without a server.
+//! * [`encryption`] has the key under which a store's texts are encrypted.
 //! * [`config`] is `stead.toml`; [`auth`] says who is calling.
 //! * [`cassettes`] keeps what recorded runs said to their models, and plays it again.
 //! * [`testing`] is what a test of an agent puts in the place of the world.
@@ -23,6 +24,7 @@ pub mod backup;
 pub mod cassettes;
 pub use stead_engine::clock;
 pub mod config;
+pub mod encryption;
 mod http;
 pub mod migrate;
 pub mod presence;

@@ -16,7 +16,7 @@ use stead_server::{
     config::{self, Config, DEFAULT_PORT},
     presence::Presence,
     providers::{self, Answer, KeyFound, Local, ProviderKey},
-    secrets::{SecretError, SecretsFile},
+    secrets::{Sources, State},
     serve::ServeError,
 };
 
@@ -71,7 +71,8 @@ pub(crate) async fn run(global: &Global, args: Doctor) -> Outcome {
         None => config::Sandbox::default(),
     };
     let secrets = secrets::opened(global, args.config)?;
-    let (keys, unread) = providers::keys(&secrets);
+    let (keys, _) = providers::keys(&secrets).await;
+    let kept = kept(&secrets).await;
     let findings = [
         kernel(),
         sandbox::offered(&config, file.as_deref()),
@@ -81,9 +82,9 @@ pub(crate) async fn run(global: &Global, args: Doctor) -> Outcome {
         disk(&global.data),
         server(global),
         port(),
-        kept(&secrets, unread),
     ]
     .into_iter()
+    .chain(kept)
     .chain(sandbox::tiers(&config).await)
     .chain(keys.iter().map(provider))
     .chain(providers::endpoints().await.iter().map(endpoint))
@@ -188,15 +189,18 @@ fn port() -> Finding {
     Finding::new("port", state, found)
 }
 
-/// The secrets of this place.
-fn kept(file: &SecretsFile, unread: Option<SecretError>) -> Finding {
-    let place = ui::term::short(&file.place().file.display().to_string(), 200);
-    match (unread, file.list()) {
-        (Some(e), _) | (None, Err(e)) => Finding::new("secrets", "bad", e.to_string()),
-        (None, Ok(listed)) if listed.is_empty() => Finding::new("secrets", "info", format!("none in {place}")),
-        (None, Ok(listed)) => {
-            Finding::new("secrets", "ok", format!("{} in {place}", text::counted(listed.len() as u64, "secret")))
-        }
+/// The sources of secrets, each with how it is.
+async fn kept(sources: &Sources) -> Vec<Finding> {
+    sources.states().await.iter().enumerate().map(|(i, state)| source(state, i == 0)).collect()
+}
+
+fn source(State { source, place, found }: &State, first: bool) -> Finding {
+    let place = ui::term::short(place, 200);
+    let what = if first { "secrets".to_owned() } else { format!("  from {}", source.as_str()) };
+    match found {
+        Err(e) => Finding::new(what, "bad", e.to_string()),
+        Ok(0) => Finding::new(what, "info", format!("none in {place}")),
+        Ok(n) => Finding::new(what, "ok", format!("{} in {place}", text::counted(*n as u64, "secret"))),
     }
 }
 
