@@ -30,7 +30,7 @@ const TOOLS: usize = 50;
 /// How the service answers: one way each turn.
 const WAYS: [&str; 10] = ["plain", "json", "error", "base64", "percent", "hex", "header", "binary", "redirect", "pair"];
 /// Calls at which the server is killed.
-const KILLS: [usize; 4] = [700, 2_500, 5_000, 8_000];
+const KILLS: [usize; 4] = [300, 1_200, 2_500, 4_500];
 /// In the middle of every secret: what is looked for, in each encoding.
 const MARK: &str = "Q7zXk9WmB4vT";
 
@@ -156,7 +156,7 @@ async fn echo(State(shared): State<Shared>, extract::Path(way): extract::Path<St
             (StatusCode::BAD_REQUEST, [("x-token", secret.clone()), ("www-authenticate", secret)], "no").into_response()
         }
         "binary" => {
-            let bytes = [b"\xff\xfe", secret.as_bytes(), b"\xff"].concat();
+            let bytes = [&b"\xff\xfe"[..], secret.as_bytes(), b"\xff"].concat();
             ([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response()
         }
         "redirect" => (StatusCode::FOUND, [(header::LOCATION, format!("/next/{secret}"))], secret).into_response(),
@@ -205,7 +205,7 @@ fn agent(env: &TestEnvironment, a: usize, url: &str) {
     for t in 0..TOOLS {
         let n = a * TOOLS + t;
         tools += &format!(
-            "  t{t}:\n    http: {{ base_url: '{url}', operations: {{ echo: {{ method: GET, path: '/echo/{{way}}' }} }} }}\n    auth: 'secret://c{}#k{}'\n",
+            "  t{t}:\n    http: {{ base_url: '{url}', operations: {{ echo: {{ method: GET, path: '/echo/{{{{args.way}}}}', params: {{ way: {{ type: string }} }} }} }} }}\n    auth: 'secret://c{}#k{}'\n    effect: pure\n",
             n / 100,
             n % 100
         );
@@ -292,7 +292,7 @@ fn a_thousand_canaries_through_ten_thousand_calls_and_kills_are_found_nowhere() 
     for run in &runs {
         env.stead(&format!("runs watch {run}"));
         assert_eq!(env.json(&format!("runs show {run} --json"))["status"], "completed");
-        for line in ["runs facts RUN --json", "runs context RUN", "runs show RUN"] {
+        for line in ["runs facts RUN --json", "runs context RUN 11", "runs show RUN"] {
             told.push(env.stead(&line.replace("RUN", run)).succeeds().stdout);
         }
         env.stead(&format!("runs record {run} -o {run}.cassette")).succeeds();

@@ -52,7 +52,7 @@ fn vault(told: &config::Vault) -> Result<Vault, SecretError> {
         address: told.address.clone(),
         namespace: told.namespace.clone(),
         mount: told.mount.clone(),
-        path: told.path.clone(),
+        path: told.path.clone().unwrap_or_default(),
         login,
         ca_file: told.ca_file.clone(),
         timeout: told.timeout.0,

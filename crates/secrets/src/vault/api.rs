@@ -167,7 +167,8 @@ impl Api {
 
     /// Makes a token good for longer.
     pub(super) async fn renew(&self, token: &Secret) -> Result<Granted, Refused> {
-        let request = self.request(Method::POST, self.url(&["auth", "token", "renew-self"]), Some(token)).json(&json!({}));
+        let request =
+            self.request(Method::POST, self.url(&["auth", "token", "renew-self"]), Some(token)).json(&json!({}));
         let auth = self.answer::<serde::de::IgnoredAny>(request).await?.and_then(|answer| answer.auth);
         let (seconds, renewable) = auth.map_or((0, false), |auth| (auth.lease_duration, auth.renewable));
         Ok(Granted { token: None, lease: lease(seconds), renewable })

@@ -47,7 +47,7 @@ pub struct Vault {
     pub mount: String,
     /// What stands before the name of a secret in its path.
     #[serde(default)]
-    pub path: String,
+    pub path: Option<String>,
     /// File of a token, relative to this one; it is read again when it has changed.
     #[serde(default)]
     pub token_file: Option<PathBuf>,

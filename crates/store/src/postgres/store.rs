@@ -36,7 +36,7 @@ use crate::{
     blob::{BlobKey, Packed},
     objects::unpack,
     pack::pack,
-    seal::{self, LineKey, Ring, Rotated, WrappingKey},
+    seal::{self, Line, LineKey, Ring, Rotated, WrappingKey},
 };
 
 /// The shared store. Dropping it lets the flusher finish what is queued.
@@ -45,6 +45,8 @@ pub struct PgStore {
     key: BlobKey,
     queue: UnboundedSender<Pending>,
     ring: Option<Arc<Ring>>,
+    /// Appends of tenants whose first key is being made.
+    line: Line<Pending>,
 }
 
 impl std::fmt::Debug for PgStore {
@@ -82,7 +84,7 @@ impl PgStore {
         };
         let (queue, waiting) = unbounded_channel();
         tokio::spawn(Flusher::new(db.clone(), bounds).run(waiting));
-        Self { db, key: options.blob_key, queue, ring }
+        Self { db, key: options.blob_key, queue, ring, line: Line::default() }
     }
 
     /// The format of a schema's data; `None` when it has none.
@@ -223,6 +225,28 @@ impl PgStore {
     }
 }
 
+/// Tenants of an append that have no key yet.
+fn lacking(ring: &Ring, append: &Append) -> BTreeSet<Name> {
+    seal::tenants(append).into_iter().filter(|t| ring.current(t).is_none()).cloned().collect()
+}
+
+fn seal_and_send(ring: &Ring, queue: &UnboundedSender<Pending>, mut pending: Pending) {
+    match seal::seal_append(ring, &mut pending.append, &mut pending.blobs) {
+        Ok(()) => enqueue(queue, pending),
+        Err(e) => drop(pending.ack.send(Err(AppendError::Unavailable(e)))),
+    }
+}
+
+/// Seals appends of tenants that have no key yet, each with its key before it.
+async fn seal_in_turn(line: Line<Pending>, ring: Arc<Ring>, queue: UnboundedSender<Pending>, db: Database) {
+    while let Some(pending) = line.next() {
+        match settle(&db, &ring, lacking(&ring, &pending.append)).await {
+            Ok(()) => seal_and_send(&ring, &queue, pending),
+            Err(e) => drop(pending.ack.send(Err(AppendError::Unavailable(e)))),
+        }
+    }
+}
+
 /// Makes the keys that tenants lack, durable before anything is sealed with them.
 async fn settle(db: &Database, ring: &Ring, tenants: BTreeSet<Name>) -> Result<(), StoreError> {
     for tenant in tenants.into_iter().filter(|t| ring.current(t).is_none()) {
@@ -263,29 +287,18 @@ impl Journal for PgStore {
         let (ack, result) = Ack::new();
         // Packed here and not by the flusher, where everybody would wait for it.
         append.record = pack(append.record);
-        let mut blobs: Vec<_> = append.blobs.iter().map(|b| Packed::new(&b.content)).collect();
+        let blobs: Vec<_> = append.blobs.iter().map(|b| Packed::new(&b.content)).collect();
         let Some(ring) = &self.ring else {
             enqueue(&self.queue, Pending { append, blobs, ack });
             return result;
         };
-        let lacking: BTreeSet<_> =
-            seal::tenants(&append).into_iter().filter(|t| ring.current(t).is_none()).cloned().collect();
-        if lacking.is_empty() {
-            match seal::seal_append(ring, &mut append, &mut blobs) {
-                Ok(()) => enqueue(&self.queue, Pending { append, blobs, ack }),
-                Err(e) => drop(ack.send(Err(AppendError::Unavailable(e)))),
-            }
-            return result;
-        }
-        // A tenant's first: its key goes before. The engine has no second append of this run under way meanwhile.
-        let (ring, queue, db) = (ring.clone(), self.queue.clone(), self.db.clone());
-        tokio::spawn(async move {
-            let sealed = settle(&db, &ring, lacking).await;
-            match sealed.and_then(|()| seal::seal_append(&ring, &mut append, &mut blobs)) {
-                Ok(()) => enqueue(&queue, Pending { append, blobs, ack }),
-                Err(e) => drop(ack.send(Err(AppendError::Unavailable(e)))),
-            }
+        let lacks = !lacking(ring, &append).is_empty();
+        let passed = self.line.pass(Pending { append, blobs, ack }, lacks, |line| {
+            tokio::spawn(seal_in_turn(line, ring.clone(), self.queue.clone(), self.db.clone()));
         });
+        if let Some(pending) = passed {
+            seal_and_send(ring, &self.queue, pending);
+        }
         result
     }
 

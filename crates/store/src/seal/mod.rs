@@ -3,6 +3,7 @@
 //!
 //! * `key` has the two kinds of keys: the operator's, which wraps, and those of tenants, which seal.
 //! * `place` is what a text is bound to, so that no row can be put where another was.
+//! * `line` keeps appends in order while a tenant's first key is made.
 //! * `ring` holds the keys of one store; `rows` knows which parts of the port's types and of a backup's rows are sealed.
 //!
 //! ```text
@@ -13,12 +14,14 @@
 //! `docs/encryption.md` says what is sealed and what is not. No database here.
 
 mod key;
+mod line;
 mod place;
 mod ring;
 mod rows;
 
 pub(crate) use key::WrappedKey;
 pub use key::WrappingKey;
+pub(crate) use line::Line;
 pub use ring::{LineKey, Rotated};
 pub(crate) use ring::{Ring, is_sealed, rotated, told};
 pub(crate) use rows::{

@@ -39,7 +39,7 @@ use crate::{
     blob::{BlobKey, Packed},
     objects::unpack,
     pack::pack,
-    seal::{self, LineKey, Ring, Rotated, WrappingKey},
+    seal::{self, Line, LineKey, Ring, Rotated, WrappingKey},
 };
 
 /// How a [`SqliteStore`] works; the defaults suit a server with two cores or more.
@@ -75,7 +75,12 @@ pub struct SqliteStore {
     desk: Arc<Mutex<Writer>>,
     files: Files,
     ring: Option<Arc<Ring>>,
+    /// Appends of tenants whose first key is being made.
+    line: Line<Item>,
 }
+
+/// An append, its blobs packed, and where its result goes.
+type Item = (Append, Vec<Packed>, AckSender);
 
 impl SqliteStore {
     /// Opens the data directory `dir`, making it (mode 0700) if there is none, and owns it until it is dropped.
@@ -102,7 +107,7 @@ impl SqliteStore {
             .name("stead-writer".into())
             .spawn(move || Writer::run(&worked, &taken))
             .map_err(|e| StoreError { code: code::INTERNAL, detail: format!("cannot start the writer thread: {e}") })?;
-        Ok(Self { pool: Some(pool), queue, writer: Some(writer), desk, files, ring })
+        Ok(Self { pool: Some(pool), queue, writer: Some(writer), desk, files, ring, line: Line::default() })
     }
 
     /// The backup of a data directory as it is, that no process owns: nothing is brought forward.
@@ -227,6 +232,22 @@ impl Drop for SqliteStore {
     }
 }
 
+/// Tenants of an append that have no key yet.
+fn lacking(ring: &Ring, append: &Append) -> BTreeSet<Name> {
+    seal::tenants(append).into_iter().filter(|t| ring.current(t).is_none()).cloned().collect()
+}
+
+/// Seals appends of tenants that have no key yet, each with its key before it.
+async fn seal_in_turn(line: Line<Item>, ring: Arc<Ring>, queue: Arc<Queue<Command>>) {
+    while let Some((mut append, mut blobs, tx)) = line.next() {
+        let keyed = settle(&queue, &ring, lacking(&ring, &append)).await;
+        match keyed.and_then(|()| seal::seal_append(&ring, &mut append, &mut blobs)) {
+            Ok(()) => push(&queue, Command::Append(append, blobs, tx)),
+            Err(e) => drop(tx.send(Err(AppendError::Unavailable(e)))),
+        }
+    }
+}
+
 /// Makes the keys that tenants lack, durable before anything is sealed with them.
 async fn settle(queue: &Queue<Command>, ring: &Ring, tenants: BTreeSet<Name>) -> Result<(), StoreError> {
     for tenant in tenants.into_iter().filter(|t| ring.current(t).is_none()) {
@@ -312,29 +333,21 @@ impl Journal for SqliteStore {
         let (tx, ack) = Ack::new();
         // Packed here and not by the writer, where everybody would wait for it.
         append.record = pack(append.record);
-        let mut blobs: Vec<_> = append.blobs.iter().map(|b| Packed::new(&b.content)).collect();
+        let blobs: Vec<_> = append.blobs.iter().map(|b| Packed::new(&b.content)).collect();
         let Some(ring) = &self.ring else {
             self.enqueue(append, blobs, tx);
             return ack;
         };
-        let lacking: BTreeSet<_> =
-            seal::tenants(&append).into_iter().filter(|t| ring.current(t).is_none()).cloned().collect();
-        if lacking.is_empty() {
+        let lacks = !lacking(ring, &append).is_empty();
+        let passed = self.line.pass((append, blobs, tx), lacks, |line| {
+            tokio::spawn(seal_in_turn(line, ring.clone(), self.queue.clone()));
+        });
+        if let Some((mut append, mut blobs, tx)) = passed {
             match seal::seal_append(ring, &mut append, &mut blobs) {
                 Ok(()) => self.enqueue(append, blobs, tx),
                 Err(e) => drop(tx.send(Err(AppendError::Unavailable(e)))),
             }
-            return ack;
         }
-        // A tenant's first: its key goes before. The engine has no second append of this run under way meanwhile.
-        let (ring, queue) = (ring.clone(), self.queue.clone());
-        tokio::spawn(async move {
-            let sealed = settle(&queue, &ring, lacking).await;
-            match sealed.and_then(|()| seal::seal_append(&ring, &mut append, &mut blobs)) {
-                Ok(()) => push(&queue, Command::Append(append, blobs, tx)),
-                Err(e) => drop(tx.send(Err(AppendError::Unavailable(e)))),
-            }
-        });
         ack
     }
 
