@@ -237,7 +237,7 @@ fn set(env: &TestEnvironment, name: &str, value: &str) {
 fn kept(dir: &Path) -> Vec<Vec<u8>> {
     let conn = rusqlite::Connection::open(dir.join("stead.db")).unwrap();
     let mut out = Vec::new();
-    for table in ["records", "blobs", "objects", "snapshots", "inbox", "versions"] {
+    for table in ["records", "blobs", "objects", "snapshots", "inbox", "versions", "policies"] {
         let mut rows = conn.prepare(&format!("SELECT body FROM {table}")).unwrap();
         let bodies = rows.query_map([], |r| r.get::<_, Vec<u8>>(0)).unwrap();
         out.extend(bodies.map(|body| {

@@ -12,7 +12,7 @@ use stead_core::{
     code,
     id::{Name, VersionId},
 };
-use stead_engine::{Engine, EngineError, Options, Ports};
+use stead_engine::{DefaultPolicy, Engine, EngineError, Options, Ports};
 use stead_manifest::Bundle;
 use stead_ports::{
     address::Reach,
@@ -20,6 +20,7 @@ use stead_ports::{
     clock::Clock,
     journal::{Journal, StoreError},
     objects::Objects,
+    policies::PolicyStore,
     secret::Secrets,
 };
 use stead_store::{BlobKey, LineKey, PgOptions, PgStore, SqliteOptions, SqliteStore, WrappingKey};
@@ -29,7 +30,9 @@ use crate::{
     cassettes::Shelf,
     clock::SystemClock,
     config::{self, DatabaseUrl, Encrypt},
-    encryption, secrets,
+    encryption,
+    policies::{PolicySets, Sets},
+    secrets,
     shop::Shop,
     testing::{Doomed, Setup, StandIns},
 };
@@ -99,6 +102,7 @@ impl Store {
 pub struct Runtime {
     engine: Engine,
     agents: Arc<AgentStore>,
+    policies: Arc<PolicySets>,
     cassettes: Arc<Shelf>,
     shop: Shop,
     data_dir: Arc<Path>,
@@ -131,7 +135,7 @@ impl Runtime {
         // Absolute, so that nothing depends on the working directory later.
         let data_dir = fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
         let encrypt = encryption::key(options.encrypt.as_ref())?;
-        let Opened { mut journal, objects, store, lines } =
+        let Opened { mut journal, objects, policies, store, lines } =
             open_store(&data_dir, options.database.as_ref(), encrypt).await?;
         let crash = options.testing.as_ref().and_then(|t| t.crash);
         let unkept = |e: io::Error| StoreError { code: code::DATA_READONLY, detail: format!("the test's ledger: {e}") };
@@ -147,8 +151,9 @@ impl Runtime {
         let keys = Keys { environment: options.environment, secrets: Arc::clone(&secrets) };
         let cassettes = Arc::new(Shelf::new(&data_dir).sealed(lines));
         let shop = Shop::new(options.sandbox, options.sandboxes.most, &data_dir, Arc::clone(&objects), keys);
+        let sets = Arc::new(Sets::new(policies));
         let agents = AgentStore::new(
-            journal.clone(),
+            (journal.clone(), sets.clone()),
             site,
             shop.clone(),
             options.helpers,
@@ -157,11 +162,19 @@ impl Runtime {
             cassettes.clone(),
         );
         let agents = Arc::new(agents);
-        let own = options.agents.unwrap_or_else(|| agents.clone());
-        let ports = Ports { journal, agents: own, clock: Arc::new(SystemClock) as Arc<dyn Clock> };
+        let policies = Arc::new(PolicySets::new(sets, agents.clone()));
+        if store == Store::Postgres {
+            tokio::spawn(PolicySets::watch(Arc::downgrade(&policies)));
+        }
+        // Whoever brings agents of their own has no sets that would know them.
+        let (own, gate): (Arc<dyn Agents>, Arc<dyn stead_engine::PolicySets>) = match options.agents {
+            Some(own) => (own, Arc::new(DefaultPolicy::default())),
+            None => (agents.clone(), policies.clone()),
+        };
+        let ports = Ports { journal, agents: own, clock: Arc::new(SystemClock) as Arc<dyn Clock>, policies: gate };
         let engine = Engine::open(ports, options.engine).await?;
         shop.sweep().await;
-        Ok(Self { engine, agents, cassettes, shop, data_dir: data_dir.into(), store, objects, secrets, open })
+        Ok(Self { engine, agents, policies, cassettes, shop, data_dir: data_dir.into(), store, objects, secrets, open })
     }
 
     /// The engine.
@@ -172,6 +185,11 @@ impl Runtime {
     /// The journal, for lists.
     pub fn journal(&self) -> &Arc<dyn Journal> {
         self.engine.journal()
+    }
+
+    /// The policy sets of its tenants.
+    pub fn policies(&self) -> &Arc<PolicySets> {
+        &self.policies
     }
 
     /// The cassettes of recorded runs.
@@ -272,7 +290,8 @@ struct Opened {
     journal: Arc<dyn Journal>,
     /// The content of workspaces that is kept with it.
     objects: Arc<dyn Objects>,
-    /// Which store both are.
+    policies: Arc<dyn PolicyStore>,
+    /// Which store all of these are.
     store: Store,
     /// What seals files beside it.
     lines: Option<LineKey>,
@@ -291,7 +310,8 @@ async fn open_store(
             let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&dir, options));
             let store = Arc::new(opened.await.map_err(broke)??);
             let lines = store.line_key().await?;
-            Ok(Opened { journal: store.clone(), objects: store, store: Store::Sqlite, lines })
+            let (journal, objects) = (store.clone(), store.clone());
+            Ok(Opened { journal, objects, policies: store, store: Store::Sqlite, lines })
         }
         Some(url) => {
             // Not in the database: whoever can read that must not be able to tell contents by their addresses.
@@ -300,7 +320,8 @@ async fn open_store(
             let options = PgOptions { encrypt, ..PgOptions::new(key) };
             let store = Arc::new(PgStore::connect(url.expose(), options).await?);
             let lines = store.line_key().await?;
-            Ok(Opened { journal: store.clone(), objects: store, store: Store::Postgres, lines })
+            let (journal, objects) = (store.clone(), store.clone());
+            Ok(Opened { journal, objects, policies: store, store: Store::Postgres, lines })
         }
     }
 }

@@ -15,11 +15,12 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::{
-    conformance::{JOURNAL, OBJECTS},
+    conformance::{JOURNAL, OBJECTS, POLICIES},
     journal::{
         AliasMove, Append, BackupAsk, InboxRow, Journal, LIVE, Lease, MovedBy, NewBlob, RunFilter, Snapshot, VersionRow,
     },
-    objects::Objects as _,
+    objects::Objects,
+    policies::{NewPolicy, PolicyStore},
 };
 use stead_store::{
     BlobKey, Checker, PgOptions, PgRestore, PgStore, Reader, Rotated, SqliteOptions, SqliteRestore, SqliteStore,
@@ -59,6 +60,10 @@ mod objects {
     use super::*;
     stead_ports::objects_cases!(tests);
 }
+mod policies {
+    use super::*;
+    stead_ports::policies_cases!(tests);
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_case_holds_on_postgresql_with_a_key() {
@@ -80,10 +85,14 @@ async fn every_case_holds_on_postgresql_with_a_key() {
         println!("{}", case.name);
         (case.run)(&store(format!("objects_{n}")).await).await;
     }
+    for (n, case) in POLICIES.iter().enumerate() {
+        println!("{}", case.name);
+        (case.run)(&store(format!("policies_{n}")).await).await;
+    }
 }
 
 /// A run that says it in every place where a store keeps a text; its blob is longer than a record may be.
-async fn said<S: Journal + stead_ports::objects::Objects>(store: &S) -> (RunId, Lease) {
+async fn said<S: Journal + Objects + PolicyStore>(store: &S) -> (RunId, Lease) {
     let lease = store.acquire("test", Span::from_secs(60)).await.unwrap();
     let (run, tenant) = (run(1), Name::from(TENANT));
     let long = Bytes::from(CANARY.repeat(1_000));
@@ -117,11 +126,24 @@ async fn said<S: Journal + stead_ports::objects::Objects>(store: &S) -> (RunId, 
     };
     store.put_version(row, live).await.unwrap();
     store.put(&tenant, &[CANARY.into()], Timestamp(i64::MAX)).await.unwrap();
+    store.put_policy(policy(&tenant)).await.unwrap();
     (run, lease)
 }
 
+fn policy(tenant: &Name) -> NewPolicy {
+    NewPolicy {
+        tenant: tenant.clone(),
+        digest: [3; 32],
+        body: CANARY.into(),
+        by: "user:ada".into(),
+        at: Timestamp(1),
+        rollback: None,
+        proposed: false,
+    }
+}
+
 /// Everything of [`said`] is read as it was.
-async fn heard<S: Journal + stead_ports::objects::Objects>(store: &S) {
+async fn heard<S: Journal + Objects + PolicyStore>(store: &S) {
     let (run, tenant) = (run(1), Name::from(TENANT));
     let records = store.read(run, 0, 10).await.unwrap();
     assert_eq!(
@@ -140,6 +162,7 @@ async fn heard<S: Journal + stead_ports::objects::Objects>(store: &S) {
     assert_eq!(blob.unwrap(), long);
     let object = store.get(&tenant, &[store.address(&tenant, CANARY.as_bytes())]).await.unwrap();
     assert_eq!(object, [Some(CANARY.into())]);
+    assert_eq!(store.policy(&tenant, 1).await.unwrap().unwrap().body, CANARY);
 }
 
 /// Whether any file below the folder has it.
@@ -233,10 +256,14 @@ async fn a_row_that_stands_elsewhere_does_not_open() {
     assert!(store.snapshot(one).await.unwrap().unwrap().body.starts_with(&[0xff]));
     // A text of one tenant, kept as another's.
     drop(store);
-    tamper(dir.path(), "UPDATE versions SET tenant = 'other'; UPDATE objects SET tenant = 'other'");
+    tamper(
+        dir.path(),
+        "UPDATE versions SET tenant = 'other'; UPDATE objects SET tenant = 'other'; UPDATE policies SET tenant = 'other'",
+    );
     let store = opened(dir.path(), 1);
     let other = Name::from("other");
     assert!(store.version(&other, VersionId([9; 32])).await.unwrap().unwrap().body.starts_with(&[0xff]));
+    assert!(store.policy(&other, 1).await.unwrap().unwrap().body.starts_with(&[0xff]));
     let id = store.address(&Name::from(TENANT), CANARY.as_bytes());
     assert_eq!(store.get(&other, &[id]).await.unwrap_err().code, code::DATA_DAMAGED);
 }
@@ -317,6 +344,7 @@ async fn real(store: &SqliteStore) -> RunId {
     first.index.as_mut().unwrap().send.push(sent);
     store.append(first).await.unwrap();
     store.put(&tenant, &[CANARY.into()], Timestamp(i64::MAX)).await.unwrap();
+    store.put_policy(policy(&tenant)).await.unwrap();
     run
 }
 
@@ -374,6 +402,7 @@ async fn a_restore_encrypts_what_was_not() {
         assert_eq!(store.inbox(common::run(2)).await.unwrap()[0].body, CANARY);
     };
     after(&sealed).await;
+    assert_eq!(sealed.policy(&TENANT.into(), 1).await.unwrap().unwrap().body, CANARY);
     // The same into the other store, and out of it again.
     let options = || PgOptions { encrypt: Some(key(1)), ..PgOptions::new(blob_key.clone()) };
     let restore = PgRestore::begin(&server.url(), options(), &head).await.unwrap();
@@ -385,6 +414,7 @@ async fn a_restore_encrypts_what_was_not() {
     restore.finish().await.unwrap();
     let wide = PgStore::connect(&server.url(), options()).await.unwrap();
     after(&wide).await;
+    assert_eq!(wide.policy(&TENANT.into(), 1).await.unwrap().unwrap().body, CANARY);
     assert!(!has(&rows(&self::backup(&wide).await)));
 }
 

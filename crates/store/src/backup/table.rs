@@ -247,6 +247,31 @@ pub(crate) static TABLES: &[Table] = &[
         postgres: "SELECT id, tenant, codec::bigint, length, body, held FROM objects ORDER BY tenant, id",
         former: Former::Since(3),
     },
+    Table {
+        number: POLICIES,
+        name: "policies",
+        columns: &[
+            text("tenant"),
+            int("epoch"),
+            bytes("digest"),
+            bytes("body"),
+            text("applied_by"),
+            int("at"),
+            int("proposed"),
+            maybe(int("rollback_to")),
+            maybe(text("confirmed_by")),
+            maybe(int("confirmed_at")),
+        ],
+        sqlite: "SELECT tenant, epoch, digest, body, applied_by, at, proposed, rollback_to, confirmed_by, confirmed_at
+            FROM policies ORDER BY tenant, epoch",
+        sqlite_insert: "INSERT INTO policies (tenant, epoch, digest, body, applied_by, at, proposed, rollback_to,
+                confirmed_by, confirmed_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        postgres:
+            "SELECT tenant, epoch, digest, body, applied_by, at, proposed, rollback_to, confirmed_by, confirmed_at
+            FROM policies ORDER BY tenant, epoch",
+        former: Former::Since(4),
+    },
 ];
 
 /// The files of recorded runs, in pieces. No table: see [`super::cassettes`].
@@ -260,6 +285,11 @@ pub(super) static CASSETTES: Table = Table {
     former: Former::Same,
 };
 
+/// All tables, parted at the place of [`CASSETTES`]: sections come in the order of their numbers.
+pub(super) fn around_cassettes() -> (&'static [Table], &'static [Table]) {
+    TABLES.split_at(TABLES.partition_point(|table| table.number < CASSETTES.number))
+}
+
 /// The section of agent versions.
 pub(crate) const VERSIONS: u8 = 1;
 /// The section of runs.
@@ -272,6 +302,8 @@ pub(crate) const INBOX: u8 = 6;
 pub(crate) const BLOBS: u8 = 7;
 /// The section of the content of workspaces.
 pub(crate) const OBJECTS: u8 = 10;
+/// The section of policy sets.
+pub(crate) const POLICIES: u8 = 12;
 
 /// The section of that number.
 pub(super) fn table(number: u8) -> Option<&'static Table> {

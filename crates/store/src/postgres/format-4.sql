@@ -1,12 +1,17 @@
 -- What format 4 adds to format 3.
 
--- Keys of tenants, wrapped by the operator's key `wrapper`; at most one of a tenant seals what is written now. Without a row
--- nothing is encrypted.
-CREATE TABLE data_keys (
-    id bigint PRIMARY KEY,
+-- Policy sets, each under its tenant's next epoch. A row changes once at most: when a second person confirms it.
+CREATE TABLE policies (
     tenant text NOT NULL,
-    wrapper bytea NOT NULL,
-    wrapped bytea NOT NULL,
-    current boolean NOT NULL
+    epoch bigint NOT NULL,
+    digest bytea NOT NULL,
+    body bytea NOT NULL,
+    applied_by text NOT NULL,
+    at bigint NOT NULL,
+    proposed bigint NOT NULL,
+    rollback_to bigint,
+    confirmed_by text,
+    confirmed_at bigint,
+    PRIMARY KEY (tenant, epoch)
 );
-CREATE UNIQUE INDEX data_keys_current ON data_keys (tenant) WHERE current;
+CREATE INDEX policies_applied ON policies (tenant, epoch) WHERE proposed = 0 OR confirmed_by IS NOT NULL;

@@ -181,7 +181,7 @@ impl PgStore {
     }
 
     /// Opens what was read; `open` tells whether it had all keys for it.
-    async fn revealed<T>(&self, mut read: T, open: impl Fn(&Ring, &mut T) -> bool) -> Result<T, StoreError> {
+    pub(super) async fn revealed<T>(&self, mut read: T, open: impl Fn(&Ring, &mut T) -> bool) -> Result<T, StoreError> {
         if let Some(ring) = &self.ring
             && !open(ring, &mut read)
         {

@@ -17,6 +17,8 @@ pub(crate) enum Place<'a> {
     Version { agent: &'a str, version: VersionId },
     /// What lists show of a run.
     Title { run: RunId },
+    /// A policy set: under its digest, for it is sealed before it has an epoch.
+    Policy { digest: [u8; 32] },
     /// A line of a file beside the database, which begins at this byte.
     Line { file: &'a str, at: u64 },
 }
@@ -42,6 +44,7 @@ impl Place<'_> {
             }
             Self::Version { agent, version } => put(5, &[&version.0, agent.as_bytes()]),
             Self::Title { run } => put(6, &[&run.0.to_be_bytes()]),
+            Self::Policy { digest } => put(8, &[&digest]),
             Self::Line { file, at } => put(7, &[&at.to_be_bytes(), file.as_bytes()]),
         }
         out
@@ -69,6 +72,7 @@ mod tests {
             Place::Version { agent: "a", version: VersionId([7; 32]) },
             Place::Version { agent: "b", version: VersionId([7; 32]) },
             Place::Title { run },
+            Place::Policy { digest: [7; 32] },
             Place::Line { file: "f", at: 1 },
         ];
         let bound: BTreeSet<_> = ["a", "b", ""].iter().flat_map(|t| places.iter().map(|p| p.bound(t))).collect();

@@ -10,7 +10,10 @@ use stead_core::{
     code,
     id::{BlobId, Name, RunId, VersionId},
 };
-use stead_ports::journal::{Append, InboxRow, OpenedRun, RunRow, Snapshot, StoreError, StoredRecord, VersionRow};
+use stead_ports::{
+    journal::{Append, InboxRow, OpenedRun, RunRow, Snapshot, StoreError, StoredRecord, VersionRow},
+    policies::{NewPolicy, PolicyRow},
+};
 
 use super::{
     key::{DataKey, WrappedKey},
@@ -18,7 +21,7 @@ use super::{
     ring::{Opened, Ring, is_sealed, is_sealed_text},
 };
 use crate::{
-    backup::table::{BLOBS, INBOX, OBJECTS, RECORDS, RUNS, VERSIONS, Value, fixed, number},
+    backup::table::{BLOBS, INBOX, OBJECTS, POLICIES, RECORDS, RUNS, VERSIONS, Value, fixed, number},
     blob::Packed,
     pack::unpack,
 };
@@ -76,6 +79,12 @@ pub(crate) fn seal_version(ring: &Ring, row: &mut VersionRow) -> Result<(), Stor
     Ok(())
 }
 
+pub(crate) fn seal_policy(ring: &Ring, set: &mut NewPolicy) -> Result<(), StoreError> {
+    let place = Place::Policy { digest: set.digest };
+    set.body = ring.expect(&set.tenant)?.seal_for(&place, &set.body)?.into();
+    Ok(())
+}
+
 pub(crate) fn open_records(ring: &Ring, run: RunId, records: &mut [StoredRecord]) -> bool {
     records.iter_mut().fold(true, |known, record| {
         let place = Place::Record { run, seq: record.seq };
@@ -126,6 +135,11 @@ pub(crate) fn open_message(ring: &Ring, row: &mut InboxRow) -> bool {
 pub(crate) fn open_version(ring: &Ring, row: &mut VersionRow) -> bool {
     let (tenant, agent) = (row.tenant.clone(), row.agent.clone());
     let place = Place::Version { agent: &agent, version: row.version };
+    open(ring, Some(&tenant), &place, &mut row.body, Bytes::from)
+}
+
+pub(crate) fn open_policy(ring: &Ring, row: &mut PolicyRow) -> bool {
+    let (tenant, place) = (row.tenant.clone(), Place::Policy { digest: row.digest });
     open(ring, Some(&tenant), &place, &mut row.body, Bytes::from)
 }
 
@@ -224,6 +238,10 @@ impl WayIn {
                     row[2] = Value::Int((codec + Packed::SEALED).into());
                 }
                 Ok(())
+            }
+            POLICIES => {
+                let (key, digest) = (self.key(&row[0])?, fixed(&row[2]).ok_or_else(odd)?);
+                seal_value(&key, &Place::Policy { digest }, &mut row[3])
             }
             _ => Ok(()),
         }

@@ -1,12 +1,17 @@
 -- What format 4 adds to format 3.
 
--- Keys of tenants, wrapped by the operator's key `wrapper`; at most one of a tenant seals what is written now. Without a row
--- nothing is encrypted.
-CREATE TABLE data_keys (
-    id INTEGER PRIMARY KEY,
+-- Policy sets, each under its tenant's next epoch. A row changes once at most: when a second person confirms it.
+CREATE TABLE policies (
     tenant TEXT NOT NULL,
-    wrapper BLOB NOT NULL,
-    wrapped BLOB NOT NULL,
-    current INTEGER NOT NULL
+    epoch INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    body BLOB NOT NULL,
+    applied_by TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    proposed INTEGER NOT NULL,
+    rollback_to INTEGER,
+    confirmed_by TEXT,
+    confirmed_at INTEGER,
+    PRIMARY KEY (tenant, epoch)
 ) STRICT;
-CREATE UNIQUE INDEX data_keys_current ON data_keys (tenant) WHERE current = 1;
+CREATE INDEX policies_applied ON policies (tenant, epoch) WHERE proposed = 0 OR confirmed_by IS NOT NULL;

@@ -9,6 +9,7 @@ mod format;
 mod index;
 pub(crate) mod keys;
 mod objects;
+mod policies;
 mod pool;
 pub(crate) mod queries;
 mod queue;

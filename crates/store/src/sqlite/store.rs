@@ -174,7 +174,7 @@ impl SqliteStore {
     }
 
     /// Opens what was read.
-    fn revealed<T>(&self, mut read: T, open: impl FnOnce(&Ring, &mut T)) -> T {
+    pub(super) fn revealed<T>(&self, mut read: T, open: impl FnOnce(&Ring, &mut T)) -> T {
         if let Some(ring) = &self.ring {
             open(ring, &mut read);
         }
