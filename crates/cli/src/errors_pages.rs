@@ -38,6 +38,8 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (54, include_str!("../../../docs/errors/ST0054.md")),
     (55, include_str!("../../../docs/errors/ST0055.md")),
     (56, include_str!("../../../docs/errors/ST0056.md")),
+    (57, include_str!("../../../docs/errors/ST0057.md")),
+    (58, include_str!("../../../docs/errors/ST0058.md")),
     (100, include_str!("../../../docs/errors/ST0100.md")),
     (101, include_str!("../../../docs/errors/ST0101.md")),
     (102, include_str!("../../../docs/errors/ST0102.md")),
