@@ -31,7 +31,7 @@ use stead_ports::{
     model::{DeltaSink, Model, ModelCall, ModelError},
     tool::{Invocation, Output, Tool},
 };
-use stead_store::{SqliteOptions, SqliteStore};
+use stead_store::{SqliteOptions, SqliteStore, WrappingKey};
 
 /// Tool calls of a run.
 pub(crate) const CALLS: u32 = 10;
@@ -221,7 +221,9 @@ pub(crate) fn agent(
 
 /// An engine on SQLite in `dir`.
 pub(crate) async fn engine(dir: &Path, agent: Arc<Agent>) -> Engine {
-    let store = SqliteStore::open(dir, SqliteOptions::default()).expect("the store opens");
+    // What encryption at rest costs is the difference.
+    let encrypt = std::env::var_os("STEAD_BENCH_ENCRYPT").map(|_| WrappingKey::from_bytes(&[7; 32]));
+    let store = SqliteStore::open(dir, SqliteOptions { encrypt, ..SqliteOptions::default() }).expect("the store opens");
     let journal: Arc<dyn Journal> = Arc::new(store);
     let policies = Arc::new(DefaultPolicy::default());
     let ports = Ports { journal, agents: Arc::new(One(agent)), clock: Arc::new(SystemClock), policies };

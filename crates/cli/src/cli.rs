@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agents::Agents, approvals::Approvals, backup::Backup, chat::Chat, completions::Completions, demo::Demo,
+    agents::Agents, approvals::Approvals, backup::Backup, chat::Chat, completions::Completions, data::Data, demo::Demo,
     demo_service::DemoService, dev::Dev, doctor::Doctor, errors::Errors, migrate::Migrate, policy::Policy,
     restore::RestoreArgs, run::Run, runs::Runs, sandboxes::Sandboxes, schema::Schema, secrets::Secrets, serve::Serve,
     sessions::Sessions, test::Test, test_runtime::TestRuntime, usage::Usage, with_parent::WithParent, wrap::Wrap,
@@ -59,6 +59,7 @@ pub(crate) enum Command {
     Backup(Backup),
     Restore(RestoreArgs),
     Migrate(Migrate),
+    Data(Data),
     Doctor(Doctor),
     Errors(Errors),
     Schema(Schema),

@@ -169,6 +169,8 @@ codes! {
     BACKUP_KEY = 155, "The backup's key is missing or another";
     /// The database's server offers no TLS, or not the certificate that was asked for.
     DATA_TLS = 156, "No protected connection to the database";
+    /// Data that is encrypted is opened without its key, or with another.
+    DATA_KEY = 157, "The key of the encrypted data is missing or another";
     /// A test of an agent would ask a real model.
     TEST_MODEL = 160, "A test asks no real model";
     /// A cassette cannot be read.
@@ -203,6 +205,8 @@ codes! {
     SECRET_VALUE = 194, "The secret cannot be kept";
     /// There is no secret of that name.
     SECRET_MISSING = 195, "There is no secret of that name";
+    /// A vault does not answer, or refuses.
+    SECRETS_VAULT = 196, "The vault of secrets cannot be asked";
     // 200-239: API
     /// No or wrong credentials.
     UNAUTHENTICATED = 200, "Not authenticated";

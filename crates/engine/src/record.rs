@@ -44,6 +44,7 @@ impl Outgoing {
         let header = &self.record.header;
         Append {
             run: header.run,
+            tenant: header.tenant.clone(),
             partition: partition(self.state.session),
             seq: header.seq,
             epoch: header.epoch,

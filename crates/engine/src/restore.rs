@@ -108,6 +108,7 @@ async fn mark(
     journal
         .append(Append {
             run,
+            tenant: state.tenant.clone(),
             partition: partition(state.session),
             seq: state.next_seq,
             epoch: lease.epoch,

@@ -41,6 +41,8 @@ pub fn partition(session: SessionId) -> u16 {
 pub struct Append {
     /// The run.
     pub run: RunId,
+    /// Its tenant.
+    pub tenant: Name,
     /// The partition of its session.
     pub partition: u16,
     /// The position the record must take; anything else is a conflict.

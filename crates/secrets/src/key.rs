@@ -1,9 +1,9 @@
 //! The key that seals a file of secrets: 32 random bytes, kept as one line of base64.
 
 use std::{
-    fs::File,
-    io::{self, Read as _},
-    os::unix::fs::PermissionsExt as _,
+    fs::{File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
@@ -37,6 +37,77 @@ pub(crate) struct Key {
     sealing: LessSafeKey,
 }
 
+/// The bytes of a key, which are overwritten when they are freed and do not print.
+pub struct KeyBytes(Zeroizing<[u8; LEN]>);
+
+impl std::fmt::Debug for KeyBytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeyBytes(..)")
+    }
+}
+
+impl KeyBytes {
+    /// The key in a file that only its owner, and at most its group, can read; `None` when there is no such file.
+    ///
+    /// # Errors
+    /// Why it cannot be read or is no key, with the path and without what is in it.
+    pub fn of_file(path: &Path) -> Result<Option<Self>, String> {
+        let name = path.display();
+        let told = |e: io::Error| format!("{name}: {e}");
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(told(e)),
+        };
+        let mode = file.metadata().map_err(told)?.permissions().mode();
+        if mode & OPEN != 0 {
+            let mode = mode & 0o777;
+            return Err(format!("{name} can be read by others (mode {mode:o}): chmod 600 {name}"));
+        }
+        let mut text = Zeroizing::new(String::new());
+        file.take(MAX_FILE).read_to_string(&mut text).map_err(told)?;
+        Self::parse(&text, &name.to_string()).map(Some)
+    }
+
+    /// The key in a text; `source` names where that is from.
+    ///
+    /// # Errors
+    /// When it is no key.
+    pub fn parse(text: &str, source: &str) -> Result<Self, String> {
+        let bytes = STANDARD.decode(text.trim()).map(Zeroizing::new);
+        let bytes = bytes.ok().and_then(|b| <[u8; LEN]>::try_from(b.as_slice()).ok()).map(Zeroizing::new);
+        bytes.map(Self).ok_or_else(|| format!("{source} holds no key: {LEN} random bytes as base64"))
+    }
+
+    /// Makes a key in a file that must not exist, for its owner alone.
+    ///
+    /// # Errors
+    /// When the file is there or cannot be written.
+    pub fn create(path: &Path) -> Result<(), String> {
+        let bytes = Self::random()?;
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
+            file.write_all(bytes.text().as_bytes())?;
+            file.sync_all()
+        });
+        made.map_err(|e| e.to_string())
+    }
+
+    /// The bytes, for who makes a key of them.
+    pub fn expose(&self) -> &[u8; LEN] {
+        &self.0
+    }
+
+    fn random() -> Result<Self, String> {
+        let mut bytes = Zeroizing::new([0; LEN]);
+        getrandom::fill(&mut *bytes).map_err(|e| format!("no random bytes: {e}"))?;
+        Ok(Self(bytes))
+    }
+
+    fn text(&self) -> Zeroizing<String> {
+        Zeroizing::new(format!("{}\n", STANDARD.encode(*self.0)))
+    }
+}
+
 /// What was sealed.
 pub(crate) struct Sealed {
     pub(crate) nonce: [u8; NONCE_LEN],
@@ -52,43 +123,18 @@ pub(crate) const NONCE: usize = NONCE_LEN;
 impl Key {
     /// The key of that source; `None` when its file does not exist.
     pub(crate) fn read(source: &KeySource) -> Result<Option<Self>, SecretError> {
-        match source {
-            KeySource::Variable(text) => Self::parse(text.expose(), KEY_VARIABLE).map(Some),
-            KeySource::File(path) => match File::open(path) {
-                Ok(file) => Self::read_file(file, path).map(Some),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-                Err(e) => Err(wrong(format!("{}: {e}", path.display()))),
-            },
-        }
+        let bytes = match source {
+            KeySource::Variable(text) => KeyBytes::parse(text.expose(), KEY_VARIABLE).map(Some),
+            KeySource::File(path) => KeyBytes::of_file(path),
+        };
+        bytes.map_err(wrong)?.map(|bytes| Self::new(&bytes.0)).transpose()
     }
 
     /// A fresh key in a file of its own.
     pub(crate) fn create(path: &Path) -> Result<Self, SecretError> {
-        let mut bytes = Zeroizing::new([0; LEN]);
-        getrandom::fill(&mut *bytes).map_err(|e| wrong(format!("no random bytes: {e}")))?;
-        let text = Zeroizing::new(format!("{}\n", STANDARD.encode(*bytes)));
-        disk::write(path, text.as_bytes())?;
-        Self::new(&bytes)
-    }
-
-    fn read_file(file: File, path: &Path) -> Result<Self, SecretError> {
-        let name = path.display();
-        let told = |e: io::Error| wrong(format!("{name}: {e}"));
-        let mode = file.metadata().map_err(told)?.permissions().mode();
-        if mode & OPEN != 0 {
-            let mode = mode & 0o777;
-            return Err(wrong(format!("{name} can be read by others (mode {mode:o}): chmod 600 {name}")));
-        }
-        let mut text = Zeroizing::new(String::new());
-        file.take(MAX_FILE).read_to_string(&mut text).map_err(told)?;
-        Self::parse(&text, &name.to_string())
-    }
-
-    fn parse(text: &str, source: &str) -> Result<Self, SecretError> {
-        let bytes = STANDARD.decode(text.trim()).map(Zeroizing::new);
-        let bytes = bytes.ok().and_then(|b| <[u8; LEN]>::try_from(b.as_slice()).ok()).map(Zeroizing::new);
-        let bytes = bytes.ok_or_else(|| wrong(format!("{source} holds no key: {LEN} random bytes as base64")))?;
-        Self::new(&bytes)
+        let bytes = KeyBytes::random().map_err(wrong)?;
+        disk::write(path, bytes.text().as_bytes())?;
+        Self::new(&bytes.0)
     }
 
     fn new(bytes: &[u8; LEN]) -> Result<Self, SecretError> {

@@ -24,7 +24,7 @@ use stead_store::{
 pub use stead_store::{Head, Stored, Summary, look};
 use tokio::sync::mpsc;
 
-use crate::{cassettes::Shelf, clock::SystemClock, config::DatabaseUrl};
+use crate::{cassettes::Shelf, clock::SystemClock, config::DatabaseUrl, encryption};
 
 /// Runs read at once.
 const PAGE: u32 = 1_000;
@@ -80,17 +80,19 @@ pub struct Verified {
     pub digest: [u8; 32],
 }
 
-/// Proves a backup: the chain of its chunks, the chain of each run, and with a key the addresses of its blobs. Blocks.
+/// Proves a backup: the chain of its chunks, the chain of each run, and with a key the addresses of its blobs. What is encrypted in it is opened with the key
+/// that STEAD_ENCRYPT names; without it only the chain of chunks is proven of that. Blocks.
 ///
 /// # Errors
-/// ST0148 when it is damaged, ST0154 when a newer release wrote it, ST0155 when the key that is given is another.
+/// ST0148 when it is damaged, ST0154 when a newer release wrote it, ST0155 when the key that is given is another,
+/// ST0157 when it is encrypted under another key than STEAD_ENCRYPT names.
 pub fn verify<R: Read>(from: R, key_file: Option<&Path>) -> Result<Verified, StoreError> {
     let mut reader = Reader::open(from)?;
     let key = match (key_file, reader.head().has_key()) {
         (None, false) => None,
         _ => Some(BlobKey::of_backup(reader.head(), key_file, None)?),
     };
-    let mut checker = Checker::new(key);
+    let mut checker = Checker::new(key).with_key(reader.head(), encryption::key(None)?.as_ref())?;
     while let Some(chunk) = reader.next_chunk()? {
         checker.look(&chunk)?;
     }
@@ -122,10 +124,10 @@ pub struct Restored {
 }
 
 /// Restores a backup into an empty target. A target that is left half filled, by a crash say, is not taken for data, and
-/// is made anew by the next restore.
+/// is made anew by the next restore. Its texts are encrypted when STEAD_ENCRYPT names a key.
 ///
 /// # Errors
-/// ST0149 when the target is not empty, ST0148, ST0154 or ST0155 as [`verify`], and those of the store.
+/// ST0149 when the target is not empty, ST0157 when the backup is encrypted and its key is not named, ST0148, ST0154 or ST0155 as [`verify`], and those of the store.
 pub async fn restore<R: Read + Send + 'static>(from: R, target: Target) -> Result<Restored, EngineError> {
     match &target.database {
         None => into_sqlite(from, target).await,
@@ -135,17 +137,21 @@ pub async fn restore<R: Read + Send + 'static>(from: R, target: Target) -> Resul
 
 async fn into_sqlite<R: Read + Send + 'static>(from: R, target: Target) -> Result<Restored, EngineError> {
     let kept = key_path(&target.data_dir);
+    let encrypt = encryption::key(None)?;
+    let given = encrypt.clone();
     let (restore, head, summary) = blocking(move || {
         let mut reader = Reader::open(from)?;
         let key = BlobKey::of_backup(reader.head(), target.key_file.as_deref(), Some(&kept))?;
-        let restore = SqliteRestore::begin(&target.data_dir)?;
+        let restore = SqliteRestore::begin(&target.data_dir)?.encrypt(given);
         same_key(&kept, reader.head())?;
         let summary = restore.fill(&mut reader, &key, SystemClock.now())?;
         Ok((restore, reader.head().clone(), summary))
     })
     .await?;
     let staging = restore.staging().to_owned();
-    let store = Arc::new(blocking(move || SqliteStore::open(&staging, SqliteOptions::default())).await?);
+    let store = Arc::new(
+        blocking(move || SqliteStore::open(&staging, SqliteOptions { encrypt, ..SqliteOptions::default() })).await?,
+    );
     let pages = store.clone();
     let journal: Arc<dyn Journal> = store;
     let marked = mark(&journal, &head, async |after| pages.open_runs(after, PAGE).await).await?;
@@ -173,10 +179,11 @@ async fn into_postgres<R: Read + Send + 'static>(
     })
     .await?;
     let head = reader.head().clone();
-    let restore = PgRestore::begin(database.expose(), PgOptions::new(key.clone())).await?;
+    let options = PgOptions { encrypt: encryption::key(None)?, ..PgOptions::new(key) };
+    let restore = PgRestore::begin(database.expose(), options, &head).await?;
     let (ahead, mut chunks) = mpsc::channel(AHEAD);
     let reading = tokio::task::spawn_blocking(move || read_on(reader, &ahead));
-    let mut checker = Checker::new(Some(key));
+    let mut checker = restore.checker();
     let staging = target.data_dir.join("restoring");
     let shelf = Arc::new(emptied(staging.clone()).await?);
     while let Some(chunk) = chunks.recv().await {

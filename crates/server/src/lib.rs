@@ -7,6 +7,7 @@
 //! * [`elsewhere`] says how to start Stead on a Linux, for hosts that have no boxes.
 //! * [`secrets`] says where the operator's secrets are.
 //! * [`backup`] takes and restores what a store keeps, without a server.
+//! * [`encryption`] has the key under which a store's texts are encrypted.
 //! * [`config`] is `stead.toml`; [`auth`] says who is calling.
 //! * [`policies`] applies policy sets and makes them ready to decide.
 //! * [`cassettes`] keeps what recorded runs said to their models, and plays it again.
@@ -26,6 +27,7 @@ pub mod cassettes;
 pub use stead_engine::clock;
 pub mod config;
 pub mod elsewhere;
+pub mod encryption;
 mod http;
 pub mod migrate;
 pub mod policies;

@@ -11,6 +11,7 @@ pub use stead_store::{FORMAT, Step};
 use crate::{
     backup::{ask, key_path},
     config::DatabaseUrl,
+    encryption,
 };
 
 /// The data that is meant.
@@ -69,12 +70,13 @@ impl Data {
         match &self.database {
             None => {
                 let dir = self.data_dir.clone();
-                let options = SqliteOptions { migrate: true, ..SqliteOptions::default() };
+                let encrypt = encryption::key(None)?;
+                let options = SqliteOptions { migrate: true, encrypt, ..SqliteOptions::default() };
                 let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&dir, options).map(drop));
                 opened.await.map_err(|e| StoreError { code: code::INTERNAL, detail: e.to_string() })?
             }
             Some(url) => {
-                let options = PgOptions { migrate: true, ..self.options()? };
+                let options = PgOptions { migrate: true, encrypt: encryption::key(None)?, ..self.options()? };
                 PgStore::connect(url.expose(), options).await.map(drop)
             }
         }

@@ -5,7 +5,7 @@ pub use stead_models::local::{Answer, Local};
 use stead_models::{local, providers::PROVIDERS};
 use stead_ports::secret::SecretError;
 
-use crate::secrets::SecretsFile;
+use crate::secrets::Sources;
 
 /// Where the key of a provider comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +30,8 @@ pub struct ProviderKey {
 }
 
 /// All providers, as the table of them lists them. Secrets that cannot be read count as none here; the error says why.
-pub fn keys(secrets: &SecretsFile) -> (Vec<ProviderKey>, Option<SecretError>) {
-    let (names, error) = match secrets.list() {
+pub async fn keys(secrets: &Sources) -> (Vec<ProviderKey>, Option<SecretError>) {
+    let (names, error) = match secrets.list().await {
         Ok(listed) => (listed.into_iter().map(|l| l.name).collect(), None),
         Err(e) => (Vec::new(), Some(e)),
     };

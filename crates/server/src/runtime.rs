@@ -23,15 +23,16 @@ use stead_ports::{
     policies::PolicyStore,
     secret::Secrets,
 };
-use stead_store::{BlobKey, PgOptions, PgStore, SqliteOptions, SqliteStore};
+use stead_store::{BlobKey, LineKey, PgOptions, PgStore, SqliteOptions, SqliteStore, WrappingKey};
 
 use crate::{
     agents::{AgentStore, Applied, ApplyError, Environment, Helpers, Keys, Naming, Services, Site},
     cassettes::Shelf,
     clock::SystemClock,
-    config::{self, DatabaseUrl},
+    config::{self, DatabaseUrl, Encrypt},
+    encryption,
     policies::{PolicySets, Sets},
-    secrets::{self, SecretsFile},
+    secrets,
     shop::Shop,
     testing::{Doomed, Setup, StandIns},
 };
@@ -43,6 +44,8 @@ pub struct OpenOptions {
     pub data_dir: PathBuf,
     /// PostgreSQL instead of the SQLite file in `data_dir`.
     pub database: Option<DatabaseUrl>,
+    /// Where the key is under which its texts are encrypted.
+    pub encrypt: Option<Encrypt>,
     /// Bounds of the engine.
     pub engine: Options,
     /// Which variables of this process's environment, and which secrets, manifests may name; none when silent.
@@ -131,7 +134,9 @@ impl Runtime {
         })?;
         // Absolute, so that nothing depends on the working directory later.
         let data_dir = fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
-        let Opened { mut journal, objects, policies, store } = open_store(&data_dir, options.database.as_ref()).await?;
+        let encrypt = encryption::key(options.encrypt.as_ref())?;
+        let Opened { mut journal, objects, policies, store, lines } =
+            open_store(&data_dir, options.database.as_ref(), encrypt).await?;
         let crash = options.testing.as_ref().and_then(|t| t.crash);
         let unkept = |e: io::Error| StoreError { code: code::DATA_READONLY, detail: format!("the test's ledger: {e}") };
         let stand_ins = options.testing.map(StandIns::new).transpose().map_err(unkept)?;
@@ -139,10 +144,12 @@ impl Runtime {
             journal = Arc::new(Doomed::new(journal, crash));
         }
         let site = Site::new(&data_dir, options.services);
-        let secrets: Arc<dyn Secrets> = Arc::new(SecretsFile::at(secrets::place(&data_dir, &options.secrets)));
+        let sources = secrets::sources(&data_dir, &options.secrets);
+        let sources = sources.map_err(|e| StoreError { code: e.code, detail: e.detail })?;
+        let secrets: Arc<dyn Secrets> = Arc::new(sources);
         let open = matches!(options.environment, Environment::Open);
         let keys = Keys { environment: options.environment, secrets: Arc::clone(&secrets) };
-        let cassettes = Arc::new(Shelf::new(&data_dir));
+        let cassettes = Arc::new(Shelf::new(&data_dir).sealed(lines));
         let shop = Shop::new(options.sandbox, options.sandboxes.most, &data_dir, Arc::clone(&objects), keys);
         let sets = Arc::new(Sets::new(policies));
         let agents = AgentStore::new(
@@ -278,31 +285,43 @@ fn make_private(dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
-/// The journal, what is kept with it, and which store it is.
+/// An open store.
 struct Opened {
     journal: Arc<dyn Journal>,
+    /// The content of workspaces that is kept with it.
     objects: Arc<dyn Objects>,
     policies: Arc<dyn PolicyStore>,
+    /// Which store all of these are.
     store: Store,
+    /// What seals files beside it.
+    lines: Option<LineKey>,
 }
 
-async fn open_store(data_dir: &Path, database: Option<&DatabaseUrl>) -> Result<Opened, StoreError> {
+async fn open_store(
+    data_dir: &Path,
+    database: Option<&DatabaseUrl>,
+    encrypt: Option<WrappingKey>,
+) -> Result<Opened, StoreError> {
     let dir = data_dir.to_owned();
     let broke = |e: tokio::task::JoinError| StoreError { code: code::INTERNAL, detail: e.to_string() };
     match database {
         None => {
-            let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&dir, SqliteOptions::default()));
+            let options = SqliteOptions { encrypt, ..SqliteOptions::default() };
+            let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&dir, options));
             let store = Arc::new(opened.await.map_err(broke)??);
+            let lines = store.line_key().await?;
             let (journal, objects) = (store.clone(), store.clone());
-            Ok(Opened { journal, objects, policies: store, store: Store::Sqlite })
+            Ok(Opened { journal, objects, policies: store, store: Store::Sqlite, lines })
         }
         Some(url) => {
             // Not in the database: whoever can read that must not be able to tell contents by their addresses.
             let key = tokio::task::spawn_blocking(move || BlobKey::open(&dir.join("keys").join("blob.key")));
             let key = key.await.map_err(broke)??;
-            let store = Arc::new(PgStore::connect(url.expose(), PgOptions::new(key)).await?);
+            let options = PgOptions { encrypt, ..PgOptions::new(key) };
+            let store = Arc::new(PgStore::connect(url.expose(), options).await?);
+            let lines = store.line_key().await?;
             let (journal, objects) = (store.clone(), store.clone());
-            Ok(Opened { journal, objects, policies: store, store: Store::Postgres })
+            Ok(Opened { journal, objects, policies: store, store: Store::Postgres, lines })
         }
     }
 }

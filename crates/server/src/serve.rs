@@ -119,6 +119,7 @@ impl Server {
         let runtime = Runtime::open(OpenOptions {
             data_dir: config.data_dir.clone(),
             database: config.database.clone(),
+            encrypt: config.encrypt.clone(),
             engine: stead_engine::Options {
                 at_rest: local.at_rest,
                 ..config.engine_options(&format!("stead-{}", std::process::id()))

@@ -43,6 +43,7 @@ fn append(run: RunId, seq: u64, epoch: u64, record: &Bytes) -> Append {
     };
     Append {
         run,
+        tenant: "default".into(),
         partition: partition(session),
         seq,
         epoch,

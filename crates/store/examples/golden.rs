@@ -184,6 +184,7 @@ impl<'j> Life<'j> {
         self.state = *state;
         let append = Append {
             run: self.run,
+            tenant: TENANT.into(),
             partition: partition(self.session),
             seq,
             epoch: self.lease.epoch,

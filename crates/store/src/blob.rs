@@ -179,6 +179,8 @@ pub(crate) struct Packed {
 impl Packed {
     const RAW: i16 = 0;
     const ZSTD: i16 = 1;
+    /// Added to the codec of what is sealed.
+    pub(crate) const SEALED: i16 = 2;
 
     /// Compresses what gets at least a sixteenth smaller by it.
     pub(crate) fn new(content: &Bytes) -> Self {

@@ -6,6 +6,7 @@
 //! * `check` holds the rules by which an append is taken or refused; the two stores share it.
 //! * `usage` names the columns in which both keep what runs have used.
 //! * `objects` is the content of workspaces, whose port both keep too.
+//! * `seal` encrypts texts just before a database sees them, when the operator says so.
 //! * `blob` gives blobs their addresses and packs them, `pack` the records.
 //! * `sqlite` has one writer thread that commits in groups, and a few readers.
 //! * `postgres` has one flusher that does the same over the wire.
@@ -19,6 +20,7 @@ mod format;
 mod objects;
 mod pack;
 mod postgres;
+mod seal;
 mod sqlite;
 mod usage;
 
@@ -26,8 +28,9 @@ pub use backup::{Checker, Chunk, Counts, Head, PgRestore, Reader, Shelf, SqliteR
 pub use blob::BlobKey;
 pub use format::{Step, steps};
 pub use postgres::{PgOptions, PgStore};
+pub use seal::{LineKey, Rotated, WrappingKey};
 pub use sqlite::{SqliteOptions, SqliteStore, Stored, look};
 
 /// The format of the stored data. A store refuses data of a higher format than it knows, and brings data of a lower one
 /// to its own when it opens it.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;

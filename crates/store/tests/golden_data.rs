@@ -18,7 +18,7 @@ use stead_ports::{
     policies::{NewPolicy, PolicyStore},
 };
 use stead_store::{
-    BlobKey, FORMAT, PgOptions, PgStore, Reader, SqliteOptions, SqliteRestore, SqliteStore, Stored, look,
+    BlobKey, FORMAT, PgOptions, PgStore, Reader, SqliteOptions, SqliteRestore, SqliteStore, Stored, WrappingKey, look,
 };
 use stead_testkit::postgres::TestPostgres;
 
@@ -33,12 +33,14 @@ fn fixture(name: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn sqlite_data_of_every_format_opens_and_folds() {
-    for format in 1..=FORMAT {
+    // Also with a key: what was written before is read as it is.
+    let keys = [None, Some(WrappingKey::from_bytes(&[1; 32]))];
+    for (format, encrypt) in (1..=FORMAT).flat_map(|format| keys.clone().map(|key| (format, key))) {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("keys")).unwrap();
         fs::write(dir.path().join("keys/blob.key"), KEY).unwrap();
         fs::write(dir.path().join("stead.db"), fixture(&format!("format-{format}.db.zst"))).unwrap();
-        let store = SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap();
+        let store = SqliteStore::open(dir.path(), SqliteOptions { encrypt, ..SqliteOptions::default() }).unwrap();
         check(&store, format).await;
         content(&store, format).await;
         policies(&store, format).await;

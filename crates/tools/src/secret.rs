@@ -1,58 +1,83 @@
 //! A secret on its way to a destination: it can be used, not shown. Where it comes from (`env://NAME`, `secret://NAME`) is
 //! the wiring's.
 
-use std::fmt;
+mod forms;
+
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
+use forms::Forms;
+
 /// The shortest secret that is searched for in answers; a shorter one would blot out ordinary text.
 const SHORTEST_SEARCHED: usize = 6;
+/// What stands for a secret.
+const INSTEAD: &[u8] = b"[secret]";
 
 /// A secret value. Its `Debug` form hides it, it has no other text form, and its bytes are overwritten when it is dropped.
 #[derive(Clone)]
-pub struct Secret(Zeroizing<String>);
+pub struct Secret {
+    value: Zeroizing<String>,
+    /// What an echo of it is recognised by; nothing for one that is too short.
+    forms: Option<Arc<Forms>>,
+}
 
 impl Secret {
     /// Takes the value. White space around it is removed: a file usually ends with a line feed.
     pub fn new(value: &str) -> Self {
-        Self(Zeroizing::new(value.trim().to_owned()))
+        let value = Zeroizing::new(value.trim().to_owned());
+        let forms = (value.len() >= SHORTEST_SEARCHED).then(|| Arc::new(Forms::of(value.as_bytes())));
+        Self { value, forms }
     }
 
     /// The value, for the one place that sends it.
     pub(crate) fn reveal(&self) -> &str {
-        &self.0
+        &self.value
     }
 
-    /// Whether bytes hold the secret.
+    /// Bytes of the longest echo that is looked for.
+    pub(crate) fn longest(&self) -> usize {
+        self.forms.as_ref().map_or(self.value.len(), |forms| forms.longest())
+    }
+
+    /// Whether bytes hold the secret, as it is or encoded.
     pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
-        let secret = self.0.as_bytes();
-        secret.len() >= SHORTEST_SEARCHED && bytes.windows(secret.len()).any(|w| w == secret)
+        self.forms.as_ref().is_some_and(|forms| forms.find(bytes).is_some())
     }
 
-    /// Bytes without the secret, as they were written.
+    /// Bytes without the secret, neither as it is nor encoded.
     pub fn blot(&self, bytes: Bytes) -> Bytes {
-        let secret = self.0.as_bytes();
-        if !self.is_in(&bytes) {
-            return bytes;
-        }
-        let (mut out, mut rest) = (Vec::with_capacity(bytes.len()), &bytes[..]);
-        while let Some(at) = rest.windows(secret.len()).position(|w| w == secret) {
-            out.extend_from_slice(&rest[..at]);
-            out.extend_from_slice(b"[secret]");
-            rest = &rest[at + secret.len()..];
-        }
-        out.extend_from_slice(rest);
-        out.into()
+        self.without(&bytes).map_or(bytes, Bytes::from)
     }
 
     /// `text` without the secret, should a destination have echoed it.
     pub(crate) fn redact(&self, text: String) -> String {
-        if self.0.len() >= SHORTEST_SEARCHED && text.contains(self.0.as_str()) {
-            text.replace(self.0.as_str(), "[secret]")
-        } else {
-            text
+        match self.without(text.as_bytes()) {
+            // Every form is whole characters.
+            Some(clean) => {
+                String::from_utf8(clean).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+            }
+            None => text,
         }
+    }
+
+    /// Nothing when it is not in there.
+    fn without(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let forms = self.forms.as_ref()?;
+        let mut next = forms.find(bytes)?;
+        let (mut out, mut rest) = (Vec::with_capacity(bytes.len()), bytes);
+        loop {
+            out.extend_from_slice(&rest[..next.start]);
+            out.extend_from_slice(INSTEAD);
+            rest = &rest[next.end..];
+            match forms.find(rest) {
+                Some(found) => next = found,
+                None => break,
+            }
+        }
+        out.extend_from_slice(rest);
+        Some(out)
     }
 }
 

@@ -30,7 +30,8 @@ const BUFFER: usize = 1 << 20;
 /// Back everything up: the journal, long texts, agent versions, sessions, messages, cassettes
 ///
 /// Online: a server that owns the data folder goes on working, and the backup is its state at one moment. The file can be
-/// restored into SQLite and PostgreSQL alike. It holds every text in the clear; keep it like the data folder.
+/// restored into SQLite and PostgreSQL alike. It holds every text as the store does: in the
+/// clear unless the store is encrypted; keep it like the data folder.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Backup {
@@ -78,6 +79,8 @@ struct Told {
     cassettes: u64,
     /// Whether the addresses of the blobs were proven, for which the key is needed.
     addresses: bool,
+    /// Records that are encrypted, and were not opened: STEAD_ENCRYPT names no key.
+    sealed: u64,
     digest: String,
 }
 
@@ -94,6 +97,7 @@ impl Told {
             blobs: summary.blobs,
             cassettes: summary.cassettes,
             addresses: summary.addresses,
+            sealed: summary.sealed,
             digest: VersionId(digest).to_string(),
         }
     }
@@ -107,6 +111,10 @@ impl Told {
         let cassettes = match self.cassettes {
             0 => String::new(),
             n => format!("; {}", text::counted(n, "cassette")),
+        };
+        let proven = match self.sealed {
+            0 => proven,
+            _ => " (encrypted: only the file's checksums are proven without STEAD_ENCRYPT)",
         };
         ui::text(&format!(
             "taken {} from {}, generation {}, by release {}\n{}, {unfinished} unfinished; {}; {}{proven}{cassettes}\n{digest}\n",

@@ -17,7 +17,7 @@ use stead_server::{
     config::{Config, DatabaseUrl},
     presence::Presence,
     providers::{self, Answer, KeyFound, Local, ProviderKey},
-    secrets::{SecretError, SecretsFile},
+    secrets::{Sources, State},
     serve::ServeError,
 };
 
@@ -74,7 +74,8 @@ pub(crate) async fn run(global: &Global, args: Doctor) -> Outcome {
     // The folder that a server with this file works in; the file of a data folder is about that folder.
     let folder = if args.config.is_some() { &config.data_dir } else { &global.data };
     let secrets = secrets::opened(global, args.config)?;
-    let (keys, unread) = providers::keys(&secrets);
+    let (keys, _) = providers::keys(&secrets).await;
+    let kept = kept(&secrets).await;
     let findings = [
         kernel(),
         sandbox::offered(&config.sandbox, file.as_deref()),
@@ -87,9 +88,9 @@ pub(crate) async fn run(global: &Global, args: Doctor) -> Outcome {
         disk(folder),
         server(folder),
         port(config.listen),
-        kept(&secrets, unread),
     ]
     .into_iter()
+    .chain(kept)
     .chain(sandbox::tiers(&config.sandbox).await)
     .chain(keys.iter().map(provider))
     .chain(providers::endpoints().await.iter().map(endpoint))
@@ -206,15 +207,18 @@ fn port(listen: SocketAddr) -> Finding {
     Finding::new("port", state, found)
 }
 
-/// The secrets of this place.
-fn kept(file: &SecretsFile, unread: Option<SecretError>) -> Finding {
-    let place = ui::term::short(&file.place().file.display().to_string(), 200);
-    match (unread, file.list()) {
-        (Some(e), _) | (None, Err(e)) => Finding::new("secrets", "bad", e.to_string()),
-        (None, Ok(listed)) if listed.is_empty() => Finding::new("secrets", "info", format!("none in {place}")),
-        (None, Ok(listed)) => {
-            Finding::new("secrets", "ok", format!("{} in {place}", text::counted(listed.len() as u64, "secret")))
-        }
+/// The sources of secrets, each with how it is.
+async fn kept(sources: &Sources) -> Vec<Finding> {
+    sources.states().await.iter().enumerate().map(|(i, state)| source(state, i == 0)).collect()
+}
+
+fn source(State { source, place, found }: &State, first: bool) -> Finding {
+    let place = ui::term::short(place, 200);
+    let what = if first { "secrets".to_owned() } else { format!("  from {}", source.as_str()) };
+    match found {
+        Err(e) => Finding::new(what, "bad", e.to_string()),
+        Ok(0) => Finding::new(what, "info", format!("none in {place}")),
+        Ok(n) => Finding::new(what, "ok", format!("{} in {place}", text::counted(*n as u64, "secret"))),
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod approvals;
 pub(crate) mod backup;
 pub(crate) mod chat;
 pub(crate) mod completions;
+pub(crate) mod data;
 pub(crate) mod demo;
 pub(crate) mod demo_service;
 pub(crate) mod dev;
@@ -98,10 +99,11 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Backup(args) => one(backup::run(&global, args)),
         Command::Restore(args) => many(restore::run(&global, args)),
         Command::Migrate(args) => one(migrate::run(&global, args)),
+        Command::Data(args) => one(data::run(&global, args)),
         Command::Wrap(args) => one(wrap::run(&global, args)),
         Command::Doctor(args) => one(doctor::run(&global, args)),
         Command::Errors(args) => errors::run(&global, &args),
-        Command::Secrets(args) => secrets::run(&global, args),
+        Command::Secrets(args) => one(secrets::run(&global, args)),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::WithParent(args) => with_parent::run(&args),

@@ -11,7 +11,7 @@ use serde::Serialize;
 use stead_core::{code, time::Timestamp};
 use stead_server::{
     config::{self, Config},
-    secrets::{KeySource, Secret, SecretError, SecretsFile, place, rules},
+    secrets::{Found, KeySource, Secret, SecretError, SecretsFile, Source, Sources, rules, sources},
     serve::ServeError,
 };
 
@@ -51,7 +51,7 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         from_file: Option<PathBuf>,
     },
-    /// List names, and when each was set; never values
+    /// List names, with the source of each and when it was set; never values
     Ls,
     /// Remove a secret
     Rm {
@@ -63,11 +63,25 @@ enum Verb {
 #[derive(Serialize)]
 struct Listed<'a> {
     name: &'a str,
-    set_at: Timestamp,
+    /// `file`, `dir`, `env` or `vault`.
+    source: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set_at: Option<Timestamp>,
+    /// Sources after it that have the name too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hides: Vec<&'static str>,
 }
 
-pub(crate) fn run(global: &Global, args: Secrets) -> Outcome {
-    let file = opened(global, args.config)?;
+impl<'a> Listed<'a> {
+    fn of(found: &'a Found) -> Self {
+        let hides = found.hidden.iter().map(|source| source.as_str()).collect();
+        Self { name: &found.name, source: found.source.as_str(), set_at: found.set_at, hides }
+    }
+}
+
+pub(crate) async fn run(global: &Global, args: Secrets) -> Outcome {
+    let sources = opened(global, args.config)?;
+    let file = &sources.file;
     match args.verb {
         Verb::Set { name, from_env, from_file } => {
             // Before anybody types a value that would be for nothing.
@@ -81,23 +95,23 @@ pub(crate) fn run(global: &Global, args: Secrets) -> Outcome {
                 (None, None) if term::can_ask() => asked(&name)?,
                 (None, None) => read(io::stdin().lock())?,
             };
-            set(global, &file, &name, &value)
+            set(global, file, &name, &value)
         }
-        Verb::Ls => ls(global, &file),
-        Verb::Rm { name } => rm(global, &file, &name),
+        Verb::Ls => ls(global, &sources).await,
+        Verb::Rm { name } => rm(global, file, &name),
     }
 }
 
-/// The file that the data folder, or a server's configuration, means.
-pub(super) fn opened(global: &Global, config: Option<PathBuf>) -> Outcome<SecretsFile> {
-    let place = match config {
+/// The sources that the data folder, or a server's configuration, means.
+pub(super) fn opened(global: &Global, config: Option<PathBuf>) -> Outcome<Sources> {
+    let found = match config {
         Some(path) => {
             let config = Config::load(&path).map_err(ServeError::from)?;
-            place(&config.data_dir, &config.secrets)
+            sources(&config.data_dir, &config.secrets)
         }
-        None => place(&global.data, &config::Secrets::default()),
+        None => sources(&global.data, &config::Secrets::default()),
     };
-    Ok(SecretsFile::at(place))
+    Ok(found?)
 }
 
 fn set(global: &Global, file: &SecretsFile, name: &str, value: &Secret) -> Outcome {
@@ -117,16 +131,26 @@ fn set(global: &Global, file: &SecretsFile, name: &str, value: &Secret) -> Outco
     Ok(Exit::Ok)
 }
 
-fn ls(global: &Global, file: &SecretsFile) -> Outcome {
-    let listed = file.list()?;
+async fn ls(global: &Global, sources: &Sources) -> Outcome {
+    let listed = sources.list().await?;
     if global.json {
-        let items: Vec<_> = listed.iter().map(|l| Listed { name: &l.name, set_at: l.set_at }).collect();
+        let items: Vec<_> = listed.iter().map(Listed::of).collect();
         ui::json(&serde_json::json!({ "items": items }))?;
     } else if listed.is_empty() {
         ui::say("no secrets");
-    } else {
-        let rows: Vec<_> = listed.into_iter().map(|l| [l.name, text::instant(l.set_at)]).collect();
+    } else if listed.iter().all(|found| found.source == Source::File) {
+        let rows: Vec<_> =
+            listed.into_iter().map(|f| [f.name, f.set_at.map_or_else(String::new, text::instant)]).collect();
         ui::text(&table(["NAME", "SET"], &rows))?;
+    } else {
+        let row = |found: Found| {
+            let hidden: Vec<_> = found.hidden.iter().map(|source| source.as_str()).collect();
+            let hides = if hidden.is_empty() { "-".to_owned() } else { hidden.join(", ") };
+            let set = found.set_at.map_or_else(|| "-".to_owned(), text::instant);
+            [found.name, found.source.as_str().to_owned(), set, hides]
+        };
+        let rows: Vec<_> = listed.into_iter().map(row).collect();
+        ui::text(&table(["NAME", "FROM", "SET", "HIDES"], &rows))?;
     }
     Ok(Exit::Ok)
 }

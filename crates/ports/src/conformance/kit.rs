@@ -29,6 +29,7 @@ impl<'j> Owner<'j> {
     pub(super) fn append(&self, run: RunId, seq: u64) -> Append {
         Append {
             run,
+            tenant: TENANT.into(),
             partition: partition(session_of(run)),
             seq,
             epoch: self.lease.epoch,
@@ -46,9 +47,9 @@ impl<'j> Owner<'j> {
     }
 
     pub(super) fn first_of(&self, run: RunId, new: NewRun, status: Status) -> Append {
-        let partition = partition(new.session);
+        let (partition, tenant) = (partition(new.session), new.tenant.clone());
         let index = IndexChange { create: Some(new), run: Some(state(status)), ..IndexChange::default() };
-        Append { partition, index: Some(Box::new(index)), ..self.append(run, 0) }
+        Append { partition, tenant, index: Some(Box::new(index)), ..self.append(run, 0) }
     }
 
     /// The append with a change of its indexes.

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use stead_core::id::RunId;
 use stead_models::cassette::{Exchange, Header, MAX_CASSETTE, Request, Tape};
 use stead_ports::BoxFuture;
+use stead_store::LineKey;
 
 /// Runs whose last request is remembered, so that the next does not repeat its messages.
 const REMEMBERED: usize = 256;
@@ -27,13 +28,20 @@ pub(crate) struct Shelf {
     /// Whether any run was ever recorded here: without one, no call looks for a file.
     any: AtomicBool,
     last: Mutex<HashMap<RunId, Request>>,
+    /// Seals lines, when the store is encrypted.
+    lines: Option<LineKey>,
 }
 
 impl Shelf {
     /// The shelf of a data directory.
     pub(crate) fn new(data_dir: &Path) -> Self {
         let dir = Self::folder(data_dir);
-        Self { any: AtomicBool::new(dir.is_dir()), dir, most: MAX_CASSETTE, last: Mutex::default() }
+        Self { any: AtomicBool::new(dir.is_dir()), dir, most: MAX_CASSETTE, last: Mutex::default(), lines: None }
+    }
+
+    /// The same, whose lines are sealed from now on.
+    pub(crate) fn sealed(self, lines: Option<LineKey>) -> Self {
+        Self { lines, ..self }
     }
 
     /// The folder of a data directory's cassettes.
@@ -49,7 +57,7 @@ impl Shelf {
     pub(crate) fn begin(&self, run: RunId, header: &Header) -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
         let mut file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(self.path(run))?;
-        file.write_all(header.line().as_bytes())?;
+        file.write_all(sealed(self.lines.as_ref(), run, 0, header.line())?.as_bytes())?;
         self.any.store(true, Ordering::Release);
         Ok(())
     }
@@ -63,7 +71,7 @@ impl Shelf {
     /// The cassette of a recorded run.
     pub(crate) async fn read(&self, run: RunId) -> io::Result<Option<String>> {
         match tokio::fs::read_to_string(self.path(run)).await {
-            Ok(text) => Ok(Some(text)),
+            Ok(text) => opened(self.lines.as_ref(), run, text).map(Some),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
@@ -83,12 +91,38 @@ impl Shelf {
     }
 }
 
+/// A line as it is kept at byte `at`.
+fn sealed(lines: Option<&LineKey>, run: RunId, at: u64, line: String) -> io::Result<String> {
+    let Some(lines) = lines else { return Ok(line) };
+    let sealed = lines.seal(&run.to_string(), at, line.strip_suffix('\n').unwrap_or(&line));
+    sealed.map(|sealed| sealed + "\n").map_err(io::Error::other)
+}
+
+/// A cassette as it was before it was sealed.
+fn opened(lines: Option<&LineKey>, run: RunId, text: String) -> io::Result<String> {
+    let Some(lines) = lines else { return Ok(text) };
+    let (file, mut at, mut out) = (run.to_string(), 0, String::with_capacity(text.len()));
+    for line in text.split_inclusive('\n') {
+        // One without an end was cut off by a crash, and is no part of it.
+        if let Some(whole) = line.strip_suffix('\n') {
+            let opened = lines.open(&file, at, whole);
+            let shut = || io::Error::new(io::ErrorKind::InvalidData, "a line cannot be decrypted");
+            out.push_str(&opened.ok_or_else(shut)?);
+            out.push('\n');
+        }
+        at += line.len() as u64;
+    }
+    Ok(out)
+}
+
 /// Adds a line, after whole lines only: one that a crash cut off is taken away first.
-fn add(path: &Path, line: &str, most: usize) -> io::Result<()> {
+fn add(path: &Path, line: String, most: usize, run: RunId, lines: Option<&LineKey>) -> io::Result<()> {
     let mut file = fs::OpenOptions::new().read(true).append(true).open(path)?;
     let length = file.metadata()?.len();
     mend(&file, length)?;
-    if file.metadata()?.len() + line.len() as u64 > most as u64 {
+    let at = file.metadata()?.len();
+    let line = sealed(lines, run, at, line)?;
+    if at + line.len() as u64 > most as u64 {
         return Err(io::Error::other(format!("a cassette holds at most {} MiB", most >> 20)));
     }
     file.write_all(line.as_bytes())
@@ -119,7 +153,8 @@ impl Tape for Shelf {
     fn keep(&self, run: RunId, exchange: Exchange) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let (path, line, most) = (self.path(run), self.line(run, exchange), self.most);
-            let kept = tokio::task::spawn_blocking(move || add(&path, &line, most)).await;
+            let lines = self.lines.clone();
+            let kept = tokio::task::spawn_blocking(move || add(&path, line, most, run, lines.as_ref())).await;
             let kept = kept.unwrap_or_else(|e| Err(io::Error::other(e)));
             if let Err(e) = kept {
                 // What follows must not refer to it.

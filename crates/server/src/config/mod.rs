@@ -10,10 +10,12 @@
 //! ```
 
 mod database;
+mod encrypt;
 mod providers;
 mod read;
 mod sandbox;
 mod sandboxes;
+mod secrets;
 mod tokens;
 pub mod units;
 
@@ -28,10 +30,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use database::DatabaseUrl;
+pub use encrypt::Encrypt;
 pub use providers::Provider;
 pub use read::ConfigError;
 pub use sandbox::{Microvm, Sandbox, SandboxMax, Tier};
 pub use sandboxes::{Sandboxes, Template};
+pub use secrets::{Secrets, Vault};
 pub use tokens::{TokenEntry, TokenFile, hash_token};
 use units::{Size, Time};
 
@@ -52,6 +56,9 @@ pub struct Config {
     /// in the environment (`PGPASSWORD` or `STEAD_DATABASE`, which replaces this key).
     #[serde(skip_serializing)]
     pub database: Option<DatabaseUrl>,
+    /// Encrypts what the store keeps, under the key at this place: `file:PATH`, relative to this file, or `env:NAME`, a variable of
+    /// the environment; 32 random bytes as base64. `STEAD_ENCRYPT` in the environment replaces this key.
+    pub encrypt: Option<Encrypt>,
     /// A proxy in front of this server does TLS: listening off loopback without `tls` is meant.
     pub behind_proxy: bool,
     /// Serves `/metrics` without a token; otherwise it needs one with the right `metrics`.
@@ -64,7 +71,7 @@ pub struct Config {
     pub auth: Auth,
     /// What agents may have of this host.
     pub agents: Agents,
-    /// Where the secrets are that `stead secrets` sets.
+    /// Where secrets may be.
     pub secrets: Secrets,
     /// What the boxes of agents may be on this host, and how much they may take of it.
     pub sandbox: Sandbox,
@@ -130,18 +137,6 @@ pub struct Agents {
     pub addresses: BTreeSet<IpAddr>,
 }
 
-/// Where the secrets are that `stead secrets` sets.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schemars(rename = "Secrets")]
-pub struct Secrets {
-    /// The encrypted file, relative to this one; `secrets.sealed` in `data_dir` when silent.
-    pub file: Option<PathBuf>,
-    /// File of its key, relative to this one; `keys/secrets.key` in `data_dir` when silent. The variable `STEAD_SECRETS_KEY`
-    /// counts before it.
-    pub key_file: Option<PathBuf>,
-}
-
 /// Bounds of what callers may send and hold.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -202,6 +197,7 @@ impl Default for Config {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), DEFAULT_PORT),
             data_dir: ".stead".into(),
             database: None,
+            encrypt: None,
             behind_proxy: false,
             metrics_open: false,
             drain_timeout: Time(Duration::from_secs(30)),

@@ -76,12 +76,13 @@ impl Config {
         let base = file.parent().unwrap_or(Path::new(""));
         let absolute = |path: &mut PathBuf| *path = base.join(&*path);
         absolute(&mut config.data_dir);
+        config.encrypt.iter_mut().for_each(|encrypt| encrypt.based(base));
         if let Some(tls) = &mut config.tls {
             absolute(&mut tls.cert);
             absolute(&mut tls.key);
         }
         config.auth.tokens_file.iter_mut().for_each(absolute);
-        config.secrets.file.iter_mut().chain(&mut config.secrets.key_file).for_each(absolute);
+        config.secrets.based(base);
         config.sandbox.roots.values_mut().for_each(absolute);
         // Without a slash at the end, or two in the middle.
         config.sandbox.mounts.iter_mut().for_each(|path| *path = path.components().collect());
@@ -158,6 +159,9 @@ impl Config {
         if let Some(name) = self.agents.secrets.iter().find(|name| !is_name(name)) {
             return Err(ConfigError::new(code::CONFIG, file, format!("`agents.secrets`: {name:?} names no secret")));
         }
+        if let Some((message, hint)) = self.secrets.wrong() {
+            return Err(ConfigError::new(code::CONFIG, file, message).hint(hint));
+        }
         if let Some(message) = self.sandbox.wrong() {
             return Err(ConfigError::new(code::CONFIG, file, message));
         }
@@ -187,7 +191,7 @@ impl Config {
 }
 
 /// Whether a word can name an environment variable: as manifests may write it.
-fn names_variable(word: &str) -> bool {
+pub(super) fn names_variable(word: &str) -> bool {
     let head = word.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
     head && word.len() <= 128 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
@@ -341,6 +345,7 @@ mod tests {
             "listen",
             "data_dir",
             "database",
+            "encrypt",
             "behind_proxy",
             "tls",
             "auth",

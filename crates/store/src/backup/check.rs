@@ -1,6 +1,8 @@
 //! Proves what a backup holds: that the records of each run have no gap and chain, that no run is without records, and,
 //! with the key, that each blob and object has its address. In memory is one hash.
 
+use std::sync::Arc;
+
 use stead_core::{
     id::{BlobId, LeafHash, Name, RunId},
     record::Record,
@@ -10,10 +12,16 @@ use stead_ports::journal::{Status, StoreError};
 
 use super::{
     cassettes::Order,
+    chunk::Head,
     read::{Chunk, damaged},
     table::{BLOBS, CASSETTES, OBJECTS, RECORDS, RUNS, Value, fixed, number},
 };
-use crate::{blob::BlobKey, pack::unpack};
+use crate::{
+    blob::{BlobKey, Packed},
+    objects,
+    pack::unpack,
+    seal::{Ring, WrappingKey, is_sealed, open_record},
+};
 
 /// What was found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,12 +38,15 @@ pub struct Summary {
     pub cassettes: u64,
     /// Whether the blobs' addresses were proven, for which their key is needed.
     pub addresses: bool,
+    /// Records that are encrypted and could not be opened: only the chain of the file's chunks was proven of them.
+    pub sealed: u64,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Checker {
     key: Option<BlobKey>,
+    ring: Option<Arc<Ring>>,
     /// The run whose records are coming, the position of its next one, and the hash of the last.
     run: Option<([u8; 16], u64, LeafHash)>,
     /// Runs whose records have come.
@@ -48,7 +59,23 @@ impl Checker {
     /// Checks blobs too when it has their key.
     pub fn new(key: Option<BlobKey>) -> Self {
         let found = Summary { addresses: key.is_some(), ..Summary::default() };
-        Self { key, run: None, chained: 0, cassettes: Order::default(), found }
+        Self { key, ring: None, run: None, chained: 0, cassettes: Order::default(), found }
+    }
+
+    /// The same, which opens what is sealed with these keys.
+    pub(crate) fn opened(self, ring: Option<Arc<Ring>>) -> Self {
+        Self { ring, ..self }
+    }
+
+    /// The same, which opens what is sealed in a backup with that head.
+    ///
+    /// # Errors
+    /// ST0157 when it is another key's.
+    pub fn with_key(self, head: &Head, encrypt: Option<&WrappingKey>) -> Result<Self, StoreError> {
+        match encrypt {
+            Some(key) => Ok(self.opened(Ring::of("the backup", Some(key), head.data_keys())?)),
+            None => Ok(self),
+        }
     }
 
     /// Looks at the next rows.
@@ -109,8 +136,18 @@ impl Checker {
         if u64::try_from(seq) != Ok(next) {
             return Err(damaged(&format!("{}: record {next} is missing", name())));
         }
-        let (record, hash) = Record::decode(&unpack(body.to_vec()), prev)
-            .map_err(|e| damaged(&format!("{}: record {next}: {e}", name())))?;
+        if self.ring.is_none() && is_sealed(body) {
+            self.run = Some((run, next + 1, LeafHash(leaf)));
+            self.found.records += 1;
+            self.found.sealed += 1;
+            return Ok(());
+        }
+        let body = match &self.ring {
+            Some(ring) => open_record(ring, name(), next, body),
+            None => unpack(body.to_vec()),
+        };
+        let (record, hash) =
+            Record::decode(&body, prev).map_err(|e| damaged(&format!("{}: record {next}: {e}", name())))?;
         if hash.0 != leaf || record.header.run != name() {
             return Err(damaged(&format!("{}: record {next} does not match its hash", name())));
         }
@@ -127,7 +164,11 @@ impl Checker {
         };
         if let Some(key) = &self.key {
             let codec = i16::try_from(codec).unwrap_or(-1);
-            key.unpack(&Name::from(tenant.as_str()), BlobId(id), codec, length, body.to_vec())
+            if codec >= Packed::SEALED && self.ring.is_none() {
+                return Ok(());
+            }
+            let packed = (codec, length, body.to_vec());
+            objects::unpack(self.ring.as_deref(), key, &Name::from(tenant.as_str()), BlobId(id), packed)
                 .map_err(|_| damaged(&format!("{} does not have the content of its address", BlobId(id))))?;
         }
         Ok(())

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use stead_core::time::Timestamp;
 
 use super::table::{Table, Value, encode};
+use crate::seal::WrappedKey;
 
 /// Begins every backup; the last character is the version of the format.
 pub(super) const MAGIC: [u8; 8] = *b"STEADBK1";
@@ -60,6 +61,9 @@ pub struct Head {
     /// Whether the usage of runs of a release before is still to be entered.
     #[n(8)]
     pub(crate) unmetered: bool,
+    /// The keys under which texts in it are sealed, themselves wrapped; nothing when the store is not encrypted.
+    #[n(9)]
+    pub(crate) data_keys: Option<Vec<WrappedKey>>,
 }
 
 impl std::fmt::Debug for Head {
@@ -80,6 +84,15 @@ impl Head {
     /// Whether the backup holds the key of its blobs' addresses.
     pub fn has_key(&self) -> bool {
         self.key.is_some()
+    }
+
+    /// Whether texts in it are sealed: it can be restored only with the key that the store was opened with.
+    pub fn is_encrypted(&self) -> bool {
+        !self.data_keys().is_empty()
+    }
+
+    pub(crate) fn data_keys(&self) -> &[WrappedKey] {
+        self.data_keys.as_deref().unwrap_or_default()
     }
 
     /// The generation of a store restored from this backup.

@@ -16,7 +16,7 @@ pub(crate) mod postgres;
 mod read;
 pub(crate) mod send;
 pub(crate) mod sqlite;
-mod table;
+pub(crate) mod table;
 
 pub use cassettes::Shelf;
 pub use check::{Checker, Summary};

@@ -1,7 +1,10 @@
 //! PostgreSQL: every row of one snapshot into a stream, and out of a backup into a fresh schema.
 
+use std::{borrow::Cow, sync::Arc};
+
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use parking_lot::Mutex;
 use stead_core::{code, time::Timestamp};
 use stead_ports::journal::{BackupAsk, StoreError};
 use tokio_postgres::{IsolationLevel, Row, Transaction, types::ToSql};
@@ -22,9 +25,11 @@ use crate::{
         connect::Database,
         errors::{damaged, store_error},
         format::{alone, create, hex},
+        keys,
         usage::UNMETERED,
         values::{Octets, text},
     },
+    seal::{Ring, WayIn},
 };
 
 /// Reads the whole schema in one snapshot.
@@ -65,6 +70,7 @@ async fn read_all(db: &Database, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces
         key_check: key.check(),
         key: ask.key.then(|| key.bytes()),
         unmetered: format < 2 || text(UNMETERED).is_some(),
+        data_keys: Some(keys::all(&t).await.map_err(fail)?).filter(|keys| !keys.is_empty()),
     };
     let (mut packer, begin) = Packer::begin(&head).map_err(long)?;
     let send = async |piece: Bytes| pieces.send(Ok(piece)).await.map_err(|_| Stopped::Gone);
@@ -146,6 +152,8 @@ fn values(table: &Table, row: &Row) -> Result<Vec<Value>, String> {
 pub struct PgRestore {
     db: Database,
     options: PgOptions,
+    ring: Option<Arc<Ring>>,
+    way_in: Mutex<Option<WayIn>>,
 }
 
 impl std::fmt::Debug for PgRestore {
@@ -155,11 +163,13 @@ impl std::fmt::Debug for PgRestore {
 }
 
 impl PgRestore {
-    /// Makes the schema. One in which nothing has been kept yet, or that an earlier restore left unfinished, is made anew.
+    /// Makes the schema, with the keys of that backup. One in which nothing has been kept yet, or that an earlier restore left
+    /// unfinished, is made anew.
     ///
     /// # Errors
-    /// ST0149 when it is not empty or has an owner, and those of [`PgStore::connect`].
-    pub async fn begin(url: &str, options: PgOptions) -> Result<Self, StoreError> {
+    /// ST0157 when the backup is encrypted under another key than `options.encrypt`, ST0149 when it is not empty or has an owner, and those of [`PgStore::connect`].
+    pub async fn begin(url: &str, options: PgOptions, head: &Head) -> Result<Self, StoreError> {
+        let ring = Ring::of("the backup", options.encrypt.as_ref(), head.data_keys())?;
         let db = Database::reach(url, &options)?;
         let fail = |e: tokio_postgres::Error| store_error(&db.place, &e);
         let schema = &options.schema;
@@ -186,9 +196,13 @@ impl PgRestore {
         create(&t, &options.blob_key).await.map_err(fail)?;
         // What is asked is entered by whoever opens the journal next.
         t.execute("INSERT INTO meta VALUES ('restoring', ''), ($1, '1')", &[&UNLISTED]).await.map_err(fail)?;
+        for key in head.data_keys() {
+            keys::insert(&t, key).await.map_err(fail)?;
+        }
         t.commit().await.map_err(fail)?;
         drop(client);
-        Ok(Self { db, options })
+        let way_in = Mutex::new(ring.clone().map(WayIn::new));
+        Ok(Self { db, options, ring, way_in })
     }
 
     /// Whether nothing is lost with the schema's tables: a restore that was not finished, or a store never used.
@@ -214,6 +228,11 @@ impl PgRestore {
         Ok(true)
     }
 
+    /// A checker that opens what is sealed.
+    pub fn checker(&self) -> Checker {
+        Checker::new(Some(self.options.blob_key.clone())).opened(self.ring.clone())
+    }
+
     /// Writes the rows of tables; they are looked at by `checker` first.
     ///
     /// # Errors
@@ -225,6 +244,14 @@ impl PgRestore {
         }
         let fail = |e: tokio_postgres::Error| store_error(&self.db.place, &e);
         let table = chunk.table;
+        let rows = match &mut *self.way_in.lock() {
+            Some(way_in) => {
+                let mut rows = chunk.rows.clone();
+                way_in.seal(table.number, &mut rows)?;
+                Cow::Owned(rows)
+            }
+            None => Cow::Borrowed(&chunk.rows),
+        };
         let names: Vec<_> = table.columns.iter().map(|c| c.name).collect();
         let arrays: Vec<_> =
             table.columns.iter().enumerate().map(|(i, c)| format!("${}::{}[]", i + 1, pg_type(c.kind))).collect();
@@ -236,7 +263,7 @@ impl PgRestore {
             names = names.join(", "),
         );
         let columns: Vec<Box<dyn ToSql + Sync + Send>> =
-            table.columns.iter().enumerate().map(|(i, c)| array(c.kind, chunk.rows.iter().map(|r| &r[i]))).collect();
+            table.columns.iter().enumerate().map(|(i, c)| array(c.kind, rows.iter().map(|r| &r[i]))).collect();
         let params: Vec<&(dyn ToSql + Sync)> = columns.iter().map(|c| &**c as &(dyn ToSql + Sync)).collect();
         let client = self.db.client().await?;
         client.execute(&sql, &params).await.map_err(fail).map(drop)
@@ -250,6 +277,10 @@ impl PgRestore {
         let summary = checker.finish()?;
         let fail = |e: tokio_postgres::Error| store_error(&self.db.place, &e);
         let client = self.db.client().await?;
+        let fresh = self.way_in.lock().take().map(WayIn::into_fresh).unwrap_or_default();
+        for key in &fresh {
+            keys::insert(&client, key).await.map_err(fail)?;
+        }
         let epoch = i64::try_from(head.epoch_after(now)).unwrap_or(i64::MAX);
         client.execute("UPDATE leases SET epoch = $1", &[&epoch]).await.map_err(fail)?;
         let (generation, taken) = (head.generation_after().to_string(), head.taken.to_string());
@@ -263,7 +294,7 @@ impl PgRestore {
 
     /// The store in the making.
     pub fn store(&self) -> PgStore {
-        PgStore::over(self.db.clone(), self.options.clone())
+        PgStore::over(self.db.clone(), self.options.clone(), self.ring.clone())
     }
 
     /// Lets stores open it.

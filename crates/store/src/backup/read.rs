@@ -65,6 +65,7 @@ impl<R: Read> Reader<R> {
                 key_check: [0; 32],
                 key: None,
                 unmetered: false,
+                data_keys: None,
             },
             digest: Sha256::digest(MAGIC).into(),
             section: HEAD,
@@ -218,6 +219,7 @@ mod tests {
             key_check: [0; 32],
             key: None,
             unmetered: false,
+            data_keys: None,
         };
         let (mut packer, begin) = Packer::begin(&head).unwrap();
         let mut out = begin.to_vec();

@@ -21,10 +21,12 @@ use super::{
 };
 use crate::{
     blob::{BlobKey, file_error},
+    seal::{Ring, WayIn, WrappingKey},
     sqlite::{
         approvals::UNLISTED,
         errors::store_error,
         files::{self, open_reader},
+        keys,
         queries::meta,
         usage::UNMETERED,
     },
@@ -62,6 +64,7 @@ fn read_all(database: &Path, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces) ->
         key_check: key.check(),
         key: ask.key.then(|| key.bytes()),
         unmetered: format < 2 || meta(UNMETERED)?.is_some(),
+        data_keys: Some(keys::all(&conn).map_err(fail)?).filter(|keys| !keys.is_empty()),
     };
     let kept: Option<[u8; 32]> = conn
         .query_row("SELECT value FROM meta WHERE key = 'blob_key_check'", [], |r| r.get(0))
@@ -130,6 +133,7 @@ impl ToSql for Value {
 pub struct SqliteRestore {
     dir: PathBuf,
     staging: PathBuf,
+    encrypt: Option<WrappingKey>,
     _lock: File,
 }
 
@@ -154,7 +158,14 @@ impl SqliteRestore {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(file_error(&staging, &e)),
         }
-        Ok(Self { dir: dir.to_owned(), staging, _lock: lock })
+        Ok(Self { dir: dir.to_owned(), staging, encrypt: None, _lock: lock })
+    }
+
+    /// The same, for a store that is opened with this key. A backup of an encrypted store needs its key; what is not encrypted in
+    /// the backup is on its way in.
+    #[must_use]
+    pub fn encrypt(self, encrypt: Option<WrappingKey>) -> Self {
+        Self { encrypt, ..self }
     }
 
     /// The data directory in the making, to be opened as a store.
@@ -166,17 +177,25 @@ impl SqliteRestore {
     /// too. Blocks.
     ///
     /// # Errors
-    /// ST0148 when the backup is damaged, ST0142 or ST0143 when the disk does not take it.
+    /// ST0148 when the backup is damaged, ST0157 when it is encrypted under another key than this one, ST0142 or ST0143 when the
+    /// disk does not take it.
     pub fn fill<R: Read>(&self, reader: &mut Reader<R>, key: &BlobKey, now: Timestamp) -> Result<Summary, StoreError> {
         key.write(&self.staging.join("keys").join("blob.key"))?;
         let (files, mut conn) = files::open(&self.staging, false)?;
         let fail = |e: rusqlite::Error| store_error(&files.database, &e);
-        let mut checker = Checker::new(Some(key.clone()));
+        let kept = reader.head().data_keys().to_vec();
+        let ring = Ring::of("the backup", self.encrypt.as_ref(), &kept)?;
+        kept.iter().try_for_each(|key| keys::insert(&conn, key)).map_err(fail)?;
+        let mut checker = Checker::new(Some(key.clone())).opened(ring.clone());
+        let mut way_in = ring.map(WayIn::new);
         let shelf = Shelf::new(&self.staging);
         let mut chunks = 0;
-        while let Some(chunk) = reader.next_chunk()? {
+        while let Some(mut chunk) = reader.next_chunk()? {
             checker.look(&chunk)?;
             shelf.fill(&chunk)?;
+            if let Some(way_in) = &mut way_in {
+                way_in.seal(chunk.table.number, &mut chunk.rows)?;
+            }
             insert(&mut conn, &chunk).map_err(fail)?;
             chunks += 1;
             if chunks % CHECKPOINT == 0 {
@@ -184,6 +203,8 @@ impl SqliteRestore {
             }
         }
         let summary = checker.finish()?;
+        let fresh = way_in.map(WayIn::into_fresh).unwrap_or_default();
+        fresh.iter().try_for_each(|key| keys::insert(&conn, key)).map_err(fail)?;
         let head = reader.head();
         let set = "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2";
         let epoch = i64::try_from(head.epoch_after(now)).unwrap_or(i64::MAX);

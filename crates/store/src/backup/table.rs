@@ -85,7 +85,7 @@ const fn maybe(column: Column) -> Column {
 /// All sections. A number is never used again; a column is only ever added, at the end and optional.
 pub(crate) static TABLES: &[Table] = &[
     Table {
-        number: 1,
+        number: VERSIONS,
         name: "versions",
         columns: &[text("tenant"), text("agent"), bytes("version"), bytes("body"), int("created")],
         sqlite: "SELECT tenant, agent, version, body, created FROM versions ORDER BY vid",
@@ -123,7 +123,7 @@ pub(crate) static TABLES: &[Table] = &[
         former: Former::Same,
     },
     Table {
-        number: 4,
+        number: RUNS,
         name: "runs",
         columns: &[
             bytes("id"),
@@ -170,7 +170,7 @@ pub(crate) static TABLES: &[Table] = &[
         former: Former::Same,
     },
     Table {
-        number: 6,
+        number: INBOX,
         name: "inbox",
         columns: &[bytes("receiver"), bytes("sender"), int("effect"), bytes("body")],
         sqlite: "SELECT receiver, sender, effect, body FROM inbox ORDER BY id",
@@ -248,7 +248,7 @@ pub(crate) static TABLES: &[Table] = &[
         former: Former::Since(3),
     },
     Table {
-        number: 12,
+        number: POLICIES,
         name: "policies",
         columns: &[
             text("tenant"),
@@ -290,14 +290,20 @@ pub(super) fn around_cassettes() -> (&'static [Table], &'static [Table]) {
     TABLES.split_at(TABLES.partition_point(|table| table.number < CASSETTES.number))
 }
 
+/// The section of agent versions.
+pub(crate) const VERSIONS: u8 = 1;
 /// The section of runs.
-pub(super) const RUNS: u8 = 4;
+pub(crate) const RUNS: u8 = 4;
 /// The section of records.
-pub(super) const RECORDS: u8 = 5;
+pub(crate) const RECORDS: u8 = 5;
+/// The section of messages between runs.
+pub(crate) const INBOX: u8 = 6;
 /// The section of blobs.
-pub(super) const BLOBS: u8 = 7;
+pub(crate) const BLOBS: u8 = 7;
 /// The section of the content of workspaces.
-pub(super) const OBJECTS: u8 = 10;
+pub(crate) const OBJECTS: u8 = 10;
+/// The section of policy sets.
+pub(crate) const POLICIES: u8 = 12;
 
 /// The section of that number.
 pub(super) fn table(number: u8) -> Option<&'static Table> {
@@ -378,7 +384,7 @@ impl Column {
 }
 
 /// The value as bytes of a fixed length.
-pub(super) fn fixed<const N: usize>(value: &Value) -> Option<[u8; N]> {
+pub(crate) fn fixed<const N: usize>(value: &Value) -> Option<[u8; N]> {
     match value {
         Value::Bytes(b) => b[..].try_into().ok(),
         _ => None,
@@ -386,7 +392,7 @@ pub(super) fn fixed<const N: usize>(value: &Value) -> Option<[u8; N]> {
 }
 
 /// The value as a number.
-pub(super) fn number(value: &Value) -> Option<i64> {
+pub(crate) fn number(value: &Value) -> Option<i64> {
     match value {
         Value::Int(n) => Some(*n),
         _ => None,

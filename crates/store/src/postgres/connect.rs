@@ -9,7 +9,7 @@ use stead_postgres::{Target, Tls};
 use tokio_postgres::{Config, config::Host};
 
 use super::{errors::store_error, format};
-use crate::blob::BlobKey;
+use crate::{blob::BlobKey, seal::WrappingKey};
 
 /// How a [`super::PgStore`] works.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub struct PgOptions {
     pub timeout: Duration,
     /// Whether data of an older format is brought forward also by steps that are not taken by themselves.
     pub migrate: bool,
+    /// The key under which texts are encrypted, the same on every server; the data must have been written with it, or without any.
+    pub encrypt: Option<WrappingKey>,
 }
 
 impl PgOptions {
@@ -41,6 +43,7 @@ impl PgOptions {
             batch_bytes: 16 << 20,
             timeout: Duration::from_secs(30),
             migrate: false,
+            encrypt: None,
         }
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod connect;
 pub(crate) mod errors;
 mod flusher;
 pub(crate) mod format;
+pub(crate) mod keys;
 mod leases;
 mod objects;
 mod plan;

@@ -54,7 +54,8 @@ impl Objects for PgStore {
     }
 
     async fn put(&self, tenant: &Name, contents: &[Bytes], until: Timestamp) -> Result<(), StoreError> {
-        let packed = pack(self.key(), tenant, contents).await?;
+        let ring = self.keyed(tenant).await?;
+        let packed = pack(self.key(), ring, tenant, contents).await?;
         let ids: Vec<Raw<32>> = packed.iter().map(|(id, _)| Raw(id.0)).collect();
         let codecs: Vec<i16> = packed.iter().map(|(_, p)| p.codec).collect();
         let lengths: Vec<i64> = packed.iter().map(|(_, p)| p.len).collect();
@@ -73,8 +74,8 @@ impl Objects for PgStore {
         };
         let found = self.list(GET, &[&text(tenant), &raw(ids)], read).await?;
         let mut contents = HashMap::with_capacity(found.len());
-        for (id, (codec, length, body)) in found {
-            contents.insert(id, self.key().unpack(tenant, id, codec, length, body)?);
+        for (id, packed) in found {
+            contents.insert(id, self.unpacked(tenant, id, packed).await?);
         }
         Ok(ids.iter().map(|id| contents.get(id).cloned()).collect())
     }

@@ -16,6 +16,7 @@ use super::{
     store::PgStore,
     values::{Raw, int, text},
 };
+use crate::seal;
 
 const SET: &str =
     "SELECT tenant, epoch, digest, body, applied_by, at, proposed, rollback_to, confirmed_by, confirmed_at
@@ -30,7 +31,10 @@ const TURN: &str = "SELECT pg_advisory_xact_lock(hashtext('stead/policies'), has
 
 #[async_trait]
 impl PolicyStore for PgStore {
-    async fn put_policy(&self, set: NewPolicy) -> Result<Option<u64>, StoreError> {
+    async fn put_policy(&self, mut set: NewPolicy) -> Result<Option<u64>, StoreError> {
+        if let Some(ring) = self.keyed(&set.tenant).await? {
+            seal::seal_policy(ring, &mut set)?;
+        }
         let db = self.database();
         let fail = |e: tokio_postgres::Error| store_error(&db.place, &e);
         let mut client = db.client().await?;
@@ -72,7 +76,8 @@ impl PolicyStore for PgStore {
     }
 
     async fn policy(&self, tenant: &Name, epoch: u64) -> Result<Option<PolicyRow>, StoreError> {
-        self.one(SET, &[&text(tenant), &int(epoch)], row).await
+        let found = self.one(SET, &[&text(tenant), &int(epoch)], row).await?;
+        self.revealed(found, |ring, row| row.as_mut().is_none_or(|r| seal::open_policy(ring, r))).await
     }
 
     async fn policy_epoch(&self, tenant: &Name) -> Result<u64, StoreError> {

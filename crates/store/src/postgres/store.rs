@@ -1,5 +1,7 @@
 //! [`PgStore`]: the journal port over one flusher and a pool of connections.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::try_join3;
@@ -21,7 +23,7 @@ use super::{
     connect::{Database, PgOptions},
     errors::{damaged, store_error},
     flusher::{Bounds, Flusher},
-    leases,
+    keys, leases,
     plan::Pending,
     queries as q,
     rows::{self, Bad, Columns},
@@ -32,7 +34,9 @@ use super::{
 use crate::{
     backup::{postgres::take, send::pieces},
     blob::{BlobKey, Packed},
+    objects::unpack,
     pack::pack,
+    seal::{self, Line, LineKey, Ring, Rotated, WrappingKey},
 };
 
 /// The shared store. Dropping it lets the flusher finish what is queued.
@@ -40,6 +44,9 @@ pub struct PgStore {
     db: Database,
     key: BlobKey,
     queue: UnboundedSender<Pending>,
+    ring: Option<Arc<Ring>>,
+    /// Appends of tenants whose first key is being made.
+    line: Line<Pending>,
 }
 
 impl std::fmt::Debug for PgStore {
@@ -62,12 +69,14 @@ impl PgStore {
     /// # Errors
     /// ST0110 when the URL or schema name is wrong, ST0141 when a newer release made the schema, ST0142 when it can't be
     /// written, ST0144 when the schema is another program's or the blob key another one, ST0145 when nothing answers, ST0156
-    /// when the connection is not protected as the URL asks.
+    /// when the connection is not protected as the URL asks, ST0157 when the data is encrypted and opened without its key.
     pub async fn connect(url: &str, options: PgOptions) -> Result<Self, StoreError> {
-        Ok(Self::over(Database::connect(url, &options).await?, options))
+        let db = Database::connect(url, &options).await?;
+        let ring = Ring::of(&db.place, options.encrypt.as_ref(), &keys::load(&db).await?)?;
+        Ok(Self::over(db, options, ring))
     }
 
-    pub(crate) fn over(db: Database, options: PgOptions) -> Self {
+    pub(crate) fn over(db: Database, options: PgOptions, ring: Option<Arc<Ring>>) -> Self {
         let bounds = Bounds {
             appends: options.batch.clamp(1, 8192),
             bytes: options.batch_bytes.max(1),
@@ -75,7 +84,7 @@ impl PgStore {
         };
         let (queue, waiting) = unbounded_channel();
         tokio::spawn(Flusher::new(db.clone(), bounds).run(waiting));
-        Self { db, key: options.blob_key, queue }
+        Self { db, key: options.blob_key, queue, ring, line: Line::default() }
     }
 
     /// The format of a schema's data; `None` when it has none.
@@ -105,6 +114,25 @@ impl PgStore {
         Ok(backup)
     }
 
+    /// Gives every tenant of an encrypted schema a new key for what is written from now on, and wraps all keys with `to`, which may
+    /// be the same as before. What was written stays as it is, and readable.
+    ///
+    /// # Errors
+    /// ST0140 while a server works on it, ST0157 when `options.encrypt` is not its key, and those of [`PgStore::connect`].
+    pub async fn rotate(url: &str, options: PgOptions, to: &WrappingKey) -> Result<Rotated, StoreError> {
+        let db = Database::connect(url, &options).await?;
+        let wrapping = options.encrypt.clone().unwrap_or_else(|| to.clone());
+        keys::rotate(&db, &options, &wrapping, to).await
+    }
+
+    /// What seals lines of files beside the database; none when the data is not encrypted.
+    ///
+    /// # Errors
+    /// When its key cannot be kept.
+    pub async fn line_key(&self) -> Result<Option<LineKey>, StoreError> {
+        Ok(self.keyed(&Name::from(LineKey::TENANT)).await?.cloned().map(LineKey))
+    }
+
     /// Runs that have not ended, in the order of their ids, after `after`.
     ///
     /// # Errors
@@ -122,6 +150,45 @@ impl PgStore {
     /// The database, for what is more than one statement or has much to send.
     pub(super) fn database(&self) -> &Database {
         &self.db
+    }
+
+    /// Sees to it that a tenant has a key, when texts are encrypted.
+    pub(super) async fn keyed(&self, tenant: &Name) -> Result<Option<&Arc<Ring>>, StoreError> {
+        let Some(ring) = &self.ring else { return Ok(None) };
+        settle(&self.db, ring, [tenant.clone()].into()).await?;
+        Ok(Some(ring))
+    }
+
+    /// Takes in the keys that other servers have made.
+    pub(super) async fn learn(&self, ring: &Ring) -> Result<(), StoreError> {
+        ring.learn(&self.db.place, &keys::load(&self.db).await?)
+    }
+
+    /// What is stored of a content, opened, unpacked and proved.
+    pub(super) async fn unpacked(
+        &self,
+        tenant: &Name,
+        id: BlobId,
+        packed: (i16, i64, Vec<u8>),
+    ) -> Result<Bytes, StoreError> {
+        if let Some(ring) = &self.ring
+            && packed.0 >= Packed::SEALED
+            && !ring.knows(&packed.2)
+        {
+            self.learn(ring).await?;
+        }
+        unpack(self.ring.as_deref(), &self.key, tenant, id, packed)
+    }
+
+    /// Opens what was read; `open` tells whether it had all keys for it.
+    pub(super) async fn revealed<T>(&self, mut read: T, open: impl Fn(&Ring, &mut T) -> bool) -> Result<T, StoreError> {
+        if let Some(ring) = &self.ring
+            && !open(ring, &mut read)
+        {
+            self.learn(ring).await?;
+            open(ring, &mut read);
+        }
+        Ok(read)
     }
 
     /// Asks; a connection that has died since its last use is replaced once. For what may be done twice.
@@ -158,6 +225,48 @@ impl PgStore {
     }
 }
 
+/// Tenants of an append that have no key yet.
+fn lacking(ring: &Ring, append: &Append) -> BTreeSet<Name> {
+    seal::tenants(append).into_iter().filter(|t| ring.current(t).is_none()).cloned().collect()
+}
+
+fn seal_and_send(ring: &Ring, queue: &UnboundedSender<Pending>, mut pending: Pending) {
+    match seal::seal_append(ring, &mut pending.append, &mut pending.blobs) {
+        Ok(()) => enqueue(queue, pending),
+        Err(e) => drop(pending.ack.send(Err(AppendError::Unavailable(e)))),
+    }
+}
+
+/// Seals appends of tenants that have no key yet, each with its key before it.
+async fn seal_in_turn(line: Line<Pending>, ring: Arc<Ring>, queue: UnboundedSender<Pending>, db: Database) {
+    while let Some(pending) = line.next() {
+        match settle(&db, &ring, lacking(&ring, &pending.append)).await {
+            Ok(()) => seal_and_send(&ring, &queue, pending),
+            Err(e) => drop(pending.ack.send(Err(AppendError::Unavailable(e)))),
+        }
+    }
+}
+
+/// Makes the keys that tenants lack, durable before anything is sealed with them.
+async fn settle(db: &Database, ring: &Ring, tenants: BTreeSet<Name>) -> Result<(), StoreError> {
+    for tenant in tenants.into_iter().filter(|t| ring.current(t).is_none()) {
+        let kept = keys::settle(db, &ring.fresh(&tenant)?).await?;
+        ring.learn(&db.place, &[kept])?;
+    }
+    Ok(())
+}
+
+fn enqueue(queue: &UnboundedSender<Pending>, pending: Pending) {
+    if let Err(refused) = queue.send(pending) {
+        let _ = refused.0.ack.send(Err(AppendError::Unavailable(StoreError::stopped())));
+    }
+}
+
+/// Whether all of them had their keys.
+fn each<T>(rows: &mut [T], open: impl Fn(&mut T) -> bool) -> bool {
+    rows.iter_mut().fold(true, |known, row| known & open(row))
+}
+
 #[async_trait]
 impl Journal for PgStore {
     /// Waits for the lease of another holder to end, and is refused with ST0140 when that is renewed meanwhile.
@@ -178,18 +287,28 @@ impl Journal for PgStore {
         let (ack, result) = Ack::new();
         // Packed here and not by the flusher, where everybody would wait for it.
         append.record = pack(append.record);
-        let blobs = append.blobs.iter().map(|b| Packed::new(&b.content)).collect();
-        if let Err(refused) = self.queue.send(Pending { append, blobs, ack }) {
-            let _ = refused.0.ack.send(Err(AppendError::Unavailable(StoreError::stopped())));
+        let blobs: Vec<_> = append.blobs.iter().map(|b| Packed::new(&b.content)).collect();
+        let Some(ring) = &self.ring else {
+            enqueue(&self.queue, Pending { append, blobs, ack });
+            return result;
+        };
+        let lacks = !lacking(ring, &append).is_empty();
+        let passed = self.line.pass(Pending { append, blobs, ack }, lacks, |line| {
+            tokio::spawn(seal_in_turn(line, ring.clone(), self.queue.clone(), self.db.clone()));
+        });
+        if let Some(pending) = passed {
+            seal_and_send(ring, &self.queue, pending);
         }
         result
     }
 
     async fn read(&self, run: RunId, from: u64, limit: u32) -> Result<Vec<StoredRecord>, StoreError> {
-        self.list(q::READ, &[&id(run.0), &int(from), &q::limit(limit)], rows::record).await
+        let records = self.list(q::READ, &[&id(run.0), &int(from), &q::limit(limit)], rows::record).await?;
+        self.revealed(records, |ring, records| seal::open_records(ring, run, records)).await
     }
 
     async fn open(&self, run: RunId, limit: u32) -> Result<Option<OpenedRun>, StoreError> {
+        let ulid = run;
         let (id, limit) = (id(run.0), q::limit(limit));
         let mut again = true;
         let (records, snapshot, row) = loop {
@@ -224,11 +343,13 @@ impl Journal for PgStore {
             let records = records.into_iter().filter(|r| r.seq >= from).collect();
             Ok(Some(OpenedRun { row: rows::run(&row)?, snapshot, records }))
         };
-        opened().map_err(|e| damaged(&self.db.place, e))
+        let opened = opened().map_err(|e| damaged(&self.db.place, e))?;
+        self.revealed(opened, |ring, opened| opened.as_mut().is_none_or(|o| seal::open_all(ring, ulid, o))).await
     }
 
     async fn run(&self, run: RunId) -> Result<Option<RunRow>, StoreError> {
-        self.one(q::RUN, &[&id(run.0)], rows::run).await
+        let row = self.one(q::RUN, &[&id(run.0)], rows::run).await?;
+        self.revealed(row, |ring, row| each(row.as_mut_slice(), |r| seal::open_run(ring, r))).await
     }
 
     async fn by_key(&self, tenant: &Name, key: &Name) -> Result<Option<(RunId, [u8; 32])>, StoreError> {
@@ -242,7 +363,8 @@ impl Journal for PgStore {
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, StoreError> {
         let (sql, params) = q::runs(filter);
         let params: Vec<_> = params.iter().map(|p| &**p as &(dyn ToSql + Sync)).collect();
-        self.list(&sql, &params, rows::run).await
+        let found = self.list(&sql, &params, rows::run).await?;
+        self.revealed(found, |ring, rows| each(rows, |r| seal::open_run(ring, r))).await
     }
 
     async fn count(&self, tenant: Option<&Name>) -> Result<Vec<(Status, u64)>, StoreError> {
@@ -274,7 +396,8 @@ impl Journal for PgStore {
     }
 
     async fn inbox(&self, run: RunId) -> Result<Vec<InboxRow>, StoreError> {
-        self.list(q::INBOX, &[&id(run.0), &q::limit(u32::MAX)], |row| rows::message(run, row)).await
+        let found = self.list(q::INBOX, &[&id(run.0), &q::limit(u32::MAX)], |row| rows::message(run, row)).await?;
+        self.revealed(found, |ring, rows| each(rows, |r| seal::open_message(ring, r))).await
     }
 
     async fn session(&self, session: SessionId) -> Result<Option<SessionRow>, StoreError> {
@@ -350,20 +473,33 @@ impl Journal for PgStore {
             Ok((c.get::<i16>()?, c.get::<i64>()?, c.get::<Vec<u8>>()?))
         };
         let packed = self.one(q::BLOB, &[&Raw(blob.0), &text(tenant)], read).await?;
-        packed.map(|(codec, length, body)| self.key.unpack(tenant, blob, codec, length, body)).transpose()
+        match packed {
+            Some(packed) => self.unpacked(tenant, blob, packed).await.map(Some),
+            None => Ok(None),
+        }
     }
 
-    async fn put_snapshot(&self, run: RunId, snapshot: Snapshot) -> Result<(), StoreError> {
+    async fn put_snapshot(&self, run: RunId, mut snapshot: Snapshot) -> Result<(), StoreError> {
+        if self.ring.is_some()
+            && let Some(row) = self.one(q::RUN, &[&id(run.0)], rows::run).await?
+            && let Some(ring) = self.keyed(&row.tenant).await?
+        {
+            seal::seal_snapshot(ring, &row.tenant, run, &mut snapshot)?;
+        }
         let Snapshot { seq, leaf, version, body } = snapshot;
         let version = i32::from(version);
         self.rows(q::PUT_SNAPSHOT, &[&id(run.0), &int(seq), &Raw(leaf.0), &version, &&body[..]]).await.map(drop)
     }
 
     async fn snapshot(&self, run: RunId) -> Result<Option<Snapshot>, StoreError> {
-        self.one(q::SNAPSHOT, &[&id(run.0)], rows::snapshot).await
+        let found = self.one(q::SNAPSHOT, &[&id(run.0)], rows::snapshot).await?;
+        self.revealed(found, |ring, s| each(s.as_mut_slice(), |s| seal::open_snapshot(ring, run, s))).await
     }
 
-    async fn put_version(&self, version: VersionRow, alias: AliasMove) -> Result<AliasMoved, StoreError> {
+    async fn put_version(&self, mut version: VersionRow, alias: AliasMove) -> Result<AliasMoved, StoreError> {
+        if let Some(ring) = self.keyed(&version.tenant).await? {
+            seal::seal_version(ring, &mut version)?;
+        }
         versions::keep(&self.db, Some(&version), &alias).await
     }
 
@@ -382,11 +518,13 @@ impl Journal for PgStore {
     }
 
     async fn version(&self, tenant: &Name, version: VersionId) -> Result<Option<VersionRow>, StoreError> {
-        self.one(versions::VERSION, &[&text(tenant), &Raw(version.0)], rows::version).await
+        let row = self.one(versions::VERSION, &[&text(tenant), &Raw(version.0)], rows::version).await?;
+        self.revealed(row, |ring, row| each(row.as_mut_slice(), |r| seal::open_version(ring, r))).await
     }
 
     async fn aliased(&self, tenant: &Name, agent: &Name, alias: &Name) -> Result<Option<VersionRow>, StoreError> {
-        self.one(versions::ALIASED, &[&text(tenant), &text(agent), &text(alias)], rows::version).await
+        let row = self.one(versions::ALIASED, &[&text(tenant), &text(agent), &text(alias)], rows::version).await?;
+        self.revealed(row, |ring, row| each(row.as_mut_slice(), |r| seal::open_version(ring, r))).await
     }
 
     async fn versions(&self, tenant: &Name, agent: Option<&Name>) -> Result<Vec<VersionRow>, StoreError> {

@@ -7,6 +7,7 @@ pub(crate) mod errors;
 pub(crate) mod files;
 mod format;
 mod index;
+pub(crate) mod keys;
 mod objects;
 mod policies;
 mod pool;

@@ -12,7 +12,10 @@ use stead_core::{
 use stead_ports::{journal::StoreError, objects::Objects};
 
 use super::{queries::limit as rows, store::SqliteStore};
-use crate::{blob::Packed, objects::pack};
+use crate::{
+    blob::Packed,
+    objects::{pack, unpack},
+};
 
 #[async_trait]
 impl Objects for SqliteStore {
@@ -26,17 +29,18 @@ impl Objects for SqliteStore {
     }
 
     async fn put(&self, tenant: &Name, contents: &[Bytes], until: Timestamp) -> Result<(), StoreError> {
-        let packed = Arc::new(pack(self.key(), tenant, contents).await?);
+        let ring = self.keyed(tenant).await?;
+        let packed = Arc::new(pack(self.key(), ring, tenant, contents).await?);
         let tenant = tenant.clone();
         self.write(move |c| put(c, &tenant, &packed, until)).await
     }
 
     async fn get(&self, tenant: &Name, ids: &[BlobId]) -> Result<Vec<Option<Bytes>>, StoreError> {
-        let (owner, asked, key) = (tenant.clone(), ids.to_vec(), self.key().clone());
+        let (owner, asked, key, ring) = (tenant.clone(), ids.to_vec(), self.key().clone(), self.ring().cloned());
         let found = self.read(move |c| {
-            let found = asked.iter().map(|id| {
-                Ok(get(c, &owner, *id)?.map(|(codec, length, body)| key.unpack(&owner, *id, codec, length, body)))
-            });
+            let found = asked
+                .iter()
+                .map(|id| Ok(get(c, &owner, *id)?.map(|packed| unpack(ring.as_deref(), &key, &owner, *id, packed))));
             found.collect::<Result<Vec<_>>>()
         });
         found.await?.into_iter().map(Option::transpose).collect()

@@ -13,6 +13,7 @@ use super::{
     queries::{limit as rows, name},
     store::SqliteStore,
 };
+use crate::seal;
 
 /// Columns of a set; `BODY` is its body, or nothing.
 const SET: &str =
@@ -23,7 +24,10 @@ const IN_FORCE: &str = "SELECT max(epoch) FROM policies
 
 #[async_trait]
 impl PolicyStore for SqliteStore {
-    async fn put_policy(&self, set: NewPolicy) -> Result<Option<u64>, StoreError> {
+    async fn put_policy(&self, mut set: NewPolicy) -> Result<Option<u64>, StoreError> {
+        if let Some(ring) = self.keyed(&set.tenant).await? {
+            seal::seal_policy(ring, &mut set)?;
+        }
         self.write(move |c| put(c, &set)).await
     }
 
@@ -40,7 +44,8 @@ impl PolicyStore for SqliteStore {
 
     async fn policy(&self, tenant: &Name, epoch: u64) -> Result<Option<PolicyRow>, StoreError> {
         let tenant = tenant.clone();
-        self.read(move |c| one(c, &tenant, epoch)).await
+        let row = self.read(move |c| one(c, &tenant, epoch)).await?;
+        Ok(self.revealed(row, |ring, row| row.iter_mut().for_each(|r| _ = seal::open_policy(ring, r))))
     }
 
     async fn policy_epoch(&self, tenant: &Name) -> Result<u64, StoreError> {

@@ -1,6 +1,6 @@
 //! [`SqliteStore`]: the journal port over one writer thread and a pool of readers.
 
-use std::{path::Path, sync::Arc, thread};
+use std::{collections::BTreeSet, path::Path, sync::Arc, thread};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,9 +12,9 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, Backup,
-    BackupAsk, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status,
-    StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
+    Ack, AckSender, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow,
+    Backup, BackupAsk, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot,
+    Status, StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
 };
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
@@ -27,6 +27,7 @@ use super::{
     errors::store_error,
     files::{self, Files},
     index::{self, id, int},
+    keys,
     pool::Pool,
     queries as q,
     queue::Queue,
@@ -36,7 +37,9 @@ use super::{
 use crate::{
     backup::{send::pieces, sqlite::take},
     blob::{BlobKey, Packed},
+    objects::unpack,
     pack::pack,
+    seal::{self, Line, LineKey, Ring, Rotated, WrappingKey},
 };
 
 /// How a [`SqliteStore`] works; the defaults suit a server with two cores or more.
@@ -52,11 +55,13 @@ pub struct SqliteOptions {
     pub log_pages: u32,
     /// Whether data of an older format is brought forward also by steps that are not taken by themselves.
     pub migrate: bool,
+    /// The key under which texts are encrypted; the data must have been written with it, or without any.
+    pub encrypt: Option<WrappingKey>,
 }
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { readers: 4, batch: 4096, batch_bytes: 32 << 20, log_pages: 4096, migrate: false }
+        Self { readers: 4, batch: 4096, batch_bytes: 32 << 20, log_pages: 4096, migrate: false, encrypt: None }
     }
 }
 
@@ -69,7 +74,13 @@ pub struct SqliteStore {
     writer: Option<thread::JoinHandle<()>>,
     desk: Arc<Mutex<Writer>>,
     files: Files,
+    ring: Option<Arc<Ring>>,
+    /// Appends of tenants whose first key is being made.
+    line: Line<Item>,
 }
+
+/// An append, its blobs packed, and where its result goes.
+type Item = (Append, Vec<Packed>, AckSender);
 
 impl SqliteStore {
     /// Opens the data directory `dir`, making it (mode 0700) if there is none, and owns it until it is dropped.
@@ -77,7 +88,7 @@ impl SqliteStore {
     ///
     /// # Errors
     /// ST0140 when another process owns it, ST0141 when a newer release wrote it, ST0142 when it can't be written, ST0143
-    /// when the disk is full, ST0144 when it is damaged or a key is missing.
+    /// when the disk is full, ST0144 when it is damaged or a key is missing, ST0157 when it is encrypted and opened without its key.
     pub fn open(dir: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
         let (files, conn) = files::open(dir, options.migrate)?;
         let limits = Limits {
@@ -86,6 +97,8 @@ impl SqliteStore {
             log_pages: options.log_pages.max(64),
         };
         let failed = |e: rusqlite::Error| store_error(&files.database, &e);
+        let rows = keys::all(&conn).map_err(failed)?;
+        let ring = Ring::of(files.database.display(), options.encrypt.as_ref(), &rows)?;
         let writer = Writer::new(conn, files.database.clone(), limits).map_err(failed)?;
         let pool = Pool::open(files.database.clone(), options.readers)?;
         let (desk, queue) = (Arc::new(Mutex::new(writer)), Arc::new(Queue::new()));
@@ -94,7 +107,7 @@ impl SqliteStore {
             .name("stead-writer".into())
             .spawn(move || Writer::run(&worked, &taken))
             .map_err(|e| StoreError { code: code::INTERNAL, detail: format!("cannot start the writer thread: {e}") })?;
-        Ok(Self { pool: Some(pool), queue, writer: Some(writer), desk, files })
+        Ok(Self { pool: Some(pool), queue, writer: Some(writer), desk, files, ring, line: Line::default() })
     }
 
     /// The backup of a data directory as it is, that no process owns: nothing is brought forward.
@@ -112,6 +125,25 @@ impl SqliteStore {
         Ok(backup)
     }
 
+    /// Gives every tenant of an encrypted data directory a new key for what is written from now on, and wraps all keys with `to`,
+    /// which may be the same as before. What was written stays as it is, and readable.
+    ///
+    /// # Errors
+    /// ST0157 when `wrapping` is not its key, and those of [`SqliteStore::open`].
+    pub fn rotate(dir: &Path, wrapping: &WrappingKey, to: &WrappingKey) -> Result<Rotated, StoreError> {
+        keys::rotate(dir, wrapping, to)
+    }
+
+    /// What seals lines of files beside the database; none when the data is not encrypted.
+    ///
+    /// # Errors
+    /// When its key cannot be kept.
+    pub async fn line_key(&self) -> Result<Option<LineKey>, StoreError> {
+        let Some(ring) = &self.ring else { return Ok(None) };
+        settle(&self.queue, ring, [Name::from(LineKey::TENANT)].into()).await?;
+        Ok(Some(LineKey(ring.clone())))
+    }
+
     /// Runs that have not ended, in the order of their ids, after `after`.
     ///
     /// # Errors
@@ -126,9 +158,39 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        let (tx, rx) = oneshot::channel();
-        self.queue.push(Command::Job(Box::new(Write { write, value: None, tx }))).map_err(|_| StoreError::stopped())?;
-        rx.await.map_err(|_| StoreError::stopped())?
+        write_to(&self.queue, write).await
+    }
+
+    /// The keys of an encrypted store.
+    pub(super) fn ring(&self) -> Option<&Arc<Ring>> {
+        self.ring.as_ref()
+    }
+
+    /// Sees to it that a tenant has a key, when texts are encrypted.
+    pub(super) async fn keyed(&self, tenant: &Name) -> Result<Option<&Arc<Ring>>, StoreError> {
+        let Some(ring) = &self.ring else { return Ok(None) };
+        settle(&self.queue, ring, [tenant.clone()].into()).await?;
+        Ok(Some(ring))
+    }
+
+    /// Opens what was read.
+    pub(super) fn revealed<T>(&self, mut read: T, open: impl FnOnce(&Ring, &mut T)) -> T {
+        if let Some(ring) = &self.ring {
+            open(ring, &mut read);
+        }
+        read
+    }
+
+    /// Puts an append in its queue, or writes it at once.
+    fn enqueue(&self, append: Append, blobs: Vec<Packed>, tx: AckSender) {
+        let command = Command::Append(append, blobs, tx);
+        if may_block()
+            && let Some(turn) = self.queue.alone()
+        {
+            block_in_place(|| Writer::at_once(&self.desk, turn, command));
+        } else {
+            push(&self.queue, command);
+        }
     }
 
     pub(super) async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
@@ -167,6 +229,48 @@ impl Drop for SqliteStore {
             // It has answered everyone already if it has panicked.
             let _ = writer.join();
         }
+    }
+}
+
+/// Tenants of an append that have no key yet.
+fn lacking(ring: &Ring, append: &Append) -> BTreeSet<Name> {
+    seal::tenants(append).into_iter().filter(|t| ring.current(t).is_none()).cloned().collect()
+}
+
+/// Seals appends of tenants that have no key yet, each with its key before it.
+async fn seal_in_turn(line: Line<Item>, ring: Arc<Ring>, queue: Arc<Queue<Command>>) {
+    while let Some((mut append, mut blobs, tx)) = line.next() {
+        let keyed = settle(&queue, &ring, lacking(&ring, &append)).await;
+        match keyed.and_then(|()| seal::seal_append(&ring, &mut append, &mut blobs)) {
+            Ok(()) => push(&queue, Command::Append(append, blobs, tx)),
+            Err(e) => drop(tx.send(Err(AppendError::Unavailable(e)))),
+        }
+    }
+}
+
+/// Makes the keys that tenants lack, durable before anything is sealed with them.
+async fn settle(queue: &Queue<Command>, ring: &Ring, tenants: BTreeSet<Name>) -> Result<(), StoreError> {
+    for tenant in tenants.into_iter().filter(|t| ring.current(t).is_none()) {
+        let fresh = ring.fresh(&tenant)?;
+        let kept = write_to(queue, move |c| keys::settle(c, &fresh)).await?;
+        ring.learn("the store", &[kept])?;
+    }
+    Ok(())
+}
+
+async fn write_to<T, F>(queue: &Queue<Command>, write: F) -> Result<T, StoreError>
+where
+    T: Send + 'static,
+    F: FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+{
+    let (tx, rx) = oneshot::channel();
+    queue.push(Command::Job(Box::new(Write { write, value: None, tx }))).map_err(|_| StoreError::stopped())?;
+    rx.await.map_err(|_| StoreError::stopped())?
+}
+
+fn push(queue: &Queue<Command>, command: Command) {
+    if let Err(Command::Append(_, _, tx)) = queue.push(command) {
+        let _ = tx.send(Err(AppendError::Unavailable(StoreError::stopped())));
     }
 }
 
@@ -229,34 +333,46 @@ impl Journal for SqliteStore {
         let (tx, ack) = Ack::new();
         // Packed here and not by the writer, where everybody would wait for it.
         append.record = pack(append.record);
-        let blobs = append.blobs.iter().map(|b| Packed::new(&b.content)).collect();
-        let command = Command::Append(append, blobs, tx);
-        if may_block()
-            && let Some(turn) = self.queue.alone()
-        {
-            block_in_place(|| Writer::at_once(&self.desk, turn, command));
-        } else if let Err(Command::Append(_, _, tx)) = self.queue.push(command) {
-            let _ = tx.send(Err(AppendError::Unavailable(StoreError::stopped())));
+        let blobs: Vec<_> = append.blobs.iter().map(|b| Packed::new(&b.content)).collect();
+        let Some(ring) = &self.ring else {
+            self.enqueue(append, blobs, tx);
+            return ack;
+        };
+        let lacks = !lacking(ring, &append).is_empty();
+        let passed = self.line.pass((append, blobs, tx), lacks, |line| {
+            tokio::spawn(seal_in_turn(line, ring.clone(), self.queue.clone()));
+        });
+        if let Some((mut append, mut blobs, tx)) = passed {
+            match seal::seal_append(ring, &mut append, &mut blobs) {
+                Ok(()) => self.enqueue(append, blobs, tx),
+                Err(e) => drop(tx.send(Err(AppendError::Unavailable(e)))),
+            }
         }
         ack
     }
 
     async fn read(&self, run: RunId, from: u64, limit: u32) -> Result<Vec<StoredRecord>, StoreError> {
-        self.read(move |c| q::read(c, run, from, limit)).await
+        let records = self.read(move |c| q::read(c, run, from, limit)).await?;
+        Ok(self.revealed(records, |ring, r| _ = seal::open_records(ring, run, r)))
     }
 
     async fn open(&self, run: RunId, limit: u32) -> Result<Option<OpenedRun>, StoreError> {
-        self.read(move |c| {
+        let opened = self.read(move |c| {
             let Some(row) = q::run(c, run)? else { return Ok(None) };
             let snapshot = q::snapshot(c, run)?;
             let records = q::read(c, run, snapshot.as_ref().map_or(0, |s| s.seq), limit)?;
             Ok(Some(OpenedRun { row, snapshot, records }))
-        })
-        .await
+        });
+        Ok(self.revealed(opened.await?, |ring, opened| {
+            if let Some(opened) = opened {
+                seal::open_all(ring, run, opened);
+            }
+        }))
     }
 
     async fn run(&self, run: RunId) -> Result<Option<RunRow>, StoreError> {
-        self.read(move |c| q::run(c, run)).await
+        let row = self.read(move |c| q::run(c, run)).await?;
+        Ok(self.revealed(row, |ring, row| row.iter_mut().for_each(|r| _ = seal::open_run(ring, r))))
     }
 
     async fn by_key(&self, tenant: &Name, key: &Name) -> Result<Option<(RunId, [u8; 32])>, StoreError> {
@@ -266,7 +382,8 @@ impl Journal for SqliteStore {
 
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, StoreError> {
         let filter = filter.clone();
-        self.read(move |c| q::runs(c, &filter)).await
+        let rows = self.read(move |c| q::runs(c, &filter)).await?;
+        Ok(self.revealed(rows, |ring, rows| rows.iter_mut().for_each(|r| _ = seal::open_run(ring, r))))
     }
 
     async fn count(&self, tenant: Option<&Name>) -> Result<Vec<(Status, u64)>, StoreError> {
@@ -287,7 +404,8 @@ impl Journal for SqliteStore {
     }
 
     async fn inbox(&self, run: RunId) -> Result<Vec<InboxRow>, StoreError> {
-        self.read(move |c| q::inbox(c, run)).await
+        let rows = self.read(move |c| q::inbox(c, run)).await?;
+        Ok(self.revealed(rows, |ring, rows| rows.iter_mut().for_each(|r| _ = seal::open_message(ring, r))))
     }
 
     async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StoreError> {
@@ -358,17 +476,23 @@ impl Journal for SqliteStore {
     }
 
     async fn blob(&self, tenant: &Name, id: BlobId) -> Result<Option<Bytes>, StoreError> {
-        let (owner, key) = (tenant.clone(), self.files.key.clone());
+        let (owner, key, ring) = (tenant.clone(), self.files.key.clone(), self.ring.clone());
         let found = self
             .read(move |c| {
                 let packed = q::blob(c, &owner, id.0)?;
-                Ok(packed.map(|(codec, length, body)| key.unpack(&owner, id, codec, length, body)))
+                Ok(packed.map(|packed| unpack(ring.as_deref(), &key, &owner, id, packed)))
             })
             .await?;
         found.transpose()
     }
 
-    async fn put_snapshot(&self, run: RunId, snapshot: Snapshot) -> Result<(), StoreError> {
+    async fn put_snapshot(&self, run: RunId, mut snapshot: Snapshot) -> Result<(), StoreError> {
+        if self.ring.is_some()
+            && let Some(row) = self.read(move |c| q::run(c, run)).await?
+            && let Some(ring) = self.keyed(&row.tenant).await?
+        {
+            seal::seal_snapshot(ring, &row.tenant, run, &mut snapshot)?;
+        }
         self.write(move |c| {
             c.prepare_cached(
                 "INSERT INTO snapshots (run, seq, leaf, version, body) VALUES (?, ?, ?, ?, ?)
@@ -382,10 +506,14 @@ impl Journal for SqliteStore {
     }
 
     async fn snapshot(&self, run: RunId) -> Result<Option<Snapshot>, StoreError> {
-        self.read(move |c| q::snapshot(c, run)).await
+        let found = self.read(move |c| q::snapshot(c, run)).await?;
+        Ok(self.revealed(found, |ring, s| s.iter_mut().for_each(|s| _ = seal::open_snapshot(ring, run, s))))
     }
 
-    async fn put_version(&self, version: VersionRow, alias: AliasMove) -> Result<AliasMoved, StoreError> {
+    async fn put_version(&self, mut version: VersionRow, alias: AliasMove) -> Result<AliasMoved, StoreError> {
+        if let Some(ring) = self.keyed(&version.tenant).await? {
+            seal::seal_version(ring, &mut version)?;
+        }
         self.write(move |c| versions::keep(c, Some(&version), &alias)).await
     }
 
@@ -405,12 +533,14 @@ impl Journal for SqliteStore {
 
     async fn version(&self, tenant: &Name, version: VersionId) -> Result<Option<VersionRow>, StoreError> {
         let tenant = tenant.clone();
-        self.read(move |c| versions::version(c, &tenant, version)).await
+        let row = self.read(move |c| versions::version(c, &tenant, version)).await?;
+        Ok(self.revealed(row, |ring, row| row.iter_mut().for_each(|r| _ = seal::open_version(ring, r))))
     }
 
     async fn aliased(&self, tenant: &Name, agent: &Name, alias: &Name) -> Result<Option<VersionRow>, StoreError> {
         let (tenant, agent, alias) = (tenant.clone(), agent.clone(), alias.clone());
-        self.read(move |c| versions::aliased(c, &tenant, &agent, &alias)).await
+        let row = self.read(move |c| versions::aliased(c, &tenant, &agent, &alias)).await?;
+        Ok(self.revealed(row, |ring, row| row.iter_mut().for_each(|r| _ = seal::open_version(ring, r))))
     }
 
     async fn versions(&self, tenant: &Name, agent: Option<&Name>) -> Result<Vec<VersionRow>, StoreError> {

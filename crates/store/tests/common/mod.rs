@@ -32,6 +32,7 @@ pub(crate) fn append(run: RunId, seq: u64, epoch: u64, record: impl Into<Bytes>)
     let index = IndexChange { create: Some(create), run: Some(state), ..IndexChange::default() };
     Append {
         run,
+        tenant: TENANT.into(),
         partition: partition(session),
         seq,
         epoch,

@@ -208,6 +208,7 @@ fn append(store: &SqliteStore, run: RunId, seq: u64, epoch: u64, prev: LeafHash)
     };
     Append {
         run,
+        tenant: TENANT.into(),
         partition: partition(session),
         seq,
         epoch,

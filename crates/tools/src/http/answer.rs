@@ -25,7 +25,7 @@ pub(super) async fn read(
     name: Option<&str>,
 ) -> Result<Answer, String> {
     let kind = Kind::of(&response);
-    let wanted = max + secrets.iter().map(|secret| secret.reveal().len()).max().unwrap_or(0);
+    let wanted = max + secrets.iter().map(Secret::longest).max().unwrap_or(0);
     let mut body = Vec::new();
     let mut cut = false;
     while let Some(chunk) = response.chunk().await.map_err(|e| chain(&e))? {
