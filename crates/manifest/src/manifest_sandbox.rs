@@ -244,11 +244,13 @@ impl Tool {
         }
     }
 
-    /// Whether what it does stays here: in a box that reaches nobody, or in the workspace.
+    /// Whether what it does stays here: in a box that reaches nobody and holds no value of the host's, or in the workspace.
     pub fn is_contained(&self, manifest: &Manifest) -> bool {
         match (&self.kind, self.sandbox_in(manifest)) {
             (Kind::Files(_), _) => true,
-            (_, Some(sandbox)) => sandbox.tier().is_some() && sandbox.egress().is_empty(),
+            (_, Some(sandbox)) => {
+                sandbox.tier().is_some() && sandbox.egress().is_empty() && !self.variables().any(|v| v.is_of_the_host())
+            }
             (_, None) => false,
         }
     }

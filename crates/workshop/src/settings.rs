@@ -33,7 +33,7 @@ pub struct Settings {
 /// The value of a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Variable {
-    /// This text.
+    /// This text, which is then inside: a value of the host's.
     Text(String),
     /// What stands in the box for the secret of that name. An egress rule must put the secret in: a placeholder is of no use elsewhere.
     Secret(String),

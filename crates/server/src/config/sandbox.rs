@@ -34,6 +34,10 @@ pub struct Sandbox {
     /// Folders of this host that boxes without a `root` of their own see too, read-only and where they are: programs that stand outside of
     /// `/usr`, 16 at most. Into a machine (tier `microvm`) they are copied at its start. Not together with the tier `wasm`.
     pub mounts: Vec<PathBuf>,
+    /// Names of the environment variables whose values boxes may be handed (a bare name in `env` of a tool). No secrets: whatever runs in
+    /// such a box can read them, and write them into the workspace.
+    #[schemars(inner(regex(pattern = "^[A-Za-z_][A-Za-z0-9_]{0,127}$")))]
+    pub env: BTreeSet<String>,
     /// Whether a manifest may say `sandbox: none` of an MCP server, which then runs as this server's user.
     pub allow_none: bool,
     /// Actions in boxes at once; the next ones wait.
@@ -122,6 +126,7 @@ impl Default for Sandbox {
             tiers: BTreeSet::from([Tier::Namespace]),
             roots: BTreeMap::new(),
             mounts: Vec::new(),
+            env: BTreeSet::new(),
             allow_none: false,
             boxes: 64,
             servers: 128,

@@ -14,9 +14,6 @@ use stead_workshop::{Settings, Variable};
 
 use crate::{agents::Environment, config};
 
-/// Variables that are the box's own, whatever is handed on: those of the host name places that are not inside.
-const OWN: [&str; 2] = ["HOME", "PATH"];
-
 /// What is asked for a tool.
 pub(crate) struct Asked<'a> {
     /// The tool.
@@ -63,12 +60,12 @@ pub(crate) fn settings(asked: Asked<'_>, allowed: &config::Sandbox) -> Result<Se
     })
 }
 
-/// The variables of what a tool starts: text from the environment that the operator lets manifests name, placeholders for the rest.
+/// The variables of what a tool starts in a box: text from the environment that the operator lets boxes see, placeholders for the rest.
 pub(crate) fn environment(tool: &Tool, environment: &Environment) -> BTreeMap<String, Variable> {
     let value = |variable: stead_manifest::manifest::Variable<'_>| match variable.from {
         Some(reference) => Some((variable.name.to_owned(), Variable::Secret(reference.as_str().to_owned()))),
-        None if OWN.contains(&variable.name) => None,
-        None => Some((variable.name.to_owned(), Variable::Text(environment.get(variable.name)?))),
+        None if !variable.is_of_the_host() => None,
+        None => Some((variable.name.to_owned(), Variable::Text(environment.shown(variable.name)?))),
     };
     tool.variables().filter_map(value).collect()
 }

@@ -24,7 +24,7 @@ use crate::{act::act, place::Place, report, settings::Settings, workshop::Worksh
 
 impl Workshop {
     /// A command as a tool: one operation, `run`, named as the tool is. Its class is `contained` when nothing can be reached
-    /// from its boxes, else `irreversible`.
+    /// from its boxes and they hold no value of the host's, else `irreversible`.
     ///
     /// # Errors
     /// A command, template or variable that cannot be meant (`ST0103`), an egress rule that is wrong (`ST0261`).
