@@ -196,15 +196,22 @@ async fn make(inner: &Inner) -> Result<Made, AgentError> {
         memory: inner.config.memory.map(|size| size.0 as u64),
         ..HostLimits::default()
     };
+    let data_dir = inner.data_dir.clone();
     let (keys, of, shown) = (inner.keys.clone(), tiers.all.clone(), inner.config.mounts.clone());
     let made = tokio::task::spawn_blocking(move || {
         let unkept = |code, detail: String| AgentError { code, detail };
         let workspaces =
             Workspaces::open(objects, Arc::new(SystemClock), options).map_err(|e| unkept(e.code(), e.to_string()))?;
         let trust = Trust::system().map_err(|e| unkept(e.code, e.detail))?;
+        let record = Record::open(&data_dir).map_err(|e| {
+            unkept(
+                code::INTERNAL,
+                format!("{}: what sandboxes ask of hosts cannot be put on record: {e}", data_dir.display()),
+            )
+        })?;
         let outside = Outside {
             secrets: Arc::new(References::new(keys)),
-            audit: Arc::new(Record),
+            audit: Arc::new(record),
             resolver: None,
             trust,
             authorities: None,
