@@ -8,6 +8,8 @@ use std::{
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use stead_core::sandbox::Property;
+use stead_ports::tool::MAX_FILE;
 use stead_tier::root::NEEDED;
 
 use super::units::{Size, Time};
@@ -28,6 +30,11 @@ const PLACES: [&str; 2] = ["workspace", "opt"];
 pub struct Sandbox {
     /// Tiers that manifests and session sandboxes may ask: `namespace`, `oci`, `microvm`, and `wasm` in a build that has it.
     pub tiers: BTreeSet<Tier>,
+    /// What every tier must be able to promise here, whatever a manifest or a template requires besides: an agent or a session sandbox whose
+    /// tier lacks one is refused. `memory_limit`, `pids_limit`, `cpu_limit`, `accounting`, `disk_quota`, `egress_control`, `syscall_filter`,
+    /// `file_rules`, `own_kernel`.
+    #[schemars(with = "BTreeSet<String>")]
+    pub requires: BTreeSet<Property>,
     /// Folders that may stand for the host's programs (`sandbox.root` of a manifest), each by its name. Each needs the folders `/proc`, `/dev`,
     /// `/tmp`, `/home/box`, `/workspace` and `/opt` in it, to mount on.
     pub roots: BTreeMap<String, PathBuf>,
@@ -124,6 +131,7 @@ impl Default for Sandbox {
     fn default() -> Self {
         Self {
             tiers: BTreeSet::from([Tier::Namespace]),
+            requires: BTreeSet::new(),
             roots: BTreeMap::new(),
             mounts: Vec::new(),
             env: BTreeSet::new(),

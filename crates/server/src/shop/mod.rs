@@ -111,7 +111,8 @@ impl Shop {
         &self.0.data_dir
     }
 
-    /// Refuses a tier that this host cannot give, or that cannot promise what is required: before anything is started.
+    /// Refuses a tier that this host cannot give, or that cannot promise what is required, by the manifest or by the operator: before anything
+    /// is started.
     ///
     /// # Errors
     /// ST0313 for a tier that the operator does not offer, ST0220 and ST0221 with what to do.
@@ -128,7 +129,8 @@ impl Shop {
         let missing = || BoxError::Unavailable { tier, why: "this release has none for this system".to_owned() };
         let boxes = made.tiers.all.get(&tier).ok_or_else(missing).map_err(|e| refused(&e))?;
         let offer = boxes.offer().await.map_err(|e| refused(&e))?;
-        requires.iter().try_for_each(|property| offer.holds(*property).map(drop)).map_err(|e| refused(&e))
+        let all = requires.iter().chain(&self.0.config.requires);
+        all.copied().try_for_each(|property| offer.holds(property).map(drop)).map_err(|e| refused(&e))
     }
 
     /// Removes what a process that was killed has left behind, where that does not end by itself: control groups, what boxes saw of this

@@ -50,7 +50,7 @@ pub(crate) fn settings(asked: Asked<'_>, allowed: &config::Sandbox) -> Result<Se
     };
     Ok(Settings {
         tier,
-        requires: sandbox.requires.iter().flatten().copied().collect(),
+        requires: sandbox.requires.iter().flatten().chain(&allowed.requires).copied().collect(),
         limits: limits(tool, sandbox, wall, &allowed.max)?,
         egress: sandbox.egress().iter().map(|rule| spec(tool, rule)).collect::<Result<_, _>>()?,
         root,
@@ -171,6 +171,8 @@ fn secret(injected: &Injected) -> Value {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
+    use stead_core::sandbox::Property;
+
     use super::*;
 
     fn tool(yaml: &str) -> (Sandbox, Tool) {
@@ -208,6 +210,15 @@ mod tests {
         assert_eq!(asked("ask: false", &allowed).unwrap().limits.memory, Some(32 << 20));
         let error = asked("sandbox: { root: py }", &allowed).unwrap_err();
         assert!(error.code == code::SANDBOX_ROOT && error.detail.contains("roots = { py ="), "{}", error.detail);
+    }
+
+    #[test]
+    fn what_the_operator_requires_is_required_of_every_box_besides() {
+        let requires = [Property::MemoryLimit, Property::SyscallFilter].into();
+        let allowed = config::Sandbox { requires, ..config::Sandbox::default() };
+        let given = asked("sandbox: { requires: [disk_quota] }", &allowed).unwrap();
+        assert_eq!(given.requires, [Property::MemoryLimit, Property::DiskQuota, Property::SyscallFilter].into());
+        assert_eq!(asked("ask: false", &allowed).unwrap().requires, allowed.requires);
     }
 
     #[test]
