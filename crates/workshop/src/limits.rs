@@ -1,6 +1,9 @@
 //! Limits of a box: those of its manifest, and an operator's in their place.
 
-use stead_core::sandbox::BoxLimits;
+use stead_core::{
+    sandbox::{BoxLimits, Tier},
+    time::Span,
+};
 use stead_ports::sandbox::{Change, Limits};
 
 /// The manifest's, with an operator's in their place.
@@ -18,7 +21,19 @@ pub(crate) fn overridden(own: Limits, by: BoxLimits) -> Limits {
     }
 }
 
-/// What must change in a box that runs to get from one to the other. Room on the disk and time are fixed when it starts.
+/// How long a call may wait for a box, that be made and its end take, beyond the time that it may run: with what each tier gives itself for
+/// that, so that the model is told how it went and not that nobody knows.
+pub fn around(tier: Tier) -> Span {
+    match tier {
+        Tier::Namespace | Tier::Wasm => Span::from_secs(60),
+        // Its runtime is called four times.
+        Tier::Oci => Span::from_secs(90),
+        // A machine says hello, takes folders in, and hands layers over.
+        Tier::Microvm => Span::from_secs(300),
+    }
+}
+
+/// What must change in a box that runs to get from one to the other. Time, room on the disk, files and open files are fixed when it starts.
 pub(crate) fn change(from: &Limits, to: &Limits) -> Option<Change> {
     fn other<T: PartialEq>(from: Option<T>, to: Option<T>) -> Option<T> {
         if from == to { None } else { to }
@@ -43,8 +58,6 @@ pub(crate) fn changed(limits: Limits, change: Change) -> Limits {
 
 #[cfg(test)]
 mod tests {
-    use stead_core::time::Span;
-
     use super::*;
 
     #[test]

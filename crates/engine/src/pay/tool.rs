@@ -47,7 +47,7 @@ impl Actor {
         match found {
             Some((Some((tool, limit)), invocation, class)) => {
                 let boxed = self.state.call(effect).and_then(|c| c.head.rules.place).is_some_and(|p| p.boxed);
-                let limit = if boxed { longer(limit, &invocation) } else { limit };
+                let limit = if boxed { longer(limit, tool.around(), &invocation) } else { limit };
                 let (engine, sent) = (self.engine.clone(), Sent::default());
                 let attempt = Attempt { engine, tool, limit, invocation, class, n, sent: sent.clone() };
                 self.flights.push_waiting(Key::Effect(effect), sent, Box::pin(attempt.make()));
@@ -135,10 +135,10 @@ impl Actor {
     }
 }
 
-/// An operator may let the boxes of a run live longer than its manifest does: then the answer is waited for longer too.
-fn longer(limit: Span, invocation: &Invocation) -> Span {
-    const AROUND: u64 = 60_000_000;
-    invocation.limits.wall.map_or(limit, |wall| limit.max(Span(wall.0.saturating_add(AROUND))))
+/// An operator may let the boxes of a run live longer than its manifest does: then the answer is waited for longer too, by what its tier
+/// takes besides.
+fn longer(limit: Span, around: Span, invocation: &Invocation) -> Span {
+    invocation.limits.wall.map_or(limit, |wall| limit.max(Span(wall.0.saturating_add(around.0))))
 }
 
 impl Attempt {

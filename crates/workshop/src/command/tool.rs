@@ -8,6 +8,7 @@ use stead_core::{
     id::RunId,
     message::ToolDef,
     sandbox::{Access, BoxLimits, Tier},
+    time::Span,
 };
 use stead_ports::{
     BoxFuture,
@@ -20,7 +21,7 @@ use stead_tools::{
 };
 
 use super::Plan;
-use crate::{act::act, place::Place, report, settings::Settings, workshop::Workshop};
+use crate::{act::act, limits::around, place::Place, report, settings::Settings, workshop::Workshop};
 
 impl Workshop {
     /// A command as a tool: one operation, `run`, named as the tool is. Its class is `contained` when nothing can be reached
@@ -105,6 +106,10 @@ impl Tool for CommandTool {
                 Err(fault) => fault.outcome(),
             }
         })
+    }
+
+    fn around(&self) -> Span {
+        around(self.place.settings.tier)
     }
 
     fn limit(&self, run: RunId, limits: BoxLimits) -> BoxFuture<'_, ()> {
