@@ -6,7 +6,10 @@ use std::fmt;
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-use crate::{id::TreeId, time::Span};
+use crate::{
+    id::{Name, TreeId},
+    time::Span,
+};
 
 /// How an action is kept apart from the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize)]
@@ -286,7 +289,7 @@ impl BoxTotals {
 }
 
 /// Limits that an operator has set for the boxes of a run, in the place of its manifest's; `None` leaves the manifest's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BoxLimits {
     /// Bytes of memory.
@@ -309,9 +312,31 @@ pub struct BoxLimits {
     #[n(4)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wall: Option<Span>,
+    /// Files and folders that may be written; for boxes that start from now on.
+    #[n(5)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inodes: Option<u64>,
+    /// Open files of one process; for boxes that start from now on.
+    #[n(6)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u32>,
+    /// Bytes that are kept of each output of an action; for those that start from now on.
+    #[n(7)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<u64>,
+    /// Hosts of which the manifest's rules of egress are in force; `*` is all of them. None that it does not name is ever reached.
+    #[n(8)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Vec<Name>>,
 }
 
 impl BoxLimits {
+    /// Whether the manifest's rules of that host are in force.
+    pub fn reaches(&self, host: &str) -> bool {
+        let is = |named: &Name| named.as_str() == "*" || named.as_str().eq_ignore_ascii_case(host);
+        self.egress.as_ref().is_none_or(|hosts| hosts.iter().any(is))
+    }
+
     /// These, with what `change` names in their place.
     #[must_use]
     pub fn changed(self, change: Self) -> Self {
@@ -321,6 +346,10 @@ impl BoxLimits {
             pids: change.pids.or(self.pids),
             disk: change.disk.or(self.disk),
             wall: change.wall.or(self.wall),
+            inodes: change.inodes.or(self.inodes),
+            open_files: change.open_files.or(self.open_files),
+            output: change.output.or(self.output),
+            egress: change.egress.or(self.egress),
         }
     }
 

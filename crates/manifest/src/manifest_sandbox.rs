@@ -33,6 +33,8 @@ pub struct Sandbox {
     pub pids: Option<u32>,
     /// Open files of one process.
     pub open_files: Option<u32>,
+    /// Bytes kept of each output of a command.
+    pub output: Option<u64>,
     /// Wall-clock time.
     pub timeout: Option<Span>,
     /// What may be reached.
@@ -207,6 +209,7 @@ impl Sandbox {
             file: own.file.or(self.file),
             pids: own.pids.or(self.pids),
             open_files: own.open_files.or(self.open_files),
+            output: own.output.or(self.output),
             timeout: own.timeout.or(self.timeout),
             egress: own.egress.clone().or_else(|| self.egress.clone()),
             root: own.root.clone().or_else(|| self.root.clone()),

@@ -47,7 +47,7 @@ pub(crate) async fn act(shop: &Inner, place: &Place, job: Job, invocation: &Invo
     let effect = invocation.effect;
     let work = Work::Action { effect, tool: invocation.tool.clone() };
     let whose = Whose { tenant: invocation.tenant.clone(), work };
-    let seat = shop.live.enter(whose.clone(), place.settings.limits, invocation.limits);
+    let seat = shop.live.enter(whose.clone(), place.settings.limits, invocation.limits.clone());
     let tier = place.settings.tier;
     let maker = shop.tier(tier)?;
     let writer = turn(shop, job.access, invocation).await;
@@ -56,7 +56,8 @@ pub(crate) async fn act(shop: &Inner, place: &Place, job: Job, invocation: &Invo
     if !invocation.may_send.now() {
         return Err(Fault::NotOwned);
     }
-    let stdio = Stdio::Capture { input: job.input.clone(), keep: KEEP, full: WhenFull::Drop, follower: None };
+    let room = invocation.limits.output.and_then(|n| usize::try_from(n).ok()).unwrap_or(place.settings.output);
+    let stdio = Stdio::Capture { input: job.input.clone(), keep: room, full: WhenFull::Drop, follower: None };
     let folder = bench.as_ref().map(|(_, base)| base.path().to_owned());
     let (running, out) = start(shop, place, &job, whose, &seat, folder, stdio).await?;
     let ended = running.end.await;
@@ -106,11 +107,12 @@ pub(crate) async fn start(
 ) -> Result<(Running, Option<WayOut>), Fault> {
     let tier = place.settings.tier;
     let boxes = &shop.tier(tier)?.boxes;
-    let zygote = zygote(&whose, job);
-    let mut out =
-        if place.is_closed() { None } else { Some(WayOut::open(shop, &place.rules, &shop.outside.secrets, whose)?) };
+    let zygote = zygote(whose, job);
+    if let Some(out) = &out {
+        seat.reaches(out.session(), &place.settings.egress)?;
+    }
     let by = seat.limits().ok_or(Fault::Released)?;
-    let mut spec = place.spec(job, by, base, shop.furniture.opt(), out.as_ref());
+    let mut spec = place.spec(job, &by, base, shop.furniture.opt(), out.as_ref());
     if spec.root == Root::Host {
         shop.furniture.show(tier, &mut spec.mounts);
         spec.zygote = zygote.filter(|_| tier == Tier::Namespace);
@@ -119,7 +121,7 @@ pub(crate) async fn start(
     if let Some(out) = &mut out {
         out.serve(running.egress.take())?;
     }
-    seat.started(&overridden(place.settings.limits, by), &running.control).await;
+    seat.started(&overridden(place.settings.limits, &by), &running.control).await;
     Ok((running, out))
 }
 

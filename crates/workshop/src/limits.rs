@@ -7,7 +7,7 @@ use stead_core::{
 use stead_ports::sandbox::{Change, Limits};
 
 /// The manifest's, with an operator's in their place.
-pub(crate) fn overridden(own: Limits, by: BoxLimits) -> Limits {
+pub(crate) fn overridden(own: Limits, by: &BoxLimits) -> Limits {
     let disk = by.disk.unwrap_or(own.disk);
     Limits {
         memory: by.memory.or(own.memory),
@@ -17,7 +17,8 @@ pub(crate) fn overridden(own: Limits, by: BoxLimits) -> Limits {
         // A file cannot be larger than all that there is room for, and an operator who gives room means files too.
         file: if by.disk.is_some() { disk } else { own.file },
         wall: by.wall.map_or(own.wall, |wall| wall.to_std()),
-        ..own
+        inodes: by.inodes.unwrap_or(own.inodes),
+        open_files: by.open_files.unwrap_or(own.open_files),
     }
 }
 
@@ -64,10 +65,14 @@ mod tests {
     fn an_operators_limits_take_the_place_of_the_manifests_one_by_one() {
         let own = Limits::default();
         let by = BoxLimits { memory: Some(1 << 30), wall: Some(Span::from_secs(5)), ..BoxLimits::default() };
-        let now = overridden(own, by);
+        let now = overridden(own, &by);
         assert_eq!((now.memory, now.wall.as_secs(), now.pids), (Some(1 << 30), 5, own.pids));
         assert_eq!(change(&own, &now), Some(Change { memory: Some(1 << 30), ..Change::default() }));
         assert_eq!(change(&now, &own), Some(Change { memory: own.memory, ..Change::default() }), "taken back");
         assert_eq!(change(&own, &own), None);
+        let by = BoxLimits { inodes: Some(100), open_files: Some(20), ..BoxLimits::default() };
+        let now = overridden(own, &by);
+        assert_eq!((now.inodes, now.open_files), (100, 20));
+        assert_eq!(change(&own, &now), None, "those of a box that runs stay");
     }
 }

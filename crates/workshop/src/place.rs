@@ -99,7 +99,7 @@ impl Place {
     pub(crate) fn spec(
         &self,
         job: &Job,
-        limits: BoxLimits,
+        limits: &BoxLimits,
         base: Option<PathBuf>,
         opt: PathBuf,
         out: Option<&way_out::WayOut>,
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn every_box_must_control_egress_and_none_has_a_way_out_unasked() {
         let place = Place::new("shell", &Settings::default()).unwrap();
-        let spec = place.spec(&Job::default(), BoxLimits::default(), None, "/x".into(), None);
+        let spec = place.spec(&Job::default(), &BoxLimits::default(), None, "/x".into(), None);
         assert!(spec.requires.contains(&Property::EgressControl) && spec.egress.is_none() && spec.mounts.is_empty());
         assert_eq!(place.class(), EffectClass::Contained);
     }

@@ -116,7 +116,8 @@ impl Actor {
             max_output,
             may_send: MaySend::as_long_as(move || engine.0.lease.valid(&*engine.0.ports.clock)),
             workspace: self.state.tree,
-            limits: self.state.box_limits,
+            limits: self.state.box_limits.clone(),
+            left: Left { cpu: left.cpu, traffic: left.traffic },
         };
         Ok(Some((tool, invocation, class)))
     }

@@ -125,6 +125,15 @@ pub struct SandboxMax {
     pub open_files: u32,
     /// From the start of a box to its end by force.
     pub timeout: Time,
+    /// Bytes kept of each output of a command; 8Mi at most.
+    pub output: Size,
+}
+
+impl SandboxMax {
+    /// Thousandths of a processor.
+    pub(crate) fn cpu_milli(&self) -> u64 {
+        (self.cpu * 1e3) as u64
+    }
 }
 
 impl Default for Sandbox {
@@ -163,6 +172,7 @@ impl Default for SandboxMax {
             pids: 4_096,
             open_files: 65_536,
             timeout: Time(Duration::from_secs(86_400)),
+            output: Size(4 << 20),
         }
     }
 }
@@ -181,10 +191,16 @@ impl Sandbox {
             ("sandbox.max.pids", max.pids == 0),
             ("sandbox.max.open_files", max.open_files == 0),
             ("sandbox.max.timeout", max.timeout.0.is_zero()),
+            ("sandbox.max.output", max.output.0 == 0),
             ("sandbox.sweep", self.sweep.0.is_zero()),
         ];
         if let Some((key, _)) = zero.iter().find(|(_, zero)| *zero) {
             return Some(format!("`{key}` must be more than 0"));
+        }
+        if max.output.0 as u64 > MAX_FILE as u64 {
+            return Some(format!(
+                "`sandbox.max.output` can be {MAX_FILE} at most: an output that is no text is kept as a file"
+            ));
         }
         if !(max.cpu.is_finite() && max.cpu >= LEAST_CPU) {
             return Some(format!("`sandbox.max.cpu` must be {LEAST_CPU} at least"));
@@ -273,6 +289,7 @@ mod tests {
             "boxes = 0",
             "max = { cpu = 0.0 }",
             "max = { timeout = \"0s\" }",
+            "max = { output = \"9Mi\" }",
             "mounts = [\"here\"]",
             "mounts = [\"/opt\"]",
             "mounts = [\"/srv/../tmp\"]",

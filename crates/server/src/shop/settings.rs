@@ -8,7 +8,7 @@ use stead_egress::{RuleFields, RuleSpec};
 use stead_manifest::manifest::{Egress, Inject, Injected, Sandbox, Tool};
 use stead_ports::{
     agent::AgentError,
-    sandbox::{Limits, Root},
+    sandbox::{KEEP, Limits, Root},
 };
 use stead_workshop::{Settings, Variable};
 
@@ -56,6 +56,7 @@ pub(crate) fn settings(asked: Asked<'_>, allowed: &config::Sandbox) -> Result<Se
         root,
         env,
         files,
+        output: output(tool, sandbox, &allowed.max)?,
         dir: None,
     })
 }
@@ -70,10 +71,9 @@ pub(crate) fn environment(tool: &Tool, environment: &Environment) -> BTreeMap<St
     tool.variables().filter_map(value).collect()
 }
 
-/// The limits, the port's own where the manifest is silent; those are cut to the operator's bounds, what is asked is not.
-fn limits(tool: &str, sandbox: &Sandbox, wall: Duration, max: &config::SandboxMax) -> Result<Limits, AgentError> {
-    let own = Limits::default();
-    let within = |key: &str, asked: Option<u64>, usual: u64, most: u64| match asked {
+/// What is asked when it is within the operator's bounds; what is usual, cut to them, when nothing is asked.
+fn within(tool: &str, key: &str, asked: Option<u64>, usual: u64, most: u64) -> Result<u64, AgentError> {
+    match asked {
         Some(n) if n > most => Err(AgentError {
             code: code::SANDBOX_BOUNDS,
             detail: format!(
@@ -83,10 +83,21 @@ fn limits(tool: &str, sandbox: &Sandbox, wall: Duration, max: &config::SandboxMa
         }),
         Some(n) => Ok(n),
         None => Ok(usual.min(most)),
-    };
+    }
+}
+
+/// Bytes kept of each output.
+fn output(tool: &str, sandbox: &Sandbox, max: &config::SandboxMax) -> Result<usize, AgentError> {
+    let bytes = within(tool, "output", sandbox.output, KEEP as u64, max.output.0 as u64)?;
+    Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
+}
+
+/// The limits, the port's own where the manifest is silent; those are cut to the operator's bounds, what is asked is not.
+fn limits(tool: &str, sandbox: &Sandbox, wall: Duration, max: &config::SandboxMax) -> Result<Limits, AgentError> {
+    let own = Limits::default();
+    let within = |key: &str, asked, usual, most| within(tool, key, asked, usual, most);
     let micros = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
-    let most_cpu = (max.cpu * 1e6) as u64;
-    let cpu = within("cpu", sandbox.cpu, 1_000_000, most_cpu)?;
+    let cpu = within("cpu", sandbox.cpu, 1_000_000, max.cpu_milli().saturating_mul(1_000))?;
     let disk = within("disk", sandbox.disk, own.disk, max.disk.0 as u64)?;
     let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
     Ok(Limits {
