@@ -204,9 +204,46 @@ pub struct BoxUse {
     #[n(6)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<Traffic>,
+    /// What held each promise, and why the others were not: the evidence, in the tier's words.
+    #[n(7)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Evidence>,
+    /// How the command began, where a fork server was asked to start it.
+    #[n(8)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<Begun>,
+}
+
+/// Why a promise held, or did not.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The promise.
+    #[n(0)]
+    pub property: Property,
+    /// In the tier's words, 200 characters at most.
+    #[n(1)]
+    pub words: String,
+}
+
+/// How a command began for which a fork server was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Begun {
+    /// As a copy of a process that had its runtime loaded.
+    #[n(0)]
+    Forked,
+    /// As any other, and why.
+    #[n(1)]
+    Cold(#[n(0)] String),
 }
 
 impl BoxUse {
+    /// What held that promise, or why it was not held; `None` where a fact of an earlier release tells it of.
+    pub fn words(&self, property: Property) -> Option<&str> {
+        self.evidence.iter().find(|e| e.property == property).map(|e| e.words.as_str())
+    }
+
     /// Adds what another box used for the same call. Where nothing measured one's processor time, its wall-clock time counts.
     pub fn join(&mut self, other: &Self) {
         self.cpu = match (self.cpu, other.cpu) {

@@ -2,11 +2,11 @@
 
 use stead_core::{
     id::{Name, TreeId},
-    sandbox::{Access, Action, BoxUse, Traffic},
+    sandbox::{self, Access, Action, Begun, BoxUse, Traffic},
     time::Span,
 };
 use stead_ports::{
-    sandbox::{Evidence, Outcome, Root, Running, Runtime, Stdio, Tier, Usage, WhenFull, Zygote},
+    sandbox::{Evidence, Outcome, Property, Root, Running, Runtime, Served, Stdio, Tier, Usage, WhenFull, Zygote},
     tool::Invocation,
 };
 use stead_tools::secret::Secret;
@@ -24,8 +24,8 @@ use crate::{
     workshop::Inner,
 };
 
-/// Bytes kept of each output; the rest is read and dropped.
-pub(crate) const KEEP: usize = 1 << 20;
+/// Characters of each piece of evidence in a fact.
+const WORDS: usize = 200;
 
 /// An action that is over.
 #[derive(Debug)]
@@ -164,5 +164,19 @@ pub(crate) fn box_use(evidence: &Evidence, usage: &Usage, traffic: Option<Traffi
         memory_peak: usage.memory_peak,
         wall: span(usage.wall),
         traffic,
+        evidence: evidence.held.iter().chain(&evidence.not_held).map(said).collect(),
+        begun: evidence.zygote.as_ref().map(|served| match served {
+            Served::Forked { .. } => Begun::Forked,
+            Served::Cold { why } => Begun::Cold(cut(why)),
+        }),
     }
+}
+
+fn said((property, words): (&Property, &String)) -> sandbox::Evidence {
+    sandbox::Evidence { property: *property, words: cut(words) }
+}
+
+/// Words of the host's for a fact, which is kept for good.
+fn cut(words: &str) -> String {
+    words.chars().take(WORDS).collect()
 }
