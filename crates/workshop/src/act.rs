@@ -59,7 +59,9 @@ pub(crate) async fn act(shop: &Inner, place: &Place, job: Job, invocation: &Invo
     let room = invocation.limits.output.and_then(|n| usize::try_from(n).ok()).unwrap_or(place.settings.output);
     let stdio = Stdio::Capture { input: job.input.clone(), keep: room, full: WhenFull::Drop, follower: None };
     let folder = bench.as_ref().map(|(_, base)| base.path().to_owned());
-    let (running, out) = start(shop, place, &job, whose, &seat, folder, stdio).await?;
+    seat.may_use(invocation.left.cpu);
+    let out = way_out(shop, place, &whose, invocation.left.traffic)?;
+    let (running, out) = start(shop, place, &job, &whose, (&seat, out), folder, stdio).await?;
     let ended = running.end.await;
     let traffic = match out {
         Some(out) => Some(out.close().await),
@@ -95,13 +97,21 @@ async fn bench(shop: &Inner, access: Access, invocation: &Invocation) -> Result<
     Ok(Some((tree, work.materialise(tenant, tree).await?)))
 }
 
+/// The way out of a box at a place, which may move that many bytes; `None` for a place that reaches nobody.
+pub(crate) fn way_out(shop: &Inner, place: &Place, whose: &Whose, most: Option<u64>) -> Result<Option<WayOut>, Fault> {
+    if place.is_closed() {
+        return Ok(None);
+    }
+    WayOut::open(shop, &place.rules, &shop.outside.secrets, whose.clone(), most).map(Some)
+}
+
 /// Starts a box at a place, with its way out, and seats it among those that live.
 pub(crate) async fn start(
     shop: &Inner,
     place: &Place,
     job: &Job,
-    whose: Whose,
-    seat: &Seat,
+    whose: &Whose,
+    (seat, mut out): (&Seat, Option<WayOut>),
     base: Option<std::path::PathBuf>,
     stdio: Stdio,
 ) -> Result<(Running, Option<WayOut>), Fault> {

@@ -13,7 +13,7 @@ use stead_core::{
 use stead_ports::{
     BoxFuture,
     agent::{Behind, BoundTool},
-    tool::{Invocation, MaySend, Output, Tool},
+    tool::{Invocation, Left, MaySend, Output, Tool},
 };
 
 use super::{NO_ARGUMENTS, permit, unwound};
@@ -106,6 +106,7 @@ impl Actor {
         let Some(arguments) = self.arguments(index).await? else { return Ok(None) };
         let max_output = self.agent.tool(&tool).map_or(0, |t| t.max_output);
         let engine = self.engine.clone();
+        let left = self.state.budget.remaining();
         let invocation = Invocation {
             effect: id,
             session: self.state.session,
