@@ -151,10 +151,10 @@ fn limits_of_an_operator_hold_after_a_crash_and_only_say_what_they_change() {
     story.does(Command::LimitBoxes(memory.clone()));
     story.does(Command::LimitBoxes(cpu.clone()));
     let count = story.facts().count();
-    story.does(Command::LimitBoxes(cpu));
+    story.does(Command::LimitBoxes(cpu.clone()));
     assert_eq!(story.facts().count(), count, "what holds already is no fact");
     story.crashes();
-    assert_eq!(story.state().box_limits, memory.changed(cpu));
+    assert_eq!(story.state().box_limits, memory.clone().changed(cpu));
     story.stops(StopMode::Kill, &[1]);
     story.tries(Command::LimitBoxes(memory)).expect_err("the run has ended");
 }
