@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use stead_core::{
-    id::{RunId, SessionId},
+    id::{Name, RunId, SessionId},
     record::{Actor as By, Payload, Source},
     run::{Admit, Decision, GENESIS, Inputs, NewRun},
 };
+use stead_policy::Policies;
 use stead_ports::{
     agent::Agent,
     journal::{self, AppendError, IndexChange, RunState, SessionChange},
@@ -18,6 +19,7 @@ use crate::{
     approvals,
     durable::{OnTrouble, durable},
     enter::fresh_activation,
+    gate::{self, RunGate},
     parent::child_end,
     payload::Sealer,
     prepare::cut,
@@ -47,7 +49,8 @@ pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Optio
     let input = std::mem::take(&mut start.input);
     let mut input = sealer.seal(&**engine.journal(), &start.tenant, input, source, usize::MAX);
     sealer.attach(&**engine.journal(), &start.tenant, &mut input, std::mem::take(&mut start.files));
-    let decision = decide(engine, &start, (run, session), &agent, admit, input);
+    let policies = gate::policies(&*engine.0.ports.policies, &start.tenant, &agent).await;
+    let decision = decide(engine, &start, (run, session), (&agent, policies), admit, input);
     let outgoing = Outgoing::new(engine, decision, start.actor.clone());
     let row = view::run_state(&outgoing.state, outgoing.at);
     let user = match start.actor {
@@ -73,14 +76,14 @@ pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Optio
         Err(other) => return Err(other),
     }
     let Outgoing { record, state, .. } = outgoing;
-    engine.0.counters.record(&record.facts);
+    engine.0.counters.record(&record.facts, None, &state, Name::default);
     let ended = state.life.ended();
     if ended {
         engine.0.waiters.wake(run, &Ok(row.status));
     }
     let started = Started { run, session, queued, existing: false };
     let (activation, tail) = (state.activation, 1 + tail.unwrap_or(0));
-    let born = (!ended && !queued).then_some(Born { state, prev, activation, agent, row, tail });
+    let born = (!ended && !queued).then_some(Born { state, prev, activation, agent, unloadable: None, row, tail });
     Ok((started, born))
 }
 
@@ -88,7 +91,7 @@ fn decide(
     engine: &Engine,
     start: &StartRun,
     (run, session): (RunId, SessionId),
-    agent: &Agent,
+    (agent, policies): (&Agent, Option<Arc<Policies>>),
     admit: Option<Admit>,
     input: Payload,
 ) -> Decision {
@@ -107,8 +110,12 @@ fn decide(
         input,
         admit,
         restored,
+        behalf: start.behalf.clone(),
+        label: start.label.clone(),
     };
-    let inputs = Inputs { now: engine.0.ports.clock.now(), activation: fresh_activation(engine) };
+    let principal = gate::principal_of(&new, agent);
+    let gate = RunGate { policies, principal: &principal, agent, reply: None, hearing: None };
+    let inputs = Inputs { now: engine.0.ports.clock.now(), activation: fresh_activation(engine), gate: &gate };
     if engine.0.options.at_rest || engine.0.is_draining() { new.decide_holding(inputs) } else { new.decide(inputs) }
 }
 
@@ -125,7 +132,7 @@ fn index(outgoing: &Outgoing, create: journal::NewRun, row: RunState, queued: bo
         create: Some(create),
         run: Some(row),
         session,
-        send: child_end(record, state, None).into_iter().collect(),
+        send: child_end(record, state, None, None).into_iter().collect(),
         ..IndexChange::default()
     };
     approvals::follow(None, state, &mut index);

@@ -16,14 +16,18 @@ use stead_core::{
     fact::{CallHead, CallRules, ModelConfig, RunConfig},
     id::{ActivationId, LeafHash, Name, RunId, SessionId, VersionId},
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
-    run::{Admit, CallIn, Command, Decision, GENESIS, Inputs, NewRun as Start, STATE_VERSION, State, decide},
+    ruling::Behalf,
+    run::{Admit, CallIn, Command, Decision, GENESIS, Inputs, NewRun as Start, STATE_VERSION, State, Ungated, decide},
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
     AliasMove, Append, InboxRow, IndexChange, Journal, LIVE, Lease, MovedBy, NewBlob, NewRun, Question, RunState,
     SessionChange, Settled, Snapshot, Status, Used, VersionRow, hour_of, partition,
 };
-use stead_ports::objects::Objects;
+use stead_ports::{
+    objects::Objects,
+    policies::{NewPolicy, PolicyStore},
+};
 use stead_store::{BlobKey, PgOptions, PgStore, SqliteOptions, SqliteStore};
 
 type Fail = Box<dyn Error>;
@@ -43,7 +47,8 @@ async fn main() -> Result<(), Fail> {
         ["postgres", url] => {
             let store = PgStore::connect(url, PgOptions::new(BlobKey::from_bytes(KEY))).await?;
             fill(&store).await?;
-            content(&store).await
+            content(&store).await?;
+            policies(&store).await
         }
         _ => Err("sqlite FILE, or postgres URL".into()),
     }
@@ -55,6 +60,16 @@ async fn content(objects: &dyn Objects) -> Result<(), Fail> {
     Ok(objects.put(&TENANT.into(), &contents, Timestamp(START)).await?)
 }
 
+/// Policy sets, as format 4 has them: one applied, one that waits for another person.
+async fn policies(sets: &dyn PolicyStore) -> Result<(), Fail> {
+    for proposed in [false, true] {
+        let (tenant, by, body) = (TENANT.into(), "ada".into(), Bytes::from_static(b"a policy set"));
+        let at = Timestamp(START);
+        sets.put_policy(NewPolicy { tenant, digest: [3; 32], body, by, at, rollback: None, proposed }).await?;
+    }
+    Ok(())
+}
+
 async fn sqlite(out: &Path) -> Result<(), Fail> {
     let dir = tempfile::tempdir()?;
     fs::create_dir(dir.path().join("keys"))?;
@@ -62,6 +77,7 @@ async fn sqlite(out: &Path) -> Result<(), Fail> {
     let store = SqliteStore::open(dir.path(), SqliteOptions::default())?;
     fill(&store).await?;
     content(&store).await?;
+    policies(&store).await?;
     drop(store);
     Ok(fs::write(out, zstd::bulk::compress(&fs::read(dir.path().join("stead.db"))?, 19)?)?)
 }
@@ -77,8 +93,12 @@ struct Life<'j> {
     blobs: Vec<NewBlob>,
 }
 
-fn inputs(seq: u64) -> Inputs {
-    Inputs { now: Timestamp(START + i64::try_from(seq).unwrap_or(0) * 1_000_000), activation: ActivationId(1) }
+fn inputs(seq: u64) -> Inputs<'static> {
+    Inputs {
+        now: Timestamp(START + i64::try_from(seq).unwrap_or(0) * 1_000_000),
+        activation: ActivationId(1),
+        gate: &Ungated,
+    }
 }
 
 impl<'j> Life<'j> {
@@ -115,10 +135,13 @@ impl<'j> Life<'j> {
                 approval_ttl: Some(Span::from_secs(86_400)),
                 overhead_tokens: 10,
                 repairs: None,
+                plan: None,
             },
             input: Payload::new(body, Some(Source::User)),
             admit: live.then(Admit::default),
             restored: None,
+            behalf: Behalf::default(),
+            label: None,
         };
         let decision = start.decide(inputs(0));
         let blobs = vec![NewBlob { tenant: TENANT.into(), id, content: long }];

@@ -99,8 +99,8 @@ const MAP: &[Row] = &[
     row(
         "stead",
         &[
-            "api", "audit", "client", "core", "identity", "manifest", "microvm", "oci", "ports", "sandbox", "server",
-            "wasm",
+            "api", "audit", "client", "core", "identity", "manifest", "microvm", "oci", "policy", "ports", "sandbox",
+            "server", "wasm",
         ],
     ),
     row("sim", &["core", "engine", "policy", "ports"]),

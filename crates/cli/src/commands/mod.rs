@@ -13,6 +13,7 @@ pub(crate) mod errors;
 pub(crate) mod man_pages;
 pub(crate) mod migrate;
 pub(crate) mod pages;
+pub(crate) mod policy;
 pub(crate) mod restore;
 pub(crate) mod run;
 pub(crate) mod runs;
@@ -87,6 +88,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::TestRuntime(args) => one(test_runtime::run(&global, args)),
         Command::Runs(args) => one(runs::run(&global, args)),
         Command::Sandboxes(args) => one(sandboxes::run(&global, args)),
+        Command::Policy(args) => one(policy::run(&global, args)),
         Command::Usage(args) => one(usage::run(&global, args)),
         Command::Approvals(args) => one(approvals::run(&global, args)),
         Command::Dev(args) => many(dev::run(&global, args)),

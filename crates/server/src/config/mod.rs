@@ -76,6 +76,18 @@ pub struct Config {
     pub providers: BTreeMap<String, Provider>,
     /// Session sandboxes: how many there may be, and what callers may have.
     pub sandboxes: Sandboxes,
+    /// How policies are applied.
+    pub policy: Policy,
+}
+
+/// How policies are applied.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Policy")]
+pub struct Policy {
+    /// A policy set that one person applies is proposed, and decides once another one, whose token has another subject, has
+    /// confirmed it (`stead policy confirm`).
+    pub four_eyes: bool,
 }
 
 /// TLS of the server.
@@ -203,6 +215,7 @@ impl Default for Config {
             engine: Engine::default(),
             providers: BTreeMap::new(),
             sandboxes: Sandboxes::default(),
+            policy: Policy::default(),
         }
     }
 }

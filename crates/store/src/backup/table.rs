@@ -247,6 +247,31 @@ pub(crate) static TABLES: &[Table] = &[
         postgres: "SELECT id, tenant, codec::bigint, length, body, held FROM objects ORDER BY tenant, id",
         former: Former::Since(3),
     },
+    Table {
+        number: 12,
+        name: "policies",
+        columns: &[
+            text("tenant"),
+            int("epoch"),
+            bytes("digest"),
+            bytes("body"),
+            text("applied_by"),
+            int("at"),
+            int("proposed"),
+            maybe(int("rollback_to")),
+            maybe(text("confirmed_by")),
+            maybe(int("confirmed_at")),
+        ],
+        sqlite: "SELECT tenant, epoch, digest, body, applied_by, at, proposed, rollback_to, confirmed_by, confirmed_at
+            FROM policies ORDER BY tenant, epoch",
+        sqlite_insert: "INSERT INTO policies (tenant, epoch, digest, body, applied_by, at, proposed, rollback_to,
+                confirmed_by, confirmed_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        postgres:
+            "SELECT tenant, epoch, digest, body, applied_by, at, proposed, rollback_to, confirmed_by, confirmed_at
+            FROM policies ORDER BY tenant, epoch",
+        former: Former::Since(4),
+    },
 ];
 
 /// The files of recorded runs, in pieces. No table: see [`super::cassettes`].
@@ -259,6 +284,11 @@ pub(super) static CASSETTES: Table = Table {
     postgres: "",
     former: Former::Same,
 };
+
+/// All tables, parted at the place of [`CASSETTES`]: sections come in the order of their numbers.
+pub(super) fn around_cassettes() -> (&'static [Table], &'static [Table]) {
+    TABLES.split_at(TABLES.partition_point(|table| table.number < CASSETTES.number))
+}
 
 /// The section of runs.
 pub(super) const RUNS: u8 = 4;

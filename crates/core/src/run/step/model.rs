@@ -4,7 +4,10 @@ use crate::{
     budget::{Limit, Spend, Usage},
     code::{self, Code},
     context::compact,
-    fact::{CallHead, ContextCompacted, Fact, ModelFailed, ModelReplied, ModelRequested, NextAttempt, RunFailed},
+    fact::{
+        CallHead, ContextCompacted, Fact, ModelDenied, ModelFailed, ModelReplied, ModelRequested, NextAttempt,
+        RunFailed, Verdict,
+    },
     record::Payload,
     run::{
         apply::Env,
@@ -21,7 +24,7 @@ use crate::{
 const MAX_SPREAD: Span = Span::from_secs(30);
 
 /// Requests the next turn's first attempt.
-pub(in crate::run) fn request(draft: &mut Draft) {
+pub(in crate::run) fn request(draft: &mut Draft<'_>) {
     if draft.state.turn >= draft.state.config.max_turns {
         return stop::by_limit(draft, Limit::Turns);
     }
@@ -33,10 +36,11 @@ pub(in crate::run) fn request(draft: &mut Draft) {
 }
 
 /// Reserves for an attempt and requests it; a limit that it would cross stops the run. A model without a known price
-/// under a money limit is passed over for the next in the chain.
-pub(in crate::run) fn request_attempt(draft: &mut Draft, turn: u32, attempt: u32, model: u8) {
+/// under a money limit, or that policies deny, is passed over for the next in the chain.
+pub(in crate::run) fn request_attempt(draft: &mut Draft<'_>, turn: u32, attempt: u32, model: u8) {
     let config = draft.state.config.clone();
     let mut limit = Limit::Unpriced;
+    let mut denied = None;
     for (i, candidate) in config.models.iter().enumerate().skip(usize::from(model)) {
         let input = draft.state.view_tokens + config.overhead_tokens;
         let worst = Usage::worst(input, candidate.max_output_tokens, candidate.price);
@@ -44,7 +48,17 @@ pub(in crate::run) fn request_attempt(draft: &mut Draft, turn: u32, attempt: u32
         match draft.state.budget.crosses(reserved) {
             None => {
                 let model = u8::try_from(i).expect("a chain has at most 255 models");
-                return draft.emit(Fact::ModelRequested(ModelRequested { turn, attempt, model, reserved }));
+                let mut ruling = draft.gate.model(&draft.state, i, draft.now);
+                if ruling.verdict == Verdict::Allow {
+                    let ruled = draft.ruled(&mut ruling);
+                    let planning = draft.state.planning.tries();
+                    let asked = ModelRequested { turn, attempt, model, reserved, ruled, planning };
+                    return draft.emit(Fact::ModelRequested(asked));
+                }
+                let payload = draft.notice(std::mem::take(&mut ruling.told));
+                let ruled = draft.ruled(&mut ruling);
+                draft.emit(Fact::ModelDenied(ModelDenied { turn, model, payload, ruled }));
+                denied = Some((ruling.code, payload));
             }
             Some(Limit::Unpriced) => {}
             Some(other) => {
@@ -53,7 +67,10 @@ pub(in crate::run) fn request_attempt(draft: &mut Draft, turn: u32, attempt: u32
             }
         }
     }
-    stop::by_limit(draft, limit);
+    match denied {
+        Some((code, payload)) => draft.emit(Fact::RunFailed(RunFailed { code, payload: Some(payload) })),
+        None => stop::by_limit(draft, limit),
+    }
 }
 
 pub(in crate::run) fn apply_compacted(state: &mut State, f: &ContextCompacted) {
@@ -74,7 +91,7 @@ pub(in crate::run) fn apply_requested(state: &mut State, env: Env<'_>, f: &Model
 }
 
 pub(in crate::run) fn replied(
-    draft: &mut Draft,
+    draft: &mut Draft<'_>,
     turn: u32,
     attempt: u32,
     reply: Payload,
@@ -83,6 +100,9 @@ pub(in crate::run) fn replied(
     misfit: Option<Payload>,
 ) -> Result<(), Refusal> {
     let model = in_flight(&draft.state, turn, attempt)?;
+    if draft.state.planning.wanted() {
+        return Err(Refusal::Stale);
+    }
     let spent = usage.spend(draft.state.config.models.get(usize::from(model)).and_then(|m| m.price));
     let first = draft.state.next_effect;
     let (heads, invalid): (Vec<CallHead>, Vec<_>) = calls
@@ -103,7 +123,7 @@ pub(in crate::run) fn replied(
 }
 
 /// The model whose attempt this is.
-fn in_flight(state: &State, turn: u32, attempt: u32) -> Result<u8, Refusal> {
+pub(in crate::run) fn in_flight(state: &State, turn: u32, attempt: u32) -> Result<u8, Refusal> {
     match state.phase {
         Phase::Model { attempt: a, model, .. } if !state.life.ended() && a == attempt && state.turn == turn => {
             Ok(model)
@@ -114,7 +134,11 @@ fn in_flight(state: &State, turn: u32, attempt: u32) -> Result<u8, Refusal> {
 
 pub(in crate::run) fn apply_replied(state: &mut State, env: Env<'_>, f: &ModelReplied) {
     settle(state, f.spent);
-    state.say(Entry { kind: EntryKind::Reply, payload: env.payload(f.payload) });
+    if state.planning.wanted() {
+        // The planner's reply is no part of the conversation.
+        return state.phase = Phase::Idle;
+    }
+    state.say(Entry { kind: EntryKind::Reply, payload: env.payload(f.payload), label: None });
     state.next_effect += f.calls.len() as u32;
     state.phase = if f.calls.is_empty() { Phase::Idle } else { Phase::Tools };
     state.calls = f
@@ -130,6 +154,8 @@ pub(in crate::run) fn apply_replied(state: &mut State, env: Env<'_>, f: &ModelRe
             first_intended: None,
             approved: false,
             maybe: None,
+            given: Vec::new(),
+            arguments: None,
         })
         .collect();
     // In a run that was restored, the model may have asked for the same before.
@@ -138,7 +164,12 @@ pub(in crate::run) fn apply_replied(state: &mut State, env: Env<'_>, f: &ModelRe
     }
 }
 
-pub(in crate::run) fn failed(draft: &mut Draft, turn: u32, attempt: u32, failure: ModelFailure) -> Result<(), Refusal> {
+pub(in crate::run) fn failed(
+    draft: &mut Draft<'_>,
+    turn: u32,
+    attempt: u32,
+    failure: ModelFailure,
+) -> Result<(), Refusal> {
     let model = in_flight(&draft.state, turn, attempt)?;
     let Phase::Model { reserved, .. } = draft.state.phase else { return Err(Refusal::Stale) };
     let spent = if failure.charged { reserved } else { Spend::ZERO };
@@ -164,7 +195,7 @@ pub(in crate::run) fn failed(draft: &mut Draft, turn: u32, attempt: u32, failure
 
 /// Gives an attempt back that was not made. Nothing was sent, so nothing was spent and the model has not failed.
 pub(in crate::run) fn deferred(
-    draft: &mut Draft,
+    draft: &mut Draft<'_>,
     turn: u32,
     attempt: u32,
     until: Timestamp,
@@ -194,7 +225,7 @@ fn exhausted(state: &State, code: Code) -> Code {
 }
 
 /// The same model again after a pause, or the next of the chain at once.
-fn next_attempt(draft: &Draft, model: u8, retry: Retry, spread: u16) -> Option<NextAttempt> {
+fn next_attempt(draft: &Draft<'_>, model: u8, retry: Retry, spread: u16) -> Option<NextAttempt> {
     let config = &draft.state.config;
     let tried = draft.state.tried.saturating_add(1);
     if let Retry::After(asked) = retry
