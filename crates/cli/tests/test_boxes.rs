@@ -225,7 +225,7 @@ fn a_command_reaches_what_its_manifest_names_with_a_secret_that_it_never_has_and
     let env = TestEnvironment::new();
     let (port, heard) = echoing_host();
     env.stead_with_input("secrets set shop", SECRET).succeeds();
-    let curl = format!("curl -s --noproxy ''");
+    let curl = "curl -s --noproxy ''";
     let url = format!("http://localhost:{port}/v1");
     env.write("a/go.sh", &format!("env\n{curl} {url}/me\n{curl} {url}/else\n{curl} -H \"X-Mine: $TOKEN\" {url}/me\n"));
     agent(

@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 use stead_core::{
     effect::{EffectClass, Outcome},
-    sandbox::Traffic,
+    sandbox::{BoxLimits, Traffic},
 };
 use stead_egress::{Event, Trust};
 use stead_ports::{sandbox::Limits, tool::Left};
