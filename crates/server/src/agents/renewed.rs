@@ -12,6 +12,8 @@ use stead_core::{
     effect::{Outcome, Reconciled},
     id::{Name, RunId},
     message::Reply,
+    sandbox::BoxLimits,
+    time::Span,
 };
 use stead_models::registry::Resolved;
 use stead_ports::{
