@@ -2,6 +2,7 @@
 //! quota, the filter of system calls, Landlock, output captured.
 
 use std::{
+    collections::BTreeSet,
     fs,
     sync::{
         Arc,
@@ -11,7 +12,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use stead_ports::sandbox::{Boxes as _, Command, End, Property, Runtime, Served, Spec, Stdio, Zygote};
+use stead_ports::sandbox::{BoxError, Boxes as _, Command, End, Property, Runtime, Served, Spec, Stdio, Zygote};
 use stead_sandbox::{Namespaces, Settings};
 
 use super::Times;
@@ -121,7 +122,7 @@ impl Ours {
         Ok(found?)
     }
 
-    /// What is there after so many boxes that was not there before: processes, groups, mounts, descriptors.
+    /// What is there after so many boxes, of all endings, that was not there before: processes, groups, mounts, descriptors, namespaces, files.
     pub(super) async fn leaks(&self, callers: usize, cycles: usize) -> Result<Value, String> {
         let launcher = self.boxes.launcher().await.ok_or("the launcher is gone")?;
         let before = self.settled(launcher).await;
@@ -129,8 +130,8 @@ impl Ours {
             .map(|_| {
                 let boxes = Arc::clone(&self.boxes);
                 tokio::spawn(async move {
-                    for _ in 0..cycles.div_ceil(callers) {
-                        run(&boxes).await?;
+                    for turn in 0..cycles.div_ceil(callers) {
+                        ending(&boxes, turn).await?;
                     }
                     Ok::<_, String>(())
                 })
@@ -145,11 +146,20 @@ impl Ours {
     }
 
     /// Counts, when the launcher has had time to clean up.
-    async fn settled(&self, launcher: u32) -> [usize; 4] {
+    async fn settled(&self, launcher: u32) -> [usize; 6] {
         tokio::time::sleep(Duration::from_secs(1)).await;
+        let launcher_is = launcher.to_string();
         let descriptors = |pid: &str| fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
-        let mounts = fs::read_to_string("/proc/self/mountinfo").map_or(0, |text| text.lines().count());
-        [children(launcher).len(), groups(launcher), mounts, descriptors("self") + descriptors(&launcher.to_string())]
+        let mounts =
+            |pid: &str| fs::read_to_string(format!("/proc/{pid}/mountinfo")).map_or(0, |text| text.lines().count());
+        [
+            children(launcher).len(),
+            groups(launcher),
+            mounts("self") + mounts(&launcher_is),
+            descriptors("self") + descriptors(&launcher_is),
+            namespaces(launcher),
+            ["/tmp", "/dev/shm"].into_iter().map(files).sum(),
+        ]
     }
 }
 
@@ -173,6 +183,55 @@ async fn print_one(boxes: &Namespaces, zygote: bool) -> Result<Option<Served>, S
 async fn run(boxes: &Namespaces) -> Result<(), String> {
     let outcome = boxes.run(spec(&["/usr/bin/true"]), Stdio::Quiet).await.map_err(|e| e.to_string())?;
     if outcome.end == End::Exited(0) { Ok(()) } else { Err(format!("`true` ended with {:?}", outcome.end)) }
+}
+
+/// One box, ended in one of the ways in which boxes end. Most end by themselves.
+async fn ending(boxes: &Namespaces, turn: usize) -> Result<(), String> {
+    let say = |e: BoxError| e.to_string();
+    let (expected, outcome) = match turn % 20 {
+        3 => {
+            let mut late = spec(&["sleep", "1000"]);
+            late.limits.wall = Duration::from_millis(20);
+            (End::Deadline, boxes.run(late, Stdio::Quiet).await)
+        }
+        7 => (End::Output, boxes.run(spec(&["yes"]), Stdio::Quiet).await),
+        11 => (End::Signal(9), boxes.run(spec(&["sh", "-c", "sleep 1000 & kill -9 $$"]), Stdio::Quiet).await),
+        13 => {
+            let running = boxes.start(spec(&["sleep", "1000"]), Stdio::Quiet).await.map_err(say)?;
+            running.control.kill();
+            (End::Killed, running.end.await)
+        }
+        17 => {
+            // Nobody waits for it.
+            drop(boxes.start(spec(&["sleep", "1000"]), Stdio::Quiet).await.map_err(say)?);
+            return Ok(());
+        }
+        19 => match boxes.run(spec(&["no-such-program"]), Stdio::Quiet).await {
+            Err(BoxError::Command { .. }) => return Ok(()),
+            other => return Err(format!("a program that is not there: {other:?}")),
+        },
+        _ => return run(boxes).await,
+    };
+    let end = outcome.map_err(say)?.end;
+    if end == expected { Ok(()) } else { Err(format!("{end:?} instead of {expected:?}")) }
+}
+
+/// Namespaces of the processes below the launcher.
+fn namespaces(launcher: u32) -> usize {
+    let (mut below, mut at) = (vec![launcher], 0);
+    while let Some(pid) = below.get(at).copied() {
+        below.extend(children(pid));
+        at += 1;
+    }
+    let of = |pid: u32| fs::read_dir(format!("/proc/{pid}/ns")).into_iter().flatten().flatten();
+    let links = below.into_iter().flat_map(of).filter_map(|ns| fs::read_link(ns.path()).ok());
+    links.collect::<BTreeSet<_>>().len()
+}
+
+/// Files and folders of ours in a folder that everybody may write.
+fn files(folder: &str) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("stead")).count()
 }
 
 fn children(pid: u32) -> Vec<u32> {

@@ -49,7 +49,7 @@ pub struct Limits {
 }
 
 /// Limits for the sandboxes of a run, in the place of its agent's; what is absent stays as it was.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SandboxLimits {
     /// Bytes of memory.
@@ -72,17 +72,54 @@ pub struct SandboxLimits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<schema::Span>")]
     pub wall: Option<Span>,
+    /// Files and folders that may be written; for sandboxes that start from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 16))]
+    pub inodes: Option<u64>,
+    /// Open files of one process; for sandboxes that start from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 16))]
+    pub open_files: Option<u32>,
+    /// Bytes that are kept of each output of an action; for those that start from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 4_096))]
+    pub output: Option<u64>,
+    /// Hosts of which the agent's rules of egress stay in force, as the rules write them; `*` is all of them, an empty list is none. At once:
+    /// what is under way to others is cut. No host is reached that the agent does not name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), inner(length(max = 253)))]
+    pub egress: Option<Vec<String>>,
 }
 
 impl From<SandboxLimits> for BoxLimits {
     fn from(l: SandboxLimits) -> Self {
-        Self { memory: l.memory, cpu_milli: l.cpu_milli, pids: l.pids, disk: l.disk, wall: l.wall }
+        Self {
+            memory: l.memory,
+            cpu_milli: l.cpu_milli,
+            pids: l.pids,
+            disk: l.disk,
+            wall: l.wall,
+            inodes: l.inodes,
+            open_files: l.open_files,
+            output: l.output,
+            egress: l.egress.map(|hosts| hosts.into_iter().map(Name::from).collect()),
+        }
     }
 }
 
 impl From<BoxLimits> for SandboxLimits {
     fn from(l: BoxLimits) -> Self {
-        Self { memory: l.memory, cpu_milli: l.cpu_milli, pids: l.pids, disk: l.disk, wall: l.wall }
+        Self {
+            memory: l.memory,
+            cpu_milli: l.cpu_milli,
+            pids: l.pids,
+            disk: l.disk,
+            wall: l.wall,
+            inodes: l.inodes,
+            open_files: l.open_files,
+            output: l.output,
+            egress: l.egress.map(|hosts| hosts.iter().map(ToString::to_string).collect()),
+        }
     }
 }
 

@@ -1,9 +1,16 @@
 //! Commands and MCP servers of agents in real sandboxes, by the real binary.
 #![cfg(target_os = "linux")]
 
-use std::{fs, io::ErrorKind, net::TcpListener, process::Stdio, time::Duration};
+use std::{
+    fs,
+    io::{ErrorKind, Read as _, Write as _},
+    net::TcpListener,
+    process::Stdio,
+    sync::mpsc,
+    time::Duration,
+};
 
-use crate::common::{TestEnvironment, root};
+use crate::common::{Serving, TestEnvironment, root};
 
 /// An agent with these tools, whose script calls them.
 fn agent(env: &TestEnvironment, tools: &str, script: &str) {
@@ -171,10 +178,9 @@ fn in_tier(tier: &str) -> (TestEnvironment, String) {
 
 #[test]
 fn an_agents_command_and_mcp_server_run_in_containers_if_its_manifest_says_so() {
-    // Only root has containers; that others are told so shows elsewhere.
-    if rustix::process::geteuid().is_root() {
-        in_tier("oci");
-    }
+    // That others are told so shows elsewhere.
+    assert!(rustix::process::geteuid().is_root(), "NOT RUN: containers are root's; run it as root");
+    in_tier("oci");
 }
 
 /// The first process of these machines is the binary itself.
@@ -182,6 +188,111 @@ fn an_agents_command_and_mcp_server_run_in_containers_if_its_manifest_says_so() 
 fn an_agents_command_and_mcp_server_run_in_machines_if_its_manifest_says_so() {
     let (_env, facts) = in_tier("microvm");
     assert!(facts.contains("own_kernel"), "{facts}");
+}
+
+/// A host of the test's: hears what it is asked, and answers with the request's own head.
+fn echoing_host() -> (u16, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (tell, heard) = mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                if stream.read_exact(&mut byte).is_err() {
+                    break;
+                }
+                head.push(byte[0]);
+            }
+            let length = head.len();
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+            stream.write_all(&[answer.as_bytes(), &head].concat()).unwrap();
+            if tell.send(String::from_utf8(head).unwrap()).is_err() {
+                break;
+            }
+        }
+    });
+    (port, heard)
+}
+
+/// Of a manifest's `egress` and `secret://`: the host gets the value, the sandbox, the model and the journal never have it, and the record of
+/// the data folder has what was let out and what was not, whatever the log shows.
+#[test]
+fn a_command_reaches_what_its_manifest_names_with_a_secret_that_it_never_has_and_all_of_it_is_on_record() {
+    const SECRET: &str = "tok_Zk8vN3qLw0RtY7uXbC5mA2sD";
+    let env = TestEnvironment::new();
+    let (port, heard) = echoing_host();
+    env.stead_with_input("secrets set shop", SECRET).succeeds();
+    let curl = "curl -s --noproxy ''";
+    let url = format!("http://localhost:{port}/v1");
+    env.write("a/go.sh", &format!("env\n{curl} {url}/me\n{curl} {url}/else\n{curl} -H \"X-Mine: $TOKEN\" {url}/me\n"));
+    agent(
+        &env,
+        &format!(
+            "  sh:\n    command: [bash, /opt/agent/go.sh]\n    env: [\"TOKEN=secret://shop\"]\n    sandbox:\n      egress:\n      - {{ host: localhost, \
+             ports: [{port}], scheme: http, paths: [/v1/me], addresses: [127.0.0.0/8], secrets_in_clear: true, secrets: [{{ secret: \
+             \"secret://shop\", inject: bearer }}] }}\ninclude: [./go.sh]\n"
+        ),
+        "rules:\n- when: { user: . }\n  call: [{ tool: sh, args: {} }]\n- when: { tool: sh }\n  say: '{{result.stdout}}'\n",
+    );
+    let mut command = env.command(["run", "--quiet", "a", "go"]);
+    // Whoever reads little of the log has the record all the same.
+    command.env("STEAD_LOG", "error");
+    let told = env.finish(command).succeeds();
+    let asked = heard.recv().unwrap();
+    assert!(asked.starts_with("GET /v1/me ") && asked.contains(&format!("Bearer {SECRET}")), "{asked}");
+    assert!(heard.try_recv().is_err(), "the path that no rule names and the placeholder elsewhere were not sent");
+    assert!(told.stdout.contains("TOKEN=stead-secret-") && told.stdout.contains("Bearer ***"), "{told}");
+    let run = last_run(&env);
+    let facts = env.stead(&format!("runs export {run}")).succeeds().stdout;
+    let record = fs::read_to_string(env.path().join(".stead/egress.jsonl")).unwrap();
+    for text in [&told.stdout, &told.stderr, &facts, &record] {
+        assert!(!text.contains(SECRET), "{text}");
+    }
+    let lines: Vec<serde_json::Value> = record.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<_> = lines.iter().map(|l| (l["event"].as_str().unwrap(), l["path"].as_str().unwrap())).collect();
+    assert_eq!(events, [("allowed", "/v1/me"), ("ended", "/v1/me"), ("refused", "/v1/else"), ("refused", "/v1/me")]);
+    assert_eq!(lines[0]["secrets"], serde_json::json!(["secret://shop"]), "{record}");
+    assert_eq!((&lines[2]["code"], &lines[3]["code"]), (&"ST0250".into(), &"ST0255".into()), "{record}");
+    assert!(lines.iter().all(|l| l["whose"].as_str().unwrap().starts_with(&run)), "{record}");
+}
+
+#[test]
+fn other_limits_of_a_run_reach_the_command_that_runs_and_the_next_one() {
+    let env = TestEnvironment::new();
+    // It has four children at a time, which is always allowed, until the limit is changed while it does.
+    let forks = "
+import os, time
+while True:
+    children = []
+    try:
+        for _ in range(4):
+            child = os.fork()
+            if child == 0:
+                time.sleep(0.005)
+                os._exit(0)
+            children.append(child)
+    except BlockingIOError:
+        break
+    for child in children: os.waitpid(child, 0)
+print('refused')
+";
+    env.write("a/forks.py", forks);
+    agent(
+        &env,
+        "  sh: { command: [bash, -c], sandbox: { timeout: 5m } }\ninclude: [./forks.py]\n",
+        "rules:\n- when: { user: . }\n  call: [{ tool: sh, args: { command: 'exec python3 /opt/agent/forks.py' } }]\n- when: { tool: sh, result: refused }\n  call: [{ tool: sh, args: { command: 'ulimit -n' } }]\n- when: { tool: sh }\n  say: '{{result.stdout}}'\n",
+    );
+    env.write("stead.toml", "listen = \"127.0.0.1:0\"\ndata_dir = \".stead\"\n");
+    let _server = Serving::start(env.command(["serve", "--config", "stead.toml"]), "serving");
+    env.stead("agents apply a").succeeds();
+    let run = env.stead("runs start a go --quiet").succeeds().stdout.trim().to_owned();
+    until("the command runs", || lives("/opt/agent/forks.py"));
+    env.stead(&format!("runs limit {run} --pids 4 --open-files 100")).succeeds();
+    until("the run has ended", || env.json(&format!("runs show {run} --json"))["status"] == "completed");
+    assert_eq!(env.json(&format!("runs show {run} --json"))["output"], "100\n");
 }
 
 #[test]

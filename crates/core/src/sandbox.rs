@@ -6,7 +6,10 @@ use std::fmt;
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-use crate::{id::TreeId, time::Span};
+use crate::{
+    id::{Name, TreeId},
+    time::Span,
+};
 
 /// How an action is kept apart from the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize)]
@@ -201,9 +204,46 @@ pub struct BoxUse {
     #[n(6)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<Traffic>,
+    /// What held each promise, and why the others were not: the evidence, in the tier's words.
+    #[n(7)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Evidence>,
+    /// How the command began, where a fork server was asked to start it.
+    #[n(8)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<Begun>,
+}
+
+/// Why a promise held, or did not.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The promise.
+    #[n(0)]
+    pub property: Property,
+    /// In the tier's words, 200 characters at most.
+    #[n(1)]
+    pub words: String,
+}
+
+/// How a command began for which a fork server was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Begun {
+    /// As a copy of a process that had its runtime loaded.
+    #[n(0)]
+    Forked,
+    /// As any other, and why.
+    #[n(1)]
+    Cold(#[n(0)] String),
 }
 
 impl BoxUse {
+    /// What held that promise, or why it was not held; `None` where a fact of an earlier release tells it of.
+    pub fn words(&self, property: Property) -> Option<&str> {
+        self.evidence.iter().find(|e| e.property == property).map(|e| e.words.as_str())
+    }
+
     /// Adds what another box used for the same call. Where nothing measured one's processor time, its wall-clock time counts.
     pub fn join(&mut self, other: &Self) {
         self.cpu = match (self.cpu, other.cpu) {
@@ -286,7 +326,7 @@ impl BoxTotals {
 }
 
 /// Limits that an operator has set for the boxes of a run, in the place of its manifest's; `None` leaves the manifest's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BoxLimits {
     /// Bytes of memory.
@@ -309,9 +349,31 @@ pub struct BoxLimits {
     #[n(4)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wall: Option<Span>,
+    /// Files and folders that may be written; for boxes that start from now on.
+    #[n(5)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inodes: Option<u64>,
+    /// Open files of one process; for boxes that start from now on.
+    #[n(6)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u32>,
+    /// Bytes that are kept of each output of an action; for those that start from now on.
+    #[n(7)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<u64>,
+    /// Hosts of which the manifest's rules of egress are in force; `*` is all of them. None that it does not name is ever reached.
+    #[n(8)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Vec<Name>>,
 }
 
 impl BoxLimits {
+    /// Whether the manifest's rules of that host are in force.
+    pub fn reaches(&self, host: &str) -> bool {
+        let is = |named: &Name| named.as_str() == "*" || named.as_str().eq_ignore_ascii_case(host);
+        self.egress.as_ref().is_none_or(|hosts| hosts.iter().any(is))
+    }
+
     /// These, with what `change` names in their place.
     #[must_use]
     pub fn changed(self, change: Self) -> Self {
@@ -321,6 +383,10 @@ impl BoxLimits {
             pids: change.pids.or(self.pids),
             disk: change.disk.or(self.disk),
             wall: change.wall.or(self.wall),
+            inodes: change.inodes.or(self.inodes),
+            open_files: change.open_files.or(self.open_files),
+            output: change.output.or(self.output),
+            egress: change.egress.or(self.egress),
         }
     }
 

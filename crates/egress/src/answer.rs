@@ -151,7 +151,9 @@ async fn pass(
                 return Err(Refusal::new(code::EGRESS_UNREACHABLE, "the host broke its answer off", hint));
             }
             Some(Ok(piece)) => {
-                progress.received.fetch_add(piece.len() as u64, Relaxed);
+                if !session.spend(&progress.received, piece.len()) {
+                    return Err(session.revocation());
+                }
                 for step in piece.chunks(search.step) {
                     search.push(step, out)?;
                     // What little bytes unpack to is handed on before more of them are.

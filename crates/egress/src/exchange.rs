@@ -16,7 +16,7 @@ use crate::{
     placeholder::Scan,
     prepare::{Allowed, without_fields},
     rules::{Name, Scheme, path::Target},
-    send::{Feed, Progress, revocation, send},
+    send::{Feed, Progress, send},
     session::Session,
     upstream::{Outgoing, Upstream},
     wire::{Framing, Head, Incoming},
@@ -68,7 +68,7 @@ pub(crate) async fn exchange(
         let wanted = wanted.map_err(plain)?;
         let ready = exchange.ready(connection, head, wanted).await.map_err(plain)?;
         let address = exchange.reach(connection, &ready.allowed).await?;
-        if exchange.still(&ready.allowed) { Ok((ready, address)) } else { Err(plain(revocation())) }
+        if exchange.still(&ready.allowed) { Ok((ready, address)) } else { Err(plain(session.revocation())) }
     };
     let ended = session.clone();
     let ready = tokio::select! {
@@ -107,6 +107,7 @@ impl Exchange<'_> {
     /// Decides, and makes the request for the host.
     async fn ready(&mut self, connection: &mut Connection, head: Head, wanted: Wanted) -> Result<Ready, Refusal> {
         let Wanted { scheme, host, port, target } = wanted;
+        self.session.unspent()?;
         self.session.search_for_all().await?;
         let rule = self.session.rules().request(scheme, &host, port, &head.method, &target.path)?;
         if head.websocket && !rule.websocket {

@@ -19,6 +19,9 @@ pub struct Limits {
     pub stall: Duration,
     /// For a tunnel in which nothing moves.
     pub tunnel: Duration,
+    /// Bytes of bodies and tunnels, both ways and all exchanges together. The piece that would be beyond is not handed on: what is under
+    /// way is cut then, and nothing is allowed any more.
+    pub traffic: Option<u64>,
 }
 
 impl Default for Limits {
@@ -31,6 +34,7 @@ impl Default for Limits {
             answer: Duration::from_secs(300),
             stall: Duration::from_secs(60),
             tunnel: Duration::from_secs(600),
+            traffic: None,
         }
     }
 }

@@ -45,8 +45,8 @@ pub(crate) async fn relay(
     let (near_read, near_write) = (near.0, near.1.half());
     let (far_read, far_write) = tokio::io::split(far);
     let both = async {
-        let up = copy(near_read, far_write, None, &counts.sent, counts);
-        let down = copy(far_read, near_write, screen, &counts.received, counts);
+        let up = copy(session, near_read, far_write, None, &counts.sent, counts);
+        let down = copy(session, far_read, near_write, screen, &counts.received, counts);
         // One side that breaks off ends both.
         tokio::try_join!(up, down)
     };
@@ -59,6 +59,7 @@ pub(crate) async fn relay(
 }
 
 async fn copy(
+    session: &Session,
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut screen: Option<Screen>,
@@ -74,7 +75,10 @@ async fn copy(
             }
             return to.shutdown().await;
         }
-        count.fetch_add(read as u64, Relaxed);
+        if !session.spend(count, read) {
+            // Cut by the revocation that this is.
+            std::future::pending::<()>().await;
+        }
         match &mut screen {
             None => to.write_all(&piece[..read]).await?,
             Some(screen) => {

@@ -22,10 +22,10 @@ use crate::{
     dial::permitted,
     error::Refusal,
     exchange::Exchange,
-    limits::Limits,
     placeholder::{self, Scan},
     prepare::Allowed,
     relay,
+    session::Session,
     upstream::{Broken, Outgoing, Upstream, silent},
     wire::{Incoming, Reader},
 };
@@ -97,8 +97,8 @@ pub(crate) struct Feed {
 
 impl Feed {
     /// Tells whether the body was read to its end.
-    async fn run(mut self, reader: &mut Reader, limits: &Limits, sent: &AtomicU64) -> Result<bool, Refusal> {
-        let done = self.pieces(reader, limits, sent).await;
+    async fn run(mut self, reader: &mut Reader, session: &Session, sent: &AtomicU64) -> Result<bool, Refusal> {
+        let done = self.pieces(reader, session, sent).await;
         if done.is_err() {
             // The host must not take the part for the whole; if it listens no more, all the better.
             let _ = self.to.send(Err(Broken)).await;
@@ -106,24 +106,26 @@ impl Feed {
         done
     }
 
-    async fn pieces(&mut self, reader: &mut Reader, limits: &Limits, sent: &AtomicU64) -> Result<bool, Refusal> {
+    async fn pieces(&mut self, reader: &mut Reader, session: &Session, sent: &AtomicU64) -> Result<bool, Refusal> {
         let mut scan = Scan::default();
-        while let Some(piece) = self.incoming.next(reader, limits).await? {
+        while let Some(piece) = self.incoming.next(reader, &session.0.limits).await? {
             let mut clean = Vec::with_capacity(piece.len());
             let found = scan.push(&piece, |part| clean.extend_from_slice(part));
             found.map_err(|_| placeholder::misplaced("the body"))?;
-            if !self.pass(clean, sent).await {
+            if !self.pass(clean, session, sent).await? {
                 return Ok(false);
             }
         }
-        self.pass(scan.end(), sent).await;
+        self.pass(scan.end(), session, sent).await?;
         Ok(true)
     }
 
     /// `false` when the host takes no more: its answer says why.
-    async fn pass(&mut self, piece: Vec<u8>, sent: &AtomicU64) -> bool {
-        sent.fetch_add(piece.len() as u64, Relaxed);
-        piece.is_empty() || self.to.send(Ok(Bytes::from(piece))).await.is_ok()
+    async fn pass(&mut self, piece: Vec<u8>, session: &Session, sent: &AtomicU64) -> Result<bool, Refusal> {
+        if !session.spend(sent, piece.len()) {
+            return Err(session.revocation());
+        }
+        Ok(piece.is_empty() || self.to.send(Ok(Bytes::from(piece))).await.is_ok())
     }
 }
 
@@ -141,7 +143,8 @@ pub(crate) async fn send(
     let Connection { reader, out, upstream, .. } = connection;
     let Some(to) = upstream.as_mut() else { return After::Close };
     if let Outgoing::Whole(Some(body)) = request.body() {
-        progress.sent.fetch_add(body.len() as u64, Relaxed);
+        // What is beyond is not sent: that it is revoked is looked at first.
+        session.spend(&progress.sent, body.len());
     }
     let address = to.address;
     let mut fed = feed.is_none();
@@ -150,7 +153,7 @@ pub(crate) async fn send(
     let outcome = {
         let feeding = async {
             match feed {
-                Some(feed) => feed.run(reader, limits, &progress.sent).await,
+                Some(feed) => feed.run(reader, session, &progress.sent).await,
                 None => Ok(true),
             }
         };
@@ -172,7 +175,7 @@ pub(crate) async fn send(
             tokio::select! {
                 biased;
                 // First of all, so that what was taken away a moment ago is not sent.
-                () = &mut revoked => break Err(revocation()),
+                () = &mut revoked => break Err(session.revocation()),
                 outcome = &mut answering => break outcome,
                 done = &mut feeding, if !fed => match done {
                     Ok(whole) => {
@@ -202,14 +205,6 @@ pub(crate) async fn send(
             After::Close
         }
     }
-}
-
-pub(crate) fn revocation() -> Refusal {
-    Refusal::new(
-        code::EGRESS_REVOKED,
-        "the rules were changed, and do not allow this any more",
-        "ask whoever changed them",
-    )
 }
 
 /// The host's answer. A connection that the host closed just before is replaced by a new one, for nothing of the request was sent.

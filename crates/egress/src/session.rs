@@ -66,6 +66,8 @@ pub(crate) struct Inner {
     /// Places for answers that are unpacked.
     pub(crate) unpackers: Arc<Semaphore>,
     exchanges: AtomicU64,
+    /// Bytes of all exchanges, those under way too.
+    moved: AtomicU64,
     pub(crate) usage: Counters,
 }
 
@@ -73,6 +75,8 @@ pub(crate) struct Inner {
 struct State {
     rules: Rules,
     closed: bool,
+    /// Whether [`Limits::traffic`] is used up.
+    spent: bool,
 }
 
 #[derive(Default)]
@@ -90,7 +94,7 @@ pub struct Usage {
     pub allowed: u64,
     /// Those that were refused, for whatever reason.
     pub denied: u64,
-    /// Bytes of bodies and tunnels to hosts.
+    /// Bytes of bodies and tunnels to hosts, of exchanges that have ended.
     pub sent: u64,
     /// And from them.
     pub received: u64,
@@ -123,6 +127,7 @@ impl Session {
             bodies: Arc::new(Semaphore::new(WHOLE_BODIES)),
             unpackers: Arc::new(Semaphore::new(UNPACKERS)),
             exchanges: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
             usage: Counters::default(),
         }));
         session.set_rules(rules)?;
@@ -177,7 +182,41 @@ impl Session {
 
     /// Ends the session: everything under way is cut, and nothing begins any more.
     pub fn close(&self) {
-        self.0.state.send_modify(|state| *state = State { rules: Rules::default(), closed: true });
+        self.0.state.send_modify(|state| *state = State { rules: Rules::default(), closed: true, ..state.clone() });
+    }
+
+    /// Counts bytes before they are handed on, in `count` and for the session. `false` when they are beyond what the session may move: then
+    /// they must not be, and everything is cut.
+    pub(crate) fn spend(&self, count: &AtomicU64, bytes: usize) -> bool {
+        let bytes = bytes as u64;
+        let within = |moved: u64| self.0.limits.traffic.is_none_or(|most| moved <= most);
+        if within(self.0.moved.fetch_add(bytes, Relaxed).saturating_add(bytes)) {
+            count.fetch_add(bytes, Relaxed);
+            return true;
+        }
+        self.0.state.send_if_modified(|state| !std::mem::replace(&mut state.spent, true));
+        false
+    }
+
+    /// Why nothing is allowed any more that was, in words for whoever asked.
+    pub(crate) fn revocation(&self) -> Refusal {
+        let (what, hint) = if self.0.state.borrow().spent {
+            (
+                "the traffic that this run may have is used up",
+                "ask for less; whoever started the run can give it more (`budget.traffic`)",
+            )
+        } else {
+            ("the rules were changed, and do not allow this any more", "ask whoever changed them")
+        };
+        Refusal::new(code::EGRESS_REVOKED, what, hint)
+    }
+
+    /// Refuses everything once the session has moved as much as it may.
+    ///
+    /// # Errors
+    /// `ST0257`.
+    pub(crate) fn unspent(&self) -> Result<(), Refusal> {
+        if self.0.state.borrow().spent { Err(self.revocation()) } else { Ok(()) }
     }
 
     /// Returns once the session is closed.
@@ -186,9 +225,9 @@ impl Session {
         let _ = self.0.state.subscribe().wait_for(|state| state.closed).await;
     }
 
-    /// Returns once the rules do not allow something any more.
+    /// Returns once the rules do not allow something any more, or nothing is allowed.
     pub(crate) async fn revoked(&self, allowed: impl Fn(&Rules) -> bool) {
-        let _ = self.0.state.subscribe().wait_for(|state| !allowed(&state.rules)).await;
+        let _ = self.0.state.subscribe().wait_for(|state| state.spent || !allowed(&state.rules)).await;
     }
 
     pub(crate) fn exchange(&self) -> u64 {

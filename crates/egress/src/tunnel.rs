@@ -27,6 +27,7 @@ pub(crate) async fn tunnel(mut connection: Connection, head: Head) {
     };
     let asked = Asked { scheme: Some(Scheme::Https), method: "CONNECT".to_owned(), host, port, path: None };
     let decided = wanted.and_then(|(host, port)| {
+        connection.session.unspent()?;
         let way = connection.session.rules().connection(Scheme::Https, &host, port)?;
         Ok((host, port, way))
     });

@@ -365,10 +365,10 @@ impl Actor {
     /// Tells the tools what limits the run's boxes have now.
     async fn limit_boxes(&mut self) {
         const PATIENCE: Duration = Duration::from_secs(10);
-        let (agent, limits) = (self.agent.clone(), self.state.box_limits);
+        let (agent, limits) = (self.agent.clone(), self.state.box_limits.clone());
         let boxed = agent.tools.iter().filter(|tool| tool.rules.place.is_some_and(|p| p.boxed));
         let told = boxed.filter_map(|tool| match &tool.behind {
-            stead_ports::agent::Behind::Tool(t) => Some(t.limit(self.run, limits)),
+            stead_ports::agent::Behind::Tool(t) => Some(t.limit(self.run, limits.clone())),
             stead_ports::agent::Behind::Agent(..) => None,
         });
         let all = AssertUnwindSafe(futures_util::future::join_all(told)).catch_unwind();

@@ -76,6 +76,7 @@ pub(crate) static SANDBOX: Section = Section {
         key("file", Shape::Size(1, 1 << 40), "Bytes of one file; as `disk` when silent."),
         key("pids", Shape::Count(2, 1_000_000), "Processes and threads at once; 128 when silent."),
         key("open_files", Shape::Count(16, 1_048_576), "Open files of one process; 1024 when silent."),
+        key("output", Shape::Size(4 << 10, 8 << 20), "Bytes kept of each output of a command; 1Mi when silent."),
         key(
             "timeout",
             Shape::Duration(SECOND / 10, 30 * DAY),

@@ -158,8 +158,8 @@ pub(crate) static TOOL: Section = Section {
         key(
             "env",
             Shape::List(&Shape::Pattern(&HANDED), 64),
-            "With `command`: environment variables handed on, by name; `NAME=secret://SECRET` sets one to a placeholder that the egress \
-             proxy replaces.",
+            "With `command`: environment variables. A bare name hands the value itself in, so it is for what is no secret, and the operator \
+             lists it (`[sandbox] env`); `NAME=secret://SECRET` sets one to a placeholder that the egress proxy replaces.",
         ),
         key(
             "workspace",
@@ -383,8 +383,9 @@ static MCP: Section = Section {
         key(
             "env",
             Shape::List(&Shape::Pattern(&HANDED), 64),
-            "With `command`: environment variables handed on, by name; `NAME=secret://SECRET` sets one to a placeholder that the egress \
-             proxy replaces. The server sees these, `PATH`, `HOME`, `LANG` and nothing else.",
+            "With `command`: environment variables. A bare name hands the value itself in, so it is for what is no secret, and the operator \
+             lists it (`[sandbox] env`); `NAME=secret://SECRET` sets one to a placeholder that the egress proxy replaces. The server sees \
+             these, `PATH`, `HOME`, `LANG` and nothing else.",
         ),
         key("cwd", Shape::Pattern(&FILE), "With `command`: its working directory; the manifest's folder when silent."),
         key(

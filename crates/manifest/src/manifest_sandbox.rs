@@ -33,6 +33,8 @@ pub struct Sandbox {
     pub pids: Option<u32>,
     /// Open files of one process.
     pub open_files: Option<u32>,
+    /// Bytes kept of each output of a command.
+    pub output: Option<u64>,
     /// Wall-clock time.
     pub timeout: Option<Span>,
     /// What may be reached.
@@ -207,6 +209,7 @@ impl Sandbox {
             file: own.file.or(self.file),
             pids: own.pids.or(self.pids),
             open_files: own.open_files.or(self.open_files),
+            output: own.output.or(self.output),
             timeout: own.timeout.or(self.timeout),
             egress: own.egress.clone().or_else(|| self.egress.clone()),
             root: own.root.clone().or_else(|| self.root.clone()),
@@ -244,11 +247,13 @@ impl Tool {
         }
     }
 
-    /// Whether what it does stays here: in a box that reaches nobody, or in the workspace.
+    /// Whether what it does stays here: in a box that reaches nobody and holds no value of the host's, or in the workspace.
     pub fn is_contained(&self, manifest: &Manifest) -> bool {
         match (&self.kind, self.sandbox_in(manifest)) {
             (Kind::Files(_), _) => true,
-            (_, Some(sandbox)) => sandbox.tier().is_some() && sandbox.egress().is_empty(),
+            (_, Some(sandbox)) => {
+                sandbox.tier().is_some() && sandbox.egress().is_empty() && !self.variables().any(|v| v.is_of_the_host())
+            }
             (_, None) => false,
         }
     }

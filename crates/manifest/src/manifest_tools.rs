@@ -78,7 +78,15 @@ pub struct Variable<'m> {
     pub from: Option<SecretRef>,
 }
 
+/// Variables that a box has of its own, whatever is handed on: those of the host name places that are not inside.
+const OF_THE_BOX: [&str; 2] = ["HOME", "PATH"];
+
 impl<'m> Variable<'m> {
+    /// Whether a box that has it holds a value of the host's: a bare name hands the value itself on, a reference only what stands for it.
+    pub fn is_of_the_host(&self) -> bool {
+        self.from.is_none() && !OF_THE_BOX.contains(&self.name)
+    }
+
     /// `NAME`, or `NAME=REFERENCE`.
     pub(crate) fn of(entry: &'m str) -> Self {
         match entry.split_once('=') {

@@ -60,6 +60,7 @@ fn mistakes_are_answered_in_words() {
             "tools: { sh: { command: ['{{args.program}}'], params: { program: { type: string } } } }\n",
             "tools: { sh: { command: [./run.sh], auth: 'secret://k', sandbox: none } }\n",
             "tools: { sh: { command: [bash, -lc], effect: contained, env: ['K=secret://k'], sandbox: { egress: [a.example] } } }\n",
+            "tools: { sh: { command: [bash, -lc], effect: contained, env: [REGION] } }\n",
             "tools: { sh: { command: [bash, -lc], optional: [x], stdin: '{{args.y}}' } }\n",
             "tools: { f: { files: rx } }\n",
             "tools: { f: { files: ro, workspace: rw, only: [write], effects: { read: contained, write: contained } } }\n",

@@ -7,6 +7,7 @@ use stead_core::{
     effect::{Outcome, Reconciled},
     id::{EffectId, Name, RunId, SessionId, TreeId},
     sandbox::{Action, BoxLimits},
+    time::Span,
 };
 
 use crate::{BoxFuture, file::File};
@@ -35,6 +36,17 @@ pub struct Invocation {
     pub workspace: Option<TreeId>,
     /// Limits that an operator has set for the run's boxes, in the place of the manifest's.
     pub limits: BoxLimits,
+    /// What is left of the run's budget for boxes when the call is made. Calls of one reply that are made side by side each have all of it.
+    pub left: Left,
+}
+
+/// What boxes of a run may still use; `None` is without a bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Processor time.
+    pub cpu: Option<Span>,
+    /// Bytes to and from hosts.
+    pub traffic: Option<u64>,
 }
 
 /// Whether whoever decided an effect still owns its run. It does when the adapter is called; one that then waits asks again, and
@@ -106,6 +118,11 @@ pub trait Tool: Send + Sync + 'static {
     fn reconcile(&self, invocation: Invocation) -> BoxFuture<'_, Reconciled<Output>> {
         let _ = invocation;
         Box::pin(std::future::ready(Reconciled::StillUnknown))
+    }
+
+    /// How long a call may take beyond the time that its box may run, where it runs in one: to wait for it, to make it, and for its end.
+    fn around(&self) -> Span {
+        Span::from_secs(60)
     }
 
     /// An operator set other limits for the boxes of a run: those that run now get them at once. Boxes that start later get them by

@@ -20,11 +20,14 @@ pub(crate) struct Held {
 impl Held {
     /// Nothing is started before the first sandbox is asked for.
     pub(crate) fn new(runtime: &Runtime, config: &config::Sandboxes) -> Self {
-        let named = |(name, template): (&String, &config::Template)| {
-            (Name::from(name.as_str()), of_config(template, runtime.is_open()))
+        let made = |template: &config::Template| {
+            let mut made = of_config(template, runtime.is_open());
+            made.requires.extend(&runtime.shop().config().requires);
+            made
         };
+        let named = |(name, template): (&String, &config::Template)| (Name::from(name.as_str()), made(template));
         let mut templates: BTreeMap<Name, Template> = config.templates.iter().map(named).collect();
-        templates.entry("default".into()).or_insert_with(|| of_config(&config::Template::default(), runtime.is_open()));
+        templates.entry("default".into()).or_insert_with(|| made(&config::Template::default()));
         let parts = Parts {
             workshop: workshop(runtime),
             secrets: Arc::clone(runtime.secrets()),

@@ -98,8 +98,11 @@ impl Server {
     /// # Errors
     /// [`ServeError`]; nothing is left behind then.
     pub async fn open(config: Config) -> Result<Self, ServeError> {
-        let environment =
-            Environment::Listed { variables: config.agents.env.clone(), secrets: config.agents.secrets.clone() };
+        let environment = Environment::Listed {
+            variables: config.agents.env.clone(),
+            secrets: config.agents.secrets.clone(),
+            shown: config.sandbox.env.clone(),
+        };
         Self::open_as(config, Local::default(), environment).await
     }
 

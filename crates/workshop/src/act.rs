@@ -2,11 +2,11 @@
 
 use stead_core::{
     id::{Name, TreeId},
-    sandbox::{Access, Action, BoxUse, Traffic},
+    sandbox::{self, Access, Action, Begun, BoxUse, Traffic},
     time::Span,
 };
 use stead_ports::{
-    sandbox::{Evidence, Outcome, Root, Running, Runtime, Stdio, Tier, Usage, WhenFull, Zygote},
+    sandbox::{Evidence, Outcome, Property, Root, Running, Runtime, Served, Stdio, Tier, Usage, WhenFull, Zygote},
     tool::Invocation,
 };
 use stead_tools::secret::Secret;
@@ -24,8 +24,8 @@ use crate::{
     workshop::Inner,
 };
 
-/// Bytes kept of each output; the rest is read and dropped.
-pub(crate) const KEEP: usize = 1 << 20;
+/// Characters of each piece of evidence in a fact.
+const WORDS: usize = 200;
 
 /// An action that is over.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub(crate) async fn act(shop: &Inner, place: &Place, job: Job, invocation: &Invo
     let effect = invocation.effect;
     let work = Work::Action { effect, tool: invocation.tool.clone() };
     let whose = Whose { tenant: invocation.tenant.clone(), work };
-    let seat = shop.live.enter(whose.clone(), place.settings.limits, invocation.limits);
+    let seat = shop.live.enter(whose.clone(), place.settings.limits, invocation.limits.clone());
     let tier = place.settings.tier;
     let maker = shop.tier(tier)?;
     let writer = turn(shop, job.access, invocation).await;
@@ -56,9 +56,12 @@ pub(crate) async fn act(shop: &Inner, place: &Place, job: Job, invocation: &Invo
     if !invocation.may_send.now() {
         return Err(Fault::NotOwned);
     }
-    let stdio = Stdio::Capture { input: job.input.clone(), keep: KEEP, full: WhenFull::Drop, follower: None };
+    let room = invocation.limits.output.and_then(|n| usize::try_from(n).ok()).unwrap_or(place.settings.output);
+    let stdio = Stdio::Capture { input: job.input.clone(), keep: room, full: WhenFull::Drop, follower: None };
     let folder = bench.as_ref().map(|(_, base)| base.path().to_owned());
-    let (running, out) = start(shop, place, &job, whose, &seat, folder, stdio).await?;
+    seat.may_use(invocation.left.cpu);
+    let out = way_out(shop, place, &whose, invocation.left.traffic)?;
+    let (running, out) = start(shop, place, &job, &whose, (&seat, out), folder, stdio).await?;
     let ended = running.end.await;
     let traffic = match out {
         Some(out) => Some(out.close().await),
@@ -94,23 +97,32 @@ async fn bench(shop: &Inner, access: Access, invocation: &Invocation) -> Result<
     Ok(Some((tree, work.materialise(tenant, tree).await?)))
 }
 
+/// The way out of a box at a place, which may move that many bytes; `None` for a place that reaches nobody.
+pub(crate) fn way_out(shop: &Inner, place: &Place, whose: &Whose, most: Option<u64>) -> Result<Option<WayOut>, Fault> {
+    if place.is_closed() {
+        return Ok(None);
+    }
+    WayOut::open(shop, &place.rules, &shop.outside.secrets, whose.clone(), most).map(Some)
+}
+
 /// Starts a box at a place, with its way out, and seats it among those that live.
 pub(crate) async fn start(
     shop: &Inner,
     place: &Place,
     job: &Job,
-    whose: Whose,
-    seat: &Seat,
+    whose: &Whose,
+    (seat, mut out): (&Seat, Option<WayOut>),
     base: Option<std::path::PathBuf>,
     stdio: Stdio,
 ) -> Result<(Running, Option<WayOut>), Fault> {
     let tier = place.settings.tier;
     let boxes = &shop.tier(tier)?.boxes;
-    let zygote = zygote(&whose, job);
-    let mut out =
-        if place.is_closed() { None } else { Some(WayOut::open(shop, &place.rules, &shop.outside.secrets, whose)?) };
+    let zygote = zygote(whose, job);
+    if let Some(out) = &out {
+        seat.reaches(out.session(), &place.settings.egress)?;
+    }
     let by = seat.limits().ok_or(Fault::Released)?;
-    let mut spec = place.spec(job, by, base, shop.furniture.opt(), out.as_ref());
+    let mut spec = place.spec(job, &by, base, shop.furniture.opt(), out.as_ref());
     if spec.root == Root::Host {
         shop.furniture.show(tier, &mut spec.mounts);
         spec.zygote = zygote.filter(|_| tier == Tier::Namespace);
@@ -119,7 +131,7 @@ pub(crate) async fn start(
     if let Some(out) = &mut out {
         out.serve(running.egress.take())?;
     }
-    seat.started(&overridden(place.settings.limits, by), &running.control).await;
+    seat.started(&overridden(place.settings.limits, &by), &running.control).await;
     Ok((running, out))
 }
 
@@ -162,5 +174,19 @@ pub(crate) fn box_use(evidence: &Evidence, usage: &Usage, traffic: Option<Traffi
         memory_peak: usage.memory_peak,
         wall: span(usage.wall),
         traffic,
+        evidence: evidence.held.iter().chain(&evidence.not_held).map(said).collect(),
+        begun: evidence.zygote.as_ref().map(|served| match served {
+            Served::Forked { .. } => Begun::Forked,
+            Served::Cold { why } => Begun::Cold(cut(why)),
+        }),
     }
+}
+
+fn said((property, words): (&Property, &String)) -> sandbox::Evidence {
+    sandbox::Evidence { property: *property, words: cut(words) }
+}
+
+/// Words of the host's for a fact, which is kept for good.
+fn cut(words: &str) -> String {
+    words.chars().take(WORDS).collect()
 }

@@ -41,6 +41,7 @@ mod workshop;
 pub use audit::{Audit, Whose, Work};
 pub use fault::Fault;
 pub use host::{Gauge, HostGauge, HostLimits, Memory};
+pub use limits::around;
 pub use server::{Ended, Server};
 pub use settings::{Settings, Variable};
 pub use stay::{Given, Left, Stay, Staying};

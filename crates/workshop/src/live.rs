@@ -9,7 +9,8 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use stead_core::{id::RunId, sandbox::BoxLimits};
+use stead_core::{id::RunId, sandbox::BoxLimits, time::Span};
+use stead_egress::{Refusal, RuleSpec, Rules, Session};
 use stead_ports::sandbox::{BoxError, Change, Control, Limits};
 
 use crate::{
@@ -35,10 +36,27 @@ struct Entry {
     own: Limits,
     /// The operator's.
     by: BoxLimits,
+    /// Processor time that it may use, of its run's budget.
+    cpu: Option<Span>,
+    /// Its way out, and the manifest's rules for it.
+    way: Option<Way>,
     /// Since the box has started.
     control: Option<Arc<dyn Control>>,
     stop: Option<Stopped>,
     released: bool,
+}
+
+struct Way {
+    session: Session,
+    rules: Vec<RuleSpec>,
+}
+
+impl Way {
+    /// Puts those of the manifest's rules in force that an operator leaves.
+    fn narrow(&self, by: &BoxLimits) -> Result<(), Refusal> {
+        let left: Vec<RuleSpec> = self.rules.iter().filter(|rule| by.reaches(&rule.0.host)).cloned().collect();
+        self.session.set_rules(Rules::new(&left)?)
+    }
 }
 
 /// An action's seat in the table, given up when dropped.
@@ -53,6 +71,8 @@ pub(crate) struct Watched {
     pub(crate) whose: Whose,
     /// Bytes of memory that it was given.
     pub(crate) memory: Option<u64>,
+    /// Processor time that it may use, of its run's budget.
+    pub(crate) cpu: Option<Span>,
     pub(crate) control: Arc<dyn Control>,
 }
 
@@ -60,7 +80,10 @@ impl Live {
     /// Takes a seat.
     pub(crate) fn enter(&self, whose: Whose, own: Limits, by: BoxLimits) -> Seat {
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
-        self.0.seats.lock().insert(id, Entry { whose, own, by, control: None, stop: None, released: false });
+        self.0
+            .seats
+            .lock()
+            .insert(id, Entry { whose, own, by, cpu: None, way: None, control: None, stop: None, released: false });
         Seat { live: self.clone(), id }
     }
 
@@ -69,8 +92,16 @@ impl Live {
         let mut changes = Vec::new();
         for entry in self.0.seats.lock().values_mut().filter(|e| e.whose.run() == Some(run)) {
             // How long an action may take says nothing of a server.
-            let by = BoxLimits { wall: by.wall.filter(|_| matches!(entry.whose.work, Work::Action { .. })), ..by };
-            let (before, after) = (overridden(entry.own, entry.by), overridden(entry.own, by));
+            let wall = by.wall.filter(|_| matches!(entry.whose.work, Work::Action { .. }));
+            let by = BoxLimits { wall, ..by.clone() };
+            let (before, after) = (overridden(entry.own, &entry.by), overridden(entry.own, &by));
+            if let Some(way) = entry.way.as_ref().filter(|_| by.egress != entry.by.egress)
+                && let Err(error) = way.narrow(&by)
+            {
+                // What cannot be narrowed is closed: an operator who takes hosts away is not left in doubt.
+                tracing::error!(whose = %entry.whose, %error, "the way out of a sandbox is closed");
+                way.session.close();
+            }
             entry.by = by;
             if let Some((control, change)) = entry.control.clone().zip(change(&before, &after)) {
                 changes.push((control, change, entry.whose.clone()));
@@ -100,7 +131,8 @@ impl Live {
         let seats = self.0.seats.lock();
         let running = seats.iter().filter_map(|(id, e)| {
             let control = e.control.clone()?;
-            Some(Watched { id: *id, whose: e.whose.clone(), memory: overridden(e.own, e.by).memory, control })
+            let memory = overridden(e.own, &e.by).memory;
+            Some(Watched { id: *id, whose: e.whose.clone(), memory, cpu: e.cpu, control })
         });
         running.collect()
     }
@@ -121,7 +153,29 @@ impl Seat {
     /// The operator's limits now; `None` when the run was released.
     pub(crate) fn limits(&self) -> Option<BoxLimits> {
         let seats = self.live.0.seats.lock();
-        seats.get(&self.id).filter(|e| !e.released).map(|e| e.by)
+        seats.get(&self.id).filter(|e| !e.released).map(|e| e.by.clone())
+    }
+
+    /// Its way out, from now on as an operator leaves it.
+    ///
+    /// # Errors
+    /// When the rules cannot be put in force.
+    pub(crate) fn reaches(&self, session: &Session, rules: &[RuleSpec]) -> Result<(), Refusal> {
+        let way = Way { session: session.clone(), rules: rules.to_vec() };
+        let mut seats = self.live.0.seats.lock();
+        let Some(entry) = seats.get_mut(&self.id) else { return Ok(()) };
+        if entry.by.egress.is_some() {
+            way.narrow(&entry.by)?;
+        }
+        entry.way = Some(way);
+        Ok(())
+    }
+
+    /// How much processor time it may use before the watch stops it.
+    pub(crate) fn may_use(&self, cpu: Option<Span>) {
+        if let Some(entry) = self.live.0.seats.lock().get_mut(&self.id) {
+            entry.cpu = cpu;
+        }
     }
 
     /// The box has started, with those limits. What changed meanwhile is made good.
@@ -130,7 +184,7 @@ impl Seat {
             let mut seats = self.live.0.seats.lock();
             let Some(entry) = seats.get_mut(&self.id) else { return };
             entry.control = Some(Arc::clone(control));
-            (entry.released, change(with, &overridden(entry.own, entry.by)))
+            (entry.released, change(with, &overridden(entry.own, &entry.by)))
         };
         if released {
             control.kill();

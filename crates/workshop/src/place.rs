@@ -31,7 +31,7 @@ const VARIABLES: usize = 64;
 pub(crate) struct Place {
     pub(crate) settings: Settings,
     pub(crate) rules: Rules,
-    /// Values of the host's environment that are inside as they are, and may be secrets: blotted out of what a command writes.
+    /// Values of the host's environment that are inside as they are, and may be secrets: blotted out of what a command prints.
     pub(crate) blotted: Vec<Secret>,
 }
 
@@ -90,16 +90,16 @@ impl Place {
         self.settings.egress.is_empty()
     }
 
-    /// The class of an action there: without a way out it can be thrown away and run again.
+    /// The class of an action there: what can reach nothing, and holds no value of the host's, can be thrown away and run again.
     pub(crate) fn class(&self) -> EffectClass {
-        if self.is_closed() { EffectClass::Contained } else { EffectClass::Irreversible }
+        if self.is_closed() && self.blotted.is_empty() { EffectClass::Contained } else { EffectClass::Irreversible }
     }
 
     /// What the box is asked. `base` is the folder of the workspace, `opt` that with places to mount below, `out` the way out.
     pub(crate) fn spec(
         &self,
         job: &Job,
-        limits: BoxLimits,
+        limits: &BoxLimits,
         base: Option<PathBuf>,
         opt: PathBuf,
         out: Option<&way_out::WayOut>,
@@ -173,9 +173,17 @@ mod tests {
     }
 
     #[test]
+    fn what_holds_a_value_of_the_host_is_not_contained_though_it_reaches_nobody() {
+        let env = BTreeMap::from([("REGION".to_owned(), Variable::Text("eu".to_owned()))]);
+        let place = Place::new("shell", &Settings { env, ..Settings::default() }).unwrap();
+        assert!(place.is_closed());
+        assert_eq!(place.class(), EffectClass::Irreversible);
+    }
+
+    #[test]
     fn every_box_must_control_egress_and_none_has_a_way_out_unasked() {
         let place = Place::new("shell", &Settings::default()).unwrap();
-        let spec = place.spec(&Job::default(), BoxLimits::default(), None, "/x".into(), None);
+        let spec = place.spec(&Job::default(), &BoxLimits::default(), None, "/x".into(), None);
         assert!(spec.requires.contains(&Property::EgressControl) && spec.egress.is_none() && spec.mounts.is_empty());
         assert_eq!(place.class(), EffectClass::Contained);
     }

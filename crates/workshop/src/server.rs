@@ -13,7 +13,7 @@ use stead_tools::error::ToolSetupError;
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
-    act::{box_use, start},
+    act::{box_use, start, way_out},
     audit::{Whose, Work},
     fault::Fault,
     live::Seat,
@@ -108,7 +108,8 @@ impl Workshop {
         let turn = self.0.tier(settings.tier)?.turn(settings.tier, &self.0.servers, &tenant).await?;
         let job = Job { words: command, access: Access::None, ..Job::default() };
         let stdio = Stdio::Pipes { keep: STDERR };
-        let (running, out) = start(&self.0, &place, &job, whose, &seat, None, stdio).await?;
+        let out = way_out(&self.0, &place, &whose, None)?;
+        let (running, out) = start(&self.0, &place, &job, &whose, (&seat, out), None, stdio).await?;
         let (evidence, proxy) = (running.evidence, out.as_ref().map(|out| out.session().clone()));
         let (tell, ended) = watch::channel(None);
         let held = Held { seat, out, _turn: turn };

@@ -7,7 +7,7 @@ use std::{
 
 use stead_core::sandbox::{Property, Tier};
 use stead_egress::RuleSpec;
-use stead_ports::sandbox::{Limits, Root};
+use stead_ports::sandbox::{KEEP, Limits, Root};
 
 /// Where an action runs, and what it may use there.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct Settings {
     pub env: BTreeMap<String, Variable>,
     /// The agent version's own files, at `/opt/agent`, read-only. The box's user must be able to read them.
     pub files: Option<PathBuf>,
+    /// Bytes kept of each output of a command; the rest is read and dropped.
+    pub output: usize,
     /// Where what runs begins; in the workspace when silent, or in the home folder without one.
     pub dir: Option<PathBuf>,
 }
@@ -33,7 +35,7 @@ pub struct Settings {
 /// The value of a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Variable {
-    /// This text.
+    /// This text, which is then inside: a value of the host's.
     Text(String),
     /// What stands in the box for the secret of that name. An egress rule must put the secret in: a placeholder is of no use elsewhere.
     Secret(String),
@@ -50,6 +52,7 @@ impl Default for Settings {
             root: Root::Host,
             env: BTreeMap::new(),
             files: None,
+            output: KEEP,
             dir: None,
         }
     }

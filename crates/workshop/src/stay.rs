@@ -112,7 +112,7 @@ impl Workshop {
         let turn = turn.map_err(|_| Fault::Queue(shop.sandboxes.waiting()))??;
         let base = shop.workspaces.materialise(&tenant, tree).await?;
         let seat = Arc::new(shop.live.enter(whose.clone(), limits, BoxLimits::default()));
-        let mut out = WayOut::open(shop, &rules, &secrets, whose)?;
+        let mut out = WayOut::open(shop, &rules, &secrets, whose, None)?;
         requires.insert(Property::EgressControl);
         let mount = |at: &str, content| Mount { at: at.into(), content };
         let mut mounts = vec![

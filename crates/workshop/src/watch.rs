@@ -1,11 +1,13 @@
-//! The watch: looks at what all boxes hold and how the host does, and when there is too little memory, stops the worst offender: the
-//! box that holds most of what it was given. One at a time, and then it looks again.
+//! The watch over memory: looks at what all boxes hold and how the host does, and when there is too little memory, stops the worst offender:
+//! the box that holds most of what it was given. One at a time, and then it looks again. It also stops a box that has used the processor time
+//! that its run had left.
 //!
 //! A box's own limit is the kernel's to hold; this is for many boxes that each keep theirs and are too much together.
 
 use std::{fmt, sync::Weak, time::Duration};
 
-use stead_core::code;
+use stead_core::{code, time::Span};
+use stead_ports::sandbox::Usage;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::{
@@ -23,24 +25,42 @@ const WORTHWHILE: u64 = 10;
 /// Memory to spare, at most, when nothing is configured.
 const SPARE: u64 = 1 << 30;
 
-/// Why the watch stopped a box. Bytes.
+/// Why the watch stopped a box.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stopped {
-    /// What there was too little of.
-    pub why: String,
-    /// Memory that the box held.
-    pub held: u64,
-    /// Memory that it had been given.
-    pub given: Option<u64>,
+pub enum Stopped {
+    /// There was too little memory, and it was the worst offender. Bytes.
+    Worst {
+        /// What there was too little of.
+        why: String,
+        /// Memory that the box held.
+        held: u64,
+        /// Memory that it had been given.
+        given: Option<u64>,
+    },
+    /// It had used what was left of its run's budget of processor time when it was started.
+    Spent {
+        /// What it had used.
+        used: Span,
+        /// What was left.
+        left: Span,
+    },
 }
 
 impl fmt::Display for Stopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { why, held, given } = self;
-        write!(f, "{}: {why}, and this sandbox held most of what it was given: {held} ", code::BOX_STOPPED)?;
-        match given {
-            Some(given) => write!(f, "of {given} bytes"),
-            None => f.write_str("bytes, without a limit"),
+        match self {
+            Self::Worst { why, held, given } => {
+                write!(f, "{}: {why}, and this sandbox held most of what it was given: {held} ", code::BOX_STOPPED)?;
+                match given {
+                    Some(given) => write!(f, "of {given} bytes"),
+                    None => f.write_str("bytes, without a limit"),
+                }
+            }
+            Self::Spent { used, left } => write!(
+                f,
+                "{}: it used {used} of processor time, and the budget of its run had {left} left when it started",
+                code::BUDGET
+            ),
         }
     }
 }
@@ -76,9 +96,11 @@ pub(crate) async fn look(live: &Live, host: &HostLimits, patient: bool) -> bool 
     let mut held = Vec::new();
     for watched in live.all() {
         // One that has ended holds nothing.
-        if let Ok(usage) = watched.control.usage().await
-            && let Some(memory) = usage.memory
-        {
+        let Ok(usage) = watched.control.usage().await else { continue };
+        if let Some(spent) = spent(&usage, watched.cpu) {
+            tracing::info!(whose = %watched.whose, tenant = %watched.whose.tenant, %spent, "a sandbox is stopped");
+            live.stop(watched.id, spent);
+        } else if let Some(memory) = usage.memory {
             held.push((memory, watched));
         }
     }
@@ -95,7 +117,14 @@ pub(crate) async fn look(live: &Live, host: &HostLimits, patient: bool) -> bool 
     let Some((memory, worst)) = worst(held, now.total.unwrap_or(u64::MAX)) else { return false };
     let Watched { id, whose, memory: given, .. } = worst;
     tracing::warn!(%whose, tenant = %whose.tenant, held = memory, ?given, why, "a sandbox is stopped");
-    live.stop(id, Stopped { why, held: memory, given })
+    live.stop(id, Stopped::Worst { why, held: memory, given })
+}
+
+/// Whether a box has used what its run had left. Where nothing measures its processor time, its time counts, as it does in the budget.
+fn spent(usage: &Usage, left: Option<Span>) -> Option<Stopped> {
+    let span = |d: Duration| Span(u64::try_from(d.as_micros()).unwrap_or(u64::MAX));
+    let (used, left) = (span(usage.cpu.unwrap_or(usage.wall)), left?);
+    (used > left).then_some(Stopped::Spent { used, left })
 }
 
 /// Whether there is too little.
@@ -127,10 +156,21 @@ fn worst(held: Vec<(u64, Watched)>, total: u64) -> Option<(u64, Watched)> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     fn host() -> HostLimits {
         HostLimits { memory: Some(1000), spare: Some(100), ..HostLimits::default() }
+    }
+
+    #[test]
+    fn what_a_run_has_left_bounds_its_boxes_and_time_counts_where_nothing_measures() {
+        let usage = Usage { wall: Duration::from_secs(9), cpu: Some(Duration::from_secs(2)), ..Usage::default() };
+        assert_eq!((spent(&usage, None), spent(&usage, Some(Span::from_secs(2)))), (None, None));
+        let told = spent(&usage, Some(Span::from_secs(1))).unwrap();
+        assert_eq!(told, Stopped::Spent { used: Span::from_secs(2), left: Span::from_secs(1) });
+        assert!(told.to_string().starts_with("ST0001"), "{told}");
+        assert!(spent(&Usage { cpu: None, ..usage }, Some(Span::from_secs(8))).is_some());
     }
 
     #[test]

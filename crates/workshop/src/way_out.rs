@@ -32,8 +32,14 @@ pub(crate) struct WayOut {
 }
 
 impl WayOut {
-    /// Opens a session with those rules.
-    pub(crate) fn open(shop: &Inner, rules: &Rules, secrets: &Arc<dyn Secrets>, whose: Whose) -> Result<Self, Fault> {
+    /// Opens a session with those rules, which may move that many bytes.
+    pub(crate) fn open(
+        shop: &Inner,
+        rules: &Rules,
+        secrets: &Arc<dyn Secrets>,
+        whose: Whose,
+        most: Option<u64>,
+    ) -> Result<Self, Fault> {
         let outside = &shop.outside;
         let resolver = outside.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver::default()));
         let (count, open) = watch::channel(0);
@@ -43,7 +49,7 @@ impl WayOut {
             audit: Arc::new(Of { to: Arc::clone(&outside.audit), whose, open: count }),
             resolver,
             trust: outside.trust.clone(),
-            limits: Limits::default(),
+            limits: Limits { traffic: most, ..Limits::default() },
         })?;
         let bundle = shop.furniture.bundle(shop.authorities(), session.authority_pem())?;
         Ok(Self { session, bundle, serving: None, open })

@@ -269,11 +269,12 @@ fn run_actions() -> Vec<Operation> {
             .needs(&[Admin, Read])
             .says(
                 "They hold for the sandboxes that run now, as far as their tier can change a limit, and for all that start later, after a \
-                crash too. They may be looser than the agent's; the server's own bounds hold.",
+                crash too. They may be looser than the agent's; beyond the server's own bounds they are refused.",
             )
             .body::<SandboxLimits>(true)
             .answers::<Run>(200, "The run as it stands.")
-            .fails(409, &[code::CONFLICT]),
+            .fails(409, &[code::CONFLICT])
+            .fails(422, &[code::SANDBOX_BOUNDS]),
         act("/v1/runs/{run}/kill", "killRun", "Kill a run")
             .says("Like cancel, but effects under way are abandoned and count as unknown.")
             .answers::<Run>(200, "The run as it stands."),

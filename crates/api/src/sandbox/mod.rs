@@ -146,6 +146,9 @@ pub struct SandboxUsage {
     /// Processes and threads at the moment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pids: Option<u64>,
+    /// How much its processes wait at the moment; absent where the kernel does not tell of it for one sandbox (control groups of version 1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pressure: Option<SandboxPressure>,
     /// Requests and tunnels that were allowed.
     pub allowed: u64,
     /// Those that were refused.
@@ -154,6 +157,21 @@ pub struct SandboxUsage {
     pub sent: u64,
     /// Bytes from hosts.
     pub received: u64,
+}
+
+/// The share of the last ten seconds in which at least one process waited for something that was short, in hundredths of a percent: 0 to
+/// 10,000.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SandboxPressure {
+    /// For a processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<u16>,
+    /// For memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u16>,
+    /// For input and output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub io: Option<u16>,
 }
 
 /// Keeps the workspace of a sandbox.

@@ -182,6 +182,18 @@ enum Verb {
         /// Time of an action, such as `2m`; for sandboxes that start from now on
         #[arg(long, value_parser = scalar::span)]
         timeout: Option<Span>,
+        /// Files and folders that may be written; for sandboxes that start from now on
+        #[arg(long)]
+        inodes: Option<u64>,
+        /// Open files of one process; for sandboxes that start from now on
+        #[arg(long)]
+        open_files: Option<u32>,
+        /// What is kept of each output, such as `4Mi`; for actions that start from now on
+        #[arg(long, value_parser = scalar::size)]
+        output: Option<u64>,
+        /// Only these of the hosts that the agent's rules name, separated by commas; `*` for all, '' for none. At once
+        #[arg(long, value_delimiter = ',', value_name = "HOST")]
+        egress: Option<Vec<String>>,
     },
     /// Stop a run; effects under way may finish
     Cancel {
@@ -303,8 +315,10 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
         Verb::Pause { run } => answer(global, &client.pause(run).await?)?,
         Verb::Resume { run: Some(run), .. } => answer(global, &client.resume(run).await?)?,
         Verb::Resume { run: None, .. } => resume_all(global, client).await?,
-        Verb::Limit { run, memory, cpu, pids, disk, timeout } => {
-            let limits = SandboxLimits { memory, cpu_milli: cpu, pids, disk, wall: timeout };
+        Verb::Limit { run, memory, cpu, pids, disk, timeout, inodes, open_files, output, egress } => {
+            let (cpu_milli, wall) = (cpu, timeout);
+            let egress = egress.map(|hosts| hosts.into_iter().filter(|host| !host.is_empty()).collect());
+            let limits = SandboxLimits { memory, cpu_milli, pids, disk, wall, inodes, open_files, output, egress };
             answer(global, &client.limit(run, &limits).await?)?;
         }
         Verb::Cancel { run } => answer(global, &client.cancel(run).await?)?,

@@ -2,10 +2,10 @@
 
 use stead_core::{
     id::TreeId,
-    sandbox::{Action, BoxUse, Property, TreeChange},
+    sandbox::{Action, Begun, BoxUse, Property, TreeChange},
 };
 
-use super::text;
+use super::{term::clean, text};
 
 /// Characters of a tree's address.
 const TREE: usize = 12;
@@ -22,9 +22,14 @@ pub(crate) fn lines(action: &Action) -> String {
     let mut out = String::new();
     if let Some(used) = &action.sandbox {
         out.push_str(&format!("\n    sandbox {}: {}", used.tier, usage(used)));
-        out.push_str(&format!("\n    held: {}", listed(&used.held)));
+        out.push_str(&format!("\n    held: {}", listed(used, &used.held)));
         if !used.not_held.is_empty() {
-            out.push_str(&format!("\n    not held here: {}", listed(&used.not_held)));
+            out.push_str(&format!("\n    not held here: {}", listed(used, &used.not_held)));
+        }
+        match &used.begun {
+            None => {}
+            Some(Begun::Forked) => out.push_str("\n    begun as a fork of a runtime that was loaded"),
+            Some(Begun::Cold(why)) => out.push_str(&format!("\n    begun cold: {}", clean(why))),
         }
     }
     if let Some(change) = &action.workspace {
@@ -58,6 +63,11 @@ fn tree(id: TreeId) -> String {
     id.rsplit(':').next().unwrap_or(&id).chars().take(TREE).collect()
 }
 
-fn listed(properties: &[Property]) -> String {
-    properties.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+/// Each with what held it, or why it is not held, where the fact tells.
+fn listed(used: &BoxUse, properties: &[Property]) -> String {
+    let told = |property: &Property| match used.words(*property) {
+        Some(words) => format!("{property} ({})", clean(words)),
+        None => property.to_string(),
+    };
+    properties.iter().map(told).collect::<Vec<_>>().join(", ")
 }

@@ -17,7 +17,9 @@ use stead_core::{
     label::SealedLabel,
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
     ruling::{Asked, Behalf, GateAsks, Person, PlanMark, Rewritten, Ruled},
-    sandbox::{Access, Action, BoxLimits, BoxTotals, BoxUse, Place, Property, Tier, Traffic, TreeChange},
+    sandbox::{
+        Access, Action, Begun, BoxLimits, BoxTotals, BoxUse, Evidence, Place, Property, Tier, Traffic, TreeChange,
+    },
     time::{Span, Timestamp},
 };
 
@@ -30,7 +32,7 @@ const SESSION: SessionId = SessionId(0x019b_76da_a800_fedc_ba98_7654_3210_0022);
 
 /// Every vector in order of its `seq`: the name of its file, and the record.
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
-    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 16] = [
+    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 17] = [
         ("00-started", Actor::User("user:ada".into()), started(), vec![text("Refund order 1042", Source::User)]),
         ("01-model", Actor::Runtime, model(), model_texts()),
         ("02-approval", Actor::User("user:grace".into()), approval(), vec![text("over the limit", Source::User)]),
@@ -52,6 +54,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("13-actions", Actor::Runtime, actions(), vec![text("exit 0", Source::Tool)]),
         ("14-policies", Actor::User("user:grace".into()), policies(), policy_texts()),
         ("15-plans", Actor::Runtime, plans(), plan_texts()),
+        ("16-evidence", Actor::Runtime, evidence(), vec![text("exit 0", Source::Tool)]),
     ];
     parts
         .into_iter()
@@ -434,6 +437,8 @@ fn actions() -> Vec<Fact> {
         memory_peak: Some(9 << 20),
         wall: Span(2_000),
         traffic: Some(Traffic { allowed: 2, denied: 1, sent: 300, received: 4_000 }),
+        evidence: vec![],
+        begun: None,
     };
     let bare = |tier| BoxUse {
         tier,
@@ -443,6 +448,8 @@ fn actions() -> Vec<Fact> {
         memory_peak: None,
         wall: Span(1),
         traffic: None,
+        evidence: vec![],
+        begun: None,
     };
     let outcome = |effect, action| EffectOutcome { effect, payload: 0, late: false, error: false, action };
     let boxed = |workspace, sandbox| Some(Box::new(Action { workspace, sandbox }));
@@ -463,6 +470,7 @@ fn actions() -> Vec<Fact> {
             pids: Some(256),
             disk: Some(1 << 28),
             wall: Some(Span(60_000_000)),
+            ..BoxLimits::default()
         }),
         Fact::SandboxLimited(BoxLimits { cpu_milli: Some(500), ..BoxLimits::default() }),
         Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: Some(Limit::Cpu) }),
@@ -477,6 +485,44 @@ fn actions() -> Vec<Fact> {
         }),
     ]);
     facts
+}
+
+/// Actions whose boxes tell what held their promises, and an operator's further limits.
+fn evidence() -> Vec<Fact> {
+    let said = |property, words: &str| Evidence { property, words: words.into() };
+    let used = |evidence, begun| BoxUse {
+        tier: Tier::Namespace,
+        held: vec![Property::MemoryLimit],
+        not_held: vec![Property::FileRules],
+        cpu: None,
+        memory_peak: None,
+        wall: Span(2_000),
+        traffic: None,
+        evidence,
+        begun,
+    };
+    let both =
+        vec![said(Property::MemoryLimit, "control group of version 1"), said(Property::FileRules, "no Landlock")];
+    let outcome = |effect, sandbox| EffectOutcome {
+        effect,
+        payload: 0,
+        late: false,
+        error: false,
+        action: Some(Box::new(Action { workspace: None, sandbox: Some(sandbox) })),
+    };
+    vec![
+        Fact::EffectReturned(outcome(1, used(both, Some(Begun::Forked)))),
+        Fact::EffectReturned(outcome(2, used(vec![], Some(Begun::Cold("another LANG".into()))))),
+        Fact::EffectReturned(outcome(3, used(vec![said(Property::MemoryLimit, "")], None))),
+        Fact::SandboxLimited(BoxLimits {
+            inodes: Some(10_000),
+            open_files: Some(64),
+            output: Some(1 << 22),
+            egress: Some(vec!["api.example.com".into(), "*.example.org".into()]),
+            ..BoxLimits::default()
+        }),
+        Fact::SandboxLimited(BoxLimits { egress: Some(vec![]), ..BoxLimits::default() }),
+    ]
 }
 
 /// A run out of a backup.

@@ -35,6 +35,8 @@ fn used(cpu: u64, bytes: u64) -> Action {
         memory_peak: Some(100 + cpu),
         wall: Span::from_secs(99),
         traffic,
+        evidence: vec![],
+        begun: None,
     };
     Action { workspace: None, sandbox: Some(sandbox) }
 }
@@ -146,13 +148,13 @@ fn limits_of_an_operator_hold_after_a_crash_and_only_say_what_they_change() {
     story.replies([call("shell").in_box(Access::Write)]);
     let memory = BoxLimits { memory: Some(64 << 20), ..BoxLimits::default() };
     let cpu = BoxLimits { cpu_milli: Some(250), ..BoxLimits::default() };
-    story.does(Command::LimitBoxes(memory));
-    story.does(Command::LimitBoxes(cpu));
+    story.does(Command::LimitBoxes(memory.clone()));
+    story.does(Command::LimitBoxes(cpu.clone()));
     let count = story.facts().count();
-    story.does(Command::LimitBoxes(cpu));
+    story.does(Command::LimitBoxes(cpu.clone()));
     assert_eq!(story.facts().count(), count, "what holds already is no fact");
     story.crashes();
-    assert_eq!(story.state().box_limits, memory.changed(cpu));
+    assert_eq!(story.state().box_limits, memory.clone().changed(cpu));
     story.stops(StopMode::Kill, &[1]);
     story.tries(Command::LimitBoxes(memory)).expect_err("the run has ended");
 }

@@ -14,7 +14,7 @@ use stead_core::{
 use stead_ports::{
     BoxFuture,
     agent::{Behind, BoundTool},
-    tool::{Invocation, MaySend, Output, Tool},
+    tool::{Invocation, Left, MaySend, Output, Tool},
 };
 
 use super::{NO_ARGUMENTS, permit, unwound};
@@ -49,7 +49,7 @@ impl Actor {
         match found {
             Some((Some((tool, limit)), invocation, class)) => {
                 let boxed = self.state.call(effect).and_then(|c| c.head.rules.place).is_some_and(|p| p.boxed);
-                let limit = if boxed { longer(limit, &invocation) } else { limit };
+                let limit = if boxed { longer(limit, tool.around(), &invocation) } else { limit };
                 let (engine, sent) = (self.engine.clone(), Sent::default());
                 let attempt = Attempt { engine, tool, limit, invocation, class, n, sent: sent.clone() };
                 self.flights.push_waiting(Key::Effect(effect), sent, Box::pin(attempt.make()));
@@ -109,6 +109,7 @@ impl Actor {
         let Some(arguments) = self.arguments(index, rewritten).await? else { return Ok(None) };
         let max_output = self.agent.tool(&tool).map_or(0, |t| t.max_output);
         let engine = self.engine.clone();
+        let left = self.state.budget.remaining();
         let invocation = Invocation {
             effect: id,
             session: self.state.session,
@@ -119,7 +120,8 @@ impl Actor {
             max_output,
             may_send: MaySend::as_long_as(move || engine.0.lease.valid(&*engine.0.ports.clock)),
             workspace: self.state.tree,
-            limits: self.state.box_limits,
+            limits: self.state.box_limits.clone(),
+            left: Left { cpu: left.cpu, traffic: left.traffic },
         };
         Ok(Some((tool, invocation, class)))
     }
@@ -152,10 +154,10 @@ impl Actor {
     }
 }
 
-/// An operator may let the boxes of a run live longer than its manifest does: then the answer is waited for longer too.
-fn longer(limit: Span, invocation: &Invocation) -> Span {
-    const AROUND: u64 = 60_000_000;
-    invocation.limits.wall.map_or(limit, |wall| limit.max(Span(wall.0.saturating_add(AROUND))))
+/// An operator may let the boxes of a run live longer than its manifest does: then the answer is waited for longer too, by what its tier
+/// takes besides.
+fn longer(limit: Span, around: Span, invocation: &Invocation) -> Span {
+    invocation.limits.wall.map_or(limit, |wall| limit.max(Span(wall.0.saturating_add(around.0))))
 }
 
 impl Attempt {

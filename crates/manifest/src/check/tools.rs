@@ -162,6 +162,10 @@ fn contained(findings: &mut Findings<'_>, path: &[&str], manifest: &Manifest, to
         Some(sandbox) if sandbox.tier().is_none() => {
             ("it runs outside of any sandbox", "use `pure` if it only reads, else `irreversible`")
         }
+        Some(sandbox) if sandbox.egress().is_empty() => (
+            "its sandbox holds a variable of the host, which may be a secret",
+            "take the bare names out of `env`, or use `pure` if it only reads, else `irreversible`",
+        ),
         Some(_) => (
             "its sandbox may reach hosts",
             "give it `sandbox: { egress: [] }`, or use `pure` if it only reads, else `irreversible`",

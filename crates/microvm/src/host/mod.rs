@@ -11,6 +11,7 @@ mod offer;
 pub(crate) mod place;
 mod plan;
 pub(crate) mod probe;
+mod remembered;
 mod running;
 mod streams;
 #[cfg(test)]
@@ -24,10 +25,13 @@ use stead_ports::{
     BoxFuture,
     sandbox::{BoxError, Boxes, Offer, Running, Spec, Stdio, Tier},
 };
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::Semaphore;
 
-use self::accelerator::Found;
+use self::{accelerator::Found, remembered::Remembered};
 use crate::role;
+
+/// How long it counts that no machine could be booted. To look costs up to [`Settings::patience`].
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// How machines are started.
 #[derive(Clone, Debug)]
@@ -69,7 +73,7 @@ impl Default for Settings {
 /// The microvm tier.
 pub struct Machines {
     settings: Settings,
-    found: OnceCell<Result<Arc<Found>, String>>,
+    found: Remembered<Found>,
     places: Arc<Semaphore>,
 }
 
@@ -87,16 +91,13 @@ impl Machines {
     /// Nothing is looked for before the first machine is asked for.
     pub fn new(settings: Settings) -> Self {
         let places = Arc::new(Semaphore::new(settings.most));
-        Self { settings, found: OnceCell::new(), places }
+        Self { settings, found: Remembered::new(AGAIN), places }
     }
 
-    /// What machines are made of here, and what executes them: found once, by booting one.
+    /// What machines are made of here, and what executes them: found once, by booting one. What was not found is looked for again.
     async fn found(&self) -> Result<Arc<Found>, BoxError> {
-        let found = self.found.get_or_init(|| async {
-            let found = accelerator::find(&self.settings).await;
-            found.map(Arc::new).map_err(|fault| fault.0)
-        });
-        found.await.clone().map_err(unavailable)
+        let look = || async { accelerator::find(&self.settings).await.map_err(|fault| fault.0) };
+        self.found.get(look).await.map_err(unavailable)
     }
 }
 

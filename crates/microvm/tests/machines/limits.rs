@@ -1,8 +1,9 @@
 //! What a box may use, and that it is told when it met the bound.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stead_ports::sandbox::{Boxes as _, Change, End, Stdio, WhenFull};
+use stead_testkit::boxes::Lateness;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::lab::{Lab, Tried as _, capture, resident, text, told};
@@ -50,15 +51,18 @@ async fn the_deadline_and_the_cap_of_output_end_everything() {
     spec.limits.wall = Duration::from_secs(100);
     // The command ends, and what it left is dead, though it holds the output.
     let endless = lab.machines.run(Lab::bare(&["yes"]), capture(WhenFull::Kill));
+    let begun = Instant::now();
     let (outcome, endless) = tokio::join!(lab.run_spec(spec), endless);
+    let ordinary = begun.elapsed();
     let (outcome, endless) = (outcome.unwrap(), endless.unwrap());
     assert_eq!((outcome.end, text(&outcome.stdout.bytes)), (End::Exited(7), "left\n".to_owned()));
     assert_eq!((endless.end, endless.stdout.bytes.len()), (End::Output, 1 << 20));
     let mut spec = Lab::bare(&["sh", "-c", &format!("{daemon} echo runs; while :; do :; done")]);
     spec.limits.wall = Duration::from_secs(4);
+    let late = Lateness::begin();
     let outcome = lab.run_spec(spec).await.unwrap();
     assert_eq!((outcome.end, text(&outcome.stdout.bytes)), (End::Deadline, "runs\n".to_owned()));
-    assert!(outcome.usage.wall >= Duration::from_secs(4));
+    late.end().kept("a machine", outcome.usage.wall, Duration::from_secs(4), ordinary);
     lab.close().await;
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader},
-    process::{Command, Stdio as ProcessStdio},
+    process::{Child, Command, Stdio as ProcessStdio},
     time::Duration,
 };
 
@@ -121,8 +121,9 @@ async fn a_killed_launcher_takes_its_boxes_along_and_the_next_one_sweeps() {
 async fn server_that_is_killed() {
     for who in everyone() {
         let boxes = Namespaces::new(Settings { launcher: launcher(who), ..Settings::default() });
+        let script = format!("sleep {0} & exec sleep {0}", std::env::var("SLEEP").unwrap());
         let command = stead_ports::sandbox::Command {
-            words: ["sh", "-c", "sleep 1000 & exec sleep 1000"].map(str::to_owned).to_vec(),
+            words: ["sh", "-c", &script].map(str::to_owned).to_vec(),
             ..Default::default()
         };
         let mut spec = stead_ports::sandbox::Spec { command, ..Default::default() };
@@ -135,12 +136,11 @@ async fn server_that_is_killed() {
     std::future::pending::<()>().await;
 }
 
-/// kill -9 of the server: the launchers end, and leave nothing.
-#[tokio::test]
-async fn a_killed_server_takes_everything_along() {
-    let lab = Lab::new(everyone()[0]);
+/// Starts it, with commands that sleep so long; gives its launchers too.
+fn server(lab: &Lab, sleep: &str) -> (Child, Vec<String>) {
     let mut server = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "lifecycle::server_that_is_killed", "--ignored", "--nocapture"])
+        .env("SLEEP", sleep)
         .stdout(ProcessStdio::piped())
         .spawn()
         .unwrap();
@@ -156,18 +156,64 @@ async fn a_killed_server_takes_everything_along() {
         }
     }
     assert_eq!(launchers.len(), everyone().len());
+    (server, launchers)
+}
+
+/// Waits until that is so, for ten seconds.
+async fn until(what: &str, is: impl Fn() -> bool) {
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while !is() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .unwrap_or_else(|_| panic!("{what}"));
+}
+
+/// Whether a process is gone, or dead and not reaped yet.
+fn gone(pid: &str) -> bool {
+    !std::path::Path::new("/proc").join(pid).exists() || stat(pid).contains(") Z ")
+}
+
+/// kill -9 of the server: the launchers end, and leave nothing.
+#[tokio::test]
+async fn a_killed_server_takes_everything_along() {
+    let lab = Lab::new(everyone()[0]);
+    let (mut server, launchers) = server(&lab, "1000");
     server.kill().unwrap();
     server.wait().unwrap();
     for pid in launchers {
-        let gone = || !std::path::Path::new("/proc").join(&pid).exists() || stat(&pid).contains(") Z ");
-        tokio::time::timeout(Duration::from_secs(10), async {
-            while !gone() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        })
-        .await
-        .unwrap_or_else(|_| panic!("a launcher lives on: {}", stat(&pid)));
+        until("a launcher lives on", || gone(&pid)).await;
     }
+    lab.close().await;
+}
+
+/// kill -9 of both: no process lives on, and the next start removes the control groups. (A launcher of another test that begins
+/// meanwhile sweeps as well; without any sweep they stay, and the lab finds them.)
+#[tokio::test]
+async fn what_a_killed_server_and_its_killed_launchers_leave_the_next_start_removes() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let lab = Lab::new(everyone()[0]);
+    let word = format!("1000.{}", std::process::id());
+    let (mut server, launchers) = server(&lab, &word);
+    let signal = |signal| {
+        for pid in &launchers {
+            kill_process(Pid::from_raw(pid.parse().unwrap()).unwrap(), signal).unwrap();
+        }
+    };
+    // So that they cannot take anything down when their server is gone.
+    signal(Signal::STOP);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    signal(Signal::KILL);
+    for pid in &launchers {
+        until("a launcher lives on", || gone(pid)).await;
+    }
+    let lives = |pid: &str| fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|words| words.contains(&word));
+    let pids =
+        || fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    until("a command lives on", || !pids().any(|pid| lives(&pid))).await;
+    stead_sandbox::sweep();
     lab.close().await;
 }
 

@@ -24,7 +24,7 @@ use stead_tools::{
     offer::Offered,
     secret::Secret,
 };
-use stead_workshop::{Settings, Variable};
+use stead_workshop::{Settings, Variable, around};
 
 use super::{
     AgentStore, Environment,
@@ -37,18 +37,6 @@ use crate::shop::{AgentFiles, Asked, BoxHost, environment, settings};
 const AGENT: &str = "/opt/agent";
 /// How long an MCP server may live when its manifest does not say.
 const SERVER: Duration = Duration::from_secs(86_400);
-/// How long a call may wait for a box, that be made and its end take, beyond the time that it may run: with what each tier gives itself for
-/// that, so that the model is told how it went and not that nobody knows.
-fn around(tier: Tier) -> Span {
-    match tier {
-        Tier::Namespace | Tier::Wasm => Span::from_secs(60),
-        // Its runtime is called four times.
-        Tier::Oci => Span::from_secs(90),
-        // A machine says hello, takes folders in, and hands layers over.
-        Tier::Microvm => Span::from_secs(300),
-    }
-}
-
 /// How the operations of such a tool are made; `None` for another tool.
 pub(super) async fn maker(
     store: &AgentStore,
@@ -113,6 +101,10 @@ impl Tool for Keeping {
 
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Outcome<Output>> {
         self.tool.call(invocation)
+    }
+
+    fn around(&self) -> Span {
+        self.tool.around()
     }
 
     fn limit(&self, run: RunId, limits: BoxLimits) -> BoxFuture<'_, ()> {

@@ -1,8 +1,11 @@
 //! Which variables of this process's environment, and which of its operator's secrets, manifests may name.
 //!
-//! Manifests name them and choose where they go: a model's `key` or a tool's `auth` to any `base_url`, an MCP server's
-//! `env` to any program. So on a server the operator lists what manifests may name, and nothing else leaves. A provider's
+//! Manifests name them and choose where they go: a model's `key` or a tool's `auth` to any `base_url`, the `env` of an MCP server
+//! without a box to any program. So on a server the operator lists what manifests may name, and nothing else leaves. A provider's
 //! usual variable, and the secret of its name, need no entry as long as they go to the provider's own endpoint.
+//!
+//! A box is handed the value itself of a variable that its `env` names without a reference. Such variables have a list of their own: what
+//! agents may use as a secret is not what their programs may see.
 
 use std::collections::BTreeSet;
 
@@ -26,6 +29,8 @@ pub enum Environment {
         variables: BTreeSet<String>,
         /// Names of secrets.
         secrets: BTreeSet<String>,
+        /// Names of variables that boxes may see as they are.
+        shown: BTreeSet<String>,
     },
     /// All: the process and the manifests are the same user's.
     Open,
@@ -33,7 +38,46 @@ pub enum Environment {
 
 impl Default for Environment {
     fn default() -> Self {
-        Self::Listed { variables: BTreeSet::new(), secrets: BTreeSet::new() }
+        Self::Listed { variables: BTreeSet::new(), secrets: BTreeSet::new(), shown: BTreeSet::new() }
+    }
+}
+
+/// One thing that a manifest names, by the list that it must be on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Named {
+    /// A variable that is used as a secret, or handed to a program without a box.
+    Variable(String),
+    /// A secret.
+    Secret(String),
+    /// A variable whose value a box is handed.
+    Shown(String),
+}
+
+impl Named {
+    fn of(reference: &SecretRef) -> Self {
+        match reference.place() {
+            SecretPlace::Env(name) => Self::Variable(name.to_owned()),
+            SecretPlace::Secret(name) => Self::Secret(name.to_owned()),
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Variable(name) | Self::Secret(name) | Self::Shown(name) => name,
+        }
+    }
+
+    /// What is on the list, the list's key in `stead.toml`, and what else would help.
+    const fn list(&self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Variable(_) => ("environment variables that this server lets manifests name", "[agents] env", ""),
+            Self::Secret(_) => ("secrets that this server lets manifests name", "[agents] secrets", ""),
+            Self::Shown(_) => (
+                "environment variables whose values this server lets sandboxes see",
+                "[sandbox] env",
+                "; a secret is not handed in: write `NAME=secret://SECRET`, and a rule of `sandbox.egress` that puts it in",
+            ),
+        }
     }
 }
 
@@ -46,13 +90,19 @@ impl Environment {
         }
     }
 
-    /// Whether manifests may name what stands at that place.
-    fn grants(&self, place: SecretPlace<'_>) -> bool {
-        match (self, place) {
-            (_, SecretPlace::Env(name)) => self.allows(name),
-            (Self::Listed { secrets, .. }, SecretPlace::Secret(name)) => secrets.contains(name),
-            (Self::Open, SecretPlace::Secret(_)) => true,
+    /// Whether manifests may name that, as it is named.
+    fn grants(&self, named: &Named) -> bool {
+        match (self, named) {
+            (Self::Open, _) => true,
+            (Self::Listed { variables, .. }, Named::Variable(name)) => variables.contains(name),
+            (Self::Listed { secrets, .. }, Named::Secret(name)) => secrets.contains(name),
+            (Self::Listed { shown, .. }, Named::Shown(name)) => shown.contains(name),
         }
+    }
+
+    /// The value of a variable, if boxes may see it and it is set.
+    pub(crate) fn shown(&self, name: &str) -> Option<String> {
+        self.grants(&Named::Shown(name.to_owned())).then(|| std::env::var(name).ok()).flatten()
     }
 
     /// Its value, if manifests may name it and it is set.
@@ -68,25 +118,19 @@ impl Environment {
     /// Refuses a manifest that names what it may not. Whether it is set makes no difference.
     pub(super) fn admit(&self, manifest: &Manifest) -> Result<(), AgentError> {
         let named = named(manifest);
-        let refused: Vec<_> = named.iter().filter(|(_, reference)| !self.grants(reference.place())).collect();
+        let refused: Vec<_> = named.iter().filter(|(_, named)| !self.grants(named)).collect();
         let Some((_, first)) = refused.first() else { return Ok(()) };
         // One kind at a time: each has a list of its own.
-        let (what, list) = match first.place() {
-            SecretPlace::Env(_) => ("environment variables", "env"),
-            SecretPlace::Secret(_) => ("secrets", "secrets"),
-        };
-        let same = |reference: &SecretRef| {
-            matches!(reference.place(), SecretPlace::Env(_)) == matches!(first.place(), SecretPlace::Env(_))
-        };
-        let refused: Vec<_> = refused.iter().filter(|(_, r)| same(r)).map(|(key, r)| (key, word(r.place()))).collect();
-        let told = refused.iter().take(TOLD).map(|(key, name)| format!("`{key}` names {name}")).collect::<Vec<_>>();
-        let names: BTreeSet<_> = refused.iter().take(TOLD).map(|(_, name)| format!("\"{name}\"")).collect();
+        let (what, list, cure) = first.list();
+        let refused: Vec<_> = refused.iter().filter(|(_, named)| named.list().1 == list).collect();
+        let told = refused.iter().take(TOLD).map(|(key, named)| format!("`{key}` names {}", named.name()));
+        let told = told.collect::<Vec<_>>();
+        let names: BTreeSet<_> = refused.iter().take(TOLD).map(|(_, named)| format!("\"{}\"", named.name())).collect();
         let more = if refused.len() > TOLD { ", and there are more" } else { "" };
-        let usual = manifest.model.chain().filter_map(provider).any(|p| p.key_vars.contains(&word(first.place())));
+        let usual = manifest.model.chain().filter_map(provider).any(|p| p.key_vars.contains(&first.name()));
         let own = if usual { "; for the provider's own endpoint leave `key` and `base_url` out" } else { "" };
         let detail = format!(
-            "{}{more}: not on the list of {what} that this server lets manifests name. Its operator can add it to \
-             stead.toml: [agents] {list} = [{}]{own}",
+            "{}{more}: not on the list of {what}. Its operator can add it to stead.toml: {list} = [{}]{own}{cure}",
             told.join(", "),
             names.into_iter().collect::<Vec<_>>().join(", "),
         );
@@ -103,21 +147,25 @@ fn word(place: SecretPlace<'_>) -> &str {
 
 /// Everything that a manifest names, with the key that names it; without what is usual for a provider on its way to
 /// the provider, and without the variables of helper services, which only commands on the user's own machine start.
-fn named(manifest: &Manifest) -> Vec<(String, SecretRef)> {
+fn named(manifest: &Manifest) -> Vec<(String, Named)> {
     let mut out = Vec::new();
     for (i, choice) in manifest.model.chain().enumerate() {
         if let Some(reference) = choice.key.as_ref().filter(|key| !is_usual(choice, word(key.place()))) {
             let key = if i == 0 { "model.key".to_owned() } else { format!("model.fallback[{}].key", i - 1) };
-            out.push((key, reference.clone()));
+            out.push((key, Named::of(reference)));
         }
     }
     for (tool, config) in &manifest.tools {
-        out.extend(config.auth.iter().map(|auth| (format!("tools.{tool}.auth"), auth.reference().clone())));
+        out.extend(config.auth.iter().map(|auth| (format!("tools.{tool}.auth"), Named::of(auth.reference()))));
         let key = if matches!(config.kind, Kind::Mcp(_)) { "mcp.env" } else { "env" };
-        let handed = config.variables().map(|v| v.from.unwrap_or_else(|| SecretRef::env(v.name)));
-        out.extend(handed.map(|reference| (format!("tools.{tool}.{key}"), reference)));
         let sandbox = config.sandbox_in(manifest).unwrap_or_default();
-        out.extend(sandbox.secrets().map(|reference| (format!("tools.{tool}.sandbox.egress"), reference.clone())));
+        let handed = config.variables().map(|variable| match &variable.from {
+            Some(reference) => Named::of(reference),
+            None if sandbox.tier().is_some() => Named::Shown(variable.name.to_owned()),
+            None => Named::Variable(variable.name.to_owned()),
+        });
+        out.extend(handed.map(|named| (format!("tools.{tool}.{key}"), named)));
+        out.extend(sandbox.secrets().map(|reference| (format!("tools.{tool}.sandbox.egress"), Named::of(reference))));
     }
     out
 }
@@ -157,11 +205,13 @@ mod tests {
     #[test]
     fn a_variable_that_is_not_listed_is_refused_with_its_key_and_the_cure() {
         let pay = "tools:\n  pay:\n    http:\n      base_url: https://evil.example\n      operations: { x: { method: GET, path: / } }\n    auth: env://PAY\n";
-        let mail = "tools:\n  mail: { mcp: { command: [mail], env: [MAIL_KEY, AWS_KEY] }, effect: pure }\n";
+        let mail =
+            "tools:\n  mail: { mcp: { command: [mail], env: [MAIL_KEY, AWS_KEY] }, sandbox: none, effect: pure }\n";
         let keyed = |url: &str| format!("{MODEL}, key: \"env://PATH\"{url}");
         let listed = |names: &[&str]| Environment::Listed {
             variables: names.iter().map(|n| (*n).to_owned()).collect(),
             secrets: BTreeSet::from(["PAY".to_owned()]),
+            shown: BTreeSet::from(["PATH", "PAY", "MAIL_KEY", "AWS_KEY"].map(str::to_owned)),
         };
         for (manifest, keys, names) in [
             (manifest(&keyed(""), ""), vec!["`model.key`"], vec!["PATH"]),
@@ -189,6 +239,7 @@ mod tests {
         let secret = |names: &[&str]| Environment::Listed {
             variables: BTreeSet::from(["payments".to_owned(), "B".to_owned()]),
             secrets: names.iter().map(|n| (*n).to_owned()).collect(),
+            shown: BTreeSet::new(),
         };
         let mail = "tools:\n  mail: { mcp: { command: [mail], env: [B, \"A=secret://payments\"] }, sandbox: none, effect: pure }\n";
         for manifest in [manifest(MODEL, mail), manifest(&format!("{MODEL}, key: \"secret://payments\""), "")] {
@@ -200,6 +251,30 @@ mod tests {
         assert!(secret(&[]).admit(&manifest(&format!("{MODEL}, key: \"secret://{KEY}\""), "")).is_ok());
         let away = format!("{MODEL}, key: \"secret://{KEY}\", base_url: \"https://evil.example\"");
         assert!(secret(&[]).admit(&manifest(&away, "")).is_err());
+    }
+
+    #[test]
+    fn what_a_box_may_see_is_not_what_agents_may_use_as_a_secret() {
+        let listed = |variables: &[&str], shown: &[&str]| {
+            let set = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
+            Environment::Listed { variables: set(variables), secrets: BTreeSet::new(), shown: set(shown) }
+        };
+        let bare = manifest(MODEL, "tools:\n  sh: { command: [sh, -c], env: [PATH] }\n");
+        let server = manifest(MODEL, "tools:\n  m: { mcp: { command: [m], env: [PATH] }, effect: pure }\n");
+        for handed in [&bare, &server] {
+            let error = listed(&["PATH"], &[]).admit(handed).unwrap_err();
+            for word in ["[sandbox] env = [\"PATH\"]", "`NAME=secret://SECRET`"] {
+                assert!(error.detail.contains(word), "{word} is not in: {}", error.detail);
+            }
+            assert!(listed(&[], &["PATH"]).admit(handed).is_ok());
+        }
+        // And what boxes may see is no secret that a rule may put in.
+        let rule = "tools:\n  sh: { command: [sh, -c], env: [\"K=env://PATH\"], sandbox: { egress: [{ host: a.example, secrets: [{ secret: \"env://PATH\", inject: bearer }] }] } }\n";
+        let rule = manifest(MODEL, rule);
+        assert!(listed(&[], &["PATH"]).admit(&rule).unwrap_err().detail.contains("[agents] env = [\"PATH\"]"));
+        assert!(listed(&["PATH"], &[]).admit(&rule).is_ok());
+        assert_eq!(listed(&["PATH"], &[]).shown("PATH"), None);
+        assert!(listed(&[], &["PATH"]).shown("PATH").is_some() && listed(&[], &["PATH"]).get("PATH").is_none());
     }
 
     #[test]

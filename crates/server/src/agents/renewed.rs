@@ -12,6 +12,8 @@ use stead_core::{
     effect::{Outcome, Reconciled},
     id::{Name, RunId},
     message::Reply,
+    sandbox::BoxLimits,
+    time::Span,
 };
 use stead_models::registry::Resolved;
 use stead_ports::{
@@ -125,6 +127,11 @@ pub(super) fn tools(offered: Renewed<Arc<[Offered]>>, first: &[Offered]) -> Vec<
 }
 
 impl RenewedTool {
+    /// What there is now: what was made before it is gone, with all that it had opened.
+    fn last(&self) -> Option<Arc<dyn Tool>> {
+        self.offered.last().get(self.index).map(|o| Arc::clone(&o.tool))
+    }
+
     async fn now(&self) -> Result<Arc<dyn Tool>, String> {
         let offered = self.offered.now().await.map_err(|e| e.to_string())?;
         let this = offered.get(self.index).ok_or_else(|| format!("{}: the operation is gone", code::TOOL_CHANGED))?;
@@ -158,9 +165,21 @@ impl Tool for RenewedTool {
         })
     }
 
+    fn around(&self) -> Span {
+        self.last().map_or(Span::from_secs(60), |tool| tool.around())
+    }
+
+    fn limit(&self, run: RunId, limits: BoxLimits) -> BoxFuture<'_, ()> {
+        let tool = self.last();
+        Box::pin(async move {
+            if let Some(tool) = tool {
+                tool.limit(run, limits).await;
+            }
+        })
+    }
+
     fn release(&self, run: RunId) -> BoxFuture<'_, ()> {
-        // What was made before it is gone, with all that it had opened.
-        let tool = self.offered.last().get(self.index).map(|o| Arc::clone(&o.tool));
+        let tool = self.last();
         Box::pin(async move {
             if let Some(tool) = tool {
                 tool.release(run).await;

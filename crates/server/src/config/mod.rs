@@ -124,8 +124,9 @@ pub struct Auth {
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Agents")]
 pub struct Agents {
-    /// Names of the environment variables that manifests may name (`env://NAME`, `env` of an MCP server). Who may apply
-    /// an agent may send them anywhere. A provider's usual variable need not be listed for the provider's own endpoint.
+    /// Names of the environment variables that manifests may use as secrets (`env://NAME`, and the `env` of an MCP server that says
+    /// `sandbox: none`). Who may apply an agent may send them anywhere. A provider's usual variable need not be listed for the provider's own
+    /// endpoint. What a sandbox may see is listed in `sandbox.env`.
     #[schemars(inner(regex(pattern = "^[A-Za-z_][A-Za-z0-9_]{0,127}$")))]
     pub env: BTreeSet<String>,
     /// Names of the secrets that manifests may name (`secret://NAME`). Who may apply an agent may send them anywhere. The

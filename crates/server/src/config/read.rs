@@ -153,8 +153,10 @@ impl Config {
         if self.limits.request_timeout.0.is_zero() || self.limits.follower_timeout.0.is_zero() {
             return Err(ConfigError::new(code::CONFIG, file, "a time-out must be longer than 0"));
         }
-        if let Some(name) = self.agents.env.iter().find(|name| !names_variable(name)) {
-            return Err(ConfigError::new(code::CONFIG, file, format!("`agents.env`: {name:?} names no variable")));
+        for (key, names) in [("agents.env", &self.agents.env), ("sandbox.env", &self.sandbox.env)] {
+            if let Some(name) = names.iter().find(|name| !names_variable(name)) {
+                return Err(ConfigError::new(code::CONFIG, file, format!("`{key}`: {name:?} names no variable")));
+            }
         }
         if let Some(name) = self.agents.secrets.iter().find(|name| !is_name(name)) {
             return Err(ConfigError::new(code::CONFIG, file, format!("`agents.secrets`: {name:?} names no secret")));
@@ -316,7 +318,9 @@ mod tests {
         assert!(allowed.contains(&"169.254.10.1".parse().unwrap()));
         assert!(parse("[agents]\naddresses = [\"metadata.example\"]").is_err());
         for bad in ["", "A B", "A=B", "1A", "*", "env://A"] {
-            assert!(parse(&format!("[agents]\nenv = [\"{bad}\"]")).is_err(), "{bad}");
+            for table in ["agents", "sandbox"] {
+                assert!(parse(&format!("[{table}]\nenv = [\"{bad}\"]")).is_err(), "{table}: {bad}");
+            }
         }
     }
 

@@ -8,6 +8,8 @@ use std::{
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use stead_core::sandbox::Property;
+use stead_ports::tool::MAX_FILE;
 use stead_tier::root::NEEDED;
 
 use super::units::{Size, Time};
@@ -28,12 +30,21 @@ const PLACES: [&str; 2] = ["workspace", "opt"];
 pub struct Sandbox {
     /// Tiers that manifests and session sandboxes may ask: `namespace`, `oci`, `microvm`, and `wasm` in a build that has it.
     pub tiers: BTreeSet<Tier>,
+    /// What every tier must be able to promise here, whatever a manifest or a template requires besides: an agent or a session sandbox whose
+    /// tier lacks one is refused. `memory_limit`, `pids_limit`, `cpu_limit`, `accounting`, `disk_quota`, `egress_control`, `syscall_filter`,
+    /// `file_rules`, `own_kernel`.
+    #[schemars(with = "BTreeSet<String>")]
+    pub requires: BTreeSet<Property>,
     /// Folders that may stand for the host's programs (`sandbox.root` of a manifest), each by its name. Each needs the folders `/proc`, `/dev`,
     /// `/tmp`, `/home/box`, `/workspace` and `/opt` in it, to mount on.
     pub roots: BTreeMap<String, PathBuf>,
     /// Folders of this host that boxes without a `root` of their own see too, read-only and where they are: programs that stand outside of
     /// `/usr`, 16 at most. Into a machine (tier `microvm`) they are copied at its start. Not together with the tier `wasm`.
     pub mounts: Vec<PathBuf>,
+    /// Names of the environment variables whose values boxes may be handed (a bare name in `env` of a tool). No secrets: whatever runs in
+    /// such a box can read them, and write them into the workspace.
+    #[schemars(inner(regex(pattern = "^[A-Za-z_][A-Za-z0-9_]{0,127}$")))]
+    pub env: BTreeSet<String>,
     /// Whether a manifest may say `sandbox: none` of an MCP server, which then runs as this server's user.
     pub allow_none: bool,
     /// Actions in boxes at once; the next ones wait.
@@ -114,14 +125,25 @@ pub struct SandboxMax {
     pub open_files: u32,
     /// From the start of a box to its end by force.
     pub timeout: Time,
+    /// Bytes kept of each output of a command; 8Mi at most.
+    pub output: Size,
+}
+
+impl SandboxMax {
+    /// Thousandths of a processor.
+    pub(crate) fn cpu_milli(&self) -> u64 {
+        (self.cpu * 1e3) as u64
+    }
 }
 
 impl Default for Sandbox {
     fn default() -> Self {
         Self {
             tiers: BTreeSet::from([Tier::Namespace]),
+            requires: BTreeSet::new(),
             roots: BTreeMap::new(),
             mounts: Vec::new(),
+            env: BTreeSet::new(),
             allow_none: false,
             boxes: 64,
             servers: 128,
@@ -150,6 +172,7 @@ impl Default for SandboxMax {
             pids: 4_096,
             open_files: 65_536,
             timeout: Time(Duration::from_secs(86_400)),
+            output: Size(4 << 20),
         }
     }
 }
@@ -168,10 +191,16 @@ impl Sandbox {
             ("sandbox.max.pids", max.pids == 0),
             ("sandbox.max.open_files", max.open_files == 0),
             ("sandbox.max.timeout", max.timeout.0.is_zero()),
+            ("sandbox.max.output", max.output.0 == 0),
             ("sandbox.sweep", self.sweep.0.is_zero()),
         ];
         if let Some((key, _)) = zero.iter().find(|(_, zero)| *zero) {
             return Some(format!("`{key}` must be more than 0"));
+        }
+        if max.output.0 as u64 > MAX_FILE as u64 {
+            return Some(format!(
+                "`sandbox.max.output` can be {MAX_FILE} at most: an output that is no text is kept as a file"
+            ));
         }
         if !(max.cpu.is_finite() && max.cpu >= LEAST_CPU) {
             return Some(format!("`sandbox.max.cpu` must be {LEAST_CPU} at least"));
@@ -260,6 +289,7 @@ mod tests {
             "boxes = 0",
             "max = { cpu = 0.0 }",
             "max = { timeout = \"0s\" }",
+            "max = { output = \"9Mi\" }",
             "mounts = [\"here\"]",
             "mounts = [\"/opt\"]",
             "mounts = [\"/srv/../tmp\"]",

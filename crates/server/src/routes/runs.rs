@@ -15,6 +15,7 @@ use stead_api::{
     version::AgentRef,
 };
 use stead_core::{
+    code,
     fact::StopMode,
     id::{Name, RunId, SessionId, VersionId},
     record::Actor,
@@ -28,7 +29,7 @@ use stead_ports::journal::{RunFilter, Status};
 use super::{agents::meant, artifacts, sessions, versions, views};
 use crate::{
     auth::Principal,
-    config::units::Time,
+    config::{SandboxMax, units::Time},
     http::{
         app::{App, Shared},
         body::{Json, RunJson},
@@ -252,15 +253,49 @@ pub(super) async fn limit_boxes(
     views::own_run(&app, &who, run).await?;
     let limits = BoxLimits::from(limits);
     if limits.is_empty() {
-        return Err(Failure::bad_request("no limit is named").hint("name one of memory, cpu_milli, pids, disk, wall"));
+        return Err(Failure::bad_request("no limit is named")
+            .hint("name one of memory, cpu_milli, pids, disk, wall, inodes, open_files, output, egress"));
     }
     if let Some((what, least)) = too_small(&limits) {
         return Err(
             Failure::bad_request(format!("{what} is too small for any sandbox")).hint(format!("at least {least}"))
         );
     }
+    if limits.egress.as_ref().is_some_and(|hosts| hosts.len() > HOSTS || !hosts.iter().all(is_host)) {
+        let hint =
+            format!("name at most {HOSTS}, as the agent's rules write them; `*` is all, and an empty list is none");
+        return Err(Failure::bad_request("egress names too many hosts, or something that is none").hint(hint));
+    }
+    if let Some((what, key, asked, most)) = beyond(&limits, &app.runtime.shop().config().max) {
+        let detail = format!("{what} of {asked} is more than this server gives a sandbox: {most} at most");
+        let hint = format!("ask for less; its operator can raise it in stead.toml: [sandbox.max] {key}");
+        return Err(Failure::new(code::SANDBOX_BOUNDS, detail).hint(hint));
+    }
     app.runtime.engine().limit_boxes(run, limits, actor(&who)).await?;
     view(&app, run).await
+}
+
+/// Hosts that are named at once.
+const HOSTS: usize = 64;
+
+fn is_host(name: &Name) -> bool {
+    (1..=253).contains(&name.as_str().len()) && name.as_str().bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// A limit beyond what the operator gives any box: its name, the key of `[sandbox.max]`, what is asked and the most.
+fn beyond(limits: &BoxLimits, max: &SandboxMax) -> Option<(&'static str, &'static str, u64, u64)> {
+    [
+        ("memory", "memory", limits.memory, max.memory.0 as u64),
+        ("cpu_milli", "cpu", limits.cpu_milli.map(u64::from), max.cpu_milli()),
+        ("pids", "pids", limits.pids.map(u64::from), max.pids.into()),
+        ("disk", "disk", limits.disk, max.disk.0 as u64),
+        ("wall", "timeout", limits.wall.map(|w| w.0), u64::try_from(max.timeout.0.as_micros()).unwrap_or(u64::MAX)),
+        ("inodes", "inodes", limits.inodes, max.inodes),
+        ("open_files", "open_files", limits.open_files.map(u64::from), max.open_files.into()),
+        ("output", "output", limits.output, max.output.0 as u64),
+    ]
+    .into_iter()
+    .find_map(|(what, key, asked, most)| asked.filter(|n| *n > most).map(|n| (what, key, n, most)))
 }
 
 /// A limit with which nothing can run, and what is the least.
@@ -272,6 +307,9 @@ fn too_small(limits: &BoxLimits) -> Option<(&'static str, u64)> {
         ("pids", limits.pids.map(u64::from), 4),
         ("disk", limits.disk, 1 << 20),
         ("wall", span, 100_000),
+        ("inodes", limits.inodes, 16),
+        ("open_files", limits.open_files.map(u64::from), 16),
+        ("output", limits.output, 4_096),
     ]
     .into_iter()
     .find_map(|(what, asked, least)| asked.is_some_and(|n| n < least).then_some((what, least)))

@@ -107,7 +107,8 @@ impl Shop {
         &self.0.data_dir
     }
 
-    /// Refuses a tier that this host cannot give, or that cannot promise what is required: before anything is started.
+    /// Refuses a tier that this host cannot give, or that cannot promise what is required, by the manifest or by the operator: before anything
+    /// is started.
     ///
     /// # Errors
     /// ST0313 for a tier that the operator does not offer, ST0220 and ST0221 with what to do.
@@ -124,7 +125,8 @@ impl Shop {
         let missing = || BoxError::Unavailable { tier, why: "this release has none for this system".to_owned() };
         let boxes = made.tiers.all.get(&tier).ok_or_else(missing).map_err(|e| refused(&e))?;
         let offer = boxes.offer().await.map_err(|e| refused(&e))?;
-        requires.iter().try_for_each(|property| offer.holds(*property).map(drop)).map_err(|e| refused(&e))
+        let all = requires.iter().chain(&self.0.config.requires);
+        all.copied().try_for_each(|property| offer.holds(property).map(drop)).map_err(|e| refused(&e))
     }
 
     /// Removes what a process that was killed has left behind, where that does not end by itself: control groups, what boxes saw of this
@@ -198,15 +200,22 @@ async fn make(inner: &Inner) -> Result<Made, AgentError> {
         memory: inner.config.memory.map(|size| size.0 as u64),
         ..HostLimits::default()
     };
+    let data_dir = inner.data_dir.clone();
     let (keys, of, shown) = (inner.keys.clone(), tiers.all.clone(), inner.config.mounts.clone());
     let made = tokio::task::spawn_blocking(move || {
         let unkept = |code, detail: String| AgentError { code, detail };
         let workspaces =
             Workspaces::open(objects, Arc::new(SystemClock), options).map_err(|e| unkept(e.code(), e.to_string()))?;
         let trust = Trust::system().map_err(|e| unkept(e.code, e.detail))?;
+        let record = Record::open(&data_dir).map_err(|e| {
+            unkept(
+                code::INTERNAL,
+                format!("{}: what sandboxes ask of hosts cannot be put on record: {e}", data_dir.display()),
+            )
+        })?;
         let outside = Outside {
             secrets: Arc::new(References::new(keys)),
-            audit: Arc::new(Record),
+            audit: Arc::new(record),
             resolver: None,
             trust,
             authorities: None,

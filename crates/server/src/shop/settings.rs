@@ -8,14 +8,11 @@ use stead_egress::{RuleFields, RuleSpec};
 use stead_manifest::manifest::{Egress, Inject, Injected, Sandbox, Tool};
 use stead_ports::{
     agent::AgentError,
-    sandbox::{Limits, Root},
+    sandbox::{KEEP, Limits, Root},
 };
 use stead_workshop::{Settings, Variable};
 
 use crate::{agents::Environment, config};
-
-/// Variables that are the box's own, whatever is handed on: those of the host name places that are not inside.
-const OWN: [&str; 2] = ["HOME", "PATH"];
 
 /// What is asked for a tool.
 pub(crate) struct Asked<'a> {
@@ -53,30 +50,30 @@ pub(crate) fn settings(asked: Asked<'_>, allowed: &config::Sandbox) -> Result<Se
     };
     Ok(Settings {
         tier,
-        requires: sandbox.requires.iter().flatten().copied().collect(),
+        requires: sandbox.requires.iter().flatten().chain(&allowed.requires).copied().collect(),
         limits: limits(tool, sandbox, wall, &allowed.max)?,
         egress: sandbox.egress().iter().map(|rule| spec(tool, rule)).collect::<Result<_, _>>()?,
         root,
         env,
         files,
+        output: output(tool, sandbox, &allowed.max)?,
         dir: None,
     })
 }
 
-/// The variables of what a tool starts: text from the environment that the operator lets manifests name, placeholders for the rest.
+/// The variables of what a tool starts in a box: text from the environment that the operator lets boxes see, placeholders for the rest.
 pub(crate) fn environment(tool: &Tool, environment: &Environment) -> BTreeMap<String, Variable> {
     let value = |variable: stead_manifest::manifest::Variable<'_>| match variable.from {
         Some(reference) => Some((variable.name.to_owned(), Variable::Secret(reference.as_str().to_owned()))),
-        None if OWN.contains(&variable.name) => None,
-        None => Some((variable.name.to_owned(), Variable::Text(environment.get(variable.name)?))),
+        None if !variable.is_of_the_host() => None,
+        None => Some((variable.name.to_owned(), Variable::Text(environment.shown(variable.name)?))),
     };
     tool.variables().filter_map(value).collect()
 }
 
-/// The limits, the port's own where the manifest is silent; those are cut to the operator's bounds, what is asked is not.
-fn limits(tool: &str, sandbox: &Sandbox, wall: Duration, max: &config::SandboxMax) -> Result<Limits, AgentError> {
-    let own = Limits::default();
-    let within = |key: &str, asked: Option<u64>, usual: u64, most: u64| match asked {
+/// What is asked when it is within the operator's bounds; what is usual, cut to them, when nothing is asked.
+fn within(tool: &str, key: &str, asked: Option<u64>, usual: u64, most: u64) -> Result<u64, AgentError> {
+    match asked {
         Some(n) if n > most => Err(AgentError {
             code: code::SANDBOX_BOUNDS,
             detail: format!(
@@ -86,10 +83,21 @@ fn limits(tool: &str, sandbox: &Sandbox, wall: Duration, max: &config::SandboxMa
         }),
         Some(n) => Ok(n),
         None => Ok(usual.min(most)),
-    };
+    }
+}
+
+/// Bytes kept of each output.
+fn output(tool: &str, sandbox: &Sandbox, max: &config::SandboxMax) -> Result<usize, AgentError> {
+    let bytes = within(tool, "output", sandbox.output, KEEP as u64, max.output.0 as u64)?;
+    Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
+}
+
+/// The limits, the port's own where the manifest is silent; those are cut to the operator's bounds, what is asked is not.
+fn limits(tool: &str, sandbox: &Sandbox, wall: Duration, max: &config::SandboxMax) -> Result<Limits, AgentError> {
+    let own = Limits::default();
+    let within = |key: &str, asked, usual, most| within(tool, key, asked, usual, most);
     let micros = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
-    let most_cpu = (max.cpu * 1e6) as u64;
-    let cpu = within("cpu", sandbox.cpu, 1_000_000, most_cpu)?;
+    let cpu = within("cpu", sandbox.cpu, 1_000_000, max.cpu_milli().saturating_mul(1_000))?;
     let disk = within("disk", sandbox.disk, own.disk, max.disk.0 as u64)?;
     let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
     Ok(Limits {
@@ -174,6 +182,8 @@ fn secret(injected: &Injected) -> Value {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
+    use stead_core::sandbox::Property;
+
     use super::*;
 
     fn tool(yaml: &str) -> (Sandbox, Tool) {
@@ -211,6 +221,15 @@ mod tests {
         assert_eq!(asked("ask: false", &allowed).unwrap().limits.memory, Some(32 << 20));
         let error = asked("sandbox: { root: py }", &allowed).unwrap_err();
         assert!(error.code == code::SANDBOX_ROOT && error.detail.contains("roots = { py ="), "{}", error.detail);
+    }
+
+    #[test]
+    fn what_the_operator_requires_is_required_of_every_box_besides() {
+        let requires = [Property::MemoryLimit, Property::SyscallFilter].into();
+        let allowed = config::Sandbox { requires, ..config::Sandbox::default() };
+        let given = asked("sandbox: { requires: [disk_quota] }", &allowed).unwrap();
+        assert_eq!(given.requires, [Property::MemoryLimit, Property::DiskQuota, Property::SyscallFilter].into());
+        assert_eq!(asked("ask: false", &allowed).unwrap().requires, allowed.requires);
     }
 
     #[test]

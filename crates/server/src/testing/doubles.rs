@@ -112,6 +112,7 @@ mod tests {
         Invocation {
             workspace: None,
             limits: stead_core::sandbox::BoxLimits::default(),
+            left: stead_ports::tool::Left::default(),
             effect: EffectId { run: RunId(1), n },
             session: SessionId(1),
             tenant: "t".into(),

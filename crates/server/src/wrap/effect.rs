@@ -273,6 +273,7 @@ mod tests {
             may_send: stead_ports::tool::MaySend::default(),
             workspace: None,
             limits: stead_core::sandbox::BoxLimits::default(),
+            left: stead_ports::tool::Left::default(),
         });
         let outcome = outcome.await;
         assert!(matches!(&outcome, Outcome::Refused(told) if told.content.starts_with("ST0172: ")), "{outcome:?}");

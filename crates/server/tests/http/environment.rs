@@ -35,7 +35,11 @@ async fn a_server_hands_out_no_variable_that_its_operator_did_not_list() {
     let mark = lab.dir.path().join("was-started");
     let body = serde_json::to_value(handing("PATH", &mark)).unwrap();
     let told = problem(lab.post("/v1/agents", &body).await, 422, "ST0105").await;
-    assert!(told["detail"].as_str().unwrap().contains("`tools.srv.mcp.env` names PATH"), "{told}");
+    let detail = told["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("`tools.srv.mcp.env` names PATH") && detail.contains("[sandbox] env = [\"PATH\"]"),
+        "{told}"
+    );
     assert!(!mark.exists());
     assert!(lab.client.agents().await.unwrap().items.is_empty());
 }

@@ -6,6 +6,7 @@ use stead_api::{
     run::{ExportHeader, Limits, SandboxLimits, Status},
 };
 use stead_client::RunQuery;
+use stead_server::config::units::Size;
 
 use crate::lab::{Lab, problem, start};
 
@@ -181,6 +182,34 @@ async fn limits_of_a_runs_sandboxes_are_facts_and_hold_until_it_ends() {
     lab.client.kill(run).await.unwrap();
     lab.ended(run).await;
     problem(lab.post(&format!("/v1/runs/{run}/limit"), &json!({"pids": 9})).await, 409, "ST0008").await;
+}
+
+#[tokio::test]
+async fn limits_beyond_what_the_operator_gives_are_refused_with_the_key_and_change_nothing() {
+    let lab = Lab::with(|c| {
+        c.sandbox.max.memory = Size(128 << 20);
+        c.sandbox.max.cpu = 1.5;
+    })
+    .await;
+    let run = lab.waiting().await.summary.id;
+    let path = format!("/v1/runs/{run}/limit");
+    for (asked, key) in [
+        (json!({"memory": (128 << 20) + 1}), "memory"),
+        (json!({"cpu_milli": 1_501}), "cpu"),
+        (json!({"pids": 4_097, "cpu_milli": 100}), "pids"),
+        (json!({"disk": (4_u64 << 30) + 1}), "disk"),
+        (json!({"wall": 86_400_000_001_u64}), "timeout"),
+        (json!({"inodes": 1_000_001}), "inodes"),
+        (json!({"open_files": 65_537}), "open_files"),
+        (json!({"output": (4 << 20) + 1}), "output"),
+    ] {
+        let told = problem(lab.post(&path, &asked).await, 422, "ST0311").await;
+        assert!(told["hint"].as_str().unwrap().contains(&format!("[sandbox.max] {key}")), "{told}");
+    }
+    assert_eq!(lab.client.why(run, None).await.unwrap().budget.sandbox, SandboxLimits::default());
+    let most = SandboxLimits { memory: Some(128 << 20), cpu_milli: Some(1_500), ..SandboxLimits::default() };
+    lab.client.limit(run, &most).await.unwrap();
+    assert_eq!(lab.client.why(run, None).await.unwrap().budget.sandbox, most);
 }
 
 #[tokio::test]

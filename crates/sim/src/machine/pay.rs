@@ -311,6 +311,8 @@ impl Sim {
             memory_peak: Some(self.rng.below(1 << 20)),
             wall: Span(self.rng.below(5 * SECOND)),
             traffic: self.rng.chance(300).then(|| Traffic { sent: self.rng.below(4_000), ..Traffic::default() }),
+            evidence: Vec::new(),
+            begun: None,
         });
         Some(Box::new(Action { workspace, sandbox }))
     }

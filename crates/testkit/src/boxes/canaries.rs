@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -11,7 +12,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Place, text};
 
-/// The host as it is at a moment: processes, mounts, control groups, files in memory, a file, what was heard.
+/// Steps in which the disk is looked at: less is a case's own.
+const DISK: u64 = 64 << 20;
+
+/// The host as it is at a moment: processes, mounts, control groups, files in memory, what is on the disk, a file, what was heard.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Canaries {
     /// Descendants of this process, dead ones that nobody reaped too, and whoever's command line names the lab's folder.
@@ -20,6 +24,9 @@ pub struct Canaries {
     groups: BTreeSet<PathBuf>,
     /// Files in memory that this process holds for boxes.
     in_memory: usize,
+    /// What the lab's folder takes of the disk, and files that its processes hold and that no folder names; in steps. (The free room of the
+    /// whole filesystem is everybody's, and says nothing of the lab.)
+    disk: u64,
     file: Vec<u8>,
     heard: Vec<&'static str>,
 }
@@ -32,8 +39,11 @@ impl Canaries {
     pub fn look(place: &Place, ours: impl Fn(&str) -> bool) -> Self {
         let mut groups = BTreeSet::new();
         walk(Path::new("/sys/fs/cgroup"), 5, &ours, &mut groups);
+        let processes = processes(place.path());
+        let held = processes.keys().copied().chain([std::process::id()]).map(unnamed).sum::<u64>();
         Self {
-            processes: processes(place.path()),
+            disk: (taken(place.path()) + held) / DISK,
+            processes,
             mounts: fs::read_to_string("/proc/self/mountinfo").unwrap(),
             groups,
             in_memory: in_memory(),
@@ -100,6 +110,28 @@ fn walk(folder: &Path, depth: usize, ours: &dyn Fn(&str) -> bool, out: &mut BTre
 fn in_memory() -> usize {
     let links = fs::read_dir("/proc/self/fd").unwrap().flatten().filter_map(|fd| fs::read_link(fd.path()).ok());
     links.filter(|link| link.to_string_lossy().contains("memfd:stead")).count()
+}
+
+/// Bytes on the disk of all below a folder.
+fn taken(folder: &Path) -> u64 {
+    let below = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(found) if found.is_dir() => taken(&entry.path()),
+        Ok(found) => found.blocks() * 512,
+        Err(_) => 0,
+    };
+    fs::read_dir(folder).into_iter().flatten().flatten().map(below).sum()
+}
+
+/// Bytes of files that a process holds and no folder names any more. Those in memory are counted by themselves.
+fn unnamed(pid: u32) -> u64 {
+    let held = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let size = |fd: fs::DirEntry| {
+        let name = fs::read_link(fd.path()).ok()?;
+        let name = name.to_string_lossy().into_owned();
+        let gone = name.starts_with('/') && name.ends_with(" (deleted)") && !name.starts_with("/memfd:");
+        fs::metadata(fd.path()).ok().filter(|found| gone && found.is_file()).map(|found| found.blocks() * 512)
+    };
+    held.filter_map(size).sum()
 }
 
 /// KiB of memory that this process has: it is the server of its boxes, and must not grow by what they do.

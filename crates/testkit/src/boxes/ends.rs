@@ -3,12 +3,12 @@
 use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use stead_ports::sandbox::{Content, End, Mount, Property};
 
-use super::{Lab, text, told};
+use super::{Lab, lateness::Lateness, text, told};
 
 /// 1
 pub async fn a_fork_bomb_meets_the_limit_of_processes_and_dies_at_its_deadline(lab: &dyn Lab) {
@@ -16,7 +16,10 @@ pub async fn a_fork_bomb_meets_the_limit_of_processes_and_dies_at_its_deadline(l
     spec.limits.pids = Some(64);
     spec.limits.wall = Duration::from_millis(1500);
     spec.requires.insert(Property::PidsLimit);
+    let ordinary = Lateness::ordinary(lab).await;
+    let late = Lateness::begin();
     let outcome = lab.run_spec(spec).await.unwrap();
+    late.end().kept("a fork bomb", outcome.usage.wall, Duration::from_millis(1500), ordinary);
     assert_eq!(outcome.end, End::Deadline, "{}", told(&outcome));
     assert_eq!(outcome.end.code().map(|c| c.to_string()).as_deref(), Some("ST0227"));
     if lab.holds(Property::Accounting).await && !lab.answers().ended_whole {
@@ -24,7 +27,10 @@ pub async fn a_fork_bomb_meets_the_limit_of_processes_and_dies_at_its_deadline(l
     } else {
         assert_eq!(outcome.usage.pids_refused, None, "nothing counts them, or nobody can tell");
     }
+    let (late, begun) = (Lateness::begin(), Instant::now());
     assert_eq!(lab.sh("echo usable").await.end, End::Exited(0));
+    let took = begun.elapsed();
+    late.end().within("the host is not usable again", took, Duration::from_secs(1) + ordinary);
 }
 
 /// 8, 9, 11: no way of living on.
@@ -50,9 +56,11 @@ print('left', flush=True)
 
     let mut spec = lab.spec(&["python3", "-c", &format!("{daemon}\nwhile True: pass")]);
     spec.limits.wall = Duration::from_millis(800);
+    let ordinary = Lateness::ordinary(lab).await;
+    let late = Lateness::begin();
     let outcome = lab.run_spec(spec).await.unwrap();
     assert_eq!(outcome.end, End::Deadline, "{}", told(&outcome));
-    assert!(outcome.usage.wall >= Duration::from_millis(800));
+    late.end().kept("busy grandchildren", outcome.usage.wall, Duration::from_millis(800), ordinary);
 }
 
 /// 10: the deadline holds while somebody holds stdout.

@@ -38,6 +38,7 @@ pub(crate) fn invocation(offered: &Offered, arguments: Arc<RawValue>, max_output
         may_send: MaySend::default(),
         workspace: None,
         limits: BoxLimits::default(),
+        left: stead_ports::tool::Left::default(),
     }
 }
 

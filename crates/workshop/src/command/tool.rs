@@ -8,6 +8,7 @@ use stead_core::{
     id::RunId,
     message::ToolDef,
     sandbox::{Access, BoxLimits, Tier},
+    time::Span,
 };
 use stead_ports::{
     BoxFuture,
@@ -20,11 +21,11 @@ use stead_tools::{
 };
 
 use super::Plan;
-use crate::{act::act, place::Place, report, settings::Settings, workshop::Workshop};
+use crate::{act::act, limits::around, place::Place, report, settings::Settings, workshop::Workshop};
 
 impl Workshop {
     /// A command as a tool: one operation, `run`, named as the tool is. Its class is `contained` when nothing can be reached
-    /// from its boxes, else `irreversible`.
+    /// from its boxes and they hold no value of the host's, else `irreversible`.
     ///
     /// # Errors
     /// A command, template or variable that cannot be meant (`ST0103`), an egress rule that is wrong (`ST0261`).
@@ -109,6 +110,10 @@ impl Tool for CommandTool {
                 Err(fault) => fault.outcome(),
             }
         })
+    }
+
+    fn around(&self) -> Span {
+        around(self.place.settings.tier)
     }
 
     fn limit(&self, run: RunId, limits: BoxLimits) -> BoxFuture<'_, ()> {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Value, json};
 use stead_core::{
     effect::{EffectClass, Outcome},
-    sandbox::Access,
+    sandbox::{Access, Property},
 };
 use stead_ports::sandbox::Limits;
 use stead_tools::config::CommandConfig;
@@ -47,6 +47,8 @@ async fn a_command_that_fails_by_itself_keeps_what_it_wrote_and_says_how_it_fail
     let used = action.sandbox.unwrap();
     assert!(used.wall.0 > 0 && used.traffic.is_none());
     assert!(!used.held.is_empty());
+    let said = |property: &Property| used.words(*property).is_some_and(|words| !words.is_empty());
+    assert!(used.held.iter().chain(&used.not_held).all(said), "each says what held it, or why it did not: {used:?}");
     kit.close().await;
 }
 

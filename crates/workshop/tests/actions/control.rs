@@ -10,7 +10,7 @@ use stead_core::{
 };
 use stead_ports::{
     sandbox::{Boxes as _, Limits},
-    tool::Output,
+    tool::{Left, Output},
 };
 use stead_workshop::Settings;
 use tokio::task::JoinHandle;
@@ -103,6 +103,20 @@ async fn when_all_hold_too_much_the_one_that_holds_most_of_its_own_goes_first_an
     assert!(!large.is_finished());
     kit.shop.release(run(1).run);
     assert!(ended(&told(large.await.unwrap())).starts_with("ST0006"));
+    closed(kit).await;
+}
+
+#[tokio::test]
+async fn an_action_that_has_used_the_processor_time_that_its_run_had_left_is_stopped_and_told_why() {
+    let kit = Arc::new(Kit::with(|host| host.every = Duration::from_millis(20)).await);
+    let _watch = kit.shop.watch();
+    let cpu = Some(Span::from_millis(200));
+    let mut run = Run { left: Left { cpu, ..Left::default() }, ..run(1) };
+    let report = kit.sh(&mut run, "echo lost > a; while :; do :; done").await;
+    assert!(ended(&report).starts_with("ST0001") && ended(&report).contains("200 ms left"), "{report}");
+    assert_eq!(kit.file(&run, "a").await, None, "nothing is kept of it");
+    let report = kit.sh(&mut run, "echo short").await;
+    assert_eq!(report["stdout"], "short\n", "who stays within it is left alone");
     closed(kit).await;
 }
 

@@ -26,7 +26,7 @@ use stead_ports::{
     clock::Clock,
     sandbox::{Boxes, Limits},
     secret::{Secret, SecretError, Secrets},
-    tool::{Invocation, MaySend, Output},
+    tool::{Invocation, Left, MaySend, Output},
 };
 use stead_sandbox::{Namespaces, Settings as LauncherSettings};
 use stead_store::{SqliteOptions, SqliteStore};
@@ -109,10 +109,18 @@ pub(crate) struct Run {
     pub(crate) session: SessionId,
     pub(crate) tree: Option<TreeId>,
     pub(crate) limits: BoxLimits,
+    pub(crate) left: Left,
 }
 
 pub(crate) fn run(n: u128) -> Run {
-    Run { tenant: "acme".into(), run: RunId(n), session: SessionId(n), tree: None, limits: BoxLimits::default() }
+    Run {
+        tenant: "acme".into(),
+        run: RunId(n),
+        session: SessionId(n),
+        tree: None,
+        limits: BoxLimits::default(),
+        left: Left::default(),
+    }
 }
 
 impl Kit {
@@ -225,7 +233,8 @@ impl Kit {
             max_output: 64 << 10,
             may_send: MaySend::default(),
             workspace: run.tree,
-            limits: run.limits,
+            limits: run.limits.clone(),
+            left: run.left,
         }
     }
 

@@ -1,20 +1,26 @@
 //! What an action reaches: what its rules allow, with secrets that it never has.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use stead_core::{
     effect::{EffectClass, Outcome},
-    sandbox::Traffic,
+    sandbox::{BoxLimits, Traffic},
 };
 use stead_egress::{Event, Trust};
-use stead_ports::sandbox::Limits;
+use stead_ports::{sandbox::Limits, tool::Left};
 use stead_workshop::{Settings, Variable, Work};
 use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 
 use crate::{
     hosts::{Authority, host, tls_host},
-    kit::{Kit, run, settings, told},
+    kit::{Kit, Run, run, settings, told},
 };
 
 const SECRET: &str = "ghp_Zk8vN3qLw0RtY7uXbC5mA2sD";
@@ -142,6 +148,81 @@ async fn what_an_action_that_was_killed_had_loaded_counts_as_its_traffic() {
     let used = output.action.unwrap().sandbox.unwrap().traffic.unwrap();
     assert!(used.received >= 100_000, "{used:?}");
     kit.close().await;
+}
+
+#[tokio::test]
+async fn an_action_moves_no_more_bytes_than_its_run_has_left_and_reaches_nobody_after() {
+    let kit = Kit::new().await;
+    kit.world.secrets.lock().unwrap().insert("github".into(), SECRET.into());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            count.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n").await;
+                let _ = stream.write_all(&vec![b'x'; 10_000_000]).await;
+            });
+        }
+    });
+    let tool = kit.shell_with(&reaching(port));
+    let url = format!("http://api.test:{port}/v1/all");
+    let script = format!("curl -s {url} | wc -c; curl -s {url} -w '%{{http_code}}'");
+    let mut run = Run { left: Left { traffic: Some(300_000), ..Left::default() }, ..run(1) };
+    let Outcome::Returned(output) = kit.call(&mut run, &tool, json!({"command": script})).await else { panic!() };
+    let used = output.action.as_ref().unwrap().sandbox.as_ref().unwrap().traffic.unwrap();
+    assert!(used.sent + used.received <= 300_000 && used.received > 0, "{used:?}");
+    assert!(output.content.contains("used up"), "the second is refused and told why: {}", output.content);
+    assert_eq!((used.allowed, used.denied, asked.load(Ordering::Relaxed)), (1, 1, 1), "and the host never hears of it");
+    kit.close().await;
+}
+
+#[tokio::test]
+async fn an_operator_takes_hosts_from_a_run_at_once_and_gives_them_back_and_none_that_its_manifest_does_not_name() {
+    let kit = Arc::new(Kit::new().await);
+    kit.world.secrets.lock().unwrap().insert("github".into(), SECRET.into());
+    let (address, heard) = host().await;
+    let tool = kit.shell_with(&reaching(address.port()));
+    let only = |hosts: &[&str]| BoxLimits {
+        egress: Some(hosts.iter().map(|host| (*host).into()).collect()),
+        ..BoxLimits::default()
+    };
+    // It asks until it is refused, and then until it is not.
+    let url = format!("http://api.test:{}/v1/me", address.port());
+    let script = format!(
+        "until curl -sf {url}; do :; done; echo began; while curl -sf {url}; do :; done >/dev/null; echo refused; until curl -sf {url}; do :; done >/dev/null; echo again"
+    );
+    let mut of = Run { limits: only(&[]), ..run(1) };
+    let task = {
+        let (kit, script) = (Arc::clone(&kit), script.clone());
+        tokio::spawn(async move { kit.call(&mut of, &tool, json!({"command": script})).await })
+    };
+    let told = |n: usize| heard.lock().unwrap().len() >= n;
+    let until = async |is: &dyn Fn() -> bool| {
+        while !is() && !task.is_finished() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    while kit.shop.counts().0 == 0 && !task.is_finished() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(heard.lock().unwrap().is_empty());
+    kit.shop.limit(run(1).run, only(&["API.test"])).await;
+    until(&|| told(2)).await;
+    kit.shop.limit(run(1).run, only(&["other.test"])).await;
+    let denied = || {
+        let record = kit.world.record.lock().unwrap();
+        record.iter().rev().take(2).all(|(_, entry)| matches!(entry.event, Event::Denied { .. }))
+    };
+    until(&denied).await;
+    kit.shop.limit(run(1).run, only(&["*"])).await;
+    let report = crate::kit::told(task.await.unwrap());
+    let out = report["stdout"].as_str().unwrap();
+    assert!(out.ends_with("refused\nagain\n") && out.contains("began"), "{report}");
+    Arc::into_inner(kit).unwrap().close().await;
 }
 
 /// Abuse 33.

@@ -8,7 +8,7 @@ use stead_ports::{
     sandbox::{Change, Command, ExecWhy, Limits, Property, Root, Streams, Tier},
     secret::Secrets,
 };
-use stead_workshop::{Fault, Stay, Staying, Work};
+use stead_workshop::{Fault, Stay, Staying, Stopped, Work};
 use tokio::io::AsyncReadExt as _;
 
 use crate::{
@@ -126,7 +126,8 @@ async fn a_box_that_stays_and_holds_too_much_of_what_it_was_given_is_stopped_by_
     assert_eq!(running.stdout.read_u8().await.unwrap(), b'1');
     assert!(kit.shop.look().await);
     let left = greedy.end.await;
-    assert!(left.stopped.is_some_and(|stopped| stopped.held > 100 << 20 && stopped.given == Some(512 << 20)));
+    let Some(Stopped::Worst { held, given, .. }) = left.stopped else { panic!("{:?}", left.stopped) };
+    assert!(held > 100 << 20 && given == Some(512 << 20), "{held} of {given:?}");
     assert_eq!(run(&calm, "echo calm").await.0, "calm\n");
     assert!(over(calm).await.stopped.is_none());
     kit.close().await;

@@ -1,7 +1,7 @@
 //! Sandboxes and commands as people read them.
 
 use serde_json::Value;
-use stead_api::sandbox::{Exec, ExecEnd, ExecState, Sandbox};
+use stead_api::sandbox::{Exec, ExecEnd, ExecState, Sandbox, SandboxPressure};
 use stead_core::time::Timestamp;
 
 use crate::ui::{
@@ -51,11 +51,19 @@ pub(super) fn one(s: &Sandbox, commands: &[Exec]) -> String {
         ("used cpu", usage.cpu.map_or_else(String::new, |cpu| text::span(cpu.0))),
         ("used now", number(usage.memory)),
         ("used peak", number(usage.memory_peak)),
+        ("waits", usage.pressure.map(waits).unwrap_or_default()),
         ("requests", if used { format!("{} allowed, {} refused", usage.allowed, usage.denied) } else { String::new() }),
         ("sent", if used { format!("{} bytes", text::thousands(usage.sent)) } else { String::new() }),
         ("received", if used { format!("{} bytes", text::thousands(usage.received)) } else { String::new() }),
         ("commands", shown.join("\n")),
     ])
+}
+
+/// How much of the last ten seconds it waited, and for what.
+fn waits(pressure: SandboxPressure) -> String {
+    let part = |(of, share): (&str, Option<u16>)| share.map(|n| format!("{}.{:02}% for {of}", n / 100, n % 100));
+    let parts = [("a processor", pressure.cpu), ("memory", pressure.memory), ("input and output", pressure.io)];
+    parts.into_iter().filter_map(part).collect::<Vec<_>>().join(", ")
 }
 
 fn rule(rule: &Value) -> String {
@@ -77,5 +85,16 @@ pub(super) fn state(end: &ExecEnd) -> String {
         ExecState::Signalled => format!("ended by signal {}", end.signal.unwrap_or_default()),
         ExecState::Killed => "was killed".to_owned(),
         ExecState::Timeout => "took too long".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_sandbox_waits_for_is_told_where_the_kernel_tells() {
+        let pressure = SandboxPressure { cpu: Some(1_205), memory: None, io: Some(3) };
+        assert_eq!(waits(pressure), "12.05% for a processor, 0.03% for input and output");
     }
 }

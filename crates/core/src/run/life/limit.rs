@@ -13,12 +13,12 @@ pub(in crate::run) fn limit(draft: &mut Draft<'_>, limits: BoxLimits) -> Result<
     if draft.state.life.ended() {
         return Err(Refusal::Ended);
     }
-    if draft.state.box_limits.changed(limits) != draft.state.box_limits {
+    if draft.state.box_limits.clone().changed(limits.clone()) != draft.state.box_limits {
         draft.emit(Fact::SandboxLimited(limits));
     }
     Ok(())
 }
 
 pub(in crate::run) fn apply_limited(state: &mut State, limits: &BoxLimits) {
-    state.box_limits = state.box_limits.changed(*limits);
+    state.box_limits = std::mem::take(&mut state.box_limits).changed(limits.clone());
 }

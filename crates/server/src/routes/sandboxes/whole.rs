@@ -6,7 +6,9 @@ use axum::{Json as Body, extract::State, http::StatusCode};
 use serde_json::Value;
 use stead_api::{
     page::Page,
-    sandbox::{self as told, ChangeSandbox, CreateSandbox, ResourceLimits, SandboxUsage, TakeSnapshot},
+    sandbox::{
+        self as told, ChangeSandbox, CreateSandbox, ResourceLimits, SandboxPressure, SandboxUsage, TakeSnapshot,
+    },
 };
 use stead_core::{id::SandboxId, time::Span};
 use stead_egress::RuleSpec;
@@ -157,6 +159,7 @@ fn usage(used: Used) -> SandboxUsage {
         memory: used.sandbox.memory,
         memory_peak: used.sandbox.memory_peak,
         pids: used.sandbox.pids,
+        pressure: used.sandbox.pressure.map(|p| SandboxPressure { cpu: p.cpu, memory: p.memory, io: p.io }),
         allowed: used.egress.allowed,
         denied: used.egress.denied,
         sent: used.egress.sent,
