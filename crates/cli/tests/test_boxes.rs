@@ -231,11 +231,11 @@ fn a_command_reaches_what_its_manifest_names_with_a_secret_that_it_never_has_and
     agent(
         &env,
         &format!(
-            "  sh:\n    command: [bash, /opt/agent/go.sh]\n    env: [\"TOKEN=secret://shop\"]\n    sandbox:\n      egress:\n      - {{ host: localhost, \
+            "  sh:\n    command: [bash, -c]\n    env: [\"TOKEN=secret://shop\"]\n    sandbox:\n      egress:\n      - {{ host: localhost, \
              ports: [{port}], scheme: http, paths: [/v1/me], addresses: [127.0.0.0/8], secrets_in_clear: true, secrets: [{{ secret: \
              \"secret://shop\", inject: bearer }}] }}\ninclude: [./go.sh]\n"
         ),
-        "rules:\n- when: { user: . }\n  call: [{ tool: sh, args: {} }]\n- when: { tool: sh }\n  say: '{{result.stdout}}'\n",
+        "rules:\n- when: { user: . }\n  call: [{ tool: sh, args: { command: 'exec bash /opt/agent/go.sh' } }]\n- when: { tool: sh }\n  say: '{{result.stdout}}'\n",
     );
     let mut command = env.command(["run", "--quiet", "a", "go"]);
     // Whoever reads little of the log has the record all the same.

@@ -134,6 +134,8 @@ fn a_run_whose_agent_is_gone_says_so_and_goes_on_when_it_is_back() {
     node.empties();
     lab.remove(v);
     assert_eq!(node.approve(effect, true).unwrap_err().code(), code::VERSION_GONE);
+    // What stood in for it has left.
+    node.empties();
     lab.add(agent("a").tool(&asks).model(once("ask", json!({}))));
     node.approve(effect, true).unwrap();
     assert_eq!(node.completes(run), "done");
