@@ -65,7 +65,7 @@ pub(crate) enum Ask {
     Resume,
     Stop(StopMode),
     /// Other limits for its boxes.
-    Limit(BoxLimits),
+    Limit(Box<BoxLimits>),
     Approve {
         effect: u32,
         approved: bool,
@@ -257,7 +257,7 @@ impl Actor {
             Ask::Pause => Command::Pause,
             Ask::Resume => Command::Resume,
             Ask::Stop(mode) => Command::Stop { mode, dispatched: self.flights.sent_effects() },
-            Ask::Limit(limits) => Command::LimitBoxes(limits),
+            Ask::Limit(limits) => Command::LimitBoxes(*limits),
             Ask::Approve { effect, approved, by, note } => Command::Approve { effect, approved, by, note },
         };
         match self.try_commit(command, by).await {

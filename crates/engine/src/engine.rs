@@ -77,7 +77,7 @@ impl Engine {
     /// # Errors
     /// When the run does not exist or has ended, or when the store cannot write.
     pub async fn limit_boxes(&self, run: RunId, limits: BoxLimits, actor: Actor) -> Result<(), EngineError> {
-        self.ask(run, |reply| Msg::Ask(Ask::Limit(limits), actor, reply)).await.map(drop)
+        self.ask(run, |reply| Msg::Ask(Ask::Limit(Box::new(limits)), actor, reply)).await.map(drop)
     }
 
     /// Stops a run. Returns once the dispatch gate of the run and of every child below it is closed: from then on no
