@@ -204,11 +204,13 @@ fn agent(env: &TestEnvironment, a: usize, url: &str) {
     let mut tools = String::new();
     for t in 0..TOOLS {
         let n = a * TOOLS + t;
-        tools += "  t{t}:\n    http: { base_url: '{url}', operations: { echo: { method: GET, path: '/echo/{{args.way}}', params: { way: { type: string } } } } }\n    auth: 'secret://c{}#k{}'\n    effect: pure\n";
+        tools += &format!(
+            "  t{t}:\n    http: {{ base_url: '{url}', operations: {{ echo: {{ method: GET, path: '/echo/{{{{args.way}}}}', params: {{ way: {{ type: string }} }} }} }} }}\n    auth: 'secret://c{}#k{}'\n    effect: pure\n",
+            n / 100,
+            n % 100
+        );
     }
-    tools += &format!(
-        "  box:\n    command: [bash, -c]\n    workspace: rw\n    env: ['TOKEN=secret://single']\n    sandbox: {{ egress: [{{ host: api.example.com, secrets: [{{ secret: 'secret://single', inject: bearer }}] }}] }}\n",
-    );
+    tools += "  box:\n    command: [bash, -c]\n    workspace: rw\n    env: ['TOKEN=secret://single']\n    sandbox: { egress: [{ host: api.example.com, secrets: [{ secret: 'secret://single', inject: bearer }] }] }\n";
     env.write(
         &format!("a{a}/agent.yaml"),
         &format!("stead: v1\nname: a{a}\nmodel: {{ rehearsal: ./s.yaml }}\ninstructions: Ask all.\ntools:\n{tools}"),

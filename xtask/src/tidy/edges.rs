@@ -81,6 +81,7 @@ const MAP: &[Row] = &[
             "oci",
             "policy",
             "ports",
+            "provenance",
             "sandbox",
             "sandboxes",
             "secrets",

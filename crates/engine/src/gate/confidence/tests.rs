@@ -1,3 +1,5 @@
+//! What is taken out of arguments, and what is left as it was.
+
 use super::*;
 
 fn said(arguments: &str) -> (String, Sureness) {
