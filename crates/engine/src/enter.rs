@@ -56,12 +56,17 @@ async fn live(engine: Engine, run: RunId, mut ear: Ear, mut boot: Boot) {
         }
     };
     loop {
+        let left_alone = engine.0.aside.contains(run);
         let born = match boot {
             Boot::New(born) => Ok(*born),
             Boot::Load => awaken(&engine, run).await,
         };
         let error = match born {
             Ok(born) => {
+                if left_alone {
+                    // Loaded before the time of its next try, which would have told it so.
+                    ear.heard.push_back(Msg::Admit);
+                }
                 let mut actor = Actor::new(engine.clone(), run, born, ear);
                 let Err(error) = actor.work().await else {
                     if actor.state.life.ended() {
