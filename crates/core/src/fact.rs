@@ -1,13 +1,13 @@
 //! The whole vocabulary of what can have happened to a run.
 //!
-//! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 2 and 31 to
+//! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 2 and 32 to
 //! 49 are kept for signals and messages, memory, compensation and version facts.
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    budget::{Limit, Limits, Price, Spend, Usage},
+    budget::{AtLimit, Blocked, BudgetMoved, Limit, Limits, Price, Spend, Usage},
     code::Code,
     effect::{EffectClass, Ended, OnUnknown},
     id::{ActivationId, Name, RunId, SessionId, VersionId},
@@ -110,6 +110,9 @@ pub enum Fact {
     /// An operator set other limits for the boxes of the run.
     #[n(30)]
     SandboxLimited(#[n(0)] BoxLimits),
+    /// The run settled what it used of its slice of the budgets above it, gave the rest back, and took the next slice or none.
+    #[n(31)]
+    BudgetMoved(#[n(0)] Box<BudgetMoved>),
 }
 
 impl Fact {
@@ -119,6 +122,15 @@ impl Fact {
             Self::EffectReturned(f) | Self::EffectRefused(f) => f.action.as_deref(),
             Self::EffectUnknown(f) => f.action.as_deref(),
             _ => None,
+        }
+    }
+
+    /// Whether it says that a budget above the run has too little.
+    pub fn is_blocked(&self) -> bool {
+        match self {
+            Self::CancelRequested(f) => f.blocked.is_some(),
+            Self::ApprovalRequested(f) => f.raise.as_ref().is_some_and(|r| r.blocked.is_some()),
+            _ => false,
         }
     }
 
@@ -152,7 +164,8 @@ impl Fact {
             | Self::RunCancelled
             | Self::TimerFired(_)
             | Self::Restored(_)
-            | Self::SandboxLimited(_) => None,
+            | Self::SandboxLimited(_)
+            | Self::BudgetMoved(_) => None,
         }
     }
 }
@@ -229,6 +242,11 @@ pub struct RunConfig {
     #[n(9)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repairs: Option<u8>,
+    /// What the run does at a limit.
+    #[n(10)]
+    #[cbor(skip_if = "AtLimit::is_stop")]
+    #[serde(default, skip_serializing_if = "AtLimit::is_stop")]
+    pub at_limit: AtLimit,
 }
 
 /// One model of the chain.
@@ -484,6 +502,9 @@ pub enum AskReason {
     /// The run was restored from a backup, and may have done this after the backup was taken.
     #[n(3)]
     Restored,
+    /// A limit is reached: may it be raised for this run?
+    #[n(6)]
+    Budget,
 }
 
 /// See [`Fact::ApprovalRequested`].
@@ -498,6 +519,26 @@ pub struct ApprovalRequested {
     /// When it expires.
     #[n(2)]
     pub expires: Option<Timestamp>,
+    /// The limit that is reached, with [`AskReason::Budget`] alone. The question then has an ordinal of its own.
+    #[n(3)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raise: Option<Box<Raise>>,
+}
+
+/// A limit that is reached, and by how much a yes raises it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Raise {
+    /// Which limit.
+    #[n(0)]
+    pub limit: Limit,
+    /// By so much, in the unit of the limit (money: millionths of a dollar; time: microseconds). 0 when it is a budget above the
+    /// run: that is raised by its operator, and a yes only tries again.
+    #[n(1)]
+    pub by: u64,
+    /// The budget above the run, when it is not the run's own limit.
+    #[n(2)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<Blocked>,
 }
 
 /// See [`Fact::ApprovalGiven`].
@@ -707,6 +748,10 @@ pub struct CancelRequested {
     #[n(1)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,
+    /// The budget above the run that sets the limit, when it is not the run's own.
+    #[n(2)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<Box<Blocked>>,
 }
 
 /// See [`Fact::RunCompleted`].

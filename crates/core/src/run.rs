@@ -28,9 +28,12 @@ mod transcript;
 
 pub use apply::{Env, apply, fold};
 pub use decide::{
-    Admit, CallIn, Command, Decision, Inputs, ModelFailure, NewRun, Refusal, Retry, decide, decide_holding,
+    Admit, CallIn, Command, Decision, Inputs, ModelFailure, NewRun, Refusal, Retry, Terms, decide, decide_holding,
+    decide_under,
 };
 pub use life::start::GENESIS;
 pub use owes::{Debt, owes, wake_at};
-pub use state::{Call, CallPhase, Carry, KeyMark, Life, Phase, RestoreMark, STATE_VERSION, State, Stop, UnknownMark};
+pub use state::{
+    Asking, Call, CallPhase, Carry, KeyMark, Life, Phase, RestoreMark, STATE_VERSION, State, Stop, UnknownMark,
+};
 pub use transcript::{Entry, EntryKind, Transcript};

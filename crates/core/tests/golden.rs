@@ -105,11 +105,12 @@ fn kind(fact: &Fact) -> u64 {
         Fact::Restored(_) => 27,
         Fact::AnswerRejected(_) => 28,
         Fact::SandboxLimited(_) => 30,
+        Fact::BudgetMoved(_) => 31,
     }
 }
 /// Kept for kinds that are not written yet.
 const KEPT: [u64; 2] = [2, 29];
-const KINDS: u64 = 31;
+const KINDS: u64 = 32;
 
 #[test]
 fn records_encode_to_the_bytes_that_were_written_once() {

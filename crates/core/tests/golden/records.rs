@@ -3,15 +3,18 @@
 
 use stead_core::{
     artifact::Artifact,
-    budget::{Limit, Limits, MicroUsd, Price, Spend, Usage},
+    budget::{
+        Amounts, AtLimit, Blocked, BudgetId, BudgetMoved, Caps, Level, Limit, Limits, MicroUsd, Per, Price, Spend,
+        Taken, Usage,
+    },
     code,
     effect::{EffectClass, Ended, OnUnknown},
     fact::{
         AfterUnknown, AnswerRejected, ApprovalGiven, ApprovalRequested, AskReason, CallHead, CallRules,
         CancelRequested, ChildFinished, ChildStarted, ContextCompacted, EffectDecided, EffectIntended, EffectNotSent,
         EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact, Held, ModelConfig, ModelFailed, ModelReplied,
-        ModelRequested, NextAttempt, Parent, Restored, RunAdmitted, RunCompleted, RunConfig, RunFailed, RunStarted,
-        StopMode, TimerFired, Verdict,
+        ModelRequested, NextAttempt, Parent, Raise, Restored, RunAdmitted, RunCompleted, RunConfig, RunFailed,
+        RunStarted, StopMode, TimerFired, Verdict,
     },
     id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
@@ -28,7 +31,7 @@ const SESSION: SessionId = SessionId(0x019b_76da_a800_fedc_ba98_7654_3210_0022);
 
 /// Every vector in order of its `seq`: the name of its file, and the record.
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
-    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 14] = [
+    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 15] = [
         ("00-started", Actor::User("user:ada".into()), started(), vec![text("Refund order 1042", Source::User)]),
         ("01-model", Actor::Runtime, model(), model_texts()),
         ("02-approval", Actor::User("user:grace".into()), approval(), vec![text("over the limit", Source::User)]),
@@ -48,6 +51,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ),
         ("12-artifacts", Actor::Runtime, artifacts(), files()),
         ("13-actions", Actor::Runtime, actions(), vec![text("exit 0", Source::Tool)]),
+        ("14-budgets", Actor::Runtime, budgets(), vec![text("Refund order 1042", Source::User)]),
     ];
     parts
         .into_iter()
@@ -110,6 +114,7 @@ fn started() -> Vec<Fact> {
         approval_ttl: Some(Span::from_secs(86_400)),
         overhead_tokens: 1_234,
         repairs: None,
+        at_limit: AtLimit::Stop,
     };
     vec![
         Fact::RunStarted(Box::new(RunStarted {
@@ -190,7 +195,8 @@ fn model_texts() -> Vec<Payload> {
 fn approval() -> Vec<Fact> {
     let decided =
         |effect, verdict, code, payload| Fact::EffectDecided(EffectDecided { effect, verdict, code, payload });
-    let asked = |effect, reason, expires| Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires });
+    let asked =
+        |effect, reason, expires| Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires, raise: None });
     let answered =
         |effect, approved, note| Fact::ApprovalGiven(ApprovalGiven { effect, approved, by: "user:grace".into(), note });
     vec![
@@ -304,9 +310,10 @@ fn children() -> Vec<Fact> {
 }
 
 fn life() -> Vec<Fact> {
-    let stopped = |limit| Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: Some(limit) });
+    let stopped =
+        |limit| Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: Some(limit), blocked: None });
     let mut facts = vec![Fact::Paused, Fact::Resumed];
-    facts.push(Fact::CancelRequested(CancelRequested { mode: StopMode::Kill, limit: None }));
+    facts.push(Fact::CancelRequested(CancelRequested { mode: StopMode::Kill, limit: None, blocked: None }));
     facts.extend(
         [
             Limit::Tokens,
@@ -342,6 +349,7 @@ fn minimal() -> Vec<Fact> {
         approval_ttl: None,
         overhead_tokens: 0,
         repairs: None,
+        at_limit: AtLimit::Stop,
     };
     vec![
         Fact::RunStarted(Box::new(RunStarted {
@@ -438,8 +446,8 @@ fn actions() -> Vec<Fact> {
             wall: Some(Span(60_000_000)),
         }),
         Fact::SandboxLimited(BoxLimits { cpu_milli: Some(500), ..BoxLimits::default() }),
-        Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: Some(Limit::Cpu) }),
-        Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: Some(Limit::Traffic) }),
+        Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: Some(Limit::Cpu), blocked: None }),
+        Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: Some(Limit::Traffic), blocked: None }),
         Fact::ChildFinished(ChildFinished {
             effect: 8,
             ended: Ended::Returned,
@@ -455,7 +463,12 @@ fn actions() -> Vec<Fact> {
 fn restored() -> Vec<Fact> {
     vec![
         Fact::Restored(Restored { generation: 2, taken: Timestamp(NEW_YEAR) }),
-        Fact::ApprovalRequested(ApprovalRequested { effect: 3, reason: AskReason::Restored, expires: None }),
+        Fact::ApprovalRequested(ApprovalRequested {
+            effect: 3,
+            reason: AskReason::Restored,
+            expires: None,
+            raise: None,
+        }),
     ]
 }
 
@@ -497,6 +510,59 @@ fn answer() -> Vec<Fact> {
             next: Some(NextAttempt { model: 0, tried: 0, at: Timestamp(NEW_YEAR + 60_000_000) }),
             detail: None,
         }),
+    ]);
+    facts
+}
+
+/// A run that takes slices of the budgets above it, asks at a limit, and is stopped by one.
+fn budgets() -> Vec<Fact> {
+    let mut facts = started();
+    if let Some(Fact::RunStarted(start)) = facts.first_mut() {
+        start.config.at_limit = AtLimit::Ask;
+        start.config.limits.disk = Some(1 << 20);
+    }
+    let amounts = Amounts {
+        tokens: 70_000,
+        usd: MicroUsd(300),
+        tool_calls: 3,
+        active: Span(4),
+        cpu: Span(5),
+        traffic: 6,
+        disk: 7,
+        children: 8,
+    };
+    let level = |budget, agent: Option<&str>, per| Level {
+        budget: BudgetId(budget),
+        start: Timestamp(NEW_YEAR),
+        agent: agent.map(Name::from),
+        per,
+    };
+    let all = Caps::from_array(amounts.to_array().map(Some));
+    let taken = |levels, granted| Some(Taken { levels, granted });
+    let moved = |settled, taken| Fact::BudgetMoved(Box::new(BudgetMoved { settled, taken }));
+    let levels = vec![
+        level(1, None, Per::Hour),
+        level(2, None, Per::Month),
+        level(3, Some("refund-desk"), Per::Day),
+        level(70_000, Some("refund-desk"), Per::Ever),
+    ];
+    let blocked = |agent: Option<&str>, per| Blocked { agent: agent.map(Name::from), per, left: 1, need: 300 };
+    let ask = |limit, by, blocked| {
+        let raise = Some(Box::new(Raise { limit, by, blocked }));
+        Fact::ApprovalRequested(ApprovalRequested { effect: 9, reason: AskReason::Budget, expires: None, raise })
+    };
+    let stopped = |limit, blocked: Option<Blocked>| {
+        let blocked = blocked.map(Box::new);
+        Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: Some(limit), blocked })
+    };
+    facts.extend([
+        moved(Amounts::default(), taken(levels, all)),
+        moved(amounts, taken(vec![level(1, None, Per::Hour)], Caps { usd: Some(MicroUsd(9)), ..Caps::default() })),
+        moved(amounts, None),
+        ask(Limit::Disk, 1 << 20, None),
+        ask(Limit::Usd, 0, Some(blocked(None, Per::Day))),
+        stopped(Limit::Disk, None),
+        stopped(Limit::Usd, Some(blocked(Some("refund-desk"), Per::Month))),
     ]);
     facts
 }

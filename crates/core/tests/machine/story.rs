@@ -1,7 +1,7 @@
 //! The words of the stories: a run driven by hand, with a clock that moves when told.
 
 use stead_core::{
-    budget::{Limits, MicroUsd, Price, Spend, Usage},
+    budget::{AtLimit, Limits, MicroUsd, Price, Spend, Usage},
     code::{self, Code},
     effect::{EffectClass, Ended, OnUnknown, Outcome, Reconciled},
     fact::{CallHead, CallRules, Fact, ModelConfig, RunConfig, StopMode},
@@ -37,6 +37,7 @@ pub(crate) fn agent() -> RunConfig {
         approval_ttl: None,
         overhead_tokens: 0,
         repairs: None,
+        at_limit: AtLimit::Stop,
     }
 }
 

@@ -63,6 +63,10 @@ pub(in crate::run) fn prepare(new: NewRun, inputs: Inputs) -> (State, Begin) {
         repairs: 0,
         tree: None,
         box_limits: BoxLimits::default(),
+        slice: None,
+        asking: None,
+        blocked: None,
+        tree_bytes: 0,
     };
     (state, Begin { input, admit, restored })
 }
@@ -136,6 +140,7 @@ pub(in crate::run) fn inherit(state: &mut State, carry: Carry) {
     state.unknown = carry.unknown;
     state.keys = carry.keys;
     state.tree = carry.tree;
+    state.tree_bytes = carry.tree_bytes;
     for entry in own.iter() {
         state.transcript.push(entry.clone());
     }

@@ -10,18 +10,20 @@ use crate::{
         apply::Env,
         decide::{Draft, Refusal},
         state::{Call, CallPhase, State},
-        step::tool::end_call,
+        step::{funds, tool::end_call},
     },
 };
 
 /// Puts a call before a human.
 pub(in crate::run) fn ask(draft: &mut Draft, effect: u32, reason: AskReason) {
     let expires = draft.state.config.approval_ttl.map(|ttl| draft.now.after(ttl));
-    draft.emit(Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires }));
+    draft.emit(Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires, raise: None }));
 }
 
 pub(in crate::run) fn apply_requested(state: &mut State, env: Env<'_>, f: &ApprovalRequested) {
-    if let Some(call) = state.call_mut(f.effect) {
+    if let Some(raise) = &f.raise {
+        funds::apply_asked(state, env, f.effect, raise, f.expires);
+    } else if let Some(call) = state.call_mut(f.effect) {
         call.phase = CallPhase::Asking { reason: f.reason, expires: f.expires, since: env.at };
     }
 }
@@ -35,6 +37,9 @@ pub(in crate::run) fn answered(
 ) -> Result<(), Refusal> {
     if draft.state.life.ended() {
         return Err(Refusal::Ended);
+    }
+    if draft.state.asking.as_ref().is_some_and(|a| a.effect == effect) {
+        return funds::answered(draft, approved, by, note);
     }
     let Some(CallPhase::Asking { expires, .. }) = draft.state.call(effect).map(|c| &c.phase) else {
         return Err(Refusal::Conflict("nobody is asked about this effect, or it has been answered"));
@@ -55,6 +60,12 @@ pub(in crate::run) fn answered(
 }
 
 pub(in crate::run) fn apply_given(state: &mut State, env: Env<'_>, f: &ApprovalGiven) {
+    if let Some(asking) = state.asking.take_if(|a| a.effect == f.effect) {
+        if f.approved {
+            state.budget.limits.raise(asking.raise.limit, asking.raise.by);
+        }
+        return;
+    }
     let Some(call) = state.call_mut(f.effect) else { return };
     let CallPhase::Asking { reason, .. } = call.phase else { return };
     if f.approved {
@@ -81,6 +92,7 @@ fn may_have_been(call: &Call, reason: AskReason) -> bool {
 }
 
 pub(in crate::run) fn apply_expired(state: &mut State, effect: u32) {
+    state.asking.take_if(|a| a.effect == effect);
     let Some(call) = state.call(effect) else { return };
     let CallPhase::Asking { reason, .. } = call.phase else { return };
     let (ended, code, text) = if may_have_been(call, reason) {

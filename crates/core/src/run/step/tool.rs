@@ -1,7 +1,7 @@
 //! A tool call: decided, intended, dispatched, settled by its effect class.
 
 use crate::{
-    budget::Limit,
+    budget::Amounts,
     code::{self, Code},
     effect::{Ended, OnUnknown, Outcome, Reconciled, Recovery},
     fact::{
@@ -14,7 +14,7 @@ use crate::{
         decide::{Draft, Refusal},
         life::{restore, stop},
         state::{Call, CallPhase, KeyMark, Phase, State, UnknownMark},
-        step::{approval, child, model},
+        step::{approval, child, funds, model},
         transcript::{Entry, EntryKind},
     },
     sandbox::Action,
@@ -29,16 +29,10 @@ const RETRY_MAX: Span = Span::from_secs(60);
 
 /// Decides a call: the limit on calls, the key rule, then what the manifest says.
 pub(in crate::run) fn decide_call(draft: &mut Draft, i: usize) {
-    let budget = &draft.state.budget;
-    if budget.limits.tool_calls.is_some_and(|l| budget.tool_calls >= l) {
-        return stop::by_limit(draft, Limit::ToolCalls);
+    if let Err((limit, blocked)) = funds::call(draft, i) {
+        return funds::reached(draft, limit, blocked);
     }
     let call = &draft.state.calls[i];
-    if call.head.rules.place.is_some_and(|p| p.boxed)
-        && let Some(limit) = budget.boxes_spent()
-    {
-        return stop::by_limit(draft, limit);
-    }
     let head = &call.head;
     let effect = head.effect;
     if let Some(key) = &head.key
@@ -90,6 +84,7 @@ pub(in crate::run) fn apply_decided(state: &mut State, env: Env<'_>, f: &EffectD
         return end_call(state, f.effect, Ended::Denied, told, true);
     }
     state.budget.tool_calls += 1;
+    state.book(Amounts { tool_calls: 1, ..Amounts::default() });
     let Some(call) = state.call_mut(f.effect) else { return };
     if f.verdict == Verdict::Allow {
         call.phase = CallPhase::Open;
@@ -213,10 +208,11 @@ fn unwritten(action: Option<Box<Action>>) -> Option<Box<Action>> {
 fn settle_action(state: &mut State, action: Option<&Action>) {
     let Some(action) = action else { return };
     if let Some(used) = &action.sandbox {
-        state.budget.boxes.add(used);
+        funds::used_box(state, used);
     }
     if let Some(change) = &action.workspace {
         state.tree = Some(change.after);
+        funds::grew(state, change.bytes);
     }
 }
 
