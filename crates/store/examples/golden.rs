@@ -115,6 +115,7 @@ impl<'j> Life<'j> {
                 approval_ttl: Some(Span::from_secs(86_400)),
                 overhead_tokens: 10,
                 repairs: None,
+                at_limit: stead_core::budget::AtLimit::Stop,
             },
             input: Payload::new(body, Some(Source::User)),
             admit: live.then(Admit::default),

@@ -15,8 +15,12 @@ use super::{
 use crate::{FORMAT, blob::BlobKey, format::may_go};
 
 /// The steps from nothing to each format.
-const STEPS: [&str; FORMAT as usize] =
-    [include_str!("schema.sql"), include_str!("format-2.sql"), include_str!("format-3.sql")];
+const STEPS: [&str; FORMAT as usize] = [
+    include_str!("schema.sql"),
+    include_str!("format-2.sql"),
+    include_str!("format-3.sql"),
+    include_str!("format-4.sql"),
+];
 
 /// Makes or checks the schema and its tables; afterwards they are of this release's format and belong to this key. All in
 /// one transaction: what is cut off in the middle was never begun.

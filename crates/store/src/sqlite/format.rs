@@ -11,8 +11,12 @@ use super::{approvals::UNLISTED, usage::UNMETERED};
 use crate::{FORMAT, blob::BlobKey, format::may_go};
 
 /// The steps from nothing to each format.
-const STEPS: [&str; FORMAT as usize] =
-    [include_str!("schema.sql"), include_str!("format-2.sql"), include_str!("format-3.sql")];
+const STEPS: [&str; FORMAT as usize] = [
+    include_str!("schema.sql"),
+    include_str!("format-2.sql"),
+    include_str!("format-3.sql"),
+    include_str!("format-4.sql"),
+];
 
 /// Why a database cannot be used.
 pub(super) enum OpenError {
