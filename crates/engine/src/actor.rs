@@ -109,6 +109,8 @@ pub(crate) struct Actor {
     /// Records since the last snapshot.
     pub(crate) tail: u64,
     pub(crate) untold: Untold,
+    /// Agents whose budgets pay for the run, once it was asked.
+    pub(crate) payers: Option<Vec<Name>>,
     pub(crate) draining: bool,
     /// Callers to be answered once no child is being started.
     pub(crate) acks: Vec<ReplyTo>,
@@ -137,6 +139,7 @@ impl Actor {
             row,
             tail,
             untold: Untold::default(),
+            payers: None,
             draining,
             acks: Vec::new(),
             timer: None,

@@ -103,7 +103,10 @@ impl Trial<'_> {
                 Next::Again(StoreError { code: code::DATA_UNREACHABLE, detail })
             }
             // Perhaps it is the record of a try before, whose answer was lost.
-            AppendError::Conflict { .. } | AppendError::Exists { .. } | AppendError::SessionBusy { .. }
+            AppendError::Conflict { .. }
+            | AppendError::Exists { .. }
+            | AppendError::SessionBusy { .. }
+            | AppendError::OverBudget { .. }
                 if self.unsure =>
             {
                 match self.written().await {

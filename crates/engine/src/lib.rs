@@ -49,6 +49,7 @@ mod stats;
 mod step;
 mod stream;
 mod types;
+mod uppers;
 mod usage;
 mod view;
 mod waiters;

@@ -23,6 +23,9 @@ pub(crate) struct Counters {
     rejected: AtomicU64,
     returned: AtomicU64,
     unknown: AtomicU64,
+    pub(crate) slices_refused: AtomicU64,
+    slices: AtomicU64,
+    blocked: AtomicU64,
     tokens: AtomicU64,
     usd: AtomicU64,
 }
@@ -47,6 +50,8 @@ impl Counters {
                 }
                 Fact::EffectReturned(_) => bump(&self.returned),
                 Fact::EffectUnknown(f) if f.then == AfterUnknown::Tell => bump(&self.unknown),
+                Fact::BudgetMoved(f) if f.taken.is_some() => bump(&self.slices),
+                f if f.is_blocked() => bump(&self.blocked),
                 Fact::RunCompleted(_) => bump(&self.ended[0]),
                 Fact::RunFailed(_) => bump(&self.ended[1]),
                 Fact::RunCancelled => bump(&self.ended[2]),
@@ -77,6 +82,9 @@ impl Counters {
             effects_returned: get(&self.returned),
             effects_unknown: get(&self.unknown),
             answers_rejected: get(&self.rejected),
+            slices: get(&self.slices),
+            slices_refused: get(&self.slices_refused),
+            blocked: get(&self.blocked),
             providers,
             spent: Spend { tokens: get(&self.tokens), usd: Some(MicroUsd(get(&self.usd))) },
         }

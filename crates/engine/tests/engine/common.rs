@@ -381,6 +381,7 @@ pub(crate) fn agent(name: &str) -> Maker {
             approval_ttl: None,
             overhead_tokens: 0,
             repairs: None,
+            at_limit: stead_core::budget::AtLimit::Stop,
         },
         session_limits: Limits::default(),
         model_timeout: Span::from_secs(60),

@@ -21,4 +21,5 @@ mod seen;
 mod sessions;
 mod stop;
 mod trouble;
+mod upper;
 mod watch;
