@@ -94,6 +94,7 @@ kinds! {
     Restored => "restored",
     AnswerRejected => "answer_rejected",
     SandboxLimited => "sandbox_limited",
+    BudgetMoved => "budget_moved",
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agents::Agents, approvals::Approvals, backup::Backup, chat::Chat, completions::Completions, demo::Demo,
-    demo_service::DemoService, dev::Dev, doctor::Doctor, errors::Errors, migrate::Migrate, restore::RestoreArgs,
-    run::Run, runs::Runs, sandboxes::Sandboxes, schema::Schema, secrets::Secrets, serve::Serve, sessions::Sessions,
-    test::Test, test_runtime::TestRuntime, usage::Usage, with_parent::WithParent, wrap::Wrap,
+    agents::Agents, approvals::Approvals, backup::Backup, budgets::Budgets, chat::Chat, completions::Completions,
+    demo::Demo, demo_service::DemoService, dev::Dev, doctor::Doctor, errors::Errors, migrate::Migrate,
+    restore::RestoreArgs, run::Run, runs::Runs, sandboxes::Sandboxes, schema::Schema, secrets::Secrets, serve::Serve,
+    sessions::Sessions, test::Test, test_runtime::TestRuntime, usage::Usage, with_parent::WithParent, wrap::Wrap,
 };
 
 /// Runs AI agents durably: what an agent did is journaled, survives a crash, and is never done twice.
@@ -53,6 +53,7 @@ pub(crate) enum Command {
     Sandboxes(Sandboxes),
     Approvals(Approvals),
     Test(Test),
+    Budgets(Budgets),
     Usage(Usage),
     Secrets(Secrets),
     Backup(Backup),

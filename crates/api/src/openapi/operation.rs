@@ -165,6 +165,7 @@ impl Operation {
             Some("runs") => "runs",
             Some("approvals") => "approvals",
             Some("usage") => "usage",
+            Some("budgets") => "budgets",
             Some("sandboxes") => "sandboxes",
             _ => "server",
         };

@@ -95,7 +95,7 @@ fn answer(bundle: &Bundle) -> Result<Option<AnswerSchema>, AgentError> {
 
 fn config(manifest: &Manifest, models: &[(&ModelChoice, Resolved)], overhead_tokens: u64) -> RunConfig {
     RunConfig {
-        limits: manifest.budget.clone(),
+        limits: manifest.budget.limits.clone(),
         models: models
             .iter()
             .map(|(choice, resolved)| ModelConfig {
@@ -112,6 +112,7 @@ fn config(manifest: &Manifest, models: &[(&ModelChoice, Resolved)], overhead_tok
         approval_ttl: manifest.approvals.ttl,
         overhead_tokens,
         repairs: manifest.output.as_ref().map(|output| output.repairs),
+        at_limit: manifest.budget.at_limit,
     }
 }
 

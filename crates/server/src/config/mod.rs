@@ -9,6 +9,7 @@
 //! assert_eq!(config.listen.port(), 7411);
 //! ```
 
+mod budgets;
 mod database;
 mod providers;
 mod read;
@@ -27,6 +28,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use budgets::Budget;
 pub use database::DatabaseUrl;
 pub use providers::Provider;
 pub use read::ConfigError;
@@ -76,6 +78,8 @@ pub struct Config {
     pub providers: BTreeMap<String, Provider>,
     /// Session sandboxes: how many there may be, and what callers may have.
     pub sandboxes: Sandboxes,
+    /// What tenants and agents may use.
+    pub budgets: Vec<Budget>,
 }
 
 /// TLS of the server.
@@ -202,6 +206,7 @@ impl Default for Config {
             engine: Engine::default(),
             providers: BTreeMap::new(),
             sandboxes: Sandboxes::default(),
+            budgets: Vec::new(),
         }
     }
 }

@@ -105,6 +105,7 @@ impl WrapAgents {
                 approval_ttl: Some(span(self.options.approval_ttl)),
                 overhead_tokens: 0,
                 repairs: None,
+                at_limit: stead_core::budget::AtLimit::Stop,
             },
             session_limits: Limits::default(),
             models: vec![model],
