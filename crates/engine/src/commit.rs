@@ -14,7 +14,7 @@ use stead_ports::journal::{AppendError, IndexChange, RunState, SessionChange, Sn
 use crate::{
     actor::{Actor, Msg},
     approvals,
-    durable::{OnTrouble, durable},
+    durable::{FIRST, LONGEST, OnTrouble, durable},
     parent::child_end,
     record::Outgoing,
     types::EngineError,
@@ -52,7 +52,7 @@ impl Actor {
         index: IndexChange,
         on_trouble: OnTrouble,
     ) -> Result<(), EngineError> {
-        let Some(offer) = self.offer(false).await? else {
+        let Some(offer) = self.offer(false, on_trouble).await? else {
             return self.decide_and_write(command, by, index, on_trouble, None).await.map(drop);
         };
         // What the budgets above the run have left may have changed since it was looked at: then nothing is decided for good, neither
@@ -71,19 +71,33 @@ impl Actor {
                 }
                 Err(other) => return Err(other),
             }
-            let Some(fresh) = self.offer(true).await? else {
+            let Some(fresh) = self.offer(true, on_trouble).await? else {
                 return self.decide_and_write(command, by, index, on_trouble, None).await.map(drop);
             };
             offer = (fresh, true);
         }
     }
 
-    /// What the budgets above the run have left.
-    async fn offer(&mut self, fresh: bool) -> Result<Option<Offer>, EngineError> {
-        let tenant = &self.state.tenant;
-        if !fresh && !self.engine.0.uppers.any(tenant) {
+    /// What the budgets above the run have left. When the store cannot tell now, it is asked until it can, if what is in hand would be
+    /// lost otherwise.
+    async fn offer(&mut self, fresh: bool, on_trouble: OnTrouble) -> Result<Option<Offer>, EngineError> {
+        if !fresh && !self.engine.0.uppers.any(&self.state.tenant) {
             return Ok(None);
         }
+        let mut pause = FIRST;
+        loop {
+            match self.offered(fresh).await {
+                Err(EngineError::Store(error)) if on_trouble == OnTrouble::TryAgain && !self.engine.0.is_dead() => {
+                    tracing::warn!(run = %self.run, %error, "what budgets have left is looked up again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST);
+                }
+                offer => return offer,
+            }
+        }
+    }
+
+    async fn offered(&mut self, fresh: bool) -> Result<Option<Offer>, EngineError> {
         let payers = match &mut self.payers {
             Some(payers) => payers,
             unasked => {
@@ -91,7 +105,7 @@ impl Actor {
                 unasked.insert(uppers::payers(self.engine.journal(), &self.state.agent, parent).await?)
             }
         };
-        self.engine.offer(tenant, payers, fresh).await
+        self.engine.offer(&self.state.tenant, payers, fresh).await
     }
 
     /// Decides under an offer, of which it is said whether it was looked up just now, and writes what that comes to; but not that

@@ -12,8 +12,8 @@ use stead_ports::journal::{Append, AppendError, StoreError};
 use crate::{Engine, ear::Ear, types::EngineError};
 
 /// Pauses between tries: the first, doubling up to the longest.
-const FIRST: Duration = Duration::from_millis(20);
-const LONGEST: Duration = Duration::from_secs(2);
+pub(crate) const FIRST: Duration = Duration::from_millis(20);
+pub(crate) const LONGEST: Duration = Duration::from_secs(2);
 
 /// What to do when the store cannot write now, and has written nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The words of the stories: a run driven by hand, with a clock that moves when told.
 
 use stead_core::{
-    budget::{AtLimit, Limits, MicroUsd, Price, Spend, Usage},
+    budget::{AtLimit, Limits, MicroUsd, Move, Offer, Price, Spend, Usage, moves},
     code::{self, Code},
     effect::{EffectClass, Ended, OnUnknown, Outcome, Reconciled},
     fact::{CallHead, CallRules, Fact, ModelConfig, RunConfig, StopMode},
@@ -9,7 +9,8 @@ use stead_core::{
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
     run::{
         Admit, CallIn, CallPhase, Carry, Command, Debt, Decision, EntryKind, GENESIS, Inputs, Life, ModelFailure,
-        NewRun, Phase, Refusal, RestoreMark, Retry, State, decide, decide_holding, fold, owes, wake_at,
+        NewRun, Phase, Refusal, RestoreMark, Retry, State, Terms, decide, decide_holding, decide_under, fold, owes,
+        wake_at,
     },
     sandbox::{Access, Action, BoxTotals, Place},
     time::{Span, Timestamp},
@@ -227,6 +228,15 @@ impl Story {
         self.write(decision);
     }
 
+    /// A command under what the budgets above the run have left; gives what it moves in them.
+    pub(crate) fn does_under(&mut self, command: Command, offer: Offer) -> Vec<Move> {
+        let terms = Terms { hold: false, offer: Some(offer) };
+        let decision = decide_under(self.state(), command, self.inputs(), terms).unwrap();
+        let moved = moves(self.state().slice.as_ref(), &decision.facts);
+        self.write(decision);
+        moved
+    }
+
     /// The model replies with these calls; without any, that is the answer.
     pub(crate) fn replies(&mut self, calls: impl IntoIterator<Item = Called>) {
         self.replies_using(10, calls);
@@ -247,7 +257,7 @@ impl Story {
         self.reply_using(10, calls)
     }
 
-    fn reply_using(&self, tokens: u64, calls: impl IntoIterator<Item = Called>) -> Command {
+    pub(crate) fn reply_using(&self, tokens: u64, calls: impl IntoIterator<Item = Called>) -> Command {
         let calls = calls
             .into_iter()
             .map(|c| CallIn { head: c.head, invalid: c.invalid.then(|| (code::TOOL_UNKNOWN, text("no such tool"))) })

@@ -85,7 +85,8 @@ impl Cosmos {
             violation: None,
             lines,
         };
-        Arc::new(Self { plan, mem: Mutex::default(), alarm: Notify::new(), inner: Mutex::new(inner) })
+        let mem = Mem { uppers: super::uppers::drawn(seed), ..Mem::default() };
+        Arc::new(Self { plan, mem: Mutex::new(mem), alarm: Notify::new(), inner: Mutex::new(inner) })
     }
 
     /// A process begins; called on its runtime.
