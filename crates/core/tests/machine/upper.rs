@@ -283,7 +283,7 @@ fn runs_that_share_budgets_never_cross_them_whatever_happens() {
             assert_eq!(sum.usd, bank.held[0].usd, "what is held is in the slices of runs, and nowhere else");
             runs.retain(|run| !run.life().ended());
         }
-        for mut story in runs {
+        for mut story in runs.into_iter().filter(|run| !run.life().ended()) {
             let kill = Command::Stop { mode: stead_core::fact::StopMode::Kill, dispatched: vec![] };
             bank.does(&mut story, kill, 1);
             if let Some(Debt::StopChild { effect, .. }) = story.owed().first() {
