@@ -60,6 +60,11 @@ pub(super) struct Mem {
 }
 
 impl Mem {
+    /// An empty journal with these budgets.
+    pub(super) fn with(uppers: Vec<BudgetRow>) -> Self {
+        Self { uppers, ..Self::default() }
+    }
+
     pub(super) fn parent(&self, run: RunId) -> Option<RunId> {
         self.runs.get(&run).and_then(|r| r.row.parent)
     }
