@@ -180,7 +180,8 @@ pub(super) async fn set(db: &Database, set: &SetBudget) -> Result<bool, StoreErr
     let (tenant, agent, per) = (text(&key.tenant), agent(key.agent.as_ref()), key.per.as_str());
     let counted = t
         .query_one(
-            "SELECT count(*) FILTER (WHERE tenant = $1), coalesce(max(id), 0),
+            "SELECT count(*) FILTER (WHERE tenant = $1),
+                 greatest(coalesce(max(id), 0), coalesce((SELECT value::bigint FROM meta WHERE key = 'last_budget'), 0)),
                  bool_or(tenant = $1 AND agent = $2 AND per = $3) FROM budgets",
             &[&tenant, &agent, &per],
         )
@@ -190,13 +191,15 @@ pub(super) async fn set(db: &Database, set: &SetBudget) -> Result<bool, StoreErr
     if has >= i64::from(MAX_BUDGETS) && known != Some(true) {
         return Ok(false);
     }
-    // Never that of one which was removed, so that slices of it stay worth nothing: numbers follow the clock.
+    // Never that of one which was removed, so that slices of it stay worth nothing: the last number is kept.
     let id = at.0.max(last.saturating_add(1));
     let by = text(by);
     let caps = caps.to_array().map(|c| c.map(cell));
     let mut params: Vec<&(dyn ToSql + Sync)> = vec![&id, &tenant, &agent, &per, &at.0, &by];
     params.extend(caps.iter().map(|c| c as &(dyn ToSql + Sync)));
     t.execute(&**SET, &params).await.map_err(fail)?;
+    let keep = "INSERT INTO meta VALUES ('last_budget', $1) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    t.execute(keep, &[&id.to_string()]).await.map_err(fail)?;
     t.commit().await.map_err(fail)?;
     Ok(true)
 }

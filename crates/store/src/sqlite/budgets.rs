@@ -140,9 +140,13 @@ pub(super) fn set(conn: &Connection, set: &SetBudget) -> Result<bool> {
             if conn.query_row(has, [key.tenant.as_str()], |r| r.get::<_, i64>(0))? >= i64::from(MAX_BUDGETS) {
                 return Ok(false);
             }
-            // Never that of one which was removed, so that slices of it stay worth nothing: numbers follow the clock.
-            let last: i64 = conn.query_row("SELECT coalesce(max(id), 0) FROM budgets", [], |r| r.get(0))?;
-            at.0.max(last.saturating_add(1))
+            // Never that of one which was removed, so that slices of it stay worth nothing: the last number is kept.
+            let last = "SELECT value FROM meta WHERE key = 'last_budget'";
+            let last: i64 = conn.query_row(last, [], |r| r.get(0)).optional()?.unwrap_or(0);
+            let known: i64 = conn.query_row("SELECT coalesce(max(id), 0) FROM budgets", [], |r| r.get(0))?;
+            let id = at.0.max(last.max(known).saturating_add(1));
+            conn.execute("INSERT OR REPLACE INTO meta VALUES ('last_budget', ?)", [id])?;
+            id
         }
     };
     let mut put = conn.prepare_cached(&SET)?;
