@@ -2,6 +2,8 @@
 //!
 //! A decision is a tool call of a loaded run: its arguments as JSON text in, the verdict with the policies that decided out. The
 //! request is built in it. Slices are made in a warm-up round, as they are kept while an epoch lasts.
+//!
+//! Beside them: decisions under the default policy alone, as most steps of a run ask for them, and calls that a human is asked about.
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +17,7 @@ use serde_json::{Value, json};
 use stead_core::{effect::EffectClass, time::Timestamp};
 use stead_policy::{
     Asker, Confidence, Deed, Event, Facts, Happened, History, Policies, Principal, Request, Risk, Source, ToolSpec,
-    User,
+    User, Verdict,
 };
 
 /// Numbers of policies.
@@ -35,7 +37,21 @@ pub(crate) fn main(quick: bool, as_json: bool) -> ExitCode {
         }
         out[key] = figures;
     }
-    out["history"] = Bench::new(300, true).measure(span);
+    // How far the slowest and the fastest size are from the middle between them.
+    let per_s = || SIZES.iter().filter_map(|(key, _)| out[*key]["per_s"].as_f64());
+    let (least, most) = (per_s().fold(f64::INFINITY, f64::min), per_s().fold(0.0, f64::max));
+    out["flat_within_pct"] = json!(((most - least) / (most + least) * 1_000.0).round() / 10.0);
+    for (key, bench) in [
+        ("history", Bench::new(300, true)),
+        ("asked", Bench { risk: Risk::High, ..Bench::new(100, false) }.asked()),
+        ("default", Bench::of_default()),
+    ] {
+        let figures = bench.measure(span);
+        if !as_json {
+            println!("{key:<8} {figures}");
+        }
+        out[key] = figures;
+    }
     // These need the gate in the engine, which does not ask it yet.
     out["history_durable_per_s"] = Value::Null;
     out["durable_overhead_pct"] = Value::Null;
@@ -52,10 +68,17 @@ struct Bench {
     policies: Policies,
     principals: Vec<Principal>,
     history: History,
-    calls: Vec<(String, String)>,
+    deeds: Vec<Ask>,
+    risk: Risk,
 }
 
-fn tool(n: usize) -> ToolSpec {
+/// What is asked about.
+enum Ask {
+    Tool(String, String),
+    Model,
+}
+
+fn tool(n: usize, class: EffectClass) -> ToolSpec {
     let schema = json!({
         "type": "object",
         "required": ["order_id", "amount", "to"],
@@ -67,7 +90,7 @@ fn tool(n: usize) -> ToolSpec {
             "note": { "type": "string" },
         },
     });
-    ToolSpec::new(&format!("tool_{n}"), &format!("set_{}", n / TOOLS), EffectClass::Keyed, Risk::Normal, &schema)
+    ToolSpec::new(&format!("tool_{n}"), &format!("set_{}", n / TOOLS), class, Risk::Normal, &schema)
 }
 
 /// That many policies: the default ones, and three for each of so many tools.
@@ -101,8 +124,30 @@ fn sources(size: usize, history: bool) -> (Vec<Source>, usize) {
 impl Bench {
     fn new(size: usize, history: bool) -> Self {
         let (files, tools) = sources(size, history);
-        let all: Vec<ToolSpec> = (0..tools).map(tool).collect();
-        let policies = Policies::apply(&files, all.clone(), 1).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let all: Vec<ToolSpec> = (0..tools).map(|n| tool(n, EffectClass::Keyed)).collect();
+        Self::of(&files, all, history)
+    }
+
+    /// The default policy alone: by turns a model is asked, a `pure` and an `irreversible` tool are called.
+    fn of_default() -> Self {
+        let all = vec![tool(0, EffectClass::Pure), tool(1, EffectClass::Irreversible)];
+        let mut bench = Self::of(&[Source::default_policy()], all, false);
+        let deeds = std::mem::take(&mut bench.deeds).into_iter().enumerate();
+        bench.deeds =
+            deeds.flat_map(|(n, ask)| [ask].into_iter().chain(n.is_multiple_of(2).then_some(Ask::Model))).collect();
+        bench
+    }
+
+    /// Those calls alone that a gate asks about.
+    fn asked(self) -> Self {
+        let asks = |n: &usize| matches!(self.decide(*n).verdict, Verdict::Ask(_));
+        let asked: BTreeSet<usize> = (0..self.deeds.len()).filter(asks).collect();
+        let deeds = self.deeds.into_iter().enumerate().filter(|(n, _)| asked.contains(n));
+        Self { deeds: deeds.map(|(_, ask)| ask).collect(), ..self }
+    }
+
+    fn of(files: &[Source], all: Vec<ToolSpec>, history: bool) -> Self {
+        let policies = Policies::apply(files, all.clone(), 1).unwrap_or_else(|problems| panic!("{problems:#?}"));
         let own = &all[..TOOLS.min(all.len())];
         let asker = |n: usize| Asker {
             tenant: "acme".to_owned(),
@@ -114,37 +159,41 @@ impl Bench {
             callers: BTreeSet::new(),
         };
         let principals: Vec<Principal> = (0..64).map(|n| Principal::run(asker(n), own)).collect();
-        let calls: Vec<(String, String)> = (0..256)
+        let deeds: Vec<Ask> = (0..256)
             .map(|n| {
                 let arguments = json!({
                     "order_id": n.to_string(), "amount": n * 7, "to": ["ada@example.com"], "note": "as agreed by telephone",
                 });
-                (own[n % own.len()].name.clone(), arguments.to_string())
+                Ask::Tool(own[n % own.len()].name.clone(), arguments.to_string())
             })
             .collect();
         let mut past = History::new(policies.world().counters().clone());
-        for (n, (tool, arguments)) in calls.iter().enumerate().filter(|_| history) {
+        for (n, ask) in deeds.iter().enumerate().filter(|_| history) {
+            let Ask::Tool(tool, arguments) = ask else { continue };
             let at = Timestamp(1_767_268_800_000_000 + i64::try_from(n).unwrap_or(0));
             let happened = Happened::Sent { approved: false };
             past.apply(&Event { at, scope: principals[0].scope(), tool, arguments, happened });
         }
-        Self { policies, principals, history: past, calls }
+        Self { policies, principals, history: past, deeds, risk: Risk::Normal }
     }
 
     fn decide(&self, n: usize) -> stead_policy::Decision {
-        let (tool, arguments) = &self.calls[n % self.calls.len()];
         let facts = Facts {
             now: Timestamp(1_767_268_800_000_000),
             granted: true,
-            risk: Risk::Normal,
+            risk: self.risk,
             confidence: Confidence::new(0.9),
             ask_below: Confidence::new(0.7),
             taint: n.is_multiple_of(2),
-            plan: false,
+            // What was read before is planned for, so that every call is allowed as before there was such a gate.
+            plan: true,
             history: &self.history,
             approvals: &[],
         };
-        let deed = Deed::CallTool { tool, arguments, provenance: &[] };
+        let deed = match &self.deeds[n % self.deeds.len()] {
+            Ask::Tool(tool, arguments) => Deed::CallTool { tool, arguments, provenance: &[] },
+            Ask::Model => Deed::CallModel { model: "anthropic:claude", max_output_tokens: 2_000 },
+        };
         self.policies.decide(&Request { principal: &self.principals[n % self.principals.len()], deed, facts })
     }
 

@@ -3,6 +3,7 @@
 //! Not here: anything a user runs, and any dependency on the crates of the product, so that these commands build in
 //! seconds and judge the tree from outside. Where they need the product, they build its binary and call it.
 
+mod agentdojo;
 mod dist;
 mod generate;
 mod mutants;
@@ -47,6 +48,7 @@ fn run(repo: &repo::Repo, args: &[&str]) -> Result<ExitCode, Fail> {
         ["check-target", triple, packages @ ..] => dist::check::run(repo, triple, packages)?,
         ["gen"] => generate::write(repo)?,
         ["mutants", rest @ ..] => mutants::run(repo, rest)?,
+        ["bench", "agentdojo", rest @ ..] => return agentdojo::run(repo, rest),
         ["bench", rest @ ..] => return programs::bench(repo, rest),
         ["smoke-local-model"] => smoke::local_model(repo)?,
         ["sim", rest @ ..] => return programs::sim(repo, rest),

@@ -76,7 +76,7 @@ pub(crate) fn target(repo: &Repo) -> Result<PathBuf, Fail> {
 }
 
 /// Runs a program to its end and gives its exit code.
-fn finish(command: &mut Command) -> Result<ExitCode, Fail> {
+pub(crate) fn finish(command: &mut Command) -> Result<ExitCode, Fail> {
     let status = command.status().map_err(|e| format!("{}: {e}", command.get_program().display()))?;
     code(status).ok_or_else(|| format!("{}: {status}", command.get_program().display()))
 }

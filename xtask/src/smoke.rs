@@ -4,6 +4,7 @@
 //!
 //! `STEAD_SMOKE_URL` names a server that runs already (`http://127.0.0.1:11434/v1`), `STEAD_SMOKE_MODEL` its model.
 
+mod pieces;
 mod server;
 
 use std::{
@@ -120,7 +121,8 @@ impl Smoke {
         Ok(())
     }
 
-    /// A run is stopped in the middle of a reply, and the server is free for the next.
+    /// A run is stopped in the middle of a reply, and the server, which makes one at a time, is free for the next: it has given up
+    /// the one that nobody waits for.
     fn stops(&self) -> Result<(), Fail> {
         let long = "Write a very long story about the sea, with many chapters.";
         let child = self.command(&["run", "small", long, "--quiet"]).stdout(Stdio::null()).spawn();
@@ -129,8 +131,14 @@ impl Smoke {
             let running = self.json(&["runs", "ls", "--status", "running", "--json"])?;
             Ok(running["items"][0]["id"].as_str().map(str::to_owned))
         })?;
+        pieces::first(&self.dir.join(".stead"), &run)?;
+        println!("cancel: the reply is being written");
         let began = Instant::now();
         output(&mut self.command(&["runs", "cancel", &run]))?;
+        let facts = output(&mut self.command(&["runs", "facts", &run, "--json"]))?;
+        if String::from_utf8_lossy(&facts.stdout).contains("model_replied") {
+            return Err(format!("{run} had its whole reply before it was cancelled"));
+        }
         let status = child.0.wait().map_err(|e| e.to_string())?;
         if status.code() != Some(4) {
             return Err(format!("the cancelled run ended with {status}, not with exit code 4"));

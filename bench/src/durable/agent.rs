@@ -15,14 +15,15 @@ use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use stead_core::{
     budget::{Limits, Price, Usage},
-    effect::{EffectClass, Outcome},
+    effect::{EffectClass, Outcome, Risk},
     fact::{CallRules, ModelConfig, RunConfig},
     id::{Name, RunId, VersionId},
     message::{Reply, StopReason, ToolCall, ToolDef},
     record::Actor,
+    ruling::Behalf,
     time::Span,
 };
-use stead_engine::{Engine, Options, Ports, StartRun, clock::SystemClock};
+use stead_engine::{DefaultPolicy, Engine, Options, Ports, StartRun, clock::SystemClock};
 use stead_ports::{
     BoxFuture,
     agent::{Agent, AgentError, Agents, Behind, BoundTool},
@@ -162,7 +163,10 @@ pub(crate) fn agent(
     let bound = BoundTool {
         def: def.clone(),
         schema_digest: [7; 16],
+        toolset: "noop".into(),
         class,
+        risk: Risk::Normal,
+        also: Arc::default(),
         rules,
         key: None,
         timeout: Span::from_secs(30),
@@ -196,6 +200,8 @@ pub(crate) fn agent(
         approval_ttl: None,
         overhead_tokens: 50,
         repairs: None,
+        plan: None,
+        at_limit: stead_core::budget::AtLimit::Stop,
     };
     Arc::new(Agent {
         name: "bench".into(),
@@ -207,6 +213,8 @@ pub(crate) fn agent(
         model_timeout: Span::from_secs(60),
         input: None,
         output: None,
+        provenance: None,
+        ask_below: None,
         tools: vec![bound],
         defs: vec![def].into(),
     })
@@ -216,7 +224,8 @@ pub(crate) fn agent(
 pub(crate) async fn engine(dir: &Path, agent: Arc<Agent>) -> Engine {
     let store = SqliteStore::open(dir, SqliteOptions::default()).expect("the store opens");
     let journal: Arc<dyn Journal> = Arc::new(store);
-    let ports = Ports { journal, agents: Arc::new(One(agent)), clock: Arc::new(SystemClock) };
+    let policies = Arc::new(DefaultPolicy::default());
+    let ports = Ports { journal, agents: Arc::new(One(agent)), clock: Arc::new(SystemClock), policies };
     Engine::open(ports, Options { max_active: 20_000, ..Options::default() }).await.expect("the engine opens")
 }
 
@@ -231,6 +240,8 @@ pub(crate) fn a_run() -> StartRun {
         limits: Limits::default(),
         idempotency: None,
         actor: Actor::Runtime,
+        behalf: Behalf::default(),
+        label: None,
         parent: None,
     }
 }

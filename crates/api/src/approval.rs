@@ -43,6 +43,33 @@ pub struct Approval {
     /// Until when; then it counts as denied.
     #[schemars(with = "Option<schema::Timestamp>")]
     pub expires: Option<Timestamp>,
+    /// What gates of policies ask for; empty when one yes of anybody who may approve is enough.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<GateAsks>,
+    /// No fewer different people than this.
+    #[serde(default = "one")]
+    pub quorum: u32,
+    /// Who has said yes so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub given: Vec<Name>,
+}
+
+/// What one gate asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GateAsks {
+    /// Its policy.
+    #[schemars(with = "String")]
+    pub policy: Name,
+    /// Who may approve: roles, and people as `user:NAME`.
+    #[schemars(with = "Vec<String>")]
+    pub approvers: Vec<Name>,
+    /// How many of them.
+    pub quorum: u32,
+}
+
+const fn one() -> u32 {
+    1
 }
 
 /// A human's answer.

@@ -28,6 +28,10 @@ pub struct FactEvent {
     /// The text that it points to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// Of a decision, the policies that matched with the values that made them match, where that says more than their names:
+    /// `permitted`, `forbade`, `gated`, `transformed` and `erred`, each a list of `{policy, said, values, error}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<serde_json::Value>,
 }
 
 /// A fact of this release, or of a later one.
@@ -93,8 +97,11 @@ kinds! {
     TimerFired => "timer_fired",
     Restored => "restored",
     AnswerRejected => "answer_rejected",
+    ModelDenied => "model_denied",
     SandboxLimited => "sandbox_limited",
     BudgetMoved => "budget_moved",
+    PlanDrawn => "plan_drawn",
+    PlanRejected => "plan_rejected",
 }
 
 #[cfg(test)]

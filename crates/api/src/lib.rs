@@ -24,6 +24,7 @@ pub mod context;
 pub mod fact;
 pub mod openapi;
 pub mod page;
+pub mod policy;
 pub mod problem;
 pub mod right;
 pub mod run;

@@ -14,7 +14,7 @@ pub enum Right {
     Run,
     /// With `read`: answer approvals.
     Approve,
-    /// Apply agents. As much as the server's own account, because the MCP servers of an agent run as that.
+    /// Apply agents and policies. As much as the server's own account, because the MCP servers of an agent run as that.
     Apply,
     /// Make session sandboxes and do anything in them: run code in a box, reach what its template allows.
     Sandbox,

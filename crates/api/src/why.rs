@@ -80,6 +80,17 @@ pub enum Cause {
         /// Its place in the queue, from 1.
         position: u32,
     },
+    /// Its agent version cannot be loaded, or it could not go on: it only holds until it is tried again.
+    Unloadable {
+        /// Why.
+        #[schemars(with = "schema::Code")]
+        code: Code,
+        /// What is missing, in words.
+        detail: String,
+        /// When it is tried again by itself; `null` where nothing is tried: in a process that only looks and answers.
+        #[schemars(with = "Option<schema::Timestamp>")]
+        again: Option<Timestamp>,
+    },
     /// Somebody paused it.
     Paused {
         /// Who.

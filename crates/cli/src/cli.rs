@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     agents::Agents, approvals::Approvals, backup::Backup, budgets::Budgets, chat::Chat, completions::Completions,
-    demo::Demo, demo_service::DemoService, dev::Dev, doctor::Doctor, errors::Errors, migrate::Migrate,
+    demo::Demo, demo_service::DemoService, dev::Dev, doctor::Doctor, errors::Errors, migrate::Migrate, policy::Policy,
     restore::RestoreArgs, run::Run, runs::Runs, sandboxes::Sandboxes, schema::Schema, secrets::Secrets, serve::Serve,
     sessions::Sessions, test::Test, test_runtime::TestRuntime, usage::Usage, with_parent::WithParent, wrap::Wrap,
 };
@@ -52,6 +52,7 @@ pub(crate) enum Command {
     Runs(Runs),
     Sandboxes(Sandboxes),
     Approvals(Approvals),
+    Policy(Policy),
     Test(Test),
     Budgets(Budgets),
     Usage(Usage),

@@ -80,14 +80,15 @@ impl Connection {
     }
 
     async fn own(data: &Path, need: Need) -> Result<Self, ServeError> {
-        // What boxes may be here, if somebody has said so.
+        // What boxes may be here, and how policies are applied, if somebody has said so.
         let file = data.join("stead.toml");
-        let sandbox = if file.exists() { Config::load(&file)?.sandbox } else { Config::default().sandbox };
+        let written = if file.exists() { Config::load(&file)? } else { Config::default() };
         let config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
             data_dir: data.to_owned(),
             drain_timeout: Time(DRAIN),
-            sandbox,
+            sandbox: written.sandbox,
+            policy: written.policy,
             ..Config::default()
         };
         let helpers = Arc::new(DevHelpers::new(need == Need::Work));

@@ -8,6 +8,7 @@ use stead_api::problem::Place;
 use stead_client::ClientError;
 use stead_core::code::{self, Code};
 use stead_manifest::ManifestError;
+use stead_policy::Problem;
 use stead_server::{agents::place, serve::ServeError};
 
 use crate::{
@@ -137,6 +138,9 @@ impl CliError {
             // One wrong place is in the text already; with more, each is told.
             for place in self.places.iter().filter(|_| self.places.len() > 1) {
                 let _ = writeln!(out, "  {}", clean(&told(place)));
+                if let Some(hint) = &place.hint {
+                    let _ = writeln!(out, "    {} {}", paint.hint("hint:"), clean(hint));
+                }
             }
         }
         for hint in &self.hints {
@@ -186,6 +190,20 @@ fn told(place: &Place) -> String {
 impl From<ServeError> for CliError {
     fn from(e: ServeError) -> Self {
         Self::new(e.code(), e.to_string())
+    }
+}
+
+impl From<Vec<Problem>> for CliError {
+    /// The first in words, all of them as places.
+    fn from(problems: Vec<Problem>) -> Self {
+        let first = problems.first().map_or_else(|| "the policies are refused".to_owned(), ToString::to_string);
+        let mut error = Self::new(code::POLICY_REFUSED, first);
+        error.places = problems.iter().map(crate::policy::told::place).collect();
+        // With several, each is told with its own.
+        if error.places.len() > 1 {
+            error.hints.clear();
+        }
+        error
     }
 }
 

@@ -23,6 +23,7 @@ mod follow;
 mod helpers;
 mod input;
 mod markdown;
+mod policy;
 mod process;
 mod scalar;
 mod testing;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use clap::{Arg, Command, CommandFactory as _};
+use clap::{Arg, Command, CommandFactory as _, Id};
 
 use crate::{cli::Cli, exit};
 
@@ -22,26 +22,29 @@ pub(crate) fn reference() -> String {
         let _ = writeln!(out, "| {} | {meaning} |", code.number());
     }
     out.push_str("\n## Options of every command\n\n");
-    let global: Vec<&Arg> = root.get_arguments().filter(|a| a.is_global_set()).collect();
-    arguments(&mut out, global.iter().copied());
+    let everywhere: Vec<&Arg> = root.get_arguments().filter(|a| a.is_global_set()).collect();
+    arguments(&mut out, everywhere.iter().copied());
+    let everywhere: Vec<&Id> = everywhere.iter().map(|a| a.get_id()).collect();
     out.push_str(
         "\nThe environment: `STEAD_TOKEN` (bearer token for `--server`), `STEAD_LOG` (what the layers below say on stderr, such as\n\
          `info` or `stead_engine=debug`), `NO_COLOR`.\n",
     );
     for command in root.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help") {
-        section(&mut out, command, "stead", 2);
+        section(&mut out, command, "stead", 2, &everywhere);
     }
     out
 }
 
-fn section(out: &mut String, command: &Command, above: &str, level: usize) {
+/// A command and those below it; options that are told once for every command are left out.
+fn section(out: &mut String, command: &Command, above: &str, level: usize, everywhere: &[&Id]) {
     let name = format!("{above} {}", command.get_name());
     let _ = writeln!(out, "\n{} {name}\n", "#".repeat(level));
     let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
     let _ = writeln!(out, "{about}");
     let verbs: Vec<&Command> =
         command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help").collect();
-    let own: Vec<&Arg> = command.get_arguments().filter(|a| !a.is_global_set() && a.get_id() != "help").collect();
+    let known = |a: &Arg| everywhere.contains(&a.get_id()) || a.get_id() == "help";
+    let own: Vec<&Arg> = command.get_arguments().filter(|a| !known(a)).collect();
     if verbs.is_empty() || !own.is_empty() {
         // Of a command that also has verbs, the line that names those says no more than their sections.
         let usage = command.clone().render_usage().to_string();
@@ -50,7 +53,7 @@ fn section(out: &mut String, command: &Command, above: &str, level: usize) {
         arguments(out, own.into_iter());
     }
     for verb in verbs {
-        section(out, verb, &name, level + 1);
+        section(out, verb, &name, level + 1, everywhere);
     }
 }
 
@@ -109,5 +112,15 @@ mod tests {
         assert!(backup.contains("| `FILE` |") && backup.contains("| `--key-file FILE` |"), "{backup}");
         assert!(about(&page, "### stead backup verify").contains("stead backup verify [OPTIONS] <FILE>"));
         assert!(!about(&page, "## stead runs").contains("\n    stead "), "a command without arguments of its own");
+    }
+
+    #[test]
+    fn an_option_of_a_command_and_its_verbs_is_told_there_and_one_of_every_command_once() {
+        let page = reference();
+        for heading in ["## stead secrets", "### stead secrets set", "### stead secrets ls", "### stead secrets rm"] {
+            let part = about(&page, heading);
+            assert!(part.contains("| `--config FILE` |") && !part.contains("| `--data "), "{part}");
+        }
+        assert_eq!(page.matches("| `--data ").count(), 1);
     }
 }

@@ -96,6 +96,21 @@ fn a_key_that_is_kept_apart_is_needed_to_restore() {
 }
 
 #[test]
+fn a_backup_that_fails_leaves_no_key_behind_and_takes_none_away() {
+    let env = waiting();
+    env.write("taken", "a file of somebody");
+    for line in ["backup taken --key-file k", "backup none/b --key-file k"] {
+        assert_eq!(env.stead(line).code, Some(1), "{line}");
+        assert!(!env.path().join("k").exists(), "{line}");
+    }
+    assert_eq!(fs::read_to_string(env.path().join("taken")).unwrap(), "a file of somebody");
+    assert_eq!(env.stead("backup b --key-file taken").code, Some(1));
+    assert_eq!(fs::read_to_string(env.path().join("taken")).unwrap(), "a file of somebody");
+    assert!(!env.path().join("b").exists());
+    env.stead("backup b --key-file k").succeeds();
+}
+
+#[test]
 fn a_backup_that_is_cut_or_changed_is_refused_and_leaves_nothing() {
     let env = waiting();
     env.stead("backup b").succeeds();
@@ -135,7 +150,7 @@ fn data_of_this_release_needs_no_migration() {
     assert_snapshot!(env.stead("migrate"), @"
     exit 0
     --- stdout
-    format 3 is this release's: nothing to do
+    format 5 is this release's: nothing to do
     ");
     assert_snapshot!(env.stead("migrate --dry-run --data other"), @"
     exit 1

@@ -1,5 +1,7 @@
 //! `stead doctor`.
 
+use stead_testkit::postgres::TestPostgres;
+
 use crate::common::{Serving, TestEnvironment};
 
 fn found(report: &serde_json::Value, what: &str) -> (String, String) {
@@ -114,6 +116,39 @@ fn what_a_configuration_offers_is_told_with_what_is_refused_and_why() {
         assert!(words.starts_with("agents that ask for it are refused: not in this build"), "{words}");
     }
     assert_eq!(found(&report, "sandbox root py").0, "ok");
+}
+
+#[test]
+fn what_a_server_with_a_configuration_would_have_is_told_of_its_folder_its_port_and_its_database() {
+    let env = TestEnvironment::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap();
+    env.write("etc/stead.toml", &format!("listen = \"{listen}\"\ndata_dir = \"../var\"\n"));
+    let _server = {
+        let own = format!("listen = \"127.0.0.1:0\"\ndata_dir = \"{}\"\n", env.path().join("var").display());
+        env.write("etc/serves.toml", &own);
+        Serving::start(env.command(["serve", "--config", "etc/serves.toml"]), "serving")
+    };
+    let report = env.json("doctor --json --config etc/stead.toml");
+    let (state, words) = found(&report, "data folder");
+    assert!(state == "ok" && words.contains("/var can be written"), "{words}");
+    assert!(found(&report, "journal").1.contains("never restored"), "{report}");
+    assert!(found(&report, "server").1.starts_with("http://127.0.0.1:"), "{report}");
+    let (state, words) = found(&report, "port");
+    assert!(state == "info" && words.starts_with(&format!("{listen}: ")), "{words}");
+    // Nothing is looked at or made where the command runs.
+    assert!(!env.path().join(".stead").exists());
+
+    let postgres = TestPostgres::start();
+    let url = postgres.url();
+    env.write("etc/stead.toml", &format!("data_dir = \"../other\"\ndatabase = \"{url}\"\n"));
+    let journal = || found(&env.json("doctor --json --config etc/stead.toml"), "journal");
+    assert_eq!(journal(), ("info".to_owned(), "in PostgreSQL: none yet".to_owned()));
+    drop(postgres);
+    let told = env.stead("doctor --json --config etc/stead.toml");
+    let (state, words) = found(&serde_json::from_str(&told.stdout).unwrap(), "journal");
+    assert!(state == "bad" && words.starts_with("in PostgreSQL: ST0145"), "{words}");
+    assert_eq!(told.code, Some(1), "{told}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The restore drill. A server works on a thousand runs; a backup is taken while it works; it works on, is killed with
-//! `kill -9`, and its data is destroyed. What it did after the backup is in no journal. The backup is restored, all runs
+//! The restore drill. A server works on a thousand runs (on PostgreSQL on fewer); a backup is taken while it works; it works on, is
+//! killed with `kill -9`, and its data is destroyed. What it did after the backup is in no journal. The backup is restored, all runs
 //! are finished, and the world outside has counted: nothing was done twice.
 //!
 //! The operator of the drill answers what is asked as the world's ledger tells: it happened, leave it; or it did not, do
@@ -12,6 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    time::{Duration, UNIX_EPOCH},
 };
 
 use futures_util::{StreamExt as _, stream};
@@ -21,14 +22,24 @@ use stead_api::{
 };
 use stead_client::{ApprovalQuery, Client, RunQuery};
 use stead_core::fact::AskReason;
+use stead_testkit::postgres::TestPostgres;
 
 use crate::common::{Serving, TestEnvironment, World};
 
-const RUNS: usize = 1_000;
-/// Things done before the backup is begun, while it is taken, and after it, before the kill. A run does four.
-const BEFORE: usize = 1_300;
-const DURING: usize = 500;
-const AFTER: usize = 900;
+/// How much is done; a run does four things.
+#[derive(Clone, Copy)]
+struct Size {
+    runs: usize,
+    /// Runs in memory: so few that at any time some have ended, some are at each step, and some have not begun.
+    active: usize,
+    /// Things done before the backup is begun, at most while it is taken, and after it, before the kill.
+    before: usize,
+    during: usize,
+    after: usize,
+}
+
+/// Things that are let through at once while the backup is taken.
+const AT_A_TIME: usize = 5;
 /// Requests of this test at once.
 const AT_ONCE: usize = 32;
 
@@ -77,48 +88,75 @@ fn client(env: &TestEnvironment) -> Client {
 
 #[test]
 fn a_restored_backup_is_finished_and_nothing_is_done_twice() {
-    tokio::runtime::Runtime::new().unwrap().block_on(drill());
+    let size = Size { runs: 1_000, active: 150, before: 1_300, during: 1_500, after: 700 };
+    tokio::runtime::Runtime::new().unwrap().block_on(drill(size, false));
 }
 
-async fn drill() {
+#[test]
+fn a_backup_of_postgresql_is_restored_into_another_and_nothing_is_done_twice() {
+    let size = Size { runs: 160, active: 30, before: 200, during: 240, after: 110 };
+    tokio::runtime::Runtime::new().unwrap().block_on(drill(size, true));
+}
+
+async fn drill(size: Size, postgres: bool) {
     let env = Arc::new(TestEnvironment::new());
     let mut world = World::start();
     env.write("drill/agent.yaml", &manifest(world.address));
     env.write("drill/script.yaml", SCRIPT);
-    // So few in memory that at any time some have ended, some are at each step, and some have not begun.
-    env.write("stead.toml", "listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n[engine]\nmax_active = 150\n");
+    let database = postgres.then(TestPostgres::start);
+    configure(&env, size, database.as_ref());
 
     let server = serve(&env);
     env.stead("agents apply drill --data data").succeeds();
-    start_all(&client(&env)).await;
-    world.allow(BEFORE);
-    world.reach(BEFORE).await;
-    world.allow(DURING);
+    start_all(&client(&env), size.runs).await;
+    world.allow(size.before);
+    world.reach(size.before).await;
     let taken = env.clone();
     let backup = tokio::task::spawn_blocking(move || taken.json("backup drill.backup --data data --json"));
+    let mut done = size.before;
+    while !backup.is_finished() && done < size.before + size.during {
+        world.allow(AT_A_TIME);
+        done += AT_A_TIME;
+        world.reach(done).await;
+    }
     let told = backup.await.unwrap();
-    assert_eq!(told["runs"], RUNS);
+    assert_eq!(told["runs"], size.runs);
     assert!(told["unfinished"].as_u64().unwrap() > 0, "{told}");
-    world.reach(BEFORE + DURING).await;
-    world.allow(AFTER);
-    world.reach(BEFORE + DURING + AFTER).await;
+    // The server said when it began, and the file when it was whole.
+    let began = UNIX_EPOCH + Duration::from_micros(told["taken"].as_u64().unwrap());
+    let whole = fs::metadata(env.path().join("drill.backup")).unwrap().modified().unwrap();
+    let inside = world.ledger(|l| l.moments.iter().filter(|at| (began..whole).contains(*at)).count());
+    assert!(inside > 0, "nothing was done while the backup was taken ({:?})", whole.duration_since(began));
+    world.allow(size.after);
+    world.reach(done + size.after).await;
     server.kill();
     world.forget_who_asked();
     fs::remove_dir_all(env.path().join("data")).unwrap();
+    drop(database);
 
-    let told = env.json("restore drill.backup --data data --json");
-    assert_eq!((&told["generation"], &told["runs"]), (&2.into(), &RUNS.into()));
+    let database = postgres.then(TestPostgres::start);
+    configure(&env, size, database.as_ref());
+    let into = database.as_ref().map_or_else(String::new, |d| format!(" --store {}", d.url()));
+    let told = env.json(&format!("restore drill.backup --data data --json{into}"));
+    assert_eq!((&told["generation"], &told["runs"]), (&2.into(), &size.runs.into()));
     world.allow(1_000_000);
     let _server = serve(&env);
     let client = client(&env);
     env.stead("runs resume --all --data data").succeeds();
     let asked = operate(&client, &world).await;
     assert!(asked > 0, "a life was lost, so somebody must be asked about it");
-    judge(&client, &world).await;
+    judge(&client, &world, size.runs).await;
 }
 
-async fn start_all(client: &Client) {
-    let starts = (0..RUNS).map(|order| async move {
+fn configure(env: &TestEnvironment, size: Size, database: Option<&TestPostgres>) {
+    let database = database.map_or_else(String::new, |d| format!("database = \"{}\"\n", d.url()));
+    let text =
+        format!("listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n{database}[engine]\nmax_active = {}\n", size.active);
+    env.write("stead.toml", &text);
+}
+
+async fn start_all(client: &Client, runs: usize) {
+    let starts = (0..runs).map(|order| async move {
         let input = format!("order {order}");
         client.start_run(&StartRun { agent: "drill".into(), input, ..StartRun::default() }, None).await.unwrap()
     });
@@ -157,13 +195,13 @@ async fn operate(client: &Client, world: &World) -> usize {
 }
 
 /// What the world has counted.
-async fn judge(client: &Client, world: &World) {
+async fn judge(client: &Client, world: &World, runs: usize) {
     let query = RunQuery { status: vec![Status::Completed], ..RunQuery::default() };
     assert!(!client.runs(&query).await.unwrap().items.is_empty());
     let status = client.status().await.unwrap().runs;
-    assert_eq!(status.get("completed"), Some(&(RUNS as u64)), "{status:?}");
+    assert_eq!(status.get("completed"), Some(&(runs as u64)), "{status:?}");
     world.ledger(|ledger| {
-        for order in (0..RUNS).map(|o| o.to_string()) {
+        for order in (0..runs).map(|o| o.to_string()) {
             assert!(ledger.looks.contains_key(&order), "{order} was looked at");
             for tool in ["pay", "note", "mail"] {
                 assert_eq!(ledger.times(tool, &order), 1, "{tool} for order {order}");

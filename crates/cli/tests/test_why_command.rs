@@ -134,3 +134,24 @@ fn context_shows_what_the_model_saw_by_source() {
     see: stead errors ST0202
     ");
 }
+
+#[test]
+fn a_run_whose_key_is_not_in_this_shell_says_so_and_can_be_cancelled() {
+    let env = TestEnvironment::with_refund_desk();
+    let manifest = std::fs::read_to_string(env.path().join("refund-desk/agent.yaml")).unwrap();
+    let fallback = "{ use: \"openai:m\", key: \"env://TEAM_KEY\", max_output_tokens: 100 }";
+    let model = format!("model: {{ rehearsal: ./script.yaml, fallback: [{fallback}] }}");
+    env.write("refund-desk/agent.yaml", &manifest.replace("model: { rehearsal: ./script.yaml }", &model));
+    let mut command = env.command(["run", "refund-desk", "Refund order 1042"]);
+    command.env("TEAM_KEY", "sk-of-another-shell");
+    env.finish(command);
+    let approval = env.approval();
+    let run = approval.split('.').next().unwrap();
+    let why = env.stead(&format!("runs why {run}")).succeeds().stdout;
+    let causes: Vec<&str> = why.lines().skip_while(|l| !l.starts_with("why ")).take(2).collect();
+    assert!(causes[0].contains("could not be loaded or go on (ST") && causes[0].contains("TEAM_KEY"), "{why}");
+    assert!(causes[1].contains("asks a human"), "{why}");
+    env.stead(&format!("runs cancel {run}")).succeeds();
+    let why = env.stead(&format!("runs why {run}")).succeeds().stdout;
+    assert!(why.contains("status  cancelled"), "{why}");
+}

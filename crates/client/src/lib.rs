@@ -23,6 +23,7 @@ mod events;
 pub mod follow;
 mod insight;
 mod operations;
+mod policies;
 mod sandboxes;
 mod sse;
 

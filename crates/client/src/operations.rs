@@ -28,7 +28,7 @@ const WAIT: Duration = Duration::from_secs(60);
 /// How long an answer may take after the wait.
 const GRACE: Duration = Duration::from_secs(30);
 /// How long an apply may take: MCP servers are started for it.
-const APPLY: Duration = Duration::from_secs(300);
+pub(crate) const APPLY: Duration = Duration::from_secs(300);
 /// How long a waiter bears a server that does not answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -115,6 +115,10 @@ codes! {
     API_DESCRIPTION = 55, "The API description cannot be used";
     /// A tool's server refuses the credential.
     TOOL_CREDENTIAL = 56, "The tool's server refuses the credential";
+    /// Policies deny what was to be done.
+    POLICY = 57, "A policy denies it";
+    /// Policies have changed since a human was asked, and would now have another action done.
+    POLICY_CHANGED = 58, "Policies changed what was approved";
     // 100-139: manifest and configuration
     /// The manifest cannot be read.
     MANIFEST_READ = 100, "The manifest cannot be read";
@@ -128,6 +132,8 @@ codes! {
     MANIFEST_FILE = 104, "A file named by the manifest is missing";
     /// A capability that this release or host cannot give.
     MANIFEST_UNSUPPORTED = 105, "Not supported here";
+    /// Policies that say something wrong, or do not fit the tools.
+    POLICY_REFUSED = 106, "The policies are refused";
     /// The server's configuration is wrong.
     CONFIG = 110, "The server configuration is wrong";
     /// Listening off loopback without TLS or a declared proxy.
@@ -228,6 +234,8 @@ codes! {
     ALIAS_REFUSED = 217, "The alias is not moved";
     /// A run's input does not satisfy the JSON Schema of its agent version.
     INPUT_SCHEMA = 218, "The input does not fit the agent's schema";
+    /// A policy set is not confirmed: it waits for nobody, for somebody else, or a later one is in force.
+    POLICY_CONFIRM = 219, "The policy set is not confirmed";
     // 220-229: sandboxes
     /// The sandbox tier cannot be given on this host.
     SANDBOX_UNAVAILABLE = 220, "The sandbox tier cannot be given here";

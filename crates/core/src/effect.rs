@@ -29,6 +29,30 @@ pub enum EffectClass {
     Irreversible,
 }
 
+/// How bad a mistake is. Declared per tool in the manifest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Risk {
+    /// As any call.
+    #[default]
+    Normal,
+    /// Worth a look.
+    High,
+    /// Never without thought: a wire transfer, a change of a schema.
+    Critical,
+}
+
+impl Risk {
+    /// The word for it, as manifests and policies have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 /// What to do with an effect whose intent is durable and whose outcome is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {

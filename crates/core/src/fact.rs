@@ -1,6 +1,6 @@
 //! The whole vocabulary of what can have happened to a run.
 //!
-//! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 2 and 32 to
+//! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 2 and 34 to
 //! 49 are kept for signals and messages, memory, compensation and version facts.
 
 use minicbor::{Decode, Encode};
@@ -11,6 +11,8 @@ use crate::{
     code::Code,
     effect::{EffectClass, Ended, OnUnknown},
     id::{ActivationId, Name, RunId, SessionId, VersionId},
+    label::SealedLabel,
+    ruling::{Asked, Behalf, PlanMark, Rewritten, Ruled},
     sandbox::{Action, BoxLimits, BoxTotals, Place},
     time::{Span, Timestamp},
 };
@@ -107,12 +109,21 @@ pub enum Fact {
     /// The model's final answer does not satisfy the output's JSON Schema: it is told so and asked again, or the run ends.
     #[n(28)]
     AnswerRejected(#[n(0)] AnswerRejected),
+    /// Policies deny a model of the chain; the next one is asked, if there is one.
+    #[n(29)]
+    ModelDenied(#[n(0)] ModelDenied),
     /// An operator set other limits for the boxes of the run.
     #[n(30)]
     SandboxLimited(#[n(0)] BoxLimits),
     /// The run settled what it used of its slice of the budgets above it, gave the rest back, and took the next slice or none.
     #[n(31)]
     BudgetMoved(#[n(0)] Box<BudgetMoved>),
+    /// The run's plan was drawn from its task, and is frozen.
+    #[n(32)]
+    PlanDrawn(#[n(0)] PlanDrawn),
+    /// What the planner wrote is no plan: it is asked again, or the run goes on without one.
+    #[n(33)]
+    PlanRejected(#[n(0)] PlanRejected),
 }
 
 impl Fact {
@@ -134,6 +145,16 @@ impl Fact {
         }
     }
 
+    /// The policies behind it, when they were asked.
+    pub fn ruled(&self) -> Option<&Ruled> {
+        match self {
+            Self::EffectDecided(f) => f.ruled.as_deref(),
+            Self::ModelRequested(f) => f.ruled.as_deref(),
+            Self::ModelDenied(f) => f.ruled.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The text this fact points to, when it has one.
     pub fn payload(&self) -> Option<PayloadIx> {
         match self {
@@ -149,6 +170,9 @@ impl Fact {
             Self::ChildFinished(f) => Some(f.payload),
             Self::RunFailed(f) => f.payload,
             Self::AnswerRejected(f) => Some(f.payload),
+            Self::ModelDenied(f) => Some(f.payload),
+            Self::PlanDrawn(f) => Some(f.payload),
+            Self::PlanRejected(f) => Some(f.payload),
             Self::RunAdmitted(_)
             | Self::ContextCompacted(_)
             | Self::ModelRequested(_)
@@ -194,6 +218,14 @@ pub struct RunStarted {
     /// The input, as payload.
     #[n(6)]
     pub input: PayloadIx,
+    /// On whose behalf it works; absent when on nobody's.
+    #[n(7)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behalf: Option<Box<Behalf>>,
+    /// The label of its input; absent when a person gave it.
+    #[n(8)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<SealedLabel>,
 }
 
 /// The effect that started a child.
@@ -242,8 +274,12 @@ pub struct RunConfig {
     #[n(9)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repairs: Option<u8>,
-    /// What the run does at a limit.
+    /// Turns in which a plan that cannot be read may be repaired; `None` when no plan is drawn.
     #[n(10)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<u8>,
+    /// What the run does at a limit.
+    #[n(11)]
     #[cbor(skip_if = "AtLimit::is_stop")]
     #[serde(default, skip_serializing_if = "AtLimit::is_stop")]
     pub at_limit: AtLimit,
@@ -300,6 +336,61 @@ pub struct ModelRequested {
     /// Set aside for this attempt.
     #[n(3)]
     pub reserved: Spend,
+    /// The policies that let it be asked; absent where none were asked.
+    #[n(4)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ruled: Option<Box<Ruled>>,
+    /// Which try at the run's plan it is, from 0; absent when it asks for the next turn of the conversation.
+    #[n(5)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planning: Option<u8>,
+}
+
+/// See [`Fact::PlanDrawn`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct PlanDrawn {
+    /// The turn of the planner's reply.
+    #[n(0)]
+    pub turn: u32,
+    /// The plan's text, as payload.
+    #[n(1)]
+    pub payload: PayloadIx,
+}
+
+/// See [`Fact::PlanRejected`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct PlanRejected {
+    /// The turn of the planner's reply.
+    #[n(0)]
+    pub turn: u32,
+    /// The reply, as payload.
+    #[n(1)]
+    pub plan: PayloadIx,
+    /// What is wrong with it, as payload.
+    #[n(2)]
+    pub payload: PayloadIx,
+    /// Which repair follows, from 1; absent when the run goes on without a plan.
+    #[n(3)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<u8>,
+}
+
+/// See [`Fact::ModelDenied`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct ModelDenied {
+    /// The turn.
+    #[n(0)]
+    pub turn: u32,
+    /// Index into [`RunConfig::models`].
+    #[n(1)]
+    pub model: u8,
+    /// Why, in words, as payload.
+    #[n(2)]
+    pub payload: PayloadIx,
+    /// The policies.
+    #[n(3)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ruled: Option<Box<Ruled>>,
 }
 
 /// See [`Fact::ModelReplied`].
@@ -483,6 +574,18 @@ pub struct EffectDecided {
     #[n(3)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<PayloadIx>,
+    /// The policies behind it; absent where none were asked.
+    #[n(4)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ruled: Option<Box<Ruled>>,
+    /// Arguments in the place of those that the model wrote.
+    #[n(5)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewritten: Option<Box<Rewritten>>,
+    /// What it is to the run's plan.
+    #[n(6)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanMark>,
 }
 
 /// Why a human is asked.
@@ -502,6 +605,9 @@ pub enum AskReason {
     /// The run was restored from a backup, and may have done this after the backup was taken.
     #[n(3)]
     Restored,
+    /// Gates of policies ask for it.
+    #[n(4)]
+    Policy,
     /// A limit is reached: may it be raised for this run?
     #[n(6)]
     Budget,
@@ -519,8 +625,12 @@ pub struct ApprovalRequested {
     /// When it expires.
     #[n(2)]
     pub expires: Option<Timestamp>,
-    /// The limit that is reached, with [`AskReason::Budget`] alone. The question then has an ordinal of its own.
+    /// What gates ask for beside; absent when one yes of anybody who may approve is enough.
     #[n(3)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Box<Asked>>,
+    /// The limit that is reached, with [`AskReason::Budget`] alone. The question then has an ordinal of its own.
+    #[n(4)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raise: Option<Box<Raise>>,
 }
@@ -557,6 +667,11 @@ pub struct ApprovalGiven {
     #[n(3)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<PayloadIx>,
+    /// Their roles.
+    #[n(4)]
+    #[cbor(with = "crate::list", has_nil)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<Name>,
 }
 
 /// Names an effect of this run.
@@ -723,6 +838,10 @@ pub struct ChildFinished {
     #[n(4)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boxes: Option<BoxTotals>,
+    /// The label of what the model is told.
+    #[n(5)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<SealedLabel>,
 }
 
 /// How hard a run is stopped.

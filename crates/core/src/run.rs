@@ -15,11 +15,13 @@
 //! * `fold(facts)` gives exactly the state that `decide` returned with them;
 //! * a non-pure effect is owed `Dispatch` only by the activation named in its durable intent;
 //! * after `CancelRequested` nothing becomes newly owed but reconcile queries;
+//! * nothing begins that the [`Gate`] was not asked about;
 //! * `apply` never fails and never reads a payload's text.
 
 mod advance;
 mod apply;
 mod decide;
+mod gate;
 mod life;
 mod owes;
 mod state;
@@ -31,9 +33,11 @@ pub use decide::{
     Admit, CallIn, Command, Decision, Inputs, ModelFailure, NewRun, Refusal, Retry, Terms, decide, decide_holding,
     decide_under,
 };
+pub use gate::{Gate, Rewrite, Ruling, Shut, Ungated};
 pub use life::start::GENESIS;
 pub use owes::{Debt, owes, wake_at};
 pub use state::{
-    Asking, Call, CallPhase, Carry, KeyMark, Life, Phase, RestoreMark, STATE_VERSION, State, Stop, UnknownMark,
+    Asking, Call, CallPhase, Carry, KeyMark, Life, Phase, Planning, RestoreMark, STATE_VERSION, State, Stop,
+    UnknownMark,
 };
 pub use transcript::{Entry, EntryKind, Transcript};

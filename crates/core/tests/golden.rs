@@ -104,13 +104,16 @@ fn kind(fact: &Fact) -> u64 {
         Fact::TimerFired(_) => 26,
         Fact::Restored(_) => 27,
         Fact::AnswerRejected(_) => 28,
+        Fact::ModelDenied(_) => 29,
         Fact::SandboxLimited(_) => 30,
         Fact::BudgetMoved(_) => 31,
+        Fact::PlanDrawn(_) => 32,
+        Fact::PlanRejected(_) => 33,
     }
 }
 /// Kept for kinds that are not written yet.
-const KEPT: [u64; 2] = [2, 29];
-const KINDS: u64 = 32;
+const KEPT: [u64; 1] = [2];
+const KINDS: u64 = 34;
 
 #[test]
 fn records_encode_to_the_bytes_that_were_written_once() {

@@ -12,6 +12,8 @@ mod budgets;
 mod children;
 #[path = "machine/effects.rs"]
 mod effects;
+#[path = "machine/gates.rs"]
+mod gates;
 #[path = "machine/holding.rs"]
 mod holding;
 #[path = "machine/keys.rs"]
@@ -22,6 +24,8 @@ mod late;
 mod memory;
 #[path = "machine/models.rs"]
 mod models;
+#[path = "machine/planning.rs"]
+mod planning;
 #[path = "machine/reconcile.rs"]
 mod reconcile;
 #[path = "machine/restoring.rs"]

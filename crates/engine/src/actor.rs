@@ -1,18 +1,25 @@
 //! One loaded run: a task that owns its state, pays its debts and commits what comes back. There is at most one for
 //! each run, and nobody else touches the state; so there is no lock on the way of a step.
 
-use std::{future::poll_fn, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use stead_core::{
     fact::StopMode,
-    id::{ActivationId, LeafHash, Name, RunId},
+    id::{ActivationId, LeafHash, RunId},
     message::Reply,
     record::Actor as By,
+    ruling::Person,
     run::{Call, CallPhase, Command, Debt, Life, Phase, State, owes, wake_at},
     sandbox::BoxLimits,
     time::Timestamp,
 };
+use stead_policy::Principal;
 use stead_ports::{
     BoxFuture,
     agent::Agent,
@@ -24,6 +31,7 @@ use crate::{
     Engine,
     ear::Ear,
     flights::{Done, Flights, Key},
+    hearing::Hearing,
     messages::Messages,
     payload::Sealer,
     types::EngineError,
@@ -61,7 +69,7 @@ pub(crate) enum Ask {
     Approve {
         effect: u32,
         approved: bool,
-        by: Name,
+        by: Person,
         note: Option<String>,
     },
 }
@@ -80,6 +88,8 @@ pub(crate) struct Born {
     pub(crate) prev: LeafHash,
     pub(crate) activation: ActivationId,
     pub(crate) agent: Arc<Agent>,
+    /// Why `agent` only stands in for the one that cannot be loaded now.
+    pub(crate) unloadable: Option<EngineError>,
     pub(crate) row: RunState,
     /// Records since its last snapshot.
     pub(crate) tail: u64,
@@ -93,6 +103,8 @@ pub(crate) struct Actor {
     pub(crate) prev: LeafHash,
     pub(crate) activation: ActivationId,
     pub(crate) agent: Arc<Agent>,
+    /// See [`Born::unloadable`]; such a run only holds.
+    pub(crate) unloadable: Option<EngineError>,
     pub(crate) ear: Ear,
     pub(crate) flights: Flights,
     /// Children whose start is known to be durable.
@@ -103,6 +115,10 @@ pub(crate) struct Actor {
     pub(crate) messages: Messages,
     /// The reply just received, to spare reading it back.
     pub(crate) fresh_reply: Option<Reply>,
+    /// The conversation as provenance hears it, once it has been listened to.
+    pub(crate) hearing: Option<Hearing>,
+    /// Who the run is to policies, once they have been asked.
+    pub(crate) principal: OnceLock<Principal>,
     pub(crate) sealer: Sealer,
     /// The row as last written.
     pub(crate) row: RunState,
@@ -119,7 +135,7 @@ pub(crate) struct Actor {
 
 impl Actor {
     pub(crate) fn new(engine: Engine, run: RunId, born: Born, ear: Ear) -> Self {
-        let Born { state, prev, activation, agent, row, tail } = born;
+        let Born { state, prev, activation, agent, unloadable, row, tail } = born;
         // At rest every run is treated as if the engine were about to end: what is asked is recorded, nothing begins.
         let draining = engine.0.options.at_rest;
         Self {
@@ -129,12 +145,15 @@ impl Actor {
             prev,
             activation,
             agent,
+            unloadable,
             ear,
             flights: Flights::default(),
             started: Vec::new(),
             stopped: Vec::new(),
             messages: Messages::default(),
             fresh_reply: None,
+            hearing: None,
+            principal: OnceLock::new(),
             sealer: Sealer::default(),
             row,
             tail,
@@ -232,6 +251,10 @@ impl Actor {
     }
 
     async fn asked(&mut self, ask: Ask, by: By, reply: ReplyTo) -> Result<(), EngineError> {
+        if let Some(error) = self.refuses(&ask) {
+            let _ = reply.send(Err(error.clone()));
+            return Ok(());
+        }
         let closing = matches!(ask, Ask::Stop(_) | Ask::Pause);
         let command = match ask.clone() {
             Ask::Pause => Command::Pause,
@@ -301,7 +324,7 @@ impl Actor {
 
     /// Whether nothing may begin any more.
     pub(crate) fn holds(&self) -> bool {
-        self.draining || self.engine.0.is_draining()
+        self.draining || self.unloadable.is_some() || self.engine.0.is_draining()
     }
 
     fn wakes_soon(&self) -> bool {

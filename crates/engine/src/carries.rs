@@ -101,7 +101,11 @@ mod tests {
 
     fn left(bytes: usize) -> Left {
         let mut transcript = Transcript::default();
-        transcript.push(Entry { kind: EntryKind::User, payload: Payload::inline(vec![b'x'; bytes], Source::User) });
+        transcript.push(Entry {
+            kind: EntryKind::User,
+            payload: Payload::inline(vec![b'x'; bytes], Source::User),
+            label: None,
+        });
         (Carry { transcript, ..Carry::default() }, 7)
     }
 

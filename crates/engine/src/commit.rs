@@ -7,7 +7,7 @@ use stead_core::{
     budget::{Offer, moves},
     fact::Fact,
     record::{Actor as By, Record},
-    run::{Command, Decision, Inputs, Life, Refusal, STATE_VERSION, State, Terms, decide_under},
+    run::{CallPhase, Command, Decision, Inputs, Life, Refusal, STATE_VERSION, State, Terms, decide_under},
 };
 use stead_ports::journal::{AppendError, IndexChange, RunState, SessionChange, Snapshot, Status};
 
@@ -15,6 +15,8 @@ use crate::{
     actor::{Actor, Msg},
     approvals,
     durable::{FIRST, LONGEST, OnTrouble, durable},
+    gate::{self, RunGate},
+    hearing::sealed,
     parent::child_end,
     record::Outgoing,
     types::EngineError,
@@ -118,7 +120,26 @@ impl Actor {
         on_trouble: OnTrouble,
         offer: Option<&(Offer, bool)>,
     ) -> Result<Wrote, EngineError> {
-        let inputs = Inputs { now: self.engine.0.ports.clock.now(), activation: self.activation };
+        // What policies look at must be at hand, for a decision waits for nothing.
+        let weighs = matches!(command, Command::Approve { .. });
+        if self.state.calls.iter().any(|c| weighs || c.phase == CallPhase::Undecided || !c.given.is_empty()) {
+            self.open_reply().await?;
+            self.listen(false).await?;
+        }
+        if matches!(command, Command::ModelReplied { .. }) {
+            self.listen(true).await?;
+        }
+        let sets = self.engine.0.ports.policies.clone();
+        let policies = gate::policies(&*sets, &self.state.tenant, &self.agent).await;
+        let principal = self.principal.get_or_init(|| gate::principal(&self.state, &self.agent));
+        let gate = RunGate {
+            policies,
+            principal,
+            agent: &self.agent,
+            reply: self.fresh_reply.as_ref(),
+            hearing: self.hearing.as_ref(),
+        };
+        let inputs = Inputs { now: self.engine.0.ports.clock.now(), activation: self.activation, gate: &gate };
         // What begins now would not be paid for while draining; held back, it is nobody's loss.
         let terms = Terms { hold: self.holds(), offer: offer.map(|(offer, _)| offer.clone()) };
         let decision = decide_under(&self.state, command, inputs, terms).map_err(|refusal| {
@@ -171,7 +192,7 @@ impl Actor {
             self.untold.told();
         }
         self.untold.add(keep);
-        self.engine.0.counters.record(&record.facts);
+        self.count(&record.facts, &was);
         self.publish(&record, ended).await;
         if self.state.calls.is_empty() {
             self.started.clear();
@@ -213,7 +234,8 @@ impl Actor {
         if self.state.life == Life::Live || index.session == Some(SessionChange::Claim) {
             index.session = Some(SessionChange::Release { head: true, spent: state.budget.spent });
         }
-        index.send.extend(child_end(record, state, self.fresh_reply.as_ref()));
+        let label = self.hearing.as_ref().map(|hearing| sealed(&hearing.window(hearing.len())));
+        index.send.extend(child_end(record, state, self.fresh_reply.as_ref(), label));
     }
 
     fn ended(&mut self, was: Life) {

@@ -21,6 +21,7 @@ use crate::{
     durable::OnTrouble,
     flights::{Done, Key},
     parent::ChildEnd,
+    planner,
     prepare::{self, MAX_CALLS, cut},
     types::EngineError,
 };
@@ -93,6 +94,7 @@ impl Actor {
             }),
         });
         match result {
+            Ok(reply) if self.state.planning.wanted() => self.planned(turn, attempt, reply).await,
             Ok(reply) => {
                 let json = serde_json::to_vec(&reply).expect("a reply encodes to memory");
                 let calls = prepare::calls(&self.agent, &reply, self.state.hops >= self.engine.0.options.max_hops);
@@ -117,6 +119,18 @@ impl Actor {
                 self.commit(Command::ModelFailed { turn, attempt, failure }, By::Runtime).await
             }
         }
+    }
+
+    async fn planned(&mut self, turn: u32, attempt: u32, reply: Reply) -> Result<(), EngineError> {
+        let json = serde_json::to_vec(&reply).expect("a reply encodes to memory");
+        let plan = planner::read(self.agent.provenance.as_ref(), &reply);
+        let payload = self.seal(json, Source::Model, usize::MAX);
+        let plan = match plan {
+            Ok(text) => Ok(self.seal(text, Source::Model, usize::MAX)),
+            Err(why) => Err(self.seal(cut(why, 4_000), Source::Runtime, usize::MAX)),
+        };
+        let command = Command::Planned { turn, attempt, reply: payload, usage: reply.usage, plan };
+        self.commit(command, By::Runtime).await
     }
 
     async fn effect_done(&mut self, effect: u32, attempt: u8, mut outcome: Outcome<Output>) -> Result<(), EngineError> {
@@ -230,7 +244,7 @@ impl Actor {
 
     /// Takes in what children have to say.
     pub(crate) async fn take_inbox(&mut self) -> Result<(), EngineError> {
-        if self.children_under_way().is_empty() {
+        if self.children_under_way().is_empty() || self.leaves_inbox() {
             return Ok(());
         }
         let rows = match self.engine.0.ports.journal.inbox(self.run).await {
@@ -259,13 +273,13 @@ impl Actor {
         end: ChildEnd,
         taken: Vec<(stead_core::id::RunId, u32)>,
     ) -> Result<(), EngineError> {
-        let ChildEnd { ended, content, spent, boxes } = end;
+        let ChildEnd { ended, content, spent, boxes, label } = end;
         let tool = self.state.call(effect).and_then(|c| self.agent.tool(&c.head.tool));
         let shown = tool.map_or(32 << 10, |t| t.max_shown);
         let content = self.seal(content, Source::Agent, shown);
         let by = taken.first().map_or(By::Runtime, |(child, _)| By::Run(*child));
         let index = stead_ports::journal::IndexChange { taken, ..Default::default() };
-        let command = Command::ChildFinished { effect, ended, content, spent, boxes };
+        let command = Command::ChildFinished { effect, ended, content, spent, boxes, label };
         match self.commit_with(command, by, index, OnTrouble::TryAgain).await {
             // Said twice, or to a run that has ended.
             Err(EngineError::Conflict { .. }) => Ok(()),

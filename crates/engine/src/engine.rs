@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use stead_core::{
     fact::{Fact, StopMode},
-    id::{EffectId, Name, RunId, TreeId},
+    id::{EffectId, RunId, TreeId},
     record::Actor,
+    ruling::Person,
     sandbox::BoxLimits,
 };
 use stead_ports::journal::{Journal, Status};
@@ -126,11 +127,12 @@ impl Engine {
         &self,
         effect: EffectId,
         approved: bool,
-        by: Name,
+        by: Person,
         note: Option<String>,
     ) -> Result<(), EngineError> {
-        let ask = Ask::Approve { effect: effect.n, approved, by: by.clone(), note };
-        self.ask(effect.run, |reply| Msg::Ask(ask, Actor::User(by), reply)).await.map(drop)
+        let who = Actor::User(by.name.clone());
+        let ask = Ask::Approve { effect: effect.n, approved, by, note };
+        self.ask(effect.run, |reply| Msg::Ask(ask, who, reply)).await.map(drop)
     }
 
     /// A run as it stands.
@@ -186,7 +188,7 @@ impl Engine {
             if self.0.is_draining() {
                 return Err(EngineError::Draining);
             }
-            if let Some(error) = self.0.quarantine(run) {
+            if let Some(error) = self.0.aside.quarantine(run) {
                 return Err(error);
             }
             // Nobody waits for a run that nobody works on.

@@ -1,12 +1,13 @@
 //! How a run comes into memory: its task waits for a place, loads it, and lives. And what becomes of a run that cannot be
 //! loaded or cannot go on: tried again by itself, or set aside alone. What a loaded run does is [`crate::actor`].
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 use stead_core::{
     code,
     id::{ActivationId, RunId},
+    time::Span,
 };
 use stead_ports::journal::Status;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -15,9 +16,10 @@ use crate::{
     Engine,
     actor::{Actor, Ask, Boot, Born, Msg},
     ear::Ear,
-    load::load,
+    load::{Loaded, load},
     sessions::promote_surely,
     types::EngineError,
+    unloadable::agent_of,
     usage,
 };
 
@@ -61,7 +63,12 @@ async fn live(engine: Engine, run: RunId, mut ear: Ear, mut boot: Boot) {
         let error = match born {
             Ok(born) => {
                 let mut actor = Actor::new(engine.clone(), run, born, ear);
-                let Err(error) = actor.work().await else { return };
+                let Err(error) = actor.work().await else {
+                    if actor.state.life.ended() {
+                        engine.0.aside.back(run);
+                    }
+                    return;
+                };
                 for reply in actor.acks {
                     let _ = reply.send(Err(error.clone()));
                 }
@@ -109,13 +116,14 @@ fn set_aside(engine: &Engine, run: RunId, error: &EngineError) {
         _ if engine.0.is_draining() => return,
         EngineError::Quarantined { .. } => None,
         EngineError::Store(e) if e.code == code::DATA_DAMAGED => None,
-        EngineError::Agent { .. } => Some(Duration::from_secs(60)),
-        _ => Some(Duration::from_secs(1)),
+        EngineError::Agent { .. } => Some(Span::from_secs(60)),
+        _ => Some(Span::from_secs(1)),
     };
     let engine = engine.clone();
     let Some(pause) = pause else {
         tracing::error!(%run, %error, "the run is set aside until the process restarts");
-        engine.0.set_aside(run, Some(error.clone()));
+        engine.0.waiters.wake(run, &Err(error.clone()));
+        engine.0.aside.for_good(run, error.clone());
         tokio::spawn(async move {
             // If it was the first in its session's queue, the next one goes.
             if let Ok(Some(row)) = engine.journal().run(run).await {
@@ -125,18 +133,24 @@ fn set_aside(engine: &Engine, run: RunId, error: &EngineError) {
         return;
     };
     tracing::warn!(%run, %error, "the run leaves memory, to be tried again");
-    engine.0.set_aside(run, None);
+    let clock = &engine.0.ports.clock;
+    let again = clock.now().after(pause);
+    if !engine.0.aside.until(run, error.clone(), again) {
+        return;
+    }
+    let time = clock.sleep_until(again);
     tokio::spawn(async move {
-        tokio::time::sleep(pause).await;
-        engine.0.tried_again(run);
-        let _ = engine.0.tell(&engine, run, Msg::Admit);
+        time.await;
+        if engine.0.aside.due(run, again) {
+            let _ = engine.0.tell(&engine, run, Msg::Admit);
+        }
     });
 }
 
 /// A run that cannot go on answers everyone so, and leaves; or keeps what came in afterwards and is a reason to try
 /// again.
 fn refuse_all(engine: &Engine, run: RunId, ear: &mut Ear, error: &EngineError) -> bool {
-    let final_word = matches!(error, EngineError::Draining) || engine.0.quarantine(run).is_some();
+    let final_word = matches!(error, EngineError::Draining) || engine.0.aside.quarantine(run).is_some();
     let refuse = |msg| {
         if let Msg::Ask(_, _, reply) = msg {
             let _ = reply.send(Err(error.clone()));
@@ -163,10 +177,15 @@ async fn awaken(engine: &Engine, run: RunId) -> Result<Born, EngineError> {
         usage::tell_anew(&ports.journal, engine.0.lease.lease, run).await?;
     }
     engine.0.sessions.learn(&*ports.journal, loaded.state.session).await?;
-    let agent = ports.agents.load(&loaded.state.tenant, loaded.state.version).await;
-    let agent = agent.map_err(|e| EngineError::Agent { code: e.code, detail: e.detail })?;
+    let (agent, unloadable) = agent_of(engine, &loaded.row, &loaded.state).await;
+    match &unloadable {
+        // Nothing of it is tried at rest, and so nothing tried again.
+        Some(error) if !engine.0.options.at_rest => set_aside(engine, run, error),
+        _ => engine.0.aside.back(run),
+    }
     let activation = fresh_activation(engine);
-    Ok(Born { state: loaded.state, prev: loaded.prev, activation, agent, row: loaded.row.state, tail: loaded.tail })
+    let Loaded { row, state, prev, tail } = loaded;
+    Ok(Born { state, prev, activation, agent, unloadable, row: row.state, tail })
 }
 
 /// A number that no activation before has had.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use stead_core::{
     budget::{Offer, moves},
     fact::Fact,
-    id::{RunId, SessionId},
+    id::{Name, RunId, SessionId},
     record::{Actor as By, Payload, Source},
     run::{Admit, Decision, GENESIS, Inputs, NewRun, Terms},
 };
+use stead_policy::Policies;
 use stead_ports::{
     agent::Agent,
     journal::{self, AppendError, IndexChange, RunState, SessionChange},
@@ -20,6 +21,7 @@ use crate::{
     approvals,
     durable::{OnTrouble, durable},
     enter::fresh_activation,
+    gate::{self, RunGate},
     parent::child_end,
     payload::Sealer,
     prepare::cut,
@@ -54,6 +56,7 @@ pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Optio
     let input = std::mem::take(&mut start.input);
     let mut input = sealer.seal(&**engine.journal(), &start.tenant, input, source, usize::MAX);
     sealer.attach(&**engine.journal(), &start.tenant, &mut input, std::mem::take(&mut start.files));
+    let policies = gate::policies(&*engine.0.ports.policies, &start.tenant, &agent).await;
     let user = match &start.actor {
         By::User(name) => Some(name.clone()),
         _ => None,
@@ -73,7 +76,8 @@ pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Optio
     let (outgoing, row, prev) = loop {
         let offer = engine.offer(&tenant, &payers, fresh).await?;
         let metered = offer.is_some();
-        let decision = decide(engine, &start, (run, session), &agent, admit.clone(), input.clone(), offer);
+        let gated = (&*agent, policies.clone());
+        let decision = decide(engine, &start, (run, session), gated, admit.clone(), input.clone(), offer);
         if metered && !fresh && decision.facts.iter().any(Fact::is_blocked) {
             fresh = true;
             continue;
@@ -95,14 +99,14 @@ pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Optio
         }
     };
     let Outgoing { record, state, .. } = outgoing;
-    engine.0.counters.record(&record.facts);
+    engine.0.counters.record(&record.facts, None, &state, Name::default);
     let ended = state.life.ended();
     if ended {
         engine.0.waiters.wake(run, &Ok(row.status));
     }
     let started = Started { run, session, queued, existing: false };
     let (activation, tail) = (state.activation, 1 + tail.unwrap_or(0));
-    let born = (!ended && !queued).then_some(Born { state, prev, activation, agent, row, tail });
+    let born = (!ended && !queued).then_some(Born { state, prev, activation, agent, unloadable: None, row, tail });
     Ok((started, born))
 }
 
@@ -110,7 +114,7 @@ fn decide(
     engine: &Engine,
     start: &StartRun,
     (run, session): (RunId, SessionId),
-    agent: &Agent,
+    (agent, policies): (&Agent, Option<Arc<Policies>>),
     admit: Option<Admit>,
     input: Payload,
     offer: Option<Offer>,
@@ -130,8 +134,12 @@ fn decide(
         input,
         admit,
         restored,
+        behalf: start.behalf.clone(),
+        label: start.label.clone(),
     };
-    let inputs = Inputs { now: engine.0.ports.clock.now(), activation: fresh_activation(engine) };
+    let principal = gate::principal_of(&new, agent);
+    let gate = RunGate { policies, principal: &principal, agent, reply: None, hearing: None };
+    let inputs = Inputs { now: engine.0.ports.clock.now(), activation: fresh_activation(engine), gate: &gate };
     new.decide_under(inputs, Terms { hold: engine.0.options.at_rest || engine.0.is_draining(), offer })
 }
 
@@ -148,7 +156,7 @@ fn index(outgoing: &Outgoing, create: journal::NewRun, row: RunState, queued: bo
         create: Some(create),
         run: Some(row),
         session,
-        send: child_end(record, state, None).into_iter().collect(),
+        send: child_end(record, state, None, None).into_iter().collect(),
         budgets: moves(None, &record.facts),
         ..IndexChange::default()
     };

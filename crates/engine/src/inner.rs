@@ -16,6 +16,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, mpsc::error::TrySendError};
 use crate::{
     Engine,
     actor::{Boot, Msg},
+    aside::Asides,
     carries::Carries,
     enter,
     lease::{Gate, TTL},
@@ -56,9 +57,8 @@ pub(crate) struct Inner {
     /// Tool calls that may be under way.
     pub(crate) tools: Semaphore,
     register: [Mutex<HashMap<RunId, mpsc::Sender<Msg>>>; SHARDS],
-    /// Runs whose journal cannot be folded or whose task has panicked, with what callers are told until the process
-    /// restarts; and, with nothing, runs that could not be loaded just now and are tried again by themselves.
-    aside: Mutex<HashMap<RunId, Option<EngineError>>>,
+    /// Runs that are left alone.
+    pub(crate) aside: Asides,
     /// The last id given to a run.
     last_run: Mutex<u128>,
     registered: AtomicUsize,
@@ -90,7 +90,7 @@ impl Inner {
             models: Semaphore::new(options.max_model_calls.min(Semaphore::MAX_PERMITS)),
             tools: Semaphore::new(options.max_tool_calls.min(Semaphore::MAX_PERMITS)),
             register: std::array::from_fn(|_| Mutex::default()),
-            aside: Mutex::default(),
+            aside: Asides::default(),
             last_run: Mutex::new(0),
             registered: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
@@ -116,8 +116,8 @@ impl Inner {
                 TrySendError::Closed(_) => EngineError::Draining,
             });
         }
-        if let Some(Some(error)) = self.aside.lock().get(&run) {
-            return Err(error.clone());
+        if let Some(error) = self.aside.quarantine(run) {
+            return Err(error);
         }
         // What callers ask for is bounded; what runs owe each other is bounded by the runs there are. A parent that must
         // stop its child gets through: it is one of those that fill the place.
@@ -136,7 +136,7 @@ impl Inner {
     /// it was loaded now.
     pub(crate) fn rouse(&self, engine: &Engine, run: RunId) -> bool {
         let mut shard = self.shard(run).lock();
-        if shard.contains_key(&run) || self.aside.lock().contains_key(&run) || self.is_draining() {
+        if shard.contains_key(&run) || self.aside.contains(run) || self.is_draining() {
             return false;
         }
         let mailbox = self.enter(&mut shard, run);
@@ -172,27 +172,6 @@ impl Inner {
         let mut last = self.last_run.lock();
         *last = if fresh > *last { fresh } else { last.saturating_add(1 + (fresh & 0xffff_ffff)) };
         RunId(*last)
-    }
-
-    /// Sets a run aside; see [`Inner::aside`].
-    pub(crate) fn set_aside(&self, run: RunId, why: Option<EngineError>) {
-        if let Some(error) = &why {
-            self.waiters.wake(run, &Err(error.clone()));
-        }
-        self.aside.lock().insert(run, why);
-    }
-
-    /// Why a run is set aside until the process restarts, if it is.
-    pub(crate) fn quarantine(&self, run: RunId) -> Option<EngineError> {
-        self.aside.lock().get(&run).cloned().flatten()
-    }
-
-    /// A run that was to be tried again is.
-    pub(crate) fn tried_again(&self, run: RunId) {
-        let mut aside = self.aside.lock();
-        if let Some(None) = aside.get(&run) {
-            aside.remove(&run);
-        }
     }
 
     /// Whether another run may be started.

@@ -4,7 +4,8 @@
 //! command -> decide -> facts -> append (group commit) -> acknowledged -> state advances -> owes -> pay -> command
 //! ```
 //!
-//! A run comes into memory by [`enter`]; each loaded run is one task ([`actor`]) that alone touches its state. It pays
+//! A run comes into memory by [`enter`] (or without its agent, [`unloadable`], or not at all, [`aside`]); each loaded run is
+//! one task ([`actor`]) that alone touches its state. It pays
 //! debts ([`pay`]), takes what comes back ([`done`]) and commits it ([`commit`], [`durable`]). Everything else finds runs
 //! and tasks: [`input`] what a run may be asked, [`inner`] the register, [`sessions`] the order within a session and
 //! [`carries`] what it hands on, [`wake`] the sleepers, [`recover`] the start, [`hold`] the end, [`stream`] and [`watch`] the
@@ -16,6 +17,7 @@
 mod actor;
 mod approvals;
 mod artifacts;
+mod aside;
 mod asked;
 mod carries;
 pub mod clock;
@@ -29,15 +31,20 @@ mod enter;
 mod files;
 mod first;
 mod flights;
+mod gate;
+mod hearing;
 mod hold;
 mod inner;
 mod input;
 mod lease;
+mod listen;
 mod load;
 mod messages;
+mod outcomes;
 mod parent;
 mod pay;
 mod payload;
+mod planner;
 mod prepare;
 mod providers;
 mod record;
@@ -48,7 +55,9 @@ mod start;
 mod stats;
 mod step;
 mod stream;
+mod timed;
 mod types;
+mod unloadable;
 mod uppers;
 mod usage;
 mod view;
@@ -61,10 +70,12 @@ pub use artifacts::{ArtifactView, MAX_LISTED};
 pub use asked::{Exchanged, Exchanges};
 pub use context::{ContextView, SeenMessage};
 pub use engine::Engine;
+pub use gate::{DefaultPolicy, PolicySets, offered, specs};
 pub use messages::answer_rejected;
 pub use providers::{ProviderStats, Rates, Waiting, WaitsFor};
 pub use restore::{Marked, Restore, mark_restored};
 pub use step::{EffectSummary, SeenSummary, Step, StepView};
+pub use timed::Durations;
 pub use types::{
     ApprovalPage, ApprovalView, ChildOf, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView,
     StartRun, Started, Stats,

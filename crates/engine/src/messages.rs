@@ -76,6 +76,11 @@ impl Messages {
         })
     }
 
+    /// The entry at that place, if it has been read.
+    pub(crate) fn get(&self, index: usize) -> Option<&Message> {
+        self.0.get(index).map(|message| &**message)
+    }
+
     /// Id and name of a call of the last reply read so far.
     fn call_of(&self, index: u16) -> (String, String) {
         let reply = self.0.iter().rev().find_map(|m| match &**m {

@@ -6,6 +6,7 @@ use stead_core::{
     budget::Spend,
     effect::Ended,
     fact::Fact,
+    label::SealedLabel,
     message::Reply,
     record::Record,
     run::{Life, State},
@@ -22,17 +23,25 @@ pub(crate) struct ChildEnd {
     /// What its boxes used.
     #[serde(default, skip_serializing_if = "BoxTotals::is_empty")]
     pub(crate) boxes: BoxTotals,
+    /// What its answer counts; untrusted when nobody traced it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) label: Option<SealedLabel>,
 }
 
 impl ChildEnd {
     /// An end of which no box used anything.
     pub(crate) fn new(ended: Ended, content: impl Into<String>, spent: Spend) -> Self {
-        Self { ended, content: content.into(), spent, boxes: BoxTotals::default() }
+        Self { ended, content: content.into(), spent, boxes: BoxTotals::default(), label: None }
     }
 }
 
 /// What a child whose last record this is tells its parent; nothing when it has none, or has not ended.
-pub(crate) fn child_end(record: &Record, state: &State, reply: Option<&Reply>) -> Option<InboxRow> {
+pub(crate) fn child_end(
+    record: &Record,
+    state: &State,
+    reply: Option<&Reply>,
+    label: Option<SealedLabel>,
+) -> Option<InboxRow> {
     let parent = state.parent.filter(|_| state.life.ended())?;
     let (ended, content) = match state.life {
         Life::Completed => (Ended::Returned, reply.map(|r| r.text.clone()).unwrap_or_default()),
@@ -45,7 +54,7 @@ pub(crate) fn child_end(record: &Record, state: &State, reply: Option<&Reply>) -
         }
         _ => (Ended::Withdrawn, "The agent was stopped.".to_owned()),
     };
-    let end = ChildEnd { boxes: state.budget.boxes, ..ChildEnd::new(ended, content, state.budget.spent) };
+    let end = ChildEnd { boxes: state.budget.boxes, label, ..ChildEnd::new(ended, content, state.budget.spent) };
     let body = Bytes::from(serde_json::to_vec(&end).expect("encodes to memory"));
     Some(InboxRow { to: parent.run, from: state.run, effect: parent.effect, body })
 }

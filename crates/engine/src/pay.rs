@@ -52,6 +52,7 @@ impl Actor {
         let owed: Vec<Key> = debts.iter().filter_map(key).collect();
         self.flights.retain(|k| owed.contains(&k) || matches!(k, Key::StartChild(_) | Key::Late(_) | Key::Inbox));
         if self.holds() {
+            self.pay_without_agent().await?;
             return self.take_back().await;
         }
         for debt in debts {

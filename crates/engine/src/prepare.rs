@@ -12,6 +12,8 @@ use stead_core::{
 };
 use stead_ports::agent::{Agent, BoundTool};
 
+use crate::gate;
+
 /// Most calls taken from one reply.
 pub(crate) const MAX_CALLS: usize = 128;
 
@@ -51,6 +53,8 @@ fn prepare(agent: &Agent, call: &ToolCall, too_deep: bool) -> CallIn {
         };
         return CallIn { head, invalid: Some(invalid(code::TOOL_UNKNOWN, text)) };
     };
+    let (arguments, _) = gate::split(agent, arguments);
+    let arguments = &*arguments;
     let mut head = CallHead {
         effect: 0,
         tool: tool.def.name.as_str().into(),
@@ -75,15 +79,18 @@ fn invalid(code: Code, text: String) -> (Code, Payload) {
 /// Validates the arguments, digests them in canonical form, and draws the business key.
 fn check(tool: &BoundTool, arguments: &str, head: &mut CallHead) -> Result<(), String> {
     (tool.check)(arguments).map_err(|e| format!("The arguments do not fit the tool's schema: {e}"))?;
+    (head.args, head.key) = identity(tool, arguments)?;
+    Ok(())
+}
+
+/// What arguments are told apart by: a digest of them in canonical form, and their business key.
+pub(crate) fn identity(tool: &BoundTool, arguments: &str) -> Result<([u8; 16], Option<Name>), String> {
     // Keys are sorted and white space dropped, so that a call written again is recognised as equal.
     let mut value: serde_json::Value =
         serde_json::from_str(arguments).map_err(|e| format!("The arguments are not JSON: {e}"))?;
     value.sort_all_objects();
-    head.args = digest(value.to_string().as_bytes());
-    if let Some(path) = &tool.key {
-        head.key = Some(key(&value, path)?);
-    }
-    Ok(())
+    let key = tool.key.as_deref().map(|path| key(&value, path)).transpose()?;
+    Ok((digest(value.to_string().as_bytes()), key))
 }
 
 /// The value at a path like `$.order_id`, as text.

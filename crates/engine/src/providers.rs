@@ -15,7 +15,7 @@ mod rates;
 mod waits;
 mod window;
 
-pub(crate) use account::Accounts;
+pub(crate) use account::{Accounts, OTHER};
 pub(crate) use line::{Deferred, Pass};
 pub use rates::Rates;
 pub use waits::{ProviderStats, Waiting, WaitsFor};

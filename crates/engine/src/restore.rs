@@ -8,7 +8,7 @@ use stead_core::{
     budget::moves,
     id::{ActivationId, RunId},
     record::{Actor as By, Header, Record, VERSION},
-    run::{Command, Decision, Inputs, Refusal, decide},
+    run::{Command, Decision, Inputs, Refusal, Shut, decide},
     time::Timestamp,
 };
 use stead_ports::{
@@ -85,7 +85,7 @@ async fn mark(
     let random = clock.random();
     let (id, _) = random.split_first_chunk().expect("sixteen bytes are more than eight");
     let activation = ActivationId(u64::from_be_bytes(*id));
-    let inputs = Inputs { now: clock.now(), activation };
+    let inputs = Inputs { now: clock.now(), activation, gate: &Shut };
     let decision = match decide(&state, Command::Restore { generation, taken }, inputs) {
         Ok(decision) => decision,
         Err(Refusal::Ended) => return Ok(false),

@@ -245,6 +245,7 @@ impl Actor {
         }
         // The conversation now begins with the session's.
         self.messages.clear();
+        self.hearing = None;
         self.fresh_reply = None;
         Ok(())
     }

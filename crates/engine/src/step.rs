@@ -165,7 +165,7 @@ impl Engine {
         let text = text.map(|t| String::from_utf8_lossy(&t).into_owned());
         let leaf = self.journal().read(record.header.run, record.header.seq, 1).await?;
         let leaf = leaf.first().map_or(stead_core::run::GENESIS, |r| r.leaf);
-        Ok(FactEvent::new(&record.header, leaf, index, fact.clone(), text))
+        Ok(FactEvent::new(&record.header, leaf, index, fact.clone(), text).with_why(record))
     }
 }
 
@@ -176,6 +176,7 @@ fn of_turn(fact: &Fact) -> Option<u32> {
         Fact::ModelReplied(f) => Some(f.turn),
         Fact::ModelFailed(f) => Some(f.turn),
         Fact::AnswerRejected(f) => Some(f.turn),
+        Fact::ModelDenied(f) => Some(f.turn),
         _ => None,
     }
 }

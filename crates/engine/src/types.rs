@@ -9,7 +9,9 @@ use stead_core::{
     effect::EffectClass,
     fact::{AskReason, Fact, Parent},
     id::{EffectId, LeafHash, Name, RunId, SessionId, VersionId},
-    record::{Actor, Header},
+    label::SealedLabel,
+    record::{Actor, Header, Record},
+    ruling::{Asked, Behalf},
     run::RestoreMark,
     time::Timestamp,
 };
@@ -22,7 +24,11 @@ use stead_ports::{
     model::Delta,
 };
 
-use crate::providers::{ProviderStats, Rates};
+use crate::{
+    gate::PolicySets,
+    providers::{ProviderStats, Rates},
+    timed::Durations,
+};
 
 /// The adapters an engine works with.
 #[derive(Clone)]
@@ -33,6 +39,8 @@ pub struct Ports {
     pub agents: Arc<dyn Agents>,
     /// Time and randomness.
     pub clock: Arc<dyn Clock>,
+    /// What may be done.
+    pub policies: Arc<dyn PolicySets>,
 }
 
 /// Bounds of an engine; all documented in `docs/limits.md`.
@@ -101,6 +109,10 @@ pub struct StartRun {
     pub idempotency: Option<(Name, [u8; 32])>,
     /// Who starts it.
     pub actor: Actor,
+    /// On whose behalf; a child works on its parent's.
+    pub behalf: Behalf,
+    /// The label of the input; `None` when a person gives it.
+    pub label: Option<SealedLabel>,
     /// Set when a run starts this one as its child; ids then derive from the effect.
     pub parent: Option<ChildOf>,
 }
@@ -163,6 +175,12 @@ pub struct ApprovalView {
     pub since: Timestamp,
     /// Until when.
     pub expires: Option<Timestamp>,
+    /// What gates of policies ask for; `None` when one yes of anybody who may approve is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
+    /// Who has said yes so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<Name>,
 }
 
 /// A page of open questions.
@@ -243,12 +261,24 @@ pub struct FactEvent {
     /// The text it points to, when it has one and it is UTF-8 (always, unless erased).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// The policies that matched, with the values that made them match, where a decision says more than their names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<serde_json::Value>,
 }
 
 impl FactEvent {
     /// The event of fact `index` of a record.
     pub fn new(header: &Header, leaf: LeafHash, index: u32, fact: Fact, text: Option<String>) -> Self {
-        Self { seq: header.seq, index, at: header.at, actor: header.actor.clone(), leaf, fact, text }
+        Self { seq: header.seq, index, at: header.at, actor: header.actor.clone(), leaf, fact, text, why: None }
+    }
+
+    /// The same with the reasons of its decision, if the record has them.
+    #[must_use]
+    pub fn with_why(mut self, record: &Record) -> Self {
+        let why = self.fact.ruled().and_then(|ruled| ruled.why);
+        let text = why.and_then(|why| record.inline_text(why));
+        self.why = text.and_then(|text| serde_json::from_str(&text).ok());
+        self
     }
 }
 
@@ -370,6 +400,8 @@ pub struct Stats {
     pub effects_returned: u64,
     /// Effects whose outcome stayed unknown since.
     pub effects_unknown: u64,
+    /// Effects that ended since, by how: returned, an error among what returned, refused, not sent, unknown, withdrawn, denied.
+    pub effects_ended: Vec<(&'static str, u64)>,
     /// Answers that did not satisfy their output's schema since.
     pub answers_rejected: u64,
     /// Slices of budgets taken since.
@@ -378,8 +410,18 @@ pub struct Stats {
     pub slices_refused: u64,
     /// Runs that a budget above them stopped, or that asked because of one, since.
     pub blocked: u64,
-    /// Tokens and money spent since.
+    /// Tokens and money spent since; money is unknown once a call of unknown price is among it.
     pub spent: Spend,
+    /// The same by provider, as [`Stats::providers`] names them; `none` for scripts and cassettes.
+    pub spent_by: BTreeMap<Name, Spend>,
+    /// What failed since, by code: attempts at models (`model`) and runs (`run`).
+    pub failures: BTreeMap<(&'static str, Code), u64>,
+    /// How long attempts at models took, by provider, without the wait for the provider's turn.
+    pub attempts: BTreeMap<Name, Durations>,
+    /// How long calls of tools took, by the kind of tool.
+    pub calls: BTreeMap<&'static str, Durations>,
+    /// How long runs lasted from start to end, as completed, failed, cancelled.
+    pub lasted: [Durations; 3],
     /// Model providers.
     pub providers: Vec<ProviderStats>,
 }

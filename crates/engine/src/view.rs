@@ -113,9 +113,19 @@ pub(crate) async fn approvals(journal: &Arc<dyn Journal>, state: &State) -> Resu
         return Ok(limit.into_iter().collect());
     }
     let reply = last_reply(journal, state).await?.unwrap_or_default();
+    let mut rewritten = Vec::new();
+    for call in state.calls.iter().filter(asking) {
+        if let Some(arguments) = &call.arguments {
+            let text = payload::open(journal, &state.tenant, arguments).await?;
+            rewritten.push((call.head.effect, String::from_utf8_lossy(&text).into_owned()));
+        }
+    }
     let view = |call: &Call| {
-        let CallPhase::Asking { reason, expires, since } = call.phase else { return None };
-        let arguments = reply.calls.get(usize::from(call.index)).map_or("", |c| c.arguments.get());
+        let CallPhase::Asking { reason, expires, since, ref asked } = call.phase else { return None };
+        let arguments = match rewritten.iter().find(|(effect, _)| *effect == call.head.effect) {
+            Some((_, text)) => text.as_str(),
+            None => reply.calls.get(usize::from(call.index)).map_or("", |c| c.arguments.get()),
+        };
         Some(ApprovalView {
             effect: state.effect_id(call.head.effect),
             session: state.session,
@@ -126,6 +136,8 @@ pub(crate) async fn approvals(journal: &Arc<dyn Journal>, state: &State) -> Resu
             reason,
             since,
             expires,
+            asked: asked.as_deref().cloned(),
+            given: call.given.iter().map(|given| given.name.clone()).collect(),
         })
     };
     Ok(state.calls.iter().filter_map(view).chain(limit).collect())
@@ -143,5 +155,7 @@ fn limit_view(state: &State, asking: &Asking) -> ApprovalView {
         reason: AskReason::Budget,
         since: asking.since,
         expires: asking.expires,
+        asked: None,
+        given: Vec::new(),
     }
 }

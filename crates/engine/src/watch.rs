@@ -82,7 +82,7 @@ impl Engine {
                 }
                 None => None,
             };
-            out.push(FactEvent::new(&record.header, leaf, index, fact.clone(), text));
+            out.push(FactEvent::new(&record.header, leaf, index, fact.clone(), text).with_why(record));
         }
         Ok(out)
     }

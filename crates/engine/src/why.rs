@@ -15,6 +15,7 @@ use stead_ports::journal::{RunRow, Status};
 
 use crate::{
     Engine,
+    aside::Aside,
     load::{self, load},
     payload,
     providers::Waiting,
@@ -55,6 +56,15 @@ pub enum Cause {
         behind: Option<RunId>,
         /// Its place in the queue, from 1.
         position: u32,
+    },
+    /// Its agent version cannot be loaded, or it could not go on: it only holds until it is tried again.
+    Unloadable {
+        /// Why.
+        code: Code,
+        /// In words.
+        detail: String,
+        /// When it is tried again by itself; `None` at rest, where nothing is.
+        again: Option<Timestamp>,
     },
     /// Somebody paused it.
     Paused {
@@ -238,7 +248,11 @@ impl Engine {
         let when = |look: &dyn Fn(&Fact) -> bool| last(look).unwrap_or((By::Runtime, state.last_at));
         let cancelled = |f: &Fact| matches!(f, Fact::CancelRequested(_));
         match state.life {
-            Life::Queued => return Ok(vec![self.queued(state).await?]),
+            Life::Queued => {
+                causes.extend(self.unloadable(state).await);
+                causes.push(self.queued(state).await?);
+                return Ok(causes);
+            }
             Life::Completed => return Ok(vec![Cause::Completed]),
             Life::Cancelled => {
                 let (by, since) = when(&cancelled);
@@ -255,6 +269,7 @@ impl Engine {
             }
             Life::Live => {}
         }
+        causes.extend(self.unloadable(state).await);
         if let Some(stop) = state.stop {
             let (by, since) = when(&cancelled);
             causes.push(Cause::Stopping { mode: stop.mode, limit: stop.limit, by, since });
@@ -315,6 +330,24 @@ impl Engine {
         Ok(causes)
     }
 
+    /// Why the run only holds, when it does. At rest nothing was tried, so it is tried here.
+    async fn unloadable(&self, state: &State) -> Option<Cause> {
+        let told = |error: &EngineError, again| {
+            let (code, text) = (error.code(), error.to_string());
+            // Some errors open with their code.
+            let detail = text.strip_prefix(&format!("{code}: ")).unwrap_or(&text).to_owned();
+            Cause::Unloadable { code, detail, again }
+        };
+        if let Some(Aside { error, again: Some(again) }) = self.0.aside.get(state.run) {
+            return Some(told(&error, Some(again)));
+        }
+        if !self.0.options.at_rest {
+            return None;
+        }
+        let loaded = self.0.ports.agents.load(&state.tenant, state.version).await;
+        loaded.err().map(|e| told(&EngineError::Agent { code: e.code, detail: e.detail }, None))
+    }
+
     async fn queued(&self, state: &State) -> Result<Cause, EngineError> {
         let behind = self.journal().session(state.session).await?.and_then(|s| s.active);
         let queue = self.journal().queued(state.session, QUEUE).await?;
@@ -325,7 +358,7 @@ impl Engine {
     async fn cause_of(&self, state: &State, call: &Call) -> Result<Option<Cause>, EngineError> {
         let (effect, tool) = (state.effect_id(call.head.effect), call.head.tool.clone());
         Ok(match &call.phase {
-            CallPhase::Asking { reason, expires, since } => {
+            CallPhase::Asking { reason, expires, since, .. } => {
                 let asks = view::approvals(self.journal(), state).await?;
                 let arguments = asks.into_iter().find(|a| a.effect == effect).map(|a| a.arguments).unwrap_or_default();
                 Some(Cause::Human { effect, tool, arguments, reason: *reason, since: *since, expires: *expires })

@@ -20,6 +20,7 @@ use crate::{
     manifest::Manifest,
     named,
     parse::parse_source,
+    policy,
     source::Source,
 };
 
@@ -98,6 +99,12 @@ impl Bundle {
         self.files.get(name).map(String::as_str)
     }
 
+    /// The files of its folder of policies, by name: `./policy/refunds.cedar`.
+    pub fn policy(&self) -> impl Iterator<Item = (&str, &str)> {
+        let own = |name: &str| self.manifest.policy.as_deref().is_some_and(|folder| policy::is_file(folder, name));
+        self.files.iter().filter(move |(name, _)| own(name)).map(|(name, text)| (name.as_str(), text.as_str()))
+    }
+
     /// JSON Schema of the input.
     pub fn input_schema(&self) -> Option<Value> {
         self.schema_file(self.manifest.input.as_deref())
@@ -145,7 +152,12 @@ impl Bundle {
         let (manifest, root) = parse_source(&source).map_err(BundleError::Manifest)?;
         let named = named::files(&manifest);
         let names: BTreeSet<&str> = named.iter().map(|f| f.name).collect();
-        if !stored.files.keys().map(String::as_str).eq(names) {
+        let policies = |file: &&str| manifest.policy.as_deref().is_some_and(|folder| policy::is_file(folder, file));
+        if let Some(folder) = &manifest.policy {
+            policy::enough(folder, stored.files.keys().map(String::as_str).filter(policies)).map_err(format)?;
+        }
+        let others = stored.files.keys().map(String::as_str).filter(|file| names.contains(file) || !policies(file));
+        if !others.eq(names.iter().copied()) {
             return Err(BundleError::Format("its files are not those that its manifest names".into()));
         }
         for file in named {

@@ -6,6 +6,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use crate::policy;
+
 /// Most bytes of one file.
 pub(crate) const MAX_FILE: usize = 1 << 20;
 /// Most bytes of a bundle's files together.
@@ -75,6 +77,32 @@ impl Folder {
         allowance.take(name, bytes.len())?;
         String::from_utf8(bytes)
             .map_err(|e| format!("`{name}` is not UTF-8 text (byte {} is invalid)", e.utf8_error().valid_up_to() + 1))
+    }
+
+    /// The files of a folder of policies inside of this one, by the names that a bundle has them under, sorted. Whether each can
+    /// be read shows when it is.
+    pub(crate) fn policies(&self, name: &str) -> Result<Vec<String>, String> {
+        let mut found = Vec::new();
+        for part in policy::parts(name) {
+            let dir = match self.resolve(&part) {
+                Ok(dir) if dir.is_dir() => dir,
+                _ if part != policy::trimmed(name) => continue,
+                Ok(_) => return Err(format!("`{name}` is no folder")),
+                Err(message) => return Err(message),
+            };
+            let entries = dir.read_dir().map_err(|e| format!("`{part}` cannot be read: {e}"))?;
+            for entry in entries {
+                let entry = entry.map_err(|e| format!("`{part}` cannot be read: {e}"))?;
+                // A name that is no text is no name of a policy.
+                let Ok(file) = entry.file_name().into_string() else { continue };
+                let file = format!("{part}/{file}");
+                if policy::is_file(name, &file) {
+                    found.push(file);
+                }
+            }
+        }
+        found.sort();
+        policy::enough(name, found.iter().map(String::as_str)).map(|()| found)
     }
 
     /// Where a name leads, if that is inside of the folder. Links are followed before that is decided.

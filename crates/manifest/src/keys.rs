@@ -22,6 +22,13 @@ pub(crate) static FILE: Pattern = Pattern {
     secret: Secrecy::Open,
 };
 
+/// A folder inside of the manifest's folder.
+static FOLDER: Pattern = Pattern {
+    regex: r"^\./[A-Za-z0-9._-][A-Za-z0-9._ /-]{0,98}$",
+    what: "a folder of the manifest's folder such as `./policy`",
+    secret: Secrecy::Open,
+};
+
 /// Where a secret comes from.
 pub(crate) static SECRET: Pattern = Pattern {
     regex: "^(env://[A-Za-z_][A-Za-z0-9_]{0,127}|secret://[A-Za-z_][A-Za-z0-9_.-]{0,127}(#[A-Za-z0-9_.-]{1,64})?)$",
@@ -196,6 +203,16 @@ static APPROVALS: Section = Section {
     one_of: &[],
 };
 
+static CONFIDENCE: Section = Section {
+    name: "confidence",
+    keys: &[must(
+        "ask_below",
+        Shape::Decimal(1),
+        "A call is put before a human when the model is less sure than this, or does not say how sure it is.",
+    )],
+    one_of: &[],
+};
+
 static DEV: Section = Section {
     name: "dev",
     keys: &[key(
@@ -259,9 +276,20 @@ static MANIFEST_KEYS: &[Key] = &[
     key("max_turns", Shape::Count(1, 100_000), "Model turns after which the run fails; 50 when silent."),
     key("context", Shape::Section(&CONTEXT), "What a model call may carry."),
     key("approvals", Shape::Section(&APPROVALS), "How humans are asked."),
+    key(
+        "provenance",
+        Shape::OneOf(&["off", "trace", "plan"]),
+        "Whether it is traced where values come from: then, once other people's words have been read, a human is asked about every effect \
+         (`trace`), or about each that a plan drawn from the task alone does not have (`plan`). `off` when silent.",
+    ),
+    key(
+        "policy",
+        Shape::Pattern(&FOLDER),
+        "Policies of this agent alone, beside those of its operator: a folder with `*.cedar`, `gates/*.cedar` and `history.yaml`. A \
+         part of the version.",
+    ),
+    key("confidence", Shape::Section(&CONFIDENCE), "How sure the model must be to go on without a human."),
     key("dev", Shape::Section(&DEV), "What a run on a developer's machine needs besides."),
-    later("policy", "the policy engine"),
-    later("confidence", "the policy engine"),
     later("memory", "memory"),
     later("identity", "identity"),
 ];

@@ -55,6 +55,9 @@ static ARGUMENT: Pattern = Pattern {
     secret: Secrecy::Open,
 };
 
+/// Who speaks.
+static TRUST: Shape = Shape::OneOf(&["trusted", "attested", "untrusted"]);
+
 static RESULT: Pattern = Pattern {
     regex: r"^\$(\.[A-Za-z_][A-Za-z0-9_-]{0,63}|\[\*\]){0,8}$",
     what: "a place in the result such as `$.note` or `$.rows[*].note`",
@@ -129,8 +132,13 @@ pub(crate) static TOOL: Section = Section {
         ),
         key(
             "trust",
-            Shape::Map(&RESULT, &Shape::OneOf(&["trusted", "untrusted"]), 64),
+            Shape::Map(&RESULT, &TRUST, 64),
             "Who speaks in which part of a result. What is not said is untrusted.",
+        ),
+        key(
+            "readers",
+            Shape::List(&Shape::Text(320), 64),
+            "Who may read what comes from it: an address, `@example.com` for everyone there, or `*`.",
         ),
         key("timeout", Shape::Duration(SECOND / 10, DAY), "How long one attempt may take; 30s when silent."),
         key("max_output", Shape::Size(1, 64 << 20), "Bytes of output kept; 1Mi when silent."),
@@ -229,6 +237,19 @@ static EFFECT: Section = Section {
         ),
         key("risk", Shape::OneOf(&["critical", "high", "normal"]), "How bad a mistake is; shown to whoever approves."),
         key("ask", Shape::Bool, "A human approves every call."),
+        key(
+            "trust",
+            Shape::Map(&RESULT, &TRUST, 64),
+            "Who speaks in which part of its result, beside what the tool's own `trust` says.",
+        ),
+        key("content", Shape::List(&Shape::Pattern(&PARAM), 64), "Arguments that it carries; all others steer it."),
+        key(
+            "recipients",
+            Shape::List(&Shape::Pattern(&PARAM), 64),
+            "Arguments that name who reads the content; an empty list when nobody does. When silent nobody has said, and other \
+             people's words are not sent by it without a human.",
+        ),
+        key("readers", Shape::List(&Shape::Text(320), 64), "As the tool's own `readers`, for this operation."),
         key(
             "on_unknown",
             Shape::OneOf(&["tell", "ask"]),

@@ -33,6 +33,7 @@ mod named;
 mod openapi;
 mod parse;
 mod places;
+mod policy;
 mod providers;
 mod read;
 #[cfg(test)]

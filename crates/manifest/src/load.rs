@@ -81,6 +81,16 @@ fn load_file(
             Err(message) => errors.push(misses(&named.key, message)),
         }
     }
+    if let Some(name) = &manifest.policy {
+        let mut take = |file: String| {
+            if !files.contains_key(&file) {
+                files.insert(file.clone(), folder.read(&file, allowance)?);
+            }
+            Ok(())
+        };
+        let taken = folder.policies(name).and_then(|found| found.into_iter().try_for_each(&mut take));
+        errors.extend(taken.err().map(|message| misses(&["policy"], message)));
+    }
     let mut agents = BTreeMap::new();
     for named in named::agents(&manifest) {
         if agents.contains_key(named.name) {

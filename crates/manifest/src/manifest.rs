@@ -57,9 +57,29 @@ pub struct Manifest {
     /// How humans are asked.
     #[serde(default)]
     pub approvals: Approvals,
+    /// Whether it is traced where values come from.
+    #[serde(default)]
+    pub provenance: Tracing,
+    /// Folder with policies of this agent alone; [`crate::Bundle::policy`] gives its files.
+    pub policy: Option<String>,
+    /// How sure the model must be.
+    pub confidence: Option<Confidence>,
     /// What a run on a developer's machine needs besides.
     #[serde(default)]
     pub dev: Dev,
+}
+
+/// See [`Manifest::provenance`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tracing {
+    /// It is not.
+    #[default]
+    Off,
+    /// It is; once other people's words have been read, a human is asked about every effect.
+    Trace,
+    /// The same, but for what a plan has that is drawn from the task alone.
+    Plan,
 }
 
 /// See [`Manifest::output`].
@@ -263,6 +283,30 @@ impl Default for Context {
 pub struct Approvals {
     /// How long a human may take; `None` for ever.
     pub ttl: Option<Span>,
+}
+
+/// See [`Manifest::confidence`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Confidence {
+    /// A call is put before a human when the model is less sure than this, or does not say.
+    pub ask_below: Share,
+}
+
+/// A share of one, in millionths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(transparent)]
+pub struct Share(u32);
+
+impl Share {
+    /// Millionths, 0 to 1,000,000.
+    pub fn millionths(self) -> u32 {
+        self.0
+    }
+
+    /// From 0 to 1.
+    pub fn of_one(self) -> f64 {
+        f64::from(self.0) / 1e6
+    }
 }
 
 /// See [`Manifest::dev`].

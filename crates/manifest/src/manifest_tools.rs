@@ -38,6 +38,9 @@ pub struct Tool {
     /// Who speaks in which part of a result.
     #[serde(default)]
     pub trust: BTreeMap<String, Trust>,
+    /// Who may read what comes from it.
+    #[serde(default)]
+    pub readers: Vec<String>,
     /// How long one attempt may take.
     #[serde(default = "half_a_minute")]
     pub timeout: Span,
@@ -255,6 +258,17 @@ pub struct Effect {
     pub risk: Option<Risk>,
     /// A human approves.
     pub ask: Option<bool>,
+    /// Who speaks in which part of its result.
+    #[serde(default)]
+    pub trust: BTreeMap<String, Trust>,
+    /// Arguments that it carries.
+    #[serde(default)]
+    pub content: Vec<String>,
+    /// Arguments that name who reads the content.
+    pub recipients: Option<Vec<String>>,
+    /// Who may read what comes from it.
+    #[serde(default)]
+    pub readers: Vec<String>,
     /// What follows an unknown outcome.
     pub on_unknown: Option<OnUnknown>,
     /// The operation that tells whether it happened.
@@ -269,18 +283,7 @@ pub struct Effect {
     pub timeout: Option<Span>,
 }
 
-/// How bad a mistake is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Risk {
-    /// As any call.
-    #[default]
-    Normal,
-    /// Worth a look.
-    High,
-    /// Never without thought.
-    Critical,
-}
+pub use stead_core::effect::Risk;
 
 /// Who speaks in a part of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -288,6 +291,8 @@ pub enum Risk {
 pub enum Trust {
     /// The operator of the tool.
     Trusted,
+    /// A system, of what it sets itself: usable in the expressions of a plan, and no authority.
+    Attested,
     /// Anyone.
     Untrusted,
 }

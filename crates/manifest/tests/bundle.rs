@@ -146,6 +146,45 @@ fn the_digest_covers_each_file_and_no_place() {
 }
 
 #[test]
+fn its_own_policies_are_part_of_the_version_and_a_folder_without_any_is_refused() {
+    let tmp = tempfile::tempdir().unwrap();
+    agent(tmp.path(), "policy: ./policy\nconfidence: { ask_below: 0.7 }\n");
+    let (code, message, line) = only_error(tmp.path());
+    assert_eq!((code, line), (code::MANIFEST_FILE, 5), "{message}");
+    let policy = tmp.path().join("policy");
+    fs::create_dir_all(policy.join("gates")).unwrap();
+    fs::write(policy.join("tests.yaml"), "cases: []").unwrap();
+    assert!(only_error(tmp.path()).1.contains("there is no `*.cedar` in `./policy`"));
+    fs::write(policy.join("gates/large.cedar"), "forbid (principal, action, resource);").unwrap();
+    fs::write(policy.join("history.yaml"), "{}").unwrap();
+    let bundle = load(tmp.path()).unwrap();
+    assert_eq!(
+        bundle.manifest.confidence.map(|c| (c.ask_below.millionths(), c.ask_below.of_one())),
+        Some((700_000, 0.7))
+    );
+    let files: Vec<&str> = bundle.policy().map(|(name, _)| name).collect();
+    assert_eq!(files, ["./policy/gates/large.cedar", "./policy/history.yaml"], "cases are no part of the agent");
+    assert_eq!(Bundle::decode(&bundle.encode(), bundle.dir.clone()).unwrap(), bundle);
+    fs::write(policy.join("more.cedar"), "permit (principal, action, resource);").unwrap();
+    assert_ne!(load(tmp.path()).unwrap().digest(), bundle.digest());
+
+    let stored = |files: serde_json::Value| {
+        let manifest = "stead: v1\nname: a\nmodel: rehearsal:auto\ninstructions: x\npolicy: ./p\n";
+        let stored = serde_json::json!({"format": 1, "manifest": manifest, "files": files});
+        Bundle::decode(stored.to_string().as_bytes(), None).is_ok()
+    };
+    assert!(stored(serde_json::json!({"./p/a.cedar": ""})));
+    for files in [
+        serde_json::json!({}),
+        serde_json::json!({"./p/history.yaml": "{}"}),
+        serde_json::json!({"./p/a.cedar": "", "./p/tests.yaml": ""}),
+        serde_json::json!({"./p/a.cedar": "", "./q/a.cedar": ""}),
+    ] {
+        assert!(!stored(files.clone()), "{files}");
+    }
+}
+
+#[test]
 fn the_encoding_is_what_it_was_in_the_first_release() {
     let tmp = tempfile::tempdir().unwrap();
     agent(tmp.path(), "");

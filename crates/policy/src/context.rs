@@ -1,17 +1,18 @@
 //! The context of a request: the attributes that its slice reads, typed, and no others.
 
-use cedar_policy::{Context, RestrictedExpression};
+use cedar_policy_core::ast::{Context, Value};
 
 use crate::{
+    deed::Deed,
+    edge::COMMON,
     encode::{self, Place, Unfit},
-    entity::uid,
+    fold::Constant,
     gate::Approver,
     history::Said,
-    json::decimal_text,
     policies::Policies,
-    request::{Confidence, Deed, Request},
+    request::Request,
     shape::Fields,
-    tool::Risk,
+    value,
     wanted::Wanted,
 };
 
@@ -22,122 +23,135 @@ pub(crate) struct Seen {
     pub(crate) approvers: Vec<Approver>,
 }
 
-/// Builds what is wanted of a request's context.
-///
-/// # Errors
-/// What cannot be said to Cedar exactly; the decision denies.
-pub(crate) fn build(
-    policies: &Policies,
-    request: &Request<'_>,
-    arguments: Option<&str>,
-    approvals: &Seen,
-    wanted: &Wanted,
-) -> Result<Context, Unfit> {
-    let facts = &request.facts;
-    let mut pairs: Vec<(String, RestrictedExpression)> = Vec::new();
-    let mut put = |name: &str, make: &dyn Fn() -> RestrictedExpression| {
-        if wanted.of(name).is_some() {
-            pairs.push((name.to_owned(), make()));
-        }
-    };
-    let decimal = |n: i64| RestrictedExpression::new_decimal(decimal_text(n));
-    let share = |c: Option<Confidence>| decimal(c.unwrap_or_default().ten_thousandths());
-    put("granted", &|| RestrictedExpression::new_bool(facts.granted));
-    put("risk", &|| RestrictedExpression::new_string(risk(request).name().to_owned()));
-    put("confidence", &|| share(facts.confidence));
-    put("ask_below", &|| share(facts.ask_below));
-    // What the two above come to, without reading decimals.
-    let unsure = facts.confidence.unwrap_or_default() < facts.ask_below.unwrap_or_default();
-    put("unsure", &|| RestrictedExpression::new_bool(unsure));
-    put("taint", &|| RestrictedExpression::new_bool(facts.taint));
-    put("plan", &|| RestrictedExpression::new_bool(facts.plan));
-    put("approvals", &|| seen(approvals));
-    put("now", &|| RestrictedExpression::new_datetime(crate::datetime::text(facts.now)));
-    for (name, value) in request.deed.attributes() {
-        put(name, &|| value.expression());
-    }
-    if let Some(wanted) = wanted.of("history") {
-        pairs.push(("history".to_owned(), history(policies, request, arguments, wanted)?));
-    }
-    if let (Deed::CallTool { tool, provenance, .. }, Some(arguments)) = (&request.deed, arguments) {
-        let none = Fields::new();
-        let fields = policies.world.tools.get(*tool).map_or(&none, |tool| &tool.arguments);
-        if let Some(wanted) = wanted.of("args") {
-            let args = encode::record(arguments, fields, wanted, &Place::Root("context.args"))?;
-            pairs.push(("args".to_owned(), args));
-        }
-        if wanted.of("unseen").is_some() {
-            let unseen = encode::unseen(arguments, fields, &Place::Root("context.args"))?;
-            pairs.push(("unseen".to_owned(), RestrictedExpression::new_bool(unseen)));
-        }
-        if let Some(wanted) = wanted.of("provenance") {
-            let named = provenance.iter().filter(|(name, _)| wanted.of(name).is_some() && fields.contains_key(name));
-            let speakers = named.map(|(name, who)| (name.clone(), RestrictedExpression::new_string(who.clone())));
-            pairs.push(("provenance".to_owned(), whole("context.provenance", speakers.collect())?));
-        }
-    }
-    Context::from_pairs(pairs).map_err(|e| Unfit { path: "context".to_owned(), problem: e.to_string() })
+/// What a context is made of.
+pub(crate) struct Sources<'a> {
+    pub(crate) policies: &'a Policies,
+    pub(crate) request: &'a Request<'a>,
+    /// The arguments, as they are or as they were written anew.
+    pub(crate) arguments: Option<&'a str>,
+    /// Their types, as the policies were checked against them.
+    pub(crate) fields: &'a Fields,
+    pub(crate) approvals: &'a Seen,
 }
 
-/// The risk of what is done: the manifest's or the reported one, whichever is worse.
-fn risk(request: &Request<'_>) -> Risk {
-    let own = match request.deed {
-        // A tool that nobody knows counts as the worst.
-        Deed::CallTool { tool, .. } => request.principal.tools.get(tool).map_or(Risk::Critical, |known| known.risk),
-        _ => Risk::Normal,
-    };
-    own.max(request.facts.risk)
-}
+/// Attributes that every edge or a tool call has beside [`COMMON`].
+const MORE: [&str; 5] = ["approvals", "history", "args", "unseen", "provenance"];
 
-fn seen(approvals: &Seen) -> RestrictedExpression {
-    let of = |pick: &dyn Fn(&Approver) -> Option<cedar_policy::EntityUid>| {
-        RestrictedExpression::new_set(
-            approvals.approvers.iter().filter_map(pick).map(RestrictedExpression::new_entity_uid),
-        )
-    };
-    let users = of(&|a| match a {
-        Approver::User(name) => Some(uid("User", name)),
-        Approver::Role(_) => None,
-    });
-    let roles = of(&|a| match a {
-        Approver::Role(name) => Some(uid("Role", name)),
-        Approver::User(_) => None,
-    });
-    let fields = [("count", RestrictedExpression::new_long(approvals.count)), ("users", users), ("roles", roles)];
-    RestrictedExpression::new_record(fields.map(|(name, value)| (name.to_owned(), value)))
-        .expect("three different names")
-}
-
-fn history(
-    policies: &Policies,
-    request: &Request<'_>,
-    arguments: Option<&str>,
-    wanted: &Wanted,
-) -> Result<RestrictedExpression, Unfit> {
-    let facts = &request.facts;
-    let scope = request.principal.scope();
-    let mut said = Vec::new();
-    for (name, counter) in &policies.world.counters {
-        if wanted.of(name).is_none() {
-            continue;
+impl Sources<'_> {
+    /// Builds what is wanted of the context, and puts the constants in it.
+    ///
+    /// # Errors
+    /// What cannot be said to Cedar exactly; the decision denies.
+    pub(crate) fn build(&self, wanted: &Wanted, constants: &[Constant]) -> Result<Context, Unfit> {
+        let mut pairs: Vec<(&str, Value)> = constants.iter().map(|(name, value)| (&**name, value.clone())).collect();
+        let mut put = |name, below: &Wanted| -> Result<(), Unfit> {
+            if let Some(value) = self.attribute(name, below)? {
+                pairs.push((name, value));
+            }
+            Ok(())
+        };
+        match wanted {
+            Wanted::Nothing => {}
+            Wanted::Some(names) => {
+                // Of several things that cannot be said, what the history does not know is told first.
+                let (first, rest): (Vec<_>, Vec<_>) = names.iter().partition(|(name, _)| *name == "history");
+                first.into_iter().chain(rest).try_for_each(|(name, below)| put(name.as_str(), below))?;
+            }
+            Wanted::All => {
+                let own = self.request.deed.edge().attributes();
+                let names = COMMON.iter().chain(own).map(|(name, ..)| *name).chain(MORE);
+                names.into_iter().try_for_each(|name| put(name, &Wanted::All))?;
+            }
         }
+        Ok(value::context(pairs))
+    }
+
+    /// An attribute; `None` when this request does not have it.
+    fn attribute(&self, name: &str, wanted: &Wanted) -> Result<Option<Value>, Unfit> {
+        let facts = &self.request.facts;
+        Ok(Some(match name {
+            "granted" => value::plain(facts.granted),
+            "risk" => value::plain(self.request.risk().name()),
+            "confidence" => value::decimal(facts.confidence.unwrap_or_default().ten_thousandths()),
+            "ask_below" => value::decimal(facts.ask_below.unwrap_or_default().ten_thousandths()),
+            // What the two above come to, without reading decimals.
+            "unsure" => value::plain(facts.unsure()),
+            "taint" => value::plain(facts.taint),
+            "plan" => value::plain(facts.plan),
+            "now" => value::datetime(facts.now),
+            "approvals" => self.approvals(),
+            "history" => self.history(wanted)?,
+            "args" | "unseen" | "provenance" => return self.of_arguments(name, wanted),
+            other => return Ok(self.request.deed.attribute(other).map(|own| own.value())),
+        }))
+    }
+
+    fn of_arguments(&self, name: &str, wanted: &Wanted) -> Result<Option<Value>, Unfit> {
+        let (Deed::CallTool { provenance, .. }, Some(arguments)) = (&self.request.deed, self.arguments) else {
+            return Ok(None);
+        };
+        let place = Place::Root("context.args");
+        Ok(Some(match name {
+            "args" => encode::record(arguments, self.fields, wanted, &place)?,
+            "unseen" => value::plain(encode::unseen(arguments, self.fields, &place)?),
+            _ => {
+                let mut speakers: Vec<(&str, Value)> = Vec::new();
+                for (name, who) in *provenance {
+                    if wanted.of(name).is_none() || !self.fields.contains_key(name) {
+                        continue;
+                    }
+                    if speakers.iter().any(|(other, _)| other == name) {
+                        let problem = format!("has `{name}` twice");
+                        return Err(Unfit { path: "context.provenance".to_owned(), problem });
+                    }
+                    speakers.push((name, value::plain(who.as_str())));
+                }
+                value::record(speakers)
+            }
+        }))
+    }
+
+    fn approvals(&self) -> Value {
+        let Seen { count, approvers } = self.approvals;
+        let (users, roles): (Vec<&Approver>, Vec<&Approver>) =
+            approvers.iter().partition(|approver| matches!(approver, Approver::User(_)));
+        let of = |approvers: Vec<&Approver>| value::set(approvers.into_iter().map(value::approver));
+        value::record([("count", value::plain(*count)), ("users", of(users)), ("roles", of(roles))])
+    }
+
+    fn history(&self, wanted: &Wanted) -> Result<Value, Unfit> {
+        let counters = &self.policies.world.counters;
+        let mut said = Vec::new();
+        match wanted {
+            Wanted::Nothing => {}
+            Wanted::Some(names) => {
+                for (name, counter) in names.keys().filter_map(|name| counters.get_key_value(name)) {
+                    said.push((name.as_str(), self.counted(name, counter)?));
+                }
+            }
+            Wanted::All => {
+                for (name, counter) in counters {
+                    said.push((name.as_str(), self.counted(name, counter)?));
+                }
+            }
+        }
+        Ok(value::record(said))
+    }
+
+    fn counted(&self, name: &str, counter: &crate::history::Counter) -> Result<Value, Unfit> {
+        let facts = &self.request.facts;
         let unfit = |problem: String| Unfit { path: format!("context.history.{name}"), problem };
         // A history that was folded for other counters says nothing about these.
         if facts.history.counters().get(name) != Some(counter) {
             return Err(unfit("is not what this history counts".to_owned()));
         }
-        let value = facts.history.read(name, &scope, facts.now, arguments.unwrap_or("{}")).map_err(unfit)?;
-        let value = match value {
-            Said::Bool(value) => RestrictedExpression::new_bool(value),
-            Said::Long(value) => RestrictedExpression::new_long(value),
-            Said::Decimal(value) => RestrictedExpression::new_decimal(decimal_text(value)),
-            Said::Text(value) => RestrictedExpression::new_string(value.to_owned()),
-        };
-        said.push((name.clone(), value));
+        let scope = self.request.principal.scope();
+        let said = facts.history.read(name, &scope, facts.now, self.arguments.unwrap_or("{}")).map_err(unfit)?;
+        Ok(match said {
+            Said::Bool(said) => value::plain(said),
+            Said::Long(said) => value::plain(said),
+            Said::Decimal(said) => value::decimal(said),
+            Said::Text(said) => value::plain(said),
+        })
     }
-    whole("context.history", said)
-}
-
-fn whole(path: &str, fields: Vec<(String, RestrictedExpression)>) -> Result<RestrictedExpression, Unfit> {
-    RestrictedExpression::new_record(fields).map_err(|e| Unfit { path: path.to_owned(), problem: e.to_string() })
 }

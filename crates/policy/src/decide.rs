@@ -1,170 +1,180 @@
 //! The decision. Order: transforms, then the hard set, then the gates; with approvals the same again, at the epoch of now.
 //! Whatever goes wrong on the way denies.
 
-use std::sync::Arc;
+use std::{borrow::Cow, cell::OnceCell, sync::Arc};
 
-use cedar_policy::{Authorizer, Context, Entities, EntityUid, PolicySet, Response};
+use cedar_policy::Entities;
 
 use crate::{
-    context::{self, Seen},
+    context::{Seen, Sources},
     decision::{Asked, Decision, Reason, Verdict, Why},
     encode::Unfit,
+    entity::{Resource, uid},
     gate::{Approver, Role},
     index::Scope,
+    judge::{Answer, Part, judge},
     lifted,
     policies::{Policies, Rule},
     redact::redact,
     request::{Approval, Request},
+    shape::Fields,
     slice::Slice,
     why::{Sight, plain},
 };
 
 /// How much is told.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Tell {
+pub(crate) enum Tell {
     /// The values of every policy that decided, permits of what is allowed too.
     All,
     /// Those of what stood in the way.
     Obstacles,
 }
 
-/// A request in the making, as Cedar takes it.
+/// A request in the making.
 pub(crate) struct Trial<'a> {
     pub(crate) policies: &'a Policies,
     pub(crate) request: &'a Request<'a>,
     pub(crate) slice: Arc<Slice>,
-    pub(crate) action: EntityUid,
-    pub(crate) resource: EntityUid,
-    pub(crate) entities: std::borrow::Cow<'a, Entities>,
+    pub(crate) resource: Arc<Resource>,
+    /// Made when something looks at them.
+    entities: OnceCell<Cow<'a, Entities>>,
     /// The arguments, as they are or as they were written anew.
-    pub(crate) arguments: Option<std::borrow::Cow<'a, str>>,
+    pub(crate) arguments: Option<Cow<'a, str>>,
+    /// Who evaluates.
+    pub(crate) by: By,
 }
 
-/// What a set of policies says.
-pub(crate) struct Answer {
-    pub(crate) context: Context,
-    pub(crate) response: Response,
-}
+/// Evaluates a part of the policies with these approvals.
+pub(crate) type By = fn(&Trial<'_>, Part, &Seen) -> Result<Answer, Unfit>;
 
 impl Policies {
     /// Decides. A pure function of this set and the request.
     pub fn decide(&self, request: &Request<'_>) -> Decision {
-        self.decision(request, Tell::Obstacles)
+        let Some(trial) = self.trial(request, by_slice) else { return self.nothing() };
+        if let Some(permits) = trial.slice.answers.as_ref().and_then(|answers| answers.allowed(request)) {
+            let why = Why { permitted: permits.clone(), ..Why::default() };
+            return self.decision(Verdict::Allow, why, None);
+        }
+        self.settle(trial, Tell::Obstacles)
     }
 
     /// Decides, and tells of the permits too which values made them match.
     pub fn explain(&self, request: &Request<'_>) -> Decision {
-        self.decision(request, Tell::All)
+        let trial = self.trial(request, by_slice);
+        trial.map_or_else(|| self.nothing(), |trial| self.settle(trial, Tell::All))
     }
 
-    fn decision(&self, request: &Request<'_>, tell: Tell) -> Decision {
-        self.settle(self.trial(request), tell)
+    /// What is decided where edge, deed and who asks do not belong together.
+    pub(crate) fn nothing(&self) -> Decision {
+        let verdict = Verdict::Deny("Not done: this is nothing that whoever asks could do.".to_owned());
+        self.decision(verdict, Why::default(), None)
     }
 
-    /// As [`Policies::explain`], with every policy evaluated.
-    #[cfg(test)]
-    pub(crate) fn explain_unsliced(&self, request: &Request<'_>) -> Decision {
-        let all: Vec<usize> = (0..self.rules.len()).collect();
-        let trial = self.trial(request).map(|trial| Trial { slice: Arc::new(Slice::of(self, &all, &[])), ..trial });
-        self.settle(trial, Tell::All)
+    fn decision(&self, verdict: Verdict, why: Why, arguments: Option<String>) -> Decision {
+        Decision { verdict, epoch: self.epoch(), digest: self.digest(), why, arguments }
     }
 
-    fn settle(&self, trial: Option<Trial<'_>>, tell: Tell) -> Decision {
+    /// Decides what has been made ready.
+    pub(crate) fn settle(&self, mut trial: Trial<'_>, tell: Tell) -> Decision {
         let mut why = Why::default();
         let mut written = None;
-        let verdict = match trial {
-            Some(mut trial) => trial
-                .run(tell, &mut why, &mut written)
-                .unwrap_or_else(|unfit| Verdict::Deny(format!("Not done: {unfit}, so no policy can judge it."))),
-            None => Verdict::Deny("Not done: this is nothing that whoever asks could do.".to_owned()),
-        };
-        Decision { verdict, epoch: self.epoch(), digest: self.digest(), why, arguments: written }
+        let verdict = trial
+            .run(tell, &mut why, &mut written)
+            .unwrap_or_else(|unfit| Verdict::Deny(format!("Not done: {unfit}, so no policy can judge it.")));
+        self.decision(verdict, why, written)
     }
 
-    fn trial<'a>(&'a self, request: &'a Request<'a>) -> Option<Trial<'a>> {
-        let principal = request.principal;
-        let group = request.deed.group();
-        // Of a run's own tools everything is there already.
-        if let Some(known) = request.deed.tool().and_then(|tool| principal.tools.get(tool))
-            && principal.kind == "Run"
-        {
-            return Some(Trial {
-                policies: self,
-                request,
-                slice: self.slice(request, &known.action, &known.resource),
-                action: known.action.clone(),
-                resource: known.resource.uid.clone(),
-                entities: std::borrow::Cow::Borrowed(&principal.entities),
-                arguments: request.deed.arguments().map(std::borrow::Cow::Borrowed),
-            });
+    /// `None` when edge, deed and who asks do not belong together.
+    pub(crate) fn trial<'a>(&'a self, request: &'a Request<'a>, by: By) -> Option<Trial<'a>> {
+        let Request { principal, deed, .. } = request;
+        if !deed.fits(principal) {
+            return None;
         }
-        let resource = request.deed.resource(principal)?;
-        let action = request.deed.action();
-        let slice = self.slice(request, &action, &resource);
-        let entities = std::borrow::Cow::Owned(principal.with(&resource, &action, group));
-        let arguments = request.deed.arguments().map(std::borrow::Cow::Borrowed);
-        Some(Trial { policies: self, request, slice, action, resource: resource.uid, entities, arguments })
-    }
-
-    fn slice(&self, request: &Request<'_>, action: &EntityUid, resource: &crate::entity::Resource) -> Arc<Slice> {
-        let principal = request.principal;
-        self.cache.get(&principal.key, action, (&resource.uid, &resource.above), || {
-            let group = request.deed.group().map(|group| crate::entity::uid("Action", group));
+        let own = deed.own_resource(principal);
+        let above = own.as_deref().map(|own| own.above.as_slice());
+        let slice = self.cache.get(&principal.key, deed, above, || {
+            let resource = own.clone().unwrap_or_else(|| deed.resource(principal));
+            let group = deed.group().map(|group| uid("Action", group));
             let scope = Scope {
                 kind: principal.kind,
                 principal: &principal.lasting,
-                action,
+                action: &deed.action(),
                 group: group.as_ref(),
                 resource: &resource.uid,
                 resource_kind: resource.kind,
                 above: &resource.above,
             };
-            Slice::of(self, &self.index.find(&self.rules, &scope), &resource.above)
-        })
-    }
-
-    /// The policy that Cedar calls by its number.
-    pub(crate) fn rule(&self, id: &cedar_policy::PolicyId) -> Option<&Rule> {
-        let number: usize = AsRef::<str>::as_ref(id).parse().ok()?;
-        self.rules.get(number)
+            Slice::of(self, &self.index.find(&self.rules, &scope), &scope, &resource)
+        });
+        let resource = own.unwrap_or_else(|| Arc::clone(&slice.resource));
+        let arguments = deed.arguments().map(Cow::Borrowed);
+        Some(Trial { policies: self, request, slice, resource, entities: OnceCell::new(), arguments, by })
     }
 }
 
+/// As a slice has them ready.
+fn by_slice(trial: &Trial<'_>, part: Part, approvals: &Seen) -> Result<Answer, Unfit> {
+    let (slice, principal) = (&trial.slice, trial.request.principal);
+    let context = trial.sources(approvals).build(&slice.context, &slice.constants)?;
+    let entities = if slice.store { trial.entities() } else { &principal.entities };
+    let entries = [&principal.entry, &slice.entry, &trial.resource.entry];
+    Ok(judge(trial.policies, &slice.ready, part, entries, context, entities))
+}
+
+/// The arguments of what is no known tool.
+static NO_FIELDS: Fields = Fields::new();
+
 impl Trial<'_> {
-    /// Evaluates a set of policies with these approvals.
-    pub(crate) fn ask(&self, set: &PolicySet, approvals: &Seen) -> Result<Answer, Unfit> {
-        let wanted = &self.slice.context;
-        let context = context::build(self.policies, self.request, self.arguments.as_deref(), approvals, wanted)?;
-        let principal = self.request.principal.uid.clone();
-        let (action, resource) = (self.action.clone(), self.resource.clone());
-        // Without a schema nothing about a request can be wrong; that contexts fit is tested.
-        let question = cedar_policy::Request::new(principal, action, resource, context.clone(), None)
-            .map_err(|e| Unfit { path: "context".to_owned(), problem: e.to_string() })?;
-        let response = Authorizer::new().is_authorized(&question, set, &self.entities);
-        Ok(Answer { context, response })
+    /// What a context is made of, with these approvals.
+    pub(crate) fn sources<'s>(&'s self, approvals: &'s Seen) -> Sources<'s> {
+        let fields = self.slice.tool.as_ref().map_or(&NO_FIELDS, |tool| &tool.arguments);
+        let (policies, request) = (self.policies, self.request);
+        Sources { policies, request, arguments: self.arguments.as_deref(), fields, approvals }
     }
 
-    fn sight<'s>(&'s self, context: &'s Context) -> Sight<'s> {
+    /// Everybody and everything that the request is about, with what is above them.
+    pub(crate) fn entities(&self) -> &Entities {
+        let Request { principal, deed, .. } = self.request;
+        self.entities.get_or_init(|| principal.with(&self.resource, &self.slice.action, deed.group()))
+    }
+
+    /// Evaluates a part of the policies with these approvals.
+    pub(crate) fn ask(&self, part: Part, approvals: &Seen) -> Result<Answer, Unfit> {
+        (self.by)(self, part, approvals)
+    }
+
+    fn sight<'s>(&'s self, answer: &Answer) -> Sight<'s> {
         Sight {
             principal: &self.request.principal.uid,
-            action: &self.action,
-            resource: &self.resource,
-            context,
-            entities: &self.entities,
+            action: &self.slice.action,
+            resource: &self.resource.uid,
+            context: answer.context.clone().into(),
+            entities: self.entities(),
         }
+    }
+
+    fn reasons<'r>(&self, answer: &Answer, rules: impl IntoIterator<Item = &'r Rule>) -> Vec<Reason> {
+        let sight = self.sight(answer);
+        rules.into_iter().map(|rule| sight.reason(rule)).collect()
     }
 
     fn run(&mut self, tell: Tell, why: &mut Why, written: &mut Option<String>) -> Result<Verdict, Unfit> {
         let given = seen(self.request.facts.approvals);
-        let mut answer = self.ask(&self.slice.all, &given)?;
-        if let Some(denied) = self.errors(&answer, why) {
+        let policies = self.policies;
+        let mut answer = self.ask(Part::All, &given)?;
+        if let Some(denied) = self.errors(&answer, Part::All, why) {
             return Ok(denied);
         }
-        if allows(&answer.response) {
-            self.permits(&answer, tell, why);
+        if answer.allows(policies, Part::All) {
+            self.permits(&answer, Part::All, tell, why);
+            if let (Tell::Obstacles, Some(answers)) = (tell, &self.slice.answers) {
+                answers.keep(self.request, &why.permitted);
+            }
             return Ok(Verdict::Allow);
         }
-        let redacts = self.matched(&answer, |rule| matches!(rule.role, Role::Redact(_)));
+        let deciding = answer.deciding(policies, Part::All);
+        let redacts: Vec<&Rule> = deciding.into_iter().filter(|rule| matches!(rule.role, Role::Redact(_))).collect();
         if !redacts.is_empty() {
             let Some(arguments) = self.arguments.as_deref() else {
                 return Ok(Verdict::Deny(format!(
@@ -172,7 +182,7 @@ impl Trial<'_> {
                     redacts[0].id
                 )));
             };
-            why.transformed = redacts.iter().map(|rule| self.sight(&answer.context).reason(rule)).collect();
+            why.transformed = self.reasons(&answer, redacts.iter().copied());
             let fields = redacts.iter().flat_map(|rule| match &rule.role {
                 Role::Redact(fields) => fields.as_slice(),
                 _ => &[],
@@ -180,18 +190,19 @@ impl Trial<'_> {
             let anew = redact(arguments, &fields.cloned().collect::<Vec<_>>())?;
             *written = Some(anew.clone());
             self.arguments = Some(anew.into());
+            // What reads the arguments may say something else of them now.
+            answer = self.ask(Part::All, &given)?;
         }
-        // From here on nothing is in a hurry: the hard set and the gates each for itself.
-        answer = self.ask(&self.slice.hard, &given)?;
-        if let Some(denied) = self.errors(&answer, why) {
+        // From here on the hard set and the gates each for itself.
+        if let Some(denied) = self.errors(&answer, Part::Hard, why) {
             return Ok(denied);
         }
         let mut requirements = Vec::new();
-        if allows(&answer.response) {
-            self.permits(&answer, tell, why);
+        if answer.allows(policies, Part::Hard) {
+            self.permits(&answer, Part::Hard, tell, why);
         } else {
-            let forbade = self.matched(&answer, |_| true);
-            let reasons: Vec<Reason> = forbade.iter().map(|rule| self.sight(&answer.context).reason(rule)).collect();
+            let forbade = answer.deciding(policies, Part::Hard);
+            let reasons = self.reasons(&answer, forbade.iter().copied());
             match lifted::requirements(self)? {
                 Some(more) => {
                     why.gated.extend(reasons);
@@ -203,16 +214,15 @@ impl Trial<'_> {
                 }
             }
         }
-        let answer = self.ask(&self.slice.gates, &given)?;
-        if let Some(denied) = self.errors(&answer, why) {
+        if let Some(denied) = self.errors(&answer, Part::Gates, why) {
             return Ok(denied);
         }
-        for rule in self.matched(&answer, |_| true) {
-            if let Role::Approval(requirement) = &rule.role {
-                why.gated.push(self.sight(&answer.context).reason(rule));
-                requirements.push((rule.id.clone(), requirement.clone()));
-            }
-        }
+        let gates = answer.deciding(policies, Part::Gates);
+        requirements.extend(gates.iter().filter_map(|rule| match &rule.role {
+            Role::Approval(requirement) => Some((rule.id.clone(), requirement.clone())),
+            _ => None,
+        }));
+        why.gated.extend(self.reasons(&answer, gates));
         let asked = Asked::of(requirements);
         if asked.requirements.is_empty() || asked.is_satisfied(self.request.facts.approvals) {
             return Ok(Verdict::Allow);
@@ -221,51 +231,35 @@ impl Trial<'_> {
     }
 
     /// A policy that cannot be evaluated denies: Cedar would go on without it.
-    fn errors(&self, answer: &Answer, why: &mut Why) -> Option<Verdict> {
-        for error in answer.response.diagnostics().errors() {
-            let cedar_policy::AuthorizationError::PolicyEvaluationError(error) = error;
-            if let Some(rule) = self.policies.rule(error.policy_id()) {
-                let reason = self.sight(&answer.context).reason(rule);
-                why.erred.push(Reason { error: Some(error.inner().to_string()), ..reason });
-            }
-        }
-        let mut errors = answer.response.diagnostics().errors();
-        errors.next()?;
+    fn errors(&self, answer: &Answer, part: Part, why: &mut Why) -> Option<Verdict> {
+        answer.errors_of(self.policies, part).next()?;
+        let sight = self.sight(answer);
+        let reason = |(rule, error): (&Rule, &str)| Reason { error: Some(error.to_owned()), ..sight.reason(rule) };
+        why.erred = answer.errors_of(self.policies, part).map(reason).collect();
         why.erred.sort_by(|a, b| a.policy.cmp(&b.policy));
         let first = why.erred.first().map_or("", |reason| &*reason.policy);
         Some(Verdict::Deny(format!("Not done: the policy `{first}` could not be evaluated.")))
     }
 
-    fn permits(&self, answer: &Answer, tell: Tell, why: &mut Why) {
-        let permits = self.matched(answer, |_| true);
-        let sight = self.sight(&answer.context);
-        let reason = |rule: &Rule| if tell == Tell::All { sight.reason(rule) } else { plain(rule) };
-        why.permitted = permits.into_iter().map(reason).collect();
-    }
-
-    /// The policies that determined an answer, in their order.
-    fn matched(&self, answer: &Answer, pick: impl Fn(&Rule) -> bool) -> Vec<&Rule> {
-        let mut ids: Vec<usize> =
-            answer.response.diagnostics().reason().filter_map(|id| AsRef::<str>::as_ref(id).parse().ok()).collect();
-        ids.sort_unstable();
-        ids.into_iter().filter_map(|n| self.policies.rules.get(n)).filter(|rule| pick(rule)).collect()
+    fn permits(&self, answer: &Answer, part: Part, tell: Tell, why: &mut Why) {
+        let permits = answer.deciding(self.policies, part);
+        why.permitted = match tell {
+            Tell::All => self.reasons(answer, permits),
+            Tell::Obstacles => permits.into_iter().map(plain).collect(),
+        };
     }
 
     /// What is told to whoever asked for what may not be.
     fn refusal(&self, forbade: &[&Rule]) -> String {
         let Some(first) = forbade.first() else {
-            let action = self.action.id().unescaped();
-            return format!("Not done: no policy permits `{action}` on `{}`.", self.resource.id().unescaped());
+            let (action, resource) = (self.slice.action.id().unescaped(), self.resource.uid.id().unescaped());
+            return format!("Not done: no policy permits `{action}` on `{resource}`.");
         };
         match forbade.iter().find_map(|rule| rule.reason.as_ref()) {
             Some(reason) => format!("Not done: {reason} (policy `{}`)", first.id),
             None => format!("Not done: the policy `{}` forbids it.", first.id),
         }
     }
-}
-
-pub(crate) fn allows(response: &Response) -> bool {
-    response.decision() == cedar_policy::Decision::Allow && response.diagnostics().errors().next().is_none()
 }
 
 /// The approvals that were given, as policies see them: each person once.

@@ -3,11 +3,12 @@
 
 use std::{borrow::Cow, fmt};
 
-use cedar_policy::RestrictedExpression;
+use cedar_policy_core::ast::Value;
 
 use crate::{
     json::{self, Members},
     shape::{Field, Fields, Shape},
+    value,
     wanted::Wanted,
 };
 
@@ -52,12 +53,7 @@ impl fmt::Display for Place<'_> {
 ///
 /// # Errors
 /// A wanted value that cannot be said, an attribute that must be there and is not, a name that stands twice.
-pub(crate) fn record(
-    text: &str,
-    fields: &Fields,
-    wanted: &Wanted,
-    place: &Place<'_>,
-) -> Result<RestrictedExpression, Unfit> {
+pub(crate) fn record(text: &str, fields: &Fields, wanted: &Wanted, place: &Place<'_>) -> Result<Value, Unfit> {
     let members = Members::of(text).map_err(|problem| Unfit::new(place, problem))?;
     let mut pairs = Vec::new();
     for (name, Field { shape, required }) in fields {
@@ -66,24 +62,24 @@ pub(crate) fn record(
         match members.get(name) {
             None | Some("null") if *required => return Err(Unfit::new(&place, "is missing")),
             None | Some("null") => {}
-            Some(text) => pairs.push((name.clone(), value(text, shape, wanted, &place)?)),
+            Some(text) => pairs.push((name.as_str(), value_of(text, shape, wanted, &place)?)),
         }
     }
-    RestrictedExpression::new_record(pairs).map_err(|e| Unfit::new(place, e.to_string()))
+    Ok(value::record(pairs))
 }
 
-fn value(text: &str, shape: &Shape, wanted: &Wanted, place: &Place<'_>) -> Result<RestrictedExpression, Unfit> {
+fn value_of(text: &str, shape: &Shape, wanted: &Wanted, place: &Place<'_>) -> Result<Value, Unfit> {
     match shape {
         Shape::Bool => match text {
-            "true" => Ok(RestrictedExpression::new_bool(true)),
-            "false" => Ok(RestrictedExpression::new_bool(false)),
+            "true" => Ok(value::plain(true)),
+            "false" => Ok(value::plain(false)),
             _ => Err(Unfit::new(place, "is neither true nor false")),
         },
-        Shape::Long => json::scaled(text, 0)
-            .map(RestrictedExpression::new_long)
-            .ok_or_else(|| Unfit::new(place, "is no whole number of 64 bits")),
+        Shape::Long => {
+            json::scaled(text, 0).map(value::plain).ok_or_else(|| Unfit::new(place, "is no whole number of 64 bits"))
+        }
         Shape::Decimal => json::scaled(text, json::PLACES)
-            .map(|n| RestrictedExpression::new_decimal(json::decimal_text(n)))
+            .map(value::decimal)
             .ok_or_else(|| Unfit::new(place, "is no number that a decimal of four places can hold")),
         Shape::Text => {
             // A text in JSON is never shorter than what it says.
@@ -94,7 +90,7 @@ fn value(text: &str, shape: &Shape, wanted: &Wanted, place: &Place<'_>) -> Resul
             if said.len() > MAX_TEXT {
                 return Err(Unfit::new(place, format!("is longer than {MAX_TEXT} bytes")));
             }
-            Ok(RestrictedExpression::new_string(said.into_owned()))
+            Ok(value::plain(&*said))
         }
         Shape::Set(element) => {
             let elements = json::elements(text).map_err(|problem| Unfit::new(place, problem))?;
@@ -102,8 +98,8 @@ fn value(text: &str, shape: &Shape, wanted: &Wanted, place: &Place<'_>) -> Resul
                 return Err(Unfit::new(place, format!("has more than {MAX_ELEMENTS} elements")));
             }
             // Policies compare elements as a whole.
-            let values = elements.iter().map(|raw| value(raw.get(), element, &Wanted::All, place));
-            Ok(RestrictedExpression::new_set(values.collect::<Result<Vec<_>, _>>()?))
+            let values = elements.iter().map(|raw| value_of(raw.get(), element, &Wanted::All, place));
+            Ok(value::set(values.collect::<Result<Vec<_>, _>>()?))
         }
         Shape::Record(fields) => record(text, fields, wanted, place),
     }

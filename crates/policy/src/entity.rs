@@ -10,6 +10,7 @@ use std::{
 };
 
 use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
+use cedar_policy_core::ast::EntityUIDEntry;
 use stead_core::effect::EffectClass;
 
 use crate::{
@@ -27,6 +28,11 @@ static TYPES: LazyLock<Vec<(&'static str, EntityTypeName)>> = LazyLock::new(|| {
 pub(crate) fn uid(kind: &str, id: &str) -> EntityUid {
     let (_, name) = TYPES.iter().find(|(name, _)| *name == kind).expect("every type that is used is in the table");
     EntityUid::from_type_name_and_id(name.clone(), EntityId::new(id))
+}
+
+/// An entity as the evaluator takes it: who asks, what is done, what it is done to.
+pub(crate) fn entry(uid: &EntityUid) -> EntityUIDEntry {
+    EntityUIDEntry::known(uid.as_ref().clone(), None)
 }
 
 /// Entities on their way into a decision: each with its parents and attributes.
@@ -169,6 +175,8 @@ impl Operator {
 #[derive(Clone, Debug)]
 pub struct Resource {
     pub(crate) uid: EntityUid,
+    /// The same as the evaluator takes it.
+    pub(crate) entry: EntityUIDEntry,
     pub(crate) kind: &'static str,
     /// All above it.
     pub(crate) above: Vec<EntityUid>,
@@ -185,7 +193,7 @@ impl Resource {
             family.add(below.replace(upper.clone()).unwrap_or_else(|| uid.clone()), [upper.clone()]);
         }
         family.add(below.unwrap_or_else(|| uid.clone()), []);
-        Self { uid, kind, above, family }
+        Self { entry: entry(&uid), uid, kind, above, family }
     }
 
     /// A tool, within the entry of the manifest that it comes from.
@@ -197,7 +205,7 @@ impl Resource {
         let attributes = [("class", text(class_name(tool.class))), ("risk", text(tool.risk.name()))];
         family.add_with(uid.clone(), [set.clone()], attributes);
         family.add(set.clone(), []);
-        Self { uid, kind: "Tool", above: vec![set], family }
+        Self { entry: entry(&uid), uid, kind: "Tool", above: vec![set], family }
     }
 
     /// A tool that is in no manifest: it counts as the worst.
@@ -263,6 +271,6 @@ impl Resource {
         let session = uid("Session", &run.session);
         let asking = run.into_asking();
         let above = asking.lasting.into_iter().chain([session]).collect();
-        Self { uid: asking.uid, kind: "Run", above, family: asking.family }
+        Self { entry: entry(&asking.uid), uid: asking.uid, kind: "Run", above, family: asking.family }
     }
 }

@@ -80,6 +80,11 @@ impl Scope<'_> {
         self.principal_may(rule) && self.action_may(rule) && self.resource_may(rule)
     }
 
+    /// Whether the index leaves open if the scope is true of who asks: it names what differs from run to run.
+    pub(crate) fn leaves_open(&self, rule: &Rule) -> bool {
+        self.kind == "Run" && principal_of(rule).is_some_and(|uid| varies(&uid))
+    }
+
     fn principal_may(&self, rule: &Rule) -> bool {
         let above = |uid: &EntityUid| (self.kind == "Run" && varies(uid)) || self.principal.contains(uid);
         match rule.policy.principal_constraint() {

@@ -7,10 +7,11 @@ use stead_core::time::Span;
 
 use crate::{
     context::Seen,
-    decide::{Trial, allows},
+    decide::Trial,
     decision::Requirements,
     encode::Unfit,
     gate::{Approver, MAX_QUORUM, Requirement},
+    judge::Part,
 };
 
 /// How long approvers have where no gate says so.
@@ -29,7 +30,7 @@ pub(crate) fn requirements(trial: &Trial<'_>) -> Result<Option<Requirements>, Un
     }
     let lifts = |count: u32, approvers: &[Approver]| -> Result<bool, Unfit> {
         let seen = Seen { count: count.into(), approvers: approvers.to_vec() };
-        Ok(allows(&trial.ask(&slice.hard, &seen)?.response))
+        Ok(trial.ask(Part::Hard, &seen)?.allows(trial.policies, Part::Hard))
     };
     let mut quorum = None;
     for count in 1..=MAX_QUORUM {

@@ -94,7 +94,7 @@ impl Policies {
 }
 
 /// Whether a policy's resource may be this tool.
-fn resource_admits(rule: &Rule, tool: &ToolSpec) -> bool {
+pub(crate) fn resource_admits(rule: &Rule, tool: &ToolSpec) -> bool {
     let own = |named: &EntityUid| *named == uid("Tool", &tool.name) || *named == uid("Toolset", &tool.toolset);
     match rule.policy.resource_constraint() {
         ResourceConstraint::Any => true,

@@ -3,16 +3,20 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator, ffi::DetailedError};
+use cedar_policy_core::ast::Expr;
 use sha2::{Digest, Sha256};
 
 use crate::{
     cache::Cache,
+    cases::CASES,
     check,
+    fold::{Constant, fold},
     gate::{self, Role},
     history::Counter,
     index::Index,
     problem::Problem,
     tool::{ToolSpec, World},
+    tools_file::TOOLS_FILE,
     wanted::Mentions,
     yaml::MAX_FILE,
 };
@@ -21,6 +25,11 @@ use crate::{
 pub const MAX_POLICIES: usize = 20_000;
 /// The file of a policy set that declares its counters.
 pub const COUNTERS: &str = "history.yaml";
+
+/// Most files of a policy set.
+pub const MAX_FILES: usize = 256;
+/// Most bytes of the files of a policy set together.
+pub const MAX_SET: usize = 8 << 20;
 
 /// A file of a policy set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +43,18 @@ pub struct Source {
 /// The SHA-256 of a policy set's files. Two sets with one digest decide alike where the tools are alike.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SetDigest(pub [u8; 32]);
+
+impl Source {
+    /// Whether a file of that name, below the folder of a set, is a part of it: `NAME.cedar`, `gates/NAME.cedar`, [`COUNTERS`],
+    /// [`TOOLS_FILE`] and [`CASES`].
+    pub fn belongs(name: &str) -> bool {
+        let stem = name.strip_prefix("gates/").unwrap_or(name).strip_suffix(".cedar");
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ' ');
+        let named =
+            |stem: &str| (1..=100).contains(&stem.len()) && !stem.starts_with(['.', ' ']) && stem.chars().all(plain);
+        [COUNTERS, TOOLS_FILE, CASES].contains(&name) || stem.is_some_and(named)
+    }
+}
 
 impl fmt::Display for SetDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,7 +70,8 @@ impl fmt::Debug for SetDigest {
 }
 
 impl SetDigest {
-    fn of(files: &[Source]) -> Self {
+    /// The digest of these files, whatever their order.
+    pub fn of(files: &[Source]) -> Self {
         let mut sorted: Vec<&Source> = files.iter().collect();
         sorted.sort_by(|a, b| a.file.cmp(&b.file));
         let mut hash = Sha256::new();
@@ -78,6 +100,9 @@ pub(crate) struct Rule {
     pub(crate) conditional: bool,
     /// Under its number, by which answers are found again.
     pub(crate) policy: Policy,
+    /// Its `when` and `unless`, with its constants to be read from the context.
+    pub(crate) condition: Option<Expr>,
+    pub(crate) constants: Vec<Constant>,
 }
 
 impl Rule {
@@ -115,7 +140,15 @@ impl Policies {
     ) -> Result<Self, Vec<Problem>> {
         let mut world = World::new(tools)?;
         for source in files.iter().filter(|source| is_counters(&source.file)) {
-            world.counters.extend(Counter::read(&source.file, &source.text, &world)?);
+            let counters = Counter::read(&source.file, &source.text, &world)?;
+            // One that took the place of another's would change what that one's policies mean.
+            if let Some(twice) = counters.keys().find(|name| world.counters.contains_key(*name)) {
+                let problem = Problem::whole(&source.file, format!("there are two counters `{twice}`"));
+                return Err(vec![
+                    problem.hint("give it another name: the set and the agent's own policies share them"),
+                ]);
+            }
+            world.counters.extend(counters);
         }
         let schema = world.schema().map_err(|problem| vec![problem])?;
         let mut rules: Vec<Rule> = Vec::new();
@@ -208,10 +241,13 @@ fn parse(source: &Source, first: usize) -> Result<Vec<Rule>, Vec<Problem>> {
                     }
                 };
                 let clauses = tree.body().clauses();
+                let written: &cedar_policy_core::ast::Policy = policy.as_ref();
+                let folded = written.non_scope_constraints().map(|written| fold(first + n, written));
+                let (condition, constants) =
+                    folded.map_or((None, Vec::new()), |(condition, constants)| (Some(condition), constants));
                 let (line, column) = crate::problem::place(text, byte);
-                let base = file.rsplit('/').next().unwrap_or(file);
                 rules.push(Rule {
-                    id: annotated.id.unwrap_or_else(|| format!("{base}:{line}")).into(),
+                    id: annotated.id.unwrap_or_else(|| format!("{file}:{line}")).into(),
                     file: file.as_str().into(),
                     line,
                     column,
@@ -221,6 +257,8 @@ fn parse(source: &Source, first: usize) -> Result<Vec<Rule>, Vec<Problem>> {
                     mentions: Mentions::of(clauses),
                     conditional: !clauses.is_empty(),
                     policy: policy.new_id(PolicyId::new((first + n).to_string())),
+                    condition,
+                    constants,
                 });
             }
         }

@@ -1,13 +1,18 @@
 //! Who asks, made ready once: a run for as long as it is loaded, an operator for a request. Its entities, and those of the
 //! tools that its agent has, need not be built again for each decision.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use cedar_policy::{Entities, Entity, EntityUid};
+use cedar_policy_core::ast::EntityUIDEntry;
 
 use crate::{
     edge::{Edge, OPERATE, TOOLS},
-    entity::{Asker, Asking, Operator, Resource, action_entity, uid},
+    entity::{Asker, Asking, Operator, Resource, action_entity, entry},
     history::Scope,
     tool::{Risk, ToolSpec},
 };
@@ -15,8 +20,7 @@ use crate::{
 /// What is kept of a tool.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
-    pub(crate) action: EntityUid,
-    pub(crate) resource: Resource,
+    pub(crate) resource: Arc<Resource>,
     pub(crate) risk: Risk,
 }
 
@@ -24,6 +28,8 @@ pub(crate) struct Known {
 #[derive(Clone, Debug)]
 pub struct Principal {
     pub(crate) uid: EntityUid,
+    /// The same as the evaluator takes it.
+    pub(crate) entry: EntityUIDEntry,
     pub(crate) kind: &'static str,
     /// Under which its slices are kept: runs of one version share them.
     pub(crate) key: String,
@@ -44,10 +50,7 @@ impl Principal {
         let (session, run) = (asker.session.clone(), asker.run.clone());
         let known: BTreeMap<String, Known> = tools
             .iter()
-            .map(|tool| {
-                let action = uid("Action", &tool.name);
-                (tool.name.clone(), Known { action, resource: Resource::tool(tool), risk: tool.risk })
-            })
+            .map(|tool| (tool.name.clone(), Known { resource: Arc::new(Resource::tool(tool)), risk: tool.risk }))
             .collect();
         let asking = asker.into_asking();
         let actions = tools.iter().map(|tool| action_entity(&tool.name, Some(TOOLS)));
@@ -56,7 +59,8 @@ impl Principal {
         let resources: Vec<Entity> = known.values().flat_map(|k| k.resource.family.entities().cloned()).collect();
         let Asking { uid, kind, lasting, family } = asking;
         let entities = together(family.into_entities().chain(resources).chain(actions));
-        Self { uid, kind, key, lasting, tools: known, entities, tenant, agent, session, run }
+        let entry = entry(&uid);
+        Self { uid, entry, kind, key, lasting, tools: known, entities, tenant, agent, session, run }
     }
 
     /// An operator.
@@ -69,7 +73,8 @@ impl Principal {
         let entities = together(family.into_entities().chain(actions));
         let nothing = String::new;
         let (agent, session, run) = (nothing(), nothing(), nothing());
-        Self { uid, kind, key, lasting, tools: BTreeMap::new(), entities, tenant, agent, session, run }
+        let entry = entry(&uid);
+        Self { uid, entry, kind, key, lasting, tools: BTreeMap::new(), entities, tenant, agent, session, run }
     }
 
     /// Where what it does counts.
@@ -77,15 +82,15 @@ impl Principal {
         Scope { tenant: &self.tenant, agent: &self.agent, session: &self.session, run: &self.run }
     }
 
-    /// Its entities together with those of a resource that is none of its tools.
-    pub(crate) fn with(&self, resource: &Resource, action: &EntityUid, group: Option<&str>) -> Entities {
+    /// Its entities together with those of a resource and an action, where these are not among them already.
+    pub(crate) fn with(&self, resource: &Resource, action: &EntityUid, group: Option<&str>) -> Cow<'_, Entities> {
         let more = resource.family.entities().filter(|e| self.entities.get(&e.uid()).is_none()).cloned();
         let action = self.entities.get(action).is_none().then(|| action_entity(action.id().unescaped(), group));
         let more: Vec<Entity> = more.chain(action).collect();
         if more.is_empty() {
-            return self.entities.clone();
+            return Cow::Borrowed(&self.entities);
         }
-        together(self.entities.iter().cloned().chain(more))
+        Cow::Owned(together(self.entities.iter().cloned().chain(more)))
     }
 }
 

@@ -1,40 +1,61 @@
 //! The policies that can match one kind of request, ready to be evaluated, and what they read.
 
-use cedar_policy::{EntityUid, PolicySet};
+use std::sync::Arc;
+
+use cedar_policy::{EntityUid, PrincipalConstraint};
+use cedar_policy_core::ast::{EntityUIDEntry, Expr, Var};
 
 use crate::{
+    answers::Answers,
+    entity::{Resource, entry},
+    fold::Constant,
     gate::{Approver, Role},
+    index::Scope,
     policies::{Policies, Rule},
+    tool::ToolSpec,
     wanted::Wanted,
 };
+
+/// A policy of a slice.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    /// Its number in the set.
+    pub(crate) number: usize,
+    /// What is left to evaluate, now that the index has found its scope true: its `when` and `unless`, and who asks where
+    /// that differs from run to run. Nothing left is true.
+    pub(crate) condition: Option<Expr>,
+}
 
 /// A slice.
 #[derive(Debug)]
 pub(crate) struct Slice {
-    /// What was above the resource when it was made.
-    pub(crate) above: Vec<EntityUid>,
-    /// Everything at once: when this allows, nothing forbids, gates or transforms.
-    pub(crate) all: PolicySet,
-    /// What permits and forbids.
-    pub(crate) hard: PolicySet,
-    /// What asks for approval.
-    pub(crate) gates: PolicySet,
+    pub(crate) action: EntityUid,
+    /// The action as the evaluator takes it.
+    pub(crate) entry: EntityUIDEntry,
+    /// What it was made for. Of a tool or a run the request's own counts: its place is the same, its attributes may not be.
+    pub(crate) resource: Arc<Resource>,
+    /// The tool as the set was checked against it.
+    pub(crate) tool: Option<Arc<ToolSpec>>,
+    /// Its policies, in the order of the set.
+    pub(crate) ready: Vec<Ready>,
     /// What of the context is read.
     pub(crate) context: Wanted,
+    /// What is constant in the conditions.
+    pub(crate) constants: Vec<Constant>,
+    /// Whether attributes of entities, or what they are in, are looked at.
+    pub(crate) store: bool,
     /// Whether something in the hard set looks at approvals.
     pub(crate) reads_approvals: bool,
     /// Roles and people that the hard set names where it looks at approvals.
     pub(crate) approvers: Vec<Approver>,
+    /// What has been allowed before, where so little is read that all of it can be kept.
+    pub(crate) answers: Option<Answers>,
 }
 
 impl Slice {
-    /// The slice of these policies, by their numbers.
-    pub(crate) fn of(policies: &Policies, numbers: &[usize], above: &[EntityUid]) -> Self {
+    /// The slice of a scope: these policies, by their numbers.
+    pub(crate) fn of(policies: &Policies, numbers: &[usize], scope: &Scope<'_>, resource: &Arc<Resource>) -> Self {
         let rules: Vec<&Rule> = numbers.iter().map(|n| &policies.rules[*n]).collect();
-        let set = |wanted: &dyn Fn(&Rule) -> bool| {
-            PolicySet::from_policies(rules.iter().filter(|rule| wanted(rule)).map(|rule| rule.policy.clone()))
-                .expect("numbers are given once")
-        };
         let mut context = Wanted::default();
         let mut approvers = Vec::new();
         let mut reads_approvals = false;
@@ -55,14 +76,48 @@ impl Slice {
         }
         approvers.sort();
         approvers.dedup();
+        // A policy that reads the context as a whole would see the constants there.
+        let folds = context != Wanted::All;
+        let constants = rules.iter().filter(|_| folds).flat_map(|rule| rule.constants.iter().cloned()).collect();
+        let ready = |(number, rule): (usize, &&Rule)| Ready { number, condition: condition(rule, scope, folds) };
+        let ready = numbers.iter().copied().zip(&rules).map(ready).collect();
+        let tool = (resource.kind == "Tool").then(|| policies.world.tools.get(scope.action.id().unescaped()));
         Self {
-            above: above.to_vec(),
-            all: set(&|_| true),
-            hard: set(&|rule| rule.role == Role::Hard),
-            gates: set(&|rule| matches!(rule.role, Role::Approval(_))),
+            action: scope.action.clone(),
+            entry: entry(scope.action),
+            tool: tool.flatten().cloned(),
+            ready,
             context,
+            constants,
+            store: rules.iter().any(|rule| rule.mentions.store || scope.leaves_open(rule)),
             reads_approvals,
             approvers,
+            answers: Answers::of(rules.iter().all(|rule| !scope.leaves_open(rule)), &rules),
+            resource: Arc::clone(resource),
         }
     }
+}
+
+/// What of a policy is left to evaluate; `folds` says whether its constants stand in the context.
+fn condition(rule: &Rule, scope: &Scope<'_>, folds: bool) -> Option<Expr> {
+    let policy: &cedar_policy_core::ast::Policy = rule.policy.as_ref();
+    let written = if folds { rule.condition.clone() } else { policy.non_scope_constraints().cloned() };
+    if !scope.leaves_open(rule) {
+        return written;
+    }
+    let who = Expr::var(Var::Principal);
+    let entity = |uid: EntityUid| Expr::val(uid.as_ref().clone());
+    let who = match rule.policy.principal_constraint() {
+        PrincipalConstraint::Any => return written,
+        PrincipalConstraint::Eq(uid) => Expr::is_eq(who, entity(uid)),
+        PrincipalConstraint::In(uid) => Expr::is_in(who, entity(uid)),
+        PrincipalConstraint::Is(kind) => Expr::is_entity_type(who, kind.as_ref().clone()),
+        PrincipalConstraint::IsIn(kind, uid) => {
+            Expr::and(Expr::is_entity_type(who.clone(), kind.as_ref().clone()), Expr::is_in(who, entity(uid)))
+        }
+    };
+    Some(match written {
+        Some(written) => Expr::and(who, written),
+        None => who,
+    })
 }

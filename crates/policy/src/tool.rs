@@ -1,10 +1,11 @@
 //! Tools as policies know them, and the world that a policy set is checked against: every tool whose arguments it may
 //! name, and every counter.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 use stead_core::effect::EffectClass;
+pub use stead_core::effect::Risk;
 
 use crate::{
     edge::{Edge, OPERATE},
@@ -12,30 +13,6 @@ use crate::{
     problem::Problem,
     shape::{Fields, Shape},
 };
-
-/// How bad a mistake is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Risk {
-    /// As any call.
-    #[default]
-    Normal,
-    /// Worth a look.
-    High,
-    /// Never without thought.
-    Critical,
-}
-
-impl Risk {
-    /// The word for it, as policies compare it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Normal => "normal",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
-    }
-}
 
 /// The word for an effect class, as manifests and policies have it.
 pub const fn class_name(class: EffectClass) -> &'static str {
@@ -75,7 +52,7 @@ impl ToolSpec {
 /// What policies can speak about.
 #[derive(Clone, Debug, Default)]
 pub struct World {
-    pub(crate) tools: BTreeMap<String, ToolSpec>,
+    pub(crate) tools: BTreeMap<String, Arc<ToolSpec>>,
     pub(crate) counters: Counters,
 }
 
@@ -98,6 +75,7 @@ impl World {
             }
             match world.tools.get_mut(&tool.name) {
                 Some(known) => {
+                    let known = Arc::make_mut(known);
                     known.arguments = Shape::common(&known.arguments, &tool.arguments);
                     known.risk = known.risk.max(tool.risk);
                     if known.class == EffectClass::Pure {
@@ -105,7 +83,7 @@ impl World {
                     }
                 }
                 None => {
-                    world.tools.insert(tool.name.clone(), tool);
+                    world.tools.insert(tool.name.clone(), Arc::new(tool));
                 }
             }
         }
@@ -114,7 +92,7 @@ impl World {
 
     /// The tools by name.
     pub fn tools(&self) -> impl Iterator<Item = &ToolSpec> {
-        self.tools.values()
+        self.tools.values().map(Arc::as_ref)
     }
 
     /// The counters.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cedar_policy::pst::{Clause, Expr, Literal, Var};
+use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, Var};
 
 /// A path from one of `principal`, `action`, `resource`, `context`: `["context", "args", "amount"]`.
 pub type Path = Vec<String>;
@@ -53,6 +53,8 @@ pub(crate) struct Mentions {
     pub(crate) paths: Vec<Path>,
     /// Entities that it names: type and id, sorted.
     pub(crate) entities: Vec<(String, String)>,
+    /// Whether what stands in the store of entities may matter: an attribute of an entity, or what one is in.
+    pub(crate) store: bool,
 }
 
 impl Mentions {
@@ -78,7 +80,7 @@ impl Mentions {
 
     fn walk(&mut self, expr: &Expr) {
         if let Some(path) = chain(expr) {
-            self.paths.push(path);
+            self.read(path);
             return;
         }
         match expr {
@@ -86,19 +88,28 @@ impl Mentions {
                 self.entities.push((uid.ty.to_string(), uid.eid.to_string()));
             }
             Expr::Literal(_) | Expr::Slot(_) => {}
-            Expr::UnaryOp { expr, .. } | Expr::GetAttr { expr, .. } | Expr::Like { expr, .. } => self.walk(expr),
-            Expr::BinaryOp { left, right, .. } => {
+            Expr::UnaryOp { expr, .. } | Expr::Like { expr, .. } => self.walk(expr),
+            Expr::GetAttr { expr, .. } => {
+                self.store = true;
+                self.walk(expr);
+            }
+            Expr::BinaryOp { op, left, right } => {
+                self.store |= !of_values(*op);
                 self.walk(left);
                 self.walk(right);
             }
             Expr::HasAttr { expr, attrs } => match chain(expr) {
                 Some(mut path) => {
                     path.extend(attrs.iter().map(ToString::to_string));
-                    self.paths.push(path);
+                    self.read(path);
                 }
-                None => self.walk(expr),
+                None => {
+                    self.store = true;
+                    self.walk(expr);
+                }
             },
             Expr::Is { expr, in_expr, .. } => {
+                self.store |= in_expr.is_some();
                 self.walk(expr);
                 in_expr.iter().for_each(|e| self.walk(e));
             }
@@ -108,9 +119,41 @@ impl Mentions {
             Expr::Set(items) => items.iter().for_each(|e| self.walk(e)),
             Expr::Record(fields) => fields.values().for_each(|e| self.walk(e)),
             // An expression of a later Cedar may read anything.
-            _ => self.paths.extend(["principal", "resource", "context"].map(|root| vec![root.to_owned()])),
+            _ => {
+                self.store = true;
+                self.paths.extend(["principal", "resource", "context"].map(|root| vec![root.to_owned()]));
+            }
         }
     }
+
+    fn read(&mut self, path: Path) {
+        // What is below the context is no entity, but what is below another root is an attribute of one.
+        self.store |= path.len() > 1 && path[0] != "context";
+        self.paths.push(path);
+    }
+}
+
+/// Whether an operator looks at nothing but its operands; of those that are not listed it is not assumed.
+const fn of_values(op: BinaryOp) -> bool {
+    use BinaryOp::{
+        Add, And, Contains, ContainsAll, ContainsAny, Eq, Greater, GreaterEq, Less, LessEq, Mul, NotEq, Or, Sub,
+    };
+    matches!(
+        op,
+        Add | And
+            | Contains
+            | ContainsAll
+            | ContainsAny
+            | Eq
+            | Greater
+            | GreaterEq
+            | Less
+            | LessEq
+            | Mul
+            | NotEq
+            | Or
+            | Sub
+    )
 }
 
 /// `context.args.amount` as a path.

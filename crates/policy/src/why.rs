@@ -12,12 +12,11 @@ use crate::{
 pub const MAX_VALUE: usize = 200;
 
 /// What a request was to a policy.
-#[derive(Clone, Copy)]
 pub(crate) struct Sight<'a> {
     pub(crate) principal: &'a EntityUid,
     pub(crate) action: &'a EntityUid,
     pub(crate) resource: &'a EntityUid,
-    pub(crate) context: &'a Context,
+    pub(crate) context: Context,
     pub(crate) entities: &'a Entities,
 }
 

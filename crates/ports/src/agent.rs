@@ -1,17 +1,20 @@
 //! A loaded agent version: models, tools and rules, ready for the engine. Whoever wires a server builds these from
 //! manifests; the engine only asks for them by version.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use stead_core::{
     budget::Limits,
     code::Code,
-    effect::EffectClass,
+    effect::{EffectClass, Risk},
     fact::{CallRules, RunConfig},
     id::{Name, VersionId},
     message::{OutputSchema, ToolDef},
+    sandbox::Tier,
     time::Span,
 };
+
+use stead_provenance::{declare::Tool as Declared, entitle::Entitlements};
 
 use crate::{BoxFuture, input::InputSchema, model::Model, tool::Tool};
 
@@ -53,6 +56,38 @@ pub enum Handed {
     Arguments,
 }
 
+/// Something that a call does beside being made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Also {
+    /// It starts a run of this agent.
+    StartAgent(Name),
+    /// It works in a box.
+    CreateSandbox {
+        /// The tier that the manifest names, or the usual one.
+        tier: Tier,
+        /// Thousandths of a processor; 0 when nothing limits it.
+        cpu_millis: u64,
+        /// Bytes of memory; 0 when nothing limits it.
+        memory_bytes: u64,
+        /// Whether it reaches anything outside.
+        network: bool,
+    },
+    /// It speaks to a host.
+    Connect {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// It uses a secret.
+    UseSecret {
+        /// `NAME` or `NAME#FIELD`.
+        secret: String,
+        /// The host that is shown it; empty when it goes to none.
+        host: String,
+    },
+}
+
 /// A tool with everything the manifest says about it.
 #[derive(Clone)]
 pub struct BoundTool {
@@ -60,8 +95,14 @@ pub struct BoundTool {
     pub def: ToolDef,
     /// First 16 bytes of the SHA-256 of the schema's canonical JSON.
     pub schema_digest: [u8; 16],
+    /// The entry of the manifest that it comes from.
+    pub toolset: Name,
     /// What its effects promise.
     pub class: EffectClass,
+    /// How bad a mistake is.
+    pub risk: Risk,
+    /// What a call of it does beside, as far as that is known before it is made: policies are asked about each.
+    pub also: Arc<[Also]>,
     /// The machine's rules for it.
     pub rules: CallRules,
     /// Where in the arguments the business key stands (`$.order_id`).
@@ -84,6 +125,15 @@ impl fmt::Debug for BoundTool {
     }
 }
 
+/// What a manifest says of where values come from.
+#[derive(Debug, Default)]
+pub struct Provenance {
+    /// What is declared of each tool, by its full name.
+    pub tools: BTreeMap<String, Declared>,
+    /// Who may read what came from where.
+    pub entitled: Entitlements,
+}
+
 /// A loaded agent version.
 pub struct Agent {
     /// Its name.
@@ -104,6 +154,11 @@ pub struct Agent {
     pub input: Option<InputSchema>,
     /// What its answer must look like, when the manifest says so.
     pub output: Option<AnswerSchema>,
+    /// What is declared of where values come from; `None` when the manifest does not ask for it: then nothing is traced.
+    pub provenance: Option<Provenance>,
+    /// The confidence below which a human is asked, in ten-thousandths; `None` when the manifest asks for none. Models then
+    /// say with each call how sure they are.
+    pub ask_below: Option<u16>,
     /// Its tools, sorted by name.
     pub tools: Vec<BoundTool>,
     /// The definitions of `tools`, in that order.

@@ -22,6 +22,7 @@ mod indexes;
 mod kept;
 mod kit;
 mod objects;
+mod policies;
 mod sessions;
 mod usage;
 mod versions;
@@ -32,11 +33,12 @@ pub use budgets::*;
 pub use indexes::*;
 pub use kept::*;
 pub use objects::*;
+pub use policies::*;
 pub use sessions::*;
 pub use usage::*;
 pub use versions::*;
 
-use crate::{BoxFuture, journal::Journal, objects::Objects};
+use crate::{BoxFuture, journal::Journal, objects::Objects, policies::PolicyStore};
 
 /// Calls the macro `$callback` with the names of all cases of the journal port.
 #[macro_export]
@@ -172,3 +174,40 @@ macro_rules! objects_table {
     };
 }
 objects_cases!(objects_table);
+
+/// Calls the macro `$callback` with the names of all cases of the policies port.
+#[macro_export]
+macro_rules! policies_cases {
+    ($callback:ident) => {
+        $callback! {
+            the_set_applied_last_is_in_force
+            sets_applied_at_once_have_an_epoch_each
+            sets_are_listed_last_first
+            a_proposed_set_comes_into_force_when_another_person_confirms_it
+        }
+    };
+}
+
+/// A case of the policies port with its name.
+#[derive(Clone, Copy)]
+pub struct PoliciesCase {
+    /// What it promises, in words joined by `_`.
+    pub name: &'static str,
+    /// Runs it against an empty store; panics when the promise is broken.
+    pub run: for<'a> fn(&'a dyn PolicyStore) -> BoxFuture<'a, ()>,
+}
+
+impl std::fmt::Debug for PoliciesCase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+macro_rules! policies_table {
+    ($($name:ident)*) => {
+        /// All cases of the policies port, for an adapter that runs them side by side.
+        pub const POLICIES: &[PoliciesCase] =
+            &[$(PoliciesCase { name: stringify!($name), run: |s| Box::pin($name(s)) }),*];
+    };
+}
+policies_cases!(policies_table);

@@ -13,6 +13,7 @@ pub mod input;
 pub mod journal;
 pub mod model;
 pub mod objects;
+pub mod policies;
 pub mod raw;
 pub mod sandbox;
 pub mod secret;

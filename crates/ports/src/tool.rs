@@ -94,6 +94,11 @@ impl Output {
 /// Something an agent can do. The engine holds the time-out and drops the future when it is over: from then on the
 /// outcome counts as unknown (for a pure tool: as an error).
 pub trait Tool: Send + Sync + 'static {
+    /// What kind of tool it is, for counters: one of few words, such as `sql` or `mcp`. No name of a tool, of which there may be many.
+    fn kind(&self) -> &'static str {
+        "other"
+    }
+
     /// Makes one attempt.
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Outcome<Output>>;
 

@@ -17,6 +17,9 @@ use crate::{
     trust::{Label, Origin, Origins, Trust},
 };
 
+/// Longest text that can be attested, in characters: longer ones, and those of several lines, are untrusted.
+pub const MAX_ATTESTED: usize = 128;
+
 /// One entry of the conversation.
 #[derive(Clone, Copy, Debug)]
 pub enum Said<'a> {
@@ -274,6 +277,9 @@ impl Ledger {
 
     /// What a text counts that would count as `label`; what it says is remembered as far as it may be.
     fn text(&mut self, text: &str, mut label: Label, path: Option<&Path>) -> Label {
+        if label.trust == Trust::Attested && is_prose(text) {
+            label = label.at_most(Trust::Untrusted);
+        }
         if label.trust == Trust::Untrusted {
             return label;
         }
@@ -300,6 +306,12 @@ impl Ledger {
         }
         label
     }
+}
+
+/// Whether a text is more than a value: a system attests ids, names and addresses, and whoever can write more than that into such a place
+/// speaks through it.
+fn is_prose(text: &str) -> bool {
+    text.chars().nth(MAX_ATTESTED).is_some() || text.chars().any(|c| matches!(c, '\n' | '\r' | '\u{2028}' | '\u{2029}'))
 }
 
 /// A model's words are a source of nothing, whoever carries them.

@@ -210,3 +210,47 @@ fn writers_wait_for_each_other_and_none_is_lost() {
     });
     assert_eq!(opened(dir.path()).list().unwrap().len(), 20);
 }
+
+/// What a file of each version was written with; the key is the same for all.
+const GOLDEN_KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n";
+const GOLDEN: [(&str, &str); 2] =
+    [("OPENAI_API_KEY", "sk-golden-0123456789"), ("mail.password", "Zwölf Boxkämpfer\njagen")];
+/// The version that this release writes.
+const VERSION: u32 = 1;
+
+/// A folder with that key and this file.
+fn golden_folder(sealed: Option<&[u8]>) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join("keys/secrets.key");
+    fs::create_dir(dir.path().join("keys")).unwrap();
+    fs::write(&key, GOLDEN_KEY).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    if let Some(sealed) = sealed {
+        fs::write(path(dir.path()), sealed).unwrap();
+        fs::set_permissions(path(dir.path()), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    dir
+}
+
+/// `STEAD_BLESS=1` writes the file of a new version; what is there is never written again.
+#[test]
+fn files_of_every_version_are_opened_and_written_on() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let newest = golden.join(format!("version-{VERSION}.sealed"));
+    if std::env::var_os("STEAD_BLESS").is_some() && !newest.exists() {
+        let dir = golden_folder(None);
+        GOLDEN.iter().for_each(|(name, value)| assert!(!set(&opened(dir.path()), name, value)));
+        fs::copy(path(dir.path()), &newest).unwrap();
+    }
+    for version in 1..=VERSION {
+        let sealed = fs::read(golden.join(format!("version-{version}.sealed"))).unwrap();
+        assert_eq!(u32::from(sealed[8]), version);
+        let dir = golden_folder(Some(&sealed));
+        let listed: Vec<_> = opened(dir.path()).list().unwrap().into_iter().map(|l| (l.name, l.set_at)).collect();
+        assert_eq!(listed, GOLDEN.map(|(name, _)| (name.to_owned(), NOW)), "version {version}");
+        assert!(!set(&opened(dir.path()), "later", "of this release"));
+        for (name, text) in GOLDEN.into_iter().chain([("later", "of this release")]) {
+            assert_eq!(value(&opened(dir.path()), name).as_deref(), Some(text), "{name} of version {version}");
+        }
+    }
+}

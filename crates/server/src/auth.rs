@@ -13,7 +13,7 @@ use std::{
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use stead_api::right::Right;
-use stead_core::id::Name;
+use stead_core::{id::Name, ruling::Person};
 use subtle::ConstantTimeEq as _;
 
 use crate::config::{TokenEntry, hash_token};
@@ -33,9 +33,16 @@ pub struct Principal {
     pub tenant: Name,
     /// What it may do.
     pub rights: Arc<[Right]>,
+    /// Its roles, as policies know them.
+    pub roles: Arc<[Name]>,
 }
 
 impl Principal {
+    /// Who that is to policies.
+    pub fn person(&self) -> Person {
+        Person { name: self.subject.clone(), roles: self.roles.to_vec() }
+    }
+
     /// Whether it may do that.
     pub fn may(&self, right: Right) -> bool {
         self.rights.contains(&right)
@@ -61,7 +68,7 @@ impl Tokens {
             let (subject, tenant) = (e.subject.clone(), e.tenant.clone());
             // Each once, in the order that they are told in.
             let rights = Right::ALL.into_iter().filter(|r| e.rights.contains(r)).collect();
-            Principal { subject, tenant, rights }
+            Principal { subject, tenant, rights, roles: e.roles.clone().into() }
         };
         Self { entries: entries.iter().map(|e| (e.digest(), principal(e))).collect() }
     }
@@ -171,7 +178,12 @@ mod tests {
 
     #[test]
     fn only_a_known_token_names_a_caller() {
-        let ann = Principal { subject: "ann".into(), tenant: "default".into(), rights: Right::ALL.into() };
+        let ann = Principal {
+            subject: "ann".into(),
+            tenant: "default".into(),
+            rights: Right::ALL.into(),
+            roles: Arc::default(),
+        };
         let mut tokens = Tokens::default();
         tokens.add("a-token", ann.clone());
         assert_eq!(tokens.find("a-token"), Some(&ann));

@@ -55,6 +55,15 @@ pub fn of_database(database: &DatabaseUrl, data_dir: &Path, key: bool) -> Result
     PgStore::backup_of(database.expose(), &PgOptions::new(own), ask(data_dir, key))
 }
 
+/// The format of what a PostgreSQL schema keeps; `None` when it keeps nothing. Changes nothing, and needs no key.
+///
+/// # Errors
+/// ST0110 when the URL is wrong, ST0145 when nothing answers.
+pub async fn look_in(database: &DatabaseUrl) -> Result<Option<u32>, StoreError> {
+    // Nothing is addressed, so no key is used.
+    PgStore::look(database.expose(), &PgOptions::new(BlobKey::from_bytes([0; 32]))).await
+}
+
 /// Where the key of the blobs' addresses is kept.
 pub fn key_path(data_dir: &Path) -> PathBuf {
     data_dir.join("keys").join("blob.key")

@@ -4,9 +4,11 @@
 //! * [`agents`] turns stored bundles into agents.
 //! * [`providers`] says what this machine can give of models.
 //! * `shop` gives agents their boxes and workspaces, within what the operator allows; [`tiers`] is how these are set up.
+//! * [`elsewhere`] says how to start Stead on a Linux, for hosts that have no boxes.
 //! * [`secrets`] says where the operator's secrets are.
 //! * [`backup`] takes and restores what a store keeps, without a server.
 //! * [`config`] is `stead.toml`; [`auth`] says who is calling.
+//! * [`policies`] applies policy sets and makes them ready to decide.
 //! * [`cassettes`] keeps what recorded runs said to their models, and plays it again.
 //! * [`testing`] is what a test of an agent puts in the place of the world.
 //! * [`wrap`] puts an MCP server that is in use already under a journal.
@@ -23,8 +25,10 @@ pub mod backup;
 pub mod cassettes;
 pub use stead_engine::clock;
 pub mod config;
+pub mod elsewhere;
 mod http;
 pub mod migrate;
+pub mod policies;
 pub mod presence;
 pub mod providers;
 mod routes;

@@ -12,7 +12,7 @@ use stead_core::{
     code,
     id::{Name, VersionId},
 };
-use stead_engine::{Engine, EngineError, Options, Ports};
+use stead_engine::{DefaultPolicy, Engine, EngineError, Options, Ports};
 use stead_manifest::Bundle;
 use stead_ports::{
     address::Reach,
@@ -20,6 +20,7 @@ use stead_ports::{
     clock::Clock,
     journal::{Journal, SetBudget, StoreError},
     objects::Objects,
+    policies::PolicyStore,
     secret::Secrets,
 };
 use stead_store::{BlobKey, PgOptions, PgStore, SqliteOptions, SqliteStore};
@@ -29,6 +30,7 @@ use crate::{
     cassettes::Shelf,
     clock::SystemClock,
     config::{self, DatabaseUrl},
+    policies::{PolicySets, Sets},
     secrets::{self, SecretsFile},
     shop::Shop,
     testing::{Doomed, Setup, StandIns},
@@ -99,6 +101,7 @@ impl Store {
 pub struct Runtime {
     engine: Engine,
     agents: Arc<AgentStore>,
+    policies: Arc<PolicySets>,
     cassettes: Arc<Shelf>,
     shop: Shop,
     data_dir: Arc<Path>,
@@ -150,7 +153,7 @@ impl Runtime {
         })?;
         // Absolute, so that nothing depends on the working directory later.
         let data_dir = fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
-        let (mut journal, objects, store) = open_store(&data_dir, options.database.as_ref()).await?;
+        let Opened { mut journal, objects, policies, store } = open_store(&data_dir, options.database.as_ref()).await?;
         let crash = options.testing.as_ref().and_then(|t| t.crash);
         let unkept = |e: io::Error| StoreError { code: code::DATA_READONLY, detail: format!("the test's ledger: {e}") };
         let stand_ins = options.testing.map(StandIns::new).transpose().map_err(unkept)?;
@@ -163,8 +166,9 @@ impl Runtime {
         let keys = Keys { environment: options.environment, secrets: Arc::clone(&secrets) };
         let cassettes = Arc::new(Shelf::new(&data_dir));
         let shop = Shop::new(options.sandbox, options.sandboxes.most, &data_dir, Arc::clone(&objects), keys);
+        let sets = Arc::new(Sets::new(policies));
         let agents = AgentStore::new(
-            journal.clone(),
+            (journal.clone(), sets.clone()),
             site,
             shop.clone(),
             options.helpers,
@@ -173,12 +177,20 @@ impl Runtime {
             cassettes.clone(),
         );
         let agents = Arc::new(agents);
-        let own = options.agents.unwrap_or_else(|| agents.clone());
-        let ports = Ports { journal, agents: own, clock: Arc::new(SystemClock) as Arc<dyn Clock> };
+        let policies = Arc::new(PolicySets::new(sets, agents.clone()));
+        if store == Store::Postgres {
+            tokio::spawn(PolicySets::watch(Arc::downgrade(&policies)));
+        }
+        // Whoever brings agents of their own has no sets that would know them.
+        let (own, gate): (Arc<dyn Agents>, Arc<dyn stead_engine::PolicySets>) = match options.agents {
+            Some(own) => (own, Arc::new(DefaultPolicy::default())),
+            None => (agents.clone(), policies.clone()),
+        };
+        let ports = Ports { journal, agents: own, clock: Arc::new(SystemClock) as Arc<dyn Clock>, policies: gate };
         set_budgets(&ports, &options.budgets).await?;
         let engine = Engine::open(ports, options.engine).await?;
         shop.sweep().await;
-        Ok(Self { engine, agents, cassettes, shop, data_dir: data_dir.into(), store, objects, secrets, open })
+        Ok(Self { engine, agents, policies, cassettes, shop, data_dir: data_dir.into(), store, objects, secrets, open })
     }
 
     /// The engine.
@@ -189,6 +201,11 @@ impl Runtime {
     /// The journal, for lists.
     pub fn journal(&self) -> &Arc<dyn Journal> {
         self.engine.journal()
+    }
+
+    /// The policy sets of its tenants.
+    pub fn policies(&self) -> &Arc<PolicySets> {
+        &self.policies
     }
 
     /// The cassettes of recorded runs.
@@ -284,8 +301,13 @@ fn make_private(dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
-/// The journal, the content of workspaces that is kept with it, and which store both are.
-type Opened = (Arc<dyn Journal>, Arc<dyn Objects>, Store);
+/// The journal, what is kept with it, and which store it is.
+struct Opened {
+    journal: Arc<dyn Journal>,
+    objects: Arc<dyn Objects>,
+    policies: Arc<dyn PolicyStore>,
+    store: Store,
+}
 
 async fn open_store(data_dir: &Path, database: Option<&DatabaseUrl>) -> Result<Opened, StoreError> {
     let dir = data_dir.to_owned();
@@ -294,14 +316,16 @@ async fn open_store(data_dir: &Path, database: Option<&DatabaseUrl>) -> Result<O
         None => {
             let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&dir, SqliteOptions::default()));
             let store = Arc::new(opened.await.map_err(broke)??);
-            Ok((store.clone(), store, Store::Sqlite))
+            let (journal, objects) = (store.clone(), store.clone());
+            Ok(Opened { journal, objects, policies: store, store: Store::Sqlite })
         }
         Some(url) => {
             // Not in the database: whoever can read that must not be able to tell contents by their addresses.
             let key = tokio::task::spawn_blocking(move || BlobKey::open(&dir.join("keys").join("blob.key")));
             let key = key.await.map_err(broke)??;
             let store = Arc::new(PgStore::connect(url.expose(), PgOptions::new(key)).await?);
-            Ok((store.clone(), store, Store::Postgres))
+            let (journal, objects) = (store.clone(), store.clone());
+            Ok(Opened { journal, objects, policies: store, store: Store::Postgres })
         }
     }
 }

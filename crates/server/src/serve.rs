@@ -3,7 +3,10 @@
 use std::{future::Future, io, net::SocketAddr, path::Path, sync::Arc};
 
 use stead_api::right::Right;
-use stead_core::code::{self, Code};
+use stead_core::{
+    code::{self, Code},
+    id::Name,
+};
 use stead_engine::EngineError;
 use stead_ports::address::Reach;
 
@@ -23,6 +26,9 @@ use crate::{
 
 /// Subject of the data directory's own token.
 pub const OWNER: &str = "owner";
+
+/// Its roles: whoever can read the data folder may approve what the default policy asks about.
+const OWNER_ROLES: [&str; 2] = ["owner", "supervisor"];
 
 /// Why a server does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -146,8 +152,15 @@ impl Server {
         let data = |what| move |source| ServeError::Data { what, source };
         let token = own_token(runtime.data_dir()).map_err(data("the token file"))?;
         let mut tokens = Tokens::new(&config.auth.tokens);
-        tokens
-            .add(&token, Principal { subject: OWNER.into(), tenant: DEFAULT_TENANT.into(), rights: Right::ALL.into() });
+        tokens.add(
+            &token,
+            Principal {
+                subject: OWNER.into(),
+                tenant: DEFAULT_TENANT.into(),
+                rights: Right::ALL.into(),
+                roles: OWNER_ROLES.map(Name::from).into(),
+            },
+        );
         let addr = listener.addr().map_err(data("the socket"))?;
         let url = url(&config, addr);
         let announced = announce.then(|| Presence::announce(&url, runtime.data_dir()));

@@ -229,6 +229,7 @@ fn config(rng: &mut Rng) -> RunConfig {
         approval_ttl: rng.chance(500).then(|| Span::from_secs(rng.range(1, 60))),
         overhead_tokens: 20,
         repairs: rng.chance(300).then(|| rng.below(3) as u8),
+        plan: None,
         at_limit: stead_core::budget::AtLimit::Stop,
     }
 }

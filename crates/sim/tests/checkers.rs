@@ -10,7 +10,8 @@ use stead_core::{
     },
     id::{ActivationId, EffectId, LeafHash, RunId, SessionId, TreeId, VersionId},
     record::{Actor, Header, Payload, Record, Source, VERSION},
-    run::{Admit, CallIn, CallPhase, Carry, Command, Decision, GENESIS, Inputs, NewRun, State, decide},
+    ruling::Behalf,
+    run::{Admit, CallIn, CallPhase, Carry, Command, Decision, GENESIS, Inputs, NewRun, State, Ungated, decide},
     sandbox::{Action, TreeChange},
     time::{Span, Timestamp},
 };
@@ -58,13 +59,16 @@ impl Forger {
                 approval_ttl: None,
                 overhead_tokens: 0,
                 repairs: None,
+                plan: None,
                 at_limit: stead_core::budget::AtLimit::Stop,
             },
             input: text("go"),
             restored: None,
             admit: Some(Admit::default()),
+            behalf: Behalf::default(),
+            label: None,
         };
-        let decision = new.decide(Inputs { now: Timestamp(1_000), activation: ActivationId(1) });
+        let decision = new.decide(Inputs { now: Timestamp(1_000), activation: ActivationId(1), gate: &Ungated });
         let mut forger = Self {
             audit: RunAudit::new(RUN),
             state: (*decision.state).clone(),
@@ -110,7 +114,7 @@ impl Forger {
     /// What the machine decides.
     fn honest(&mut self, command: Command) {
         self.now += 1;
-        let inputs = Inputs { now: Timestamp(self.now), activation: ActivationId(self.activation) };
+        let inputs = Inputs { now: Timestamp(self.now), activation: ActivationId(self.activation), gate: &Ungated };
         let decision = decide(&self.state, command, inputs).unwrap();
         self.keep(decision).unwrap();
     }
@@ -267,7 +271,7 @@ fn a_new_start_after_a_stop_is_noticed() {
     let stop = Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: None, blocked: None });
     let mut forger = Forger::begin(Limits::default());
     forger.replied(vec![mail()]);
-    let request = ModelRequested { turn: 2, attempt: 1, model: 0, reserved: Spend::ZERO };
+    let request = ModelRequested { turn: 2, attempt: 1, model: 0, reserved: Spend::ZERO, ruled: None, planning: None };
     assert_eq!(forger.forged(vec![stop, Fact::ModelRequested(request)]), "nothing new after a stop");
 }
 
@@ -289,7 +293,7 @@ fn a_start_while_paused_is_noticed() {
     let mut forger = Forger::begin(Limits::default());
     forger.replied(vec![mail()]);
     forger.honest(Command::Pause);
-    let request = ModelRequested { turn: 2, attempt: 1, model: 0, reserved: Spend::ZERO };
+    let request = ModelRequested { turn: 2, attempt: 1, model: 0, reserved: Spend::ZERO, ruled: None, planning: None };
     assert_eq!(forger.forged(vec![Fact::ModelRequested(request)]), "nothing new while paused");
 }
 
@@ -298,7 +302,8 @@ fn a_crossed_limit_is_noticed() {
     let mut forger = Forger::begin(Limits { tokens: Some(500), ..Limits::default() });
     forger.replied(vec![mail()]);
     let reserved = Spend { tokens: 5_000, usd: None };
-    let request = Fact::ModelRequested(ModelRequested { turn: 2, attempt: 1, model: 0, reserved });
+    let request =
+        Fact::ModelRequested(ModelRequested { turn: 2, attempt: 1, model: 0, reserved, ruled: None, planning: None });
     assert_eq!(forger.forged(vec![request]), "limits hold");
 }
 

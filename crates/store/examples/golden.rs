@@ -11,19 +11,23 @@ use std::{error::Error, fs, path::Path};
 
 use bytes::Bytes;
 use stead_core::{
-    budget::{Limits, Spend, Usage},
+    budget::{Amounts, Caps, Level, Limits, MicroUsd, Move, Per, Spend, Usage},
     effect::{EffectClass, OnUnknown, Outcome},
     fact::{CallHead, CallRules, ModelConfig, RunConfig},
     id::{ActivationId, LeafHash, Name, RunId, SessionId, VersionId},
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
-    run::{Admit, CallIn, Command, Decision, GENESIS, Inputs, NewRun as Start, STATE_VERSION, State, decide},
+    ruling::Behalf,
+    run::{Admit, CallIn, Command, Decision, GENESIS, Inputs, NewRun as Start, STATE_VERSION, State, Ungated, decide},
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    AliasMove, Append, InboxRow, IndexChange, Journal, LIVE, Lease, MovedBy, NewBlob, NewRun, Question, RunState,
-    SessionChange, Settled, Snapshot, Status, Used, VersionRow, hour_of, partition,
+    AliasMove, Append, BudgetKey, InboxRow, IndexChange, Journal, LIVE, Lease, MovedBy, NewBlob, NewRun, Question,
+    RunState, SessionChange, SetBudget, Settled, Snapshot, Status, Used, VersionRow, hour_of, partition,
 };
-use stead_ports::objects::Objects;
+use stead_ports::{
+    objects::Objects,
+    policies::{NewPolicy, PolicyStore},
+};
 use stead_store::{BlobKey, PgOptions, PgStore, SqliteOptions, SqliteStore};
 
 type Fail = Box<dyn Error>;
@@ -43,7 +47,8 @@ async fn main() -> Result<(), Fail> {
         ["postgres", url] => {
             let store = PgStore::connect(url, PgOptions::new(BlobKey::from_bytes(KEY))).await?;
             fill(&store).await?;
-            content(&store).await
+            content(&store).await?;
+            policies(&store).await
         }
         _ => Err("sqlite FILE, or postgres URL".into()),
     }
@@ -55,6 +60,33 @@ async fn content(objects: &dyn Objects) -> Result<(), Fail> {
     Ok(objects.put(&TENANT.into(), &contents, Timestamp(START)).await?)
 }
 
+/// Policy sets, as format 4 has them: one applied, one that waits for another person.
+async fn policies(sets: &dyn PolicyStore) -> Result<(), Fail> {
+    for proposed in [false, true] {
+        let (tenant, by, body) = (TENANT.into(), "ada".into(), Bytes::from_static(b"a policy set"));
+        let at = Timestamp(START);
+        sets.put_policy(NewPolicy { tenant, digest: [3; 32], body, by, at, rollback: None, proposed }).await?;
+    }
+    Ok(())
+}
+
+/// Budgets, as format 5 has them: the tenant's and an agent's. What a run settled in the tenant's is what its append moves.
+async fn budgets(journal: &dyn Journal) -> Result<Vec<Move>, Fail> {
+    for (agent, per) in [(None, Per::Month), (Some("desk"), Per::Day)] {
+        let key = BudgetKey { tenant: TENANT.into(), agent: agent.map(Name::from), per };
+        let caps = Caps { usd: Some(MicroUsd(5_000)), tool_calls: Some(9), ..Caps::default() };
+        journal.set_budget(SetBudget { key, caps, at: Timestamp(START), by: "ada".into() }).await?;
+    }
+    let rows = journal.budgets(Some(&TENANT.into()), Timestamp(START)).await?;
+    let moved = |agent: Option<Name>, id, start, per| Move {
+        level: Level { budget: id, start, agent, per },
+        back: Amounts::default(),
+        settled: Amounts { tokens: 240, tool_calls: 1, ..Amounts::default() },
+        held: Amounts::default(),
+    };
+    Ok(rows.into_iter().map(|row| moved(row.key.agent, row.id, row.start, row.key.per)).collect())
+}
+
 async fn sqlite(out: &Path) -> Result<(), Fail> {
     let dir = tempfile::tempdir()?;
     fs::create_dir(dir.path().join("keys"))?;
@@ -62,6 +94,7 @@ async fn sqlite(out: &Path) -> Result<(), Fail> {
     let store = SqliteStore::open(dir.path(), SqliteOptions::default())?;
     fill(&store).await?;
     content(&store).await?;
+    policies(&store).await?;
     drop(store);
     Ok(fs::write(out, zstd::bulk::compress(&fs::read(dir.path().join("stead.db"))?, 19)?)?)
 }
@@ -77,8 +110,12 @@ struct Life<'j> {
     blobs: Vec<NewBlob>,
 }
 
-fn inputs(seq: u64) -> Inputs {
-    Inputs { now: Timestamp(START + i64::try_from(seq).unwrap_or(0) * 1_000_000), activation: ActivationId(1) }
+fn inputs(seq: u64) -> Inputs<'static> {
+    Inputs {
+        now: Timestamp(START + i64::try_from(seq).unwrap_or(0) * 1_000_000),
+        activation: ActivationId(1),
+        gate: &Ungated,
+    }
 }
 
 impl<'j> Life<'j> {
@@ -115,11 +152,14 @@ impl<'j> Life<'j> {
                 approval_ttl: Some(Span::from_secs(86_400)),
                 overhead_tokens: 10,
                 repairs: None,
+                plan: None,
                 at_limit: stead_core::budget::AtLimit::Stop,
             },
             input: Payload::new(body, Some(Source::User)),
             admit: live.then(Admit::default),
             restored: None,
+            behalf: Behalf::default(),
+            label: None,
         };
         let decision = start.decide(inputs(0));
         let blobs = vec![NewBlob { tenant: TENANT.into(), id, content: long }];
@@ -249,7 +289,7 @@ async fn fill(journal: &dyn Journal) -> Result<(), Fail> {
     let outcome = Outcome::Returned(Payload::inline("sent", Source::Tool));
     one.does(Command::Outcome { effect: 1, attempt: 1, outcome, error: false, action: None }, Status::Running).await?;
     let release = SessionChange::Release { head: true, spent: Spend { tokens: 240, usd: None } };
-    let ends = IndexChange { session: Some(release), ..IndexChange::default() };
+    let ends = IndexChange { session: Some(release), budgets: budgets(journal).await?, ..IndexChange::default() };
     one.replies(Vec::new(), Status::Completed, ends).await?;
     // 2 waits for a human, 3 waits for 2.
     let mut two = Life::begin(journal, lease, 2, keyed, true).await?;

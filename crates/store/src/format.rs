@@ -25,7 +25,8 @@ const STEPS: &[Step] = &[
         by_itself: true,
     },
     Step { to: 3, what: "a table for the content of workspaces", by_itself: true },
-    Step { to: 4, what: "tables for the budgets of tenants and agents", by_itself: true },
+    Step { to: 4, what: "a table for policy sets", by_itself: true },
+    Step { to: 5, what: "tables for the budgets of tenants and agents", by_itself: true },
 ];
 
 /// The steps from a format to this release's.

@@ -6,14 +6,21 @@ use std::{fs, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use stead_core::{
+    budget::{Caps, Per},
     fact::Fact,
     id::{Name, RunId, SessionId, VersionId},
     record::{Body, Record},
     run::{CallPhase, Carry, GENESIS, Life, State, fold},
     time::{Span, Timestamp},
 };
-use stead_ports::journal::{ApprovalFilter, Backup, BackupAsk, Journal, LIVE, MovedBy, RunFilter, Status, UsageFilter};
-use stead_ports::objects::Objects;
+use stead_ports::journal::{
+    ApprovalFilter, Backup, BackupAsk, BudgetKey, BudgetRow, Journal, LIVE, MovedBy, RunFilter, SetBudget, Status,
+    UsageFilter,
+};
+use stead_ports::{
+    objects::Objects,
+    policies::{NewPolicy, PolicyStore},
+};
 use stead_store::{
     BlobKey, FORMAT, PgOptions, PgStore, Reader, SqliteOptions, SqliteRestore, SqliteStore, Stored, look,
 };
@@ -38,6 +45,8 @@ async fn sqlite_data_of_every_format_opens_and_folds() {
         let store = SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap();
         check(&store, format).await;
         content(&store, format).await;
+        policies(&store, format).await;
+        budgets(&store, format).await;
     }
 }
 
@@ -49,6 +58,8 @@ async fn postgresql_data_of_every_format_opens_and_folds() {
         let store = PgStore::connect(&server.url(), PgOptions::new(BlobKey::from_bytes(KEY))).await.unwrap();
         check(&store, format).await;
         content(&store, format).await;
+        policies(&store, format).await;
+        budgets(&store, format).await;
     }
 }
 
@@ -60,6 +71,33 @@ async fn content(objects: &dyn Objects, format: u32) {
     assert_eq!(objects.get(&tenant, &ids).await.unwrap(), kept);
     objects.put(&tenant, std::slice::from_ref(&file), Timestamp(1)).await.unwrap();
     assert_eq!(objects.get(&tenant, &ids[..1]).await.unwrap(), [Some(file)]);
+}
+
+/// Formats before 4 had no policy sets, and take them now.
+async fn policies(sets: &dyn PolicyStore, format: u32) {
+    let tenant = Name::from("acme");
+    let kept = sets.policies(&tenant, None, 10).await.unwrap();
+    let applied: Vec<_> = kept.iter().map(|row| (row.epoch, row.is_applied())).collect();
+    assert_eq!(applied, if format < 4 { Vec::new() } else { vec![(2, false), (1, true)] });
+    let body = Bytes::from_static(b"a policy set");
+    if format >= 4 {
+        assert_eq!(sets.policy(&tenant, 1).await.unwrap().unwrap().body, body);
+    }
+    let (by, at) = (Name::from("bob"), Timestamp(2));
+    let new = NewPolicy { tenant, digest: [4; 32], body, by, at, rollback: Some(1), proposed: false };
+    assert_eq!(sets.put_policy(new).await.unwrap(), Some(if format < 4 { 1 } else { 3 }));
+}
+
+/// Formats before 5 had no budgets, and take them now.
+async fn budgets(journal: &dyn Journal, format: u32) {
+    let (tenant, now) = (Name::from("acme"), Timestamp(1_767_225_600_000_000));
+    let used = |rows: &[BudgetRow]| rows.iter().map(|r| (r.key.per, r.settled.tokens)).collect::<Vec<_>>();
+    let kept = journal.budgets(Some(&tenant), now).await.unwrap();
+    assert_eq!(used(&kept), if format < 5 { Vec::new() } else { vec![(Per::Month, 240), (Per::Day, 240)] });
+    let key = BudgetKey { tenant: tenant.clone(), agent: None, per: Per::Ever };
+    let caps = Caps { tokens: Some(7), ..Caps::default() };
+    assert!(journal.set_budget(SetBudget { key, caps, at: now, by: "bob".into() }).await.unwrap());
+    assert_eq!(journal.budgets(Some(&tenant), now).await.unwrap().len(), kept.len() + 1);
 }
 
 /// Makes the database one of that format.

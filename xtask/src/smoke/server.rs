@@ -68,7 +68,8 @@ pub(super) fn start(dir: &Path) -> Result<(String, Running), Fail> {
     let log = dir.join("server.log");
     let stderr = fs::File::create(&log).map_err(|e| format!("{}: {e}", log.display()))?;
     let server = Command::new(&program)
-        .args(["--host", "127.0.0.1", "--ctx-size", "4096", "--port", &port.to_string(), "--model"])
+        // One reply at a time: one that is not given up stands in the way of the next.
+        .args(["--host", "127.0.0.1", "--ctx-size", "4096", "--parallel", "1", "--port", &port.to_string(), "--model"])
         .arg(&model)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -24,7 +24,8 @@ const MAP: &[Row] = &[
     row("identity", &["core"]),
     row("audit", &["core"]),
     row("manifest", &["core"]),
-    row("ports", &["core"]),
+    // An agent carries what its manifest declares of where values come from.
+    row("ports", &["core", "provenance"]),
     // What the two that speak to PostgreSQL share.
     row("postgres", &[]),
     row("store", &["core", "ports", "postgres"]),
@@ -99,8 +100,8 @@ const MAP: &[Row] = &[
     row(
         "stead",
         &[
-            "api", "audit", "client", "core", "identity", "manifest", "microvm", "oci", "ports", "sandbox", "server",
-            "wasm",
+            "api", "audit", "client", "core", "identity", "manifest", "microvm", "oci", "policy", "ports", "sandbox",
+            "server", "wasm",
         ],
     ),
     row("sim", &["core", "engine", "policy", "ports"]),

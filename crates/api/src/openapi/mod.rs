@@ -3,6 +3,7 @@
 
 mod operation;
 mod operations;
+mod policies;
 mod sandboxes;
 
 use serde_json::{Map, Value, json};
@@ -53,6 +54,7 @@ pub fn document(version: &str) -> Value {
             { "name": "sessions", "description": "The conversation and budget that runs share." },
             { "name": "runs", "description": "One piece of work of an agent: a journal of facts." },
             { "name": "approvals", "description": "Actions that wait for a human." },
+            { "name": "policies", "description": "Policy sets: what agents may do, and when a human is asked." },
             { "name": "sandboxes", "description": "Session sandboxes: boxes that stay. They end with the server." },
             { "name": "server", "description": "The server itself." }
         ],

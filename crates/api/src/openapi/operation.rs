@@ -164,6 +164,7 @@ impl Operation {
             Some("sessions") => "sessions",
             Some("runs") => "runs",
             Some("approvals") => "approvals",
+            Some("policies") => "policies",
             Some("usage") => "usage",
             Some("budgets") => "budgets",
             Some("sandboxes") => "sandboxes",

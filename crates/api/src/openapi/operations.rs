@@ -4,6 +4,7 @@ use stead_core::code;
 
 use super::{
     operation::{Media, Operation, Place},
+    policies::policies,
     sandboxes::sandboxes,
 };
 use crate::{
@@ -37,14 +38,17 @@ const OF_SESSION: &str =
 
 /// All operations, by resource.
 pub fn operations() -> Vec<Operation> {
-    [agents(), sessions(), runs(), run_actions(), approvals(), sandboxes(), server()].into_iter().flatten().collect()
+    [agents(), sessions(), runs(), run_actions(), approvals(), policies(), sandboxes(), server()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
-fn get(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
+pub(super) fn get(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
     Operation::new("GET", path, id, summary)
 }
 
-fn post(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
+pub(super) fn post(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
     Operation::new("POST", path, id, summary)
 }
 
@@ -71,6 +75,7 @@ fn agents() -> Vec<Operation> {
                     code::MANIFEST_VALUE,
                     code::MANIFEST_FILE,
                     code::MANIFEST_UNSUPPORTED,
+                    code::POLICY_REFUSED,
                     code::TOOL_SERVER,
                     code::MODEL_KEY,
                 ],

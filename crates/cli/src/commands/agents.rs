@@ -238,6 +238,7 @@ pub(crate) fn refused(e: ApplyError) -> CliError {
         ApplyError::Bundle(e) => CliError::new(stead_core::code::MANIFEST_READ, e.to_string()),
         ApplyError::Agent(e) => CliError::new(e.code, e.detail),
         ApplyError::Store(e) => CliError::new(e.code, e.detail),
+        ApplyError::Policies(e) => CliError::new(e.code(), e.to_string()),
         ApplyError::Aliases(_) => CliError::new(stead_core::code::ALIAS_REFUSED, e.to_string()),
     }
 }

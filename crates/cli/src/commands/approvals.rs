@@ -130,6 +130,15 @@ fn row(a: &Approval, now: stead_core::time::Timestamp) -> [String; 5] {
     [a.id.to_string(), a.agent.to_string(), short(&a.tool, 64), text::age(a.since, now), arguments]
 }
 
+/// What gates ask for.
+fn needs(a: &Approval) -> String {
+    let gate = |g: &stead_api::approval::GateAsks| {
+        let who = g.approvers.iter().map(|who| clean(who)).collect::<Vec<_>>().join(" or ");
+        format!("{} of {who} ({})", g.quorum, clean(&g.policy))
+    };
+    a.gates.iter().map(gate).collect::<Vec<_>>().join(", ")
+}
+
 fn shown(a: &Approval) -> String {
     let class = serde_json::to_value(a.class).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
     fields(&[
@@ -141,6 +150,8 @@ fn shown(a: &Approval) -> String {
         ("effect", class),
         ("arguments", clean(&a.arguments)),
         ("reason", reason(a.reason).to_owned()),
+        ("needs", needs(a)),
+        ("approved by", a.given.iter().map(|who| clean(who)).collect::<Vec<_>>().join(", ")),
         ("since", text::instant(a.since)),
         ("expires", a.expires.map_or_else(String::new, text::instant)),
     ])

@@ -151,9 +151,21 @@ pub(crate) fn open(file: &Path) -> Outcome<Box<dyn io::Read + Send>> {
 }
 
 async fn take(global: &Global, file: &Path, key_file: Option<&Path>, store: Option<&DatabaseUrl>) -> Outcome<()> {
+    vacant(file)?;
     if let Some(path) = key_file {
         keep_key(global, path)?;
     }
+    let taken = taken(global, file, key_file, store).await;
+    if let (Err(_), Some(path)) = (&taken, key_file)
+        && !file.exists()
+    {
+        // A key without its backup is of no use, and would be in the way of the next try; what failed is told.
+        let _ = fs::remove_file(path);
+    }
+    taken
+}
+
+async fn taken(global: &Global, file: &Path, key_file: Option<&Path>, store: Option<&DatabaseUrl>) -> Outcome<()> {
     let with_key = key_file.is_none();
     match store {
         Some(database) => {
@@ -190,9 +202,11 @@ fn keep_key(global: &Global, path: &Path) -> Outcome<()> {
     let failed = |e: io::Error| CliError::new(code::BACKUP_KEY, format!("{}: {e}", from.display()));
     let key = fs::read(&from).map_err(failed)?;
     let mut file = fresh(path)?;
-    file.write_all(&key)?;
-    file.sync_all()?;
-    Ok(())
+    let written = file.write_all(&key).and_then(|()| file.sync_all());
+    if written.is_err() {
+        let _ = fs::remove_file(path);
+    }
+    Ok(written?)
 }
 
 /// A file that only its owner can read, and that did not exist.
@@ -202,6 +216,14 @@ fn fresh(path: &Path) -> Outcome<File> {
         let error = CliError::other(format!("{}: {e}", path.display()));
         if e.kind() == io::ErrorKind::AlreadyExists { error.hint("choose another name") } else { error }
     })
+}
+
+/// Refuses a name that something has already; stdout is always free.
+fn vacant(file: &Path) -> Outcome<()> {
+    if file == Path::new("-") || fs::symlink_metadata(file).is_err() {
+        return Ok(());
+    }
+    Err(CliError::other(format!("{} exists already", file.display())).hint("choose another name"))
 }
 
 /// Writes the pieces to a file, which is there only when it is whole, or to stdout.
@@ -214,9 +236,7 @@ async fn write<B: AsRef<[u8]>>(pieces: impl Stream<Item = Outcome<B>>, file: &Pa
         }
         return Ok(out.flush()?);
     }
-    if file.exists() {
-        return Err(CliError::other(format!("{} exists already", file.display())).hint("choose another name"));
-    }
+    vacant(file)?;
     let part = PathBuf::from(format!("{}.part", file.display()));
     let written = async {
         let mut out = BufWriter::with_capacity(BUFFER, fresh(&part)?);

@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     fs,
     io::Write as _,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -12,8 +13,8 @@ use clap::Args;
 use serde::Serialize;
 use stead_ports::sandbox::STAYING;
 use stead_server::{
-    backup::{Stored, look},
-    config::{self, Config, DEFAULT_PORT},
+    backup::{Stored, look, look_in},
+    config::{Config, DatabaseUrl},
     presence::Presence,
     providers::{self, Answer, KeyFound, Local, ProviderKey},
     secrets::{SecretError, SecretsFile},
@@ -39,8 +40,8 @@ const SYNCS: usize = 20;
 /// Keys are looked for where models look for them, and never shown. Of model servers only those of this machine are asked.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
-    /// Tell what a server with this stead.toml could give, with the secrets that it names; without it the stead.toml of the data folder
-    /// counts, if there is one
+    /// Tell what a server with this stead.toml could give, where it would work and listen, with the secrets that it names; without it the
+    /// stead.toml of the data folder counts, if there is one
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -67,24 +68,29 @@ pub(crate) async fn run(global: &Global, args: Doctor) -> Outcome {
     let own = global.data.join("stead.toml");
     let file = args.config.clone().or_else(|| own.exists().then_some(own));
     let config = match &file {
-        Some(file) => Config::load(file).map_err(ServeError::from)?.sandbox,
-        None => config::Sandbox::default(),
+        Some(file) => Config::load(file).map_err(ServeError::from)?,
+        None => Config::default(),
     };
+    // The folder that a server with this file works in; the file of a data folder is about that folder.
+    let folder = if args.config.is_some() { &config.data_dir } else { &global.data };
     let secrets = secrets::opened(global, args.config)?;
     let (keys, unread) = providers::keys(&secrets);
     let findings = [
         kernel(),
-        sandbox::offered(&config, file.as_deref()),
+        sandbox::offered(&config.sandbox, file.as_deref()),
         staying(),
-        data(&global.data),
-        journal(&global.data),
-        disk(&global.data),
-        server(global),
-        port(),
+        data(folder),
+        match &config.database {
+            Some(database) => of_database(database).await,
+            None => journal(folder),
+        },
+        disk(folder),
+        server(folder),
+        port(config.listen),
         kept(&secrets, unread),
     ]
     .into_iter()
-    .chain(sandbox::tiers(&config).await)
+    .chain(sandbox::tiers(&config.sandbox).await)
     .chain(keys.iter().map(provider))
     .chain(providers::endpoints().await.iter().map(endpoint))
     .collect::<Vec<_>>();
@@ -134,6 +140,16 @@ fn journal(dir: &Path) -> Finding {
     Finding::new("journal", state, found)
 }
 
+/// The same of what is kept in PostgreSQL, which is asked.
+async fn of_database(database: &DatabaseUrl) -> Finding {
+    let (state, found) = match look_in(database).await {
+        Ok(None) => ("info", "in PostgreSQL: none yet".to_owned()),
+        Ok(Some(format)) => ("ok", format!("in PostgreSQL: format {format}")),
+        Err(e) => ("bad", format!("in PostgreSQL: {}: {}", e.code, e.detail)),
+    };
+    Finding::new("journal", state, found)
+}
+
 fn disk(dir: &Path) -> Finding {
     let timed = probe(dir, |file| {
         let mut times = Vec::with_capacity(SYNCS);
@@ -170,8 +186,8 @@ fn probe<T>(dir: &Path, work: impl FnOnce(&mut fs::File) -> std::io::Result<T>) 
     done
 }
 
-fn server(global: &Global) -> Finding {
-    let found = match Presence::read(&global.data) {
+fn server(dir: &Path) -> Finding {
+    let found = match Presence::read(dir) {
         Some(p) if process::lives(p.pid) => {
             format!("{} (process {}, release {})", ui::term::short(&p.url, 80), p.pid, ui::term::short(&p.version, 20))
         }
@@ -180,10 +196,12 @@ fn server(global: &Global) -> Finding {
     Finding::new("server", "info", found)
 }
 
-fn port() -> Finding {
-    let (state, found) = match std::net::TcpListener::bind(("127.0.0.1", DEFAULT_PORT)) {
-        Ok(_) => ("ok", format!("{DEFAULT_PORT} is free")),
-        Err(e) => ("info", format!("{DEFAULT_PORT}: {e}")),
+/// Whether a server could listen where it is to.
+fn port(listen: SocketAddr) -> Finding {
+    let (state, found) = match std::net::TcpListener::bind(listen) {
+        Ok(_) if listen.port() == 0 => ("ok", format!("{listen}: any that is free")),
+        Ok(_) => ("ok", format!("{listen} is free")),
+        Err(e) => ("info", format!("{listen}: {e}")),
     };
     Finding::new("port", state, found)
 }

@@ -14,6 +14,7 @@ pub(crate) mod errors;
 pub(crate) mod man_pages;
 pub(crate) mod migrate;
 pub(crate) mod pages;
+pub(crate) mod policy;
 pub(crate) mod restore;
 pub(crate) mod run;
 pub(crate) mod runs;
@@ -89,6 +90,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Runs(args) => one(runs::run(&global, args)),
         Command::Sandboxes(args) => one(sandboxes::run(&global, args)),
         Command::Budgets(args) => one(budgets::run(&global, args)),
+        Command::Policy(args) => one(policy::run(&global, args)),
         Command::Usage(args) => one(usage::run(&global, args)),
         Command::Approvals(args) => one(approvals::run(&global, args)),
         Command::Dev(args) => many(dev::run(&global, args)),

@@ -4,6 +4,7 @@ mod artifacts;
 mod cassette;
 mod facts;
 mod files;
+mod policies;
 mod show;
 mod why;
 

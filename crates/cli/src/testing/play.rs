@@ -216,6 +216,7 @@ fn choose(
     let Some(place) = place else {
         let why = match asked.reason {
             AskReason::Manifest => "",
+            AskReason::Policy => ", because policies ask for it",
             AskReason::EqualUnknown => ", because an equal call has an unknown outcome",
             AskReason::OutcomeUnknown => ", because its outcome is unknown",
             AskReason::Budget => ", because a limit is reached",

@@ -105,6 +105,10 @@ impl Steps {
                 let next = if f.next.is_some() { "; another attempt follows" } else { "" };
                 self.row(out, "model", &format!("{}: {}: {why}{next}", self.name(), f.code));
             }
+            Fact::ModelDenied(_) => {
+                let why = event.text.as_deref().map(|t| short(t, SHOWN)).unwrap_or_default();
+                self.row(out, "refused", &format!("a model is not asked: {why}"));
+            }
             Fact::AnswerRejected(f) => {
                 let why = event.text.as_deref().map(|t| short(t, SHOWN)).unwrap_or_default();
                 let next = f.repair.map_or_else(String::new, |n| format!("; repair {n} follows"));
@@ -215,6 +219,7 @@ impl Steps {
 pub(crate) fn reason(reason: AskReason) -> &'static str {
     match reason {
         AskReason::Manifest => "its manifest says so",
+        AskReason::Policy => "policies ask for it",
         AskReason::EqualUnknown => "the outcome of an equal call is unknown",
         AskReason::OutcomeUnknown => "nobody knows whether it happened; approve means \"it did not, do it now\"",
         AskReason::Budget => {

@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use axum::{
@@ -48,6 +48,8 @@ pub(crate) struct Ledger {
     pub(crate) mails: HashMap<String, u32>,
     /// Payments and notes: by tool and key, the order they were made for. A key that comes again is done no second time.
     pub(crate) keyed: HashMap<(String, String), String>,
+    /// When each thing was done.
+    pub(crate) moments: Vec<SystemTime>,
 }
 
 impl Ledger {
@@ -124,6 +126,7 @@ async fn act(
     world.gate.acquire().await.unwrap().forget();
     {
         let mut ledger = world.ledger.lock().unwrap();
+        ledger.moments.push(SystemTime::now());
         match tool.as_str() {
             "look" => *ledger.looks.entry(order).or_default() += 1,
             "mail" => *ledger.mails.entry(order).or_default() += 1,

@@ -9,7 +9,7 @@ use super::{
 
 /// Emits every fact that follows from the state without anything new from outside. Stops when the run waits, or has
 /// ended; each round emits at least one fact, and each fact leads nearer to one of these.
-pub(super) fn advance(draft: &mut Draft) {
+pub(super) fn advance(draft: &mut Draft<'_>) {
     loop {
         let before = draft.facts.len();
         round(draft);
@@ -19,7 +19,7 @@ pub(super) fn advance(draft: &mut Draft) {
     }
 }
 
-fn round(draft: &mut Draft) {
+fn round(draft: &mut Draft<'_>) {
     if draft.state.life != Life::Live {
         return;
     }
@@ -44,6 +44,7 @@ fn round(draft: &mut Draft) {
             for i in 0..draft.state.calls.len() {
                 match draft.state.calls[i].phase {
                     CallPhase::Undecided => step::tool::decide_call(draft, i),
+                    CallPhase::Asking { .. } => step::approval::weigh(draft, i),
                     CallPhase::Open if !draft.hold => step::tool::open_call(draft, i),
                     _ => {}
                 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{
     advance::advance,
     apply::{Env, apply, begin},
+    gate::{Gate, Ruling},
     life,
     state::{Carry, RestoreMark, State},
     step,
@@ -13,20 +14,24 @@ use crate::{
     budget::{Limits, Offer, Spend, Usage},
     code::Code,
     effect::{Ended, Outcome, Reconciled},
-    fact::{CallHead, Fact, Parent, PayloadIx, RunConfig, StopMode},
+    fact::{CallHead, Fact, Parent, PayloadIx, RunConfig, StopMode, Verdict},
     id::{ActivationId, Name, RunId, SessionId, VersionId},
+    label::SealedLabel,
     record::{Payload, Source},
+    ruling::{Behalf, Person, Ruled},
     sandbox::{Action, BoxLimits, BoxTotals},
     time::{Span, Timestamp},
 };
 
 /// What comes in from outside with each command.
 #[derive(Clone, Copy, Debug)]
-pub struct Inputs {
+pub struct Inputs<'a> {
     /// The wall clock. The machine never lets a run's time decrease.
     pub now: Timestamp,
     /// The activation that decides.
     pub activation: ActivationId,
+    /// What decides whether something may begin.
+    pub gate: &'a dyn Gate,
 }
 
 /// A run to be made.
@@ -54,6 +59,10 @@ pub struct NewRun {
     pub admit: Option<Admit>,
     /// The mark of a parent that was restored from a backup.
     pub restored: Option<RestoreMark>,
+    /// On whose behalf it works.
+    pub behalf: Behalf,
+    /// The label of its input; `None` when a person gave it.
+    pub label: Option<SealedLabel>,
 }
 
 /// What a run takes over when it becomes its session's foreground run.
@@ -131,6 +140,19 @@ pub enum Command {
         /// none is demanded.
         misfit: Option<Payload>,
     },
+    /// The planner replied.
+    Planned {
+        /// The turn.
+        turn: u32,
+        /// The attempt.
+        attempt: u32,
+        /// The reply.
+        reply: Payload,
+        /// Tokens.
+        usage: Usage,
+        /// The plan's text, or what is wrong with it.
+        plan: Result<Payload, Payload>,
+    },
     /// An attempt was not made: its provider takes no more now. It costs nothing and counts as no attempt.
     ModelDeferred {
         /// The turn.
@@ -187,6 +209,8 @@ pub enum Command {
         spent: Spend,
         /// What its boxes used.
         boxes: BoxTotals,
+        /// The label of what the model is told.
+        label: Option<SealedLabel>,
     },
     /// A human answered.
     Approve {
@@ -195,7 +219,7 @@ pub enum Command {
         /// Yes or no.
         approved: bool,
         /// Who.
-        by: Name,
+        by: Person,
         /// What they said.
         note: Option<String>,
     },
@@ -252,7 +276,7 @@ pub struct Decision {
 ///
 /// # Errors
 /// A [`Refusal`] when the command does not fit the state.
-pub fn decide(state: &State, command: Command, inputs: Inputs) -> Result<Decision, Refusal> {
+pub fn decide(state: &State, command: Command, inputs: Inputs<'_>) -> Result<Decision, Refusal> {
     decide_under(state, command, inputs, Terms::default())
 }
 
@@ -262,7 +286,7 @@ pub fn decide(state: &State, command: Command, inputs: Inputs) -> Result<Decisio
 ///
 /// # Errors
 /// A [`Refusal`] when the command does not fit the state.
-pub fn decide_holding(state: &State, command: Command, inputs: Inputs) -> Result<Decision, Refusal> {
+pub fn decide_holding(state: &State, command: Command, inputs: Inputs<'_>) -> Result<Decision, Refusal> {
     decide_under(state, command, inputs, Terms { hold: true, offer: None })
 }
 
@@ -279,7 +303,7 @@ pub struct Terms {
 ///
 /// # Errors
 /// A [`Refusal`] when the command does not fit the state.
-pub fn decide_under(state: &State, command: Command, inputs: Inputs, terms: Terms) -> Result<Decision, Refusal> {
+pub fn decide_under(state: &State, command: Command, inputs: Inputs<'_>, terms: Terms) -> Result<Decision, Refusal> {
     let mut draft = Draft::begin(Box::new(state.clone()), inputs, terms);
     match command {
         Command::Admit(admit) => life::start::admit(&mut draft, admit)?,
@@ -289,6 +313,9 @@ pub fn decide_under(state: &State, command: Command, inputs: Inputs, terms: Term
         Command::ModelReplied { turn, attempt, reply, usage, calls, misfit } => {
             step::model::replied(&mut draft, turn, attempt, reply, usage, calls, misfit)?;
         }
+        Command::Planned { turn, attempt, reply, usage, plan } => {
+            step::plan::planned(&mut draft, turn, attempt, reply, usage, plan)?;
+        }
         Command::ModelDeferred { turn, attempt, until, why } => {
             step::model::deferred(&mut draft, turn, attempt, until, why)?;
         }
@@ -297,8 +324,8 @@ pub fn decide_under(state: &State, command: Command, inputs: Inputs, terms: Term
             step::tool::outcome(&mut draft, effect, attempt, outcome, error, action)?;
         }
         Command::Reconciled { effect, asked, answer } => step::tool::reconciled(&mut draft, effect, asked, answer)?,
-        Command::ChildFinished { effect, ended, content, spent, boxes } => {
-            step::child::finished(&mut draft, effect, ended, content, spent, boxes)?;
+        Command::ChildFinished { effect, ended, content, spent, boxes, label } => {
+            step::child::finished(&mut draft, effect, ended, content, (spent, boxes), label)?;
         }
         Command::Approve { effect, approved, by, note } => {
             step::approval::answered(&mut draft, effect, approved, by, note)?;
@@ -319,20 +346,20 @@ pub fn decide_under(state: &State, command: Command, inputs: Inputs, terms: Term
 
 impl NewRun {
     /// Decides the first record of a run.
-    pub fn decide(self, inputs: Inputs) -> Decision {
+    pub fn decide(self, inputs: Inputs<'_>) -> Decision {
         self.decide_under(inputs, Terms::default())
     }
 
     /// Decides the first record of a run whose work the next activation begins; see [`decide_holding`].
-    pub fn decide_holding(self, inputs: Inputs) -> Decision {
+    pub fn decide_holding(self, inputs: Inputs<'_>) -> Decision {
         self.decide_under(inputs, Terms { hold: true, offer: None })
     }
 
     /// Decides the first record of a run under terms.
-    pub fn decide_under(self, inputs: Inputs, terms: Terms) -> Decision {
-        let (state, life::start::Begin { input, admit, restored }) = life::start::prepare(self, inputs);
+    pub fn decide_under(self, inputs: Inputs<'_>, terms: Terms) -> Decision {
+        let (state, life::start::Begin { input, admit, restored, label }) = life::start::prepare(self, inputs);
         let mut draft = Draft::begin(Box::new(state), inputs, terms);
-        life::start::start(&mut draft, input, restored);
+        life::start::start(&mut draft, input, restored, label);
         if let Some(admit) = admit {
             life::start::admit(&mut draft, admit).expect("a new run is queued");
             advance(&mut draft);
@@ -342,12 +369,13 @@ impl NewRun {
 }
 
 /// A decision in the making: every fact is folded at once, so that the next one is decided on what is already decided.
-pub(super) struct Draft {
+pub(super) struct Draft<'a> {
     pub state: Box<State>,
     pub facts: Vec<Fact>,
     pub payloads: Vec<Payload>,
     pub now: Timestamp,
     pub activation: ActivationId,
+    pub gate: &'a dyn Gate,
     /// This activation has written nothing yet.
     pub fresh: bool,
     /// Nothing may begin; see [`decide_holding`].
@@ -356,8 +384,8 @@ pub(super) struct Draft {
     pub offer: Option<Offer>,
 }
 
-impl Draft {
-    fn begin(mut state: Box<State>, inputs: Inputs, Terms { hold, offer }: Terms) -> Self {
+impl<'a> Draft<'a> {
+    fn begin(mut state: Box<State>, inputs: Inputs<'a>, Terms { hold, offer }: Terms) -> Self {
         let now = inputs.now.max(state.last_at);
         let fresh = state.activation != inputs.activation;
         begin(&mut state, now, inputs.activation);
@@ -367,6 +395,7 @@ impl Draft {
             payloads: Vec::with_capacity(2),
             now,
             activation: inputs.activation,
+            gate: inputs.gate,
             fresh,
             hold,
             offer,
@@ -393,6 +422,14 @@ impl Draft {
     /// Adds a notice of the runtime.
     pub(super) fn notice(&mut self, text: impl Into<Bytes>) -> PayloadIx {
         self.payload(Payload::inline(text, Source::Runtime))
+    }
+
+    /// What is recorded of the policies behind a ruling; nothing where none were asked.
+    pub(super) fn ruled(&mut self, ruling: &mut Ruling) -> Option<Box<Ruled>> {
+        let why = ruling.why.take().map(|why| self.payload(Payload::inline(why, Source::Runtime)));
+        let by = std::mem::take(&mut ruling.by);
+        let asked = ruling.verdict != Verdict::Allow || !by.is_empty();
+        asked.then(|| Box::new(Ruled { epoch: ruling.epoch, by, why }))
     }
 
     fn finish(mut self) -> Decision {

@@ -11,12 +11,14 @@ use crate::{
     effect::Ended,
     fact::{AskReason, CallHead, NextAttempt, Parent, Raise, RunConfig, StopMode},
     id::{ActivationId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
+    record::Payload,
+    ruling::{Asked, Behalf, Given, PlanMark},
     sandbox::{Access, BoxLimits},
     time::Timestamp,
 };
 
 /// Version of [`State`]'s encoding; a snapshot of another version is discarded and the journal folded instead.
-pub const STATE_VERSION: u16 = 6;
+pub const STATE_VERSION: u16 = 7;
 
 /// Where a run is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -93,6 +95,9 @@ pub enum CallPhase {
         /// Since when.
         #[n(2)]
         since: Timestamp,
+        /// What gates ask for; see [`Asked`].
+        #[n(3)]
+        asked: Option<Box<Asked>>,
     },
     /// It may go: a pure one is owed at once, another needs its intent first.
     #[n(2)]
@@ -182,6 +187,12 @@ pub struct Call {
     /// it did not happen.
     #[n(7)]
     pub maybe: Option<u8>,
+    /// The yeses that gates have been given; void when a human is asked anew.
+    #[n(8)]
+    pub given: Vec<Given>,
+    /// Arguments in the place of those that the model wrote.
+    #[n(9)]
+    pub arguments: Option<Payload>,
 }
 
 impl Call {
@@ -386,17 +397,29 @@ pub struct State {
     /// Limits that an operator has set for its boxes.
     #[n(32)]
     pub box_limits: BoxLimits,
-    /// What it holds of the budgets above it; `None` as long as there were none.
+    /// On whose behalf it works.
     #[n(33)]
+    pub behalf: Behalf,
+    /// Its plan.
+    #[n(34)]
+    pub planning: Planning,
+    /// What calls that were let go are to the plan, by the ordinals of their effects.
+    #[n(35)]
+    pub plan_marks: Vec<(u32, PlanMark)>,
+    /// Entries of the conversation that stem from earlier runs of the session.
+    #[n(36)]
+    pub earlier: u32,
+    /// What it holds of the budgets above it; `None` as long as there were none.
+    #[n(37)]
     pub slice: Option<Slice>,
     /// A limit is reached, and a human is asked whether to raise it. Nothing new begins meanwhile.
-    #[n(34)]
+    #[n(38)]
     pub asking: Option<Box<Asking>>,
     /// The budget above it that stopped it.
-    #[n(35)]
+    #[n(39)]
     pub blocked: Option<Box<Blocked>>,
     /// Bytes of all files of `tree`.
-    #[n(36)]
+    #[n(40)]
     pub tree_bytes: u64,
 }
 
@@ -415,6 +438,43 @@ pub struct Asking {
     /// Since when.
     #[n(3)]
     pub since: Timestamp,
+}
+
+/// Whether a run has a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub enum Planning {
+    /// It has none, and none is wanted, or none could be drawn.
+    #[default]
+    #[n(0)]
+    Without,
+    /// A planner is to be asked.
+    #[n(1)]
+    Wanted {
+        /// Tries so far.
+        #[n(0)]
+        tries: u8,
+        /// The last try, and what was wrong with it.
+        #[n(1)]
+        last: Option<(Payload, Payload)>,
+    },
+    /// It is drawn; this is its text.
+    #[n(2)]
+    Drawn(#[n(0)] Payload),
+}
+
+impl Planning {
+    /// Whether a planner is to be asked.
+    pub const fn wanted(&self) -> bool {
+        matches!(self, Self::Wanted { .. })
+    }
+
+    /// Which try is wanted, from 0.
+    pub(super) const fn tries(&self) -> Option<u8> {
+        match self {
+            Self::Wanted { tries, .. } => Some(*tries),
+            _ => None,
+        }
+    }
 }
 
 impl State {

@@ -7,6 +7,7 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
 use crate::{
     artifact::{Artifact, Shown},
+    label::SealedLabel,
     record::Payload,
 };
 
@@ -52,6 +53,9 @@ pub struct Entry {
     /// Its text.
     #[n(1)]
     pub payload: Payload,
+    /// Its label, when it was said by another run.
+    #[n(2)]
+    pub label: Option<SealedLabel>,
 }
 
 impl Entry {

@@ -12,12 +12,14 @@ use stead_core::{
     fact::{
         AfterUnknown, AnswerRejected, ApprovalGiven, ApprovalRequested, AskReason, CallHead, CallRules,
         CancelRequested, ChildFinished, ChildStarted, ContextCompacted, EffectDecided, EffectIntended, EffectNotSent,
-        EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact, Held, ModelConfig, ModelFailed, ModelReplied,
-        ModelRequested, NextAttempt, Parent, Raise, Restored, RunAdmitted, RunCompleted, RunConfig, RunFailed,
-        RunStarted, StopMode, TimerFired, Verdict,
+        EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact, Held, ModelConfig, ModelDenied, ModelFailed,
+        ModelReplied, ModelRequested, NextAttempt, Parent, PlanDrawn, PlanRejected, Raise, Restored, RunAdmitted,
+        RunCompleted, RunConfig, RunFailed, RunStarted, StopMode, TimerFired, Verdict,
     },
     id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
+    label::SealedLabel,
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
+    ruling::{Asked, Behalf, GateAsks, Person, PlanMark, Rewritten, Ruled},
     sandbox::{Access, Action, BoxLimits, BoxTotals, BoxUse, Place, Property, Tier, Traffic, TreeChange},
     time::{Span, Timestamp},
 };
@@ -31,7 +33,7 @@ const SESSION: SessionId = SessionId(0x019b_76da_a800_fedc_ba98_7654_3210_0022);
 
 /// Every vector in order of its `seq`: the name of its file, and the record.
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
-    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 15] = [
+    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 17] = [
         ("00-started", Actor::User("user:ada".into()), started(), vec![text("Refund order 1042", Source::User)]),
         ("01-model", Actor::Runtime, model(), model_texts()),
         ("02-approval", Actor::User("user:grace".into()), approval(), vec![text("over the limit", Source::User)]),
@@ -51,7 +53,9 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ),
         ("12-artifacts", Actor::Runtime, artifacts(), files()),
         ("13-actions", Actor::Runtime, actions(), vec![text("exit 0", Source::Tool)]),
-        ("14-budgets", Actor::Runtime, budgets(), vec![text("Refund order 1042", Source::User)]),
+        ("14-policies", Actor::User("user:grace".into()), policies(), policy_texts()),
+        ("15-plans", Actor::Runtime, plans(), plan_texts()),
+        ("17-budgets", Actor::Runtime, budgets(), vec![text("Refund order 1042", Source::User)]),
     ];
     parts
         .into_iter()
@@ -114,6 +118,7 @@ fn started() -> Vec<Fact> {
         approval_ttl: Some(Span::from_secs(86_400)),
         overhead_tokens: 1_234,
         repairs: None,
+        plan: None,
         at_limit: AtLimit::Stop,
     };
     vec![
@@ -125,10 +130,19 @@ fn started() -> Vec<Fact> {
             hops: 1,
             config,
             input: 0,
+            behalf: None,
+            label: None,
         })),
         Fact::RunAdmitted(RunAdmitted { base: Some(RunId(RUN.0 - 2)), grant: limits() }),
         Fact::ContextCompacted(ContextCompacted { clear_before: 12, tokens: 40_000 }),
-        Fact::ModelRequested(ModelRequested { turn: 1, attempt: 1, model: 0, reserved: spend(3_500, 5_000) }),
+        Fact::ModelRequested(ModelRequested {
+            turn: 1,
+            attempt: 1,
+            model: 0,
+            reserved: spend(3_500, 5_000),
+            ruled: None,
+            planning: None,
+        }),
     ]
 }
 
@@ -193,12 +207,15 @@ fn model_texts() -> Vec<Payload> {
 }
 
 fn approval() -> Vec<Fact> {
-    let decided =
-        |effect, verdict, code, payload| Fact::EffectDecided(EffectDecided { effect, verdict, code, payload });
-    let asked =
-        |effect, reason, expires| Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires, raise: None });
-    let answered =
-        |effect, approved, note| Fact::ApprovalGiven(ApprovalGiven { effect, approved, by: "user:grace".into(), note });
+    let decided = |effect, verdict, code, payload| {
+        Fact::EffectDecided(EffectDecided { effect, verdict, code, payload, ruled: None, rewritten: None, plan: None })
+    };
+    let asked = |effect, reason, expires| {
+        Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires, asked: None, raise: None })
+    };
+    let answered = |effect, approved, note| {
+        Fact::ApprovalGiven(ApprovalGiven { effect, approved, by: "user:grace".into(), note, roles: Vec::new() })
+    };
     vec![
         decided(1, Verdict::Allow, None, None),
         decided(2, Verdict::Deny, Some(code::TOOL_ARGUMENTS), Some(0)),
@@ -304,7 +321,14 @@ fn children() -> Vec<Fact> {
     })];
     let ends = [Ended::Returned, Ended::Refused, Ended::NotSent, Ended::Unknown, Ended::Withdrawn, Ended::Denied];
     facts.extend(ends.map(|ended| {
-        Fact::ChildFinished(ChildFinished { effect: 8, ended, payload: 0, spent: spend(900, 1), boxes: None })
+        Fact::ChildFinished(ChildFinished {
+            effect: 8,
+            ended,
+            payload: 0,
+            spent: spend(900, 1),
+            boxes: None,
+            label: None,
+        })
     }));
     facts
 }
@@ -349,6 +373,7 @@ fn minimal() -> Vec<Fact> {
         approval_ttl: None,
         overhead_tokens: 0,
         repairs: None,
+        plan: None,
         at_limit: AtLimit::Stop,
     };
     vec![
@@ -360,6 +385,8 @@ fn minimal() -> Vec<Fact> {
             hops: 0,
             config,
             input: 0,
+            behalf: None,
+            label: None,
         })),
         Fact::RunAdmitted(RunAdmitted { base: None, grant: Limits::default() }),
         Fact::ModelFailed(ModelFailed {
@@ -454,6 +481,7 @@ fn actions() -> Vec<Fact> {
             payload: 0,
             spent: spend(1, 1),
             boxes: Some(BoxTotals { cpu: Span(9), memory_peak: 10, traffic: 11 }),
+            label: None,
         }),
     ]);
     facts
@@ -467,6 +495,7 @@ fn restored() -> Vec<Fact> {
             effect: 3,
             reason: AskReason::Restored,
             expires: None,
+            asked: None,
             raise: None,
         }),
     ]
@@ -514,6 +543,105 @@ fn answer() -> Vec<Fact> {
     facts
 }
 
+/// What policies said: a model denied, the next one asked, a call put before two people, another rewritten and let go.
+fn policies() -> Vec<Fact> {
+    let mut facts = started();
+    if let Some(Fact::RunStarted(start)) = facts.first_mut() {
+        let grace = Person { name: "user:grace".into(), roles: vec!["support".into()] };
+        start.config.plan = Some(2);
+        start.label = Some(SealedLabel([0x82, 0x00, 0x80].into()));
+        start.behalf = Some(Box::new(Behalf { user: Some(grace), callers: vec!["front-desk".into()] }));
+    }
+    let ruled =
+        |by: &[&str], why| Some(Box::new(Ruled { epoch: 12, by: by.iter().map(|id| Name::from(*id)).collect(), why }));
+    let gate = GateAsks { policy: "large".into(), approvers: vec!["finance".into(), "user:carol".into()], quorum: 2 };
+    let decided = |effect, verdict, code, payload, ruled, rewritten| {
+        Fact::EffectDecided(EffectDecided { effect, verdict, code, payload, ruled, rewritten, plan: None })
+    };
+    let rewritten =
+        |key: Option<&str>| Some(Box::new(Rewritten { arguments: 3, args: [0x33; 16], key: key.map(Name::from) }));
+    facts.extend([
+        Fact::ModelDenied(ModelDenied { turn: 1, model: 0, payload: 1, ruled: ruled(&["no-clouds"], Some(2)) }),
+        Fact::ModelDenied(ModelDenied { turn: 1, model: 1, payload: 1, ruled: None }),
+        Fact::ModelRequested(ModelRequested {
+            turn: 1,
+            attempt: 1,
+            model: 1,
+            reserved: spend(3_500, 5_000),
+            ruled: ruled(&["granted"], None),
+            planning: None,
+        }),
+        decided(1, Verdict::Deny, Some(code::POLICY), Some(1), ruled(&["not-granted"], Some(2)), None),
+        decided(2, Verdict::Ask, None, None, ruled(&["large"], Some(2)), None),
+        Fact::ApprovalRequested(ApprovalRequested {
+            effect: 2,
+            reason: AskReason::Policy,
+            expires: Some(Timestamp(NEW_YEAR + 900_000_000)),
+            asked: Some(Box::new(Asked { gates: vec![gate], quorum: 2 })),
+            raise: None,
+        }),
+        Fact::ApprovalGiven(ApprovalGiven {
+            effect: 2,
+            approved: true,
+            by: "user:grace".into(),
+            note: None,
+            roles: vec!["finance".into()],
+        }),
+        decided(3, Verdict::Allow, None, None, ruled(&["granted"], Some(2)), rewritten(None)),
+        decided(4, Verdict::Allow, None, None, ruled(&[], None), rewritten(Some("order-1042"))),
+    ]);
+    facts
+}
+
+/// A plan that was drawn at the second try, and another that never was; calls that it lets through.
+fn plans() -> Vec<Fact> {
+    let asked = |turn, try_| {
+        let (reserved, planning) = (spend(3_500, 5_000), Some(try_));
+        Fact::ModelRequested(ModelRequested { turn, attempt: 1, model: 0, reserved, ruled: None, planning })
+    };
+    let decided = |effect, plan| {
+        let (code, payload, ruled, rewritten) = (None, None, None, None);
+        let verdict = Verdict::Allow;
+        Fact::EffectDecided(EffectDecided { effect, verdict, code, payload, ruled, rewritten, plan: Some(plan) })
+    };
+    vec![
+        asked(1, 0),
+        Fact::PlanRejected(PlanRejected { turn: 1, plan: 0, payload: 1, again: Some(1) }),
+        asked(2, 1),
+        Fact::PlanDrawn(PlanDrawn { turn: 2, payload: 2 }),
+        Fact::PlanRejected(PlanRejected { turn: 2, plan: 0, payload: 1, again: None }),
+        decided(1, PlanMark::Read(0)),
+        decided(2, PlanMark::Used { slot: 1, element: None }),
+        decided(3, PlanMark::Used { slot: 2, element: Some("5f36b2".into()) }),
+        Fact::ChildFinished(ChildFinished {
+            effect: 4,
+            ended: Ended::Returned,
+            payload: 3,
+            spent: spend(1, 1),
+            boxes: None,
+            label: Some(SealedLabel([0x82, 0x01, 0x80].into())),
+        }),
+    ]
+}
+
+fn plan_texts() -> Vec<Payload> {
+    vec![
+        text(r#"{"text":"do mail_sent()"}"#, Source::Model),
+        text("plan:1:4: there is no tool `mail_sent`", Source::Runtime),
+        text("do mail_send(to: \"ada@example.com\", body: any)", Source::Model),
+        text("a child's answer", Source::Agent),
+    ]
+}
+
+fn policy_texts() -> Vec<Payload> {
+    vec![
+        text("Refund order 1042", Source::User),
+        text("no data of ours to that model", Source::Runtime),
+        text(r#"{"forbade":[{"policy":"no-clouds"}]}"#, Source::Runtime),
+        text(r#"{"body":"[redacted]"}"#, Source::Model),
+    ]
+}
+
 /// A run that takes slices of the budgets above it, asks at a limit, and is stopped by one.
 fn budgets() -> Vec<Fact> {
     let mut facts = started();
@@ -549,7 +677,13 @@ fn budgets() -> Vec<Fact> {
     let blocked = |agent: Option<&str>, per| Blocked { agent: agent.map(Name::from), per, left: 1, need: 300 };
     let ask = |limit, by, blocked| {
         let raise = Some(Box::new(Raise { limit, by, blocked }));
-        Fact::ApprovalRequested(ApprovalRequested { effect: 9, reason: AskReason::Budget, expires: None, raise })
+        Fact::ApprovalRequested(ApprovalRequested {
+            effect: 9,
+            reason: AskReason::Budget,
+            expires: None,
+            asked: None,
+            raise,
+        })
     };
     let stopped = |limit, blocked: Option<Blocked>| {
         let blocked = blocked.map(Box::new);

@@ -7,10 +7,11 @@ use stead_core::{
     fact::{CallHead, CallRules, Fact, ModelConfig, RunConfig, StopMode},
     id::{ActivationId, RunId, SessionId, VersionId},
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
+    ruling::{Behalf, Person},
     run::{
-        Admit, CallIn, CallPhase, Carry, Command, Debt, Decision, EntryKind, GENESIS, Inputs, Life, ModelFailure,
-        NewRun, Phase, Refusal, RestoreMark, Retry, State, Terms, decide, decide_holding, decide_under, fold, owes,
-        wake_at,
+        Admit, CallIn, CallPhase, Carry, Command, Debt, Decision, EntryKind, GENESIS, Gate, Inputs, Life, ModelFailure,
+        NewRun, Phase, Refusal, RestoreMark, Retry, State, Terms, Ungated, decide, decide_holding, decide_under, fold,
+        owes, wake_at,
     },
     sandbox::{Access, Action, BoxTotals, Place},
     time::{Span, Timestamp},
@@ -23,6 +24,7 @@ pub(crate) struct Story {
     carry: Carry,
     now: Timestamp,
     activation: u64,
+    gate: &'static dyn Gate,
 }
 
 /// An agent without limits.
@@ -38,6 +40,7 @@ pub(crate) fn agent() -> RunConfig {
         approval_ttl: None,
         overhead_tokens: 0,
         repairs: None,
+        plan: None,
         at_limit: AtLimit::Stop,
     }
 }
@@ -138,6 +141,14 @@ impl Story {
         Self::of(config, Some(Admit::default()))
     }
 
+    /// A run whose calls that gate decides.
+    pub(crate) fn guarded(config: RunConfig, gate: &'static dyn Gate) -> Self {
+        let mut story = Self::queued(config);
+        story.gate = gate;
+        story.does(Command::Admit(Admit::default()));
+        story
+    }
+
     pub(crate) fn queued(config: RunConfig) -> Self {
         Self::of(config, None)
     }
@@ -155,6 +166,7 @@ impl Story {
             carry: base.map(|(_, c)| (**c).clone()).unwrap_or_default(),
             now: Timestamp(1_000_000_000),
             activation: 1,
+            gate: &Ungated,
         };
         let new = NewRun {
             run: RunId(base.map_or(1, |(run, _)| run.0 + 1)),
@@ -168,14 +180,16 @@ impl Story {
             input: Payload::inline("do it", Source::User),
             admit,
             restored,
+            behalf: Behalf::default(),
+            label: None,
         };
         let decision = new.decide(story.inputs());
         story.write(decision);
         story
     }
 
-    fn inputs(&self) -> Inputs {
-        Inputs { now: self.now, activation: ActivationId(self.activation) }
+    fn inputs(&self) -> Inputs<'static> {
+        Inputs { now: self.now, activation: ActivationId(self.activation), gate: self.gate }
     }
 
     pub(crate) fn state(&self) -> &State {
@@ -314,11 +328,24 @@ impl Story {
 
     pub(crate) fn child_ends(&mut self, effect: u32, ended: Ended, tokens: u64) -> Result<(), Refusal> {
         let spent = Spend { tokens, usd: Some(MicroUsd(tokens)) };
-        self.tries(Command::ChildFinished { effect, ended, content: text("done"), spent, boxes: BoxTotals::default() })
+        self.tries(Command::ChildFinished {
+            effect,
+            ended,
+            content: text("done"),
+            spent,
+            boxes: BoxTotals::default(),
+            label: None,
+        })
     }
 
     pub(crate) fn human_says(&mut self, effect: u32, approved: bool) -> Result<(), Refusal> {
         self.tries(Command::Approve { effect, approved, by: "ada".into(), note: None })
+    }
+
+    /// A human with that role says yes.
+    pub(crate) fn approves(&mut self, effect: u32, name: &str, role: &str) -> Result<(), Refusal> {
+        let by = Person { name: name.into(), roles: vec![role.into()] };
+        self.tries(Command::Approve { effect, approved: true, by, note: None })
     }
 
     pub(crate) fn stops(&mut self, mode: StopMode, dispatched: &[u32]) {

@@ -272,6 +272,7 @@ fn runs_that_share_budgets_never_cross_them_whatever_happens() {
                         // The child has paid for itself.
                         spent: stead_core::budget::Spend { tokens: 50, usd: Some(MicroUsd(50)) },
                         boxes: stead_core::sandbox::BoxTotals::default(),
+                        label: None,
                     },
                     _ => Command::Tick,
                 };

@@ -6,7 +6,9 @@ use stead_core::{
     effect::EffectClass,
     fact::{Parent, StopMode},
     id::{Name, RunId, VersionId},
+    label::SealedLabel,
     record::Actor as By,
+    ruling::Behalf,
 };
 use stead_ports::{agent::Behind, tool::Invocation};
 
@@ -14,6 +16,7 @@ use super::NO_ARGUMENTS;
 use crate::{
     actor::Actor,
     flights::{Done, Key},
+    hearing::sealed,
     input::handed,
     types::{ChildOf, EngineError, StartRun},
 };
@@ -21,6 +24,8 @@ use crate::{
 impl Actor {
     pub(super) async fn start_child(&mut self, effect: u32, limits: Limits) -> Result<(), EngineError> {
         let found = self.invocation(effect).await?;
+        self.listen(false).await?;
+        let label = self.handed_label(found.as_ref());
         let (version, input) = match self.child(found) {
             Ok(child) => child,
             Err(error) => {
@@ -29,6 +34,8 @@ impl Actor {
                 return Ok(());
             }
         };
+        let mut callers = self.state.behalf.callers.clone();
+        callers.push(self.state.agent.clone());
         let start = StartRun {
             tenant: self.state.tenant.clone(),
             version,
@@ -38,19 +45,37 @@ impl Actor {
             limits,
             idempotency: None,
             actor: By::Run(self.run),
+            behalf: Behalf { user: self.state.behalf.user.clone(), callers },
+            label,
             parent: Some(ChildOf {
                 parent: Parent { run: self.run, effect },
                 hops: self.state.hops.saturating_add(1),
                 restored: self.state.restored,
             }),
         };
-        let engine = self.engine.clone();
+        let (engine, child) = (self.engine.clone(), self.state.effect_id(effect).child().0);
         let flight = async move {
-            let result = Box::pin(engine.start(start)).await.map(|s| s.run);
+            let result = match Box::pin(engine.start(start)).await {
+                Ok(started) => Ok(started.run),
+                // One that a process before has started lives, though its version cannot be loaded now: it holds.
+                Err(error @ EngineError::Agent { .. }) => match engine.journal().run(child).await {
+                    Ok(Some(_)) => Ok(child),
+                    Ok(None) => Err(error),
+                    Err(trouble) => Err(trouble.into()),
+                },
+                Err(error) => Err(error),
+            };
             Done::ChildStarted { effect, result }
         };
         self.flights.push(Key::StartChild(effect), Box::pin(flight));
         Ok(())
+    }
+
+    /// What the input of a child counts: as much as the arguments that hand it over.
+    fn handed_label(&self, found: Option<&(Name, Invocation, EffectClass)>) -> Option<SealedLabel> {
+        let ((tool, invocation, _), provenance) = found.zip(self.agent.provenance.as_ref())?;
+        let judged = self.hearing.as_ref()?.judge(provenance, &self.state, tool, invocation.arguments.get());
+        judged.ok().map(|judged| sealed(&judged.traced.label()))
     }
 
     /// The version that a call starts, and its input. Nothing is started in the place of what cannot be told.
@@ -69,7 +94,7 @@ impl Actor {
         Ok((*version, input))
     }
 
-    pub(super) fn stop_child(&mut self, effect: u32, child: RunId, mode: StopMode) {
+    pub(crate) fn stop_child(&mut self, effect: u32, child: RunId, mode: StopMode) {
         let (engine, by) = (self.engine.clone(), By::Run(self.run));
         let flight = async move {
             let result = Box::pin(engine.stop(child, mode, by)).await;

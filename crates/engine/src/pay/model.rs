@@ -10,6 +10,7 @@ use crate::{
     Engine,
     actor::Actor,
     flights::{Done, Key, Sent},
+    planner,
     providers::Pass,
     stats::UnderWay,
     types::EngineError,
@@ -37,6 +38,13 @@ impl Actor {
         if attempt > 1 {
             engine.0.rooms.reset(run, seq, attempt);
         }
+        let planner = match self.agent.provenance.as_ref().filter(|_| self.state.planning.wanted()) {
+            Some(provenance) => {
+                let messages = planner::messages(&self.engine.0.ports.journal, &self.state).await?;
+                Some((planner::instructions(&self.agent, provenance), messages))
+            }
+            None => None,
+        };
         let call = ModelCall {
             run,
             turn,
@@ -48,6 +56,13 @@ impl Actor {
             max_output_tokens: self.state.config.models.get(usize::from(model)).map_or(0, |m| m.max_output_tokens),
             raw: None,
             begun: None,
+        };
+        // A planner is told the task and what the tools are, and is offered none.
+        let call = match planner {
+            Some((instructions, messages)) => {
+                ModelCall { instructions, messages, tools: Arc::default(), output: None, ..call }
+            }
+            None => call,
         };
         // Pieces count while the flight is in the air; an adapter that goes on writing afterwards is not heard.
         let in_the_air = Arc::new(engine.clone());
@@ -78,7 +93,9 @@ impl Attempt {
         let Self { engine, model, limit, mut call, deltas, tokens, sent } = self;
         let (turn, attempt) = (call.turn, call.attempt);
         // The provider's turn first: whoever waits for it holds no permit that another provider's call could use.
-        let account = model.as_ref().and_then(|m| m.account()).map(|a| engine.0.providers.of(a));
+        let account = model.as_ref().and_then(|m| m.account());
+        let provider = account.map(|a| engine.0.providers.label(a));
+        let account = account.map(|a| engine.0.providers.of(a));
         let pass = match account {
             Some(account) => match account.turn(call.run, tokens).await {
                 Ok(pass) => Some(Arc::new(pass)),
@@ -93,7 +110,10 @@ impl Attempt {
             call.begun = Some(begun(pass));
         }
         let _counted = UnderWay::new(&engine.0.counters.model_calls);
+        let clock = engine.0.ports.clock.clone();
+        let asked = clock.boot_micros();
         let result = ask(model, limit, call, deltas).await;
+        engine.0.counters.attempted(provider, clock.boot_micros().saturating_sub(asked));
         if let Some(pass) = &pass {
             pass.came_to(&result);
         }

@@ -7,6 +7,7 @@ use stead_core::{
     code,
     effect::{EffectClass, Outcome, Reconciled, Recovery},
     id::Name,
+    record::Payload,
     run::EntryKind,
     time::Span,
 };
@@ -21,6 +22,7 @@ use crate::{
     Engine,
     actor::Actor,
     flights::{Done, Key, Sent},
+    payload,
     stats::UnderWay,
     types::EngineError,
     view,
@@ -103,7 +105,8 @@ impl Actor {
         let (tool, class, index) = (call.head.tool.clone(), call.head.class, call.index);
         let id = self.state.effect_id(effect);
         let key = call.head.key.clone().unwrap_or_else(|| id.to_string().into());
-        let Some(arguments) = self.arguments(index).await? else { return Ok(None) };
+        let rewritten = call.arguments.clone();
+        let Some(arguments) = self.arguments(index, rewritten).await? else { return Ok(None) };
         let max_output = self.agent.tool(&tool).map_or(0, |t| t.max_output);
         let engine = self.engine.clone();
         let invocation = Invocation {
@@ -121,15 +124,29 @@ impl Actor {
         Ok(Some((tool, invocation, class)))
     }
 
-    /// The arguments of a call of the open turn's reply.
-    async fn arguments(&mut self, index: u16) -> Result<Option<Arc<RawValue>>, EngineError> {
-        if self.fresh_reply.is_none() {
-            let Some(entry) = self.state.transcript.iter().rev().find(|e| e.kind == EntryKind::Reply) else {
-                return Ok(None);
-            };
+    /// Reads the open turn's reply back, if it is not at hand.
+    pub(crate) async fn open_reply(&mut self) -> Result<(), EngineError> {
+        if self.fresh_reply.is_none()
+            && let Some(entry) = self.state.transcript.iter().rev().find(|e| e.kind == EntryKind::Reply)
+        {
             let payload = entry.payload.clone();
             self.fresh_reply = Some(view::reply(&self.engine.0.ports.journal, &self.state, &payload).await?);
         }
+        Ok(())
+    }
+
+    /// The arguments of a call of the open turn: those that stand in the place of the model's, if there are such.
+    async fn arguments(
+        &mut self,
+        index: u16,
+        rewritten: Option<Payload>,
+    ) -> Result<Option<Arc<RawValue>>, EngineError> {
+        if let Some(rewritten) = rewritten {
+            let text = payload::open_whole(&self.engine.0.ports.journal, &self.state.tenant, &rewritten).await?;
+            let text = String::from_utf8(text.into()).ok().and_then(|text| RawValue::from_string(text).ok());
+            return Ok(text.map(Arc::from));
+        }
+        self.open_reply().await?;
         let call = self.fresh_reply.as_ref().and_then(|r| r.calls.get(usize::from(index)));
         Ok(call.map(|c| Arc::from(c.arguments.clone())))
     }
@@ -148,6 +165,8 @@ impl Attempt {
         let permit = permit(&engine, &engine.0.tools).await;
         sent.now();
         let counted = UnderWay::new(&engine.0.counters.tool_calls);
+        let (kind, clock) = (tool.kind(), engine.0.ports.clock.clone());
+        let called = clock.boot_micros();
         let mut call = call_owned(tool, invocation);
         let done = match tokio::time::timeout(limit.to_std(), &mut call).await {
             Ok(outcome) => Done::Effect { effect, attempt, outcome },
@@ -157,6 +176,7 @@ impl Attempt {
                 Done::Effect { effect, attempt, outcome: Outcome::Unknown(Output::error(text)) }
             }
         };
+        engine.0.counters.called(kind, clock.boot_micros().saturating_sub(called));
         drop((permit, counted));
         done
     }

@@ -22,6 +22,9 @@ use super::{
 /// Accounts that are kept before those nobody uses are dropped.
 const KEPT: usize = 1_024;
 
+/// How counters name the provider of an account that no configuration names.
+pub(crate) const OTHER: &str = "other";
+
 /// All accounts of a process.
 pub(crate) struct Accounts {
     rates: BTreeMap<String, Rates>,
@@ -59,14 +62,19 @@ impl Accounts {
         accounts.iter().find_map(|account| account.waiting(run))
     }
 
-    /// Counters by provider, those that the configuration names always among them. Addresses that no configuration names are one, so that there are few.
+    /// How counters name the provider of an account. Addresses that no configuration names are one, so that there are few.
+    pub(crate) fn label(&self, account: &Name) -> Name {
+        let provider = provider(account);
+        let named = self.rates.contains_key(provider) || !provider.contains(':');
+        Name::from(if named { provider } else { OTHER })
+    }
+
+    /// Counters by provider, those that the configuration names always among them.
     pub(crate) fn stats(&self) -> Vec<ProviderStats> {
         let none = |name: Name| (name.clone(), ProviderStats { provider: name, ..ProviderStats::default() });
         let mut sums: BTreeMap<Name, ProviderStats> = self.rates.keys().map(|n| none(n.as_str().into())).collect();
         for account in self.known.lock().values() {
-            let provider = provider(&account.name);
-            let named = self.rates.contains_key(provider) || !provider.contains(':');
-            let label = Name::from(if named { provider } else { "other" });
+            let label = self.label(&account.name);
             let state = account.state.lock();
             let sum = sums.entry(label.clone()).or_insert_with(|| none(label).1);
             sum.under_way += u64::from(state.gauge.under_way());

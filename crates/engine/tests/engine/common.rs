@@ -18,19 +18,22 @@ use sha2::{Digest, Sha256};
 use stead_core::{
     budget::{Limits, Price, Usage},
     code,
-    effect::{EffectClass, OnUnknown, Outcome, Reconciled},
+    effect::{EffectClass, OnUnknown, Outcome, Reconciled, Risk},
     fact::{CallRules, Fact, ModelConfig, RunConfig, Verdict},
     id::{EffectId, Name, RunId, SessionId, VersionId},
     message::{Message, OutputSchema, Reply, StopReason, ToolCall, ToolDef},
     record::Actor,
+    ruling::Behalf,
     time::{Span, Timestamp},
 };
 use stead_engine::{
-    Engine, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, StartRun, Started, clock::SystemClock,
+    Engine, EngineError, Event, EventBody, EventId, FactEvent, Options, PolicySets, Ports, StartRun, Started,
+    clock::SystemClock, specs,
 };
+use stead_policy::{Policies, Source};
 use stead_ports::{
     BoxFuture,
-    agent::{Agent, AgentError, Agents, AnswerSchema, ArgumentCheck, Behind, BoundTool, Handed},
+    agent::{Agent, AgentError, Agents, Also, AnswerSchema, ArgumentCheck, Behind, BoundTool, Handed, Provenance},
     clock::Clock,
     journal::{ApprovalFilter, Journal, Status},
     model::{DeltaSink, Model, ModelCall, ModelError, Retry},
@@ -210,6 +213,9 @@ pub(crate) struct TestTool {
     asked: Arc<Mutex<usize>>,
     check: bool,
     child: Option<VersionId>,
+    pub(crate) schema: Value,
+    pub(crate) risk: Risk,
+    pub(crate) also: Vec<Also>,
 }
 
 pub(crate) fn tool(name: &str, class: EffectClass) -> TestTool {
@@ -227,6 +233,9 @@ pub(crate) fn tool(name: &str, class: EffectClass) -> TestTool {
         asked: Arc::default(),
         check: true,
         child: None,
+        schema: json!({"type": "object"}),
+        risk: Risk::Normal,
+        also: Vec::new(),
     }
 }
 
@@ -302,6 +311,10 @@ impl TestTool {
         self
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// How often it was called.
     pub(crate) fn count(&self) -> usize {
         self.log.lock().len()
@@ -319,9 +332,12 @@ impl TestTool {
     fn bind(&self) -> BoundTool {
         let checked = self.check;
         BoundTool {
-            def: ToolDef { name: self.name.clone(), description: String::new(), schema: json!({"type": "object"}) },
+            def: ToolDef { name: self.name.clone(), description: String::new(), schema: self.schema.clone() },
             schema_digest: [7; 16],
+            toolset: self.name.as_str().into(),
             class: self.class,
+            risk: self.risk,
+            also: self.also.clone().into(),
             rules: self.rules.clone(),
             key: self.key.clone(),
             timeout: self.timeout,
@@ -356,6 +372,7 @@ impl Tool for TestTool {
 /// An agent in the making.
 pub(crate) struct Maker {
     name: String,
+    agent: Option<Name>,
     models: Vec<(ModelConfig, Script)>,
     tools: Vec<TestTool>,
     pub(crate) config: RunConfig,
@@ -363,11 +380,14 @@ pub(crate) struct Maker {
     pub(crate) model_timeout: Span,
     account: Option<Name>,
     output: Option<AnswerSchema>,
+    pub(crate) ask_below: Option<u16>,
+    pub(crate) provenance: Option<Provenance>,
 }
 
 pub(crate) fn agent(name: &str) -> Maker {
     Maker {
         name: name.into(),
+        agent: None,
         models: Vec::new(),
         tools: Vec::new(),
         config: RunConfig {
@@ -381,12 +401,15 @@ pub(crate) fn agent(name: &str) -> Maker {
             approval_ttl: None,
             overhead_tokens: 0,
             repairs: None,
+            plan: None,
             at_limit: stead_core::budget::AtLimit::Stop,
         },
         session_limits: Limits::default(),
         model_timeout: Span::from_secs(60),
         account: None,
         output: None,
+        ask_below: None,
+        provenance: None,
     }
 }
 
@@ -410,6 +433,12 @@ impl Maker {
 
     pub(crate) fn config(mut self, change: impl FnOnce(&mut RunConfig)) -> Self {
         change(&mut self.config);
+        self
+    }
+
+    /// It is another version of that agent.
+    pub(crate) fn version_of(mut self, agent: &str) -> Self {
+        self.agent = Some(agent.into());
         self
     }
 
@@ -468,6 +497,11 @@ impl HandClock {
         self.now.fetch_add(i64::try_from(span.0).unwrap(), SeqCst);
         self.moved.send_replace(());
     }
+
+    /// How many wait for a time of this clock.
+    pub(crate) fn sleepers(&self) -> usize {
+        self.moved.receiver_count()
+    }
 }
 
 impl Clock for HandClock {
@@ -498,6 +532,7 @@ pub(crate) struct Lab {
     world: Arc<World>,
     clock: Arc<dyn Clock>,
     pub(crate) options: Options,
+    pub(crate) policies: Arc<TestPolicies>,
 }
 
 pub(crate) fn lab() -> Lab {
@@ -505,7 +540,8 @@ pub(crate) fn lab() -> Lab {
 }
 
 pub(crate) fn lab_with(clock: Arc<dyn Clock>) -> Lab {
-    Lab { dir: TempDir::new().unwrap(), world: Arc::default(), clock, options: Options::default() }
+    let policies = Arc::default();
+    Lab { dir: TempDir::new().unwrap(), world: Arc::default(), clock, options: Options::default(), policies }
 }
 
 impl Lab {
@@ -524,7 +560,7 @@ impl Lab {
         let mut tools: Vec<BoundTool> = maker.tools.iter().map(TestTool::bind).collect();
         tools.sort_by(|a, b| a.def.name.cmp(&b.def.name));
         let agent = Agent {
-            name: maker.name.as_str().into(),
+            name: maker.agent.unwrap_or_else(|| maker.name.as_str().into()),
             version,
             instructions: "".into(),
             config: RunConfig { models, ..maker.config },
@@ -533,6 +569,8 @@ impl Lab {
             model_timeout: maker.model_timeout,
             input: None,
             output: maker.output,
+            provenance: maker.provenance,
+            ask_below: maker.ask_below,
             defs: tools.iter().map(|t| t.def.clone()).collect(),
             tools,
         };
@@ -570,9 +608,51 @@ impl Lab {
                 Err(e) => panic!("{e}"),
             }
         };
-        let ports = Ports { journal: through(store), agents: self.world.clone(), clock: self.clock.clone() };
+        let (agents, clock, policies) = (self.world.clone(), self.clock.clone(), self.policies.clone());
+        let ports = Ports { journal: through(store), agents, clock, policies };
         let engine = rt.block_on(Engine::open(ports, options)).unwrap();
         Node { rt: Some(rt), engine: Some(engine) }
+    }
+}
+
+/// The policies of a lab: the default ones, and what a test adds.
+#[derive(Debug, Default)]
+pub(crate) struct TestPolicies(Mutex<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    text: Option<String>,
+    epoch: u64,
+    lost: bool,
+    made: HashMap<VersionId, Arc<Policies>>,
+}
+
+impl TestPolicies {
+    /// From now on these hold beside the default ones.
+    pub(crate) fn apply(&self, text: &str) {
+        let mut held = self.0.lock();
+        *held = Held { text: Some(text.to_owned()), epoch: held.epoch + 1, ..Held::default() };
+    }
+
+    /// From now on there are none.
+    pub(crate) fn lose(&self) {
+        self.0.lock().lost = true;
+    }
+}
+
+impl PolicySets for TestPolicies {
+    fn current(&self, _: &Name, agent: &Agent) -> Option<Arc<Policies>> {
+        let mut held = self.0.lock();
+        if held.lost {
+            return None;
+        }
+        let (text, epoch) = (held.text.clone(), held.epoch);
+        let made = held.made.entry(agent.version).or_insert_with(|| {
+            let more = text.map(|text| Source { file: "test.cedar".into(), text });
+            let files: Vec<Source> = std::iter::once(Source::default_policy()).chain(more).collect();
+            Arc::new(Policies::apply(&files, specs(agent), epoch).unwrap_or_else(|p| panic!("{}", p[0])))
+        });
+        Some(made.clone())
     }
 }
 
@@ -705,6 +785,8 @@ pub(crate) fn ask(version: VersionId, input: &str) -> StartRun {
         limits: Limits::default(),
         idempotency: None,
         actor: me(),
+        behalf: Behalf::default(),
+        label: None,
         parent: None,
     }
 }

@@ -159,3 +159,63 @@ fn the_default_policy_fits_every_set_of_tools() {
     assert!(Policies::apply(&[Source::default_policy()], [], 1).is_ok());
     assert!(Policies::apply(&[Source::default_policy()], tools(), 1).unwrap().lint().is_empty());
 }
+
+#[test]
+fn two_files_that_declare_one_counter_are_refused() {
+    let counters = |file: &str| Source { file: file.into(), text: "mails: { count: mail_send, by: run }\n".into() };
+    let both = [counters("history.yaml"), counters("desk/policy/history.yaml")];
+    assert_snapshot!(Policies::apply(&both, tools(), 1).unwrap_err()[0], @r"
+    desk/policy/history.yaml: there are two counters `mails`
+      hint: give it another name: the set and the agent's own policies share them
+    ");
+    assert!(Policies::apply(&both[..1], tools(), 1).is_ok());
+}
+
+#[test]
+fn policies_without_an_id_are_told_apart_by_folder_file_and_line() {
+    let same = |file: &str| Source { file: file.into(), text: "forbid (principal, action, resource);".into() };
+    let policies = Policies::apply(&[same("a.cedar"), same("gates/a.cedar")], tools(), 1).unwrap();
+    assert_eq!(policies.ids().collect::<Vec<_>>(), ["a.cedar:1", "gates/a.cedar:1"]);
+}
+
+#[test]
+fn the_files_of_a_set_are_known_by_their_names() {
+    for name in ["a.cedar", "gates/large refunds.cedar", "history.yaml", "tools.yaml", "tests.yaml"] {
+        assert!(Source::belongs(name), "{name}");
+    }
+    let long = format!("{}.cedar", "a".repeat(101));
+    for name in
+        ["", ".cedar", "a.yaml", "../a.cedar", "more/a.cedar", "gates/history.yaml", "a\n.cedar", ".a.cedar", &long]
+    {
+        assert!(!Source::belongs(name), "{name}");
+    }
+}
+
+#[test]
+fn a_tool_that_is_always_forbidden_is_named_with_the_policy_that_does_it() {
+    let barred = |text: &str| {
+        let barred = with_default(text).barred("acme", "refund-desk", &tools());
+        barred.iter().map(|b| format!("{} {}:{}", b.tool, b.policy, b.line)).collect::<Vec<_>>()
+    };
+    let bank = "@id(\"no-bank\")\nforbid (principal, action, resource in Toolset::\"bank\");";
+    assert_eq!(barred(bank), ["wire no-bank:1"]);
+    assert_eq!(
+        barred(r#"@id("x") forbid (principal in Agent::"refund-desk", action == Action::"mail_send", resource);"#),
+        ["mail_send x:1"]
+    );
+    assert_eq!(
+        barred(
+            r#"@id("x") forbid (principal is Run in Tenant::"acme", action in Action::"call_tool", resource is Tool);"#
+        )
+        .len(),
+        4
+    );
+    for text in [
+        r#"forbid (principal in Agent::"other", action, resource);"#,
+        r#"forbid (principal, action, resource) when { context.taint };"#,
+        r#"forbid (principal, action == Action::"connect", resource);"#,
+        r#"@require("approval") @approvers("x") @quorum("1") @ttl("1m") forbid (principal, action, resource);"#,
+    ] {
+        assert_eq!(barred(text), Vec::<String>::new(), "{text}");
+    }
+}

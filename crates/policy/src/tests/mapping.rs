@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    context::{self, Seen},
+    context::{Seen, Sources},
     entity::uid,
     wanted::Wanted,
 };
@@ -71,7 +71,10 @@ fn whole_context(policies: &Policies, tool: &str, arguments: &str) -> Option<Con
     let principal = run();
     let deed = Deed::CallTool { tool, arguments, provenance: &[] };
     let request = Request { principal: &principal, deed, facts: facts(&history) };
-    context::build(policies, &request, Some(arguments), &Seen::default(), &Wanted::All).ok()
+    let fields = &policies.world.tools[tool].arguments;
+    let approvals = Seen::default();
+    let sources = Sources { policies, request: &request, arguments: Some(arguments), fields, approvals: &approvals };
+    sources.build(&Wanted::All, &[]).ok().map(Context::from)
 }
 
 proptest! {

@@ -7,6 +7,8 @@ mod book;
 mod decisions;
 mod edges;
 mod mapping;
+mod random;
+mod reference;
 mod slices;
 mod tools;
 

@@ -111,7 +111,7 @@ proptest! {
             let facts = Facts { granted, taint, plan, risk, approvals: &approvals, ..facts(&history) };
             let request = Request { principal, deed, facts };
             let sliced = policies.explain(&request);
-            let whole = policies.explain_unsliced(&request);
+            let whole = super::reference::explain(&policies, &request);
             prop_assert_eq!(Outcome::from(&sliced.verdict), Outcome::from(&whole.verdict));
             prop_assert_eq!(&sliced, &whole);
             prop_assert_eq!(&sliced, &policies.explain(&request));

@@ -12,7 +12,7 @@ use stead_manifest::{
     Bundle,
     manifest::{Kind, Tool},
 };
-use stead_ports::agent::{AgentError, Behind, BoundTool, Handed};
+use stead_ports::agent::{AgentError, Also, Behind, BoundTool, Handed};
 use stead_tools::schema;
 
 use super::{
@@ -61,7 +61,10 @@ pub(super) async fn agent_tool(
     Ok(BoundTool {
         schema_digest: schema::digest(&def.schema),
         // A child is found again by its id, which derives from the effect: asking twice is asking once.
+        toolset: name.into(),
         class: EffectClass::Keyed,
+        risk: rules.risk,
+        also: [Also::StartAgent(store.name_of(tenant, *version).await?)].into(),
         key: None,
         timeout: rules.timeout,
         max_output: tool.max_output,
@@ -85,6 +88,13 @@ fn any_text() -> Value {
 }
 
 impl AgentStore {
+    /// The name of a stored version's agent.
+    async fn name_of(&self, tenant: &Name, version: VersionId) -> Result<Name, AgentError> {
+        let row = self.journal.version(tenant, version).await;
+        let row = row.map_err(|e| AgentError { code: e.code, detail: e.detail })?;
+        row.map(|row| row.agent).ok_or_else(|| gone(version, "it is not stored"))
+    }
+
     /// The schema of a stored version's input.
     async fn input_of(&self, tenant: &Name, version: VersionId) -> Result<Option<Value>, AgentError> {
         let row = self.journal.version(tenant, version).await;

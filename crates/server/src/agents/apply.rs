@@ -21,7 +21,7 @@ use super::{
     build, tools,
     wired::Wired,
 };
-use crate::clock::SystemClock;
+use crate::{clock::SystemClock, policies::Described};
 
 /// An agent that was applied.
 #[derive(Clone)]
@@ -66,6 +66,8 @@ impl AgentStore {
         let wired = Wired::new(name.clone(), children, &bundle).map_err(told)?;
         let version = wired.version(&bundle).map_err(told)?;
         let agent = Arc::new(build::agent(self, tenant, version, &wired, &bundle).await?);
+
+        self.policies.fits(tenant, Described::of(&agent, &bundle)).await?;
 
         let known = self.journal.version(tenant, version).await?;
         let row = VersionRow {

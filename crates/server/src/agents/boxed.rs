@@ -107,6 +107,10 @@ fn keeping(offered: Offered, files: Option<&Arc<AgentFiles>>) -> Offered {
 }
 
 impl Tool for Keeping {
+    fn kind(&self) -> &'static str {
+        self.tool.kind()
+    }
+
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Outcome<Output>> {
         self.tool.call(invocation)
     }

@@ -12,7 +12,7 @@ use stead_core::{
 };
 use stead_manifest::{
     Bundle, Manifest,
-    manifest::{ModelChoice, ModelSource, SecretRef, Temperature},
+    manifest::{ModelChoice, ModelSource, SecretRef, Temperature, Tracing},
 };
 use stead_models::{
     cassette::{Cassette, CassetteError, Pace, Player, Recorded},
@@ -28,7 +28,7 @@ use stead_ports::{
 use stead_tools::reach;
 
 use super::{
-    AgentStore,
+    AgentStore, provenance,
     renewed::{Make, Renewed, RenewedModel, Values},
     tools, unsandboxed,
     wired::Wired,
@@ -73,6 +73,10 @@ pub(super) async fn agent(
         model_timeout: manifest.model.timeout,
         input: input(bundle)?,
         output: answer(bundle)?,
+        provenance: provenance::of(&manifest, &tools)?,
+        ask_below: manifest
+            .confidence
+            .map(|confidence| u16::try_from(confidence.ask_below.millionths() / 100).unwrap_or(10_000)),
         tools,
         defs,
     })
@@ -112,6 +116,7 @@ fn config(manifest: &Manifest, models: &[(&ModelChoice, Resolved)], overhead_tok
         approval_ttl: manifest.approvals.ttl,
         overhead_tokens,
         repairs: manifest.output.as_ref().map(|output| output.repairs),
+        plan: (manifest.provenance == Tracing::Plan).then_some(provenance::REPAIRS),
         at_limit: manifest.budget.at_limit,
     }
 }

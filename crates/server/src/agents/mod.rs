@@ -6,6 +6,7 @@
 
 mod agent_tool;
 pub(crate) mod alias;
+mod also;
 mod apply;
 mod boxed;
 mod boxes;
@@ -16,6 +17,7 @@ mod helpers;
 mod keys;
 mod openapi;
 mod problem;
+mod provenance;
 mod reached;
 mod renewed;
 mod requests;
@@ -54,7 +56,11 @@ pub(crate) use renewed::values;
 pub use site::{Services, Site, data_folder};
 use wired::Wired;
 
-use crate::{shop::Shop, testing::StandIns};
+use crate::{
+    policies::{Described, Sets},
+    shop::Shop,
+    testing::StandIns,
+};
 
 /// Agent versions that are kept ready.
 const KEPT: usize = 1_024;
@@ -69,6 +75,7 @@ pub struct AgentStore {
     reach: Reach,
     stand_ins: Option<StandIns>,
     tape: Arc<dyn Tape>,
+    policies: Arc<Sets>,
     http: OnceLock<Http>,
     ready: Mutex<Ready>,
 }
@@ -83,7 +90,7 @@ struct Ready {
 impl AgentStore {
     /// The versions of a journal, run at this place.
     pub(crate) fn new(
-        journal: Arc<dyn Journal>,
+        (journal, policies): (Arc<dyn Journal>, Arc<Sets>),
         site: Site,
         shop: Shop,
         helpers: Option<Arc<dyn Helpers>>,
@@ -92,7 +99,7 @@ impl AgentStore {
         tape: Arc<dyn Tape>,
     ) -> Self {
         let (http, ready, keys) = (OnceLock::new(), Mutex::default(), shop.keys().clone());
-        Self { journal, site, keys, shop, helpers, reach, stand_ins, tape, http, ready }
+        Self { journal, site, keys, shop, helpers, reach, stand_ins, tape, policies, http, ready }
     }
 
     /// HTTP clients for models; made with the first model that needs one, because reading the host's certificates
@@ -105,6 +112,22 @@ impl AgentStore {
             let _ = self.http.set(http);
         }
         self.http.get().ok_or_else(|| AgentError { code: code::INTERNAL, detail: "no HTTP client".into() })
+    }
+
+    /// The journal in which the versions are.
+    pub(crate) fn journal(&self) -> &Arc<dyn Journal> {
+        &self.journal
+    }
+
+    /// A version as policies see it.
+    pub(crate) async fn described(&self, tenant: &Name, version: VersionId) -> Result<Described, AgentError> {
+        let row = self.journal.version(tenant, version).await;
+        let row = row.map_err(|e| AgentError { code: e.code, detail: e.detail })?;
+        let row = row.ok_or_else(|| gone(version, "it is not stored"))?;
+        let wired = Wired::decode(&row.body).map_err(|e| gone(version, &e))?;
+        let bundle = wired.bundle(None).map_err(|e| gone(version, &e.to_string()))?;
+        let agent = Box::pin(self.loaded(tenant.clone(), version)).await?;
+        Ok(Described::of(&agent, &bundle))
     }
 
     /// Where helper services answer, for the agent of that name.

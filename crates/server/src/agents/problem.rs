@@ -8,6 +8,8 @@ use stead_ports::{
     journal::{MAX_ALIASES, StoreError},
 };
 
+use crate::policies::PolicyError;
+
 /// Why an agent was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
@@ -20,6 +22,9 @@ pub enum ApplyError {
     /// The store did not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It does not fit the policies that are in force, or its own say something wrong.
+    #[error(transparent)]
+    Policies(#[from] PolicyError),
     /// The agent has as many aliases as it may have, and this would be one more.
     #[error("agent `{0}` has {MAX_ALIASES} aliases already")]
     Aliases(Name),

@@ -133,6 +133,10 @@ impl RenewedTool {
 }
 
 impl Tool for RenewedTool {
+    fn kind(&self) -> &'static str {
+        self.offered.last().get(self.index).map_or("other", |o| o.tool.kind())
+    }
+
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Outcome<Output>> {
         Box::pin(async move {
             match self.now().await {

@@ -14,7 +14,7 @@ use stead_manifest::{
     Bundle, Manifest,
     manifest::{Auth, Http, Kind, Mcp, Rules, SecretRef, Sql, Tool},
 };
-use stead_ports::agent::{AgentError, Behind, BoundTool};
+use stead_ports::agent::{AgentError, Also, Behind, BoundTool};
 use stead_tools::{
     config::{HttpConfig, HttpOperation, McpConfig, McpUrlConfig, SqlConfig, SqlQuery},
     error::ToolSetupError,
@@ -29,7 +29,7 @@ use stead_tools::{
 use super::{
     AgentStore, Environment, Keys,
     agent_tool::agent_tool,
-    boxed,
+    also, boxed,
     build::sorted,
     keys, openapi,
     renewed::{self, Make, Renewed, Values},
@@ -101,6 +101,7 @@ pub(super) async fn bind(
             }
             auth => auth.map(|_| None)?,
         };
+        let also: Arc<[Also]> = also::of(manifest, name, tool, bundle).into();
         let first = bound.len();
         let names = Keys::of_tool(manifest, tool);
         let make = match boxed::maker(store, manifest, (name, tool), bundle).await? {
@@ -115,7 +116,7 @@ pub(super) async fn bind(
         };
         for offered in offered {
             if tool.offers(&offered.operation) {
-                bound.push(join(manifest, name, tool, offered)?);
+                bound.push(BoundTool { also: also.clone(), ..join(manifest, name, tool, offered)? });
             }
         }
         if let Some(stand_ins) = stand_ins {
@@ -247,7 +248,10 @@ fn join(manifest: &Manifest, name: &str, tool: &Tool, offered: Offered) -> Resul
     let check = check.map_err(|e| told(&format!("{name}.{}", offered.operation), e))?;
     Ok(BoundTool {
         schema_digest: schema::digest(&offered.def.schema),
+        toolset: name.into(),
         class,
+        risk: rules.risk,
+        also: Arc::default(),
         key: rules.key.clone(),
         timeout,
         max_output: tool.max_output,

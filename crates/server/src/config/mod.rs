@@ -80,6 +80,18 @@ pub struct Config {
     pub sandboxes: Sandboxes,
     /// What tenants and agents may use.
     pub budgets: Vec<Budget>,
+    /// How policies are applied.
+    pub policy: Policy,
+}
+
+/// How policies are applied.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Policy")]
+pub struct Policy {
+    /// A policy set that one person applies is proposed, and decides once another one, whose token has another subject, has
+    /// confirmed it (`stead policy confirm`).
+    pub four_eyes: bool,
 }
 
 /// TLS of the server.
@@ -207,6 +219,7 @@ impl Default for Config {
             providers: BTreeMap::new(),
             sandboxes: Sandboxes::default(),
             budgets: Vec::new(),
+            policy: Policy::default(),
         }
     }
 }

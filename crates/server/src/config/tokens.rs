@@ -27,6 +27,10 @@ pub struct TokenEntry {
     /// the MCP servers of an agent run as that; `metrics` shows figures of all tenants together.
     #[serde(default = "usual_rights")]
     pub rights: Vec<Right>,
+    /// Its roles: policies name them as `Role::"supervisor"`, and gates in `@approvers`.
+    #[serde(default, deserialize_with = "roles")]
+    #[schemars(with = "Vec<String>")]
+    pub roles: Vec<Name>,
 }
 
 /// A file of tokens.
@@ -87,6 +91,16 @@ fn subject<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Name, D::Error> {
         return Ok(name.into());
     }
     Err(serde::de::Error::custom(bad_subject(&name)))
+}
+
+fn roles<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Vec<Name>, D::Error> {
+    let roles = Vec::<String>::deserialize(d)?;
+    match roles.iter().find(|role| !names_subject(role)) {
+        None => Ok(roles.into_iter().map(Name::from).collect()),
+        Some(role) => Err(serde::de::Error::custom(format!(
+            "{role:?} cannot name a role: 1 to 200 bytes without control characters"
+        ))),
+    }
 }
 
 fn default_tenant() -> Name {

@@ -44,6 +44,8 @@ pub(crate) struct App {
     pub(crate) sweep: Duration,
     /// Counters.
     pub(crate) metrics: Metrics,
+    /// Whether a policy set takes a second person.
+    pub(crate) four_eyes: bool,
     /// When serving began.
     pub(crate) started: Timestamp,
     /// Session sandboxes.
@@ -70,6 +72,7 @@ impl App {
             draining: CancellationToken::new(),
             sweep: config.sandbox.sweep.0,
             metrics,
+            four_eyes: config.policy.four_eyes,
             started: SystemClock.now(),
         })
     }

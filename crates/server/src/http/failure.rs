@@ -14,9 +14,13 @@ use stead_ports::{
     agent::AgentError,
     input::{Misfit, Wrong},
     journal::StoreError,
+    policies::Confirmed,
 };
 
-use crate::agents::ApplyError;
+use crate::{
+    agents::ApplyError,
+    policies::{self, PolicyError},
+};
 
 /// Seconds after which a refused caller may try again.
 const RETRY_AFTER: u16 = 1;
@@ -100,6 +104,7 @@ fn status_of(code: Code) -> u16 {
         | code::VERSION_AMBIGUOUS
         | code::NOTHING_EARLIER
         | code::ALIAS_REFUSED
+        | code::POLICY_CONFIRM
         | code::SANDBOX_INPUT => 409,
         code::SESSION_SANDBOX_GONE => 410,
         code::TOO_LARGE => 413,
@@ -176,8 +181,32 @@ impl From<ApplyError> for Failure {
             ApplyError::Bundle(e) => crate::agents::problem_of(&e).into(),
             ApplyError::Agent(e) => e.into(),
             ApplyError::Store(e) => e.into(),
+            ApplyError::Policies(e) => e.into(),
             ApplyError::Aliases(_) => Self::new(code::ALIAS_REFUSED, e.to_string())
                 .hint("remove one that nobody uses: `stead agents alias rm`"),
+        }
+    }
+}
+
+impl From<PolicyError> for Failure {
+    fn from(e: PolicyError) -> Self {
+        let mut failure = Self::new(e.code(), e.to_string().lines().next().unwrap_or_default());
+        match e {
+            PolicyError::Agent(e) => e.into(),
+            PolicyError::Store(e) => e.into(),
+            PolicyError::Refused(problems) => {
+                failure.0.hint = problems.first().and_then(|problem| problem.hint.clone());
+                failure.0.errors = problems.into_iter().map(policies::place).collect();
+                failure
+            }
+            PolicyError::Epoch(_) => failure.hint("`stead policy ls` lists them"),
+            PolicyError::Unconfirmed(_, Confirmed::Same) => {
+                failure.hint("another person confirms it, with a token of another subject")
+            }
+            PolicyError::Unconfirmed(epoch, Confirmed::Late(_)) => {
+                failure.hint(format!("propose it anew: `stead policy rollback {epoch}`"))
+            }
+            _ => failure,
         }
     }
 }

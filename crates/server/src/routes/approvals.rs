@@ -104,6 +104,6 @@ async fn answer(app: &App, who: Principal, effect: EffectId, approved: bool, sai
         return Err(Failure::bad_request(format!("a note has at most {MAX_NOTE} bytes")));
     }
     of_own_run(app, &who, effect).await?;
-    app.runtime.engine().approve(effect, approved, who.subject, said.note).await?;
+    app.runtime.engine().approve(effect, approved, who.person(), said.note).await?;
     Ok(Body(views::run(app.runtime.engine().view(effect.run).await?)))
 }

@@ -18,6 +18,7 @@ use stead_core::{
     fact::StopMode,
     id::{Name, RunId, SessionId, VersionId},
     record::Actor,
+    ruling::Behalf,
     sandbox::BoxLimits,
 };
 use stead_engine::EngineError;
@@ -74,6 +75,8 @@ pub(super) async fn begin(
         limits: (&request.limits).into(),
         idempotency,
         actor: actor(who),
+        behalf: Behalf { user: Some(who.person()), callers: Vec::new() },
+        label: None,
         parent: None,
     };
     start.session = match (request.session, &request.session_key) {

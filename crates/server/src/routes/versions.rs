@@ -3,7 +3,10 @@
 use axum::{Json as Body, extract::State};
 use serde::Deserialize;
 use stead_api::version::{Alias, AliasEvent, LIVE, MAX_ALIAS, Rollback, SetAlias, VersionDiff, Versions, is_alias};
-use stead_core::{code, id::Name};
+use stead_core::{
+    code,
+    id::{Name, VersionId},
+};
 use stead_ports::{
     clock::Clock as _,
     journal::{AliasMove, AliasMoved, MAX_ALIASES, MovedBy, VersionRow},
@@ -20,6 +23,7 @@ use crate::{
         failure::{Answer, Failure},
         input::{At, Params, is_agent},
     },
+    policies::PolicyError,
 };
 
 /// Moves that are told and gone back over.
@@ -105,6 +109,9 @@ pub(super) async fn set_alias(
             None
         }
     };
+    if let Some(version) = to {
+        fits(&app, &who, version).await?;
+    }
     let wanted = AliasMove {
         tenant: who.tenant,
         agent: agent.clone(),
@@ -148,6 +155,7 @@ pub(super) async fn rollback(
             })?
         }
     };
+    fits(&app, &who, to).await?;
     let wanted = AliasMove {
         tenant: who.tenant,
         agent: agent.clone(),
@@ -164,6 +172,16 @@ pub(super) async fn rollback(
             Ok(Body(Alias { agent, alias: LIVE.into(), version: Some(to), moved: moved == AliasMoved::Done }))
         }
         AliasMoved::Elsewhere(_) | AliasMoved::NoVersion | AliasMoved::TooMany => Err(elsewhere(&LIVE.into())),
+    }
+}
+
+/// Refuses a version that the policies in force do not fit: nothing would be allowed to it. One that cannot be loaded for
+/// another reason says so itself when it is used.
+async fn fits(app: &App, who: &Principal, version: VersionId) -> Answer<()> {
+    match app.runtime.policies().load(&who.tenant, version).await {
+        Err(refused @ PolicyError::Refused(_)) => Err(refused.into()),
+        Err(PolicyError::Store(e)) => Err(e.into()),
+        _ => Ok(()),
     }
 }
 

@@ -111,6 +111,11 @@ pub(super) fn run(view: RunView) -> api::run::Run {
     }
 }
 
+fn gate(gate: stead_core::ruling::GateAsks) -> api::approval::GateAsks {
+    let stead_core::ruling::GateAsks { policy, approvers, quorum } = gate;
+    api::approval::GateAsks { policy, approvers, quorum }
+}
+
 pub(super) fn approval(view: ApprovalView) -> api::approval::Approval {
     api::approval::Approval {
         id: view.effect,
@@ -123,6 +128,9 @@ pub(super) fn approval(view: ApprovalView) -> api::approval::Approval {
         reason: view.reason,
         since: view.since,
         expires: view.expires,
+        quorum: view.asked.as_ref().map_or(1, |asked| asked.quorum),
+        gates: view.asked.into_iter().flat_map(|asked| asked.gates).map(gate).collect(),
+        given: view.given,
     }
 }
 
@@ -135,6 +143,7 @@ pub(super) fn fact(event: &FactEvent) -> api::fact::FactEvent {
         leaf: event.leaf,
         fact: api::fact::AnyFact::Known(event.fact.clone()),
         text: event.text.clone(),
+        why: event.why.clone(),
     }
 }
 

@@ -27,7 +27,7 @@ use stead_workshop::{HostLimits, Outside, Parts, Workshop};
 use stead_workspace::{Options, Workspaces};
 use tokio::sync::OnceCell;
 
-use crate::{agents::Keys, clock::SystemClock, config};
+use crate::{agents::Keys, clock::SystemClock, config, elsewhere};
 
 pub(crate) use self::{
     files::AgentFiles,
@@ -35,10 +35,6 @@ pub(crate) use self::{
     settings::{Asked, environment, settings},
 };
 use self::{record::Record, references::References, tiers::Tiers};
-
-/// What a host without boxes is told to do.
-const ELSEWHERE: &str =
-    "where it cannot be had, run Stead on a Linux machine, as `podman run` of its image does: see docs/install.md";
 
 /// The boxes and workspaces of a runtime; clones are one.
 #[derive(Clone)]
@@ -175,8 +171,14 @@ impl Inner {
     }
 }
 
+/// A refusal; where a tier cannot be had at all, with the commands that start Stead where it can.
 fn refused(error: &BoxError) -> AgentError {
-    let hint = if matches!(error, BoxError::Unavailable { .. }) { format!("; {ELSEWHERE}") } else { String::new() };
+    let hint = match error {
+        BoxError::Unavailable { .. } => {
+            format!("; where it cannot be had, run Stead on a Linux machine: {}", elsewhere::linux())
+        }
+        _ => String::new(),
+    };
     AgentError { code: error.code(), detail: format!("{error}{hint}") }
 }
 
@@ -217,4 +219,17 @@ async fn make(inner: &Inner) -> Result<Made, AgentError> {
     let (workshop, workspaces) = made.await.map_err(broke)??;
     drop(workshop.watch());
     Ok(Made { workshop, workspaces, tiers })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tier_that_cannot_be_had_is_refused_with_the_commands_that_start_a_linux_one() {
+        let none = BoxError::Unavailable { tier: Tier::Namespace, why: "none for this system".to_owned() };
+        let told = refused(&none);
+        assert_eq!(told.code, code::SANDBOX_UNAVAILABLE);
+        assert!(told.detail.contains("none for this system; ") && told.detail.ends_with(&elsewhere::linux()), "{told}");
+    }
 }

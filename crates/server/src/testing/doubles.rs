@@ -80,6 +80,10 @@ impl Double {
 }
 
 impl Tool for Double {
+    fn kind(&self) -> &'static str {
+        "double"
+    }
+
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Outcome<Output>> {
         Box::pin(async move { self.answer(&invocation) })
     }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use stead_core::{
     budget::Limits,
     code,
-    effect::EffectClass,
+    effect::{EffectClass, Risk},
     fact::{CallRules, ModelConfig, RunConfig},
     id::{Name, VersionId},
     message::ToolDef,
@@ -89,6 +89,8 @@ impl WrapAgents {
             instructions: "".into(),
             input: None,
             output: None,
+            provenance: None,
+            ask_below: None,
             config: RunConfig {
                 limits: Limits { tool_calls: Some(1), ..Limits::default() },
                 models: vec![ModelConfig {
@@ -105,6 +107,7 @@ impl WrapAgents {
                 approval_ttl: Some(span(self.options.approval_ttl)),
                 overhead_tokens: 0,
                 repairs: None,
+                plan: None,
                 at_limit: stead_core::budget::AtLimit::Stop,
             },
             session_limits: Limits::default(),
@@ -131,7 +134,10 @@ impl WrapAgents {
                 schema: tool.input_schema.clone(),
             },
             schema_digest: schema::digest(&tool.input_schema),
+            toolset: "mcp".into(),
             class,
+            risk: Risk::Normal,
+            also: Arc::default(),
             // What was not sent is told at once: the client decides whether it tries again.
             rules: CallRules { ask, attempts: 1, ..CallRules::default() },
             key: None,

@@ -13,6 +13,7 @@ use stead_core::{
     fact::StopMode,
     id::{Name, RunId},
     record::Actor,
+    ruling::Behalf,
 };
 use stead_engine::{ApprovalView, EngineError, RunView, StartRun};
 use stead_models::caller::{Call, DONE};
@@ -81,6 +82,8 @@ async fn attempt(door: &Door, params: CallParams, call: &UnderWay) -> Result<Opt
         limits: Default::default(),
         idempotency: None,
         actor: Actor::User(door.who.clone()),
+        behalf: Behalf { user: Some(door.who.clone().into()), callers: Vec::new() },
+        label: None,
         parent: None,
     };
     let start = async { door.engine.start(start).await.map(|started| started.run) };

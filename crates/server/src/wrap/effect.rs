@@ -223,6 +223,10 @@ fn cut(mut text: String, max: usize) -> String {
 pub(super) struct Effect(pub(super) Arc<Wire>);
 
 impl Tool for Effect {
+    fn kind(&self) -> &'static str {
+        "mcp"
+    }
+
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Outcome<Output>> {
         Box::pin(async move {
             match self.0.call(invocation.effect.run).await {

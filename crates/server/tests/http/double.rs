@@ -24,6 +24,10 @@ const THINKS: Duration = Duration::from_millis(4);
 pub(crate) enum Does {
     /// Says this.
     Says(&'static str),
+    /// Thinks, signs what it thought, and calls the tool `notes_add`.
+    Thinks,
+    /// Refuses the request as wrong, for good.
+    Rejects,
     /// Has had enough, and wants to be asked again after so many milliseconds.
     Refuses(u64),
     /// Says something, and is gone before it is done.
@@ -52,6 +56,8 @@ pub(crate) struct Ledger {
     pub(crate) most_in_a_second: usize,
     /// What callers did that they must not.
     pub(crate) broken: Vec<String>,
+    /// What it was asked, in order.
+    pub(crate) seen: Vec<Value>,
     under_way: usize,
     arrivals: VecDeque<Instant>,
     /// By what the user said: how often it was asked, and when it may be asked again.
@@ -96,6 +102,7 @@ impl Provider {
         let request: Value = serde_json::from_slice(body).unwrap();
         let user = said(&request);
         let does = self.arrives(&user);
+        self.ledger.lock().unwrap().seen.push(request);
         tokio::time::sleep(THINKS).await;
         self.leaves(&user, does, path.ends_with("/messages"))
     }
@@ -147,6 +154,18 @@ impl Provider {
                     if messages { claude(text, Some((input, output))) } else { chat(text, Some((input, output))) };
                 stream_of(vec![Ok(frames)])
             }
+            Does::Thinks => {
+                let (input, output) = (10 + user.len() as u64, 30);
+                ledger.replies += 1;
+                ledger.tokens += input + output;
+                ledger.micro_usd += input + 2 * output;
+                stream_of(vec![Ok(signed(input, output))])
+            }
+            Does::Rejects => {
+                let error = json!({ "type": "invalid_request_error", "message": "that cannot be read" });
+                let body = json!({ "type": "error", "error": error }).to_string();
+                Response::builder().status(400).body(Body::from(body)).unwrap()
+            }
             Does::Dies | Does::Stops => {
                 let frames = if messages { claude("half of", None) } else { chat("half of", None) };
                 let gone = std::io::Error::other("the provider is gone");
@@ -157,13 +176,14 @@ impl Provider {
     }
 }
 
-/// What the user said last, as plain text or in parts.
+/// What the user said last, as plain text or in parts; results of tools, which have a user's place on some wires, are not.
 fn said(request: &Value) -> String {
-    let last = request["messages"].as_array().unwrap().iter().rfind(|m| m["role"] == "user").unwrap();
-    match &last["content"] {
-        Value::String(text) => text.clone(),
-        parts => parts[0]["text"].as_str().unwrap().to_owned(),
-    }
+    let messages = request["messages"].as_array().unwrap().iter().rev().filter(|m| m["role"] == "user");
+    let text = |message: &Value| match &message["content"] {
+        Value::String(text) => Some(text.clone()),
+        parts => parts[0]["text"].as_str().map(str::to_owned),
+    };
+    messages.filter_map(text).next().unwrap()
 }
 
 fn refusal(millis: u64) -> Response<Body> {
@@ -215,4 +235,28 @@ fn claude(text: &str, counted: Option<(u64, u64)>) -> String {
         frames.push(json!({ "type": "message_stop" }));
     }
     sse(frames)
+}
+
+/// What a thought is signed with.
+pub(crate) const SIGNATURE: &str = "EqQBCkYIBhgCKkD+signed/by==";
+
+/// A signed thought and a call on Anthropic Messages.
+fn signed(input: u64, output: u64) -> String {
+    let begins =
+        |index: u64, block: Value| json!({ "type": "content_block_start", "index": index, "content_block": block });
+    let goes_on = |index: u64, delta: Value| json!({ "type": "content_block_delta", "index": index, "delta": delta });
+    let ends = |index: u64| json!({ "type": "content_block_stop", "index": index });
+    sse([
+        json!({ "type": "message_start", "message": { "id": "msg_1", "type": "message", "role": "assistant", "content": [],
+            "model": "m", "stop_reason": null, "usage": { "input_tokens": input, "output_tokens": 1 } } }),
+        begins(0, json!({ "type": "thinking", "thinking": "", "signature": "" })),
+        goes_on(0, json!({ "type": "thinking_delta", "thinking": "Milk is missing." })),
+        goes_on(0, json!({ "type": "signature_delta", "signature": SIGNATURE })),
+        ends(0),
+        begins(1, json!({ "type": "tool_use", "id": "toolu_1", "name": "notes_add", "input": {} })),
+        goes_on(1, json!({ "type": "input_json_delta", "partial_json": "{\"text\": \"milk\"}" })),
+        ends(1),
+        json!({ "type": "message_delta", "delta": { "stop_reason": "tool_use" }, "usage": { "output_tokens": output } }),
+        json!({ "type": "message_stop" }),
+    ])
 }

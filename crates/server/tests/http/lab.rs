@@ -91,7 +91,8 @@ impl Lab {
         Self::serving(dir, server)
     }
 
-    fn serving(dir: tempfile::TempDir, server: Server) -> Self {
+    /// A server that listens already.
+    pub(crate) fn serving(dir: tempfile::TempDir, server: Server) -> Self {
         let (url, token) = (server.url().to_owned(), server.token().to_owned());
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(server.run(async move {
@@ -177,7 +178,7 @@ pub(crate) fn apply(manifest: &str, files: &[(&str, &str)]) -> ApplyAgent {
 /// The entry of a token that may do those things.
 pub(crate) fn entry_for(token: &str, subject: &str, tenant: &str, rights: &[Right]) -> TokenEntry {
     let sha256 = hash_token(token).iter().map(|b| format!("{b:02x}")).collect();
-    TokenEntry { sha256, subject: subject.into(), tenant: tenant.into(), rights: rights.to_vec() }
+    TokenEntry { sha256, subject: subject.into(), tenant: tenant.into(), rights: rights.to_vec(), roles: Vec::new() }
 }
 
 /// The entry of a token with the usual rights.

@@ -16,6 +16,7 @@ mod inputs;
 mod lab;
 mod life;
 mod limits;
+mod policies;
 mod postgres;
 mod providers;
 mod reference;

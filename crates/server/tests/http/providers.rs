@@ -20,8 +20,8 @@ use stead_server::{
 };
 
 use crate::{
-    double::{Does, Limits, Provider},
-    lab::Lab,
+    double::{Does, Limits, Provider, SIGNATURE},
+    lab::{ASKING, ASKING_FILES, Lab},
 };
 
 fn manifest(model: &str, url: &str, more: &str) -> String {
@@ -84,6 +84,8 @@ async fn a_thousand_runs_over_a_provider_that_refuses_three_in_ten_all_finish_wi
         limits: Budget::default(),
         idempotency: None,
         actor: Actor::User("test".into()),
+        behalf: Default::default(),
+        label: None,
         parent: None,
     };
     let mut runs = Vec::new();
@@ -246,5 +248,89 @@ async fn a_run_that_waits_in_line_for_its_provider_says_so() {
     assert_eq!(why["causes"][0]["cause"], "model");
     let metrics = lab.get("/metrics").await.text().await.unwrap();
     assert!(metrics.contains(&format!("stead_provider_calls_waiting{{provider=\"{address}\"}} 1")), "{metrics}");
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chain_of_models_goes_on_with_the_next_which_is_not_shown_what_the_first_has_signed() {
+    let first = Provider::start(None, |_, before| if before == 0 { Does::Thinks } else { Does::Rejects }).await;
+    let second = Provider::start(None, |_, _| Does::Says("Milk is noted.")).await;
+    let lab = Lab::new().await;
+    let model = |name: &str, url: &str| {
+        format!("{{ use: \"{name}\", base_url: \"{url}\", max_output_tokens: 100, price: {{ input: 1, output: 2 }} }}")
+    };
+    let (claude, chat) = (format!("http://{}", first.address), format!("http://{}/v1", second.address));
+    let first_model = model("anthropic:claude-m", &claude);
+    let chain = format!("{}, fallback: [{}] }}", first_model.strip_suffix(" }").unwrap(), model("openai:m", &chat));
+    let manifest = ASKING.replace("{ rehearsal: ./script.yaml }", &chain).replace("    ask: true\n", "");
+    lab.apply(&manifest, &ASKING_FILES[..1]).await;
+    let run = lab.start("asking").await;
+    let ended = lab.ended(run).await;
+    assert_eq!(ended.output.as_deref(), Some("Milk is noted."), "{:?}", ended.error);
+
+    // The first gets back what it has signed, byte for byte; the second gets the call and its result without it.
+    let again = first.ledger(|l| l.seen.clone());
+    assert_eq!(again.len(), 2);
+    assert_eq!(again[1].pointer("/messages/1/content/0/signature"), Some(&Value::from(SIGNATURE)), "{}", again[1]);
+    let asked = second.ledger(|l| l.seen.clone());
+    let messages = asked[0]["messages"].as_array().unwrap();
+    let said = messages.iter().find(|m| m["role"] == "assistant").unwrap();
+    assert_eq!(said.pointer("/tool_calls/0/function/name"), Some(&Value::from("notes_add")), "{said}");
+    let told = messages.last().unwrap();
+    assert_eq!((&told["role"], &told["tool_call_id"]), (&Value::from("tool"), &said["tool_calls"][0]["id"]), "{told}");
+    for trace in [SIGNATURE, "signature", "thinking", "Milk is missing."] {
+        assert!(!asked[0].to_string().contains(trace), "{trace}: {}", asked[0]);
+    }
+
+    let facts = lab.client.facts(run, &PageQuery::default()).await.unwrap().items;
+    let facts: Vec<Value> = facts.iter().map(|f| serde_json::to_value(&f.fact).unwrap()).collect();
+    let failed: Vec<_> = facts.iter().filter(|f| f["kind"] == "model_failed").collect();
+    assert_eq!(failed.len(), 1, "what is wrong is not sent to the same again: {failed:?}");
+    assert_eq!((&failed[0]["code"], &failed[0]["next"]["model"]), (&Value::from("ST0020"), &Value::from(1)));
+
+    let of = |p: &Provider| p.ledger(|l| Spend { tokens: l.tokens, usd: Some(MicroUsd(l.micro_usd)) });
+    assert_eq!(ended.summary.spent, of(&first).plus(of(&second)));
+    let usage: Value = lab.get("/v1/usage?by=model").await.json().await.unwrap();
+    for (name, provider, failed) in [("anthropic:claude-m", &first, 1), ("openai:m", &second, 0)] {
+        let group = usage["groups"].as_array().unwrap().iter().find(|g| g["model"] == name).unwrap();
+        let told = (&group["model_calls"], &group["failed_calls"], &group["spent"]);
+        let spent = serde_json::to_value(of(provider)).unwrap();
+        assert_eq!(told, (&Value::from(1), &Value::from(failed), &spent), "{group}");
+    }
+    let metrics = lab.get("/metrics").await.text().await.unwrap();
+    let tokens = of(&first).plus(of(&second)).tokens;
+    for line in [
+        "stead_failures_total{of=\"model\",code=\"ST0020\"} 1".to_owned(),
+        format!("stead_provider_tokens_total{{provider=\"other\"}} {tokens}"),
+        "stead_model_attempt_seconds_count{provider=\"other\"} 3".to_owned(),
+        "stead_tool_call_seconds_count{kind=\"sql\"} 1".to_owned(),
+        "stead_run_seconds_count{status=\"completed\"} 1".to_owned(),
+        "stead_effects_ended_total{outcome=\"returned\"} 1".to_owned(),
+    ] {
+        assert!(metrics.lines().any(|l| l == line), "{line} is not in\n{metrics}");
+    }
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn money_that_is_not_known_is_never_told_as_a_figure() {
+    let provider = Provider::start(None, |_, _| Does::Says("whole")).await;
+    let lab = Lab::new().await;
+    let url = format!("http://{}/v1", provider.address);
+    lab.apply(&manifest("openai:m", &url, ""), &[]).await;
+    lab.ended(lab.start("asker").await).await;
+    let text = async || lab.get("/metrics").await.text().await.unwrap();
+    let money = |text: &str| text.lines().filter(|l| l.contains("spent_micro_usd") && !l.starts_with('#')).count();
+    assert_eq!(money(&text().await), 2, "of all, and of the one provider");
+
+    lab.apply(&manifest("openai:m", &url, "").replace("  price: { input: 1, output: 2 }\n", ""), &[]).await;
+    let ended = lab.ended(lab.start("asker").await).await;
+    assert_eq!(ended.summary.spent.usd, None);
+    let told = text().await;
+    assert_eq!(money(&told), 0, "{told}");
+    let tokens = provider.ledger(|l| l.tokens);
+    assert!(told.lines().any(|l| l == format!("stead_tokens_total {tokens}")), "{told}");
+    let status: Value = lab.get("/v1/status").await.json().await.unwrap();
+    assert_eq!((&status["work"]["spent"]["tokens"], &status["work"]["spent"]["usd"]), (&tokens.into(), &Value::Null));
     lab.stop().await;
 }

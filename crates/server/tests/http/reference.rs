@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 use serde_json::Value;
 use stead_server::config::Provider;
 
-use crate::lab::Lab;
+use crate::lab::{HELLO, HELLO_SCRIPT, Lab};
 
 /// Bytes of a mebibyte: a size is shown as it is written in the file.
 const MEBI: u64 = 1 << 20;
@@ -40,6 +40,13 @@ async fn the_reference_of_metrics_is_what_the_server_counts() {
     let agent = lab.hello().await;
     let run = lab.start(&agent.name).await;
     lab.ended(run).await;
+    // What has a label shows it once it has happened: a call of a tool, and a failure.
+    let asking = lab.waiting().await;
+    lab.client.approve(asking.approvals[0].id, None).await.unwrap();
+    lab.ended(asking.summary.id).await;
+    let poor = HELLO.replace("name: hello", "name: poor") + "budget: { tokens: 1 }\n";
+    lab.apply(&poor, &[("./script.yaml", HELLO_SCRIPT)]).await;
+    lab.ended(lab.start("poor").await).await;
     let text = lab.get("/metrics").await.text().await.unwrap();
     let mut kinds = BTreeMap::new();
     let mut helps = BTreeMap::new();

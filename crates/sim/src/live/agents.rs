@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use stead_core::{
     budget::{Limits, Usage},
     code,
-    effect::{EffectClass, Outcome, Reconciled},
+    effect::{EffectClass, Outcome, Reconciled, Risk},
     id::{EffectId, Name, VersionId},
     message::{Message, OutputSchema, Reply, StopReason, ToolCall, ToolDef},
     record::{Body, Payload},
@@ -78,6 +78,8 @@ fn agent(cosmos: &Arc<Cosmos>, version: VersionId, name: &str) -> Arc<Agent> {
             schema: Arc::new(OutputSchema { name: "answer".into(), schema: serde_json::json!({}) }),
             check: Arc::new(|answer| if answer == UNFIT { Err("it does not fit".into()) } else { Ok(()) }),
         }),
+        provenance: None,
+        ask_below: None,
         defs: tools.iter().map(|t| t.def.clone()).collect(),
         tools,
     })
@@ -92,7 +94,10 @@ fn bound(cosmos: &Arc<Cosmos>, plan: &PlanTool) -> BoundTool {
     BoundTool {
         def,
         schema_digest: [0; 16],
+        toolset: plan.name.clone(),
         class: plan.class,
+        risk: Risk::Normal,
+        also: Arc::default(),
         rules: plan.rules.clone(),
         key: plan.business_key.then(|| "$.key".into()),
         timeout: TOOL_TIMEOUT,

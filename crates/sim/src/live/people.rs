@@ -7,6 +7,7 @@ use stead_core::{
     fact::{Fact, StopMode},
     id::{Name, RunId, SessionId},
     record::{Actor, Record},
+    ruling::Behalf,
     run::GENESIS,
 };
 use stead_engine::{Engine, EngineError, StartRun};
@@ -67,6 +68,8 @@ async fn client(cosmos: Arc<Cosmos>, engine: Engine, i: usize) {
                 limits: Limits::default(),
                 idempotency: Some((key(i), [i as u8; 32])),
                 actor: Actor::User("client".into()),
+                behalf: Behalf::default(),
+                label: None,
                 parent: None,
             };
             match engine.start(start).await {

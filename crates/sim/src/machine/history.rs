@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use stead_core::{
     id::{EffectId, LeafHash, RunId, SessionId, TreeId, VersionId},
     record::{Payload, Source},
+    ruling::Behalf,
     run::NewRun,
     time::Timestamp,
 };
@@ -253,6 +254,8 @@ impl Sim {
             input: Payload::inline("do it", Source::User),
             admit: free.then(|| self.admission(session)),
             restored: None,
+            behalf: Behalf::default(),
+            label: None,
         };
         self.begin_start(self.current, new)
     }

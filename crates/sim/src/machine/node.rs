@@ -7,7 +7,9 @@ use stead_core::{
     fact::{Fact, StopMode},
     id::{ActivationId, LeafHash, RunId},
     record::{Actor, Header, Record, VERSION},
-    run::{Admit, Command, Debt, Decision, GENESIS, Inputs, NewRun, State, decide, decide_holding, owes, wake_at},
+    run::{
+        Admit, Command, Debt, Decision, GENESIS, Inputs, NewRun, State, Ungated, decide, decide_holding, owes, wake_at,
+    },
     time::Timestamp,
 };
 
@@ -152,7 +154,7 @@ impl Sim {
     fn decide(&mut self, n: usize, run: RunId, task: &Task) -> Result<Option<Decision>, crate::failure::Violation> {
         let now = self.wall();
         let Some(loaded) = self.nodes[n].runs.get(&run) else { return Ok(None) };
-        let inputs = Inputs { now, activation: loaded.activation };
+        let inputs = Inputs { now, activation: loaded.activation, gate: &Ungated };
         let draining = self.nodes[n].draining;
         if let Task::Start(new) = task {
             let new = (**new).clone();

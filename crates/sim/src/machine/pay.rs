@@ -7,6 +7,7 @@ use stead_core::{
     fact::{CallHead, Parent},
     id::{EffectId, RunId, TreeId},
     record::{Payload, Source},
+    ruling::Behalf,
     run::{CallIn, CallPhase, Command, Debt, ModelFailure, NewRun, Retry, State, owes, wake_at},
     sandbox::{Action, BoxUse, Property, Tier, Traffic, TreeChange},
     time::Span,
@@ -133,6 +134,8 @@ impl Sim {
                         input: Payload::inline("go", Source::Agent),
                         admit: Some(self.admission(session)),
                         restored: state.restored,
+                        behalf: Behalf::default(),
+                        label: None,
                     },
                 );
             }

@@ -174,6 +174,7 @@ impl Sim {
                 content,
                 spent: row.spent,
                 boxes: BoxTotals::default(),
+                label: None,
             };
             self.command(n, run, command, None)?;
         }

@@ -8,7 +8,7 @@ use stead_core::{
     fact::Fact,
     id::{ActivationId, EffectId, RunId},
     record::{Actor, Header, Record, VERSION},
-    run::{Command, Inputs, decide},
+    run::{Command, Inputs, Ungated, decide},
     time::Timestamp,
 };
 
@@ -102,7 +102,7 @@ impl Sim {
         let (state, prev) = self.store.load(run)?;
         self.activations += 1;
         let activation = ActivationId(self.activations);
-        let inputs = Inputs { now: self.wall(), activation };
+        let inputs = Inputs { now: self.wall(), activation, gate: &Ungated };
         let command = Command::Restore { generation: self.world.life + 1, taken };
         let decision = match decide(&state, command, inputs) {
             Ok(decision) => decision,

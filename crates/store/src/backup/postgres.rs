@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use stead_core::{code, time::Timestamp};
 use stead_ports::journal::{BackupAsk, StoreError};
-use tokio_postgres::{IsolationLevel, Row, types::ToSql};
+use tokio_postgres::{IsolationLevel, Row, Transaction, types::ToSql};
 
 use super::{
     cassettes,
@@ -12,7 +12,7 @@ use super::{
     chunk::{Head, Packer},
     read::Chunk,
     send::{Pieces, Stopped, too_long, wrong_key},
-    table::{CASSETTES, Kind, TABLES, Table, Value},
+    table::{CASSETTES, Kind, Table, Value, around_cassettes},
 };
 use crate::{
     blob::BlobKey,
@@ -37,7 +37,6 @@ pub(crate) async fn take(db: Database, key: BlobKey, ask: BackupAsk, pieces: Pie
 
 async fn read_all(db: &Database, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces) -> Result<(), Stopped> {
     let fail = |e: tokio_postgres::Error| Stopped::Failed(store_error(&db.place, &e));
-    let bad = |what: String| Stopped::Failed(damaged(&db.place, what));
     let long = |row| too_long(&db.place, row);
     let mut cassettes = looked_at(ask).await.map_err(Stopped::Failed)?;
     let mut client = db.client().await.map_err(Stopped::Failed)?;
@@ -70,17 +69,8 @@ async fn read_all(db: &Database, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces
     let (mut packer, begin) = Packer::begin(&head).map_err(long)?;
     let send = async |piece: Bytes| pieces.send(Ok(piece)).await.map_err(|_| Stopped::Gone);
     send(begin).await?;
-    for table in TABLES {
-        let Some(sql) = table.in_postgres(head.format) else { continue };
-        let rows = t.query_raw(&*sql, std::iter::empty::<&(dyn ToSql + Sync)>()).await.map_err(fail)?;
-        let mut rows = std::pin::pin!(rows);
-        while let Some(row) = rows.next().await {
-            let values = values(table, &row.map_err(fail)?).map_err(bad)?;
-            if let Some(piece) = packer.push(table, &values).map_err(long)? {
-                send(piece).await?;
-            }
-        }
-    }
+    let (before, after) = around_cassettes();
+    sections((db, &t), head.format, before, &mut packer, pieces).await?;
     loop {
         let (rest, row) = apart(move || {
             let row = cassettes.next();
@@ -94,7 +84,32 @@ async fn read_all(db: &Database, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces
             send(piece).await?;
         }
     }
+    sections((db, &t), head.format, after, &mut packer, pieces).await?;
     send(packer.finish().map_err(long)?).await
+}
+
+/// Sends the rows of these tables.
+async fn sections(
+    (db, t): (&Database, &Transaction<'_>),
+    format: u32,
+    tables: &[Table],
+    packer: &mut Packer,
+    pieces: &Pieces,
+) -> Result<(), Stopped> {
+    let fail = |e: tokio_postgres::Error| Stopped::Failed(store_error(&db.place, &e));
+    for table in tables {
+        let Some(sql) = table.in_postgres(format) else { continue };
+        let rows = t.query_raw(&*sql, std::iter::empty::<&(dyn ToSql + Sync)>()).await.map_err(fail)?;
+        let mut rows = std::pin::pin!(rows);
+        while let Some(row) = rows.next().await {
+            let values = values(table, &row.map_err(fail)?);
+            let values = values.map_err(|what| Stopped::Failed(damaged(&db.place, what)))?;
+            if let Some(piece) = packer.push(table, &values).map_err(|row| too_long(&db.place, row))? {
+                pieces.send(Ok(piece)).await.map_err(|_| Stopped::Gone)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn looked_at(ask: &BackupAsk) -> Result<cassettes::Pieces, StoreError> {
@@ -177,7 +192,7 @@ impl PgRestore {
     }
 
     /// Whether nothing is lost with the schema's tables: a restore that was not finished, or a store never used.
-    async fn is_empty(t: &tokio_postgres::Transaction<'_>) -> Result<bool, tokio_postgres::Error> {
+    async fn is_empty(t: &Transaction<'_>) -> Result<bool, tokio_postgres::Error> {
         let restoring = "SELECT count(*) FROM meta WHERE key = 'restoring'";
         if t.query_one(restoring, &[]).await?.try_get::<_, i64>(0)? > 0 {
             return Ok(true);
@@ -187,9 +202,16 @@ impl PgRestore {
         if t.query_one(used, &[]).await?.try_get(0)? {
             return Ok(false);
         }
-        // Data of an older format has no such table.
-        let known: bool = t.query_one("SELECT to_regclass('objects') IS NOT NULL", &[]).await?.try_get(0)?;
-        Ok(!known || !t.query_one("SELECT EXISTS (SELECT FROM objects)", &[]).await?.try_get::<_, bool>(0)?)
+        // Data of an older format has not all of these tables.
+        for table in ["objects", "policies"] {
+            let known = "SELECT to_regclass($1) IS NOT NULL";
+            if t.query_one(known, &[&table]).await?.try_get(0)?
+                && t.query_one(&format!("SELECT EXISTS (SELECT FROM {table})"), &[]).await?.try_get(0)?
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Writes the rows of tables; they are looked at by `checker` first.

@@ -17,7 +17,7 @@ use super::{
     chunk::{Head, Packer},
     read::{Chunk, Reader},
     send::{Pieces, Stopped, too_long, wrong_key},
-    table::{CASSETTES, Kind, TABLES, Table, Value},
+    table::{CASSETTES, Kind, Table, Value, around_cassettes},
 };
 use crate::{
     blob::{BlobKey, file_error},
@@ -72,22 +72,28 @@ fn read_all(database: &Path, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces) ->
     }
     let (mut packer, begin) = Packer::begin(&head).map_err(long)?;
     send(begin)?;
-    for table in TABLES {
-        let Some(sql) = table.in_sqlite(head.format) else { continue };
-        let mut statement = conn.prepare(&sql).map_err(fail)?;
-        let mut rows = statement.query([]).map_err(fail)?;
-        while let Some(row) = rows.next().map_err(fail)? {
-            let values = values(table, row).map_err(fail)?;
-            if let Some(piece) = packer.push(table, &values).map_err(long)? {
-                send(piece)?;
+    let sections = |tables: &[Table], packer: &mut Packer| -> Result<(), Stopped> {
+        for table in tables {
+            let Some(sql) = table.in_sqlite(head.format) else { continue };
+            let mut statement = conn.prepare(&sql).map_err(fail)?;
+            let mut rows = statement.query([]).map_err(fail)?;
+            while let Some(row) = rows.next().map_err(fail)? {
+                let values = values(table, row).map_err(fail)?;
+                if let Some(piece) = packer.push(table, &values).map_err(long)? {
+                    send(piece)?;
+                }
             }
         }
-    }
+        Ok(())
+    };
+    let (before, after) = around_cassettes();
+    sections(before, &mut packer)?;
     while let Some(row) = cassettes.next().map_err(Stopped::Failed)? {
         if let Some(piece) = packer.push(&CASSETTES, &row).map_err(long)? {
             send(piece)?;
         }
     }
+    sections(after, &mut packer)?;
     send(packer.finish().map_err(long)?)
 }
 

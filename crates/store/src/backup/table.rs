@@ -249,6 +249,31 @@ pub(crate) static TABLES: &[Table] = &[
     },
     Table {
         number: 12,
+        name: "policies",
+        columns: &[
+            text("tenant"),
+            int("epoch"),
+            bytes("digest"),
+            bytes("body"),
+            text("applied_by"),
+            int("at"),
+            int("proposed"),
+            maybe(int("rollback_to")),
+            maybe(text("confirmed_by")),
+            maybe(int("confirmed_at")),
+        ],
+        sqlite: "SELECT tenant, epoch, digest, body, applied_by, at, proposed, rollback_to, confirmed_by, confirmed_at
+            FROM policies ORDER BY tenant, epoch",
+        sqlite_insert: "INSERT INTO policies (tenant, epoch, digest, body, applied_by, at, proposed, rollback_to,
+                confirmed_by, confirmed_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        postgres:
+            "SELECT tenant, epoch, digest, body, applied_by, at, proposed, rollback_to, confirmed_by, confirmed_at
+            FROM policies ORDER BY tenant, epoch",
+        former: Former::Since(4),
+    },
+    Table {
+        number: 13,
         name: "budgets",
         columns: &[
             int("id"),
@@ -272,10 +297,10 @@ pub(crate) static TABLES: &[Table] = &[
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         postgres: "SELECT id, tenant, agent, per, tokens, usd, tool_calls, active, cpu, traffic, disk, children, at, set_by
             FROM budgets ORDER BY id",
-        former: Former::Since(4),
+        former: Former::Since(5),
     },
     Table {
-        number: 13,
+        number: 14,
         name: "budget_use",
         columns: &[
             int("budget"),
@@ -306,7 +331,7 @@ pub(crate) static TABLES: &[Table] = &[
         postgres: "SELECT budget, start, held_tokens, held_usd, held_tool_calls, held_active, held_cpu, held_traffic, held_disk, held_children,
                 used_tokens, used_usd, used_tool_calls, used_active, used_cpu, used_traffic, used_disk, used_children
             FROM budget_use ORDER BY budget, start",
-        former: Former::Since(4),
+        former: Former::Since(5),
     },
 ];
 
@@ -320,6 +345,11 @@ pub(super) static CASSETTES: Table = Table {
     postgres: "",
     former: Former::Same,
 };
+
+/// All tables, parted at the place of [`CASSETTES`]: sections come in the order of their numbers.
+pub(super) fn around_cassettes() -> (&'static [Table], &'static [Table]) {
+    TABLES.split_at(TABLES.partition_point(|table| table.number < CASSETTES.number))
+}
 
 /// The section of runs.
 pub(super) const RUNS: u8 = 4;

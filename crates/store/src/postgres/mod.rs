@@ -13,6 +13,7 @@ pub(crate) mod format;
 mod leases;
 mod objects;
 mod plan;
+mod policies;
 mod queries;
 mod rows;
 mod store;

@@ -9,6 +9,7 @@ pub(crate) mod files;
 mod format;
 mod index;
 mod objects;
+mod policies;
 mod pool;
 pub(crate) mod queries;
 mod queue;

@@ -256,6 +256,10 @@ struct HttpTool {
 }
 
 impl Tool for HttpTool {
+    fn kind(&self) -> &'static str {
+        "http"
+    }
+
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Outcome<Output>> {
         Box::pin(async move {
             match self.call.request(&invocation) {

@@ -157,6 +157,10 @@ struct McpTool {
 }
 
 impl Tool for McpTool {
+    fn kind(&self) -> &'static str {
+        "mcp"
+    }
+
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Outcome<Output>> {
         Box::pin(async move {
             let arguments: Map<String, Value> = match serde_json::from_str(invocation.arguments.get()) {

@@ -207,6 +207,10 @@ impl SqlTool {
 }
 
 impl Tool for SqlTool {
+    fn kind(&self) -> &'static str {
+        "sql"
+    }
+
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Outcome<Output>> {
         Box::pin(async move {
             let job = match self.job(&invocation) {

@@ -85,6 +85,10 @@ struct CommandTool {
 }
 
 impl Tool for CommandTool {
+    fn kind(&self) -> &'static str {
+        "command"
+    }
+
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Outcome<Output>> {
         Box::pin(async move {
             let arguments: Result<Value, _> = serde_json::from_str(invocation.arguments.get());

@@ -74,6 +74,10 @@ pub(super) enum Done {
 }
 
 impl Tool for FilesTool {
+    fn kind(&self) -> &'static str {
+        "files"
+    }
+
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Outcome<Output>> {
         Box::pin(async move {
             match self.perform(&invocation).await {

@@ -11,6 +11,7 @@ use stead_core::{
     record::Actor,
 };
 
+use super::policies;
 use crate::ui::{
     action,
     steps::reason,
@@ -75,6 +76,13 @@ fn cause(cause: &Cause) -> String {
         Cause::Queued { behind, position } => {
             let behind = behind.map_or_else(String::new, |b| format!(" behind {b}"));
             format!("waits for its turn in the session: number {position} of the queue{behind}")
+        }
+        Cause::Unloadable { code, detail, again } => {
+            let again = again.map_or_else(
+                || "it is tried again when a server or `stead run --resume` loads it".to_owned(),
+                |at| format!("it is tried again at {}", text::instant(at)),
+            );
+            format!("could not be loaded or go on ({code}); {again}: {}", short(detail, 400))
         }
         Cause::Paused { by: who, since } => format!("paused by {} at {}", by(who), text::instant(*since)),
         Cause::Stopping { limit: Some(limit), since, .. } => {
@@ -175,7 +183,10 @@ fn step(s: &StepWhy) -> String {
         ("cost", format!("{}{estimated}", text::spend(s.spent))),
     ];
     let mut out = fields(&pairs);
-    out.extend(s.facts.iter().map(|f| format!("{}  {}\n", text::instant(f.at), fact(f))));
+    for f in &s.facts {
+        out.push_str(&format!("{}  {}\n", text::instant(f.at), fact(f)));
+        out.extend(f.why.iter().map(policies::tree));
+    }
     out
 }
 
@@ -186,7 +197,8 @@ fn fact(event: &FactEvent) -> String {
     match known {
         Fact::ContextCompacted(f) => format!("results before message {} were cleared from view", f.clear_before + 1),
         Fact::ModelRequested(f) => {
-            format!("asked, attempt {}: {} set aside", f.attempt, text::spend(f.reserved))
+            let by = policies::by(known.ruled());
+            format!("asked, attempt {}{by}: {} set aside", f.attempt, text::spend(f.reserved))
         }
         Fact::ModelReplied(f) => {
             let calls = f.calls.iter().map(|c| format!("e{} {}", c.effect, clean(&c.tool))).collect::<Vec<_>>();
@@ -205,8 +217,13 @@ fn fact(event: &FactEvent) -> String {
             let next = f.next.map_or_else(String::new, |n| format!("; again at {}", text::instant(n.at)));
             format!("attempt {} failed ({}){next}{said}", f.attempt, f.code)
         }
-        Fact::EffectDecided(f) => format!("decided: {}{}{said}", word(&f.verdict), code(f.code)),
-        Fact::ApprovalRequested(f) => format!("a human is asked: {}", word(&f.reason)),
+        Fact::EffectDecided(f) => {
+            format!("decided: {}{}{}{said}", word(&f.verdict), code(f.code), policies::by(known.ruled()))
+        }
+        Fact::ModelDenied(_) => format!("a model is not asked{}{said}", policies::by(known.ruled())),
+        Fact::ApprovalRequested(f) => {
+            format!("a human is asked: {}{}", word(&f.reason), policies::wanted(f.asked.as_deref()))
+        }
         Fact::ApprovalGiven(f) => {
             format!("{} by {}{said}", if f.approved { "approved" } else { "denied" }, short(&f.by, 24))
         }

@@ -9,7 +9,7 @@ use crate::{
     sandbox::BoxLimits,
 };
 
-pub(in crate::run) fn limit(draft: &mut Draft, limits: BoxLimits) -> Result<(), Refusal> {
+pub(in crate::run) fn limit(draft: &mut Draft<'_>, limits: BoxLimits) -> Result<(), Refusal> {
     if draft.state.life.ended() {
         return Err(Refusal::Ended);
     }

@@ -6,7 +6,7 @@ use crate::{
     run::decide::{Draft, Refusal},
 };
 
-pub(in crate::run) fn pause(draft: &mut Draft) -> Result<(), Refusal> {
+pub(in crate::run) fn pause(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     if draft.state.life.ended() {
         return Err(Refusal::Ended);
     }
@@ -19,7 +19,7 @@ pub(in crate::run) fn pause(draft: &mut Draft) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub(in crate::run) fn resume(draft: &mut Draft) -> Result<(), Refusal> {
+pub(in crate::run) fn resume(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     if draft.state.life.ended() {
         return Err(Refusal::Ended);
     }

@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-pub(in crate::run) fn recover(draft: &mut Draft) {
+pub(in crate::run) fn recover(draft: &mut Draft<'_>) {
     if draft.state.life.ended() {
         return;
     }

@@ -23,7 +23,7 @@ use crate::{
     time::Timestamp,
 };
 
-pub(in crate::run) fn restore(draft: &mut Draft, generation: u32, taken: Timestamp) -> Result<(), Refusal> {
+pub(in crate::run) fn restore(draft: &mut Draft<'_>, generation: u32, taken: Timestamp) -> Result<(), Refusal> {
     if draft.state.life.ended() {
         return Err(Refusal::Ended);
     }
@@ -42,22 +42,23 @@ pub(in crate::run) fn restore(draft: &mut Draft, generation: u32, taken: Timesta
 }
 
 /// Settles what a call of the open turn waits for; what it waited for in the backup may be over.
-fn reopen(draft: &mut Draft, i: usize) {
+fn reopen(draft: &mut Draft<'_>, i: usize) {
     let call = &draft.state.calls[i];
     let effect = call.head.effect;
     let unsure = must_ask(&draft.state, call, draft.now);
     match call.phase {
         // Asked again: the answer, and what followed from it, may be lost.
-        CallPhase::Asking { reason, .. } => {
-            let manifest = matches!(reason, AskReason::Manifest | AskReason::Restored);
-            approval::ask(draft, effect, if manifest && unsure { AskReason::Restored } else { reason });
+        CallPhase::Asking { reason, ref asked, .. } => {
+            let asked = asked.as_deref().cloned();
+            let first = matches!(reason, AskReason::Manifest | AskReason::Policy | AskReason::Restored);
+            approval::ask(draft, effect, if first && unsure { AskReason::Restored } else { reason }, asked, None);
         }
         CallPhase::Open | CallPhase::Backoff { unknown: false, .. } if unsure => {
             if call.head.class.recovery() == Recovery::Reconcile {
                 let then = AfterUnknown::Reconcile(draft.now);
                 draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then, payload: None, action: None }));
             } else {
-                approval::ask(draft, effect, AskReason::Restored);
+                approval::ask(draft, effect, AskReason::Restored, None, None);
             }
         }
         // An intent is settled by its class when the run is next loaded; an undecided call is decided with the mark.

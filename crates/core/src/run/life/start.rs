@@ -6,11 +6,13 @@ use crate::{
     budget::Budget,
     fact::{Fact, Restored, RunAdmitted, RunStarted},
     id::LeafHash,
+    label::SealedLabel,
     record::{Payload, Record},
     run::{
         apply::Env,
         decide::{Admit, Draft, Inputs, NewRun, Refusal},
-        state::{Carry, Life, Phase, RestoreMark, State},
+        gate::Ungated,
+        state::{Carry, Life, Phase, Planning, RestoreMark, State},
         transcript::{Entry, EntryKind, Transcript},
     },
     sandbox::BoxLimits,
@@ -24,11 +26,14 @@ pub(in crate::run) struct Begin {
     pub(in crate::run) input: Payload,
     pub(in crate::run) admit: Option<Admit>,
     pub(in crate::run) restored: Option<RestoreMark>,
+    pub(in crate::run) label: Option<SealedLabel>,
 }
 
 /// The empty state of a new run, and what it begins with.
-pub(in crate::run) fn prepare(new: NewRun, inputs: Inputs) -> (State, Begin) {
-    let NewRun { run, tenant, session, agent, version, parent, hops, config, input, admit, restored } = new;
+pub(in crate::run) fn prepare(new: NewRun, inputs: Inputs<'_>) -> (State, Begin) {
+    let NewRun { run, tenant, session, agent, version, parent, hops, config, input, admit, restored, behalf, label } =
+        new;
+    let planned = config.plan.is_some();
     let state = State {
         run,
         tenant,
@@ -63,15 +68,24 @@ pub(in crate::run) fn prepare(new: NewRun, inputs: Inputs) -> (State, Begin) {
         repairs: 0,
         tree: None,
         box_limits: BoxLimits::default(),
+        behalf,
+        planning: if planned { Planning::Wanted { tries: 0, last: None } } else { Planning::Without },
+        plan_marks: Vec::new(),
+        earlier: 0,
         slice: None,
         asking: None,
         blocked: None,
         tree_bytes: 0,
     };
-    (state, Begin { input, admit, restored })
+    (state, Begin { input, admit, restored, label })
 }
 
-pub(in crate::run) fn start(draft: &mut Draft, input: Payload, restored: Option<RestoreMark>) {
+pub(in crate::run) fn start(
+    draft: &mut Draft<'_>,
+    input: Payload,
+    restored: Option<RestoreMark>,
+    label: Option<SealedLabel>,
+) {
     let input = draft.payload(input);
     let s = &draft.state;
     let started = RunStarted {
@@ -82,6 +96,8 @@ pub(in crate::run) fn start(draft: &mut Draft, input: Payload, restored: Option<
         hops: s.hops,
         config: (*s.config).clone(),
         input,
+        behalf: (!s.behalf.is_empty()).then(|| Box::new(s.behalf.clone())),
+        label,
     };
     draft.emit(Fact::RunStarted(Box::new(started)));
     // The lost life of a restored parent may have started this very child, which may have done all that it will do now.
@@ -105,17 +121,19 @@ pub(in crate::run) fn from_first(record: &Record) -> Option<State> {
         input: Payload::inline("", crate::record::Source::User),
         admit: None,
         restored: None,
+        behalf: f.behalf.as_deref().cloned().unwrap_or_default(),
+        label: f.label.clone(),
     };
-    let inputs = Inputs { now: record.header.at, activation: record.header.activation };
+    let inputs = Inputs { now: record.header.at, activation: record.header.activation, gate: &Ungated };
     Some(prepare(new, inputs).0)
 }
 
 pub(in crate::run) fn apply_started(state: &mut State, env: Env<'_>, f: &RunStarted) {
     state.started_at = env.at;
-    state.say(Entry { kind: EntryKind::User, payload: env.payload(f.input) });
+    state.say(Entry { kind: EntryKind::User, payload: env.payload(f.input), label: f.label.clone() });
 }
 
-pub(in crate::run) fn admit(draft: &mut Draft, admit: Admit) -> Result<(), Refusal> {
+pub(in crate::run) fn admit(draft: &mut Draft<'_>, admit: Admit) -> Result<(), Refusal> {
     if draft.state.life != Life::Queued {
         return Err(Refusal::Stale);
     }
@@ -136,6 +154,7 @@ pub(in crate::run) fn apply_admitted(state: &mut State, f: &RunAdmitted) {
 /// Puts the base's conversation before the run's own input.
 pub(in crate::run) fn inherit(state: &mut State, carry: Carry) {
     let own = std::mem::replace(&mut state.transcript, carry.transcript);
+    state.earlier = u32::try_from(state.transcript.len()).unwrap_or(u32::MAX);
     state.clear_before = carry.clear_before;
     state.unknown = carry.unknown;
     state.keys = carry.keys;

@@ -29,7 +29,7 @@ pub(in crate::run) fn time_limit(state: &State, now: Timestamp) -> Option<Limit>
 }
 
 /// Stops because of a limit, of the run or of a budget above it. Effects under way may finish: which of them have left the engine is not known here.
-pub(in crate::run) fn by_limit(draft: &mut Draft, limit: Limit, blocked: Option<Blocked>) {
+pub(in crate::run) fn by_limit(draft: &mut Draft<'_>, limit: Limit, blocked: Option<Blocked>) {
     let under_way: Vec<u32> = draft
         .state
         .calls
@@ -43,12 +43,12 @@ pub(in crate::run) fn by_limit(draft: &mut Draft, limit: Limit, blocked: Option<
     let _ = stop_for(draft, StopMode::Cancel, Some((limit, blocked)), &under_way);
 }
 
-pub(in crate::run) fn stop(draft: &mut Draft, mode: StopMode, dispatched: &[u32]) -> Result<(), Refusal> {
+pub(in crate::run) fn stop(draft: &mut Draft<'_>, mode: StopMode, dispatched: &[u32]) -> Result<(), Refusal> {
     stop_for(draft, mode, None, dispatched)
 }
 
 fn stop_for(
-    draft: &mut Draft,
+    draft: &mut Draft<'_>,
     mode: StopMode,
     limit: Option<(Limit, Option<Blocked>)>,
     dispatched: &[u32],
@@ -93,7 +93,7 @@ fn stop_for(
 }
 
 /// Closes what was intended and has not left the engine.
-pub(in crate::run) fn withdraw_undispatched(draft: &mut Draft, dispatched: &[u32]) {
+pub(in crate::run) fn withdraw_undispatched(draft: &mut Draft<'_>, dispatched: &[u32]) {
     for i in 0..draft.state.calls.len() {
         if let Some(CallPhase::Intended { .. }) = draft.state.calls.get(i).map(|c| &c.phase) {
             stop_call(draft, i, StopMode::Cancel, dispatched);
@@ -102,7 +102,7 @@ pub(in crate::run) fn withdraw_undispatched(draft: &mut Draft, dispatched: &[u32
 }
 
 /// Closes one call. May close the turn, after which there are no calls; hence the look by index.
-fn stop_call(draft: &mut Draft, i: usize, mode: StopMode, dispatched: &[u32]) {
+fn stop_call(draft: &mut Draft<'_>, i: usize, mode: StopMode, dispatched: &[u32]) {
     let Some(call) = draft.state.calls.get(i) else { return };
     let effect = call.head.effect;
     let withdraw = Fact::EffectWithdrawn(EffectRef { effect });
@@ -135,14 +135,14 @@ fn stop_call(draft: &mut Draft, i: usize, mode: StopMode, dispatched: &[u32]) {
     }
 }
 
-fn give_up(draft: &mut Draft, effect: u32) {
+fn give_up(draft: &mut Draft<'_>, effect: u32) {
     let text = "the run was stopped while this was under way; whether it happened is unknown.";
     let payload = Some(draft.notice(format!("{}: {text}", code::EFFECT_UNKNOWN)));
     draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then: AfterUnknown::Tell, payload, action: None }));
 }
 
 /// Ends a stopping run once nothing is under way.
-pub(in crate::run) fn finish(draft: &mut Draft) {
+pub(in crate::run) fn finish(draft: &mut Draft<'_>) {
     if draft.state.calls.iter().any(|c| !c.ended()) {
         return;
     }

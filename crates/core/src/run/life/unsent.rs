@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-pub(in crate::run) fn unsent(draft: &mut Draft, model: bool, effects: &[u32]) {
+pub(in crate::run) fn unsent(draft: &mut Draft<'_>, model: bool, effects: &[u32]) {
     if let Phase::Model { attempt, model: index, activation, .. } = draft.state.phase
         && model
         && activation == draft.activation

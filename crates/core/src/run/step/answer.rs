@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Ends the run with the answer of that turn, unless it does not fit.
-pub(in crate::run) fn judge(draft: &mut Draft, turn: u32, misfit: Option<Payload>) {
+pub(in crate::run) fn judge(draft: &mut Draft<'_>, turn: u32, misfit: Option<Payload>) {
     let (Some(allowed), Some(misfit)) = (draft.state.config.repairs, misfit) else {
         return draft.emit(Fact::RunCompleted(RunCompleted { turns: turn }));
     };
@@ -31,6 +31,6 @@ pub(in crate::run) fn judge(draft: &mut Draft, turn: u32, misfit: Option<Payload
 pub(in crate::run) fn apply_rejected(state: &mut State, env: Env<'_>, f: &AnswerRejected) {
     if let Some(repair) = f.repair {
         state.repairs = repair;
-        state.say(Entry { kind: EntryKind::Rejected, payload: env.payload(f.payload) });
+        state.say(Entry { kind: EntryKind::Rejected, payload: env.payload(f.payload), label: None });
     }
 }

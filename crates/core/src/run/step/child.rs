@@ -4,18 +4,23 @@ use crate::{
     budget::{Amounts, Limit, Limits, Spend},
     effect::Ended,
     fact::{ChildFinished, ChildStarted, Fact},
+    label::SealedLabel,
     record::Payload,
     run::{
         apply::Env,
         decide::{Draft, Refusal},
         state::{CallPhase, State},
-        step::{funds, model::release, tool::end_call},
+        step::{
+            funds,
+            model::release,
+            tool::{Ending, end_with},
+        },
     },
     sandbox::BoxTotals,
 };
 
 /// Sets budget aside for a child and owes its start.
-pub(in crate::run) fn start(draft: &mut Draft, i: usize) {
+pub(in crate::run) fn start(draft: &mut Draft<'_>, i: usize) {
     let budget = &draft.state.budget;
     if budget.limits.children.is_some_and(|l| budget.children >= l) {
         return funds::reached(draft, Limit::Children, None);
@@ -48,19 +53,19 @@ pub(in crate::run) fn apply_started(state: &mut State, f: &ChildStarted) {
 }
 
 pub(in crate::run) fn finished(
-    draft: &mut Draft,
+    draft: &mut Draft<'_>,
     effect: u32,
     ended: Ended,
     content: Payload,
-    spent: Spend,
-    boxes: BoxTotals,
+    (spent, boxes): (Spend, BoxTotals),
+    label: Option<SealedLabel>,
 ) -> Result<(), Refusal> {
     if !matches!(draft.state.call(effect).map(|c| &c.phase), Some(CallPhase::Child { .. })) {
         return Err(Refusal::Stale);
     }
     let payload = draft.payload(content);
     let boxes = (!boxes.is_empty()).then_some(boxes);
-    draft.emit(Fact::ChildFinished(ChildFinished { effect, ended, payload, spent, boxes }));
+    draft.emit(Fact::ChildFinished(ChildFinished { effect, ended, payload, spent, boxes, label }));
     Ok(())
 }
 
@@ -71,5 +76,6 @@ pub(in crate::run) fn apply_finished(state: &mut State, env: Env<'_>, f: &ChildF
     }
     state.budget.spent = state.budget.spent.plus(f.spent);
     state.budget.boxes.join(f.boxes.unwrap_or_default());
-    end_call(state, f.effect, f.ended, env.payload(f.payload), f.ended != Ended::Returned);
+    let entry = Ending { told: env.payload(f.payload), error: f.ended != Ended::Returned, label: f.label.clone() };
+    end_with(state, f.effect, f.ended, entry);
 }

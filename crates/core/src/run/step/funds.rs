@@ -5,8 +5,8 @@ use crate::{
     budget::{Amounts, AtLimit, Blocked, BudgetMoved, Limit, Slice, Spend},
     code,
     fact::{ApprovalGiven, ApprovalRequested, AskReason, EffectRef, Fact, Raise},
-    id::Name,
     record::{Payload, Source},
+    ruling::Person,
     run::{
         apply::Env,
         decide::{Draft, Refusal},
@@ -24,7 +24,7 @@ type Reached = (Limit, Option<Blocked>);
 const ANY: u64 = 1;
 
 /// Sees to it that the run holds of the budgets above it what a step may use.
-pub(in crate::run) fn afford(draft: &mut Draft, need: Amounts) -> Result<(), (Limit, Blocked)> {
+pub(in crate::run) fn afford(draft: &mut Draft<'_>, need: Amounts) -> Result<(), (Limit, Blocked)> {
     let Some(offer) = &mut draft.offer else { return Ok(()) };
     if let Some(moved) = offer.cover(draft.state.slice.as_ref(), need)? {
         draft.emit(Fact::BudgetMoved(Box::new(moved)));
@@ -33,7 +33,7 @@ pub(in crate::run) fn afford(draft: &mut Draft, need: Amounts) -> Result<(), (Li
 }
 
 /// Whether a model call may be made for which so much is set aside.
-pub(in crate::run) fn model(draft: &mut Draft, reserved: Spend) -> Result<(), Reached> {
+pub(in crate::run) fn model(draft: &mut Draft<'_>, reserved: Spend) -> Result<(), Reached> {
     if let Some(limit) = draft.state.budget.crosses(reserved) {
         return Err((limit, None));
     }
@@ -50,7 +50,7 @@ pub(in crate::run) fn model(draft: &mut Draft, reserved: Spend) -> Result<(), Re
 }
 
 /// Whether the call at index `i` may be made.
-pub(in crate::run) fn call(draft: &mut Draft, i: usize) -> Result<(), Reached> {
+pub(in crate::run) fn call(draft: &mut Draft<'_>, i: usize) -> Result<(), Reached> {
     let budget = &draft.state.budget;
     if budget.limits.tool_calls.is_some_and(|l| budget.tool_calls >= l) {
         return Err((Limit::ToolCalls, None));
@@ -75,7 +75,7 @@ pub(in crate::run) fn call(draft: &mut Draft, i: usize) -> Result<(), Reached> {
 }
 
 /// Settles the run's slice and gives the rest of it back.
-pub(in crate::run) fn give_back(draft: &mut Draft) {
+pub(in crate::run) fn give_back(draft: &mut Draft<'_>) {
     let holds = |s: &&Slice| !s.used.is_zero() || !s.granted.amounts().is_zero();
     if let Some(settled) = draft.state.slice.as_ref().filter(holds).map(|s| s.used) {
         draft.emit(Fact::BudgetMoved(Box::new(BudgetMoved { settled, taken: None })));
@@ -118,7 +118,7 @@ pub(in crate::run) fn grew(state: &mut State, bytes: u64) {
 
 /// A limit is reached: the run stops, or asks a human when its manifest says so. A child's limits were cut from its parent's, so nobody
 /// is asked to raise them; turns and unknown prices are no amounts that could be raised.
-pub(in crate::run) fn reached(draft: &mut Draft, limit: Limit, blocked: Option<Blocked>) {
+pub(in crate::run) fn reached(draft: &mut Draft<'_>, limit: Limit, blocked: Option<Blocked>) {
     let s = &draft.state;
     let may_ask = s.config.at_limit == AtLimit::Ask && s.parent.is_none() && s.asking.is_none();
     if !may_ask || matches!(limit, Limit::Unpriced | Limit::Turns) {
@@ -129,7 +129,13 @@ pub(in crate::run) fn reached(draft: &mut Draft, limit: Limit, blocked: Option<B
     let expires = s.config.approval_ttl.map(|ttl| draft.now.after(ttl));
     let effect = s.next_effect;
     let raise = Some(Box::new(Raise { limit, by, blocked }));
-    draft.emit(Fact::ApprovalRequested(ApprovalRequested { effect, reason: AskReason::Budget, expires, raise }));
+    draft.emit(Fact::ApprovalRequested(ApprovalRequested {
+        effect,
+        reason: AskReason::Budget,
+        expires,
+        asked: None,
+        raise,
+    }));
 }
 
 pub(in crate::run) fn apply_asked(
@@ -145,9 +151,9 @@ pub(in crate::run) fn apply_asked(
 
 /// A human answers the question about a limit: yes raises it for this run, no stops it.
 pub(in crate::run) fn answered(
-    draft: &mut Draft,
+    draft: &mut Draft<'_>,
     approved: bool,
-    by: Name,
+    Person { name: by, roles }: Person,
     note: Option<String>,
 ) -> Result<(), Refusal> {
     let Some(asking) = draft.state.asking.clone() else { return Err(Refusal::Stale) };
@@ -162,7 +168,7 @@ pub(in crate::run) fn answered(
         (_, note) => note,
     };
     let note = text.map(|t| draft.payload(Payload::inline(t, Source::User)));
-    draft.emit(Fact::ApprovalGiven(ApprovalGiven { effect, approved, by, note }));
+    draft.emit(Fact::ApprovalGiven(ApprovalGiven { effect, approved, by, note, roles }));
     if !approved {
         stop::by_limit(draft, asking.raise.limit, asking.raise.blocked);
     }

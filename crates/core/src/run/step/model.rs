@@ -4,7 +4,10 @@ use crate::{
     budget::{AtLimit, Limit, Spend, Usage},
     code::{self, Code},
     context::compact,
-    fact::{CallHead, ContextCompacted, Fact, ModelFailed, ModelReplied, ModelRequested, NextAttempt, RunFailed},
+    fact::{
+        CallHead, ContextCompacted, Fact, ModelDenied, ModelFailed, ModelReplied, ModelRequested, NextAttempt,
+        RunFailed, Verdict,
+    },
     record::Payload,
     run::{
         apply::Env,
@@ -21,7 +24,7 @@ use crate::{
 const MAX_SPREAD: Span = Span::from_secs(30);
 
 /// Requests the next turn's first attempt.
-pub(in crate::run) fn request(draft: &mut Draft) {
+pub(in crate::run) fn request(draft: &mut Draft<'_>) {
     if draft.state.turn >= draft.state.config.max_turns {
         return stop::by_limit(draft, Limit::Turns, None);
     }
@@ -32,12 +35,13 @@ pub(in crate::run) fn request(draft: &mut Draft) {
     request_attempt(draft, turn, 1, 0);
 }
 
-/// Reserves for an attempt and requests it. A model without a known price under a money limit is passed over for the next in
-/// the chain, and so is one that is too dear when the manifest says `at_limit: fallback`; else a limit that the attempt would cross
-/// is reached.
-pub(in crate::run) fn request_attempt(draft: &mut Draft, turn: u32, attempt: u32, model: u8) {
+/// Reserves for an attempt and requests it. A model without a known price under a money limit, or that policies deny, is passed
+/// over for the next in the chain, and so is one that is too dear when the manifest says `at_limit: fallback`; else a limit that
+/// the attempt would cross is reached.
+pub(in crate::run) fn request_attempt(draft: &mut Draft<'_>, turn: u32, attempt: u32, model: u8) {
     let config = draft.state.config.clone();
     let mut reached = (Limit::Unpriced, None);
+    let mut denied = None;
     for (i, candidate) in config.models.iter().enumerate().skip(usize::from(model)) {
         let input = draft.state.view_tokens + config.overhead_tokens;
         let worst = Usage::worst(input, candidate.max_output_tokens, candidate.price);
@@ -45,7 +49,18 @@ pub(in crate::run) fn request_attempt(draft: &mut Draft, turn: u32, attempt: u32
         let (limit, blocked) = match funds::model(draft, reserved) {
             Ok(()) => {
                 let model = u8::try_from(i).expect("a chain has at most 255 models");
-                return draft.emit(Fact::ModelRequested(ModelRequested { turn, attempt, model, reserved }));
+                let mut ruling = draft.gate.model(&draft.state, i, draft.now);
+                if ruling.verdict == Verdict::Allow {
+                    let ruled = draft.ruled(&mut ruling);
+                    let planning = draft.state.planning.tries();
+                    let asked = ModelRequested { turn, attempt, model, reserved, ruled, planning };
+                    return draft.emit(Fact::ModelRequested(asked));
+                }
+                let payload = draft.notice(std::mem::take(&mut ruling.told));
+                let ruled = draft.ruled(&mut ruling);
+                draft.emit(Fact::ModelDenied(ModelDenied { turn, model, payload, ruled }));
+                denied = Some((ruling.code, payload));
+                continue;
             }
             Err(reached) => reached,
         };
@@ -59,7 +74,13 @@ pub(in crate::run) fn request_attempt(draft: &mut Draft, turn: u32, attempt: u32
             break;
         }
     }
-    funds::reached(draft, reached.0, reached.1);
+    match denied {
+        // No limit stood in the way of a model that policies may allow.
+        Some((code, payload)) if reached.0 == Limit::Unpriced && reached.1.is_none() => {
+            draft.emit(Fact::RunFailed(RunFailed { code, payload: Some(payload) }));
+        }
+        _ => funds::reached(draft, reached.0, reached.1),
+    }
 }
 
 pub(in crate::run) fn apply_compacted(state: &mut State, f: &ContextCompacted) {
@@ -80,7 +101,7 @@ pub(in crate::run) fn apply_requested(state: &mut State, env: Env<'_>, f: &Model
 }
 
 pub(in crate::run) fn replied(
-    draft: &mut Draft,
+    draft: &mut Draft<'_>,
     turn: u32,
     attempt: u32,
     reply: Payload,
@@ -89,6 +110,9 @@ pub(in crate::run) fn replied(
     misfit: Option<Payload>,
 ) -> Result<(), Refusal> {
     let model = in_flight(&draft.state, turn, attempt)?;
+    if draft.state.planning.wanted() {
+        return Err(Refusal::Stale);
+    }
     let spent = usage.spend(draft.state.config.models.get(usize::from(model)).and_then(|m| m.price));
     let first = draft.state.next_effect;
     let (heads, invalid): (Vec<CallHead>, Vec<_>) = calls
@@ -109,7 +133,7 @@ pub(in crate::run) fn replied(
 }
 
 /// The model whose attempt this is.
-fn in_flight(state: &State, turn: u32, attempt: u32) -> Result<u8, Refusal> {
+pub(in crate::run) fn in_flight(state: &State, turn: u32, attempt: u32) -> Result<u8, Refusal> {
     match state.phase {
         Phase::Model { attempt: a, model, .. } if !state.life.ended() && a == attempt && state.turn == turn => {
             Ok(model)
@@ -120,7 +144,11 @@ fn in_flight(state: &State, turn: u32, attempt: u32) -> Result<u8, Refusal> {
 
 pub(in crate::run) fn apply_replied(state: &mut State, env: Env<'_>, f: &ModelReplied) {
     settle(state, f.spent);
-    state.say(Entry { kind: EntryKind::Reply, payload: env.payload(f.payload) });
+    if state.planning.wanted() {
+        // The planner's reply is no part of the conversation.
+        return state.phase = Phase::Idle;
+    }
+    state.say(Entry { kind: EntryKind::Reply, payload: env.payload(f.payload), label: None });
     state.next_effect += f.calls.len() as u32;
     state.phase = if f.calls.is_empty() { Phase::Idle } else { Phase::Tools };
     state.calls = f
@@ -136,6 +164,8 @@ pub(in crate::run) fn apply_replied(state: &mut State, env: Env<'_>, f: &ModelRe
             first_intended: None,
             approved: false,
             maybe: None,
+            given: Vec::new(),
+            arguments: None,
         })
         .collect();
     // In a run that was restored, the model may have asked for the same before.
@@ -144,7 +174,12 @@ pub(in crate::run) fn apply_replied(state: &mut State, env: Env<'_>, f: &ModelRe
     }
 }
 
-pub(in crate::run) fn failed(draft: &mut Draft, turn: u32, attempt: u32, failure: ModelFailure) -> Result<(), Refusal> {
+pub(in crate::run) fn failed(
+    draft: &mut Draft<'_>,
+    turn: u32,
+    attempt: u32,
+    failure: ModelFailure,
+) -> Result<(), Refusal> {
     let model = in_flight(&draft.state, turn, attempt)?;
     let Phase::Model { reserved, .. } = draft.state.phase else { return Err(Refusal::Stale) };
     let spent = if failure.charged { reserved } else { Spend::ZERO };
@@ -170,7 +205,7 @@ pub(in crate::run) fn failed(draft: &mut Draft, turn: u32, attempt: u32, failure
 
 /// Gives an attempt back that was not made. Nothing was sent, so nothing was spent and the model has not failed.
 pub(in crate::run) fn deferred(
-    draft: &mut Draft,
+    draft: &mut Draft<'_>,
     turn: u32,
     attempt: u32,
     until: Timestamp,
@@ -200,7 +235,7 @@ fn exhausted(state: &State, code: Code) -> Code {
 }
 
 /// The same model again after a pause, or the next of the chain at once.
-fn next_attempt(draft: &Draft, model: u8, retry: Retry, spread: u16) -> Option<NextAttempt> {
+fn next_attempt(draft: &Draft<'_>, model: u8, retry: Retry, spread: u16) -> Option<NextAttempt> {
     let config = &draft.state.config;
     let tried = draft.state.tried.saturating_add(1);
     if let Retry::After(asked) = retry

@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-pub(in crate::run) fn tick(draft: &mut Draft) {
+pub(in crate::run) fn tick(draft: &mut Draft<'_>) {
     if draft.state.life != Life::Live {
         return;
     }
@@ -41,14 +41,14 @@ pub(in crate::run) fn tick(draft: &mut Draft) {
 
 /// Working time is counted from the last record of the same activation. An activation that has written nothing yet
 /// notes that it is at work, or a wake for the limit of working time would come to nothing, again and again.
-fn note_working_time(draft: &mut Draft) {
+fn note_working_time(draft: &mut Draft<'_>) {
     if draft.fresh && draft.facts.is_empty() && draft.state.working() && draft.state.budget.limits.active.is_some() {
         draft.emit(Fact::TimerFired(TimerFired { effect: None }));
     }
 }
 
 /// Approvals whose time is over. Runs on while the run is paused.
-fn expire(draft: &mut Draft) {
+fn expire(draft: &mut Draft<'_>) {
     let over: Vec<u32> = draft
         .state
         .calls
@@ -68,7 +68,7 @@ fn expire(draft: &mut Draft) {
 }
 
 /// The model's wait is over: its next attempt.
-pub(in crate::run) fn fire_model(draft: &mut Draft) {
+pub(in crate::run) fn fire_model(draft: &mut Draft<'_>) {
     let Phase::ModelWait(next) = draft.state.phase else { return };
     if draft.hold || !draft.state.may_dispatch() || draft.state.asking.is_some() {
         return;
@@ -78,7 +78,7 @@ pub(in crate::run) fn fire_model(draft: &mut Draft) {
 }
 
 /// A call's wait is over: it may go again.
-pub(in crate::run) fn fire_call(draft: &mut Draft, i: usize) {
+pub(in crate::run) fn fire_call(draft: &mut Draft<'_>, i: usize) {
     if !draft.state.may_dispatch() {
         return;
     }

@@ -8,13 +8,16 @@ use crate::{
         AfterUnknown, AskReason, CallHead, EffectDecided, EffectIntended, EffectNotSent, EffectOutcome,
         EffectReconciled, EffectUnknown, Fact, Held, Verdict,
     },
+    label::SealedLabel,
     record::{Payload, Source},
+    ruling::Rewritten,
     run::{
         apply::Env,
         decide::{Draft, Refusal},
+        gate::{Rewrite, Ruling},
         life::{restore, stop},
         state::{Call, CallPhase, KeyMark, Phase, State, UnknownMark},
-        step::{approval, child, funds, model},
+        step::{approval, child, funds, model, plan},
         transcript::{Entry, EntryKind},
     },
     sandbox::Action,
@@ -27,17 +30,24 @@ const RETRY_MAX: Span = Span::from_secs(60);
 
 // ---------------------------------------------------------------------------------------------- decision
 
-/// Decides a call: the limit on calls, the key rule, then what the manifest says.
-pub(in crate::run) fn decide_call(draft: &mut Draft, i: usize) {
+/// Decides a call: the limits on calls, what the gate says, the key rule, then what the manifest says.
+pub(in crate::run) fn decide_call(draft: &mut Draft<'_>, i: usize) {
     if let Err((limit, blocked)) = funds::call(draft, i) {
         return funds::reached(draft, limit, blocked);
     }
     let call = &draft.state.calls[i];
-    let head = &call.head;
-    let effect = head.effect;
+    let effect = call.head.effect;
+    let mut ruling = draft.gate.call(&draft.state, i, draft.now, &[]);
+    if ruling.verdict == Verdict::Deny {
+        return refuse(draft, effect, ruling);
+    }
+    let mut head = draft.state.calls[i].head.clone();
+    if let Some(rewrite) = &ruling.rewritten {
+        (head.args, head.key) = (rewrite.args, rewrite.key.clone());
+    }
     if let Some(key) = &head.key
         && (draft.state.keys.iter().any(|k| k.tool == head.tool && k.key == *key && k.args != head.args)
-            || draft.state.calls[..i].iter().any(|c| !c.ended() && reuses_key(&c.head, head)))
+            || draft.state.calls[..i].iter().any(|c| !c.ended() && reuses_key(&c.head, &head)))
     {
         let text = format!(
             "{}: not done: `{key}` was already used as the key of {} with other arguments.",
@@ -52,17 +62,28 @@ pub(in crate::run) fn decide_call(draft: &mut Draft, i: usize) {
             .unknown
             .iter()
             .any(|u| u.tool == head.tool && (u.args == head.args || (u.key.is_some() && u.key == head.key)));
+    let asked = ruling.asked.take();
     let reason = if equal_unknown {
         Some(AskReason::EqualUnknown)
-    } else if restore::must_ask(&draft.state, call, draft.now) {
+    } else if restore::must_ask(&draft.state, &draft.state.calls[i], draft.now) {
         Some(AskReason::Restored)
+    } else if ruling.verdict == Verdict::Ask {
+        Some(AskReason::Policy)
     } else {
         head.rules.ask.then_some(AskReason::Manifest)
     };
     let verdict = if reason.is_some() { Verdict::Ask } else { Verdict::Allow };
-    draft.emit(Fact::EffectDecided(EffectDecided { effect, verdict, code: None, payload: None }));
+    let ttl = ruling.ttl;
+    let rewritten = ruling.rewritten.take().map(|Rewrite { arguments, args, key }| {
+        let arguments = draft.payload(Payload::inline(arguments, Source::Model));
+        Box::new(Rewritten { arguments, args, key })
+    });
+    let plan = ruling.plan.take();
+    let ruled = draft.ruled(&mut ruling);
+    let (code, payload) = (None, None);
+    draft.emit(Fact::EffectDecided(EffectDecided { effect, verdict, code, payload, ruled, rewritten, plan }));
     if let Some(reason) = reason {
-        approval::ask(draft, effect, reason);
+        approval::ask(draft, effect, reason, asked, ttl);
     }
 }
 
@@ -73,9 +94,33 @@ fn reuses_key(a: &CallHead, b: &CallHead) -> bool {
 }
 
 /// Denies a call; the model is told why.
-pub(in crate::run) fn deny(draft: &mut Draft, effect: u32, code: Code, told: Payload) {
+pub(in crate::run) fn deny(draft: &mut Draft<'_>, effect: u32, code: Code, told: Payload) {
     let payload = Some(draft.payload(told));
-    draft.emit(Fact::EffectDecided(EffectDecided { effect, verdict: Verdict::Deny, code: Some(code), payload }));
+    draft.emit(Fact::EffectDecided(EffectDecided {
+        effect,
+        verdict: Verdict::Deny,
+        code: Some(code),
+        payload,
+        ruled: None,
+        rewritten: None,
+        plan: None,
+    }));
+}
+
+/// Denies a call because policies do; the model is told why.
+pub(in crate::run) fn refuse(draft: &mut Draft<'_>, effect: u32, mut ruling: Ruling) {
+    let payload = Some(draft.notice(format!("{}: {}", ruling.code, ruling.told)));
+    let (code, ruled) = (Some(ruling.code), draft.ruled(&mut ruling));
+    let verdict = Verdict::Deny;
+    draft.emit(Fact::EffectDecided(EffectDecided {
+        effect,
+        verdict,
+        code,
+        payload,
+        ruled,
+        rewritten: None,
+        plan: None,
+    }));
 }
 
 pub(in crate::run) fn apply_decided(state: &mut State, env: Env<'_>, f: &EffectDecided) {
@@ -83,18 +128,29 @@ pub(in crate::run) fn apply_decided(state: &mut State, env: Env<'_>, f: &EffectD
         let told = f.payload.map_or_else(|| Payload::inline("Denied.", Source::Runtime), |p| env.payload(p));
         return end_call(state, f.effect, Ended::Denied, told, true);
     }
-    state.budget.tool_calls += 1;
-    state.book(Amounts { tool_calls: 1, ..Amounts::default() });
-    let Some(call) = state.call_mut(f.effect) else { return };
     if f.verdict == Verdict::Allow {
-        call.phase = CallPhase::Open;
+        plan::mark(state, f.effect, f.plan.as_ref());
+    }
+    // A call counts once, however often it is decided.
+    if state.call(f.effect).is_none_or(|c| c.phase == CallPhase::Undecided) {
+        state.budget.tool_calls += 1;
+        state.book(Amounts { tool_calls: 1, ..Amounts::default() });
+    }
+    let Some(call) = state.call_mut(f.effect) else { return };
+    if let Some(rewritten) = f.rewritten.as_deref() {
+        call.head.args = rewritten.args;
+        call.head.key = rewritten.key.clone();
+        call.arguments = Some(env.payload(rewritten.arguments));
+    }
+    if f.verdict == Verdict::Allow {
+        approval::let_go(call);
     }
 }
 
 // ------------------------------------------------------------------------------------------------ intent
 
 /// Lets an open call go: a pure one needs no fact, a child is started, any other gets its intent.
-pub(in crate::run) fn open_call(draft: &mut Draft, i: usize) {
+pub(in crate::run) fn open_call(draft: &mut Draft<'_>, i: usize) {
     let call = &draft.state.calls[i];
     if call.head.rules.child.is_some() {
         return child::start(draft, i);
@@ -135,7 +191,7 @@ pub(in crate::run) fn apply_intended(state: &mut State, env: Env<'_>, f: &Effect
 
 /// What an attempt came to.
 pub(in crate::run) fn outcome(
-    draft: &mut Draft,
+    draft: &mut Draft<'_>,
     effect: u32,
     attempt: u8,
     outcome: Outcome<Payload>,
@@ -222,7 +278,7 @@ fn position(state: &State, effect: u32) -> Option<usize> {
 
 /// A late answer to an effect that was settled as unknown corrects the ledger, and the model is told.
 fn late(
-    draft: &mut Draft,
+    draft: &mut Draft<'_>,
     effect: u32,
     attempt: u8,
     outcome: Outcome<Payload>,
@@ -263,10 +319,10 @@ fn apply_outcome(state: &mut State, env: Env<'_>, f: &EffectOutcome, ended: Ende
         state.unknown.retain(|u| u.run != run || u.effect != f.effect);
         // In the open turn the answer takes the place of the unknown one; after it, it is a note.
         if let Some(call) = state.call_mut(f.effect) {
-            let entry = Entry { kind: entry_kind(call, f.error), payload };
+            let entry = Entry { kind: entry_kind(call, f.error), payload, label: None };
             call.phase = CallPhase::Ended { ended, entry };
         } else {
-            let note = Entry { kind: EntryKind::Note, payload };
+            let note = Entry { kind: EntryKind::Note, payload, label: None };
             // Nothing may come between a reply and the results of its calls.
             if state.calls.is_empty() { state.say(note) } else { state.notes.push(note) }
         }
@@ -279,7 +335,7 @@ const fn entry_kind(call: &Call, error: bool) -> EntryKind {
     EntryKind::Result { effect: call.head.effect, call: call.index, error }
 }
 
-fn not_sent(draft: &mut Draft, i: usize, told: Payload) {
+fn not_sent(draft: &mut Draft<'_>, i: usize, told: Payload) {
     let call = &draft.state.calls[i];
     let (effect, tries) = (call.head.effect, call.tries.saturating_add(1));
     let again = draft.state.stop.is_none() && tries < call.head.rules.attempts;
@@ -294,7 +350,7 @@ fn not_sent(draft: &mut Draft, i: usize, told: Payload) {
 }
 
 /// The process that intended it could not send it before its end: the next one tries it afresh.
-pub(in crate::run) fn held(draft: &mut Draft, effect: u32) {
+pub(in crate::run) fn held(draft: &mut Draft<'_>, effect: u32) {
     let payload = draft.notice("The server was about to end before this was sent.");
     let held = Some(Held::Draining);
     draft.emit(Fact::EffectNotSent(EffectNotSent { effect, retry_at: Some(draft.now), payload, held }));
@@ -327,7 +383,7 @@ pub(in crate::run) enum Lost {
 
 /// Settles an attempt of unknown outcome by the rule of its class. Says what follows.
 pub(in crate::run) fn settle_unknown(
-    draft: &mut Draft,
+    draft: &mut Draft<'_>,
     i: usize,
     told: Option<Payload>,
     lost: Lost,
@@ -376,7 +432,7 @@ fn outlived_key(call: &Call, now: Timestamp) -> bool {
 }
 
 /// The last word on an unknown outcome: the model is told, or a human decides.
-fn surface(draft: &mut Draft, i: usize, told: Option<Payload>, action: Option<Box<Action>>) -> AfterUnknown {
+fn surface(draft: &mut Draft<'_>, i: usize, told: Option<Payload>, action: Option<Box<Action>>) -> AfterUnknown {
     let call = &draft.state.calls[i];
     let effect = call.head.effect;
     let then = match call.head.rules.on_unknown {
@@ -393,7 +449,7 @@ fn surface(draft: &mut Draft, i: usize, told: Option<Payload>, action: Option<Bo
     };
     draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then, payload, action }));
     if then == AfterUnknown::Ask {
-        approval::ask(draft, effect, AskReason::OutcomeUnknown);
+        approval::ask(draft, effect, AskReason::OutcomeUnknown, None, None);
     }
     then
 }
@@ -431,7 +487,7 @@ pub(in crate::run) fn apply_unknown(state: &mut State, env: Env<'_>, f: &EffectU
 
 /// What the destination says about an effect of unknown outcome.
 pub(in crate::run) fn reconciled(
-    draft: &mut Draft,
+    draft: &mut Draft<'_>,
     effect: u32,
     asked: Timestamp,
     answer: Reconciled<Payload>,
@@ -504,6 +560,24 @@ pub(in crate::run) fn apply_withdrawn(state: &mut State, effect: u32) {
 
 /// Ends a call, and the turn with its last one: the results join the conversation in the order of the calls.
 pub(in crate::run) fn end_call(state: &mut State, effect: u32, ended: Ended, told: Payload, error: bool) {
+    end_with(state, effect, ended, Ending { told, error, label: None });
+}
+
+/// What the model is told of a call's end.
+pub(in crate::run) struct Ending {
+    pub(in crate::run) told: Payload,
+    /// Whether that tells of an error.
+    pub(in crate::run) error: bool,
+    /// Its label, when it was said by another run.
+    pub(in crate::run) label: Option<SealedLabel>,
+}
+
+pub(in crate::run) fn end_with(state: &mut State, effect: u32, ended: Ended, ending: Ending) {
+    let Ending { told, error, label } = ending;
+    let sent = !matches!(ended, Ended::NotSent | Ended::Withdrawn | Ended::Denied);
+    if !sent || error {
+        plan::free(state, effect, sent);
+    }
     let run = state.run;
     let Some(call) = state.call_mut(effect) else { return };
     let mark = (ended == Ended::Unknown).then(|| UnknownMark {
@@ -514,7 +588,7 @@ pub(in crate::run) fn end_call(state: &mut State, effect: u32, ended: Ended, tol
         key: call.head.key.clone(),
         attempt: if conclusive(call) { call.attempt } else { 0 },
     });
-    let entry = Entry { kind: entry_kind(call, error), payload: told };
+    let entry = Entry { kind: entry_kind(call, error), payload: told, label };
     call.phase = CallPhase::Ended { ended, entry };
     state.unknown.extend(mark);
     if state.calls.iter().all(Call::ended) {

@@ -1,0 +1,135 @@
+//! What policies said, as facts keep it. The words of policies are a matter of the policy decision point; here is what
+//! a fold needs, and what somebody who asks later wants to see.
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+use crate::{fact::PayloadIx, id::Name};
+
+/// The policies behind a verdict.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Ruled {
+    /// The epoch of the policy set: its place in the order of those applied in the tenant; 0 when none was.
+    #[n(0)]
+    pub epoch: u64,
+    /// The policies that decided, by their ids: those that permitted, or that forbade, or that ask for approval.
+    #[n(1)]
+    #[cbor(with = "crate::list", has_nil)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<Name>,
+    /// All policies that matched with the values that made them match, as a JSON document, as payload. Left out where
+    /// it would say no more than `by`.
+    #[n(2)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<PayloadIx>,
+}
+
+/// What a call is to the run's plan.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanMark {
+    /// A name of the plan waits for what it reads: the `let` of that number, from 0.
+    #[n(0)]
+    Read(#[n(0)] u16),
+    /// It uses a slot.
+    #[n(1)]
+    Used {
+        /// The slot, from 0.
+        #[n(0)]
+        slot: u16,
+        /// Of a slot with `each`, the digest of the element.
+        #[n(1)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        element: Option<Name>,
+    },
+}
+
+/// Arguments that policies, or the runtime, put in the place of those that the model wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Rewritten {
+    /// The arguments as a JSON document, as payload: these are approved, dispatched and recorded.
+    #[n(0)]
+    pub arguments: PayloadIx,
+    /// First 16 bytes of the SHA-256 of their canonical form.
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes")]
+    pub args: [u8; 16],
+    /// The business key drawn from them.
+    #[n(2)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Name>,
+}
+
+/// The approvals that gates ask for: every gate's own, all at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Asked {
+    /// What each gate asks for.
+    #[n(0)]
+    pub gates: Vec<GateAsks>,
+    /// No fewer different people than this.
+    #[n(1)]
+    pub quorum: u32,
+}
+
+/// What one gate asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct GateAsks {
+    /// Its policy's id.
+    #[n(0)]
+    pub policy: Name,
+    /// Who may approve: roles, and people as `user:NAME`; empty when anybody may who may approve at all.
+    #[n(1)]
+    pub approvers: Vec<Name>,
+    /// How many of them.
+    #[n(2)]
+    pub quorum: u32,
+}
+
+/// A yes that was given to a gate.
+pub type Given = Person;
+
+/// A person, as the server knew them at the time.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Person {
+    /// Who.
+    #[n(0)]
+    pub name: Name,
+    /// Their roles.
+    #[n(1)]
+    #[cbor(with = "crate::list", has_nil)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<Name>,
+}
+
+impl From<Name> for Person {
+    fn from(name: Name) -> Self {
+        Self { name, roles: Vec::new() }
+    }
+}
+
+impl From<&str> for Person {
+    fn from(name: &str) -> Self {
+        Name::from(name).into()
+    }
+}
+
+/// On whose behalf a run works.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Behalf {
+    /// The person who started it, or the first run of its chain.
+    #[n(0)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<Person>,
+    /// The agents above it, the first of the chain first.
+    #[n(1)]
+    #[cbor(with = "crate::list", has_nil)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub callers: Vec<Name>,
+}
+
+impl Behalf {
+    /// Whether it is nobody's.
+    pub fn is_empty(&self) -> bool {
+        self.user.is_none() && self.callers.is_empty()
+    }
+}

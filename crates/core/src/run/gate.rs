@@ -1,0 +1,109 @@
+//! The gate: what is asked before something may begin. The machine knows when to ask and what follows from the answer; why it
+//! is so is for whoever answers, and comes in like time does.
+
+use bytes::Bytes;
+
+use super::state::State;
+use crate::{
+    code::{self, Code},
+    fact::Verdict,
+    id::Name,
+    ruling::{Asked, Given, PlanMark},
+    time::{Span, Timestamp},
+};
+
+/// Decides what may begin. Equal questions get equal answers for as long as a decision takes; it does no I/O.
+pub trait Gate: std::fmt::Debug + Sync {
+    /// Whether call `i` of the open turn may be made, when these approvals have been given for exactly it.
+    fn call(&self, state: &State, i: usize, now: Timestamp, approvals: &[Given]) -> Ruling;
+
+    /// Whether the model at that place of the chain may be asked.
+    fn model(&self, state: &State, model: usize, now: Timestamp) -> Ruling;
+}
+
+/// What a gate says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ruling {
+    /// Whether it may begin.
+    pub verdict: Verdict,
+    /// Why not, for one that is denied.
+    pub code: Code,
+    /// What the model is told, when it is denied.
+    pub told: String,
+    /// The policy set; see [`Ruled`](crate::ruling::Ruled).
+    pub epoch: u64,
+    /// The policies that decided.
+    pub by: Vec<Name>,
+    /// All policies that matched, as JSON; `None` where that would say no more than `by`.
+    pub why: Option<Bytes>,
+    /// The approvals that are asked for, when the verdict is to ask.
+    pub asked: Option<Asked>,
+    /// The time that there is for them.
+    pub ttl: Option<Span>,
+    /// Arguments in the place of those that the model wrote.
+    pub rewritten: Option<Rewrite>,
+    /// What the call is to the run's plan.
+    pub plan: Option<PlanMark>,
+}
+
+/// See [`Ruling::rewritten`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    /// The arguments as JSON.
+    pub arguments: Bytes,
+    /// First 16 bytes of the SHA-256 of their canonical form.
+    pub args: [u8; 16],
+    /// The business key drawn from them.
+    pub key: Option<Name>,
+}
+
+impl Ruling {
+    /// It may begin.
+    pub const fn allow(epoch: u64, by: Vec<Name>) -> Self {
+        Self {
+            verdict: Verdict::Allow,
+            code: code::POLICY,
+            told: String::new(),
+            epoch,
+            by,
+            why: None,
+            asked: None,
+            ttl: None,
+            rewritten: None,
+            plan: None,
+        }
+    }
+
+    /// It may not.
+    pub fn deny(epoch: u64, by: Vec<Name>, told: String) -> Self {
+        Self { verdict: Verdict::Deny, told, ..Self::allow(epoch, by) }
+    }
+}
+
+/// A gate that stands open: for machines that are tried without policies. No server has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Ungated;
+
+impl Gate for Ungated {
+    fn call(&self, _: &State, _: usize, _: Timestamp, _: &[Given]) -> Ruling {
+        Ruling::allow(0, Vec::new())
+    }
+
+    fn model(&self, _: &State, _: usize, _: Timestamp) -> Ruling {
+        Ruling::allow(0, Vec::new())
+    }
+}
+
+/// A gate that lets nothing begin: for decisions that begin nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Shut;
+
+impl Gate for Shut {
+    fn call(&self, _: &State, _: usize, _: Timestamp, _: &[Given]) -> Ruling {
+        Ruling::deny(0, Vec::new(), "nothing may begin here.".to_owned())
+    }
+
+    fn model(&self, _: &State, _: usize, _: Timestamp) -> Ruling {
+        Ruling::deny(0, Vec::new(), "nothing may begin here.".to_owned())
+    }
+}

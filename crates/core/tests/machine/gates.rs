@@ -1,0 +1,218 @@
+//! The gate: what policies say is done, no more and no less, and what they say after an approval counts.
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use stead_core::{
+    budget::Limits,
+    code,
+    effect::EffectClass,
+    fact::{AskReason, Fact, ModelConfig, RunConfig, Verdict},
+    record::Body,
+    ruling::{Asked, GateAsks, Given},
+    run::{CallPhase, Command, Gate, Life, Refusal, Rewrite, Ruling, State},
+    time::{Span, Timestamp},
+};
+
+use crate::story::{Called, Story, agent, call, limited, model};
+
+/// Two people of finance for a payment, nobody for a deletion, and a note that is always redacted.
+#[derive(Debug)]
+struct Desk {
+    epoch: u64,
+}
+
+const DESK: &Desk = &Desk { epoch: 3 };
+
+fn finance(quorum: u32) -> Asked {
+    let gate = GateAsks { policy: "large".into(), approvers: vec!["finance".into()], quorum };
+    Asked { gates: vec![gate], quorum }
+}
+
+fn asks(epoch: u64, quorum: u32, given: &[Given]) -> Ruling {
+    let yes = given.iter().filter(|g| g.roles.contains(&"finance".into())).count();
+    let allowed = Ruling::allow(epoch, vec!["granted".into()]);
+    if yes >= quorum as usize {
+        return allowed;
+    }
+    let ttl = Some(Span::from_secs(900));
+    Ruling { verdict: Verdict::Ask, by: vec!["large".into()], asked: Some(finance(quorum)), ttl, ..allowed }
+}
+
+impl Gate for Desk {
+    fn call(&self, state: &State, i: usize, _: Timestamp, given: &[Given]) -> Ruling {
+        match &*state.calls[i].head.tool {
+            "pay" => asks(self.epoch, 2, given),
+            "delete" => Ruling::deny(self.epoch, vec!["never".into()], "nothing is deleted here".into()),
+            "note" => {
+                let rewrite = Rewrite { arguments: "{}".into(), args: [9; 16], key: None };
+                Ruling { rewritten: Some(rewrite), ..Ruling::allow(self.epoch, vec!["granted".into()]) }
+            }
+            _ => Ruling::allow(self.epoch, vec!["granted".into()]),
+        }
+    }
+
+    fn model(&self, state: &State, model: usize, _: Timestamp) -> Ruling {
+        match &*state.config.models[model].name {
+            "cloud" => Ruling::deny(self.epoch, vec!["no-clouds".into()], "no data of ours to that model".into()),
+            _ => Ruling::allow(self.epoch, vec!["granted".into()]),
+        }
+    }
+}
+
+fn pay() -> Called {
+    call("pay").is(EffectClass::Irreversible)
+}
+
+fn decided(story: &Story) -> Vec<(u32, Verdict, u64)> {
+    let decided = |f: &Fact| match f {
+        Fact::EffectDecided(f) => Some((f.effect, f.verdict, f.ruled.as_ref().map_or(0, |r| r.epoch))),
+        _ => None,
+    };
+    story.facts().filter_map(decided).collect()
+}
+
+#[test]
+fn what_policies_deny_is_not_done_and_the_model_reads_why() {
+    let mut story = Story::guarded(agent(), DESK);
+    story.replies([call("delete").is(EffectClass::Irreversible)]);
+    assert_eq!(story.intents(1), 0);
+    assert_eq!(story.last_said(), "1 failed: ST0057: nothing is deleted here");
+    assert_eq!(decided(&story), [(1, Verdict::Deny, 3)], "with the epoch that decided");
+}
+
+#[test]
+fn a_gate_waits_for_as_many_people_as_it_asks_for() {
+    let mut story = Story::guarded(agent(), DESK);
+    story.replies([pay()]);
+    assert!(matches!(&story.state().calls[0].phase,
+        CallPhase::Asking { reason: AskReason::Policy, asked: Some(asked), .. } if **asked == finance(2)));
+    assert_eq!(story.wakes_in(), Some(900.0), "the gate's time, for the manifest gives none");
+    story.approves(1, "ann", "finance").unwrap();
+    assert_eq!(story.intents(1), 0, "one of two");
+    story.approves(1, "bob", "support").unwrap();
+    assert_eq!(story.intents(1), 0, "the second is nobody of finance");
+    story.approves(1, "cem", "finance").unwrap();
+    assert_eq!(story.dispatchable(), [1]);
+    assert_eq!(decided(&story), [(1, Verdict::Ask, 3), (1, Verdict::Allow, 3)]);
+    assert_eq!(story.state().budget.tool_calls, 1, "it was decided twice and is one call");
+}
+
+#[test]
+fn a_person_counts_once_and_one_no_is_enough() {
+    let mut story = Story::guarded(agent(), DESK);
+    story.replies([pay()]);
+    story.approves(1, "ann", "finance").unwrap();
+    assert!(matches!(story.approves(1, "ann", "finance"), Err(Refusal::Conflict(_))));
+    assert_eq!(story.intents(1), 0);
+    story.does(Command::Approve { effect: 1, approved: false, by: "bob".into(), note: None });
+    assert!(matches!(story.approves(1, "cem", "finance"), Err(Refusal::Conflict(_))));
+    assert_eq!(story.last_said(), "1 failed: ST0044: a human (bob) denied this action.");
+}
+
+#[test]
+fn approvals_of_a_paused_run_are_kept_and_decided_on_when_it_goes_on() {
+    let mut story = Story::guarded(agent(), DESK);
+    story.replies([pay()]);
+    story.does(Command::Pause);
+    story.approves(1, "ann", "finance").unwrap();
+    story.approves(1, "cem", "finance").unwrap();
+    assert_eq!(decided(&story), [(1, Verdict::Ask, 3)], "nothing is decided while it is paused");
+    story.crashes();
+    story.does(Command::Resume);
+    assert_eq!(story.dispatchable(), [1]);
+}
+
+/// Policies that an operator changes meanwhile.
+#[derive(Debug)]
+struct Changing(Ruling, AtomicBool);
+
+impl Gate for Changing {
+    fn call(&self, _: &State, _: usize, _: Timestamp, given: &[Given]) -> Ruling {
+        match self.1.load(SeqCst) {
+            true => self.0.clone(),
+            false => asks(3, 1, given),
+        }
+    }
+
+    fn model(&self, _: &State, _: usize, _: Timestamp) -> Ruling {
+        Ruling::allow(3, vec!["granted".into()])
+    }
+}
+
+/// A payment that one of finance approves after the policies became others.
+fn approved_under(later: Ruling) -> Story {
+    let gate: &Changing = Box::leak(Box::new(Changing(later, AtomicBool::new(false))));
+    let mut story = Story::guarded(agent(), gate);
+    story.replies([pay()]);
+    assert!(story.is_asking(1));
+    gate.1.store(true, SeqCst);
+    story.approves(1, "ann", "finance").unwrap();
+    story
+}
+
+#[test]
+fn an_approval_opens_nothing_that_the_policies_of_now_forbid() {
+    let story = approved_under(Ruling::deny(4, vec!["closed".into()], "closed for today".into()));
+    assert_eq!(story.intents(1), 0);
+    assert_eq!(story.last_said(), "1 failed: ST0057: closed for today");
+    assert_eq!(decided(&story), [(1, Verdict::Ask, 3), (1, Verdict::Deny, 4)]);
+}
+
+#[test]
+fn other_gates_than_those_that_were_approved_are_another_question() {
+    let mut story = approved_under(asks(4, 2, &[]));
+    assert!(story.is_asking(1));
+    assert_eq!(story.state().calls[0].given, [], "what was approved was another question");
+    story.approves(1, "ann", "finance").unwrap();
+    assert!(story.is_asking(1));
+    assert_eq!(story.intents(1), 0);
+}
+
+#[test]
+fn what_policies_would_now_rewrite_was_not_approved() {
+    let rewrite = Rewrite { arguments: "{}".into(), args: [7; 16], key: None };
+    let rewritten = Some(rewrite);
+    let story = approved_under(Ruling { rewritten, ..Ruling::allow(4, vec!["granted".into()]) });
+    assert_eq!(story.intents(1), 0);
+    assert!(story.last_said().starts_with("1 failed: ST0058: the policies have changed"), "{}", story.last_said());
+}
+
+#[test]
+fn what_is_done_is_what_policies_wrote() {
+    let mut story = Story::guarded(agent(), DESK);
+    story.replies([call("note").is(EffectClass::Irreversible).args(1)]);
+    let call = &story.state().calls[0];
+    assert_eq!(call.head.args, [9; 16], "two calls that come to the same are equal");
+    let arguments = call.arguments.as_ref().map(|p| &p.body);
+    assert!(matches!(arguments, Some(Body::Inline(text)) if &text[..] == b"{}"));
+    assert_eq!(story.dispatchable(), [1]);
+}
+
+#[test]
+fn a_model_that_policies_deny_is_passed_over_for_the_next() {
+    let mut config = agent();
+    config.models = vec![model("cloud"), model("here")];
+    let story = Story::guarded(config, DESK);
+    let models: Vec<u8> =
+        story.facts().filter_map(|f| if let Fact::ModelRequested(f) = f { Some(f.model) } else { None }).collect();
+    assert_eq!(models, [1]);
+    assert!(story.facts().any(|f| matches!(f, Fact::ModelDenied(f) if f.model == 0)));
+}
+
+#[test]
+fn a_limit_in_the_way_of_a_model_that_may_be_asked_says_more_than_that_another_is_denied() {
+    let dear = ModelConfig { max_output_tokens: 10_000, ..model("here") };
+    let limits = Limits { tokens: Some(1_000), ..Limits::default() };
+    let story = Story::guarded(RunConfig { models: vec![model("cloud"), dear], ..limited(limits) }, DESK);
+    assert!(story.facts().any(|f| matches!(f, Fact::ModelDenied(f) if f.model == 0)));
+    assert_eq!(story.state().life, Life::Failed(code::BUDGET));
+}
+
+#[test]
+fn a_run_without_a_model_that_may_be_asked_fails_and_says_why() {
+    let mut config = agent();
+    config.models = vec![model("cloud")];
+    let story = Story::guarded(config, DESK);
+    assert_eq!(story.state().life, Life::Failed(code::POLICY));
+    assert_eq!(story.state().budget.reserved.tokens, 0);
+}

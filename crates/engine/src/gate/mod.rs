@@ -1,0 +1,303 @@
+//! The gate of a run: what the machine asks, put to policies. Everything that policies may look at is at hand when a
+//! decision is made; nothing is waited for.
+
+mod confidence;
+mod sets;
+mod told;
+
+use std::{fmt, sync::Arc};
+
+use stead_core::{
+    code,
+    fact::Verdict,
+    id::{Name, RunId, SessionId, VersionId},
+    message::Reply,
+    ruling::{Asked, Behalf, GateAsks, Given},
+    run::{Gate, NewRun, Rewrite, Ruling, State},
+    time::{Span, Timestamp},
+};
+use stead_policy::{
+    Approval, Asker, Confidence, Decision, Deed, Facts, History, Policies, Principal, Request, Risk, ToolSpec, User,
+    Verdict as Said,
+};
+use stead_ports::agent::{Agent, Also, BoundTool};
+
+pub use confidence::offered;
+pub(crate) use confidence::split;
+pub(crate) use sets::policies;
+pub use sets::{DefaultPolicy, PolicySets, specs};
+
+use stead_provenance::{plan::Standing, trust::Origins};
+
+use crate::{
+    hearing::{Hearing, Judged},
+    prepare,
+};
+
+/// Who a run is to policies; made once for each time that it is loaded.
+pub(crate) fn principal(state: &State, agent: &Agent) -> Principal {
+    let State { tenant, version, session, run, behalf, .. } = state;
+    of((tenant, &state.agent), *version, *session, *run, behalf, agent)
+}
+
+/// The same for a run that is about to be made.
+pub(crate) fn principal_of(new: &NewRun, agent: &Agent) -> Principal {
+    of((&new.tenant, &new.agent), new.version, new.session, new.run, &new.behalf, agent)
+}
+
+fn of(
+    (tenant, name): (&Name, &Name),
+    version: VersionId,
+    session: SessionId,
+    run: RunId,
+    behalf: &Behalf,
+    agent: &Agent,
+) -> Principal {
+    let person = behalf.user.as_ref();
+    let user =
+        person.map(|p| User { name: p.name.to_string(), roles: p.roles.iter().map(ToString::to_string).collect() });
+    let asker = Asker {
+        tenant: tenant.to_string(),
+        agent: name.to_string(),
+        version: version.to_string(),
+        session: session.to_string(),
+        run: run.to_string(),
+        user,
+        callers: behalf.callers.iter().map(ToString::to_string).collect(),
+    };
+    let tools: Vec<ToolSpec> = specs(agent).collect();
+    Principal::run(asker, &tools)
+}
+
+/// See the module.
+pub(crate) struct RunGate<'a> {
+    /// `None` when none could be had: then nothing begins.
+    pub(crate) policies: Option<Arc<Policies>>,
+    pub(crate) principal: &'a Principal,
+    pub(crate) agent: &'a Agent,
+    /// The reply whose calls are open.
+    pub(crate) reply: Option<&'a Reply>,
+    /// The conversation as provenance heard it, when the manifest asks for that.
+    pub(crate) hearing: Option<&'a Hearing>,
+}
+
+impl fmt::Debug for RunGate<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunGate").field("agent", &self.agent.name).finish_non_exhaustive()
+    }
+}
+
+/// What surrounds each deed of one question.
+struct Around<'a> {
+    now: Timestamp,
+    risk: Risk,
+    confidence: Option<Confidence>,
+    ask_below: Option<Confidence>,
+    history: &'a History,
+    approvals: &'a [Approval],
+    judged: Option<&'a Judged>,
+}
+
+impl Gate for RunGate<'_> {
+    fn call(&self, state: &State, i: usize, now: Timestamp, approvals: &[Given]) -> Ruling {
+        let Some(policies) = &self.policies else { return no_policies() };
+        let call = &state.calls[i];
+        let Some(tool) = self.agent.tool(&call.head.tool) else {
+            return refused(policies, format!("the agent version has no tool `{}`", call.head.tool));
+        };
+        let said = self.reply.and_then(|reply| reply.calls.get(usize::from(call.index)));
+        let Some(said) = said else { return refused(policies, "its arguments cannot be read any more".to_owned()) };
+        let (arguments, sure) = split(self.agent, said.arguments.get());
+        let approvals: Vec<Approval> = approvals.iter().map(approval).collect();
+        let judged = match self.judged(state, &tool.def.name, &arguments) {
+            Ok(judged) => judged,
+            Err(why) => return refused(policies, why),
+        };
+        let around = Around {
+            now,
+            risk: sure.risk.unwrap_or_default(),
+            confidence: sure.confidence,
+            ask_below: self.agent.ask_below.and_then(ten_thousandths),
+            history: &History::default(),
+            approvals: &approvals,
+            judged: judged.as_ref(),
+        };
+        let said_by = judged.as_ref().map(said_by).unwrap_or_default();
+        let deed = Deed::CallTool { tool: &tool.def.name, arguments: &arguments, provenance: &said_by };
+        let first = self.decide(policies, deed, &around);
+        let mut ruling = ruled(policies, &first);
+        for also in tool.also.iter() {
+            if ruling.verdict == Verdict::Deny {
+                return ruling;
+            }
+            let also = self.decide(policies, also_deed(also, tool, state), &around);
+            join(&mut ruling, ruled(policies, &also));
+        }
+        if let Some(judged) = &judged {
+            ruling.plan = judged.mark();
+            if ruling.why.is_some() {
+                ruling.why = told::with_provenance(&first.why, judged, self.hearing.and_then(Hearing::plan));
+            }
+        }
+        if ruling.verdict != Verdict::Deny {
+            let written = first.arguments.as_deref().or(sure.stripped.then_some(&*arguments));
+            match written.map(|text| rewrite(tool, text)).transpose() {
+                Ok(rewritten) => ruling.rewritten = rewritten,
+                Err(why) => return refused(policies, why),
+            }
+        }
+        ruling
+    }
+
+    fn model(&self, state: &State, model: usize, now: Timestamp) -> Ruling {
+        let Some(policies) = &self.policies else { return no_policies() };
+        let Some(config) = state.config.models.get(model) else {
+            return refused(policies, "the agent version has no such model".to_owned());
+        };
+        let around = Around {
+            now,
+            risk: Risk::Normal,
+            confidence: None,
+            ask_below: None,
+            history: &History::default(),
+            approvals: &[],
+            judged: None,
+        };
+        let deed = Deed::CallModel { model: &config.name, max_output_tokens: config.max_output_tokens };
+        let mut ruling = ruled(policies, &self.decide(policies, deed, &around));
+        // Nobody is asked about a model's call: what would need an approval is not done.
+        if ruling.verdict == Verdict::Ask {
+            ruling.verdict = Verdict::Deny;
+            ruling.told = format!(
+                "policies let `{}` be asked only with an approval, which a model's call cannot get",
+                config.name
+            );
+        }
+        ruling
+    }
+}
+
+impl RunGate<'_> {
+    /// What provenance says of a call; nothing when the manifest does not ask for it.
+    fn judged(&self, state: &State, tool: &str, arguments: &str) -> Result<Option<Judged>, String> {
+        let Some(provenance) = &self.agent.provenance else { return Ok(None) };
+        let hearing = self.hearing.ok_or("where its arguments come from cannot be told")?;
+        hearing.judge(provenance, state, tool, arguments).map(Some)
+    }
+
+    fn decide(&self, policies: &Policies, deed: Deed<'_>, around: &Around<'_>) -> Decision {
+        let facts = Facts {
+            now: around.now,
+            granted: true,
+            risk: around.risk,
+            confidence: around.confidence,
+            ask_below: around.ask_below,
+            taint: around.judged.is_some_and(|judged| judged.traced.window.is_tainted()),
+            plan: around.judged.is_some_and(|judged| !matches!(judged.standing, Standing::Unplanned(_))),
+            history: around.history,
+            approvals: around.approvals,
+        };
+        policies.decide(&Request { principal: self.principal, deed, facts })
+    }
+}
+
+/// Who said each argument, as policies name it.
+fn said_by(judged: &Judged) -> Vec<(String, String)> {
+    let said = |argument: &stead_provenance::trace::Argument| match &argument.label.origins {
+        _ if argument.leaves.iter().any(|leaf| leaf.from.is_none()) => "model".to_owned(),
+        Origins::Any => "any".to_owned(),
+        Origins::Of(origins) => {
+            origins.iter().map(|origin| origin.to_string().replace(' ', ":")).collect::<Vec<_>>().join(",")
+        }
+    };
+    judged.traced.arguments.iter().map(|argument| (argument.name.to_string(), said(argument))).collect()
+}
+
+fn also_deed<'a>(also: &'a Also, tool: &'a BoundTool, state: &State) -> Deed<'a> {
+    match also {
+        Also::StartAgent(agent) => Deed::StartAgent { agent, hops: u32::from(state.hops) + 1 },
+        Also::CreateSandbox { tier, cpu_millis, memory_bytes, network } => {
+            Deed::CreateSandbox { tier: *tier, cpu_millis: *cpu_millis, memory_bytes: *memory_bytes, network: *network }
+        }
+        Also::Connect { host, port } => Deed::Connect { host, port: *port, method: "", path: "" },
+        Also::UseSecret { secret, host } => Deed::UseSecret { secret, tool: &tool.def.name, host },
+    }
+}
+
+/// What a decision is to the machine.
+fn ruled(policies: &Policies, decision: &Decision) -> Ruling {
+    let why = &decision.why;
+    let ids = |reasons: &[stead_policy::Reason]| reasons.iter().map(|r| Name::from(&*r.policy)).collect::<Vec<_>>();
+    let allowed = Ruling::allow(policies.epoch(), ids(&why.permitted));
+    let plain = decision.verdict == Said::Allow && why.transformed.is_empty();
+    // Of what is simply allowed, the permits are all that there is to say.
+    let told = (!plain).then(|| told::why(why));
+    match &decision.verdict {
+        Said::Allow => Ruling { why: told, ..allowed },
+        Said::Deny(reason) => {
+            let by = if why.erred.is_empty() { ids(&why.forbade) } else { ids(&why.erred) };
+            Ruling { why: told, ..Ruling::deny(policies.epoch(), by, reason.clone()) }
+        }
+        Said::Ask(asked) => {
+            let gates = asked.requirements.iter().map(|(policy, requirement)| GateAsks {
+                policy: Name::from(&**policy),
+                approvers: requirement.approvers.iter().map(|a| Name::from(a.to_string().as_str())).collect(),
+                quorum: requirement.quorum,
+            });
+            Ruling {
+                verdict: Verdict::Ask,
+                by: ids(&why.gated),
+                why: told,
+                asked: Some(Asked { gates: gates.collect(), quorum: asked.quorum }),
+                ttl: Some(asked.ttl),
+                ..allowed
+            }
+        }
+    }
+}
+
+/// Adds what is said of something that a call does beside: the stricter counts, and all gates ask.
+fn join(ruling: &mut Ruling, also: Ruling) {
+    match (ruling.verdict, also.verdict) {
+        (_, Verdict::Allow) => {}
+        (_, Verdict::Deny) => *ruling = also,
+        (Verdict::Ask, Verdict::Ask) => {
+            let asked = ruling.asked.get_or_insert_default();
+            let more = also.asked.unwrap_or_default();
+            asked.quorum = asked.quorum.max(more.quorum);
+            asked.gates.extend(more.gates);
+            ruling.by.extend(also.by);
+            ruling.ttl = shorter(ruling.ttl, also.ttl);
+        }
+        (_, Verdict::Ask) => {
+            let rewritten = ruling.rewritten.take();
+            *ruling = Ruling { rewritten, ..also };
+        }
+    }
+}
+
+fn shorter(a: Option<Span>, b: Option<Span>) -> Option<Span> {
+    a.into_iter().chain(b).min()
+}
+
+fn rewrite(tool: &BoundTool, text: &str) -> Result<Rewrite, String> {
+    let (args, key) = prepare::identity(tool, text)?;
+    Ok(Rewrite { arguments: text.to_owned().into(), args, key })
+}
+
+fn approval(given: &Given) -> Approval {
+    Approval { user: given.name.to_string(), roles: given.roles.iter().map(ToString::to_string).collect() }
+}
+
+fn ten_thousandths(share: u16) -> Option<Confidence> {
+    Confidence::new(f64::from(share) / 10_000.0)
+}
+
+fn no_policies() -> Ruling {
+    let told = "no policies are loaded, so nothing is allowed. The server's log says why.".to_owned();
+    Ruling { code: code::POLICY, ..Ruling::deny(0, Vec::new(), told) }
+}
+
+fn refused(policies: &Policies, why: String) -> Ruling {
+    Ruling::deny(policies.epoch(), Vec::new(), why)
+}

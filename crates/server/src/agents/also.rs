@@ -1,0 +1,118 @@
+//! What a call of a tool does beside being made, as far as its manifest says: policies are asked about each.
+
+use stead_core::sandbox::Tier;
+use stead_manifest::{
+    Bundle, Manifest,
+    manifest::{Auth, Kind, Sandbox, SecretRef, Tool},
+};
+use stead_ports::agent::Also;
+use url::Url;
+
+/// What calls of a tool do.
+pub(super) fn of(manifest: &Manifest, name: &str, tool: &Tool, bundle: &Bundle) -> Vec<Also> {
+    let mut out = Vec::new();
+    let places = places(name, tool, bundle);
+    let hosts = places.iter().filter_map(|place| host(place));
+    out.extend(hosts.clone().map(|(host, port)| Also::Connect { host, port }));
+    let shown_to = hosts.map(|(host, _)| host).next().unwrap_or_default();
+    match &tool.auth {
+        Some(Auth::Secret(secret)) => out.push(uses(secret, shown_to)),
+        Some(Auth::OAuth2(client)) => {
+            let issuer = host(&client.token_url);
+            out.extend(issuer.iter().map(|(host, port)| Also::Connect { host: host.clone(), port: *port }));
+            out.push(uses(&client.client_secret, issuer.map(|(host, _)| host).unwrap_or_default()));
+        }
+        None => {}
+    }
+    if let Some(sandbox) = tool.sandbox_in(manifest) {
+        boxed(&sandbox, &mut out);
+        // In a box a variable is a placeholder, and the rules of egress say which host gets what is behind it.
+        if sandbox.tier().is_none() {
+            out.extend(tool.variables().filter_map(|v| v.from).map(|secret| uses(&secret, String::new())));
+        }
+    }
+    out
+}
+
+fn boxed(sandbox: &Sandbox, out: &mut Vec<Also>) {
+    let Some(tier) = sandbox.tier() else { return };
+    let rules = sandbox.egress();
+    out.push(Also::CreateSandbox {
+        tier,
+        cpu_millis: sandbox.cpu.map_or(0, |millionths| millionths / 1_000),
+        memory_bytes: sandbox.memory.unwrap_or(0),
+        network: tier != Tier::Wasm && !rules.is_empty(),
+    });
+    for rule in rules {
+        let to = rule.host.rsplit("://").next().unwrap_or_default();
+        let to = to.rsplit_once(':').map_or(to, |(host, _)| host);
+        out.extend(rule.secrets.iter().map(|injected| uses(&injected.secret, to.to_owned())));
+    }
+}
+
+/// The URLs that a tool speaks to.
+fn places(name: &str, tool: &Tool, bundle: &Bundle) -> Vec<String> {
+    match &tool.kind {
+        Kind::Sql(sql) => vec![sql.url.clone()],
+        Kind::Http(http) => match (&http.base_url, bundle.apis.get(name)) {
+            (Some(url), _) => vec![url.clone()],
+            (None, Some(api)) => api.operations.values().filter_map(|o| o.server.clone()).collect(),
+            (None, None) => Vec::new(),
+        },
+        Kind::Mcp(server) => server.url.iter().cloned().collect(),
+        Kind::Command(_) | Kind::Agent(_) | Kind::Files(_) => Vec::new(),
+    }
+}
+
+/// Host and port of a URL; a file has none.
+fn host(url: &str) -> Option<(String, u16)> {
+    let url = Url::parse(url).ok()?;
+    let usual = match url.scheme() {
+        "postgres" | "postgresql" => Some(5432),
+        _ => url.port_or_known_default(),
+    };
+    let host = url.host_str().filter(|host| !host.is_empty())?;
+    Some((host.trim_matches(['[', ']']).to_owned(), url.port().or(usual)?))
+}
+
+/// `NAME` or `NAME#FIELD`, as policies name secrets.
+fn uses(secret: &SecretRef, host: String) -> Also {
+    let named = secret.as_str();
+    let named = named.strip_prefix("secret://").or_else(|| named.strip_prefix("env://")).unwrap_or(named);
+    Also::UseSecret { secret: named.to_owned(), host }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn also(tools: &str) -> Vec<Also> {
+        let text = format!("stead: v1\nname: a\nmodel: rehearsal:auto\ninstructions: x\ntools:\n  t: {tools}\n");
+        let manifest = stead_manifest::parse(&text, "agent.yaml").unwrap();
+        let bundle = Bundle {
+            manifest: manifest.clone(),
+            source: text.as_str().into(),
+            files: Default::default(),
+            agents: Default::default(),
+            apis: Default::default(),
+            pinned: Default::default(),
+            dir: None,
+        };
+        of(&manifest, "t", &manifest.tools["t"], &bundle)
+    }
+
+    #[test]
+    fn a_tool_is_told_with_its_host_its_secret_and_its_box() {
+        let http = "{ http: { base_url: \"https://api.example.com/v1\", operations: { get: { method: GET, path: / } } }, auth: \"secret://payments#token\" }";
+        let host = "api.example.com".to_owned();
+        let secret = Also::UseSecret { secret: "payments#token".into(), host: host.clone() };
+        assert_eq!(also(http), [Also::Connect { host: host.clone(), port: 443 }, secret]);
+        let mut made =
+            also("{ command: [sh], sandbox: { cpu: 0.5, memory: 64Mi, egress: [\"api.example.com:443\"] } }");
+        let network = true;
+        let expected = Also::CreateSandbox { tier: Tier::Namespace, cpu_millis: 500, memory_bytes: 64 << 20, network };
+        assert_eq!(made.remove(0), expected);
+        assert_eq!(also("{ sql: { url: \"sqlite:./a.db\", allow: [SELECT] } }"), []);
+    }
+}
