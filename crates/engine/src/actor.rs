@@ -11,7 +11,7 @@ use std::{
 use futures_util::FutureExt;
 use stead_core::{
     fact::StopMode,
-    id::{ActivationId, LeafHash, RunId},
+    id::{ActivationId, LeafHash, Name, RunId},
     message::Reply,
     record::Actor as By,
     ruling::Person,
