@@ -61,7 +61,10 @@ pub(super) async fn agent(
         tracing::warn!(agent = %wired.name, program, "this MCP server runs as the server's user, unsandboxed");
     }
     let tools = tools::bind(store, tenant, &manifest, bundle, wired, &base).await?;
-    let defs: Arc<[ToolDef]> = tools.iter().map(|t| t.def.clone()).collect();
+    // A model that is asked how sure it is finds the place for it with each tool.
+    let sure = manifest.confidence.is_some();
+    let shown = |def: ToolDef| if sure { ToolDef { schema: stead_engine::offered(def.schema), ..def } } else { def };
+    let defs: Arc<[ToolDef]> = tools.iter().map(|t| shown(t.def.clone())).collect();
     let instructions: Arc<str> = bundle.instructions().into();
     Ok(Agent {
         name: wired.name.clone(),
