@@ -16,6 +16,7 @@
 pub mod artifact;
 pub mod budget;
 pub mod code;
+pub mod config;
 pub mod context;
 pub mod effect;
 pub mod fact;

@@ -54,6 +54,8 @@ pub(crate) fn child_end(
         }
         _ => (Ended::Withdrawn, "The agent was stopped.".to_owned()),
     };
+    // Only an answer was heard to its end; what a failure quotes was not, so nobody vouches for it.
+    let label = label.filter(|_| state.life == Life::Completed);
     let end = ChildEnd { boxes: state.budget.boxes, label, ..ChildEnd::new(ended, content, state.budget.spent) };
     let body = Bytes::from(serde_json::to_vec(&end).expect("encodes to memory"));
     Some(InboxRow { to: parent.run, from: state.run, effect: parent.effect, body })

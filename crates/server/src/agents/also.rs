@@ -3,15 +3,17 @@
 use stead_core::sandbox::Tier;
 use stead_manifest::{
     Bundle, Manifest,
-    manifest::{Auth, Kind, Sandbox, SecretRef, Tool},
+    manifest::{Auth, Sandbox, SecretRef, Tool},
 };
 use stead_ports::agent::Also;
 use url::Url;
 
+use super::reached::urls;
+
 /// What calls of a tool do.
 pub(super) fn of(manifest: &Manifest, name: &str, tool: &Tool, bundle: &Bundle) -> Vec<Also> {
     let mut out = Vec::new();
-    let places = places(name, tool, bundle);
+    let places = urls(name, tool, bundle);
     let hosts = places.iter().filter_map(|place| host(place));
     out.extend(hosts.clone().map(|(host, port)| Also::Connect { host, port }));
     let shown_to = hosts.map(|(host, _)| host).next().unwrap_or_default();
@@ -47,20 +49,6 @@ fn boxed(sandbox: &Sandbox, out: &mut Vec<Also>) {
         let to = rule.host.rsplit("://").next().unwrap_or_default();
         let to = to.rsplit_once(':').map_or(to, |(host, _)| host);
         out.extend(rule.secrets.iter().map(|injected| uses(&injected.secret, to.to_owned())));
-    }
-}
-
-/// The URLs that a tool speaks to.
-fn places(name: &str, tool: &Tool, bundle: &Bundle) -> Vec<String> {
-    match &tool.kind {
-        Kind::Sql(sql) => vec![sql.url.clone()],
-        Kind::Http(http) => match (&http.base_url, bundle.apis.get(name)) {
-            (Some(url), _) => vec![url.clone()],
-            (None, Some(api)) => api.operations.values().filter_map(|o| o.server.clone()).collect(),
-            (None, None) => Vec::new(),
-        },
-        Kind::Mcp(server) => server.url.iter().cloned().collect(),
-        Kind::Command(_) | Kind::Agent(_) | Kind::Files(_) => Vec::new(),
     }
 }
 

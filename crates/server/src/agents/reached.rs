@@ -134,6 +134,19 @@ fn model_keys(choice: &ModelChoice, place: Option<&str>) -> Vec<String> {
 /// Where a tool leads: URLs, or the program that is started.
 fn destinations(name: &str, tool: &Tool, bundle: &Bundle) -> Vec<String> {
     let mut out = match &tool.kind {
+        Kind::Mcp(server) => mcp(server),
+        Kind::Command(words) => vec![command(tool, words)],
+        _ => urls(name, tool, bundle),
+    };
+    if let Some(Auth::OAuth2(client)) = &tool.auth {
+        out.push(format!("{} for a token", client.token_url));
+    }
+    out
+}
+
+/// The URLs that a tool speaks to. An agent behind it is compared by its version.
+pub(super) fn urls(name: &str, tool: &Tool, bundle: &Bundle) -> Vec<String> {
+    match &tool.kind {
         Kind::Sql(sql) => vec![sql.url.clone()],
         Kind::Http(http) => match (&http.base_url, bundle.apis.get(name)) {
             (Some(url), _) => vec![url.clone()],
@@ -141,16 +154,9 @@ fn destinations(name: &str, tool: &Tool, bundle: &Bundle) -> Vec<String> {
             (None, Some(api)) => api.operations.values().filter_map(|o| o.server.clone()).collect(),
             (None, None) => Vec::new(),
         },
-        Kind::Mcp(server) => mcp(server),
-        Kind::Command(words) => vec![command(tool, words)],
-        // Compared by its version.
-        Kind::Agent(_) => Vec::new(),
-        Kind::Files(_) => Vec::new(),
-    };
-    if let Some(Auth::OAuth2(client)) = &tool.auth {
-        out.push(format!("{} for a token", client.token_url));
+        Kind::Mcp(server) => server.url.iter().cloned().collect(),
+        Kind::Command(_) | Kind::Agent(_) | Kind::Files(_) => Vec::new(),
     }
-    out
 }
 
 /// What a command runs, with what it is given to read.
