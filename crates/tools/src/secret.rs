@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use forms::Forms;
 
 /// The shortest secret that is searched for in answers; a shorter one would blot out ordinary text.
-const SHORTEST_SEARCHED: usize = 6;
+pub const SHORTEST_SEARCHED: usize = 6;
 /// What stands for a secret.
 const INSTEAD: &[u8] = b"[secret]";
 
