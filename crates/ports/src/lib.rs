@@ -6,6 +6,7 @@
 pub mod address;
 pub mod agent;
 pub mod clock;
+pub mod connect;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod file;

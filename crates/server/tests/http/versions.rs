@@ -9,7 +9,7 @@ use stead_api::{
     why::Cause,
 };
 use stead_client::UsageQuery;
-use stead_ports::journal::{AliasMove, Journal as _, MAX_ALIASES, MovedBy, VersionRow};
+use stead_ports::journal::{AliasMove, Journal as _, MAX_ALIASES, MovedBy, Step, VersionRow};
 use stead_store::{SqliteOptions, SqliteStore};
 
 use crate::lab::{ASKING, ASKING_FILES, HELLO, HELLO_SCRIPT, Lab, apply, config, problem, start};
@@ -223,6 +223,7 @@ async fn the_beginning_of_several_versions_names_none_of_them() {
         at: row.created,
         by: "test".into(),
         why: MovedBy::Apply,
+        step: Step::Moved,
     };
     store.put_version(VersionRow { version: other, ..row }, alias).await.unwrap();
     drop(store);
