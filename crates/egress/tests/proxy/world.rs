@@ -11,6 +11,7 @@ use stead_core::code::Code;
 use stead_egress::{Audit, Config, Entry, Event, Gone, Limits, RuleSpec, Rules, Session, Trust, serve_listener};
 use stead_ports::{
     BoxFuture,
+    connect::Connects,
     secret::{Secret, SecretError, Secrets},
 };
 use tokio::{

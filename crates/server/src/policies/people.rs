@@ -1,8 +1,6 @@
 //! What policies say of something that a person does over the API. The token's rights have been looked at before: what they do not
 //! grant is not asked about, so here everything is granted, and policies can only forbid.
 
-use std::sync::Arc;
-
 use stead_core::{id::Name, ruling::Person};
 use stead_policy::{Asker, Deed, Edge, Facts, History, Operator, Policies, Principal, Request, Risk, User, Verdict};
 use stead_ports::clock::Clock as _;
@@ -65,7 +63,7 @@ pub(crate) fn principal(tenant: &Name, person: &Person) -> Principal {
 }
 
 /// Asks.
-pub(crate) fn ask(policies: &Arc<Policies>, principal: &Principal, wants: &Wants) -> Said {
+pub(crate) fn ask(policies: &Policies, principal: &Principal, wants: &Wants) -> Said {
     let history = History::default();
     let facts = Facts {
         now: SystemClock.now(),

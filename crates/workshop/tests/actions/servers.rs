@@ -6,6 +6,7 @@ use stead_core::{
     sandbox::{BoxLimits, Property, Tier},
     time::Span,
 };
+use stead_ports::connect::Connects;
 use stead_workshop::{Server, Settings};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 

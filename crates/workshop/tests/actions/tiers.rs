@@ -16,6 +16,7 @@ use stead_core::{
 };
 use stead_egress::Trust;
 use stead_ports::{
+    connect::Connects,
     sandbox::{Limits, Root},
     tool::Output,
 };
