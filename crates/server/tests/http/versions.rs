@@ -3,16 +3,18 @@
 use serde_json::json;
 use stead_api::{
     agent::ApplyAgent,
+    right::Right,
     run::{Limits, StartRun, Status, WaitUntil},
     session::StartInSession,
     usage::UsageBy,
     why::Cause,
 };
-use stead_client::UsageQuery;
+use stead_client::{Client, UsageQuery};
+use stead_core::code;
 use stead_ports::journal::{AliasMove, Journal as _, MAX_ALIASES, MovedBy, Step, VersionRow};
 use stead_store::{SqliteOptions, SqliteStore};
 
-use crate::lab::{ASKING, ASKING_FILES, HELLO, HELLO_SCRIPT, Lab, apply, config, problem, start};
+use crate::lab::{ASKING, ASKING_FILES, HELLO, HELLO_SCRIPT, Lab, apply, config, entry_for, problem, start};
 
 fn saying(text: &str) -> ApplyAgent {
     apply(HELLO, &[("./script.yaml", &format!("rules: [{{ say: {text} }}]"))])
