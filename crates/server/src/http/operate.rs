@@ -5,7 +5,7 @@
 //! directory's own token may always look at policy sets, apply them and go back. Who can read that token can write the data
 //! anyway. That it went against policies is on record.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use axum::{
     extract::{FromRequestParts as _, RawPathParams, Request},
@@ -17,7 +17,8 @@ use stead_core::{
     code,
     id::{EffectId, Name, RunId},
 };
-use stead_policy::Edge;
+use stead_engine::EngineError;
+use stead_policy::{Asker, Edge};
 use stead_ports::clock::Clock as _;
 
 use super::{
@@ -193,11 +194,21 @@ async fn named(parts: &mut Parts, name: &str) -> String {
 }
 
 /// A run of the caller's tenant, as policies know it.
-async fn of_tenant(app: &App, who: &Principal, run: RunId) -> Answer<Option<Box<stead_policy::Asker>>> {
-    let row = app.runtime.journal().run(run).await?;
-    match row {
-        Some(row) if row.tenant == who.tenant => Ok(Some(Box::new(app.runtime.engine().asker(run).await?))),
-        _ => Ok(None),
+async fn of_tenant(app: &App, who: &Principal, run: RunId) -> Answer<Option<Box<Asker>>> {
+    let Some(row) = app.runtime.journal().run(run).await?.filter(|row| row.tenant == who.tenant) else { return Ok(None) };
+    match app.runtime.engine().asker(run).await {
+        Ok(asker) => Ok(Some(Box::new(asker))),
+        // One whose journal is damaged must be stopped all the same. Nobody knows for whom it works then.
+        Err(EngineError::Quarantined { .. }) => Ok(Some(Box::new(Asker {
+            tenant: row.tenant.to_string(),
+            agent: row.agent.to_string(),
+            version: row.version.to_string(),
+            session: row.session.to_string(),
+            run: run.to_string(),
+            user: None,
+            callers: BTreeSet::new(),
+        }))),
+        Err(e) => Err(e.into()),
     }
 }
 

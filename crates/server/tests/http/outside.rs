@@ -7,7 +7,7 @@ use std::{
 
 use axum::{Router, http::Uri};
 use stead_api::fact::AnyFact;
-use stead_core::fact::Fact;
+use stead_core::fact::{Fact, Verdict};
 use tokio::net::TcpListener;
 
 use crate::lab::Lab;
@@ -73,6 +73,9 @@ async fn a_request_that_a_policy_forbids_by_its_path_is_not_sent_and_the_model_i
     let run = lab.start("shop").await;
     lab.ended(run).await;
     let facts = lab.client.facts(run, &Default::default()).await.unwrap();
-    let intended = facts.items.iter().any(|event| matches!(event.fact, AnyFact::Known(Fact::EffectIntended(_))));
-    assert!(!intended && seen.lock().unwrap().len() == 1, "{facts:?}");
+    let denied = facts.items.iter().filter(|event| match &event.fact {
+        AnyFact::Known(Fact::EffectDecided(decided)) => decided.verdict == Verdict::Deny,
+        _ => false,
+    });
+    assert_eq!((denied.count(), seen.lock().unwrap().len()), (2, 1), "{facts:?}");
 }
