@@ -65,8 +65,15 @@ pub(crate) async fn exchange(
     let (v11, websocket) = (head.v11, head.websocket);
     // What follows a refused request's body is not looked for.
     let refused_keeps = keep_alive && head.framing == Framing::None;
-    let mut exchange =
-        Exchange { session: &session, id, asked, secrets: Vec::new(), stripped: Vec::new(), policies: None, place: None };
+    let mut exchange = Exchange {
+        session: &session,
+        id,
+        asked,
+        secrets: Vec::new(),
+        stripped: Vec::new(),
+        policies: None,
+        place: None,
+    };
     let ready = async {
         let ready = exchange.ready(connection, head, wanted?).await?;
         let address = exchange.reach(connection, &ready.allowed).await?;

@@ -6,9 +6,9 @@
 pub mod address;
 pub mod agent;
 pub mod clock;
-pub mod connect;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod connect;
 pub mod file;
 pub mod input;
 pub mod journal;

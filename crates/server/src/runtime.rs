@@ -26,7 +26,7 @@ use stead_ports::{
 use stead_store::{BlobKey, LineKey, PgOptions, PgStore, SqliteOptions, SqliteStore, WrappingKey};
 
 use crate::{
-    agents::{AgentStore, Applied, confirm::Confirm, ApplyError, Environment, Helpers, Keys, Naming, Services, Site},
+    agents::{AgentStore, Applied, ApplyError, Environment, Helpers, Keys, Naming, Services, Site, confirm::Confirm},
     cassettes::Shelf,
     clock::SystemClock,
     config::{self, DatabaseUrl, Encrypt},

@@ -88,7 +88,8 @@ async fn a_connection_that_is_open_hears_of_another_epoch_with_its_next_request(
     let world = World::asking(Connects::asking(Arc::new(book.clone()))).await;
     let server = Server::http(|_| ok("yes")).await;
     world.host("api.test");
-    world.rules(json!([{ "host": "api.test", "scheme": "http", "ports": [server.port], "addresses": ["127.0.0.0/8"] }]));
+    world
+        .rules(json!([{ "host": "api.test", "scheme": "http", "ports": [server.port], "addresses": ["127.0.0.0/8"] }]));
     let mut stream = TcpStream::connect(world.proxy).await.unwrap();
     let request = format!("GET http://api.test:{}/x HTTP/1.1\r\nHost: api.test:{}\r\n\r\n", server.port, server.port);
     let mut answer = async || {

@@ -7,9 +7,7 @@ use std::sync::{
 };
 
 use stead_core::id::Name;
-use stead_policy::{
-    Approval, Confidence, Deed, Facts, History, Principal, Reason, Request, Risk, Verdict as Said,
-};
+use stead_policy::{Approval, Confidence, Deed, Facts, History, Principal, Reason, Request, Risk, Verdict as Said};
 use stead_ports::{
     BoxFuture,
     agent::Agent,

@@ -25,8 +25,8 @@ use stead_policy::{
 use stead_ports::agent::{Agent, Also, BoundTool};
 
 pub use confidence::offered;
-pub(crate) use connect::{Asking, OfCall};
 pub(crate) use confidence::split;
+pub(crate) use connect::{Asking, OfCall};
 pub(crate) use sets::policies;
 pub use sets::{DefaultPolicy, PolicySets, specs};
 

@@ -134,7 +134,9 @@ impl Actor {
     async fn connects(&mut self, effect: u32) -> Result<Connects, EngineError> {
         let agent = self.agent.clone();
         let Some(call) = self.state.call(effect) else { return Ok(Connects::default()) };
-        let Some(tool) = agent.tool(&call.head.tool).filter(|tool| reaches(tool)) else { return Ok(Connects::default()) };
+        let Some(tool) = agent.tool(&call.head.tool).filter(|tool| reaches(tool)) else {
+            return Ok(Connects::default());
+        };
         let index = call.index;
         let approvals = call.given.iter().map(gate::approval).collect();
         self.open_reply().await?;
@@ -155,13 +157,8 @@ impl Actor {
             }
         };
         let ask_below = agent.ask_below.and_then(gate::ten_thousandths);
-        let call = OfCall {
-            risk: sure.risk.unwrap_or_default(),
-            confidence: sure.confidence,
-            ask_below,
-            plan,
-            approvals,
-        };
+        let call =
+            OfCall { risk: sure.risk.unwrap_or_default(), confidence: sure.confidence, ask_below, plan, approvals };
         let principal = self.principal.get_or_init(|| gate::principal(&self.state, &self.agent).into()).clone();
         let ports = &self.engine.0.ports;
         Ok(Connects::asking(Arc::new(Asking {

@@ -56,7 +56,9 @@ pub(crate) async fn ask(app: &App, who: &Principal, run: RunId, leaves: Leaves<'
         Verdict::Allow => return Ok(()),
         Verdict::Deny(why) => why,
         // Who takes a file waits for nobody: what would need an approval does not leave.
-        Verdict::Ask(_) => "Not done: policies let this file leave only with an approval, which a request cannot get.".to_owned(),
+        Verdict::Ask(_) => {
+            "Not done: policies let this file leave only with an approval, which a request cannot get.".to_owned()
+        }
     };
     tracing::warn!(tenant = %who.tenant, who = %who.subject, %run, name, epoch = decision.epoch, why, "policies keep a file");
     Err(denied(why))

@@ -2,8 +2,8 @@
 //! requests do; the token must grant them first ([`super::guard::allowed`]), and policies can only forbid what it grants.
 //!
 //! **The way back.** A set that forbids too much, or cannot be made any more, must not lock people out for ever: the data
-//! directory's own token may always look at policy sets, apply them and go back. Who can read that token can write the data
-//! anyway. That it went against policies is on record.
+//! directory's own token, and one whose entry says so, may always look at policy sets, apply them and go back. Who can read the one
+//! or write the other has the server in their hands anyway. That it went against policies is on record.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -82,22 +82,24 @@ impl Record {
         Self(lines.inspect_err(|error| tracing::error!(%error, "what people do is not on record in {FILE}")).ok())
     }
 
-    fn tell(&self, who: &Principal, wants: &Wants, said: &Said, owner: bool) {
+    fn tell(&self, who: &Principal, wants: &Wants, said: &Said, mends: bool) {
         let (action, to) = (wants.edge().name(), wants.to(&who.tenant));
         let Said { denied, epoch, by } = said;
         match denied {
             Some(why) => {
-                tracing::warn!(tenant = %who.tenant, who = %who.subject, action, to, epoch, ?by, why, owner, "policies deny this");
+                tracing::warn!(tenant = %who.tenant, who = %who.subject, action, to, epoch, ?by, why, mends, "policies deny this");
             }
-            None => tracing::debug!(tenant = %who.tenant, who = %who.subject, action, to, epoch, ?by, "policies allow this"),
+            None => {
+                tracing::debug!(tenant = %who.tenant, who = %who.subject, action, to, epoch, ?by, "policies allow this")
+            }
         }
         // What only looks, or is in a journal with its actor, would bury the rest.
         let kept = denied.is_some() || matches!(wants.edge(), Edge::ApplyAgent | Edge::ApplyPolicy | Edge::Administer);
         let Some(lines) = self.0.as_ref().filter(|_| kept) else { return };
-        let verdict = match (denied, owner) {
+        let verdict = match (denied, mends) {
             (None, _) => "allow",
             (Some(_), false) => "deny",
-            (Some(_), true) => "owner",
+            (Some(_), true) => "mended",
         };
         let line = json!({
             "at": SystemClock.now(), "tenant": who.tenant.as_str(), "who": who.subject.as_str(), "action": action, "to": to,
@@ -167,16 +169,16 @@ async fn decide(app: &App, who: &Principal, wants: &Wants, mending: bool) -> Ans
             let denied = format!("Not done: the policy set in force cannot be used, so nothing is allowed: {first}");
             Said { denied: Some(denied), epoch: 0, by: Vec::new() }
         }
-        Err(e) if who.owner && mending => {
-            tracing::warn!(error = %e, "the policies in force are not known; the data folder's own token goes on");
+        Err(e) if who.mends && mending => {
+            tracing::warn!(error = %e, "the policies in force are not known; a token that mends them goes on");
             return Ok(());
         }
         Err(e) => return Err(e.into()),
     };
-    let owner = who.owner && mending;
-    app.operators.tell(who, wants, &said, owner);
+    let mends = who.mends && mending;
+    app.operators.tell(who, wants, &said, mends);
     match said.denied {
-        Some(why) if !owner => Err(denied(why)),
+        Some(why) if !mends => Err(denied(why)),
         _ => Ok(()),
     }
 }
@@ -195,7 +197,9 @@ async fn named(parts: &mut Parts, name: &str) -> String {
 
 /// A run of the caller's tenant, as policies know it.
 async fn of_tenant(app: &App, who: &Principal, run: RunId) -> Answer<Option<Box<Asker>>> {
-    let Some(row) = app.runtime.journal().run(run).await?.filter(|row| row.tenant == who.tenant) else { return Ok(None) };
+    let Some(row) = app.runtime.journal().run(run).await?.filter(|row| row.tenant == who.tenant) else {
+        return Ok(None);
+    };
     match app.runtime.engine().asker(run).await {
         Ok(asker) => Ok(Some(Box::new(asker))),
         // One whose journal is damaged must be stopped all the same. Nobody knows for whom it works then.
@@ -225,7 +229,11 @@ mod tests {
                     Over::Named => named.push((operation.method, operation.path)),
                     Over::Agent(_) => assert!(operation.path.contains("{agent}"), "{}", operation.path),
                     Over::Run(_) => {
-                        assert!(operation.path.contains("{run}") || operation.path.contains("{approval}"), "{}", operation.path);
+                        assert!(
+                            operation.path.contains("{run}") || operation.path.contains("{approval}"),
+                            "{}",
+                            operation.path
+                        );
                     }
                     Over::Tenant(_) => {}
                 }

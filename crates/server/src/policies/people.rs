@@ -85,7 +85,8 @@ pub(crate) fn ask(policies: &Policies, principal: &Principal, wants: &Wants) -> 
         // A request cannot wait for people: what would need an approval is not done.
         Verdict::Ask(_) => {
             let edge = wants.edge().name();
-            let told = format!("Not done: policies let `{edge}` be done only with an approval, which a request cannot get.");
+            let told =
+                format!("Not done: policies let `{edge}` be done only with an approval, which a request cannot get.");
             (Some(told), &why.gated)
         }
     };

@@ -2,7 +2,9 @@
 
 use axum::{Json as Body, extract::State};
 use serde::Deserialize;
-use stead_api::version::{Alias, AliasEvent, ConfirmAlias, LIVE, MAX_ALIAS, Rollback, SetAlias, VersionDiff, Versions, is_alias};
+use stead_api::version::{
+    Alias, AliasEvent, ConfirmAlias, LIVE, MAX_ALIAS, Rollback, SetAlias, VersionDiff, Versions, is_alias,
+};
 use stead_core::{
     code,
     id::{Name, VersionId},
@@ -72,7 +74,13 @@ pub(super) async fn list(State(app): State<Shared>, who: Principal, At(agent): A
         history: history.into_iter().map(told).collect(),
         aliases: aliases
             .into_iter()
-            .map(|a| Alias { agent: agent.clone(), alias: a.alias, version: Some(a.version), moved: false, proposed: false })
+            .map(|a| Alias {
+                agent: agent.clone(),
+                alias: a.alias,
+                version: Some(a.version),
+                moved: false,
+                proposed: false,
+            })
             .collect(),
     }))
 }
@@ -120,7 +128,9 @@ pub(super) async fn set_alias(
         step: alias::step(app.four_eyes_for_agents),
     };
     match app.runtime.journal().move_alias(wanted).await? {
-        moved @ (AliasMoved::Done | AliasMoved::Same | AliasMoved::Proposed) => Ok(Body(now((agent, alias), to, moved))),
+        moved @ (AliasMoved::Done | AliasMoved::Same | AliasMoved::Proposed) => {
+            Ok(Body(now((agent, alias), to, moved)))
+        }
         AliasMoved::TooMany => {
             let detail = format!("agent `{agent}` has {MAX_ALIASES} aliases already");
             Err(Failure::new(code::ALIAS_REFUSED, detail).hint("remove one that nobody uses"))

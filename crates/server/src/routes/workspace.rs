@@ -97,7 +97,8 @@ pub(super) async fn file(
         return Err(Failure::new(code::TOO_LARGE, message).hint("take the archive of the whole workspace"));
     }
     let name = String::from_utf8_lossy(&path.to_bytes()).into_owned();
-    export::ask(&app, &who, run, Leaves { name: &name, media: "application/octet-stream", bytes: entry.bytes() }).await?;
+    export::ask(&app, &who, run, Leaves { name: &name, media: "application/octet-stream", bytes: entry.bytes() })
+        .await?;
     let content = work.read(&who.tenant, tree, &path, 0, FILE).await?;
     Ok((foreign("application/octet-stream", "attachment"), content))
 }

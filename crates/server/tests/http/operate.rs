@@ -12,6 +12,7 @@ use stead_api::{
 };
 use stead_client::Client;
 use stead_core::code;
+use stead_server::config::TokenEntry;
 
 use crate::lab::{HELLO, HELLO_SCRIPT, Lab, apply, entry_for, problem, start};
 
@@ -54,7 +55,11 @@ unless { resource has user && resource.user == principal };
     assert_eq!((refused.code, refused.status), (code::POLICY, Some(403)));
     assert_eq!(refused.detail, "Not done: only releasers change what is live (policy `releasers`)");
     assert!(refused.hint.is_some());
-    assert_eq!(bob.rollback("hello", None).await.unwrap_err().code, code::POLICY, "the agent of the path counts as well");
+    assert_eq!(
+        bob.rollback("hello", None).await.unwrap_err().code,
+        code::POLICY,
+        "the agent of the path counts as well"
+    );
     // Another agent is his to apply, and a run of it that he started his to stop, and no other.
     lab.asking().await;
     let (theirs, own) = (lab.start("asking").await, bob.start_run(&start("asking"), None).await.unwrap().run);
@@ -67,7 +72,9 @@ unless { resource has user && resource.user == principal };
     let told: Vec<_> = record(&lab)
         .iter()
         .filter(|line| line["verdict"] == "deny")
-        .map(|line| (line["who"].clone(), line["action"].clone(), line["to"].clone(), line["by"].clone(), line["epoch"].clone()))
+        .map(|line| {
+            (line["who"].clone(), line["action"].clone(), line["to"].clone(), line["by"].clone(), line["epoch"].clone())
+        })
         .collect();
     let releasers = (json!("bob"), json!("apply_agent"), json!("hello"), json!(["releasers"]), json!(1));
     let control = (json!("bob"), json!("control_run"), json!(theirs.to_string()), json!(["not-bobs"]), json!(1));
@@ -135,8 +142,28 @@ async fn a_set_that_locks_everybody_out_is_undone_with_the_folders_own_token_and
     assert_eq!(listed.items.len(), 2, "who can read the folder sees the sets");
     assert_eq!(lab.client.rollback_policies(1).await.unwrap().set.epoch, 3);
     assert_eq!(bob.agents().await.unwrap().items.len(), 1);
-    let went: Vec<_> = record(&lab).into_iter().filter(|line| line["verdict"] == "owner").collect();
+    let went: Vec<_> = record(&lab).into_iter().filter(|line| line["verdict"] == "mended").collect();
     assert!(went.iter().any(|line| line["action"] == "apply_policy" && line["by"] == json!(["shut"])), "{went:?}");
+}
+
+#[tokio::test]
+async fn another_tenant_is_mended_with_a_token_whose_entry_says_so_as_far_as_its_rights_go() {
+    let word = |who: &str| format!("token-which-is-long-enough-{who}");
+    let entry = |who: &str, rights: &[Right]| entry_for(&word(who), who, "acme", rights);
+    let eve = entry("eve", &Right::ALL);
+    let mender = TokenEntry { mends: true, ..entry("mender", &[Right::Read, Right::Apply]) };
+    let reader = TokenEntry { mends: true, ..entry("reader", &[Right::Read]) };
+    let lab = Lab::with(|c| c.auth.tokens = vec![eve, mender, reader]).await;
+    let [eve, mender, reader] = ["eve", "mender", "reader"].map(|who| Client::new(&lab.url, &word(who)).unwrap());
+    eve.apply_policies(set("@id(\"shut\") forbid (principal, action in Action::\"operate\", resource);"))
+        .await
+        .unwrap();
+    assert_eq!(eve.policy_sets(&Default::default()).await.unwrap_err().code, code::POLICY);
+    assert_eq!(lab.client.policy_sets(&Default::default()).await.unwrap().items, [], "the owner is of another tenant");
+    assert_eq!(reader.apply_policies(set("// none\n")).await.unwrap_err().code, code::FORBIDDEN);
+    assert_eq!(mender.agents().await.unwrap_err().code, code::POLICY, "it mends policies, and nothing else");
+    mender.apply_policies(set("// none\n")).await.unwrap();
+    assert_eq!(eve.agents().await.unwrap().items, []);
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Agent versions, the aliases that name them, and the history of those.
 
 use stead_core::{id::VersionId, time::Timestamp};
-use stead_ports::journal::{AliasEvent, AliasMove, AliasMoved, AliasRow, MAX_ALIASES, MovedBy, Step, StoreError, VersionRow};
+use stead_ports::journal::{
+    AliasEvent, AliasMove, AliasMoved, AliasRow, MAX_ALIASES, MovedBy, Step, StoreError, VersionRow,
+};
 use tokio_postgres::{Row, Transaction};
 
 use super::{

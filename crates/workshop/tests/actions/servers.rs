@@ -14,7 +14,17 @@ use crate::kit::{Kit, Run, run, settings};
 
 async fn serve(kit: &Kit, run: &Run, script: &str, settings: &Settings) -> Server {
     let words = ["sh", "-c", script].map(str::to_owned).to_vec();
-    kit.shop.serve(run.run, run.tenant.clone(), "mail".into(), words, settings, (BoxLimits::default(), &Connects::default())).await.unwrap()
+    kit.shop
+        .serve(
+            run.run,
+            run.tenant.clone(),
+            "mail".into(),
+            words,
+            settings,
+            (BoxLimits::default(), &Connects::default()),
+        )
+        .await
+        .unwrap()
 }
 
 /// Waits until no box is left.

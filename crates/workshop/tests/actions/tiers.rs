@@ -224,7 +224,8 @@ impl Told<'_> {
         let settings = self.settings();
         kit.shop.check("mail", &settings).unwrap();
         let limits = run.limits;
-        let served = kit.shop.serve(run.run, run.tenant, "mail".into(), words, &settings, (limits, &Connects::default())).await;
+        let served =
+            kit.shop.serve(run.run, run.tenant, "mail".into(), words, &settings, (limits, &Connects::default())).await;
         let mut server = served.unwrap();
         let pipes = server.pipes().unwrap();
         let (mut stdin, mut lines) = (pipes.stdin, BufReader::new(pipes.stdout).lines());
