@@ -285,7 +285,7 @@ fn a_gate_on_a_connection_is_opened_by_an_approval_of_its_call_alone() {
         "{gate} @id(\"call\") @require(\"approval\") @approvers(\"finance\") @quorum(\"1\") @ttl(\"15m\")
         forbid (principal, action == Action::\"fetch\", resource);"
     );
-    for (policies, approved) in [(gate, false), (&both, true)] {
+    for (policies, approved) in [(gate, false), (both.as_str(), true)] {
         let lab = lab();
         lab.policies.apply(policies);
         let (fetch, told) = asking(|| {});
