@@ -6,7 +6,7 @@ use stead_api::{
     artifact::Artifacts,
     context::Context,
     usage::{UsageBy, UsageReport},
-    version::{Alias, Rollback, SetAlias, VersionDiff},
+    version::{Alias, ConfirmAlias, Rollback, SetAlias, VersionDiff},
     why::Why,
     workspace::WorkspaceFolder,
 };
@@ -104,6 +104,15 @@ impl Client {
     /// [`ClientError`].
     pub async fn set_alias(&self, agent: &str, alias: &str, version: Option<String>) -> Result<Alias, ClientError> {
         self.call(self.post(&["v1", "agents", agent, "aliases", alias], &SetAlias { version })?).await
+    }
+
+    /// Confirms what somebody else proposed an alias to name; `None` that it is removed.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn confirm_alias(&self, agent: &str, alias: &str, version: Option<String>) -> Result<Alias, ClientError> {
+        let request = self.post(&["v1", "agents", agent, "aliases", alias, "confirm"], &ConfirmAlias { version })?;
+        self.call(request).await
     }
 
     /// Takes `live` back to what was live before, or to the version that is named.

@@ -4,7 +4,7 @@
 use std::{
     future::poll_fn,
     panic::AssertUnwindSafe,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -118,7 +118,9 @@ pub(crate) struct Actor {
     /// The conversation as provenance hears it, once it has been listened to.
     pub(crate) hearing: Option<Hearing>,
     /// Who the run is to policies, once they have been asked.
-    pub(crate) principal: OnceLock<Principal>,
+    pub(crate) principal: OnceLock<Arc<Principal>>,
+    /// Whether something untrusted has been read, for connections that are under way.
+    pub(crate) tainted: Arc<AtomicBool>,
     pub(crate) sealer: Sealer,
     /// The row as last written.
     pub(crate) row: RunState,
@@ -152,6 +154,7 @@ impl Actor {
             fresh_reply: None,
             hearing: None,
             principal: OnceLock::new(),
+            tainted: Arc::default(),
             sealer: Sealer::default(),
             row,
             tail,

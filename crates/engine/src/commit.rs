@@ -55,7 +55,7 @@ impl Actor {
         }
         let sets = self.engine.0.ports.policies.clone();
         let policies = gate::policies(&*sets, &self.state.tenant, &self.agent).await;
-        let principal = self.principal.get_or_init(|| gate::principal(&self.state, &self.agent));
+        let principal = self.principal.get_or_init(|| gate::principal(&self.state, &self.agent).into());
         let gate = RunGate {
             policies,
             principal,

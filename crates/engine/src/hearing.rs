@@ -69,6 +69,11 @@ impl Hearing {
         self.labels.len()
     }
 
+    /// Whether something untrusted was heard after the first so many entries.
+    pub(crate) fn tainted_since(&self, entries: usize) -> bool {
+        self.labels.iter().skip(entries).any(Label::is_tainted)
+    }
+
     /// The plan, if it was drawn.
     pub(crate) const fn plan(&self) -> Option<&Plan> {
         self.plan.as_ref()
@@ -190,28 +195,29 @@ impl Hearing {
         self.labels.iter().take(entries).fold(base, |label, entry| label.join(entry))
     }
 
-    /// What a call of the open turn's reply comes to.
+    /// What a call of the open turn's reply comes to. `own` is its effect when it was let go already: what it is to the plan since
+    /// is not counted.
     pub(crate) fn judge(
         &self,
         provenance: &Provenance,
         state: &State,
-        name: &str,
-        arguments: &str,
+        (name, arguments): (&str, &str),
+        own: Option<u32>,
     ) -> Result<Judged, String> {
         let reply = state.transcript.iter().enumerate().filter(|(_, e)| e.kind == EntryKind::Reply).last();
         let window = self.window(reply.map_or(self.labels.len(), |(n, _)| n));
         let undeclared = Tool::named(name).effect();
         let tool = provenance.tools.get(name).unwrap_or(&undeclared);
         let traced = self.ledger.trace(tool, arguments, &window).map_err(|e| format!("its arguments {e}"))?;
-        let plans = self.plan_state(state);
+        let plans = self.plan_state(state, own);
         let standing = plans.judge(self.plan.as_ref(), tool, &traced, &provenance.entitled);
         Ok(Judged { traced, standing, state: plans })
     }
 
     /// What has become of the plan, by what calls were let go and what they returned.
-    fn plan_state(&self, state: &State) -> PlanState {
+    fn plan_state(&self, state: &State, but: Option<u32>) -> PlanState {
         let mut plans = PlanState::default();
-        for (effect, mark) in &state.plan_marks {
+        for (effect, mark) in state.plan_marks.iter().filter(|(effect, _)| Some(*effect) != but) {
             let effect = *effect;
             plans.apply(&match mark {
                 PlanMark::Read(read) => Event::Read { effect, read: *read },

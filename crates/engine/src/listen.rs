@@ -1,5 +1,7 @@
 //! A run's task hears its conversation before policies are asked about what follows from it.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use stead_core::message::Message;
 use stead_core::run::{EntryKind, Planning};
 
@@ -20,6 +22,7 @@ impl Actor {
         let fresh = self.fresh_reply.as_ref().filter(|_| !replied);
         self.messages.refresh(&journal, &self.state, fresh).await?;
         let mut hearing = self.hearing.take().unwrap_or_else(|| Hearing::new(&agent));
+        let before = hearing.len();
         while let Some(entry) = self.state.transcript.get(hearing.len()) {
             let Some(message) = self.messages.get(hearing.len()) else { break };
             let own = match message {
@@ -31,6 +34,9 @@ impl Actor {
                 _ => String::new(),
             };
             hearing.hear(&agent, provenance, &self.state, Spoken { entry, message, own: &own });
+        }
+        if hearing.tainted_since(before) {
+            self.tainted.store(true, Relaxed);
         }
         if hearing.lacks_plan(&self.state)
             && let Planning::Drawn(payload) = &self.state.planning

@@ -91,6 +91,7 @@ macro_rules! journal_cases {
             versions_of_two_tenants_do_not_meet
             an_alias_names_a_version_beside_the_live_one
             the_history_says_who_moved_which_alias_when
+            a_proposed_move_takes_a_second_person
             an_agent_has_only_so_many_aliases
             usage_is_the_sum_of_what_was_settled
             usage_is_told_of_a_period

@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::{
     approvals::{ApprovalFilter, ApprovalRow, Question},
     usage::{GroupBy, HOUR, PastRun, Settled, UsageFilter, UsageRow, Used, hour_of},
-    versions::{AliasEvent, AliasMove, AliasMoved, AliasRow, LIVE, MAX_ALIASES, MovedBy, VersionRow},
+    versions::{AliasEvent, AliasMove, AliasMoved, AliasRow, LIVE, MAX_ALIASES, MovedBy, Step, VersionRow},
 };
 pub use stead_core::status::Status;
 

@@ -18,7 +18,7 @@ use stead_ports::{
     address::Reach,
     agent::{Agent, AgentError, Agents},
     clock::Clock,
-    journal::{Journal, StoreError},
+    journal::{AliasMoved, Journal, StoreError},
     objects::Objects,
     policies::PolicyStore,
     secret::Secrets,
@@ -26,7 +26,7 @@ use stead_ports::{
 use stead_store::{BlobKey, LineKey, PgOptions, PgStore, SqliteOptions, SqliteStore, WrappingKey};
 
 use crate::{
-    agents::{AgentStore, Applied, ApplyError, Environment, Helpers, Keys, Naming, Services, Site},
+    agents::{AgentStore, Applied, ApplyError, Environment, Helpers, Keys, Naming, Services, Site, confirm::Confirm},
     cassettes::Shelf,
     clock::SystemClock,
     config::{self, DatabaseUrl, Encrypt},
@@ -235,6 +235,14 @@ impl Runtime {
     /// [`ApplyError`].
     pub async fn apply(&self, tenant: &Name, bundle: Bundle, naming: &Naming) -> Result<Applied, ApplyError> {
         Box::pin(self.agents.apply(tenant, bundle, naming)).await
+    }
+
+    /// Moves an alias as somebody else proposed.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub(crate) async fn confirm(&self, confirm: Confirm) -> Result<AliasMoved, ApplyError> {
+        self.agents.confirm(confirm).await
     }
 
     /// An agent version, ready to run.

@@ -162,6 +162,7 @@ impl Server {
                 tenant: DEFAULT_TENANT.into(),
                 rights: Right::ALL.into(),
                 roles: OWNER_ROLES.map(Name::from).into(),
+                mends: true,
             },
         );
         let addr = listener.addr().map_err(data("the socket"))?;

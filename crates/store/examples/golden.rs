@@ -22,7 +22,7 @@ use stead_core::{
 };
 use stead_ports::journal::{
     AliasMove, Append, InboxRow, IndexChange, Journal, LIVE, Lease, MovedBy, NewBlob, NewRun, Question, RunState,
-    SessionChange, Settled, Snapshot, Status, Used, VersionRow, hour_of, partition,
+    SessionChange, Settled, Snapshot, Status, Step, Used, VersionRow, hour_of, partition,
 };
 use stead_ports::{
     objects::Objects,
@@ -259,6 +259,7 @@ async fn fill(journal: &dyn Journal) -> Result<(), Fail> {
         at: now,
         by: "ada".into(),
         why: MovedBy::Apply,
+        step: Step::Moved,
     };
     let canary = AliasMove { alias: "canary".into(), why: MovedBy::Set, ..live.clone() };
     journal.put_version(version, live).await?;

@@ -251,7 +251,7 @@ impl Operation {
         if !self.open {
             merge(&mut all, 401, &[code::UNAUTHENTICATED]);
             if !self.rights.is_empty() {
-                merge(&mut all, 403, &[code::FORBIDDEN]);
+                merge(&mut all, 403, &[code::FORBIDDEN, code::POLICY]);
             }
             merge(&mut all, 500, &[code::INTERNAL, code::QUARANTINED, code::DATA_DAMAGED]);
             let store = [code::DATA_UNREACHABLE, code::DATA_FULL, code::DATA_READONLY, code::DATA_LOCKED];

@@ -20,7 +20,7 @@ use crate::{
     session::{OpenSession, Session, StartInSession},
     status::{Health, ServerStatus},
     usage::UsageReport,
-    version::{Alias, Rollback, SetAlias, VersionDiff, Versions},
+    version::{Alias, ConfirmAlias, Rollback, SetAlias, VersionDiff, Versions},
     why::Why,
     workspace::WorkspaceFolder,
 };
@@ -103,6 +103,18 @@ fn agents() -> Vec<Operation> {
             .body::<SetAlias>(true)
             .answers::<Alias>(200, "The alias as it is now.")
             .fails(409, &[code::CONFLICT, code::VERSION_AMBIGUOUS]),
+        post("/v1/agents/{agent}/aliases/{alias}/confirm", "confirmAlias", "Confirm what an alias is to name")
+            .needs(&[Apply, Read])
+            .says(
+                "By another person than who proposed it, where two are asked for (`agents.four_eyes`). What was proposed before the alias \
+                moved last cannot be confirmed any more.",
+            )
+            .path::<String>("agent", NAME)
+            .path::<String>("alias", "The alias.")
+            .body::<ConfirmAlias>(false)
+            .answers::<Alias>(200, "The alias as it is now.")
+            .fails(409, &[code::ALIAS_REFUSED, code::VERSION_AMBIGUOUS])
+            .fails(422, &[code::POLICY_REFUSED]),
         post("/v1/agents/{agent}/rollback", "rollbackAgent", "Take `live` back").needs(&[Apply, Read])
             .says(
                 "Moves `live` to what was live before, or to the version that is named. Runs under way keep their version. Two \

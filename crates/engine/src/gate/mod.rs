@@ -1,7 +1,9 @@
 //! The gate of a run: what the machine asks, put to policies. Everything that policies may look at is at hand when a
 //! decision is made; nothing is waited for.
 
+mod asker;
 mod confidence;
+mod connect;
 mod sets;
 mod told;
 
@@ -17,13 +19,14 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_policy::{
-    Approval, Asker, Confidence, Decision, Deed, Facts, History, Policies, Principal, Request, Risk, ToolSpec, User,
+    Approval, Asker, Confidence, Decision, Deed, Facts, History, Policies, Principal, Request, Risk, ToolSpec,
     Verdict as Said,
 };
 use stead_ports::agent::{Agent, Also, BoundTool};
 
 pub use confidence::offered;
 pub(crate) use confidence::split;
+pub(crate) use connect::{Asking, OfCall};
 pub(crate) use sets::policies;
 pub use sets::{DefaultPolicy, PolicySets, specs};
 
@@ -53,9 +56,7 @@ fn of(
     behalf: &Behalf,
     agent: &Agent,
 ) -> Principal {
-    let person = behalf.user.as_ref();
-    let user =
-        person.map(|p| User { name: p.name.to_string(), roles: p.roles.iter().map(ToString::to_string).collect() });
+    let (user, callers) = asker::of_behalf(behalf);
     let asker = Asker {
         tenant: tenant.to_string(),
         agent: name.to_string(),
@@ -63,7 +64,7 @@ fn of(
         session: session.to_string(),
         run: run.to_string(),
         user,
-        callers: behalf.callers.iter().map(ToString::to_string).collect(),
+        callers,
     };
     let tools: Vec<ToolSpec> = specs(agent).collect();
     Principal::run(asker, &tools)
@@ -130,7 +131,12 @@ impl Gate for RunGate<'_> {
             if ruling.verdict == Verdict::Deny {
                 return ruling;
             }
-            let also = self.decide(policies, also_deed(also, tool, state), &around);
+            let deed = also_deed(also, tool, state);
+            // What is not known yet is asked with each request.
+            if matches!(also, Also::Connect { each: true, .. }) && self.needs_request(policies, &deed) {
+                continue;
+            }
+            let also = self.decide(policies, deed, &around);
             join(&mut ruling, ruled(policies, &also));
         }
         if let Some(judged) = &judged {
@@ -182,7 +188,12 @@ impl RunGate<'_> {
     fn judged(&self, state: &State, tool: &str, arguments: &str) -> Result<Option<Judged>, String> {
         let Some(provenance) = &self.agent.provenance else { return Ok(None) };
         let hearing = self.hearing.ok_or("where its arguments come from cannot be told")?;
-        hearing.judge(provenance, state, tool, arguments).map(Some)
+        hearing.judge(provenance, state, (tool, arguments), None).map(Some)
+    }
+
+    /// Whether policies about a connection read what only its requests tell.
+    fn needs_request(&self, policies: &Policies, deed: &Deed<'_>) -> bool {
+        ["method", "path"].into_iter().any(|name| policies.reads(self.principal, deed, name))
     }
 
     fn decide(&self, policies: &Policies, deed: Deed<'_>, around: &Around<'_>) -> Decision {
@@ -192,13 +203,23 @@ impl RunGate<'_> {
             risk: around.risk,
             confidence: around.confidence,
             ask_below: around.ask_below,
-            taint: around.judged.is_some_and(|judged| judged.traced.window.is_tainted()),
-            plan: around.judged.is_some_and(|judged| !matches!(judged.standing, Standing::Unplanned(_))),
+            taint: around.judged.is_some_and(is_tainted),
+            plan: around.judged.is_some_and(is_planned),
             history: around.history,
             approvals: around.approvals,
         };
         policies.decide(&Request { principal: self.principal, deed, facts })
     }
+}
+
+/// Whether something untrusted had been read.
+pub(crate) fn is_tainted(judged: &Judged) -> bool {
+    judged.traced.window.is_tainted()
+}
+
+/// Whether the plan has the call, or it needs none.
+pub(crate) fn is_planned(judged: &Judged) -> bool {
+    !matches!(judged.standing, Standing::Unplanned(_))
 }
 
 /// Who said each argument, as policies name it.
@@ -219,7 +240,7 @@ fn also_deed<'a>(also: &'a Also, tool: &'a BoundTool, state: &State) -> Deed<'a>
         Also::CreateSandbox { tier, cpu_millis, memory_bytes, network } => {
             Deed::CreateSandbox { tier: *tier, cpu_millis: *cpu_millis, memory_bytes: *memory_bytes, network: *network }
         }
-        Also::Connect { host, port } => Deed::Connect { host, port: *port, method: "", path: "" },
+        Also::Connect { host, port, method, path, .. } => Deed::Connect { host, port: *port, method, path },
         Also::UseSecret { secret, host } => Deed::UseSecret { secret, tool: &tool.def.name, host },
     }
 }
@@ -285,11 +306,11 @@ fn rewrite(tool: &BoundTool, text: &str) -> Result<Rewrite, String> {
     Ok(Rewrite { arguments: text.to_owned().into(), args, key })
 }
 
-fn approval(given: &Given) -> Approval {
+pub(crate) fn approval(given: &Given) -> Approval {
     Approval { user: given.name.to_string(), roles: given.roles.iter().map(ToString::to_string).collect() }
 }
 
-fn ten_thousandths(share: u16) -> Option<Confidence> {
+pub(crate) fn ten_thousandths(share: u16) -> Option<Confidence> {
     Confidence::new(f64::from(share) / 10_000.0)
 }
 

@@ -74,7 +74,7 @@ impl Actor {
     /// What the input of a child counts: as much as the arguments that hand it over.
     fn handed_label(&self, found: Option<&(Name, Invocation, EffectClass)>) -> Option<SealedLabel> {
         let ((tool, invocation, _), provenance) = found.zip(self.agent.provenance.as_ref())?;
-        let judged = self.hearing.as_ref()?.judge(provenance, &self.state, tool, invocation.arguments.get());
+        let judged = self.hearing.as_ref()?.judge(provenance, &self.state, (tool, invocation.arguments.get()), None);
         judged.ok().map(|judged| sealed(&judged.traced.label()))
     }
 

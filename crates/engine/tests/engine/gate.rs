@@ -12,7 +12,7 @@ use stead_core::{
     ruling::{Behalf, Person},
 };
 use stead_engine::{EngineError, StartRun, Step};
-use stead_ports::{agent::Also, journal::Status, tool::Output};
+use stead_ports::{agent::Also, connect::To, journal::Status, tool::Output};
 
 use crate::common::{
     Lab, Node, TestTool, agent, agent_tool, ask, call, calls, lab, last_result, me, model, once, say, tool,
@@ -215,6 +215,94 @@ fn a_model_that_is_less_sure_than_it_should_be_asks_and_the_tool_never_sees_how_
     assert_eq!(verdicts, [Verdict::Allow, Verdict::Ask, Verdict::Allow, Verdict::Ask, Verdict::Allow]);
 }
 
+fn connect(host: &str, each: bool) -> Also {
+    Also::Connect { host: host.into(), port: 443, method: String::new(), path: String::new(), each }
+}
+
+/// A tool that asks for two paths of a host before it does something, and what it was told. `between` is done in the middle.
+fn asking(between: impl Fn() + Send + Sync + 'static) -> (TestTool, Arc<Mutex<Vec<String>>>) {
+    let (told, between): (Arc<Mutex<Vec<String>>>, _) = (Arc::default(), Arc::new(between));
+    let noted = told.clone();
+    let mut tool = tool("fetch", EffectClass::Irreversible).does(move |invocation| {
+        let (noted, between) = (noted.clone(), between.clone());
+        async move {
+            for path in ["/open", "/closed"] {
+                let to = To { host: "api.example.com", port: 443, method: "GET", path };
+                let said = match invocation.connects.may(to).await {
+                    Ok(ruled) => format!("{path} yes {:?}", ruled.map(|r| (r.epoch, r.by[0].to_string()))),
+                    Err(barred) => {
+                        let by: Vec<String> = barred.ruled.by.iter().map(ToString::to_string).collect();
+                        format!("{path} no {} {by:?}", barred.ruled.epoch)
+                    }
+                };
+                noted.lock().push(said);
+                between();
+            }
+            Outcome::Returned(Output::ok("done"))
+        }
+    });
+    tool.also = vec![connect("api.example.com", true)];
+    (tool, told)
+}
+
+#[test]
+fn a_connection_is_decided_by_the_policies_of_its_moment_with_its_method_and_path() {
+    let lab = lab();
+    lab.policies.apply(
+        r#"@id("closed") forbid (principal in Agent::"desk", action == Action::"connect", resource in Domain::"example.com")
+           when { context.path == "/closed" && context.method == "GET" };"#,
+    );
+    let (fetch, told) = asking(|| {});
+    let v = lab.add(agent("desk").tool(&fetch).model(once("fetch", json!({}))));
+    let node = lab.open();
+    let run = node.start(v, "x").run;
+    node.completes(run);
+    // The call itself was let go: what its requests are is not known before they are made.
+    assert_eq!(decisions(&node, run), [(Verdict::Allow, vec!["granted".to_owned()], 1)]);
+    assert_eq!(*told.lock(), [r#"/open yes Some((1, "granted"))"#, r#"/closed no 1 ["closed"]"#]);
+
+    // Another epoch counts from the next connection on, and none at all is no.
+    let (policies, lost) = (lab.policies.clone(), lab.policies.clone());
+    let all = r#"@id("all") forbid (principal, action == Action::"connect", resource) when { context.path != "" };"#;
+    let (fetch, told) = asking(move || policies.apply(all));
+    let v = lab.add(agent("desk2").tool(&fetch).model(once("fetch", json!({}))));
+    node.completes(node.start(v, "x").run);
+    assert_eq!(*told.lock(), [r#"/open yes Some((1, "granted"))"#, r#"/closed no 2 ["all"]"#]);
+    lab.policies.apply("");
+    let (fetch, told) = asking(move || lost.lose());
+    let v = lab.add(agent("desk3").tool(&fetch).model(once("fetch", json!({}))));
+    node.start(v, "x");
+    node.empties();
+    assert_eq!(told.lock()[1], "/closed no 0 []");
+}
+
+#[test]
+fn a_gate_on_a_connection_is_opened_by_an_approval_of_its_call_alone() {
+    let gate = r#"
+        @id("host") @require("approval") @approvers("finance") @quorum("1") @ttl("15m")
+        forbid (principal, action == Action::"connect", resource) when { context.path == "/closed" };"#;
+    let both = format!(
+        "{gate} @id(\"call\") @require(\"approval\") @approvers(\"finance\") @quorum(\"1\") @ttl(\"15m\")
+        forbid (principal, action == Action::\"fetch\", resource);"
+    );
+    for (policies, approved) in [(gate, false), (both.as_str(), true)] {
+        let lab = lab();
+        lab.policies.apply(policies);
+        let (fetch, told) = asking(|| {});
+        let v = lab.add(agent("desk").tool(&fetch).model(once("fetch", json!({}))));
+        let node = lab.open();
+        let run = node.start(v, "x").run;
+        if approved {
+            let effect = node.asked(run);
+            approve(&node, effect, by("ann", "finance")).unwrap();
+        }
+        node.completes(run);
+        let told = told.lock();
+        let expected = if approved { "/closed yes" } else { r#"/closed no 1 ["host"]"# };
+        assert!(told[0].starts_with("/open yes") && told[1].starts_with(expected), "{told:?}");
+    }
+}
+
 #[test]
 fn what_a_call_does_beside_is_decided_too() {
     let lab = lab();
@@ -228,8 +316,8 @@ fn what_a_call_does_beside_is_decided_too() {
         tool.also = vec![also];
         tool
     };
-    let ours = with("ours", Also::Connect { host: "api.example.com".into(), port: 443 });
-    let theirs = with("theirs", Also::Connect { host: "api.example.net".into(), port: 443 });
+    let ours = with("ours", connect("api.example.com", false));
+    let theirs = with("theirs", connect("api.example.net", false));
     let keyed = with("keyed", Also::UseSecret { secret: "payments#token".into(), host: "api.example.com".into() });
     let all = calls(&[("ours", json!({})), ("theirs", json!({})), ("keyed", json!({}))]);
     let script = model(move |call_| if last_result(call_).is_some() { say("end") } else { all.clone() });

@@ -136,6 +136,9 @@ pub struct Agents {
     /// Addresses that tools and models may reach although they are guarded: link-local ones, and those at which clouds
     /// hand out their machines' credentials.
     pub addresses: BTreeSet<IpAddr>,
+    /// An agent version that one person applies, an alias that one person moves and a rollback are proposed, and count once another
+    /// one, whose token has another subject, has confirmed them (`stead agents confirm`).
+    pub four_eyes: bool,
 }
 
 /// Bounds of what callers may send and hold.

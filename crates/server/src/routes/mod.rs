@@ -72,6 +72,7 @@ pub(crate) fn table() -> Vec<Route> {
         Brief get "/v1/agents/{agent}/versions" [Read] versions::list;
         Brief get "/v1/agents/{agent}/versions/{version}" [Read] agents::version;
         Brief post "/v1/agents/{agent}/aliases/{alias}" [Apply, Read] versions::set_alias;
+        Brief post "/v1/agents/{agent}/aliases/{alias}/confirm" [Apply, Read] versions::confirm;
         Brief post "/v1/agents/{agent}/rollback" [Apply, Read] versions::rollback;
         Brief get "/v1/agents/{agent}/diff" [Read] versions::compare;
         Brief post "/v1/sessions" [Run, Read] sessions::open;

@@ -177,6 +177,7 @@ pub(super) fn agent(row: VersionRow, agent: &Agent, unsandboxed: BTreeSet<String
         version: row.version,
         created: row.created,
         live: row.live,
+        proposed: None,
         instructions: agent.instructions.to_string(),
         models: models
             .map(|(model, config)| api::agent::ModelInfo {

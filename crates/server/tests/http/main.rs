@@ -16,6 +16,8 @@ mod inputs;
 mod lab;
 mod life;
 mod limits;
+mod operate;
+mod outside;
 mod policies;
 mod postgres;
 mod providers;

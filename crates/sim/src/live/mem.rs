@@ -13,8 +13,8 @@ use stead_core::{
     time::Timestamp,
 };
 use stead_ports::journal::{
-    AliasEvent, AliasMove, AliasMoved, Append, AppendError, InboxRow, LIVE, MAX_ALIASES, Question, RunRow, RunState,
-    SessionChange, SessionRow, Snapshot, Status, Used, VersionRow,
+    AliasEvent, AliasMove, AliasMoved, Append, AppendError, InboxRow, LIVE, MAX_ALIASES, MovedBy, Question, RunRow,
+    RunState, SessionChange, SessionRow, Snapshot, Status, Step, Used, VersionRow,
 };
 
 use crate::{check::journal::RunAudit, failure::Violation};
@@ -207,7 +207,7 @@ impl Mem {
 
     /// Keeps a version, when there is one, and moves an alias.
     pub(super) fn name_version(&mut self, version: Option<VersionRow>, wanted: &AliasMove) -> AliasMoved {
-        let AliasMove { tenant, agent, alias, to, expect, at, by, why } = wanted.clone();
+        let AliasMove { tenant, agent, alias, to, expect, at, by, why, step } = wanted.clone();
         let key = (tenant.clone(), agent.clone(), alias.clone());
         let was = self.aliases.get(&key).copied();
         if expect.is_some_and(|expected| expected != was) {
@@ -220,6 +220,13 @@ impl Mem {
         if let Some(row) = version {
             self.versions.entry((row.tenant.clone(), row.version)).or_insert(row);
         }
+        let why = match step {
+            Step::Confirmed => match self.proposed(wanted) {
+                Ok(why) => why,
+                Err(not) => return not,
+            },
+            Step::Moved | Step::Proposed => why,
+        };
         if to == was {
             return AliasMoved::Same;
         }
@@ -227,11 +234,29 @@ impl Mem {
             Some(to) if self.versions.get(&(tenant.clone(), to)).is_none_or(|v| v.agent != agent) => {
                 return AliasMoved::NoVersion;
             }
+            _ if step == Step::Proposed => {}
             Some(to) => drop(self.aliases.insert(key, to)),
             None => drop(self.aliases.remove(&key)),
         }
-        self.moves.push((tenant, agent, AliasEvent { alias, was, version: to, at, by, why }));
-        AliasMoved::Done
+        self.moves.push((tenant, agent, AliasEvent { alias, was, version: to, at, by, why, step }));
+        if step == Step::Proposed { AliasMoved::Proposed } else { AliasMoved::Done }
+    }
+
+    /// Why somebody else proposed a move since the alias moved last, or why it is not confirmed.
+    fn proposed(&self, wanted: &AliasMove) -> Result<MovedBy, AliasMoved> {
+        let of = |(tenant, agent, event): &&(Name, Name, AliasEvent)| {
+            *tenant == wanted.tenant && *agent == wanted.agent && event.alias == wanted.alias
+        };
+        let since = self.moves.iter().rev().filter(of).map(|(.., event)| event);
+        let since = since.take_while(|event| event.step == Step::Proposed).filter(|event| event.version == wanted.to);
+        let mut not = AliasMoved::NotProposed;
+        for event in since {
+            if event.by != wanted.by {
+                return Ok(event.why);
+            }
+            not = AliasMoved::Own;
+        }
+        Err(not)
     }
 
     /// A version as it stands.

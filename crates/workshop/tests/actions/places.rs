@@ -93,7 +93,8 @@ async fn actions_and_servers_of_a_tier_with_few_boxes_wait_for_one_and_none_is_r
     }
     let of = run(7);
     let words = ["sh", "-c", "true"].map(str::to_owned).to_vec();
-    let server = kit.shop.serve(of.run, of.tenant, "mail".into(), words, &narrow(), of.limits).await.unwrap();
+    let server =
+        kit.shop.serve(of.run, of.tenant, "mail".into(), words, &narrow(), (of.limits, &of.connects)).await.unwrap();
     assert_eq!(server.ended().await.why, "it ended by itself with exit code 0");
     drop(server);
     closed(kit).await;
