@@ -156,6 +156,7 @@ impl From<&CoreLimits> for Limits {
             children: l.children,
             cpu: l.cpu,
             traffic: l.traffic,
+            disk: l.disk,
         }
     }
 }
@@ -171,6 +172,7 @@ impl From<&Limits> for CoreLimits {
             children: l.children,
             cpu: l.cpu,
             traffic: l.traffic,
+            disk: l.disk,
         }
     }
 }

@@ -40,6 +40,7 @@ fn data_of_the_first_format_is_backed_up_and_brought_to_this_one() {
     format 3: a table for the content of workspaces
     format 4: a table for policy sets
     format 5: a table for the keys of encrypted texts
+    format 6: tables for the budgets of tenants and agents
     nothing was done
     ");
     assert!(database() == before && !env.path().join(".stead/before-format-5.backup").exists(), "nothing was done");
@@ -50,6 +51,7 @@ fn data_of_the_first_format_is_backed_up_and_brought_to_this_one() {
     format 3: a table for the content of workspaces
     format 4: a table for policy sets
     format 5: a table for the keys of encrypted texts
+    format 6: tables for the budgets of tenants and agents
     migrated from format 1; the data as it was is in .stead/before-format-5.backup
     ");
     assert_snapshot!(env.stead("backup verify .stead/before-format-5.backup"), @"
@@ -108,6 +110,7 @@ async fn a_postgresql_database_of_the_first_format_is_backed_up_and_brought_to_t
     format 3: a table for the content of workspaces
     format 4: a table for policy sets
     format 5: a table for the keys of encrypted texts
+    format 6: tables for the budgets of tenants and agents
     nothing was done
     ");
     assert_eq!(stead("migrate --dry-run").stdout, planned.stdout, "nothing was done");
@@ -127,6 +130,7 @@ async fn a_postgresql_database_of_the_first_format_is_backed_up_and_brought_to_t
     format 3: a table for the content of workspaces
     format 4: a table for policy sets
     format 5: a table for the keys of encrypted texts
+    format 6: tables for the budgets of tenants and agents
     migrated from format 1; the data as it was is in .stead/before-format-5.backup
     ");
     assert_snapshot!(env.stead("backup verify .stead/before-format-5.backup"), @"

@@ -277,6 +277,20 @@ impl Engine {
             let (by, since) = when(&|f| matches!(f, Fact::Paused));
             causes.push(Cause::Paused { by, since });
         }
+        if let Some(asking) = state.asking.as_deref()
+            && let Some(view) =
+                view::approvals(self.journal(), state).await?.into_iter().find(|a| a.effect.n == asking.effect)
+        {
+            let (reason, since, expires) = (view.reason, view.since, view.expires);
+            causes.push(Cause::Human {
+                effect: view.effect,
+                tool: view.tool,
+                arguments: view.arguments,
+                reason,
+                since,
+                expires,
+            });
+        }
         let model = |n: u8| state.config.models.get(usize::from(n)).map(|m| m.name.clone()).unwrap_or_default();
         match &state.phase {
             Phase::Idle if causes.is_empty() => causes.push(Cause::Next { turn: state.turn + 1 }),

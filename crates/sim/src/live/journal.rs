@@ -23,8 +23,8 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, GroupBy,
-    InboxRow, Journal, Lease, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError,
+    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, BudgetRow,
+    GroupBy, InboxRow, Journal, Lease, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError,
     StoredRecord, UsageFilter, UsageRow, Used, VersionRow,
 };
 
@@ -227,6 +227,10 @@ impl Journal for SimJournal {
 
     async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
         self.look(|m| m.wakes().first().map(|(at, _)| *at))
+    }
+
+    async fn budgets(&self, tenant: Option<&Name>, _: Timestamp) -> Result<Vec<BudgetRow>, StoreError> {
+        self.look(|m| m.uppers.iter().filter(|b| tenant.is_none_or(|t| b.key.tenant == *t)).cloned().collect())
     }
 
     async fn inbox(&self, run: RunId) -> Result<Vec<InboxRow>, StoreError> {

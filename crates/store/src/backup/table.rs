@@ -272,6 +272,67 @@ pub(crate) static TABLES: &[Table] = &[
             FROM policies ORDER BY tenant, epoch",
         former: Former::Since(4),
     },
+    Table {
+        number: 13,
+        name: "budgets",
+        columns: &[
+            int("id"),
+            text("tenant"),
+            text("agent"),
+            text("per"),
+            maybe(int("tokens")),
+            maybe(int("usd")),
+            maybe(int("tool_calls")),
+            maybe(int("active")),
+            maybe(int("cpu")),
+            maybe(int("traffic")),
+            maybe(int("disk")),
+            maybe(int("children")),
+            int("at"),
+            text("set_by"),
+        ],
+        sqlite: "SELECT id, tenant, agent, per, tokens, usd, tool_calls, active, cpu, traffic, disk, children, at, set_by
+            FROM budgets ORDER BY id",
+        sqlite_insert: "INSERT INTO budgets (id, tenant, agent, per, tokens, usd, tool_calls, active, cpu, traffic, disk, children, at, set_by)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        postgres: "SELECT id, tenant, agent, per, tokens, usd, tool_calls, active, cpu, traffic, disk, children, at, set_by
+            FROM budgets ORDER BY id",
+        former: Former::Since(5),
+    },
+    Table {
+        number: 14,
+        name: "budget_use",
+        columns: &[
+            int("budget"),
+            int("start"),
+            int("held_tokens"),
+            int("held_usd"),
+            int("held_tool_calls"),
+            int("held_active"),
+            int("held_cpu"),
+            int("held_traffic"),
+            int("held_disk"),
+            int("held_children"),
+            int("used_tokens"),
+            int("used_usd"),
+            int("used_tool_calls"),
+            int("used_active"),
+            int("used_cpu"),
+            int("used_traffic"),
+            int("used_disk"),
+            int("used_children"),
+        ],
+        sqlite: "SELECT budget, start, held_tokens, held_usd, held_tool_calls, held_active, held_cpu, held_traffic, held_disk, held_children,
+                used_tokens, used_usd, used_tool_calls, used_active, used_cpu, used_traffic, used_disk, used_children
+            FROM budget_use ORDER BY budget, start",
+        sqlite_insert: "INSERT INTO budget_use (budget, start, held_tokens, held_usd, held_tool_calls, held_active, held_cpu, held_traffic, held_disk, held_children,
+                used_tokens, used_usd, used_tool_calls, used_active, used_cpu, used_traffic, used_disk, used_children)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        postgres: "SELECT budget, start, held_tokens, held_usd, held_tool_calls, held_active, held_cpu, held_traffic, held_disk, held_children,
+                used_tokens, used_usd, used_tool_calls, used_active, used_cpu, used_traffic, used_disk, used_children
+            FROM budget_use ORDER BY budget, start",
+        former: Former::Since(5),
+    },
 ];
 
 /// The files of recorded runs, in pieces. No table: see [`super::cassettes`].

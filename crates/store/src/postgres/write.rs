@@ -10,7 +10,8 @@ use stead_core::{
 use tokio_postgres::{Error, Row, Statement, types::ToSql};
 
 use super::{
-    plan::{Keys, Memory, Plan, Questions},
+    budgets::{self, Book},
+    plan::{Found, Keys, Memory, Plan, Questions},
     usage,
     values::{Octets, Raw, id, int, text},
 };
@@ -23,8 +24,8 @@ const ASK_SESSIONS: &str = "SELECT id, active FROM sessions WHERE id = ANY($1)";
 const ASK_KEYS: &str = "SELECT r.tenant, r.idempotency, r.id, r.request FROM unnest($1::text[], $2::text[]) AS a (t, k)
     JOIN runs r ON r.tenant = a.t AND r.idempotency = a.k";
 
-/// Looks up what a batch must know, into `memory` and the keys that are given back.
-pub(crate) async fn ask(client: &Object, questions: &Questions, memory: &mut Memory) -> Result<Keys, Error> {
+/// Looks up what a batch must know, into `memory` and what is given back.
+pub(crate) async fn ask(client: &Object, questions: &Questions, memory: &mut Memory) -> Result<Found, Error> {
     let runs: Vec<_> = questions.runs.iter().map(|r| id(r.0)).collect();
     let sessions: Vec<_> = questions.sessions.iter().map(|s| id(s.0)).collect();
     let (tenants, keys): (Vec<_>, Vec<_>) = questions.keys.iter().map(|(t, k)| (text(t), text(k))).unzip();
@@ -34,10 +35,11 @@ pub(crate) async fn ask(client: &Object, questions: &Questions, memory: &mut Mem
         client.prepare_cached(ASK_KEYS).await?,
     );
     let params: [&(dyn ToSql + Sync); 2] = [&tenants, &keys];
-    let (runs, sessions, taken) = futures_util::future::try_join3(
+    let (runs, sessions, taken, book) = futures_util::future::try_join4(
         client.query(&ask_runs, &[&runs]),
         client.query(&ask_sessions, &[&sessions]),
         client.query(&ask_keys, &params),
+        Book::ask(client, &questions.windows),
     )
     .await?;
     for row in runs {
@@ -54,7 +56,7 @@ pub(crate) async fn ask(client: &Object, questions: &Questions, memory: &mut Mem
         let key = (Name::from(row.try_get::<_, &str>(0)?), Name::from(row.try_get::<_, &str>(1)?));
         found.insert(key, (RunId(ulid(&row, 2)?), row.try_get::<_, Raw<32>>(3)?.0));
     }
-    Ok(found)
+    Ok(Found { keys: found, book })
 }
 
 fn ulid(row: &Row, column: usize) -> Result<u128, Error> {
@@ -220,6 +222,9 @@ fn steps(plan: &Plan<'_>) -> Vec<Step> {
             t().map(|(_, from, _)| id(from.0)),
             t().map(|(_, _, effect)| i64::from(*effect)),
         ));
+    }
+    if !plan.booked.is_empty() {
+        steps.push(Step { sql: &budgets::PUT, params: budgets::params(&plan.booked) });
     }
     if !plan.settled.is_empty() {
         steps.push(Step { sql: &usage::ADD, params: usage::params(&plan.settled) });

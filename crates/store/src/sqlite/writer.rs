@@ -16,6 +16,7 @@ use stead_core::id::RunId;
 use stead_ports::journal::{AckSender, Append, AppendError, StoreError};
 
 use super::{
+    budgets,
     errors::{abort, is_disk, is_failed_sync, store_error, written},
     index::{self, Home, Lookup, int},
     queue::{Queue, Turn},
@@ -273,6 +274,9 @@ fn one(
         return Err(Stop::Refused(AppendError::Fenced { current: epoch }));
     }
     let slot = check(append, known)?;
+    if let Some(index) = append.index.as_deref().filter(|i| !i.budgets.is_empty()) {
+        budgets::change(known.conn, &index.budgets)?;
+    }
     let slot = index::change(known.conn, append, slot, blobs)?;
     let Some(slot) = slot else {
         return Err(Stop::Refused(AppendError::Conflict { next: 0 }));

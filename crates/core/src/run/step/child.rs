@@ -1,7 +1,7 @@
 //! A child run: an agent used as a tool. Its budget is cut from its parent's and settled when it ends.
 
 use crate::{
-    budget::{Limit, Limits, Spend},
+    budget::{Amounts, Limit, Limits, Spend},
     effect::Ended,
     fact::{ChildFinished, ChildStarted, Fact},
     label::SealedLabel,
@@ -9,9 +9,9 @@ use crate::{
     run::{
         apply::Env,
         decide::{Draft, Refusal},
-        life::stop,
         state::{CallPhase, State},
         step::{
+            funds,
             model::release,
             tool::{Ending, end_with},
         },
@@ -23,8 +23,12 @@ use crate::{
 pub(in crate::run) fn start(draft: &mut Draft<'_>, i: usize) {
     let budget = &draft.state.budget;
     if budget.limits.children.is_some_and(|l| budget.children >= l) {
-        return stop::by_limit(draft, Limit::Children);
+        return funds::reached(draft, Limit::Children, None);
     }
+    if let Err((limit, blocked)) = funds::afford(draft, Amounts { children: 1, ..Amounts::default() }) {
+        return funds::reached(draft, limit, Some(blocked));
+    }
+    let budget = &draft.state.budget;
     let call = &draft.state.calls[i];
     let effect = call.head.effect;
     // What is left is shared evenly with the siblings that are still to start.
@@ -41,6 +45,7 @@ pub(in crate::run) fn start(draft: &mut Draft<'_>, i: usize) {
 
 pub(in crate::run) fn apply_started(state: &mut State, f: &ChildStarted) {
     state.budget.children += 1;
+    state.book(Amounts { children: 1, ..Amounts::default() });
     state.budget.reserved = state.budget.reserved.plus(f.reserved);
     if let Some(call) = state.call_mut(f.effect) {
         call.phase = CallPhase::Child { child: f.child, reserved: f.reserved, limits: f.limits.clone() };
