@@ -234,20 +234,20 @@ pub struct Budget {
     /// Set aside for the model call and the children under way.
     #[n(2)]
     pub reserved: Spend,
-    /// Tool calls dispatched or about to be.
+    /// Tool calls dispatched or about to be, and those of children that have ended.
     #[n(3)]
     pub tool_calls: u32,
-    /// Working time so far.
+    /// Working time so far, that of children that have ended too.
     #[n(4)]
     pub active: Span,
-    /// Children started.
+    /// Children started, and theirs once they have ended.
     #[n(5)]
     pub children: u32,
     /// What boxes have used.
     #[n(6)]
     #[cbor(default)]
     pub boxes: BoxTotals,
-    /// Bytes by which the session's workspace grew.
+    /// Bytes by which the session's workspace grew, and those of children that have ended.
     #[n(7)]
     #[cbor(default)]
     pub disk: u64,
@@ -282,29 +282,44 @@ impl Budget {
         }
     }
 
-    /// Which limit forbids another box: what boxes have used is known only afterwards, so overshoot is a debt that blocks the next.
-    pub fn boxes_spent(&self) -> Option<Limit> {
-        if self.limits.cpu.is_some_and(|l| self.boxes.cpu >= l) {
-            return Some(Limit::Cpu);
+    /// What was used, by children that have ended too, of the kinds that neither [`Spend`] nor [`BoxTotals`] counts.
+    pub fn counted(&self) -> Amounts {
+        Amounts {
+            tool_calls: self.tool_calls.into(),
+            active: self.active,
+            disk: self.disk,
+            children: self.children.into(),
+            ..Amounts::default()
         }
-        self.limits.traffic.is_some_and(|l| self.boxes.traffic >= l).then_some(Limit::Traffic)
     }
 
-    /// Whether the workspace has grown as far as it may; overshoot is a debt that blocks the next who writes it.
-    pub fn disk_spent(&self) -> Option<Limit> {
-        self.limits.disk.is_some_and(|l| self.disk >= l).then_some(Limit::Disk)
+    /// Adds what a child has used of those kinds.
+    pub fn count(&mut self, used: Amounts) {
+        let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        self.tool_calls = self.tool_calls.saturating_add(small(used.tool_calls));
+        self.active = Span(self.active.0.saturating_add(used.active.0));
+        self.disk = self.disk.saturating_add(used.disk);
+        self.children = self.children.saturating_add(small(used.children));
     }
 
-    /// What is left for a child, as limits; the child's own limits can only be tighter.
-    pub fn remaining(&self) -> Limits {
-        let used = self.spent.plus(self.reserved);
+    /// What is left, as limits, while children under way may use `lent` of the kinds for which nothing is reserved. Calendar time
+    /// is no amount.
+    pub fn remaining(&self, lent: Amounts) -> Limits {
+        let reserved = self.spent.plus(self.reserved);
+        let used = self.counted().plus(lent);
+        let small =
+            |limit: Option<u32>, used: u64| limit.map(|l| l.saturating_sub(u32::try_from(used).unwrap_or(u32::MAX)));
+        let time = |limit: Option<Span>, used: Span| limit.map(|l| Span(l.0.saturating_sub(used.0)));
         Limits {
-            tokens: self.limits.tokens.map(|l| l.saturating_sub(used.tokens)),
-            usd: self.limits.usd.map(|l| MicroUsd(l.0.saturating_sub(used.usd.map_or(l.0, |u| u.0)))),
-            cpu: self.limits.cpu.map(|l| Span(l.0.saturating_sub(self.boxes.cpu.0))),
-            traffic: self.limits.traffic.map(|l| l.saturating_sub(self.boxes.traffic)),
-            disk: self.limits.disk.map(|l| l.saturating_sub(self.disk)),
-            ..Limits::default()
+            tokens: self.limits.tokens.map(|l| l.saturating_sub(reserved.tokens)),
+            usd: self.limits.usd.map(|l| MicroUsd(l.0.saturating_sub(reserved.usd.map_or(l.0, |u| u.0)))),
+            tool_calls: small(self.limits.tool_calls, used.tool_calls),
+            active: time(self.limits.active, used.active),
+            deadline: None,
+            children: small(self.limits.children, used.children),
+            cpu: time(self.limits.cpu, Span(used.cpu.0.saturating_add(self.boxes.cpu.0))),
+            traffic: self.limits.traffic.map(|l| l.saturating_sub(used.traffic.saturating_add(self.boxes.traffic))),
+            disk: self.limits.disk.map(|l| l.saturating_sub(used.disk)),
         }
     }
 }
@@ -345,16 +360,17 @@ impl Limits {
         }
     }
 
-    /// One of `n` equal parts of what can be divided.
-    #[must_use]
-    pub fn divided(&self, n: u64) -> Self {
-        Self {
-            tokens: self.tokens.map(|t| t / n),
-            usd: self.usd.map(|u| MicroUsd(u.0 / n)),
-            cpu: self.cpu.map(|c| Span(c.0 / n)),
-            traffic: self.traffic.map(|t| t / n),
-            disk: self.disk.map(|d| d / n),
-            ..self.clone()
+    /// The limits as amounts that may be used; what is not limited counts as nothing.
+    pub fn amounts(&self) -> Amounts {
+        Amounts {
+            tokens: self.tokens.unwrap_or_default(),
+            usd: self.usd.unwrap_or_default(),
+            tool_calls: self.tool_calls.unwrap_or_default().into(),
+            active: self.active.unwrap_or_default(),
+            cpu: self.cpu.unwrap_or_default(),
+            traffic: self.traffic.unwrap_or_default(),
+            disk: self.disk.unwrap_or_default(),
+            children: self.children.unwrap_or_default().into(),
         }
     }
 

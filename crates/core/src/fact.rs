@@ -7,7 +7,7 @@ use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    budget::{Blocked, BudgetMoved, Limit, Limits, Spend, Usage},
+    budget::{Amounts, Blocked, BudgetMoved, Limit, Limits, Spend, Usage},
     code::Code,
     effect::{EffectClass, Ended},
     id::{ActivationId, Name, RunId, SessionId, VersionId},
@@ -743,6 +743,11 @@ pub struct ChildFinished {
     #[n(5)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<SealedLabel>,
+    /// What the child and its own children used of the kinds that the fields above do not count: tool calls, working time, growth of
+    /// workspaces, child runs.
+    #[n(6)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<Amounts>,
 }
 
 /// How hard a run is stopped.

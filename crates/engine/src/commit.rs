@@ -19,6 +19,7 @@ use crate::{
     hearing::sealed,
     parent::child_end,
     record::Outgoing,
+    sessions,
     types::EngineError,
     uppers, usage, view,
 };
@@ -232,7 +233,7 @@ impl Actor {
     fn at_end(&self, record: &Record, state: &State, index: &mut IndexChange) {
         // A run that was never admitted holds no session and continues no conversation; one can be admitted and end at once.
         if self.state.life == Life::Live || index.session == Some(SessionChange::Claim) {
-            index.session = Some(SessionChange::Release { head: true, spent: state.budget.spent });
+            index.session = Some(sessions::release(&state.budget));
         }
         let label = self.hearing.as_ref().map(|hearing| sealed(&hearing.window(hearing.len())));
         index.send.extend(child_end(record, state, self.fresh_reply.as_ref(), label));

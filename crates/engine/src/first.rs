@@ -26,6 +26,7 @@ use crate::{
     payload::Sealer,
     prepare::cut,
     record::Outgoing,
+    sessions,
     types::{EngineError, StartRun, Started},
     uppers, view,
 };
@@ -149,7 +150,7 @@ fn index(outgoing: &Outgoing, create: journal::NewRun, row: RunState, queued: bo
     let session = match (queued, state.life.ended()) {
         (true, _) => None,
         // A run can end with its first record, when its limits allow not even one call.
-        (false, true) => Some(SessionChange::Release { head: true, spent: state.budget.spent }),
+        (false, true) => Some(sessions::release(&state.budget)),
         (false, false) => Some(SessionChange::Claim),
     };
     let mut index = IndexChange {

@@ -235,7 +235,7 @@ impl Engine {
         let (state, causes) = (&loaded.state, self.causes(&loaded.state, &records).await?);
         let denied = self.denials(run, &records).await?;
         let deadline = state.budget.limits.deadline.map(|d| state.started_at.after(d));
-        let (budget, left, box_limits) = (state.budget.clone(), state.budget.remaining(), state.box_limits.clone());
+        let (budget, left, box_limits) = (state.budget.clone(), state.left(), state.box_limits.clone());
         let row = view::build(journal, loaded.row, state).await?.row;
         Ok(WhyView { row, causes, denied, budget, box_limits, left, deadline })
     }

@@ -98,6 +98,7 @@ macro_rules! journal_cases {
             a_slice_is_refused_when_there_is_no_room_for_it
             a_run_may_begin_with_a_slice
             windows_of_a_budget_are_counted_apart
+            windows_that_are_over_are_forgotten_once_nothing_of_them_is_held
             a_slice_of_a_removed_budget_is_worth_nothing
             usage_is_the_sum_of_what_was_settled
             usage_is_told_of_a_period

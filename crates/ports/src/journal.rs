@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use stead_core::{
-    budget::{Limit, Move, Spend},
+    budget::{Amounts, Limit, Move, Spend},
     code::{self, Code},
     id::{BlobId, LeafHash, Name, RunId, SessionId, VersionId},
     time::{Span, Timestamp},
@@ -147,6 +147,8 @@ pub enum SessionChange {
         head: bool,
         /// What the run spent, added to the session's sum.
         spent: Spend,
+        /// What it used beside, added likewise; of tokens and money nothing.
+        used: Amounts,
     },
 }
 
@@ -317,6 +319,8 @@ pub struct SessionRow {
     pub head: Option<RunId>,
     /// Spent by its ended runs.
     pub spent: Spend,
+    /// What they used beside; of tokens and money nothing.
+    pub used: Amounts,
     /// When it was created.
     pub created: Timestamp,
 }

@@ -289,7 +289,8 @@ async fn fill(journal: &dyn Journal) -> Result<(), Fail> {
     one.replies(vec![call("mail", EffectClass::Irreversible, false)], Status::Running, IndexChange::default()).await?;
     let outcome = Outcome::Returned(Payload::inline("sent", Source::Tool));
     one.does(Command::Outcome { effect: 1, attempt: 1, outcome, error: false, action: None }, Status::Running).await?;
-    let release = SessionChange::Release { head: true, spent: Spend { tokens: 240, usd: None } };
+    let used = Amounts { tool_calls: 1, ..Amounts::default() };
+    let release = SessionChange::Release { head: true, spent: Spend { tokens: 240, usd: None }, used };
     let ends = IndexChange { session: Some(release), budgets: budgets(journal).await?, ..IndexChange::default() };
     one.replies(Vec::new(), Status::Completed, ends).await?;
     // 2 waits for a human, 3 waits for 2.

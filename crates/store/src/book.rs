@@ -8,6 +8,22 @@ use stead_ports::journal::AppendError;
 /// The kinds, in the order of [`KINDS`].
 pub(crate) const COLUMNS: [&str; 8] = ["tokens", "usd", "tool_calls", "active", "cpu", "traffic", "disk", "children"];
 
+/// Those that a session's row counts beside tokens and money.
+pub(crate) const SESSION_COLUMNS: [&str; 6] = ["tool_calls", "active_time", "cpu", "traffic", "disk", "children"];
+
+/// A session's cells, in the order of [`SESSION_COLUMNS`].
+pub(crate) fn session_cells(used: Amounts) -> [i64; 6] {
+    let [_, _, rest @ ..] = used.to_array();
+    rest.map(cell)
+}
+
+/// The same, read; a cell that no release has written counts nothing.
+pub(crate) fn session_used(cells: [Option<i64>; 6]) -> Amounts {
+    let mut used = [0; 8];
+    used[2..].iter_mut().zip(cells).for_each(|(u, c)| *u = c.unwrap_or(0).unsigned_abs());
+    Amounts::from_array(used)
+}
+
 /// The largest number in a column; what is beyond it is kept as this, and sums of two still fit.
 const CELL_MAX: u64 = 1 << 61;
 

@@ -81,6 +81,14 @@ impl Amounts {
     pub fn is_zero(self) -> bool {
         self == Self::default()
     }
+
+    /// Only what neither [`Spend`] nor [`crate::sandbox::BoxTotals`] counts: tool calls, working time, growth of workspaces, child
+    /// runs.
+    #[must_use]
+    pub fn counted(self) -> Self {
+        let Self { tool_calls, active, disk, children, .. } = self;
+        Self { tool_calls, active, disk, children, ..Self::default() }
+    }
 }
 
 /// A model call; money that is not known counts as none, because a budget of money never pays for such a call.

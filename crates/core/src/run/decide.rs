@@ -11,7 +11,7 @@ use super::{
     step,
 };
 use crate::{
-    budget::{Limits, Offer, Spend, Usage},
+    budget::{Amounts, Limits, Offer, Spend, Usage},
     code::Code,
     effect::{Ended, Outcome, Reconciled},
     fact::{CallHead, Fact, Parent, PayloadIx, RunConfig, StopMode, Verdict},
@@ -211,6 +211,8 @@ pub enum Command {
         boxes: BoxTotals,
         /// The label of what the model is told.
         label: Option<SealedLabel>,
+        /// What it used beside; see [`crate::fact::ChildFinished::used`].
+        used: Amounts,
     },
     /// A human answered.
     Approve {
@@ -324,8 +326,8 @@ pub fn decide_under(state: &State, command: Command, inputs: Inputs<'_>, terms: 
             step::tool::outcome(&mut draft, effect, attempt, outcome, error, action)?;
         }
         Command::Reconciled { effect, asked, answer } => step::tool::reconciled(&mut draft, effect, asked, answer)?,
-        Command::ChildFinished { effect, ended, content, spent, boxes, label } => {
-            step::child::finished(&mut draft, effect, ended, content, (spent, boxes), label)?;
+        Command::ChildFinished { effect, ended, content, spent, boxes, label, used } => {
+            step::child::finished(&mut draft, effect, ended, content, (spent, boxes, used), label)?;
         }
         Command::Approve { effect, approved, by, note } => {
             step::approval::answered(&mut draft, effect, approved, by, note)?;

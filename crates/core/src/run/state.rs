@@ -6,7 +6,7 @@ use minicbor::{Decode, Encode};
 
 use super::transcript::{Entry, Transcript};
 use crate::{
-    budget::{Amounts, Blocked, Budget, Limit, Slice, Spend},
+    budget::{Amounts, Blocked, Budget, Limit, Limits, Slice, Spend},
     code::Code,
     effect::Ended,
     fact::{AskReason, CallHead, NextAttempt, Parent, Raise, RunConfig, StopMode},
@@ -143,7 +143,7 @@ pub enum CallPhase {
         reserved: Spend,
         /// Its limits.
         #[n(2)]
-        limits: crate::budget::Limits,
+        limits: Limits,
     },
     /// Nothing more.
     #[n(7)]
@@ -544,6 +544,15 @@ impl State {
                 .iter()
                 .take_while(|c| c.head.effect != call.head.effect)
                 .any(|c| access(c) == Access::Write && !c.ended())
+    }
+
+    /// What its limits leave, without what children under way may use.
+    pub fn left(&self) -> Limits {
+        let lent = self.calls.iter().filter_map(|c| match &c.phase {
+            CallPhase::Child { limits, .. } => Some(limits.amounts()),
+            _ => None,
+        });
+        self.budget.remaining(lent.fold(Amounts::default(), Amounts::plus))
     }
 
     /// Books what the run itself used against its slice of the budgets above.

@@ -331,6 +331,7 @@ fn children() -> Vec<Fact> {
             spent: spend(900, 1),
             boxes: None,
             label: None,
+            used: None,
         })
     }));
     facts
@@ -490,6 +491,7 @@ fn actions() -> Vec<Fact> {
             spent: spend(1, 1),
             boxes: Some(BoxTotals { cpu: Span(9), memory_peak: 10, traffic: 11 }),
             label: None,
+            used: None,
         }),
     ]);
     facts
@@ -666,6 +668,7 @@ fn plans() -> Vec<Fact> {
             spent: spend(1, 1),
             boxes: None,
             label: Some(SealedLabel([0x82, 0x01, 0x80].into())),
+            used: None,
         }),
     ]
 }
@@ -741,6 +744,15 @@ fn budgets() -> Vec<Fact> {
         moved(amounts, None),
         ask(Limit::Disk, 1 << 20, None),
         ask(Limit::Usd, 0, Some(blocked(None, Per::Day))),
+        Fact::ChildFinished(ChildFinished {
+            effect: 8,
+            ended: Ended::Returned,
+            payload: 0,
+            spent: Spend { tokens: 900, usd: Some(MicroUsd(12)) },
+            boxes: None,
+            label: None,
+            used: Some(amounts.counted()),
+        }),
         stopped(Limit::Disk, None),
         stopped(Limit::Usd, Some(blocked(Some("refund-desk"), Per::Month))),
     ]);

@@ -1,7 +1,7 @@
 //! The words of the stories: a run driven by hand, with a clock that moves when told.
 
 use stead_core::{
-    budget::{AtLimit, Limits, MicroUsd, Move, Offer, Price, Spend, Usage, moves},
+    budget::{Amounts, AtLimit, Limits, MicroUsd, Move, Offer, Price, Spend, Usage, moves},
     code::{self, Code},
     effect::{EffectClass, Ended, OnUnknown, Outcome, Reconciled},
     fact::{CallHead, CallRules, Fact, ModelConfig, RunConfig, StopMode},
@@ -327,14 +327,20 @@ impl Story {
     }
 
     pub(crate) fn child_ends(&mut self, effect: u32, ended: Ended, tokens: u64) -> Result<(), Refusal> {
-        let spent = Spend { tokens, usd: Some(MicroUsd(tokens)) };
+        self.child_ends_using(effect, ended, Amounts { tokens, ..Amounts::default() })
+    }
+
+    /// The same, with all that the child has used.
+    pub(crate) fn child_ends_using(&mut self, effect: u32, ended: Ended, used: Amounts) -> Result<(), Refusal> {
+        let spent = Spend { tokens: used.tokens, usd: Some(MicroUsd(used.tokens)) };
         self.tries(Command::ChildFinished {
             effect,
             ended,
             content: text("done"),
             spent,
-            boxes: BoxTotals::default(),
+            boxes: BoxTotals { cpu: used.cpu, traffic: used.traffic, ..BoxTotals::default() },
             label: None,
+            used: used.counted(),
         })
     }
 

@@ -273,6 +273,7 @@ fn runs_that_share_budgets_never_cross_them_whatever_happens() {
                         spent: stead_core::budget::Spend { tokens: 50, usd: Some(MicroUsd(50)) },
                         boxes: stead_core::sandbox::BoxTotals::default(),
                         label: None,
+                        used: Amounts::default(),
                     },
                     _ => Command::Tick,
                 };

@@ -131,6 +131,31 @@ pub async fn windows_of_a_budget_are_counted_apart(j: &dyn Journal) {
     assert_eq!((now.held, now.settled, now.start), (usd(10), usd(0), Per::Hour.start(later)));
 }
 
+/// Windows that are over are forgotten, so that a budget of each hour grows without bound in no year; but none of which something is held,
+/// and not the last.
+pub async fn windows_that_are_over_are_forgotten_once_nothing_of_them_is_held(j: &dyn Journal) {
+    let o = Owner::new(j).await;
+    set(j, key(None, Per::Hour), 100).await;
+    set(j, key(None, Per::Day), 100).await;
+    let rows = all(j, NOW).await;
+    let hour = rows.iter().find(|r| r.key.per == Per::Hour).expect("exists").clone();
+    let day = rows.iter().find(|r| r.key.per == Per::Day).expect("exists").clone();
+    let at = |n: i64| Timestamp(NOW.0 + n * 3_600_000_000);
+    o.start(run(1), Status::Running).await;
+    o.put(moving(&o, run(1), 1, vec![moved(&hour, at(0), 0, 1, 7), moved(&day, at(0), 0, 9, 0)])).await;
+    for n in 1..=4_i64 {
+        o.put(moving(&o, run(1), n.unsigned_abs() + 1, vec![moved(&hour, at(n), 0, 5, 0)])).await;
+    }
+    let kept = async |n: i64| {
+        let row = all(j, at(n)).await.into_iter().find(|r| r.id == hour.id).expect("exists");
+        (row.held.usd.0, row.settled.usd.0)
+    };
+    assert_eq!(kept(0).await, (7, 1), "a run holds a slice of it");
+    assert_eq!((kept(1).await, kept(2).await), ((0, 0), (0, 0)));
+    assert_eq!((kept(3).await, kept(4).await), ((0, 5), (0, 5)));
+    assert_eq!(all(j, at(0)).await.iter().find(|r| r.id == day.id).expect("exists").settled, usd(9));
+}
+
 /// Slices of a budget that was removed block nobody, and count in none that is made later.
 pub async fn a_slice_of_a_removed_budget_is_worth_nothing(j: &dyn Journal) {
     let o = Owner::new(j).await;

@@ -15,7 +15,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use stead_core::{
-    budget::Spend,
+    budget::{Amounts, Spend},
     code,
     id::{BlobId, EffectId, Name, RunId, SessionId, VersionId},
     record::Record,
@@ -263,6 +263,7 @@ impl Journal for SimJournal {
             active: None,
             head: None,
             spent: Spend::ZERO,
+            used: Amounts::default(),
             created: now,
         };
         mem.sessions.insert(id, row.clone());

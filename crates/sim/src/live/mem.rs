@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use stead_core::{
-    budget::Spend,
+    budget::{Amounts, Spend},
     fact::Fact,
     id::{BlobId, EffectId, LeafHash, Name, RunId, SessionId, VersionId},
     record::Record,
@@ -142,6 +142,7 @@ impl Mem {
                 active: None,
                 head: None,
                 spent: Spend::ZERO,
+                used: Amounts::default(),
                 created: append.at,
             });
             let row = RunRow {
@@ -182,7 +183,7 @@ impl Mem {
         if let Some(session) = self.sessions.get_mut(&run.row.session) {
             match &index.session {
                 Some(SessionChange::Claim) => session.active = Some(append.run),
-                Some(SessionChange::Release { head, spent }) => {
+                Some(SessionChange::Release { head, spent, used }) => {
                     if session.active == Some(append.run) {
                         session.active = None;
                     }
@@ -190,6 +191,7 @@ impl Mem {
                         session.head = Some(append.run);
                     }
                     session.spent = session.spent.plus(*spent);
+                    session.used = session.used.plus(*used);
                 }
                 None => {}
             }

@@ -67,6 +67,8 @@ pub(crate) enum Former {
     Read(&'static str),
     /// The same, but for this column, which there was not in format 1.
     Without(&'static str),
+    /// The same, but for its last columns, which there are from this format on.
+    Gained(u32, &'static str),
 }
 
 const fn int(name: &'static str) -> Column {
@@ -115,12 +117,21 @@ pub(crate) static TABLES: &[Table] = &[
             int("tokens"),
             maybe(int("usd")),
             int("created"),
+            maybe(int("tool_calls")),
+            maybe(int("active_time")),
+            maybe(int("cpu")),
+            maybe(int("traffic")),
+            maybe(int("disk")),
+            maybe(int("children")),
         ],
-        sqlite: "SELECT id, tenant, agent, key, active, head, tokens, usd, created FROM sessions ORDER BY id",
-        sqlite_insert: "INSERT INTO sessions (id, tenant, agent, key, active, head, tokens, usd, created)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        postgres: "SELECT id, tenant, agent, key, active, head, tokens, usd, created FROM sessions ORDER BY id",
-        former: Former::Same,
+        sqlite: "SELECT id, tenant, agent, key, active, head, tokens, usd, created,
+            tool_calls, active_time, cpu, traffic, disk, children FROM sessions ORDER BY id",
+        sqlite_insert: "INSERT INTO sessions (id, tenant, agent, key, active, head, tokens, usd, created,
+                tool_calls, active_time, cpu, traffic, disk, children)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        postgres: "SELECT id, tenant, agent, key, active, head, tokens, usd, created,
+            tool_calls, active_time, cpu, traffic, disk, children FROM sessions ORDER BY id",
+        former: Former::Gained(6, ",\n            tool_calls, active_time, cpu, traffic, disk, children"),
     },
     Table {
         number: RUNS,
@@ -297,7 +308,7 @@ pub(crate) static TABLES: &[Table] = &[
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         postgres: "SELECT id, tenant, agent, per, tokens, usd, tool_calls, active, cpu, traffic, disk, children, at, set_by
             FROM budgets ORDER BY id",
-        former: Former::Since(5),
+        former: Former::Since(6),
     },
     Table {
         number: 14,
@@ -331,7 +342,7 @@ pub(crate) static TABLES: &[Table] = &[
         postgres: "SELECT budget, start, held_tokens, held_usd, held_tool_calls, held_active, held_cpu, held_traffic, held_disk, held_children,
                 used_tokens, used_usd, used_tool_calls, used_active, used_cpu, used_traffic, used_disk, used_children
             FROM budget_use ORDER BY budget, start",
-        former: Former::Since(5),
+        former: Former::Since(6),
     },
 ];
 
@@ -424,6 +435,7 @@ impl Former {
         match self {
             Self::Since(first) if format < first => None,
             Self::Read(sql) if format < 2 => Some(sql.into()),
+            Self::Gained(first, columns) if format < first => Some(now.replace(columns, "").into()),
             Self::Without(column) if format < 2 => Some(now.replace(column, "NULL").into()),
             _ => Some(now.into()),
         }

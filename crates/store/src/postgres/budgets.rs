@@ -32,13 +32,18 @@ pub(crate) fn window(m: &Move) -> Window {
 
 static LOOK: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "SELECT b.id, a.start, {}, {}, {} FROM unnest($1::int8[], $2::int8[]) AS a (budget, start)
+        "SELECT b.id, a.start, u.start, {}, {}, {} FROM unnest($1::int8[], $2::int8[]) AS a (budget, start)
          JOIN budgets b ON b.id = a.budget LEFT JOIN budget_use u ON u.budget = b.id AND u.start = a.start",
         columns("b."),
         columns("u.held_"),
         columns("u.used_")
     )
 });
+/// What windows that begin make superfluous: those before them that nobody holds anything of, but the last of them, in which the
+/// clock may still be found once more.
+pub(super) const FORGET: &str = "DELETE FROM budget_use USING unnest($1::int8[], $2::int8[]) AS a (id, begun)
+    WHERE budget = a.id AND start < (SELECT max(o.start) FROM budget_use o WHERE o.budget = a.id AND o.start < a.begun)
+        AND greatest(held_tokens, held_usd, held_tool_calls, held_active, held_cpu, held_traffic, held_disk, held_children) = 0";
 /// Writes what windows are after a batch.
 pub(super) static PUT: LazyLock<String> = LazyLock::new(|| {
     let (held, used) = (columns("held_"), columns("used_"));
@@ -80,6 +85,8 @@ pub(crate) struct Book {
     found: HashMap<Window, (Caps, Booked)>,
     /// Those that change, in the order of their rows.
     pub(crate) after: BTreeMap<Window, Booked>,
+    /// Those in which something was moved for the first time.
+    pub(crate) begun: BTreeSet<Window>,
 }
 
 impl Book {
@@ -93,7 +100,10 @@ impl Book {
         let look = client.prepare_cached(&LOOK).await?;
         for row in client.query(&look, &[&budgets, &starts]).await? {
             let window = (row.try_get(0)?, row.try_get(1)?);
-            book.found.insert(window, (caps(limits(&row, 2)?), Booked::of_cells(cells(&row, 10)?)));
+            if row.try_get::<_, Option<i64>>(2)?.is_none() {
+                book.begun.insert(window);
+            }
+            book.found.insert(window, (caps(limits(&row, 3)?), Booked::of_cells(cells(&row, 11)?)));
         }
         Ok(book)
     }

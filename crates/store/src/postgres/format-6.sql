@@ -41,3 +41,11 @@ CREATE TABLE budget_use (
     used_children bigint NOT NULL,
     PRIMARY KEY (budget, start)
 );
+
+-- What the ended runs of a session used beside tokens and money; NULL where no release has told.
+ALTER TABLE sessions ADD COLUMN tool_calls bigint;
+ALTER TABLE sessions ADD COLUMN active_time bigint;
+ALTER TABLE sessions ADD COLUMN cpu bigint;
+ALTER TABLE sessions ADD COLUMN traffic bigint;
+ALTER TABLE sessions ADD COLUMN disk bigint;
+ALTER TABLE sessions ADD COLUMN children bigint;

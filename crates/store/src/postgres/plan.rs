@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use stead_core::{
-    budget::Spend,
+    budget::{Amounts, Spend},
     id::{Name, RunId, SessionId},
     time::Timestamp,
 };
@@ -105,6 +105,7 @@ pub(crate) struct Handed {
     pub(crate) active: Option<RunId>,
     pub(crate) head: Option<RunId>,
     pub(crate) spent: Spend,
+    pub(crate) used: Amounts,
 }
 
 /// A run as it is created.
@@ -135,6 +136,8 @@ pub(crate) struct Plan<'b> {
     pub(super) settled: Sums,
     /// Windows of budgets after the batch.
     pub(super) booked: BTreeMap<Window, Booked>,
+    /// Windows of budgets that begin.
+    pub(super) begun: BTreeSet<Window>,
 }
 
 /// The state of a run whose creator says nothing about it.
@@ -184,7 +187,7 @@ impl<'b> Plan<'b> {
                 Err(Stop::Failed(never)) => match never {},
             }
         }
-        plan.booked = book.after;
+        (plan.booked, plan.begun) = (book.after, book.begun);
         plan
     }
 
@@ -227,14 +230,16 @@ impl<'b> Plan<'b> {
 
     fn hand(&mut self, run: RunId, session: SessionId, change: &SessionChange, known: &mut Planned<'_>) {
         let was = known.memory.active.get(session).flatten();
-        let handed = self.handed.entry(session).or_insert(Handed { active: was, head: None, spent: Spend::ZERO });
+        let nothing = Handed { active: was, head: None, spent: Spend::ZERO, used: Amounts::default() };
+        let handed = self.handed.entry(session).or_insert(nothing);
         match change {
             SessionChange::Claim => handed.active = Some(run),
-            SessionChange::Release { head, spent } => {
+            SessionChange::Release { head, spent, used } => {
                 // A run that ends while another is in the foreground leaves that one there.
                 handed.active = handed.active.filter(|a| *a != run);
                 handed.head = head.then_some(run).or(handed.head);
                 handed.spent = handed.spent.plus(*spent);
+                handed.used = handed.used.plus(*used);
             }
         }
         known.memory.active.put(session, handed.active);

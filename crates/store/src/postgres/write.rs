@@ -1,6 +1,8 @@
 //! The two round trips of a flush: the questions, when there are any, and the transaction. Each sends all its
 //! statements at once and only then waits.
 
+use std::sync::LazyLock;
+
 use deadpool_postgres::Object;
 use futures_util::future::{BoxFuture, join_all};
 use stead_core::{
@@ -10,12 +12,15 @@ use stead_core::{
 use tokio_postgres::{Error, Row, Statement, types::ToSql};
 
 use super::{
-    budgets::{self, Book},
+    budgets::{self, Book, FORGET},
     plan::{Found, Keys, Memory, Plan, Questions},
     usage,
     values::{Octets, Raw, id, int, text},
 };
-use crate::check::Slot;
+use crate::{
+    book::{SESSION_COLUMNS, session_cells},
+    check::Slot,
+};
 
 const ASK_RUNS: &str =
     "SELECT r.id, r.session, coalesce((SELECT max(seq) + 1 FROM records WHERE run = r.id), 0), s.active
@@ -88,12 +93,20 @@ const STATES: &str =
     FROM unnest($1::bytea[], $2::int8[], $3::text[], $4::int8[], $5::int8[], $6::int8[], $7::int8[], $8::int8[],
         $9::int4[]) AS u (a, b, c, d, e, f, g, h, i) WHERE runs.id = a";
 // least() passes over NULL, and money that is not known must stay so.
-const HANDED: &str = "UPDATE sessions SET active = b, head = coalesce(c, head),
-        tokens = least(tokens::numeric + d, 9223372036854775807)::int8,
-        usd = CASE WHEN usd IS NULL OR e IS NULL THEN NULL
-            ELSE least(usd::numeric + e, 9223372036854775807)::int8 END
-    FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::int8[], $5::int8[]) AS u (a, b, c, d, e)
-    WHERE sessions.id = a";
+static HANDED: LazyLock<String> = LazyLock::new(|| {
+    let sum = |c| format!("{c} = least(coalesce(sessions.{c}, 0)::numeric + u.{c}, 9223372036854775807)::int8");
+    format!(
+        "UPDATE sessions SET active = b, head = coalesce(c, head),
+            tokens = least(tokens::numeric + d, 9223372036854775807)::int8,
+            usd = CASE WHEN usd IS NULL OR e IS NULL THEN NULL
+                ELSE least(usd::numeric + e, 9223372036854775807)::int8 END, {}
+        FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::int8[], $5::int8[], $6::int8[], $7::int8[], $8::int8[],
+            $9::int8[], $10::int8[], $11::int8[]) AS u (a, b, c, d, e, {})
+        WHERE sessions.id = a",
+        SESSION_COLUMNS.map(sum).join(", "),
+        SESSION_COLUMNS.join(", ")
+    )
+});
 const SENT: &str = "INSERT INTO inbox (receiver, sender, effect, body)
     SELECT a, b, c, d FROM unnest($1::bytea[], $2::bytea[], $3::int8[], $4::bytea[]) WITH ORDINALITY
         AS u (a, b, c, d, n) ORDER BY n ON CONFLICT DO NOTHING";
@@ -119,7 +132,7 @@ struct Step {
 
 macro_rules! step {
     ($sql:ident, $($column:expr),+ $(,)?) => {
-        Step { sql: $sql, params: vec![$(Box::new($column.collect::<Vec<_>>()) as Param),+] }
+        Step { sql: &$sql, params: vec![$(Box::new($column.collect::<Vec<_>>()) as Param),+] }
     };
 }
 
@@ -195,6 +208,7 @@ fn steps(plan: &Plan<'_>) -> Vec<Step> {
     }
     if !plan.handed.is_empty() {
         let h = || plan.handed.iter();
+        let used = |n: usize| h().map(move |(_, h)| session_cells(h.used)[n]);
         steps.push(step!(
             HANDED,
             h().map(|(session, _)| id(session.0)),
@@ -202,6 +216,12 @@ fn steps(plan: &Plan<'_>) -> Vec<Step> {
             h().map(|(_, h)| h.head.map(|r| id(r.0))),
             h().map(|(_, h)| int(h.spent.tokens)),
             h().map(|(_, h)| usd(h.spent)),
+            used(0),
+            used(1),
+            used(2),
+            used(3),
+            used(4),
+            used(5),
         ));
     }
     if !plan.sent.is_empty() {
@@ -222,6 +242,10 @@ fn steps(plan: &Plan<'_>) -> Vec<Step> {
             t().map(|(_, from, _)| id(from.0)),
             t().map(|(_, _, effect)| i64::from(*effect)),
         ));
+    }
+    if !plan.begun.is_empty() {
+        let b = || plan.begun.iter();
+        steps.push(step!(FORGET, b().map(|(budget, _)| *budget), b().map(|(_, start)| *start)));
     }
     if !plan.booked.is_empty() {
         steps.push(Step { sql: &budgets::PUT, params: budgets::params(&plan.booked) });

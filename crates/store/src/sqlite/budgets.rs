@@ -18,12 +18,17 @@ use crate::{
 
 static LOOK: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "SELECT {}, {}, {} FROM budgets b LEFT JOIN budget_use u ON u.budget = b.id AND u.start = ?2 WHERE b.id = ?1",
+        "SELECT u.start, {}, {}, {} FROM budgets b LEFT JOIN budget_use u ON u.budget = b.id AND u.start = ?2 WHERE b.id = ?1",
         columns("b."),
         columns("u.held_"),
         columns("u.used_")
     )
 });
+/// What a window that begins makes superfluous: those before it that nobody holds anything of, but the last of them, in which the
+/// clock may still be found once more.
+const FORGET: &str = "DELETE FROM budget_use WHERE budget = ?1
+    AND start < (SELECT max(start) FROM budget_use WHERE budget = ?1 AND start < ?2)
+    AND max(held_tokens, held_usd, held_tool_calls, held_active, held_cpu, held_traffic, held_disk, held_children) = 0";
 static PUT: LazyLock<String> = LazyLock::new(|| {
     format!(
         "INSERT OR REPLACE INTO budget_use (budget, start, {}, {})
@@ -76,13 +81,19 @@ pub(super) fn change(conn: &Connection, moves: &[Move]) -> std::result::Result<(
         let (budget, start) = (int(m.level.budget.0), m.level.start.0);
         let found = conn
             .prepare_cached(&LOOK)?
-            .query_row([budget, start], |r| Ok((caps(limits(r, 0)?), Booked::of_cells(cells(r, 8)?))))
+            .query_row([budget, start], |r| {
+                let begins = r.get::<_, Option<i64>>(0)?.is_none();
+                Ok((begins, caps(limits(r, 1)?), Booked::of_cells(cells(r, 9)?)))
+            })
             .optional()?;
         // One that was removed pays for nothing and blocks nobody.
-        let Some((caps, booked)) = found else { continue };
-        after.push((budget, start, booked.after(caps, m).map_err(Stop::Refused)?));
+        let Some((begins, caps, booked)) = found else { continue };
+        after.push((budget, start, begins, booked.after(caps, m).map_err(Stop::Refused)?));
     }
-    for (budget, start, booked) in after {
+    for (budget, start, begins, booked) in after {
+        if begins {
+            conn.prepare_cached(FORGET)?.execute([budget, start])?;
+        }
         let mut put = conn.prepare_cached(&PUT)?;
         put.raw_bind_parameter(1, budget)?;
         put.raw_bind_parameter(2, start)?;

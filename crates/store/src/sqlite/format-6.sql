@@ -41,3 +41,11 @@ CREATE TABLE budget_use (
     used_children INTEGER NOT NULL,
     PRIMARY KEY (budget, start)
 ) STRICT;
+
+-- What the ended runs of a session used beside tokens and money; NULL where no release has told.
+ALTER TABLE sessions ADD COLUMN tool_calls INTEGER;
+ALTER TABLE sessions ADD COLUMN active_time INTEGER;
+ALTER TABLE sessions ADD COLUMN cpu INTEGER;
+ALTER TABLE sessions ADD COLUMN traffic INTEGER;
+ALTER TABLE sessions ADD COLUMN disk INTEGER;
+ALTER TABLE sessions ADD COLUMN children INTEGER;

@@ -51,15 +51,20 @@ pub(in crate::run) fn model(draft: &mut Draft<'_>, reserved: Spend) -> Result<()
 
 /// Whether the call at index `i` may be made.
 pub(in crate::run) fn call(draft: &mut Draft<'_>, i: usize) -> Result<(), Reached> {
-    let budget = &draft.state.budget;
-    if budget.limits.tool_calls.is_some_and(|l| budget.tool_calls >= l) {
+    let left = draft.state.left();
+    if left.tool_calls == Some(0) {
         return Err((Limit::ToolCalls, None));
     }
     let rules = &draft.state.calls[i].head.rules;
     let boxed = rules.place.is_some_and(|p| p.boxed);
     let writes = rules.place.is_some_and(|p| p.workspace == Access::Write);
-    let spent = (if boxed { budget.boxes_spent() } else { None }).or(if writes { budget.disk_spent() } else { None });
-    if let Some(limit) = spent {
+    // What was used beyond a limit is a debt that blocks the next who would use more.
+    let spent = [
+        (Limit::Cpu, boxed && left.cpu == Some(Span(0))),
+        (Limit::Traffic, boxed && left.traffic == Some(0)),
+        (Limit::Disk, writes && left.disk == Some(0)),
+    ];
+    if let Some((limit, _)) = spent.into_iter().find(|(_, spent)| *spent) {
         return Err((limit, None));
     }
     let if_any = |yes: bool| if yes { ANY } else { 0 };
