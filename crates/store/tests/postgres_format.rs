@@ -24,6 +24,8 @@ const BACK: &str = "DROP TABLE stead.approvals; DROP INDEX stead.sessions_key, s
     CREATE TABLE stead.live (tenant text NOT NULL, agent text NOT NULL, version bytea NOT NULL, PRIMARY KEY (tenant, agent));
     INSERT INTO stead.live VALUES ('acme', 'desk', '\\x01');
     ALTER TABLE stead.runs DROP COLUMN started_by;
+    ALTER TABLE stead.sessions DROP COLUMN tool_calls, DROP COLUMN active_time, DROP COLUMN cpu, DROP COLUMN traffic,
+        DROP COLUMN disk, DROP COLUMN children;
     UPDATE stead.meta SET value = '1' WHERE key = 'format'";
 const INDEXES: &str = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'stead' ORDER BY indexname";
 
