@@ -161,6 +161,9 @@ async fn check_restored(mut pieces: Backup, format: u32) {
     let owed = store.unmetered(None, 10).await.unwrap().len();
     let expected = if format == 1 { (0, 0, 5) } else { (3, 500, 0) };
     assert_eq!((moves, usage[0].used.input, owed), expected, "what is not known is entered by the next owner");
+    let session = store.session(SessionId(1)).await.unwrap().unwrap();
+    assert_eq!((session.spent.tokens, session.used.tool_calls), (240, if format < 6 { 0 } else { 1 }));
+    budgets(&store, format).await;
 }
 
 async fn folded(journal: &dyn Journal, run: RunId) -> State {
@@ -202,6 +205,11 @@ async fn check(journal: &dyn Journal, format: u32) {
     assert_eq!(session.key.as_deref(), Some("customer/42"));
     assert_eq!((session.active, session.head), (Some(rows[1].id), Some(rows[0].id)));
     assert_eq!(session.spent.tokens, 240);
+    assert_eq!(
+        session.used.tool_calls,
+        if format < 6 { 0 } else { 1 },
+        "formats before 6 counted tokens and money alone"
+    );
     assert_eq!(journal.by_key(&tenant, &"key-3".into()).await.unwrap(), Some((rows[2].id, [3; 32])));
     assert_eq!(journal.queued(SessionId(1), 10).await.unwrap(), [rows[2].id]);
     assert_eq!(journal.inbox(rows[3].id).await.unwrap()[0].body, "a message");
