@@ -74,8 +74,11 @@ fn limits(r: &Row<'_>, from: usize) -> Result<[Option<i64>; 8]> {
     Ok(limits)
 }
 
-/// Writes what an append moves, or refuses it before anything is written.
-pub(super) fn change(conn: &Connection, moves: &[Move]) -> std::result::Result<(), Stop<rusqlite::Error>> {
+/// A window after an append: its budget, where it begins, whether something was moved in it for the first time, and what it says.
+type After = (i64, i64, bool, Booked);
+
+/// What windows are after an append that moves this in them, or why it is refused. Writes nothing.
+pub(super) fn weigh(conn: &Connection, moves: &[Move]) -> std::result::Result<Vec<After>, Stop<rusqlite::Error>> {
     let mut after = Vec::with_capacity(moves.len());
     for m in moves {
         let (budget, start) = (int(m.level.budget.0), m.level.start.0);
@@ -90,6 +93,11 @@ pub(super) fn change(conn: &Connection, moves: &[Move]) -> std::result::Result<(
         let Some((begins, caps, booked)) = found else { continue };
         after.push((budget, start, begins, booked.after(caps, m).map_err(Stop::Refused)?));
     }
+    Ok(after)
+}
+
+/// Writes what windows are after an append.
+pub(super) fn put(conn: &Connection, after: Vec<After>) -> Result<()> {
     for (budget, start, begins, booked) in after {
         if begins {
             conn.prepare_cached(FORGET)?.execute([budget, start])?;

@@ -274,13 +274,13 @@ fn one(
         return Err(Stop::Refused(AppendError::Fenced { current: epoch }));
     }
     let slot = check(append, known)?;
-    if let Some(index) = append.index.as_deref().filter(|i| !i.budgets.is_empty()) {
-        budgets::change(known.conn, &index.budgets)?;
-    }
+    let moves = append.index.as_deref().map_or(&[][..], |i| &i.budgets);
+    let booked = budgets::weigh(known.conn, moves)?;
     let slot = index::change(known.conn, append, slot, blobs)?;
     let Some(slot) = slot else {
         return Err(Stop::Refused(AppendError::Conflict { next: 0 }));
     };
+    budgets::put(known.conn, booked)?;
     insert.raw_bind_parameter(1, slot.home.run)?;
     insert.raw_bind_parameter(2, int(append.seq))?;
     insert.raw_bind_parameter(3, &append.leaf.0[..])?;
