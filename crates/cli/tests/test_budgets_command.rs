@@ -47,7 +47,7 @@ fn budgets_are_set_listed_and_removed() {
     let env = with_walker("1ms");
     assert_snapshot!(env.stead("budgets ls"), @"");
     assert_snapshot!(env.stead("budgets set --usd 20 --per day"), @"");
-    assert_snapshot!(env.stead("budgets set walker --tokens 100000 --tool-calls 3 --active 90m --disk 1Gi"), @"");
+    assert_snapshot!(env.stead("budgets set walker --tokens 100000 --tool-calls 3 --disk 1Gi"), @"");
     assert_snapshot!(env.stead("run walker 'Go'"), @"");
     assert_snapshot!(env.stead("budgets ls"), @"");
     // All limits of a budget are set; what was used stays.
