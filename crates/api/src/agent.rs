@@ -160,6 +160,7 @@ impl From<&CoreLimits> for Limits {
             children: l.children,
             cpu: l.cpu,
             traffic: l.traffic,
+            disk: l.disk,
         }
     }
 }
@@ -175,6 +176,7 @@ impl From<&Limits> for CoreLimits {
             children: l.children,
             cpu: l.cpu,
             traffic: l.traffic,
+            disk: l.disk,
         }
     }
 }

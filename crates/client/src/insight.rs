@@ -4,6 +4,7 @@ use futures_util::{Stream, TryStreamExt as _};
 use serde::Serialize;
 use stead_api::{
     artifact::Artifacts,
+    budget::{Budgets, SetBudget},
     context::Context,
     usage::{UsageBy, UsageReport},
     version::{Alias, ConfirmAlias, Rollback, SetAlias, VersionDiff},
@@ -145,6 +146,22 @@ impl Client {
     /// [`ClientError`].
     pub async fn context(&self, run: RunId, step: &str) -> Result<Context, ClientError> {
         self.call(self.get(&["v1", "runs", &run.to_string(), "context"], &StepField { step: Some(step) })?).await
+    }
+
+    /// Budgets of the tenant and of its agents.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn budgets(&self) -> Result<Budgets, ClientError> {
+        self.call(self.get(&["v1", "budgets"], &[(); 0])?).await
+    }
+
+    /// Sets a budget, or removes it when it is given no limit; answers with all.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn set_budget(&self, set: &SetBudget) -> Result<Budgets, ClientError> {
+        self.call(self.post(&["v1", "budgets"], set)?).await
     }
 
     /// What runs have used.

@@ -11,7 +11,7 @@ use std::{
 use futures_util::FutureExt;
 use stead_core::{
     fact::StopMode,
-    id::{ActivationId, LeafHash, RunId},
+    id::{ActivationId, LeafHash, Name, RunId},
     message::Reply,
     record::Actor as By,
     ruling::Person,
@@ -127,6 +127,8 @@ pub(crate) struct Actor {
     /// Records since the last snapshot.
     pub(crate) tail: u64,
     pub(crate) untold: Untold,
+    /// Agents whose budgets pay for the run, once it was asked.
+    pub(crate) payers: Option<Vec<Name>>,
     pub(crate) draining: bool,
     /// Callers to be answered once no child is being started.
     pub(crate) acks: Vec<ReplyTo>,
@@ -159,6 +161,7 @@ impl Actor {
             row,
             tail,
             untold: Untold::default(),
+            payers: None,
             draining,
             acks: Vec::new(),
             timer: None,

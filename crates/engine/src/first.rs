@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use stead_core::{
+    budget::{Offer, moves},
+    fact::Fact,
     id::{Name, RunId, SessionId},
     record::{Actor as By, Payload, Source},
-    run::{Admit, Decision, GENESIS, Inputs, NewRun},
+    run::{Admit, Decision, GENESIS, Inputs, NewRun, Terms},
 };
 use stead_policy::Policies;
 use stead_ports::{
@@ -24,8 +26,9 @@ use crate::{
     payload::Sealer,
     prepare::cut,
     record::Outgoing,
+    sessions,
     types::{EngineError, StartRun, Started},
-    view,
+    uppers, view,
 };
 
 /// A run that is to be made.
@@ -45,36 +48,57 @@ pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Optio
     let (queued, is_child) = (admit.is_none(), start.parent.is_some());
     let title = title(&start.input);
     let source = if is_child { Source::Agent } else { Source::User };
+    let tenant = start.tenant.clone();
+    let payers = match engine.0.uppers.any(&tenant) {
+        true => uppers::payers(engine.journal(), &agent.name, start.parent.map(|c| c.parent.run)).await?,
+        false => Vec::new(),
+    };
     let mut sealer = Sealer::default();
     let input = std::mem::take(&mut start.input);
     let mut input = sealer.seal(&**engine.journal(), &start.tenant, input, source, usize::MAX);
     sealer.attach(&**engine.journal(), &start.tenant, &mut input, std::mem::take(&mut start.files));
     let policies = gate::policies(&*engine.0.ports.policies, &start.tenant, &agent).await;
-    let decision = decide(engine, &start, (run, session), (&agent, policies), admit, input);
-    let outgoing = Outgoing::new(engine, decision, start.actor.clone());
-    let row = view::run_state(&outgoing.state, outgoing.at);
-    let user = match start.actor {
-        By::User(name) => Some(name),
+    let user = match &start.actor {
+        By::User(name) => Some(name.clone()),
         _ => None,
     };
     let create = journal::NewRun {
-        tenant: start.tenant,
+        tenant: tenant.clone(),
         session,
         agent: agent.name.clone(),
         version: agent.version,
         parent: start.parent.map(|child| child.parent.run),
         user,
-        idempotency: start.idempotency,
+        idempotency: start.idempotency.clone(),
         title,
     };
-    let index = index(&outgoing, create, row.clone(), queued);
-    let append = outgoing.append(GENESIS, sealer.blobs, Some(Box::new(index)));
-    let prev = append.leaf;
-    match durable(engine, append, OnTrouble::Tell, None).await {
-        Ok(()) => {}
-        Err(EngineError::Append(refused)) => return refusal(engine, run, refused, is_child).await,
-        Err(other) => return Err(other),
-    }
+    // As in `Actor::commit_with`: what budgets above have left may be known too late.
+    let mut fresh = false;
+    let (outgoing, row, prev) = loop {
+        let offer = engine.offer(&tenant, &payers, fresh).await?;
+        let metered = offer.is_some();
+        let gated = (&*agent, policies.clone());
+        let decision = decide(engine, &start, (run, session), gated, admit.clone(), input.clone(), offer);
+        if metered && !fresh && decision.facts.iter().any(Fact::is_blocked) {
+            fresh = true;
+            continue;
+        }
+        let outgoing = Outgoing::new(engine, decision, start.actor.clone());
+        let row = view::run_state(&outgoing.state, outgoing.at);
+        let index = index(&outgoing, create.clone(), row.clone(), queued);
+        let moved = index.budgets.clone();
+        let append = outgoing.append(GENESIS, sealer.blobs.clone(), Some(Box::new(index)));
+        let prev = append.leaf;
+        match durable(engine, append, OnTrouble::Tell, None).await {
+            Ok(()) => {
+                engine.0.uppers.moved(&tenant, &moved);
+                break (outgoing, row, prev);
+            }
+            Err(EngineError::Append(AppendError::OverBudget { .. })) => fresh = true,
+            Err(EngineError::Append(refused)) => return refusal(engine, run, refused, is_child).await,
+            Err(other) => return Err(other),
+        }
+    };
     let Outgoing { record, state, .. } = outgoing;
     engine.0.counters.record(&record.facts, None, &state, Name::default);
     let ended = state.life.ended();
@@ -94,6 +118,7 @@ fn decide(
     (agent, policies): (&Agent, Option<Arc<Policies>>),
     admit: Option<Admit>,
     input: Payload,
+    offer: Option<Offer>,
 ) -> Decision {
     let mut config = agent.config.clone();
     config.limits = config.limits.tighten(&start.limits);
@@ -116,7 +141,7 @@ fn decide(
     let principal = gate::principal_of(&new, agent);
     let gate = RunGate { policies, principal: &principal, agent, reply: None, hearing: None };
     let inputs = Inputs { now: engine.0.ports.clock.now(), activation: fresh_activation(engine), gate: &gate };
-    if engine.0.options.at_rest || engine.0.is_draining() { new.decide_holding(inputs) } else { new.decide(inputs) }
+    new.decide_under(inputs, Terms { hold: engine.0.options.at_rest || engine.0.is_draining(), offer })
 }
 
 /// What stands in the indexes once the run exists.
@@ -125,7 +150,7 @@ fn index(outgoing: &Outgoing, create: journal::NewRun, row: RunState, queued: bo
     let session = match (queued, state.life.ended()) {
         (true, _) => None,
         // A run can end with its first record, when its limits allow not even one call.
-        (false, true) => Some(SessionChange::Release { head: true, spent: state.budget.spent }),
+        (false, true) => Some(sessions::release(&state.budget)),
         (false, false) => Some(SessionChange::Claim),
     };
     let mut index = IndexChange {
@@ -133,6 +158,7 @@ fn index(outgoing: &Outgoing, create: journal::NewRun, row: RunState, queued: bo
         run: Some(row),
         session,
         send: child_end(record, state, None, None).into_iter().collect(),
+        budgets: moves(None, &record.facts),
         ..IndexChange::default()
     };
     approvals::follow(None, state, &mut index);

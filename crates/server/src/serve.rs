@@ -131,6 +131,7 @@ impl Server {
             secrets: config.secrets.clone(),
             sandbox: config.sandbox.clone(),
             sandboxes: config.sandboxes.clone(),
+            budgets: config.budgets.clone(),
             reach: Reach::allowing(config.agents.addresses.iter().copied()),
             helpers: local.helpers,
             testing: local.testing,

@@ -216,6 +216,7 @@ fn config(rng: &mut Rng) -> RunConfig {
         children: maybe(200, 0, 2).map(|n| n as u32),
         cpu: maybe(100, 1, 10).map(Span::from_secs),
         traffic: maybe(100, 1, 10_000),
+        disk: None,
     };
     RunConfig {
         limits,
@@ -229,6 +230,7 @@ fn config(rng: &mut Rng) -> RunConfig {
         overhead_tokens: 20,
         repairs: rng.chance(300).then(|| rng.below(3) as u8),
         plan: None,
+        at_limit: stead_core::budget::AtLimit::Stop,
     }
 }
 

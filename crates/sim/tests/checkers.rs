@@ -60,6 +60,7 @@ impl Forger {
                 overhead_tokens: 0,
                 repairs: None,
                 plan: None,
+                at_limit: stead_core::budget::AtLimit::Stop,
             },
             input: text("go"),
             restored: None,
@@ -267,7 +268,7 @@ fn a_withdrawal_of_what_may_have_happened_is_noticed() {
 
 #[test]
 fn a_new_start_after_a_stop_is_noticed() {
-    let stop = Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: None });
+    let stop = Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: None, blocked: None });
     let mut forger = Forger::begin(Limits::default());
     forger.replied(vec![mail()]);
     let request = ModelRequested { turn: 2, attempt: 1, model: 0, reserved: Spend::ZERO, ruled: None, planning: None };

@@ -166,6 +166,7 @@ impl Operation {
             Some("approvals") => "approvals",
             Some("policies") => "policies",
             Some("usage") => "usage",
+            Some("budgets") => "budgets",
             Some("sandboxes") => "sandboxes",
             _ => "server",
         };

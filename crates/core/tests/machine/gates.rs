@@ -3,16 +3,17 @@
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use stead_core::{
+    budget::Limits,
     code,
     effect::EffectClass,
-    fact::{AskReason, Fact, Verdict},
+    fact::{AskReason, Fact, ModelConfig, RunConfig, Verdict},
     record::Body,
     ruling::{Asked, GateAsks, Given},
     run::{CallPhase, Command, Gate, Life, Refusal, Rewrite, Ruling, State},
     time::{Span, Timestamp},
 };
 
-use crate::story::{Called, Story, agent, call, model};
+use crate::story::{Called, Story, agent, call, limited, model};
 
 /// Two people of finance for a payment, nobody for a deletion, and a note that is always redacted.
 #[derive(Debug)]
@@ -196,6 +197,15 @@ fn a_model_that_policies_deny_is_passed_over_for_the_next() {
         story.facts().filter_map(|f| if let Fact::ModelRequested(f) = f { Some(f.model) } else { None }).collect();
     assert_eq!(models, [1]);
     assert!(story.facts().any(|f| matches!(f, Fact::ModelDenied(f) if f.model == 0)));
+}
+
+#[test]
+fn a_limit_in_the_way_of_a_model_that_may_be_asked_says_more_than_that_another_is_denied() {
+    let dear = ModelConfig { max_output_tokens: 10_000, ..model("here") };
+    let limits = Limits { tokens: Some(1_000), ..Limits::default() };
+    let story = Story::guarded(RunConfig { models: vec![model("cloud"), dear], ..limited(limits) }, DESK);
+    assert!(story.facts().any(|f| matches!(f, Fact::ModelDenied(f) if f.model == 0)));
+    assert_eq!(story.state().life, Life::Failed(code::BUDGET));
 }
 
 #[test]

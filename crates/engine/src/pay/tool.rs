@@ -111,7 +111,7 @@ impl Actor {
         let Some(arguments) = self.arguments(index, rewritten).await? else { return Ok(None) };
         let max_output = self.agent.tool(&tool).map_or(0, |t| t.max_output);
         let engine = self.engine.clone();
-        let left = self.state.budget.remaining();
+        let left = self.state.left();
         let connects = self.connects(effect).await?;
         let invocation = Invocation {
             effect: id,

@@ -402,6 +402,7 @@ pub(crate) fn agent(name: &str) -> Maker {
             overhead_tokens: 0,
             repairs: None,
             plan: None,
+            at_limit: stead_core::budget::AtLimit::Stop,
         },
         session_limits: Limits::default(),
         model_timeout: Span::from_secs(60),

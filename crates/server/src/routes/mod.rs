@@ -5,6 +5,7 @@ mod agents;
 mod approvals;
 mod artifacts;
 mod backup;
+mod budgets;
 mod cassettes;
 mod export;
 mod facts;
@@ -110,6 +111,8 @@ pub(crate) fn table() -> Vec<Route> {
         Long post "/v1/policies/{epoch}/rollback" [Apply, Read] policies::rollback;
         Long post "/v1/policies/{epoch}/confirm" [Apply, Read] policies::confirm;
         Long get "/v1/backup" [Admin] backup::backup;
+        Brief get "/v1/budgets" [Read] budgets::list;
+        Brief post "/v1/budgets" [Apply, Read] budgets::set;
         Brief get "/v1/usage" [Read] usage::show;
         Brief get "/v1/status" [] health::status;
         Brief get "/v1/openapi.json" [] health::openapi;

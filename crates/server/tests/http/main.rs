@@ -6,6 +6,7 @@ mod agents;
 mod approvals;
 mod artifacts;
 mod backup;
+mod budgets;
 mod document;
 mod doors;
 mod double;

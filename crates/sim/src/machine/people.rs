@@ -175,6 +175,7 @@ impl Sim {
                 spent: row.spent,
                 boxes: BoxTotals::default(),
                 label: None,
+                used: row.used,
             };
             self.command(n, run, command, None)?;
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use stead_core::{
-    budget::{Limits, Spend},
+    budget::{Amounts, Limits, Spend},
     effect::Ended,
     fact::{Fact, Parent},
     id::{EffectId, LeafHash, RunId, SessionId},
@@ -47,6 +47,8 @@ pub(super) struct ChildEnd {
     pub effect: u32,
     pub ended: Ended,
     pub spent: Spend,
+    /// What the child used beside.
+    pub used: Amounts,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -147,6 +149,7 @@ impl Store {
                             effect,
                             ended,
                             spent: state.budget.spent,
+                            used: state.budget.counted(),
                         });
                     }
                 }
@@ -158,7 +161,8 @@ impl Store {
     /// A child that was told to stop before it existed will never exist; its parent is told so.
     pub(super) fn tombstone(&mut self, effect: EffectId, child: RunId) {
         if self.tombstones.insert(child) {
-            let row = ChildEnd { effect: effect.n, ended: Ended::Withdrawn, spent: Spend::ZERO };
+            let (spent, used) = (Spend::ZERO, Amounts::default());
+            let row = ChildEnd { effect: effect.n, ended: Ended::Withdrawn, spent, used };
             self.inbox.entry(effect.run).or_default().push(row);
         }
     }

@@ -11,7 +11,10 @@ use crate::{
         decide::{Draft, Refusal},
         gate::Ruling,
         state::{Call, CallPhase, State},
-        step::tool::{end_call, refuse},
+        step::{
+            funds,
+            tool::{end_call, refuse},
+        },
     },
     time::Span,
 };
@@ -28,11 +31,13 @@ pub(in crate::run) fn ask(
     let ttl = [draft.state.config.approval_ttl, ttl].into_iter().flatten().min();
     let expires = ttl.map(|ttl| draft.now.after(ttl));
     let asked = asked.map(Box::new);
-    draft.emit(Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires, asked }));
+    draft.emit(Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires, asked, raise: None }));
 }
 
 pub(in crate::run) fn apply_requested(state: &mut State, env: Env<'_>, f: &ApprovalRequested) {
-    if let Some(call) = state.call_mut(f.effect) {
+    if let Some(raise) = &f.raise {
+        funds::apply_asked(state, env, f.effect, raise, f.expires);
+    } else if let Some(call) = state.call_mut(f.effect) {
         let asked = f.asked.clone();
         call.phase = CallPhase::Asking { reason: f.reason, expires: f.expires, since: env.at, asked };
         call.given.clear();
@@ -48,6 +53,9 @@ pub(in crate::run) fn answered(
 ) -> Result<(), Refusal> {
     if draft.state.life.ended() {
         return Err(Refusal::Ended);
+    }
+    if draft.state.asking.as_ref().is_some_and(|a| a.effect == effect) {
+        return funds::answered(draft, approved, Person { name: by, roles }, note);
     }
     let call = draft.state.call(effect);
     let Some((call, CallPhase::Asking { expires, .. })) = call.map(|c| (c, &c.phase)) else {
@@ -72,6 +80,12 @@ pub(in crate::run) fn answered(
 }
 
 pub(in crate::run) fn apply_given(state: &mut State, env: Env<'_>, f: &ApprovalGiven) {
+    if let Some(asking) = state.asking.take_if(|a| a.effect == f.effect) {
+        if f.approved {
+            state.budget.limits.raise(asking.raise.limit, asking.raise.by);
+        }
+        return;
+    }
     let Some(call) = state.call_mut(f.effect) else { return };
     let CallPhase::Asking { reason, ref asked, .. } = call.phase else { return };
     if f.approved && asked.is_some() {
@@ -147,6 +161,7 @@ fn may_have_been(call: &Call, reason: AskReason) -> bool {
 }
 
 pub(in crate::run) fn apply_expired(state: &mut State, effect: u32) {
+    state.asking.take_if(|a| a.effect == effect);
     let Some(call) = state.call(effect) else { return };
     let CallPhase::Asking { reason, .. } = call.phase else { return };
     let (ended, code, text) = if may_have_been(call, reason) {

@@ -1,7 +1,7 @@
 //! A tool call: decided, intended, dispatched, settled by its effect class.
 
 use crate::{
-    budget::Limit,
+    budget::Amounts,
     code::{self, Code},
     effect::{Ended, OnUnknown, Outcome, Reconciled, Recovery},
     fact::{
@@ -17,7 +17,7 @@ use crate::{
         gate::{Rewrite, Ruling},
         life::{restore, stop},
         state::{Call, CallPhase, KeyMark, Phase, State, UnknownMark},
-        step::{approval, child, model, plan},
+        step::{approval, child, funds, model, plan},
         transcript::{Entry, EntryKind},
     },
     sandbox::Action,
@@ -32,16 +32,10 @@ const RETRY_MAX: Span = Span::from_secs(60);
 
 /// Decides a call: the limits on calls, what the gate says, the key rule, then what the manifest says.
 pub(in crate::run) fn decide_call(draft: &mut Draft<'_>, i: usize) {
-    let budget = &draft.state.budget;
-    if budget.limits.tool_calls.is_some_and(|l| budget.tool_calls >= l) {
-        return stop::by_limit(draft, Limit::ToolCalls);
+    if let Err((limit, blocked)) = funds::call(draft, i) {
+        return funds::reached(draft, limit, blocked);
     }
     let call = &draft.state.calls[i];
-    if call.head.rules.place.is_some_and(|p| p.boxed)
-        && let Some(limit) = budget.boxes_spent()
-    {
-        return stop::by_limit(draft, limit);
-    }
     let effect = call.head.effect;
     let mut ruling = draft.gate.call(&draft.state, i, draft.now, &[]);
     if ruling.verdict == Verdict::Deny {
@@ -138,7 +132,10 @@ pub(in crate::run) fn apply_decided(state: &mut State, env: Env<'_>, f: &EffectD
         plan::mark(state, f.effect, f.plan.as_ref());
     }
     // A call counts once, however often it is decided.
-    state.budget.tool_calls += u32::from(state.call(f.effect).is_none_or(|c| c.phase == CallPhase::Undecided));
+    if state.call(f.effect).is_none_or(|c| c.phase == CallPhase::Undecided) {
+        state.budget.tool_calls += 1;
+        state.book(Amounts { tool_calls: 1, ..Amounts::default() });
+    }
     let Some(call) = state.call_mut(f.effect) else { return };
     if let Some(rewritten) = f.rewritten.as_deref() {
         call.head.args = rewritten.args;
@@ -267,10 +264,11 @@ fn unwritten(action: Option<Box<Action>>) -> Option<Box<Action>> {
 fn settle_action(state: &mut State, action: Option<&Action>) {
     let Some(action) = action else { return };
     if let Some(used) = &action.sandbox {
-        state.budget.boxes.add(used);
+        funds::used_box(state, used);
     }
     if let Some(change) = &action.workspace {
         state.tree = Some(change.after);
+        funds::grew(state, change.bytes);
     }
 }
 
