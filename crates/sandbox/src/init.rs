@@ -17,7 +17,7 @@ use crate::{
     cgroup::{Group, Groups},
     fault::{At, Fault},
     mounts, net, private, privileges,
-    seccomp::Filter,
+    seccomp::{Filters, Watch},
     seed,
     stay::{self, Stay},
     sys, terminal,
@@ -32,7 +32,9 @@ pub(crate) const REMAINS: usize = 2;
 pub(crate) struct Context<'a> {
     pub(crate) groups: &'a Groups,
     pub(crate) group: &'a Group,
-    pub(crate) filter: &'a Filter,
+    pub(crate) filters: &'a Filters,
+    /// A network in which nobody ever had a socket, else it makes one.
+    pub(crate) network: Option<BorrowedFd<'a>>,
     /// Files of `/proc` to cover.
     pub(crate) telling: &'a [PathBuf],
     /// Whether the launcher is root.
@@ -79,6 +81,9 @@ fn fail(socket: BorrowedFd<'_>, failure: Failure) -> ! {
 fn descriptors(context: &Context<'_>, socket: &OwnedFd) -> Result<OwnedFd, Fault> {
     privileges::die_with_parent()?;
     context.groups.enter(context.group)?;
+    if let Some(network) = context.network {
+        sys::join_network(network).at("joining a network")?;
+    }
     rustix::process::umask(Mode::empty());
     sys::keep_only(socket.as_fd()).at("closing descriptors")
 }
@@ -86,7 +91,7 @@ fn descriptors(context: &Context<'_>, socket: &OwnedFd) -> Result<OwnedFd, Fault
 enum Never {}
 
 fn live(context: &Context<'_>, socket: BorrowedFd<'_>) -> Result<Never, Broken> {
-    let (seed, pid) = prepare(context, socket)?;
+    let Seed { socket: seed, pid, listener } = prepare(context, socket)?;
     let mut room = wire::buffer();
     let Some((Go { plan }, descriptors)) = wire::receive(socket, &mut room, true).at("waiting for a command")? else {
         sys::exit(0)
@@ -98,6 +103,8 @@ fn live(context: &Context<'_>, socket: BorrowedFd<'_>) -> Result<Never, Broken> 
         (None, None, [input, output, error]) => vec![input.as_fd(), output.as_fd(), error.as_fd()],
         _ => return Err(Broken(Failure::Host("the streams of the command did not arrive".to_owned()))),
     };
+    // With a way out somebody outside has a socket there.
+    let watch = Watch::new(listener, plan.egress.is_some());
     // Before the first line of the command runs, nothing here has a right over it.
     privileges::bare_init(context.root)?;
     wire::send(&seed, &Go { plan }, &inner, true).at("telling the command")?;
@@ -124,19 +131,26 @@ fn live(context: &Context<'_>, socket: BorrowedFd<'_>) -> Result<Never, Broken> 
         .collect();
     wire::send(socket, &Report::Started { cold }, &back, true).at("telling that the command runs")?;
     drop((given, seed, room));
-    reap(socket, pid)
+    reap(socket, pid, watch)
 }
 
-/// All that needs no command. Returns the seed's socket and pid.
-fn prepare(context: &Context<'_>, launcher: BorrowedFd<'_>) -> Result<(OwnedFd, Pid), Fault> {
-    let all = UnshareFlags::NEWNS
-        | UnshareFlags::NEWNET
-        | UnshareFlags::NEWIPC
-        | UnshareFlags::NEWUTS
-        | UnshareFlags::NEWCGROUP;
-    sys::unshare(all).at("making the namespaces of a sandbox")?;
+/// The process that will be the command, as its init knows it.
+pub(crate) struct Seed {
+    pub(crate) socket: OwnedFd,
+    pub(crate) pid: Pid,
+    /// The listener of its filter.
+    pub(crate) listener: Option<OwnedFd>,
+}
+
+/// All that needs no command.
+fn prepare(context: &Context<'_>, launcher: BorrowedFd<'_>) -> Result<Seed, Fault> {
+    let all = UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWCGROUP;
+    let network = if context.network.is_none() { UnshareFlags::NEWNET } else { UnshareFlags::empty() };
+    sys::unshare(all | network).at("making the namespaces of a sandbox")?;
     rustix::system::sethostname(b"box").at("naming the box")?;
-    net::loopback()?;
+    if context.network.is_none() {
+        net::loopback()?;
+    }
     private::processes(context.telling)?;
     privileges::die_first()?;
     // It is a copy of the launcher's memory, where what was asked for other boxes may stand. Before anything else runs here.
@@ -147,20 +161,20 @@ fn prepare(context: &Context<'_>, launcher: BorrowedFd<'_>) -> Result<(OwnedFd, 
     Ok(seed)
 }
 
-/// Forks one. Returns its socket and pid when it has given up its rights.
-fn own_seed(context: &Context<'_>) -> Result<(OwnedFd, Pid), Fault> {
+/// Forks one. Returns when it has given up its rights.
+fn own_seed(context: &Context<'_>) -> Result<Seed, Fault> {
     let (ours, its) = wire::pair().at("making a socket")?;
     let pid = match sys::fork().at("starting the command's process")? {
         None => {
             drop(ours);
             sys::close_one(sys::KEPT);
-            seed::run(context.root, context.filter, its.as_fd())
+            seed::run(context.root, context.filters, its.as_fd())
         }
         Some(pid) => pid,
     };
     drop(its);
     match wire::receive(&ours, &mut wire::buffer(), true).at("waiting for the command's process")? {
-        Some((Sprout::Bare, _)) => Ok((ours, pid)),
+        Some((Sprout::Bare, mut beside)) => Ok(Seed { socket: ours, pid, listener: beside.pop() }),
         Some((Sprout::Failed(Failure::Host(why) | Failure::Spec(why) | Failure::Command(why)), _)) => Err(Fault(why)),
         _ => Err(Fault("the command's process died while it gave its rights up".to_owned())),
     }
@@ -206,17 +220,22 @@ fn furnish(context: &Context<'_>, plan: &Plan, mut descriptors: Vec<OwnedFd>, se
 }
 
 /// Waits for the command and for all that is left to this process. When the command has ended, so does the box.
-fn reap(socket: BorrowedFd<'_>, command: Pid) -> ! {
+fn reap(socket: BorrowedFd<'_>, command: Pid, mut watch: Watch) -> ! {
+    let Ok(children) = sys::child_signals() else { sys::exit(1) };
     loop {
-        let Ok(ended) = rustix::io::retry_on_intr(|| rustix::process::wait(WaitOptions::empty())) else { sys::exit(1) };
-        let Some((pid, status)) = ended else { continue };
+        let Ok(ended) = rustix::io::retry_on_intr(|| rustix::process::wait(WaitOptions::NOHANG)) else { sys::exit(1) };
+        let Some((pid, status)) = ended else {
+            watch.serve_until(&children);
+            sys::drain(&children);
+            continue;
+        };
         if pid != command {
             continue;
         }
         let cpu_us = u64::try_from(sys::children_cpu().as_micros()).unwrap_or(u64::MAX);
         let report = match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => Report::Exited { code, cpu_us },
-            (None, Some(signal)) => Report::Signal { signal, cpu_us },
+            (Some(code), _) => Report::Exited { code, cpu_us, untouched: watch.untouched() },
+            (None, Some(signal)) => Report::Signal { signal, cpu_us, untouched: watch.untouched() },
             (None, None) => continue,
         };
         let _ = wire::send(socket, &report, &[], true);

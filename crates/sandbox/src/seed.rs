@@ -12,14 +12,14 @@ use stead_tier::{program, resources};
 use crate::{
     fault::{At, Fault},
     foreman, landlock, privileges,
-    seccomp::Filter,
+    seccomp::Filters,
     sys,
     wire::{self, Access, Failure, Go, Limits, Plan, Sprout},
 };
 
 /// Is a seed. Never returns.
-pub(crate) fn run(root: bool, filter: &Filter, socket: BorrowedFd<'_>) -> ! {
-    let failure = match bare(root, filter, socket) {
+pub(crate) fn run(root: bool, filters: &Filters, socket: BorrowedFd<'_>) -> ! {
+    let failure = match bare(root, filters, socket) {
         Ok((plan, given)) if plan.resident => foreman::run(&plan, given, socket),
         Ok((plan, streams)) => become_command(&plan, &streams),
         Err(fault) => Failure::Host(fault.0),
@@ -28,11 +28,14 @@ pub(crate) fn run(root: bool, filter: &Filter, socket: BorrowedFd<'_>) -> ! {
     sys::exit(127)
 }
 
-fn bare(root: bool, filter: &Filter, socket: BorrowedFd<'_>) -> Result<(Plan, Vec<OwnedFd>), Fault> {
+fn bare(root: bool, filters: &Filters, socket: BorrowedFd<'_>) -> Result<(Plan, Vec<OwnedFd>), Fault> {
     privileges::bare_seed(root)?;
     rustix::process::setsid().at("starting a session")?;
-    filter.load().at("loading the filter of system calls")?;
-    wire::send(socket, &Sprout::Bare, &[], true).at("telling that rights are given up")?;
+    let listener = filters.load().at("loading the filter of system calls")?;
+    let beside: Vec<_> = listener.iter().map(AsFd::as_fd).collect();
+    wire::send(socket, &Sprout::Bare, &beside, true).at("telling that rights are given up")?;
+    // Whoever held it could let its own calls go on.
+    drop(listener);
     match wire::receive(socket, &mut wire::buffer(), true).at("waiting for a command")? {
         Some((Go { plan }, streams)) => Ok((plan, streams)),
         None => sys::exit(0),

@@ -15,7 +15,7 @@ use crate::{
     cgroup::{Group, Groups},
     fault::{At, Fault},
     init, private,
-    seccomp::Filter,
+    seccomp::Filters,
     sys,
     wire::{self, Go, Plan, Report},
 };
@@ -23,7 +23,9 @@ use crate::{
 /// What all boxes of a launcher share.
 pub(super) struct Maker {
     pub(super) groups: Groups,
-    pub(super) filter: Filter,
+    pub(super) filters: Filters,
+    /// Networks of dead boxes in which nobody ever had a socket.
+    networks: Vec<OwnedFd>,
     /// Files of `/proc` that boxes do not see.
     telling: Vec<PathBuf>,
     /// Whether the launcher is root.
@@ -47,7 +49,7 @@ pub(super) struct Made {
 impl Maker {
     /// Needs `/proc` of the host.
     pub(super) fn new(groups: Groups, root: bool, user: u32) -> Self {
-        Self { groups, filter: Filter::new(), telling: private::telling(), root, user, made: 0 }
+        Self { groups, filters: Filters::new(), networks: Vec::new(), telling: private::telling(), root, user, made: 0 }
     }
 
     /// Makes a box, with a seed of its own or one that a zygote forks. It sets itself up while this returns; what it is told
@@ -56,13 +58,15 @@ impl Maker {
         self.made += 1;
         let number = self.made;
         let group = self.groups.make(number)?;
+        let network = self.networks.pop();
         let started = wire::pair().and_then(|(ours, its)| {
             let child = sys::fork_init(self.groups.start_in(&group))?;
             let Some(child) = child else {
                 drop(ours);
-                let (groups, filter, telling) = (&self.groups, &self.filter, self.telling.as_slice());
+                let (groups, filters, telling) = (&self.groups, &self.filters, self.telling.as_slice());
                 let (root, user, zygote) = (self.root, self.user, zygote.is_some());
-                init::run(&init::Context { groups, group: &group, filter, telling, root, user, zygote }, &its)
+                let (group, network) = (&group, network.as_ref().map(AsFd::as_fd));
+                init::run(&init::Context { groups, group, filters, network, telling, root, user, zygote }, &its)
             };
             Ok((ours, child))
         });
@@ -73,6 +77,20 @@ impl Maker {
                 Err(e).at("starting the first process of a sandbox")
             }
         }
+    }
+}
+
+/// Most networks that are kept for boxes to come.
+const NETWORKS: usize = 16;
+
+impl Maker {
+    /// Keeps the network of a dead box in which nobody ever had a socket. What cannot be kept is given back.
+    pub(super) fn keep(&mut self, network: OwnedFd) -> Option<OwnedFd> {
+        if self.networks.len() < NETWORKS {
+            self.networks.push(network);
+            return None;
+        }
+        Some(network)
     }
 }
 

@@ -243,6 +243,9 @@ pub(crate) enum Report {
         code: i32,
         #[n(1)]
         cpu_us: u64,
+        /// Nothing in the box ever made a socket.
+        #[n(2)]
+        untouched: bool,
     },
     #[n(3)]
     Signal {
@@ -250,6 +253,8 @@ pub(crate) enum Report {
         signal: i32,
         #[n(1)]
         cpu_us: u64,
+        #[n(2)]
+        untouched: bool,
     },
     /// It wants a seed of its zygote's. Beside it the seed's socket, then the box's namespaces.
     #[n(4)]
@@ -259,7 +264,7 @@ pub(crate) enum Report {
 /// What a seed tells its init. A zygote's forks write these by hand (`zygote/python/words.py`).
 #[derive(Debug, PartialEq, Encode, Decode)]
 pub(crate) enum Sprout {
-    /// It has given up its rights.
+    /// It has given up its rights. Beside it the listener of its filter, if there can be one.
     #[n(0)]
     Bare,
     #[n(1)]
