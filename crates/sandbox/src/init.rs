@@ -18,10 +18,11 @@ use crate::{
     fault::{At, Fault},
     mounts, net, private, privileges,
     seccomp::{Filters, Watch},
-    seed,
+    seeds::{Become, Seed},
     stay::{self, Stay},
     sys, terminal,
-    wire::{self, Failure, Go, Plan, Report, Sprout},
+    twin::Stack,
+    wire::{self, Failure, Go, Plan, Report},
     zygote,
 };
 
@@ -35,6 +36,8 @@ pub(crate) struct Context<'a> {
     pub(crate) filters: &'a Filters,
     /// A network in which nobody ever had a socket, else it makes one.
     pub(crate) network: Option<BorrowedFd<'a>>,
+    /// What its seed runs on.
+    pub(crate) stack: &'a Stack,
     /// Files of `/proc` to cover.
     pub(crate) telling: &'a [PathBuf],
     /// Whether the launcher is root.
@@ -91,12 +94,12 @@ fn descriptors(context: &Context<'_>, socket: &OwnedFd) -> Result<OwnedFd, Fault
 enum Never {}
 
 fn live(context: &Context<'_>, socket: BorrowedFd<'_>) -> Result<Never, Broken> {
-    let Seed { socket: seed, pid, listener } = prepare(context, socket)?;
+    let mut seed = prepare(context, socket)?;
     let mut room = wire::buffer();
     let Some((Go { plan }, descriptors)) = wire::receive(socket, &mut room, true).at("waiting for a command")? else {
         sys::exit(0)
     };
-    let given = furnish(context, &plan, descriptors, pid)?;
+    let given = furnish(context, &plan, descriptors, seed.pid)?;
     let inner: Vec<BorrowedFd<'_>> = match (&given.stay, &given.terminal, given.streams.as_slice()) {
         (Some(stay), ..) => vec![stay.inner.as_fd()],
         (None, Some(terminal), _) => vec![terminal.inner.as_fd(); 3],
@@ -104,22 +107,10 @@ fn live(context: &Context<'_>, socket: BorrowedFd<'_>) -> Result<Never, Broken> 
         _ => return Err(Broken(Failure::Host("the streams of the command did not arrive".to_owned()))),
     };
     // With a way out somebody outside has a socket there.
-    let watch = Watch::new(listener, plan.egress.is_some());
+    let watch = Watch::new(seed.listener(), plan.egress.is_some());
     // Before the first line of the command runs, nothing here has a right over it.
     privileges::bare_init(context.root)?;
-    wire::send(&seed, &Go { plan }, &inner, true).at("telling the command")?;
-    let mut cold = None;
-    // The end of this conversation means that the seed has become the command.
-    loop {
-        match wire::receive(&seed, &mut room, true) {
-            Ok(Some((Sprout::Failed(failure), _))) => return Err(Broken(failure)),
-            Ok(Some((Sprout::Cold(why), _))) if cold.is_none() => cold = Some(why),
-            Ok(None) => break,
-            Ok(Some(_)) | Err(_) => {
-                return Err(Broken(Failure::Host("the command's process answered with nonsense".to_owned())));
-            }
-        }
-    }
+    let Become { command, cold } = seed.go(plan, &inner).map_err(Broken)?;
     let back: Vec<BorrowedFd<'_>> = given
         .remains
         .iter()
@@ -130,16 +121,8 @@ fn live(context: &Context<'_>, socket: BorrowedFd<'_>) -> Result<Never, Broken> 
         .map(AsFd::as_fd)
         .collect();
     wire::send(socket, &Report::Started { cold }, &back, true).at("telling that the command runs")?;
-    drop((given, seed, room));
-    reap(socket, pid, watch)
-}
-
-/// The process that will be the command, as its init knows it.
-pub(crate) struct Seed {
-    pub(crate) socket: OwnedFd,
-    pub(crate) pid: Pid,
-    /// The listener of its filter.
-    pub(crate) listener: Option<OwnedFd>,
+    drop((given, room));
+    reap(socket, command, watch)
 }
 
 /// All that needs no command.
@@ -156,28 +139,13 @@ fn prepare(context: &Context<'_>, launcher: BorrowedFd<'_>) -> Result<Seed, Faul
     // It is a copy of the launcher's memory, where what was asked for other boxes may stand. Before anything else runs here.
     privileges::close_memory()?;
     private::folders(context.user)?;
-    let seed = if context.zygote { zygote::adopt(launcher) } else { own_seed(context) }?;
+    let seed = if context.zygote {
+        zygote::adopt(launcher)?
+    } else {
+        Seed::own(context.root, context.filters, context.stack)?
+    };
     private::close_processes()?;
     Ok(seed)
-}
-
-/// Forks one. Returns when it has given up its rights.
-fn own_seed(context: &Context<'_>) -> Result<Seed, Fault> {
-    let (ours, its) = wire::pair().at("making a socket")?;
-    let pid = match sys::fork().at("starting the command's process")? {
-        None => {
-            drop(ours);
-            sys::close_one(sys::KEPT);
-            seed::run(context.root, context.filters, its.as_fd())
-        }
-        Some(pid) => pid,
-    };
-    drop(its);
-    match wire::receive(&ours, &mut wire::buffer(), true).at("waiting for the command's process")? {
-        Some((Sprout::Bare, mut beside)) => Ok(Seed { socket: ours, pid, listener: beside.pop() }),
-        Some((Sprout::Failed(Failure::Host(why) | Failure::Spec(why) | Failure::Command(why)), _)) => Err(Fault(why)),
-        _ => Err(Fault("the command's process died while it gave its rights up".to_owned())),
-    }
 }
 
 /// What a command is given, and what goes back for it.

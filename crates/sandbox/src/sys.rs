@@ -18,7 +18,8 @@ use rustix::{
 /// `linux/sched.h`; the library's constant has too few bits.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-fn last() -> Errno {
+/// What the last call of the system's library said.
+pub(crate) fn last() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)
 }
 

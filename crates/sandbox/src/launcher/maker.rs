@@ -17,6 +17,7 @@ use crate::{
     init, private,
     seccomp::Filters,
     sys,
+    twin::Stack,
     wire::{self, Go, Plan, Report},
 };
 
@@ -24,6 +25,8 @@ use crate::{
 pub(super) struct Maker {
     pub(super) groups: Groups,
     pub(super) filters: Filters,
+    /// What the seed of a box runs on, in its init's copy of this memory.
+    stack: Stack,
     /// Networks of dead boxes in which nobody ever had a socket.
     networks: Vec<OwnedFd>,
     /// Files of `/proc` that boxes do not see.
@@ -48,8 +51,10 @@ pub(super) struct Made {
 
 impl Maker {
     /// Needs `/proc` of the host.
-    pub(super) fn new(groups: Groups, root: bool, user: u32) -> Self {
-        Self { groups, filters: Filters::new(), networks: Vec::new(), telling: private::telling(), root, user, made: 0 }
+    pub(super) fn new(groups: Groups, root: bool, user: u32) -> Result<Self, Fault> {
+        let stack = Stack::new().at("reserving memory for the processes of sandboxes")?;
+        let (filters, telling) = (Filters::new(), private::telling());
+        Ok(Self { groups, filters, stack, networks: Vec::new(), telling, root, user, made: 0 })
     }
 
     /// Makes a box, with a seed of its own or one that a zygote forks. It sets itself up while this returns; what it is told
@@ -63,10 +68,11 @@ impl Maker {
             let child = sys::fork_init(self.groups.start_in(&group))?;
             let Some(child) = child else {
                 drop(ours);
-                let (groups, filters, telling) = (&self.groups, &self.filters, self.telling.as_slice());
-                let (root, user, zygote) = (self.root, self.user, zygote.is_some());
-                let (group, network) = (&group, network.as_ref().map(AsFd::as_fd));
-                init::run(&init::Context { groups, group, filters, network, telling, root, user, zygote }, &its)
+                let (groups, filters, stack) = (&self.groups, &self.filters, &self.stack);
+                let (telling, root, user) = (self.telling.as_slice(), self.root, self.user);
+                let (group, network, zygote) = (&group, network.as_ref().map(AsFd::as_fd), zygote.is_some());
+                let context = init::Context { groups, group, filters, network, stack, telling, root, user, zygote };
+                init::run(&context, &its)
             };
             Ok((ours, child))
         });

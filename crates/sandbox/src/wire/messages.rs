@@ -261,15 +261,12 @@ pub(crate) enum Report {
     Seedless,
 }
 
-/// What a seed tells its init. A zygote's forks write these by hand (`zygote/python/words.py`).
+/// What a zygote's fork tells its init, and a command's process its keeper. A zygote's forks write these by hand (`zygote/python/words.py`).
 #[derive(Debug, PartialEq, Encode, Decode)]
 pub(crate) enum Sprout {
-    /// It has given up its rights. Beside it the listener of its filter, if there can be one.
-    #[n(0)]
-    Bare,
     #[n(1)]
     Failed(#[n(0)] Failure),
-    /// The same of a zygote's fork, which tells its number inside.
+    /// A zygote's fork has given up its rights, and tells its number inside.
     #[n(2)]
     Forked(#[n(0)] u32),
     /// A zygote's fork becomes the command as any other seed does, and why.

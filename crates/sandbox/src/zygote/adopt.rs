@@ -9,7 +9,7 @@ use rustix::{
 
 use crate::{
     fault::{At, Fault},
-    init::Seed,
+    seeds::Seed,
     wire::{self, Failure, Report, Sprout},
 };
 
@@ -32,7 +32,7 @@ pub(crate) fn adopt(launcher: BorrowedFd<'_>) -> Result<Seed, Fault> {
         Some((Sprout::Forked(number), _)) => i32::try_from(number)
             .ok()
             .and_then(Pid::from_raw)
-            .map(|pid| Seed { socket: ours, pid, listener: None })
+            .map(|pid| Seed::of_zygote(ours, pid))
             .ok_or_else(|| Fault("the zygote's fork has no number".to_owned())),
         Some((Sprout::Failed(Failure::Host(why) | Failure::Spec(why) | Failure::Command(why)), _)) => Err(Fault(why)),
         _ => Err(Fault("the zygote ended before it forked, or its fork while it gave its rights up".to_owned())),
