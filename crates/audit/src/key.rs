@@ -95,6 +95,11 @@ impl VerifierKey {
         self.id
     }
 
+    /// The 32 bytes of the public key.
+    pub const fn public(&self) -> &[u8; 32] {
+        &self.public
+    }
+
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ED25519, self.public).verify(message, signature).is_ok()
     }

@@ -183,7 +183,7 @@ impl Note {
     /// # Errors
     /// [`Unverified`] when not, or when a known key's line is wrong.
     pub fn verify(&self, trust: &Trust) -> Result<Vec<Cosigned>, Unverified> {
-        let (mut cosigned, mut signed) = (Vec::new(), false);
+        let (mut cosigned, mut publics, mut signed) = (Vec::new(), Vec::new(), false);
         for (n, line) in self.signatures.iter().enumerate() {
             let mut known = std::iter::once(&trust.log).chain(&trust.witnesses);
             let Some(key) = known.find(|key| line.is_of(key)) else { continue };
@@ -195,7 +195,11 @@ impl Note {
                 // A witness's key in the place of the log's would say less than is asked.
                 signed = key.role() == Role::Log;
             } else if let Some(at) = at {
-                cosigned.push(Cosigned { name: line.name.clone(), at });
+                // What a witness signs does not have its name: one key under two names is one witness.
+                if !publics.contains(&key.public()) {
+                    publics.push(key.public());
+                    cosigned.push(Cosigned { name: line.name.clone(), at });
+                }
             }
         }
         if !signed {

@@ -1,5 +1,7 @@
 //! The tree against the definition of RFC 6962, and every proof of small trees with what is near it.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::convert::Infallible;
 
 use proptest::prelude::*;
@@ -194,7 +196,8 @@ fn no_tile_is_believed() {
     };
     assert_eq!(read(&files), Ok(()));
     for path in ["tile/0/000", "tile/1/000", "tile/0/273.p/112", "tile/1/001.p/17", "tile/2/000.p/1", "tile/entries/000"] {
-        for change in [|bytes: &mut Vec<u8>| bytes[9] ^= 1, |bytes| bytes.truncate(bytes.len() - 1), |bytes| bytes.push(0)] {
+        let changes: [fn(&mut Vec<u8>); 3] = [|b| b[9] ^= 1, |b| b.truncate(b.len() - 1), |b| b.push(0)];
+        for change in changes {
             let kept = files.0[path].clone();
             change(files.0.get_mut(path).unwrap());
             let found = read(&files);
@@ -220,7 +223,8 @@ proptest! {
         if let [(index, leaf)] = leaves[..] {
             let Ok(mut single) = prove::inclusion(&mut tree, index, size);
             let mut same = path.clone();
-            (single.sort(), same.sort());
+            single.sort();
+            same.sort();
             prop_assert_eq!(&single, &same, "one leaf has the hashes of its inclusion proof");
             prop_assert!(proof::selection(&[(index, hash::node(leaf, leaf))], size, &path, tree.root()).is_err());
         }

@@ -1,7 +1,7 @@
 //! The order of a log: what must hold between the leaves of one run. It is checked of a bundle's leaves, and can be of a whole
 //! log's, one leaf after another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use stead_core::{
     id::{LeafHash, RunId},
@@ -16,6 +16,14 @@ pub enum OutOfOrder {
     /// Two leaves for one position, or an earlier one after a later.
     #[error("record {seq} comes after record {before}")]
     Position {
+        /// The position.
+        seq: u64,
+        /// That of the leaf before.
+        before: u64,
+    },
+    /// Records between the two are in no leaf, and all leaves between the two are known.
+    #[error("record {seq} comes after record {before}, and the log has none between")]
+    Gap {
         /// The position.
         seq: u64,
         /// That of the leaf before.
@@ -50,6 +58,7 @@ pub struct RunSeen {
     pub leaves: u64,
     /// Whether the last leaf is one that ends the run.
     pub ended: bool,
+    index: u64,
     at: Timestamp,
     record: LeafHash,
 }
@@ -63,46 +72,54 @@ impl RunSeen {
 
 /// The runs that were seen, by what their last leaves said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Order(BTreeMap<RunId, RunSeen>);
+pub struct Order {
+    runs: BTreeMap<RunId, RunSeen>,
+    /// The index from which on every leaf was taken, and the one that comes next then.
+    since: u64,
+    next: u64,
+}
 
 impl Order {
-    /// Takes the next leaf of the log.
+    /// Takes a leaf of the log, by ascending index.
     ///
     /// # Errors
     /// [`OutOfOrder`] when it contradicts the last one of its run.
-    pub fn take(&mut self, leaf: &Leaf<'_>) -> Result<(), OutOfOrder> {
+    pub fn take(&mut self, index: u64, leaf: &Leaf<'_>) -> Result<(), OutOfOrder> {
+        if index != self.next {
+            self.since = index;
+        }
+        self.next = index.saturating_add(1);
         let seq = leaf.seq;
-        let seen = RunSeen {
-            first: seq,
-            last: seq,
-            leaves: 1,
-            ended: leaf.kinds.end_run(),
-            at: leaf.at,
-            record: leaf.record,
-        };
-        let run = match self.0.entry(leaf.run) {
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(seen);
-                return Ok(());
+        let ended = leaf.kinds.end_run();
+        let seen = RunSeen { first: seq, last: seq, leaves: 1, ended, index, at: leaf.at, record: leaf.record };
+        match self.runs.entry(leaf.run) {
+            Entry::Vacant(entry) => drop(entry.insert(seen)),
+            Entry::Occupied(mut entry) => {
+                let run = *entry.get();
+                follows(&run, leaf, run.index >= self.since)?;
+                entry.insert(RunSeen { first: run.first, leaves: run.leaves + 1, ..seen });
             }
-            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-        };
-        let before = run.last;
-        if seq <= before {
-            return Err(OutOfOrder::Position { seq, before });
         }
-        if leaf.at < run.at {
-            return Err(OutOfOrder::Time { seq, before });
-        }
-        if seq == before + 1 && leaf.prev != run.record {
-            return Err(OutOfOrder::Chain { seq, before });
-        }
-        *run = RunSeen { first: run.first, leaves: run.leaves + 1, ..seen };
         Ok(())
     }
 
     /// The runs, by id.
     pub fn runs(&self) -> impl ExactSizeIterator<Item = (RunId, &RunSeen)> {
-        self.0.iter().map(|(run, seen)| (*run, seen))
+        self.runs.iter().map(|(run, seen)| (*run, seen))
     }
+}
+
+/// Whether the leaf can follow the last one of its run; `all` when every leaf between the two was taken.
+fn follows(run: &RunSeen, leaf: &Leaf<'_>, all: bool) -> Result<(), OutOfOrder> {
+    let (seq, before) = (leaf.seq, run.last);
+    if seq <= before {
+        return Err(OutOfOrder::Position { seq, before });
+    }
+    if leaf.at < run.at {
+        return Err(OutOfOrder::Time { seq, before });
+    }
+    if seq > before + 1 {
+        return if all { Err(OutOfOrder::Gap { seq, before }) } else { Ok(()) };
+    }
+    if leaf.prev == run.record { Ok(()) } else { Err(OutOfOrder::Chain { seq, before }) }
 }

@@ -83,7 +83,7 @@ fn look(item: &Item<'_>, report: &mut Report) -> Result<(), Broken> {
     if leaf.log != report.checkpoint.origin {
         return Err(Broken::ForeignLeaf { index, found: leaf.log.to_owned() });
     }
-    report.runs.take(&leaf).map_err(|why| Broken::Run { index, run: leaf.run, why })?;
+    report.runs.take(index, &leaf).map_err(|why| Broken::Run { index, run: leaf.run, why })?;
     let Some(bytes) = item.record else { return Ok(()) };
     let record = shown(&leaf, bytes).map_err(|why| Broken::Record { index, why })?;
     report.records += 1;

@@ -10,7 +10,7 @@ use stead_audit::{
 };
 use stead_core::{id::LeafHash, record::Record};
 
-use crate::history::{Log, ORIGIN, Seeded, leaves, tree};
+use super::history::{Log, ORIGIN, Seeded, leaves, tree};
 
 /// What an attack is called, for the count of each.
 pub const NAMES: [&str; 9] = [

@@ -48,7 +48,7 @@ impl Seeded {
 
 /// A key out of a sequence.
 pub fn key(name: &str, role: Role, seeded: &mut Seeded) -> SignerKey {
-    SignerKey::from_seed(name, role, seeded.bytes().into()).expect("a name")
+    SignerKey::from_seed(name, role, seeded.bytes::<32>().into()).expect("a name")
 }
 
 /// Records of `runs` runs, `n` in all, in an order in which a journal could have taken them.
