@@ -1,7 +1,7 @@
 //! The audit log, as far as it is pure: what one core appends and verifies, how long proofs are, and whether tampering is found.
 //! What a server does with it is measured once a server keeps the log; those keys are not printed before.
 
-#[expect(unreachable_pub, dead_code, reason = "shared with the tests of the crate")]
+#[expect(unreachable_pub, reason = "shared with the tests of the crate")]
 #[path = "../../crates/audit/tests/shared/attack.rs"]
 mod attack;
 #[expect(unreachable_pub, dead_code, reason = "shared with the tests of the crate")]
@@ -59,7 +59,9 @@ pub(crate) fn main(quick: bool, as_json: bool) -> ExitCode {
     out["tamper_tried"] = json!(tried);
     out["tamper_found"] = json!(found);
     out["tamper_by_kind"] = by_kind;
-    out["not_measured"] = json!("entries_per_s, provable_p99_ms, durable_overhead_pct, kill_switch_10000_ms: no server keeps the log yet");
+    out["not_measured"] = json!(
+        "entries_per_s, provable_p99_ms, durable_overhead_pct, kill_switch_10000_ms: no server keeps the log yet"
+    );
     out["quick"] = json!(quick);
     if !as_json {
         println!("{out:#}");
@@ -81,11 +83,15 @@ fn leaves(n: usize) -> Vec<Vec<u8>> {
             let mut kinds = Kinds::default();
             [5, 7, 11].iter().for_each(|kind| kinds.insert(*kind));
             let decided = seeded.below(2) == 0;
-            let decisions = decided.then_some(Decision { effect: 3, verdict: 0, epoch: Some(12) }).into_iter().collect();
+            let decisions =
+                decided.then_some(Decision { effect: 3, verdict: 0, epoch: Some(12) }).into_iter().collect();
             let at = Timestamp(1_767_225_600_000_000 + at as i64);
             let leaf = Leaf { log: ORIGIN, run, seq, at, prev, record, kinds, decisions, approvals: vec![] };
-            runs[which] =
-                if seeded.below(50) == 0 { (RunId(seeded.next().into()), 0, NONE_BEFORE) } else { (run, seq + 1, record) };
+            runs[which] = if seeded.below(50) == 0 {
+                (RunId(seeded.next().into()), 0, NONE_BEFORE)
+            } else {
+                (run, seq + 1, record)
+            };
             leaf.encode()
         })
         .collect()
@@ -149,7 +155,8 @@ fn tamper(n: usize) -> (usize, usize, Value) {
         *tried += 1;
         *found += usize::from(target.is_found(at % NAMES.len(), &mut seeded));
     }
-    let named: serde_json::Map<_, _> = NAMES.iter().zip(by_kind).map(|(name, counts)| ((*name).into(), json!(counts))).collect();
+    let named: serde_json::Map<_, _> =
+        NAMES.iter().zip(by_kind).map(|(name, counts)| ((*name).into(), json!(counts))).collect();
     (n, by_kind.iter().map(|[_, found]| found).sum(), named.into())
 }
 

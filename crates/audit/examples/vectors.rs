@@ -1,6 +1,6 @@
 //! Writes the vectors of `docs/audit-log.md` that do not exist yet: `cargo run -p stead-audit --example vectors -- DIR`. They come
 //! out of a seed, so they are the same on each machine; a file that exists is never touched.
-#![expect(unreachable_pub, dead_code, clippy::disallowed_methods, reason = "shared with tests; writes files")]
+#![expect(unreachable_pub, clippy::disallowed_methods, reason = "shared with tests; writes files")]
 
 #[path = "../tests/shared/cases.rs"]
 mod cases;

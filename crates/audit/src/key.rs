@@ -191,7 +191,10 @@ fn write(f: &mut fmt::Formatter<'_>, name: &str, id: [u8; 4], role: Role, key: &
     write!(f, "{name}+{:08x}+{}", u32::from_be_bytes(id), *text)
 }
 
-fn read(text: &str) -> Result<(&str, [u8; 4], Role, [u8; 32]), BadKey> {
+/// A key's text: name, id, role, and the 32 bytes.
+type Parts<'a> = (&'a str, [u8; 4], Role, [u8; 32]);
+
+fn read(text: &str) -> Result<Parts<'_>, BadKey> {
     // The key itself may have a `+`; the name and the id have none.
     let mut parts = text.splitn(3, '+');
     let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {

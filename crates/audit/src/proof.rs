@@ -28,13 +28,7 @@ const fn holds(yes: bool) -> Result<(), BadProof> {
 ///
 /// # Errors
 /// [`BadProof`] when that is not proven.
-pub fn inclusion(
-    leaf: TreeHash,
-    index: u64,
-    size: u64,
-    path: &[TreeHash],
-    root: TreeHash,
-) -> Result<(), BadProof> {
+pub fn inclusion(leaf: TreeHash, index: u64, size: u64, path: &[TreeHash], root: TreeHash) -> Result<(), BadProof> {
     if index >= size || size > MAX_SIZE {
         return Err(BadProof::Outside);
     }
@@ -109,12 +103,7 @@ pub fn consistency(
 ///
 /// # Errors
 /// [`BadProof`] when that is not proven.
-pub fn selection(
-    leaves: &[(u64, TreeHash)],
-    size: u64,
-    path: &[TreeHash],
-    root: TreeHash,
-) -> Result<(), BadProof> {
+pub fn selection(leaves: &[(u64, TreeHash)], size: u64, path: &[TreeHash], root: TreeHash) -> Result<(), BadProof> {
     let ascend = leaves.is_sorted_by(|(a, _), (b, _)| a < b);
     if size > MAX_SIZE || !ascend || leaves.last().is_some_and(|(index, _)| *index >= size) {
         return Err(BadProof::Outside);

@@ -117,10 +117,9 @@ impl<E, F: FnMut(Tile) -> Result<Vec<u8>, E>> Reader<F> {
         let width = (self.edge.size() - first).min(WIDTH.into());
         let tile = Tile::new(Holds::Entries, index, width as u16).ok_or(ReadError::Outside)?;
         let bytes = (self.fetch)(tile).map_err(|source| ReadError::Fetch { tile, source })?;
-        let entries = tile.entries(&bytes).map_err(|_: BadTile| ReadError::Forged {
-            tile,
-            why: "it does not hold its leaves, and nothing else",
-        })?;
+        let entries = tile
+            .entries(&bytes)
+            .map_err(|_: BadTile| ReadError::Forged { tile, why: "it does not hold its leaves, and nothing else" })?;
         let row = self.row(0, first, first + width)?;
         if !entries.iter().zip(row).all(|(entry, hash)| hash::leaf(entry) == *hash) {
             return Err(ReadError::Forged { tile, why: "a leaf has another hash" });

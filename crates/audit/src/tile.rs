@@ -159,9 +159,6 @@ impl FromStr for Tile {
             index.checked_mul(1000)?.checked_add(group)
         });
         // What is written differently is another path, and there is none of the same tile.
-        index
-            .and_then(|index| Self::new(holds, index, width))
-            .filter(|tile| tile.to_string() == path)
-            .ok_or(BadPath)
+        index.and_then(|index| Self::new(holds, index, width)).filter(|tile| tile.to_string() == path).ok_or(BadPath)
     }
 }

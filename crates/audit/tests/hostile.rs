@@ -60,7 +60,9 @@ fn a_checkpoint_is_signed_by_the_key_of_its_log_alone() {
 #[test]
 fn lengths_that_are_promised_allocate_nothing() {
     let start = b"\x84\x75stead-audit-bundle/v1\x60";
-    for promise in [&b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff"[..], b"\x9b\x00\x00\x00\x01\x00\x00\x00\x00", b"\x9a\xff\xff\xff\xff"] {
+    for promise in
+        [&b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff"[..], b"\x9b\x00\x00\x00\x01\x00\x00\x00\x00", b"\x9a\xff\xff\xff\xff"]
+    {
         assert!(Bundle::decode(&[start, promise].concat()).is_err());
     }
     let line = "\u{2014} x AAAAAAA=\n";

@@ -65,7 +65,12 @@ fn a_reader_by_other_people_verifies_checkpoint_tiles_entries_and_proofs() {
     };
     let out = run();
     let said = String::from_utf8_lossy(&out.stdout);
-    assert_eq!(said, "700 leaves audited, 7 included, consistent with 300\n", "{}", String::from_utf8_lossy(&out.stderr));
+    assert_eq!(
+        said,
+        "700 leaves audited, 7 included, consistent with 300\n",
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     // And it is no reader that says yes to everything.
     let mut tile = fs::read(folder.path().join("tile/0/000")).unwrap();
     tile[40] ^= 1;

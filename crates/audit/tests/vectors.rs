@@ -4,7 +4,6 @@
     clippy::disallowed_methods,
     clippy::disallowed_types,
     clippy::unwrap_used,
-    dead_code,
     unreachable_pub,
     reason = "tests read files and run a program; modules are shared"
 )]
@@ -155,8 +154,11 @@ fn python(args: &[&str], input: &[u8]) -> String {
 fn a_verifier_written_from_the_document_alone_agrees_on_every_vector() {
     let out = python(&["vectors", folder().to_str().unwrap()], b"");
     let count = |name, part| list(&load(name), part).count();
-    let all = count("tree.json", "inclusion") + count("tree.json", "consistency") + count("leaves.json", "")
-        + count("notes.json", "") + count("bundles.json", "");
+    let all = count("tree.json", "inclusion")
+        + count("tree.json", "consistency")
+        + count("leaves.json", "")
+        + count("notes.json", "")
+        + count("bundles.json", "");
     let good = list(&load("bundles.json"), "").filter(|case| case["code"] == "ok").count();
     assert_eq!(out, format!("{} checked, 0 wrong\n", all + good));
 }

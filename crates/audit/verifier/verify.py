@@ -548,9 +548,10 @@ def check_held(held, trust, size, root, links):
         if held_root != root:
             raise Broken("held", "the log was rewritten")
         return
-    pair = sorted([(held_size, held_root), (size, root)])
+    if held_size > size:
+        raise Broken("held", "the log was cut back, or the bundle is older than the kept checkpoint")
     path = links.get(held_size)
-    if path is None or not consistency_holds(*pair[0], *pair[1], path):
+    if path is None or not consistency_holds(held_size, held_root, size, root, path):
         raise Broken("held", "nothing leads from the kept checkpoint to this one")
 
 

@@ -79,10 +79,21 @@ pub enum Broken {
         /// The size of the kept one.
         size: u64,
     },
+    /// The bundle is of a smaller log than the kept checkpoint.
+    #[error(
+        "its log has {size} leaves, and that of the checkpoint that was kept had {held}: the log was cut back, or the \
+         bundle is older than the checkpoint; ask for a new one"
+    )]
+    CutBack {
+        /// The size of the kept one.
+        held: u64,
+        /// The size of the bundle's.
+        size: u64,
+    },
     /// Nothing leads from the kept checkpoint to the bundle's.
     #[error(
-        "nothing in it connects the checkpoint that was kept (size {held}) with its own (size {size}): ask for a bundle \
-         with a link to {held}; a log that was cut back has none"
+        "nothing in it leads from the checkpoint that was kept (size {held}) to its own (size {size}): ask for a bundle \
+         with a link to {held}"
     )]
     NotLinked {
         /// The size of the kept one.
@@ -115,7 +126,8 @@ impl Broken {
             Self::Leaf { .. } | Self::ForeignLeaf { .. } => "leaf",
             Self::Run { .. } => "run",
             Self::Record { .. } => "record",
-            Self::HeldUntrusted(_) | Self::Forked { .. } | Self::NotLinked { .. } | Self::BadLink { .. } => "held",
+            Self::HeldUntrusted(_) | Self::Forked { .. } | Self::CutBack { .. } => "held",
+            Self::NotLinked { .. } | Self::BadLink { .. } => "held",
         }
     }
 }

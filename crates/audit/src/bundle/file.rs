@@ -23,7 +23,7 @@ pub struct Bundle<'a> {
     pub items: Vec<Item<'a>>,
     /// The proof of their selection.
     pub proof: Vec<TreeHash>,
-    /// Consistency with other checkpoints, by ascending size.
+    /// Consistency with earlier checkpoints, by ascending size.
     pub links: Vec<Link>,
 }
 
@@ -38,12 +38,12 @@ pub struct Item<'a> {
     pub record: Option<&'a [u8]>,
 }
 
-/// What leads from the checkpoint of another size to the bundle's, or back.
+/// What leads from an earlier checkpoint to the bundle's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// The size of the other.
+    /// The size of the earlier one.
     pub size: u64,
-    /// The consistency proof, from the smaller to the greater.
+    /// The consistency proof.
     pub path: Vec<TreeHash>,
 }
 

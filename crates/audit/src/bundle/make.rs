@@ -18,13 +18,13 @@ pub struct Shown {
 }
 
 /// The bytes of a bundle: leaves by ascending index, the checkpoint of a log of `size` leaves, and links to the checkpoints
-/// of sizes `links`. `from` must have the leaves of the greatest of these sizes.
+/// of the smaller sizes `links`.
 ///
 /// # Errors
 /// Those of `from`.
 ///
 /// # Panics
-/// When indexes or links do not ascend, or an index is not below `size`.
+/// When indexes or links do not ascend, or one is not below `size`.
 pub fn make<S: Subtrees>(
     from: &mut S,
     note: &Note,
@@ -32,13 +32,16 @@ pub fn make<S: Subtrees>(
     shown: &[Shown],
     links: &[u64],
 ) -> Result<Vec<u8>, S::Error> {
-    assert!(links.is_sorted_by(|a, b| a < b), "links ascend");
+    assert!(
+        links.is_sorted_by(|a, b| a < b) && links.last().is_none_or(|last| *last < size),
+        "links ascend to the size"
+    );
     let indexes: Vec<u64> = shown.iter().map(|shown| shown.index).collect();
     let proof = prove::selection(from, &indexes, size)?;
     let links = links
         .iter()
         .map(|other| {
-            let path = prove::consistency(from, size.min(*other), size.max(*other))?;
+            let path = prove::consistency(from, *other, size)?;
             Ok(Link { size: *other, path })
         })
         .collect::<Result<_, _>>()?;

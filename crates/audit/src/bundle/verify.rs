@@ -112,11 +112,14 @@ fn link(bundle: &Bundle<'_>, own: &Checkpoint, held: &Checkpoint) -> Result<(), 
     if size == held_size {
         return if own.root == held.root { Ok(()) } else { Err(Broken::Forked { size }) };
     }
+    if held_size > size {
+        return Err(Broken::CutBack { held: held_size, size });
+    }
     let link = bundle.links.iter().find(|link| link.size == held_size);
     let link = link.ok_or(Broken::NotLinked { held: held_size, size })?;
-    let (mut from, mut to) = ((held_size, held.root), (size, own.root));
-    if held_size > size {
-        (from, to) = (to, from);
-    }
-    proof::consistency(from, to, &link.path).map_err(|why| Broken::BadLink { held: held_size, size, why })
+    proof::consistency((held_size, held.root), (size, own.root), &link.path).map_err(|why| Broken::BadLink {
+        held: held_size,
+        size,
+        why,
+    })
 }

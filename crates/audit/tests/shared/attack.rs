@@ -14,7 +14,14 @@ use super::history::{Log, ORIGIN, Seeded, leaves, tree};
 
 /// What an attack is called, for the count of each.
 pub const NAMES: [&str; 9] = [
-    "flip", "delete", "swap", "truncate", "thief deletes", "thief swaps", "thief truncates", "thief forks",
+    "flip",
+    "delete",
+    "swap",
+    "truncate",
+    "thief deletes",
+    "thief swaps",
+    "thief truncates",
+    "thief forks",
     "thief backdates",
 ];
 
@@ -39,7 +46,9 @@ impl Target {
     /// The bundle of some leaves as an honest server gives it.
     fn honest(&mut self, some: &[Shown]) -> Vec<u8> {
         let (note, size) = (self.log.cosigned(&self.tree), self.tree.size());
-        let Ok(file) = make(&mut self.tree, &note, size, some, &[self.held_size]);
+        // A checkpoint of the same size needs no link.
+        let link: &[u64] = if self.held_size < size { &[self.held_size] } else { &[] };
+        let Ok(file) = make(&mut self.tree, &note, size, some, link);
         file
     }
 

@@ -77,9 +77,8 @@ fn record(run: RunId, seq: u64, at: i64, seeded: &mut Seeded) -> Record {
     let mut facts = vec![Fact::PlanDrawn(PlanDrawn { turn: seq as u32, payload: 0 })];
     if seeded.below(2) == 0 {
         let verdict = [Verdict::Allow, Verdict::Deny, Verdict::Ask][seeded.below(3)];
-        let ruled = (seeded.below(2) == 0).then(|| {
-            Box::new(Ruled { epoch: seeded.below(400) as u64, by: vec!["refunds".into()], why: None })
-        });
+        let ruled = (seeded.below(2) == 0)
+            .then(|| Box::new(Ruled { epoch: seeded.below(400) as u64, by: vec!["refunds".into()], why: None }));
         let (code, payload, rewritten, plan) = (None, None, None, None);
         facts.push(Fact::EffectDecided(EffectDecided { effect, verdict, code, payload, ruled, rewritten, plan }));
     }
@@ -88,7 +87,8 @@ fn record(run: RunId, seq: u64, at: i64, seeded: &mut Seeded) -> Record {
         facts.push(Fact::ApprovalGiven(ApprovalGiven { effect, approved: true, by: "user:ada".into(), note, roles }));
         facts.push(Fact::EffectIntended(EffectIntended { effect, activation: ActivationId(7), attempt: 1 }));
     }
-    let text = |what: &str, seeded: &mut Seeded| format!("{what} {}: refund order {}", seeded.below(99), seeded.below(9999));
+    let text =
+        |what: &str, seeded: &mut Seeded| format!("{what} {}: refund order {}", seeded.below(99), seeded.below(9999));
     Record {
         header: Header {
             v: VERSION,
