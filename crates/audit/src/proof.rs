@@ -128,7 +128,10 @@ fn fold(
         [(_, hash)] if end - start == 1 => Ok(*hash),
         _ => {
             let middle = start + split(end - start);
-            let (left, right) = leaves.split_at(leaves.partition_point(|(index, _)| *index < middle));
+            // Where all are there, nothing need be searched.
+            let all = leaves.len() as u64 == end - start;
+            let left = if all { (middle - start) as usize } else { leaves.partition_point(|(at, _)| *at < middle) };
+            let (left, right) = leaves.split_at(left);
             let left = fold(left, start, middle, path)?;
             Ok(hash::node(left, fold(right, middle, end, path)?))
         }

@@ -73,7 +73,9 @@ impl RunSeen {
 /// The runs that were seen, by what their last leaves said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Order {
-    runs: BTreeMap<RunId, RunSeen>,
+    /// Where each run is in `seen`: apart from it, so that looking a run up touches little memory.
+    runs: BTreeMap<RunId, usize>,
+    seen: Vec<RunSeen>,
     /// The index from which on every leaf was taken, and the one that comes next then.
     since: u64,
     next: u64,
@@ -93,11 +95,14 @@ impl Order {
         let ended = leaf.kinds.end_run();
         let seen = RunSeen { first: seq, last: seq, leaves: 1, ended, index, at: leaf.at, record: leaf.record };
         match self.runs.entry(leaf.run) {
-            Entry::Vacant(entry) => drop(entry.insert(seen)),
-            Entry::Occupied(mut entry) => {
-                let run = *entry.get();
-                follows(&run, leaf, run.index >= self.since)?;
-                entry.insert(RunSeen { first: run.first, leaves: run.leaves + 1, ..seen });
+            Entry::Vacant(entry) => {
+                entry.insert(self.seen.len());
+                self.seen.push(seen);
+            }
+            Entry::Occupied(entry) => {
+                let run = &mut self.seen[*entry.get()];
+                follows(run, leaf, run.index >= self.since)?;
+                *run = RunSeen { first: run.first, leaves: run.leaves + 1, ..seen };
             }
         }
         Ok(())
@@ -105,7 +110,7 @@ impl Order {
 
     /// The runs, by id.
     pub fn runs(&self) -> impl ExactSizeIterator<Item = (RunId, &RunSeen)> {
-        self.runs.iter().map(|(run, seen)| (*run, seen))
+        self.runs.iter().map(|(run, at)| (*run, &self.seen[*at]))
     }
 }
 

@@ -38,7 +38,7 @@ impl Target {
     /// A log of `n` leaves, of which a checkpoint somewhere in it was kept.
     pub fn new(n: usize, seeded: &mut Seeded) -> Self {
         let log = Log::new(n, 5, seeded);
-        let held_size = 2 + seeded.below(n - 2);
+        let held_size = 2 + seeded.below(n - 1);
         let held = log.checkpoint(&tree(&log.shown[..held_size])).to_string();
         Self { tree: tree(&log.shown), held_size: held_size as u64, held, log }
     }
