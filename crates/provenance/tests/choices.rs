@@ -252,7 +252,7 @@ fn a_plan_says_who_reads_where_the_tool_does_not_and_lists_of_readers_still_hold
     assert!(told[0].contains("eve@example.net may not read"), "{told:?}");
     let tools = [append(), append().recipients([])];
     for (text, told) in [
-        (r#"do append(id: "7", text: any) readers 7"#, "plan:1:39: readers are texts, and this is a number"),
+        (r#"do append(id: "7", text: any) readers true"#, "plan:1:39: readers are texts, and this is a truth value"),
         (r#"do append(id: "7", text: any) readers []"#, ""),
     ] {
         let drawn = Plan::draw("plan", text, &tools[..1], &Label::nothing());
