@@ -215,7 +215,7 @@ impl Hearing {
 
     /// What has become of the plan, by what calls were let go and what they returned.
     fn plan_state(&self, state: &State) -> PlanState {
-        let mut plans = PlanState { began: Some(state.started_at), ..PlanState::default() };
+        let mut plans = PlanState::of_run_begun_at(state.started_at);
         for (effect, mark) in &state.plan_marks {
             let effect = *effect;
             plans.apply(&match mark {

@@ -109,6 +109,38 @@ fn alternatives_are_one_effect_in_all() {
 }
 
 #[test]
+fn what_stands_behind_alternatives_holds_for_each_of_them() {
+    let plan = r#"
+        let rows = rows()
+        do pay(to: c, amount: rows[0]) or pay(to: c, amount: rows[1]) or wire(to: c) one c in ["A", "B"] one n in [c] if n != "B"
+    "#;
+    let tools = || vec![attests("rows"), pay(), Tool::named("wire").effect()];
+    let mut run = Run::new(tools(), "…", plan);
+    run.call("rows", &json!({}), &json!([5]));
+    run.taint();
+    let amount = |to: &str, amount: u8| json!({"to": to, "amount": amount});
+    assert!(
+        planned(&run.judge("pay", &amount("A", 5))),
+        "that the list has no second place spoils the second way alone"
+    );
+    for (tool, given) in [("pay", amount("A", 6)), ("pay", amount("B", 5)), ("wire", json!({"to": "B"}))] {
+        assert!(!planned(&run.judge(tool, &given)), "{tool} {given}");
+    }
+    assert!(planned(&run.call("wire", &json!({"to": "A"}), &json!("done"))));
+    assert!(!planned(&run.judge("pay", &amount("A", 5))), "it was one effect in all");
+}
+
+#[test]
+fn an_effect_before_taint_uses_the_slot_that_it_fits() {
+    let mut run = Run::new(vec![pay()], "…", r#"do pay(to: "A", amount: 1)"#);
+    let (fits, other) = (json!({"to": "A", "amount": 1}), json!({"to": "B", "amount": 1}));
+    assert_eq!(run.call("pay", &other, &json!("done")), Standing::Free { read: None });
+    assert!(planned(&run.call("pay", &fits, &json!("done"))));
+    run.taint();
+    assert_eq!(why(&run.judge("pay", &fits)), ["slot 1: it is used"]);
+}
+
+#[test]
 fn a_read_that_is_left_open_is_not_taken_from_what_other_people_said() {
     let plan = r#"let found = search(query: any) or list() do pay(to: first(found), amount: 1)"#;
     let tools = || vec![attests("search"), attests("list"), pay()];
@@ -200,6 +232,7 @@ fn what_is_left_out_is_its_default_and_no_more() {
         (json!({"to": "A", "amount": 1, "currency": "EUR"}), true),
         (json!({"to": "A", "amount": 1, "currency": "USD"}), false),
         (json!({"to": "A", "amount": 1, "currency": null}), false),
+        (json!({"to": "A", "amount": 1, "currency": ""}), false),
         (json!({"to": "A", "amount": 1, "other": null}), false),
     ] {
         assert_eq!(planned(&run.judge("pay", &given)), may, "{given}");
@@ -284,6 +317,9 @@ fn mistakes_of_what_is_left_open_are_told() {
              returns: let NAME = do pay(…)",
         ),
         ("do pay(to: \"A\", amount: 1) each c in [1] one c in [2]", "plan:1:46: `c` is named twice"),
+        ("do pay(to: \"A\", amount: 1) if true if false", "plan:1:36: `if` stands twice behind this `do`"),
+        ("do pay(to: \"A\", amount: 1) times 1 times 2", "plan:1:36: `times` stands twice behind this `do`"),
+        ("let x = later(now, 1, \"dayz\")", "plan:1:23: `dayz` is no unit of time\n  hint: did you mean `days`?"),
     ] {
         let errors = Plan::draw("plan", text, &tools, &Label::nothing()).unwrap_err();
         assert!(errors[0].to_string().starts_with(told), "{text}\n{}", errors[0]);

@@ -8,6 +8,14 @@ use time::{Date, Duration, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
 use crate::normal;
 
+/// The units of `later`, as they are mostly written; each may stand without its `s`.
+pub(super) const UNITS: &[&str] = &["minutes", "hours", "days", "weeks", "months", "years"];
+
+/// Whether a word is one of [`UNITS`].
+pub(super) fn is_unit(word: &str) -> bool {
+    UNITS.iter().any(|unit| *unit == word || unit.strip_suffix('s') == Some(word))
+}
+
 /// A text that is a date or a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moment {
@@ -189,6 +197,18 @@ mod tests {
             ("soon", 1, "day", None),
         ] {
             assert_eq!(later(text, n, unit).as_deref(), then, "{text} {n} {unit}");
+        }
+    }
+
+    #[test]
+    fn every_unit_that_is_one_can_be_reckoned_with() {
+        for unit in UNITS {
+            for word in [unit, unit.trim_end_matches('s')] {
+                assert!(is_unit(word) && later("2024-05-15 10:00", 1, word).is_some(), "{word}");
+            }
+        }
+        for word in ["", "s", "dayz", "dayss", "Days", "fortnight"] {
+            assert!(!is_unit(word) && later("2024-05-15 10:00", 1, word).is_none(), "{word}");
         }
     }
 

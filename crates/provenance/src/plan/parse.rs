@@ -37,6 +37,12 @@ pub(super) fn parse(text: &str) -> Result<Vec<Statement>, Wrong> {
     Ok(out)
 }
 
+/// Two of them would have to mean something, and a plan's reader should not have to guess what.
+fn once(is: bool, word: &str, at: &Span) -> Result<(), Wrong> {
+    let wrong = || Wrong::new(at.clone(), format!("`{word}` stands twice behind this `do`"));
+    if is { Ok(()) } else { Err(wrong()) }
+}
+
 struct Parser {
     tokens: Vec<(Token, Span)>,
     next: usize,
@@ -108,6 +114,7 @@ impl Parser {
     fn slot(&mut self, name: Option<Word>) -> Result<Slot, Wrong> {
         let calls = self.calls()?;
         let mut slot = Slot { name, calls, overs: Vec::new(), condition: None, readers: None, times: 1 };
+        let mut times = None;
         loop {
             let at = self.at();
             if self.word("each") {
@@ -117,17 +124,13 @@ impl Parser {
                 let (name, list) = self.over()?;
                 slot.overs.push(Over { kind: OverKind::One, name, list });
             } else if self.word("if") {
-                slot.condition = Some(self.expression(0)?);
+                once(slot.condition.replace(self.expression(0)?).is_none(), "if", &at)?;
             } else if self.word("readers") {
-                slot.readers = Some(self.expression(0)?);
+                once(slot.readers.replace(self.expression(0)?).is_none(), "readers", &at)?;
             } else if self.word("times") {
-                let (token, at) = self.take();
-                let times = match token {
-                    Token::Number(n) if n.is_integer() => n.to_u32().filter(|n| (1..=MAX_TIMES).contains(n)),
-                    _ => None,
-                };
-                slot.times =
-                    times.ok_or_else(|| Wrong::new(at, format!("a count is a whole number from 1 to {MAX_TIMES}")))?;
+                let count = self.count()?;
+                once(times.replace(count).is_none(), "times", &at)?;
+                slot.times = count;
             } else {
                 return Ok(slot);
             }
@@ -137,6 +140,16 @@ impl Parser {
                 return Err(wrong.hint("leave the name out, or `each` and `times`"));
             }
         }
+    }
+
+    /// How often.
+    fn count(&mut self) -> Result<u32, Wrong> {
+        let (token, at) = self.take();
+        let count = match token {
+            Token::Number(n) if n.is_integer() => n.to_u32().filter(|n| (1..=MAX_TIMES).contains(n)),
+            _ => None,
+        };
+        count.ok_or_else(|| Wrong::new(at, format!("a count is a whole number from 1 to {MAX_TIMES}")))
     }
 
     /// `NAME in LIST`.

@@ -116,6 +116,11 @@ impl fmt::Display for Why {
 }
 
 impl PlanState {
+    /// Nothing has been read or used yet, in a run that began then.
+    pub fn of_run_begun_at(began: Timestamp) -> Self {
+        Self { began: Some(began), ..Self::default() }
+    }
+
     /// Folds an event.
     pub fn apply(&mut self, event: &Event) {
         match event {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{
     super::{
-        ast::{Expr, Function},
+        ast::{Expr, Function, Node},
+        error::Wrong,
+        moment,
         types::Type,
     },
     Checker,
@@ -80,7 +82,7 @@ impl Checker<'_> {
                 match function {
                     Function::Later => {
                         self.expects(&arguments[1], &Type::Number);
-                        self.expects(&arguments[2], &Type::Text);
+                        self.unit(&arguments[2]);
                         Type::Text
                     }
                     Function::Minutes => {
@@ -111,6 +113,17 @@ impl Checker<'_> {
                     _ => list(element),
                 }
             }
+        }
+    }
+
+    /// A unit that is written out is one; what an expression gives is seen when it is evaluated.
+    fn unit(&mut self, unit: &Expr) {
+        self.expects(unit, &Type::Text);
+        if let Node::Text(word) = &unit.node
+            && !moment::is_unit(word)
+        {
+            let wrong = Wrong::new(unit.at.clone(), format!("`{word}` is no unit of time"));
+            self.wrong.push(wrong.nearest(word, moment::UNITS.iter().copied()));
         }
     }
 }
