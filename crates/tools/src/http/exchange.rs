@@ -212,7 +212,9 @@ pub(crate) fn verdict(method: &Method, status: StatusCode) -> Verdict {
 /// An error answer in words.
 async fn describe(response: Response, secrets: &[Secret]) -> String {
     let status = response.status();
-    let header = |name| response.headers().get(name).and_then(|v| v.to_str().ok()).map(|v| text::ellipsis(v, 200));
+    let clean = |text: &str| secrets.iter().fold(text.to_owned(), |text, secret| secret.redact(text));
+    let header =
+        |name| response.headers().get(name).and_then(|v| v.to_str().ok()).map(|v| text::ellipsis(&clean(v), 200));
     let mut words = format!("HTTP {status}");
     if let Some(location) = header(LOCATION).filter(|_| status.is_redirection()) {
         words.push_str(&format!(": redirects to {location}, which is not followed"));
