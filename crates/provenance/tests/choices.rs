@@ -299,6 +299,32 @@ fn a_plan_says_who_reads_where_the_tool_does_not_and_lists_of_readers_still_hold
 }
 
 #[test]
+fn content_that_the_plan_writes_itself_asks_for_no_reader() {
+    let send = || Tool::named("send").effect().content(["body", "seats"]).recipients(["to"]);
+    let call = |body: &str| json!({"to": "bob@example.net", "body": body});
+    for (plan, body, may) in [
+        (r#"do send(to: "bob@example.net", body: "See you.")"#, "See you.", true),
+        (r#"do send(to: "bob@example.net", body: "See you.")"#, "The code is 1234.", false),
+        (r#"do send(to: "bob@example.net", body: b) one b in ["See you.", "See you"]"#, "See you", true),
+        (r#"do send(to: "bob@example.net", body: b) one b in ["See you.", "See you"]"#, "The code is 1234.", false),
+        (r#"let r = rows() do send(to: "bob@example.net", body: text("Hi ", r[0]))"#, "Hi Ada", true),
+        (r#"do send(to: "bob@example.net", body: any)"#, "See you.", false),
+    ] {
+        let mut run = Run::new(vec![attests("rows"), send()], "…", plan);
+        run.call("rows", &json!({}), &json!(["Ada"]));
+        run.taint();
+        assert_eq!(planned(&run.judge("send", &call(body))), may, "{plan} {body}");
+    }
+    // What is not written down, and what lies anywhere between two bounds, could tell something.
+    let mut said = call("See you.");
+    said["seats"] = json!(1234);
+    for seats in ["", ", seats: between(1, 9999)"] {
+        let run = tainted(vec![send()], &format!(r#"do send(to: "bob@example.net", body: "See you."{seats})"#));
+        assert!(why(&run.judge("send", &said))[0].contains("bob@example.net may not read"), "{seats}");
+    }
+}
+
+#[test]
 fn mistakes_of_what_is_left_open_are_told() {
     let tools = [attests("contacts"), pay()];
     for (text, told) in [

@@ -4,13 +4,18 @@ use stead_core::id::Name;
 
 use super::{
     Plan,
-    ast::{Call, OverKind, Slot},
+    ast::{Binding, Call, OverKind, Slot},
     datum::Kind,
     eval::Names,
     names::{Made, bound, counting, elements, told},
     state::{MAX_EACH, PlanState, Use},
 };
-use crate::{declare::Tool, entitle::Entitlements, json::short, trace::Traced};
+use crate::{
+    declare::Tool,
+    entitle::Entitlements,
+    json::short,
+    trace::{Argument, Traced},
+};
 
 pub(super) struct Judge<'a> {
     pub(super) plan: &'a Plan,
@@ -78,7 +83,7 @@ impl Judge<'_> {
                 }
             }
         }
-        self.readers(slot, names, steps)?;
+        self.readers(slot, call, names, steps)?;
         let count = self.state.count(used);
         if count >= slot.times as usize {
             return Err(match slot.times {
@@ -89,9 +94,12 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// Whether whoever reads the content may read all that can be in it.
-    fn readers(&self, slot: &Slot, names: &Names, steps: &mut u32) -> Result<(), String> {
-        let content: Vec<_> = self.call.arguments.iter().filter(|a| !a.steers && a.label.is_tainted()).collect();
+    /// Whether whoever reads the content may read all that can be in it. Content that the plan binds to a value is that value, whoever
+    /// wrote it down in the call: nothing untrusted is in it.
+    fn readers(&self, slot: &Slot, call: &Call, names: &Names, steps: &mut u32) -> Result<(), String> {
+        let written = |name: &str| call.arguments.iter().any(|(n, b)| *n.text == *name && matches!(b, Binding::To(_)));
+        let carried = |a: &&Argument| !a.steers && a.label.is_tainted() && !written(&a.name);
+        let content: Vec<&Argument> = self.call.arguments.iter().filter(carried).collect();
         let Some(first) = content.first() else { return Ok(()) };
         let mut readers = Vec::new();
         match (&self.tool.recipients, &slot.readers) {
