@@ -14,8 +14,9 @@ use stead_core::{
 use stead_ports::agent::{Agent, Behind, Provenance};
 use stead_provenance::{
     declare::Tool,
+    json,
     ledger::{Ledger, Said},
-    plan::{Event, Plan, PlanError, PlanState, Standing, datum::Datum, state::Use},
+    plan::{Answer, Event, Plan, PlanError, PlanState, Standing, state::Use},
     trace::Traced,
     trust::{Label, Origin, Trust},
 };
@@ -26,8 +27,8 @@ pub(crate) struct Hearing {
     ledger: Ledger,
     /// What each entry counts.
     labels: Vec<Label>,
-    /// What effects of this run returned.
-    values: BTreeMap<u32, Datum>,
+    /// What effects of this run were asked and returned.
+    answers: BTreeMap<u32, Answer>,
     /// The calls of the last reply that was heard: the tool, and its arguments.
     calls: Vec<(String, String)>,
     plan: Option<Plan>,
@@ -103,8 +104,11 @@ impl Hearing {
             }
             (EntryKind::User, _) => self.person(entry, own, agent),
             (EntryKind::Result { effect, call, error }, Message::Tool(result)) => {
-                let named = self.calls.get(usize::from(call)).map_or(&*result.name, |(name, _)| name).to_owned();
-                let said = Result_ { name: &named, content: &result.content, error, effect };
+                let (named, asked) = match self.calls.get(usize::from(call)) {
+                    Some((name, arguments)) => (name.clone(), arguments.clone()),
+                    None => (result.name.to_string(), String::new()),
+                };
+                let said = Result_ { name: &named, asked: &asked, content: &result.content, error, effect };
                 self.result(agent, provenance, state, entry, (index, &window), said)
             }
             // The runtime's own words quote what it speaks of: they are a source of nothing, and add nothing.
@@ -166,7 +170,7 @@ impl Hearing {
         (index, window): (usize, &Label),
         said: Result_<'_>,
     ) -> Label {
-        let Result_ { name, content, error, effect } = said;
+        let Result_ { name, asked, content, error, effect } = said;
         if matches!(entry.payload.source, Some(Source::Runtime | Source::User)) {
             // A refusal, or a human's no.
             return self.ledger.hear(Said::Reply(window)).label;
@@ -183,7 +187,8 @@ impl Hearing {
         if index >= state.earlier as usize
             && let Some(value) = heard.value
         {
-            self.values.insert(effect, value);
+            let arguments = json::arguments(asked).unwrap_or_default();
+            self.answers.insert(effect, Answer { tool: name.into(), arguments, value });
         }
         heard.label
     }
@@ -216,7 +221,7 @@ impl Hearing {
 
     /// What has become of the plan, by what calls were let go and what they returned.
     fn plan_state(&self, state: &State, but: Option<u32>) -> PlanState {
-        let mut plans = PlanState::default();
+        let mut plans = PlanState::of_run_begun_at(state.started_at);
         for (effect, mark) in state.plan_marks.iter().filter(|(effect, _)| Some(*effect) != but) {
             let effect = *effect;
             plans.apply(&match mark {
@@ -225,8 +230,8 @@ impl Hearing {
                     Event::Used { effect, used: Use { slot: *slot, element: element.clone() } }
                 }
             });
-            if let Some(value) = self.values.get(&effect) {
-                plans.returned(effect, value);
+            if let Some(answer) = self.answers.get(&effect) {
+                plans.returned(effect, answer);
             }
         }
         plans
@@ -242,6 +247,8 @@ pub(crate) struct Spoken<'a> {
 
 struct Result_<'a> {
     name: &'a str,
+    /// The arguments of its call.
+    asked: &'a str,
     content: &'a str,
     error: bool,
     effect: u32,

@@ -284,6 +284,18 @@ impl Runtime {
         self.agents.unsandboxed(tenant, version).await
     }
 
+    /// Whether nothing stands between other people's words and what an agent does.
+    ///
+    /// # Errors
+    /// When a version cannot be read.
+    pub async fn untraced(
+        &self,
+        tenant: &Name,
+        version: VersionId,
+    ) -> Result<Option<stead_api::agent::Untraced>, AgentError> {
+        Ok(self.agents.described(tenant, version).await?.untraced)
+    }
+
     /// Says where the helper services of an agent answer.
     pub fn set_services(&self, agent: &Name, services: BTreeMap<String, String>) {
         self.agents.set_services(agent, services);

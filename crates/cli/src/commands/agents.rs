@@ -5,7 +5,7 @@ mod versions;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use stead_api::agent::{Agent, AgentSummary};
+use stead_api::agent::{Agent, AgentSummary, Untraced};
 use stead_server::agents::ApplyError;
 
 use super::{pages::watched, run::apply_as};
@@ -148,6 +148,9 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb, bundles: &[s
                     let confirm = versions::confirm(&agent.name, alias, Some(&agent.version));
                     ui::say(&format!("it waits for another person: {confirm}"));
                 }
+                if let Some(untraced) = &agent.untraced {
+                    ui::say(&alone(&agent, untraced));
+                }
             }
         }
         Verb::Ls { watch } => {
@@ -250,6 +253,13 @@ fn shown(agent: &Agent) -> String {
         out.push_str(&format!("\neach input satisfies:\n{}\n", clean(&schema)));
     }
     format!("{out}\n{}\n", clean(agent.instructions.trim_end()))
+}
+
+/// That nothing stands between other people's words and what an agent does.
+fn alone(agent: &Agent, untraced: &Untraced) -> String {
+    let cure =
+        "say `provenance: plan` or `provenance: trace` in its manifest, or by `trust` what its tools' results count";
+    format!("warning: {}: {}\n  hint: {cure}", clean(&agent.name), clean(&untraced.to_string()))
 }
 
 /// An agent that this process itself did not take.

@@ -53,6 +53,7 @@ pub use keys::Keys;
 pub(crate) use keys::found;
 pub(crate) use problem::problem_of;
 pub use problem::{ApplyError, place};
+pub(crate) use provenance::untraced;
 pub(crate) use renewed::values;
 pub use site::{Services, Site, data_folder};
 use wired::Wired;

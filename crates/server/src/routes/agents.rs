@@ -64,7 +64,8 @@ pub(super) async fn apply(
     };
     let status = if applied.new { StatusCode::CREATED } else { StatusCode::OK };
     let unsandboxed = app.runtime.unsandboxed(&who.tenant, applied.row.version).await?;
-    let agent = views::agent(applied.row, &applied.agent, unsandboxed);
+    let untraced = app.runtime.untraced(&who.tenant, applied.row.version).await?;
+    let agent = views::agent(applied.row, &applied.agent, unsandboxed, untraced);
     Ok((status, Body(Agent { proposed: applied.proposed.then_some(alias), ..agent })))
 }
 
@@ -134,7 +135,8 @@ pub(super) async fn known(app: &App, who: &Principal, agent: &Name) -> Answer<()
 async fn loaded(app: &App, row: VersionRow) -> Answer<Body<Agent>> {
     let agent = app.runtime.load(&row.tenant, row.version).await?;
     let unsandboxed = app.runtime.unsandboxed(&row.tenant, row.version).await?;
-    Ok(Body(views::agent(row, &agent, unsandboxed)))
+    let untraced = app.runtime.untraced(&row.tenant, row.version).await?;
+    Ok(Body(views::agent(row, &agent, unsandboxed, untraced)))
 }
 
 /// The failure for a name that nobody applied.
