@@ -71,7 +71,7 @@ pub fn apply(state: &mut State, env: Env<'_>, fact: &Fact) {
         Fact::SandboxLimited(f) => life::limit::apply_limited(state, f),
         Fact::AnswerRejected(f) => step::answer::apply_rejected(state, env, f),
         Fact::Paused => state.paused = true,
-        Fact::Resumed => state.paused = false,
+        Fact::Resumed => life::pause::apply_resumed(state),
         Fact::CancelRequested(f) => life::stop::apply_requested(state, f),
         Fact::RunCompleted(_) => life::end::apply_completed(state),
         Fact::RunFailed(f) => life::end::apply_failed(state, f.code),

@@ -211,7 +211,7 @@ fn approval() -> Vec<Fact> {
     let asked =
         |effect, reason, expires| Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires, asked: None });
     let answered = |effect, approved, note| {
-        Fact::ApprovalGiven(ApprovalGiven { effect, approved, by: "user:grace".into(), note, roles: Vec::new() })
+        Fact::ApprovalGiven(ApprovalGiven { effect, approved, by: "user:grace".into(), note, roles: Vec::new(), later: None })
     };
     vec![
         decided(1, Verdict::Allow, None, None),
@@ -622,6 +622,7 @@ fn policies() -> Vec<Fact> {
             by: "user:grace".into(),
             note: None,
             roles: vec!["finance".into()],
+            later: None,
         }),
         decided(3, Verdict::Allow, None, None, ruled(&["granted"], Some(2)), rewritten(None)),
         decided(4, Verdict::Allow, None, None, ruled(&[], None), rewritten(Some("order-1042"))),

@@ -82,8 +82,14 @@ impl PolicySets {
         let versions: Vec<VersionId> =
             self.ready.lock().policies.keys().filter(|(of, _)| of == tenant).map(|(_, version)| *version).collect();
         for version in versions {
-            if let Err(e) = self.load(tenant, version).await {
-                tracing::warn!(%tenant, %version, error = %e, "no policies for this agent version: its calls are denied");
+            match self.load(tenant, version).await {
+                Ok(_) => {}
+                Err(e) if self.current(tenant, version).is_some() => {
+                    tracing::warn!(%tenant, %version, error = %e, "the policies in force cannot be read: those of before decide until they can");
+                }
+                Err(e) => {
+                    tracing::warn!(%tenant, %version, error = %e, "no policies for this agent version: its calls are denied");
+                }
             }
         }
     }
