@@ -32,7 +32,7 @@ const SESSION: SessionId = SessionId(0x019b_76da_a800_fedc_ba98_7654_3210_0022);
 
 /// Every vector in order of its `seq`: the name of its file, and the record.
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
-    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 17] = [
+    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 18] = [
         ("00-started", Actor::User("user:ada".into()), started(), vec![text("Refund order 1042", Source::User)]),
         ("01-model", Actor::Runtime, model(), model_texts()),
         ("02-approval", Actor::User("user:grace".into()), approval(), vec![text("over the limit", Source::User)]),
@@ -55,6 +55,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("14-policies", Actor::User("user:grace".into()), policies(), policy_texts()),
         ("15-plans", Actor::Runtime, plans(), plan_texts()),
         ("16-evidence", Actor::Runtime, evidence(), vec![text("exit 0", Source::Tool)]),
+        ("17-later", Actor::User("user:grace".into()), later(), vec![]),
     ];
     parts
         .into_iter()
@@ -211,7 +212,14 @@ fn approval() -> Vec<Fact> {
     let asked =
         |effect, reason, expires| Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires, asked: None });
     let answered = |effect, approved, note| {
-        Fact::ApprovalGiven(ApprovalGiven { effect, approved, by: "user:grace".into(), note, roles: Vec::new(), later: None })
+        Fact::ApprovalGiven(ApprovalGiven {
+            effect,
+            approved,
+            by: "user:grace".into(),
+            note,
+            roles: Vec::new(),
+            later: None,
+        })
     };
     vec![
         decided(1, Verdict::Allow, None, None),
@@ -628,6 +636,18 @@ fn policies() -> Vec<Fact> {
         decided(4, Verdict::Allow, None, None, ruled(&[], None), rewritten(Some("order-1042"))),
     ]);
     facts
+}
+
+/// A yes that nothing could weigh when it was given.
+fn later() -> Vec<Fact> {
+    vec![Fact::ApprovalGiven(ApprovalGiven {
+        effect: 1,
+        approved: true,
+        by: "user:grace".into(),
+        note: None,
+        roles: vec!["finance".into()],
+        later: Some(true),
+    })]
 }
 
 /// A plan that was drawn at the second try, and another that never was; calls that it lets through.

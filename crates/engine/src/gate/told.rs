@@ -54,8 +54,7 @@ impl<'a> Told<'a> {
 
 /// The reasons, and what provenance says of the call.
 pub(super) fn why(why: &Why, judged: Option<&Judged>, plan: Option<&Plan>) -> Bytes {
-    let context =
-        judged.map(|Judged { traced, standing, state }| Context::of(traced, plan, state, standing));
+    let context = judged.map(|Judged { traced, standing, state }| Context::of(traced, plan, state, standing));
     let tree = Tree {
         permitted: Told::of(&why.permitted),
         forbade: Told::of(&why.forbade),

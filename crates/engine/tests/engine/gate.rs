@@ -288,7 +288,10 @@ fn a_yes_to_what_the_manifest_asks_is_weighed_by_the_policies_of_now_too() {
     lab.policies.apply(CLOSED);
     approve(&node, effect, by("ann", "finance")).unwrap();
     node.completes(run);
-    assert_eq!((pay.count(), decisions(&node, run).last().cloned()), (0, Some((Verdict::Deny, vec!["closed".into()], 1))));
+    assert_eq!(
+        (pay.count(), decisions(&node, run).last().cloned()),
+        (0, Some((Verdict::Deny, vec!["closed".into()], 1)))
+    );
 
     // Where there are no policies the yes is kept, until there are; also over a crash.
     for crash in [false, true] {

@@ -102,7 +102,7 @@ fn who_approved_may_be_why_it_is_forbidden() {
     assert_eq!(word(&after(&[])), "ask", "it is critical");
     assert_eq!(word(&after(&[("bob", &["supervisor"])])), "allow");
     let own = after(&[("alice", &["supervisor"])]);
-    assert_eq!((word(&own).as_str(), own.why.forbade[0].policy.as_ref()), ("deny", "not-oneself"));
+    assert_eq!((word(&own), own.why.forbade[0].policy.as_ref()), ("deny", "not-oneself"));
     assert_eq!(word(&after(&[("alice", &[]), ("bob", &["supervisor"])])), "deny");
 
     // No more than one, and nobody's friend.

@@ -171,7 +171,7 @@ struct Question {
     run: usize,
     deed: usize,
     arguments: prop::sample::Index,
-    known: (bool, bool, bool),
+    known: (bool, bool, bool, bool),
     risk: Risk,
     sure: (Option<u8>, Option<u8>),
     approvals: usize,
@@ -185,7 +185,7 @@ fn question() -> impl Strategy<Value = Question> {
         0..3_usize,
         0..6_usize,
         any::<prop::sample::Index>(),
-        (mostly(), any::<bool>(), any::<bool>()),
+        (mostly(), mostly(), any::<bool>(), any::<bool>()),
         risk,
         (share(), share()),
         0..3_usize,
@@ -269,7 +269,7 @@ proptest! {
             prop_assert_eq!(&policies.explain(&request), &defined);
             if defined.verdict == crate::Verdict::Allow {
                 // No approval that was only thought of opens anything.
-                prop_assert!(super::reference::hard_set_allows(&policies, &request));
+                prop_assert!(super::reference::hard_set_allows(&policies, &request, defined.arguments.as_deref()));
             }
             // Of what is allowed `decide` tells no values, and says the same when it has kept the answer.
             defined.why.permitted.iter_mut().for_each(|reason| reason.values.clear());

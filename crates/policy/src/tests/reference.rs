@@ -25,18 +25,22 @@ use crate::{
 
 /// As [`Policies::explain`], with every policy of the set.
 pub(super) fn explain(policies: &Policies, request: &Request<'_>) -> Decision {
-    let Some(trial) = whole(policies, request) else { return policies.nothing() };
+    let Some(trial) = prepared(policies, request) else { return policies.nothing() };
     policies.settle(trial, Tell::All)
 }
 
-/// Whether what permits and forbids, and no gate, allows it with exactly the approvals that were given.
-pub(super) fn hard_set_allows(policies: &Policies, request: &Request<'_>) -> bool {
-    let given = decide::seen(request.facts.approvals);
-    let allows = |trial: Trial<'_>| ask(&trial, Part::Hard, &given).is_ok_and(|said| said.allows(policies, Part::Hard));
-    whole(policies, request).is_some_and(allows)
+/// Whether what permits and forbids, and no gate, allows it with exactly the approvals that were given, and these arguments
+/// where they were written anew.
+pub(super) fn hard_set_allows(policies: &Policies, request: &Request<'_>, written: Option<&str>) -> bool {
+    let Some(mut trial) = prepared(policies, request) else { return false };
+    if let Some(written) = written {
+        trial.arguments = Some(Cow::Owned(written.to_owned()));
+    }
+    let said = ask(&trial, Part::Hard, &decide::seen(request.facts.approvals));
+    said.is_ok_and(|said| said.allows(policies, Part::Hard))
 }
 
-fn whole<'a>(policies: &'a Policies, request: &'a Request<'a>) -> Option<Trial<'a>> {
+fn prepared<'a>(policies: &'a Policies, request: &'a Request<'a>) -> Option<Trial<'a>> {
     let mut trial = policies.trial(request, ask)?;
     let all: Vec<usize> = (0..policies.rules.len()).collect();
     let scope = Scope {

@@ -7,9 +7,7 @@ use stead_core::{
     fact::{Fact, StopMode},
     id::{ActivationId, LeafHash, RunId},
     record::{Actor, Header, Record, VERSION},
-    run::{
-        Admit, Command, Debt, Decision, GENESIS, Inputs, NewRun, State, decide, decide_holding, owes, wake_at,
-    },
+    run::{Admit, Command, Debt, Decision, GENESIS, Inputs, NewRun, State, decide, decide_holding, owes, wake_at},
     time::Timestamp,
 };
 
