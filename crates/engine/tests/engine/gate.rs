@@ -328,7 +328,7 @@ fn what_nobody_knows_the_outcome_of_is_done_again_only_with_the_people_of_its_ga
     let effect = node.asked(run);
     let view = node.go(node.engine().view(run)).unwrap();
     assert_eq!(view.approvals[0].reason, AskReason::OutcomeUnknown);
-    assert_eq!(view.approvals[0].asked.as_ref().unwrap().gates[0].approvers, ["supervisor".into()]);
+    assert_eq!(&*view.approvals[0].asked.as_ref().unwrap().gates[0].approvers[0], "supervisor");
     approve(&node, effect, by("bob", "support")).unwrap();
     node.empties();
     assert_eq!((act.count(), node.status(run)), (1, Status::Waiting), "his word is not enough");
