@@ -338,8 +338,7 @@ impl RunAudit {
                 let call = self.get(f.effect)?;
                 // Denied before anything could be sent: a doubt about a lost life is not about this call.
                 call.maybe &= call.decided;
-                let unknown = call.maybe && call.head.class.recovery() != Recovery::Repeat;
-                let ended = if unknown { Ended::Unknown } else { Ended::Denied };
+                let ended = if call.maybe { Ended::Unknown } else { Ended::Denied };
                 self.end(f.effect, ended, false)?;
             }
             // Decided again: enough people have approved it, or the policies are others.
@@ -398,7 +397,8 @@ impl RunAudit {
             Fact::EffectUnknown(f) => {
                 let call = self.get(f.effect)?;
                 call.open = false;
-                call.maybe = true;
+                // What changes nothing outside may simply be done again, and not done is not done.
+                call.maybe |= call.head.class.recovery() != Recovery::Repeat;
                 match f.then {
                     AfterUnknown::Tell => self.end(f.effect, Ended::Unknown, false)?,
                     AfterUnknown::Repeat(at) | AfterUnknown::Reconcile(at) => call.tries += u32::from(at > h.at),
