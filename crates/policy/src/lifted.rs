@@ -59,19 +59,18 @@ pub(crate) fn requirements(trial: &Trial<'_>) -> Result<Option<Requirements>, Un
     Ok(Some(asked))
 }
 
-/// A count and named approvers that lift it: the fewest people, and of those named all at once, or else as few as do. Of more than
-/// [`MAX_CHOSEN`] only all, none, each one, and all but one are tried.
+/// A count and named approvers that lift it: the fewest people, and of those named as few as do. Of more than [`MAX_CHOSEN`] only
+/// none, each one, all but one, and all are tried.
 fn found(
     named: &[Approver],
     lifts: impl Fn(u32, &[Approver]) -> Result<bool, Unfit>,
 ) -> Result<Option<(u32, Vec<Approver>)>, Unfit> {
     let all = (1_u32 << named.len()) - 1;
     let mut choices: Vec<u32> = match named.len() {
-        0..=MAX_CHOSEN => (0..all).collect(),
-        n => std::iter::once(0).chain((0..n).flat_map(|i| [1 << i, all & !(1 << i)])).collect(),
+        0..=MAX_CHOSEN => (0..=all).collect(),
+        n => [0, all].into_iter().chain((0..n).flat_map(|i| [1 << i, all & !(1 << i)])).collect(),
     };
     choices.sort_by_key(|choice| choice.count_ones());
-    choices.insert(0, all);
     for count in 1..=MAX_QUORUM {
         for choice in &choices {
             let chosen: Vec<Approver> =
