@@ -573,6 +573,10 @@ pub struct ApprovalGiven {
     #[cbor(with = "crate::list", has_nil)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Name>,
+    /// Nothing could weigh it when it was given: it is weighed as soon as something can.
+    #[n(5)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later: Option<bool>,
 }
 
 /// Names an effect of this run.

@@ -5,9 +5,10 @@ use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 use bytes::Bytes;
 use stead_core::{
     budget::{Offer, moves},
+    effect::OnUnknown,
     fact::Fact,
     record::{Actor as By, Record},
-    run::{CallPhase, Command, Decision, Inputs, Life, Refusal, STATE_VERSION, State, Terms, decide_under},
+    run::{Call, CallPhase, Command, Decision, Inputs, Life, Refusal, STATE_VERSION, State, Terms, decide_under},
 };
 use stead_ports::journal::{AppendError, IndexChange, RunState, SessionChange, Snapshot, Status};
 
@@ -121,17 +122,12 @@ impl Actor {
         on_trouble: OnTrouble,
         offer: Option<&(Offer, bool)>,
     ) -> Result<Wrote, EngineError> {
-        // What policies look at must be at hand, for a decision waits for nothing.
-        let weighs = matches!(command, Command::Approve { .. });
-        if self.state.calls.iter().any(|c| weighs || c.phase == CallPhase::Undecided || !c.given.is_empty()) {
-            self.open_reply().await?;
-            self.listen(false).await?;
-        }
-        if matches!(command, Command::ModelReplied { .. }) {
-            self.listen(true).await?;
-        }
-        let sets = self.engine.0.ports.policies.clone();
-        let policies = gate::policies(&*sets, &self.state.tenant, &self.agent).await;
+        let policies = match self.unloadable {
+            // What stands in for the agent knows none of its tools: nothing can be decided.
+            Some(_) => None,
+            None => gate::policies(&*self.engine.0.ports.policies, &self.state.tenant, &self.agent).await,
+        };
+        self.prepare(&command, policies.as_ref().map(|p| p.epoch())).await?;
         let principal = self.principal.get_or_init(|| gate::principal(&self.state, &self.agent).into());
         let gate = RunGate {
             policies,
@@ -140,9 +136,12 @@ impl Actor {
             reply: self.fresh_reply.as_ref(),
             hearing: self.hearing.as_ref(),
         };
+        let blind = gate.policies.is_none();
         let inputs = Inputs { now: self.engine.0.ports.clock.now(), activation: self.activation, gate: &gate };
         // What begins now would not be paid for while draining; held back, it is nobody's loss.
-        let terms = Terms { hold: self.holds(), offer: offer.map(|(offer, _)| offer.clone()) };
+        // Nor may a model be asked about a conversation that provenance has not heard yet: the session's own.
+        let unheard = matches!(command, Command::Admit(_)) && self.agent.provenance.is_some();
+        let terms = Terms { hold: self.holds() || unheard, offer: offer.map(|(offer, _)| offer.clone()) };
         let decision = decide_under(&self.state, command, inputs, terms).map_err(|refusal| {
             self.sealer.blobs.clear();
             EngineError::Conflict {
@@ -152,14 +151,40 @@ impl Actor {
                 },
             }
         })?;
-        if decision.facts.is_empty() {
+        if !decision.facts.is_empty() {
+            if offer.is_some_and(|(_, fresh)| !fresh) && decision.facts.iter().any(Fact::is_blocked) {
+                return Ok(Wrote::Blocked);
+            }
+            self.write(decision, by, index, on_trouble).await?;
+        } else {
             self.sealer.blobs.clear();
-            return Ok(Wrote::Done);
         }
-        if offer.is_some_and(|(_, fresh)| !fresh) && decision.facts.iter().any(Fact::is_blocked) {
-            return Ok(Wrote::Blocked);
+        if blind && !self.holds() && self.state.held() {
+            self.await_policies();
         }
-        self.write(decision, by, index, on_trouble).await.map(|()| Wrote::Done)
+        Ok(Wrote::Done)
+    }
+
+    /// What policies look at must be at hand, for a decision waits for nothing.
+    async fn prepare(&mut self, command: &Command, epoch: Option<u64>) -> Result<(), EngineError> {
+        // These begin nothing, and must be possible though nothing can be read.
+        if matches!(command, Command::Stop { .. } | Command::Pause) {
+            return Ok(());
+        }
+        let weighs = matches!(command, Command::Approve { .. });
+        let looked_at = |c: &Call| match c.phase {
+            CallPhase::Undecided => true,
+            CallPhase::Asking { .. } => weighs || !c.given.is_empty(),
+            CallPhase::Open | CallPhase::Backoff { .. } if c.ruled != epoch => true,
+            CallPhase::Ended { .. } | CallPhase::Child { .. } => false,
+            // It may come back unknown, and a human be asked what gates ask for.
+            _ => c.head.rules.on_unknown == OnUnknown::Ask,
+        };
+        let resumes = matches!(command, Command::Resume) && !self.state.calls.is_empty();
+        if resumes || self.state.calls.iter().any(looked_at) {
+            self.open_reply().await?;
+        }
+        self.listen(matches!(command, Command::ModelReplied { .. })).await
     }
 
     async fn write(

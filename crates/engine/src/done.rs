@@ -21,6 +21,7 @@ use crate::{
     actor::Actor,
     durable::OnTrouble,
     flights::{Done, Key},
+    hearing::task,
     parent::ChildEnd,
     planner,
     prepare::{self, MAX_CALLS, cut},
@@ -72,6 +73,7 @@ impl Actor {
             Done::ChildStarted { effect, result: Err(error) } => self.child_failed_to_start(effect, &error).await,
             Done::ChildStopped { effect, mode, result } => self.child_stopped(key, effect, mode, result).await,
             Done::Inbox => self.take_inbox().await,
+            Done::Policies => self.commit(Command::Tick, By::Runtime).await,
             Done::Nothing => Ok(()),
         }
     }
@@ -124,7 +126,7 @@ impl Actor {
 
     async fn planned(&mut self, turn: u32, attempt: u32, reply: Reply) -> Result<(), EngineError> {
         let json = serde_json::to_vec(&reply).expect("a reply encodes to memory");
-        let plan = planner::read(self.agent.provenance.as_ref(), &reply);
+        let plan = planner::read(self.agent.provenance.as_ref(), &task(&self.state), &reply);
         let payload = self.seal(json, Source::Model, usize::MAX);
         let plan = match plan {
             Ok(text) => Ok(self.seal(text, Source::Model, usize::MAX)),
@@ -247,6 +249,13 @@ impl Actor {
             then
         };
         self.flights.push(key, Box::pin(pause));
+    }
+
+    /// What waits for policies that cannot be had now is looked at again soon.
+    pub(crate) fn await_policies(&mut self) {
+        if !self.flights.has(Key::Policies) {
+            self.pause(Key::Policies, Done::Policies);
+        }
     }
 
     /// Takes in what children have to say.

@@ -15,6 +15,8 @@ use stead_ports::{
     journal::{self, AppendError, IndexChange, RunState, SessionChange},
 };
 
+use stead_provenance::trust::{Label, Origin, Trust};
+
 use crate::{
     Engine,
     actor::Born,
@@ -22,6 +24,7 @@ use crate::{
     durable::{OnTrouble, durable},
     enter::fresh_activation,
     gate::{self, RunGate},
+    hearing::{Hearing, opened},
     parent::child_end,
     payload::Sealer,
     prepare::cut,
@@ -122,6 +125,13 @@ fn decide(
 ) -> Decision {
     let mut config = agent.config.clone();
     config.limits = config.limits.tighten(&start.limits);
+    // A plan is as good as the task it is drawn from: of other people's words none is drawn, whoever hands them on. A child
+    // whose parent cannot say whose words its input is has none either.
+    if !task_of(start).is_trusted() {
+        config.plan = None;
+    }
+    // The session's conversation has to be heard before policies are asked about a model that is to read it.
+    let unheard = agent.provenance.is_some() && admit.as_ref().is_some_and(|admit| admit.base.is_some());
     let (parent, hops, restored) = start.parent.map_or((None, 0, None), |c| (Some(c.parent), c.hops, c.restored));
     let new = NewRun {
         run,
@@ -139,9 +149,20 @@ fn decide(
         label: start.label.clone(),
     };
     let principal = gate::principal_of(&new, agent);
-    let gate = RunGate { policies, principal: &principal, agent, reply: None, hearing: None };
+    let hearing = agent.provenance.as_ref().map(|_| Hearing::new(agent));
+    let gate = RunGate { policies, principal: &principal, agent, reply: None, hearing: hearing.as_ref() };
     let inputs = Inputs { now: engine.0.ports.clock.now(), activation: fresh_activation(engine), gate: &gate };
-    new.decide_under(inputs, Terms { hold: engine.0.options.at_rest || engine.0.is_draining(), offer })
+    let hold = engine.0.options.at_rest || engine.0.is_draining() || unheard;
+    new.decide_under(inputs, Terms { hold, offer })
+}
+
+/// Whose words a run's task is.
+fn task_of(start: &StartRun) -> Label {
+    match &start.label {
+        Some(sealed) => opened(sealed),
+        None if start.parent.is_some() => Label::default(),
+        None => Label::new(Trust::Trusted, Origin::User),
+    }
 }
 
 /// What stands in the indexes once the run exists.

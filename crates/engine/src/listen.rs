@@ -7,7 +7,7 @@ use stead_core::run::{EntryKind, Planning};
 
 use crate::{
     actor::Actor,
-    hearing::{Hearing, Spoken},
+    hearing::{Hearing, Spoken, task},
     payload,
     types::EngineError,
 };
@@ -42,7 +42,7 @@ impl Actor {
             && let Planning::Drawn(payload) = &self.state.planning
         {
             let text = payload::open_whole(&journal, &self.state.tenant, payload).await?;
-            if let Err(errors) = hearing.take_plan(provenance, &String::from_utf8_lossy(&text)) {
+            if let Err(errors) = hearing.take_plan(provenance, &task(&self.state), &String::from_utf8_lossy(&text)) {
                 // Without its plan the run asks a human for whatever the plan would have let through.
                 let why = errors.first().map(ToString::to_string).unwrap_or_default();
                 tracing::error!(run = %self.run, why, "the run's plan cannot be read any more");

@@ -21,7 +21,7 @@ use crate::{
 /// What the indexes say of a state at a time.
 pub(crate) fn run_state(state: &State, at: Timestamp) -> RunState {
     let wake = wake_at(state, at);
-    let waiting = !state.working() && !is_soon(state, at) && !state.calls.iter().any(is_child);
+    let waiting = !state.working() && !state.held() && !is_soon(state, at) && !state.calls.iter().any(is_child);
     let (status, code) = match state.life {
         Life::Queued => (Status::Queued, None),
         Life::Completed => (Status::Completed, None),

@@ -215,7 +215,10 @@ impl Trial<'_> {
         } else {
             let forbade = answer.deciding(policies, Part::Hard);
             let reasons = self.reasons(&answer, forbade.iter().copied());
-            match lifted::requirements(self)? {
+            // The approvals that are tried there show what to ask for, and lift nothing: where those that were given are what it
+            // would ask for, the hard set forbids because of who gave them.
+            let lifts = lifted::requirements(self)?;
+            match lifts.filter(|more| !Asked::of(more.clone()).is_satisfied(self.request.facts.approvals)) {
                 Some(more) => {
                     why.gated.extend(reasons);
                     requirements.extend(more);
@@ -275,7 +278,7 @@ impl Trial<'_> {
 }
 
 /// The approvals that were given, as policies see them: each person once.
-fn seen(approvals: &[Approval]) -> Seen {
+pub(crate) fn seen(approvals: &[Approval]) -> Seen {
     let mut approvers: Vec<Approver> = approvals.iter().map(|a| Approver::User(a.user.clone())).collect();
     approvers.sort();
     approvers.dedup();

@@ -75,7 +75,7 @@ pub fn apply(state: &mut State, env: Env<'_>, fact: &Fact) {
         Fact::AnswerRejected(f) => step::answer::apply_rejected(state, env, f),
         Fact::BudgetMoved(f) => step::funds::apply_moved(state, f),
         Fact::Paused => state.paused = true,
-        Fact::Resumed => state.paused = false,
+        Fact::Resumed => life::pause::apply_resumed(state),
         Fact::CancelRequested(f) => life::stop::apply_requested(state, f),
         Fact::RunCompleted(_) => life::end::apply_completed(state),
         Fact::RunFailed(f) => life::end::apply_failed(state, f.code),

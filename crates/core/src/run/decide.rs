@@ -430,7 +430,7 @@ impl<'a> Draft<'a> {
     pub(super) fn ruled(&mut self, ruling: &mut Ruling) -> Option<Box<Ruled>> {
         let why = ruling.why.take().map(|why| self.payload(Payload::inline(why, Source::Runtime)));
         let by = std::mem::take(&mut ruling.by);
-        let asked = ruling.verdict != Verdict::Allow || !by.is_empty();
+        let asked = ruling.verdict != Verdict::Allow || !by.is_empty() || ruling.epoch != 0;
         asked.then(|| Box::new(Ruled { epoch: ruling.epoch, by, why }))
     }
 

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Version of [`State`]'s encoding; a snapshot of another version is discarded and the journal folded instead.
-pub const STATE_VERSION: u16 = 7;
+pub const STATE_VERSION: u16 = 11;
 
 /// Where a run is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -187,12 +187,19 @@ pub struct Call {
     /// it did not happen.
     #[n(7)]
     pub maybe: Option<u8>,
-    /// The yeses that gates have been given; void when a human is asked anew.
+    /// The yeses that have been given; void when a human is asked anew.
     #[n(8)]
     pub given: Vec<Given>,
     /// Arguments in the place of those that the model wrote.
     #[n(9)]
     pub arguments: Option<Payload>,
+    /// The policy set that let it go; `None` when it must be asked about again before anything begins: it has not been, or
+    /// the run was paused since.
+    #[n(10)]
+    pub ruled: Option<u64>,
+    /// A yes was given that nobody has weighed yet.
+    #[n(11)]
+    pub unweighed: bool,
 }
 
 impl Call {
@@ -517,13 +524,16 @@ impl State {
         }
     }
 
-    /// Whether something may begin that an activation before held back ([`decide_holding`](super::decide_holding)):
-    /// any command begins it.
+    /// Whether something may begin, or be decided, that an activation before held back
+    /// ([`decide_holding`](super::decide_holding)): any command does it.
     pub fn held(&self) -> bool {
-        let opens = |c: &Call| {
-            matches!(c.phase, CallPhase::Open)
-                && (c.head.class.needs_intent() || c.head.rules.child.is_some())
-                && !self.waits_for_workspace(c)
+        let opens = |c: &Call| match c.phase {
+            CallPhase::Open => {
+                (c.head.class.needs_intent() || c.head.rules.child.is_some()) && !self.waits_for_workspace(c)
+            }
+            CallPhase::Asking { .. } => c.unweighed,
+            CallPhase::Undecided => true,
+            _ => false,
         };
         self.may_dispatch()
             && self.asking.is_none()

@@ -59,6 +59,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("15-plans", Actor::Runtime, plans(), plan_texts()),
         ("16-evidence", Actor::Runtime, evidence(), vec![text("exit 0", Source::Tool)]),
         ("17-budgets", Actor::Runtime, budgets(), vec![text("Refund order 1042", Source::User)]),
+        ("18-later", Actor::User("user:grace".into()), later(), vec![]),
     ];
     parts
         .into_iter()
@@ -217,7 +218,14 @@ fn approval() -> Vec<Fact> {
         Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires, asked: None, raise: None })
     };
     let answered = |effect, approved, note| {
-        Fact::ApprovalGiven(ApprovalGiven { effect, approved, by: "user:grace".into(), note, roles: Vec::new() })
+        Fact::ApprovalGiven(ApprovalGiven {
+            effect,
+            approved,
+            by: "user:grace".into(),
+            note,
+            roles: Vec::new(),
+            later: None,
+        })
     };
     vec![
         decided(1, Verdict::Allow, None, None),
@@ -634,11 +642,24 @@ fn policies() -> Vec<Fact> {
             by: "user:grace".into(),
             note: None,
             roles: vec!["finance".into()],
+            later: None,
         }),
         decided(3, Verdict::Allow, None, None, ruled(&["granted"], Some(2)), rewritten(None)),
         decided(4, Verdict::Allow, None, None, ruled(&[], None), rewritten(Some("order-1042"))),
     ]);
     facts
+}
+
+/// A yes that nothing could weigh when it was given.
+fn later() -> Vec<Fact> {
+    vec![Fact::ApprovalGiven(ApprovalGiven {
+        effect: 1,
+        approved: true,
+        by: "user:grace".into(),
+        note: None,
+        roles: vec!["finance".into()],
+        later: Some(true),
+    })]
 }
 
 /// A plan that was drawn at the second try, and another that never was; calls that it lets through.

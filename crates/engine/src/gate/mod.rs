@@ -15,7 +15,7 @@ use stead_core::{
     id::{Name, RunId, SessionId, VersionId},
     message::Reply,
     ruling::{Asked, Behalf, GateAsks, Given},
-    run::{Gate, NewRun, Rewrite, Ruling, State},
+    run::{Call, Gate, NewRun, Rewrite, Ruling, State},
     time::{Span, Timestamp},
 };
 use stead_policy::{
@@ -96,10 +96,18 @@ struct Around<'a> {
     ask_below: Option<Confidence>,
     history: &'a History,
     approvals: &'a [Approval],
-    judged: Option<&'a Judged>,
+    /// Whether anybody follows who said what; and if so, whether what is read holds other people's words.
+    traced: bool,
+    taint: bool,
+    /// Whether the plan has it, or it needs none.
+    plan: bool,
 }
 
 impl Gate for RunGate<'_> {
+    fn epoch(&self) -> Option<u64> {
+        self.policies.as_ref().map(|policies| policies.epoch())
+    }
+
     fn call(&self, state: &State, i: usize, now: Timestamp, approvals: &[Given]) -> Ruling {
         let Some(policies) = &self.policies else { return no_policies() };
         let call = &state.calls[i];
@@ -110,7 +118,7 @@ impl Gate for RunGate<'_> {
         let Some(said) = said else { return refused(policies, "its arguments cannot be read any more".to_owned()) };
         let (arguments, sure) = split(self.agent, said.arguments.get());
         let approvals: Vec<Approval> = approvals.iter().map(approval).collect();
-        let judged = match self.judged(state, &tool.def.name, &arguments) {
+        let judged = match self.judged(state, call, &arguments) {
             Ok(judged) => judged,
             Err(why) => return refused(policies, why),
         };
@@ -121,15 +129,19 @@ impl Gate for RunGate<'_> {
             ask_below: self.agent.ask_below.and_then(ten_thousandths),
             history: &History::default(),
             approvals: &approvals,
-            judged: judged.as_ref(),
+            traced: judged.is_some(),
+            taint: judged.as_ref().is_some_and(|judged| judged.traced.window.is_tainted()),
+            plan: judged.as_ref().is_some_and(|judged| !matches!(judged.standing, Standing::Unplanned(_))),
         };
         let said_by = judged.as_ref().map(said_by).unwrap_or_default();
         let deed = Deed::CallTool { tool: &tool.def.name, arguments: &arguments, provenance: &said_by };
         let first = self.decide(policies, deed, &around);
         let mut ruling = ruled(policies, &first);
+        // Everything that matched counts, whatever part of the call it is about.
+        let mut why = first.why;
         for also in tool.also.iter() {
             if ruling.verdict == Verdict::Deny {
-                return ruling;
+                break;
             }
             let deed = also_deed(also, tool, state);
             // What is not known yet is asked with each request.
@@ -138,13 +150,13 @@ impl Gate for RunGate<'_> {
             }
             let also = self.decide(policies, deed, &around);
             join(&mut ruling, ruled(policies, &also));
+            told::add(&mut why, also.why);
         }
-        if let Some(judged) = &judged {
-            ruling.plan = judged.mark();
-            if ruling.why.is_some() {
-                ruling.why = told::with_provenance(&first.why, judged, self.hearing.and_then(Hearing::plan));
-            }
+        let plan = self.hearing.and_then(Hearing::plan);
+        if ruling.why.is_some() {
+            ruling.why = Some(told::why(&why, judged.as_ref(), plan));
         }
+        ruling.plan = judged.as_ref().and_then(Judged::mark);
         if ruling.verdict != Verdict::Deny {
             let written = first.arguments.as_deref().or(sure.stripped.then_some(&*arguments));
             match written.map(|text| rewrite(tool, text)).transpose() {
@@ -160,6 +172,8 @@ impl Gate for RunGate<'_> {
         let Some(config) = state.config.models.get(model) else {
             return refused(policies, "the agent version has no such model".to_owned());
         };
+        let read = self.agent.provenance.as_ref().zip(self.hearing);
+        let read = read.map(|(provenance, hearing)| hearing.reading(self.agent, provenance, state));
         let around = Around {
             now,
             risk: Risk::Normal,
@@ -167,7 +181,9 @@ impl Gate for RunGate<'_> {
             ask_below: None,
             history: &History::default(),
             approvals: &[],
-            judged: None,
+            traced: read.is_some(),
+            taint: read.is_some_and(|read| read.is_tainted()),
+            plan: false,
         };
         let deed = Deed::CallModel { model: &config.name, max_output_tokens: config.max_output_tokens };
         let mut ruling = ruled(policies, &self.decide(policies, deed, &around));
@@ -185,10 +201,10 @@ impl Gate for RunGate<'_> {
 
 impl RunGate<'_> {
     /// What provenance says of a call; nothing when the manifest does not ask for it.
-    fn judged(&self, state: &State, tool: &str, arguments: &str) -> Result<Option<Judged>, String> {
+    fn judged(&self, state: &State, call: &Call, arguments: &str) -> Result<Option<Judged>, String> {
         let Some(provenance) = &self.agent.provenance else { return Ok(None) };
         let hearing = self.hearing.ok_or("where its arguments come from cannot be told")?;
-        hearing.judge(provenance, state, (tool, arguments), None).map(Some)
+        hearing.judge(provenance, state, call, arguments).map(Some)
     }
 
     /// Whether policies about a connection read what only its requests tell.
@@ -203,8 +219,9 @@ impl RunGate<'_> {
             risk: around.risk,
             confidence: around.confidence,
             ask_below: around.ask_below,
-            taint: around.judged.is_some_and(is_tainted),
-            plan: around.judged.is_some_and(is_planned),
+            traced: around.traced,
+            taint: around.taint,
+            plan: around.plan,
             history: around.history,
             approvals: around.approvals,
         };
@@ -252,7 +269,7 @@ fn ruled(policies: &Policies, decision: &Decision) -> Ruling {
     let allowed = Ruling::allow(policies.epoch(), ids(&why.permitted));
     let plain = decision.verdict == Said::Allow && why.transformed.is_empty();
     // Of what is simply allowed, the permits are all that there is to say.
-    let told = (!plain).then(|| told::why(why));
+    let told = (!plain).then(|| told::why(why, None, None));
     match &decision.verdict {
         Said::Allow => Ruling { why: told, ..allowed },
         Said::Deny(reason) => {

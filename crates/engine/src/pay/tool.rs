@@ -146,7 +146,7 @@ impl Actor {
         let plan = match (&agent.provenance, &self.hearing) {
             (None, _) => false,
             (Some(provenance), Some(hearing)) => {
-                let judged = hearing.judge(provenance, &self.state, (&tool.def.name, &arguments), Some(effect));
+                let judged = hearing.judge(provenance, &self.state, call, &arguments);
                 // What cannot be judged counts as the worst.
                 self.tainted.fetch_or(judged.is_err(), Relaxed);
                 judged.is_ok_and(|judged| gate::is_planned(&judged))

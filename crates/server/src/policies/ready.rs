@@ -130,9 +130,18 @@ impl PolicySets {
         let versions: Vec<Option<VersionId>> =
             self.ready.lock().policies.keys().filter(|(of, _)| of == tenant).map(|(_, version)| *version).collect();
         for version in versions {
-            if let Err(e) = self.make(tenant, version).await {
-                let version = version.map(|v| v.to_string());
-                tracing::warn!(%tenant, ?version, error = %e, "no policies: what they would decide is denied");
+            match self.make(tenant, version).await {
+                Ok(_) => {}
+                Err(e) if self.ready.lock().policies.contains_key(&(tenant.clone(), version)) => {
+                    let version = version.map(|v| v.to_string());
+                    tracing::warn!(%tenant, ?version, error = %e, "the policies in force cannot be read: those of before decide until they can");
+                }
+                // What is refused has been told, once for its epoch.
+                Err(PolicyError::Refused(_)) => {}
+                Err(e) => {
+                    let version = version.map(|v| v.to_string());
+                    tracing::warn!(%tenant, ?version, error = %e, "no policies: what they would decide is denied");
+                }
             }
         }
     }

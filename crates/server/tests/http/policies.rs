@@ -263,6 +263,7 @@ fn decide(policies: &Policies, text: &str) -> Verdict {
         risk: Risk::Normal,
         confidence: None,
         ask_below: None,
+        traced: true,
         taint: false,
         plan: false,
         history: &history,

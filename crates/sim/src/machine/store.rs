@@ -13,6 +13,7 @@ use stead_core::{
     run::{Carry, GENESIS, State, fold},
 };
 
+use super::gate::Policies;
 use crate::{
     check::journal::RunAudit,
     failure::{Violation, violation},
@@ -28,6 +29,8 @@ pub(super) struct Append {
     pub leaf: LeafHash,
     /// Whether the run becomes its session's foreground run.
     pub claims: bool,
+    /// The policies in force when it was decided.
+    pub policies: Policies,
     /// What the writer thinks the run's state is with it.
     pub expected: Box<State>,
 }
@@ -97,6 +100,7 @@ impl Store {
             .runs
             .remove(&append.run)
             .unwrap_or_else(|| RunLog { records: Vec::new(), audit: RunAudit::new(append.run) });
+        (log.audit.gated.rules, log.audit.gated.in_force) = (Some(append.policies.rules), Some(append.policies.epoch));
         let record = log.audit.observe(&append.bytes, append.leaf, |base| self.carry(base))?;
         let folded = log.state().clone();
         if folded != *append.expected {

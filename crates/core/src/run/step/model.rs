@@ -166,6 +166,8 @@ pub(in crate::run) fn apply_replied(state: &mut State, env: Env<'_>, f: &ModelRe
             maybe: None,
             given: Vec::new(),
             arguments: None,
+            ruled: None,
+            unweighed: false,
         })
         .collect();
     // In a run that was restored, the model may have asked for the same before.
