@@ -444,6 +444,7 @@ fn an_intent_that_no_policy_in_force_allows_is_noticed() {
         reason: AskReason::Manifest,
         expires: None,
         asked: None,
+        raise: None,
     });
     let yes = approved("ann", "finance");
     let mut forger = undecided();
@@ -466,8 +467,13 @@ fn a_call_that_is_let_go_without_its_people_is_noticed() {
         let rules = Rules { seed: 1, strict: 1_000 };
         (rules, (0..1_000).find(|epoch| rules.say(*epoch, &head) == wanted).unwrap())
     };
-    let asked =
-        Fact::ApprovalRequested(ApprovalRequested { effect: 1, reason: AskReason::Policy, expires: None, asked: None });
+    let asked = Fact::ApprovalRequested(ApprovalRequested {
+        effect: 1,
+        reason: AskReason::Policy,
+        expires: None,
+        asked: None,
+        raise: None,
+    });
     let (rules, epoch) = said(Said::Deny);
     let mut forger = undecided();
     forger.audit.gated.rules = Some(rules);

@@ -84,7 +84,14 @@ fn record(run: RunId, seq: u64, at: i64, seeded: &mut Seeded) -> Record {
     }
     if seeded.below(4) == 0 {
         let (note, roles) = ((seeded.below(2) == 0).then_some(1), vec![]);
-        facts.push(Fact::ApprovalGiven(ApprovalGiven { effect, approved: true, by: "user:ada".into(), note, roles }));
+        facts.push(Fact::ApprovalGiven(ApprovalGiven {
+            effect,
+            approved: true,
+            by: "user:ada".into(),
+            note,
+            roles,
+            later: None,
+        }));
         facts.push(Fact::EffectIntended(EffectIntended { effect, activation: ActivationId(7), attempt: 1 }));
     }
     let text =

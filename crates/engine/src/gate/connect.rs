@@ -57,6 +57,7 @@ impl Asking {
             risk: call.map_or(Risk::Normal, |call| call.risk),
             confidence: call.and_then(|call| call.confidence),
             ask_below: call.and_then(|call| call.ask_below),
+            traced: self.agent.provenance.is_some(),
             taint,
             plan: call.map_or(self.agent.provenance.is_some() && !taint, |call| call.plan),
             history: &history,

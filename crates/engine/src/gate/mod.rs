@@ -229,11 +229,6 @@ impl RunGate<'_> {
     }
 }
 
-/// Whether something untrusted had been read.
-pub(crate) fn is_tainted(judged: &Judged) -> bool {
-    judged.traced.window.is_tainted()
-}
-
 /// Whether the plan has the call, or it needs none.
 pub(crate) fn is_planned(judged: &Judged) -> bool {
     !matches!(judged.standing, Standing::Unplanned(_))

@@ -133,14 +133,15 @@ impl Actor {
     /// What is asked before an effect speaks to a host; nobody for a tool that speaks to none.
     async fn connects(&mut self, effect: u32) -> Result<Connects, EngineError> {
         let agent = self.agent.clone();
-        let Some(call) = self.state.call(effect) else { return Ok(Connects::default()) };
-        let Some(tool) = agent.tool(&call.head.tool).filter(|tool| reaches(tool)) else {
+        let speaks = |name: &Name| agent.tool(name).is_some_and(reaches);
+        if !self.state.call(effect).is_some_and(|call| speaks(&call.head.tool)) {
             return Ok(Connects::default());
-        };
-        let index = call.index;
-        let approvals = call.given.iter().map(gate::approval).collect();
+        }
         self.open_reply().await?;
         self.listen(false).await?;
+        let Some(call) = self.state.call(effect) else { return Ok(Connects::default()) };
+        let index = call.index;
+        let approvals = call.given.iter().map(gate::approval).collect();
         let said = self.fresh_reply.as_ref().and_then(|reply| reply.calls.get(usize::from(index)));
         let (arguments, sure) = gate::split(&agent, said.map_or("{}", |said| said.arguments.get()));
         let plan = match (&agent.provenance, &self.hearing) {

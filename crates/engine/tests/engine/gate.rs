@@ -471,7 +471,13 @@ fn what_is_asked_beside_a_call_is_told_of_in_its_reasons() {
     );
     let mut fetch = tool("fetch", EffectClass::Irreversible);
     fetch.risk = Risk::Critical;
-    fetch.also = vec![Also::Connect { host: "api.example.net".into(), port: 443 }];
+    fetch.also = vec![Also::Connect {
+        host: "api.example.net".into(),
+        port: 443,
+        method: String::new(),
+        path: String::new(),
+        each: false,
+    }];
     let v = lab.add(agent("a").tool(&fetch).model(once("fetch", json!({}))));
     let node = lab.open();
     let run = node.start(v, "x").run;

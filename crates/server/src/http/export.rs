@@ -35,8 +35,7 @@ pub(crate) async fn ask(app: &App, who: &Principal, run: RunId, leaves: Leaves<'
         // Without policies nothing is allowed.
         Err(e) => return Err(denied(format!("Not done: there are no policies for {version}: {e}"))),
     };
-    // What its runs had read when a file was made is not known here, so with provenance it counts as tainted.
-    let taint = app.runtime.load(&who.tenant, version).await.map_or(true, |agent| agent.provenance.is_some());
+    let traced = app.runtime.load(&who.tenant, version).await.map_or(true, |agent| agent.provenance.is_some());
     let (principal, history) = (Asking::run(asker, &[]), History::default());
     let facts = Facts {
         now: SystemClock.now(),
@@ -44,7 +43,9 @@ pub(crate) async fn ask(app: &App, who: &Principal, run: RunId, leaves: Leaves<'
         risk: Risk::Normal,
         confidence: None,
         ask_below: None,
-        taint,
+        traced,
+        // What its runs had read when a file was made is not known here.
+        taint: true,
         plan: false,
         history: &history,
         approvals: &[],

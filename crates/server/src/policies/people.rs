@@ -71,6 +71,7 @@ pub(crate) fn ask(policies: &Policies, principal: &Principal, wants: &Wants) -> 
         risk: Risk::Normal,
         confidence: None,
         ask_below: None,
+        traced: true,
         taint: false,
         plan: false,
         history: &history,

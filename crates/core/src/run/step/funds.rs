@@ -173,7 +173,7 @@ pub(in crate::run) fn answered(
         (_, note) => note,
     };
     let note = text.map(|t| draft.payload(Payload::inline(t, Source::User)));
-    draft.emit(Fact::ApprovalGiven(ApprovalGiven { effect, approved, by, note, roles }));
+    draft.emit(Fact::ApprovalGiven(ApprovalGiven { effect, approved, by, note, roles, later: None }));
     if !approved {
         stop::by_limit(draft, asking.raise.limit, asking.raise.blocked);
     }
