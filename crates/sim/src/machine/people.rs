@@ -50,8 +50,9 @@ impl Sim {
         // The answer may be lost with the process: they look again.
         self.agenda.add(self.now + 10 * SECOND, Event::Human { id, force: false });
         let approved = !self.rng.chance(self.plan.human_denies);
-        let name = (*self.rng.pick(&["ada", "grace", "joan"])).into();
-        let roles = if self.rng.chance(700) { vec![ROLE.into()] } else { Vec::new() };
+        let name = *self.rng.pick(&["ada", "grace", "joan", "bob"]);
+        let roles = if name == "bob" { Vec::new() } else { vec![ROLE.into()] };
+        let name = name.into();
         let command = Command::Approve { effect: id.n, approved, by: Person { name, roles }, note: None };
         if self.nodes[self.current].alive { self.command(self.current, id.run, command, None) } else { Ok(()) }
     }
