@@ -94,6 +94,10 @@ pub struct Agent {
     pub created: Timestamp,
     /// Whether new runs use this version.
     pub live: bool,
+    /// The alias that waits for a second person to let it name this version. Told where it was just applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub proposed: Option<Name>,
     /// Its instructions.
     pub instructions: String,
     /// Its models, first choice first.
@@ -188,6 +192,7 @@ impl From<&CoreLimits> for Limits {
             children: l.children,
             cpu: l.cpu,
             traffic: l.traffic,
+            disk: l.disk,
         }
     }
 }
@@ -203,6 +208,7 @@ impl From<&Limits> for CoreLimits {
             children: l.children,
             cpu: l.cpu,
             traffic: l.traffic,
+            disk: l.disk,
         }
     }
 }

@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use stead_core::{
+    budget::{Offer, moves},
+    fact::Fact,
     id::{Name, RunId, SessionId},
     record::{Actor as By, Payload, Source},
-    run::{Admit, Decision, GENESIS, Inputs, NewRun},
+    run::{Admit, Decision, GENESIS, Inputs, NewRun, Terms},
 };
 use stead_policy::Policies;
 use stead_ports::{
     agent::Agent,
     journal::{self, AppendError, IndexChange, RunState, SessionChange},
 };
+
+use stead_provenance::trust::{Label, Origin, Trust};
 
 use crate::{
     Engine,
@@ -20,12 +24,14 @@ use crate::{
     durable::{OnTrouble, durable},
     enter::fresh_activation,
     gate::{self, RunGate},
+    hearing::{Hearing, opened},
     parent::child_end,
     payload::Sealer,
     prepare::cut,
     record::Outgoing,
+    sessions,
     types::{EngineError, StartRun, Started},
-    view,
+    uppers, view,
 };
 
 /// A run that is to be made.
@@ -45,36 +51,57 @@ pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Optio
     let (queued, is_child) = (admit.is_none(), start.parent.is_some());
     let title = title(&start.input);
     let source = if is_child { Source::Agent } else { Source::User };
+    let tenant = start.tenant.clone();
+    let payers = match engine.0.uppers.any(&tenant) {
+        true => uppers::payers(engine.journal(), &agent.name, start.parent.map(|c| c.parent.run)).await?,
+        false => Vec::new(),
+    };
     let mut sealer = Sealer::default();
     let input = std::mem::take(&mut start.input);
     let mut input = sealer.seal(&**engine.journal(), &start.tenant, input, source, usize::MAX);
     sealer.attach(&**engine.journal(), &start.tenant, &mut input, std::mem::take(&mut start.files));
     let policies = gate::policies(&*engine.0.ports.policies, &start.tenant, &agent).await;
-    let decision = decide(engine, &start, (run, session), (&agent, policies), admit, input);
-    let outgoing = Outgoing::new(engine, decision, start.actor.clone());
-    let row = view::run_state(&outgoing.state, outgoing.at);
-    let user = match start.actor {
-        By::User(name) => Some(name),
+    let user = match &start.actor {
+        By::User(name) => Some(name.clone()),
         _ => None,
     };
     let create = journal::NewRun {
-        tenant: start.tenant,
+        tenant: tenant.clone(),
         session,
         agent: agent.name.clone(),
         version: agent.version,
         parent: start.parent.map(|child| child.parent.run),
         user,
-        idempotency: start.idempotency,
+        idempotency: start.idempotency.clone(),
         title,
     };
-    let index = index(&outgoing, create, row.clone(), queued);
-    let append = outgoing.append(GENESIS, sealer.blobs, Some(Box::new(index)));
-    let prev = append.leaf;
-    match durable(engine, append, OnTrouble::Tell, None).await {
-        Ok(()) => {}
-        Err(EngineError::Append(refused)) => return refusal(engine, run, refused, is_child).await,
-        Err(other) => return Err(other),
-    }
+    // As in `Actor::commit_with`: what budgets above have left may be known too late.
+    let mut fresh = false;
+    let (outgoing, row, prev) = loop {
+        let offer = engine.offer(&tenant, &payers, fresh).await?;
+        let metered = offer.is_some();
+        let gated = (&*agent, policies.clone());
+        let decision = decide(engine, &start, (run, session), gated, admit.clone(), input.clone(), offer);
+        if metered && !fresh && decision.facts.iter().any(Fact::is_blocked) {
+            fresh = true;
+            continue;
+        }
+        let outgoing = Outgoing::new(engine, decision, start.actor.clone());
+        let row = view::run_state(&outgoing.state, outgoing.at);
+        let index = index(&outgoing, create.clone(), row.clone(), queued);
+        let moved = index.budgets.clone();
+        let append = outgoing.append(GENESIS, sealer.blobs.clone(), Some(Box::new(index)));
+        let prev = append.leaf;
+        match durable(engine, append, OnTrouble::Tell, None).await {
+            Ok(()) => {
+                engine.0.uppers.moved(&tenant, &moved);
+                break (outgoing, row, prev);
+            }
+            Err(EngineError::Append(AppendError::OverBudget { .. })) => fresh = true,
+            Err(EngineError::Append(refused)) => return refusal(engine, run, refused, is_child).await,
+            Err(other) => return Err(other),
+        }
+    };
     let Outgoing { record, state, .. } = outgoing;
     engine.0.counters.record(&record.facts, None, &state, Name::default);
     let ended = state.life.ended();
@@ -94,9 +121,17 @@ fn decide(
     (agent, policies): (&Agent, Option<Arc<Policies>>),
     admit: Option<Admit>,
     input: Payload,
+    offer: Option<Offer>,
 ) -> Decision {
     let mut config = agent.config.clone();
     config.limits = config.limits.tighten(&start.limits);
+    // A plan is as good as the task it is drawn from: of other people's words none is drawn, whoever hands them on. A child
+    // whose parent cannot say whose words its input is has none either.
+    if !task_of(start).is_trusted() {
+        config.plan = None;
+    }
+    // The session's conversation has to be heard before policies are asked about a model that is to read it.
+    let unheard = agent.provenance.is_some() && admit.as_ref().is_some_and(|admit| admit.base.is_some());
     let (parent, hops, restored) = start.parent.map_or((None, 0, None), |c| (Some(c.parent), c.hops, c.restored));
     let new = NewRun {
         run,
@@ -114,9 +149,20 @@ fn decide(
         label: start.label.clone(),
     };
     let principal = gate::principal_of(&new, agent);
-    let gate = RunGate { policies, principal: &principal, agent, reply: None, hearing: None };
+    let hearing = agent.provenance.as_ref().map(|_| Hearing::new(agent));
+    let gate = RunGate { policies, principal: &principal, agent, reply: None, hearing: hearing.as_ref() };
     let inputs = Inputs { now: engine.0.ports.clock.now(), activation: fresh_activation(engine), gate: &gate };
-    if engine.0.options.at_rest || engine.0.is_draining() { new.decide_holding(inputs) } else { new.decide(inputs) }
+    let hold = engine.0.options.at_rest || engine.0.is_draining() || unheard;
+    new.decide_under(inputs, Terms { hold, offer })
+}
+
+/// Whose words a run's task is.
+fn task_of(start: &StartRun) -> Label {
+    match &start.label {
+        Some(sealed) => opened(sealed),
+        None if start.parent.is_some() => Label::default(),
+        None => Label::new(Trust::Trusted, Origin::User),
+    }
 }
 
 /// What stands in the indexes once the run exists.
@@ -125,7 +171,7 @@ fn index(outgoing: &Outgoing, create: journal::NewRun, row: RunState, queued: bo
     let session = match (queued, state.life.ended()) {
         (true, _) => None,
         // A run can end with its first record, when its limits allow not even one call.
-        (false, true) => Some(SessionChange::Release { head: true, spent: state.budget.spent }),
+        (false, true) => Some(sessions::release(&state.budget)),
         (false, false) => Some(SessionChange::Claim),
     };
     let mut index = IndexChange {
@@ -133,6 +179,7 @@ fn index(outgoing: &Outgoing, create: journal::NewRun, row: RunState, queued: bo
         run: Some(row),
         session,
         send: child_end(record, state, None, None).into_iter().collect(),
+        budgets: moves(None, &record.facts),
         ..IndexChange::default()
     };
     approvals::follow(None, state, &mut index);

@@ -11,7 +11,7 @@ use stead_ports::{
     agent::{Agent, Provenance},
     journal::Journal,
 };
-use stead_provenance::plan::Plan;
+use stead_provenance::{plan::Plan, trust::Label};
 
 use crate::{hearing::draw, payload, types::EngineError, view};
 
@@ -96,10 +96,10 @@ pub(crate) async fn messages(journal: &Arc<dyn Journal>, state: &State) -> Resul
 }
 
 /// The plan in a planner's reply, or what is wrong with it, for the planner to mend.
-pub(crate) fn read(provenance: Option<&Provenance>, reply: &Reply) -> Result<String, String> {
+pub(crate) fn read(provenance: Option<&Provenance>, task: &Label, reply: &Reply) -> Result<String, String> {
     let Some(provenance) = provenance else { return Err("the agent version no longer draws plans".to_owned()) };
     let text = unfenced(reply.text.trim());
-    match draw(provenance, text) {
+    match draw(provenance, task, text) {
         Ok(_) => Ok(text.to_owned()),
         Err(errors) => Err(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
     }

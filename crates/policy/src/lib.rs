@@ -28,7 +28,7 @@
 //! let history = History::default();
 //! let facts = Facts {
 //!     now: stead_core::time::Timestamp(0), granted: true, risk: Risk::Normal, confidence: None,
-//!     ask_below: None, taint: false, plan: false, history: &history, approvals: &[],
+//!     ask_below: None, traced: true, taint: false, plan: false, history: &history, approvals: &[],
 //! };
 //! let ask = |arguments| {
 //!     let deed = Deed::CallTool { tool: "payments_refund", arguments, provenance: &[] };

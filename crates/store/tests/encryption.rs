@@ -17,7 +17,8 @@ use stead_core::{
 use stead_ports::{
     conformance::{JOURNAL, OBJECTS, POLICIES},
     journal::{
-        AliasMove, Append, BackupAsk, InboxRow, Journal, LIVE, Lease, MovedBy, NewBlob, RunFilter, Snapshot, VersionRow,
+        AliasMove, Append, BackupAsk, InboxRow, Journal, LIVE, Lease, MovedBy, NewBlob, RunFilter, Snapshot, Step,
+        VersionRow,
     },
     objects::Objects,
     policies::{NewPolicy, PolicyStore},
@@ -123,6 +124,7 @@ async fn said<S: Journal + Objects + PolicyStore>(store: &S) -> (RunId, Lease) {
         at: Timestamp(1),
         by: "user:ada".into(),
         why: MovedBy::Apply,
+        step: Step::Moved,
     };
     store.put_version(row, live).await.unwrap();
     store.put(&tenant, &[CANARY.into()], Timestamp(i64::MAX)).await.unwrap();

@@ -72,6 +72,20 @@ enum Verb {
         #[arg(long, value_name = "VERSION")]
         to: Option<String>,
     },
+    /// Confirm what somebody else proposed, where two people are asked for
+    Confirm {
+        /// The agent's name
+        agent: String,
+        /// The version that was proposed, or the beginning of it; without it, that the alias is removed
+        #[arg(required_unless_present = "remove")]
+        version: Option<String>,
+        /// The alias that is to name it
+        #[arg(long, default_value = "live")]
+        alias: String,
+        /// Confirm that the alias is removed
+        #[arg(long, conflicts_with = "version")]
+        remove: bool,
+    },
     /// Show what two versions differ in: what changes for safety (`!` where more is allowed), and their files
     Diff {
         /// The agent's name
@@ -130,6 +144,10 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb, bundles: &[s
                 } else {
                     ui::line(&format!("{} {}", agent.name, agent.version))?;
                 }
+                if let Some(alias) = &agent.proposed {
+                    let confirm = versions::confirm(&agent.name, alias, Some(&agent.version));
+                    ui::say(&format!("it waits for another person: {confirm}"));
+                }
                 if let Some(untraced) = &agent.untraced {
                     ui::say(&alone(&agent, untraced));
                 }
@@ -164,6 +182,9 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb, bundles: &[s
             moved(global, &client.set_alias(&agent, &alias, None).await?)?;
         }
         Verb::Rollback { agent, to } => moved(global, &client.rollback(&agent, to).await?)?,
+        Verb::Confirm { agent, version, alias, .. } => {
+            moved(global, &client.confirm_alias(&agent, &alias, version).await?)?;
+        }
         Verb::Diff { agent, from, to } => {
             let found = client.diff(&agent, from.as_deref(), to.as_deref()).await?;
             if global.json { ui::json(&found)? } else { ui::text(&versions::diff(&found))? }

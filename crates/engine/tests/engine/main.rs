@@ -25,4 +25,5 @@ mod stop;
 mod taint;
 mod trouble;
 mod unloadable;
+mod upper;
 mod watch;

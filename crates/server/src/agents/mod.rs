@@ -11,6 +11,7 @@ mod apply;
 mod boxed;
 mod boxes;
 mod build;
+pub(crate) mod confirm;
 pub(crate) mod diff;
 mod environment;
 mod helpers;

@@ -23,6 +23,7 @@ use stead_core::{
 };
 use stead_engine::EngineError;
 use stead_models::cassette::{Header, Source};
+use stead_policy::Edge;
 use stead_ports::journal::{RunFilter, Status};
 
 use super::{agents::meant, artifacts, sessions, versions, views};
@@ -35,6 +36,7 @@ use crate::{
         failure::{Answer, Failure},
         guard,
         input::{At, Params, cursor, idempotency_key, limit, position},
+        operate,
     },
 };
 
@@ -71,6 +73,7 @@ pub(super) async fn begin(
     };
     let files = artifacts::read(app, &request.attachments)?;
     let (agent, version) = resolve(app, who, &request.agent, request.version).await?;
+    operate::agent(app, who, Edge::StartRun, &agent).await?;
     if let (Some(_), Some(_)) = (request.session, &request.session_key) {
         return Err(Failure::bad_request("`session` and `session_key` exclude each other"));
     }

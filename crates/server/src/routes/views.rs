@@ -182,6 +182,7 @@ pub(super) fn agent(
         version: row.version,
         created: row.created,
         live: row.live,
+        proposed: None,
         instructions: agent.instructions.to_string(),
         models: models
             .map(|(model, config)| api::agent::ModelInfo {

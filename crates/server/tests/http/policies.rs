@@ -263,6 +263,7 @@ fn decide(policies: &Policies, text: &str) -> Verdict {
         risk: Risk::Normal,
         confidence: None,
         ask_below: None,
+        traced: true,
         taint: false,
         plan: false,
         history: &history,
@@ -324,5 +325,20 @@ async fn what_decides_is_always_of_the_epoch_in_force_also_when_another_server_a
     other.put_policy(new).await.unwrap();
     assert!(matches!(sets.load(&tenant, version).await, Err(PolicyError::Refused(_))));
     assert!(sets.current(&tenant, version).is_none());
+    // Nobody does anything under a set that cannot be made, but for the folder's own token, which can go back.
+    while sets.of_people(&tenant).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    // It is not tried again before there is another epoch, however often it is asked for.
+    let tried = sets.tried();
+    for _ in 0..3 {
+        assert!(matches!(sets.load(&tenant, version).await, Err(PolicyError::Refused(_))));
+    }
+    assert_eq!(sets.tried(), tried);
+    let shut = problem(lab.get("/v1/agents").await, 403, "ST0057").await;
+    assert!(shut["detail"].as_str().unwrap().contains("the policy set in force cannot be used"), "{shut}");
+    lab.client.rollback_policies(1).await.unwrap();
+    assert_eq!(sets.load(&tenant, version).await.unwrap().epoch(), 5);
+    assert_eq!(lab.client.agents().await.unwrap().items.len(), 1);
     lab.stop().await;
 }

@@ -5,6 +5,7 @@
 //! (`stead-postgres`).
 
 pub(crate) mod approvals;
+mod budgets;
 pub(crate) mod connect;
 pub(crate) mod errors;
 mod flusher;
