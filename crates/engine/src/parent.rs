@@ -14,7 +14,6 @@ use stead_core::{
 };
 use stead_ports::journal::InboxRow;
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the derive calls it with a reference")]
 fn is_nothing(used: &Amounts) -> bool {
     used.is_zero()
 }

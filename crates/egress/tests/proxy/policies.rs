@@ -21,17 +21,24 @@ use crate::{
 
 /// Forbids what it is told, and notes what it is asked.
 #[derive(Clone, Default)]
-struct Book(Arc<Mutex<(u64, Vec<&'static str>, Vec<String>)>>);
+struct Book(Arc<Mutex<Page>>);
+
+#[derive(Default)]
+struct Page {
+    epoch: u64,
+    forbidden: Vec<&'static str>,
+    asked: Vec<String>,
+}
 
 impl Book {
     fn forbid(&self, words: &[&'static str]) {
         let mut book = self.0.lock().unwrap();
-        book.0 += 1;
-        book.1 = words.to_vec();
+        book.epoch += 1;
+        book.forbidden = words.to_vec();
     }
 
     fn asked(&self) -> Vec<String> {
-        let mut asked = self.0.lock().unwrap().2.clone();
+        let mut asked = self.0.lock().unwrap().asked.clone();
         asked.dedup();
         asked
     }
@@ -41,9 +48,9 @@ impl Asks for Book {
     fn may<'a>(&'a self, to: To<'a>) -> BoxFuture<'a, Result<Ruled, Barred>> {
         let said = format!("{} {}{}", to.method, to.host, to.path);
         let mut book = self.0.lock().unwrap();
-        book.2.push(said.clone());
-        let ruled = |by: &str| Ruled { epoch: book.0, by: vec![by.into()] };
-        let answer = match book.1.iter().find(|word| said.contains(**word)) {
+        book.asked.push(said.clone());
+        let ruled = |by: &str| Ruled { epoch: book.epoch, by: vec![by.into()] };
+        let answer = match book.forbidden.iter().find(|word| said.contains(**word)) {
             Some(word) => Err(Barred { ruled: ruled(word), why: "Not done: it is closed".to_owned() }),
             None => Ok(ruled("granted")),
         };

@@ -153,7 +153,7 @@ async fn another_tenant_is_mended_with_a_token_whose_entry_says_so_as_far_as_its
     let eve = entry("eve", &Right::ALL);
     let mender = TokenEntry { mends: true, ..entry("mender", &[Right::Read, Right::Apply]) };
     let reader = TokenEntry { mends: true, ..entry("reader", &[Right::Read]) };
-    let lab = Lab::with(|c| c.auth.tokens = vec![eve, mender, reader]).await;
+    let lab = Box::pin(Lab::with(|c| c.auth.tokens = vec![eve, mender, reader])).await;
     let [eve, mender, reader] = ["eve", "mender", "reader"].map(|who| Client::new(&lab.url, &word(who)).unwrap());
     eve.apply_policies(set("@id(\"shut\") forbid (principal, action in Action::\"operate\", resource);"))
         .await
