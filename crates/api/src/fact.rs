@@ -101,6 +101,7 @@ kinds! {
     SandboxLimited => "sandbox_limited",
     PlanDrawn => "plan_drawn",
     PlanRejected => "plan_rejected",
+    HistoryRead => "history_read",
 }
 
 #[cfg(test)]

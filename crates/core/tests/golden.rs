@@ -108,11 +108,12 @@ fn kind(fact: &Fact) -> u64 {
         Fact::SandboxLimited(_) => 30,
         Fact::PlanDrawn(_) => 32,
         Fact::PlanRejected(_) => 33,
+        Fact::HistoryRead(_) => 34,
     }
 }
 /// Kept for kinds that are not written yet.
 const KEPT: [u64; 2] = [2, 31];
-const KINDS: u64 = 34;
+const KINDS: u64 = 35;
 
 #[test]
 fn records_encode_to_the_bytes_that_were_written_once() {

@@ -4,6 +4,7 @@
 //! fails alone, not its batch; after an unknown result the caller reads the tail again.
 
 mod approvals;
+mod counted;
 mod usage;
 mod versions;
 
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
     approvals::{ApprovalFilter, ApprovalRow, Question},
+    counted::CountedRow,
     usage::{GroupBy, HOUR, PastRun, Settled, UsageFilter, UsageRow, Used, hour_of},
     versions::{AliasEvent, AliasMove, AliasMoved, AliasRow, LIVE, MAX_ALIASES, MovedBy, VersionRow},
 };
@@ -81,13 +83,15 @@ pub struct IndexChange {
     /// What the run has settled since it last told; each hour and model once. While it runs it may wait with this a little,
     /// and tells all with the record after which it does not.
     pub settled: Vec<Settled>,
+    /// What the record adds to the counters of the tenant's policies, encoded by the engine.
+    pub counted: Option<Bytes>,
 }
 
 impl IndexChange {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        let Self { create, run, session, send, taken, asked, closed, settled } = self;
-        let nothing = create.is_none() && run.is_none() && session.is_none() && settled.is_empty();
+        let Self { create, run, session, send, taken, asked, closed, settled, counted } = self;
+        let nothing = create.is_none() && run.is_none() && session.is_none() && settled.is_empty() && counted.is_none();
         nothing && send.is_empty() && taken.is_empty() && asked.is_empty() && closed.is_empty()
     }
 }
@@ -518,6 +522,16 @@ pub trait Journal: Send + Sync + 'static {
     /// and those whose process ended before it had told. With `all`, none of the former is missing any more. Refused when the
     /// lease is another's.
     async fn fill_usage(&self, lease: Lease, past: &[PastRun], all: bool) -> Result<(), StoreError>;
+
+    /// What is kept of the counters of a tenant's policies, as [`Journal::keep_counters`] was told last.
+    async fn counters(&self, tenant: &Name) -> Result<Option<Bytes>, StoreError>;
+
+    /// What appends added to a tenant's counters after `after`, in their order.
+    async fn counted(&self, tenant: &Name, after: u64, limit: u32) -> Result<Vec<CountedRow>, StoreError>;
+
+    /// Keeps the counters of a tenant, in the place of what was kept before, and forgets what appends up to `upto` added: it is
+    /// in what is kept. Refused when the lease is another's.
+    async fn keep_counters(&self, lease: Lease, tenant: &Name, body: Bytes, upto: u64) -> Result<(), StoreError>;
 
     /// Everything that is kept, of all tenants, as it is at one moment after the call; work goes on meanwhile. A journal
     /// that is not on disk has none.

@@ -450,6 +450,11 @@ impl State {
         EffectId { run: self.run, n }
     }
 
+    /// The session that what it does counts in: its own, or that of the first run of its chain.
+    pub fn works_for(&self) -> SessionId {
+        self.behalf.session.unwrap_or(self.session)
+    }
+
     /// The open turn's call with that ordinal.
     pub fn call(&self, effect: u32) -> Option<&Call> {
         self.calls.iter().find(|c| c.head.effect == effect)

@@ -9,14 +9,14 @@ use stead_core::{
     fact::{
         AfterUnknown, AnswerRejected, ApprovalGiven, ApprovalRequested, AskReason, CallHead, CallRules,
         CancelRequested, ChildFinished, ChildStarted, ContextCompacted, EffectDecided, EffectIntended, EffectNotSent,
-        EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact, Held, ModelConfig, ModelDenied, ModelFailed,
+        EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact, Held, HistoryRead, ModelConfig, ModelDenied, ModelFailed,
         ModelReplied, ModelRequested, NextAttempt, Parent, PlanDrawn, PlanRejected, Restored, RunAdmitted,
         RunCompleted, RunConfig, RunFailed, RunStarted, StopMode, TimerFired, Verdict,
     },
     id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
     label::SealedLabel,
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
-    ruling::{Asked, Behalf, GateAsks, Person, PlanMark, Rewritten, Ruled},
+    ruling::{Asked, Behalf, Counted, CounterRead, GateAsks, Person, PlanMark, Rewritten, Ruled},
     sandbox::{
         Access, Action, Begun, BoxLimits, BoxTotals, BoxUse, Evidence, Place, Property, Tier, Traffic, TreeChange,
     },
@@ -55,6 +55,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("14-policies", Actor::User("user:grace".into()), policies(), policy_texts()),
         ("15-plans", Actor::Runtime, plans(), plan_texts()),
         ("16-evidence", Actor::Runtime, evidence(), vec![text("exit 0", Source::Tool)]),
+        ("18-history", Actor::Runtime, history(), vec![text("no more than 3 mails an hour", Source::Runtime)]),
     ];
     parts
         .into_iter()
@@ -587,7 +588,7 @@ fn policies() -> Vec<Fact> {
         let grace = Person { name: "user:grace".into(), roles: vec!["support".into()] };
         start.config.plan = Some(2);
         start.label = Some(SealedLabel([0x82, 0x00, 0x80].into()));
-        start.behalf = Some(Box::new(Behalf { user: Some(grace), callers: vec!["front-desk".into()] }));
+        start.behalf = Some(Box::new(Behalf { user: Some(grace), callers: vec!["front-desk".into()], session: None }));
     }
     let ruled =
         |by: &[&str], why| Some(Box::new(Ruled { epoch: 12, by: by.iter().map(|id| Name::from(*id)).collect(), why }));
@@ -656,6 +657,32 @@ fn plans() -> Vec<Fact> {
             spent: spend(1, 1),
             boxes: None,
             label: Some(SealedLabel([0x82, 0x01, 0x80].into())),
+        }),
+    ]
+}
+
+/// What counters said to a model's call, and to a call that was denied.
+fn history() -> Vec<Fact> {
+    let read = |name: &str, said| CounterRead { name: name.into(), said };
+    vec![
+        Fact::HistoryRead(HistoryRead { effect: None, read: vec![read("asked", Counted::Number(-1))] }),
+        Fact::HistoryRead(HistoryRead {
+            effect: Some(5),
+            read: vec![
+                read("known_payee", Counted::Seen(true)),
+                read("mails", Counted::Number(3)),
+                read("moved_today", Counted::Sum(10_000_100)),
+                read("last_refund", Counted::Last("unknown".into())),
+            ],
+        }),
+        Fact::EffectDecided(EffectDecided {
+            effect: 5,
+            verdict: Verdict::Deny,
+            code: Some(code::POLICY),
+            payload: Some(0),
+            ruled: None,
+            rewritten: None,
+            plan: None,
         }),
     ]
 }

@@ -13,7 +13,7 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, ApprovalFilter, ApprovalRow, Backup, BackupAsk, InboxRow,
+    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, ApprovalFilter, ApprovalRow, Backup, BackupAsk, CountedRow, InboxRow,
     Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError,
     StoredRecord, UsageFilter, UsageRow, VersionRow,
 };
@@ -183,6 +183,15 @@ impl Journal for Doomed {
     }
     async fn fill_usage(&self, lease: Lease, past: &[PastRun], all: bool) -> Result<(), StoreError> {
         self.inner.fill_usage(lease, past, all).await
+    }
+    async fn counters(&self, tenant: &Name) -> Result<Option<Bytes>, StoreError> {
+        self.inner.counters(tenant).await
+    }
+    async fn counted(&self, tenant: &Name, after: u64, limit: u32) -> Result<Vec<CountedRow>, StoreError> {
+        self.inner.counted(tenant, after, limit).await
+    }
+    async fn keep_counters(&self, lease: Lease, tenant: &Name, body: Bytes, upto: u64) -> Result<(), StoreError> {
+        self.inner.keep_counters(lease, tenant, body, upto).await
     }
     async fn backup(&self, ask: BackupAsk) -> Result<Backup, StoreError> {
         self.inner.backup(ask).await

@@ -6,6 +6,7 @@
 
 pub(crate) mod approvals;
 pub(crate) mod connect;
+mod counted;
 pub(crate) mod errors;
 mod flusher;
 pub(crate) mod format;

@@ -121,6 +121,7 @@ pub(in crate::run) fn weigh(draft: &mut Draft<'_>, i: usize) {
         Verdict::Deny => refuse(draft, effect, ruling),
         Verdict::Allow => {
             let plan = ruling.plan.take();
+            draft.read(Some(effect), &mut ruling);
             let ruled = draft.ruled(&mut ruling);
             draft.emit(Fact::EffectDecided(EffectDecided {
                 effect,
@@ -134,6 +135,7 @@ pub(in crate::run) fn weigh(draft: &mut Draft<'_>, i: usize) {
         }
         // Other gates than those that were approved: that is another question.
         Verdict::Ask if ruling.asked.as_ref() != Some(&**was) => {
+            draft.read(Some(effect), &mut ruling);
             let ttl = ruling.ttl;
             ask(draft, effect, reason, ruling.asked, ttl);
         }

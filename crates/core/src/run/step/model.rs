@@ -49,6 +49,7 @@ pub(in crate::run) fn request_attempt(draft: &mut Draft<'_>, turn: u32, attempt:
             None => {
                 let model = u8::try_from(i).expect("a chain has at most 255 models");
                 let mut ruling = draft.gate.model(&draft.state, i, draft.now);
+                draft.read(None, &mut ruling);
                 if ruling.verdict == Verdict::Allow {
                     let ruled = draft.ruled(&mut ruling);
                     let planning = draft.state.planning.tries();

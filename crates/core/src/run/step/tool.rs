@@ -85,6 +85,7 @@ pub(in crate::run) fn decide_call(draft: &mut Draft<'_>, i: usize) {
         Box::new(Rewritten { arguments, args, key })
     });
     let plan = ruling.plan.take();
+    draft.read(Some(effect), &mut ruling);
     let ruled = draft.ruled(&mut ruling);
     let (code, payload) = (None, None);
     draft.emit(Fact::EffectDecided(EffectDecided { effect, verdict, code, payload, ruled, rewritten, plan }));
@@ -115,6 +116,7 @@ pub(in crate::run) fn deny(draft: &mut Draft<'_>, effect: u32, code: Code, told:
 
 /// Denies a call because policies do; the model is told why.
 pub(in crate::run) fn refuse(draft: &mut Draft<'_>, effect: u32, mut ruling: Ruling) {
+    draft.read(Some(effect), &mut ruling);
     let payload = Some(draft.notice(format!("{}: {}", ruling.code, ruling.told)));
     let (code, ruled) = (Some(ruling.code), draft.ruled(&mut ruling));
     let verdict = Verdict::Deny;

@@ -1,0 +1,164 @@
+//! What facts tell of calls: let go, and ended. The one place that says when a call counts, for what happens now and for what
+//! journals say of earlier days.
+
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+
+use stead_core::{
+    effect::Ended,
+    fact::{AfterUnknown, Fact, Verdict},
+    id::Name,
+    message::Reply,
+    run::{Call, CallPhase, State},
+};
+use stead_policy::Happened;
+
+use crate::gate::stripped;
+
+/// A call of a run, as far as it is known.
+#[derive(Clone, Debug)]
+pub struct Called {
+    /// The tool.
+    pub tool: Name,
+    /// Its arguments, as the tool gets them; `None` when nobody can read them.
+    pub arguments: Option<Arc<str>>,
+    /// Whether its manifest asks a human whatever policies say.
+    pub asks: bool,
+    /// Whether a human has said yes.
+    approved: bool,
+    /// Whether gates ask, so that policies say whether a yes is enough.
+    gated: bool,
+    /// Whether it was let go.
+    sent: bool,
+}
+
+/// The calls of a run, by the ordinals of their effects.
+#[derive(Clone, Debug, Default)]
+pub struct Calls(BTreeMap<u32, Called>);
+
+impl Calls {
+    /// A call.
+    pub fn get(&self, effect: u32) -> Option<&Called> {
+        self.0.get(&effect)
+    }
+
+    /// The calls of a loaded run's open turn. `written` has the arguments that stand in the place of the model's.
+    pub(crate) fn open(state: &State, reply: Option<&Reply>, written: &BTreeMap<u32, Arc<str>>) -> Self {
+        let called = |call: &Call| {
+            let own = || reply?.calls.get(usize::from(call.index)).map(|c| stripped(c.arguments.get()).into());
+            let arguments = match &call.arguments {
+                Some(_) => written.get(&call.head.effect).cloned(),
+                None => own(),
+            };
+            let gated = matches!(&call.phase, CallPhase::Asking { asked: Some(_), .. });
+            let called = Called {
+                tool: call.head.tool.clone(),
+                arguments,
+                asks: call.head.rules.ask,
+                approved: call.approved || !call.given.is_empty(),
+                gated,
+                sent: let_go(call),
+            };
+            (call.head.effect, called)
+        };
+        // Of earlier turns only what nobody knows the outcome of can still be heard of.
+        let unknown = state.unknown.iter().filter(|mark| mark.run == state.run).map(|mark| {
+            let (tool, arguments) = (mark.tool.clone(), written.get(&mark.effect).cloned());
+            let called = Called { tool, arguments, asks: false, approved: false, gated: false, sent: true };
+            (mark.effect, called)
+        });
+        Self(unknown.chain(state.calls.iter().map(called)).collect())
+    }
+
+    /// Takes in a fact, with the reply that it brings and the arguments that it puts in the place of the model's, as far as they
+    /// can be read. Says what that is to a call: let go once, ended as often as it is told so.
+    pub fn tell(&mut self, fact: &Fact, reply: Option<&Reply>, written: Option<&str>) -> Option<(u32, Happened)> {
+        let ended = |effect: u32, ended| Some((effect, Happened::Ended(ended)));
+        let told = match fact {
+            Fact::ModelReplied(replied) => {
+                for (n, head) in replied.calls.iter().enumerate() {
+                    let own = reply.and_then(|reply| reply.calls.get(n));
+                    let called = Called {
+                        tool: head.tool.clone(),
+                        arguments: own.map(|call| stripped(call.arguments.get()).into()),
+                        asks: head.rules.ask,
+                        approved: false,
+                        gated: false,
+                        sent: false,
+                    };
+                    self.0.insert(head.effect, called);
+                }
+                None
+            }
+            Fact::EffectDecided(decided) => {
+                let call = self.0.get_mut(&decided.effect)?;
+                if decided.rewritten.is_some() {
+                    call.arguments = written.map(Arc::from);
+                }
+                match decided.verdict {
+                    Verdict::Allow => sent(call, decided.effect),
+                    Verdict::Deny => ended(decided.effect, Ended::Denied),
+                    Verdict::Ask => None,
+                }
+            }
+            Fact::ApprovalRequested(requested) => {
+                let call = self.0.get_mut(&requested.effect)?;
+                (call.gated, call.approved) = (requested.asked.is_some(), false);
+                None
+            }
+            Fact::ApprovalGiven(given) => {
+                let call = self.0.get_mut(&given.effect)?;
+                match given.approved {
+                    true => {
+                        call.approved = true;
+                        // Whether it is enough for gates, a decision says.
+                        if call.gated { None } else { sent(call, given.effect) }
+                    }
+                    // Left alone, what may have happened stays unknown.
+                    false => ended(given.effect, if call.sent { Ended::Unknown } else { Ended::Denied }),
+                }
+            }
+            Fact::ApprovalExpired(of) => {
+                let sent = self.0.get(&of.effect)?.sent;
+                ended(of.effect, if sent { Ended::Unknown } else { Ended::Denied })
+            }
+            Fact::EffectReturned(outcome) => ended(outcome.effect, Ended::Returned),
+            Fact::EffectRefused(outcome) => ended(outcome.effect, Ended::Refused),
+            Fact::EffectNotSent(not) if not.retry_at.is_none() => ended(not.effect, Ended::NotSent),
+            Fact::EffectUnknown(unknown) if matches!(unknown.then, AfterUnknown::Tell | AfterUnknown::Ask) => {
+                ended(unknown.effect, Ended::Unknown)
+            }
+            Fact::EffectReconciled(reconciled) if reconciled.happened => ended(reconciled.effect, Ended::Returned),
+            Fact::EffectReconciled(absent) if absent.payload.is_some() => ended(absent.effect, Ended::NotSent),
+            Fact::EffectWithdrawn(of) => ended(of.effect, Ended::Withdrawn),
+            Fact::ChildFinished(child) => ended(child.effect, child.ended),
+            _ => None,
+        };
+        told.filter(|(effect, _)| self.0.contains_key(effect))
+    }
+}
+
+fn sent(call: &mut Called, effect: u32) -> Option<(u32, Happened)> {
+    let first = !std::mem::replace(&mut call.sent, true);
+    first.then_some((effect, Happened::Sent { approved: call.approved }))
+}
+
+/// Whether a call was let go: decided, and answered by all who were asked. From then on it counts as sent.
+pub(crate) fn let_go(call: &Call) -> bool {
+    match call.phase {
+        CallPhase::Undecided => false,
+        // Somebody is asked before it begins, or about what became of it.
+        CallPhase::Asking { .. } => call.attempt > 0 || call.maybe.is_some(),
+        CallPhase::Ended { ended: Ended::Denied | Ended::Withdrawn, .. } => call.attempt > 0,
+        _ => true,
+    }
+}
+
+/// A reply as a record has it.
+pub(super) fn reply(text: &[u8]) -> Option<Reply> {
+    serde_json::from_slice(text).ok()
+}
+
+/// Bytes as text.
+pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}

@@ -1,0 +1,1 @@
+-- Format 6 adds nothing to format 5 here.
