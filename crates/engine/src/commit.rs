@@ -1,13 +1,18 @@
 //! From a command to a durable record. State advances only on acknowledgement; until then the actor does nothing else.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use stead_core::{
     record::{Actor as By, Record},
     run::{CallPhase, Command, Decision, Inputs, Life, Refusal, STATE_VERSION, State, decide, decide_holding},
 };
+use stead_policy::Policies;
 use stead_ports::journal::{IndexChange, RunState, SessionChange, Snapshot, Status};
+use tokio::sync::watch;
 
 use crate::{
     actor::{Actor, Msg},
@@ -15,11 +20,20 @@ use crate::{
     durable::{OnTrouble, durable},
     gate::{self, RunGate},
     hearing::sealed,
+    history::{Book, Heard, Names, Reserved},
     parent::child_end,
     record::Outgoing,
     types::EngineError,
     usage, view,
 };
+
+/// What came of deciding.
+enum Decided {
+    /// It hangs on calls of others whose appends are under way: told when one of them is settled.
+    Split(watch::Receiver<()>),
+    /// A decision, and what it counts.
+    So(Decision, Reserved),
+}
 
 impl Actor {
     /// Commits what is in hand, for as long as it takes. A refusal means that the command came too late or twice, and is
@@ -55,18 +69,17 @@ impl Actor {
         }
         let sets = self.engine.0.ports.policies.clone();
         let policies = gate::policies(&*sets, &self.state.tenant, &self.agent).await;
-        let principal = self.principal.get_or_init(|| gate::principal(&self.state, &self.agent));
-        let gate = RunGate {
-            policies,
-            principal,
-            agent: &self.agent,
-            reply: self.fresh_reply.as_ref(),
-            hearing: self.hearing.as_ref(),
+        let (book, names) = self.book(policies.as_ref()).await?;
+        let decided = loop {
+            match self.decide(command.clone(), policies.as_ref(), &book, &names) {
+                Ok(Decided::Split(mut settled)) => {
+                    let _ = settled.changed().await;
+                }
+                Ok(Decided::So(decision, reserved)) => break Ok((decision, reserved)),
+                Err(refusal) => break Err(refusal),
+            }
         };
-        let inputs = Inputs { now: self.engine.0.ports.clock.now(), activation: self.activation, gate: &gate };
-        // What begins now would not be paid for while draining; held back, it is nobody's loss.
-        let decided = if self.holds() { decide_holding } else { decide };
-        let decision = decided(&self.state, command, inputs).map_err(|refusal| {
+        let (decision, reserved) = decided.map_err(|refusal| {
             self.sealer.blobs.clear();
             EngineError::Conflict {
                 why: match refusal {
@@ -79,12 +92,72 @@ impl Actor {
             self.sealer.blobs.clear();
             return Ok(());
         }
-        self.write(decision, by, index, on_trouble).await
+        self.write((decision, reserved), by, index, on_trouble).await
+    }
+
+    /// The book of the run's tenant, and the counters that its policies ask for.
+    async fn book(&mut self, policies: Option<&Arc<Policies>>) -> Result<(Arc<Book>, Arc<Names>), EngineError> {
+        let book = match &self.book {
+            Some(book) => book.clone(),
+            None => self.book.insert(self.engine.0.books.of(&self.state.tenant)).clone(),
+        };
+        book.load(&self.engine).await?;
+        let names = policies.map(|policies| book.names(&self.engine, policies)).unwrap_or_default();
+        if !names.is_empty() {
+            book.known(&names).await;
+        }
+        // What a call is to a counter may hang on its arguments, whatever becomes of it.
+        if !self.state.calls.is_empty() && self.fresh_reply.is_none() && book.lock().looks_at_arguments() {
+            self.open_reply().await?;
+        }
+        Ok((book, names))
+    }
+
+    /// Decides, and counts what that lets go, in one: nobody decides about the same counters meanwhile.
+    fn decide(
+        &self,
+        command: Command,
+        policies: Option<&Arc<Policies>>,
+        book: &Arc<Book>,
+        names: &Names,
+    ) -> Result<Decided, Refusal> {
+        let journal = &**self.engine.journal();
+        let principal = self.principal.get_or_init(|| gate::principal(&self.state, &self.agent));
+        let gate = RunGate {
+            policies: policies.cloned(),
+            principal,
+            agent: &self.agent,
+            reply: self.fresh_reply.as_ref(),
+            hearing: self.hearing.as_ref(),
+            heard: None,
+        };
+        let now = self.engine.0.ports.clock.now();
+        // What begins now would not be paid for while draining; held back, it is nobody's loss.
+        let decide = if self.holds() { decide_holding } else { decide };
+        let by = |gate: &RunGate<'_>| {
+            let inputs = Inputs { now, activation: self.activation, gate };
+            decide(&self.state, command, inputs)
+        };
+        let reply = self.fresh_reply.as_ref();
+        if names.is_empty() {
+            let decision = by(&gate)?;
+            let reserved = book.reserve(&mut book.lock(), journal, (&self.state, &decision), reply);
+            return Ok(Decided::So(decision, reserved));
+        }
+        let mut inside = book.lock();
+        let (before, split) = (Some(&*self.state), AtomicBool::new(false));
+        let heard = Heard { book, inside: &inside, names, journal, before, split };
+        let decision = by(&RunGate { heard: Some(&heard), ..gate })?;
+        if heard.split.into_inner() {
+            return Ok(Decided::Split(book.settled()));
+        }
+        let reserved = book.reserve(&mut inside, journal, (&self.state, &decision), reply);
+        Ok(Decided::So(decision, reserved))
     }
 
     async fn write(
         &mut self,
-        decision: Decision,
+        (decision, reserved): (Decision, Reserved),
         by: By,
         index: IndexChange,
         on_trouble: OnTrouble,
@@ -97,10 +170,11 @@ impl Actor {
         let works = row.status == Status::Running && outgoing.state.working();
         let told = self.untold.due(works, &settled);
         let (tell, keep) = if told { (self.untold.with(settled), Vec::new()) } else { (Vec::new(), settled) };
-        let index = self.indexed(&outgoing, IndexChange { settled: tell, ..index }, moved.then_some(&row));
+        let index = self.indexed(&outgoing, IndexChange { settled: tell, counted: reserved.row(), ..index }, moved.then_some(&row));
         let append = outgoing.append(self.prev, std::mem::take(&mut self.sealer.blobs), index);
         let leaf = append.leaf;
         durable(&self.engine, append, on_trouble, Some(&mut self.ear)).await?;
+        reserved.durable(&self.engine);
 
         let Outgoing { record, state, .. } = outgoing;
         let ended = state.life.ended();

@@ -1,6 +1,9 @@
 //! The first record of a run: decided, and made durable together with the run's row and its claim on the session.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use stead_core::{
     id::{Name, RunId, SessionId},
@@ -12,6 +15,7 @@ use stead_ports::{
     agent::Agent,
     journal::{self, AppendError, IndexChange, RunState, SessionChange},
 };
+use tokio::sync::watch;
 
 use crate::{
     Engine,
@@ -20,6 +24,7 @@ use crate::{
     durable::{OnTrouble, durable},
     enter::fresh_activation,
     gate::{self, RunGate},
+    history::{Book, Heard, Names},
     parent::child_end,
     payload::Sealer,
     prepare::cut,
@@ -50,7 +55,22 @@ pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Optio
     let mut input = sealer.seal(&**engine.journal(), &start.tenant, input, source, usize::MAX);
     sealer.attach(&**engine.journal(), &start.tenant, &mut input, std::mem::take(&mut start.files));
     let policies = gate::policies(&*engine.0.ports.policies, &start.tenant, &agent).await;
-    let decision = decide(engine, &start, (run, session), (&agent, policies), admit, input);
+    let book = engine.0.books.of(&start.tenant);
+    book.load(engine).await?;
+    let names = policies.as_ref().map(|policies| book.names(engine, policies)).unwrap_or_default();
+    if !names.is_empty() {
+        book.known(&names).await;
+    }
+    let decision = loop {
+        let gated = (&*agent, policies.clone());
+        match decide(engine, &start, (run, session), gated, (&book, &names), admit.clone(), input.clone()) {
+            Ok(decision) => break decision,
+            // It hangs on calls of others whose appends are under way.
+            Err(mut settled) => {
+                let _ = settled.changed().await;
+            }
+        }
+    };
     let outgoing = Outgoing::new(engine, decision, start.actor.clone());
     let row = view::run_state(&outgoing.state, outgoing.at);
     let user = match start.actor {
@@ -92,9 +112,10 @@ fn decide(
     start: &StartRun,
     (run, session): (RunId, SessionId),
     (agent, policies): (&Agent, Option<Arc<Policies>>),
+    (book, names): (&Book, &Names),
     admit: Option<Admit>,
     input: Payload,
-) -> Decision {
+) -> Result<Decision, watch::Receiver<()>> {
     let mut config = agent.config.clone();
     config.limits = config.limits.tighten(&start.limits);
     let (parent, hops, restored) = start.parent.map_or((None, 0, None), |c| (Some(c.parent), c.hops, c.restored));
@@ -114,9 +135,21 @@ fn decide(
         label: start.label.clone(),
     };
     let principal = gate::principal_of(&new, agent);
-    let gate = RunGate { policies, principal: &principal, agent, reply: None, hearing: None };
+    let inside = (!names.is_empty()).then(|| book.lock());
+    let journal = &**engine.journal();
+    let heard = inside.as_deref().map(|inside| {
+        let split = AtomicBool::new(false);
+        Heard { book, inside, names, journal, before: None, split }
+    });
+    let heard = heard.as_ref();
+    let gate = RunGate { policies, principal: &principal, agent, reply: None, hearing: None, heard };
     let inputs = Inputs { now: engine.0.ports.clock.now(), activation: fresh_activation(engine), gate: &gate };
-    if engine.0.options.at_rest || engine.0.is_draining() { new.decide_holding(inputs) } else { new.decide(inputs) }
+    let holds = engine.0.options.at_rest || engine.0.is_draining();
+    let decision = if holds { new.decide_holding(inputs) } else { new.decide(inputs) };
+    match heard {
+        Some(heard) if heard.split.load(Relaxed) => Err(book.settled()),
+        _ => Ok(decision),
+    }
 }
 
 /// What stands in the indexes once the run exists.

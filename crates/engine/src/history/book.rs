@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use stead_core::{
+    fact::Fact,
     id::{Name, RunId},
     message::Reply,
     run::{Decision, State},
@@ -22,7 +23,7 @@ use tokio::{
 };
 
 use super::{
-    calls::{Calls, text},
+    calls::{Calls, inline},
     row::{self, EventId, Placed},
 };
 use crate::{Engine, types::EngineError};
@@ -161,7 +162,6 @@ impl Book {
         for counter in counters.values() {
             new |= inside.admit(counter, asked);
         }
-        inside.give_up(asked);
         if inside.names.len() >= SETS {
             inside.names.pop_front();
         }
@@ -217,7 +217,6 @@ impl Book {
         journal: &dyn Journal,
         (state, decision): (&State, &Decision),
         reply: Option<&Reply>,
-        written: &BTreeMap<u32, Arc<str>>,
     ) -> Reserved {
         let mut reserved = Reserved {
             book: self.clone(),
@@ -233,17 +232,14 @@ impl Book {
         }
         reserved.ended = decision.state.life.ended()
             && inside.tallies.values().any(|live| live.tally.counter().by == By::Run);
-        let mut calls = Calls::open(state, reply, written);
+        let mut calls = Calls::open(state, reply);
         let place = Place::of(state);
         for fact in &decision.facts {
             let anew = match fact {
-                stead_core::fact::Fact::EffectDecided(f) => f.rewritten.as_deref().map(|r| r.arguments),
+                Fact::EffectDecided(f) => f.rewritten.as_deref().map(|r| r.arguments),
                 _ => None,
             };
-            let anew = anew.and_then(|ix| decision.payloads.get(usize::from(ix))).and_then(|p| match &p.body {
-                stead_core::record::Body::Inline(bytes) => Some(text(bytes)),
-                _ => None,
-            });
+            let anew = anew.and_then(|ix| decision.payloads.get(usize::from(ix))).and_then(inline);
             let Some((effect, happened)) = calls.tell(fact, reply, anew.as_deref()) else { continue };
             let Some(call) = calls.get(effect) else { continue };
             let event = Event {
@@ -304,15 +300,18 @@ impl Inside {
         true
     }
 
-    fn give_up(&mut self, asked: u64) {
-        while self.tallies.len() > MAX_TALLIES
-            && let Some(oldest) = self.tallies.iter().min_by_key(|(_, live)| live.asked).map(|(id, _)| *id)
-            && self.tallies[&oldest].asked < asked
-        {
-            self.tallies.remove(&oldest);
-            // Who asks for it again finds it new.
-            self.names.retain(|(_, names)| !names.values().any(|id| *id == oldest));
-        }
+    /// Counters to give up, so that there is room for those that were asked for later.
+    pub(super) fn surplus(&self) -> Vec<u64> {
+        let mut by_age: Vec<(u64, u64)> = self.tallies.iter().map(|(id, live)| (live.asked, *id)).collect();
+        by_age.sort_unstable();
+        let most = by_age.len().saturating_sub(MAX_TALLIES);
+        by_age.into_iter().take(most).filter(|(asked, _)| *asked < self.asked).map(|(_, id)| id).collect()
+    }
+
+    /// Counts these no more. Who asks for one of them again finds it new.
+    pub(super) fn give_up(&mut self, surplus: &[u64]) {
+        self.tallies.retain(|id, _| !surplus.contains(id));
+        self.names.retain(|(_, names)| !names.values().any(|id| surplus.contains(id)));
     }
 
     /// A counter, with what is under way in a scope of it.

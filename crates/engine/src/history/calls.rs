@@ -8,6 +8,7 @@ use stead_core::{
     fact::{AfterUnknown, Fact, Verdict},
     id::Name,
     message::Reply,
+    record::{Body, Payload},
     run::{Call, CallPhase, State},
 };
 use stead_policy::Happened;
@@ -41,12 +42,12 @@ impl Calls {
         self.0.get(&effect)
     }
 
-    /// The calls of a loaded run's open turn. `written` has the arguments that stand in the place of the model's.
-    pub(crate) fn open(state: &State, reply: Option<&Reply>, written: &BTreeMap<u32, Arc<str>>) -> Self {
+    /// The calls of a loaded run's open turn, whose reply this is.
+    pub(crate) fn open(state: &State, reply: Option<&Reply>) -> Self {
         let called = |call: &Call| {
             let own = || reply?.calls.get(usize::from(call.index)).map(|c| stripped(c.arguments.get()).into());
             let arguments = match &call.arguments {
-                Some(_) => written.get(&call.head.effect).cloned(),
+                Some(written) => inline(written).map(|text| text.as_ref().into()),
                 None => own(),
             };
             let gated = matches!(&call.phase, CallPhase::Asking { asked: Some(_), .. });
@@ -62,8 +63,8 @@ impl Calls {
         };
         // Of earlier turns only what nobody knows the outcome of can still be heard of.
         let unknown = state.unknown.iter().filter(|mark| mark.run == state.run).map(|mark| {
-            let (tool, arguments) = (mark.tool.clone(), written.get(&mark.effect).cloned());
-            let called = Called { tool, arguments, asks: false, approved: false, gated: false, sent: true };
+            let tool = mark.tool.clone();
+            let called = Called { tool, arguments: None, asks: false, approved: false, gated: false, sent: true };
             (mark.effect, called)
         });
         Self(unknown.chain(state.calls.iter().map(called)).collect())
@@ -158,7 +159,10 @@ pub(super) fn reply(text: &[u8]) -> Option<Reply> {
     serde_json::from_slice(text).ok()
 }
 
-/// Bytes as text.
-pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
+/// The text of a payload that stands in its record, as what is written in the place of a model's arguments always does.
+pub(super) fn inline(payload: &Payload) -> Option<Cow<'_, str>> {
+    match &payload.body {
+        Body::Inline(bytes) => Some(String::from_utf8_lossy(bytes)),
+        _ => None,
+    }
 }

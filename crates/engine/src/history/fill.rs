@@ -9,8 +9,8 @@ use std::{
 
 use stead_core::{
     fact::Fact,
-    id::SessionId,
-    record::{Payload, Record},
+    message::Reply,
+    record::{Body, Payload, Record},
     run::GENESIS,
     time::{Span, Timestamp},
 };
@@ -171,7 +171,8 @@ impl Book {
         let journal = engine.journal();
         let arguments = wanted.values().any(Counter::has_argument);
         let ended = run.state.status.ended();
-        let (mut calls, mut works_for, mut from) = (Calls::default(), run.session, 0);
+        let (mut calls, mut from) = (Calls::default(), 0);
+        let (mut session, own) = (run.session.to_string(), run.id.to_string());
         loop {
             let page = journal.read(run.id, from, PAGE).await?;
             for stored in &page {
@@ -182,22 +183,26 @@ impl Book {
                     continue;
                 };
                 for fact in &record.facts {
-                    if let Fact::RunStarted(f) = fact {
-                        works_for = f.behalf.as_ref().and_then(|behalf| behalf.session).unwrap_or(works_for);
+                    if let Fact::RunStarted(f) = fact
+                        && let Some(works_for) = f.behalf.as_ref().and_then(|behalf| behalf.session)
+                    {
+                        session = works_for.to_string();
                     }
-                    let (reply, written) = match arguments {
-                        true => self.texts(journal, &record, fact).await?,
-                        false => (None, None),
+                    let reply = match fact {
+                        Fact::ModelReplied(f) if arguments => self.reply(journal, &record, f.payload).await?,
+                        _ => None,
                     };
-                    let reply = reply.as_deref().and_then(calls::reply);
-                    let written = written.as_deref().map(calls::text);
+                    let written = match fact {
+                        Fact::EffectDecided(f) => f.rewritten.as_deref().and_then(|r| record.inline_text(r.arguments)),
+                        _ => None,
+                    };
                     let Some((effect, happened)) = calls.tell(fact, reply.as_ref(), written.as_deref()) else {
                         continue;
                     };
                     let Some(call) = calls.get(effect) else { continue };
                     let event = Event {
                         at: record.header.at,
-                        scope: scope(&self.tenant, run, works_for, &mut [String::new(), String::new()]),
+                        scope: Scope { tenant: &self.tenant, agent: &run.agent, session: &session, run: &own },
                         tool: &call.tool,
                         arguments: call.arguments.as_deref(),
                         happened,
@@ -217,30 +222,13 @@ impl Book {
         }
     }
 
-    /// The reply that a fact brings, and the arguments that it writes.
-    async fn texts(
-        &self,
-        journal: &Arc<dyn Journal>,
-        record: &Record,
-        fact: &Fact,
-    ) -> Result<(Option<bytes::Bytes>, Option<bytes::Bytes>), StoreError> {
-        let at = |ix: u16| record.payloads.get(usize::from(ix));
-        let (reply, written): (Option<&Payload>, Option<&Payload>) = match fact {
-            Fact::ModelReplied(f) => (at(f.payload), None),
-            Fact::EffectDecided(f) => (None, f.rewritten.as_deref().and_then(|r| at(r.arguments))),
-            _ => return Ok((None, None)),
-        };
-        let open = async |payload: Option<&Payload>| match payload.filter(|p| !p.is_erased()) {
-            Some(payload) => payload::open_whole(journal, &self.tenant, payload).await.map(Some),
-            None => Ok(None),
-        };
-        Ok((open(reply).await?, open(written).await?))
+    /// A reply, when its text is not erased.
+    async fn reply(&self, journal: &Arc<dyn Journal>, record: &Record, ix: u16) -> Result<Option<Reply>, StoreError> {
+        match record.payloads.get(usize::from(ix)) {
+            None | Some(Payload { body: Body::Erased { .. }, .. }) => Ok(None),
+            Some(payload) => Ok(calls::reply(&payload::open_whole(journal, &self.tenant, payload).await?)),
+        }
     }
-}
-
-fn scope<'a>(tenant: &'a str, run: &'a RunRow, works_for: SessionId, texts: &'a mut [String; 2]) -> Scope<'a> {
-    *texts = [works_for.to_string(), run.id.to_string()];
-    Scope { tenant, agent: &run.agent, session: &texts[0], run: &texts[1] }
 }
 
 /// Counters that have these events.

@@ -44,7 +44,7 @@ impl<'a> Heard<'a> {
         };
         let mut own = Vec::new();
         if state.calls.iter().any(|call| let_go(call) && fresh(call.head.effect)) {
-            let (calls, place) = (Calls::open(state, reply, &written(state)), Place::of(state));
+            let (calls, place) = (Calls::open(state, reply), Place::of(state));
             for call in state.calls.iter().filter(|call| let_go(call) && fresh(call.head.effect)) {
                 let Some(called) = calls.get(call.head.effect) else { continue };
                 let event = Event {
@@ -62,15 +62,6 @@ impl<'a> Heard<'a> {
         }
         View { heard: self, own, under_way: true, hangs: AtomicBool::new(false) }
     }
-}
-
-/// Arguments that a decision has just put in the place of the model's stand in the state as they are.
-fn written(state: &State) -> std::collections::BTreeMap<u32, std::sync::Arc<str>> {
-    let inline = |call: &stead_core::run::Call| match &call.arguments.as_ref()?.body {
-        stead_core::record::Body::Inline(bytes) => Some((call.head.effect, super::calls::text(bytes).as_ref().into())),
-        _ => None,
-    };
-    state.calls.iter().filter_map(inline).collect()
 }
 
 impl View<'_> {

@@ -80,12 +80,13 @@ impl Book {
     pub(super) async fn keep(&self, engine: &Engine) -> Result<(Folded, u64), StoreError> {
         let (mut folded, last, _) = self.folded(engine.journal()).await?;
         *self.lock().rows() = 0;
-        // What was given up is not counted any more, so it must not be taken for known later.
-        let wanted: Vec<u64> = self.lock().counters().map(|(id, _)| id).collect();
-        folded.retain(|id, _| wanted.contains(id));
+        // What is given up is not counted any more, so it must not be taken for known later: first it is not kept.
+        let surplus = self.lock().surplus();
+        folded.retain(|id, _| !surplus.contains(id));
         let now = engine.0.ports.clock.now();
         folded.values_mut().for_each(|(_, tally)| tally.sweep(now, &|_| false));
         self.put(engine, &folded, last).await?;
+        self.lock().give_up(&surplus);
         Ok((folded, last))
     }
 
