@@ -70,8 +70,12 @@ impl Actor {
         let sets = self.engine.0.ports.policies.clone();
         let policies = gate::policies(&*sets, &self.state.tenant, &self.agent).await;
         let (book, names) = self.book(policies.as_ref()).await?;
+        let mut command = Some(command);
         let decided = loop {
-            match self.decide(command.clone(), policies.as_ref(), &book, &names) {
+            // Only what reads counters may have to be asked again.
+            let asked = if names.is_empty() { command.take() } else { command.clone() };
+            let asked = asked.expect("it is kept as long as it may be asked again");
+            match self.decide(asked, policies.as_ref(), &book, &names) {
                 Ok(Decided::Split(mut settled)) => {
                     let _ = settled.changed().await;
                 }
@@ -170,7 +174,11 @@ impl Actor {
         let works = row.status == Status::Running && outgoing.state.working();
         let told = self.untold.due(works, &settled);
         let (tell, keep) = if told { (self.untold.with(settled), Vec::new()) } else { (Vec::new(), settled) };
-        let index = self.indexed(&outgoing, IndexChange { settled: tell, counted: reserved.row(), ..index }, moved.then_some(&row));
+        let index = self.indexed(
+            &outgoing,
+            IndexChange { settled: tell, counted: reserved.row(), ..index },
+            moved.then_some(&row),
+        );
         let append = outgoing.append(self.prev, std::mem::take(&mut self.sealer.blobs), index);
         let leaf = append.leaf;
         durable(&self.engine, append, on_trouble, Some(&mut self.ear)).await?;

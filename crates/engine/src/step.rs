@@ -98,9 +98,7 @@ impl Engine {
                 }
                 let wanted = match step {
                     Step::Turn(turn) => {
-                        of_turn(fact) == Some(turn)
-                            || cleared_for(record, index, turn)
-                            || read_for(record, index, turn)
+                        of_turn(fact) == Some(turn) || cleared_for(record, index, turn) || read_for(record, index, turn)
                     }
                     Step::Effect(n) => of_effect(fact) == Some(n),
                 };

@@ -272,7 +272,17 @@ pub struct FactEvent {
 impl FactEvent {
     /// The event of fact `index` of a record.
     pub fn new(header: &Header, leaf: LeafHash, index: u32, fact: Fact, text: Option<String>) -> Self {
-        Self { seq: header.seq, index, at: header.at, actor: header.actor.clone(), leaf, fact, text, why: None, rewritten: None }
+        Self {
+            seq: header.seq,
+            index,
+            at: header.at,
+            actor: header.actor.clone(),
+            leaf,
+            fact,
+            text,
+            why: None,
+            rewritten: None,
+        }
     }
 
     /// The same with the reasons of its decision and what that wrote, if the record has them.

@@ -118,7 +118,16 @@ impl Policies {
         });
         let resource = own.unwrap_or_else(|| Arc::clone(&slice.resource));
         let arguments = deed.arguments().map(Cow::Borrowed);
-        Some(Trial { policies: self, request, slice, resource, entities: OnceCell::new(), arguments, by, read: RefCell::default() })
+        Some(Trial {
+            policies: self,
+            request,
+            slice,
+            resource,
+            entities: OnceCell::new(),
+            arguments,
+            by,
+            read: RefCell::default(),
+        })
     }
 }
 

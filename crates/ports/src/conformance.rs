@@ -17,8 +17,8 @@
 
 mod appends;
 mod approvals;
-mod indexes;
 mod counted;
+mod indexes;
 mod kept;
 mod kit;
 mod objects;
@@ -29,8 +29,8 @@ mod versions;
 
 pub use appends::*;
 pub use approvals::*;
-pub use indexes::*;
 pub use counted::*;
+pub use indexes::*;
 pub use kept::*;
 pub use objects::*;
 pub use policies::*;

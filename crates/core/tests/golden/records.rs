@@ -9,8 +9,8 @@ use stead_core::{
     fact::{
         AfterUnknown, AnswerRejected, ApprovalGiven, ApprovalRequested, AskReason, CallHead, CallRules,
         CancelRequested, ChildFinished, ChildStarted, ContextCompacted, EffectDecided, EffectIntended, EffectNotSent,
-        EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact, Held, HistoryRead, ModelConfig, ModelDenied, ModelFailed,
-        ModelReplied, ModelRequested, NextAttempt, Parent, PlanDrawn, PlanRejected, Restored, RunAdmitted,
+        EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact, Held, HistoryRead, ModelConfig, ModelDenied,
+        ModelFailed, ModelReplied, ModelRequested, NextAttempt, Parent, PlanDrawn, PlanRejected, Restored, RunAdmitted,
         RunCompleted, RunConfig, RunFailed, RunStarted, StopMode, TimerFired, Verdict,
     },
     id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, TreeId, VersionId},

@@ -20,8 +20,8 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_policy::{
-    Approval, Asker, Confidence, Decision, Deed, Facts, History, Past, Policies, Principal, Request, Risk, ToolSpec, User,
-    Verdict as Said,
+    Approval, Asker, Confidence, Decision, Deed, Facts, History, Past, Policies, Principal, Request, Risk, ToolSpec,
+    User, Verdict as Said,
 };
 use stead_ports::agent::{Agent, Also, BoundTool};
 

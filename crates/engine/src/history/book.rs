@@ -1,8 +1,8 @@
 //! The counters of one tenant in memory: what is durable, what is under way, and which of them are known yet.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
-    sync::Arc,
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -29,7 +29,7 @@ use super::{
 use crate::{Engine, types::EngineError};
 
 /// Sets whose counters' names are kept.
-const SETS: usize = 64;
+const SETS: usize = 1_024;
 /// Counters of a tenant that are folded at once; beyond, the one that was asked for the longest ago is given up.
 const MAX_TALLIES: usize = 512;
 /// How long decisions wait for counters that are new; then they deny what asks for them until they are known.
@@ -79,8 +79,35 @@ pub(super) struct Live {
     asked: u64,
 }
 
-/// What is under way in a scope of a counter: under which ticket, and what.
-type UnderWay = Vec<(u64, (Timestamp, Mark))>;
+/// What is under way in a scope of a counter: by ticket, and how many calls that is with which sum.
+#[derive(Default)]
+pub(super) struct UnderWay {
+    tickets: BTreeMap<u64, Vec<(Timestamp, Mark)>>,
+    pub(super) calls: (i128, i128),
+}
+
+impl UnderWay {
+    fn add(&mut self, ticket: u64, at: Timestamp, mark: Mark) {
+        self.count(mark, 1);
+        self.tickets.entry(ticket).or_default().push((at, mark));
+    }
+
+    fn release(&mut self, ticket: u64) {
+        for (_, mark) in self.tickets.remove(&ticket).into_iter().flatten() {
+            self.count(mark, -1);
+        }
+    }
+
+    fn count(&mut self, mark: Mark, by: i128) {
+        if let Mark::Call(amount) = mark {
+            self.calls = (self.calls.0 + by, self.calls.1 + by * i128::from(amount));
+        }
+    }
+
+    pub(super) fn marks(&self) -> impl Iterator<Item = &(Timestamp, Mark)> {
+        self.tickets.values().flatten()
+    }
+}
 
 /// What a book has.
 pub(crate) struct Inside {
@@ -91,7 +118,8 @@ pub(crate) struct Inside {
     next_ticket: u64,
     /// Held by every append under way that was decided under the present counters.
     round: (mpsc::Sender<()>, mpsc::Receiver<()>),
-    names: VecDeque<(Arc<Policies>, Arc<Names>)>,
+    /// By the address of a set, which is no other one's as long as it is held here.
+    names: HashMap<usize, (Weak<Policies>, Arc<Names>)>,
     asked: u64,
     patience: Option<Instant>,
     /// Rows since counters were kept.
@@ -106,7 +134,7 @@ impl Book {
             ids: HashSet::new(),
             next_ticket: 0,
             round: mpsc::channel(1),
-            names: VecDeque::new(),
+            names: HashMap::new(),
             asked: 0,
             patience: None,
             rows: 0,
@@ -149,13 +177,13 @@ impl Book {
 
     /// The counters that a set asks for. Those that are new are counted from here on, and their past is read.
     pub(crate) fn names(self: &Arc<Self>, engine: &Engine, policies: &Arc<Policies>) -> Arc<Names> {
-        let counters = policies.world().counters();
+        let place = Arc::as_ptr(policies) as usize;
         let mut inside = self.lock();
-        if let Some((_, names)) = inside.names.iter().find(|(known, _)| Arc::ptr_eq(known, policies)) {
+        if let Some((_, names)) = inside.names.get(&place) {
             return names.clone();
         }
-        let names: Arc<Names> =
-            Arc::new(counters.iter().map(|(name, counter)| (name.clone(), counter.id())).collect());
+        let counters = policies.world().counters();
+        let names: Arc<Names> = Arc::new(counters.iter().map(|(name, counter)| (name.clone(), counter.id())).collect());
         inside.asked += 1;
         let asked = inside.asked;
         let mut new = false;
@@ -163,9 +191,9 @@ impl Book {
             new |= inside.admit(counter, asked);
         }
         if inside.names.len() >= SETS {
-            inside.names.pop_front();
+            inside.names.clear();
         }
-        inside.names.push_back((policies.clone(), names.clone()));
+        inside.names.insert(place, (Arc::downgrade(policies), names.clone()));
         if new {
             inside.patience = Some(Instant::now() + PATIENCE);
             drop(inside);
@@ -230,8 +258,8 @@ impl Book {
         if inside.tallies.is_empty() {
             return reserved;
         }
-        reserved.ended = decision.state.life.ended()
-            && inside.tallies.values().any(|live| live.tally.counter().by == By::Run);
+        reserved.ended =
+            decision.state.life.ended() && inside.tallies.values().any(|live| live.tally.counter().by == By::Run);
         let mut calls = Calls::open(state, reply);
         let place = Place::of(state);
         for fact in &decision.facts {
@@ -263,7 +291,7 @@ impl Book {
             for Placed { id, counter, scope, at, mark } in &reserved.marks {
                 inside.ids.insert(*id);
                 let under_way = inside.under_way.entry((*counter, scope.clone())).or_default();
-                under_way.push((reserved.ticket, (*at, *mark)));
+                under_way.add(reserved.ticket, *at, *mark);
             }
         }
         reserved
@@ -311,16 +339,16 @@ impl Inside {
     /// Counts these no more. Who asks for one of them again finds it new.
     pub(super) fn give_up(&mut self, surplus: &[u64]) {
         self.tallies.retain(|id, _| !surplus.contains(id));
-        self.names.retain(|(_, names)| !names.values().any(|id| surplus.contains(id)));
+        self.names.retain(|_, (_, names)| !names.values().any(|id| surplus.contains(id)));
     }
 
     /// A counter, with what is under way in a scope of it.
-    pub(super) fn look(&self, counter: u64, scope: &str) -> Option<(&Live, &[(u64, (Timestamp, Mark))])> {
+    pub(super) fn look(&self, counter: u64, scope: &str) -> Option<(&Live, Option<&UnderWay>)> {
         let live = self.tallies.get(&counter)?;
         if self.under_way.is_empty() {
-            return Some((live, &[]));
+            return Some((live, None));
         }
-        Some((live, self.under_way.get(&(counter, scope.to_owned())).map_or(&[], Vec::as_slice)))
+        Some((live, self.under_way.get(&(counter, scope.to_owned()))))
     }
 
     /// The counters that a run's calls are told to.
@@ -347,8 +375,8 @@ impl Inside {
             self.ids.remove(id);
             let key = (*counter, scope.clone());
             if let Some(under_way) = self.under_way.get_mut(&key) {
-                under_way.retain(|(of, _)| *of != ticket);
-                if under_way.is_empty() {
+                under_way.release(ticket);
+                if under_way.tickets.is_empty() {
                     self.under_way.remove(&key);
                 }
             }

@@ -30,6 +30,8 @@ pub struct Called {
     gated: bool,
     /// Whether it was let go.
     sent: bool,
+    /// How it ended, as was told last.
+    ended: Option<Ended>,
 }
 
 /// The calls of a run, by the ordinals of their effects.
@@ -47,7 +49,7 @@ impl Calls {
         let called = |call: &Call| {
             let own = || reply?.calls.get(usize::from(call.index)).map(|c| stripped(c.arguments.get()).into());
             let arguments = match &call.arguments {
-                Some(written) => inline(written).map(|text| text.as_ref().into()),
+                Some(written) => inline(written).map(Into::into),
                 None => own(),
             };
             let gated = matches!(&call.phase, CallPhase::Asking { asked: Some(_), .. });
@@ -58,20 +60,30 @@ impl Calls {
                 approved: call.approved || !call.given.is_empty(),
                 gated,
                 sent: let_go(call),
+                ended: None,
             };
             (call.head.effect, called)
         };
         // Of earlier turns only what nobody knows the outcome of can still be heard of.
         let unknown = state.unknown.iter().filter(|mark| mark.run == state.run).map(|mark| {
             let tool = mark.tool.clone();
-            let called = Called { tool, arguments: None, asks: false, approved: false, gated: false, sent: true };
+            let called = Called {
+                tool,
+                arguments: None,
+                asks: false,
+                approved: false,
+                gated: false,
+                sent: true,
+                ended: Some(Ended::Unknown),
+            };
             (mark.effect, called)
         });
         Self(unknown.chain(state.calls.iter().map(called)).collect())
     }
 
     /// Takes in a fact, with the reply that it brings and the arguments that it puts in the place of the model's, as far as they
-    /// can be read. Says what that is to a call: let go once, ended as often as it is told so.
+    /// can be read. Says what that is to a call: let go once, and how it ended
+    /// whenever that is another end than was told before.
     pub fn tell(&mut self, fact: &Fact, reply: Option<&Reply>, written: Option<&str>) -> Option<(u32, Happened)> {
         let ended = |effect: u32, ended| Some((effect, Happened::Ended(ended)));
         let told = match fact {
@@ -85,6 +97,7 @@ impl Calls {
                         approved: false,
                         gated: false,
                         sent: false,
+                        ended: None,
                     };
                     self.0.insert(head.effect, called);
                 }
@@ -134,7 +147,13 @@ impl Calls {
             Fact::ChildFinished(child) => ended(child.effect, child.ended),
             _ => None,
         };
-        told.filter(|(effect, _)| self.0.contains_key(effect))
+        let (effect, happened) = told?;
+        let call = self.0.get_mut(&effect)?;
+        let again = match happened {
+            Happened::Sent { .. } => false,
+            Happened::Ended(ended) => call.ended.replace(ended) == Some(ended),
+        };
+        (!again).then_some((effect, happened))
     }
 }
 
@@ -148,7 +167,7 @@ pub(crate) fn let_go(call: &Call) -> bool {
     match call.phase {
         CallPhase::Undecided => false,
         // Somebody is asked before it begins, or about what became of it.
-        CallPhase::Asking { .. } => call.attempt > 0 || call.maybe.is_some(),
+        CallPhase::Asking { .. } => call.attempt > 0,
         CallPhase::Ended { ended: Ended::Denied | Ended::Withdrawn, .. } => call.attempt > 0,
         _ => true,
     }

@@ -71,8 +71,7 @@ impl Book {
         let (wanted, mut before) = {
             let mut inside = self.lock();
             let new = inside.tallies.iter().filter(|(_, live)| live.since.is_some());
-            let wanted: BTreeMap<u64, Counter> =
-                new.map(|(id, live)| (*id, live.tally.counter().clone())).collect();
+            let wanted: BTreeMap<u64, Counter> = new.map(|(id, live)| (*id, live.tally.counter().clone())).collect();
             (wanted, inside.next_round())
         };
         if wanted.is_empty() {
@@ -244,4 +243,3 @@ fn tallies<'p>(wanted: &BTreeMap<u64, Counter>, placed: impl Iterator<Item = &'p
     }
     tallies
 }
-

@@ -4,11 +4,11 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use stead_core::{message::Reply, run::State, time::Timestamp};
-use stead_policy::{Ask, Event, Happened, Mark, Past, Said};
+use stead_policy::{Ask, Event, Happened, Mark, Measure, Past, Said};
 use stead_ports::journal::Journal;
 
 use super::{
-    book::{Book, Inside, Names, Place},
+    book::{Book, Inside, Names, Place, UnderWay},
     calls::{Calls, let_go},
 };
 
@@ -91,12 +91,16 @@ impl Past for View<'_> {
         if live.since.is_some() {
             return Err("is not known yet: the recorded history is still being read".to_owned());
         }
-        if !under_way.is_empty() {
+        if under_way.is_some() {
             self.hangs.store(true, Relaxed);
         }
-        let under_way = if self.under_way { under_way } else { &[] };
+        let under_way = if self.under_way { under_way } else { None };
+        // Calls are counted together; of values and ends each is looked at.
+        let calls = under_way.map_or((0, 0), |under_way| under_way.calls);
+        let each = under_way.filter(|_| matches!(ask.counter.measure, Measure::Seen { .. } | Measure::Last));
         let own = self.own.iter().filter(|(of, at, _)| *of == id && at == scope).map(|(_, _, mark)| mark);
+        let more = each.into_iter().flat_map(UnderWay::marks).chain(own);
         let value = ask.counter.value(ask.arguments).map(|value| book.sealed(*journal, value));
-        live.tally.read(scope, ask.now, value, under_way.iter().map(|(_, mark)| mark).chain(own))
+        live.tally.read(scope, ask.now, value, calls, more)
     }
 }

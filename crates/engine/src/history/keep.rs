@@ -36,7 +36,9 @@ impl Book {
                     let tally = Tally::of(tally);
                     (tally.counter().id(), (upto, tally))
                 })),
-                None => tracing::warn!(tenant = %self.tenant, "kept counters cannot be read; journals are read instead"),
+                None => {
+                    tracing::warn!(tenant = %self.tenant, "kept counters cannot be read; journals are read instead")
+                }
             }
         }
         let mut last = folded.values().map(|(upto, _)| *upto).min().unwrap_or(0);

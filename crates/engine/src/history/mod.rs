@@ -13,6 +13,6 @@ mod keep;
 mod row;
 
 pub(crate) use book::{Book, Books, Names, Reserved};
-pub use calls::{Called, Calls};
 pub(crate) use calls::let_go;
+pub use calls::{Called, Calls};
 pub(crate) use heard::{Heard, View};

@@ -72,13 +72,8 @@ struct RowMark {
 
 /// A row, for an append of a run.
 pub(super) fn encode(run: RunId, at: Timestamp, ended: bool, marks: &[Placed]) -> Bytes {
-    let mark = |p: &Placed| RowMark {
-        effect: p.id.1,
-        kind: p.id.2,
-        counter: p.counter,
-        scope: p.scope.clone(),
-        mark: p.mark,
-    };
+    let mark =
+        |p: &Placed| RowMark { effect: p.id.1, kind: p.id.2, counter: p.counter, scope: p.scope.clone(), mark: p.mark };
     let row = Row { format: FORMAT, run, at, ended, marks: marks.iter().map(mark).collect() };
     minicbor::to_vec(row).unwrap_or_default().into()
 }
@@ -86,9 +81,10 @@ pub(super) fn encode(run: RunId, at: Timestamp, ended: bool, marks: &[Placed]) -
 /// What a row says: the run, when it has ended with it, and the marks.
 pub(super) fn decode(body: &[u8]) -> Result<(Option<RunId>, Vec<Placed>), String> {
     let row: Row = minicbor::decode(body).map_err(|e| e.to_string())?;
-    let Row { format: FORMAT, run, at, ended, marks } = row else {
-        return Err(format!("its format {} is not known", row.format));
-    };
+    let Row { format, run, at, ended, marks } = row;
+    if format != FORMAT {
+        return Err(format!("its format {format} is not known"));
+    }
     let placed = |RowMark { effect, kind, counter, scope, mark }| Placed {
         id: EventId(run, effect, kind),
         counter,

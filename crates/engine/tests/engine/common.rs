@@ -659,11 +659,12 @@ impl PolicySets for TestPolicies {
             let more = text.map(|text| Source { file: "test.cedar".into(), text });
             let (counters, tools) = counters.unzip();
             let counters = counters.map(|text| Source { file: "history.yaml".into(), text });
-            let files: Vec<Source> =
-                std::iter::once(Source::default_policy()).chain(more).chain(counters).collect();
+            let files: Vec<Source> = std::iter::once(Source::default_policy()).chain(more).chain(counters).collect();
             let own: Vec<ToolSpec> = specs(agent).collect();
             let tools = tools.into_iter().flatten().filter(|tool| own.iter().all(|own| own.name != tool.name));
-            Arc::new(Policies::apply(&files, own.iter().cloned().chain(tools), epoch).unwrap_or_else(|p| panic!("{}", p[0])))
+            Arc::new(
+                Policies::apply(&files, own.iter().cloned().chain(tools), epoch).unwrap_or_else(|p| panic!("{}", p[0])),
+            )
         });
         Some(made.clone())
     }

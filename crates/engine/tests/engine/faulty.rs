@@ -15,9 +15,9 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, CountedRow, InboxRow,
-    Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError,
-    StoredRecord, UsageFilter, UsageRow, VersionRow,
+    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, CountedRow,
+    InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status,
+    StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
 };
 use stead_store::SqliteStore;
 

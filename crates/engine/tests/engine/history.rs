@@ -68,8 +68,7 @@ fn of_64_runs_at_once_exactly_three_mail_and_a_crash_forgets_none() {
     let runs: Vec<RunId> = started.into_iter().map(|started| started.unwrap().run).collect();
     runs.iter().for_each(|run| drop(node.completes(*run)));
     assert_eq!(mail.count(), 3);
-    let denied: Vec<RunId> =
-        runs.iter().copied().filter(|run| node.denials(*run) == [code::POLICY]).collect();
+    let denied: Vec<RunId> = runs.iter().copied().filter(|run| node.denials(*run) == [code::POLICY]).collect();
     assert_eq!(denied.len(), 61);
     for run in denied {
         assert_eq!(read(&node, run), [("mails".to_owned(), Counted::Number(3))]);

@@ -129,7 +129,8 @@ impl Counter {
     /// What it is told apart by, whatever a policy set calls it: a digest of everything that it says.
     pub fn id(&self) -> u64 {
         let bytes = minicbor::to_vec(self).unwrap_or_default();
-        u64::from_be_bytes(std::array::from_fn(|n| Sha256::digest(&bytes)[n]))
+        let digest = Sha256::digest(&bytes);
+        u64::from_be_bytes(std::array::from_fn(|n| digest[n]))
     }
 
     /// Whether it looks at an argument of the calls.

@@ -102,8 +102,8 @@ impl History {
         let value = counter.value(arguments);
         let key = key(counter, scope);
         match self.tallies.get(name) {
-            Some(tally) => tally.read(&key, now, value, [].iter()),
-            None => Tally::new(counter.clone()).read(&key, now, value, [].iter()),
+            Some(tally) => tally.read(&key, now, value, (0, 0), [].iter()),
+            None => Tally::new(counter.clone()).read(&key, now, value, (0, 0), [].iter()),
         }
     }
 }

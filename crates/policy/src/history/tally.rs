@@ -133,7 +133,8 @@ impl Tally {
         }
     }
 
-    /// What it says in a scope, when `more` is added to what it remembers. A `seen` asks about `value`.
+    /// What it says in a scope, when so many calls with that sum, and `more`, are added to what it remembers. A `seen` asks
+    /// about `value`.
     ///
     /// # Errors
     /// Why it is not known.
@@ -142,6 +143,7 @@ impl Tally {
         scope: &str,
         now: Timestamp,
         value: Option<[u8; 16]>,
+        (calls, amount): (i128, i128),
         more: impl Iterator<Item = &'m (Timestamp, Mark)>,
     ) -> Result<Said, String> {
         let within = self.counter.within;
@@ -156,6 +158,7 @@ impl Tally {
                     Some(Track::Series(series)) => series.read(now, within),
                     _ => (0, 0),
                 };
+                let known = (known.0 + calls, known.1 + amount);
                 let (count, sum) = more.fold(known, |(count, sum), (_, mark)| match mark {
                     Mark::Call(amount) => (count + 1, sum + i128::from(*amount)),
                     _ => (count, sum),

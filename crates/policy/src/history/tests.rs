@@ -109,7 +109,7 @@ fn more_scopes_than_the_bound_make_what_is_not_there_unknown() {
     let mut tally = history.tally("mails").clone();
     tally.sweep(minutes(2), &|run| run == "t\00");
     tally.add("t\0last", minutes(3), Mark::Call(0));
-    assert_eq!(tally.read("t\0last", minutes(3), None, [].iter()), Ok(Said::Long(1)));
+    assert_eq!(tally.read("t\0last", minutes(3), None, (0, 0), [].iter()), Ok(Said::Long(1)));
 }
 
 #[test]
@@ -177,18 +177,19 @@ fn what_is_kept_says_the_same_and_goes_on_the_same() {
         // What a sweep has forgotten does not come back either.
         tally.sweep(minutes(64), &|_| false);
         let mut kept = again(&tally);
-        assert_eq!(kept.read(scope, minutes(64), value, [].iter()), Ok(said), "{name}");
+        assert_eq!(kept.read(scope, minutes(64), value, (0, 0), [].iter()), Ok(said), "{name}");
         for tally in [&mut tally, &mut kept] {
             tally.add(scope, minutes(65), Mark::Call(7));
         }
-        let read = |tally: &Tally| tally.read(scope, minutes(66), value, [].iter());
+        let read = |tally: &Tally| tally.read(scope, minutes(66), value, (0, 0), [].iter());
         assert_eq!(read(&tally), read(&kept), "{name}");
     }
 }
 
 #[test]
 fn a_value_that_nobody_can_read_any_more_makes_the_others_unknown_for_as_long_as_it_counts() {
-    let mut history = history("known: { seen: pay, of: payee, by: tenant, within: 1h }\npaid: { sum: pay, of: amount, by: run }");
+    let mut history =
+        history("known: { seen: pay, of: payee, by: tenant, within: 1h }\npaid: { sum: pay, of: amount, by: run }");
     history.apply(&sent(minutes(1), "pay", r#"{"payee":"ada","amount":1}"#));
     history.apply(&Event { arguments: None, ..sent(minutes(2), "pay", "") });
     let seen = |now, payee: &str| history.read("known", &HERE, minutes(now), &format!("{{\"payee\":\"{payee}\"}}"));
@@ -200,11 +201,12 @@ fn a_value_that_nobody_can_read_any_more_makes_the_others_unknown_for_as_long_as
 
 #[test]
 fn what_is_added_to_a_counter_counts_as_if_it_had_happened() {
-    let mut history = history("mails: { count: mail, by: agent, within: 1h }\nknown: { seen: pay, of: payee, by: agent }");
+    let mut history =
+        history("mails: { count: mail, by: agent, within: 1h }\nknown: { seen: pay, of: payee, by: agent }");
     history.apply(&sent(minutes(1), "mail", "{}"));
     history.apply(&sent(minutes(1), "pay", r#"{"payee":"ada"}"#));
     let more = [(minutes(2), Mark::Call(0)), (minutes(-70), Mark::Call(0)), (minutes(2), Mark::Value([7; 16]))];
-    let read = |name, value| history.tally(name).read("t\0a", minutes(3), value, more.iter());
+    let read = |name, value| history.tally(name).read("t\0a", minutes(3), value, (0, 0), more.iter());
     assert_eq!(read("mails", None), Ok(Said::Long(2)));
     assert_eq!(read("known", Some([7; 16])), Ok(Said::Bool(true)));
     assert_eq!(read("known", Some([8; 16])), Ok(Said::Bool(false)));

@@ -83,11 +83,7 @@ fn ask(trial: &Trial<'_>, part: Part, approvals: &Seen) -> Result<Answer, Unfit>
 ///
 /// # Errors
 /// What cannot be said to Cedar exactly; the decision denies.
-fn build(
-    policies: &Policies,
-    trial: &Trial<'_>,
-    approvals: &Seen,
-) -> Result<Context, Unfit> {
+fn build(policies: &Policies, trial: &Trial<'_>, approvals: &Seen) -> Result<Context, Unfit> {
     let (request, arguments, wanted) = (trial.request, trial.arguments.as_deref(), &trial.slice.context);
     let facts = &request.facts;
     let mut pairs: Vec<(String, RestrictedExpression)> = Vec::new();

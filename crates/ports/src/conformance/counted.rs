@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::kit::{Owner, TENANT, name, run};
 use crate::journal::{Append, CountedRow, IndexChange, Journal, Lease, Status};
 
-fn adds(o: &Owner<'_>, n: u128, seq: u64, body: &'static str) -> Append {
+fn adds(o: &Owner<'_>, n: u64, seq: u64, body: &'static str) -> Append {
     let index = IndexChange { counted: Some(Bytes::from_static(body.as_bytes())), ..IndexChange::default() };
     Append { index: Some(Box::new(index)), ..o.append(run(n), seq) }
 }

@@ -118,8 +118,7 @@ fn decide(mut set: Set, past: &Past, versions: &BTreeMap<VersionId, Version>) ->
             Some(Principal::run(asker, &version.specs).working_for(run.works_for.to_string()))
         })
         .collect();
-    let mut replay =
-        PolicyReplay { runs: past.recent, truncated: past.truncated, ..PolicyReplay::default() };
+    let mut replay = PolicyReplay { runs: past.recent, truncated: past.truncated, ..PolicyReplay::default() };
     let mut flips = Vec::new();
     let mut go = |policies: &Policies, mine: &dyn Fn(VersionId) -> bool| {
         let found = again(policies, past, &principals, mine);

@@ -13,9 +13,9 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, ApprovalFilter, ApprovalRow, Backup, BackupAsk, CountedRow, InboxRow,
-    Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError,
-    StoredRecord, UsageFilter, UsageRow, VersionRow,
+    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, ApprovalFilter, ApprovalRow, Backup, BackupAsk,
+    CountedRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot,
+    Status, StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
 };
 
 use super::setup::{CrashAt, Moment};

@@ -23,8 +23,8 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, CountedRow, GroupBy,
-    InboxRow, Journal, Lease, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError,
+    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, CountedRow,
+    GroupBy, InboxRow, Journal, Lease, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError,
     StoredRecord, UsageFilter, UsageRow, Used, VersionRow,
 };
 

@@ -34,18 +34,13 @@ pub(super) fn body(row: &Row) -> Result<Bytes, Bad> {
 }
 
 /// Keeps a tenant's counters in one transaction that proves its epoch, as an append does.
-pub(super) async fn keep(
-    db: &Database,
-    lease: Lease,
-    tenant: &Name,
-    body: Bytes,
-    upto: u64,
-) -> Result<(), StoreError> {
+pub(super) async fn keep(db: &Database, lease: Lease, tenant: &Name, body: Bytes, upto: u64) -> Result<(), StoreError> {
     let fail = |e: tokio_postgres::Error| fenced(db, lease.epoch, &e);
     let mut client = db.client().await?;
     let t = client.transaction().await.map_err(fail)?;
     t.execute("SELECT fence(ARRAY[0]::smallint[], ARRAY[$1]::bigint[])", &[&int(lease.epoch)]).await.map_err(fail)?;
-    let put = "INSERT INTO counters (tenant, body) VALUES ($1, $2) ON CONFLICT (tenant) DO UPDATE SET body = excluded.body";
+    let put =
+        "INSERT INTO counters (tenant, body) VALUES ($1, $2) ON CONFLICT (tenant) DO UPDATE SET body = excluded.body";
     t.execute(put, &[&text(tenant), &Octets(body)]).await.map_err(fail)?;
     let forget = "DELETE FROM counted WHERE tenant = $1 AND n <= $2";
     t.execute(forget, &[&text(tenant), &int(upto)]).await.map_err(fail)?;

@@ -12,8 +12,8 @@ use stead_core::{
 };
 use stead_ports::journal::{
     Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, Backup,
-    BackupAsk, CountedRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status,
-    StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
+    BackupAsk, CountedRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow, SessionRow,
+    Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
 };
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_postgres::{Row, types::ToSql};

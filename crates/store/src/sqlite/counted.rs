@@ -5,10 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Result, params};
 use stead_core::id::Name;
 use stead_ports::journal::{CountedRow, Lease};
 
-use super::{
-    index::int,
-    queries::limit as rows,
-};
+use super::{index::int, queries::limit as rows};
 
 /// What an append adds.
 pub(super) fn add(conn: &Connection, tenant: &Name, body: &[u8]) -> Result<()> {

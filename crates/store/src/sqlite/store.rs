@@ -13,8 +13,8 @@ use stead_core::{
 };
 use stead_ports::journal::{
     Ack, AckSender, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow,
-    Backup, BackupAsk, CountedRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot,
-    Status, StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
+    Backup, BackupAsk, CountedRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow,
+    SessionRow, Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
 };
 use tokio::{
     runtime::{Handle, RuntimeFlavor},

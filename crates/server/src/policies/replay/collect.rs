@@ -99,8 +99,15 @@ impl Past {
 
 /// Reads the journals of runs that changed since then.
 pub(super) async fn collect(engine: &Engine, tenant: &Name, of: &Of<'_>) -> Result<Past, PolicyError> {
-    let mut past =
-        Past { tenant: tenant.clone(), runs: Vec::new(), recent: 0, entries: Vec::new(), truncated: false, skipped: 0, bytes: 0 };
+    let mut past = Past {
+        tenant: tenant.clone(),
+        runs: Vec::new(),
+        recent: 0,
+        entries: Vec::new(),
+        truncated: false,
+        skipped: 0,
+        bytes: 0,
+    };
     let (mut before, mut seen) = (None, 0);
     'pages: loop {
         // Who looks further back than the decisions asks what others did, too.
@@ -193,11 +200,14 @@ fn told(event: &FactEvent, calls: &mut Calls, decided: &mut BTreeSet<u32>) -> Ve
         && decided.insert(f.effect)
         && !f.code.is_some_and(is_machines)
     {
-        told.push((f.effect, Told::Decided(match f.verdict {
-            Was::Allow => Outcome::Allow,
-            Was::Deny => Outcome::Deny,
-            Was::Ask => Outcome::Ask,
-        })));
+        told.push((
+            f.effect,
+            Told::Decided(match f.verdict {
+                Was::Allow => Outcome::Allow,
+                Was::Deny => Outcome::Deny,
+                Was::Ask => Outcome::Ask,
+            }),
+        ));
     }
     let happened = calls.tell(&event.fact, reply.as_ref(), event.rewritten.as_deref());
     told.extend(happened.map(|(effect, happened)| (effect, Told::Happened(happened))));
