@@ -169,7 +169,7 @@ impl Book {
                 inside.tallies = tallies.into_iter().map(live).collect();
                 drop(inside);
                 self.keep_if_due(engine);
-                Ok(())
+                Ok::<(), EngineError>(())
             })
             .await
             .copied()
