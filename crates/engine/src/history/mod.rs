@@ -13,6 +13,5 @@ mod keep;
 mod row;
 
 pub(crate) use book::{Book, Books, Names, Reserved};
-pub(crate) use calls::let_go;
 pub use calls::{Called, Calls};
 pub(crate) use heard::{Heard, View};
