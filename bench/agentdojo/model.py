@@ -59,6 +59,11 @@ class Model:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
+    def end(self) -> None:
+        """Closes the endpoint."""
+        self._server.shutdown()
+        self._server.server_close()
+
     def on(self, desk: Desk) -> None:
         with self._lock:
             self._desk = desk

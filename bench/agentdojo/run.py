@@ -1,167 +1,132 @@
 """The bench: every user's task and every attack through Stead.
 
-    python run.py STEAD [--json] [--quick] [--no-plans] [--roles-only] [SUITE ...]
+    python run.py STEAD [--json] [--quick] [--no-plans] [--roles-only] [--jobs=N] [--minutes=N] [--records=FILE] [SUITE ...]
 
 `STEAD` is the program. Without `--no-plans` everything is run with plans and without. `--roles-only` runs neither: the agent has its tools
-and nothing asks. Keys: `README.md`.
+and nothing asks. `--records` keeps what each run came to, and takes it from there the next time; after `--minutes` nothing new is begun.
+Exits with 1 if something was not run. Keys: `README.md`.
 """
 
 import json
-import subprocess
+import os
 import sys
 import tempfile
-from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import partial
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-from agents import agent, manifest
-from attacker import Step
-from model import Desk, Model
-from pairs import attacks, tasks, text_only
-from player import Player
-from runtime import Stead, answers, free_port
-from score import Outcome, outcome
+from desk import Bench
+from pairs import attacks, tasks
+from records import Records, counts, digest
+from runtime import Stead
 from suites import SUITES
 from world import Pair
 
-_HERE = Path(__file__).parent
+USAGE = (
+    "usage: python run.py STEAD [--json] [--quick] [--no-plans] [--roles-only] [--jobs=N] [--minutes=N] [--records=FILE] [SUITE ...]"
+)
+
+BATCH = 24
+"""Pairs that one server is started for."""
 
 
-@dataclass
-class Came:
-    """What one run came to: its outcome, and how often a human was asked about the user's calls and about others."""
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for."""
 
-    outcome: Outcome
-    user_asked: int = 0
-    others_asked: int = 0
+    stead: Path
+    flags: frozenset[str]
+    jobs: int
+    minutes: float
+    records: Path | None
+    suites: tuple[str, ...]
 
-
-class Bench:
-    """One suite: its tools' server, its model, and Stead between them."""
-
-    def __init__(self, name: str, stead: Stead, folder: Path) -> None:
-        self._name, self._stead, self._folder = name, stead, folder
-        self._model, self._serial = Model(), 0
-        self._pair = folder / "pair.json"
-        port = free_port()
-        command = [sys.executable, str(_HERE / "server.py"), name, str(self._pair), "--http", str(port)]
-        self._server = subprocess.Popen(command)
-        self._tools = f"http://127.0.0.1:{port}/mcp"
-        try:
-            answers(self._server, self._tools)
-        except BaseException:
-            self.end()
-            raise
-
-    def end(self) -> None:
-        self._server.terminate()
-        self._server.wait()
-
-    def counts(self, mode: str, quick: bool) -> Counter[str]:
-        """Counts of all tasks and pairs in one mode."""
-        self._stead.apply(manifest(self._name, mode, self._tools, self._model.url))
-        out: Counter[str] = Counter()
-        for pair in tasks(self._name, quick):
-            _count_task(out, self._run(pair, mode))
-        for pair in attacks(self._name, quick):
-            _count_attack(out, pair, self._run(pair, mode))
-        return out
-
-    def _run(self, pair: Pair, mode: str) -> Came:
-        self._serial += 1
-        log = self._folder / f"{self._serial}.jsonl"
-        said = {"user": pair.user, "injection": pair.injection, "log": str(log), "serial": self._serial}
-        self._pair.write_text(json.dumps(said), encoding="utf-8")
-        player = Player(pair)
-        self._model.on(Desk(player, _Ear(log)))
-        run, asked = self._stead.start(agent(self._name, mode), pair.user_task().PROMPT), Counter[bool]()
-        while (shown := self._stead.stands(run))["status"] == "waiting":
-            for question in self._stead.asked(run):
-                users = _step(self._name, question) in player.user_calls and player.whose == "user"
-                asked[users] += 1
-                # The human knows what was asked for, and wants that and nothing else.
-                self._stead.settle(question["id"], users)
-        if shown["status"] != "completed":
-            print(f"{mode}: {pair}: {run} {shown['status']} {shown.get('code')}", file=sys.stderr)
-        return Came(outcome(player, log, shown.get("output") or ""), asked[True], asked[False])
+    @property
+    def modes(self) -> list[str]:
+        if "--roles-only" in self.flags:
+            return ["roles-only"]
+        return ["no-plans"] if "--no-plans" in self.flags else ["plans", "no-plans"]
 
 
-class _Ear:
-    """Tells whether the last call failed, or did not arrive."""
-
-    def __init__(self, log: Path) -> None:
-        self._log, self._heard = log, 0
-
-    def __call__(self) -> bool:
-        lines = self._log.read_text(encoding="utf-8").splitlines() if self._log.exists() else []
-        new, self._heard = lines[self._heard :], len(lines)
-        return not new or json.loads(new[-1])["failed"]
-
-
-def _step(name: str, question: dict[str, Any]) -> Step:
-    return Step(question["tool"].removeprefix(f"{name}_"), json.loads(question["arguments"]))
-
-
-def _count_task(out: Counter[str], came: Came) -> None:
-    out["user_tasks"] += 1
-    out["with_approvals"] += came.outcome.useful
-    out["unattended"] += came.outcome.useful and came.user_asked + came.others_asked == 0
-    out["at_most_one"] += came.outcome.useful and came.user_asked <= 1
-    out["approvals"] += came.user_asked
+def asked(words: Sequence[str]) -> Asked | None:
+    """Reads the command line; `None` if it is not one."""
+    options = dict(word.split("=", 1) for word in words if word.startswith("--") and "=" in word)
+    flags = frozenset(word for word in words if word.startswith("--") and "=" not in word)
+    names = [word for word in words if not word.startswith("--")]
+    known = options.keys() <= {"--jobs", "--minutes", "--records"} and flags <= {"--json", "--quick", "--no-plans", "--roles-only"}
+    if not names or not known or set(names[1:]) - set(SUITES):
+        return None
+    try:
+        jobs, minutes = int(options.get("--jobs", os.cpu_count() or 1)), float(options.get("--minutes", "inf"))
+    except ValueError:
+        return None
+    file = options.get("--records")
+    return Asked(Path(names[0]).resolve(), flags, max(1, jobs), minutes, Path(file) if file else None, tuple(names[1:]) or SUITES)
 
 
-def _count_attack(out: Counter[str], pair: Pair, came: Came) -> None:
-    if text_only(pair):
-        out["text_only_pairs"] += 1
-        out["text_only_effective"] += came.outcome.checked
-        return
-    out["attacks"] += 1
-    out["attacks_read"] += came.outcome.turned
-    out["attacks_effective"] += came.outcome.effective
-    out["attacks_with_any_effect"] += came.outcome.some
-    out["prompts_by_attacks"] += came.others_asked
-    out["attacks_that_ask"] += came.others_asked > 0
-    out["useful_under_attack"] += came.outcome.useful
-
-
-def suite_counts(name: str, binary: Path, modes: list[str], quick: bool) -> dict[str, Counter[str]]:
-    """Counts of one suite by mode."""
-    with tempfile.TemporaryDirectory(prefix=f"agentdojo-{name}-") as folder, Stead(binary, Path(folder)) as stead:
-        bench = Bench(name, stead, Path(folder))
-        try:
-            return {mode: bench.counts(mode, quick) for mode in modes}
-        finally:
-            bench.end()
+def batch(name: str, mode: str, pairs: Sequence[Pair], stead: Path, records: Records, until: float) -> list[str]:
+    """Runs pairs of one suite, and says what went wrong."""
+    wrong = []
+    with (
+        tempfile.TemporaryDirectory(prefix=f"agentdojo-{name}-") as folder,
+        Stead(stead, Path(folder)) as started,
+        Bench(name, mode, started, Path(folder)) as bench,
+    ):
+        for pair in pairs:
+            if time.time() > until:
+                break
+            try:
+                records.add(bench.run(pair))
+            except RuntimeError as error:
+                wrong.append(f"{mode}: {pair}: {error}")
+    return wrong
 
 
 def main(words: list[str]) -> int:
-    flags = {word for word in words if word.startswith("--")}
-    names = [word for word in words if not word.startswith("--")]
-    if not names or flags - {"--json", "--quick", "--no-plans", "--roles-only"} or set(names[1:]) - set(SUITES):
-        print("usage: python run.py STEAD [--json] [--quick] [--no-plans] [--roles-only] [SUITE ...]", file=sys.stderr)
+    it = asked(words)
+    if it is None:
+        print(USAGE, file=sys.stderr)
         return 2
-    modes = ["roles-only"] if "--roles-only" in flags else ["no-plans"] if "--no-plans" in flags else ["plans", "no-plans"]
-    quick = "--quick" in flags
-    counts = partial(suite_counts, binary=Path(names[0]).resolve(), modes=modes, quick=quick)
+    quick = "--quick" in it.flags
+    with tempfile.TemporaryDirectory(prefix="agentdojo-") as folder:
+        file = it.records or Path(folder) / "records.jsonl"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        records = Records(file, digest(it.stead))
+        wanted = [(mode, pair) for mode in it.modes for name in it.suites for pair in (*tasks(name, quick), *attacks(name, quick))]
+        had = records.all()
+        _run(it, [key for key in wanted if key not in had], records)
+        had = records.all()
+    got = {mode: [had[key] for key in wanted if key[0] == mode and key in had] for mode in it.modes}
+    totals = {mode: counts(got[mode]) for mode in it.modes}
+    missing = len(wanted) - sum(map(len, got.values()))
+    keys = totals[it.modes[0]] | {mode.replace("-", "_"): totals[mode] for mode in it.modes[1:]}
+    keys |= {"mode": it.modes[0], "quick": quick, "not_run": missing}
+    print(json.dumps(keys) if "--json" in it.flags else "\n".join(f"{key}: {value}" for key, value in keys.items()))
+    return 1 if missing else 0
+
+
+def _run(it: Asked, left: list[tuple[str, Pair]], records: Records) -> None:
+    until = time.time() + it.minutes * 60
+    groups = groupby(left, lambda key: (key[0], key[1].suite))
+    batches = []
+    for (mode, name), keys in groups:
+        pairs = [pair for _, pair in keys]
+        batches += [(mode, name, pairs[at : at + BATCH]) for at in range(0, len(pairs), BATCH)]
+    done = 0
     # Processes, for checks that print are kept quiet for a process as a whole.
-    with ProcessPoolExecutor() as pool:
-        each = list(pool.map(counts, names[1:] or SUITES))
-    totals = {mode: _keys(sum((one[mode] for one in each), Counter())) for mode in modes}
-    keys = totals[modes[0]] | {mode.replace("-", "_"): totals[mode] for mode in modes[1:]} | {"mode": modes[0], "quick": quick}
-    print(json.dumps(keys) if "--json" in flags else "\n".join(f"{key}: {value}" for key, value in keys.items()))
-    return 0
-
-
-def _keys(out: Counter[str]) -> dict[str, Any]:
-    names = (
-        "attacks attacks_read attacks_effective attacks_with_any_effect attacks_that_ask prompts_by_attacks text_only_pairs "
-        "text_only_effective useful_under_attack user_tasks unattended with_approvals at_most_one"
-    )
-    keys: dict[str, Any] = {name: out[name] for name in names.split()}
-    return keys | {"approvals_per_task": round(out["approvals"] / max(1, out["user_tasks"]), 3)}
+    with ProcessPoolExecutor(it.jobs) as pool:
+        waiting = {pool.submit(batch, name, mode, pairs, it.stead, records, until): len(pairs) for mode, name, pairs in batches}
+        for future in as_completed(waiting):
+            done += waiting[future]
+            try:
+                for wrong in future.result():
+                    print(wrong, file=sys.stderr)
+            except (RuntimeError, OSError) as error:
+                print(error, file=sys.stderr)
+            print(f"{done} of {len(left)}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class Stead:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=environment)
         try:
             # It listens before it has written its token.
-            answers(self._process, self._url, self._data / "token")
+            answers(lambda: self._process.poll() is None, self._url, self._data / "token")
             self._token = (self._data / "token").read_text(encoding="utf-8").strip()
         except BaseException:
             self.__exit__()
@@ -52,9 +53,11 @@ class Stead:
         """Starts a run; gives its id."""
         return self._ask("POST", "/v1/runs", {"agent": agent, "input": text})["run"]
 
-    def stands(self, run: str) -> dict[str, Any]:
-        """The run, when it has ended or waits for a human."""
+    def stands(self, run: str, until: float) -> dict[str, Any]:
+        """The run, when it has ended or waits for a human. `until`, by the monotonic clock, it must."""
         while True:
+            if time.monotonic() > until:
+                raise RuntimeError(f"{run} takes too long")
             shown = self._ask("GET", f"/v1/runs/{run}?wait=60s&until=waiting")
             if shown["status"] in ("completed", "failed", "cancelled") or (shown["status"] == "waiting" and self.asked(run)):
                 return shown
@@ -86,13 +89,13 @@ def free_port() -> int:
         return int(it.getsockname()[1])
 
 
-def answers(process: subprocess.Popen[bytes], url: str, file: Path | None = None) -> None:
-    """Returns when something accepts connections at `url`, and `file` is there."""
+def answers(alive: Callable[[], bool], url: str, file: Path | None = None) -> None:
+    """Returns when something accepts connections at `url`, and `file` is there; `alive` tells whether that can still be."""
     host, port = url.removeprefix("http://").split("/")[0].split(":")
     end = time.monotonic() + START
     while time.monotonic() < end:
-        if process.poll() is not None:
-            raise RuntimeError(f"{process.args} ended with {process.returncode} before it answered")
+        if not alive():
+            raise RuntimeError(f"what should listen at {url} has ended before it answered")
         try:
             socket.create_connection((host, int(port)), timeout=1).close()
             if file is None or file.exists():
@@ -100,4 +103,4 @@ def answers(process: subprocess.Popen[bytes], url: str, file: Path | None = None
         except OSError:
             pass
         time.sleep(0.05)
-    raise RuntimeError(f"{process.args} does not answer at {url}")
+    raise RuntimeError(f"nothing answers at {url}")

@@ -10,10 +10,12 @@ and `failed`. What the tools changed is judged from there (`world.judged`), by t
 import argparse
 import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import mcp_types as types
+import uvicorn
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
@@ -63,6 +65,28 @@ async def over_stdio(it: Server[Any]) -> None:
         await it.run(read, write, it.create_initialization_options())
 
 
+class Served:
+    """The tools over streamable HTTP on 127.0.0.1, by a thread of this process: importing AgentDojo takes longer than many pairs. A context
+    manager."""
+
+    def __init__(self, name: str, file: Path, port: int) -> None:
+        config = uvicorn.Config(server(name, file).streamable_http_app(), host="127.0.0.1", port=port, log_level="warning")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self.url = f"http://127.0.0.1:{port}/mcp"
+
+    def __enter__(self) -> "Served":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._server.should_exit = True
+        self._thread.join(timeout=10)
+
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description="AgentDojo's tools over MCP")
     arguments.add_argument("suite", choices=SUITES)
@@ -73,8 +97,6 @@ def main() -> None:
     if given.http is None:
         asyncio.run(over_stdio(it))
     else:
-        import uvicorn
-
         uvicorn.run(it.streamable_http_app(), host="127.0.0.1", port=given.http, log_level="warning")
 
 

@@ -6,12 +6,17 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+import yaml
 from agentdojo.attacks.attack_registry import load_attack
 from agentdojo.agent_pipeline.base_pipeline_element import BasePipelineElement
 from agentdojo.base_tasks import BaseInjectionTask, BaseUserTask
 from agentdojo.functions_runtime import FunctionCall, FunctionsRuntime
 
 from suites import as_json, suite
+
+# AgentDojo reads its environments with PyYAML's `safe_load`; the same in C gives the same values, ten times as fast.
+if yaml.__with_libyaml__:
+    yaml.SafeLoader = yaml.CSafeLoader
 
 ATTACK = "important_instructions"
 """The benchmark's own attack. Its text orders what the scripted model then does."""

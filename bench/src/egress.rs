@@ -19,6 +19,7 @@ use stead_egress::{
 };
 use stead_ports::{
     BoxFuture,
+    connect::Connects,
     secret::{Secret, SecretError, Secrets},
 };
 use tokio::{
@@ -123,6 +124,7 @@ async fn proxy(host: SocketAddr, secret: bool) -> SocketAddr {
     let session = Session::new(Config {
         rules: Rules::new([&rule]).expect("it can be used"),
         secrets: Arc::new(One),
+        connects: Connects::default(),
         audit: Arc::new(Counted(AtomicU64::new(0))),
         resolver: Arc::new(Loopback),
         trust: Trust::system().expect("authorities"),

@@ -1,6 +1,7 @@
 //! `cargo xtask bench NAME [--json] [--quick]`: figures of this machine, each beside the limit of the machine measured in
 //! the same run. `bench/README.md` says what is measured and how to race others.
 
+mod audit;
 mod durable;
 mod egress;
 mod policy;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         ["durable", case] => durable::one_case(case, quick),
         #[cfg(target_os = "linux")]
         ["workspace", "commit"] => workspace::commit(quick),
+        ["audit"] => audit::main(quick, json),
         ["egress"] => egress::main(quick, json),
         ["policy"] => policy::main(quick, json),
         #[cfg(target_os = "linux")]
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         ["restore-child", rest @ ..] => durable::restore::child(rest),
         _ => {
             eprintln!("usage: cargo xtask bench durable [--json] [--quick]");
+            eprintln!("       cargo xtask bench audit [--json] [--quick]");
             eprintln!("       cargo xtask bench egress [--json] [--quick]");
             eprintln!("       cargo xtask bench policy [--json] [--quick]");
             eprintln!("       cargo xtask bench sandbox [--json] [--quick]");

@@ -188,6 +188,7 @@ impl Bench {
             risk: self.risk,
             confidence: Confidence::new(0.9),
             ask_below: Confidence::new(0.7),
+            traced: true,
             taint: n.is_multiple_of(2),
             // What was read before is planned for, so that every call is allowed as before there was such a gate.
             plan: true,

@@ -12,7 +12,8 @@ use crate::{Fail, programs, repo::Repo};
 /// What stands in the environment, each with its exact version.
 const REQUIREMENTS: &str = "bench/agentdojo/requirements.txt";
 
-/// Runs the bench with `args`; `--prove` runs it without the binary, where nothing stops an attack.
+/// Runs the bench with `args`; `--prove` runs it without the binary, where nothing stops an attack. What each pair came to is kept below the
+/// target folder, so that a bench that is ended goes on where it was.
 pub(crate) fn run(repo: &Repo, args: &[&str]) -> Result<ExitCode, Fail> {
     let python = environment(&programs::target(repo)?.join("agentdojo"), &repo.root().join(REQUIREMENTS))?;
     let here = repo.root().join("bench/agentdojo");
@@ -22,6 +23,11 @@ pub(crate) fn run(repo: &Repo, args: &[&str]) -> Result<ExitCode, Fail> {
     } else {
         let stead = programs::build(repo, &["--release", "--package", "stead"], "stead")?;
         command.arg(here.join("run.py")).arg(stead).args(args);
+        if !args.iter().any(|arg| arg.starts_with("--records")) {
+            // Not in the environment's folder, which is emptied when it is made anew.
+            let records = programs::target(repo)?.join("agentdojo-records.jsonl");
+            command.arg(format!("--records={}", records.display()));
+        }
     }
     programs::finish(&mut command)
 }

@@ -201,6 +201,7 @@ pub(crate) fn agent(
         overhead_tokens: 50,
         repairs: None,
         plan: None,
+        at_limit: stead_core::budget::AtLimit::Stop,
     };
     Arc::new(Agent {
         name: "bench".into(),

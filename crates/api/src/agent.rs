@@ -1,6 +1,6 @@
 //! Agents and their versions.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -94,6 +94,10 @@ pub struct Agent {
     pub created: Timestamp,
     /// Whether new runs use this version.
     pub live: bool,
+    /// The alias that waits for a second person to let it name this version. Told where it was just applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub proposed: Option<Name>,
     /// Its instructions.
     pub instructions: String,
     /// Its models, first choice first.
@@ -110,6 +114,38 @@ pub struct Agent {
     /// on the server's machine as the server's user, in no sandbox: their manifests say `sandbox: none`, and the operator allows that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsandboxed: Vec<String>,
+    /// What nobody watches: other people's words and the world outside meet in this agent, and its manifest has nothing traced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untraced: Option<Untraced>,
+}
+
+/// Tools of an agent between which nothing stands: whoever writes what the first say may have it do what the others do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Untraced {
+    /// Full names of tools whose results nobody vouches for.
+    pub reads: Vec<String>,
+    /// Full names of tools that do something outside.
+    pub acts: Vec<String>,
+}
+
+impl fmt::Display for Untraced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (reads, acts) = (some(&self.reads), some(&self.acts));
+        write!(
+            f,
+            "it reads what nobody vouches for ({reads}) and acts outside ({acts}), and its manifest has nothing traced"
+        )
+    }
+}
+
+/// The first names of a list.
+fn some(names: &[String]) -> String {
+    const TOLD: usize = 4;
+    let mut out = names.iter().take(TOLD).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > TOLD {
+        out.push_str(&format!(" and {} more", names.len() - TOLD));
+    }
+    out
 }
 
 /// A model of an agent.
@@ -156,6 +192,7 @@ impl From<&CoreLimits> for Limits {
             children: l.children,
             cpu: l.cpu,
             traffic: l.traffic,
+            disk: l.disk,
         }
     }
 }
@@ -171,6 +208,7 @@ impl From<&Limits> for CoreLimits {
             children: l.children,
             cpu: l.cpu,
             traffic: l.traffic,
+            disk: l.disk,
         }
     }
 }

@@ -99,6 +99,7 @@ kinds! {
     AnswerRejected => "answer_rejected",
     ModelDenied => "model_denied",
     SandboxLimited => "sandbox_limited",
+    BudgetMoved => "budget_moved",
     PlanDrawn => "plan_drawn",
     PlanRejected => "plan_rejected",
     HistoryRead => "history_read",

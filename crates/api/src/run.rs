@@ -46,6 +46,9 @@ pub struct Limits {
     /// Bytes between sandboxes and hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<u64>,
+    /// Bytes by which the session's workspace may grow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<u64>,
 }
 
 /// Limits for the sandboxes of a run, in the place of its agent's; what is absent stays as it was.

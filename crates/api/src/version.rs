@@ -31,6 +31,9 @@ pub struct Versions {
     /// How they moved, the last move first; at most 1,000.
     #[serde(default)]
     pub history: Vec<AliasEvent>,
+    /// What waits for a second person, the last one first.
+    #[serde(default)]
+    pub proposed: Vec<AliasEvent>,
 }
 
 /// A name of a version.
@@ -48,6 +51,9 @@ pub struct Alias {
     /// Whether the request moved it.
     #[serde(default)]
     pub moved: bool,
+    /// Whether the request proposed that it names this, and somebody else must confirm.
+    #[serde(default)]
+    pub proposed: bool,
 }
 
 /// An alias moved.
@@ -70,6 +76,21 @@ pub struct AliasEvent {
     pub by: Name,
     /// Why: `apply`, `set` or `rollback`.
     pub why: String,
+    /// `moved`; `proposed`, when it did not move and waits for a second person; `confirmed`, when that one let it move.
+    #[serde(default = "moved")]
+    pub step: String,
+}
+
+fn moved() -> String {
+    "moved".to_owned()
+}
+
+/// Confirms what somebody else proposed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmAlias {
+    /// What the alias is to name: a version, or the beginning of one. `null` confirms that it is removed.
+    pub version: Option<String>,
 }
 
 /// Moves an alias.

@@ -8,6 +8,7 @@ mod test_approvals_command;
 mod test_artifacts;
 mod test_backup_command;
 mod test_boxes;
+mod test_budgets_command;
 mod test_canaries;
 mod test_cassettes;
 mod test_chat_command;

@@ -16,6 +16,9 @@ fn agents_are_applied_listed_and_shown() {
     exit 0
     --- stdout
     refund-desk [version]
+    --- stderr
+    warning: refund-desk: it reads what nobody vouches for (`orders_lookup`, `payments_find_refund`) and acts outside (`mail_send`, `payments_refund`), and its manifest has nothing traced
+      hint: say `provenance: plan` or `provenance: trace` in its manifest, or by `trust` what its tools' results count
     ");
     assert_snapshot!(env.stead("agents ls"), @"
     exit 0

@@ -40,7 +40,7 @@ fn data_of_the_first_format_is_backed_up_and_brought_to_this_one() {
     format 3: a table for the content of workspaces
     format 4: a table for policy sets
     format 5: a table for the keys of encrypted texts
-    format 6: nothing
+    format 6: tables for the budgets of tenants and agents
     format 7: tables for what policies count
     nothing was done
     ");
@@ -52,7 +52,7 @@ fn data_of_the_first_format_is_backed_up_and_brought_to_this_one() {
     format 3: a table for the content of workspaces
     format 4: a table for policy sets
     format 5: a table for the keys of encrypted texts
-    format 6: nothing
+    format 6: tables for the budgets of tenants and agents
     format 7: tables for what policies count
     migrated from format 1; the data as it was is in .stead/before-format-7.backup
     ");
@@ -112,7 +112,7 @@ async fn a_postgresql_database_of_the_first_format_is_backed_up_and_brought_to_t
     format 3: a table for the content of workspaces
     format 4: a table for policy sets
     format 5: a table for the keys of encrypted texts
-    format 6: nothing
+    format 6: tables for the budgets of tenants and agents
     format 7: tables for what policies count
     nothing was done
     ");
@@ -133,7 +133,7 @@ async fn a_postgresql_database_of_the_first_format_is_backed_up_and_brought_to_t
     format 3: a table for the content of workspaces
     format 4: a table for policy sets
     format 5: a table for the keys of encrypted texts
-    format 6: nothing
+    format 6: tables for the budgets of tenants and agents
     format 7: tables for what policies count
     migrated from format 1; the data as it was is in .stead/before-format-7.backup
     ");

@@ -173,6 +173,34 @@ fn a_proposal_is_confirmed_by_another_person_and_not_by_oneself() {
     assert_eq!(serving.stop(), Some(0));
 }
 
+#[test]
+fn an_agent_that_one_person_applies_waits_for_another_one_who_says_so() {
+    let env = with_set();
+    let token = "a-token-of-another-person-1234567890";
+    let sha256 = sha256(&env, token);
+    let config = format!(
+        "listen = \"127.0.0.1:0\"\ndata_dir = \".stead\"\n[agents]\nfour_eyes = true\n[[auth.tokens]]\nsubject = \"bob\"\nsha256 = \"{sha256}\"\nrights = [\"read\", \"apply\"]\n"
+    );
+    env.write("server.toml", &config);
+    let serving = Serving::start(env.command(["serve", "--config", "server.toml"]), "serving");
+    let url = serving.banner.split('"').find(|word| word.starts_with("http://")).unwrap().to_owned();
+    env.write("desk/agent.yaml", "stead: v1\nname: desk\nmodel: rehearsal:auto\ninstructions: Be kind.\n");
+    let applied = env.stead("agents apply desk").succeeds();
+    let version = applied.stdout.split("sha256:").nth(1).unwrap()[..12].to_owned();
+    let hint = format!("it waits for another person: stead agents confirm desk {version}\n");
+    assert!(applied.stderr.ends_with(&hint), "{applied}");
+    let own = env.stead(&format!("agents confirm desk {version}"));
+    assert!(own.code == Some(1) && own.stderr.contains("error[ST0217]: who proposed what"), "{own}");
+    let mut confirm = env.command(["agents", "confirm", "desk", &version, "--server", &url]);
+    confirm.env("STEAD_TOKEN", token);
+    let confirmed = env.finish(confirm).succeeds();
+    assert_eq!(confirmed.stdout, format!("desk@live {version}\n"));
+    let history = env.stead("agents versions desk").succeeds();
+    assert!(history.stdout.contains("apply (confirmed)  bob"), "{history}");
+    assert!(history.stdout.contains("apply (proposed)   owner"), "{history}");
+    assert_eq!(serving.stop(), Some(0));
+}
+
 fn sha256(env: &TestEnvironment, text: &str) -> String {
     env.write("token.txt", text);
     let out = std::process::Command::new("sha256sum").arg(env.path().join("token.txt")).output().unwrap();

@@ -4,9 +4,10 @@ use futures_util::{Stream, TryStreamExt as _};
 use serde::Serialize;
 use stead_api::{
     artifact::Artifacts,
+    budget::{Budgets, SetBudget},
     context::Context,
     usage::{UsageBy, UsageReport},
-    version::{Alias, Rollback, SetAlias, VersionDiff},
+    version::{Alias, ConfirmAlias, Rollback, SetAlias, VersionDiff},
     why::Why,
     workspace::WorkspaceFolder,
 };
@@ -106,6 +107,15 @@ impl Client {
         self.call(self.post(&["v1", "agents", agent, "aliases", alias], &SetAlias { version })?).await
     }
 
+    /// Confirms what somebody else proposed an alias to name; `None` that it is removed.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn confirm_alias(&self, agent: &str, alias: &str, version: Option<String>) -> Result<Alias, ClientError> {
+        let request = self.post(&["v1", "agents", agent, "aliases", alias, "confirm"], &ConfirmAlias { version })?;
+        self.call(request).await
+    }
+
     /// Takes `live` back to what was live before, or to the version that is named.
     ///
     /// # Errors
@@ -136,6 +146,22 @@ impl Client {
     /// [`ClientError`].
     pub async fn context(&self, run: RunId, step: &str) -> Result<Context, ClientError> {
         self.call(self.get(&["v1", "runs", &run.to_string(), "context"], &StepField { step: Some(step) })?).await
+    }
+
+    /// Budgets of the tenant and of its agents.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn budgets(&self) -> Result<Budgets, ClientError> {
+        self.call(self.get(&["v1", "budgets"], &[(); 0])?).await
+    }
+
+    /// Sets a budget, or removes it when it is given no limit; answers with all.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn set_budget(&self, set: &SetBudget) -> Result<Budgets, ClientError> {
+        self.call(self.post(&["v1", "budgets"], set)?).await
     }
 
     /// What runs have used.

@@ -1,8 +1,17 @@
 //! Limits of a run, and the arithmetic of reserving before a call and settling after it.
 
+mod amounts;
+mod upper;
+mod window;
+
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    amounts::{Amounts, Caps, KINDS},
+    upper::{Blocked, BudgetId, BudgetMoved, Level, Move, Offer, Slice, Taken, moves},
+    window::Per,
+};
 use crate::{sandbox::BoxTotals, time::Span};
 
 /// Millionths of a US dollar.
@@ -40,6 +49,17 @@ pub struct Limits {
     #[n(7)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<u64>,
+    /// Bytes by which the session's workspace may grow.
+    #[n(8)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<u64>,
+}
+
+impl AtLimit {
+    /// Whether it is the default.
+    pub fn is_stop(&self) -> bool {
+        *self == Self::Stop
+    }
 }
 
 /// What has been used, or is set aside for a call under way.
@@ -180,6 +200,26 @@ pub enum Limit {
     /// [`Limits::traffic`].
     #[n(9)]
     Traffic,
+    /// [`Limits::disk`].
+    #[n(10)]
+    Disk,
+}
+
+/// What a run does at a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
+pub enum AtLimit {
+    /// It stops.
+    #[default]
+    #[n(0)]
+    Stop,
+    /// It asks a human, who may raise the limit of this run.
+    #[n(1)]
+    Ask,
+    /// It goes on with the next model of its chain that fits, and stops when there is none.
+    #[n(2)]
+    Fallback,
 }
 
 /// The ledger of one run: limits, what is spent, what is set aside.
@@ -194,19 +234,23 @@ pub struct Budget {
     /// Set aside for the model call and the children under way.
     #[n(2)]
     pub reserved: Spend,
-    /// Tool calls dispatched or about to be.
+    /// Tool calls dispatched or about to be, and those of children that have ended.
     #[n(3)]
     pub tool_calls: u32,
-    /// Working time so far.
+    /// Working time so far, that of children that have ended too.
     #[n(4)]
     pub active: Span,
-    /// Children started.
+    /// Children started, and theirs once they have ended.
     #[n(5)]
     pub children: u32,
     /// What boxes have used.
     #[n(6)]
     #[cbor(default)]
     pub boxes: BoxTotals,
+    /// Bytes by which the session's workspace grew, and those of children that have ended.
+    #[n(7)]
+    #[cbor(default)]
+    pub disk: u64,
 }
 
 impl Budget {
@@ -220,6 +264,7 @@ impl Budget {
             active: Span(0),
             children: 0,
             boxes: BoxTotals::default(),
+            disk: 0,
         }
     }
 
@@ -237,37 +282,95 @@ impl Budget {
         }
     }
 
-    /// Which limit forbids another box: what boxes have used is known only afterwards, so overshoot is a debt that blocks the next.
-    pub fn boxes_spent(&self) -> Option<Limit> {
-        if self.limits.cpu.is_some_and(|l| self.boxes.cpu >= l) {
-            return Some(Limit::Cpu);
+    /// What was used, by children that have ended too, of the kinds that neither [`Spend`] nor [`BoxTotals`] counts.
+    pub fn counted(&self) -> Amounts {
+        Amounts {
+            tool_calls: self.tool_calls.into(),
+            active: self.active,
+            disk: self.disk,
+            children: self.children.into(),
+            ..Amounts::default()
         }
-        self.limits.traffic.is_some_and(|l| self.boxes.traffic >= l).then_some(Limit::Traffic)
     }
 
-    /// What is left for a child, as limits; the child's own limits can only be tighter.
-    pub fn remaining(&self) -> Limits {
-        let used = self.spent.plus(self.reserved);
+    /// Adds what a child has used of those kinds.
+    pub fn count(&mut self, used: Amounts) {
+        let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        self.tool_calls = self.tool_calls.saturating_add(small(used.tool_calls));
+        self.active = Span(self.active.0.saturating_add(used.active.0));
+        self.disk = self.disk.saturating_add(used.disk);
+        self.children = self.children.saturating_add(small(used.children));
+    }
+
+    /// What is left, as limits, while children under way may use `lent` of the kinds for which nothing is reserved. Calendar time
+    /// is no amount.
+    pub fn remaining(&self, lent: Amounts) -> Limits {
+        let reserved = self.spent.plus(self.reserved);
+        let used = self.counted().plus(lent);
+        let small =
+            |limit: Option<u32>, used: u64| limit.map(|l| l.saturating_sub(u32::try_from(used).unwrap_or(u32::MAX)));
+        let time = |limit: Option<Span>, used: Span| limit.map(|l| Span(l.0.saturating_sub(used.0)));
         Limits {
-            tokens: self.limits.tokens.map(|l| l.saturating_sub(used.tokens)),
-            usd: self.limits.usd.map(|l| MicroUsd(l.0.saturating_sub(used.usd.map_or(l.0, |u| u.0)))),
-            cpu: self.limits.cpu.map(|l| Span(l.0.saturating_sub(self.boxes.cpu.0))),
-            traffic: self.limits.traffic.map(|l| l.saturating_sub(self.boxes.traffic)),
-            ..Limits::default()
+            tokens: self.limits.tokens.map(|l| l.saturating_sub(reserved.tokens)),
+            usd: self.limits.usd.map(|l| MicroUsd(l.0.saturating_sub(reserved.usd.map_or(l.0, |u| u.0)))),
+            tool_calls: small(self.limits.tool_calls, used.tool_calls),
+            active: time(self.limits.active, used.active),
+            deadline: None,
+            children: small(self.limits.children, used.children),
+            cpu: time(self.limits.cpu, Span(used.cpu.0.saturating_add(self.boxes.cpu.0))),
+            traffic: self.limits.traffic.map(|l| l.saturating_sub(used.traffic.saturating_add(self.boxes.traffic))),
+            disk: self.limits.disk.map(|l| l.saturating_sub(used.disk)),
         }
     }
 }
 
 impl Limits {
-    /// One of `n` equal parts of what can be divided.
-    #[must_use]
-    pub fn divided(&self, n: u64) -> Self {
-        Self {
-            tokens: self.tokens.map(|t| t / n),
-            usd: self.usd.map(|u| MicroUsd(u.0 / n)),
-            cpu: self.cpu.map(|c| Span(c.0 / n)),
-            traffic: self.traffic.map(|t| t / n),
-            ..self.clone()
+    /// The limit of a kind, in its unit; `None` for kinds that are no limit of a run's budget.
+    pub fn of(&self, kind: Limit) -> Option<u64> {
+        match kind {
+            Limit::Tokens => self.tokens,
+            Limit::Usd => self.usd.map(|u| u.0),
+            Limit::ToolCalls => self.tool_calls.map(u64::from),
+            Limit::Active => self.active.map(|s| s.0),
+            Limit::Deadline => self.deadline.map(|s| s.0),
+            Limit::Children => self.children.map(u64::from),
+            Limit::Cpu => self.cpu.map(|s| s.0),
+            Limit::Traffic => self.traffic,
+            Limit::Disk => self.disk,
+            Limit::Unpriced | Limit::Turns => None,
+        }
+    }
+
+    /// Raises a limit by so much; what is not limited stays so.
+    pub fn raise(&mut self, kind: Limit, by: u64) {
+        let small = u32::try_from(by).unwrap_or(u32::MAX);
+        let more = |limit: &mut Option<u64>| *limit = limit.map(|l| l.saturating_add(by));
+        let longer = |limit: &mut Option<Span>| *limit = limit.map(|l| Span(l.0.saturating_add(by)));
+        match kind {
+            Limit::Tokens => more(&mut self.tokens),
+            Limit::Usd => self.usd = self.usd.map(|u| MicroUsd(u.0.saturating_add(by))),
+            Limit::ToolCalls => self.tool_calls = self.tool_calls.map(|l| l.saturating_add(small)),
+            Limit::Active => longer(&mut self.active),
+            Limit::Deadline => longer(&mut self.deadline),
+            Limit::Children => self.children = self.children.map(|l| l.saturating_add(small)),
+            Limit::Cpu => longer(&mut self.cpu),
+            Limit::Traffic => more(&mut self.traffic),
+            Limit::Disk => more(&mut self.disk),
+            Limit::Unpriced | Limit::Turns => {}
+        }
+    }
+
+    /// The limits as amounts that may be used; what is not limited counts as nothing.
+    pub fn amounts(&self) -> Amounts {
+        Amounts {
+            tokens: self.tokens.unwrap_or_default(),
+            usd: self.usd.unwrap_or_default(),
+            tool_calls: self.tool_calls.unwrap_or_default().into(),
+            active: self.active.unwrap_or_default(),
+            cpu: self.cpu.unwrap_or_default(),
+            traffic: self.traffic.unwrap_or_default(),
+            disk: self.disk.unwrap_or_default(),
+            children: self.children.unwrap_or_default().into(),
         }
     }
 
@@ -289,6 +392,7 @@ impl Limits {
             children: min(self.children, other.children),
             cpu: min(self.cpu, other.cpu),
             traffic: min(self.traffic, other.traffic),
+            disk: min(self.disk, other.disk),
         }
     }
 }

@@ -4,7 +4,7 @@ use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    budget::{Limits, Price},
+    budget::{AtLimit, Limits, Price},
     effect::OnUnknown,
     id::Name,
     sandbox::Place,
@@ -50,6 +50,11 @@ pub struct RunConfig {
     #[n(10)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<u8>,
+    /// What the run does at a limit.
+    #[n(11)]
+    #[cbor(skip_if = "AtLimit::is_stop")]
+    #[serde(default, skip_serializing_if = "AtLimit::is_stop")]
+    pub at_limit: AtLimit,
 }
 
 /// One model of the chain.

@@ -1,13 +1,13 @@
 //! The whole vocabulary of what can have happened to a run.
 //!
-//! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 2 and 31 to
+//! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 2 and 34 to
 //! 49 are kept for signals and messages, memory, compensation and version facts.
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    budget::{Limit, Limits, Spend, Usage},
+    budget::{Amounts, Blocked, BudgetMoved, Limit, Limits, Spend, Usage},
     code::Code,
     effect::{EffectClass, Ended},
     id::{ActivationId, Name, RunId, SessionId, VersionId},
@@ -117,6 +117,9 @@ pub enum Fact {
     /// An operator set other limits for the boxes of the run.
     #[n(30)]
     SandboxLimited(#[n(0)] BoxLimits),
+    /// The run settled what it used of its slice of the budgets above it, gave the rest back, and took the next slice or none.
+    #[n(31)]
+    BudgetMoved(#[n(0)] Box<BudgetMoved>),
     /// The run's plan was drawn from its task, and is frozen.
     #[n(32)]
     PlanDrawn(#[n(0)] PlanDrawn),
@@ -135,6 +138,15 @@ impl Fact {
             Self::EffectReturned(f) | Self::EffectRefused(f) => f.action.as_deref(),
             Self::EffectUnknown(f) => f.action.as_deref(),
             _ => None,
+        }
+    }
+
+    /// Whether it says that a budget above the run has too little.
+    pub fn is_blocked(&self) -> bool {
+        match self {
+            Self::CancelRequested(f) => f.blocked.is_some(),
+            Self::ApprovalRequested(f) => f.raise.as_ref().is_some_and(|r| r.blocked.is_some()),
+            _ => false,
         }
     }
 
@@ -182,6 +194,7 @@ impl Fact {
             | Self::TimerFired(_)
             | Self::Restored(_)
             | Self::SandboxLimited(_)
+            | Self::BudgetMoved(_)
             | Self::HistoryRead(_) => None,
         }
     }
@@ -512,6 +525,9 @@ pub enum AskReason {
     /// Gates of policies ask for it.
     #[n(4)]
     Policy,
+    /// A limit is reached: may it be raised for this run?
+    #[n(6)]
+    Budget,
 }
 
 /// See [`Fact::ApprovalRequested`].
@@ -530,6 +546,26 @@ pub struct ApprovalRequested {
     #[n(3)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Box<Asked>>,
+    /// The limit that is reached, with [`AskReason::Budget`] alone. The question then has an ordinal of its own.
+    #[n(4)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raise: Option<Box<Raise>>,
+}
+
+/// A limit that is reached, and by how much a yes raises it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Raise {
+    /// Which limit.
+    #[n(0)]
+    pub limit: Limit,
+    /// By so much, in the unit of the limit (money: millionths of a dollar; time: microseconds). 0 when it is a budget above the
+    /// run: that is raised by its operator, and a yes only tries again.
+    #[n(1)]
+    pub by: u64,
+    /// The budget above the run, when it is not the run's own limit.
+    #[n(2)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<Blocked>,
 }
 
 /// See [`Fact::ApprovalGiven`].
@@ -553,6 +589,10 @@ pub struct ApprovalGiven {
     #[cbor(with = "crate::list", has_nil)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Name>,
+    /// Nothing could weigh it when it was given: it is weighed as soon as something can.
+    #[n(5)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later: Option<bool>,
 }
 
 /// Names an effect of this run.
@@ -723,6 +763,11 @@ pub struct ChildFinished {
     #[n(5)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<SealedLabel>,
+    /// What the child and its own children used of the kinds that the fields above do not count: tool calls, working time, growth of
+    /// workspaces, child runs.
+    #[n(6)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<Amounts>,
 }
 
 /// How hard a run is stopped.
@@ -748,6 +793,10 @@ pub struct CancelRequested {
     #[n(1)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,
+    /// The budget above the run that sets the limit, when it is not the run's own.
+    #[n(2)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<Box<Blocked>>,
 }
 
 /// See [`Fact::RunCompleted`].

@@ -30,12 +30,14 @@ mod transcript;
 
 pub use apply::{Env, apply, fold};
 pub use decide::{
-    Admit, CallIn, Command, Decision, Inputs, ModelFailure, NewRun, Refusal, Retry, decide, decide_holding,
+    Admit, CallIn, Command, Decision, Inputs, ModelFailure, NewRun, Refusal, Retry, Terms, decide, decide_holding,
+    decide_under,
 };
 pub use gate::{Gate, Rewrite, Ruling, Shut, Ungated};
 pub use life::start::GENESIS;
 pub use owes::{Debt, owes, wake_at};
 pub use state::{
-    Call, CallPhase, Carry, KeyMark, Life, Phase, Planning, RestoreMark, STATE_VERSION, State, Stop, UnknownMark,
+    Asking, Call, CallPhase, Carry, KeyMark, Life, Phase, Planning, RestoreMark, STATE_VERSION, State, Stop,
+    UnknownMark,
 };
 pub use transcript::{Entry, EntryKind, Transcript};

@@ -36,5 +36,7 @@ mod sessions;
 mod stopping;
 #[path = "machine/story.rs"]
 mod story;
+#[path = "machine/upper.rs"]
+mod upper;
 #[path = "machine/workspaces.rs"]
 mod workspaces;

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use stead_core::code::Code;
-use stead_ports::BoxFuture;
+use stead_ports::{BoxFuture, connect::Ruled};
 use tokio::sync::mpsc;
 
 use crate::{error::Refusal, rules::Scheme};
@@ -48,11 +48,15 @@ pub enum Event {
         secrets: Vec<String>,
         /// Names of fields that were taken out: with the client's own credentials, or naming another method, path, host or sender.
         stripped: Vec<String>,
+        /// The policies that let it through; none when no run is behind the session.
+        policies: Option<Ruled>,
     },
     /// It is not.
     Denied {
         /// Why.
         refusal: Refusal,
+        /// The policies that forbade it, if they did.
+        policies: Option<Ruled>,
         /// The address that was the reason, if one was.
         address: Option<SocketAddr>,
     },

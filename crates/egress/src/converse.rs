@@ -97,7 +97,7 @@ impl Connection {
 /// Puts a refusal on record, and tells the box.
 pub(crate) async fn refuse(connection: &mut Connection, asked: &Asked, refusal: Refusal) {
     let id = connection.session.exchange();
-    let event = Event::Denied { refusal: refusal.clone(), address: None };
+    let event = Event::Denied { refusal: refusal.clone(), policies: None, address: None };
     // The connection ends in any case.
     let _ = connection.session.record(id, asked, event).await;
     let _ = connection.out.refuse(&refusal, false, false).await;

@@ -6,10 +6,11 @@ use std::{
 };
 
 use stead_core::code;
-use stead_ports::address::internal;
+use stead_ports::{address::internal, connect::Ruled};
 use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
+    audit::Event,
     error::Refusal,
     limits::{ADDRESSES, Limits},
     resolve::Resolve,
@@ -21,6 +22,27 @@ use crate::{
 pub(crate) struct NoDial {
     pub(crate) refusal: Refusal,
     pub(crate) address: Option<SocketAddr>,
+    /// The policies that forbade it, if they did.
+    pub(crate) policies: Option<Ruled>,
+}
+
+impl From<Refusal> for NoDial {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, address: None, policies: None }
+    }
+}
+
+impl NoDial {
+    /// A refusal because of an address.
+    pub(crate) fn at(refusal: Refusal, address: SocketAddr) -> Self {
+        Self { address: Some(address), ..refusal.into() }
+    }
+
+    /// As it is put on record.
+    pub(crate) fn event(&self) -> Event {
+        let Self { refusal, address, policies } = self;
+        Event::Denied { refusal: refusal.clone(), policies: policies.clone(), address: *address }
+    }
 }
 
 /// Whether a rule lets an address be spoken to.
@@ -61,13 +83,9 @@ pub(crate) async fn dial(
     host: &Name,
     port: u16,
 ) -> Result<(TcpStream, SocketAddr), NoDial> {
-    let unreachable = |what: &str| NoDial {
-        refusal: Refusal::new(
-            code::EGRESS_UNREACHABLE,
-            format!("{host}:{port} {what}"),
-            "try again later; if it persists, check the name and the host's own network",
-        ),
-        address: None,
+    let unreachable = |what: &str| -> NoDial {
+        let hint = "try again later; if it persists, check the name and the host's own network";
+        Refusal::new(code::EGRESS_UNREACHABLE, format!("{host}:{port} {what}"), hint).into()
     };
     let found = match timeout(limits.connect, resolver.resolve(host, port)).await {
         Ok(Ok(found)) if !found.is_empty() => found,
@@ -89,7 +107,7 @@ pub(crate) async fn dial(
             format!("{host} leads to {what}, and the rule names no such range"),
             "add the range to `addresses` of the rule, if the host is meant to be inside",
         );
-        return Err(NoDial { refusal, address: Some(address) });
+        return Err(NoDial::at(refusal, address));
     }
     for address in left.into_iter().take(ADDRESSES) {
         if let Ok(Ok(stream)) = timeout(limits.connect, TcpStream::connect(address)).await {

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use stead_core::code;
+use stead_ports::connect::{Ruled, To};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::{
@@ -37,6 +38,8 @@ pub(crate) struct Exchange<'c> {
     pub(crate) asked: Asked,
     pub(crate) secrets: Vec<String>,
     pub(crate) stripped: Vec<String>,
+    /// The policies that let it through.
+    pub(crate) policies: Option<Ruled>,
     /// For a body that is held whole, until it is sent.
     place: Option<OwnedSemaphorePermit>,
 }
@@ -62,13 +65,25 @@ pub(crate) async fn exchange(
     let (v11, websocket) = (head.v11, head.websocket);
     // What follows a refused request's body is not looked for.
     let refused_keeps = keep_alive && head.framing == Framing::None;
-    let mut exchange =
-        Exchange { session: &session, id, asked, secrets: Vec::new(), stripped: Vec::new(), place: None };
+    let mut exchange = Exchange {
+        session: &session,
+        id,
+        asked,
+        secrets: Vec::new(),
+        stripped: Vec::new(),
+        policies: None,
+        place: None,
+    };
     let ready = async {
-        let wanted = wanted.map_err(plain)?;
-        let ready = exchange.ready(connection, head, wanted).await.map_err(plain)?;
+        let ready = exchange.ready(connection, head, wanted?).await?;
         let address = exchange.reach(connection, &ready.allowed).await?;
-        if exchange.still(&ready.allowed) { Ok((ready, address)) } else { Err(plain(session.revocation())) }
+        if !exchange.still(&ready.allowed) {
+            return Err(NoDial::from(session.revocation()));
+        }
+        // As policies may have, which say it again.
+        let Allowed { host, port, method, target, .. } = &ready.allowed;
+        exchange.judged(host, *port, method, &target.path).await?;
+        Ok((ready, address))
     };
     let ended = session.clone();
     let ready = tokio::select! {
@@ -79,10 +94,9 @@ pub(crate) async fn exchange(
     };
     let (ready, address) = match ready {
         Ok(ready) => ready,
-        Err(NoDial { refusal, address }) => {
-            let denied = Event::Denied { refusal: refusal.clone(), address };
-            let told = session.record(id, &exchange.asked, denied).await;
-            let written = connection.out.refuse(&refusal, is_head, refused_keeps).await;
+        Err(why) => {
+            let told = session.record(id, &exchange.asked, why.event()).await;
+            let written = connection.out.refuse(&why.refusal, is_head, refused_keeps).await;
             return if told.is_ok() && written.is_ok() && refused_keeps { After::Next } else { After::Close };
         }
     };
@@ -99,24 +113,19 @@ pub(crate) async fn exchange(
     if told.is_err() { After::Close } else { after }
 }
 
-fn plain(refusal: Refusal) -> NoDial {
-    NoDial { refusal, address: None }
-}
-
 impl Exchange<'_> {
     /// Decides, and makes the request for the host.
-    async fn ready(&mut self, connection: &mut Connection, head: Head, wanted: Wanted) -> Result<Ready, Refusal> {
+    async fn ready(&mut self, connection: &mut Connection, head: Head, wanted: Wanted) -> Result<Ready, NoDial> {
         let Wanted { scheme, host, port, target } = wanted;
         self.session.unspent()?;
         self.session.search_for_all().await?;
         let rule = self.session.rules().request(scheme, &host, port, &head.method, &target.path)?;
         if head.websocket && !rule.websocket {
-            return Err(Refusal::new(
-                code::EGRESS_UPGRADE,
-                format!("the rule for {host} does not let a connection become a WebSocket"),
-                "add `websocket: true` to the rule, if the agent should have one",
-            ));
+            let what = format!("the rule for {host} does not let a connection become a WebSocket");
+            let hint = "add `websocket: true` to the rule, if the agent should have one";
+            return Err(Refusal::new(code::EGRESS_UPGRADE, what, hint).into());
         }
+        self.judged(&host, port, &head.method, &target.path).await?;
         let method =
             Method::from_bytes(head.method.as_bytes()).map_err(|_| Refusal::malformed("the method is none"))?;
         let uri = target.origin().parse::<Uri>().map_err(|_| Refusal::malformed("the target is none"))?;
@@ -160,6 +169,12 @@ impl Exchange<'_> {
         Ok(Ready { allowed, request, feed })
     }
 
+    /// Asks policies about the request.
+    async fn judged(&mut self, host: &Name, port: u16, method: &str, path: &str) -> Result<(), NoDial> {
+        self.policies = self.session.judge(To { host: host.as_str(), port, method, path }).await?;
+        Ok(())
+    }
+
     /// Whether the rules, which may have changed while the host was reached, still say of the request what they said.
     fn still(&self, allowed: &Allowed) -> bool {
         let Allowed { rule, scheme, host, port, method, target, .. } = allowed;
@@ -192,6 +207,7 @@ impl Exchange<'_> {
             address,
             secrets: self.secrets.clone(),
             stripped: self.stripped.clone(),
+            policies: self.policies.clone(),
         };
         self.session.record(self.id, &self.asked, event).await
     }

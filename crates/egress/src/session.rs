@@ -11,11 +11,15 @@ use std::{
 
 use parking_lot::Mutex;
 use stead_core::code;
-use stead_ports::secret::{Secret, Secrets};
+use stead_ports::{
+    connect::{Connects, Ruled, To},
+    secret::{Secret, Secrets},
+};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
     audit::{Asked, Audit, Entry, Event, Gone},
+    dial::NoDial,
     error::Refusal,
     inject::oauth::Tokens,
     limits::{Limits, SEARCHED, SECRET_BYTES, UNPACKERS, WHOLE_BODIES},
@@ -36,6 +40,8 @@ pub struct Config {
     pub rules: Rules,
     /// Where values of secrets come from.
     pub secrets: Arc<dyn Secrets>,
+    /// Who is asked about each request and tunnel that the rules allow.
+    pub connects: Connects,
     /// Where decisions are told.
     pub audit: Arc<dyn Audit>,
     /// How names are resolved.
@@ -53,6 +59,7 @@ pub struct Session(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) secrets: Arc<dyn Secrets>,
     pub(crate) audit: Arc<dyn Audit>,
+    connects: Connects,
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) trust: Trust,
     pub(crate) limits: Limits,
@@ -112,10 +119,11 @@ impl Session {
     /// # Errors
     /// `ST0256`, `ST0258` or `ST0261`: placeholders or keys cannot be made, or the rules name too many secrets.
     pub fn new(config: Config) -> Result<Self, Refusal> {
-        let Config { rules, secrets, audit, resolver, trust, limits } = config;
+        let Config { rules, secrets, connects, audit, resolver, trust, limits } = config;
         let session = Self(Arc::new(Inner {
             secrets,
             audit,
+            connects,
             resolver,
             trust,
             limits,
@@ -217,6 +225,17 @@ impl Session {
     /// `ST0257`.
     pub(crate) fn unspent(&self) -> Result<(), Refusal> {
         if self.0.state.borrow().spent { Err(self.revocation()) } else { Ok(()) }
+    }
+
+    /// Asks policies about what the rules allow. The policies that let it through; none when no run is behind the session.
+    ///
+    /// # Errors
+    /// `ST0057`.
+    pub(crate) async fn judge(&self, to: To<'_>) -> Result<Option<Ruled>, NoDial> {
+        self.0.connects.may(to).await.map_err(|barred| {
+            let hint = "ask for something else; whoever applies policies can allow it";
+            NoDial { policies: Some(barred.ruled), ..Refusal::new(code::POLICY, barred.why, hint).into() }
+        })
     }
 
     /// Returns once the session is closed.

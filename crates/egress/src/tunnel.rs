@@ -4,6 +4,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use http::{HeaderMap, StatusCode};
 use stead_core::code;
+use stead_ports::connect::To;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
@@ -63,15 +64,9 @@ enum Told {
     Open,
 }
 
-impl From<Refusal> for NoDial {
-    fn from(refusal: Refusal) -> Self {
-        Self { refusal, address: None }
-    }
-}
-
 async fn deny(connection: &mut Connection, asked: &Asked, why: NoDial, told: Told) {
     let id = connection.session.exchange();
-    let event = Event::Denied { refusal: why.refusal.clone(), address: why.address };
+    let event = why.event();
     // The connection ends in any case, whoever listens.
     let _ = connection.session.record(id, asked, event).await;
     let _ = match told {
@@ -106,6 +101,12 @@ fn open(connection: &mut Connection) {
 
 async fn pass(mut connection: Connection, asked: &Asked, host: &Name, port: u16, rule: Arc<Rule>) {
     let inner = Arc::clone(&connection.session.0);
+    let session = connection.session.clone();
+    let to = To { host: host.as_str(), port, method: "CONNECT", path: "" };
+    let policies = match session.judge(to).await {
+        Ok(policies) => policies,
+        Err(why) => return deny(&mut connection, asked, why, Told::No).await,
+    };
     let (far, address) = match dial(&*inner.resolver, &inner.limits, &rule, host, port).await {
         Ok(dialled) => dialled,
         Err(why) => return deny(&mut connection, asked, why, Told::No).await,
@@ -116,16 +117,16 @@ async fn pass(mut connection: Connection, asked: &Asked, host: &Name, port: u16,
     if !rule.opaque
         && let Err(refusal) = greeted(&mut connection, host).await
     {
-        return deny(&mut connection, asked, NoDial { refusal, address: Some(address) }, Told::Open).await;
+        return deny(&mut connection, asked, NoDial::at(refusal, address), Told::Open).await;
     }
     let still = |rules: &Rules| match rules.connection(Scheme::Https, host, port) {
         // What must be looked at from now on cannot go on unseen.
         Ok(Way::Pass(now)) => permitted(&now, address).is_ok() && (now.opaque || !rule.opaque),
         _ => false,
     };
-    let session = connection.session.clone();
     let id = session.exchange();
-    let event = Event::Allowed { rule: rule.label.clone(), address, secrets: Vec::new(), stripped: Vec::new() };
+    let (rule, nothing) = (rule.label.clone(), Vec::new);
+    let event = Event::Allowed { rule, address, secrets: nothing(), stripped: nothing(), policies };
     if session.record(id, asked, event).await.is_err() {
         return;
     }

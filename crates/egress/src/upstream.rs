@@ -56,7 +56,7 @@ impl Upstream {
     ) -> Result<Self, NoDial> {
         let inner = &session.0;
         let (stream, address) = dial(&*inner.resolver, &inner.limits, rule, host, port).await?;
-        let fail = |refusal| NoDial { refusal, address: Some(address) };
+        let fail = |refusal| NoDial::at(refusal, address);
         let (sender, task) = match scheme {
             Scheme::Http => speak(stream).await.map_err(fail)?,
             Scheme::Https => {

@@ -4,14 +4,14 @@
 use std::{
     future::poll_fn,
     panic::AssertUnwindSafe,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
     time::Duration,
 };
 
 use futures_util::FutureExt;
 use stead_core::{
     fact::StopMode,
-    id::{ActivationId, LeafHash, RunId},
+    id::{ActivationId, LeafHash, Name, RunId},
     message::Reply,
     record::Actor as By,
     ruling::Person,
@@ -119,15 +119,19 @@ pub(crate) struct Actor {
     /// The conversation as provenance hears it, once it has been listened to.
     pub(crate) hearing: Option<Hearing>,
     /// Who the run is to policies, once they have been asked.
-    pub(crate) principal: OnceLock<Principal>,
+    pub(crate) principal: OnceLock<Arc<Principal>>,
     /// The counters of its tenant, once they were looked up.
     pub(crate) book: Option<Arc<Book>>,
+    /// Whether something untrusted has been read, for connections that are under way.
+    pub(crate) tainted: Arc<AtomicBool>,
     pub(crate) sealer: Sealer,
     /// The row as last written.
     pub(crate) row: RunState,
     /// Records since the last snapshot.
     pub(crate) tail: u64,
     pub(crate) untold: Untold,
+    /// Agents whose budgets pay for the run, once it was asked.
+    pub(crate) payers: Option<Vec<Name>>,
     pub(crate) draining: bool,
     /// Callers to be answered once no child is being started.
     pub(crate) acks: Vec<ReplyTo>,
@@ -156,10 +160,12 @@ impl Actor {
             hearing: None,
             principal: OnceLock::new(),
             book: None,
+            tainted: Arc::default(),
             sealer: Sealer::default(),
             row,
             tail,
             untold: Untold::default(),
+            payers: None,
             draining,
             acks: Vec::new(),
             timer: None,

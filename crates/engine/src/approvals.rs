@@ -22,10 +22,12 @@ const PAGE: u32 = 1_000;
 /// What a run asks now.
 pub(crate) fn open(state: &State) -> impl Iterator<Item = Question> {
     let calls = if state.life == Life::Live { &state.calls[..] } else { &[] };
-    calls.iter().filter_map(|call| match call.phase {
+    let calls = calls.iter().filter_map(|call| match call.phase {
         CallPhase::Asking { since, .. } => Some(Question { effect: call.head.effect, asked: since }),
         _ => None,
-    })
+    });
+    let limit = state.asking.as_ref().filter(|_| state.life == Life::Live);
+    calls.chain(limit.map(|a| Question { effect: a.effect, asked: a.since }))
 }
 
 /// Enters into an append's changes what is asked after it and was not before, and the other way round. It compares

@@ -1,31 +1,46 @@
 //! From a command to a durable record. State advances only on acknowledgement; until then the actor does nothing else.
 
 use std::{
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
 use stead_core::{
+    budget::{Offer, moves},
+    effect::OnUnknown,
+    fact::Fact,
     record::{Actor as By, Record},
-    run::{CallPhase, Command, Decision, Inputs, Life, Refusal, STATE_VERSION, State, decide, decide_holding},
+    run::{Call, CallPhase, Command, Decision, Inputs, Life, Refusal, STATE_VERSION, State, Terms, decide_under},
 };
 use stead_policy::Policies;
-use stead_ports::journal::{IndexChange, RunState, SessionChange, Snapshot, Status};
+use stead_ports::journal::{AppendError, IndexChange, RunState, SessionChange, Snapshot, Status};
 use tokio::sync::watch;
 
 use crate::{
     actor::{Actor, Msg},
     approvals,
-    durable::{OnTrouble, durable},
+    durable::{FIRST, LONGEST, OnTrouble, durable},
     gate::{self, RunGate},
     hearing::sealed,
     history::{Book, Heard, Names, Reserved},
     parent::child_end,
     record::Outgoing,
+    sessions,
     types::EngineError,
-    usage, view,
+    uppers, usage, view,
 };
+
+/// What became of a decision that was not refused.
+enum Wrote {
+    /// It is durable, or there was nothing to write.
+    Done,
+    /// A budget above seems to have too little: that must be looked at first.
+    Blocked,
+}
 
 /// What came of deciding.
 enum Decided {
@@ -58,24 +73,95 @@ impl Actor {
         index: IndexChange,
         on_trouble: OnTrouble,
     ) -> Result<(), EngineError> {
-        // What policies look at must be at hand, for a decision waits for nothing.
-        let weighs = matches!(command, Command::Approve { .. });
-        if self.state.calls.iter().any(|c| weighs || c.phase == CallPhase::Undecided || !c.given.is_empty()) {
-            self.open_reply().await?;
-            self.listen(false).await?;
+        let Some(offer) = self.offer(false, on_trouble).await? else {
+            return self.decide_and_write(command, by, index, on_trouble, None).await.map(drop);
+        };
+        // What the budgets above the run have left may have changed since it was looked at: then nothing is decided for good, neither
+        // a slice that there is no room for nor that there is too little for one.
+        let mut offer = (offer, false);
+        let blobs = self.sealer.blobs.clone();
+        loop {
+            self.sealer.blobs.clone_from(&blobs);
+            let again =
+                self.decide_and_write(command.clone(), by.clone(), index.clone(), on_trouble, Some(&offer)).await;
+            match again {
+                Ok(Wrote::Done) => return Ok(()),
+                Ok(Wrote::Blocked) => {}
+                Err(EngineError::Append(AppendError::OverBudget { .. })) => {
+                    self.engine.0.counters.slices_refused.fetch_add(1, Relaxed);
+                }
+                Err(other) => return Err(other),
+            }
+            let Some(fresh) = self.offer(true, on_trouble).await? else {
+                return self.decide_and_write(command, by, index, on_trouble, None).await.map(drop);
+            };
+            offer = (fresh, true);
         }
-        if matches!(command, Command::ModelReplied { .. }) {
-            self.listen(true).await?;
+    }
+
+    /// What the budgets above the run have left. When the store cannot tell now, it is asked until it can, if what is in hand would be
+    /// lost otherwise.
+    async fn offer(&mut self, fresh: bool, on_trouble: OnTrouble) -> Result<Option<Offer>, EngineError> {
+        if !fresh && !self.engine.0.uppers.any(&self.state.tenant) {
+            return Ok(None);
         }
-        let sets = self.engine.0.ports.policies.clone();
-        let policies = gate::policies(&*sets, &self.state.tenant, &self.agent).await;
+        let mut pause = FIRST;
+        loop {
+            match self.offered(fresh).await {
+                Err(EngineError::Store(error)) if on_trouble == OnTrouble::TryAgain && !self.engine.0.is_dead() => {
+                    tracing::warn!(run = %self.run, %error, "what budgets have left is looked up again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST);
+                }
+                offer => return offer,
+            }
+        }
+    }
+
+    async fn offered(&mut self, fresh: bool) -> Result<Option<Offer>, EngineError> {
+        let payers = match &mut self.payers {
+            Some(payers) => payers,
+            unasked => {
+                let parent = self.state.parent.map(|p| p.run);
+                unasked.insert(uppers::payers(self.engine.journal(), &self.state.agent, parent).await?)
+            }
+        };
+        self.engine.offer(&self.state.tenant, payers, fresh).await
+    }
+
+    /// Decides under an offer, of which it is said whether it was looked up just now, and writes what that comes to; but not that
+    /// a budget has too little, when that may be out of date.
+    async fn decide_and_write(
+        &mut self,
+        command: Command,
+        by: By,
+        index: IndexChange,
+        on_trouble: OnTrouble,
+        offer: Option<&(Offer, bool)>,
+    ) -> Result<Wrote, EngineError> {
+        let policies = match self.unloadable {
+            // What stands in for the agent knows none of its tools: nothing can be decided.
+            Some(_) => None,
+            None => gate::policies(&*self.engine.0.ports.policies, &self.state.tenant, &self.agent).await,
+        };
+        self.prepare(&command, policies.as_ref().map(|p| p.epoch())).await?;
         let (book, names) = self.book(policies.as_ref()).await?;
+        // What a call is to a counter may hang on its arguments, whatever becomes of it.
+        let reads = !begins_nothing(&command) && !self.state.calls.is_empty() && book.lock().looks_at_arguments();
+        if reads && self.unloadable.is_none() {
+            self.open_reply().await?;
+        }
+        let blind = policies.is_none();
+        // What begins now would not be paid for while draining; held back, it is nobody's loss.
+        // Nor may a model be asked about a conversation that provenance has not heard yet: the session's own.
+        let unheard = matches!(command, Command::Admit(_)) && self.agent.provenance.is_some();
+        let terms = Terms { hold: self.holds() || unheard, offer: offer.map(|(offer, _)| offer.clone()) };
         let mut command = Some(command);
         let decided = loop {
             // Only what reads counters may have to be asked again.
             let asked = if names.is_empty() { command.take() } else { command.clone() };
             let asked = asked.expect("it is kept as long as it may be asked again");
-            match self.decide(asked, policies.as_ref(), &book, &names) {
+            match self.decide(asked, policies.clone(), (&book, &names), terms.clone()) {
                 Ok(Decided::Split(mut settled)) => {
                     let _ = settled.changed().await;
                 }
@@ -92,11 +178,39 @@ impl Actor {
                 },
             }
         })?;
-        if decision.facts.is_empty() {
+        if !decision.facts.is_empty() {
+            if offer.is_some_and(|(_, fresh)| !fresh) && decision.facts.iter().any(Fact::is_blocked) {
+                return Ok(Wrote::Blocked);
+            }
+            self.write((decision, reserved), by, index, on_trouble).await?;
+        } else {
             self.sealer.blobs.clear();
+        }
+        if blind && !self.holds() && self.state.held() {
+            self.await_policies();
+        }
+        Ok(Wrote::Done)
+    }
+
+    /// What policies look at must be at hand, for a decision waits for nothing.
+    async fn prepare(&mut self, command: &Command, epoch: Option<u64>) -> Result<(), EngineError> {
+        if begins_nothing(command) {
             return Ok(());
         }
-        self.write((decision, reserved), by, index, on_trouble).await
+        let weighs = matches!(command, Command::Approve { .. });
+        let looked_at = |c: &Call| match c.phase {
+            CallPhase::Undecided => true,
+            CallPhase::Asking { .. } => weighs || !c.given.is_empty(),
+            CallPhase::Open | CallPhase::Backoff { .. } if c.ruled != epoch => true,
+            CallPhase::Ended { .. } | CallPhase::Child { .. } => false,
+            // It may come back unknown, and a human be asked what gates ask for.
+            _ => c.head.rules.on_unknown == OnUnknown::Ask,
+        };
+        let resumes = matches!(command, Command::Resume) && !self.state.calls.is_empty();
+        if resumes || self.state.calls.iter().any(looked_at) {
+            self.open_reply().await?;
+        }
+        self.listen(matches!(command, Command::ModelReplied { .. })).await
     }
 
     /// The book of the run's tenant, and the counters that its policies ask for.
@@ -110,10 +224,6 @@ impl Actor {
         if !names.is_empty() {
             book.known(&names).await;
         }
-        // What a call is to a counter may hang on its arguments, whatever becomes of it.
-        if !self.state.calls.is_empty() && self.fresh_reply.is_none() && book.lock().looks_at_arguments() {
-            self.open_reply().await?;
-        }
         Ok((book, names))
     }
 
@@ -121,28 +231,19 @@ impl Actor {
     fn decide(
         &self,
         command: Command,
-        policies: Option<&Arc<Policies>>,
-        book: &Arc<Book>,
-        names: &Names,
+        policies: Option<Arc<Policies>>,
+        (book, names): (&Arc<Book>, &Names),
+        terms: Terms,
     ) -> Result<Decided, Refusal> {
         let journal = &**self.engine.journal();
-        let principal = self.principal.get_or_init(|| gate::principal(&self.state, &self.agent));
-        let gate = RunGate {
-            policies: policies.cloned(),
-            principal,
-            agent: &self.agent,
-            reply: self.fresh_reply.as_ref(),
-            hearing: self.hearing.as_ref(),
-            heard: None,
-        };
+        let principal = self.principal.get_or_init(|| gate::principal(&self.state, &self.agent).into());
+        let (agent, reply, hearing) = (&*self.agent, self.fresh_reply.as_ref(), self.hearing.as_ref());
+        let gate = RunGate { policies, principal, agent, reply, hearing, heard: None };
         let now = self.engine.0.ports.clock.now();
-        // What begins now would not be paid for while draining; held back, it is nobody's loss.
-        let decide = if self.holds() { decide_holding } else { decide };
         let by = |gate: &RunGate<'_>| {
             let inputs = Inputs { now, activation: self.activation, gate };
-            decide(&self.state, command, inputs)
+            decide_under(&self.state, command, inputs, terms)
         };
-        let reply = self.fresh_reply.as_ref();
         if names.is_empty() {
             let decision = by(&gate)?;
             let reserved = book.reserve(&mut book.lock(), journal, (&self.state, &decision), reply);
@@ -168,7 +269,7 @@ impl Actor {
     ) -> Result<(), EngineError> {
         let outgoing = Outgoing::new(&self.engine, decision, by);
         let row = view::run_state(&outgoing.state, outgoing.at);
-        let moved = row.status != self.row.status || row.wake_at != self.row.wake_at;
+        let changed = row.status != self.row.status || row.wake_at != self.row.wake_at;
         let settled = usage::settled(&self.state, &outgoing.record.facts, outgoing.at);
         // One that is paused still awaits what it had sent, and is not taken up again when this process ends.
         let works = row.status == Status::Running && outgoing.state.working();
@@ -177,12 +278,14 @@ impl Actor {
         let index = self.indexed(
             &outgoing,
             IndexChange { settled: tell, counted: reserved.row(), ..index },
-            moved.then_some(&row),
+            changed.then_some(&row),
         );
         let append = outgoing.append(self.prev, std::mem::take(&mut self.sealer.blobs), index);
         let leaf = append.leaf;
+        let moved = append.index.as_ref().map(|i| i.budgets.clone()).unwrap_or_default();
         durable(&self.engine, append, on_trouble, Some(&mut self.ear)).await?;
         reserved.durable(&self.engine);
+        self.engine.0.uppers.moved(&self.state.tenant, &moved);
 
         let Outgoing { record, state, .. } = outgoing;
         let ended = state.life.ended();
@@ -207,7 +310,7 @@ impl Actor {
             // Before anybody hears of the end: who does may start the next run at once.
             self.hand_on();
         }
-        if moved {
+        if changed {
             self.engine.0.waiters.wake(self.run, &Ok(row.status));
             self.row = row;
         }
@@ -221,6 +324,7 @@ impl Actor {
     fn indexed(&self, outgoing: &Outgoing, mut index: IndexChange, row: Option<&RunState>) -> Option<Box<IndexChange>> {
         let Outgoing { record, state, .. } = outgoing;
         index.run = row.cloned();
+        index.budgets = moves(self.state.slice.as_ref(), &record.facts);
         if state.life.ended() {
             self.at_end(record, state, &mut index);
         }
@@ -232,7 +336,7 @@ impl Actor {
     fn at_end(&self, record: &Record, state: &State, index: &mut IndexChange) {
         // A run that was never admitted holds no session and continues no conversation; one can be admitted and end at once.
         if self.state.life == Life::Live || index.session == Some(SessionChange::Claim) {
-            index.session = Some(SessionChange::Release { head: true, spent: state.budget.spent });
+            index.session = Some(sessions::release(&state.budget));
         }
         let label = self.hearing.as_ref().map(|hearing| sealed(&hearing.window(hearing.len())));
         index.send.extend(child_end(record, state, self.fresh_reply.as_ref(), label));
@@ -279,4 +383,9 @@ impl Actor {
             tracing::debug!(run = %self.run, %error, "the snapshot was not kept");
         }
     }
+}
+
+/// These must be possible though nothing can be read.
+const fn begins_nothing(command: &Command) -> bool {
+    matches!(command, Command::Stop { .. } | Command::Pause)
 }

@@ -10,6 +10,7 @@ use stead_core::{
     message::Reply,
     record::{Actor as By, Payload, Source},
     run::{CallPhase, Command, ModelFailure, Retry},
+    sandbox::BoxTotals,
 };
 use stead_ports::{
     model::{self, ModelError},
@@ -20,6 +21,7 @@ use crate::{
     actor::Actor,
     durable::OnTrouble,
     flights::{Done, Key},
+    hearing::task,
     parent::ChildEnd,
     planner,
     prepare::{self, MAX_CALLS, cut},
@@ -71,6 +73,7 @@ impl Actor {
             Done::ChildStarted { effect, result: Err(error) } => self.child_failed_to_start(effect, &error).await,
             Done::ChildStopped { effect, mode, result } => self.child_stopped(key, effect, mode, result).await,
             Done::Inbox => self.take_inbox().await,
+            Done::Policies => self.commit(Command::Tick, By::Runtime).await,
             Done::Nothing => Ok(()),
         }
     }
@@ -123,7 +126,7 @@ impl Actor {
 
     async fn planned(&mut self, turn: u32, attempt: u32, reply: Reply) -> Result<(), EngineError> {
         let json = serde_json::to_vec(&reply).expect("a reply encodes to memory");
-        let plan = planner::read(self.agent.provenance.as_ref(), &reply);
+        let plan = planner::read(self.agent.provenance.as_ref(), &task(&self.state), &reply);
         let payload = self.seal(json, Source::Model, usize::MAX);
         let plan = match plan {
             Ok(text) => Ok(self.seal(text, Source::Model, usize::MAX)),
@@ -208,11 +211,17 @@ impl Actor {
             }
             Err(EngineError::Quarantined { why, .. }) => {
                 let text = format!("The agent's run is damaged and was left as it is ({why}); what it did is unknown.");
-                let reserved = match self.state.call(effect).map(|c| &c.phase) {
-                    Some(CallPhase::Child { reserved, .. }) => *reserved,
-                    _ => Spend::ZERO,
+                // All that it was given counts as used.
+                let end = match self.state.call(effect).map(|c| &c.phase) {
+                    Some(CallPhase::Child { reserved, limits, .. }) => {
+                        let given = limits.amounts();
+                        let boxes = BoxTotals { cpu: given.cpu, traffic: given.traffic, ..BoxTotals::default() };
+                        let used = given.counted();
+                        ChildEnd { boxes, used, ..ChildEnd::new(Ended::Unknown, text, *reserved) }
+                    }
+                    _ => ChildEnd::new(Ended::Unknown, text, Spend::ZERO),
                 };
-                self.child_ended(effect, ChildEnd::new(Ended::Unknown, text, reserved), Vec::new()).await
+                self.child_ended(effect, end, Vec::new()).await
             }
             // It is busy, or the store is away.
             Err(_) => {
@@ -240,6 +249,13 @@ impl Actor {
             then
         };
         self.flights.push(key, Box::pin(pause));
+    }
+
+    /// What waits for policies that cannot be had now is looked at again soon.
+    pub(crate) fn await_policies(&mut self) {
+        if !self.flights.has(Key::Policies) {
+            self.pause(Key::Policies, Done::Policies);
+        }
     }
 
     /// Takes in what children have to say.
@@ -273,13 +289,13 @@ impl Actor {
         end: ChildEnd,
         taken: Vec<(stead_core::id::RunId, u32)>,
     ) -> Result<(), EngineError> {
-        let ChildEnd { ended, content, spent, boxes, label } = end;
+        let ChildEnd { ended, content, spent, boxes, label, used } = end;
         let tool = self.state.call(effect).and_then(|c| self.agent.tool(&c.head.tool));
         let shown = tool.map_or(32 << 10, |t| t.max_shown);
         let content = self.seal(content, Source::Agent, shown);
         let by = taken.first().map_or(By::Runtime, |(child, _)| By::Run(*child));
         let index = stead_ports::journal::IndexChange { taken, ..Default::default() };
-        let command = Command::ChildFinished { effect, ended, content, spent, boxes, label };
+        let command = Command::ChildFinished { effect, ended, content, spent, boxes, label, used };
         match self.commit_with(command, by, index, OnTrouble::TryAgain).await {
             // Said twice, or to a run that has ended.
             Err(EngineError::Conflict { .. }) => Ok(()),

@@ -12,8 +12,8 @@ use stead_ports::journal::{Append, AppendError, StoreError};
 use crate::{Engine, ear::Ear, types::EngineError};
 
 /// Pauses between tries: the first, doubling up to the longest.
-const FIRST: Duration = Duration::from_millis(20);
-const LONGEST: Duration = Duration::from_secs(2);
+pub(crate) const FIRST: Duration = Duration::from_millis(20);
+pub(crate) const LONGEST: Duration = Duration::from_secs(2);
 
 /// What to do when the store cannot write now, and has written nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +103,10 @@ impl Trial<'_> {
                 Next::Again(StoreError { code: code::DATA_UNREACHABLE, detail })
             }
             // Perhaps it is the record of a try before, whose answer was lost.
-            AppendError::Conflict { .. } | AppendError::Exists { .. } | AppendError::SessionBusy { .. }
+            AppendError::Conflict { .. }
+            | AppendError::Exists { .. }
+            | AppendError::SessionBusy { .. }
+            | AppendError::OverBudget { .. }
                 if self.unsure =>
             {
                 match self.written().await {

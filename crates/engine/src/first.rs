@@ -6,9 +6,11 @@ use std::sync::{
 };
 
 use stead_core::{
+    budget::{Offer, moves},
+    fact::Fact,
     id::{Name, RunId, SessionId},
     record::{Actor as By, Payload, Source},
-    run::{Admit, Decision, GENESIS, Inputs, NewRun},
+    run::{Admit, Decision, GENESIS, Inputs, NewRun, Terms},
 };
 use stead_policy::Policies;
 use stead_ports::{
@@ -17,6 +19,8 @@ use stead_ports::{
 };
 use tokio::sync::watch;
 
+use stead_provenance::trust::{Label, Origin, Trust};
+
 use crate::{
     Engine,
     actor::Born,
@@ -24,13 +28,15 @@ use crate::{
     durable::{OnTrouble, durable},
     enter::fresh_activation,
     gate::{self, RunGate},
+    hearing::{Hearing, opened},
     history::{Book, Heard, Names},
     parent::child_end,
     payload::Sealer,
     prepare::cut,
     record::Outgoing,
+    sessions,
     types::{EngineError, StartRun, Started},
-    view,
+    uppers, view,
 };
 
 /// A run that is to be made.
@@ -50,6 +56,11 @@ pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Optio
     let (queued, is_child) = (admit.is_none(), start.parent.is_some());
     let title = title(&start.input);
     let source = if is_child { Source::Agent } else { Source::User };
+    let tenant = start.tenant.clone();
+    let payers = match engine.0.uppers.any(&tenant) {
+        true => uppers::payers(engine.journal(), &agent.name, start.parent.map(|c| c.parent.run)).await?,
+        false => Vec::new(),
+    };
     let mut sealer = Sealer::default();
     let input = std::mem::take(&mut start.input);
     let mut input = sealer.seal(&**engine.journal(), &start.tenant, input, source, usize::MAX);
@@ -61,40 +72,56 @@ pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Optio
     if !names.is_empty() {
         book.known(&names).await;
     }
-    let decision = loop {
-        let gated = (&*agent, policies.clone());
-        match decide(engine, &start, (run, session), gated, (&book, &names), admit.clone(), input.clone()) {
-            Ok(decision) => break decision,
-            // It hangs on calls of others whose appends are under way.
-            Err(mut settled) => {
-                let _ = settled.changed().await;
-            }
-        }
-    };
-    let outgoing = Outgoing::new(engine, decision, start.actor.clone());
-    let row = view::run_state(&outgoing.state, outgoing.at);
-    let user = match start.actor {
-        By::User(name) => Some(name),
+    let user = match &start.actor {
+        By::User(name) => Some(name.clone()),
         _ => None,
     };
     let create = journal::NewRun {
-        tenant: start.tenant,
+        tenant: tenant.clone(),
         session,
         agent: agent.name.clone(),
         version: agent.version,
         parent: start.parent.map(|child| child.parent.run),
         user,
-        idempotency: start.idempotency,
+        idempotency: start.idempotency.clone(),
         title,
     };
-    let index = index(&outgoing, create, row.clone(), queued);
-    let append = outgoing.append(GENESIS, sealer.blobs, Some(Box::new(index)));
-    let prev = append.leaf;
-    match durable(engine, append, OnTrouble::Tell, None).await {
-        Ok(()) => {}
-        Err(EngineError::Append(refused)) => return refusal(engine, run, refused, is_child).await,
-        Err(other) => return Err(other),
-    }
+    // As in `Actor::commit_with`: what budgets above have left may be known too late.
+    let mut fresh = false;
+    let (outgoing, row, prev) = loop {
+        let offer = engine.offer(&tenant, &payers, fresh).await?;
+        let metered = offer.is_some();
+        let gated = (&*agent, policies.clone());
+        let counted = (&*book, &*names);
+        let decided = decide(engine, &start, (run, session), gated, counted, admit.clone(), input.clone(), offer);
+        let decision = match decided {
+            Ok(decision) => decision,
+            // It hangs on calls of others whose appends are under way.
+            Err(mut settled) => {
+                let _ = settled.changed().await;
+                continue;
+            }
+        };
+        if metered && !fresh && decision.facts.iter().any(Fact::is_blocked) {
+            fresh = true;
+            continue;
+        }
+        let outgoing = Outgoing::new(engine, decision, start.actor.clone());
+        let row = view::run_state(&outgoing.state, outgoing.at);
+        let index = index(&outgoing, create.clone(), row.clone(), queued);
+        let moved = index.budgets.clone();
+        let append = outgoing.append(GENESIS, sealer.blobs.clone(), Some(Box::new(index)));
+        let prev = append.leaf;
+        match durable(engine, append, OnTrouble::Tell, None).await {
+            Ok(()) => {
+                engine.0.uppers.moved(&tenant, &moved);
+                break (outgoing, row, prev);
+            }
+            Err(EngineError::Append(AppendError::OverBudget { .. })) => fresh = true,
+            Err(EngineError::Append(refused)) => return refusal(engine, run, refused, is_child).await,
+            Err(other) => return Err(other),
+        }
+    };
     let Outgoing { record, state, .. } = outgoing;
     engine.0.counters.record(&record.facts, None, &state, Name::default);
     let ended = state.life.ended();
@@ -115,9 +142,17 @@ fn decide(
     (book, names): (&Book, &Names),
     admit: Option<Admit>,
     input: Payload,
+    offer: Option<Offer>,
 ) -> Result<Decision, watch::Receiver<()>> {
     let mut config = agent.config.clone();
     config.limits = config.limits.tighten(&start.limits);
+    // A plan is as good as the task it is drawn from: of other people's words none is drawn, whoever hands them on. A child
+    // whose parent cannot say whose words its input is has none either.
+    if !task_of(start).is_trusted() {
+        config.plan = None;
+    }
+    // The session's conversation has to be heard before policies are asked about a model that is to read it.
+    let unheard = agent.provenance.is_some() && admit.as_ref().is_some_and(|admit| admit.base.is_some());
     let (parent, hops, restored) = start.parent.map_or((None, 0, None), |c| (Some(c.parent), c.hops, c.restored));
     let new = NewRun {
         run,
@@ -135,6 +170,7 @@ fn decide(
         label: start.label.clone(),
     };
     let principal = gate::principal_of(&new, agent);
+    let hearing = agent.provenance.as_ref().map(|_| Hearing::new(agent));
     let inside = (!names.is_empty()).then(|| book.lock());
     let journal = &**engine.journal();
     let heard = inside.as_deref().map(|inside| {
@@ -142,13 +178,22 @@ fn decide(
         Heard { book, inside, names, journal, before: None, split }
     });
     let heard = heard.as_ref();
-    let gate = RunGate { policies, principal: &principal, agent, reply: None, hearing: None, heard };
+    let gate = RunGate { policies, principal: &principal, agent, reply: None, hearing: hearing.as_ref(), heard };
     let inputs = Inputs { now: engine.0.ports.clock.now(), activation: fresh_activation(engine), gate: &gate };
-    let holds = engine.0.options.at_rest || engine.0.is_draining();
-    let decision = if holds { new.decide_holding(inputs) } else { new.decide(inputs) };
+    let hold = engine.0.options.at_rest || engine.0.is_draining() || unheard;
+    let decision = new.decide_under(inputs, Terms { hold, offer });
     match heard {
         Some(heard) if heard.split.load(Relaxed) => Err(book.settled()),
         _ => Ok(decision),
+    }
+}
+
+/// Whose words a run's task is.
+fn task_of(start: &StartRun) -> Label {
+    match &start.label {
+        Some(sealed) => opened(sealed),
+        None if start.parent.is_some() => Label::default(),
+        None => Label::new(Trust::Trusted, Origin::User),
     }
 }
 
@@ -158,7 +203,7 @@ fn index(outgoing: &Outgoing, create: journal::NewRun, row: RunState, queued: bo
     let session = match (queued, state.life.ended()) {
         (true, _) => None,
         // A run can end with its first record, when its limits allow not even one call.
-        (false, true) => Some(SessionChange::Release { head: true, spent: state.budget.spent }),
+        (false, true) => Some(sessions::release(&state.budget)),
         (false, false) => Some(SessionChange::Claim),
     };
     let mut index = IndexChange {
@@ -166,6 +211,7 @@ fn index(outgoing: &Outgoing, create: journal::NewRun, row: RunState, queued: bo
         run: Some(row),
         session,
         send: child_end(record, state, None, None).into_iter().collect(),
+        budgets: moves(None, &record.facts),
         ..IndexChange::default()
     };
     approvals::follow(None, state, &mut index);

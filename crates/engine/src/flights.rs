@@ -35,6 +35,15 @@ pub(crate) enum Key {
     Late(u32),
     /// A pause before the inbox is read again.
     Inbox,
+    /// A pause before policies are asked for again that could not be had.
+    Policies,
+}
+
+impl Key {
+    /// Whether it pays no debt, so that none need be owed for it to go on.
+    pub(crate) const fn is_no_debt(self) -> bool {
+        matches!(self, Self::StartChild(_) | Self::Late(_) | Self::Inbox | Self::Policies)
+    }
 }
 
 /// What a flight comes back with.
@@ -78,6 +87,8 @@ pub(crate) enum Done {
     },
     /// It is time to read the inbox.
     Inbox,
+    /// It is time to ask for policies again.
+    Policies,
     /// A late answer did not come; a pause is over.
     Nothing,
 }

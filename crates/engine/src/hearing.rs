@@ -9,13 +9,14 @@ use stead_core::{
     message::{Message, Reply},
     record::Source,
     ruling::PlanMark,
-    run::{Entry, EntryKind, Planning, State},
+    run::{Call, Entry, EntryKind, Planning, State},
 };
 use stead_ports::agent::{Agent, Behind, Provenance};
 use stead_provenance::{
     declare::Tool,
+    json,
     ledger::{Ledger, Said},
-    plan::{Event, Plan, PlanError, PlanState, Standing, datum::Datum, state::Use},
+    plan::{Answer, Event, Plan, PlanError, PlanState, Standing, state::Use},
     trace::Traced,
     trust::{Label, Origin, Trust},
 };
@@ -26,8 +27,8 @@ pub(crate) struct Hearing {
     ledger: Ledger,
     /// What each entry counts.
     labels: Vec<Label>,
-    /// What effects of this run returned.
-    values: BTreeMap<u32, Datum>,
+    /// What effects of this run were asked and returned.
+    answers: BTreeMap<u32, Answer>,
     /// The calls of the last reply that was heard: the tool, and its arguments.
     calls: Vec<(String, String)>,
     plan: Option<Plan>,
@@ -69,14 +70,24 @@ impl Hearing {
         self.labels.len()
     }
 
+    /// Whether something untrusted was heard after the first so many entries.
+    pub(crate) fn tainted_since(&self, entries: usize) -> bool {
+        self.labels.iter().skip(entries).any(Label::is_tainted)
+    }
+
     /// The plan, if it was drawn.
     pub(crate) const fn plan(&self) -> Option<&Plan> {
         self.plan.as_ref()
     }
 
     /// Takes the text of the plan in. One that was drawn can be drawn again: a version keeps its tools.
-    pub(crate) fn take_plan(&mut self, provenance: &Provenance, text: &str) -> Result<(), Vec<PlanError>> {
-        self.plan = Some(draw(provenance, text)?);
+    pub(crate) fn take_plan(
+        &mut self,
+        provenance: &Provenance,
+        task: &Label,
+        text: &str,
+    ) -> Result<(), Vec<PlanError>> {
+        self.plan = Some(draw(provenance, task, text)?);
         Ok(())
     }
 
@@ -98,8 +109,11 @@ impl Hearing {
             }
             (EntryKind::User, _) => self.person(entry, own, agent),
             (EntryKind::Result { effect, call, error }, Message::Tool(result)) => {
-                let named = self.calls.get(usize::from(call)).map_or(&*result.name, |(name, _)| name).to_owned();
-                let said = Result_ { name: &named, content: &result.content, error, effect };
+                let (named, asked) = match self.calls.get(usize::from(call)) {
+                    Some((name, arguments)) => (name.clone(), arguments.clone()),
+                    None => (result.name.to_string(), String::new()),
+                };
+                let said = Result_ { name: &named, asked: &asked, content: &result.content, error, effect };
                 self.result(agent, provenance, state, entry, (index, &window), said)
             }
             // The runtime's own words quote what it speaks of: they are a source of nothing, and add nothing.
@@ -161,7 +175,7 @@ impl Hearing {
         (index, window): (usize, &Label),
         said: Result_<'_>,
     ) -> Label {
-        let Result_ { name, content, error, effect } = said;
+        let Result_ { name, asked, content, error, effect } = said;
         if matches!(entry.payload.source, Some(Source::Runtime | Source::User)) {
             // A refusal, or a human's no.
             return self.ledger.hear(Said::Reply(window)).label;
@@ -178,7 +192,8 @@ impl Hearing {
         if index >= state.earlier as usize
             && let Some(value) = heard.value
         {
-            self.values.insert(effect, value);
+            let arguments = json::arguments(asked).unwrap_or_default();
+            self.answers.insert(effect, Answer { tool: name.into(), arguments, value });
         }
         heard.label
     }
@@ -190,28 +205,65 @@ impl Hearing {
         self.labels.iter().take(entries).fold(base, |label, entry| label.join(entry))
     }
 
-    /// What a call of the open turn's reply comes to.
+    /// What counts of what a model reads that is asked now. Of what has just come in and is not heard yet, that is the least that it can
+    /// count by who said it; a planner reads the task alone.
+    pub(crate) fn reading(&self, agent: &Agent, provenance: &Provenance, state: &State) -> Label {
+        if state.planning.wanted() {
+            return task(state);
+        }
+        let fresh = state.transcript.iter().skip(self.len());
+        fresh.fold(self.window(self.len()), |label, entry| match self.unheard(agent, provenance, entry) {
+            Some(more) => label.join(&more),
+            None => label,
+        })
+    }
+
+    /// What an entry counts at least; `None` when it adds nothing to what is there already.
+    fn unheard(&self, agent: &Agent, provenance: &Provenance, entry: &Entry) -> Option<Label> {
+        match entry.kind {
+            EntryKind::Reply | EntryKind::Rejected => None,
+            EntryKind::User if !entry.payload.artifacts.is_empty() => Some(Label::default()),
+            EntryKind::User => Some(said_by(entry)),
+            EntryKind::Result { call, .. } => {
+                if matches!(entry.payload.source, Some(Source::Runtime | Source::User)) {
+                    return None;
+                }
+                if let Some(sealed) = &entry.label {
+                    return Some(opened(sealed));
+                }
+                let Some((name, _)) = self.calls.get(usize::from(call)) else { return Some(Label::default()) };
+                let is_agent = agent.tool(name).is_some_and(|t| matches!(t.behind, Behind::Agent(..)));
+                let declared = provenance.tools.get(name.as_str()).filter(|_| !is_agent);
+                let trust = declared.map(|tool| tool.trust.lowest()).unwrap_or_default();
+                Some(Label::new(trust, Origin::Tool(name.as_str().into())))
+            }
+            EntryKind::Note => Some(Label::default()),
+        }
+    }
+
+    /// What a call of the open turn's reply comes to. What it was to the plan when it was let go before does not count.
     pub(crate) fn judge(
         &self,
         provenance: &Provenance,
         state: &State,
-        name: &str,
+        of: &Call,
         arguments: &str,
     ) -> Result<Judged, String> {
+        let name = &*of.head.tool;
         let reply = state.transcript.iter().enumerate().filter(|(_, e)| e.kind == EntryKind::Reply).last();
         let window = self.window(reply.map_or(self.labels.len(), |(n, _)| n));
         let undeclared = Tool::named(name).effect();
         let tool = provenance.tools.get(name).unwrap_or(&undeclared);
         let traced = self.ledger.trace(tool, arguments, &window).map_err(|e| format!("its arguments {e}"))?;
-        let plans = self.plan_state(state);
+        let plans = self.plan_state(state, of.head.effect);
         let standing = plans.judge(self.plan.as_ref(), tool, &traced, &provenance.entitled);
         Ok(Judged { traced, standing, state: plans })
     }
 
-    /// What has become of the plan, by what calls were let go and what they returned.
-    fn plan_state(&self, state: &State) -> PlanState {
-        let mut plans = PlanState::default();
-        for (effect, mark) in &state.plan_marks {
+    /// What has become of the plan, by what calls but that one were let go and what they returned.
+    fn plan_state(&self, state: &State, but: u32) -> PlanState {
+        let mut plans = PlanState::of_run_begun_at(state.started_at);
+        for (effect, mark) in state.plan_marks.iter().filter(|(effect, _)| *effect != but) {
             let effect = *effect;
             plans.apply(&match mark {
                 PlanMark::Read(read) => Event::Read { effect, read: *read },
@@ -219,8 +271,8 @@ impl Hearing {
                     Event::Used { effect, used: Use { slot: *slot, element: element.clone() } }
                 }
             });
-            if let Some(value) = self.values.get(&effect) {
-                plans.returned(effect, value);
+            if let Some(answer) = self.answers.get(&effect) {
+                plans.returned(effect, answer);
             }
         }
         plans
@@ -236,15 +288,32 @@ pub(crate) struct Spoken<'a> {
 
 struct Result_<'a> {
     name: &'a str,
+    /// The arguments of its call.
+    asked: &'a str,
     content: &'a str,
     error: bool,
     effect: u32,
 }
 
 /// Reads and checks a plan that was drawn from the task alone.
-pub(crate) fn draw(provenance: &Provenance, text: &str) -> Result<Plan, Vec<PlanError>> {
+pub(crate) fn draw(provenance: &Provenance, task: &Label, text: &str) -> Result<Plan, Vec<PlanError>> {
     let tools: Vec<Tool> = provenance.tools.values().cloned().collect();
-    Plan::draw("plan", text, &tools, &Label::new(Trust::Trusted, Origin::User))
+    Plan::draw("plan", text, &tools, task)
+}
+
+/// Whose words a run's task is: all that a planner is shown of it.
+pub(crate) fn task(state: &State) -> Label {
+    let own = state.transcript.iter().skip(state.earlier as usize).filter(|e| e.kind == EntryKind::User);
+    own.fold(Label::new(Trust::Trusted, Origin::Operator), |label, entry| label.join(&said_by(entry)))
+}
+
+/// Whose words a task is, without the files that came with it.
+fn said_by(entry: &Entry) -> Label {
+    match &entry.label {
+        Some(sealed) => opened(sealed),
+        None if entry.payload.source == Some(Source::User) => Label::new(Trust::Trusted, Origin::User),
+        None => Label::default(),
+    }
 }
 
 /// A label out of the journal; one that cannot be read is untrusted.

@@ -26,6 +26,7 @@ use crate::{
     stats::Counters,
     stream::Rooms,
     types::{EngineError, Options, Ports},
+    uppers::Uppers,
     waiters::Waiters,
     wake::Wakes,
 };
@@ -52,6 +53,8 @@ pub(crate) struct Inner {
     pub(crate) slots: Arc<Semaphore>,
     /// Accounts at model providers.
     pub(crate) providers: Accounts,
+    /// Budgets above runs.
+    pub(crate) uppers: Uppers,
     /// Model calls that may be under way.
     pub(crate) models: Semaphore,
     /// Tool calls that may be under way.
@@ -74,6 +77,8 @@ impl Inner {
     pub(crate) async fn open(ports: Ports, options: Options) -> Result<Arc<Self>, EngineError> {
         let asked = ports.clock.boot_micros();
         let lease = ports.journal.acquire(&options.holder, TTL).await?;
+        let uppers = Uppers::default();
+        uppers.refresh(&ports.journal, ports.clock.now()).await?;
         Ok(Arc::new(Self {
             lease: Gate::new(lease, asked),
             counters: Counters::default(),
@@ -85,6 +90,7 @@ impl Inner {
             wakes: Wakes::default(),
             slots: Arc::new(Semaphore::new(options.max_active.min(Semaphore::MAX_PERMITS))),
             providers: Accounts::new(options.providers.clone(), ports.clock.clone()),
+            uppers,
             models: Semaphore::new(options.max_model_calls.min(Semaphore::MAX_PERMITS)),
             tools: Semaphore::new(options.max_tool_calls.min(Semaphore::MAX_PERMITS)),
             register: std::array::from_fn(|_| Mutex::default()),

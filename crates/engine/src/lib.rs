@@ -59,6 +59,7 @@ mod stream;
 mod timed;
 mod types;
 mod unloadable;
+mod uppers;
 mod usage;
 mod view;
 mod waiters;

@@ -1,11 +1,13 @@
 //! A run's task hears its conversation before policies are asked about what follows from it.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use stead_core::message::Message;
 use stead_core::run::{EntryKind, Planning};
 
 use crate::{
     actor::Actor,
-    hearing::{Hearing, Spoken},
+    hearing::{Hearing, Spoken, task},
     payload,
     types::EngineError,
 };
@@ -20,6 +22,7 @@ impl Actor {
         let fresh = self.fresh_reply.as_ref().filter(|_| !replied);
         self.messages.refresh(&journal, &self.state, fresh).await?;
         let mut hearing = self.hearing.take().unwrap_or_else(|| Hearing::new(&agent));
+        let before = hearing.len();
         while let Some(entry) = self.state.transcript.get(hearing.len()) {
             let Some(message) = self.messages.get(hearing.len()) else { break };
             let own = match message {
@@ -32,11 +35,14 @@ impl Actor {
             };
             hearing.hear(&agent, provenance, &self.state, Spoken { entry, message, own: &own });
         }
+        if hearing.tainted_since(before) {
+            self.tainted.store(true, Relaxed);
+        }
         if hearing.lacks_plan(&self.state)
             && let Planning::Drawn(payload) = &self.state.planning
         {
             let text = payload::open_whole(&journal, &self.state.tenant, payload).await?;
-            if let Err(errors) = hearing.take_plan(provenance, &String::from_utf8_lossy(&text)) {
+            if let Err(errors) = hearing.take_plan(provenance, &task(&self.state), &String::from_utf8_lossy(&text)) {
                 // Without its plan the run asks a human for whatever the plan would have let through.
                 let why = errors.first().map(ToString::to_string).unwrap_or_default();
                 tracing::error!(run = %self.run, why, "the run's plan cannot be read any more");

@@ -21,7 +21,7 @@ pub(crate) fn outcome(fact: &Fact, was: Option<&State>) -> Option<usize> {
         Fact::EffectReconciled(f) if f.happened => Ended::Returned,
         Fact::EffectReconciled(f) if f.again.is_none() && f.payload.is_some() => Ended::NotSent,
         Fact::EffectWithdrawn(_) => Ended::Withdrawn,
-        Fact::EffectDecided(f) if f.verdict == Verdict::Deny => Ended::Denied,
+        Fact::EffectDecided(f) if f.verdict == Verdict::Deny => denied(was, f.effect),
         Fact::ApprovalGiven(f) if !f.approved => not_done(was, f.effect),
         Fact::ApprovalExpired(f) => not_done(was, f.effect),
         Fact::ChildFinished(f) => f.ended,
@@ -35,6 +35,13 @@ pub(crate) fn outcome(fact: &Fact, was: Option<&State>) -> Option<usize> {
         Ended::Withdrawn => 5,
         Ended::Denied => 6,
     })
+}
+
+/// So does a denial that comes after an attempt.
+fn denied(was: Option<&State>, effect: u32) -> Ended {
+    let call = was.and_then(|state| state.call(effect));
+    let tried = call.is_some_and(|call| call.phase != CallPhase::Undecided && call.maybe.is_some());
+    if tried { Ended::Unknown } else { Ended::Denied }
 }
 
 /// A no to what may have happened already leaves it unknown.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use stead_core::{
-    budget::Spend,
+    budget::{Amounts, Spend},
     effect::Ended,
     fact::Fact,
     label::SealedLabel,
@@ -13,6 +13,11 @@ use stead_core::{
     sandbox::BoxTotals,
 };
 use stead_ports::journal::InboxRow;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the derive calls it with a reference")]
+fn is_nothing(used: &Amounts) -> bool {
+    used.is_zero()
+}
 
 /// The body of the row.
 #[derive(Serialize, Deserialize)]
@@ -26,12 +31,22 @@ pub(crate) struct ChildEnd {
     /// What its answer counts; untrusted when nobody traced it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) label: Option<SealedLabel>,
+    /// What it used beside: tool calls, working time, growth of workspaces, child runs.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub(crate) used: Amounts,
 }
 
 impl ChildEnd {
     /// An end of which no box used anything.
     pub(crate) fn new(ended: Ended, content: impl Into<String>, spent: Spend) -> Self {
-        Self { ended, content: content.into(), spent, boxes: BoxTotals::default(), label: None }
+        Self {
+            ended,
+            content: content.into(),
+            spent,
+            boxes: BoxTotals::default(),
+            label: None,
+            used: Amounts::default(),
+        }
     }
 }
 
@@ -56,7 +71,8 @@ pub(crate) fn child_end(
     };
     // Only an answer was heard to its end; what a failure quotes was not, so nobody vouches for it.
     let label = label.filter(|_| state.life == Life::Completed);
-    let end = ChildEnd { boxes: state.budget.boxes, label, ..ChildEnd::new(ended, content, state.budget.spent) };
+    let (boxes, used) = (state.budget.boxes, state.budget.counted());
+    let end = ChildEnd { boxes, label, used, ..ChildEnd::new(ended, content, state.budget.spent) };
     let body = Bytes::from(serde_json::to_vec(&end).expect("encodes to memory"));
     Some(InboxRow { to: parent.run, from: state.run, effect: parent.effect, body })
 }

@@ -10,7 +10,7 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 use futures_util::FutureExt;
 use stead_core::{
     record::Actor as By,
-    run::{Command, Debt, owes},
+    run::{CallPhase, Command, Debt, owes},
 };
 use stead_ports::BoxFuture;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
@@ -44,13 +44,13 @@ impl Actor {
             self.take_inbox().await?;
             debts = self.debts();
         }
-        if !self.holds() && self.state.held() {
+        if !self.holds() && (self.state.held() || self.finds_open()) {
             self.commit(Command::Tick, By::Runtime).await?;
             debts = self.debts();
         }
         // What is not owed any more is given up: a model call of a stopped run, a tool call of a killed one.
         let owed: Vec<Key> = debts.iter().filter_map(key).collect();
-        self.flights.retain(|k| owed.contains(&k) || matches!(k, Key::StartChild(_) | Key::Late(_) | Key::Inbox));
+        self.flights.retain(|k| owed.contains(&k) || k.is_no_debt());
         if self.holds() {
             self.pay_without_agent().await?;
             return self.take_back().await;
@@ -79,6 +79,12 @@ impl Actor {
             }
         }
         Ok(())
+    }
+
+    /// Whether an activation before let calls go that this one has not asked policies about: they may be others now.
+    fn finds_open(&self) -> bool {
+        let open = || self.state.calls.iter().any(|c| c.phase == CallPhase::Open);
+        self.state.activation != self.activation && self.state.may_dispatch() && open()
     }
 
     pub(crate) fn debts(&self) -> Vec<Debt> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
 use stead_core::{
+    budget::moves,
     id::{ActivationId, RunId},
     record::{Actor as By, Header, Record, VERSION},
     run::{Command, Decision, Inputs, Refusal, Shut, decide},
@@ -103,8 +104,9 @@ async fn mark(
         salt: clock.random(),
         subject_key: None,
     };
+    let budgets = moves(state.slice.as_ref(), &facts);
     let encoded = Record { header, facts, payloads }.encode(prev);
-    let index = IndexChange { run: Some(view::run_state(&after, at)), ..IndexChange::default() };
+    let index = IndexChange { run: Some(view::run_state(&after, at)), budgets, ..IndexChange::default() };
     journal
         .append(Append {
             run,

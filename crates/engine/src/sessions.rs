@@ -14,7 +14,7 @@ use std::{
 
 use parking_lot::Mutex;
 use stead_core::{
-    budget::{Limits, MicroUsd, Spend},
+    budget::{Amounts, Budget, Limits, Spend},
     id::SessionId,
     record::Actor as By,
     run::{Admit, Command, Life},
@@ -177,14 +177,18 @@ pub(crate) fn promote_soon(engine: &Engine, session: SessionId) {
     tokio::spawn(async move { promote_surely(&engine, session).await });
 }
 
+/// A run ends and leaves its session, whose head it becomes.
+pub(crate) fn release(budget: &Budget) -> SessionChange {
+    let used = Amounts { cpu: budget.boxes.cpu, traffic: budget.boxes.traffic, ..budget.counted() };
+    SessionChange::Release { head: true, spent: budget.spent, used }
+}
+
 /// What the session still grants.
-pub(crate) fn grant(limits: &Limits, spent: Spend) -> Limits {
-    Limits {
-        tokens: limits.tokens.map(|l| l.saturating_sub(spent.tokens)),
-        // Unknown spending under a money limit leaves nothing: unknown is never 0.
-        usd: limits.usd.map(|l| MicroUsd(spent.usd.map_or(0, |s| l.0.saturating_sub(s.0)))),
-        ..limits.clone()
-    }
+pub(crate) fn grant(limits: &Limits, spent: Spend, used: Amounts) -> Limits {
+    let mut budget = Budget::new(limits.clone());
+    budget.spent = spent;
+    // Unknown spending under a money limit leaves nothing: unknown is never 0.
+    budget.remaining(used)
 }
 
 /// What a run takes over from its session, and how many records it is since a snapshot of that.
@@ -203,7 +207,7 @@ pub(crate) async fn admission(engine: &Engine, row: &SessionRow, limits: &Limits
         }
         None => (None, 0),
     };
-    Ok((Admit { base, grant: grant(limits, row.spent) }, tail))
+    Ok((Admit { base, grant: grant(limits, row.spent, row.used) }, tail))
 }
 
 impl Actor {

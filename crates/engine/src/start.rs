@@ -1,6 +1,7 @@
 //! Starting a run: its name, its place in the session, its first record ([`first`]); only then the answer.
 
 use stead_core::{
+    budget::{Amounts, Spend},
     id::{RunId, SessionId},
     run::Admit,
 };
@@ -113,7 +114,7 @@ impl Engine {
             Some(session) if start.parent.is_none() => self.start_in(start, run, session, agent).await,
             _ => {
                 let session = session.unwrap_or_else(|| SessionId(self.0.ports.clock.new_ulid()));
-                let admit = Admit { base: None, grant: grant(&agent.session_limits, stead_core::budget::Spend::ZERO) };
+                let admit = Admit { base: None, grant: grant(&agent.session_limits, Spend::ZERO, Amounts::default()) };
                 self.create(start, run, session, agent, Some((admit, 0))).await
             }
         }

@@ -43,6 +43,9 @@ pub(crate) struct Counters {
     returned: AtomicU64,
     unknown: AtomicU64,
     effects: [AtomicU64; OUTCOMES.len()],
+    pub(crate) slices_refused: AtomicU64,
+    slices: AtomicU64,
+    blocked: AtomicU64,
     tokens: AtomicU64,
     usd: AtomicU64,
     /// Whether a call of unknown price is in the sum.
@@ -74,6 +77,8 @@ impl Counters {
                 }
                 Fact::EffectReturned(_) => bump(&self.returned),
                 Fact::EffectUnknown(f) if f.then == AfterUnknown::Tell => bump(&self.unknown),
+                Fact::BudgetMoved(f) if f.taken.is_some() => bump(&self.slices),
+                f if f.is_blocked() => bump(&self.blocked),
                 Fact::RunCompleted(_) => bump(&self.ended[0]),
                 Fact::RunFailed(f) => {
                     bump(&self.ended[1]);
@@ -145,6 +150,9 @@ impl Counters {
             effects_unknown: get(&self.unknown),
             effects_ended: OUTCOMES.into_iter().zip(self.effects.iter().map(get)).collect(),
             answers_rejected: get(&self.rejected),
+            slices: get(&self.slices),
+            slices_refused: get(&self.slices_refused),
+            blocked: get(&self.blocked),
             providers,
             spent: Spend { tokens: get(&self.tokens), usd },
             spent_by: self.spent_by.lock().clone(),

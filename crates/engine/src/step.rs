@@ -5,7 +5,7 @@ use stead_core::{
     effect::EffectClass,
     fact::Fact,
     id::{EffectId, Name, RunId},
-    record::{Record, Source},
+    record::{Payload, Record, Source},
 };
 
 use crate::{
@@ -64,7 +64,7 @@ pub struct EffectSummary {
     pub class: EffectClass,
     /// The business key, when it has one.
     pub key: Option<Name>,
-    /// The exact arguments.
+    /// The exact arguments: what policies wrote, where they wrote anything, and else the model's own.
     pub arguments: String,
 }
 
@@ -144,6 +144,13 @@ impl Engine {
                     }
                     None => None,
                 };
+                let arguments = match rewritten(records, effect.n) {
+                    Some((record, payload)) => {
+                        let bytes = payload::open_whole(self.journal(), &record.header.tenant, payload).await?;
+                        Some(String::from_utf8_lossy(&bytes).into_owned())
+                    }
+                    None => arguments,
+                };
                 return Ok(Some((
                     f.turn,
                     EffectSummary {
@@ -169,6 +176,18 @@ impl Engine {
         let leaf = leaf.first().map_or(stead_core::run::GENESIS, |r| r.leaf);
         Ok(FactEvent::new(&record.header, leaf, index, fact.clone(), text).with_why(record))
     }
+}
+
+/// What policies put in the place of a call's arguments.
+fn rewritten(records: &[Record], effect: u32) -> Option<(&Record, &Payload)> {
+    let of = |fact: &Fact| match fact {
+        Fact::EffectDecided(f) if f.effect == effect => f.rewritten.as_deref().map(|r| r.arguments),
+        _ => None,
+    };
+    records.iter().rev().find_map(|record| {
+        let payload = record.facts.iter().find_map(of)?;
+        Some((record, record.payloads.get(usize::from(payload))?))
+    })
 }
 
 /// The turn that a fact is about.

@@ -381,9 +381,10 @@ impl EngineError {
                 AppendError::Unavailable(cause) => cause.code,
                 AppendError::Unknown(_) => code::DATA_UNREACHABLE,
                 AppendError::Fenced { .. } => code::DATA_LOCKED,
-                AppendError::Conflict { .. } | AppendError::Exists { .. } | AppendError::SessionBusy { .. } => {
-                    code::CONFLICT
-                }
+                AppendError::Conflict { .. }
+                | AppendError::Exists { .. }
+                | AppendError::SessionBusy { .. }
+                | AppendError::OverBudget { .. } => code::CONFLICT,
             },
             Self::Unrecorded { cause, .. } => cause.code,
             Self::Store(e) => e.code,
@@ -420,6 +421,12 @@ pub struct Stats {
     pub effects_ended: Vec<(&'static str, u64)>,
     /// Answers that did not satisfy their output's schema since.
     pub answers_rejected: u64,
+    /// Slices of budgets taken since.
+    pub slices: u64,
+    /// Slices that there was no room for any more since, so that it was decided again.
+    pub slices_refused: u64,
+    /// Runs that a budget above them stopped, or that asked because of one, since.
+    pub blocked: u64,
     /// Tokens and money spent since; money is unknown once a call of unknown price is among it.
     pub spent: Spend,
     /// The same by provider, as [`Stats::providers`] names them; `none` for scripts and cassettes.

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use stead_core::{
+    effect::EffectClass,
+    fact::AskReason,
     message::Reply,
     record::Payload,
-    run::{Call, CallPhase, EntryKind, Life, State, wake_at},
+    run::{Asking, Call, CallPhase, EntryKind, Life, State, wake_at},
     time::Timestamp,
 };
 use stead_ports::journal::{Journal, RunRow, RunState, Status};
@@ -19,7 +21,7 @@ use crate::{
 /// What the indexes say of a state at a time.
 pub(crate) fn run_state(state: &State, at: Timestamp) -> RunState {
     let wake = wake_at(state, at);
-    let waiting = !state.working() && !is_soon(state, at) && !state.calls.iter().any(is_child);
+    let waiting = !state.working() && !state.held() && !is_soon(state, at) && !state.calls.iter().any(is_child);
     let (status, code) = match state.life {
         Life::Queued => (Status::Queued, None),
         Life::Completed => (Status::Completed, None),
@@ -103,8 +105,12 @@ async fn last_words(
 /// What a human is asked in this run.
 pub(crate) async fn approvals(journal: &Arc<dyn Journal>, state: &State) -> Result<Vec<ApprovalView>, EngineError> {
     let asking = |c: &&Call| matches!(c.phase, CallPhase::Asking { .. });
-    if state.life != Life::Live || !state.calls.iter().any(|c| asking(&c)) {
+    if state.life != Life::Live {
         return Ok(Vec::new());
+    }
+    let limit = state.asking.as_deref().map(|asking| limit_view(state, asking));
+    if !state.calls.iter().any(|c| asking(&c)) {
+        return Ok(limit.into_iter().collect());
     }
     let reply = last_reply(journal, state).await?.unwrap_or_default();
     let mut rewritten = Vec::new();
@@ -134,5 +140,22 @@ pub(crate) async fn approvals(journal: &Arc<dyn Journal>, state: &State) -> Resu
             given: call.given.iter().map(|given| given.name.clone()).collect(),
         })
     };
-    Ok(state.calls.iter().filter_map(view).collect())
+    Ok(state.calls.iter().filter_map(view).chain(limit).collect())
+}
+
+/// The question whether a limit is to be raised, as if it were a call of a tool named `budget`; its arguments say what a yes does.
+fn limit_view(state: &State, asking: &Asking) -> ApprovalView {
+    ApprovalView {
+        effect: state.effect_id(asking.effect),
+        session: state.session,
+        agent: state.agent.clone(),
+        tool: "budget".into(),
+        class: EffectClass::Pure,
+        arguments: serde_json::to_string(&asking.raise).unwrap_or_default(),
+        reason: AskReason::Budget,
+        since: asking.since,
+        expires: asking.expires,
+        asked: None,
+        given: Vec::new(),
+    }
 }

@@ -235,7 +235,7 @@ impl Engine {
         let (state, causes) = (&loaded.state, self.causes(&loaded.state, &records).await?);
         let denied = self.denials(run, &records).await?;
         let deadline = state.budget.limits.deadline.map(|d| state.started_at.after(d));
-        let (budget, left, box_limits) = (state.budget.clone(), state.budget.remaining(), state.box_limits.clone());
+        let (budget, left, box_limits) = (state.budget.clone(), state.left(), state.box_limits.clone());
         let row = view::build(journal, loaded.row, state).await?.row;
         Ok(WhyView { row, causes, denied, budget, box_limits, left, deadline })
     }
@@ -276,6 +276,20 @@ impl Engine {
         } else if state.paused {
             let (by, since) = when(&|f| matches!(f, Fact::Paused));
             causes.push(Cause::Paused { by, since });
+        }
+        if let Some(asking) = state.asking.as_deref()
+            && let Some(view) =
+                view::approvals(self.journal(), state).await?.into_iter().find(|a| a.effect.n == asking.effect)
+        {
+            let (reason, since, expires) = (view.reason, view.since, view.expires);
+            causes.push(Cause::Human {
+                effect: view.effect,
+                tool: view.tool,
+                arguments: view.arguments,
+                reason,
+                since,
+                expires,
+            });
         }
         let model = |n: u8| state.config.models.get(usize::from(n)).map(|m| m.name.clone()).unwrap_or_default();
         match &state.phase {

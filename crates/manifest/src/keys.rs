@@ -113,18 +113,39 @@ static MODEL_SECTION: Section = Section {
     one_of: &["use", "rehearsal", "cassette"],
 };
 
+/// The kinds of limits, and more keys after them.
+macro_rules! limits {
+    ($($more:expr),* $(,)?) => {
+        &[
+            key("tokens", Shape::Count(1, u64::MAX >> 12), "Model tokens, input and output together."),
+            key("usd", Shape::Usd, "Money for model calls; a model without a known price is refused."),
+            key("tool_calls", Shape::Count(0, u32::MAX as u64), "Tool calls."),
+            key("active", Shape::Duration(1_000, LONGEST), "Working time; waiting for a human is not work."),
+            key("children", Shape::Count(0, 10_000), "Runs of other agents that may be started."),
+            key("cpu", Shape::Duration(1_000, LONGEST), "Processor time in sandboxes."),
+            key("traffic", Shape::Size(0, 1 << 50), "Bytes that sandboxes send to hosts and receive from them."),
+            key("disk", Shape::Size(0, 1 << 50), "Bytes by which the session's workspace may grow."),
+            $($more),*
+        ]
+    };
+}
+
+const DEADLINE: Key = key("deadline", Shape::Duration(1_000, LONGEST), "Calendar time from the start of the run.");
+
 /// Hard limits.
-pub(crate) static BUDGET: Section = Section {
-    name: "budget",
-    keys: &[
-        key("tokens", Shape::Count(1, u64::MAX >> 12), "Model tokens, input and output together."),
-        key("usd", Shape::Usd, "Money for model calls; a model without a known price is refused."),
-        key("tool_calls", Shape::Count(0, u32::MAX as u64), "Tool calls."),
-        key("active", Shape::Duration(1_000, LONGEST), "Working time; waiting for a human is not work."),
-        key("deadline", Shape::Duration(1_000, LONGEST), "Calendar time from the start of the run."),
-        key("children", Shape::Count(0, 10_000), "Runs of other agents that may be started."),
-        key("cpu", Shape::Duration(1_000, LONGEST), "Processor time in sandboxes."),
-        key("traffic", Shape::Size(0, 1 << 50), "Bytes that sandboxes send to hosts and receive from them."),
+pub(crate) static BUDGET: Section = Section { name: "budget", keys: limits![DEADLINE], one_of: &[] };
+
+/// Limits of a run, and what it does at one.
+static RUN_BUDGET: Section = Section {
+    name: "run_budget",
+    keys: limits![
+        DEADLINE,
+        key(
+            "at_limit",
+            Shape::OneOf(&["stop", "ask", "fallback"]),
+            "At a limit, this run's or a budget's above it: `stop` (when silent); `ask` a human, who may raise this run's by as much \
+             again; or `fallback` to the next model of the chain that fits.",
+        ),
     ],
     one_of: &[],
 };
@@ -149,14 +170,7 @@ static SESSION: Section = Section {
     one_of: &[],
 };
 
-static SESSION_BUDGET: Section = Section {
-    name: "session_budget",
-    keys: &[
-        key("tokens", Shape::Count(1, u64::MAX >> 12), "Model tokens, input and output together."),
-        key("usd", Shape::Usd, "Money for model calls; a model without a known price is refused."),
-    ],
-    one_of: &[],
-};
+static SESSION_BUDGET: Section = Section { name: "session_budget", keys: limits![], one_of: &[] };
 
 static CONTEXT: Section = Section {
     name: "context",
@@ -247,7 +261,7 @@ static MANIFEST_KEYS: &[Key] = &[
         Shape::List(&Shape::Pattern(&FILE), 64),
         "Files that commands and MCP servers find, read-only, in `/opt/agent`. A part of the version.",
     ),
-    key("budget", Shape::Section(&BUDGET), "Hard limits of one run."),
+    key("budget", Shape::Section(&RUN_BUDGET), "Hard limits of one run, and what it does at one."),
     key("session", Shape::Section(&SESSION), "Limits of a session over all its runs."),
     key("max_turns", Shape::Count(1, 100_000), "Model turns after which the run fails; 50 when silent."),
     key("context", Shape::Section(&CONTEXT), "What a model call may carry."),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use stead_core::{
-    budget::{Limits, MicroUsd, Price},
+    budget::{AtLimit, Limits, MicroUsd, Price},
     effect::{EffectClass, OnUnknown},
     id::Name,
     time::Span,
@@ -44,7 +44,7 @@ pub struct Manifest {
     pub sandbox: Sandbox,
     /// Limits of one run.
     #[serde(default)]
-    pub budget: Limits,
+    pub budget: RunBudget,
     /// Limits of a session.
     #[serde(default)]
     pub session: Session,
@@ -243,6 +243,17 @@ impl SecretRef {
             None => SecretPlace::Env(self.0.strip_prefix("env://").unwrap_or(&self.0)),
         }
     }
+}
+
+/// See [`Manifest::budget`].
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct RunBudget {
+    /// The limits.
+    #[serde(flatten)]
+    pub limits: Limits,
+    /// What a run does at one.
+    #[serde(default)]
+    pub at_limit: AtLimit,
 }
 
 /// See [`Manifest::session`].

@@ -35,8 +35,8 @@ fn the_refund_desk_says_what_it_seems_to_say() {
     let bundle = load(&example("refund-desk")).unwrap();
     let m = &bundle.manifest;
     assert_eq!(m.model.first.source, ModelSource::Script("./script.yaml".into()));
-    assert_eq!(m.budget.usd, Some(MicroUsd(500_000)));
-    assert_eq!(m.budget.active, Some(Span::from_secs(300)));
+    assert_eq!(m.budget.limits.usd, Some(MicroUsd(500_000)));
+    assert_eq!(m.budget.limits.active, Some(Span::from_secs(300)));
     assert_eq!(m.approvals.ttl, Some(Span::from_secs(3 * 86_400)));
     let refund = m.tools["payments"].rules("refund");
     assert_eq!((refund.class, refund.key.as_deref()), (Some(EffectClass::Keyed), Some("$.order_id")));

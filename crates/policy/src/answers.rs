@@ -9,9 +9,9 @@ use std::sync::OnceLock;
 use crate::{decision::Reason, policies::Rule, request::Request, tool::Risk};
 
 /// The facts, as a policy names them. Nothing else of a request may be read.
-const FACTS: [&str; 5] = ["granted", "risk", "unsure", "taint", "plan"];
-/// Their combinations: three risks, and four facts that are true or not.
-const COMBINATIONS: usize = 3 * 16;
+const FACTS: [&str; 6] = ["granted", "risk", "unsure", "traced", "taint", "plan"];
+/// Their combinations: three risks, and five facts that are true or not.
+const COMBINATIONS: usize = 3 * 32;
 
 /// By the facts, the permits of what was allowed.
 #[derive(Debug)]
@@ -51,6 +51,6 @@ fn place(request: &Request<'_>) -> usize {
         Risk::High => 1,
         Risk::Critical => 2,
     };
-    let bits = [facts.granted, facts.unsure(), facts.taint, facts.plan];
+    let bits = [facts.granted, facts.unsure(), facts.traced, facts.tainted(), facts.plan];
     bits.into_iter().fold(risk, |place, bit| place * 2 + usize::from(bit))
 }

@@ -80,7 +80,8 @@ impl Sources<'_> {
             "ask_below" => value::decimal(facts.ask_below.unwrap_or_default().ten_thousandths()),
             // What the two above come to, without reading decimals.
             "unsure" => value::plain(facts.unsure()),
-            "taint" => value::plain(facts.taint),
+            "traced" => value::plain(facts.traced),
+            "taint" => value::plain(facts.tainted()),
             "plan" => value::plain(facts.plan),
             "now" => value::datetime(facts.now),
             "approvals" => self.approvals(),

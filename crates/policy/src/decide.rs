@@ -13,6 +13,7 @@ use cedar_policy::Entities;
 use crate::{
     context::{Seen, Sources},
     decision::{Asked, Decision, Reason, Verdict, Why},
+    deed::Deed,
     encode::Unfit,
     entity::{Resource, uid},
     gate::{Approver, Role},
@@ -21,6 +22,7 @@ use crate::{
     judge::{Answer, Part, judge},
     lifted,
     policies::{Policies, Rule},
+    principal::Principal,
     redact::redact,
     request::{Approval, Request},
     shape::Fields,
@@ -96,7 +98,19 @@ impl Policies {
 
     /// `None` when edge, deed and who asks do not belong together.
     pub(crate) fn trial<'a>(&'a self, request: &'a Request<'a>, by: By) -> Option<Trial<'a>> {
-        let Request { principal, deed, .. } = request;
+        let (slice, resource) = self.slice(request.principal, &request.deed)?;
+        let arguments = request.deed.arguments().map(Cow::Borrowed);
+        let (entities, read) = (OnceCell::new(), RefCell::default());
+        Some(Trial { policies: self, request, slice, resource, entities, arguments, by, read })
+    }
+
+    /// Whether a policy that may decide about this reads an attribute of its context.
+    pub fn reads(&self, principal: &Principal, deed: &Deed<'_>, attribute: &str) -> bool {
+        self.slice(principal, deed).is_some_and(|(slice, _)| slice.context.of(attribute).is_some())
+    }
+
+    /// The policies that may decide about this, and what it is done to. `None` when edge, deed and who asks do not belong together.
+    fn slice(&self, principal: &Principal, deed: &Deed<'_>) -> Option<(Arc<Slice>, Arc<Resource>)> {
         if !deed.fits(principal) {
             return None;
         }
@@ -117,17 +131,7 @@ impl Policies {
             Slice::of(self, &self.index.find(&self.rules, &scope), &scope, &resource)
         });
         let resource = own.unwrap_or_else(|| Arc::clone(&slice.resource));
-        let arguments = deed.arguments().map(Cow::Borrowed);
-        Some(Trial {
-            policies: self,
-            request,
-            slice,
-            resource,
-            entities: OnceCell::new(),
-            arguments,
-            by,
-            read: RefCell::default(),
-        })
+        Some((slice, resource))
     }
 }
 
@@ -221,7 +225,10 @@ impl Trial<'_> {
         } else {
             let forbade = answer.deciding(policies, Part::Hard);
             let reasons = self.reasons(&answer, forbade.iter().copied());
-            match lifted::requirements(self)? {
+            // The approvals that are tried there show what to ask for, and lift nothing: where those that were given are what it
+            // would ask for, the hard set forbids because of who gave them.
+            let lifts = lifted::requirements(self)?;
+            match lifts.filter(|more| !Asked::of(more.clone()).is_satisfied(self.request.facts.approvals)) {
                 Some(more) => {
                     why.gated.extend(reasons);
                     requirements.extend(more);
@@ -281,7 +288,7 @@ impl Trial<'_> {
 }
 
 /// The approvals that were given, as policies see them: each person once.
-fn seen(approvals: &[Approval]) -> Seen {
+pub(crate) fn seen(approvals: &[Approval]) -> Seen {
     let mut approvers: Vec<Approver> = approvals.iter().map(|a| Approver::User(a.user.clone())).collect();
     approvers.sort();
     approvers.dedup();

@@ -174,6 +174,7 @@ pub(crate) const COMMON: &[Attribute] = &[
     ("confidence", Kind::Decimal, true),
     ("ask_below", Kind::Decimal, true),
     ("unsure", Kind::Bool, true),
+    ("traced", Kind::Bool, true),
     ("taint", Kind::Bool, true),
     ("plan", Kind::Bool, true),
 ];

@@ -28,7 +28,7 @@
 //! let history = History::default();
 //! let facts = Facts {
 //!     now: stead_core::time::Timestamp(0), granted: true, risk: Risk::Normal, confidence: None,
-//!     ask_below: None, taint: false, plan: false, history: &history, approvals: &[],
+//!     ask_below: None, traced: true, taint: false, plan: false, history: &history, approvals: &[],
 //! };
 //! let ask = |arguments| {
 //!     let deed = Deed::CallTool { tool: "payments_refund", arguments, provenance: &[] };
@@ -61,6 +61,7 @@ mod json;
 mod judge;
 mod lifted;
 mod lint;
+mod loosened;
 mod policies;
 mod principal;
 mod problem;
@@ -94,6 +95,7 @@ pub use history::{
 };
 pub use json::MAX_MEMBERS;
 pub use lifted::{MAX_TRIED, USUAL_TTL};
+pub use loosened::LOOSENED_FILE;
 pub use policies::{COUNTERS, MAX_FILES, MAX_POLICIES, MAX_SET, Policies, SetDigest, Source};
 pub use principal::Principal;
 pub use problem::Problem;

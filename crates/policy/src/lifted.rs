@@ -19,6 +19,9 @@ pub const USUAL_TTL: Span = Span::from_secs(15 * 60);
 /// Most roles and people that are tried; a set that looks for more is denied without a question.
 pub const MAX_TRIED: usize = 16;
 
+/// Of so many, every choice is tried.
+const MAX_CHOSEN: usize = 5;
+
 /// Who stands for the hard set where requirements are named.
 const HARD: &str = "hard set";
 
@@ -32,24 +35,16 @@ pub(crate) fn requirements(trial: &Trial<'_>) -> Result<Option<Requirements>, Un
         let seen = Seen { count: count.into(), approvers: approvers.to_vec() };
         Ok(trial.ask(Part::Hard, &seen)?.allows(trial.policies, Part::Hard))
     };
-    let mut quorum = None;
-    for count in 1..=MAX_QUORUM {
-        if lifts(count, &slice.approvers)? {
-            quorum = Some(count);
-            break;
-        }
-    }
-    let Some(quorum) = quorum else { return Ok(None) };
+    let Some((quorum, mut needed)) = found(&slice.approvers, lifts)? else { return Ok(None) };
     // Those without whom it would not be lifted.
-    let mut needed = slice.approvers.clone();
-    for approver in &slice.approvers {
-        let without: Vec<Approver> = needed.iter().filter(|a| *a != approver).cloned().collect();
+    for approver in needed.clone() {
+        let without: Vec<Approver> = needed.iter().filter(|a| **a != approver).cloned().collect();
         if lifts(quorum, &without)? {
             needed = without;
         }
     }
     let requirement = |approvers, quorum| Requirement { approvers, quorum, ttl: USUAL_TTL };
-    let mut found = vec![(Arc::from(HARD), requirement(BTreeSet::new(), quorum))];
+    let mut asked = vec![(Arc::from(HARD), requirement(BTreeSet::new(), quorum))];
     for one in &needed {
         // Whoever could stand in this one's place may approve as well.
         let mut may = BTreeSet::from([one.clone()]);
@@ -59,7 +54,31 @@ pub(crate) fn requirements(trial: &Trial<'_>) -> Result<Option<Requirements>, Un
                 may.insert(other.clone());
             }
         }
-        found.push((Arc::from(HARD), requirement(may, 1)));
+        asked.push((Arc::from(HARD), requirement(may, 1)));
     }
-    Ok(Some(found))
+    Ok(Some(asked))
+}
+
+/// A count and named approvers that lift it: the fewest people, and of those named as few as do. Of more than [`MAX_CHOSEN`] only
+/// none, each one, all but one, and all are tried.
+fn found(
+    named: &[Approver],
+    lifts: impl Fn(u32, &[Approver]) -> Result<bool, Unfit>,
+) -> Result<Option<(u32, Vec<Approver>)>, Unfit> {
+    let all = (1_u32 << named.len()) - 1;
+    let mut choices: Vec<u32> = match named.len() {
+        0..=MAX_CHOSEN => (0..=all).collect(),
+        n => [0, all].into_iter().chain((0..n).flat_map(|i| [1 << i, all & !(1 << i)])).collect(),
+    };
+    choices.sort_by_key(|choice| choice.count_ones());
+    for count in 1..=MAX_QUORUM {
+        for choice in &choices {
+            let chosen: Vec<Approver> =
+                named.iter().enumerate().filter(|(i, _)| choice & (1 << i) != 0).map(|(_, a)| a.clone()).collect();
+            if lifts(count, &chosen)? {
+                return Ok(Some((count, chosen)));
+            }
+        }
+    }
+    Ok(None)
 }

@@ -6,7 +6,7 @@ use stead_core::effect::EffectClass;
 
 use crate::{
     check::in_scope,
-    edge::{Edge, TOOLS},
+    edge::{Edge, OPERATE, TOOLS},
     entity::uid,
     gate::Role,
     policies::{Policies, Rule},
@@ -22,6 +22,7 @@ impl Policies {
             found.extend(self.unknown_tool(rule));
             found.extend(self.open_door(rule));
             found.extend(self.shadowed(n, rule));
+            found.extend(waited_for(rule));
         }
         found.extend(self.world.tools().filter_map(|tool| self.unwatched(tool)));
         let order = |p: &Problem| (self.rules.iter().position(|r| *r.file == p.file), p.line, p.column);
@@ -91,6 +92,26 @@ impl Policies {
                 .hint("the default policy has such a gate; leave it in, or write one")
         })
     }
+}
+
+/// A gate on what waits for nobody, where asking comes to denying.
+fn waited_for(rule: &Rule) -> Option<Problem> {
+    if !matches!(rule.role, Role::Approval(_)) {
+        return None;
+    }
+    let actions = match rule.policy.action_constraint() {
+        ActionConstraint::Any => return None,
+        ActionConstraint::Eq(action) => vec![action],
+        ActionConstraint::In(actions) => actions,
+    };
+    let alone = |action: &EntityUid| {
+        let name = action.id().unescaped();
+        let edge = |edge: &Edge| edge.is_operators() || matches!(edge, Edge::CallModel | Edge::ExportArtifact);
+        name == OPERATE || Edge::ALL.iter().any(|known| known.name() == name && edge(known))
+    };
+    let first = actions.iter().all(alone).then(|| actions.first()).flatten()?;
+    let message = format!("denies as a plain `forbid` does: `{}` waits for nobody's approval", first.id().unescaped());
+    Some(rule.problem(message).hint("say who may do it in `unless`, or put the gate on a tool's call"))
 }
 
 /// Whether a policy's resource may be this tool.

@@ -14,6 +14,7 @@ use crate::{
     gate::{self, Role},
     history::Counter,
     index::Index,
+    loosened::{LOOSENED_FILE, Loosened},
     problem::Problem,
     tool::{ToolSpec, World},
     tools_file::TOOLS_FILE,
@@ -46,13 +47,13 @@ pub struct SetDigest(pub [u8; 32]);
 
 impl Source {
     /// Whether a file of that name, below the folder of a set, is a part of it: `NAME.cedar`, `gates/NAME.cedar`, [`COUNTERS`],
-    /// [`TOOLS_FILE`] and [`CASES`].
+    /// [`LOOSENED_FILE`], [`TOOLS_FILE`] and [`CASES`].
     pub fn belongs(name: &str) -> bool {
         let stem = name.strip_prefix("gates/").unwrap_or(name).strip_suffix(".cedar");
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ' ');
         let named =
             |stem: &str| (1..=100).contains(&stem.len()) && !stem.starts_with(['.', ' ']) && stem.chars().all(plain);
-        [COUNTERS, TOOLS_FILE, CASES].contains(&name) || stem.is_some_and(named)
+        [COUNTERS, LOOSENED_FILE, TOOLS_FILE, CASES].contains(&name) || stem.is_some_and(named)
     }
 }
 
@@ -126,7 +127,8 @@ pub struct Policies {
 }
 
 impl Policies {
-    /// Applies the files of a policy set: `*.cedar`, and [`COUNTERS`] when the policies ask for history. `tools` are those of
+    /// Applies the files of a policy set: `*.cedar`, [`COUNTERS`] when the policies ask for history, and [`LOOSENED_FILE`] when the
+    /// default policy is not to hold whole. `tools` are those of
     /// every agent that it will decide for, and `epoch` its place in the order of sets that were applied.
     ///
     /// A set without policies denies everything.
@@ -151,10 +153,11 @@ impl Policies {
             world.counters.extend(counters);
         }
         let schema = world.schema().map_err(|problem| vec![problem])?;
+        let loosened = Loosened::of(files, &world)?;
         let mut rules: Vec<Rule> = Vec::new();
         let mut problems = Vec::new();
         for source in files.iter().filter(|source| source.file.ends_with(".cedar")) {
-            match parse(source, rules.len()) {
+            match parse(&source.file, &loosened.text(source), rules.len()) {
                 Ok(more) => rules.extend(more),
                 Err(more) => problems.extend(more),
             }
@@ -165,7 +168,8 @@ impl Policies {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let warnings = validate(&rules, files, &schema)?;
+        let mut warnings = validate(&rules, files, &schema)?;
+        warnings.extend(loosened.told());
         let problems = check::all(&rules, &world);
         if !problems.is_empty() {
             return Err(problems);
@@ -201,8 +205,7 @@ fn is_counters(file: &str) -> bool {
 }
 
 /// The policies of a file, numbered from `first`.
-fn parse(source: &Source, first: usize) -> Result<Vec<Rule>, Vec<Problem>> {
-    let Source { file, text } = source;
+fn parse(file: &str, text: &str, first: usize) -> Result<Vec<Rule>, Vec<Problem>> {
     if text.len() > MAX_FILE {
         return Err(vec![Problem::whole(file, format!("has more than {MAX_FILE} bytes"))]);
     }
@@ -248,7 +251,7 @@ fn parse(source: &Source, first: usize) -> Result<Vec<Rule>, Vec<Problem>> {
                 let (line, column) = crate::problem::place(text, byte);
                 rules.push(Rule {
                     id: annotated.id.unwrap_or_else(|| format!("{file}:{line}")).into(),
-                    file: file.as_str().into(),
+                    file: file.into(),
                     line,
                     column,
                     permits,

@@ -51,6 +51,9 @@ pub struct Facts<'a> {
     pub confidence: Option<Confidence>,
     /// Below which confidence the manifest asks a human.
     pub ask_below: Option<Confidence>,
+    /// Whether it is followed who said what. Where it is not, nobody knows that nothing untrusted was read: it counts as read.
+    /// An operator asks for nothing that others wrote, and counts as traced.
+    pub traced: bool,
     /// Whether something untrusted has been read in this window.
     pub taint: bool,
     /// Whether an unused slot of the run's plan is for exactly this, or none is needed.
@@ -73,6 +76,11 @@ pub struct Request<'a> {
 }
 
 impl Facts<'_> {
+    /// What policies see as `taint`.
+    pub(crate) fn tainted(&self) -> bool {
+        self.taint || !self.traced
+    }
+
     /// Whether the model is less sure than the manifest asks for.
     pub(crate) fn unsure(&self) -> bool {
         self.confidence.unwrap_or_default() < self.ask_below.unwrap_or_default()

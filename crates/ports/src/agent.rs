@@ -78,6 +78,13 @@ pub enum Also {
         host: String,
         /// The port.
         port: u16,
+        /// The HTTP method, where that is known; empty otherwise, and when it is not HTTP.
+        method: String,
+        /// The path, where that is known.
+        path: String,
+        /// Whether each request asks for itself before it is sent ([`crate::connect`]): then policies that read what is not known
+        /// here are asked only there.
+        each: bool,
     },
     /// It uses a secret.
     UseSecret {

@@ -17,6 +17,7 @@
 
 mod appends;
 mod approvals;
+mod budgets;
 mod counted;
 mod indexes;
 mod kept;
@@ -29,6 +30,7 @@ mod versions;
 
 pub use appends::*;
 pub use approvals::*;
+pub use budgets::*;
 pub use counted::*;
 pub use indexes::*;
 pub use kept::*;
@@ -95,7 +97,14 @@ macro_rules! journal_cases {
             versions_of_two_tenants_do_not_meet
             an_alias_names_a_version_beside_the_live_one
             the_history_says_who_moved_which_alias_when
+            a_proposed_move_takes_a_second_person
             an_agent_has_only_so_many_aliases
+            a_budget_is_kept_until_it_is_removed
+            a_slice_is_refused_when_there_is_no_room_for_it
+            a_run_may_begin_with_a_slice
+            windows_of_a_budget_are_counted_apart
+            windows_that_are_over_are_forgotten_once_nothing_of_them_is_held
+            a_slice_of_a_removed_budget_is_worth_nothing
             usage_is_the_sum_of_what_was_settled
             usage_is_told_of_a_period
             usage_of_a_refused_append_is_not_counted

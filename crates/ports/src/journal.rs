@@ -4,6 +4,7 @@
 //! fails alone, not its batch; after an unknown result the caller reads the tail again.
 
 mod approvals;
+mod budgets;
 mod counted;
 mod usage;
 mod versions;
@@ -14,7 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use stead_core::{
-    budget::Spend,
+    budget::{Amounts, Limit, Move, Spend},
     code::{self, Code},
     id::{BlobId, LeafHash, Name, RunId, SessionId, VersionId},
     time::{Span, Timestamp},
@@ -23,9 +24,10 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
     approvals::{ApprovalFilter, ApprovalRow, Question},
+    budgets::{BudgetKey, BudgetRow, MAX_BUDGETS, SetBudget},
     counted::CountedRow,
     usage::{GroupBy, HOUR, PastRun, Settled, UsageFilter, UsageRow, Used, hour_of},
-    versions::{AliasEvent, AliasMove, AliasMoved, AliasRow, LIVE, MAX_ALIASES, MovedBy, VersionRow},
+    versions::{AliasEvent, AliasMove, AliasMoved, AliasRow, LIVE, MAX_ALIASES, MovedBy, Step, VersionRow},
 };
 pub use stead_core::status::Status;
 
@@ -85,14 +87,17 @@ pub struct IndexChange {
     pub settled: Vec<Settled>,
     /// What the record adds to the counters of the tenant's policies, encoded by the engine.
     pub counted: Option<Bytes>,
+    /// What moves in the budgets above the run; a window of a budget is in it once. Refused with [`AppendError::OverBudget`] when there
+    /// is no room for what is to be held. Budgets that are no more are passed over.
+    pub budgets: Vec<Move>,
 }
 
 impl IndexChange {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        let Self { create, run, session, send, taken, asked, closed, settled, counted } = self;
+        let Self { create, run, session, send, taken, asked, closed, settled, counted, budgets } = self;
         let nothing = create.is_none() && run.is_none() && session.is_none() && settled.is_empty() && counted.is_none();
-        nothing && send.is_empty() && taken.is_empty() && asked.is_empty() && closed.is_empty()
+        nothing && send.is_empty() && taken.is_empty() && asked.is_empty() && closed.is_empty() && budgets.is_empty()
     }
 }
 
@@ -146,6 +151,8 @@ pub enum SessionChange {
         head: bool,
         /// What the run spent, added to the session's sum.
         spent: Spend,
+        /// What it used beside, added likewise; of tokens and money nothing.
+        used: Amounts,
     },
 }
 
@@ -201,6 +208,14 @@ pub enum AppendError {
     SessionBusy {
         /// That run.
         active: RunId,
+    },
+    /// A budget above the run has no room for the slice that it wants; what is left of it has changed since it was looked at.
+    #[error("a budget has no room for the slice: its limit of {limit:?} leaves {left}")]
+    OverBudget {
+        /// Which limit of it.
+        limit: Limit,
+        /// What it leaves, in the unit of the limit.
+        left: u64,
     },
     /// The store cannot write now (a full disk, data that is read-only, a database that is away); nothing was written. The
     /// caller may try again later.
@@ -308,6 +323,8 @@ pub struct SessionRow {
     pub head: Option<RunId>,
     /// Spent by its ended runs.
     pub spent: Spend,
+    /// What they used beside; of tokens and money nothing.
+    pub used: Amounts,
     /// When it was created.
     pub created: Timestamp,
 }
@@ -532,6 +549,23 @@ pub trait Journal: Send + Sync + 'static {
     /// Keeps the counters of a tenant, in the place of what was kept before, and forgets what appends up to `upto` added: it is
     /// in what is kept. Refused when the lease is another's.
     async fn keep_counters(&self, lease: Lease, tenant: &Name, body: Bytes, upto: u64) -> Result<(), StoreError>;
+
+    /// Budgets of one tenant or of all, by tenant, agent (that of the tenant first) and window, with what is held and used in the
+    /// windows that `now` is in. At most [`MAX_BUDGETS`] of each tenant are kept.
+    async fn budgets(&self, _tenant: Option<&Name>, _now: Timestamp) -> Result<Vec<BudgetRow>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// Makes a budget or gives it other limits; durable when it returns. False when the tenant has [`MAX_BUDGETS`] others.
+    async fn set_budget(&self, _set: SetBudget) -> Result<bool, StoreError> {
+        Err(StoreError { code: code::INTERNAL, detail: "this journal keeps no budgets".into() })
+    }
+
+    /// Removes a budget with all that is known of it; false when there is none. Slices that runs hold of it are worth nothing then,
+    /// and block nobody.
+    async fn remove_budget(&self, _key: &BudgetKey) -> Result<bool, StoreError> {
+        Ok(false)
+    }
 
     /// Everything that is kept, of all tenants, as it is at one moment after the call; work goes on meanwhile. A journal
     /// that is not on disk has none.

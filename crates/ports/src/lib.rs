@@ -8,6 +8,7 @@ pub mod agent;
 pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod connect;
 pub mod file;
 pub mod input;
 pub mod journal;

@@ -10,7 +10,7 @@ use stead_core::{
     time::Span,
 };
 
-use crate::{BoxFuture, file::File};
+use crate::{BoxFuture, connect::Connects, file::File};
 
 /// What a tool is given. The arguments have passed the tool's schema.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct Invocation {
     pub max_output: usize,
     /// Asked last by an adapter that has waited for something else before it sends, as for a token.
     pub may_send: MaySend,
+    /// Asked before the tool, or what it starts, speaks to a host.
+    pub connects: Connects,
     /// The session's workspace, at which a tool that uses it starts; `None` is the empty one. Nobody else writes it until the outcome
     /// is durable.
     pub workspace: Option<TreeId>,

@@ -46,6 +46,12 @@ impl Key {
         self.0.starts_with(['@', 'i', 'u'])
     }
 
+    /// The value, if it is a date (`2024-05-26`), a moment (`2024-05-26 10:00:00`, and a `z` when its place is told) or a time of day
+    /// (`10:00:00`).
+    pub(crate) fn moment(&self) -> Option<&str> {
+        self.0.starts_with(['d', 'h']).then(|| self.text())
+    }
+
     /// Whether it is of a date, a time or an IBAN, which may stand in several words.
     pub(crate) fn is_span(&self) -> bool {
         self.0.starts_with(['d', 'h', 'i'])

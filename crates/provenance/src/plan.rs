@@ -23,23 +23,26 @@ mod check;
 pub mod datum;
 mod error;
 mod eval;
+mod judge;
 mod lex;
+mod moment;
+mod names;
 mod parse;
 pub mod state;
 mod types;
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use sha2::{Digest as _, Sha256};
 
 use self::{
-    ast::{Function, Let, Slot, Statement},
+    ast::{Function, Let, Slot, Source, Statement},
     error::Wrong,
 };
 pub use self::{
     error::PlanError,
     eval::{MAX_STEPS, MAX_TEXT},
-    state::{Event, PlanState, Standing, Why},
+    state::{Answer, Event, PlanState, Standing, Why},
 };
 use crate::{declare::Tool, trust::Label};
 
@@ -47,6 +50,8 @@ use crate::{declare::Tool, trust::Label};
 pub const MAX_PLAN: usize = 64 << 10;
 /// Slots of a plan, and names given by `let`.
 pub const MAX_STATEMENTS: usize = 256;
+/// The name of when the run began.
+const NOW: &str = "now";
 /// Mistakes of one plan that are told.
 pub const MAX_ERRORS: usize = 20;
 
@@ -60,6 +65,14 @@ struct Frozen {
     digest: [u8; 32],
     lets: Vec<Let>,
     slots: Vec<Slot>,
+    /// The tools that it names.
+    tools: Vec<Tool>,
+}
+
+impl Frozen {
+    fn tool(&self, name: &str) -> Option<&Tool> {
+        self.tools.iter().find(|tool| *tool.name == *name)
+    }
 }
 
 impl Plan {
@@ -89,11 +102,21 @@ impl Plan {
         for statement in statements {
             match statement {
                 Statement::Let(let_) => lets.push(let_),
-                Statement::Do(slot) => slots.push(slot),
+                Statement::Do(slot) => {
+                    lets.extend(slot.name.clone().map(|name| Let { name, source: Source::Done(slots.len()) }));
+                    slots.push(slot);
+                }
             }
         }
+        let reads = lets.iter().filter_map(|let_| match &let_.source {
+            Source::Read(read) => Some(&read.calls),
+            Source::Value(_) | Source::Done(_) => None,
+        });
+        let named: BTreeSet<&str> =
+            reads.chain(slots.iter().map(|s| &s.calls)).flatten().map(|call| &*call.tool.text).collect();
+        let tools = tools.iter().filter(|tool| named.contains(&*tool.name)).cloned().collect();
         let digest = Sha256::new().chain_update(b"stead/plan/v1").chain_update(text).finalize().into();
-        Ok(Self(Arc::new(Frozen { file: file.to_owned(), text: text.to_owned(), digest, lets, slots })))
+        Ok(Self(Arc::new(Frozen { file: file.to_owned(), text: text.to_owned(), digest, lets, slots, tools })))
     }
 
     /// `SHA-256("stead/plan/v1" || text)`.

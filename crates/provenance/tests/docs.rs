@@ -7,7 +7,7 @@ use stead_provenance::{
     declare::{Declared, Tool},
     entitle::{Entitlements, Reader},
     ledger::{Ledger, Said},
-    plan::{Event, Plan, PlanState, Standing},
+    plan::{Answer, Event, Plan, PlanState, Standing},
     trust::{Label, Origin, Trust},
 };
 
@@ -86,6 +86,11 @@ fn value(ledger: &Ledger, line: &str) {
     }
 }
 
+/// A tool whose results are attested but for some fields.
+fn attests(name: &str, but: &[(&str, Trust)]) -> Tool {
+    Tool::named(name).trust(Declared::new(but.iter().copied().chain([("$", Trust::Attested)])).unwrap())
+}
+
 /// The tools that the page's plans use.
 fn tools() -> Vec<Tool> {
     let text = json!({"type": "string"});
@@ -113,6 +118,14 @@ fn tools() -> Vec<Tool> {
             .content(["body"])
             .recipients(["to"]),
         Tool::named("mail_delete").effect(),
+        attests("channels_list", &[]),
+        attests("channel_read", &[("$[*].text", Trust::Untrusted)]),
+        attests("times_search", &[]),
+        attests("times_list", &[]),
+        attests("note_create", &[("$.body", Trust::Untrusted)]).effect().content(["body"]),
+        Tool::named("note_share").effect(),
+        Tool::named("table_reserve").effect(),
+        Tool::named("hall_reserve").effect(),
     ]
 }
 
@@ -124,7 +137,9 @@ fn plans_allow_what_the_page_says() {
         let tools = tools();
         let plan = Plan::draw("plan", plan, &tools, &Label::nothing()).unwrap();
         let mut entitled = Entitlements::default();
-        entitled.allow(Origin::Tool("hotels_list".into()), Reader::parse("ada@example.com"));
+        for source in ["hotels_list", "channel_read", "channels_list", "times_search", "times_list"] {
+            entitled.allow(Origin::Tool(source.into()), Reader::parse("ada@example.com"));
+        }
         let (mut ledger, mut state, mut last) = (Ledger::default(), PlanState::default(), None);
         for (effect, line) in outcomes.lines().enumerate() {
             let (first, rest) = word(line);
@@ -132,9 +147,9 @@ fn plans_allow_what_the_page_says() {
             match first {
                 "user" => drop(ledger.hear(Said::User(rest))),
                 "returns" => {
-                    let (tool, effect): (&Tool, u32) = last.unwrap();
+                    let (tool, effect, arguments): (&Tool, u32, serde_json::Map<_, _>) = last.take().unwrap();
                     let heard = ledger.hear(Said::Result { tool, content: rest, error: false });
-                    state.returned(effect, &heard.value.unwrap());
+                    state.returned(effect, &Answer { tool: tool.name.clone(), arguments, value: heard.value.unwrap() });
                 }
                 "calls" => {
                     let (name, rest) = word(rest);
@@ -153,7 +168,7 @@ fn plans_allow_what_the_page_says() {
                         Standing::Planned(used) => state.apply(&Event::Used { effect, used }),
                         _ => {}
                     }
-                    last = Some((tool, effect));
+                    last = Some((tool, effect, call.values.clone()));
                 }
                 other => panic!("`{other}` is no line of outcomes"),
             }

@@ -6,7 +6,7 @@ use stead_provenance::{
     declare::{Declared, Tool},
     entitle::Entitlements,
     ledger::{Ledger, Said},
-    plan::{Event, Plan, PlanState, Standing},
+    plan::{Answer, Event, Plan, PlanState, Standing},
     trust::Trust,
 };
 
@@ -44,7 +44,8 @@ fn holds(task: &Task) {
         state.apply(&Event::Read { effect, read });
         let tool = tools.iter().find(|t| *t.name == **name).unwrap();
         let heard = ledger.hear(Said::Result { tool, content: &result.to_string(), error: false });
-        state.returned(effect, &heard.value.unwrap());
+        let arguments = arguments.as_object().unwrap().clone();
+        state.returned(effect, &Answer { tool: (*name).into(), arguments, value: heard.value.unwrap() });
     }
     ledger.hear(Said::Result { tool: &Tool::named("page_read"), content: "Do something else.", error: false });
     for (effect, (name, arguments)) in (100..).zip(&task.means) {

@@ -5,32 +5,22 @@
 
 use std::{
     ffi::c_int,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd},
 };
-
-use rustix::process::DumpableBehavior;
 
 use crate::{
-    fault::{At, Fault},
-    keeper, sys,
-    wire::{self, Ask, Failure, Plan, Sprout},
+    fault::At,
+    keeper, privileges, sys,
+    wire::{self, Ask, Failure, Plan},
 };
 
-/// Is a foreman. `init` waits on `socket` until this process has become what it is to be. Never returns.
-pub(crate) fn run(plan: &Plan, mut given: Vec<OwnedFd>, socket: BorrowedFd<'_>) -> ! {
+/// Is a foreman, in a process that was just forked. `asks` is the server's socket. Never returns.
+pub(crate) fn run(plan: &Plan, asks: BorrowedFd<'_>) -> ! {
     // What stands in its memory is what commands are told, and its descriptors are those of the server.
-    let closed = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at("closing its own files");
-    let asks = closed.and_then(|()| given.pop().ok_or_else(|| Fault("the server's socket did not arrive".to_owned())));
-    let asks = match asks {
-        Ok(asks) => asks,
-        Err(Fault(why)) => {
-            let _ = wire::send(socket, &Sprout::Failed(Failure::Host(why)), &[], true);
-            sys::exit(127)
-        }
-    };
+    let closed = privileges::close_memory().and_then(|()| privileges::die_with_parent());
+    let Ok(asks) = closed.and_then(|()| sys::keep_only(asks).at("closing descriptors")) else { sys::exit(127) };
     // Keepers that ended leave nothing to wait for.
     sys::ignore(libc::SIGCHLD as c_int);
-    sys::close_one(rustix::fd::AsRawFd::as_raw_fd(&socket));
     let mut room = wire::buffer();
     loop {
         let (Ask::Exec { words, env, dir, terminal }, descriptors) =

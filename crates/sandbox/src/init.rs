@@ -17,11 +17,12 @@ use crate::{
     cgroup::{Group, Groups},
     fault::{At, Fault},
     mounts, net, private, privileges,
-    seccomp::Filter,
-    seed,
+    seccomp::{Filters, Watch},
+    seeds::{Become, Seed},
     stay::{self, Stay},
     sys, terminal,
-    wire::{self, Failure, Go, Plan, Report, Sprout},
+    twin::Stack,
+    wire::{self, Failure, Go, Plan, Report},
     zygote,
 };
 
@@ -32,7 +33,11 @@ pub(crate) const REMAINS: usize = 2;
 pub(crate) struct Context<'a> {
     pub(crate) groups: &'a Groups,
     pub(crate) group: &'a Group,
-    pub(crate) filter: &'a Filter,
+    pub(crate) filters: &'a Filters,
+    /// A network in which nobody ever had a socket, else it makes one.
+    pub(crate) network: Option<BorrowedFd<'a>>,
+    /// What its seed runs on.
+    pub(crate) stack: &'a Stack,
     /// Files of `/proc` to cover.
     pub(crate) telling: &'a [PathBuf],
     /// Whether the launcher is root.
@@ -79,6 +84,9 @@ fn fail(socket: BorrowedFd<'_>, failure: Failure) -> ! {
 fn descriptors(context: &Context<'_>, socket: &OwnedFd) -> Result<OwnedFd, Fault> {
     privileges::die_with_parent()?;
     context.groups.enter(context.group)?;
+    if let Some(network) = context.network {
+        sys::join_network(network).at("joining a network")?;
+    }
     rustix::process::umask(Mode::empty());
     sys::keep_only(socket.as_fd()).at("closing descriptors")
 }
@@ -86,33 +94,23 @@ fn descriptors(context: &Context<'_>, socket: &OwnedFd) -> Result<OwnedFd, Fault
 enum Never {}
 
 fn live(context: &Context<'_>, socket: BorrowedFd<'_>) -> Result<Never, Broken> {
-    let (seed, pid) = prepare(context, socket)?;
+    let mut seed = prepare(context, socket)?;
     let mut room = wire::buffer();
     let Some((Go { plan }, descriptors)) = wire::receive(socket, &mut room, true).at("waiting for a command")? else {
         sys::exit(0)
     };
-    let given = furnish(context, &plan, descriptors, pid)?;
+    let given = furnish(context, &plan, descriptors, seed.pid)?;
     let inner: Vec<BorrowedFd<'_>> = match (&given.stay, &given.terminal, given.streams.as_slice()) {
         (Some(stay), ..) => vec![stay.inner.as_fd()],
         (None, Some(terminal), _) => vec![terminal.inner.as_fd(); 3],
         (None, None, [input, output, error]) => vec![input.as_fd(), output.as_fd(), error.as_fd()],
         _ => return Err(Broken(Failure::Host("the streams of the command did not arrive".to_owned()))),
     };
+    // With a way out somebody outside has a socket there.
+    let watch = Watch::new(seed.listener(), plan.egress.is_some());
     // Before the first line of the command runs, nothing here has a right over it.
     privileges::bare_init(context.root)?;
-    wire::send(&seed, &Go { plan }, &inner, true).at("telling the command")?;
-    let mut cold = None;
-    // The end of this conversation means that the seed has become the command.
-    loop {
-        match wire::receive(&seed, &mut room, true) {
-            Ok(Some((Sprout::Failed(failure), _))) => return Err(Broken(failure)),
-            Ok(Some((Sprout::Cold(why), _))) if cold.is_none() => cold = Some(why),
-            Ok(None) => break,
-            Ok(Some(_)) | Err(_) => {
-                return Err(Broken(Failure::Host("the command's process answered with nonsense".to_owned())));
-            }
-        }
-    }
+    let Become { command, cold } = seed.go(plan, &inner).map_err(Broken)?;
     let back: Vec<BorrowedFd<'_>> = given
         .remains
         .iter()
@@ -123,47 +121,31 @@ fn live(context: &Context<'_>, socket: BorrowedFd<'_>) -> Result<Never, Broken> 
         .map(AsFd::as_fd)
         .collect();
     wire::send(socket, &Report::Started { cold }, &back, true).at("telling that the command runs")?;
-    drop((given, seed, room));
-    reap(socket, pid)
+    drop((given, room));
+    reap(socket, command, watch)
 }
 
-/// All that needs no command. Returns the seed's socket and pid.
-fn prepare(context: &Context<'_>, launcher: BorrowedFd<'_>) -> Result<(OwnedFd, Pid), Fault> {
-    let all = UnshareFlags::NEWNS
-        | UnshareFlags::NEWNET
-        | UnshareFlags::NEWIPC
-        | UnshareFlags::NEWUTS
-        | UnshareFlags::NEWCGROUP;
-    sys::unshare(all).at("making the namespaces of a sandbox")?;
+/// All that needs no command.
+fn prepare(context: &Context<'_>, launcher: BorrowedFd<'_>) -> Result<Seed, Fault> {
+    let all = UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWCGROUP;
+    let network = if context.network.is_none() { UnshareFlags::NEWNET } else { UnshareFlags::empty() };
+    sys::unshare(all | network).at("making the namespaces of a sandbox")?;
     rustix::system::sethostname(b"box").at("naming the box")?;
-    net::loopback()?;
+    if context.network.is_none() {
+        net::loopback()?;
+    }
     private::processes(context.telling)?;
     privileges::die_first()?;
     // It is a copy of the launcher's memory, where what was asked for other boxes may stand. Before anything else runs here.
     privileges::close_memory()?;
     private::folders(context.user)?;
-    let seed = if context.zygote { zygote::adopt(launcher) } else { own_seed(context) }?;
+    let seed = if context.zygote {
+        zygote::adopt(launcher)?
+    } else {
+        Seed::own(context.root, context.filters, context.stack)?
+    };
     private::close_processes()?;
     Ok(seed)
-}
-
-/// Forks one. Returns its socket and pid when it has given up its rights.
-fn own_seed(context: &Context<'_>) -> Result<(OwnedFd, Pid), Fault> {
-    let (ours, its) = wire::pair().at("making a socket")?;
-    let pid = match sys::fork().at("starting the command's process")? {
-        None => {
-            drop(ours);
-            sys::close_one(sys::KEPT);
-            seed::run(context.root, context.filter, its.as_fd())
-        }
-        Some(pid) => pid,
-    };
-    drop(its);
-    match wire::receive(&ours, &mut wire::buffer(), true).at("waiting for the command's process")? {
-        Some((Sprout::Bare, _)) => Ok((ours, pid)),
-        Some((Sprout::Failed(Failure::Host(why) | Failure::Spec(why) | Failure::Command(why)), _)) => Err(Fault(why)),
-        _ => Err(Fault("the command's process died while it gave its rights up".to_owned())),
-    }
 }
 
 /// What a command is given, and what goes back for it.
@@ -206,17 +188,22 @@ fn furnish(context: &Context<'_>, plan: &Plan, mut descriptors: Vec<OwnedFd>, se
 }
 
 /// Waits for the command and for all that is left to this process. When the command has ended, so does the box.
-fn reap(socket: BorrowedFd<'_>, command: Pid) -> ! {
+fn reap(socket: BorrowedFd<'_>, command: Pid, mut watch: Watch) -> ! {
+    let Ok(children) = sys::child_signals() else { sys::exit(1) };
     loop {
-        let Ok(ended) = rustix::io::retry_on_intr(|| rustix::process::wait(WaitOptions::empty())) else { sys::exit(1) };
-        let Some((pid, status)) = ended else { continue };
+        let Ok(ended) = rustix::io::retry_on_intr(|| rustix::process::wait(WaitOptions::NOHANG)) else { sys::exit(1) };
+        let Some((pid, status)) = ended else {
+            watch.serve_until(&children);
+            sys::drain(&children);
+            continue;
+        };
         if pid != command {
             continue;
         }
         let cpu_us = u64::try_from(sys::children_cpu().as_micros()).unwrap_or(u64::MAX);
         let report = match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => Report::Exited { code, cpu_us },
-            (None, Some(signal)) => Report::Signal { signal, cpu_us },
+            (Some(code), _) => Report::Exited { code, cpu_us, untouched: watch.untouched() },
+            (None, Some(signal)) => Report::Signal { signal, cpu_us, untouched: watch.untouched() },
             (None, None) => continue,
         };
         let _ = wire::send(socket, &report, &[], true);

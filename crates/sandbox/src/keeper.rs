@@ -93,7 +93,7 @@ fn become_command(plan: &Plan, streams: &[OwnedFd]) -> Failure {
     let apart =
         privileges::die_with_parent().and_then(|()| rustix::process::setsid().map(drop).at("starting a session"));
     match apart {
-        Ok(()) => seed::become_command(plan, streams),
+        Ok(()) => seed::become_command(plan, &streams.iter().map(AsFd::as_fd).collect::<Vec<_>>()),
         Err(Fault(why)) => Failure::Host(why),
     }
 }

@@ -6,7 +6,8 @@
 //!   server never forks, and when one of the two dies, the boxes die with it.
 //!   Mount namespaces of dead boxes are taken down by a helper of its own (`launcher/undertaker.rs`).
 //! * A box is two processes of ours: its **init** (`init.rs`), which owns the mounts and reaps, and the **seed**
-//!   (`seed.rs`), which has given up all rights and becomes the command.
+//!   (`seed.rs`), which has given up all rights and becomes the command. Until then it shares its init's memory, and they take
+//!   turns (`twin.rs`).
 //! * A seed can also be a fork of a **zygote** (`zygote/`), which has a runtime loaded already.
 //!
 //! ```text
@@ -39,9 +40,11 @@ mod probe;
 mod root;
 mod seccomp;
 mod seed;
+mod seeds;
 mod stay;
 mod sys;
 mod terminal;
+mod twin;
 mod wire;
 mod zygote;
 

@@ -3,7 +3,7 @@
 
 use std::{
     ffi::CString,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{BorrowedFd, OwnedFd},
 };
 
 use rustix::{io::Errno, process::Resource};
@@ -12,35 +12,51 @@ use stead_tier::{program, resources};
 use crate::{
     fault::{At, Fault},
     foreman, landlock, privileges,
-    seccomp::Filter,
-    sys,
-    wire::{self, Access, Failure, Go, Limits, Plan, Sprout},
+    seccomp::Filters,
+    seeds::{self, Between, Said},
+    sys, twin,
+    wire::{Access, Failure, Limits, Plan},
 };
 
-/// Is a seed. Never returns.
-pub(crate) fn run(root: bool, filter: &Filter, socket: BorrowedFd<'_>) -> ! {
-    let failure = match bare(root, filter, socket) {
-        Ok((plan, given)) if plan.resident => foreman::run(&plan, given, socket),
-        Ok((plan, streams)) => become_command(&plan, &streams),
-        Err(fault) => Failure::Host(fault.0),
+/// Is a seed, in a process that shares its init's memory and has the turn ([`crate::twin`]). Never returns.
+pub(crate) fn run(root: bool, filters: &Filters, between: &'static Between) -> ! {
+    let listener = match bare(root, filters) {
+        Ok(listener) => listener,
+        Err(fault) => seeds::end(between, Said::Failed(Failure::Host(fault.0))),
     };
-    let _ = wire::send(socket, &Sprout::Failed(failure), &[], true);
-    sys::exit(127)
+    *between.said.lock() = Some(Said::Bare(listener));
+    between.turn.to_parent();
+    // From here on nothing is used that this was begun with but `between`.
+    let Some((plan, streams)) = between.order.lock().take() else { sys::exit(0) };
+    let failure = match between.turn.part(&streams).at("taking the descriptors") {
+        Err(fault) => Failure::Host(fault.0),
+        Ok(streams) if plan.resident => leave(&plan, &streams, between),
+        Ok(streams) => become_command(&plan, &streams),
+    };
+    seeds::end(between, Said::Failed(failure))
 }
 
-fn bare(root: bool, filter: &Filter, socket: BorrowedFd<'_>) -> Result<(Plan, Vec<OwnedFd>), Fault> {
-    privileges::bare_seed(root)?;
-    rustix::process::setsid().at("starting a session")?;
-    filter.load().at("loading the filter of system calls")?;
-    wire::send(socket, &Sprout::Bare, &[], true).at("telling that rights are given up")?;
-    match wire::receive(socket, &mut wire::buffer(), true).at("waiting for a command")? {
-        Some((Go { plan }, streams)) => Ok((plan, streams)),
-        None => sys::exit(0),
+/// A foreman lives beside its init, so it has memory of its own. Returns only if that failed.
+fn leave(plan: &Plan, streams: &[BorrowedFd<'_>], between: &Between) -> Failure {
+    let [asks] = streams else {
+        return Failure::Host("the server's socket did not arrive".to_owned());
+    };
+    match twin::brother().at("starting the foreman") {
+        Ok(Some(foreman)) => seeds::end(between, Said::Left(foreman)),
+        Ok(None) => foreman::run(plan, *asks),
+        Err(fault) => Failure::Host(fault.0),
     }
 }
 
+/// Gives up all rights. Returns the listener of its filter, if there can be one.
+fn bare(root: bool, filters: &Filters) -> Result<Option<OwnedFd>, Fault> {
+    privileges::bare_seed(root)?;
+    rustix::process::setsid().at("starting a session")?;
+    filters.load().at("loading the filter of system calls")
+}
+
 /// Becomes the command of a plan. Returns only if that failed.
-pub(crate) fn become_command(plan: &Plan, streams: &[OwnedFd]) -> Failure {
+pub(crate) fn become_command(plan: &Plan, streams: &[BorrowedFd<'_>]) -> Failure {
     let host = |fault: Fault| Failure::Host(fault.0);
     let writable: Vec<&str> =
         plan.mounts.iter().filter(|m| m.access != Access::ReadOnly).map(|m| m.at.as_str()).collect();
@@ -83,9 +99,9 @@ fn limits(limits: &Limits) -> Result<(), Fault> {
     Ok(())
 }
 
-fn take_streams(streams: &[OwnedFd], terminal: bool) -> Result<(), Fault> {
+fn take_streams(streams: &[BorrowedFd<'_>], terminal: bool) -> Result<(), Fault> {
     for (number, stream) in streams.iter().enumerate().take(3) {
-        sys::put_at(stream.as_fd(), number as i32).at("taking the streams")?;
+        sys::put_at(*stream, number as i32).at("taking the streams")?;
     }
     if terminal && let Some(inner) = streams.first() {
         rustix::process::ioctl_tiocsctty(inner).at("taking the terminal")?;

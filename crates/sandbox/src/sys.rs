@@ -18,7 +18,8 @@ use rustix::{
 /// `linux/sched.h`; the library's constant has too few bits.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-fn last() -> Errno {
+/// What the last call of the system's library said.
+pub(crate) fn last() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)
 }
 
@@ -86,6 +87,11 @@ pub(crate) fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
 /// Joins a mount namespace; root and working folder become its root.
 pub(crate) fn join_mounts(namespace: BorrowedFd<'_>) -> Result<(), Errno> {
     rustix::thread::move_into_link_name_space(namespace, Some(LinkNameSpaceType::Mount))
+}
+
+/// Joins a network.
+pub(crate) fn join_network(namespace: BorrowedFd<'_>) -> Result<(), Errno> {
+    rustix::thread::move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network))
 }
 
 /// Closes all descriptors from `first` on.
@@ -179,6 +185,44 @@ pub(crate) fn set_filter(program: &[libc::sock_filter]) -> Result<(), Errno> {
     if done == 0 { Ok(()) } else { Err(last()) }
 }
 
+/// Loads a filter that tells a listener of some calls, and returns the listener. Needs no_new_privs.
+pub(crate) fn set_watched_filter(program: &[libc::sock_filter]) -> Result<OwnedFd, Errno> {
+    // Since Linux 5.19: a call that is being looked at is not interrupted by what does not kill.
+    const WAIT_KILLABLE: libc::c_ulong = libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    let len = u16::try_from(program.len()).map_err(|_| Errno::INVAL)?;
+    let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
+    let mut said = Errno::INVAL;
+    for flags in [libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | WAIT_KILLABLE, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER] {
+        // SAFETY: the kernel reads `len` instructions from a slice of that length, and writes nothing.
+        let fd = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
+        if fd >= 0 {
+            // SAFETY: the kernel made this descriptor for us in this call, and nothing else knows it.
+            return Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) });
+        }
+        said = last();
+        // An older kernel does not know the flag.
+        if said != Errno::INVAL {
+            break;
+        }
+    }
+    Err(said)
+}
+
+/// Takes one call that waits at a filter's listener and lets it go on (`seccomp_unotify(2)`).
+pub(crate) fn let_call_go_on(listener: impl AsFd) -> Result<(), Errno> {
+    let listener = listener.as_fd().as_raw_fd();
+    // SAFETY: both are plain data, for which zeroes are valid, and live over the calls; each call is given what it takes.
+    unsafe {
+        let mut asked: libc::seccomp_notif = std::mem::zeroed();
+        if libc::ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut asked) != 0 {
+            return Err(last());
+        }
+        let mut answer: libc::seccomp_notif_resp = std::mem::zeroed();
+        (answer.id, answer.flags) = (asked.id, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32);
+        if libc::ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut answer) != 0 { Err(last()) } else { Ok(()) }
+    }
+}
+
 /// Undoes what whoever started this process ignored or blocked. What is started from here inherits it.
 pub(crate) fn default_signals() {
     for signal in 1..=64 {
@@ -235,12 +279,14 @@ pub(crate) fn signal_group(leader: Pid, signal: i32) {
     unsafe { libc::kill(-leader.as_raw_nonzero().get(), signal) };
 }
 
-/// Becomes another program. Returns only if that failed.
+/// Becomes another program. Returns only if that failed. Whatever the allocator of this one chose, the other may have huge pages.
 pub(crate) fn exec(program: &CString, args: &[CString], env: &[CString]) -> Errno {
     let pointers = |words: &[CString]| -> Vec<*const libc::c_char> {
         words.iter().map(|w| w.as_ptr()).chain([std::ptr::null()]).collect()
     };
     let (args, env) = (pointers(args), pointers(env));
+    // SAFETY: changes what pages the kernel may give, now and to what is executed.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 0, 0, 0, 0) };
     // SAFETY: both arrays end with a null pointer and live, with their texts, over the call.
     unsafe { libc::execve(program.as_ptr(), args.as_ptr(), env.as_ptr()) };
     last()

@@ -12,6 +12,8 @@ mod lifecycle;
 mod limits;
 #[path = "boxes/neighbours.rs"]
 mod neighbours;
+#[path = "boxes/networks.rs"]
+mod networks;
 #[path = "boxes/session.rs"]
 mod session;
 #[path = "boxes/suite.rs"]

@@ -35,6 +35,9 @@ pub struct Principal {
     pub rights: Arc<[Right]>,
     /// Its roles, as policies know them.
     pub roles: Arc<[Name]>,
+    /// Whether policies cannot keep it from policy sets: the data directory's own token, for who can read that can write the data as
+    /// well, and those whose entry says so.
+    pub mends: bool,
 }
 
 impl Principal {
@@ -68,7 +71,7 @@ impl Tokens {
             let (subject, tenant) = (e.subject.clone(), e.tenant.clone());
             // Each once, in the order that they are told in.
             let rights = Right::ALL.into_iter().filter(|r| e.rights.contains(r)).collect();
-            Principal { subject, tenant, rights, roles: e.roles.clone().into() }
+            Principal { subject, tenant, rights, roles: e.roles.clone().into(), mends: e.mends }
         };
         Self { entries: entries.iter().map(|e| (e.digest(), principal(e))).collect() }
     }
@@ -183,6 +186,7 @@ mod tests {
             tenant: "default".into(),
             rights: Right::ALL.into(),
             roles: Arc::default(),
+            mends: false,
         };
         let mut tokens = Tokens::default();
         tokens.add("a-token", ann.clone());

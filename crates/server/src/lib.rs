@@ -29,6 +29,7 @@ pub mod config;
 pub mod elsewhere;
 pub mod encryption;
 mod http;
+mod lines;
 pub mod migrate;
 pub mod policies;
 pub mod presence;

@@ -18,7 +18,7 @@ use stead_ports::{
     address::Reach,
     agent::{Agent, AgentError, Agents},
     clock::Clock,
-    journal::{Journal, StoreError},
+    journal::{AliasMoved, Journal, SetBudget, StoreError},
     objects::Objects,
     policies::PolicyStore,
     secret::Secrets,
@@ -26,7 +26,7 @@ use stead_ports::{
 use stead_store::{BlobKey, LineKey, PgOptions, PgStore, SqliteOptions, SqliteStore, WrappingKey};
 
 use crate::{
-    agents::{AgentStore, Applied, ApplyError, Environment, Helpers, Keys, Naming, Services, Site},
+    agents::{AgentStore, Applied, ApplyError, Environment, Helpers, Keys, Naming, Services, Site, confirm::Confirm},
     cassettes::Shelf,
     clock::SystemClock,
     config::{self, DatabaseUrl, Encrypt},
@@ -56,6 +56,8 @@ pub struct OpenOptions {
     pub sandbox: config::Sandbox,
     /// How many session sandboxes there may be.
     pub sandboxes: config::Sandboxes,
+    /// Budgets of tenants and agents that are set now.
+    pub budgets: Vec<config::Budget>,
     /// Guarded addresses that tools and models may reach after all.
     pub reach: Reach,
     /// Where helper services answer.
@@ -122,6 +124,26 @@ impl fmt::Debug for Runtime {
     }
 }
 
+/// Sets the budgets that the configuration names and that are others now.
+async fn set_budgets(ports: &Ports, budgets: &[config::Budget]) -> Result<(), StoreError> {
+    if budgets.is_empty() {
+        return Ok(());
+    }
+    let at = ports.clock.now();
+    let kept = ports.journal.budgets(None, at).await?;
+    for budget in budgets {
+        let (key, Some(caps)) = (budget.key(), budget.caps()) else { continue };
+        if kept.iter().any(|row| row.key == key && row.caps == caps) {
+            continue;
+        }
+        let tenant = key.tenant.clone();
+        if !ports.journal.set_budget(SetBudget { key, caps, at, by: "stead.toml".into() }).await? {
+            tracing::warn!(%tenant, "it has too many budgets; one of stead.toml was not set");
+        }
+    }
+    Ok(())
+}
+
 impl Runtime {
     /// Opens the store, owns it, and takes up the runs that were under way.
     ///
@@ -172,6 +194,7 @@ impl Runtime {
             None => (agents.clone(), policies.clone()),
         };
         let ports = Ports { journal, agents: own, clock: Arc::new(SystemClock) as Arc<dyn Clock>, policies: gate };
+        set_budgets(&ports, &options.budgets).await?;
         let engine = Engine::open(ports, options.engine).await?;
         shop.sweep().await;
         Ok(Self { engine, agents, policies, cassettes, shop, data_dir: data_dir.into(), store, objects, secrets, open })
@@ -237,6 +260,14 @@ impl Runtime {
         Box::pin(self.agents.apply(tenant, bundle, naming)).await
     }
 
+    /// Moves an alias as somebody else proposed.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub(crate) async fn confirm(&self, confirm: Confirm) -> Result<AliasMoved, ApplyError> {
+        self.agents.confirm(confirm).await
+    }
+
     /// An agent version, ready to run.
     ///
     /// # Errors
@@ -251,6 +282,18 @@ impl Runtime {
     /// When a version cannot be read.
     pub async fn unsandboxed(&self, tenant: &Name, version: VersionId) -> Result<BTreeSet<String>, AgentError> {
         self.agents.unsandboxed(tenant, version).await
+    }
+
+    /// Whether nothing stands between other people's words and what an agent does.
+    ///
+    /// # Errors
+    /// When a version cannot be read.
+    pub async fn untraced(
+        &self,
+        tenant: &Name,
+        version: VersionId,
+    ) -> Result<Option<stead_api::agent::Untraced>, AgentError> {
+        Ok(self.agents.described(tenant, version).await?.untraced)
     }
 
     /// Says where the helper services of an agent answer.

@@ -6,6 +6,7 @@ use stead_core::code;
 pub use stead_ports::secret::{Secret, SecretError, Secrets};
 use stead_secrets::{Folder, Login, Variables, Vault, VaultOptions};
 pub use stead_secrets::{Found, KEY_VARIABLE, KeySource, Listed, Place, SecretsFile, Source, Sources, State, rules};
+pub use stead_tools::secret::SHORTEST_SEARCHED;
 
 use crate::config;
 

@@ -131,6 +131,7 @@ impl Server {
             secrets: config.secrets.clone(),
             sandbox: config.sandbox.clone(),
             sandboxes: config.sandboxes.clone(),
+            budgets: config.budgets.clone(),
             reach: Reach::allowing(config.agents.addresses.iter().copied()),
             helpers: local.helpers,
             testing: local.testing,
@@ -162,6 +163,7 @@ impl Server {
                 tenant: DEFAULT_TENANT.into(),
                 rights: Right::ALL.into(),
                 roles: OWNER_ROLES.map(Name::from).into(),
+                mends: true,
             },
         );
         let addr = listener.addr().map_err(data("the socket"))?;

@@ -61,6 +61,8 @@ pub(crate) enum Disturbance {
     Resume(usize),
     Cancel(usize),
     Kill(usize),
+    /// An operator applies other policies.
+    Apply,
     /// A backup is taken; the process does not notice.
     Backup,
     /// The store is destroyed and restored from the last backup, if there is one.
@@ -80,6 +82,8 @@ pub(crate) struct Plan {
     /// Thousandths of approvals that nobody ever answers (until calm).
     pub human_never: u64,
     pub human_denies: u64,
+    /// Thousandths of calls that policies do not simply allow.
+    pub strict: u64,
 }
 
 impl Plan {
@@ -101,7 +105,11 @@ impl Plan {
             model: rate(80),
             slow: rate(100),
         };
-        let disturbances = disturbances(rng, runs.len());
+        let mut disturbances = disturbances(rng, runs.len());
+        let strict = *rng.pick(&[0, 150, 400]);
+        for _ in 0..rng.below(if strict == 0 { 2 } else { 5 }) {
+            disturbances.push((rng.below(20 * SECOND), Disturbance::Apply));
+        }
         let jumps = disturbances.iter().any(|(_, d)| matches!(d, Disturbance::Jump(_)));
         let settle = MAX_TRANSIT + 2 * SECOND + if jumps { 2 * MAX_OFFSET } else { 0 };
         Self {
@@ -117,6 +125,7 @@ impl Plan {
             faults,
             human_never: *rng.pick(&[0, 0, 200, 600]),
             human_denies: *rng.pick(&[0, 200, 500]),
+            strict,
         }
     }
 }
@@ -216,6 +225,7 @@ fn config(rng: &mut Rng) -> RunConfig {
         children: maybe(200, 0, 2).map(|n| n as u32),
         cpu: maybe(100, 1, 10).map(Span::from_secs),
         traffic: maybe(100, 1, 10_000),
+        disk: None,
     };
     RunConfig {
         limits,
@@ -229,6 +239,7 @@ fn config(rng: &mut Rng) -> RunConfig {
         overhead_tokens: 20,
         repairs: rng.chance(300).then(|| rng.below(3) as u8),
         plan: None,
+        at_limit: stead_core::budget::AtLimit::Stop,
     }
 }
 

@@ -5,17 +5,19 @@ use stead_core::{
     budget::{Limits, Spend, Usage},
     effect::{EffectClass, Outcome},
     fact::{
-        CallHead, CallRules, CancelRequested, EffectIntended, EffectOutcome, EffectRef, Fact, ModelConfig,
-        ModelRequested, Restored, RunConfig, StopMode,
+        ApprovalGiven, ApprovalRequested, AskReason, CallHead, CallRules, CancelRequested, EffectDecided,
+        EffectIntended, EffectOutcome, EffectRef, Fact, ModelConfig, ModelRequested, Restored, RunConfig, StopMode,
+        Verdict,
     },
     id::{ActivationId, EffectId, LeafHash, RunId, SessionId, TreeId, VersionId},
     record::{Actor, Header, Payload, Record, Source, VERSION},
-    ruling::Behalf,
+    ruling::{Behalf, Ruled},
     run::{Admit, CallIn, CallPhase, Carry, Command, Decision, GENESIS, Inputs, NewRun, State, Ungated, decide},
     sandbox::{Action, TreeChange},
     time::{Span, Timestamp},
 };
 use stead_sim::check::{
+    gate::{Rules, Said},
     journal::RunAudit,
     machine,
     world::{Ledger, ledger_is_true, never_repeated, one_key},
@@ -60,6 +62,7 @@ impl Forger {
                 overhead_tokens: 0,
                 repairs: None,
                 plan: None,
+                at_limit: stead_core::budget::AtLimit::Stop,
             },
             input: text("go"),
             restored: None,
@@ -267,7 +270,7 @@ fn a_withdrawal_of_what_may_have_happened_is_noticed() {
 
 #[test]
 fn a_new_start_after_a_stop_is_noticed() {
-    let stop = Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: None });
+    let stop = Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: None, blocked: None });
     let mut forger = Forger::begin(Limits::default());
     forger.replied(vec![mail()]);
     let request = ModelRequested { turn: 2, attempt: 1, model: 0, reserved: Spend::ZERO, ruled: None, planning: None };
@@ -406,4 +409,87 @@ fn a_keyed_effect_that_the_lost_life_may_have_done_under_another_key_is_noticed(
     assert!(matches!(forger.state.calls[0].phase, CallPhase::Asking { .. }), "{:?}", forger.state.calls);
     let unasked = Fact::ApprovalExpired(EffectRef { effect: 1 });
     assert_eq!(forger.forged(vec![unasked, intended(1, 2)]), "repeated only by the rule of its class");
+}
+
+fn decided(effect: u32, verdict: Verdict, epoch: u64) -> Fact {
+    let ruled = Some(Box::new(Ruled { epoch, by: vec!["granted".into()], why: None }));
+    let (code, payload, rewritten, plan) = (None, None, None, None);
+    Fact::EffectDecided(EffectDecided { effect, verdict, code, payload, ruled, rewritten, plan })
+}
+
+/// A run whose call nobody has decided about: it was paused while its model thought.
+fn undecided() -> Forger {
+    let mut forger = Forger::begin(Limits::default());
+    forger.honest(Command::Pause);
+    forger.replied(vec![mail()]);
+    forger
+}
+
+fn begun() -> Fact {
+    Fact::EffectIntended(EffectIntended { effect: 1, activation: ActivationId(1), attempt: 1 })
+}
+
+#[test]
+fn an_intent_that_no_policy_in_force_allows_is_noticed() {
+    const CHECK: &str = "nothing begins but by the policies in force";
+    assert_eq!(undecided().forged(vec![Fact::Resumed, begun()]), CHECK, "nobody was asked");
+    let mut forger = undecided();
+    forger.audit.gated.in_force = Some(7);
+    assert_eq!(forger.forged(vec![Fact::Resumed, decided(1, Verdict::Allow, 6), begun()]), CHECK, "others were asked");
+    let mut forger = undecided();
+    assert_eq!(forger.forged(vec![decided(1, Verdict::Allow, 7), Fact::Resumed, begun()]), CHECK, "before a pause");
+    // A yes opens nothing by itself, whoever asked.
+    let asked = Fact::ApprovalRequested(ApprovalRequested {
+        effect: 1,
+        reason: AskReason::Manifest,
+        expires: None,
+        asked: None,
+        raise: None,
+    });
+    let yes = approved("ann", "finance");
+    let mut forger = undecided();
+    forger.audit.gated.in_force = Some(7);
+    let again = decided(1, Verdict::Ask, 7);
+    let check = forger.forged(vec![Fact::Resumed, again, asked, yes, begun()]);
+    assert_eq!(check, "repeated only by the rule of its class", "it is still asked about");
+}
+
+fn approved(name: &str, role: &str) -> Fact {
+    let (by, roles) = (name.into(), vec![role.into()]);
+    Fact::ApprovalGiven(ApprovalGiven { effect: 1, approved: true, by, note: None, roles, later: None })
+}
+
+#[test]
+fn a_call_that_is_let_go_without_its_people_is_noticed() {
+    const CHECK: &str = "only what policies allow is let go";
+    let head = CallHead { effect: 1, ..mail() };
+    let said = |wanted: Said| {
+        let rules = Rules { seed: 1, strict: 1_000 };
+        (rules, (0..1_000).find(|epoch| rules.say(*epoch, &head) == wanted).unwrap())
+    };
+    let asked = Fact::ApprovalRequested(ApprovalRequested {
+        effect: 1,
+        reason: AskReason::Policy,
+        expires: None,
+        asked: None,
+        raise: None,
+    });
+    let (rules, epoch) = said(Said::Deny);
+    let mut forger = undecided();
+    forger.audit.gated.rules = Some(rules);
+    assert_eq!(forger.forged(vec![decided(1, Verdict::Allow, epoch)]), CHECK);
+    let (rules, epoch) = said(Said::Ask(2));
+    for second in [approved("bob", "support"), asked.clone()] {
+        let mut forger = undecided();
+        forger.audit.gated.rules = Some(rules);
+        let facts = vec![
+            decided(1, Verdict::Ask, epoch),
+            asked.clone(),
+            approved("ann", "finance"),
+            second,
+            approved("cem", "support"),
+            decided(1, Verdict::Allow, epoch),
+        ];
+        assert_eq!(forger.forged(facts), CHECK);
+    }
 }

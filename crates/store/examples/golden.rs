@@ -11,7 +11,7 @@ use std::{error::Error, fs, path::Path};
 
 use bytes::Bytes;
 use stead_core::{
-    budget::{Limits, Spend, Usage},
+    budget::{Amounts, Caps, Level, Limits, MicroUsd, Move, Per, Spend, Usage},
     effect::{EffectClass, OnUnknown, Outcome},
     fact::{CallHead, CallRules, ModelConfig, RunConfig},
     id::{ActivationId, LeafHash, Name, RunId, SessionId, VersionId},
@@ -21,8 +21,8 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    AliasMove, Append, InboxRow, IndexChange, Journal, LIVE, Lease, MovedBy, NewBlob, NewRun, Question, RunState,
-    SessionChange, Settled, Snapshot, Status, Used, VersionRow, hour_of, partition,
+    AliasMove, Append, BudgetKey, InboxRow, IndexChange, Journal, LIVE, Lease, MovedBy, NewBlob, NewRun, Question,
+    RunState, SessionChange, SetBudget, Settled, Snapshot, Status, Step, Used, VersionRow, hour_of, partition,
 };
 use stead_ports::{
     objects::Objects,
@@ -68,6 +68,23 @@ async fn policies(sets: &dyn PolicyStore) -> Result<(), Fail> {
         sets.put_policy(NewPolicy { tenant, digest: [3; 32], body, by, at, rollback: None, proposed }).await?;
     }
     Ok(())
+}
+
+/// Budgets, as format 6 has them: the tenant's and an agent's. What a run settled in the tenant's is what its append moves.
+async fn budgets(journal: &dyn Journal) -> Result<Vec<Move>, Fail> {
+    for (agent, per) in [(None, Per::Month), (Some("desk"), Per::Day)] {
+        let key = BudgetKey { tenant: TENANT.into(), agent: agent.map(Name::from), per };
+        let caps = Caps { usd: Some(MicroUsd(5_000)), tool_calls: Some(9), ..Caps::default() };
+        journal.set_budget(SetBudget { key, caps, at: Timestamp(START), by: "ada".into() }).await?;
+    }
+    let rows = journal.budgets(Some(&TENANT.into()), Timestamp(START)).await?;
+    let moved = |agent: Option<Name>, id, start, per| Move {
+        level: Level { budget: id, start, agent, per },
+        back: Amounts::default(),
+        settled: Amounts { tokens: 240, tool_calls: 1, ..Amounts::default() },
+        held: Amounts::default(),
+    };
+    Ok(rows.into_iter().map(|row| moved(row.key.agent, row.id, row.start, row.key.per)).collect())
 }
 
 async fn sqlite(out: &Path) -> Result<(), Fail> {
@@ -136,6 +153,7 @@ impl<'j> Life<'j> {
                 overhead_tokens: 10,
                 repairs: None,
                 plan: None,
+                at_limit: stead_core::budget::AtLimit::Stop,
             },
             input: Payload::new(body, Some(Source::User)),
             admit: live.then(Admit::default),
@@ -259,6 +277,7 @@ async fn fill(journal: &dyn Journal) -> Result<(), Fail> {
         at: now,
         by: "ada".into(),
         why: MovedBy::Apply,
+        step: Step::Moved,
     };
     let canary = AliasMove { alias: "canary".into(), why: MovedBy::Set, ..live.clone() };
     journal.put_version(version, live).await?;
@@ -271,9 +290,14 @@ async fn fill(journal: &dyn Journal) -> Result<(), Fail> {
     one.replies(vec![call("mail", EffectClass::Irreversible, false)], Status::Running, IndexChange::default()).await?;
     let outcome = Outcome::Returned(Payload::inline("sent", Source::Tool));
     one.does(Command::Outcome { effect: 1, attempt: 1, outcome, error: false, action: None }, Status::Running).await?;
-    let release = SessionChange::Release { head: true, spent: Spend { tokens: 240, usd: None } };
-    let ends = IndexChange { session: Some(release), ..IndexChange::default() };
+    let used = Amounts { tool_calls: 1, ..Amounts::default() };
+    let release = SessionChange::Release { head: true, spent: Spend { tokens: 240, usd: None }, used };
+    // What policies count, as format 7 has it: what an append adds, and what is kept in the place of earlier ones.
+    let counted = Some(Bytes::from_static(b"what a run adds"));
+    let budgets = budgets(journal).await?;
+    let ends = IndexChange { session: Some(release), budgets, counted, ..IndexChange::default() };
     one.replies(Vec::new(), Status::Completed, ends).await?;
+    journal.keep_counters(lease, &tenant, Bytes::from_static(b"what was counted"), 0).await?;
     // 2 waits for a human, 3 waits for 2.
     let mut two = Life::begin(journal, lease, 2, keyed, true).await?;
     let asks = IndexChange {

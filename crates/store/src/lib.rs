@@ -15,6 +15,7 @@
 
 mod backup;
 mod blob;
+mod book;
 mod check;
 mod format;
 mod objects;

@@ -17,7 +17,8 @@ use stead_core::{
 use stead_ports::{
     conformance::{JOURNAL, OBJECTS, POLICIES},
     journal::{
-        AliasMove, Append, BackupAsk, InboxRow, Journal, LIVE, Lease, MovedBy, NewBlob, RunFilter, Snapshot, VersionRow,
+        AliasMove, Append, BackupAsk, InboxRow, Journal, LIVE, Lease, MovedBy, NewBlob, RunFilter, Snapshot, Step,
+        VersionRow,
     },
     objects::Objects,
     policies::{NewPolicy, PolicyStore},
@@ -123,6 +124,7 @@ async fn said<S: Journal + Objects + PolicyStore>(store: &S) -> (RunId, Lease) {
         at: Timestamp(1),
         by: "user:ada".into(),
         why: MovedBy::Apply,
+        step: Step::Moved,
     };
     store.put_version(row, live).await.unwrap();
     store.put(&tenant, &[CANARY.into()], Timestamp(i64::MAX)).await.unwrap();
@@ -282,7 +284,17 @@ async fn a_rotation_changes_both_keys_and_loses_nothing() {
     };
     let first = rows(dir.path());
     assert_eq!(SqliteStore::rotate(dir.path(), &key(3), &key(2)).unwrap_err().code, code::DATA_KEY);
+    let wrapped: Vec<u8> = {
+        let conn = rusqlite::Connection::open(dir.path().join("stead.db")).unwrap();
+        conn.query_row("SELECT wrapped FROM data_keys", [], |r| r.get(0)).unwrap()
+    };
+    let kept = || {
+        let files = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file());
+        files.filter(|p| fs::read(p).unwrap().windows(wrapped.len()).any(|w| w == wrapped)).count()
+    };
+    assert!(kept() > 0);
     assert_eq!(SqliteStore::rotate(dir.path(), &key(1), &key(2)), Ok(Rotated { tenants: 1, kept: 1 }));
+    assert_eq!(kept(), 0, "what the old key opens is in no file any more");
     assert_eq!(SqliteStore::open(dir.path(), options(1)).unwrap_err().code, code::DATA_KEY, "the old key is of no use");
     let store = opened(dir.path(), 2);
     heard(&store).await;
@@ -433,7 +445,19 @@ async fn servers_of_one_database_share_its_keys() {
     let rotate = async |from| PgStore::rotate(&server.url(), options(Some(key(from))), &key(2)).await;
     assert_eq!(rotate(1).await.unwrap_err().code, code::DATA_LOCKED);
     one.release(lease).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("SET search_path TO stead").await.unwrap();
+    let wrapped: Vec<u8> = client.query_one("SELECT wrapped FROM data_keys", &[]).await.unwrap().get(0);
+    let kept = async || {
+        let file = client.query_one("SELECT pg_relation_filepath('data_keys')", &[]).await.unwrap().get::<_, String>(0);
+        client.batch_execute("CHECKPOINT").await.unwrap();
+        let bytes = client.query_one("SELECT pg_read_binary_file($1)", &[&file]).await.unwrap().get::<_, Vec<u8>>(0);
+        bytes.windows(wrapped.len()).any(|w| w == wrapped)
+    };
+    assert!(kept().await);
     assert_eq!(rotate(1).await, Ok(Rotated { tenants: 1, kept: 1 }));
+    assert!(!kept().await, "what the old key opens is not in the table's file any more");
     assert_eq!(rotate(1).await.unwrap_err().code, code::DATA_KEY);
     heard(&connect(Some(key(2))).await.unwrap()).await;
 }

@@ -6,13 +6,17 @@ use std::{fs, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use stead_core::{
+    budget::{Caps, Per},
     fact::Fact,
     id::{Name, RunId, SessionId, VersionId},
     record::{Body, Record},
     run::{CallPhase, Carry, GENESIS, Life, State, fold},
     time::{Span, Timestamp},
 };
-use stead_ports::journal::{ApprovalFilter, Backup, BackupAsk, Journal, LIVE, MovedBy, RunFilter, Status, UsageFilter};
+use stead_ports::journal::{
+    ApprovalFilter, Backup, BackupAsk, BudgetKey, BudgetRow, Journal, LIVE, MovedBy, RunFilter, SetBudget, Status,
+    UsageFilter,
+};
 use stead_ports::{
     objects::Objects,
     policies::{NewPolicy, PolicyStore},
@@ -44,6 +48,8 @@ async fn sqlite_data_of_every_format_opens_and_folds() {
         check(&store, format).await;
         content(&store, format).await;
         policies(&store, format).await;
+        budgets(&store, format).await;
+        counters(&store, format).await;
     }
 }
 
@@ -56,6 +62,8 @@ async fn postgresql_data_of_every_format_opens_and_folds() {
         check(&store, format).await;
         content(&store, format).await;
         policies(&store, format).await;
+        budgets(&store, format).await;
+        counters(&store, format).await;
     }
 }
 
@@ -82,6 +90,32 @@ async fn policies(sets: &dyn PolicyStore, format: u32) {
     let (by, at) = (Name::from("bob"), Timestamp(2));
     let new = NewPolicy { tenant, digest: [4; 32], body, by, at, rollback: Some(1), proposed: false };
     assert_eq!(sets.put_policy(new).await.unwrap(), Some(if format < 4 { 1 } else { 3 }));
+}
+
+/// Formats before 6 had no budgets, and take them now.
+async fn budgets(journal: &dyn Journal, format: u32) {
+    let (tenant, now) = (Name::from("acme"), Timestamp(1_767_225_600_000_000));
+    let used = |rows: &[BudgetRow]| rows.iter().map(|r| (r.key.per, r.settled.tokens)).collect::<Vec<_>>();
+    let kept = journal.budgets(Some(&tenant), now).await.unwrap();
+    assert_eq!(used(&kept), if format < 6 { Vec::new() } else { vec![(Per::Month, 240), (Per::Day, 240)] });
+    let key = BudgetKey { tenant: tenant.clone(), agent: None, per: Per::Ever };
+    let caps = Caps { tokens: Some(7), ..Caps::default() };
+    assert!(journal.set_budget(SetBudget { key, caps, at: now, by: "bob".into() }).await.unwrap());
+    assert_eq!(journal.budgets(Some(&tenant), now).await.unwrap().len(), kept.len() + 1);
+}
+
+/// Formats before 7 had nothing that policies count, and keep it now.
+async fn counters(journal: &dyn Journal, format: u32) {
+    let tenant = Name::from("acme");
+    let (kept, rows) = (journal.counters(&tenant).await.unwrap(), journal.counted(&tenant, 0, 10).await.unwrap());
+    let rows: Vec<&[u8]> = rows.iter().map(|row| &row.body[..]).collect();
+    let none = format < 7;
+    assert_eq!(kept.as_deref(), if none { None } else { Some(&b"what was counted"[..]) });
+    assert_eq!(rows, if none { Vec::new() } else { vec![&b"what a run adds"[..]] });
+    let lease = journal.acquire("counts", Span::from_secs(60)).await.unwrap();
+    journal.keep_counters(lease, &tenant, Bytes::from_static(b"anew"), 0).await.unwrap();
+    assert_eq!(journal.counters(&tenant).await.unwrap().as_deref(), Some(&b"anew"[..]));
+    journal.release(lease).await.unwrap();
 }
 
 /// Makes the database one of that format.
@@ -143,6 +177,9 @@ async fn check_restored(mut pieces: Backup, format: u32) {
     let owed = store.unmetered(None, 10).await.unwrap().len();
     let expected = if format == 1 { (0, 0, 5) } else { (3, 500, 0) };
     assert_eq!((moves, usage[0].used.input, owed), expected, "what is not known is entered by the next owner");
+    let session = store.session(SessionId(1)).await.unwrap().unwrap();
+    assert_eq!((session.spent.tokens, session.used.tool_calls), (240, if format < 6 { 0 } else { 1 }));
+    budgets(&store, format).await;
 }
 
 async fn folded(journal: &dyn Journal, run: RunId) -> State {
@@ -184,6 +221,11 @@ async fn check(journal: &dyn Journal, format: u32) {
     assert_eq!(session.key.as_deref(), Some("customer/42"));
     assert_eq!((session.active, session.head), (Some(rows[1].id), Some(rows[0].id)));
     assert_eq!(session.spent.tokens, 240);
+    assert_eq!(
+        session.used.tool_calls,
+        if format < 6 { 0 } else { 1 },
+        "formats before 6 counted tokens and money alone"
+    );
     assert_eq!(journal.by_key(&tenant, &"key-3".into()).await.unwrap(), Some((rows[2].id, [3; 32])));
     assert_eq!(journal.queued(SessionId(1), 10).await.unwrap(), [rows[2].id]);
     assert_eq!(journal.inbox(rows[3].id).await.unwrap()[0].body, "a message");

@@ -26,11 +26,11 @@
 
 mod calls;
 mod canaries;
+mod deadlines;
 mod ends;
 mod folders;
 mod inside;
 mod lab;
-mod lateness;
 mod limits;
 mod neighbours;
 mod network;
@@ -40,11 +40,11 @@ mod streams;
 
 pub use calls::*;
 pub use canaries::*;
+pub use deadlines::*;
 pub use ends::*;
 pub use folders::*;
 pub use inside::*;
 pub use lab::*;
-pub use lateness::*;
 pub use limits::*;
 pub use neighbours::*;
 pub use network::*;

@@ -6,12 +6,13 @@ mod forms;
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use forms::Forms;
 
 /// The shortest secret that is searched for in answers; a shorter one would blot out ordinary text.
-const SHORTEST_SEARCHED: usize = 6;
+pub const SHORTEST_SEARCHED: usize = 6;
 /// What stands for a secret.
 const INSTEAD: &[u8] = b"[secret]";
 
@@ -62,6 +63,18 @@ impl Secret {
         }
     }
 
+    /// A JSON value without the secret in any of its texts, names of fields included.
+    pub(crate) fn redact_json(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.redact(text)),
+            Value::Array(items) => items.into_iter().map(|item| self.redact_json(item)).collect(),
+            Value::Object(fields) => {
+                fields.into_iter().map(|(name, value)| (self.redact(name), self.redact_json(value))).collect()
+            }
+            plain => plain,
+        }
+    }
+
     /// Nothing when it is not in there.
     fn without(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let forms = self.forms.as_ref()?;
@@ -97,6 +110,8 @@ mod tests {
         assert_eq!(format!("{secret:?}"), "Secret(hidden)");
         assert_eq!(secret.redact("you sent hunter2-hunter2!".into()), "you sent [secret]!");
         assert_eq!(Secret::new("a").redact("banana".into()), "banana");
+        let told = secret.redact_json(serde_json::json!({"hunter2-hunter2": [1, {"a": "is hunter2-hunter2"}]}));
+        assert_eq!(told, serde_json::json!({"[secret]": [1, {"a": "is [secret]"}]}));
         let blotted = secret.blot(Bytes::from_static(b"\xffhunter2-hunter2hunter2-hunter2\0"));
         assert_eq!(blotted, &b"\xff[secret][secret]\0"[..]);
     }

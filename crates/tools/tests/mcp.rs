@@ -18,6 +18,7 @@ use stead_tools::{
     mcp::{self, Discovered},
     offer::Offered,
     schema,
+    secret::Secret,
 };
 use tokio::{io::AsyncReadExt as _, net::TcpListener};
 
@@ -247,6 +248,44 @@ async fn a_server_sees_only_the_environment_it_is_given() {
     assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
     assert!(!seen.iter().any(|name| name.starts_with("CARGO") && name != "CARGO_PKG_NAME"), "{seen:?}");
     assert!(seen.contains(&"CARGO_PKG_NAME".into()) && seen.contains(&"PATH".into()), "{seen:?}");
+}
+
+/// What a server says of its own accord is cut; a secret across the cut must not be left in part.
+#[tokio::test]
+async fn no_part_of_a_secret_is_left_in_what_a_server_says() {
+    const TOKEN: &str = "tk-7f3a9c51e8b2d604";
+    let set = [("STEAD_TEST_TOKEN".to_owned(), Secret::new(TOKEN))];
+    let clean = |said: &str| {
+        let part = (0..TOKEN.len() - 6).find(|at| said.contains(&TOKEN[*at..*at + 6]));
+        assert_eq!(part, None, "{said}");
+    };
+
+    let server = Server::new("leak-in-list");
+    let pinned = mcp::discover(&server.config, &set, server.base()).await.unwrap();
+    assert_eq!(pinned[0].description, "Uses [secret].");
+    clean(&serde_json::to_string(&pinned).unwrap());
+    // The pin is of what was kept, so the tool is the same one when it runs.
+    let offered = mcp::offer("files", &server.config, &set, server.base(), &pinned).unwrap();
+    assert!(matches!(echo(&offered[0], "x").await, Outcome::Returned(out) if out.content == "x"));
+
+    let server = Server::new("leak-in-name");
+    let error = mcp::discover(&server.config, &set, server.base()).await.unwrap_err();
+    assert!(error.detail.contains("whose name holds a secret"), "{error}");
+    clean(&error.detail);
+
+    let server = Server::new("leak-on-start");
+    let error = mcp::discover(&server.config, &set, server.base()).await.unwrap_err();
+    assert!(error.detail.contains("the end."), "{error}");
+    clean(&error.detail);
+
+    for (mode, shown) in [("leak-in-error", "xxx[secret]"), ("leak-in-line", "xxx[secret]")] {
+        let server = Server::new(mode);
+        let pinned = mcp::discover(&server.config, &set, server.base()).await.unwrap();
+        let offered = mcp::offer("files", &server.config, &set, server.base(), &pinned).unwrap();
+        let outcome = echo(&offered[0], "x").await;
+        assert!(unknown(&outcome).contains(shown), "{mode}: {outcome:?}");
+        clean(unknown(&outcome));
+    }
 }
 
 #[tokio::test]

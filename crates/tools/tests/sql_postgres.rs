@@ -77,6 +77,19 @@ async fn rows_of_any_type_come_back_as_json() {
 }
 
 #[tokio::test]
+async fn a_password_is_in_no_row_and_in_no_error() {
+    let server = shop().await;
+    let secret = Secret::new("pw-51e8b2d604");
+    let config = config::<SqlConfig>(json!({"url": server.url("postgres")}));
+    let read = sql::offer("orders", &config, Some(&secret), Path::new("/"), &Reach::default()).unwrap().remove(0);
+    let got =
+        call(&read, json!({"sql": "SELECT 'is pw-51e8b2d604' AS a, jsonb_build_array('pw-51e8b2d604') AS b"})).await;
+    assert_eq!(rows(got)["rows"][0], json!({"a": "is [secret]", "b": ["[secret]"]}));
+    let got = call(&read, json!({"sql": "SELECT 'pw-51e8b2d604'::int"})).await;
+    assert!(refused(&got).contains("[secret]") && !refused(&got).contains("51e8"), "{got:?}");
+}
+
+#[tokio::test]
 async fn named_queries_bind_and_never_splice() {
     let server = shop().await;
     let queries = json!({"queries": {"find": {"sql": "SELECT id FROM orders WHERE customer = :who AND id > :least::int",

@@ -6,6 +6,7 @@ use stead_core::{
     time::Span,
 };
 use stead_ports::{
+    connect::Connects,
     sandbox::{Evidence, Outcome, Property, Root, Running, Runtime, Served, Stdio, Tier, Usage, WhenFull, Zygote},
     tool::Invocation,
 };
@@ -60,7 +61,7 @@ pub(crate) async fn act(shop: &Inner, place: &Place, job: Job, invocation: &Invo
     let stdio = Stdio::Capture { input: job.input.clone(), keep: room, full: WhenFull::Drop, follower: None };
     let folder = bench.as_ref().map(|(_, base)| base.path().to_owned());
     seat.may_use(invocation.left.cpu);
-    let out = way_out(shop, place, &whose, invocation.left.traffic)?;
+    let out = way_out(shop, place, (&whose, &invocation.connects), invocation.left.traffic)?;
     let (running, out) = start(shop, place, &job, &whose, (&seat, out), folder, stdio).await?;
     let ended = running.end.await;
     let traffic = match out {
@@ -98,11 +99,17 @@ async fn bench(shop: &Inner, access: Access, invocation: &Invocation) -> Result<
 }
 
 /// The way out of a box at a place, which may move that many bytes; `None` for a place that reaches nobody.
-pub(crate) fn way_out(shop: &Inner, place: &Place, whose: &Whose, most: Option<u64>) -> Result<Option<WayOut>, Fault> {
+pub(crate) fn way_out(
+    shop: &Inner,
+    place: &Place,
+    (whose, connects): (&Whose, &Connects),
+    most: Option<u64>,
+) -> Result<Option<WayOut>, Fault> {
     if place.is_closed() {
         return Ok(None);
     }
-    WayOut::open(shop, &place.rules, &shop.outside.secrets, whose.clone(), most).map(Some)
+    let of = (whose.clone(), connects.clone());
+    WayOut::open(shop, &place.rules, &shop.outside.secrets, of, most).map(Some)
 }
 
 /// Starts a box at a place, with its way out, and seats it among those that live.

@@ -8,7 +8,10 @@ use stead_core::{
     sandbox::{Access, BoxLimits, BoxUse, Tier, Traffic},
 };
 use stead_egress::Session as Proxy;
-use stead_ports::sandbox::{BoxError, Control, End, Evidence, Outcome, Pipes, Stdio, Usage};
+use stead_ports::{
+    connect::Connects,
+    sandbox::{BoxError, Control, End, Evidence, Outcome, Pipes, Stdio, Usage},
+};
 use stead_tools::error::ToolSetupError;
 use tokio::{sync::watch, time::timeout};
 
@@ -98,7 +101,7 @@ impl Workshop {
         tool: Name,
         command: Vec<String>,
         settings: &Settings,
-        limits: BoxLimits,
+        (limits, connects): (BoxLimits, &Connects),
     ) -> Result<Server, Fault> {
         let place = Place::new(&tool, settings).map_err(|e| BoxError::Spec(e.detail))?;
         let whose = Whose { tenant: tenant.clone(), work: Work::Server { run, tool } };
@@ -108,7 +111,7 @@ impl Workshop {
         let turn = self.0.tier(settings.tier)?.turn(settings.tier, &self.0.servers, &tenant).await?;
         let job = Job { words: command, access: Access::None, ..Job::default() };
         let stdio = Stdio::Pipes { keep: STDERR };
-        let out = way_out(&self.0, &place, &whose, None)?;
+        let out = way_out(&self.0, &place, (&whose, connects), None)?;
         let (running, out) = start(&self.0, &place, &job, &whose, (&seat, out), None, stdio).await?;
         let (evidence, proxy) = (running.evidence, out.as_ref().map(|out| out.session().clone()));
         let (tell, ended) = watch::channel(None);

@@ -15,6 +15,7 @@ use stead_core::{
 use stead_egress::{Rules, Session as Proxy};
 use stead_ports::{
     BoxFuture,
+    connect::Connects,
     sandbox::{BoxError, Change, Command, Content, Control, Evidence, Limits, Mount, Outcome, Root, Session, Spec},
     secret::Secrets,
 };
@@ -112,7 +113,8 @@ impl Workshop {
         let turn = turn.map_err(|_| Fault::Queue(shop.sandboxes.waiting()))??;
         let base = shop.workspaces.materialise(&tenant, tree).await?;
         let seat = Arc::new(shop.live.enter(whose.clone(), limits, BoxLimits::default()));
-        let mut out = WayOut::open(shop, &rules, &secrets, whose, None)?;
+        // No run is behind it: what its rules allow, somebody asked for who may use sandboxes.
+        let mut out = WayOut::open(shop, &rules, &secrets, (whose, Connects::default()), None)?;
         requires.insert(Property::EgressControl);
         let mount = |at: &str, content| Mount { at: at.into(), content };
         let mut mounts = vec![

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net, path::Path, sync::Arc, time::Duration};
 
 use stead_core::sandbox::Traffic;
 use stead_egress::{Config, Limits, Rules, Session, SystemResolver, serve_listener};
-use stead_ports::{sandbox::BoxError, secret::Secrets};
+use stead_ports::{connect::Connects, sandbox::BoxError, secret::Secrets};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
@@ -32,12 +32,12 @@ pub(crate) struct WayOut {
 }
 
 impl WayOut {
-    /// Opens a session with those rules, which may move that many bytes.
+    /// Opens a session with those rules, which may move that many bytes. Policies are asked about what the rules allow.
     pub(crate) fn open(
         shop: &Inner,
         rules: &Rules,
         secrets: &Arc<dyn Secrets>,
-        whose: Whose,
+        (whose, connects): (Whose, Connects),
         most: Option<u64>,
     ) -> Result<Self, Fault> {
         let outside = &shop.outside;
@@ -46,6 +46,7 @@ impl WayOut {
         let session = Session::new(Config {
             rules: rules.clone(),
             secrets: Arc::clone(secrets),
+            connects,
             audit: Arc::new(Of { to: Arc::clone(&outside.audit), whose, open: count }),
             resolver,
             trust: outside.trust.clone(),

@@ -106,7 +106,7 @@ const MAP: &[Row] = &[
         ],
     ),
     row("sim", &["core", "engine", "policy", "ports"]),
-    row("bench", &["core", "egress", "engine", "policy", "ports", "sandbox", "store", "wasm", "workspace"]),
+    row("bench", &["audit", "core", "egress", "engine", "policy", "ports", "sandbox", "store", "wasm", "workspace"]),
     row("testkit", ALL),
     row("xtask", &[]),
 ];

@@ -166,6 +166,7 @@ impl Operation {
             Some("approvals") => "approvals",
             Some("policies") => "policies",
             Some("usage") => "usage",
+            Some("budgets") => "budgets",
             Some("sandboxes") => "sandboxes",
             _ => "server",
         };
@@ -251,7 +252,7 @@ impl Operation {
         if !self.open {
             merge(&mut all, 401, &[code::UNAUTHENTICATED]);
             if !self.rights.is_empty() {
-                merge(&mut all, 403, &[code::FORBIDDEN]);
+                merge(&mut all, 403, &[code::FORBIDDEN, code::POLICY]);
             }
             merge(&mut all, 500, &[code::INTERNAL, code::QUARANTINED, code::DATA_DAMAGED]);
             let store = [code::DATA_UNREACHABLE, code::DATA_FULL, code::DATA_READONLY, code::DATA_LOCKED];

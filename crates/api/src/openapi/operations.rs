@@ -11,6 +11,7 @@ use crate::{
     agent::{Agent, AgentSummary, ApplyAgent},
     approval::{Answer, Approval},
     artifact::Artifacts,
+    budget::{Budgets, SetBudget},
     context::Context,
     fact::FactEvent,
     page::Page,
@@ -20,7 +21,7 @@ use crate::{
     session::{OpenSession, Session, StartInSession},
     status::{Health, ServerStatus},
     usage::UsageReport,
-    version::{Alias, Rollback, SetAlias, VersionDiff, Versions},
+    version::{Alias, ConfirmAlias, Rollback, SetAlias, VersionDiff, Versions},
     why::Why,
     workspace::WorkspaceFolder,
 };
@@ -103,6 +104,18 @@ fn agents() -> Vec<Operation> {
             .body::<SetAlias>(true)
             .answers::<Alias>(200, "The alias as it is now.")
             .fails(409, &[code::CONFLICT, code::VERSION_AMBIGUOUS]),
+        post("/v1/agents/{agent}/aliases/{alias}/confirm", "confirmAlias", "Confirm what an alias is to name")
+            .needs(&[Apply, Read])
+            .says(
+                "By another person than who proposed it, where two are asked for (`agents.four_eyes`). What was proposed before the alias \
+                moved last cannot be confirmed any more.",
+            )
+            .path::<String>("agent", NAME)
+            .path::<String>("alias", "The alias.")
+            .body::<ConfirmAlias>(false)
+            .answers::<Alias>(200, "The alias as it is now.")
+            .fails(409, &[code::ALIAS_REFUSED, code::VERSION_AMBIGUOUS])
+            .fails(422, &[code::POLICY_REFUSED]),
         post("/v1/agents/{agent}/rollback", "rollbackAgent", "Take `live` back").needs(&[Apply, Read])
             .says(
                 "Moves `live` to what was live before, or to the version that is named. Runs under way keep their version. Two \
@@ -326,6 +339,18 @@ fn server() -> Vec<Operation> {
             .query::<String>("until", "To the hour of this instant, in the same forms.")
             .query::<u32>("limit", "Groups wanted: 1 to 5000; 5000 when absent.")
             .answers::<UsageReport>(200, "The sums."),
+        get("/v1/budgets", "listBudgets", "Budgets of the tenant and of its agents").needs(&[Read])
+            .says(
+                "What is used and what runs hold for what they do next are together never more than a limit. Windows are of the \
+                calendar in UTC.",
+            )
+            .answers::<Budgets>(200, "The budgets."),
+        post("/v1/budgets", "setBudget", "Set or remove a budget").needs(&[Apply, Read])
+            .says("Runs heed it from their next slice on. What was used of its window stays; a budget without limits is removed.")
+            .body::<SetBudget>(true)
+            .answers::<Budgets>(200, "All budgets as they are now.")
+            .fails(404, &[code::NOT_FOUND])
+            .fails(409, &[code::CONFLICT]),
         get("/v1/status", "getStatus", "Show the server")
             .says("Any token may ask.")
             .answers::<ServerStatus>(200, "The server and the caller."),

@@ -5,7 +5,7 @@ mod versions;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use stead_api::agent::{Agent, AgentSummary};
+use stead_api::agent::{Agent, AgentSummary, Untraced};
 use stead_server::agents::ApplyError;
 
 use super::{pages::watched, run::apply_as};
@@ -72,6 +72,20 @@ enum Verb {
         #[arg(long, value_name = "VERSION")]
         to: Option<String>,
     },
+    /// Confirm what somebody else proposed, where two people are asked for
+    Confirm {
+        /// The agent's name
+        agent: String,
+        /// The version that was proposed, or the beginning of it; without it, that the alias is removed
+        #[arg(required_unless_present = "remove")]
+        version: Option<String>,
+        /// The alias that is to name it
+        #[arg(long, default_value = "live")]
+        alias: String,
+        /// Confirm that the alias is removed
+        #[arg(long, conflicts_with = "version")]
+        remove: bool,
+    },
     /// Show what two versions differ in: what changes for safety (`!` where more is allowed), and their files
     Diff {
         /// The agent's name
@@ -130,6 +144,13 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb, bundles: &[s
                 } else {
                     ui::line(&format!("{} {}", agent.name, agent.version))?;
                 }
+                if let Some(alias) = &agent.proposed {
+                    let confirm = versions::confirm(&agent.name, alias, Some(&agent.version));
+                    ui::say(&format!("it waits for another person: {confirm}"));
+                }
+                if let Some(untraced) = &agent.untraced {
+                    ui::say(&alone(&agent, untraced));
+                }
             }
         }
         Verb::Ls { watch } => {
@@ -161,6 +182,9 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb, bundles: &[s
             moved(global, &client.set_alias(&agent, &alias, None).await?)?;
         }
         Verb::Rollback { agent, to } => moved(global, &client.rollback(&agent, to).await?)?,
+        Verb::Confirm { agent, version, alias, .. } => {
+            moved(global, &client.confirm_alias(&agent, &alias, version).await?)?;
+        }
         Verb::Diff { agent, from, to } => {
             let found = client.diff(&agent, from.as_deref(), to.as_deref()).await?;
             if global.json { ui::json(&found)? } else { ui::text(&versions::diff(&found))? }
@@ -229,6 +253,13 @@ fn shown(agent: &Agent) -> String {
         out.push_str(&format!("\neach input satisfies:\n{}\n", clean(&schema)));
     }
     format!("{out}\n{}\n", clean(agent.instructions.trim_end()))
+}
+
+/// That nothing stands between other people's words and what an agent does.
+fn alone(agent: &Agent, untraced: &Untraced) -> String {
+    let cure =
+        "say `provenance: plan` or `provenance: trace` in its manifest, or by `trust` what its tools' results count";
+    format!("warning: {}: {}\n  hint: {cure}", clean(&agent.name), clean(&untraced.to_string()))
 }
 
 /// An agent that this process itself did not take.

@@ -3,6 +3,7 @@
 pub(crate) mod agents;
 pub(crate) mod approvals;
 pub(crate) mod backup;
+pub(crate) mod budgets;
 pub(crate) mod chat;
 pub(crate) mod completions;
 pub(crate) mod data;
@@ -89,6 +90,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::TestRuntime(args) => one(test_runtime::run(&global, args)),
         Command::Runs(args) => one(runs::run(&global, args)),
         Command::Sandboxes(args) => one(sandboxes::run(&global, args)),
+        Command::Budgets(args) => one(budgets::run(&global, args)),
         Command::Policy(args) => one(policy::run(&global, args)),
         Command::Usage(args) => one(usage::run(&global, args)),
         Command::Approvals(args) => one(approvals::run(&global, args)),

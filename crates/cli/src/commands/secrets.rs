@@ -11,7 +11,7 @@ use serde::Serialize;
 use stead_core::{code, time::Timestamp};
 use stead_server::{
     config::{self, Config},
-    secrets::{Found, KeySource, Secret, SecretError, SecretsFile, Source, Sources, rules, sources},
+    secrets::{Found, KeySource, SHORTEST_SEARCHED, Secret, SecretError, SecretsFile, Source, Sources, rules, sources},
     serve::ServeError,
 };
 
@@ -120,6 +120,11 @@ fn set(global: &Global, file: &SecretsFile, name: &str, value: &Secret) -> Outco
         _ => None,
     };
     let replaced = file.set(name, value, text::now())?;
+    if !global.quiet && value.expose().trim().len() < SHORTEST_SEARCHED {
+        ui::say(&format!(
+            "{name} has fewer than {SHORTEST_SEARCHED} bytes: where a service sends it back, it is not blotted out"
+        ));
+    }
     if global.json {
         ui::json(&serde_json::json!({ "name": name, "replaced": replaced }))?;
     } else if !global.quiet {

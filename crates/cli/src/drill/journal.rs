@@ -180,6 +180,7 @@ fn told(event: &FactEvent, tools: &mut HashMap<u32, String>) -> Option<String> {
         Fact::ApprovalRequested(f) => match f.reason {
             AskReason::Manifest => format!("{}: its manifest says so", name(f.effect)),
             AskReason::Policy => format!("{}: policies ask for it", name(f.effect)),
+            AskReason::Budget => "a limit is reached".to_owned(),
             _ => format!("{}: did it happen?", name(f.effect)),
         },
         Fact::ApprovalGiven(f) => format!("{}: {}", name(f.effect), if f.approved { "approved" } else { "denied" }),

@@ -1,4 +1,4 @@
-//! The folder of a policy set: `*.cedar`, `gates/*.cedar`, `history.yaml`, `tools.yaml`, `tests.yaml`. What else is there is
+//! The folder of a policy set: `*.cedar`, `gates/*.cedar`, `history.yaml`, `default.yaml`, `tools.yaml`, `tests.yaml`. What else is there is
 //! left alone.
 
 use std::{

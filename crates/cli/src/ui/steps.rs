@@ -222,6 +222,9 @@ pub(crate) fn reason(reason: AskReason) -> &'static str {
         AskReason::Policy => "policies ask for it",
         AskReason::EqualUnknown => "the outcome of an equal call is unknown",
         AskReason::OutcomeUnknown => "nobody knows whether it happened; approve means \"it did not, do it now\"",
+        AskReason::Budget => {
+            "a limit is reached; approve raises it for this run, or tries again when a budget above was raised"
+        }
         AskReason::Restored => {
             "the run was restored from a backup and may have done this since; approve means \"it did not, do it now\""
         }

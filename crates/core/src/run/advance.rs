@@ -30,7 +30,10 @@ fn round(draft: &mut Draft<'_>) {
         return;
     }
     if let Some(limit) = life::stop::time_limit(&draft.state, draft.now) {
-        return life::stop::by_limit(draft, limit);
+        return step::funds::reached(draft, limit, None);
+    }
+    if draft.state.asking.is_some() {
+        return;
     }
     match &draft.state.phase {
         Phase::Idle if draft.hold => {}
@@ -45,8 +48,8 @@ fn round(draft: &mut Draft<'_>) {
                     CallPhase::Open if !draft.hold => step::tool::open_call(draft, i),
                     _ => {}
                 }
-                // A decision can stop the run or close the turn.
-                if draft.state.phase != Phase::Tools || draft.state.stop.is_some() {
+                // A decision can stop the run, ask about a limit, or close the turn.
+                if draft.state.phase != Phase::Tools || draft.state.stop.is_some() || draft.state.asking.is_some() {
                     return;
                 }
             }

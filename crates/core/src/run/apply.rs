@@ -6,6 +6,7 @@ use super::{
     step,
 };
 use crate::{
+    budget::Amounts,
     fact::{Fact, PayloadIx},
     id::ActivationId,
     record::{Body, Payload, Record},
@@ -33,7 +34,9 @@ impl Env<'_> {
 /// Folds what a record's header says: time, and working time if one activation has been at it since the last record.
 pub(super) fn begin(state: &mut State, at: Timestamp, activation: ActivationId) {
     if state.activation == activation && state.working() {
-        state.budget.active.0 = state.budget.active.0.saturating_add(at.since(state.last_at).0);
+        let worked = at.since(state.last_at);
+        state.budget.active.0 = state.budget.active.0.saturating_add(worked.0);
+        state.book(Amounts { active: worked, ..Amounts::default() });
     }
     state.last_at = state.last_at.max(at);
     state.activation = activation;
@@ -70,8 +73,9 @@ pub fn apply(state: &mut State, env: Env<'_>, fact: &Fact) {
         Fact::Restored(f) => life::restore::apply_restored(state, env, f),
         Fact::SandboxLimited(f) => life::limit::apply_limited(state, f),
         Fact::AnswerRejected(f) => step::answer::apply_rejected(state, env, f),
+        Fact::BudgetMoved(f) => step::funds::apply_moved(state, f),
         Fact::Paused => state.paused = true,
-        Fact::Resumed => state.paused = false,
+        Fact::Resumed => life::pause::apply_resumed(state),
         Fact::CancelRequested(f) => life::stop::apply_requested(state, f),
         Fact::RunCompleted(_) => life::end::apply_completed(state),
         Fact::RunFailed(f) => life::end::apply_failed(state, f.code),

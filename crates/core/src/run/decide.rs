@@ -11,7 +11,7 @@ use super::{
     step,
 };
 use crate::{
-    budget::{Limits, Spend, Usage},
+    budget::{Amounts, Limits, Offer, Spend, Usage},
     code::Code,
     effect::{Ended, Outcome, Reconciled},
     fact::{CallHead, Fact, HistoryRead, Parent, PayloadIx, RunConfig, StopMode, Verdict},
@@ -211,6 +211,8 @@ pub enum Command {
         boxes: BoxTotals,
         /// The label of what the model is told.
         label: Option<SealedLabel>,
+        /// What it used beside; see [`crate::fact::ChildFinished::used`].
+        used: Amounts,
     },
     /// A human answered.
     Approve {
@@ -277,7 +279,7 @@ pub struct Decision {
 /// # Errors
 /// A [`Refusal`] when the command does not fit the state.
 pub fn decide(state: &State, command: Command, inputs: Inputs<'_>) -> Result<Decision, Refusal> {
-    decide_as(state, command, inputs, false)
+    decide_under(state, command, inputs, Terms::default())
 }
 
 /// Decides a command for an activation that is about to end, or that only answers: what is learnt is recorded and what
@@ -287,11 +289,24 @@ pub fn decide(state: &State, command: Command, inputs: Inputs<'_>) -> Result<Dec
 /// # Errors
 /// A [`Refusal`] when the command does not fit the state.
 pub fn decide_holding(state: &State, command: Command, inputs: Inputs<'_>) -> Result<Decision, Refusal> {
-    decide_as(state, command, inputs, true)
+    decide_under(state, command, inputs, Terms { hold: true, offer: None })
 }
 
-fn decide_as(state: &State, command: Command, inputs: Inputs<'_>, hold: bool) -> Result<Decision, Refusal> {
-    let mut draft = Draft { hold, ..Draft::begin(Box::new(state.clone()), inputs) };
+/// What a decision may begin, and what pays for it.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// Nothing begins; see [`decide_holding`].
+    pub hold: bool,
+    /// What the budgets above the run have left; `None` when there are none.
+    pub offer: Option<Offer>,
+}
+
+/// Decides a command under terms.
+///
+/// # Errors
+/// A [`Refusal`] when the command does not fit the state.
+pub fn decide_under(state: &State, command: Command, inputs: Inputs<'_>, terms: Terms) -> Result<Decision, Refusal> {
+    let mut draft = Draft::begin(Box::new(state.clone()), inputs, terms);
     match command {
         Command::Admit(admit) => life::start::admit(&mut draft, admit)?,
         Command::Recover => life::recover::recover(&mut draft),
@@ -311,8 +326,8 @@ fn decide_as(state: &State, command: Command, inputs: Inputs<'_>, hold: bool) ->
             step::tool::outcome(&mut draft, effect, attempt, outcome, error, action)?;
         }
         Command::Reconciled { effect, asked, answer } => step::tool::reconciled(&mut draft, effect, asked, answer)?,
-        Command::ChildFinished { effect, ended, content, spent, boxes, label } => {
-            step::child::finished(&mut draft, effect, ended, content, (spent, boxes), label)?;
+        Command::ChildFinished { effect, ended, content, spent, boxes, label, used } => {
+            step::child::finished(&mut draft, effect, ended, content, (spent, boxes, used), label)?;
         }
         Command::Approve { effect, approved, by, note } => {
             step::approval::answered(&mut draft, effect, approved, by, note)?;
@@ -321,7 +336,7 @@ fn decide_as(state: &State, command: Command, inputs: Inputs<'_>, hold: bool) ->
         Command::Resume => life::pause::resume(&mut draft)?,
         Command::LimitBoxes(limits) => life::limit::limit(&mut draft, limits)?,
         Command::Restore { generation, taken } => life::restore::restore(&mut draft, generation, taken)?,
-        Command::Stop { mode, dispatched } => life::stop::stop(&mut draft, mode, None, &dispatched)?,
+        Command::Stop { mode, dispatched } => life::stop::stop(&mut draft, mode, &dispatched)?,
     }
     advance(&mut draft);
     if draft.facts.is_empty() {
@@ -334,17 +349,18 @@ fn decide_as(state: &State, command: Command, inputs: Inputs<'_>, hold: bool) ->
 impl NewRun {
     /// Decides the first record of a run.
     pub fn decide(self, inputs: Inputs<'_>) -> Decision {
-        self.decide_as(inputs, false)
+        self.decide_under(inputs, Terms::default())
     }
 
     /// Decides the first record of a run whose work the next activation begins; see [`decide_holding`].
     pub fn decide_holding(self, inputs: Inputs<'_>) -> Decision {
-        self.decide_as(inputs, true)
+        self.decide_under(inputs, Terms { hold: true, offer: None })
     }
 
-    fn decide_as(self, inputs: Inputs<'_>, hold: bool) -> Decision {
+    /// Decides the first record of a run under terms.
+    pub fn decide_under(self, inputs: Inputs<'_>, terms: Terms) -> Decision {
         let (state, life::start::Begin { input, admit, restored, label }) = life::start::prepare(self, inputs);
-        let mut draft = Draft { hold, ..Draft::begin(Box::new(state), inputs) };
+        let mut draft = Draft::begin(Box::new(state), inputs, terms);
         life::start::start(&mut draft, input, restored, label);
         if let Some(admit) = admit {
             life::start::admit(&mut draft, admit).expect("a new run is queued");
@@ -366,10 +382,12 @@ pub(super) struct Draft<'a> {
     pub fresh: bool,
     /// Nothing may begin; see [`decide_holding`].
     pub hold: bool,
+    /// What the budgets above have left; see [`Terms`].
+    pub offer: Option<Offer>,
 }
 
 impl<'a> Draft<'a> {
-    fn begin(mut state: Box<State>, inputs: Inputs<'a>) -> Self {
+    fn begin(mut state: Box<State>, inputs: Inputs<'a>, Terms { hold, offer }: Terms) -> Self {
         let now = inputs.now.max(state.last_at);
         let fresh = state.activation != inputs.activation;
         begin(&mut state, now, inputs.activation);
@@ -381,12 +399,17 @@ impl<'a> Draft<'a> {
             activation: inputs.activation,
             gate: inputs.gate,
             fresh,
-            hold: false,
+            hold,
+            offer,
         }
     }
 
     /// Says that something happened.
     pub(super) fn emit(&mut self, fact: Fact) {
+        if matches!(fact, Fact::RunCompleted(_) | Fact::RunFailed(_) | Fact::RunCancelled) {
+            // A run that has ended holds nothing of the budgets above it.
+            step::funds::give_back(self);
+        }
         let env = Env { at: self.now, activation: self.activation, payloads: &self.payloads };
         apply(&mut self.state, env, &fact);
         self.facts.push(fact);
@@ -407,7 +430,7 @@ impl<'a> Draft<'a> {
     pub(super) fn ruled(&mut self, ruling: &mut Ruling) -> Option<Box<Ruled>> {
         let why = ruling.why.take().map(|why| self.payload(Payload::inline(why, Source::Runtime)));
         let by = std::mem::take(&mut ruling.by);
-        let asked = ruling.verdict != Verdict::Allow || !by.is_empty();
+        let asked = ruling.verdict != Verdict::Allow || !by.is_empty() || ruling.epoch != 0;
         asked.then(|| Box::new(Ruled { epoch: ruling.epoch, by, why }))
     }
 
@@ -421,6 +444,9 @@ impl<'a> Draft<'a> {
 
     fn finish(mut self) -> Decision {
         if !self.facts.is_empty() {
+            if !self.state.working() {
+                step::funds::give_back(&mut self);
+            }
             self.state.next_seq += 1;
         }
         Decision { facts: self.facts, payloads: self.payloads, state: self.state, at: self.now }

@@ -14,7 +14,12 @@ use crate::{
 
 /// Decides what may begin. Equal questions get equal answers for as long as a decision takes; it does no I/O.
 pub trait Gate: std::fmt::Debug + Sync {
-    /// Whether call `i` of the open turn may be made, when these approvals have been given for exactly it.
+    /// The policy set by which it decides: what was allowed by another is asked again before it begins. `None` when it has
+    /// none now, and can only deny.
+    fn epoch(&self) -> Option<u64>;
+
+    /// Whether call `i` of the open turn may be made, when these approvals have been given for exactly it. What the call itself
+    /// has used up by being allowed before does not count against it.
     fn call(&self, state: &State, i: usize, now: Timestamp, approvals: &[Given]) -> Ruling;
 
     /// Whether the model at that place of the chain may be asked.
@@ -88,6 +93,10 @@ impl Ruling {
 pub struct Ungated;
 
 impl Gate for Ungated {
+    fn epoch(&self) -> Option<u64> {
+        Some(0)
+    }
+
     fn call(&self, _: &State, _: usize, _: Timestamp, _: &[Given]) -> Ruling {
         Ruling::allow(0, Vec::new())
     }
@@ -102,6 +111,10 @@ impl Gate for Ungated {
 pub struct Shut;
 
 impl Gate for Shut {
+    fn epoch(&self) -> Option<u64> {
+        None
+    }
+
     fn call(&self, _: &State, _: usize, _: Timestamp, _: &[Given]) -> Ruling {
         Ruling::deny(0, Vec::new(), "nothing may begin here.".to_owned())
     }

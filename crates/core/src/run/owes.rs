@@ -2,7 +2,7 @@
 
 use super::state::{Call, CallPhase, Life, Phase, State};
 use crate::{
-    budget::Limits,
+    budget::{Limit, Limits},
     effect::Recovery,
     fact::StopMode,
     id::{ActivationId, RunId},
@@ -99,13 +99,14 @@ pub fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
         return None;
     }
     let deadline = state.calendar_end();
-    let active = (state.working() && state.stop.is_none())
+    let asked = state.asking.as_deref();
+    let active = (state.working() && state.stop.is_none() && asked.is_none_or(|a| a.raise.limit != Limit::Active))
         .then_some(state.budget.limits.active)
         .flatten()
         .map(|limit| state.last_at.after(Span(limit.0.saturating_sub(state.budget.active.0))));
     // Expiry runs on while a run is paused; retries do not.
     let model = match state.phase {
-        Phase::ModelWait(next) if state.may_dispatch() => Some(next.at),
+        Phase::ModelWait(next) if state.may_dispatch() && state.asking.is_none() => Some(next.at),
         _ => None,
     };
     let calls = state.calls.iter().filter_map(move |c| match c.phase {
@@ -114,12 +115,13 @@ pub fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
         CallPhase::Reconcile { at, .. } if !state.paused && at > now => Some(at),
         _ => None,
     });
-    calls.chain(model).chain(active).chain(deadline).min()
+    calls.chain(asked.and_then(|a| a.expires)).chain(model).chain(active).chain(deadline).min()
 }
 
 impl State {
     /// When the run's calendar time is over, unless it is being stopped already.
     fn calendar_end(&self) -> Option<Timestamp> {
-        self.budget.limits.deadline.filter(|_| self.stop.is_none()).map(|d| self.started_at.after(d))
+        let asked = self.asking.as_ref().is_some_and(|a| a.raise.limit == Limit::Deadline);
+        self.budget.limits.deadline.filter(|_| self.stop.is_none() && !asked).map(|d| self.started_at.after(d))
     }
 }

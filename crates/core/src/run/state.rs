@@ -6,10 +6,10 @@ use minicbor::{Decode, Encode};
 
 use super::transcript::{Entry, Transcript};
 use crate::{
-    budget::{Budget, Limit, Spend},
+    budget::{Amounts, Blocked, Budget, Limit, Limits, Slice, Spend},
     code::Code,
     effect::Ended,
-    fact::{AskReason, CallHead, NextAttempt, Parent, RunConfig, StopMode},
+    fact::{AskReason, CallHead, NextAttempt, Parent, Raise, RunConfig, StopMode},
     id::{ActivationId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
     record::Payload,
     ruling::{Asked, Behalf, Given, PlanMark},
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Version of [`State`]'s encoding; a snapshot of another version is discarded and the journal folded instead.
-pub const STATE_VERSION: u16 = 6;
+pub const STATE_VERSION: u16 = 12;
 
 /// Where a run is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -143,7 +143,7 @@ pub enum CallPhase {
         reserved: Spend,
         /// Its limits.
         #[n(2)]
-        limits: crate::budget::Limits,
+        limits: Limits,
     },
     /// Nothing more.
     #[n(7)]
@@ -187,12 +187,22 @@ pub struct Call {
     /// it did not happen.
     #[n(7)]
     pub maybe: Option<u8>,
-    /// The yeses that gates have been given; void when a human is asked anew.
+    /// The yeses that have been given; void when a human is asked anew.
     #[n(8)]
     pub given: Vec<Given>,
     /// Arguments in the place of those that the model wrote.
     #[n(9)]
     pub arguments: Option<Payload>,
+    /// The policy set that let it go; `None` when it must be asked about again before anything begins: it has not been, or
+    /// the run was paused since.
+    #[n(10)]
+    pub ruled: Option<u64>,
+    /// A yes was given that nobody has weighed yet.
+    #[n(11)]
+    pub unweighed: bool,
+    /// When it was let go, the first time: counters of policies count it from then on, once, however often it is decided.
+    #[n(12)]
+    pub let_go: Option<Timestamp>,
 }
 
 impl Call {
@@ -286,6 +296,10 @@ pub struct Carry {
     /// The workspace; `None` as long as nothing was written.
     #[n(4)]
     pub tree: Option<TreeId>,
+    /// Bytes of all its files.
+    #[n(5)]
+    #[cbor(default)]
+    pub tree_bytes: u64,
 }
 
 /// The folded state of a run.
@@ -405,6 +419,35 @@ pub struct State {
     /// Entries of the conversation that stem from earlier runs of the session.
     #[n(36)]
     pub earlier: u32,
+    /// What it holds of the budgets above it; `None` as long as there were none.
+    #[n(37)]
+    pub slice: Option<Slice>,
+    /// A limit is reached, and a human is asked whether to raise it. Nothing new begins meanwhile.
+    #[n(38)]
+    pub asking: Option<Box<Asking>>,
+    /// The budget above it that stopped it.
+    #[n(39)]
+    pub blocked: Option<Box<Blocked>>,
+    /// Bytes of all files of `tree`.
+    #[n(40)]
+    pub tree_bytes: u64,
+}
+
+/// A question about a limit; it has an ordinal as effects have, so that it is answered as they are.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Asking {
+    /// Its ordinal.
+    #[n(0)]
+    pub effect: u32,
+    /// The limit, and by how much a yes raises it.
+    #[n(1)]
+    pub raise: Raise,
+    /// Until when.
+    #[n(2)]
+    pub expires: Option<Timestamp>,
+    /// Since when.
+    #[n(3)]
+    pub since: Timestamp,
 }
 
 /// Whether a run has a plan.
@@ -478,23 +521,30 @@ impl State {
             Phase::Model { .. } => true,
             Phase::Tools => self.calls.iter().any(|c| match c.phase {
                 CallPhase::Intended { .. } => true,
-                CallPhase::Open => self.may_dispatch() && !self.waits_for_workspace(c),
+                CallPhase::Open => {
+                    let begins = c.head.class.needs_intent() || c.head.rules.child.is_some();
+                    self.may_dispatch() && !self.waits_for_workspace(c) && !(begins && self.asking.is_some())
+                }
                 _ => false,
             }),
-            Phase::Idle => self.may_dispatch(),
+            Phase::Idle => self.may_dispatch() && self.asking.is_none(),
             Phase::ModelWait(_) => false,
         }
     }
 
-    /// Whether something may begin that an activation before held back ([`decide_holding`](super::decide_holding)):
-    /// any command begins it.
+    /// Whether something may begin, or be decided, that an activation before held back
+    /// ([`decide_holding`](super::decide_holding)): any command does it.
     pub fn held(&self) -> bool {
-        let opens = |c: &Call| {
-            matches!(c.phase, CallPhase::Open)
-                && (c.head.class.needs_intent() || c.head.rules.child.is_some())
-                && !self.waits_for_workspace(c)
+        let opens = |c: &Call| match c.phase {
+            CallPhase::Open => {
+                (c.head.class.needs_intent() || c.head.rules.child.is_some()) && !self.waits_for_workspace(c)
+            }
+            CallPhase::Asking { .. } => c.unweighed,
+            CallPhase::Undecided => true,
+            _ => false,
         };
         self.may_dispatch()
+            && self.asking.is_none()
             && match self.phase {
                 Phase::Idle => true,
                 Phase::Tools => self.calls.iter().any(opens),
@@ -512,6 +562,22 @@ impl State {
                 .iter()
                 .take_while(|c| c.head.effect != call.head.effect)
                 .any(|c| access(c) == Access::Write && !c.ended())
+    }
+
+    /// What its limits leave, without what children under way may use.
+    pub fn left(&self) -> Limits {
+        let lent = self.calls.iter().filter_map(|c| match &c.phase {
+            CallPhase::Child { limits, .. } => Some(limits.amounts()),
+            _ => None,
+        });
+        self.budget.remaining(lent.fold(Amounts::default(), Amounts::plus))
+    }
+
+    /// Books what the run itself used against its slice of the budgets above.
+    pub(super) fn book(&mut self, used: Amounts) {
+        if let Some(slice) = &mut self.slice {
+            slice.used = slice.used.plus(used);
+        }
     }
 
     /// Adds an entry to the conversation and to the model's view.
@@ -541,6 +607,7 @@ impl State {
             unknown: self.unknown.clone(),
             keys: self.keys.clone(),
             tree: self.tree,
+            tree_bytes: self.tree_bytes,
         }
     }
 }

@@ -3,15 +3,18 @@
 
 use stead_core::{
     artifact::Artifact,
-    budget::{Limit, Limits, MicroUsd, Price, Spend, Usage},
+    budget::{
+        Amounts, AtLimit, Blocked, BudgetId, BudgetMoved, Caps, Level, Limit, Limits, MicroUsd, Per, Price, Spend,
+        Taken, Usage,
+    },
     code,
     effect::{EffectClass, Ended, OnUnknown},
     fact::{
         AfterUnknown, AnswerRejected, ApprovalGiven, ApprovalRequested, AskReason, CallHead, CallRules,
         CancelRequested, ChildFinished, ChildStarted, ContextCompacted, EffectDecided, EffectIntended, EffectNotSent,
         EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact, Held, HistoryRead, ModelConfig, ModelDenied,
-        ModelFailed, ModelReplied, ModelRequested, NextAttempt, Parent, PlanDrawn, PlanRejected, Restored, RunAdmitted,
-        RunCompleted, RunConfig, RunFailed, RunStarted, StopMode, TimerFired, Verdict,
+        ModelFailed, ModelReplied, ModelRequested, NextAttempt, Parent, PlanDrawn, PlanRejected, Raise, Restored,
+        RunAdmitted, RunCompleted, RunConfig, RunFailed, RunStarted, StopMode, TimerFired, Verdict,
     },
     id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
     label::SealedLabel,
@@ -32,7 +35,7 @@ const SESSION: SessionId = SessionId(0x019b_76da_a800_fedc_ba98_7654_3210_0022);
 
 /// Every vector in order of its `seq`: the name of its file, and the record.
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
-    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 17] = [
+    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 20] = [
         ("00-started", Actor::User("user:ada".into()), started(), vec![text("Refund order 1042", Source::User)]),
         ("01-model", Actor::Runtime, model(), model_texts()),
         ("02-approval", Actor::User("user:grace".into()), approval(), vec![text("over the limit", Source::User)]),
@@ -55,7 +58,9 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("14-policies", Actor::User("user:grace".into()), policies(), policy_texts()),
         ("15-plans", Actor::Runtime, plans(), plan_texts()),
         ("16-evidence", Actor::Runtime, evidence(), vec![text("exit 0", Source::Tool)]),
-        ("18-history", Actor::Runtime, history(), vec![text("no more than 3 mails an hour", Source::Runtime)]),
+        ("17-budgets", Actor::Runtime, budgets(), vec![text("Refund order 1042", Source::User)]),
+        ("18-later", Actor::User("user:grace".into()), later(), vec![]),
+        ("19-history", Actor::Runtime, history(), vec![text("no more than 3 mails an hour", Source::Runtime)]),
     ];
     parts
         .into_iter()
@@ -119,6 +124,7 @@ fn started() -> Vec<Fact> {
         overhead_tokens: 1_234,
         repairs: None,
         plan: None,
+        at_limit: AtLimit::Stop,
     };
     vec![
         Fact::RunStarted(Box::new(RunStarted {
@@ -209,10 +215,18 @@ fn approval() -> Vec<Fact> {
     let decided = |effect, verdict, code, payload| {
         Fact::EffectDecided(EffectDecided { effect, verdict, code, payload, ruled: None, rewritten: None, plan: None })
     };
-    let asked =
-        |effect, reason, expires| Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires, asked: None });
+    let asked = |effect, reason, expires| {
+        Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires, asked: None, raise: None })
+    };
     let answered = |effect, approved, note| {
-        Fact::ApprovalGiven(ApprovalGiven { effect, approved, by: "user:grace".into(), note, roles: Vec::new() })
+        Fact::ApprovalGiven(ApprovalGiven {
+            effect,
+            approved,
+            by: "user:grace".into(),
+            note,
+            roles: Vec::new(),
+            later: None,
+        })
     };
     vec![
         decided(1, Verdict::Allow, None, None),
@@ -326,15 +340,17 @@ fn children() -> Vec<Fact> {
             spent: spend(900, 1),
             boxes: None,
             label: None,
+            used: None,
         })
     }));
     facts
 }
 
 fn life() -> Vec<Fact> {
-    let stopped = |limit| Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: Some(limit) });
+    let stopped =
+        |limit| Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: Some(limit), blocked: None });
     let mut facts = vec![Fact::Paused, Fact::Resumed];
-    facts.push(Fact::CancelRequested(CancelRequested { mode: StopMode::Kill, limit: None }));
+    facts.push(Fact::CancelRequested(CancelRequested { mode: StopMode::Kill, limit: None, blocked: None }));
     facts.extend(
         [
             Limit::Tokens,
@@ -371,6 +387,7 @@ fn minimal() -> Vec<Fact> {
         overhead_tokens: 0,
         repairs: None,
         plan: None,
+        at_limit: AtLimit::Stop,
     };
     vec![
         Fact::RunStarted(Box::new(RunStarted {
@@ -474,8 +491,8 @@ fn actions() -> Vec<Fact> {
             ..BoxLimits::default()
         }),
         Fact::SandboxLimited(BoxLimits { cpu_milli: Some(500), ..BoxLimits::default() }),
-        Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: Some(Limit::Cpu) }),
-        Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: Some(Limit::Traffic) }),
+        Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: Some(Limit::Cpu), blocked: None }),
+        Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: Some(Limit::Traffic), blocked: None }),
         Fact::ChildFinished(ChildFinished {
             effect: 8,
             ended: Ended::Returned,
@@ -483,6 +500,7 @@ fn actions() -> Vec<Fact> {
             spent: spend(1, 1),
             boxes: Some(BoxTotals { cpu: Span(9), memory_peak: 10, traffic: 11 }),
             label: None,
+            used: None,
         }),
     ]);
     facts
@@ -535,6 +553,7 @@ fn restored() -> Vec<Fact> {
             reason: AskReason::Restored,
             expires: None,
             asked: None,
+            raise: None,
         }),
     ]
 }
@@ -616,6 +635,7 @@ fn policies() -> Vec<Fact> {
             reason: AskReason::Policy,
             expires: Some(Timestamp(NEW_YEAR + 900_000_000)),
             asked: Some(Box::new(Asked { gates: vec![gate], quorum: 2 })),
+            raise: None,
         }),
         Fact::ApprovalGiven(ApprovalGiven {
             effect: 2,
@@ -623,11 +643,24 @@ fn policies() -> Vec<Fact> {
             by: "user:grace".into(),
             note: None,
             roles: vec!["finance".into()],
+            later: None,
         }),
         decided(3, Verdict::Allow, None, None, ruled(&["granted"], Some(2)), rewritten(None)),
         decided(4, Verdict::Allow, None, None, ruled(&[], None), rewritten(Some("order-1042"))),
     ]);
     facts
+}
+
+/// A yes that nothing could weigh when it was given.
+fn later() -> Vec<Fact> {
+    vec![Fact::ApprovalGiven(ApprovalGiven {
+        effect: 1,
+        approved: true,
+        by: "user:grace".into(),
+        note: None,
+        roles: vec!["finance".into()],
+        later: Some(true),
+    })]
 }
 
 /// A plan that was drawn at the second try, and another that never was; calls that it lets through.
@@ -657,6 +690,7 @@ fn plans() -> Vec<Fact> {
             spent: spend(1, 1),
             boxes: None,
             label: Some(SealedLabel([0x82, 0x01, 0x80].into())),
+            used: None,
         }),
     ]
 }
@@ -703,4 +737,72 @@ fn policy_texts() -> Vec<Payload> {
         text(r#"{"forbade":[{"policy":"no-clouds"}]}"#, Source::Runtime),
         text(r#"{"body":"[redacted]"}"#, Source::Model),
     ]
+}
+
+/// A run that takes slices of the budgets above it, asks at a limit, and is stopped by one.
+fn budgets() -> Vec<Fact> {
+    let mut facts = started();
+    if let Some(Fact::RunStarted(start)) = facts.first_mut() {
+        start.config.at_limit = AtLimit::Ask;
+        start.config.limits.disk = Some(1 << 20);
+    }
+    let amounts = Amounts {
+        tokens: 70_000,
+        usd: MicroUsd(300),
+        tool_calls: 3,
+        active: Span(4),
+        cpu: Span(5),
+        traffic: 6,
+        disk: 7,
+        children: 8,
+    };
+    let level = |budget, agent: Option<&str>, per| Level {
+        budget: BudgetId(budget),
+        start: Timestamp(NEW_YEAR),
+        agent: agent.map(Name::from),
+        per,
+    };
+    let all = Caps::from_array(amounts.to_array().map(Some));
+    let taken = |levels, granted| Some(Taken { levels, granted });
+    let moved = |settled, taken| Fact::BudgetMoved(Box::new(BudgetMoved { settled, taken }));
+    let levels = vec![
+        level(1, None, Per::Hour),
+        level(2, None, Per::Month),
+        level(3, Some("refund-desk"), Per::Day),
+        level(70_000, Some("refund-desk"), Per::Ever),
+    ];
+    let blocked = |agent: Option<&str>, per| Blocked { agent: agent.map(Name::from), per, left: 1, need: 300 };
+    let ask = |limit, by, blocked| {
+        let raise = Some(Box::new(Raise { limit, by, blocked }));
+        Fact::ApprovalRequested(ApprovalRequested {
+            effect: 9,
+            reason: AskReason::Budget,
+            expires: None,
+            asked: None,
+            raise,
+        })
+    };
+    let stopped = |limit, blocked: Option<Blocked>| {
+        let blocked = blocked.map(Box::new);
+        Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: Some(limit), blocked })
+    };
+    facts.extend([
+        moved(Amounts::default(), taken(levels, all)),
+        moved(amounts, taken(vec![level(1, None, Per::Hour)], Caps { usd: Some(MicroUsd(9)), ..Caps::default() })),
+        moved(amounts, None),
+        ask(Limit::Disk, 1 << 20, None),
+        ask(Limit::Usd, 0, Some(blocked(None, Per::Day))),
+        Fact::ChildFinished(ChildFinished {
+            effect: 8,
+            ended: Ended::Returned,
+            payload: 0,
+            spent: Spend { tokens: 900, usd: Some(MicroUsd(12)) },
+            boxes: None,
+            label: None,
+            used: Some(amounts.counted()),
+        }),
+        stopped(Limit::Disk, None),
+        stopped(Limit::Usd, Some(blocked(Some("refund-desk"), Per::Month))),
+    ]);
+    facts
 }

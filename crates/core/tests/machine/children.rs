@@ -1,11 +1,12 @@
 //! An agent used as a tool: a child run with a slice of its parent's budget.
 
 use stead_core::{
-    budget::Limits,
+    budget::{Amounts, Limits},
     code,
     effect::Ended,
     fact::{Fact, StopMode},
     run::{Debt, Life, Refusal},
+    time::Span,
 };
 
 use crate::story::{Called, Story, agent, call, limited};
@@ -83,6 +84,73 @@ fn no_more_children_are_started_than_allowed() {
     story.replies([research()]);
     assert_eq!(story.life(), Life::Failed(code::BUDGET));
     assert_eq!(story.count(|f| matches!(f, Fact::ChildStarted(_))), 1);
+}
+
+#[test]
+fn a_childs_budget_is_cut_from_its_parents_in_every_kind() {
+    let limits = Limits {
+        tokens: Some(1_000),
+        usd: None,
+        tool_calls: Some(10),
+        active: Some(Span::from_secs(99)),
+        deadline: Some(Span::from_secs(1_000)),
+        children: Some(7),
+        cpu: Some(Span::from_secs(60)),
+        traffic: Some(600),
+        disk: Some(60),
+    };
+    let mut story = Story::begin(limited(limits.clone()));
+    let before = story.state().budget.active;
+    story.replies_using(100, [research(), research(), call("read")]);
+    let cut: Vec<Limits> = story
+        .owed()
+        .into_iter()
+        .filter_map(|d| match d {
+            Debt::StartChild { limits, .. } => Some(limits),
+            _ => None,
+        })
+        .collect();
+    let kinds = |l: &Limits| (l.tokens, l.tool_calls, l.children, l.cpu, l.traffic, l.disk);
+    let seconds = |n| Some(Span::from_secs(n));
+    assert_eq!(kinds(&cut[0]), (Some(450), Some(3), Some(2), seconds(20), Some(200), Some(20)));
+    assert_eq!(kinds(&cut[1]), (Some(450), Some(4), Some(3), seconds(20), Some(200), Some(20)));
+    // With what the run itself has used and the three calls, it is never more than all.
+    let sum = cut.iter().map(Limits::amounts).fold(Amounts::default(), Amounts::plus);
+    assert_eq!((sum.tool_calls + 3, sum.children + 2), (10, 7));
+    assert!(sum.active.0 + before.0 <= limits.active.unwrap().0 && sum.active > Span::from_secs(60), "{sum:?}");
+    assert_eq!(story.state().left().tool_calls, Some(0), "the children have it");
+    story.returns(3, "B");
+    // What the first did not use comes back; what it used is the parent's too.
+    let used = Amounts {
+        tokens: 1,
+        tool_calls: 1,
+        active: Span::from_secs(5),
+        cpu: Span::from_secs(6),
+        traffic: 7,
+        disk: 8,
+        children: 1,
+        ..Amounts::default()
+    };
+    story.child_ends_using(1, Ended::Returned, used).unwrap();
+    let left = story.state().left();
+    assert_eq!((left.tool_calls, left.children), (Some(10 - 3 - 1 - 4), Some(7 - 2 - 1 - 3)));
+    assert_eq!((left.cpu, left.traffic, left.disk), (seconds(60 - 6 - 20), Some(600 - 7 - 200), Some(60 - 8 - 20)));
+    story.child_ends_using(2, Ended::Returned, Amounts { tool_calls: 4, ..Amounts::default() }).unwrap();
+    assert_eq!(story.state().budget.tool_calls, 3 + 1 + 4);
+    story.replies([call("read"), call("read"), call("read")]);
+    assert_eq!(story.life(), Life::Failed(code::BUDGET), "two were left");
+}
+
+#[test]
+fn a_child_that_works_as_long_as_its_parent_may_leaves_no_time() {
+    let limits = Limits { active: Some(Span::from_secs(60)), ..Limits::default() };
+    let mut story = Story::begin(limited(limits));
+    story.replies([research()]);
+    let left = story.state().left().active.unwrap();
+    assert_eq!(left, Span(0), "the child has all of it");
+    let all = Amounts { active: Span::from_secs(60), ..Amounts::default() };
+    story.child_ends_using(1, Ended::Refused, all).unwrap();
+    assert_eq!(story.life(), Life::Failed(code::BUDGET));
 }
 
 #[test]

@@ -88,6 +88,10 @@ fn a_reply_of_the_conversation_is_not_taken_for_a_plan_nor_a_plan_for_a_reply() 
 struct Slots;
 
 impl Gate for Slots {
+    fn epoch(&self) -> Option<u64> {
+        Some(1)
+    }
+
     fn call(&self, _: &State, _: usize, _: Timestamp, _: &[Given]) -> Ruling {
         let plan = Some(PlanMark::Used { slot: 3, element: None });
         Ruling { plan, ..Ruling::allow(1, vec!["granted".into()]) }

@@ -1,7 +1,7 @@
 //! The words of the stories: a run driven by hand, with a clock that moves when told.
 
 use stead_core::{
-    budget::{Limits, MicroUsd, Price, Spend, Usage},
+    budget::{Amounts, AtLimit, Limits, MicroUsd, Move, Offer, Price, Spend, Usage, moves},
     code::{self, Code},
     effect::{EffectClass, Ended, OnUnknown, Outcome, Reconciled},
     fact::{CallHead, CallRules, Fact, ModelConfig, RunConfig, StopMode},
@@ -10,7 +10,8 @@ use stead_core::{
     ruling::{Behalf, Person},
     run::{
         Admit, CallIn, CallPhase, Carry, Command, Debt, Decision, EntryKind, GENESIS, Gate, Inputs, Life, ModelFailure,
-        NewRun, Phase, Refusal, RestoreMark, Retry, State, Ungated, decide, decide_holding, fold, owes, wake_at,
+        NewRun, Phase, Refusal, RestoreMark, Retry, State, Terms, Ungated, decide, decide_holding, decide_under, fold,
+        owes, wake_at,
     },
     sandbox::{Access, Action, BoxTotals, Place},
     time::{Span, Timestamp},
@@ -40,6 +41,7 @@ pub(crate) fn agent() -> RunConfig {
         overhead_tokens: 0,
         repairs: None,
         plan: None,
+        at_limit: AtLimit::Stop,
     }
 }
 
@@ -240,6 +242,15 @@ impl Story {
         self.write(decision);
     }
 
+    /// A command under what the budgets above the run have left; gives what it moves in them.
+    pub(crate) fn does_under(&mut self, command: Command, offer: Offer) -> Vec<Move> {
+        let terms = Terms { hold: false, offer: Some(offer) };
+        let decision = decide_under(self.state(), command, self.inputs(), terms).unwrap();
+        let moved = moves(self.state().slice.as_ref(), &decision.facts);
+        self.write(decision);
+        moved
+    }
+
     /// The model replies with these calls; without any, that is the answer.
     pub(crate) fn replies(&mut self, calls: impl IntoIterator<Item = Called>) {
         self.replies_using(10, calls);
@@ -260,7 +271,7 @@ impl Story {
         self.reply_using(10, calls)
     }
 
-    fn reply_using(&self, tokens: u64, calls: impl IntoIterator<Item = Called>) -> Command {
+    pub(crate) fn reply_using(&self, tokens: u64, calls: impl IntoIterator<Item = Called>) -> Command {
         let calls = calls
             .into_iter()
             .map(|c| CallIn { head: c.head, invalid: c.invalid.then(|| (code::TOOL_UNKNOWN, text("no such tool"))) })
@@ -316,14 +327,20 @@ impl Story {
     }
 
     pub(crate) fn child_ends(&mut self, effect: u32, ended: Ended, tokens: u64) -> Result<(), Refusal> {
-        let spent = Spend { tokens, usd: Some(MicroUsd(tokens)) };
+        self.child_ends_using(effect, ended, Amounts { tokens, ..Amounts::default() })
+    }
+
+    /// The same, with all that the child has used.
+    pub(crate) fn child_ends_using(&mut self, effect: u32, ended: Ended, used: Amounts) -> Result<(), Refusal> {
+        let spent = Spend { tokens: used.tokens, usd: Some(MicroUsd(used.tokens)) };
         self.tries(Command::ChildFinished {
             effect,
             ended,
             content: text("done"),
             spent,
-            boxes: BoxTotals::default(),
+            boxes: BoxTotals { cpu: used.cpu, traffic: used.traffic, ..BoxTotals::default() },
             label: None,
+            used: used.counted(),
         })
     }
 

@@ -12,14 +12,13 @@ use http::{HeaderValue, Request, StatusCode, header};
 use hyper::body::Body;
 use serde::Deserialize;
 use stead_core::code;
-use stead_ports::secret::Secret;
+use stead_ports::{connect::To, secret::Secret};
 use tokio::{sync::Mutex, time::timeout};
 use zeroize::Zeroizing;
 
 use super::form::escape;
 use crate::{
     audit::{Asked, Event},
-    dial::NoDial,
     error::Refusal,
     limits::SECRET_BYTES,
     rules::{Name, Rule, Scheme, path::Target},
@@ -102,12 +101,19 @@ async fn ask(
         path: Some(target.path.clone()),
     };
     let told = async |event| session.record(id, &asked, event).await.map_err(|_| failed("it cannot be put on record"));
+    let to = To { host: host.as_str(), port, method: "POST", path: &target.path };
+    let policies = match session.judge(to).await {
+        Ok(policies) => policies,
+        Err(why) => {
+            told(why.event()).await?;
+            return Err(why.refusal);
+        }
+    };
     let mut upstream = match Upstream::open(session, rule, Scheme::Https, &host, port).await {
         Ok(upstream) => upstream,
-        Err(NoDial { refusal, address }) => {
-            let why = failed(&refusal.detail);
-            told(Event::Denied { refusal, address }).await?;
-            return Err(why);
+        Err(why) => {
+            told(why.event()).await?;
+            return Err(failed(&why.refusal.detail));
         }
     };
     told(Event::Allowed {
@@ -115,6 +121,7 @@ async fn ask(
         address: upstream.address,
         secrets: vec![name.to_owned()],
         stripped: Vec::new(),
+        policies,
     })
     .await?;
     // RFC 6749 section 2.3.1: both are escaped as in forms before they are joined.

@@ -9,6 +9,7 @@ mod http;
 mod live;
 #[cfg(target_os = "linux")]
 mod passed;
+mod policies;
 mod secrets;
 mod server;
 mod tls;

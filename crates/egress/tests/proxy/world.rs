@@ -11,6 +11,7 @@ use stead_core::code::Code;
 use stead_egress::{Audit, Config, Entry, Event, Gone, Limits, RuleSpec, Rules, Session, Trust, serve_listener};
 use stead_ports::{
     BoxFuture,
+    connect::Connects,
     secret::{Secret, SecretError, Secrets},
 };
 use tokio::{
@@ -79,10 +80,21 @@ impl World {
 
     /// One whose decisions are told to another sink.
     pub(crate) async fn telling(limits: Limits, record: Record, audit: Arc<dyn Audit>) -> Self {
+        Self::made(limits, record, audit, Connects::default()).await
+    }
+
+    /// One that asks somebody about what its rules allow.
+    pub(crate) async fn asking(connects: Connects) -> Self {
+        let record = Record::default();
+        Self::made(Limits::default(), record.clone(), Arc::new(record), connects).await
+    }
+
+    async fn made(limits: Limits, record: Record, audit: Arc<dyn Audit>, connects: Connects) -> Self {
         let (dns, values, ca) = (Dns::start().await, Values::default(), TestCa::new());
         let session = Session::new(Config {
             rules: Rules::default(),
             secrets: Arc::new(values.clone()),
+            connects,
             audit,
             resolver: Arc::new(dns.clone()),
             trust: Trust::pem(&ca.pem).unwrap(),

@@ -1,7 +1,9 @@
 //! The gate of a run: what the machine asks, put to policies. Everything that policies may look at is at hand when a
 //! decision is made; nothing is waited for.
 
+mod asker;
 mod confidence;
+mod connect;
 mod sets;
 mod told;
 
@@ -16,17 +18,18 @@ use stead_core::{
     id::{Name, RunId, SessionId, VersionId},
     message::Reply,
     ruling::{Asked, Behalf, CounterRead, GateAsks, Given},
-    run::{Gate, NewRun, Rewrite, Ruling, State},
+    run::{Call, Gate, NewRun, Rewrite, Ruling, State},
     time::{Span, Timestamp},
 };
 use stead_policy::{
     Approval, Asker, Confidence, Decision, Deed, Facts, History, Past, Policies, Principal, Request, Risk, ToolSpec,
-    User, Verdict as Said,
+    Verdict as Said,
 };
 use stead_ports::agent::{Agent, Also, BoundTool};
 
 pub use confidence::offered;
 pub(crate) use confidence::{split, stripped};
+pub(crate) use connect::{Asking, OfCall};
 pub(crate) use sets::policies;
 pub use sets::{DefaultPolicy, PolicySets, specs};
 
@@ -57,9 +60,7 @@ fn of(
     behalf: &Behalf,
     agent: &Agent,
 ) -> Principal {
-    let person = behalf.user.as_ref();
-    let user =
-        person.map(|p| User { name: p.name.to_string(), roles: p.roles.iter().map(ToString::to_string).collect() });
+    let (user, callers) = asker::of_behalf(behalf);
     let asker = Asker {
         tenant: tenant.to_string(),
         agent: name.to_string(),
@@ -67,7 +68,7 @@ fn of(
         session: session.to_string(),
         run: run.to_string(),
         user,
-        callers: behalf.callers.iter().map(ToString::to_string).collect(),
+        callers,
     };
     let tools: Vec<ToolSpec> = specs(agent).collect();
     let principal = Principal::run(asker, &tools);
@@ -105,10 +106,18 @@ struct Around<'a> {
     ask_below: Option<Confidence>,
     view: Option<View<'a>>,
     approvals: &'a [Approval],
-    judged: Option<&'a Judged>,
+    /// Whether anybody follows who said what; and if so, whether what is read holds other people's words.
+    traced: bool,
+    taint: bool,
+    /// Whether the plan has it, or it needs none.
+    plan: bool,
 }
 
 impl Gate for RunGate<'_> {
+    fn epoch(&self) -> Option<u64> {
+        self.policies.as_ref().map(|policies| policies.epoch())
+    }
+
     fn call(&self, state: &State, i: usize, now: Timestamp, approvals: &[Given]) -> Ruling {
         let Some(policies) = &self.policies else { return no_policies() };
         let call = &state.calls[i];
@@ -119,7 +128,7 @@ impl Gate for RunGate<'_> {
         let Some(said) = said else { return refused(policies, "its arguments cannot be read any more".to_owned()) };
         let (arguments, sure) = split(self.agent, said.arguments.get());
         let approvals: Vec<Approval> = approvals.iter().map(approval).collect();
-        let judged = match self.judged(state, &tool.def.name, &arguments) {
+        let judged = match self.judged(state, call, &arguments) {
             Ok(judged) => judged,
             Err(why) => return refused(policies, why),
         };
@@ -128,27 +137,36 @@ impl Gate for RunGate<'_> {
             risk: sure.risk.unwrap_or_default(),
             confidence: sure.confidence,
             ask_below: self.agent.ask_below.and_then(ten_thousandths),
-            view: self.heard.map(|heard| heard.view(state, self.reply, now)),
+            view: self.heard.map(|heard| heard.view(state, Some(i), self.reply, now)),
             approvals: &approvals,
-            judged: judged.as_ref(),
+            traced: judged.is_some(),
+            taint: judged.as_ref().is_some_and(|judged| judged.traced.window.is_tainted()),
+            plan: judged.as_ref().is_some_and(|judged| !matches!(judged.standing, Standing::Unplanned(_))),
         };
         let said_by = judged.as_ref().map(said_by).unwrap_or_default();
         let deed = Deed::CallTool { tool: &tool.def.name, arguments: &arguments, provenance: &said_by };
         let first = self.decide(policies, deed, &around);
         let mut ruling = ruled(policies, &first);
+        // Everything that matched counts, whatever part of the call it is about.
+        let mut why = first.why;
         for also in tool.also.iter() {
             if ruling.verdict == Verdict::Deny {
-                return ruling;
+                break;
             }
-            let also = self.decide(policies, also_deed(also, tool, state), &around);
+            let deed = also_deed(also, tool, state);
+            // What is not known yet is asked with each request.
+            if matches!(also, Also::Connect { each: true, .. }) && self.needs_request(policies, &deed) {
+                continue;
+            }
+            let also = self.decide(policies, deed, &around);
             join(&mut ruling, ruled(policies, &also));
+            told::add(&mut why, also.why);
         }
-        if let Some(judged) = &judged {
-            ruling.plan = judged.mark();
-            if ruling.why.is_some() {
-                ruling.why = told::with_provenance(&first.why, judged, self.hearing.and_then(Hearing::plan));
-            }
+        let plan = self.hearing.and_then(Hearing::plan);
+        if ruling.why.is_some() {
+            ruling.why = Some(told::why(&why, judged.as_ref(), plan));
         }
+        ruling.plan = judged.as_ref().and_then(Judged::mark);
         if ruling.verdict != Verdict::Deny {
             let written = first.arguments.as_deref().or(sure.stripped.then_some(&*arguments));
             match written.map(|text| rewrite(tool, text)).transpose() {
@@ -164,14 +182,18 @@ impl Gate for RunGate<'_> {
         let Some(config) = state.config.models.get(model) else {
             return refused(policies, "the agent version has no such model".to_owned());
         };
+        let read = self.agent.provenance.as_ref().zip(self.hearing);
+        let read = read.map(|(provenance, hearing)| hearing.reading(self.agent, provenance, state));
         let around = Around {
             now,
             risk: Risk::Normal,
             confidence: None,
             ask_below: None,
-            view: self.heard.map(|heard| heard.view(state, None, now)),
+            view: self.heard.map(|heard| heard.view(state, None, None, now)),
             approvals: &[],
-            judged: None,
+            traced: read.is_some(),
+            taint: read.is_some_and(|read| read.is_tainted()),
+            plan: false,
         };
         let deed = Deed::CallModel { model: &config.name, max_output_tokens: config.max_output_tokens };
         let mut ruling = ruled(policies, &self.decide(policies, deed, &around));
@@ -189,10 +211,15 @@ impl Gate for RunGate<'_> {
 
 impl RunGate<'_> {
     /// What provenance says of a call; nothing when the manifest does not ask for it.
-    fn judged(&self, state: &State, tool: &str, arguments: &str) -> Result<Option<Judged>, String> {
+    fn judged(&self, state: &State, call: &Call, arguments: &str) -> Result<Option<Judged>, String> {
         let Some(provenance) = &self.agent.provenance else { return Ok(None) };
         let hearing = self.hearing.ok_or("where its arguments come from cannot be told")?;
-        hearing.judge(provenance, state, tool, arguments).map(Some)
+        hearing.judge(provenance, state, call, arguments).map(Some)
+    }
+
+    /// Whether policies about a connection read what only its requests tell.
+    fn needs_request(&self, policies: &Policies, deed: &Deed<'_>) -> bool {
+        ["method", "path"].into_iter().any(|name| policies.reads(self.principal, deed, name))
     }
 
     /// What policies say. Where that hangs on calls whose appends are under way, it is nothing to go by.
@@ -200,13 +227,28 @@ impl RunGate<'_> {
         let (Some(heard), Some(view)) = (self.heard, &around.view) else {
             return self.decide_by(policies, deed, around, &History::default());
         };
-        let decision = self.decide_by(policies, deed.clone(), around, view);
+        let decision = self.decide_with(policies, deed.clone(), around, view);
         if view.hangs() && !heard.split.load(Relaxed) {
-            let settled = self.decide_by(policies, deed, around, &view.settled());
+            let settled = self.decide_with(policies, deed, around, &view.settled());
             let same = settled.verdict == decision.verdict && settled.arguments == decision.arguments;
             heard.split.fetch_or(!same, Relaxed);
         }
         decision
+    }
+
+    /// The same. Where it hangs on whether the call itself, let go before, was the first with its value, the stricter answer counts.
+    fn decide_with(&self, policies: &Policies, deed: Deed<'_>, around: &Around<'_>, view: &View<'_>) -> Decision {
+        let decision = self.decide_by(policies, deed.clone(), around, view);
+        if !view.doubtful() {
+            return decision;
+        }
+        let unseen = self.decide_by(policies, deed, around, &view.unseen());
+        let strict = |decision: &Decision| match decision.verdict {
+            Said::Allow => 0,
+            Said::Ask(_) => 1,
+            Said::Deny(_) => 2,
+        };
+        if strict(&unseen) >= strict(&decision) { unseen } else { decision }
     }
 
     fn decide_by(&self, policies: &Policies, deed: Deed<'_>, around: &Around<'_>, history: &dyn Past) -> Decision {
@@ -216,13 +258,19 @@ impl RunGate<'_> {
             risk: around.risk,
             confidence: around.confidence,
             ask_below: around.ask_below,
-            taint: around.judged.is_some_and(|judged| judged.traced.window.is_tainted()),
-            plan: around.judged.is_some_and(|judged| !matches!(judged.standing, Standing::Unplanned(_))),
+            traced: around.traced,
+            taint: around.taint,
+            plan: around.plan,
             history,
             approvals: around.approvals,
         };
         policies.decide(&Request { principal: self.principal, deed, facts })
     }
+}
+
+/// Whether the plan has the call, or it needs none.
+pub(crate) fn is_planned(judged: &Judged) -> bool {
+    !matches!(judged.standing, Standing::Unplanned(_))
 }
 
 /// Who said each argument, as policies name it.
@@ -243,7 +291,7 @@ fn also_deed<'a>(also: &'a Also, tool: &'a BoundTool, state: &State) -> Deed<'a>
         Also::CreateSandbox { tier, cpu_millis, memory_bytes, network } => {
             Deed::CreateSandbox { tier: *tier, cpu_millis: *cpu_millis, memory_bytes: *memory_bytes, network: *network }
         }
-        Also::Connect { host, port } => Deed::Connect { host, port: *port, method: "", path: "" },
+        Also::Connect { host, port, method, path, .. } => Deed::Connect { host, port: *port, method, path },
         Also::UseSecret { secret, host } => Deed::UseSecret { secret, tool: &tool.def.name, host },
     }
 }
@@ -257,7 +305,7 @@ fn ruled(policies: &Policies, decision: &Decision) -> Ruling {
     let allowed = Ruling { read: read.clone(), ..Ruling::allow(policies.epoch(), ids(&why.permitted)) };
     let plain = decision.verdict == Said::Allow && why.transformed.is_empty();
     // Of what is simply allowed, the permits are all that there is to say.
-    let told = (!plain).then(|| told::why(why));
+    let told = (!plain).then(|| told::why(why, None, None));
     match &decision.verdict {
         Said::Allow => Ruling { why: told, ..allowed },
         Said::Deny(reason) => {
@@ -318,11 +366,11 @@ fn rewrite(tool: &BoundTool, text: &str) -> Result<Rewrite, String> {
     Ok(Rewrite { arguments: text.to_owned().into(), args, key })
 }
 
-fn approval(given: &Given) -> Approval {
+pub(crate) fn approval(given: &Given) -> Approval {
     Approval { user: given.name.to_string(), roles: given.roles.iter().map(ToString::to_string).collect() }
 }
 
-fn ten_thousandths(share: u16) -> Option<Confidence> {
+pub(crate) fn ten_thousandths(share: u16) -> Option<Confidence> {
     Confidence::new(f64::from(share) / 10_000.0)
 }
 

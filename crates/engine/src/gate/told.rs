@@ -52,17 +52,9 @@ impl<'a> Told<'a> {
     }
 }
 
-pub(super) fn why(why: &Why) -> Bytes {
-    written(why, None)
-}
-
-/// The same with what provenance says of the call.
-pub(super) fn with_provenance(why: &Why, judged: &Judged, plan: Option<&Plan>) -> Option<Bytes> {
-    let Judged { traced, standing, state } = judged;
-    Some(written(why, Some(Context::of(traced, plan, state, standing))))
-}
-
-fn written(why: &Why, context: Option<Context>) -> Bytes {
+/// The reasons, and what provenance says of the call.
+pub(super) fn why(why: &Why, judged: Option<&Judged>, plan: Option<&Plan>) -> Bytes {
+    let context = judged.map(|Judged { traced, standing, state }| Context::of(traced, plan, state, standing));
     let tree = Tree {
         permitted: Told::of(&why.permitted),
         forbade: Told::of(&why.forbade),
@@ -72,4 +64,13 @@ fn written(why: &Why, context: Option<Context>) -> Bytes {
         context,
     };
     serde_json::to_vec(&tree).expect("encodes to memory").into()
+}
+
+/// Adds the reasons of something that a call does beside. Of what permits, those of the call itself say enough.
+pub(super) fn add(why: &mut Why, also: Why) {
+    let Why { forbade, gated, transformed, erred, .. } = also;
+    why.forbade.extend(forbade);
+    why.gated.extend(gated);
+    why.transformed.extend(transformed);
+    why.erred.extend(erred);
 }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use stead_core::{
     effect::Ended,
-    fact::{AfterUnknown, Fact, Verdict},
+    fact::{AfterUnknown, AskReason, Fact, Verdict},
     id::Name,
     message::Reply,
     record::{Body, Payload},
@@ -26,10 +26,12 @@ pub struct Called {
     pub asks: bool,
     /// Whether a human has said yes.
     approved: bool,
-    /// Whether gates ask, so that policies say whether a yes is enough.
-    gated: bool,
     /// Whether it was let go.
     sent: bool,
+    /// Whether it may have happened.
+    tried: bool,
+    /// Whether a yes says that it did not happen.
+    doubted: bool,
     /// How it ended, as was told last.
     ended: Option<Ended>,
 }
@@ -52,14 +54,14 @@ impl Calls {
                 Some(written) => inline(written).map(Into::into),
                 None => own(),
             };
-            let gated = matches!(&call.phase, CallPhase::Asking { asked: Some(_), .. });
             let called = Called {
                 tool: call.head.tool.clone(),
                 arguments,
                 asks: call.head.rules.ask,
                 approved: call.approved || !call.given.is_empty(),
-                gated,
-                sent: let_go(call),
+                sent: call.let_go.is_some(),
+                tried: call.maybe.is_some(),
+                doubted: matches!(call.phase, CallPhase::Asking { reason, .. } if doubts(reason)),
                 ended: None,
             };
             (call.head.effect, called)
@@ -72,8 +74,9 @@ impl Calls {
                 arguments: None,
                 asks: false,
                 approved: false,
-                gated: false,
                 sent: true,
+                tried: true,
+                doubted: false,
                 ended: Some(Ended::Unknown),
             };
             (mark.effect, called)
@@ -95,8 +98,9 @@ impl Calls {
                         arguments: own.map(|call| stripped(call.arguments.get()).into()),
                         asks: head.rules.ask,
                         approved: false,
-                        gated: false,
                         sent: false,
+                        tried: false,
+                        doubted: false,
                         ended: None,
                     };
                     self.0.insert(head.effect, called);
@@ -109,40 +113,49 @@ impl Calls {
                     call.arguments = written.map(Arc::from);
                 }
                 match decided.verdict {
-                    Verdict::Allow => sent(call, decided.effect),
-                    Verdict::Deny => ended(decided.effect, Ended::Denied),
+                    Verdict::Allow => {
+                        call.tried &= !(call.approved && std::mem::take(&mut call.doubted));
+                        sent(call, decided.effect)
+                    }
+                    Verdict::Deny => ended(decided.effect, denied(call)),
                     Verdict::Ask => None,
                 }
             }
             Fact::ApprovalRequested(requested) => {
                 let call = self.0.get_mut(&requested.effect)?;
-                (call.gated, call.approved) = (requested.asked.is_some(), false);
+                (call.doubted, call.approved) = (doubts(requested.reason), false);
                 None
             }
             Fact::ApprovalGiven(given) => {
                 let call = self.0.get_mut(&given.effect)?;
                 match given.approved {
+                    // Whether it is enough, a decision says.
                     true => {
                         call.approved = true;
-                        // Whether it is enough for gates, a decision says.
-                        if call.gated { None } else { sent(call, given.effect) }
+                        None
                     }
-                    // Left alone, what may have happened stays unknown.
-                    false => ended(given.effect, if call.sent { Ended::Unknown } else { Ended::Denied }),
+                    false => ended(given.effect, denied(call)),
                 }
             }
             Fact::ApprovalExpired(of) => {
-                let sent = self.0.get(&of.effect)?.sent;
-                ended(of.effect, if sent { Ended::Unknown } else { Ended::Denied })
+                let call = self.0.get(&of.effect)?;
+                ended(of.effect, denied(call))
             }
+            // In journals of before a yes of one person was enough, and no decision followed it.
+            Fact::EffectIntended(intended) => sent(self.0.get_mut(&intended.effect)?, intended.effect),
             Fact::EffectReturned(outcome) => ended(outcome.effect, Ended::Returned),
             Fact::EffectRefused(outcome) => ended(outcome.effect, Ended::Refused),
             Fact::EffectNotSent(not) if not.retry_at.is_none() => ended(not.effect, Ended::NotSent),
-            Fact::EffectUnknown(unknown) if matches!(unknown.then, AfterUnknown::Tell | AfterUnknown::Ask) => {
-                ended(unknown.effect, Ended::Unknown)
+            Fact::EffectUnknown(unknown) => {
+                self.0.get_mut(&unknown.effect)?.tried = true;
+                let told = matches!(unknown.then, AfterUnknown::Tell | AfterUnknown::Ask);
+                told.then_some((unknown.effect, Happened::Ended(Ended::Unknown)))
             }
             Fact::EffectReconciled(reconciled) if reconciled.happened => ended(reconciled.effect, Ended::Returned),
-            Fact::EffectReconciled(absent) if absent.payload.is_some() => ended(absent.effect, Ended::NotSent),
+            Fact::EffectReconciled(absent) => {
+                self.0.get_mut(&absent.effect)?.tried = false;
+                absent.payload.is_some().then_some((absent.effect, Happened::Ended(Ended::NotSent)))
+            }
             Fact::EffectWithdrawn(of) => ended(of.effect, Ended::Withdrawn),
             Fact::ChildFinished(child) => ended(child.effect, child.ended),
             _ => None,
@@ -162,15 +175,14 @@ fn sent(call: &mut Called, effect: u32) -> Option<(u32, Happened)> {
     first.then_some((effect, Happened::Sent { approved: call.approved }))
 }
 
-/// Whether a call was let go: decided, and answered by all who were asked. From then on it counts as sent.
-pub(crate) fn let_go(call: &Call) -> bool {
-    match call.phase {
-        CallPhase::Undecided => false,
-        // Somebody is asked before it begins, or about what became of it.
-        CallPhase::Asking { .. } => call.attempt > 0,
-        CallPhase::Ended { ended: Ended::Denied | Ended::Withdrawn, .. } => call.attempt > 0,
-        _ => true,
-    }
+/// How a call ends that is denied: what may have happened before stays unknown.
+const fn denied(call: &Called) -> Ended {
+    if call.tried { Ended::Unknown } else { Ended::Denied }
+}
+
+/// Whether a yes to this question says that what may have happened did not.
+const fn doubts(reason: AskReason) -> bool {
+    !matches!(reason, AskReason::Manifest | AskReason::Policy)
 }
 
 /// A reply as a record has it.

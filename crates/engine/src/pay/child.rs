@@ -73,8 +73,9 @@ impl Actor {
 
     /// What the input of a child counts: as much as the arguments that hand it over.
     fn handed_label(&self, found: Option<&(Name, Invocation, EffectClass)>) -> Option<SealedLabel> {
-        let ((tool, invocation, _), provenance) = found.zip(self.agent.provenance.as_ref())?;
-        let judged = self.hearing.as_ref()?.judge(provenance, &self.state, tool, invocation.arguments.get());
+        let ((_, invocation, _), provenance) = found.zip(self.agent.provenance.as_ref())?;
+        let call = self.state.call(invocation.effect.n)?;
+        let judged = self.hearing.as_ref()?.judge(provenance, &self.state, call, invocation.arguments.get());
         judged.ok().map(|judged| sealed(&judged.traced.label()))
     }
 

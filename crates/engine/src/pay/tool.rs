@@ -1,6 +1,6 @@
 //! A tool's call: one attempt at an effect, or a question to its destination.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use serde_json::value::RawValue;
 use stead_core::{
@@ -13,7 +13,8 @@ use stead_core::{
 };
 use stead_ports::{
     BoxFuture,
-    agent::{Behind, BoundTool},
+    agent::{Also, Behind, BoundTool},
+    connect::Connects,
     tool::{Invocation, Left, MaySend, Output, Tool},
 };
 
@@ -22,6 +23,7 @@ use crate::{
     Engine,
     actor::Actor,
     flights::{Done, Key, Sent},
+    gate::{self, Asking, OfCall},
     payload,
     stats::UnderWay,
     types::EngineError,
@@ -109,7 +111,8 @@ impl Actor {
         let Some(arguments) = self.arguments(index, rewritten).await? else { return Ok(None) };
         let max_output = self.agent.tool(&tool).map_or(0, |t| t.max_output);
         let engine = self.engine.clone();
-        let left = self.state.budget.remaining();
+        let left = self.state.left();
+        let connects = self.connects(effect).await?;
         let invocation = Invocation {
             effect: id,
             session: self.state.session,
@@ -119,11 +122,55 @@ impl Actor {
             arguments,
             max_output,
             may_send: MaySend::as_long_as(move || engine.0.lease.valid(&*engine.0.ports.clock)),
+            connects,
             workspace: self.state.tree,
             limits: self.state.box_limits.clone(),
             left: Left { cpu: left.cpu, traffic: left.traffic },
         };
         Ok(Some((tool, invocation, class)))
+    }
+
+    /// What is asked before an effect speaks to a host; nobody for a tool that speaks to none.
+    async fn connects(&mut self, effect: u32) -> Result<Connects, EngineError> {
+        let agent = self.agent.clone();
+        let speaks = |name: &Name| agent.tool(name).is_some_and(reaches);
+        if !self.state.call(effect).is_some_and(|call| speaks(&call.head.tool)) {
+            return Ok(Connects::default());
+        }
+        self.open_reply().await?;
+        self.listen(false).await?;
+        let Some(call) = self.state.call(effect) else { return Ok(Connects::default()) };
+        let index = call.index;
+        let approvals = call.given.iter().map(gate::approval).collect();
+        let said = self.fresh_reply.as_ref().and_then(|reply| reply.calls.get(usize::from(index)));
+        let (arguments, sure) = gate::split(&agent, said.map_or("{}", |said| said.arguments.get()));
+        let plan = match (&agent.provenance, &self.hearing) {
+            (None, _) => false,
+            (Some(provenance), Some(hearing)) => {
+                let judged = hearing.judge(provenance, &self.state, call, &arguments);
+                // What cannot be judged counts as the worst.
+                self.tainted.fetch_or(judged.is_err(), Relaxed);
+                judged.is_ok_and(|judged| gate::is_planned(&judged))
+            }
+            (Some(_), None) => {
+                self.tainted.store(true, Relaxed);
+                false
+            }
+        };
+        let ask_below = agent.ask_below.and_then(gate::ten_thousandths);
+        let call =
+            OfCall { risk: sure.risk.unwrap_or_default(), confidence: sure.confidence, ask_below, plan, approvals };
+        let principal = self.principal.get_or_init(|| gate::principal(&self.state, &self.agent).into()).clone();
+        let ports = &self.engine.0.ports;
+        Ok(Connects::asking(Arc::new(Asking {
+            sets: ports.policies.clone(),
+            clock: ports.clock.clone(),
+            tenant: self.state.tenant.clone(),
+            agent: self.agent.clone(),
+            principal,
+            tainted: self.tainted.clone(),
+            call: Some(call),
+        })))
     }
 
     /// Reads the open turn's reply back, if it is not at hand.
@@ -152,6 +199,11 @@ impl Actor {
         let call = self.fresh_reply.as_ref().and_then(|r| r.calls.get(usize::from(index)));
         Ok(call.map(|c| Arc::from(c.arguments.clone())))
     }
+}
+
+/// Whether a tool, or the box of one, may speak to a host.
+fn reaches(tool: &BoundTool) -> bool {
+    tool.also.iter().any(|also| matches!(also, Also::Connect { .. } | Also::CreateSandbox { network: true, .. }))
 }
 
 /// An operator may let the boxes of a run live longer than its manifest does: then the answer is waited for longer too, by what its tier

@@ -239,6 +239,21 @@ pub(crate) fn tool(name: &str, class: EffectClass) -> TestTool {
     }
 }
 
+/// Hangs in the first attempt, answers the others.
+pub(crate) fn hangs_once(class: EffectClass, gate: &Gate) -> TestTool {
+    let gate = gate.clone();
+    let first = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    tool("act", class).does(move |_| {
+        let (gate, first) = (gate.clone(), first.swap(false, std::sync::atomic::Ordering::SeqCst));
+        async move {
+            if first {
+                gate.pass().await;
+            }
+            Outcome::Returned(Output::ok("done"))
+        }
+    })
+}
+
 /// Another agent as a tool.
 pub(crate) fn agent_tool(name: &str, version: VersionId, limits: Limits) -> TestTool {
     let mut tool = tool(name, EffectClass::Irreversible);
@@ -402,6 +417,7 @@ pub(crate) fn agent(name: &str) -> Maker {
             overhead_tokens: 0,
             repairs: None,
             plan: None,
+            at_limit: stead_core::budget::AtLimit::Stop,
         },
         session_limits: Limits::default(),
         model_timeout: Span::from_secs(60),
@@ -645,6 +661,11 @@ impl TestPolicies {
     /// From now on there are none.
     pub(crate) fn lose(&self) {
         self.0.lock().lost = true;
+    }
+
+    /// From now on those that were lost are there again.
+    pub(crate) fn find(&self) {
+        self.0.lock().lost = false;
     }
 }
 

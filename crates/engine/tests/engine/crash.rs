@@ -23,21 +23,6 @@ fn crashed_inside(tool: &TestTool, gate: &Gate) -> (Lab, RunId) {
     (lab, run)
 }
 
-/// Hangs in the first attempt, answers the others.
-fn hangs_once(class: EffectClass, gate: &Gate) -> TestTool {
-    let gate = gate.clone();
-    let first = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
-    tool("act", class).does(move |_| {
-        let (gate, first) = (gate.clone(), first.swap(false, std::sync::atomic::Ordering::SeqCst));
-        async move {
-            if first {
-                gate.pass().await;
-            }
-            Outcome::Returned(Output::ok("done"))
-        }
-    })
-}
-
 #[test]
 fn pure_and_contained_tools_are_run_again() {
     for class in [EffectClass::Pure, EffectClass::Contained] {

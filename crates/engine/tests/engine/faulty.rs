@@ -15,9 +15,9 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, CountedRow,
-    InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status,
-    StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
+    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, BudgetKey,
+    BudgetRow, CountedRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow, SessionRow,
+    SetBudget, Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
 };
 use stead_store::SqliteStore;
 
@@ -148,6 +148,15 @@ impl Journal for Faulty {
     }
     async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
         self.store.next_wake().await
+    }
+    async fn budgets(&self, tenant: Option<&Name>, now: Timestamp) -> Result<Vec<BudgetRow>, StoreError> {
+        self.store.budgets(tenant, now).await
+    }
+    async fn set_budget(&self, set: SetBudget) -> Result<bool, StoreError> {
+        self.store.set_budget(set).await
+    }
+    async fn remove_budget(&self, key: &BudgetKey) -> Result<bool, StoreError> {
+        self.store.remove_budget(key).await
     }
     async fn inbox(&self, run: RunId) -> Result<Vec<InboxRow>, StoreError> {
         if self.faults.inbox_gone.load(SeqCst) {

@@ -7,15 +7,16 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use stead_core::{
     code,
-    effect::{EffectClass, Outcome, Risk},
+    effect::{EffectClass, OnUnknown, Outcome, Risk},
     fact::{AskReason, Fact, Verdict},
     ruling::{Behalf, Person},
 };
 use stead_engine::{EngineError, StartRun, Step};
-use stead_ports::{agent::Also, journal::Status, tool::Output};
+use stead_ports::{agent::Also, connect::To, journal::Status, tool::Output};
 
 use crate::common::{
-    Lab, Node, TestTool, agent, agent_tool, ask, call, calls, lab, last_result, me, model, once, say, tool,
+    Gate, Lab, Node, TestTool, agent, agent_tool, ask, call, calls, hangs_once, lab, last_result, me, model, once, say,
+    tool,
 };
 
 /// A payment of an amount to somebody, which writes down what it was given.
@@ -215,6 +216,94 @@ fn a_model_that_is_less_sure_than_it_should_be_asks_and_the_tool_never_sees_how_
     assert_eq!(verdicts, [Verdict::Allow, Verdict::Ask, Verdict::Allow, Verdict::Ask, Verdict::Allow]);
 }
 
+fn connect(host: &str, each: bool) -> Also {
+    Also::Connect { host: host.into(), port: 443, method: String::new(), path: String::new(), each }
+}
+
+/// A tool that asks for two paths of a host before it does something, and what it was told. `between` is done in the middle.
+fn asking(between: impl Fn() + Send + Sync + 'static) -> (TestTool, Arc<Mutex<Vec<String>>>) {
+    let (told, between): (Arc<Mutex<Vec<String>>>, _) = (Arc::default(), Arc::new(between));
+    let noted = told.clone();
+    let mut tool = tool("fetch", EffectClass::Irreversible).does(move |invocation| {
+        let (noted, between) = (noted.clone(), between.clone());
+        async move {
+            for path in ["/open", "/closed"] {
+                let to = To { host: "api.example.com", port: 443, method: "GET", path };
+                let said = match invocation.connects.may(to).await {
+                    Ok(ruled) => format!("{path} yes {:?}", ruled.map(|r| (r.epoch, r.by[0].to_string()))),
+                    Err(barred) => {
+                        let by: Vec<String> = barred.ruled.by.iter().map(ToString::to_string).collect();
+                        format!("{path} no {} {by:?}", barred.ruled.epoch)
+                    }
+                };
+                noted.lock().push(said);
+                between();
+            }
+            Outcome::Returned(Output::ok("done"))
+        }
+    });
+    tool.also = vec![connect("api.example.com", true)];
+    (tool, told)
+}
+
+#[test]
+fn a_connection_is_decided_by_the_policies_of_its_moment_with_its_method_and_path() {
+    let lab = lab();
+    lab.policies.apply(
+        r#"@id("closed") forbid (principal in Agent::"desk", action == Action::"connect", resource in Domain::"example.com")
+           when { context.path == "/closed" && context.method == "GET" };"#,
+    );
+    let (fetch, told) = asking(|| {});
+    let v = lab.add(agent("desk").tool(&fetch).model(once("fetch", json!({}))));
+    let node = lab.open();
+    let run = node.start(v, "x").run;
+    node.completes(run);
+    // The call itself was let go: what its requests are is not known before they are made.
+    assert_eq!(decisions(&node, run), [(Verdict::Allow, vec!["granted".to_owned()], 1)]);
+    assert_eq!(*told.lock(), [r#"/open yes Some((1, "granted"))"#, r#"/closed no 1 ["closed"]"#]);
+
+    // Another epoch counts from the next connection on, and none at all is no.
+    let (policies, lost) = (lab.policies.clone(), lab.policies.clone());
+    let all = r#"@id("all") forbid (principal, action == Action::"connect", resource) when { context.path != "" };"#;
+    let (fetch, told) = asking(move || policies.apply(all));
+    let v = lab.add(agent("desk2").tool(&fetch).model(once("fetch", json!({}))));
+    node.completes(node.start(v, "x").run);
+    assert_eq!(*told.lock(), [r#"/open yes Some((1, "granted"))"#, r#"/closed no 2 ["all"]"#]);
+    lab.policies.apply("");
+    let (fetch, told) = asking(move || lost.lose());
+    let v = lab.add(agent("desk3").tool(&fetch).model(once("fetch", json!({}))));
+    node.start(v, "x");
+    node.empties();
+    assert_eq!(told.lock()[1], "/closed no 0 []");
+}
+
+#[test]
+fn a_gate_on_a_connection_is_opened_by_an_approval_of_its_call_alone() {
+    let gate = r#"
+        @id("host") @require("approval") @approvers("finance") @quorum("1") @ttl("15m")
+        forbid (principal, action == Action::"connect", resource) when { context.path == "/closed" };"#;
+    let both = format!(
+        "{gate} @id(\"call\") @require(\"approval\") @approvers(\"finance\") @quorum(\"1\") @ttl(\"15m\")
+        forbid (principal, action == Action::\"fetch\", resource);"
+    );
+    for (policies, approved) in [(gate, false), (both.as_str(), true)] {
+        let lab = lab();
+        lab.policies.apply(policies);
+        let (fetch, told) = asking(|| {});
+        let v = lab.add(agent("desk").tool(&fetch).model(once("fetch", json!({}))));
+        let node = lab.open();
+        let run = node.start(v, "x").run;
+        if approved {
+            let effect = node.asked(run);
+            approve(&node, effect, by("ann", "finance")).unwrap();
+        }
+        node.completes(run);
+        let told = told.lock();
+        let expected = if approved { "/closed yes" } else { r#"/closed no 1 ["host"]"# };
+        assert!(told[0].starts_with("/open yes") && told[1].starts_with(expected), "{told:?}");
+    }
+}
+
 #[test]
 fn what_a_call_does_beside_is_decided_too() {
     let lab = lab();
@@ -228,8 +317,8 @@ fn what_a_call_does_beside_is_decided_too() {
         tool.also = vec![also];
         tool
     };
-    let ours = with("ours", Also::Connect { host: "api.example.com".into(), port: 443 });
-    let theirs = with("theirs", Also::Connect { host: "api.example.net".into(), port: 443 });
+    let ours = with("ours", connect("api.example.com", false));
+    let theirs = with("theirs", connect("api.example.net", false));
     let keyed = with("keyed", Also::UseSecret { secret: "payments#token".into(), host: "api.example.com".into() });
     let all = calls(&[("ours", json!({})), ("theirs", json!({})), ("keyed", json!({}))]);
     let script = model(move |call_| if last_result(call_).is_some() { say("end") } else { all.clone() });
@@ -265,4 +354,135 @@ fn a_child_is_known_with_those_above_it_and_the_person_they_all_work_for() {
     node.completes(start(parent, None));
     node.completes(start(child, Some(by("ann", "support"))));
     assert_eq!(act.count(), 1, "for nobody of support, or not below the parent, it is not done");
+}
+
+const CLOSED: &str = r#"@id("closed") forbid (principal, action == Action::"pay", resource);"#;
+
+/// A run whose payment its manifest asks about, and no gate.
+fn asked_by_the_manifest() -> (Lab, Node, stead_core::id::RunId, TestTool) {
+    let lab = lab();
+    let (pay, _) = pay();
+    let pay = pay.asks();
+    let v = lab.add(agent("desk").tool(&pay).model(once("pay", json!({ "amount": 1 }))));
+    let node = lab.open();
+    let run = node.start(v, "x").run;
+    (lab, node, run, pay)
+}
+
+#[test]
+fn a_yes_to_what_the_manifest_asks_is_weighed_by_the_policies_of_now_too() {
+    let (lab, node, run, pay) = asked_by_the_manifest();
+    let effect = node.asked(run);
+    lab.policies.apply(CLOSED);
+    approve(&node, effect, by("ann", "finance")).unwrap();
+    node.completes(run);
+    assert_eq!(
+        (pay.count(), decisions(&node, run).last().cloned()),
+        (0, Some((Verdict::Deny, vec!["closed".into()], 1)))
+    );
+
+    // Where there are no policies the yes is kept, until there are; also over a crash.
+    for crash in [false, true] {
+        let (lab, mut node, run, pay) = asked_by_the_manifest();
+        let effect = node.asked(run);
+        lab.policies.lose();
+        approve(&node, effect, by("ann", "finance")).unwrap();
+        let view = node.go(node.engine().view(run)).unwrap();
+        assert_eq!((pay.count(), view.approvals.len(), view.approvals[0].given.len()), (0, 1, 1));
+        if crash {
+            node.crash();
+            node = lab.open();
+        }
+        lab.policies.find();
+        node.completes(run);
+        assert_eq!((pay.count(), decisions(&node, run).last().map(|d| d.0)), (1, Some(Verdict::Allow)));
+    }
+}
+
+#[test]
+fn what_nobody_knows_the_outcome_of_is_done_again_only_with_the_people_of_its_gate() {
+    let lab = lab();
+    let gate = Gate::closed();
+    let mut act = hangs_once(EffectClass::Irreversible, &gate).on_unknown(OnUnknown::Ask);
+    act.risk = Risk::Critical;
+    let v = lab.add(agent("a").tool(&act).model(once("act", json!({}))));
+    let node = lab.open();
+    let run = node.start(v, "x").run;
+    let effect = node.asked(run);
+    approve(&node, effect, by("ann", "supervisor")).unwrap();
+    node.go(gate.arrived());
+    node.crash();
+    let node = lab.open();
+    let effect = node.asked(run);
+    let view = node.go(node.engine().view(run)).unwrap();
+    assert_eq!(view.approvals[0].reason, AskReason::OutcomeUnknown);
+    assert_eq!(&*view.approvals[0].asked.as_ref().unwrap().gates[0].approvers[0], "supervisor");
+    approve(&node, effect, by("bob", "support")).unwrap();
+    node.empties();
+    assert_eq!((act.count(), node.status(run)), (1, Status::Waiting), "his word is not enough");
+    approve(&node, effect, by("cem", "supervisor")).unwrap();
+    node.completes(run);
+    assert_eq!(act.count(), 2);
+}
+
+#[test]
+fn what_was_allowed_before_a_pause_or_a_crash_is_decided_again_before_it_begins() {
+    // Its connection was refused: it waits for its next attempt.
+    let start = || {
+        let lab = lab();
+        let (mut pay, tried) = (tool("pay", EffectClass::Irreversible), Gate::closed());
+        let noted = tried.clone();
+        pay = pay.does(move |_| {
+            noted.note();
+            async { Outcome::NotSent(Output::error("nobody is there")) }
+        });
+        pay.rules.attempts = 100;
+        pay.schema = json!({ "type": "object", "properties": { "amount": { "type": "integer" } } });
+        let v = lab.add(agent("desk").tool(&pay).model(once("pay", json!({ "amount": 1 }))));
+        let node = lab.open();
+        let run = node.start(v, "x").run;
+        node.go(tried.arrived());
+        (lab, node, run, pay)
+    };
+    let (lab, node, run, pay) = start();
+    node.go(node.engine().pause(run, me())).unwrap();
+    node.empties();
+    let before = pay.count();
+    lab.policies.apply(CLOSED);
+    node.go(node.engine().resume(run, me())).unwrap();
+    node.completes(run);
+    assert_eq!((pay.count(), decisions(&node, run).last().map(|d| d.0)), (before, Some(Verdict::Deny)));
+
+    let (lab, node, run, pay) = start();
+    node.crash();
+    let before = pay.count();
+    lab.policies.apply(CLOSED);
+    let node = lab.open();
+    node.completes(run);
+    assert_eq!((pay.count(), node.denials(run)), (before, vec![code::POLICY]));
+}
+
+#[test]
+fn what_is_asked_beside_a_call_is_told_of_in_its_reasons() {
+    let lab = lab();
+    lab.policies.apply(
+        r#"@id("only-ours") @require("approval") @approvers("netops") @quorum("1") @ttl("15m")
+           forbid (principal, action == Action::"connect", resource) unless { resource in Domain::"example.com" };"#,
+    );
+    let mut fetch = tool("fetch", EffectClass::Irreversible);
+    fetch.risk = Risk::Critical;
+    fetch.also = vec![Also::Connect {
+        host: "api.example.net".into(),
+        port: 443,
+        method: String::new(),
+        path: String::new(),
+        each: false,
+    }];
+    let v = lab.add(agent("a").tool(&fetch).model(once("fetch", json!({}))));
+    let node = lab.open();
+    let run = node.start(v, "x").run;
+    node.asked(run);
+    let why = node.facts(run).into_iter().find_map(|event| event.why).unwrap();
+    let gated: Vec<&str> = why["gated"].as_array().unwrap().iter().map(|g| g["policy"].as_str().unwrap()).collect();
+    assert_eq!(gated, ["critical", "only-ours"], "{why}");
 }

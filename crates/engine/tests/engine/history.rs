@@ -17,7 +17,7 @@ use stead_engine::Step;
 use stead_ports::{journal::Status, tool::Output};
 
 use crate::common::{
-    HandClock, Lab, Node, TestTool, agent, agent_tool, ask, call, calls, lab_with, last_result, model, once, say, tool,
+    Gate, HandClock, Lab, Node, TestTool, agent, agent_tool, ask, call, calls, lab_with, last_result, me, model, once, say, tool,
     turns,
 };
 
@@ -207,10 +207,83 @@ fn what_a_human_denies_does_not_count_and_what_failed_does() {
     node.approve(node.asked(next), true).unwrap();
     node.completes(next);
     let said = |run| read(&node, run).into_iter().map(|(_, said)| said).collect::<Vec<_>>();
-    assert_eq!(said(next), [Counted::Last("denied".into()), Counted::Number(0), Counted::Number(0)]);
+    // It is decided before it is asked about, and when the yes is in.
+    let nothing = [Counted::Last("denied".into()), Counted::Number(0), Counted::Number(0)];
+    assert_eq!(said(next), [nothing.clone(), nothing].concat());
     let last = node.start(v, "x").run;
     node.completes(last);
     assert_eq!(said(last), [Counted::Last("refused".into()), Counted::Number(0), Counted::Number(1)]);
     assert_eq!((failing.count(), node.denials(last)), (1, vec![code::POLICY]));
     assert_eq!(node.status(last), Status::Completed);
+}
+
+/// A run whose first attempt at `tool` was not sent, paused before its next: what it was let go for is decided again.
+fn paused(node: &Node, version: VersionId, tried: &Gate) -> RunId {
+    let run = node.start(version, "x").run;
+    node.go(tried.arrived());
+    node.go(node.engine().pause(run, me())).unwrap();
+    node.empties();
+    run
+}
+
+/// The same tool, which nobody answers the first time that it is tried.
+fn not_sent_once(tool: TestTool) -> (TestTool, Gate) {
+    let tried = Gate::closed();
+    let noted = tried.clone();
+    let first = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let mut tool = tool.does(move |_| {
+        let fails = first.swap(false, std::sync::atomic::Ordering::Relaxed);
+        noted.note();
+        async move {
+            match fails {
+                true => Outcome::NotSent(Output::error("nobody is there")),
+                false => Outcome::Returned(Output::ok("sent")),
+            }
+        }
+    });
+    tool.rules.attempts = 100;
+    (tool, tried)
+}
+
+#[test]
+fn what_is_decided_again_counts_once_and_not_against_itself() {
+    let (lab, clock) = lab();
+    let (mail, tried) = not_sent_once(mail());
+    let one = THREE_MAILS.replace(">= 3", ">= 1");
+    lab.policies.count(&one, MAILS, &[]);
+    let v = writer(&lab, &mail);
+    let node = lab.open();
+    let run = paused(&node, v, &tried);
+    node.go(node.engine().resume(run, me())).unwrap();
+    clock.advance(Span::from_secs(60));
+    node.completes(run);
+    assert_eq!(mail.count(), 2, "one attempt that failed, and one that did not");
+    let said: Vec<Counted> = read(&node, run).into_iter().map(|(_, said)| said).collect();
+    assert_eq!(said, [0, 0].map(Counted::Number));
+    let next = start(&node, v);
+    assert_eq!((mail.count(), node.denials(next)), (2, vec![code::POLICY]));
+    assert_eq!(read(&node, next), [("mails".to_owned(), Counted::Number(1))], "it counts once");
+    clock.advance(HOUR);
+    start(&node, v);
+    assert_eq!(mail.count(), 3);
+}
+
+#[test]
+fn a_call_does_not_make_itself_known() {
+    let (lab, clock) = lab();
+    let mut pay = tool("pay", EffectClass::Irreversible);
+    pay.schema = json!({ "type": "object", "required": ["payee"], "properties": { "payee": { "type": "string" } } });
+    let (pay, tried) = not_sent_once(pay);
+    let v = lab.add(agent("desk").tool(&pay).model(once("pay", json!({ "payee": "eve" }))));
+    let counter = "known: { seen: pay, of: payee, by: tenant }";
+    lab.policies.count("", counter, &[]);
+    let node = lab.open();
+    let run = paused(&node, v, &tried);
+    let gate = r#"@id("new-payee") @require("approval") @approvers("supervisor") @quorum("1") @ttl("15m")
+        forbid (principal, action == Action::"pay", resource) unless { context.history.known };"#;
+    lab.policies.count(gate, counter, &[]);
+    node.go(node.engine().resume(run, me())).unwrap();
+    clock.advance(Span::from_secs(60));
+    node.asked(run);
+    assert_eq!(pay.count(), 1, "nobody has been paid");
 }

@@ -26,4 +26,5 @@ mod stop;
 mod taint;
 mod trouble;
 mod unloadable;
+mod upper;
 mod watch;

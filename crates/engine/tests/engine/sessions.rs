@@ -185,6 +185,33 @@ fn a_sessions_budget_holds_over_its_runs_and_does_not_stick() {
 }
 
 #[test]
+fn a_sessions_budget_counts_calls_and_children_of_all_its_runs_through_a_crash() {
+    let lab = lab();
+    let look = tool("look", EffectClass::Pure);
+    let child = lab.add(agent("child").tool(&look).model(once("look", json!({}))));
+    let helper = agent_tool("helper", child, Limits::default());
+    let limits = Limits { tool_calls: Some(5), children: Some(2), ..Limits::default() };
+    // Each run calls a child, which makes a call: two of each.
+    let script = once("helper", json!({ "input": "x" }));
+    let v = lab.add(agent("a").tool(&helper).session(limits).model(script));
+    let mut node = lab.open();
+    let session = node.session("a", "s");
+    for _ in 0..2 {
+        assert_eq!(node.completes(node.start_in(v, session, "x").run), "done");
+        node.empties();
+        node.crash();
+        node = lab.open();
+    }
+    let row = node.go(journal(&node).session(session)).unwrap().unwrap();
+    assert_eq!((row.used.tool_calls, row.used.children), (4, 2));
+    // One call is left, and no child.
+    assert_eq!(node.fails(node.start_in(v, session, "x").run).0, code::BUDGET);
+    assert_eq!(look.count(), 2);
+    let other = node.session("a", "t");
+    assert_eq!(node.completes(node.start_in(v, other, "x").run), "done");
+}
+
+#[test]
 fn a_session_of_another_agent_or_tenant_is_refused() {
     let lab = lab();
     let a = lab.add(agent("a").model(turns(vec![say("x")])));

@@ -243,3 +243,36 @@ fn at_rest_what_is_said_of_a_run_is_recorded_without_its_version() {
     assert_eq!((node.completes(run).as_str(), act.count()), ("done", 1));
     node.empties();
 }
+
+#[test]
+fn what_was_approved_is_not_lost_while_the_version_cannot_be_loaded() {
+    let lab = lab();
+    lab.policies.apply(
+        r#"@require("approval") @approvers("finance") @quorum("2") @ttl("15m")
+           forbid (principal, action in Action::"call_tool", resource);"#,
+    );
+    let act = tool("act", EffectClass::Irreversible);
+    let both = calls(&[("act", json!({ "n": 1 })), ("act", json!({ "n": 2 }))]);
+    let script = move || {
+        let both = both.clone();
+        model(move |asked| if last_result(asked).is_some() { say("done") } else { both.clone() })
+    };
+    let v = lab.add(agent("a").tool(&act).model(script()));
+    let node = lab.open();
+    let run = node.start(v, "x").run;
+    node.go(node.engine().wait(run, true)).unwrap();
+    let [first, second] = [1, 2].map(|n| EffectId { run, n });
+    let finance = |name: &str| stead_core::ruling::Person { name: name.into(), roles: vec!["finance".into()] };
+    node.go(node.engine().approve(first, true, finance("ann"), None)).unwrap();
+    node.empties();
+    node.crash();
+    lab.remove(v);
+    let node = lab.open();
+    node.approve(second, false).unwrap();
+    let view = node.go(node.engine().view(run)).unwrap();
+    assert_eq!(view.approvals.iter().map(|a| (a.effect, a.given.len())).collect::<Vec<_>>(), [(first, 1)]);
+    node.empties();
+    lab.add(agent("a").tool(&act).model(script()));
+    node.go(node.engine().approve(first, true, finance("cem"), None)).unwrap();
+    assert_eq!((node.completes(run).as_str(), act.count()), ("done", 1));
+}

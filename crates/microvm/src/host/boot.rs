@@ -73,12 +73,12 @@ pub(super) async fn boot(
         Ok(None) => {
             process.kill();
             process.ended().await;
-            Err(Fault(format!("it ended: {}", process.said())))
+            Err(Fault(format!("it ended, {}", process.last_words())))
         }
         Err(_) => {
             process.kill();
             process.ended().await;
-            Err(Fault(format!("it did not say hello within {} s: {}", patience.as_secs(), process.said())))
+            Err(Fault(format!("it did not say hello within {} s, {}", patience.as_secs(), process.last_words())))
         }
     }
 }

@@ -58,9 +58,7 @@ impl Hand {
 }
 
 pub(super) fn lost(process: &Process) -> BoxError {
-    let said = process.said();
-    let said = if said.is_empty() { "without a word".to_owned() } else { format!("its last words: {said}") };
-    BoxError::Lost(format!("its machine ended, {said}"))
+    BoxError::Lost(format!("its machine ended, {}", process.last_words()))
 }
 
 impl Control for Hand {

@@ -246,7 +246,7 @@ async fn see(
     };
     let Some(News::Ended { end, usage }) = told else {
         let why = if told.is_some() { "it spoke out of turn" } else { "it did not end the box in time" };
-        return Err(BoxError::Lost(format!("its machine was ended, for {why}: {}", hand.process.said())));
+        return Err(BoxError::Lost(format!("its machine was ended, for {why} ({})", hand.process.last_words())));
     };
     let rest = async {
         for output in [stream::STDOUT, stream::STDERR] {

@@ -104,6 +104,14 @@ impl Process {
         words.chars().filter(|c| !c.is_control()).rev().take(400).collect::<Vec<_>>().into_iter().rev().collect()
     }
 
+    /// The same, as the end of a sentence.
+    pub(crate) fn last_words(&self) -> String {
+        match self.said() {
+            said if said.is_empty() => "without a word".to_owned(),
+            said => format!("its last words: {said}"),
+        }
+    }
+
     /// Processor time until now.
     pub(crate) fn used(&self) -> Option<Duration> {
         self.ended.borrow().is_none().then(|| used(self.id()))

@@ -1,9 +1,9 @@
 //! What a box may use, and that it is told when it met the bound.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use stead_ports::sandbox::{Boxes as _, Change, End, Stdio, WhenFull};
-use stead_testkit::boxes::Lateness;
+use stead_testkit::boxes::Later;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::lab::{Lab, Tried as _, capture, resident, text, told};
@@ -51,18 +51,16 @@ async fn the_deadline_and_the_cap_of_output_end_everything() {
     spec.limits.wall = Duration::from_secs(100);
     // The command ends, and what it left is dead, though it holds the output.
     let endless = lab.machines.run(Lab::bare(&["yes"]), capture(WhenFull::Kill));
-    let begun = Instant::now();
     let (outcome, endless) = tokio::join!(lab.run_spec(spec), endless);
-    let ordinary = begun.elapsed();
     let (outcome, endless) = (outcome.unwrap(), endless.unwrap());
     assert_eq!((outcome.end, text(&outcome.stdout.bytes)), (End::Exited(7), "left\n".to_owned()));
     assert_eq!((endless.end, endless.stdout.bytes.len()), (End::Output, 1 << 20));
     let mut spec = Lab::bare(&["sh", "-c", &format!("{daemon} echo runs; while :; do :; done")]);
     spec.limits.wall = Duration::from_secs(4);
-    let late = Lateness::begin();
+    let later = Later::than(Duration::from_secs(4), &lab).await;
     let outcome = lab.run_spec(spec).await.unwrap();
-    assert_eq!((outcome.end, text(&outcome.stdout.bytes)), (End::Deadline, "runs\n".to_owned()));
-    late.end().kept("a machine", outcome.usage.wall, Duration::from_secs(4), ordinary);
+    later.was_not_reached("a machine", &outcome).await;
+    assert_eq!(text(&outcome.stdout.bytes), "runs\n");
     lab.close().await;
 }
 

@@ -101,6 +101,7 @@ impl Case {
             risk: self.given.risk,
             confidence: self.given.confidence.and_then(Confidence::new),
             ask_below: self.given.ask_below.and_then(Confidence::new),
+            traced: self.given.traced,
             taint: self.given.taint,
             plan: self.given.plan,
             history: &history,

@@ -219,3 +219,35 @@ fn a_tool_that_is_always_forbidden_is_named_with_the_policy_that_does_it() {
         assert_eq!(barred(text), Vec::<String>::new(), "{text}");
     }
 }
+
+#[test]
+fn a_loosened_default_policy_is_told_and_a_wrong_one_refused() {
+    let set = |text: &str| {
+        let file = Source { file: "default.yaml".to_owned(), text: text.to_owned() };
+        Policies::apply(&[Source::default_policy(), file], tools(), 1)
+    };
+    let told = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert_snapshot!(told(set("without: { unplanned: [mail_send], critical: all }").unwrap().lint()), @r##"
+    default.yaml: the gate `critical` of the default policy does not hold for any tool
+      hint: write a gate of your own for what should still be asked
+    default.yaml: the gate `unplanned` of the default policy does not hold for `mail_send`
+      hint: write a gate of your own for what should still be asked
+    "##);
+    let whole = set("without: { critical: all }").unwrap();
+    assert!(!whole.ids().any(|id| id == "critical") && whole.ids().any(|id| id == "unplanned"));
+    let refused = |text: &str| told(set(text).unwrap_err());
+    assert_snapshot!(refused("without: { granted: all }"), @r##"
+    default.yaml: `granted` is no gate of the default policy that can be done without
+      hint: they are critical, unsure, unplanned
+    "##);
+    assert_snapshot!(refused("without: { unplaned: all, unsure: [mail_sent], critical: [] }"), @r##"
+    default.yaml: `critical` names no tool
+      hint: leave it out, or write `all`
+    default.yaml: `unplaned` is no gate of the default policy that can be done without
+      hint: did you mean `unplanned`?
+    default.yaml: no agent has the tool `mail_sent`
+      hint: did you mean `mail_send`?
+    "##);
+    assert_snapshot!(refused("without: { unsure: some }"), @"default.yaml:1:20: write a list of tools, or `all`");
+    assert_snapshot!(refused("with: {}"), @"default.yaml:1:1: unknown field `with`, expected one of without");
+}

@@ -88,3 +88,54 @@ fn a_gate_whose_annotations_are_lost_closes_the_door() {
     let policies = with_default(r#"forbid (principal, action == Action::"payments_refund", resource);"#);
     assert_eq!(word(&decide(&policies, "payments_refund", REFUND)), "deny");
 }
+
+/// Nobody approves what is done on their own behalf.
+const NOT_ONESELF: &str = r#"@id("not-oneself") @reason("nobody approves their own run")
+    forbid (principal, action in Action::"call_tool", resource)
+    when { principal has user && context.approvals.users.contains(principal.user) };"#;
+
+#[test]
+fn who_approved_may_be_why_it_is_forbidden() {
+    let policies = with_default(NOT_ONESELF);
+    let wire = r#"{"iban":"x"}"#;
+    let after = |by: &[(&str, &[&str])]| approved(&policies, "wire", wire, by);
+    assert_eq!(word(&after(&[])), "ask", "it is critical");
+    assert_eq!(word(&after(&[("bob", &["supervisor"])])), "allow");
+    let own = after(&[("alice", &["supervisor"])]);
+    assert_eq!((word(&own), own.why.forbade[0].policy.as_ref()), ("deny", "not-oneself"));
+    assert_eq!(word(&after(&[("alice", &[]), ("bob", &["supervisor"])])), "deny");
+
+    // No more than one, and nobody's friend.
+    let policies = with_default(
+        r#"@id("one") forbid (principal, action == Action::"payments_refund", resource)
+           unless { context.approvals.count == 1 };
+           @id("veto") forbid (principal, action == Action::"payments_refund", resource)
+           when { context.approvals.users.contains(User::"mallory") && !context.approvals.roles.contains(Role::"admin") };"#,
+    );
+    let after = |by: &[(&str, &[&str])]| word(&approved(&policies, "payments_refund", REFUND, by));
+    assert_eq!(after(&[]), "ask");
+    assert_eq!(after(&[("ann", &[])]), "allow");
+    assert_eq!(after(&[("ann", &[]), ("bob", &[])]), "deny");
+    assert_eq!(after(&[("mallory", &[])]), "deny");
+    assert_eq!(after(&[("mallory", &["admin"])]), "allow");
+}
+
+#[test]
+fn who_may_not_approve_is_found_beside_those_who_may() {
+    let policies = with_default(
+        r#"forbid (principal, action == Action::"payments_refund", resource)
+           unless { context.approvals.count >= 1 && context.approvals.roles.containsAll([Role::"finance", Role::"legal"]) };
+           forbid (principal, action == Action::"payments_refund", resource)
+           when { context.approvals.users.containsAny([User::"bob", User::"mallory"]) };"#,
+    );
+    let decision = decide(&policies, "payments_refund", REFUND);
+    let Verdict::Ask(asked) = &decision.verdict else { panic!("finance and legal can lift it") };
+    let role = |name: &str| BTreeSet::from([Approver::Role(name.to_owned())]);
+    let mut named: Vec<_> = asked.requirements[1..].iter().map(|(_, r)| r.approvers.clone()).collect();
+    named.sort();
+    assert_eq!(named, [role("finance"), role("legal")]);
+    let after = |by: &[(&str, &[&str])]| word(&approved(&policies, "payments_refund", REFUND, by));
+    assert_eq!(after(&[("ann", &["finance"])]), "ask");
+    assert_eq!(after(&[("ann", &["finance"]), ("cem", &["legal"])]), "allow");
+    assert_eq!(after(&[("bob", &["finance"]), ("cem", &["legal"])]), "deny");
+}

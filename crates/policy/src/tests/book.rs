@@ -34,8 +34,8 @@ fn every_example_of_the_page_is_true() {
         let heading = section.lines().next().unwrap_or_default();
         let blocks = blocks(section);
         let mut files = vec![Source::default_policy()];
-        if let Some(text) = file(&blocks, "history.yaml") {
-            files.push(Source { file: "history.yaml".to_owned(), text });
+        for name in ["history.yaml", "default.yaml"] {
+            files.extend(file(&blocks, name).map(|text| Source { file: name.to_owned(), text }));
         }
         let mut before = None;
         for (language, text) in &blocks {

@@ -217,3 +217,21 @@ fn who_asks_for_whom_can_be_asked_for() {
     // A child is not within the agent that called it.
     assert_eq!(word(&decide(&policies, "orders_lookup", "{}")), "allow");
 }
+
+#[test]
+fn what_nobody_follows_counts_as_read() {
+    let policies =
+        with_default(r#"forbid (principal, action == Action::"mail_send", resource) when { context.taint };"#);
+    let mail = r#"{"to":[],"body":""}"#;
+    let said = |traced, taint| {
+        word(&decide_with(&policies, call("mail_send", mail), |facts| Facts { traced, taint, ..facts }))
+    };
+    assert_eq!((said(true, false), said(true, true)), ("allow", "deny"));
+    assert_eq!(said(false, false), "deny", "nobody knows what it has read");
+    // The default policy asks about what it knows.
+    let mail = |traced| {
+        let policies = with_default("");
+        word(&decide_with(&policies, call("mail_send", mail), |facts| Facts { traced, taint: true, ..facts }))
+    };
+    assert_eq!((mail(true), mail(false)), ("ask", "allow"));
+}

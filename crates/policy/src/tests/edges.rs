@@ -59,7 +59,7 @@ fn every_edge_is_decided_and_denied_where_it_is_not_granted() {
 #[test]
 fn every_context_is_what_the_schema_says() {
     let all = "permit (principal, action, resource) when { context.granted && context.now > datetime(\"2025-01-01\") &&
-        context.approvals.count == 0 && context.approvals.users.isEmpty() && !context.taint && !context.plan };";
+        context.approvals.count == 0 && context.approvals.users.isEmpty() && context.traced && !context.taint && !context.plan };";
     let own = [
         ("call_model", "context.max_output_tokens == 2000 && resource in Provider::\"anthropic\""),
         ("read_memory", "context.bytes == 0 && resource in Project::\"support\""),

@@ -93,6 +93,7 @@ fn facts(history: &History) -> Facts<'_> {
         risk: Risk::Normal,
         confidence: None,
         ask_below: None,
+        traced: true,
         taint: false,
         plan: false,
         history,

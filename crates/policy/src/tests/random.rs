@@ -23,11 +23,12 @@ const PRINCIPALS: [&str; 6] = [
     "principal is Run in Session::\"ses_2\"",
 ];
 /// True of some requests, false of others, or, as a product that leaves 64 bits, an error.
-const OF_ALL: [&str; 18] = [
+const OF_ALL: [&str; 21] = [
     "context.granted",
     "context.granted && context.risk != \"critical\"",
     "context.unsure",
     "context.taint && !context.plan",
+    "context.traced && context.taint",
     "context.risk == \"high\"",
     "context.confidence.lessThan(decimal(\"0.5\"))",
     "context.confidence == context.ask_below",
@@ -39,6 +40,8 @@ const OF_ALL: [&str; 18] = [
     "principal in Session::\"ses_2\"",
     "User::\"alice\" in Role::\"support\"",
     "context.approvals.count >= 2",
+    "context.approvals.count == 1",
+    "!context.approvals.users.contains(User::\"u0\")",
     "context.approvals.roles.contains(Role::\"boss\")",
     "context.approvals.users.containsAny([User::\"u0\", User::\"u1\"])",
     "context.approvals.count * 9223372036854775807 > 0",
@@ -168,7 +171,7 @@ struct Question {
     run: usize,
     deed: usize,
     arguments: prop::sample::Index,
-    known: (bool, bool, bool),
+    known: (bool, bool, bool, bool),
     risk: Risk,
     sure: (Option<u8>, Option<u8>),
     approvals: usize,
@@ -182,7 +185,7 @@ fn question() -> impl Strategy<Value = Question> {
         0..3_usize,
         0..6_usize,
         any::<prop::sample::Index>(),
-        (mostly(), any::<bool>(), any::<bool>()),
+        (mostly(), mostly(), any::<bool>(), any::<bool>()),
         risk,
         (share(), share()),
         0..3_usize,
@@ -248,13 +251,13 @@ proptest! {
         let policies = fitting(policies, by_default);
         let (runs, history) = (runs(), History::default());
         for question in &questions {
-            let (granted, taint, plan) = question.known;
+            let (granted, traced, taint, plan) = question.known;
             let share = |tenths: Option<u8>| tenths.and_then(|tenths| Confidence::new(f64::from(tenths) / 10.0));
             let approvals: Vec<Approval> = (0..question.approvals)
                 .map(|n| Approval { user: format!("u{n}"), roles: vec!["boss".to_owned()] })
                 .collect();
             let facts = Facts {
-                granted, taint, plan,
+                granted, traced, taint, plan,
                 risk: question.risk,
                 confidence: share(question.sure.0),
                 ask_below: share(question.sure.1),
@@ -264,6 +267,10 @@ proptest! {
             let request = Request { principal: &runs[question.run], deed: question.deed(), facts };
             let mut defined = super::reference::explain(&policies, &request);
             prop_assert_eq!(&policies.explain(&request), &defined);
+            if defined.verdict == crate::Verdict::Allow {
+                // No approval that was only thought of opens anything.
+                prop_assert!(super::reference::hard_set_allows(&policies, &request, defined.arguments.as_deref()));
+            }
             // Of what is allowed `decide` tells no values, and says the same when it has kept the answer.
             defined.why.permitted.iter_mut().for_each(|reason| reason.values.clear());
             prop_assert_eq!(&policies.decide(&request), &defined);
@@ -305,18 +312,19 @@ fn an_answer_is_kept_only_where_nothing_but_facts_is_read() {
 fn a_kept_answer_is_that_of_its_facts_alone() {
     let policies = with_default("forbid (principal, action, resource) when { context.taint && !context.plan };");
     for _ in 0..2 {
-        for taint in [false, true] {
+        for (traced, taint) in [(true, false), (true, true), (false, false)] {
             for plan in [true, false] {
                 for granted in [true, false] {
                     for risk in [Risk::Normal, Risk::High, Risk::Critical] {
                         let decision = decide_with(&policies, call("orders_lookup", "{}"), |facts| Facts {
+                            traced,
                             taint,
                             plan,
                             granted,
                             risk,
                             ..facts
                         });
-                        let said = match (granted && (plan || !taint), risk) {
+                        let said = match (granted && (plan || (traced && !taint)), risk) {
                             (false, _) => "deny",
                             (true, Risk::Critical) => "ask",
                             (true, _) => "allow",

@@ -8,7 +8,7 @@ use cedar_policy::{Authorizer, Context, PolicySet, Request as CedarRequest, Rest
 use crate::{
     Confidence, Decision, Deed, MAX_ELEMENTS, MAX_TEXT, Policies, Request,
     context::Seen,
-    decide::{Tell, Trial},
+    decide::{self, Tell, Trial},
     deed::Plain,
     encode::{self, Place, Unfit},
     entity::uid,
@@ -25,7 +25,23 @@ use crate::{
 
 /// As [`Policies::explain`], with every policy of the set.
 pub(super) fn explain(policies: &Policies, request: &Request<'_>) -> Decision {
-    let Some(mut trial) = policies.trial(request, ask) else { return policies.nothing() };
+    let Some(trial) = prepared(policies, request) else { return policies.nothing() };
+    policies.settle(trial, Tell::All)
+}
+
+/// Whether what permits and forbids, and no gate, allows it with exactly the approvals that were given, and these arguments
+/// where they were written anew.
+pub(super) fn hard_set_allows(policies: &Policies, request: &Request<'_>, written: Option<&str>) -> bool {
+    let Some(mut trial) = prepared(policies, request) else { return false };
+    if let Some(written) = written {
+        trial.arguments = Some(Cow::Owned(written.to_owned()));
+    }
+    let said = ask(&trial, Part::Hard, &decide::seen(request.facts.approvals));
+    said.is_ok_and(|said| said.allows(policies, Part::Hard))
+}
+
+fn prepared<'a>(policies: &'a Policies, request: &'a Request<'a>) -> Option<Trial<'a>> {
+    let mut trial = policies.trial(request, ask)?;
     let all: Vec<usize> = (0..policies.rules.len()).collect();
     let scope = Scope {
         kind: request.principal.kind,
@@ -40,7 +56,7 @@ pub(super) fn explain(policies: &Policies, request: &Request<'_>) -> Decision {
     // What policies of other scopes would read need not be there.
     let context = trial.slice.context.clone();
     trial.slice = Arc::new(Slice { context, ..whole });
-    policies.settle(trial, Tell::All)
+    Some(trial)
 }
 
 fn ask(trial: &Trial<'_>, part: Part, approvals: &Seen) -> Result<Answer, Unfit> {
@@ -101,7 +117,9 @@ fn build(policies: &Policies, trial: &Trial<'_>, approvals: &Seen) -> Result<Con
     // What the two above come to, without reading decimals.
     let unsure = facts.confidence.unwrap_or_default() < facts.ask_below.unwrap_or_default();
     put("unsure", &|| RestrictedExpression::new_bool(unsure));
-    put("taint", &|| RestrictedExpression::new_bool(facts.taint));
+    put("traced", &|| RestrictedExpression::new_bool(facts.traced));
+    // What nobody follows may be anything.
+    put("taint", &|| RestrictedExpression::new_bool(facts.taint || !facts.traced));
     put("plan", &|| RestrictedExpression::new_bool(facts.plan));
     put("approvals", &|| seen(approvals));
     put("now", &|| RestrictedExpression::new_datetime(crate::datetime::text(facts.now)));

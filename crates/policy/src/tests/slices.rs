@@ -96,7 +96,7 @@ proptest! {
     #[test]
     fn a_slice_decides_as_the_whole_set_does(
         policies in prop::collection::vec(policy(), 0..20),
-        (granted, taint, plan) in any::<(bool, bool, bool)>(),
+        (granted, traced, taint, plan) in any::<(bool, bool, bool, bool)>(),
         approvals in 0..3_usize,
         critical in any::<bool>(),
     ) {
@@ -108,7 +108,7 @@ proptest! {
         for deed in questions(&asker) {
             let principal = if deed.edge().is_operators() { &operator } else { &run };
             let risk = if critical { Risk::Critical } else { Risk::Normal };
-            let facts = Facts { granted, taint, plan, risk, approvals: &approvals, ..facts(&history) };
+            let facts = Facts { granted, traced, taint, plan, risk, approvals: &approvals, ..facts(&history) };
             let request = Request { principal, deed, facts };
             let sliced = policies.explain(&request);
             let whole = super::reference::explain(&policies, &request);

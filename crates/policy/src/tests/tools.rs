@@ -47,6 +47,26 @@ permit (principal, action in Action::"call_tool", resource in Toolset::"payments
 }
 
 #[test]
+fn a_gate_on_what_waits_for_nobody_is_told() {
+    let gate = |action: &str| {
+        lint(&format!(
+            "@require(\"approval\") @approvers(\"a\") @quorum(\"1\") @ttl(\"1h\")\nforbid (principal, {action}, resource);\n\
+             @require(\"approval\") @approvers(\"a\") @quorum(\"1\") @ttl(\"1h\")\nforbid (principal, action == Action::\"wire\", resource);"
+        ))
+    };
+    assert_snapshot!(gate(r#"action == Action::"export_artifact""#), @r##"
+    p.cedar:1:1: denies as a plain `forbid` does: `export_artifact` waits for nobody's approval
+      hint: say who may do it in `unless`, or put the gate on a tool's call
+    "##);
+    assert!(gate(r#"action in Action::"operate""#).contains("`operate` waits for nobody's approval"));
+    assert!(gate(r#"action in [Action::"call_model", Action::"start_run"]"#).contains("`call_model` waits"));
+    // A call waits, and a connection has the approvals of its call.
+    for waits in [r#"action == Action::"connect""#, r#"action == Action::"mail_send""#, "action"] {
+        assert_eq!(gate(waits), "", "{waits}");
+    }
+}
+
+#[test]
 fn letters_that_look_alike_are_told() {
     let said = lint(
         "forbid (principal, action == Action::\"mail_send\", resource) when { context.args.body == \"pаypal\" };\n@require(\"approval\") @approvers(\"x\") @quorum(\"1\") @ttl(\"1m\") forbid (principal, action == Action::\"wire\", resource);",

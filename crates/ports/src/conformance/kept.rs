@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use stead_core::{
+    budget::Amounts,
     id::{BlobId, LeafHash},
     time::Timestamp,
 };
@@ -113,11 +114,16 @@ pub async fn numbers_at_the_edge_do_not_break_anything(j: &dyn Journal) {
     assert!(kept.spent.tokens >= i64::MAX as u64);
     for seq in [2, 3] {
         let mut index = told(huge.clone());
-        index.session = Some(crate::journal::SessionChange::Release { head: false, spent: huge.spent });
+        index.session = Some(crate::journal::SessionChange::Release {
+            head: false,
+            spent: huge.spent,
+            used: Amounts::from_array([u64::MAX; 8]),
+        });
         o.put(o.changing(run(1), seq, index)).await;
     }
     let session = j.session(session_of(run(1))).await.expect("reads").expect("exists");
     assert!(session.spent.tokens >= i64::MAX as u64 && session.spent.usd.is_some());
+    assert!(session.used.tool_calls > u64::from(u32::MAX) && session.used.disk > u64::from(u32::MAX));
     assert!(j.read(run(1), u64::MAX, u32::MAX).await.expect("reads").is_empty());
     assert_eq!(j.due(Timestamp(i64::MIN), u32::MAX).await.expect("reads"), []);
 }

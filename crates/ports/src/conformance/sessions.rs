@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use futures_util::future::join_all;
 use stead_core::{
-    budget::Spend,
+    budget::{Amounts, Spend},
     id::{RunId, SessionId},
     time::Timestamp,
 };
@@ -23,7 +23,8 @@ fn joining(o: &Owner<'_>, run: RunId, claim: bool) -> Append {
 }
 
 fn release(head: bool, spent: Spend) -> IndexChange {
-    let session = Some(SessionChange::Release { head, spent });
+    let used = Amounts { tool_calls: 2, disk: spent.tokens, ..Amounts::default() };
+    let session = Some(SessionChange::Release { head, spent, used });
     IndexChange { run: Some(state(Status::Completed)), session, ..IndexChange::default() }
 }
 
@@ -81,7 +82,7 @@ pub async fn the_head_moves_only_when_told(j: &dyn Journal) {
     }
 }
 
-/// Tokens and money add up.
+/// Tokens and money add up, and what is counted beside.
 pub async fn what_a_session_spent_is_the_sum_of_its_ended_runs(j: &dyn Journal) {
     let o = Owner::new(j).await;
     for n in 1..=3 {
@@ -89,6 +90,7 @@ pub async fn what_a_session_spent_is_the_sum_of_its_ended_runs(j: &dyn Journal) 
         o.put(o.changing(run(n), 1, release(true, spend(10 * n, Some(n))))).await;
     }
     assert_eq!(session(j).await.spent, spend(60, Some(6)));
+    assert_eq!(session(j).await.used, Amounts { tool_calls: 6, disk: 60, ..Amounts::default() });
 }
 
 /// A sum with an unknown part is unknown for good, and zero is not unknown.

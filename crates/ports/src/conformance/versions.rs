@@ -3,7 +3,7 @@
 use stead_core::{id::VersionId, time::Timestamp};
 
 use super::kit::{TENANT, name};
-use crate::journal::{AliasMove, AliasMoved, Journal, LIVE, MAX_ALIASES, MovedBy, VersionRow};
+use crate::journal::{AliasMove, AliasMoved, Journal, LIVE, MAX_ALIASES, MovedBy, Step, VersionRow};
 
 const V1: VersionId = VersionId([1; 32]);
 const V2: VersionId = VersionId([2; 32]);
@@ -23,6 +23,7 @@ fn move_to(row: &VersionRow, alias: &str) -> AliasMove {
         at: row.created,
         by: name("ann"),
         why: MovedBy::Apply,
+        step: Step::Moved,
     }
 }
 
@@ -129,6 +130,47 @@ pub async fn the_history_says_who_moved_which_alias_when(j: &dyn Journal) {
         ]
     );
     assert_eq!(j.alias_history(&tenant, &desk, 2).await.expect("reads"), history[..2]);
+}
+
+/// What one person proposes moves when another one confirms it, and nothing that came before the alias moved last.
+pub async fn a_proposed_move_takes_a_second_person(j: &dyn Journal) {
+    let (tenant, desk) = (name(TENANT), name("desk"));
+    let (first, second) = (version(TENANT, "desk", 1, 100), version(TENANT, "desk", 2, 200));
+    let live = async || j.aliased(&tenant, &desk, &name(LIVE)).await.expect("reads").map(|row| row.version);
+    let propose = |row: &VersionRow, by: &str| AliasMove { by: name(by), step: Step::Proposed, ..move_to(row, LIVE) };
+    let confirm = |row: &VersionRow, by: &str| AliasMove { by: name(by), step: Step::Confirmed, ..move_to(row, LIVE) };
+    assert_eq!(j.put_version(first.clone(), propose(&first, "ann")).await.expect("writes"), AliasMoved::Proposed);
+    assert!(j.version(&tenant, V1).await.expect("reads").is_some(), "the version is there");
+    assert_eq!(live().await, None, "and nothing names it");
+    let ask = async |wanted: AliasMove| j.move_alias(wanted).await.expect("writes");
+    assert_eq!(ask(confirm(&first, "ann")).await, AliasMoved::Own);
+    assert_eq!(ask(confirm(&second, "bob")).await, AliasMoved::NotProposed);
+    assert_eq!(ask(confirm(&first, "bob")).await, AliasMoved::Done);
+    assert_eq!((live().await, ask(confirm(&first, "carol")).await), (Some(V1), AliasMoved::NotProposed));
+
+    assert_eq!(j.put_version(second.clone(), propose(&second, "ann")).await.expect("writes"), AliasMoved::Proposed);
+    assert_eq!(ask(propose(&first, "ann")).await, AliasMoved::Same, "it names that already");
+    // Who proposes the same again may confirm what the other one proposed.
+    assert_eq!(ask(propose(&second, "bob")).await, AliasMoved::Proposed);
+    assert_eq!(ask(AliasMove { why: MovedBy::Rollback, ..confirm(&second, "bob") }).await, AliasMoved::Done);
+    assert_eq!(live().await, Some(V2));
+
+    // What was proposed before it moved is overtaken.
+    assert_eq!(ask(propose(&first, "ann")).await, AliasMoved::Proposed);
+    let removal = AliasMove { to: None, ..propose(&first, "ann") };
+    assert_eq!(ask(removal.clone()).await, AliasMoved::Proposed);
+    assert_eq!(ask(AliasMove { step: Step::Confirmed, by: name("bob"), ..removal }).await, AliasMoved::Done);
+    assert_eq!((live().await, ask(confirm(&first, "bob")).await), (None, AliasMoved::NotProposed));
+    let history = j.alias_history(&tenant, &desk, 3).await.expect("reads");
+    let told: Vec<_> = history.iter().map(|e| (e.version.map(|v| v.0[0]), e.by.as_str(), e.why, e.step)).collect();
+    assert_eq!(
+        told,
+        [
+            (None, "bob", MovedBy::Apply, Step::Confirmed),
+            (None, "ann", MovedBy::Apply, Step::Proposed),
+            (Some(1), "ann", MovedBy::Apply, Step::Proposed),
+        ]
+    );
 }
 
 /// One alias too many is refused, with the version that it was to name; those that there are still move.

@@ -42,7 +42,10 @@ pub enum MovedBy {
 }
 
 impl MovedBy {
-    /// The word that stores keep.
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Apply, Self::Set, Self::Rollback];
+
+    /// The word for it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Apply => "apply",
@@ -51,9 +54,48 @@ impl MovedBy {
         }
     }
 
-    /// The reason of a kept word.
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Apply, Self::Set, Self::Rollback].into_iter().find(|m| m.as_str() == word)
+    /// The word that stores keep of a step with this reason.
+    pub const fn kept(self, step: Step) -> &'static str {
+        match (step, self) {
+            (Step::Moved, _) => self.as_str(),
+            (Step::Proposed, Self::Apply) => "propose apply",
+            (Step::Proposed, Self::Set) => "propose set",
+            (Step::Proposed, Self::Rollback) => "propose rollback",
+            (Step::Confirmed, Self::Apply) => "confirm apply",
+            (Step::Confirmed, Self::Set) => "confirm set",
+            (Step::Confirmed, Self::Rollback) => "confirm rollback",
+        }
+    }
+
+    /// The reason and the step of a kept word.
+    pub fn parse(word: &str) -> Option<(Self, Step)> {
+        let steps = [Step::Moved, Step::Proposed, Step::Confirmed];
+        let all = Self::ALL.into_iter().flat_map(|why| steps.into_iter().map(move |step| (why, step)));
+        all.into_iter().find(|(why, step)| why.kept(*step) == word)
+    }
+}
+
+/// Whether an alias moves at once, or takes two people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// It moves.
+    #[default]
+    Moved,
+    /// Somebody proposes that it moves. It does not, and the history says so.
+    Proposed,
+    /// Somebody else confirms what was proposed since it moved last, and it moves, for the reason of the proposal.
+    Confirmed,
+}
+
+impl Step {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Moved => "moved",
+            Self::Proposed => "proposed",
+            Self::Confirmed => "confirmed",
+        }
     }
 }
 
@@ -74,8 +116,10 @@ pub struct AliasMove {
     pub at: Timestamp,
     /// Who.
     pub by: Name,
-    /// Why.
+    /// Why. Of a confirmation the proposal's counts.
     pub why: MovedBy,
+    /// Whether it moves.
+    pub step: Step,
 }
 
 /// What became of an [`AliasMove`].
@@ -91,6 +135,12 @@ pub enum AliasMoved {
     NoVersion,
     /// It does not exist, and the agent has [`MAX_ALIASES`] others; nothing was written.
     TooMany,
+    /// It is proposed, and names what it named before.
+    Proposed,
+    /// Nobody has proposed that since it moved last; nothing was written.
+    NotProposed,
+    /// Nobody else has proposed that; nothing was written.
+    Own,
 }
 
 /// A line of an agent's history: an alias moved.
@@ -108,6 +158,8 @@ pub struct AliasEvent {
     pub by: Name,
     /// Why.
     pub why: MovedBy,
+    /// Whether it moved.
+    pub step: Step,
 }
 
 /// An alias as it stands.

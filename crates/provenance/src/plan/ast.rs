@@ -34,9 +34,20 @@ pub(crate) struct Let {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Source {
     /// What the first such call returns.
-    Read(Call),
+    Read(Read),
     /// The value of an expression.
     Value(Expr),
+    /// What the call returned that used the slot of that number, from 0.
+    Done(usize),
+}
+
+/// A call that reads, or one of several.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Read {
+    /// Any of them.
+    pub(crate) calls: Vec<Call>,
+    /// `each NAME in …`: one call for each element.
+    pub(crate) each: Option<(Word, Expr)>,
 }
 
 /// A tool with bound arguments.
@@ -49,22 +60,46 @@ pub(crate) struct Call {
 /// What an argument must be.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Binding {
-    /// Anything: content.
+    /// Anything: content; of a read, anything that is not untrusted.
     Any,
     /// The value of an expression.
     To(Expr),
+    /// `between(…, …)`: one from the first to the last, both included.
+    Between(Expr, Expr),
 }
 
 /// Leave to make a call.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Slot {
-    pub(crate) call: Call,
-    /// `each NAME in …`: once for each element.
-    pub(crate) each: Option<(Word, Expr)>,
+    /// The name of what it returns.
+    pub(crate) name: Option<Word>,
+    /// Any of them, one effect in all.
+    pub(crate) calls: Vec<Call>,
+    /// `each NAME in …` and `one NAME in …`, in order.
+    pub(crate) overs: Vec<Over>,
     /// `if …`
     pub(crate) condition: Option<Expr>,
+    /// `readers …`: who reads the content of a tool that does not say it.
+    pub(crate) readers: Option<Expr>,
     /// `times N`
     pub(crate) times: u32,
+}
+
+/// A slot over the elements of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Over {
+    pub(crate) kind: OverKind,
+    pub(crate) name: Word,
+    pub(crate) list: Expr,
+}
+
+/// How often such a slot may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OverKind {
+    /// Once for each element.
+    Each,
+    /// Once, for an element that the model chooses.
+    One,
 }
 
 /// An expression.
@@ -84,6 +119,7 @@ impl Node {
             Self::List(parts) | Self::Call(_, parts) => most(parts),
             Self::Field(of, _) | Self::Not(of) | Self::Negative(of) => of.levels,
             Self::Index(a, b) | Self::Binary(_, a, b) => a.levels.max(b.levels),
+            Self::Record(fields) => fields.iter().map(|(_, e)| e.levels).max().unwrap_or(0),
             Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::It | Self::Name(_) => 0,
         }
     }
@@ -97,6 +133,7 @@ pub(crate) enum Node {
     Number(Decimal),
     Text(Arc<str>),
     List(Vec<Expr>),
+    Record(Vec<(Arc<str>, Expr)>),
     /// The element at hand.
     It,
     /// Something named by `let` or `each`, or else a field of the element at hand.
@@ -174,10 +211,19 @@ functions! {
     Unique "unique" 1..=1 false "`unique(list)`: the elements, each once";
     Tally "tally" 1..=1 false "`tally(list)`: for each different element an object with `value` and `count`";
     Concat "concat" 2..=8 false "`concat(a, b, …)`: the elements of all lists";
+    Flat "flat" 1..=1 false "`flat(list)`: the elements of a list's lists";
+    Keys "keys" 1..=1 false "`keys(object)`: the names of an object's fields";
+    Join "join" 2..=2 false "`join(list, text)`: texts and numbers, with the text between them";
     Text "text" 1..=16 false "`text(a, b, …)`: texts and numbers, one behind the other";
     StartsWith "starts_with" 2..=2 false "`starts_with(text, part)`: whether the text begins so";
     EndsWith "ends_with" 2..=2 false "`ends_with(text, part)`: whether the text ends so";
     Contains "contains" 2..=2 false "`contains(text, part)`: whether the part stands in the text";
+    Numbers "numbers" 1..=1 false "`numbers(text)`: the numbers that stand in a text, in order";
+    Day "day" 1..=1 false "`day(time)`: the date of a moment";
+    Clock "clock" 1..=1 false "`clock(time)`: the time of day of a moment";
+    Weekday "weekday" 1..=1 false "`weekday(time)`: its day of the week, 1 for Monday";
+    Later "later" 3..=3 false "`later(time, n, unit)`: `n` minutes, hours, days, weeks, months or years later; earlier, if `n` is negative";
+    Minutes "minutes" 2..=2 false "`minutes(from, to)`: how many minutes lie between two moments";
     Round "round" 2..=2 false "`round(number, places)`: rounded to that many decimal places, halves away from zero";
     Abs "abs" 1..=1 false "`abs(number)`: without its sign";
 }

@@ -1,11 +1,14 @@
 //! Whether a plan can be meant: its tools, arguments, names and types, before anything has run.
 
+mod functions;
+
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use serde_json::Value;
 
 use super::{
-    ast::{Binding, Call, Expr, Function, Node, Operator, Slot, Source, Statement},
+    NOW,
+    ast::{Binding, Call, Expr, Let, Node, Operator, OverKind, Read, Slot, Source, Statement, Word},
     error::Wrong,
     types::Type,
 };
@@ -16,17 +19,18 @@ type Names = BTreeMap<Arc<str>, Type>;
 
 /// Everything that is wrong with the statements.
 pub(super) fn check(statements: &[Statement], tools: &[Tool]) -> Vec<Wrong> {
-    let mut checker = Checker { tools, names: Names::new(), rows: Vec::new(), wrong: Vec::new() };
+    let names = Names::from([(Arc::from(NOW), Type::Text)]);
+    let mut checker = Checker { tools, names, rows: Vec::new(), wrong: Vec::new() };
     // A slot knows all names, wherever they are given; a name knows those before it.
     for statement in statements {
-        if let Statement::Let(let_) = statement {
-            let type_ = match &let_.source {
-                Source::Read(call) => checker.read(call),
-                Source::Value(expr) => checker.expr(expr),
-            };
-            if checker.names.insert(let_.name.text.clone(), type_).is_some() {
-                checker.fail(&let_.name.at, format!("`{}` is named twice", let_.name.text));
-            }
+        let (name, type_) = match statement {
+            Statement::Let(Let { name, source: Source::Read(read) }) => (name, checker.read(read)),
+            Statement::Let(Let { name, source: Source::Value(expr) }) => (name, checker.expr(expr)),
+            Statement::Do(Slot { name: Some(name), calls, .. }) => (name, checker.returns(calls)),
+            Statement::Let(Let { source: Source::Done(_), .. }) | Statement::Do(_) => continue,
+        };
+        if checker.names.insert(name.text.clone(), type_).is_some() {
+            checker.fail(&name.at, format!("`{}` is named twice", name.text));
         }
     }
     for statement in statements {
@@ -60,43 +64,90 @@ impl<'a> Checker<'a> {
         found
     }
 
-    fn read(&mut self, call: &Call) -> Type {
-        let Some(tool) = self.tool(call) else { return Type::Any };
-        self.arguments(call, tool);
-        if tool.effect {
-            let message =
-                format!("`{}` does something outside: a plan reads what it returns only after `do`", tool.name);
-            return self.fail(&call.tool.at, message);
+    fn read(&mut self, read: &Read) -> Type {
+        let mut shadowed = Vec::new();
+        let key = read.each.as_ref().map(|(name, list)| {
+            let element = self.element(list);
+            self.shadow(name, element.clone(), &mut shadowed);
+            element
+        });
+        let mut types = Vec::new();
+        for call in &read.calls {
+            let Some(tool) = self.tool(call) else { continue };
+            self.arguments(call, tool);
+            if tool.effect {
+                let message =
+                    format!("`{}` does something outside: a plan reads what it returns only after `do`", tool.name);
+                let hint = format!("name what it returns: let NAME = do {}(…)", tool.name);
+                self.wrong.push(Wrong::new(call.tool.at.clone(), message).hint(hint));
+                continue;
+            }
+            types.push(tool.output.as_ref().map_or(Type::Any, Type::of_schema));
         }
-        tool.output.as_ref().map_or(Type::Any, Type::of_schema)
+        self.unshadow(shadowed);
+        let one = types.into_iter().reduce(Type::or).unwrap_or(Type::Any);
+        match key {
+            None => one,
+            Some(key) => {
+                let fields = [("key".to_owned(), key), ("value".to_owned(), one)];
+                Type::List(Box::new(Type::Record(fields.into(), None)))
+            }
+        }
+    }
+
+    /// What one of these calls returns; they are checked as a slot.
+    fn returns(&self, calls: &[Call]) -> Type {
+        let tool = |call: &Call| self.tools.iter().find(|t| *t.name == *call.tool.text);
+        let types =
+            calls.iter().map(|call| tool(call).and_then(|t| t.output.as_ref()).map_or(Type::Any, Type::of_schema));
+        types.reduce(Type::or).unwrap_or(Type::Any)
+    }
+
+    fn shadow(&mut self, name: &Word, type_: Type, shadowed: &mut Vec<Arc<str>>) {
+        if self.names.contains_key(&name.text) {
+            self.fail(&name.at, format!("`{}` is named twice", name.text));
+        } else {
+            self.names.insert(name.text.clone(), type_);
+            shadowed.push(name.text.clone());
+        }
+    }
+
+    fn unshadow(&mut self, shadowed: Vec<Arc<str>>) {
+        for name in shadowed {
+            self.names.remove(&name);
+        }
     }
 
     fn slot(&mut self, slot: &Slot) {
-        let mut shadowed = None;
-        if let Some((name, list)) = &slot.each {
-            let element = match self.expr(list) {
+        let mut shadowed = Vec::new();
+        for over in &slot.overs {
+            let word = if over.kind == OverKind::Each { "each" } else { "one" };
+            let element = match self.expr(&over.list) {
                 Type::List(element) => *element,
                 Type::Any => Type::Any,
-                other => self.fail(&list.at, format!("`each` takes a list, and this is {}", other.name())),
+                other => self.fail(&over.list.at, format!("`{word}` takes a list, and this is {}", other.name())),
             };
-            if self.names.contains_key(&name.text) {
-                self.fail(&name.at, format!("`{}` is named twice", name.text));
-            }
-            shadowed = Some(self.names.insert(name.text.clone(), element));
+            self.shadow(&over.name, element, &mut shadowed);
         }
         if let Some(condition) = &slot.condition {
             self.expects(condition, &Type::Bool);
         }
-        if let Some(tool) = self.tool(&slot.call) {
-            self.arguments(&slot.call, tool);
-            self.steered(&slot.call, tool);
-        }
-        if let (Some((name, _)), Some(before)) = (&slot.each, shadowed) {
-            match before {
-                Some(type_) => drop(self.names.insert(name.text.clone(), type_)),
-                None => drop(self.names.remove(&name.text)),
+        if let Some(readers) = &slot.readers {
+            let type_ = self.expr(readers);
+            if !type_.meets(&Type::List(Box::new(Type::Text))) && !type_.meets(&Type::Text) {
+                self.fail(&readers.at, format!("readers are texts, and this is {}", type_.name()));
             }
         }
+        for call in &slot.calls {
+            let Some(tool) = self.tool(call) else { continue };
+            self.arguments(call, tool);
+            self.steered(call, tool);
+            if let Some(readers) = slot.readers.as_ref().filter(|_| tool.recipients.is_some()) {
+                let message = format!("`{}` says itself who reads what it sends", tool.name);
+                self.wrong.push(Wrong::new(readers.at.clone(), message).hint("leave `readers` out"));
+            }
+        }
+        self.unshadow(shadowed);
     }
 
     fn arguments(&mut self, call: &Call, tool: &Tool) {
@@ -109,11 +160,23 @@ impl<'a> Checker<'a> {
                 continue;
             };
             match binding {
-                Binding::Any if tool.steers(&name.text) => {
+                // What a read is asked for may be left open: it then counts only if it is not untrusted.
+                Binding::Any if tool.effect && tool.steers(&name.text) => {
                     let message = format!("`{}` steers `{}` and must be bound to a value", name.text, tool.name);
                     self.fail(&name.at, message);
                 }
                 Binding::Any => {}
+                Binding::Between(least, most) => {
+                    let ordered = |t: &Type| matches!(t, Type::Any | Type::Number | Type::Text);
+                    for end in [least, most] {
+                        let given = self.expr(end);
+                        if !ordered(&given) || !given.meets(&wanted) {
+                            let message =
+                                format!("`{}` takes {}, and this is {}", name.text, wanted.name(), given.name());
+                            self.fail(&end.at, message);
+                        }
+                    }
+                }
                 Binding::To(expr) => {
                     let given = self.expr(expr);
                     if !given.meets(&wanted) {
@@ -160,6 +223,10 @@ impl<'a> Checker<'a> {
             Node::List(items) => {
                 let types: Vec<Type> = items.iter().map(|i| self.expr(i)).collect();
                 Type::List(Box::new(types.into_iter().reduce(Type::or).unwrap_or(Type::Any)))
+            }
+            Node::Record(fields) => {
+                let types = fields.iter().map(|(name, value)| (name.to_string(), self.expr(value)));
+                Type::Record(types.collect(), None)
             }
             Node::It => match self.rows.last() {
                 Some(row) => row.clone(),
@@ -249,72 +316,6 @@ impl<'a> Checker<'a> {
                     self.fail(&whole.at, format!("{} cannot be compared with {} so", a.name(), b.name()));
                 }
                 Type::Bool
-            }
-        }
-    }
-
-    fn call(&mut self, function: Function, arguments: &[Expr]) -> Type {
-        let list = |t: Type| Type::List(Box::new(t));
-        match function {
-            Function::First | Function::Last | Function::Only => self.element(&arguments[0]),
-            Function::Unique => list(self.element(&arguments[0])),
-            Function::Take => {
-                self.expects(&arguments[1], &Type::Number);
-                list(self.element(&arguments[0]))
-            }
-            Function::Count => {
-                self.element(&arguments[0]);
-                Type::Number
-            }
-            Function::Sum => {
-                let element = self.element(&arguments[0]);
-                if !element.meets(&Type::Number) || element == Type::Text {
-                    self.fail(
-                        &arguments[0].at,
-                        format!("a sum is of numbers, and this is a list of {}", element.name()),
-                    );
-                }
-                Type::Number
-            }
-            Function::Tally => {
-                let value = self.element(&arguments[0]);
-                let fields = [("value".to_owned(), value), ("count".to_owned(), Type::Number)];
-                list(Type::Record(fields.into(), None))
-            }
-            Function::Concat => {
-                let types: Vec<Type> = arguments.iter().map(|a| self.element(a)).collect();
-                list(types.into_iter().reduce(Type::or).unwrap_or(Type::Any))
-            }
-            Function::Text => {
-                for argument in arguments {
-                    self.expects(argument, &Type::Text);
-                }
-                Type::Text
-            }
-            Function::StartsWith | Function::EndsWith | Function::Contains => {
-                self.expects(&arguments[0], &Type::Text);
-                self.expects(&arguments[1], &Type::Text);
-                Type::Bool
-            }
-            Function::Round | Function::Abs => {
-                for argument in arguments {
-                    self.expects(argument, &Type::Number);
-                }
-                Type::Number
-            }
-            Function::MaxBy | Function::MinBy | Function::Filter | Function::Map | Function::SortBy => {
-                let element = self.element(&arguments[0]);
-                self.rows.push(element.clone());
-                let by = match function {
-                    Function::Filter => self.expects(&arguments[1], &Type::Bool),
-                    _ => self.expr(&arguments[1]),
-                };
-                self.rows.pop();
-                match function {
-                    Function::Map => list(by),
-                    Function::MaxBy | Function::MinBy => element,
-                    _ => list(element),
-                }
             }
         }
     }

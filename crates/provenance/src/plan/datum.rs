@@ -138,6 +138,20 @@ impl Datum {
         }
     }
 
+    /// The texts and numbers in it, as texts.
+    pub(crate) fn leaves(&self, out: &mut Vec<String>) {
+        match &self.kind {
+            Kind::List(list) => list.iter().for_each(|d| d.leaves(out)),
+            Kind::Record(map) => map.iter().for_each(|(k, d)| {
+                out.push(k.to_string());
+                d.leaves(out);
+            }),
+            Kind::Text(s) => out.push(s.to_string()),
+            Kind::Number(n) => out.push(n.to_string()),
+            Kind::Null | Kind::Bool(_) | Kind::Odd => {}
+        }
+    }
+
     /// Whether two values are the same one, as [`crate::normal`] says it.
     pub fn is(&self, other: &Self) -> bool {
         match (&self.kind, &other.kind) {

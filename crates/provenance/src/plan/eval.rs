@@ -4,10 +4,13 @@
 //! A value carries the labels of everything that made it, of what it was chosen by as well: a largest rating is as little worth as
 //! the least of all ratings.
 
+mod more;
+
 use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
 use rust_decimal::{Decimal, RoundingStrategy, prelude::ToPrimitive as _};
 
+pub(super) use self::more::order as compare;
 use super::{
     ast::{Expr, Function, Node, Operator, Span},
     datum::{Datum, Kind},
@@ -66,6 +69,13 @@ impl Eval<'_> {
             Node::List(items) => {
                 let items: Arc<[Datum]> = items.iter().map(|i| self.expr(i)).collect::<Result<_, _>>()?;
                 own(Kind::List(items))
+            }
+            Node::Record(fields) => {
+                let mut map = BTreeMap::new();
+                for (name, value) in fields {
+                    map.insert(name.clone(), self.expr(value)?);
+                }
+                own(Kind::Record(Arc::new(map)))
             }
             Node::It => self.rows.last().cloned().map_or_else(|| fault(expr, "there is no element at hand"), Ok),
             Node::Name(name) => match (self.names.get(name), self.rows.last().cloned()) {
@@ -279,6 +289,13 @@ impl Eval<'_> {
                 let n = n.round_dp_with_strategy(places, RoundingStrategy::MidpointAwayFromZero);
                 Ok(Datum::new(Kind::Number(n.normalize()), a.join(&b)))
             }
+            Function::Day | Function::Clock | Function::Weekday | Function::Later | Function::Minutes => {
+                self.of_times(function, arguments, whole)
+            }
+            Function::Numbers => self.numbers(first),
+            Function::Join => self.joined(arguments, whole),
+            Function::Flat => self.flat(first, whole),
+            Function::Keys => self.keys(first),
             Function::Abs => {
                 let (n, label) = self.number(first)?;
                 Ok(Datum::new(Kind::Number(n.abs()), label))
@@ -373,11 +390,6 @@ fn field(of: &Datum, name: &str, expr: &Expr) -> Result<Datum, Fault> {
     }
 }
 
-/// Which of two numbers or two texts is larger; texts by their characters' code points.
 fn order(a: &Datum, b: &Datum, expr: &Expr) -> Result<Ordering, Fault> {
-    match (a.kind(), b.kind()) {
-        (Kind::Number(a), Kind::Number(b)) => Ok(a.cmp(b)),
-        (Kind::Text(a), Kind::Text(b)) => Ok(a.cmp(b)),
-        (a, b) => fault(expr, format!("{} cannot be compared with {}", a.name(), b.name())),
-    }
+    more::order(a, b).or_else(|why| fault(expr, why))
 }

@@ -19,7 +19,8 @@ pub(super) enum Token {
 }
 
 /// Longer ones first.
-const SIGNS: &[&str] = &["==", "!=", "<=", ">=", "(", ")", "[", "]", ",", ":", ".", "=", "<", ">", "+", "-", "*", "/"];
+const SIGNS: &[&str] =
+    &["==", "!=", "<=", ">=", "(", ")", "[", "]", "{", "}", ",", ":", ".", "=", "<", ">", "+", "-", "*", "/"];
 
 /// Takes a text apart. `#` begins a comment that ends with its line.
 pub(super) fn lex(text: &str) -> Result<Vec<(Token, Span)>, Wrong> {

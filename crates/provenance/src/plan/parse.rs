@@ -5,7 +5,9 @@ use std::sync::Arc;
 use rust_decimal::prelude::ToPrimitive as _;
 
 use super::{
-    ast::{Binding, Call, Expr, Function, Let, Node, Operator, Slot, Source, Span, Statement, Word},
+    ast::{
+        Binding, Call, Expr, Function, Let, Node, Operator, Over, OverKind, Read, Slot, Source, Span, Statement, Word,
+    },
     error::Wrong,
     lex::{Token, lex},
 };
@@ -16,6 +18,8 @@ const MAX_DEPTH: usize = 32;
 const MAX_LEVELS: usize = 64;
 /// Parts of all expressions of a plan.
 const MAX_NODES: usize = 10_000;
+/// Calls of which any uses one slot, or is one read.
+const MAX_CALLS: usize = 16;
 /// How often one slot may be used.
 pub(crate) const MAX_TIMES: u32 = 1_000;
 
@@ -31,6 +35,12 @@ pub(super) fn parse(text: &str) -> Result<Vec<Statement>, Wrong> {
         out.push(parser.statement()?);
     }
     Ok(out)
+}
+
+/// Two of them would have to mean something, and a plan's reader should not have to guess what.
+fn once(is: bool, word: &str, at: &Span) -> Result<(), Wrong> {
+    let wrong = || Wrong::new(at.clone(), format!("`{word}` stands twice behind this `do`"));
+    if is { Ok(()) } else { Err(wrong()) }
 }
 
 struct Parser {
@@ -90,33 +100,77 @@ impl Parser {
         if self.word("let") {
             let name = self.name("a name")?;
             self.expect("=")?;
+            if self.word("do") {
+                return Ok(Statement::Do(self.slot(Some(name))?));
+            }
             return Ok(Statement::Let(Let { name, source: self.source()? }));
         }
         if !self.word("do") {
             return Err(Wrong::new(self.at(), "a statement begins with `let` or `do`"));
         }
-        let mut slot = Slot { call: self.call()?, each: None, condition: None, times: 1 };
+        Ok(Statement::Do(self.slot(None)?))
+    }
+
+    fn slot(&mut self, name: Option<Word>) -> Result<Slot, Wrong> {
+        let calls = self.calls()?;
+        let mut slot = Slot { name, calls, overs: Vec::new(), condition: None, readers: None, times: 1 };
+        let mut times = None;
         loop {
+            let at = self.at();
             if self.word("each") {
-                let name = self.name("a name for each element")?;
-                if !self.word("in") {
-                    return Err(Wrong::new(self.at(), "here must be `in` and a list"));
-                }
-                slot.each = Some((name, self.expression(0)?));
+                let (name, list) = self.over()?;
+                slot.overs.push(Over { kind: OverKind::Each, name, list });
+            } else if self.word("one") {
+                let (name, list) = self.over()?;
+                slot.overs.push(Over { kind: OverKind::One, name, list });
             } else if self.word("if") {
-                slot.condition = Some(self.expression(0)?);
+                once(slot.condition.replace(self.expression(0)?).is_none(), "if", &at)?;
+            } else if self.word("readers") {
+                once(slot.readers.replace(self.expression(0)?).is_none(), "readers", &at)?;
             } else if self.word("times") {
-                let (token, at) = self.take();
-                let times = match token {
-                    Token::Number(n) if n.is_integer() => n.to_u32().filter(|n| (1..=MAX_TIMES).contains(n)),
-                    _ => None,
-                };
-                slot.times =
-                    times.ok_or_else(|| Wrong::new(at, format!("a count is a whole number from 1 to {MAX_TIMES}")))?;
+                let count = self.count()?;
+                once(times.replace(count).is_none(), "times", &at)?;
+                slot.times = count;
             } else {
-                return Ok(Statement::Do(slot));
+                return Ok(slot);
+            }
+            let many = slot.times > 1 || slot.overs.iter().any(|over| over.kind == OverKind::Each);
+            if many && slot.name.is_some() {
+                let wrong = Wrong::new(at, "a name is for what one call returns");
+                return Err(wrong.hint("leave the name out, or `each` and `times`"));
             }
         }
+    }
+
+    /// How often.
+    fn count(&mut self) -> Result<u32, Wrong> {
+        let (token, at) = self.take();
+        let count = match token {
+            Token::Number(n) if n.is_integer() => n.to_u32().filter(|n| (1..=MAX_TIMES).contains(n)),
+            _ => None,
+        };
+        count.ok_or_else(|| Wrong::new(at, format!("a count is a whole number from 1 to {MAX_TIMES}")))
+    }
+
+    /// `NAME in LIST`.
+    fn over(&mut self) -> Result<(Word, Expr), Wrong> {
+        let name = self.name("a name for each element")?;
+        if !self.word("in") {
+            return Err(Wrong::new(self.at(), "here must be `in` and a list"));
+        }
+        Ok((name, self.expression(0)?))
+    }
+
+    /// `CALL or CALL`: any of them.
+    fn calls(&mut self) -> Result<Vec<Call>, Wrong> {
+        let mut calls = vec![self.call()?];
+        while self.word("or") {
+            if calls.len() == MAX_CALLS {
+                return Err(Wrong::new(self.at(), format!("at most {MAX_CALLS} calls stand beside each other")));
+            }
+            calls.push(self.call()?);
+        }
+        Ok(calls)
     }
 
     /// A call of a tool names its arguments; functions do not.
@@ -126,7 +180,9 @@ impl Parser {
         let named =
             sign(2, ")") || (matches!(self.tokens.get(self.next + 2), Some((Token::Word(_), _))) && sign(3, ":"));
         if word && sign(1, "(") && named {
-            Ok(Source::Read(self.call()?))
+            let calls = self.calls()?;
+            let each = if self.word("each") { Some(self.over()?) } else { None };
+            Ok(Source::Read(Read { calls, each }))
         } else {
             Ok(Source::Value(self.expression(0)?))
         }
@@ -142,13 +198,28 @@ impl Parser {
                 return Err(Wrong::new(name.at, format!("`{}` is bound twice", name.text)));
             }
             self.expect(":")?;
-            let binding = if self.word("any") { Binding::Any } else { Binding::To(self.expression(0)?) };
-            arguments.push((name, binding));
+            arguments.push((name, self.binding()?));
             if !self.is_sign(")") {
                 self.expect(",")?;
             }
         }
         Ok(Call { tool, arguments })
+    }
+
+    fn binding(&mut self) -> Result<Binding, Wrong> {
+        if self.word("any") {
+            return Ok(Binding::Any);
+        }
+        let opens = matches!(self.tokens.get(self.next + 1), Some((Token::Sign("("), _)));
+        if !(opens && self.word("between")) {
+            return Ok(Binding::To(self.expression(0)?));
+        }
+        self.expect("(")?;
+        let least = self.expression(1)?;
+        self.expect(",")?;
+        let most = self.expression(1)?;
+        self.expect(")")?;
+        Ok(Binding::Between(least, most))
     }
 
     fn node(&mut self, node: Node, at: Span) -> Result<Expr, Wrong> {
@@ -249,6 +320,11 @@ impl Parser {
                 let end = self.tokens[self.next - 1].1.end;
                 self.node(Node::List(items), at.start..end)
             }
+            Token::Sign("{") => {
+                let fields = self.fields(depth)?;
+                let end = self.tokens[self.next - 1].1.end;
+                self.node(Node::Record(fields), at.start..end)
+            }
             Token::Word(word) if self.is_sign("(") => self.function(&word, at, depth),
             Token::Word(word) => {
                 let node = match &*word {
@@ -264,6 +340,26 @@ impl Parser {
             }
             Token::Sign(_) | Token::End => Err(Wrong::new(at, "here must be a value")),
         }
+    }
+
+    /// `"name": value, …}`
+    fn fields(&mut self, depth: usize) -> Result<Vec<(Arc<str>, Expr)>, Wrong> {
+        let mut out: Vec<(Arc<str>, Expr)> = Vec::new();
+        while !self.sign("}") {
+            let (token, at) = self.take();
+            let (Token::Word(name) | Token::Text(name)) = token else {
+                return Err(Wrong::new(at, "here must be the name of a field"));
+            };
+            if out.iter().any(|(n, _)| *n == name) {
+                return Err(Wrong::new(at, format!("`{name}` stands twice in this object")));
+            }
+            self.expect(":")?;
+            out.push((name, self.expression(depth + 1)?));
+            if !self.is_sign("}") {
+                self.expect(",")?;
+            }
+        }
+        Ok(out)
     }
 
     fn function(&mut self, word: &Arc<str>, at: Span, depth: usize) -> Result<Expr, Wrong> {

@@ -1,32 +1,22 @@
 //! What has become of a plan in a run: which of its reads have returned, which of its slots are used. A fold of events.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, fmt};
 
 use minicbor::{Decode, Encode};
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
-use stead_core::id::Name;
+use serde_json::{Map, Value};
+use stead_core::{id::Name, time::Timestamp};
 
 use super::{
     Plan,
-    ast::{Binding, Call, Expr, Slot, Source},
-    datum::{Datum, Kind},
-    error::place,
-    eval::{self, Fault, MAX_STEPS, Names},
+    datum::Datum,
+    eval::MAX_STEPS,
+    judge::Judge,
+    names::{self, Made},
 };
-use crate::{
-    declare::Tool,
-    entitle::Entitlements,
-    json::short,
-    trace::Traced,
-    trust::{Label, Trust},
-};
+use crate::{declare::Tool, entitle::Entitlements, trace::Traced};
 
-/// Elements that one `each` gives leave for.
+/// Elements of one `each`, and ways to choose that one slot gives.
 pub const MAX_EACH: usize = 1_000;
 
 /// One use of a slot.
@@ -35,7 +25,7 @@ pub struct Use {
     /// The slot, from 0 in the order of the plan.
     #[n(0)]
     pub slot: u16,
-    /// Of a slot with `each`, the digest of the element.
+    /// Of a slot with `each`, the digest of the element; of several, one behind the other.
     #[n(1)]
     pub element: Option<Name>,
 }
@@ -43,7 +33,7 @@ pub struct Use {
 /// Something that happens to a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Event {
-    /// A call was made that `let` number `read` waits for. Only the first counts.
+    /// A call was made that `let` number `read` waits for. Only the first counts, or with `each` the first for each element.
     #[n(0)]
     Read {
         /// Ordinal of the effect.
@@ -72,11 +62,24 @@ pub enum Event {
     },
 }
 
+/// What a call was asked, and what it returned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The tool's full name.
+    pub tool: Name,
+    /// The arguments.
+    pub arguments: Map<String, Value>,
+    /// What it returned.
+    pub value: Datum,
+}
+
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PlanState {
-    reads: BTreeMap<u16, u32>,
-    read: BTreeMap<u32, Datum>,
+    /// When the run began: what `now` says in a plan.
+    pub began: Option<Timestamp>,
+    reads: BTreeMap<u16, Vec<u32>>,
+    answers: BTreeMap<u32, Answer>,
     used: BTreeMap<u32, Use>,
 }
 
@@ -113,28 +116,50 @@ impl fmt::Display for Why {
 }
 
 impl PlanState {
+    /// Nothing has been read or used yet, in a run that began then.
+    pub fn of_run_begun_at(began: Timestamp) -> Self {
+        Self { began: Some(began), ..Self::default() }
+    }
+
     /// Folds an event.
     pub fn apply(&mut self, event: &Event) {
         match event {
             Event::Read { effect, read } => {
-                self.reads.entry(*read).or_insert(*effect);
+                self.reads.entry(*read).or_default().push(*effect);
             }
             Event::Used { effect, used } => {
                 self.used.insert(*effect, used.clone());
             }
             Event::Returned { effect } => {
                 self.used.remove(effect);
-                self.reads.retain(|_, e| e != effect);
-                self.read.remove(effect);
+                self.reads.values_mut().for_each(|effects| effects.retain(|e| e != effect));
+                self.answers.remove(effect);
             }
         }
     }
 
-    /// An effect has returned: what it read is kept if a name waits for it. The first answer stays.
-    pub fn returned(&mut self, effect: u32, value: &Datum) {
-        if self.reads.values().any(|e| *e == effect) {
-            self.read.entry(effect).or_insert_with(|| value.clone());
+    /// An effect has returned: its answer is kept if a name can wait for it. The first stays.
+    pub fn returned(&mut self, effect: u32, answer: &Answer) {
+        if self.used.contains_key(&effect) || self.reads.values().flatten().any(|e| *e == effect) {
+            self.answers.entry(effect).or_insert_with(|| answer.clone());
         }
+    }
+
+    /// The effects that a `let` was read by, in order.
+    pub(super) fn reads(&self, let_: usize) -> impl Iterator<Item = u32> + '_ {
+        let effects = u16::try_from(let_).ok().and_then(|let_| self.reads.get(&let_));
+        effects.into_iter().flatten().copied()
+    }
+
+    /// What an effect was asked and returned.
+    pub(super) fn answer(&self, effect: u32) -> Option<&Answer> {
+        self.answers.get(&effect)
+    }
+
+    /// What the first use of a slot returned.
+    pub(super) fn done(&self, slot: usize) -> Option<&Datum> {
+        let used = self.used.iter().filter(|(_, used)| usize::from(used.slot) == slot);
+        used.filter_map(|(effect, _)| self.answer(*effect)).map(|answer| &answer.value).next()
     }
 
     /// How often slots were used.
@@ -142,11 +167,11 @@ impl PlanState {
         self.used.len()
     }
 
-    fn count(&self, of: &Use) -> usize {
+    pub(super) fn count(&self, of: &Use) -> usize {
         self.used.values().filter(|used| *used == of).count()
     }
 
-    /// How a call stands to the plan.
+    /// How a call stands to the plan. Effort is bounded by [`MAX_STEPS`] and the lists that are there.
     pub fn judge(&self, plan: Option<&Plan>, tool: &Tool, call: &Traced, entitled: &Entitlements) -> Standing {
         let Some(plan) = plan else {
             return if tool.effect && call.window.is_tainted() {
@@ -156,14 +181,16 @@ impl PlanState {
             };
         };
         let mut steps = MAX_STEPS;
-        let names = self.names(plan, &mut steps);
-        let judge = Judge { plan, state: self, tool, call, names };
+        let names = names::names(plan, self, &mut steps);
         if !tool.effect {
-            return Standing::Free { read: judge.read(&mut steps) };
+            let made = Made { tool, values: &call.values, traced: Some(call) };
+            return Standing::Free { read: names::waits(plan, self, made, &names, &mut steps) };
         }
+        let judge = Judge { plan, state: self, tool, call, names, entitled };
         let mut why = Vec::new();
-        for (number, slot) in plan.0.slots.iter().enumerate().filter(|(_, s)| *s.call.tool.text == *tool.name) {
-            match judge.slot(number as u16, slot, entitled, &mut steps) {
+        let of_tool = |slot: &super::Slot| slot.calls.iter().any(|call| *call.tool.text == *tool.name);
+        for (number, slot) in plan.0.slots.iter().enumerate().filter(|(_, slot)| of_tool(slot)) {
+            match judge.slot(number as u16, slot, &mut steps) {
                 Ok(used) => return Standing::Planned(used),
                 Err(words) => why.push(Why { slot: Some(number as u16 + 1), why: words }),
             }
@@ -176,206 +203,4 @@ impl PlanState {
         }
         Standing::Unplanned(why)
     }
-
-    /// The values of all names, as far as they are there.
-    fn names(&self, plan: &Plan, steps: &mut u32) -> Names {
-        let mut names = Names::new();
-        for (i, let_) in plan.0.lets.iter().enumerate() {
-            let value = match &let_.source {
-                Source::Value(expr) => eval::eval(expr, &names, steps),
-                Source::Read(call) => {
-                    let found = self.reads.get(&(i as u16)).and_then(|effect| self.read.get(effect));
-                    let why = || {
-                        format!(
-                            "`{}` has not been read: no call of `{}` as the plan writes it has returned",
-                            let_.name.text, call.tool.text
-                        )
-                    };
-                    found.cloned().ok_or_else(|| Fault { at: let_.name.at.clone(), why: why() })
-                }
-            };
-            names.insert(let_.name.text.clone(), value);
-        }
-        names
-    }
-}
-
-struct Judge<'a> {
-    plan: &'a Plan,
-    state: &'a PlanState,
-    tool: &'a Tool,
-    call: &'a Traced,
-    names: Names,
-}
-
-impl Judge<'_> {
-    /// The `let` that waits for this call.
-    fn read(&self, steps: &mut u32) -> Option<u16> {
-        let waits = |(i, let_): (usize, &super::Let)| match &let_.source {
-            Source::Read(call) if *call.tool.text == *self.tool.name && !self.state.reads.contains_key(&(i as u16)) => {
-                self.bound(call, &self.names, steps).is_ok().then_some(i as u16)
-            }
-            _ => None,
-        };
-        self.plan.0.lets.iter().enumerate().find_map(waits)
-    }
-
-    fn slot(&self, number: u16, slot: &Slot, entitled: &Entitlements, steps: &mut u32) -> Result<Use, String> {
-        let mut elements: Vec<(Option<Name>, Names)> = Vec::new();
-        match &slot.each {
-            None => elements.push((None, self.names.clone())),
-            Some((name, list)) => {
-                let value = self.counting(list, &self.names, steps)?;
-                let Kind::List(items) = value.kind() else { return Err(self.told(list, "here must be a list")) };
-                if items.len() > MAX_EACH {
-                    return Err(self.told(list, &format!("the list has more than {MAX_EACH} elements")));
-                }
-                for item in items.iter() {
-                    let mut names = self.names.clone();
-                    names.insert(name.text.clone(), Ok(item.clone().under(&value.own())));
-                    elements.push((Some(digest(item)), names));
-                }
-            }
-        }
-        let mut first = None;
-        let mut seen = BTreeSet::new();
-        for (element, names) in elements {
-            // The same element twice in a list is one.
-            if !seen.insert(element.clone()) {
-                continue;
-            }
-            match self.element(Use { slot: number, element }, slot, &names, entitled, steps) {
-                Ok(used) => return Ok(used),
-                Err(why) => first = first.or(Some(why)),
-            }
-        }
-        Err(first.unwrap_or_else(|| "its list is empty".to_owned()))
-    }
-
-    fn element(
-        &self,
-        used: Use,
-        slot: &Slot,
-        names: &Names,
-        entitled: &Entitlements,
-        steps: &mut u32,
-    ) -> Result<Use, String> {
-        self.bound(&slot.call, names, steps)?;
-        if let Some(condition) = &slot.condition {
-            match self.counting(condition, names, steps)?.kind() {
-                Kind::Bool(true) => {}
-                Kind::Bool(false) => return Err(self.told(condition, "its condition does not hold")),
-                other => {
-                    return Err(
-                        self.told(condition, &format!("here must be a truth value, and this is {}", other.name()))
-                    );
-                }
-            }
-        }
-        self.readers(entitled)?;
-        let count = self.state.count(&used);
-        if count >= slot.times as usize {
-            return Err(match slot.times {
-                1 => "it is used".to_owned(),
-                times => format!("it is used {times} times, as often as it may be"),
-            });
-        }
-        Ok(used)
-    }
-
-    /// Whether every argument that steers is bound, and to the value that the call has.
-    fn bound(&self, call: &Call, names: &Names, steps: &mut u32) -> Result<(), String> {
-        for (name, value) in &self.call.values {
-            let binding = call.arguments.iter().find(|(n, _)| *n.text == **name).map(|(_, b)| b);
-            match binding {
-                None | Some(Binding::Any) if !self.tool.steers(name) => {}
-                None | Some(Binding::Any) => {
-                    return Err(format!("`{name}` steers the call, and the plan does not bind it"));
-                }
-                Some(Binding::To(expr)) => {
-                    let wanted = self.counting(expr, names, steps)?;
-                    let given = Datum::of_value(value, &Label::nothing());
-                    if !given.is(&wanted) {
-                        let (wanted, given) = (wanted.to_value().to_string(), value.to_string());
-                        return Err(format!("`{name}` must be {}, and is {}", short(&wanted), short(&given)));
-                    }
-                }
-            }
-        }
-        let missing = call
-            .arguments
-            .iter()
-            .find(|(n, b)| matches!(b, Binding::To(_)) && !self.call.values.contains_key(&*n.text));
-        missing.map_or(Ok(()), |(n, _)| Err(format!("`{}` is bound, and the call does not have it", n.text)))
-    }
-
-    /// The value of an expression, if it counts enough to decide by.
-    fn counting(&self, expr: &Expr, names: &Names, steps: &mut u32) -> Result<Datum, String> {
-        let value = eval::eval(expr, names, steps).map_err(|fault| self.place(&fault))?;
-        let label = value.label();
-        if label.trust < Trust::Attested {
-            let why = format!("this depends on what {} says, which is untrusted", label.origins);
-            return Err(self.told(expr, &why));
-        }
-        Ok(value)
-    }
-
-    /// Whether whoever reads the content may read all that can be in it.
-    fn readers(&self, entitled: &Entitlements) -> Result<(), String> {
-        let content = self.call.arguments.iter().filter(|a| !a.steers && a.label.is_tainted());
-        for argument in content {
-            let Some(readers) = &self.tool.recipients else {
-                return Err(format!(
-                    "`{}` is untrusted content, and `{}` does not say who reads it",
-                    argument.name, self.tool.name
-                ));
-            };
-            for reader in readers.iter().filter_map(|r| self.call.values.get(&**r)) {
-                let mut all = Vec::new();
-                leaves(reader, &mut all);
-                for reader in all {
-                    if let Some(what) = entitled.keeps_out(&argument.label, &reader) {
-                        return Err(format!(
-                            "{} may not read {what}, which can be in `{}`",
-                            short(&reader),
-                            argument.name
-                        ));
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn told(&self, expr: &Expr, why: &str) -> String {
-        self.place(&Fault { at: expr.at.clone(), why: why.to_owned() })
-    }
-
-    fn place(&self, fault: &Fault) -> String {
-        let (line, column) = place(&self.plan.0.text, fault.at.start);
-        format!("{}:{line}:{column}: {}", self.plan.0.file, fault.why)
-    }
-}
-
-/// Texts and numbers of a value, as texts.
-fn leaves(value: &serde_json::Value, out: &mut Vec<String>) {
-    use serde_json::Value;
-    match value {
-        Value::Array(list) => list.iter().for_each(|v| leaves(v, out)),
-        Value::Object(map) => map.iter().for_each(|(k, v)| {
-            out.push(k.clone());
-            leaves(v, out);
-        }),
-        Value::String(s) => out.push(s.clone()),
-        other => out.push(other.to_string()),
-    }
-}
-
-/// The name of an element: the first 16 bytes of the SHA-256 of its JSON with sorted keys, in hexadecimal digits.
-fn digest(item: &Datum) -> Name {
-    let mut value = item.to_value();
-    value.sort_all_objects();
-    let full = Sha256::digest(value.to_string());
-    let hex: String = full.iter().take(16).map(|b| format!("{b:02x}")).collect();
-    Name(Arc::from(hex.as_str()))
 }

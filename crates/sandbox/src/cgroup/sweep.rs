@@ -5,9 +5,10 @@ use std::{
     fs,
     os::fd::{AsFd, BorrowedFd},
     path::Path,
+    time::Duration,
 };
 
-use rustix::fs::{AtFlags, Mode};
+use rustix::fs::Mode;
 
 use super::{FOLDER, gone};
 
@@ -50,13 +51,23 @@ pub(super) fn left(path: &Path) -> Vec<(String, String)> {
     folders.flat_map(|folder| boxes(path, &folder).map(move |group| (folder.clone(), group))).collect()
 }
 
-/// Removes the folders of dead launchers.
+/// Attempts at removing what is still in use, and the pause between two: boxes die with their launcher, but a moment after it.
+const ATTEMPTS: usize = 100;
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Removes the folders of dead launchers. What something is still in after half a second is for the next start.
 pub(super) fn sweep(path: &Path, place: BorrowedFd<'_>) {
     for folder in names(path).into_iter().filter(|name| dead(name, started)) {
         let Ok(there) = rustix::fs::openat(place, &folder, FOLDER, Mode::empty()) else { continue };
-        for name in boxes(path, &folder) {
-            // One that something is still in is for the next start.
-            let _ = rustix::fs::unlinkat(&there, &name, AtFlags::REMOVEDIR);
+        let mut left: Vec<String> = boxes(path, &folder).collect();
+        for attempt in 0..ATTEMPTS {
+            left.retain(|name| !gone(there.as_fd(), name));
+            if left.is_empty() {
+                break;
+            }
+            if attempt + 1 < ATTEMPTS {
+                std::thread::sleep(PAUSE);
+            }
         }
         drop(there);
         gone(place.as_fd(), &folder);

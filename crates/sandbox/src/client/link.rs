@@ -21,7 +21,10 @@ use super::{
     hand::lost,
     news::{Ended, Seat, Shared, Started, Waiting},
 };
-use crate::wire::{self, Failure, Host, News, Order, Usage};
+use crate::{
+    launcher,
+    wire::{self, Failure, Host, News, Order, Usage},
+};
 
 /// A launcher that runs, as far as is known.
 pub(super) struct Link {
@@ -55,6 +58,7 @@ impl Link {
         }
         let mut child = command
             .env_clear()
+            .env(launcher::SMALL_PAGES.0, launcher::SMALL_PAGES.1)
             .current_dir("/")
             .stdin(Stdio::from(its))
             .stdout(Stdio::null())

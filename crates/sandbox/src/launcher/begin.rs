@@ -127,7 +127,7 @@ fn prepare(control: &OwnedFd, options: &Options) -> Result<(Maker, Roots, Host),
         accounting: groups.found(Controller::Accounting),
         landlock: sys::landlock_version(),
     };
-    let maker = Maker::new(groups, root, user);
+    let maker = Maker::new(groups, root, user)?;
     let roots = Roots::assemble(host_mounts, root, &options.shown)?;
     privileges::bare_launcher(root)?;
     Ok((maker, roots, host))

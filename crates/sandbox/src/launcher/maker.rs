@@ -15,15 +15,20 @@ use crate::{
     cgroup::{Group, Groups},
     fault::{At, Fault},
     init, private,
-    seccomp::Filter,
+    seccomp::Filters,
     sys,
+    twin::Stack,
     wire::{self, Go, Plan, Report},
 };
 
 /// What all boxes of a launcher share.
 pub(super) struct Maker {
     pub(super) groups: Groups,
-    pub(super) filter: Filter,
+    pub(super) filters: Filters,
+    /// What the seed of a box runs on, in its init's copy of this memory.
+    stack: Stack,
+    /// Networks of dead boxes in which nobody ever had a socket.
+    networks: Vec<OwnedFd>,
     /// Files of `/proc` that boxes do not see.
     telling: Vec<PathBuf>,
     /// Whether the launcher is root.
@@ -46,8 +51,10 @@ pub(super) struct Made {
 
 impl Maker {
     /// Needs `/proc` of the host.
-    pub(super) fn new(groups: Groups, root: bool, user: u32) -> Self {
-        Self { groups, filter: Filter::new(), telling: private::telling(), root, user, made: 0 }
+    pub(super) fn new(groups: Groups, root: bool, user: u32) -> Result<Self, Fault> {
+        let stack = Stack::new().at("reserving memory for the processes of sandboxes")?;
+        let (filters, telling) = (Filters::new(), private::telling());
+        Ok(Self { groups, filters, stack, networks: Vec::new(), telling, root, user, made: 0 })
     }
 
     /// Makes a box, with a seed of its own or one that a zygote forks. It sets itself up while this returns; what it is told
@@ -56,13 +63,16 @@ impl Maker {
         self.made += 1;
         let number = self.made;
         let group = self.groups.make(number)?;
+        let network = self.networks.pop();
         let started = wire::pair().and_then(|(ours, its)| {
             let child = sys::fork_init(self.groups.start_in(&group))?;
             let Some(child) = child else {
                 drop(ours);
-                let (groups, filter, telling) = (&self.groups, &self.filter, self.telling.as_slice());
-                let (root, user, zygote) = (self.root, self.user, zygote.is_some());
-                init::run(&init::Context { groups, group: &group, filter, telling, root, user, zygote }, &its)
+                let (groups, filters, stack) = (&self.groups, &self.filters, &self.stack);
+                let (telling, root, user) = (self.telling.as_slice(), self.root, self.user);
+                let (group, network, zygote) = (&group, network.as_ref().map(AsFd::as_fd), zygote.is_some());
+                let context = init::Context { groups, group, filters, network, stack, telling, root, user, zygote };
+                init::run(&context, &its)
             };
             Ok((ours, child))
         });
@@ -73,6 +83,20 @@ impl Maker {
                 Err(e).at("starting the first process of a sandbox")
             }
         }
+    }
+}
+
+/// Most networks that are kept for boxes to come.
+const NETWORKS: usize = 16;
+
+impl Maker {
+    /// Keeps the network of a dead box in which nobody ever had a socket. What cannot be kept is given back.
+    pub(super) fn keep(&mut self, network: OwnedFd) -> Option<OwnedFd> {
+        if self.networks.len() < NETWORKS {
+            self.networks.push(network);
+            return None;
+        }
+        Some(network)
     }
 }
 

@@ -29,6 +29,10 @@ pub use begin::main;
 /// The first argument that makes a program the launcher; its `main` gives the rest to [`main`].
 pub const WORD: &str = "sandbox-launcher";
 
+/// What the launcher's environment holds: a heap of huge pages is what makes each fork of it dear, for what the kernel has to
+/// split it copies piece by piece. The allocator of the runtime's program knows this word; to another it means nothing.
+pub(crate) const SMALL_PAGES: (&str, &str) = ("MIMALLOC_ALLOW_THP", "0");
+
 /// Most boxes at once, those that wait included, unless it is told otherwise.
 pub(crate) const MOST: usize = 256;
 /// Boxes made ahead, unless it is told otherwise.

@@ -87,8 +87,17 @@ impl Launcher {
         made.bury();
         if let Some(mut job) = job {
             self.ids.remove(&job.id);
-            let remains = std::mem::take(&mut job.remains);
+            let mut remains = std::mem::take(&mut job.remains);
+            let untouched = matches!(
+                job.report,
+                Some(Report::Exited { untouched: true, .. } | Report::Signal { untouched: true, .. })
+            );
             self.last_news(&made, job);
+            // The network is the last of them.
+            if untouched && remains.len() == REMAINS {
+                let network = remains.pop().and_then(|network| self.maker.keep(network));
+                remains.extend(network);
+            }
             if !remains.is_empty() {
                 self.undertaker.take(&remains);
             }
@@ -116,8 +125,8 @@ impl Launcher {
             return self.tell(&News::Failed { id, failure: Failure::Host(why) }, &[]);
         }
         let (end, cpu) = match (job.report, job.killed) {
-            (Some(Report::Exited { code, cpu_us }), _) => (End::Exited(code), Some(cpu_us)),
-            (Some(Report::Signal { signal, cpu_us }), _) => (End::Signal(signal), Some(cpu_us)),
+            (Some(Report::Exited { code, cpu_us, .. }), _) => (End::Exited(code), Some(cpu_us)),
+            (Some(Report::Signal { signal, cpu_us, .. }), _) => (End::Signal(signal), Some(cpu_us)),
             (_, Some(killed)) => (killed, None),
             _ => (End::Killed, None),
         };

@@ -43,5 +43,7 @@ pub(super) fn close(control: &OwnedFd, user: u32) -> Result<(), Fault> {
     let words: Result<Vec<_>, _> = own.chain(more).chain([number]).map(CString::new).collect();
     let mut words = words.map_err(|e| Fault(format!("{step}: {e}")))?;
     let program = words.pop().unwrap_or_default();
-    Err(sys::exec(&program, &words, &[])).at("starting this program again from a read-only mount")
+    let (name, value) = super::SMALL_PAGES;
+    let environment = CString::new(format!("{name}={value}")).map_err(|e| Fault(format!("{step}: {e}")))?;
+    Err(sys::exec(&program, &words, &[environment])).at("starting this program again from a read-only mount")
 }

@@ -58,7 +58,7 @@ impl Launcher {
             Ok(ready) => ready,
             Err(fault) => return Err((control, fault)),
         };
-        let nursery = Nursery::new(maker.root, sys::landlock_version(), &maker.filter);
+        let nursery = Nursery::new(maker.root, sys::landlock_version(), &maker.filters.plain);
         Ok(Self {
             control,
             events,

@@ -37,8 +37,10 @@ const fn skip(count: u32) -> sock_filter {
     word(BPF_JMP | BPF_JA, count)
 }
 
-fn ret(verdict: Verdict) -> sock_filter {
+/// `told`: whoever listens to the filter is asked before the call is made.
+fn ret(verdict: Verdict, told: bool) -> sock_filter {
     let k = match verdict {
+        Verdict::Allow if told => libc::SECCOMP_RET_USER_NOTIF,
         Verdict::Allow => libc::SECCOMP_RET_ALLOW,
         Verdict::Errno(code) => libc::SECCOMP_RET_ERRNO | code.unsigned_abs(),
         Verdict::Kill => libc::SECCOMP_RET_KILL_PROCESS,
@@ -46,38 +48,40 @@ fn ret(verdict: Verdict) -> sock_filter {
     word(BPF_RET | BPF_K, k)
 }
 
-/// Numbers from the one that stands here up to the next one's share a rule.
-type Range = (u32, Rule);
+/// Numbers from the one that stands here up to the next one's share a rule, and whether a listener is told of what is allowed.
+type Range = (u32, (Rule, bool));
 
-/// The program. `rules` may be in any order; of two for one number the first counts.
-pub(super) fn make(rules: &[(u32, Rule)]) -> Vec<sock_filter> {
+/// The program. `rules` may be in any order; of two for one number the first counts. Of `told` calls a listener is told when they
+/// are allowed.
+pub(super) fn make(rules: &[(u32, Rule)], told: &[u32]) -> Vec<sock_filter> {
     let mut program = vec![
         load(ARCHITECTURE),
         jump(BPF_JEQ, NATIVE, 1, 0),
-        ret(Verdict::Kill),
+        ret(Verdict::Kill, false),
         load(NUMBER),
         jump(BPF_JGE, X32, 0, 1),
-        ret(Verdict::Kill),
+        ret(Verdict::Kill, false),
     ];
-    program.extend(search(&ranges(rules)));
+    program.extend(search(&ranges(rules, told)));
     program
 }
 
 /// The whole line of numbers, in stretches with one rule.
-fn ranges(rules: &[(u32, Rule)]) -> Vec<Range> {
+fn ranges(rules: &[(u32, Rule)], told: &[u32]) -> Vec<Range> {
     let mut sorted: Vec<_> = rules.to_vec();
     sorted.sort_by_key(|(number, _)| *number);
     sorted.dedup_by_key(|(number, _)| *number);
-    let mut out: Vec<Range> = vec![(0, Rule::Always(UNKNOWN))];
-    let mut put = |from: u32, rule: Rule| match out.last_mut() {
+    let unknown = (Rule::Always(UNKNOWN), false);
+    let mut out: Vec<Range> = vec![(0, unknown)];
+    let mut put = |from: u32, rule: (Rule, bool)| match out.last_mut() {
         Some((at, last)) if *at == from => *last = rule,
         Some((_, last)) if *last == rule => {}
         _ => out.push((from, rule)),
     };
     for (i, (number, rule)) in sorted.iter().enumerate() {
-        put(*number, *rule);
+        put(*number, (*rule, told.contains(number)));
         if sorted.get(i + 1).is_none_or(|(next, _)| *next != number + 1) {
-            put(number + 1, Rule::Always(UNKNOWN));
+            put(number + 1, unknown);
         }
     }
     // Replacing the first stretch may have made it equal to its follower.
@@ -103,9 +107,9 @@ fn search(ranges: &[Range]) -> Vec<sock_filter> {
     out
 }
 
-fn leaf(rule: Rule) -> Vec<sock_filter> {
+fn leaf((rule, told): (Rule, bool)) -> Vec<sock_filter> {
     let (checks, last) = match rule {
-        Rule::Always(verdict) => return vec![ret(verdict)],
+        Rule::Always(verdict) => return vec![ret(verdict, told)],
         Rule::Checked(checks, last) => (checks, last),
     };
     let mut out = Vec::new();
@@ -118,9 +122,9 @@ fn leaf(rule: Rule) -> Vec<sock_filter> {
             out.extend(test);
             out.push(skip(left as u32));
         }
-        out.push(ret(check.then));
+        out.push(ret(check.then, told));
     }
-    out.push(ret(last));
+    out.push(ret(last, told));
     out
 }
 
@@ -194,7 +198,7 @@ mod tests {
     fn decide(number: u32, arguments: &[u32]) -> u32 {
         let mut rules: Vec<_> = (10..300).filter(|n| n % 7 != 0).map(|n| (n, Rule::Always(Verdict::Allow))).collect();
         rules.push((7, Rule::Checked(CHECKS, Verdict::Errno(2))));
-        machine::run(&make(&rules), NATIVE, number, arguments)
+        machine::run(&make(&rules, &[]), NATIVE, number, arguments)
     }
 
     #[test]
@@ -218,8 +222,23 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_is_told_of_what_is_allowed_and_of_nothing_else() {
+        let rules = [(6, Rule::Always(Verdict::Allow)), (7, Rule::Checked(CHECKS, Verdict::Errno(2)))];
+        let (plain, watched) = (make(&rules, &[]), make(&rules, &[7]));
+        for number in 0..10 {
+            for arguments in [[0b110, 0x12, 9], [0b110, 0x11, 9], [0b010, 0x12, 8]] {
+                let usual = machine::run(&plain, NATIVE, number, &arguments);
+                let told = number == 7 && usual == libc::SECCOMP_RET_ALLOW;
+                let expected = if told { libc::SECCOMP_RET_USER_NOTIF } else { usual };
+                assert_eq!(machine::run(&watched, NATIVE, number, &arguments), expected, "{number} {arguments:x?}");
+            }
+        }
+        assert_eq!(machine::run(&watched, NATIVE, 7, &[0b110, 0x11, 9]), libc::SECCOMP_RET_USER_NOTIF);
+    }
+
+    #[test]
     fn another_architecture_and_the_x32_interface_are_killed() {
-        let program = make(&[(1, Rule::Always(Verdict::Allow))]);
+        let program = make(&[(1, Rule::Always(Verdict::Allow))], &[]);
         assert_eq!(machine::run(&program, 0x4000_0003, 1, &[]), libc::SECCOMP_RET_KILL_PROCESS);
         assert_eq!(machine::run(&program, NATIVE, X32 + 1, &[]), libc::SECCOMP_RET_KILL_PROCESS);
         assert_eq!(machine::run(&program, NATIVE, 1, &[]), libc::SECCOMP_RET_ALLOW);

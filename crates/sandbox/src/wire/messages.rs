@@ -243,6 +243,9 @@ pub(crate) enum Report {
         code: i32,
         #[n(1)]
         cpu_us: u64,
+        /// Nothing in the box ever made a socket.
+        #[n(2)]
+        untouched: bool,
     },
     #[n(3)]
     Signal {
@@ -250,21 +253,20 @@ pub(crate) enum Report {
         signal: i32,
         #[n(1)]
         cpu_us: u64,
+        #[n(2)]
+        untouched: bool,
     },
     /// It wants a seed of its zygote's. Beside it the seed's socket, then the box's namespaces.
     #[n(4)]
     Seedless,
 }
 
-/// What a seed tells its init. A zygote's forks write these by hand (`zygote/python/words.py`).
+/// What a zygote's fork tells its init, and a command's process its keeper. A zygote's forks write these by hand (`zygote/python/words.py`).
 #[derive(Debug, PartialEq, Encode, Decode)]
 pub(crate) enum Sprout {
-    /// It has given up its rights.
-    #[n(0)]
-    Bare,
     #[n(1)]
     Failed(#[n(0)] Failure),
-    /// The same of a zygote's fork, which tells its number inside.
+    /// A zygote's fork has given up its rights, and tells its number inside.
     #[n(2)]
     Forked(#[n(0)] u32),
     /// A zygote's fork becomes the command as any other seed does, and why.

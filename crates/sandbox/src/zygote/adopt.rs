@@ -1,6 +1,6 @@
 //! The init's part: it hands its namespaces out for a zygote to enter, and becomes the parent of what comes.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::{
     fs::{Mode, OFlags},
@@ -9,14 +9,15 @@ use rustix::{
 
 use crate::{
     fault::{At, Fault},
+    seeds::Seed,
     wire::{self, Failure, Report, Sprout},
 };
 
 /// In the order of `NAMESPACES` in `python/entering.py`.
 const NAMESPACES: &[&str] = &["pid", "ipc", "uts", "net", "cgroup", "mnt"];
 
-/// Asks for a seed and waits until it has given up its rights. Returns its socket and its number inside. Needs `/proc`.
-pub(crate) fn adopt(launcher: BorrowedFd<'_>) -> Result<(OwnedFd, Pid), Fault> {
+/// Asks for a seed and waits until it has given up its rights. Its number is that inside. Needs `/proc`.
+pub(crate) fn adopt(launcher: BorrowedFd<'_>) -> Result<Seed, Fault> {
     let (ours, its) = wire::pair().at("making a socket")?;
     let mut beside = vec![its];
     for name in NAMESPACES {
@@ -31,7 +32,7 @@ pub(crate) fn adopt(launcher: BorrowedFd<'_>) -> Result<(OwnedFd, Pid), Fault> {
         Some((Sprout::Forked(number), _)) => i32::try_from(number)
             .ok()
             .and_then(Pid::from_raw)
-            .map(|pid| (ours, pid))
+            .map(|pid| Seed::of_zygote(ours, pid))
             .ok_or_else(|| Fault("the zygote's fork has no number".to_owned())),
         Some((Sprout::Failed(Failure::Host(why) | Failure::Spec(why) | Failure::Command(why)), _)) => Err(Fault(why)),
         _ => Err(Fault("the zygote ended before it forked, or its fork while it gave its rights up".to_owned())),

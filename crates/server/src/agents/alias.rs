@@ -3,7 +3,7 @@
 
 use stead_api::version::{is_alias, version_prefix};
 use stead_core::id::{Name, VersionId};
-use stead_ports::journal::{AliasEvent, Journal, LIVE, MovedBy, StoreError, VersionRow};
+use stead_ports::journal::{AliasEvent, Journal, LIVE, MovedBy, Step, StoreError, VersionRow};
 
 /// The name that a version is applied under, and who does it.
 #[derive(Clone, Debug)]
@@ -12,13 +12,36 @@ pub struct Naming {
     pub alias: Name,
     /// Who.
     pub by: Name,
+    /// Whether it moves, or is proposed.
+    pub step: Step,
 }
 
 impl Naming {
     /// New runs are to use it.
     pub fn live(by: Name) -> Self {
-        Self { alias: LIVE.into(), by }
+        Self { alias: LIVE.into(), by, step: Step::Moved }
     }
+}
+
+/// The step of a change where two people are asked for, or one is enough.
+pub(crate) fn step(four_eyes: bool) -> Step {
+    if four_eyes { Step::Proposed } else { Step::Moved }
+}
+
+/// What waits for a second person, by a history whose last move comes first: what was proposed since its alias moved last.
+pub(crate) fn pending(history: &[AliasEvent]) -> Vec<&AliasEvent> {
+    let mut moved: Vec<&Name> = Vec::new();
+    let mut pending: Vec<&AliasEvent> = Vec::new();
+    for event in history {
+        if event.step != Step::Proposed {
+            moved.push(&event.alias);
+        } else if !moved.contains(&&event.alias)
+            && !pending.iter().any(|p| (&p.alias, p.version, &p.by) == (&event.alias, event.version, &event.by))
+        {
+            pending.push(event);
+        }
+    }
+    pending
 }
 
 /// What a reference comes to.
@@ -75,7 +98,7 @@ async fn whole(
 /// two of them in a row go two versions back and not to and fro.
 pub(crate) fn live_before(history: &[AliasEvent]) -> Option<VersionId> {
     let mut stack: Vec<VersionId> = Vec::new();
-    for event in history.iter().rev().filter(|e| e.alias.as_str() == LIVE) {
+    for event in history.iter().rev().filter(|e| e.alias.as_str() == LIVE && e.step != Step::Proposed) {
         if let Some(was) = event.was
             && stack.last() != Some(&was)
         {
@@ -109,6 +132,7 @@ mod tests {
             at: Timestamp(0),
             by: "ann".into(),
             why: *why,
+            step: Step::Moved,
         };
         moves.iter().rev().map(event).collect()
     }

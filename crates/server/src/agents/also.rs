@@ -3,7 +3,7 @@
 use stead_core::sandbox::Tier;
 use stead_manifest::{
     Bundle, Manifest,
-    manifest::{Auth, Sandbox, SecretRef, Tool},
+    manifest::{Auth, Kind, Sandbox, SecretRef, Tool},
 };
 use stead_ports::agent::Also;
 use url::Url;
@@ -14,14 +14,15 @@ use super::reached::urls;
 pub(super) fn of(manifest: &Manifest, name: &str, tool: &Tool, bundle: &Bundle) -> Vec<Also> {
     let mut out = Vec::new();
     let places = urls(name, tool, bundle);
-    let hosts = places.iter().filter_map(|place| host(place));
-    out.extend(hosts.clone().map(|(host, port)| Also::Connect { host, port }));
-    let shown_to = hosts.map(|(host, _)| host).next().unwrap_or_default();
+    // An HTTP tool asks for each request; others do the same each time.
+    let each = matches!(tool.kind, Kind::Http(_));
+    out.extend(places.iter().filter_map(|place| connect(place, each)));
+    let shown_to = places.iter().find_map(|place| host(place)).map(|(host, _)| host).unwrap_or_default();
     match &tool.auth {
         Some(Auth::Secret(secret)) => out.push(uses(secret, shown_to)),
         Some(Auth::OAuth2(client)) => {
             let issuer = host(&client.token_url);
-            out.extend(issuer.iter().map(|(host, port)| Also::Connect { host: host.clone(), port: *port }));
+            out.extend(connect(&client.token_url, false));
             out.push(uses(&client.client_secret, issuer.map(|(host, _)| host).unwrap_or_default()));
         }
         None => {}
@@ -63,6 +64,17 @@ fn host(url: &str) -> Option<(String, u16)> {
     Some((host.trim_matches(['[', ']']).to_owned(), url.port().or(usual)?))
 }
 
+/// A request to a URL, or a connection to a database. `each` says that nothing but the host is the same each time.
+fn connect(place: &str, each: bool) -> Option<Also> {
+    let (host, port) = host(place)?;
+    let url = Url::parse(place).ok()?;
+    let (method, path) = match url.scheme() {
+        "http" | "https" if !each => ("POST", url.path()),
+        _ => ("", ""),
+    };
+    Some(Also::Connect { host, port, method: method.to_owned(), path: path.to_owned(), each })
+}
+
 /// `NAME` or `NAME#FIELD`, as policies name secrets.
 fn uses(secret: &SecretRef, host: String) -> Also {
     let named = secret.as_str();
@@ -95,7 +107,13 @@ mod tests {
         let http = "{ http: { base_url: \"https://api.example.com/v1\", operations: { get: { method: GET, path: / } } }, auth: \"secret://payments#token\" }";
         let host = "api.example.com".to_owned();
         let secret = Also::UseSecret { secret: "payments#token".into(), host: host.clone() };
-        assert_eq!(also(http), [Also::Connect { host: host.clone(), port: 443 }, secret]);
+        let connect = |host: &str, port, method: &str, path: &str, each| {
+            let (host, method, path) = (host.to_owned(), method.to_owned(), path.to_owned());
+            Also::Connect { host, port, method, path, each }
+        };
+        assert_eq!(also(http), [connect(&host, 443, "", "", true), secret]);
+        let remote = "{ mcp: { url: \"https://tools.example.com/mcp\" } }";
+        assert_eq!(also(remote), [connect("tools.example.com", 443, "POST", "/mcp", false)]);
         let mut made =
             also("{ command: [sh], sandbox: { cpu: 0.5, memory: 64Mi, egress: [\"api.example.com:443\"] } }");
         let network = true;

@@ -12,7 +12,7 @@ use stead_manifest::{Bundle, BundleError, manifest::Kind};
 use stead_ports::{
     agent::{Agent, AgentError},
     clock::Clock as _,
-    journal::{AliasMove, AliasMoved, LIVE, MovedBy, VersionRow},
+    journal::{AliasMove, AliasMoved, LIVE, MovedBy, Step, VersionRow},
 };
 
 use super::{
@@ -32,6 +32,8 @@ pub struct Applied {
     pub agent: Arc<Agent>,
     /// Whether this version was not known before.
     pub new: bool,
+    /// Whether the alias waits for a second person.
+    pub proposed: bool,
 }
 
 impl AgentStore {
@@ -87,21 +89,35 @@ impl AgentStore {
             at: SystemClock.now(),
             by: naming.by.clone(),
             why: MovedBy::Apply,
+            step: naming.step,
         };
-        // The folder first: a version that is live can be loaded whatever happens in between.
-        let before = self.site.dir(tenant, &name);
-        self.site.set_dir(tenant, &name, dir.as_deref()).map_err(unkept)?;
-        let moved = self.journal.put_version(row.clone(), alias).await;
-        if !matches!(moved, Ok(AliasMoved::Done | AliasMoved::Same)) {
-            self.site.set_dir(tenant, &name, before.as_deref()).map_err(unkept)?;
-        }
-        if moved? == AliasMoved::TooMany {
+        let moved = match naming.step {
+            // What runs now keeps its folder until somebody else has confirmed.
+            Step::Proposed => {
+                self.site.propose_dir(tenant, &name, version, dir.as_deref()).map_err(unkept)?;
+                self.journal.put_version(row.clone(), alias).await?
+            }
+            Step::Moved | Step::Confirmed => {
+                // The folder first: a version that is live can be loaded whatever happens in between.
+                let before = self.site.dir(tenant, &name);
+                self.site.set_dir(tenant, &name, dir.as_deref()).map_err(unkept)?;
+                let moved = self.journal.put_version(row.clone(), alias).await;
+                if !matches!(moved, Ok(AliasMoved::Done | AliasMoved::Same)) {
+                    self.site.set_dir(tenant, &name, before.as_deref()).map_err(unkept)?;
+                }
+                moved?
+            }
+        };
+        if moved == AliasMoved::TooMany {
             return Err(ApplyError::Aliases(name));
         }
         let live = self.journal.aliased(tenant, &name, &LIVE.into()).await?.is_some_and(|live| live.version == version);
-        self.forget(&name);
-        self.keep((tenant.clone(), version), agent.clone());
-        Ok(Applied { row: VersionRow { body: bytes::Bytes::new(), live, ..row }, agent, new: known.is_none() })
+        if naming.step == Step::Moved {
+            self.forget(&name);
+            self.keep((tenant.clone(), version), agent.clone());
+        }
+        let (new, proposed) = (known.is_none(), moved == AliasMoved::Proposed);
+        Ok(Applied { row: VersionRow { body: bytes::Bytes::new(), live, ..row }, agent, new, proposed })
     }
 
     /// The versions behind the tools that are agents: those of its folder are applied; of others it is what they name now,

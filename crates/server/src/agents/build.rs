@@ -102,7 +102,7 @@ fn answer(bundle: &Bundle) -> Result<Option<AnswerSchema>, AgentError> {
 
 fn config(manifest: &Manifest, models: &[(&ModelChoice, Resolved)], overhead_tokens: u64) -> RunConfig {
     RunConfig {
-        limits: manifest.budget.clone(),
+        limits: manifest.budget.limits.clone(),
         models: models
             .iter()
             .map(|(choice, resolved)| ModelConfig {
@@ -120,6 +120,7 @@ fn config(manifest: &Manifest, models: &[(&ModelChoice, Resolved)], overhead_tok
         overhead_tokens,
         repairs: manifest.output.as_ref().map(|output| output.repairs),
         plan: (manifest.provenance == Tracing::Plan).then_some(provenance::REPAIRS),
+        at_limit: manifest.budget.at_limit,
     }
 }
 

@@ -94,6 +94,10 @@ pub(crate) fn safety(from: &Agent, to: &Agent, reached: Vec<SafetyChange>) -> Ve
     for tool in from.tools.iter().filter(|t| to.tool(&t.def.name).is_none()) {
         out.push(change("tool", &tool.def.name, Some(told(tool)), None, false));
     }
+    if traced(from) != traced(to) {
+        let word = |agent: &Agent| Some(["off", "plan", "trace"][traced(agent)].to_owned());
+        out.push(change("provenance", "", word(from), word(to), traced(to) < traced(from)));
+    }
     let models = |c: &RunConfig| c.models.iter().map(|m| m.name.to_string()).collect::<Vec<_>>().join(", ");
     let (before, after) = (models(&from.config), models(&to.config));
     if before != after {
@@ -109,6 +113,15 @@ pub(crate) fn safety(from: &Agent, to: &Agent, reached: Vec<SafetyChange>) -> Ve
     }
     out.sort_by_key(|c| !c.looser);
     out
+}
+
+/// How far it is traced where values come from: not at all, with a plan that lets calls through, or without one.
+const fn traced(agent: &Agent) -> usize {
+    match (&agent.provenance, agent.config.plan) {
+        (None, _) => 0,
+        (Some(_), Some(_)) => 1,
+        (Some(_), None) => 2,
+    }
 }
 
 fn change(what: &str, name: &str, from: Option<String>, to: Option<String>, looser: bool) -> SafetyChange {

@@ -1,5 +1,6 @@
 //! What a manifest declares of where values come from, as the engine works by it.
 
+use stead_api::agent::Untraced;
 use stead_core::{code, effect::EffectClass};
 use stead_manifest::{
     Manifest,
@@ -23,7 +24,7 @@ pub(super) fn of(manifest: &Manifest, tools: &[BoundTool]) -> Result<Option<Prov
     let mut out = Provenance::default();
     for bound in tools {
         let Some(tool) = manifest.tools.get(&*bound.toolset) else { continue };
-        let operation = bound.def.name.strip_prefix(&*bound.toolset).map_or("", |rest| rest.trim_start_matches('_'));
+        let operation = operation(bound);
         let declared = declared(&bound.toolset, tool, operation, bound)?;
         let origin = match bound.behind {
             Behind::Agent(..) => Origin::Child(bound.def.name.as_str().into()),
@@ -36,6 +37,40 @@ pub(super) fn of(manifest: &Manifest, tools: &[BoundTool]) -> Result<Option<Prov
         out.tools.insert(bound.def.name.clone(), declared);
     }
     Ok(Some(out))
+}
+
+/// Where nothing stands between other people's words and the world outside; `None` when the manifest has it traced, or one of the two is
+/// missing. A tool that acts counts as one that is read only if it belongs to an MCP server, whose tools are rarely told apart, or is
+/// an agent.
+pub(crate) fn untraced(manifest: &Manifest, tools: &[BoundTool]) -> Option<Untraced> {
+    if manifest.provenance != Tracing::Off {
+        return None;
+    }
+    let mut out = Untraced { reads: Vec::new(), acts: Vec::new() };
+    for bound in tools {
+        let Some(tool) = manifest.tools.get(&*bound.toolset) else { continue };
+        // What cannot be read vouches for nothing.
+        let vouched = declared(&bound.toolset, tool, operation(bound), bound)
+            .is_ok_and(|told| told.trust.lowest() > trust::Trust::Untrusted);
+        let speaks = !acts(bound) || matches!(tool.kind, Kind::Mcp(_)) || matches!(bound.behind, Behind::Agent(..));
+        if speaks && !vouched {
+            out.reads.push(bound.def.name.clone());
+        }
+        if acts(bound) {
+            out.acts.push(bound.def.name.clone());
+        }
+    }
+    (!out.reads.is_empty() && !out.acts.is_empty()).then_some(out)
+}
+
+/// Whether a call does something outside.
+const fn acts(bound: &BoundTool) -> bool {
+    !matches!(bound.class, EffectClass::Pure | EffectClass::Contained)
+}
+
+/// What a tool is called in its toolset.
+fn operation(bound: &BoundTool) -> &str {
+    bound.def.name.strip_prefix(&*bound.toolset).map_or("", |rest| rest.trim_start_matches('_'))
 }
 
 fn declared(toolset: &str, tool: &Tool, operation: &str, bound: &BoundTool) -> Result<Told, AgentError> {
@@ -52,7 +87,7 @@ fn declared(toolset: &str, tool: &Tool, operation: &str, bound: &BoundTool) -> R
     let words = fields.iter().map(|(path, word)| (path.as_str(), counts(*word)));
     let trust = Declared::new(words).map_err(|e| wrong(format!("trust: {e}")))?;
     let mut told = Told::named(bound.def.name.as_str()).trust(trust).input(bound.def.schema.clone());
-    if !matches!(bound.class, EffectClass::Pure | EffectClass::Contained) {
+    if acts(bound) {
         told = told.effect();
     }
     let Some(own) = own else { return Ok(told) };

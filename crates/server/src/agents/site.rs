@@ -9,7 +9,7 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use stead_core::id::Name;
+use stead_core::id::{Name, VersionId};
 use stead_manifest::Places;
 
 /// URLs of helper services (`dev.services` of a manifest), by agent and service.
@@ -69,6 +69,36 @@ impl Site {
         fs::rename(&draft, &file)
     }
 
+    /// Keeps the folder that comes with a version which waits for a second person: it counts once that has confirmed.
+    pub(super) fn propose_dir(
+        &self,
+        tenant: &Name,
+        agent: &Name,
+        version: VersionId,
+        dir: Option<&Path>,
+    ) -> io::Result<()> {
+        let text = dir.map_or(Some(""), Path::to_str);
+        let text = text.ok_or_else(|| io::Error::other("the folder's path is not UTF-8"))?;
+        make_private(&self.folder(tenant))?;
+        fs::write(self.proposed_file(tenant, agent, version), text)
+    }
+
+    /// Lets the folder that came with a version count from now on. What was not proposed on this host leaves it as it is.
+    pub(super) fn confirm_dir(&self, tenant: &Name, agent: &Name, version: VersionId) -> io::Result<()> {
+        let file = self.proposed_file(tenant, agent, version);
+        let text = match fs::read_to_string(&file) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            read => read?,
+        };
+        self.set_dir(tenant, agent, Some(Path::new(&text)).filter(|_| !text.is_empty()))?;
+        fs::remove_file(file)
+    }
+
+    fn proposed_file(&self, tenant: &Name, agent: &Name, version: VersionId) -> PathBuf {
+        let digits = version.to_string().replace(':', "_");
+        self.folder(tenant).join(format!("{}.{digits}.proposed", flat(agent)))
+    }
+
     fn folder(&self, tenant: &Name) -> PathBuf {
         self.data_dir.join("agents").join(tenant.as_str())
     }
@@ -106,5 +136,14 @@ mod tests {
         site.set_dir(&tenant, &agent, None).unwrap();
         assert_eq!(site.dir(&tenant, &agent), None);
         assert!(site.places(&tenant, &agent).unwrap().data.is_dir());
+        // What is proposed counts once it is confirmed, and once.
+        let version = VersionId([7; 32]);
+        site.propose_dir(&tenant, &agent, version, Some(data.path())).unwrap();
+        assert_eq!(site.dir(&tenant, &agent), None);
+        site.confirm_dir(&tenant, &agent, version).unwrap();
+        assert_eq!(site.dir(&tenant, &agent).as_deref(), Some(data.path()));
+        site.set_dir(&tenant, &agent, None).unwrap();
+        site.confirm_dir(&tenant, &agent, version).unwrap();
+        assert_eq!(site.dir(&tenant, &agent), None);
     }
 }

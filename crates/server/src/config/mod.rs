@@ -9,6 +9,7 @@
 //! assert_eq!(config.listen.port(), 7411);
 //! ```
 
+mod budgets;
 mod database;
 mod encrypt;
 mod providers;
@@ -29,6 +30,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use budgets::Budget;
 pub use database::DatabaseUrl;
 pub use encrypt::Encrypt;
 pub use providers::Provider;
@@ -83,6 +85,8 @@ pub struct Config {
     pub providers: BTreeMap<String, Provider>,
     /// Session sandboxes: how many there may be, and what callers may have.
     pub sandboxes: Sandboxes,
+    /// What tenants and agents may use.
+    pub budgets: Vec<Budget>,
     /// How policies are applied.
     pub policy: Policy,
 }
@@ -136,6 +140,9 @@ pub struct Agents {
     /// Addresses that tools and models may reach although they are guarded: link-local ones, and those at which clouds
     /// hand out their machines' credentials.
     pub addresses: BTreeSet<IpAddr>,
+    /// An agent version that one person applies, an alias that one person moves and a rollback are proposed, and count once another
+    /// one, whose token has another subject, has confirmed them (`stead agents confirm`).
+    pub four_eyes: bool,
 }
 
 /// Bounds of what callers may send and hold.
@@ -211,6 +218,7 @@ impl Default for Config {
             engine: Engine::default(),
             providers: BTreeMap::new(),
             sandboxes: Sandboxes::default(),
+            budgets: Vec::new(),
             policy: Policy::default(),
         }
     }

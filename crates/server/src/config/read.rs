@@ -173,6 +173,9 @@ impl Config {
         if let Some(wrong) = self.sandboxes.wrong(&self.sandbox.tiers) {
             return Err(ConfigError::new(code::CONFIG, file, wrong));
         }
+        if let Some(wrong) = super::budgets::wrong(&self.budgets) {
+            return Err(ConfigError::new(code::CONFIG, file, wrong));
+        }
         self.check_tokens(file)
     }
 

@@ -31,6 +31,10 @@ pub struct TokenEntry {
     #[serde(default, deserialize_with = "roles")]
     #[schemars(with = "Vec<String>")]
     pub roles: Vec<Name>,
+    /// Whether policies cannot keep it from looking at policy sets, applying them and going back, as far as its rights go: the way back
+    /// for a tenant whose set locks everybody out. The data folder's own token has it for the tenant `default`.
+    #[serde(default)]
+    pub mends: bool,
 }
 
 /// A file of tokens.

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::{failure::Failure, guard, metrics::Metrics};
+use super::{failure::Failure, guard, metrics::Metrics, operate};
 use crate::{auth::Tokens, clock::SystemClock, config, routes, runtime::Runtime};
 
 /// Agents that are applied at once: each may be large, and start MCP servers. More wait for their turn.
@@ -46,6 +46,10 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     /// Whether a policy set takes a second person.
     pub(crate) four_eyes: bool,
+    /// Whether a change of what an alias names takes a second person.
+    pub(crate) four_eyes_for_agents: bool,
+    /// Where it is told what policies say of what people do.
+    pub(crate) operators: operate::Record,
     /// When serving began.
     pub(crate) started: Timestamp,
     /// Session sandboxes.
@@ -58,6 +62,7 @@ impl App {
         let metrics = Metrics::new(runtime.engine().clone());
         #[cfg(target_os = "linux")]
         let sandboxes = crate::sandboxes::Held::new(&runtime, &config.sandboxes);
+        let operators = operate::Record::open(runtime.data_dir());
         Arc::new(Self {
             #[cfg(target_os = "linux")]
             sandboxes,
@@ -73,6 +78,8 @@ impl App {
             sweep: config.sandbox.sweep.0,
             metrics,
             four_eyes: config.policy.four_eyes,
+            four_eyes_for_agents: config.agents.four_eyes,
+            operators,
             started: SystemClock.now(),
         })
     }
@@ -92,7 +99,7 @@ pub(crate) fn router(app: Shared) -> Router {
             routes::Pace::Long => route.handler,
         };
         // Outermost: who may not ask takes no place.
-        let allowed = middleware::from_fn_with_state((app.clone(), route.needs), guard::allowed);
+        let allowed = middleware::from_fn_with_state((app.clone(), route.needs, route.path), guard::allowed);
         router = router.route(route.path, handler.route_layer(allowed));
     }
     router

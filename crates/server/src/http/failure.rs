@@ -94,7 +94,7 @@ impl Failure {
 fn status_of(code: Code) -> u16 {
     match code {
         code::UNAUTHENTICATED => 401,
-        code::FORBIDDEN => 403,
+        code::FORBIDDEN | code::POLICY => 403,
         code::BAD_REQUEST | code::TOO_DEEP => 400,
         code::NOT_FOUND | code::WORKSPACE_NOTHING | code::WORKSPACE_PATH => 404,
         code::CONFLICT

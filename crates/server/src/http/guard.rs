@@ -15,7 +15,7 @@ use super::{
     app::{App, Shared},
     body,
     failure::{Answer, Failure},
-    input,
+    input, operate,
 };
 use crate::auth::{self, Principal};
 
@@ -40,23 +40,24 @@ pub(crate) async fn authenticate(State(app): State<Shared>, mut request: Request
     next.run(request).await
 }
 
-/// Lets only those through whose token allows it, before anything that the request names is looked at. A request without
-/// a caller is one that [`authenticate`] lets anyone make.
+/// Lets only those through whose token allows it, before anything that the request names is looked at, and whom policies let
+/// through. A request without a caller is one that [`authenticate`] lets anyone make.
 pub(crate) async fn allowed(
-    State((app, needs)): State<(Shared, &'static [Right])>,
+    State((app, needs, path)): State<(Shared, &'static [Right], &'static str)>,
     request: Request,
     next: Next,
 ) -> Response {
-    let missing = match request.extensions().get::<Principal>() {
-        Some(who) => needs.iter().find(|right| !who.may(**right)),
-        None => None,
+    let Some(who) = request.extensions().get::<Principal>().cloned() else { return next.run(request).await };
+    let (request, answer) = match needs.iter().find(|right| !who.may(**right)) {
+        Some(right) => (request, Err(Failure::forbidden(*right))),
+        None => operate::request(&app, (needs, path), &who, request).await,
     };
-    match missing {
-        None => next.run(request).await,
-        Some(right) => {
+    match answer {
+        Ok(()) => next.run(request).await,
+        Err(failure) => {
             // The caller may still be sending, and is to hear why.
             let heard = bounded(&app, body::discard(request.into_body())).await;
-            heard.err().unwrap_or_else(|| Failure::forbidden(*right)).into_response()
+            heard.err().unwrap_or(failure).into_response()
         }
     }
 }

@@ -4,21 +4,26 @@ use stead_api::{
     policy::{PolicyFiles, PolicySet, PolicyStatus},
     problem::Place,
 };
-use stead_core::id::Name;
-use stead_policy::SetDigest;
+use stead_core::{id::Name, ruling::Person};
+use stead_policy::{Edge, Policies, Problem, SetDigest};
 use stead_ports::{
     clock::Clock as _,
     policies::{Confirmed, MAX_EPOCH, NewPolicy, PolicyRow},
 };
 
-use super::{PolicyError, PolicySets, check::Checked, set::Set};
+use super::{
+    PolicyError, PolicySets,
+    check::{Checked, place},
+    people::{self, Wants},
+    set::Set,
+};
 use crate::clock::SystemClock;
 
 /// Who applies, and how.
 #[derive(Clone, Debug)]
 pub(crate) struct By {
     pub(crate) tenant: Name,
-    pub(crate) subject: Name,
+    pub(crate) person: Person,
     /// Whether a second person must confirm.
     pub(crate) four_eyes: bool,
 }
@@ -38,7 +43,8 @@ impl PolicySets {
     /// # Errors
     /// [`PolicyError::Refused`] when it does not fit, or a case of it has another answer.
     pub(crate) async fn apply(&self, by: By, files: PolicyFiles, rollback: Option<u64>) -> Result<Made, PolicyError> {
-        let Checked { set, policies, warnings } = self.check(&by.tenant, files).await?;
+        let Checked { set, policies, mut warnings } = self.check(&by.tenant, files).await?;
+        warnings.extend(locked_out(&by, &policies));
         // Who goes back may be in a hurry, and its cases passed when it was applied.
         let asked = rollback.is_none();
         let (set, failed) = super::fits::apart(move || {
@@ -65,7 +71,7 @@ impl PolicySets {
             tenant: by.tenant.clone(),
             digest: set.digest().0,
             body: set.encode().map_err(PolicyError::TooMuch)?,
-            by: by.subject.clone(),
+            by: by.person.name.clone(),
             at: SystemClock.now(),
             rollback,
             proposed: by.four_eyes,
@@ -135,6 +141,15 @@ impl PolicySets {
     pub(crate) async fn epoch(&self, tenant: &Name) -> Result<u64, PolicyError> {
         Ok(self.sets.store.policy_epoch(tenant).await?)
     }
+}
+
+/// Told to somebody who could not apply policies any more under what they apply.
+fn locked_out(by: &By, policies: &Policies) -> Option<Place> {
+    let principal = people::principal(&by.tenant, &by.person);
+    let why = people::ask(policies, &principal, &Wants::Tenant(Edge::ApplyPolicy)).denied?;
+    let who = &by.person.name;
+    let problem = Problem::whole("the policy set", format!("under it `{who}` cannot apply policies any more: {why}"));
+    Some(place(problem.hint("the data folder's own token can go back in any case: `stead policy rollback EPOCH`")))
 }
 
 fn told(row: PolicyRow, now: u64) -> PolicySet {

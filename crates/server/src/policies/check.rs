@@ -19,6 +19,9 @@ use super::{
 
 /// Warnings that are told.
 const MAX_WARNINGS: usize = 200;
+/// What to do about an agent that has nothing traced.
+const TRACE: &str =
+    "say `provenance: plan` or `provenance: trace` in its manifest, or by `trust` what its tools' results count";
 
 /// A set that could be applied.
 #[derive(Debug)]
@@ -56,6 +59,11 @@ impl PolicySets {
             let policies = set.compile(None, 0).map_err(PolicyError::Refused)?;
             warnings.extend(policies.lint().into_iter().filter(|p| p.file != DEFAULT_FILE).map(place));
             for Aliased { live, described } in &aliased {
+                warnings.extend(described.untraced.iter().filter(|_| *live).map(|untraced| {
+                    let agent = &described.name;
+                    let message = format!("agent `{agent}` is on its own with other people's words: {untraced}");
+                    place(Problem::whole(&format!("{agent}/agent.yaml"), message).hint(TRACE))
+                }));
                 let specs: Vec<ToolSpec> = described.tools.iter().map(spec).collect();
                 let own = match described.own.is_empty() {
                     true => None,

@@ -1,10 +1,12 @@
 //! An agent version as policies see it: its tools, and its own policies.
 
-use stead_api::policy::PolicyTool;
+use stead_api::{agent::Untraced, policy::PolicyTool};
 use stead_core::id::Name;
 use stead_manifest::Bundle;
 use stead_policy::Source;
 use stead_ports::agent::Agent;
+
+use crate::agents::untraced;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -15,6 +17,8 @@ pub(crate) struct Described {
     pub(crate) tools: Vec<PolicyTool>,
     /// The files of its own policies, under the agent's name: `refund-desk/policy/large.cedar`.
     pub(crate) own: Vec<Source>,
+    /// Whether nothing stands between other people's words and what it does.
+    pub(crate) untraced: Option<Untraced>,
 }
 
 impl Described {
@@ -33,6 +37,7 @@ impl Described {
             name: agent.name.clone(),
             tools: agent.tools.iter().map(tool).collect(),
             own: bundle.policy().map(own).collect(),
+            untraced: untraced(&bundle.manifest, &agent.tools),
         }
     }
 }

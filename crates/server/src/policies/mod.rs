@@ -8,6 +8,7 @@ mod check;
 mod described;
 mod error;
 mod fits;
+pub(crate) mod people;
 mod ready;
 mod replay;
 mod set;

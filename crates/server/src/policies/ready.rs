@@ -1,14 +1,18 @@
-//! Policies ready to decide, one for each agent version that is at work, always of the epoch that is in force.
+//! Policies ready to decide, one for each agent version that is at work and one for the people of each tenant, always of the
+//! epoch that is in force. What does not fit an epoch is remembered too: it is not tried again before there is another one.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use parking_lot::Mutex;
 use stead_core::id::{Name, VersionId};
-use stead_policy::Policies;
+use stead_policy::{Policies, Problem};
 use stead_ports::{BoxFuture, agent::Agent};
 
 use super::{PolicyError, Sets, fits::compiled};
@@ -24,13 +28,18 @@ pub struct PolicySets {
     pub(super) sets: Arc<Sets>,
     pub(super) agents: Arc<AgentStore>,
     ready: Mutex<Ready>,
+    tried: AtomicU64,
 }
 
-/// What is ready, oldest first in `order`.
+/// For whom policies decide: an agent version of a tenant, or without one the tenant's people.
+type Place = (Name, Option<VersionId>);
+
+/// What is ready, oldest first in `order`; and what does not fit, with the epoch that it does not fit.
 #[derive(Default)]
 struct Ready {
-    policies: HashMap<(Name, VersionId), Arc<Policies>>,
-    order: VecDeque<(Name, VersionId)>,
+    policies: HashMap<Place, Arc<Policies>>,
+    order: VecDeque<Place>,
+    unfit: HashMap<Place, (u64, Vec<Problem>)>,
 }
 
 impl std::fmt::Debug for PolicySets {
@@ -41,7 +50,7 @@ impl std::fmt::Debug for PolicySets {
 
 impl PolicySets {
     pub(crate) fn new(sets: Arc<Sets>, agents: Arc<AgentStore>) -> Self {
-        Self { sets, agents, ready: Mutex::default() }
+        Self { sets, agents, ready: Mutex::default(), tried: AtomicU64::new(0) }
     }
 
     /// The policies that decide for a version now: the default policy, the tenant's set that is in force, and its own. From then
@@ -51,13 +60,43 @@ impl PolicySets {
     /// When the store does not answer, the version cannot be loaded, or it does not fit the set. Whoever wanted to decide
     /// denies then.
     pub async fn load(&self, tenant: &Name, version: VersionId) -> Result<Arc<Policies>, PolicyError> {
+        self.make(tenant, Some(version)).await
+    }
+
+    /// The policies that decide what people do in a tenant: the default policy and the set that is in force. Made once for each
+    /// epoch.
+    ///
+    /// # Errors
+    /// When the store does not answer, or the set cannot be made any more. Whoever wanted to decide denies then.
+    pub async fn of_people(&self, tenant: &Name) -> Result<Arc<Policies>, PolicyError> {
+        let known = self.ready.lock().policies.get(&(tenant.clone(), None)).cloned();
+        match known {
+            Some(known) => Ok(known),
+            None => self.make(tenant, None).await,
+        }
+    }
+
+    async fn make(&self, tenant: &Name, version: Option<VersionId>) -> Result<Arc<Policies>, PolicyError> {
         let (epoch, set) = self.sets.in_force(tenant).await?;
         let place = (tenant.clone(), version);
-        if let Some(known) = self.ready.lock().policies.get(&place).filter(|known| known.epoch() == epoch) {
-            return Ok(known.clone());
+        {
+            let ready = self.ready.lock();
+            if let Some(known) = ready.policies.get(&place).filter(|known| known.epoch() == epoch) {
+                return Ok(known.clone());
+            }
+            if let Some((_, problems)) = ready.unfit.get(&place).filter(|(at, _)| *at == epoch) {
+                return Err(PolicyError::Refused(problems.clone()));
+            }
         }
-        let made = match self.agents.described(tenant, version).await {
-            Ok(described) => compiled(set, Some(described), epoch).await,
+        let described = match version {
+            Some(version) => self.agents.described(tenant, version).await.map(Some),
+            None => Ok(None),
+        };
+        let made = match described {
+            Ok(described) => {
+                self.tried.fetch_add(1, Relaxed);
+                compiled(set, described, epoch).await
+            }
             Err(e) => Err(e.into()),
         };
         let mut ready = self.ready.lock();
@@ -66,24 +105,43 @@ impl PolicySets {
             // What was in force before decides no more.
             Err(e) => {
                 ready.drop_before(&place, epoch);
+                if let PolicyError::Refused(problems) = &e {
+                    tracing::warn!(%tenant, version = ?version.map(|v| v.to_string()), epoch, error = %e, "no policies: what they would decide is denied");
+                    ready.remember(place, epoch, problems);
+                }
                 Err(e)
             }
         }
     }
 
+    /// How often policies were made of a set, or tried to be.
+    pub fn tried(&self) -> u64 {
+        self.tried.load(Relaxed)
+    }
+
     /// The policies that decide for a version, when they are loaded. `None` denies.
     pub fn current(&self, tenant: &Name, version: VersionId) -> Option<Arc<Policies>> {
-        self.ready.lock().policies.get(&(tenant.clone(), version)).cloned()
+        self.ready.lock().policies.get(&(tenant.clone(), Some(version))).cloned()
     }
 
     /// Brings the versions of a tenant that are ready to the epoch that is in force. Those that do not fit are not ready any
     /// more, so nothing is allowed to them.
     pub(super) async fn refresh(&self, tenant: &Name) {
-        let versions: Vec<VersionId> =
+        let versions: Vec<Option<VersionId>> =
             self.ready.lock().policies.keys().filter(|(of, _)| of == tenant).map(|(_, version)| *version).collect();
         for version in versions {
-            if let Err(e) = self.load(tenant, version).await {
-                tracing::warn!(%tenant, %version, error = %e, "no policies for this agent version: its calls are denied");
+            match self.make(tenant, version).await {
+                Ok(_) => {}
+                Err(e) if self.ready.lock().policies.contains_key(&(tenant.clone(), version)) => {
+                    let version = version.map(|v| v.to_string());
+                    tracing::warn!(%tenant, ?version, error = %e, "the policies in force cannot be read: those of before decide until they can");
+                }
+                // What is refused has been told, once for its epoch.
+                Err(PolicyError::Refused(_)) => {}
+                Err(e) => {
+                    let version = version.map(|v| v.to_string());
+                    tracing::warn!(%tenant, ?version, error = %e, "no policies: what they would decide is denied");
+                }
             }
         }
     }
@@ -119,8 +177,11 @@ impl stead_engine::PolicySets for PolicySets {
             match self.load(tenant, agent.version).await {
                 Ok(policies) => Some(policies),
                 Err(e) => {
-                    let version = agent.version;
-                    tracing::warn!(%tenant, %version, error = %e, "no policies for this agent version: its calls are denied");
+                    // What is refused has been told, once for its epoch.
+                    if !matches!(e, PolicyError::Refused(_)) {
+                        let version = agent.version;
+                        tracing::warn!(%tenant, %version, error = %e, "no policies for this agent version: its calls are denied");
+                    }
                     None
                 }
             }
@@ -130,7 +191,8 @@ impl stead_engine::PolicySets for PolicySets {
 
 impl Ready {
     /// Keeps policies, unless newer ones are there already; those that are kept.
-    fn keep(&mut self, place: (Name, VersionId), policies: Arc<Policies>) -> Arc<Policies> {
+    fn keep(&mut self, place: Place, policies: Arc<Policies>) -> Arc<Policies> {
+        self.unfit.remove(&place);
         if let Some(known) = self.policies.get(&place).filter(|known| known.epoch() > policies.epoch()) {
             return known.clone();
         }
@@ -145,7 +207,14 @@ impl Ready {
         policies
     }
 
-    fn drop_before(&mut self, place: &(Name, VersionId), epoch: u64) {
+    fn remember(&mut self, place: Place, epoch: u64, problems: &[Problem]) {
+        if self.unfit.len() >= KEPT {
+            self.unfit.clear();
+        }
+        self.unfit.insert(place, (epoch, problems.to_vec()));
+    }
+
+    fn drop_before(&mut self, place: &Place, epoch: u64) {
         if self.policies.get(place).is_some_and(|known| known.epoch() < epoch) {
             self.policies.remove(place);
             self.order.retain(|kept| kept != place);

@@ -183,6 +183,7 @@ fn again(
                     risk: Risk::Normal,
                     confidence: None,
                     ask_below: None,
+                    traced: true,
                     taint: false,
                     plan: false,
                     history: &nothing,

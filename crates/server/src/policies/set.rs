@@ -89,7 +89,7 @@ impl Set {
         for (name, text) in &self.files {
             let short: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).take(120).collect();
             if !Source::belongs(name) {
-                let hint = "a set has `NAME.cedar`, `gates/NAME.cedar`, `history.yaml`, `tools.yaml` and `tests.yaml`";
+                let hint = "a set has `NAME.cedar`, `gates/NAME.cedar`, `history.yaml`, `default.yaml`, `tools.yaml` and `tests.yaml`";
                 problems.push(Problem::whole(&short, "is no file of a policy set").hint(hint));
             }
             if text.len() > MAX_FILE {

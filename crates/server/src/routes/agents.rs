@@ -9,17 +9,20 @@ use stead_api::{
     version::{AgentRef, LIVE, is_alias},
 };
 use stead_core::{code, id::Name};
+use stead_manifest::Bundle;
+use stead_policy::Edge;
 use stead_ports::journal::VersionRow;
 
 use super::{versions, views};
 use crate::{
-    agents::Naming,
+    agents::{Naming, alias::step},
     auth::Principal,
     http::{
         app::{App, Shared},
         body::BundleJson,
         failure::{Answer, Failure},
         input::{Applying, At, Place, is_agent},
+        operate,
     },
 };
 
@@ -36,7 +39,11 @@ pub(super) async fn apply(
     }
     // The API's form of a bundle is the stored one; reading it back checks it as a file from anyone.
     let encoded = serde_json::to_vec(&request.bundle).map_err(|e| Failure::bad_request(e.to_string()))?;
-    let bundle = stead_manifest::Bundle::decode(&encoded, dir).map_err(|e| crate::agents::problem_of(&e))?;
+    let bundle = Bundle::decode(&encoded, dir).map_err(|e| crate::agents::problem_of(&e))?;
+    // The agents of its folder are applied with it.
+    for name in names(&bundle, None) {
+        operate::agent(&app, &who, Edge::ApplyAgent, &name).await?;
+    }
     // In a task of its own: a caller who goes away in the middle does not leave half of it behind.
     let alias = request.alias.unwrap_or_else(|| LIVE.into());
     if !is_alias(&alias) {
@@ -45,7 +52,7 @@ pub(super) async fn apply(
         );
     }
     let (runtime, tenant) = (app.runtime.clone(), who.tenant.clone());
-    let naming = Naming { alias, by: who.subject.clone() };
+    let naming = Naming { alias: alias.clone(), by: who.subject.clone(), step: step(app.four_eyes_for_agents) };
     let applying = tokio::spawn(async move {
         let _places = places;
         Box::pin(runtime.apply(&tenant, bundle, &naming)).await
@@ -57,7 +64,21 @@ pub(super) async fn apply(
     };
     let status = if applied.new { StatusCode::CREATED } else { StatusCode::OK };
     let unsandboxed = app.runtime.unsandboxed(&who.tenant, applied.row.version).await?;
-    Ok((status, Body(views::agent(applied.row, &applied.agent, unsandboxed))))
+    let untraced = app.runtime.untraced(&who.tenant, applied.row.version).await?;
+    let agent = views::agent(applied.row, &applied.agent, unsandboxed, untraced);
+    Ok((status, Body(Agent { proposed: applied.proposed.then_some(alias), ..agent })))
+}
+
+/// The names under which a bundle and the agents of its folder are applied.
+fn names(bundle: &Bundle, parent: Option<&Name>) -> Vec<Name> {
+    let name: Name = match parent {
+        Some(parent) => format!("{parent}/{}", bundle.manifest.name).into(),
+        None => bundle.manifest.name.clone(),
+    };
+    let below = bundle.agents.values().flat_map(|nested| names(nested, Some(&name)));
+    let mut all: Vec<Name> = below.collect();
+    all.push(name);
+    all
 }
 
 pub(super) async fn list(State(app): State<Shared>, who: Principal) -> Answer<Body<Page<AgentSummary>>> {
@@ -114,7 +135,8 @@ pub(super) async fn known(app: &App, who: &Principal, agent: &Name) -> Answer<()
 async fn loaded(app: &App, row: VersionRow) -> Answer<Body<Agent>> {
     let agent = app.runtime.load(&row.tenant, row.version).await?;
     let unsandboxed = app.runtime.unsandboxed(&row.tenant, row.version).await?;
-    Ok(Body(views::agent(row, &agent, unsandboxed)))
+    let untraced = app.runtime.untraced(&row.tenant, row.version).await?;
+    Ok(Body(views::agent(row, &agent, unsandboxed, untraced)))
 }
 
 /// The failure for a name that nobody applied.

@@ -20,6 +20,7 @@ use crate::{
     auth::Principal,
     http::{
         app::{App, Shared},
+        export::{self, Leaves},
         failure::{Answer, Failure},
         input::At,
     },
@@ -51,6 +52,7 @@ pub(super) async fn get(
 ) -> Answer<impl IntoResponse> {
     views::own_run(&app, &who, run).await?;
     let (found, content) = app.runtime.engine().artifact(run, &name).await?;
+    export::ask(&app, &who, run, Leaves { name: &found.name, media: &found.media, bytes: found.len }).await?;
     let header = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("attachment"));
     Ok((
         [

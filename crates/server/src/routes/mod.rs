@@ -5,6 +5,7 @@ mod agents;
 mod approvals;
 mod artifacts;
 mod backup;
+mod budgets;
 mod cassettes;
 mod export;
 mod facts;
@@ -72,6 +73,7 @@ pub(crate) fn table() -> Vec<Route> {
         Brief get "/v1/agents/{agent}/versions" [Read] versions::list;
         Brief get "/v1/agents/{agent}/versions/{version}" [Read] agents::version;
         Brief post "/v1/agents/{agent}/aliases/{alias}" [Apply, Read] versions::set_alias;
+        Brief post "/v1/agents/{agent}/aliases/{alias}/confirm" [Apply, Read] versions::confirm;
         Brief post "/v1/agents/{agent}/rollback" [Apply, Read] versions::rollback;
         Brief get "/v1/agents/{agent}/diff" [Read] versions::compare;
         Brief post "/v1/sessions" [Run, Read] sessions::open;
@@ -109,6 +111,8 @@ pub(crate) fn table() -> Vec<Route> {
         Long post "/v1/policies/{epoch}/rollback" [Apply, Read] policies::rollback;
         Long post "/v1/policies/{epoch}/confirm" [Apply, Read] policies::confirm;
         Long get "/v1/backup" [Admin] backup::backup;
+        Brief get "/v1/budgets" [Read] budgets::list;
+        Brief post "/v1/budgets" [Apply, Read] budgets::set;
         Brief get "/v1/usage" [Read] usage::show;
         Brief get "/v1/status" [] health::status;
         Brief get "/v1/openapi.json" [] health::openapi;

@@ -62,7 +62,7 @@ pub(super) async fn confirm(
 }
 
 fn by(app: &App, who: Principal) -> By {
-    By { tenant: who.tenant, subject: who.subject, four_eyes: app.four_eyes }
+    By { person: who.person(), tenant: who.tenant, four_eyes: app.four_eyes }
 }
 
 /// In a task of its own: a caller who goes away in the middle leaves nothing half done, such as an entry that decides for

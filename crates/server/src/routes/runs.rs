@@ -8,7 +8,6 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 use stead_api::{
     page::Page,
     run::{Run, RunSummary, SandboxLimits, StartRun, Started, WaitUntil},
@@ -24,6 +23,7 @@ use stead_core::{
 };
 use stead_engine::EngineError;
 use stead_models::cassette::{Header, Source};
+use stead_policy::Edge;
 use stead_ports::journal::{RunFilter, Status};
 
 use super::{agents::meant, artifacts, sessions, versions, views};
@@ -36,6 +36,7 @@ use crate::{
         failure::{Answer, Failure},
         guard,
         input::{At, Params, cursor, idempotency_key, limit, position},
+        operate,
     },
 };
 
@@ -51,6 +52,14 @@ pub(super) async fn start(
     begin(&app, &who, &headers, request).await
 }
 
+/// By which a request is known again. It covers what the caller said, not what it resolves to: a retry after a new version went
+/// live is the same request. Made under the store's key, since it is kept in the clear: nobody can try guesses of an input on it.
+fn digest(app: &App, who: &Principal, request: &StartRun) -> Answer<[u8; 32]> {
+    let mut said = b"stead/request/v1".to_vec();
+    serde_json::to_writer(&mut said, request).map_err(|e| Failure::bad_request(e.to_string()))?;
+    Ok(app.runtime.engine().journal().blob_id(&who.tenant, &said).0)
+}
+
 /// Starts the run of a request, from whatever door it came.
 pub(super) async fn begin(
     app: &App,
@@ -58,12 +67,13 @@ pub(super) async fn begin(
     headers: &HeaderMap,
     request: StartRun,
 ) -> Answer<(StatusCode, Body<Started>)> {
-    // The digest covers what the caller said, not what it resolves to: a retry after a new version went live is the
-    // same request.
-    let digest = Sha256::digest(serde_json::to_vec(&request).map_err(|e| Failure::bad_request(e.to_string()))?);
-    let idempotency = idempotency_key(headers)?.map(|key| (key, digest.into()));
+    let idempotency = match idempotency_key(headers)? {
+        Some(key) => Some((key, digest(app, who, &request)?)),
+        None => None,
+    };
     let files = artifacts::read(app, &request.attachments)?;
     let (agent, version) = resolve(app, who, &request.agent, request.version).await?;
+    operate::agent(app, who, Edge::StartRun, &agent).await?;
     if let (Some(_), Some(_)) = (request.session, &request.session_key) {
         return Err(Failure::bad_request("`session` and `session_key` exclude each other"));
     }

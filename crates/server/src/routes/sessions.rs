@@ -12,6 +12,7 @@ use stead_api::{
     session::{OpenSession, Session, StartInSession},
 };
 use stead_core::id::{Name, SessionId};
+use stead_policy::Edge;
 use stead_ports::{clock::Clock as _, journal::SessionRow};
 
 use super::{agents::known, runs, views};
@@ -23,6 +24,7 @@ use crate::{
         body::{Json, RunJson},
         failure::{Answer, Failure},
         input::{At, Params, cursor, limit, position},
+        operate,
     },
 };
 
@@ -52,6 +54,7 @@ pub(super) async fn open(
     who: Principal,
     Json(request): Json<OpenSession>,
 ) -> Answer<(StatusCode, Body<Session>)> {
+    operate::agent(&app, &who, Edge::StartRun, &request.agent).await?;
     let (row, new) = get_or_make(&app, &who, &request.agent, &request.key).await?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Body(views::session(row, Vec::new()))))

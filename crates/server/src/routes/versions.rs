@@ -2,19 +2,21 @@
 
 use axum::{Json as Body, extract::State};
 use serde::Deserialize;
-use stead_api::version::{Alias, AliasEvent, LIVE, MAX_ALIAS, Rollback, SetAlias, VersionDiff, Versions, is_alias};
+use stead_api::version::{
+    Alias, AliasEvent, ConfirmAlias, LIVE, MAX_ALIAS, Rollback, SetAlias, VersionDiff, Versions, is_alias,
+};
 use stead_core::{
     code,
     id::{Name, VersionId},
 };
 use stead_ports::{
     clock::Clock as _,
-    journal::{AliasMove, AliasMoved, MAX_ALIASES, MovedBy, VersionRow},
+    journal::{AliasEvent as Event, AliasMove, AliasMoved, MAX_ALIASES, MovedBy, VersionRow},
 };
 
 use super::{agents::no_agent, views};
 use crate::{
-    agents::{alias, diff},
+    agents::{alias, confirm::Confirm, diff},
     auth::Principal,
     clock::SystemClock,
     http::{
@@ -68,22 +70,24 @@ pub(super) async fn list(State(app): State<Shared>, who: Principal, At(agent): A
     Ok(Body(Versions {
         items: rows.into_iter().map(item).collect(),
         next: None,
-        history: history
-            .into_iter()
-            .map(|e| AliasEvent {
-                alias: e.alias,
-                was: e.was,
-                version: e.version,
-                at: e.at,
-                by: e.by,
-                why: e.why.as_str().to_owned(),
-            })
-            .collect(),
+        proposed: alias::pending(&history).into_iter().cloned().map(told).collect(),
+        history: history.into_iter().map(told).collect(),
         aliases: aliases
             .into_iter()
-            .map(|a| Alias { agent: agent.clone(), alias: a.alias, version: Some(a.version), moved: false })
+            .map(|a| Alias {
+                agent: agent.clone(),
+                alias: a.alias,
+                version: Some(a.version),
+                moved: false,
+                proposed: false,
+            })
             .collect(),
     }))
+}
+
+fn told(event: Event) -> AliasEvent {
+    let Event { alias, was, version, at, by, why, step } = event;
+    AliasEvent { alias, was, version, at, by, why: why.as_str().to_owned(), step: step.as_str().to_owned() }
 }
 
 pub(super) async fn set_alias(
@@ -121,16 +125,17 @@ pub(super) async fn set_alias(
         at: SystemClock.now(),
         by: who.subject,
         why: MovedBy::Set,
+        step: alias::step(app.four_eyes_for_agents),
     };
     match app.runtime.journal().move_alias(wanted).await? {
-        moved @ (AliasMoved::Done | AliasMoved::Same) => {
-            Ok(Body(Alias { agent, alias, version: to, moved: moved == AliasMoved::Done }))
+        moved @ (AliasMoved::Done | AliasMoved::Same | AliasMoved::Proposed) => {
+            Ok(Body(now((agent, alias), to, moved)))
         }
         AliasMoved::TooMany => {
             let detail = format!("agent `{agent}` has {MAX_ALIASES} aliases already");
             Err(Failure::new(code::ALIAS_REFUSED, detail).hint("remove one that nobody uses"))
         }
-        AliasMoved::Elsewhere(_) | AliasMoved::NoVersion => Err(elsewhere(&alias)),
+        _ => Err(elsewhere(&alias)),
     }
 }
 
@@ -166,12 +171,58 @@ pub(super) async fn rollback(
         at: SystemClock.now(),
         by: who.subject,
         why: MovedBy::Rollback,
+        step: alias::step(app.four_eyes_for_agents),
     };
     match app.runtime.journal().move_alias(wanted).await? {
-        moved @ (AliasMoved::Done | AliasMoved::Same) => {
-            Ok(Body(Alias { agent, alias: LIVE.into(), version: Some(to), moved: moved == AliasMoved::Done }))
+        moved @ (AliasMoved::Done | AliasMoved::Same | AliasMoved::Proposed) => {
+            Ok(Body(now((agent, LIVE.into()), Some(to), moved)))
         }
-        AliasMoved::Elsewhere(_) | AliasMoved::NoVersion | AliasMoved::TooMany => Err(elsewhere(&LIVE.into())),
+        _ => Err(elsewhere(&LIVE.into())),
+    }
+}
+
+/// An alias after it was asked to move.
+fn now((agent, alias): (Name, Name), version: Option<VersionId>, moved: AliasMoved) -> Alias {
+    let proposed = moved == AliasMoved::Proposed;
+    Alias { agent, alias, version, moved: moved == AliasMoved::Done, proposed }
+}
+
+pub(super) async fn confirm(
+    State(app): State<Shared>,
+    who: Principal,
+    At((agent, alias)): At<(Name, Name)>,
+    MaybeJson(request): MaybeJson<ConfirmAlias>,
+) -> Answer<Body<Alias>> {
+    if !is_alias(&alias) || !is_agent(&agent) {
+        return Err(no_agent(&agent));
+    }
+    let to = match &request.version {
+        Some(reference) => Some(named(&app, &who, &agent, reference).await?.version),
+        None => None,
+    };
+    if let Some(version) = to {
+        // Policies may have changed since it was proposed.
+        fits(&app, &who, version).await?;
+    }
+    let (tenant, by) = (who.tenant.clone(), who.subject.clone());
+    let asked = Confirm { tenant, agent: agent.clone(), alias: alias.clone(), to, by };
+    match app.runtime.confirm(asked).await? {
+        moved @ (AliasMoved::Done | AliasMoved::Same) => Ok(Body(now((agent, alias), to, moved))),
+        AliasMoved::Own => {
+            let detail = format!("who proposed what `{agent}@{alias}` is to name cannot confirm it");
+            Err(Failure::new(code::ALIAS_REFUSED, detail)
+                .hint("another person confirms it, with a token of another subject"))
+        }
+        AliasMoved::NotProposed => {
+            let detail = format!("nobody has proposed that for `{agent}@{alias}` since it moved last");
+            Err(Failure::new(code::ALIAS_REFUSED, detail)
+                .hint(format!("`stead agents versions {agent}` tells what waits; propose it anew")))
+        }
+        AliasMoved::TooMany => {
+            let detail = format!("agent `{agent}` has {MAX_ALIASES} aliases already");
+            Err(Failure::new(code::ALIAS_REFUSED, detail).hint("remove one that nobody uses"))
+        }
+        AliasMoved::Elsewhere(_) | AliasMoved::NoVersion | AliasMoved::Proposed => Err(elsewhere(&alias)),
     }
 }
 

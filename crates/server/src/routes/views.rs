@@ -170,13 +170,19 @@ pub(super) fn version(row: VersionRow) -> api::agent::AgentSummary {
     }
 }
 
-pub(super) fn agent(row: VersionRow, agent: &Agent, unsandboxed: BTreeSet<String>) -> api::agent::Agent {
+pub(super) fn agent(
+    row: VersionRow,
+    agent: &Agent,
+    unsandboxed: BTreeSet<String>,
+    untraced: Option<api::agent::Untraced>,
+) -> api::agent::Agent {
     let models = agent.models.iter().zip(&agent.config.models);
     api::agent::Agent {
         name: row.agent,
         version: row.version,
         created: row.created,
         live: row.live,
+        proposed: None,
         instructions: agent.instructions.to_string(),
         models: models
             .map(|(model, config)| api::agent::ModelInfo {
@@ -203,5 +209,6 @@ pub(super) fn agent(row: VersionRow, agent: &Agent, unsandboxed: BTreeSet<String
         limits: (&agent.config.limits).into(),
         input: agent.input.as_ref().map(|input| (*input.schema).clone()),
         unsandboxed: unsandboxed.into_iter().collect(),
+        untraced,
     }
 }

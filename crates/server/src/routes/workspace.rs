@@ -26,6 +26,7 @@ use crate::{
     auth::Principal,
     http::{
         app::Shared,
+        export::{self, Leaves},
         failure::{Answer, Failure},
         guard,
         input::{At, Params},
@@ -88,12 +89,16 @@ pub(super) async fn file(
 ) -> Answer<impl IntoResponse> {
     let (work, tree) = found(&app, &who, run).await?;
     let path = path(at.path.as_deref().unwrap_or_default())?;
-    if let Entry::File(file) = work.stat(&who.tenant, tree, &path).await?
+    let entry = work.stat(&who.tenant, tree, &path).await?;
+    if let Entry::File(file) = &entry
         && file.size > FILE
     {
         let message = format!("the file has {} bytes, and {FILE} are given at once", file.size);
         return Err(Failure::new(code::TOO_LARGE, message).hint("take the archive of the whole workspace"));
     }
+    let name = String::from_utf8_lossy(&path.to_bytes()).into_owned();
+    export::ask(&app, &who, run, Leaves { name: &name, media: "application/octet-stream", bytes: entry.bytes() })
+        .await?;
     let content = work.read(&who.tenant, tree, &path, 0, FILE).await?;
     Ok((foreign("application/octet-stream", "attachment"), content))
 }
@@ -106,6 +111,8 @@ pub(super) async fn archive(
 ) -> Answer<impl IntoResponse> {
     let place = guard::place(&app)?;
     let (work, tree) = found(&app, &who, run).await?;
+    let (name, bytes) = (format!("{run}.tar"), work.stat(&who.tenant, tree, &path("")?).await?.bytes());
+    export::ask(&app, &who, run, Leaves { name: &name, media: "application/x-tar", bytes }).await?;
     let (send, pieces) = mpsc::channel(PIECES);
     let (runtime, tenant) = (tokio::runtime::Handle::current(), who.tenant.clone());
     tokio::task::spawn_blocking(move || {
@@ -122,8 +129,8 @@ pub(super) async fn archive(
         let piece = pieces.recv().await?;
         Some((piece, (pieces, place)))
     });
-    let name = format!("attachment; filename=\"{run}.tar\"");
-    Ok((foreign("application/x-tar", &name), Stream::from_stream(rest)))
+    let disposition = format!("attachment; filename=\"{name}\"");
+    Ok((foreign("application/x-tar", &disposition), Stream::from_stream(rest)))
 }
 
 /// Hands on what is written; the thread waits for the caller.

@@ -36,8 +36,9 @@ impl BoxHost {
     }
 
     async fn served(&self, whose: Whose) -> Result<Started, (Code, String)> {
-        let Whose { run, tenant, limits } = whose;
-        let served = self.workshop.serve(run, tenant, self.tool.clone(), self.command.clone(), &self.settings, limits);
+        let Whose { run, tenant, limits, connects } = whose;
+        let (tool, command) = (self.tool.clone(), self.command.clone());
+        let served = self.workshop.serve(run, tenant, tool, command, &self.settings, (limits, &connects));
         let mut server = served.await.map_err(|fault| (fault.code(), format!("{}: {fault}", self.tool)))?;
         let pipes = server.pipes().ok_or_else(|| (stead_core::code::INTERNAL, "a server without pipes".to_owned()))?;
         Ok(Started { stdin: pipes.stdin, stdout: pipes.stdout, life: Arc::new(Living(server)) })

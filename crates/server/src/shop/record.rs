@@ -4,36 +4,21 @@
 //!
 //! Lines are handed to the kernel and not synced: they outlive this process however it ends, and may be lost with the machine.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
-use parking_lot::Mutex;
 use serde_json::{Value, json};
 use stead_egress::{Entry, Event, Gone};
-use stead_ports::{BoxFuture, clock::Clock as _};
+use stead_ports::{BoxFuture, clock::Clock as _, connect::Ruled};
 use stead_workshop::{Audit, Whose};
 
-use crate::clock::SystemClock;
+use crate::{clock::SystemClock, lines::Lines};
 
 /// The file's name in the data folder; the one before it has [`BEFORE`].
 const FILE: &str = "egress.jsonl";
 const BEFORE: &str = "egress.1.jsonl";
-/// Bytes of a file. Then it becomes the one before, and that is gone.
-const MOST: u64 = 64 << 20;
 
 /// The file.
-pub(super) struct Record(Mutex<Kept>);
-
-struct Kept {
-    folder: PathBuf,
-    file: File,
-    len: u64,
-    most: u64,
-}
+pub(super) struct Record(Lines);
 
 impl Record {
     /// Goes on where an earlier process ended.
@@ -41,43 +26,7 @@ impl Record {
     /// # Errors
     /// When there can be no such file in the folder.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
-        Self::with(folder, MOST)
-    }
-
-    fn with(folder: &Path, most: u64) -> io::Result<Self> {
-        let mut file = open(&folder.join(FILE))?;
-        let mut len = file.metadata()?.len();
-        let mut last = [b'\n'];
-        if len > 0 {
-            file.seek(SeekFrom::End(-1))?;
-            file.read_exact(&mut last)?;
-        }
-        if last != [b'\n'] {
-            // The machine went down in the middle of a line.
-            file.write_all(b"\n")?;
-            len += 1;
-        }
-        Ok(Self(Mutex::new(Kept { folder: folder.to_owned(), file, len, most })))
-    }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)
-}
-
-impl Kept {
-    fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        if self.len > 0 && self.len.saturating_add(line.len() as u64) > self.most {
-            fs::rename(self.folder.join(FILE), self.folder.join(BEFORE))?;
-            (self.file, self.len) = (open(&self.folder.join(FILE))?, 0);
-        }
-        let written = self.file.write_all(line);
-        match written {
-            Ok(()) => self.len += line.len() as u64,
-            // Half a line would spoil the next one.
-            Err(_) => drop(self.file.set_len(self.len)),
-        }
-        written
+        Lines::open(folder, FILE, BEFORE).map(Self)
     }
 }
 
@@ -87,7 +36,7 @@ impl Audit for Record {
         let mut line = told(whose, &entry).to_string();
         line.push('\n');
         // One write of some hundred bytes into the kernel's memory.
-        let written = self.0.lock().write(line.as_bytes());
+        let written = self.0.write(line.as_bytes());
         Box::pin(std::future::ready(written.map_err(|error| {
             tracing::error!(%whose, tenant = %whose.tenant, %error, "egress is not on record, so nothing is let out");
             Gone
@@ -103,11 +52,13 @@ fn told(whose: &Whose, entry: &Entry) -> Value {
         "method": asked.method, "scheme": asked.scheme.map(|s| s.as_str()), "host": asked.host, "port": asked.port, "path": asked.path,
     });
     let event = match event {
-        Event::Allowed { rule, address, secrets, stripped } => json!({
+        Event::Allowed { rule, address, secrets, stripped, policies } => json!({
             "event": "allowed", "rule": rule, "address": address.to_string(), "secrets": secrets, "stripped": stripped,
+            "epoch": policies.as_ref().map(|p| p.epoch), "policies": policies.as_ref().map(by),
         }),
-        Event::Denied { refusal, address } => json!({
+        Event::Denied { refusal, address, policies } => json!({
             "event": "refused", "code": refusal.code.to_string(), "address": address.map(|a| a.to_string()),
+            "epoch": policies.as_ref().map(|p| p.epoch), "policies": policies.as_ref().map(by),
         }),
         Event::Ended { status, sent, received, masked, cut } => json!({
             "event": "ended", "status": status, "sent": sent, "received": received, "masked": masked,
@@ -121,17 +72,22 @@ fn told(whose: &Whose, entry: &Entry) -> Value {
     line
 }
 
+/// The policies behind a decision.
+fn by(ruled: &Ruled) -> Vec<&str> {
+    ruled.by.iter().map(stead_core::id::Name::as_str).collect()
+}
+
 /// The same for whoever reads the log.
 fn tell(whose: &Whose, entry: &Entry) {
     let Entry { exchange, asked, event } = entry;
     match event {
-        Event::Allowed { rule, address, secrets, stripped } => tracing::info!(
+        Event::Allowed { rule, address, secrets, stripped, .. } => tracing::info!(
             %whose, tenant = %whose.tenant, exchange, method = ?asked.method, scheme = ?asked.scheme, host = ?asked.host,
             port = asked.port, path = ?asked.path, rule, %address, ?secrets, ?stripped, "egress allowed"
         ),
-        Event::Denied { refusal, address } => tracing::warn!(
+        Event::Denied { refusal, address, policies } => tracing::warn!(
             %whose, tenant = %whose.tenant, exchange, method = ?asked.method, scheme = ?asked.scheme, host = ?asked.host,
-            port = asked.port, path = ?asked.path, code = %refusal.code, ?address, "egress refused"
+            port = asked.port, path = ?asked.path, code = %refusal.code, ?address, ?policies, "egress refused"
         ),
         Event::Ended { status, sent, received, masked, cut } => {
             tracing::info!(%whose, tenant = %whose.tenant, exchange, ?status, sent, received, masked, ?cut, "egress ended");
@@ -142,7 +98,11 @@ fn tell(whose: &Whose, entry: &Entry) {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::{
+        fs,
+        io::Write as _,
+        os::unix::fs::{PermissionsExt as _, symlink},
+    };
 
     use stead_core::id::{EffectId, RunId};
     use stead_egress::Asked;
@@ -177,30 +137,18 @@ mod tests {
             address: ([192, 0, 2, 1], 443).into(),
             secrets: vec!["secret://k".into()],
             stripped: vec![],
+            policies: Some(Ruled { epoch: 3, by: vec!["granted".into()] }),
         };
         Record::open(dir.path()).unwrap().record(&whose(), entry(7, allowed)).await.unwrap();
         fs::OpenOptions::new().append(true).open(&file).unwrap().write_all(b"{\"half\":1}").unwrap();
         Record::open(dir.path()).unwrap().record(&whose(), ended(7)).await.unwrap();
         let told = lines(&file);
         assert_eq!((told.len(), &told[0]["event"], &told[0]["host"]), (3, &json!("allowed"), &json!("a.example")));
+        assert_eq!((&told[0]["epoch"], &told[0]["policies"]), (&json!(3), &json!(["granted"])));
         assert_eq!((&told[0]["secrets"], &told[0]["exchange"]), (&json!(["secret://k"]), &json!(7)));
         assert!(told[0]["whose"].as_str().unwrap().ends_with("e2 shell") && told[0]["tenant"] == "acme", "{}", told[0]);
         assert_eq!((&told[2]["event"], &told[2]["status"]), (&json!("ended"), &json!(200)));
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    }
-
-    #[tokio::test]
-    async fn two_files_are_the_most_and_the_newest_entries_are_in_them() {
-        let dir = tempfile::tempdir().unwrap();
-        let record = Record::with(dir.path(), 1_000).unwrap();
-        for n in 0..100 {
-            record.record(&whose(), ended(n)).await.unwrap();
-        }
-        let (before, now) = (lines(&dir.path().join(BEFORE)), lines(&dir.path().join(FILE)));
-        assert!(fs::metadata(dir.path().join(FILE)).unwrap().len() <= 1_000 && !before.is_empty());
-        let numbers: Vec<u64> = before.iter().chain(&now).map(|line| line["exchange"].as_u64().unwrap()).collect();
-        let first = numbers[0];
-        assert_eq!(numbers, (first..100).collect::<Vec<_>>());
     }
 
     #[tokio::test]

@@ -121,6 +121,7 @@ mod tests {
             arguments: Arc::from(serde_json::value::RawValue::from_string("{}".into()).unwrap()),
             max_output: 100,
             may_send: stead_ports::tool::MaySend::default(),
+            connects: stead_ports::connect::Connects::default(),
         }
     }
 

@@ -14,8 +14,8 @@ use stead_core::{
 };
 use stead_ports::journal::{
     Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, ApprovalFilter, ApprovalRow, Backup, BackupAsk,
-    CountedRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot,
-    Status, StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
+    BudgetKey, BudgetRow, CountedRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow,
+    SessionRow, SetBudget, Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
 };
 
 use super::setup::{CrashAt, Moment};
@@ -98,6 +98,15 @@ impl Journal for Doomed {
     }
     async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
         self.inner.next_wake().await
+    }
+    async fn budgets(&self, tenant: Option<&Name>, now: Timestamp) -> Result<Vec<BudgetRow>, StoreError> {
+        self.inner.budgets(tenant, now).await
+    }
+    async fn set_budget(&self, set: SetBudget) -> Result<bool, StoreError> {
+        self.inner.set_budget(set).await
+    }
+    async fn remove_budget(&self, key: &BudgetKey) -> Result<bool, StoreError> {
+        self.inner.remove_budget(key).await
     }
     async fn inbox(&self, run: RunId) -> Result<Vec<InboxRow>, StoreError> {
         self.inner.inbox(run).await

@@ -108,6 +108,7 @@ impl WrapAgents {
                 overhead_tokens: 0,
                 repairs: None,
                 plan: None,
+                at_limit: stead_core::budget::AtLimit::Stop,
             },
             session_limits: Limits::default(),
             models: vec![model],

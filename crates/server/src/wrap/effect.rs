@@ -271,6 +271,7 @@ mod tests {
             arguments: RawValue::from_string("{}".into()).unwrap().into(),
             max_output: 1_000,
             may_send: stead_ports::tool::MaySend::default(),
+            connects: stead_ports::connect::Connects::default(),
             workspace: None,
             limits: stead_core::sandbox::BoxLimits::default(),
             left: stead_ports::tool::Left::default(),

@@ -178,7 +178,14 @@ pub(crate) fn apply(manifest: &str, files: &[(&str, &str)]) -> ApplyAgent {
 /// The entry of a token that may do those things.
 pub(crate) fn entry_for(token: &str, subject: &str, tenant: &str, rights: &[Right]) -> TokenEntry {
     let sha256 = hash_token(token).iter().map(|b| format!("{b:02x}")).collect();
-    TokenEntry { sha256, subject: subject.into(), tenant: tenant.into(), rights: rights.to_vec(), roles: Vec::new() }
+    TokenEntry {
+        sha256,
+        subject: subject.into(),
+        tenant: tenant.into(),
+        rights: rights.to_vec(),
+        roles: Vec::new(),
+        mends: false,
+    }
 }
 
 /// The entry of a token with the usual rights.

@@ -85,6 +85,41 @@ async fn a_set_is_checked_against_the_tools_of_the_agents_and_becomes_the_next_e
 }
 
 #[tokio::test]
+async fn where_nothing_stands_between_other_peoples_words_and_what_an_agent_does_is_told() {
+    let lab = Lab::new().await;
+    let queries = "allow: [INSERT, SELECT]\n      queries:\n        list: { description: Lists notes., sql: SELECT text FROM notes }\n";
+    let reads = ASKING.replace("allow: [INSERT]\n      queries:\n", queries);
+    let reads = reads.replace("    ask: true", "    effects: { list: pure, add: irreversible }");
+    let mut versions = Vec::new();
+    let vouched = reads.clone() + "    trust: { \"$\": attested }\n";
+    for (manifest, alone) in [
+        (reads.clone(), true),
+        (reads.clone() + "provenance: off\n", true),
+        (reads.clone() + "provenance: trace\n", false),
+        (vouched, false),
+        (ASKING.to_owned(), false),
+    ] {
+        let agent = lab.client.apply_agent(&apply(&manifest, &ASKING_FILES)).await.unwrap();
+        versions.push(agent.version.to_string());
+        let told = agent.untraced.map(|untraced| (untraced.reads.join(" "), untraced.acts.join(" ")));
+        assert_eq!(told, alone.then(|| ("notes_list".to_owned(), "notes_add".to_owned())), "{manifest}");
+        let checked = lab.client.check_policies(set(SET)).await.unwrap();
+        let warned: Vec<_> = checked.warnings.iter().map(|w| (w.file.as_str(), w.message.as_str())).collect();
+        let warning = (
+            "asking/agent.yaml",
+            "agent `asking` is on its own with other people's words: it reads what nobody vouches for (`notes_list`) and acts outside \
+             (`notes_add`), and its manifest has nothing traced",
+        );
+        assert_eq!(warned, Vec::from_iter(alone.then_some(warning)), "{manifest}");
+    }
+    let [_, off, trace, ..] = &versions[..] else { panic!("{versions:?}") };
+    let diff = lab.client.diff("asking", Some(trace), Some(off)).await.unwrap();
+    let changed = diff.safety.iter().find(|change| change.what == "provenance").unwrap();
+    let words = (changed.from.as_deref(), changed.to.as_deref(), changed.looser);
+    assert_eq!(words, (Some("trace"), Some("off"), true));
+}
+
+#[tokio::test]
 async fn an_agent_whose_tools_do_not_fit_any_more_is_refused_and_a_tool_for_nothing_is_warned_of() {
     let lab = Lab::new().await;
     lab.asking().await;
@@ -268,6 +303,7 @@ fn decide(policies: &Policies, text: &str) -> Verdict {
         risk: Risk::Normal,
         confidence: None,
         ask_below: None,
+        traced: true,
         taint: false,
         plan: false,
         history: &history,
@@ -329,5 +365,20 @@ async fn what_decides_is_always_of_the_epoch_in_force_also_when_another_server_a
     other.put_policy(new).await.unwrap();
     assert!(matches!(sets.load(&tenant, version).await, Err(PolicyError::Refused(_))));
     assert!(sets.current(&tenant, version).is_none());
+    // Nobody does anything under a set that cannot be made, but for the folder's own token, which can go back.
+    while sets.of_people(&tenant).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    // It is not tried again before there is another epoch, however often it is asked for.
+    let tried = sets.tried();
+    for _ in 0..3 {
+        assert!(matches!(sets.load(&tenant, version).await, Err(PolicyError::Refused(_))));
+    }
+    assert_eq!(sets.tried(), tried);
+    let shut = problem(lab.get("/v1/agents").await, 403, "ST0057").await;
+    assert!(shut["detail"].as_str().unwrap().contains("the policy set in force cannot be used"), "{shut}");
+    lab.client.rollback_policies(1).await.unwrap();
+    assert_eq!(sets.load(&tenant, version).await.unwrap().epoch(), 5);
+    assert_eq!(lab.client.agents().await.unwrap().items.len(), 1);
     lab.stop().await;
 }

@@ -3,16 +3,18 @@
 use serde_json::json;
 use stead_api::{
     agent::ApplyAgent,
+    right::Right,
     run::{Limits, StartRun, Status, WaitUntil},
     session::StartInSession,
     usage::UsageBy,
     why::Cause,
 };
-use stead_client::UsageQuery;
-use stead_ports::journal::{AliasMove, Journal as _, MAX_ALIASES, MovedBy, VersionRow};
+use stead_client::{Client, UsageQuery};
+use stead_core::code;
+use stead_ports::journal::{AliasMove, Journal as _, MAX_ALIASES, MovedBy, Step, VersionRow};
 use stead_store::{SqliteOptions, SqliteStore};
 
-use crate::lab::{ASKING, ASKING_FILES, HELLO, HELLO_SCRIPT, Lab, apply, config, problem, start};
+use crate::lab::{ASKING, ASKING_FILES, HELLO, HELLO_SCRIPT, Lab, apply, config, entry_for, problem, start};
 
 fn saying(text: &str) -> ApplyAgent {
     apply(HELLO, &[("./script.yaml", &format!("rules: [{{ say: {text} }}]"))])
@@ -223,6 +225,7 @@ async fn the_beginning_of_several_versions_names_none_of_them() {
         at: row.created,
         by: "test".into(),
         why: MovedBy::Apply,
+        step: Step::Moved,
     };
     store.put_version(VersionRow { version: other, ..row }, alias).await.unwrap();
     drop(store);
@@ -232,4 +235,58 @@ async fn the_beginning_of_several_versions_names_none_of_them() {
     let told = problem(lab.get(&format!("/v1/agents/hello@{}", &digits[..10])).await, 409, "ST0215").await;
     assert!(told["detail"].as_str().unwrap().starts_with("2 versions of `hello`"), "{told}");
     assert_eq!(lab.client.agent(&format!("hello@{digits}")).await.unwrap().version, one);
+}
+
+#[tokio::test]
+async fn with_four_eyes_what_one_person_applies_sets_or_takes_back_waits_for_another() {
+    let rights = [Right::Read, Right::Apply, Right::Run];
+    // Two tokens of ann's are one person.
+    let tokens = [("ann", "ann"), ("ann-too", "ann"), ("bob", "bob")]
+        .map(|(word, who)| entry_for(&format!("token-which-is-long-enough-{word}"), who, "default", &rights));
+    let lab = Lab::with(|c| {
+        c.auth.tokens = tokens.to_vec();
+        c.agents.four_eyes = true;
+    })
+    .await;
+    let [ann, ann_too, bob] = ["ann", "ann-too", "bob"]
+        .map(|who| Client::new(&lab.url, &format!("token-which-is-long-enough-{who}")).unwrap());
+    let kind = |word: &str| apply(&HELLO.replace("Be kind", word), &[("./script.yaml", HELLO_SCRIPT)]);
+    let first = ann.apply_agent(&kind("Be kind")).await.unwrap();
+    assert_eq!((first.live, first.proposed.as_deref()), (false, Some("live")));
+    let digits = |agent: &stead_api::agent::Agent| Some(agent.version.to_string());
+    assert_eq!(ann.start_run(&start("hello"), None).await.unwrap_err().code, code::NOT_FOUND, "nothing is live yet");
+    for own in [&ann, &ann_too] {
+        let refused = own.confirm_alias("hello", "live", digits(&first)).await.unwrap_err();
+        assert_eq!((refused.code, refused.status), (code::ALIAS_REFUSED, Some(409)));
+        assert!(refused.detail.contains("who proposed") && refused.hint.is_some(), "{refused:?}");
+    }
+    let waits = ann.versions("hello").await.unwrap().proposed;
+    assert_eq!((waits.len(), waits[0].by.as_str(), waits[0].version), (1, "ann", Some(first.version)));
+    assert!(bob.confirm_alias("hello", "live", digits(&first)).await.unwrap().moved);
+    let run = ann.start_run(&start("hello"), None).await.unwrap().run;
+    assert_eq!(lab.ended(run).await.output.as_deref(), Some("Hello there, friend."));
+    assert_eq!(bob.confirm_alias("hello", "live", digits(&first)).await.unwrap_err().code, code::ALIAS_REFUSED, "once");
+
+    // Another version, a canary, a rollback: none of them by one person.
+    let second = bob.apply_agent(&kind("Be brief")).await.unwrap();
+    assert!(lab.client.agent("hello").await.unwrap().version == first.version && !second.live);
+    ann.confirm_alias("hello", "live", digits(&second)).await.unwrap();
+    assert_eq!(lab.client.agent("hello").await.unwrap().version, second.version);
+    let canary = ann.set_alias("hello", "canary", digits(&first)).await.unwrap();
+    assert_eq!((canary.moved, canary.proposed), (false, true));
+    assert!(bob.confirm_alias("hello", "canary", digits(&first)).await.unwrap().moved);
+    let back = ann.rollback("hello", None).await.unwrap();
+    assert_eq!((back.proposed, back.version), (true, Some(first.version)));
+    assert_eq!(lab.client.agent("hello").await.unwrap().version, second.version);
+    assert!(bob.confirm_alias("hello", "live", digits(&first)).await.unwrap().moved);
+    let told = bob.versions("hello").await.unwrap();
+    assert_eq!(told.proposed, []);
+    let history: Vec<_> = told.history.iter().map(|e| (e.by.as_str(), e.why.as_str(), e.step.as_str())).collect();
+    assert_eq!(history[..2], [("bob", "rollback", "confirmed"), ("ann", "rollback", "proposed")]);
+    // What was proposed before the alias moved is overtaken.
+    let third = ann.apply_agent(&kind("Be wise")).await.unwrap();
+    bob.set_alias("hello", "live", digits(&second)).await.unwrap();
+    ann.confirm_alias("hello", "live", digits(&second)).await.unwrap();
+    let late = bob.confirm_alias("hello", "live", digits(&third)).await.unwrap_err();
+    assert!(late.detail.contains("since it moved last") && late.hint.is_some(), "{late:?}");
 }

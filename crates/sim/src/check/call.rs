@@ -33,6 +33,8 @@ pub struct CallAudit {
     pub(super) key_settled: bool,
     /// Why a human is being asked.
     pub(super) asking: Option<(AskReason, Option<Timestamp>)>,
+    /// Policies have been asked about it.
+    pub(super) decided: bool,
 }
 
 impl CallAudit {
@@ -49,6 +51,7 @@ impl CallAudit {
             key_in_doubt: false,
             key_settled: false,
             asking: None,
+            decided: false,
         }
     }
 

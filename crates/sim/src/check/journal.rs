@@ -14,7 +14,7 @@ use stead_core::{
     time::Timestamp,
 };
 
-use super::{call::CallAudit, machine, workspace::Workspace};
+use super::{call::CallAudit, gate::Gated, machine, workspace::Workspace};
 use crate::failure::{Check, Violation, violation};
 
 /// The audit of one run.
@@ -52,6 +52,8 @@ pub struct RunAudit {
     /// When the earliest backup was taken that it was restored from, and the first effect that no such backup had.
     restored: Option<(Timestamp, u32)>,
     workspace: Workspace,
+    /// What it tells of policies.
+    pub gated: Gated,
 }
 
 impl RunAudit {
@@ -82,6 +84,7 @@ impl RunAudit {
             snapshot: None,
             restored: None,
             workspace: Workspace::default(),
+            gated: Gated::default(),
         }
     }
 
@@ -125,6 +128,11 @@ impl RunAudit {
         for fact in &record.facts {
             self.fact(&record.header, fact)?;
             self.workspace.fact(fact)?;
+            let head = match fact {
+                Fact::EffectDecided(f) => self.calls.get(&f.effect).map(|call| &call.head),
+                _ => None,
+            };
+            self.gated.fact(fact, head)?;
         }
         let after = match &before {
             Some(state) => {
@@ -327,11 +335,28 @@ impl RunAudit {
     fn effect_fact(&mut self, h: &Header, fact: &Fact) -> Check {
         match fact {
             Fact::EffectDecided(f) if f.verdict == Verdict::Deny => {
+                let call = self.get(f.effect)?;
                 // Denied before anything could be sent: a doubt about a lost life is not about this call.
-                self.get(f.effect)?.maybe = false;
-                self.end(f.effect, Ended::Denied, false)?;
+                call.maybe &= call.decided;
+                let ended = if call.maybe { Ended::Unknown } else { Ended::Denied };
+                self.end(f.effect, ended, false)?;
+            }
+            // Decided again: enough people have approved it, or the policies are others.
+            Fact::EffectDecided(f) if self.get(f.effect)?.decided => {
+                let call = self.get(f.effect)?;
+                if f.verdict == Verdict::Allow
+                    && let Some((reason, _)) = call.asking.take()
+                    // A yes to the action itself says nothing about what may have been done before.
+                    && !matches!(reason, AskReason::Manifest | AskReason::Policy)
+                    && call.may_have_been(reason)
+                {
+                    call.repeat_approved += 1;
+                    // From here on the key is this call's, whatever a lost life used it for.
+                    (call.maybe, call.key_in_doubt, call.key_settled) = (false, false, true);
+                }
             }
             Fact::EffectDecided(f) => {
+                self.get(f.effect)?.decided = true;
                 let head = self.get(f.effect)?.head.clone();
                 let equal = |u: &UnknownMark| {
                     u.tool == head.tool && (u.args == head.args || (u.key.is_some() && u.key == head.key))
@@ -372,7 +397,8 @@ impl RunAudit {
             Fact::EffectUnknown(f) => {
                 let call = self.get(f.effect)?;
                 call.open = false;
-                call.maybe = true;
+                // What changes nothing outside may simply be done again, and not done is not done.
+                call.maybe |= call.head.class.recovery() != Recovery::Repeat;
                 match f.then {
                     AfterUnknown::Tell => self.end(f.effect, Ended::Unknown, false)?,
                     AfterUnknown::Repeat(at) | AfterUnknown::Reconcile(at) => call.tries += u32::from(at > h.at),
@@ -391,19 +417,15 @@ impl RunAudit {
             Fact::ApprovalRequested(f) => self.get(f.effect)?.asking = Some((f.reason, f.expires)),
             Fact::ApprovalGiven(f) => {
                 let call = self.get(f.effect)?;
-                let Some((reason, expires)) = call.asking.take() else {
+                let Some((reason, expires)) = call.asking else {
                     return violation("approvals are asked for", format!("{fact:?}"));
                 };
                 if expires.is_some_and(|e| e <= h.at) {
                     return violation("approvals expire", format!("{fact:?} at {:?}", h.at));
                 }
-                // A yes to the action itself says nothing about what may have been done before.
-                let repeats = call.may_have_been(reason) && reason != AskReason::Manifest;
-                if f.approved && repeats {
-                    call.repeat_approved += 1;
-                    // From here on the key is this call's, whatever a lost life used it for.
-                    (call.maybe, call.key_in_doubt, call.key_settled) = (false, false, true);
-                } else if !f.approved {
+                // A yes opens nothing by itself: the decision that follows does.
+                if !f.approved {
+                    call.asking = None;
                     let ended = call.left_alone(reason);
                     self.end(f.effect, ended, false)?;
                 }

@@ -85,7 +85,8 @@ impl Cosmos {
             violation: None,
             lines,
         };
-        Arc::new(Self { plan, mem: Mutex::default(), alarm: Notify::new(), inner: Mutex::new(inner) })
+        let mem = Mem::with(super::uppers::drawn(seed));
+        Arc::new(Self { plan, mem: Mutex::new(mem), alarm: Notify::new(), inner: Mutex::new(inner) })
     }
 
     /// A process begins; called on its runtime.

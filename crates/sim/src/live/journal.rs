@@ -15,7 +15,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use stead_core::{
-    budget::Spend,
+    budget::{Amounts, Spend},
     code,
     id::{BlobId, EffectId, Name, RunId, SessionId, VersionId},
     record::Record,
@@ -23,9 +23,9 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, CountedRow,
-    GroupBy, InboxRow, Journal, Lease, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status, StoreError,
-    StoredRecord, UsageFilter, UsageRow, Used, VersionRow,
+    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, BudgetRow,
+    CountedRow, GroupBy, InboxRow, Journal, Lease, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status,
+    StoreError, StoredRecord, UsageFilter, UsageRow, Used, VersionRow,
 };
 
 use super::{cosmos::Cosmos, mem::Mem};
@@ -229,6 +229,10 @@ impl Journal for SimJournal {
         self.look(|m| m.wakes().first().map(|(at, _)| *at))
     }
 
+    async fn budgets(&self, tenant: Option<&Name>, _: Timestamp) -> Result<Vec<BudgetRow>, StoreError> {
+        self.look(|m| m.uppers.iter().filter(|b| tenant.is_none_or(|t| b.key.tenant == *t)).cloned().collect())
+    }
+
     async fn inbox(&self, run: RunId) -> Result<Vec<InboxRow>, StoreError> {
         self.look(|m| m.inbox.get(&run).cloned().unwrap_or_default())
     }
@@ -259,6 +263,7 @@ impl Journal for SimJournal {
             active: None,
             head: None,
             spent: Spend::ZERO,
+            used: Amounts::default(),
             created: now,
         };
         mem.sessions.insert(id, row.clone());

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use stead_core::{
-    budget::Spend,
+    budget::{Amounts, Spend},
     fact::Fact,
     id::{BlobId, EffectId, LeafHash, Name, RunId, SessionId, VersionId},
     record::Record,
@@ -13,8 +13,8 @@ use stead_core::{
     time::Timestamp,
 };
 use stead_ports::journal::{
-    AliasEvent, AliasMove, AliasMoved, Append, AppendError, InboxRow, LIVE, MAX_ALIASES, Question, RunRow, RunState,
-    SessionChange, SessionRow, Snapshot, Status, Used, VersionRow,
+    AliasEvent, AliasMove, AliasMoved, Append, AppendError, BudgetRow, InboxRow, LIVE, MAX_ALIASES, MovedBy, Question,
+    RunRow, RunState, SessionChange, SessionRow, Snapshot, Status, Step, Used, VersionRow,
 };
 
 use crate::{check::journal::RunAudit, failure::Violation};
@@ -49,6 +49,8 @@ pub(super) struct Mem {
     pub moves: Vec<(Name, Name, AliasEvent)>,
     /// What was used, by run, hour and model.
     pub used: BTreeMap<(RunId, i64, Name), Used>,
+    /// Budgets above runs, which never begin anew.
+    pub uppers: Vec<BudgetRow>,
     /// Who started each run.
     pub users: BTreeMap<RunId, Option<Name>>,
     /// What appends added to counters, in their order, and what is kept of them.
@@ -61,6 +63,11 @@ pub(super) struct Mem {
 }
 
 impl Mem {
+    /// An empty journal with these budgets.
+    pub(super) fn with(uppers: Vec<BudgetRow>) -> Self {
+        Self { uppers, ..Self::default() }
+    }
+
     pub(super) fn parent(&self, run: RunId) -> Option<RunId> {
         self.runs.get(&run).and_then(|r| r.row.parent)
     }
@@ -78,6 +85,7 @@ impl Mem {
         if self.audits {
             self.audit_questions(append.run)?;
             self.audit_usage(append.run)?;
+            super::uppers::audit(self, append)?;
         }
         Ok(Ok(()))
     }
@@ -104,7 +112,7 @@ impl Mem {
                 return Err(AppendError::SessionBusy { active });
             }
         }
-        Ok(())
+        super::uppers::may_move(&self.uppers, append)
     }
 
     fn audit(&mut self, append: &Append) -> Result<(), Violation> {
@@ -137,6 +145,7 @@ impl Mem {
                 active: None,
                 head: None,
                 spent: Spend::ZERO,
+                used: Amounts::default(),
                 created: append.at,
             });
             let row = RunRow {
@@ -177,7 +186,7 @@ impl Mem {
         if let Some(session) = self.sessions.get_mut(&run.row.session) {
             match &index.session {
                 Some(SessionChange::Claim) => session.active = Some(append.run),
-                Some(SessionChange::Release { head, spent }) => {
+                Some(SessionChange::Release { head, spent, used }) => {
                     if session.active == Some(append.run) {
                         session.active = None;
                     }
@@ -185,6 +194,7 @@ impl Mem {
                         session.head = Some(append.run);
                     }
                     session.spent = session.spent.plus(*spent);
+                    session.used = session.used.plus(*used);
                 }
                 None => {}
             }
@@ -205,6 +215,7 @@ impl Mem {
             let sum = self.used.entry((append.run, settled.hour, settled.model.clone())).or_default();
             *sum = sum.plus(settled.used);
         }
+        super::uppers::moved(&mut self.uppers, &index.budgets);
         for n in &index.closed {
             self.asked.remove(&EffectId { run: append.run, n: *n });
         }
@@ -214,7 +225,7 @@ impl Mem {
 
     /// Keeps a version, when there is one, and moves an alias.
     pub(super) fn name_version(&mut self, version: Option<VersionRow>, wanted: &AliasMove) -> AliasMoved {
-        let AliasMove { tenant, agent, alias, to, expect, at, by, why } = wanted.clone();
+        let AliasMove { tenant, agent, alias, to, expect, at, by, why, step } = wanted.clone();
         let key = (tenant.clone(), agent.clone(), alias.clone());
         let was = self.aliases.get(&key).copied();
         if expect.is_some_and(|expected| expected != was) {
@@ -227,6 +238,13 @@ impl Mem {
         if let Some(row) = version {
             self.versions.entry((row.tenant.clone(), row.version)).or_insert(row);
         }
+        let why = match step {
+            Step::Confirmed => match self.proposed(wanted) {
+                Ok(why) => why,
+                Err(not) => return not,
+            },
+            Step::Moved | Step::Proposed => why,
+        };
         if to == was {
             return AliasMoved::Same;
         }
@@ -234,11 +252,29 @@ impl Mem {
             Some(to) if self.versions.get(&(tenant.clone(), to)).is_none_or(|v| v.agent != agent) => {
                 return AliasMoved::NoVersion;
             }
+            _ if step == Step::Proposed => {}
             Some(to) => drop(self.aliases.insert(key, to)),
             None => drop(self.aliases.remove(&key)),
         }
-        self.moves.push((tenant, agent, AliasEvent { alias, was, version: to, at, by, why }));
-        AliasMoved::Done
+        self.moves.push((tenant, agent, AliasEvent { alias, was, version: to, at, by, why, step }));
+        if step == Step::Proposed { AliasMoved::Proposed } else { AliasMoved::Done }
+    }
+
+    /// Why somebody else proposed a move since the alias moved last, or why it is not confirmed.
+    fn proposed(&self, wanted: &AliasMove) -> Result<MovedBy, AliasMoved> {
+        let of = |(tenant, agent, event): &&(Name, Name, AliasEvent)| {
+            *tenant == wanted.tenant && *agent == wanted.agent && event.alias == wanted.alias
+        };
+        let since = self.moves.iter().rev().filter(of).map(|(.., event)| event);
+        let since = since.take_while(|event| event.step == Step::Proposed).filter(|event| event.version == wanted.to);
+        let mut not = AliasMoved::NotProposed;
+        for event in since {
+            if event.by != wanted.by {
+                return Ok(event.why);
+            }
+            not = AliasMoved::Own;
+        }
+        Err(not)
     }
 
     /// A version as it stands.

@@ -15,3 +15,4 @@ pub mod history;
 pub mod journal;
 mod mem;
 mod people;
+mod uppers;

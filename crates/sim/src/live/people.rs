@@ -151,7 +151,8 @@ async fn operator(cosmos: Arc<Cosmos>, engine: Engine, at: u64, what: Disturbanc
         Disturbance::Cancel(i) => stop(&cosmos, &engine, i, StopMode::Cancel).await,
         Disturbance::Kill(i) => stop(&cosmos, &engine, i, StopMode::Kill).await,
         // The journal of these histories is one that no backup is taken of: that is the machine's profile.
-        Disturbance::Backup | Disturbance::Restore => return,
+        // The engine's histories have the default policy alone.
+        Disturbance::Apply | Disturbance::Backup | Disturbance::Restore => return,
         Disturbance::Crash | Disturbance::Drain | Disturbance::Takeover | Disturbance::Evict => return,
     };
     cosmos.trace(|| format!("-- {what:?}: {result:?}"));

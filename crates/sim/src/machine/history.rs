@@ -12,12 +12,13 @@ use stead_core::{
 
 use super::{
     event::{Agenda, Event},
+    gate::Policies,
     node::Node,
     restore::Backup,
     store::Store,
 };
 use crate::{
-    check,
+    check::{self, gate::Rules},
     failure::{Check, Failure, Profile, Summary, digest, violation},
     rng::Rng,
 };
@@ -51,6 +52,8 @@ pub(super) struct Sim {
     pub restores: u64,
     /// The last backup.
     pub backup: Option<Backup>,
+    /// The policies in force.
+    pub policies: Policies,
     /// Runs that were started after a backup, and so are in no journal since it was restored.
     pub lost: BTreeSet<RunId>,
     /// Runs whose stop has been acknowledged.
@@ -82,6 +85,7 @@ impl Sim {
         let mut rng = Rng::new(seed);
         let plan = Plan::draw(&mut rng.fork());
         let salts = rng.fork();
+        let rules = Rules { seed, strict: plan.strict };
         let mut agenda = Agenda::default();
         for (i, (at, _)) in plan.runs.iter().enumerate() {
             agenda.add(*at, Event::Start(i));
@@ -106,6 +110,7 @@ impl Sim {
             crashes: 0,
             restores: 0,
             backup: None,
+            policies: Policies { epoch: 1, rules },
             lost: BTreeSet::new(),
             gates: BTreeSet::new(),
             acknowledged: Vec::new(),

@@ -6,6 +6,7 @@
 //! [`history`] the order of events.
 
 mod event;
+mod gate;
 pub mod history;
 mod node;
 mod pay;

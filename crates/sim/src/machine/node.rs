@@ -7,9 +7,7 @@ use stead_core::{
     fact::{Fact, StopMode},
     id::{ActivationId, LeafHash, RunId},
     record::{Actor, Header, Record, VERSION},
-    run::{
-        Admit, Command, Debt, Decision, GENESIS, Inputs, NewRun, State, Ungated, decide, decide_holding, owes, wake_at,
-    },
+    run::{Admit, Command, Debt, Decision, GENESIS, Inputs, NewRun, State, decide, decide_holding, owes, wake_at},
     time::Timestamp,
 };
 
@@ -154,7 +152,7 @@ impl Sim {
     fn decide(&mut self, n: usize, run: RunId, task: &Task) -> Result<Option<Decision>, crate::failure::Violation> {
         let now = self.wall();
         let Some(loaded) = self.nodes[n].runs.get(&run) else { return Ok(None) };
-        let inputs = Inputs { now, activation: loaded.activation, gate: &Ungated };
+        let inputs = Inputs { now, activation: loaded.activation, gate: &self.policies };
         let draining = self.nodes[n].draining;
         if let Task::Start(new) = task {
             let new = (**new).clone();
@@ -222,6 +220,7 @@ impl Sim {
             bytes: encoded.bytes.clone(),
             leaf: encoded.leaf,
             claims: record.facts.iter().any(|f| matches!(f, Fact::RunAdmitted(_))),
+            policies: self.policies,
             expected: decision.state.clone(),
         };
         self.trace(|_| format!("node {n} {run}: {} -> record {seq}: {:?}", brief(&task), record.facts));

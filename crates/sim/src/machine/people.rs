@@ -5,6 +5,7 @@ use stead_core::{
     fact::{Fact, StopMode},
     id::{EffectId, RunId},
     record::{Payload, Source},
+    ruling::Person,
     run::{CallPhase, Command, Life, owes},
     sandbox::BoxTotals,
 };
@@ -15,6 +16,7 @@ use super::{
     node::{Node, Task},
     store::Append,
 };
+use crate::check::gate::ROLE;
 use crate::failure::Check;
 use crate::plan::{Disturbance, MAX_OFFSET, SECOND};
 
@@ -48,7 +50,10 @@ impl Sim {
         // The answer may be lost with the process: they look again.
         self.agenda.add(self.now + 10 * SECOND, Event::Human { id, force: false });
         let approved = !self.rng.chance(self.plan.human_denies);
-        let command = Command::Approve { effect: id.n, approved, by: "ada".into(), note: None };
+        let name = *self.rng.pick(&["ada", "grace", "joan", "bob"]);
+        let roles = if name == "bob" { Vec::new() } else { vec![ROLE.into()] };
+        let name = name.into();
+        let command = Command::Approve { effect: id.n, approved, by: Person { name, roles }, note: None };
         if self.nodes[self.current].alive { self.command(self.current, id.run, command, None) } else { Ok(()) }
     }
 
@@ -96,6 +101,7 @@ impl Sim {
                     !idle
                 });
             }
+            Disturbance::Apply => self.policies.epoch += 1,
             Disturbance::Backup => self.back_up(),
             Disturbance::Restore => return self.restore(),
             Disturbance::Pause(run) => return self.operator(run, Op::Command(Box::new(Command::Pause))),
@@ -175,6 +181,7 @@ impl Sim {
                 spent: row.spent,
                 boxes: BoxTotals::default(),
                 label: None,
+                used: row.used,
             };
             self.command(n, run, command, None)?;
         }

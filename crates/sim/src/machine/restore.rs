@@ -8,7 +8,7 @@ use stead_core::{
     fact::Fact,
     id::{ActivationId, EffectId, RunId},
     record::{Actor, Header, Record, VERSION},
-    run::{Command, Inputs, Ungated, decide},
+    run::{Command, Inputs, Shut, decide},
     time::Timestamp,
 };
 
@@ -102,7 +102,7 @@ impl Sim {
         let (state, prev) = self.store.load(run)?;
         self.activations += 1;
         let activation = ActivationId(self.activations);
-        let inputs = Inputs { now: self.wall(), activation, gate: &Ungated };
+        let inputs = Inputs { now: self.wall(), activation, gate: &Shut };
         let command = Command::Restore { generation: self.world.life + 1, taken };
         let decision = match decide(&state, command, inputs) {
             Ok(decision) => decision,
@@ -130,6 +130,7 @@ impl Sim {
             bytes: encoded.bytes,
             leaf: encoded.leaf,
             claims: record.facts.iter().any(|f| matches!(f, Fact::RunAdmitted(_))),
+            policies: self.policies,
             expected: decision.state,
         };
         if let Err(refused) = self.store.append(&append)? {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use stead_core::{
-    budget::{Limits, Spend},
+    budget::{Amounts, Limits, Spend},
     effect::Ended,
     fact::{Fact, Parent},
     id::{EffectId, LeafHash, RunId, SessionId},
@@ -13,6 +13,7 @@ use stead_core::{
     run::{Carry, GENESIS, State, fold},
 };
 
+use super::gate::Policies;
 use crate::{
     check::journal::RunAudit,
     failure::{Violation, violation},
@@ -28,6 +29,8 @@ pub(super) struct Append {
     pub leaf: LeafHash,
     /// Whether the run becomes its session's foreground run.
     pub claims: bool,
+    /// The policies in force when it was decided.
+    pub policies: Policies,
     /// What the writer thinks the run's state is with it.
     pub expected: Box<State>,
 }
@@ -47,6 +50,8 @@ pub(super) struct ChildEnd {
     pub effect: u32,
     pub ended: Ended,
     pub spent: Spend,
+    /// What the child used beside.
+    pub used: Amounts,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -95,6 +100,7 @@ impl Store {
             .runs
             .remove(&append.run)
             .unwrap_or_else(|| RunLog { records: Vec::new(), audit: RunAudit::new(append.run) });
+        (log.audit.gated.rules, log.audit.gated.in_force) = (Some(append.policies.rules), Some(append.policies.epoch));
         let record = log.audit.observe(&append.bytes, append.leaf, |base| self.carry(base))?;
         let folded = log.state().clone();
         if folded != *append.expected {
@@ -147,6 +153,7 @@ impl Store {
                             effect,
                             ended,
                             spent: state.budget.spent,
+                            used: state.budget.counted(),
                         });
                     }
                 }
@@ -158,7 +165,8 @@ impl Store {
     /// A child that was told to stop before it existed will never exist; its parent is told so.
     pub(super) fn tombstone(&mut self, effect: EffectId, child: RunId) {
         if self.tombstones.insert(child) {
-            let row = ChildEnd { effect: effect.n, ended: Ended::Withdrawn, spent: Spend::ZERO };
+            let (spent, used) = (Spend::ZERO, Amounts::default());
+            let row = ChildEnd { effect: effect.n, ended: Ended::Withdrawn, spent, used };
             self.inbox.entry(effect.run).or_default().push(row);
         }
     }

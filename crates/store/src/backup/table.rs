@@ -67,6 +67,8 @@ pub(crate) enum Former {
     Read(&'static str),
     /// The same, but for this column, which there was not in format 1.
     Without(&'static str),
+    /// The same, but for its last columns, which there are from this format on.
+    Gained(u32, &'static str),
 }
 
 const fn int(name: &'static str) -> Column {
@@ -115,12 +117,21 @@ pub(crate) static TABLES: &[Table] = &[
             int("tokens"),
             maybe(int("usd")),
             int("created"),
+            maybe(int("tool_calls")),
+            maybe(int("active_time")),
+            maybe(int("cpu")),
+            maybe(int("traffic")),
+            maybe(int("disk")),
+            maybe(int("children")),
         ],
-        sqlite: "SELECT id, tenant, agent, key, active, head, tokens, usd, created FROM sessions ORDER BY id",
-        sqlite_insert: "INSERT INTO sessions (id, tenant, agent, key, active, head, tokens, usd, created)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        postgres: "SELECT id, tenant, agent, key, active, head, tokens, usd, created FROM sessions ORDER BY id",
-        former: Former::Same,
+        sqlite: "SELECT id, tenant, agent, key, active, head, tokens, usd, created,
+            tool_calls, active_time, cpu, traffic, disk, children FROM sessions ORDER BY id",
+        sqlite_insert: "INSERT INTO sessions (id, tenant, agent, key, active, head, tokens, usd, created,
+                tool_calls, active_time, cpu, traffic, disk, children)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        postgres: "SELECT id, tenant, agent, key, active, head, tokens, usd, created,
+            tool_calls, active_time, cpu, traffic, disk, children FROM sessions ORDER BY id",
+        former: Former::Gained(6, ",\n            tool_calls, active_time, cpu, traffic, disk, children"),
     },
     Table {
         number: RUNS,
@@ -272,6 +283,67 @@ pub(crate) static TABLES: &[Table] = &[
             FROM policies ORDER BY tenant, epoch",
         former: Former::Since(4),
     },
+    Table {
+        number: 13,
+        name: "budgets",
+        columns: &[
+            int("id"),
+            text("tenant"),
+            text("agent"),
+            text("per"),
+            maybe(int("tokens")),
+            maybe(int("usd")),
+            maybe(int("tool_calls")),
+            maybe(int("active")),
+            maybe(int("cpu")),
+            maybe(int("traffic")),
+            maybe(int("disk")),
+            maybe(int("children")),
+            int("at"),
+            text("set_by"),
+        ],
+        sqlite: "SELECT id, tenant, agent, per, tokens, usd, tool_calls, active, cpu, traffic, disk, children, at, set_by
+            FROM budgets ORDER BY id",
+        sqlite_insert: "INSERT INTO budgets (id, tenant, agent, per, tokens, usd, tool_calls, active, cpu, traffic, disk, children, at, set_by)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        postgres: "SELECT id, tenant, agent, per, tokens, usd, tool_calls, active, cpu, traffic, disk, children, at, set_by
+            FROM budgets ORDER BY id",
+        former: Former::Since(6),
+    },
+    Table {
+        number: 14,
+        name: "budget_use",
+        columns: &[
+            int("budget"),
+            int("start"),
+            int("held_tokens"),
+            int("held_usd"),
+            int("held_tool_calls"),
+            int("held_active"),
+            int("held_cpu"),
+            int("held_traffic"),
+            int("held_disk"),
+            int("held_children"),
+            int("used_tokens"),
+            int("used_usd"),
+            int("used_tool_calls"),
+            int("used_active"),
+            int("used_cpu"),
+            int("used_traffic"),
+            int("used_disk"),
+            int("used_children"),
+        ],
+        sqlite: "SELECT budget, start, held_tokens, held_usd, held_tool_calls, held_active, held_cpu, held_traffic, held_disk, held_children,
+                used_tokens, used_usd, used_tool_calls, used_active, used_cpu, used_traffic, used_disk, used_children
+            FROM budget_use ORDER BY budget, start",
+        sqlite_insert: "INSERT INTO budget_use (budget, start, held_tokens, held_usd, held_tool_calls, held_active, held_cpu, held_traffic, held_disk, held_children,
+                used_tokens, used_usd, used_tool_calls, used_active, used_cpu, used_traffic, used_disk, used_children)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        postgres: "SELECT budget, start, held_tokens, held_usd, held_tool_calls, held_active, held_cpu, held_traffic, held_disk, held_children,
+                used_tokens, used_usd, used_tool_calls, used_active, used_cpu, used_traffic, used_disk, used_children
+            FROM budget_use ORDER BY budget, start",
+        former: Former::Since(6),
+    },
 ];
 
 /// The files of recorded runs, in pieces. No table: see [`super::cassettes`].
@@ -363,6 +435,7 @@ impl Former {
         match self {
             Self::Since(first) if format < first => None,
             Self::Read(sql) if format < 2 => Some(sql.into()),
+            Self::Gained(first, columns) if format < first => Some(now.replace(columns, "").into()),
             Self::Without(column) if format < 2 => Some(now.replace(column, "NULL").into()),
             _ => Some(now.into()),
         }

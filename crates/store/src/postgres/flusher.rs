@@ -13,7 +13,7 @@ use tokio::{
 use super::{
     connect::Database,
     errors::{Trouble, unsettled},
-    plan::{Keys, Memory, Pending, Plan, Questions},
+    plan::{Found, Memory, Pending, Plan, Questions},
     write,
 };
 
@@ -131,9 +131,9 @@ impl Flusher {
             self.memory.epoch = epoch;
         }
         let late = || Trouble::late(&self.db.place);
-        let (client, keys) =
+        let (client, found) =
             timeout(self.bounds.timeout, ready(&self.db, batch, &mut self.memory)).await.map_err(|_| late())??;
-        let plan = Plan::new(batch, &mut self.memory, keys);
+        let plan = Plan::new(batch, &mut self.memory, found);
         let prepared = timeout(self.bounds.timeout, write::prepare(&client, &plan))
             .await
             .map_err(|_| late())?
@@ -163,17 +163,17 @@ impl Flusher {
 
 /// A connection, and what must be known to plan the batch. Nothing has been written when this fails, so a connection
 /// that has died in the meantime is simply replaced.
-async fn ready(db: &Database, batch: &[Pending], memory: &mut Memory) -> Result<(Object, Keys), Trouble> {
+async fn ready(db: &Database, batch: &[Pending], memory: &mut Memory) -> Result<(Object, Found), Trouble> {
     let mut waits = BACK_OFF.iter();
     loop {
         let trouble = match db.writer.get().await {
             Ok(client) => {
                 let questions = Questions::of(batch, memory);
                 if questions.is_empty() {
-                    return Ok((client, Keys::new()));
+                    return Ok((client, Found::default()));
                 }
                 match write::ask(&client, &questions, memory).await {
-                    Ok(keys) => return Ok((client, keys)),
+                    Ok(found) => return Ok((client, found)),
                     Err(e) => Trouble::before(&db.place, &e),
                 }
             }

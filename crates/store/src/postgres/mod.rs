@@ -5,6 +5,7 @@
 //! (`stead-postgres`).
 
 pub(crate) mod approvals;
+mod budgets;
 pub(crate) mod connect;
 mod counted;
 pub(crate) mod errors;

@@ -5,15 +5,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 use stead_core::{
-    budget::Spend,
+    budget::{Amounts, Spend},
     id::{Name, RunId, SessionId},
     time::Timestamp,
 };
 use stead_ports::journal::{Append, AppendError, InboxRow, NewRun, RunState, SessionChange, Status};
 
-use super::usage::Sums;
+use super::{
+    budgets::{self, Book, Window},
+    usage::Sums,
+};
 use crate::{
     blob::Packed,
+    book::Booked,
     check::{Known, Recent, Slot, Slots, Stop, check},
 };
 
@@ -52,12 +56,20 @@ impl Memory {
 /// Idempotency keys that are taken, as far as a batch asks for them.
 pub(crate) type Keys = HashMap<(Name, Name), (RunId, [u8; 32])>;
 
+/// What was looked up for one batch.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) keys: Keys,
+    pub(crate) book: Book,
+}
+
 /// What must be looked up before a batch can be planned.
 #[derive(Debug, Default)]
 pub(crate) struct Questions {
     pub(crate) runs: BTreeSet<RunId>,
     pub(crate) sessions: BTreeSet<SessionId>,
     pub(crate) keys: BTreeSet<(Name, Name)>,
+    pub(crate) windows: BTreeSet<Window>,
 }
 
 impl Questions {
@@ -69,6 +81,7 @@ impl Questions {
                 questions.runs.insert(append.run);
             }
             let Some(index) = &append.index else { continue };
+            questions.windows.extend(index.budgets.iter().map(budgets::window));
             let session = index.create.as_ref().map(|new| new.session).or(slot.map(|s| s.home));
             if let (Some(_), Some(session)) = (&index.session, session)
                 && memory.active.get(session).is_none()
@@ -83,7 +96,7 @@ impl Questions {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.runs.is_empty() && self.sessions.is_empty() && self.keys.is_empty()
+        self.runs.is_empty() && self.sessions.is_empty() && self.keys.is_empty() && self.windows.is_empty()
     }
 }
 
@@ -93,6 +106,7 @@ pub(crate) struct Handed {
     pub(crate) active: Option<RunId>,
     pub(crate) head: Option<RunId>,
     pub(crate) spent: Spend,
+    pub(crate) used: Amounts,
 }
 
 /// A run as it is created.
@@ -123,6 +137,10 @@ pub(crate) struct Plan<'b> {
     pub(super) settled: Sums,
     /// What is added to the counters of policies.
     pub(super) counted: Vec<(&'b Name, &'b Bytes)>,
+    /// Windows of budgets after the batch.
+    pub(super) booked: BTreeMap<Window, Booked>,
+    /// Windows of budgets that begin.
+    pub(super) begun: BTreeSet<Window>,
 }
 
 /// The state of a run whose creator says nothing about it.
@@ -156,13 +174,14 @@ impl Known for Planned<'_> {
 
 impl<'b> Plan<'b> {
     /// Plans a batch. From here on `memory` is as after the commit: clear it when that fails.
-    pub(crate) fn new(batch: &'b [Pending], memory: &mut Memory, keys: Keys) -> Self {
+    pub(crate) fn new(batch: &'b [Pending], memory: &mut Memory, Found { keys, mut book }: Found) -> Self {
         let mut plan = Self::default();
         let mut known = Planned { memory, keys };
         for Pending { append, blobs, .. } in batch {
             // Refused ones too: a caller that is not the owner is told so rather than anything else.
             plan.fence.insert((append.partition, append.epoch));
-            match check(append, &mut known) {
+            let moves = append.index.as_ref().map_or(&[][..], |i| &i.budgets);
+            match check(append, &mut known).and_then(|slot| book.take(moves).map(|()| slot).map_err(Stop::Refused)) {
                 Ok(slot) => {
                     plan.take(append, blobs, slot, &mut known);
                     plan.refused.push(None);
@@ -171,6 +190,7 @@ impl<'b> Plan<'b> {
                 Err(Stop::Failed(never)) => match never {},
             }
         }
+        (plan.booked, plan.begun) = (book.after, book.begun);
         plan
     }
 
@@ -214,14 +234,16 @@ impl<'b> Plan<'b> {
 
     fn hand(&mut self, run: RunId, session: SessionId, change: &SessionChange, known: &mut Planned<'_>) {
         let was = known.memory.active.get(session).flatten();
-        let handed = self.handed.entry(session).or_insert(Handed { active: was, head: None, spent: Spend::ZERO });
+        let nothing = Handed { active: was, head: None, spent: Spend::ZERO, used: Amounts::default() };
+        let handed = self.handed.entry(session).or_insert(nothing);
         match change {
             SessionChange::Claim => handed.active = Some(run),
-            SessionChange::Release { head, spent } => {
+            SessionChange::Release { head, spent, used } => {
                 // A run that ends while another is in the foreground leaves that one there.
                 handed.active = handed.active.filter(|a| *a != run);
                 handed.head = head.then_some(run).or(handed.head);
                 handed.spent = handed.spent.plus(*spent);
+                handed.used = handed.used.plus(*used);
             }
         }
         known.memory.active.put(session, handed.active);

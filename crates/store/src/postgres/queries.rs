@@ -34,19 +34,26 @@ pub(crate) const DUE: &str = "SELECT id FROM runs WHERE wake_at <= $1 ORDER BY w
 pub(crate) const NEXT_WAKE: &str = "SELECT min(wake_at) FROM runs WHERE wake_at IS NOT NULL";
 pub(crate) const INBOX: &str = "SELECT sender, effect, body FROM inbox WHERE receiver = $1 ORDER BY id LIMIT $2";
 pub(crate) const SESSION: &str =
-    "SELECT id, tenant, agent, key, active, head, tokens, usd, created FROM sessions WHERE id = $1";
+    "SELECT id, tenant, agent, key, active, head, tokens, usd, created, tool_calls, active_time, cpu,
+    traffic, disk, children FROM sessions WHERE id = $1";
 pub(crate) const SESSION_OF_KEY: &str =
-    "SELECT id, tenant, agent, key, active, head, tokens, usd, created FROM sessions
+    "SELECT id, tenant, agent, key, active, head, tokens, usd, created, tool_calls, active_time, cpu,
+    traffic, disk, children FROM sessions
     WHERE tenant = $1 AND agent = $2 AND key = $3";
 pub(crate) const OPEN_SESSION: &str =
     "INSERT INTO sessions (tenant, agent, key, id, created) VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT (tenant, agent, key) WHERE key IS NOT NULL DO NOTHING";
-pub(crate) const SESSIONS: &str = "SELECT id, tenant, agent, key, active, head, tokens, usd, created FROM sessions
+pub(crate) const SESSIONS: &str =
+    "SELECT id, tenant, agent, key, active, head, tokens, usd, created, tool_calls, active_time, cpu,
+    traffic, disk, children FROM sessions
     WHERE tenant = $1 AND ($2::bytea IS NULL OR id < $2) ORDER BY id DESC LIMIT $3";
-pub(crate) const SESSIONS_OF: &str = "SELECT id, tenant, agent, key, active, head, tokens, usd, created FROM sessions
+pub(crate) const SESSIONS_OF: &str =
+    "SELECT id, tenant, agent, key, active, head, tokens, usd, created, tool_calls, active_time, cpu,
+    traffic, disk, children FROM sessions
     WHERE tenant = $1 AND agent = $4 AND ($2::bytea IS NULL OR id < $2) ORDER BY id DESC LIMIT $3";
 pub(crate) const SESSIONS_OF_KEY: &str =
-    "SELECT id, tenant, agent, key, active, head, tokens, usd, created FROM sessions
+    "SELECT id, tenant, agent, key, active, head, tokens, usd, created, tool_calls, active_time, cpu,
+    traffic, disk, children FROM sessions
     WHERE tenant = $1 AND key = $2 ORDER BY agent COLLATE \"C\" LIMIT $3";
 pub(crate) const QUEUED: &str = "SELECT id FROM runs WHERE session = $1 AND status = 'queued' ORDER BY id LIMIT $2";
 pub(crate) const STRANDED: &str = "SELECT DISTINCT s.id FROM runs r JOIN sessions s ON s.id = r.session

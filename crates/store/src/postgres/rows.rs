@@ -11,7 +11,7 @@ use stead_ports::journal::{InboxRow, RunRow, RunState, SessionRow, Snapshot, Sta
 use tokio_postgres::{Row, types::FromSql};
 
 use super::values::Raw;
-use crate::pack::unpack;
+use crate::{book::session_used, pack::unpack};
 
 /// What is wrong with a row.
 pub(crate) type Bad = String;
@@ -120,6 +120,7 @@ pub(crate) fn session(row: &Row) -> Result<SessionRow, Bad> {
         head: c.optional_run()?,
         spent: c.spend()?,
         created: Timestamp(c.get()?),
+        used: session_used([c.get()?, c.get()?, c.get()?, c.get()?, c.get()?, c.get()?]),
     })
 }
 

@@ -12,14 +12,14 @@ use stead_core::{
 };
 use stead_ports::journal::{
     Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, Backup,
-    BackupAsk, CountedRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow, SessionRow,
-    Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
+    BackupAsk, BudgetKey, BudgetRow, CountedRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter,
+    RunRow, SessionRow, SetBudget, Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
 };
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_postgres::{Row, types::ToSql};
 
 use super::{
-    approvals,
+    approvals, budgets,
     connect::{Database, PgOptions},
     counted,
     errors::{damaged, store_error},
@@ -558,6 +558,19 @@ impl Journal for PgStore {
 
     async fn keep_counters(&self, lease: Lease, tenant: &Name, body: Bytes, upto: u64) -> Result<(), StoreError> {
         counted::keep(&self.db, lease, tenant, body, upto).await
+    }
+
+    async fn budgets(&self, tenant: Option<&Name>, now: Timestamp) -> Result<Vec<BudgetRow>, StoreError> {
+        let (sql, params) = budgets::list(tenant, now);
+        self.list(sql, &params.each_ref().map(|p| &**p as &(dyn ToSql + Sync)), budgets::row).await
+    }
+
+    async fn set_budget(&self, set: SetBudget) -> Result<bool, StoreError> {
+        budgets::set(&self.db, &set).await
+    }
+
+    async fn remove_budget(&self, key: &BudgetKey) -> Result<bool, StoreError> {
+        budgets::remove(&self.db, key).await
     }
 
     async fn backup(&self, ask: BackupAsk) -> Result<Backup, StoreError> {

@@ -1,7 +1,9 @@
 //! Agent versions, the aliases that name them, and the history of those.
 
 use stead_core::{id::VersionId, time::Timestamp};
-use stead_ports::journal::{AliasEvent, AliasMove, AliasMoved, AliasRow, MAX_ALIASES, MovedBy, StoreError, VersionRow};
+use stead_ports::journal::{
+    AliasEvent, AliasMove, AliasMoved, AliasRow, MAX_ALIASES, MovedBy, Step, StoreError, VersionRow,
+};
 use tokio_postgres::{Row, Transaction};
 
 use super::{
@@ -45,8 +47,8 @@ pub(super) fn event(row: &Row) -> Result<AliasEvent, Bad> {
     let mut version = || Ok::<_, Bad>(c.get::<Option<Raw<32>>>()?.map(|r| VersionId(r.0)));
     let (was, version) = (version()?, version()?);
     let (at, by) = (Timestamp(c.get()?), c.name()?);
-    let why = MovedBy::parse(c.get()?).ok_or("an alias moved for an unknown reason")?;
-    Ok(AliasEvent { alias, was, version, at, by, why })
+    let (why, step) = MovedBy::parse(c.get()?).ok_or("an alias moved for an unknown reason")?;
+    Ok(AliasEvent { alias, was, version, at, by, why, step })
 }
 
 /// Keeps a version, when there is one, and moves an alias, in one transaction.
@@ -78,7 +80,7 @@ async fn set_alias(
     version: Option<&VersionRow>,
     wanted: &AliasMove,
 ) -> Result<AliasMoved, tokio_postgres::Error> {
-    let AliasMove { tenant, agent, alias, to, expect, at, by, why } = wanted;
+    let AliasMove { tenant, agent, alias, to, expect, at, by, why, step } = wanted;
     let (tenant, agent, alias) = (text(tenant), text(agent), text(alias));
     // Those who move aliases of one agent take turns: an alias that does not exist yet has no row to lock.
     t.execute("SELECT pg_advisory_xact_lock(hashtext('stead/alias'), hashtext($1 || '/' || $2))", &[&tenant, &agent])
@@ -103,6 +105,13 @@ async fn set_alias(
     if let Some(row) = version {
         put(t, row).await?;
     }
+    let why = match step {
+        Step::Confirmed => match proposed(t, wanted).await? {
+            Ok(why) => why,
+            Err(not) => return Ok(not),
+        },
+        Step::Moved | Step::Proposed => *why,
+    };
     if *to == was {
         return Ok(AliasMoved::Same);
     }
@@ -112,13 +121,13 @@ async fn set_alias(
             if t.query_opt(known, &[&tenant, &agent, &Raw(to.0)]).await?.is_none() {
                 return Ok(AliasMoved::NoVersion);
             }
-            t.execute(
-                "INSERT INTO aliases (tenant, agent, alias, version) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (tenant, agent, alias) DO UPDATE SET version = excluded.version",
-                &[&tenant, &agent, &alias, &Raw(to.0)],
-            )
-            .await?;
+            if *step != Step::Proposed {
+                let sql = "INSERT INTO aliases (tenant, agent, alias, version) VALUES ($1, $2, $3, $4)
+                    ON CONFLICT (tenant, agent, alias) DO UPDATE SET version = excluded.version";
+                t.execute(sql, &[&tenant, &agent, &alias, &Raw(to.0)]).await?;
+            }
         }
+        None if *step == Step::Proposed => {}
         None => {
             t.execute(
                 "DELETE FROM aliases WHERE tenant = $1 AND agent = $2 AND alias = $3",
@@ -131,8 +140,31 @@ async fn set_alias(
     t.execute(
         "INSERT INTO alias_moves (tenant, agent, alias, was, version, at, moved_by, why)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        &[&tenant, &agent, &alias, &was, &to, &at.0, &text(by), &why.as_str()],
+        &[&tenant, &agent, &alias, &was, &to, &at.0, &text(by), &why.kept(*step)],
     )
     .await?;
-    Ok(AliasMoved::Done)
+    Ok(if *step == Step::Proposed { AliasMoved::Proposed } else { AliasMoved::Done })
+}
+
+/// Why somebody else proposed a move since the alias moved last, or why it is not confirmed.
+async fn proposed(
+    t: &Transaction<'_>,
+    wanted: &AliasMove,
+) -> Result<Result<MovedBy, AliasMoved>, tokio_postgres::Error> {
+    let AliasMove { tenant, agent, alias, to, by, .. } = wanted;
+    let since = "SELECT moved_by, why FROM alias_moves WHERE tenant = $1 AND agent = $2 AND alias = $3
+            AND version IS NOT DISTINCT FROM $4 AND why LIKE 'propose %' AND mid > coalesce((SELECT max(mid) FROM alias_moves
+                WHERE tenant = $1 AND agent = $2 AND alias = $3 AND why NOT LIKE 'propose %'), 0)
+        ORDER BY mid DESC";
+    let to = to.map(|v| Raw(v.0));
+    let rows = t.query(since, &[&text(tenant), &text(agent), &text(alias), &to]).await?;
+    let mut own = false;
+    for row in rows {
+        if row.try_get::<_, &str>(0)? == by.as_str() {
+            own = true;
+            continue;
+        }
+        return Ok(Ok(MovedBy::parse(row.try_get(1)?).map_or(MovedBy::Set, |(why, _)| why)));
+    }
+    Ok(Err(if own { AliasMoved::Own } else { AliasMoved::NotProposed }))
 }

@@ -1,6 +1,8 @@
 //! The two round trips of a flush: the questions, when there are any, and the transaction. Each sends all its
 //! statements at once and only then waits.
 
+use std::sync::LazyLock;
+
 use deadpool_postgres::Object;
 use futures_util::future::{BoxFuture, join_all};
 use stead_core::{
@@ -10,12 +12,16 @@ use stead_core::{
 use tokio_postgres::{Error, Row, Statement, types::ToSql};
 
 use super::{
+    budgets::{self, Book, FORGET},
     counted,
-    plan::{Keys, Memory, Plan, Questions},
+    plan::{Found, Keys, Memory, Plan, Questions},
     usage,
     values::{Octets, Raw, id, int, text},
 };
-use crate::check::Slot;
+use crate::{
+    book::{SESSION_COLUMNS, session_cells},
+    check::Slot,
+};
 
 const ASK_RUNS: &str =
     "SELECT r.id, r.session, coalesce((SELECT max(seq) + 1 FROM records WHERE run = r.id), 0), s.active
@@ -24,8 +30,8 @@ const ASK_SESSIONS: &str = "SELECT id, active FROM sessions WHERE id = ANY($1)";
 const ASK_KEYS: &str = "SELECT r.tenant, r.idempotency, r.id, r.request FROM unnest($1::text[], $2::text[]) AS a (t, k)
     JOIN runs r ON r.tenant = a.t AND r.idempotency = a.k";
 
-/// Looks up what a batch must know, into `memory` and the keys that are given back.
-pub(crate) async fn ask(client: &Object, questions: &Questions, memory: &mut Memory) -> Result<Keys, Error> {
+/// Looks up what a batch must know, into `memory` and what is given back.
+pub(crate) async fn ask(client: &Object, questions: &Questions, memory: &mut Memory) -> Result<Found, Error> {
     let runs: Vec<_> = questions.runs.iter().map(|r| id(r.0)).collect();
     let sessions: Vec<_> = questions.sessions.iter().map(|s| id(s.0)).collect();
     let (tenants, keys): (Vec<_>, Vec<_>) = questions.keys.iter().map(|(t, k)| (text(t), text(k))).unzip();
@@ -35,10 +41,11 @@ pub(crate) async fn ask(client: &Object, questions: &Questions, memory: &mut Mem
         client.prepare_cached(ASK_KEYS).await?,
     );
     let params: [&(dyn ToSql + Sync); 2] = [&tenants, &keys];
-    let (runs, sessions, taken) = futures_util::future::try_join3(
+    let (runs, sessions, taken, book) = futures_util::future::try_join4(
         client.query(&ask_runs, &[&runs]),
         client.query(&ask_sessions, &[&sessions]),
         client.query(&ask_keys, &params),
+        Book::ask(client, &questions.windows),
     )
     .await?;
     for row in runs {
@@ -55,7 +62,7 @@ pub(crate) async fn ask(client: &Object, questions: &Questions, memory: &mut Mem
         let key = (Name::from(row.try_get::<_, &str>(0)?), Name::from(row.try_get::<_, &str>(1)?));
         found.insert(key, (RunId(ulid(&row, 2)?), row.try_get::<_, Raw<32>>(3)?.0));
     }
-    Ok(found)
+    Ok(Found { keys: found, book })
 }
 
 fn ulid(row: &Row, column: usize) -> Result<u128, Error> {
@@ -87,12 +94,20 @@ const STATES: &str =
     FROM unnest($1::bytea[], $2::int8[], $3::text[], $4::int8[], $5::int8[], $6::int8[], $7::int8[], $8::int8[],
         $9::int4[]) AS u (a, b, c, d, e, f, g, h, i) WHERE runs.id = a";
 // least() passes over NULL, and money that is not known must stay so.
-const HANDED: &str = "UPDATE sessions SET active = b, head = coalesce(c, head),
-        tokens = least(tokens::numeric + d, 9223372036854775807)::int8,
-        usd = CASE WHEN usd IS NULL OR e IS NULL THEN NULL
-            ELSE least(usd::numeric + e, 9223372036854775807)::int8 END
-    FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::int8[], $5::int8[]) AS u (a, b, c, d, e)
-    WHERE sessions.id = a";
+static HANDED: LazyLock<String> = LazyLock::new(|| {
+    let sum = |c| format!("{c} = least(coalesce(sessions.{c}, 0)::numeric + u.{c}, 9223372036854775807)::int8");
+    format!(
+        "UPDATE sessions SET active = b, head = coalesce(c, head),
+            tokens = least(tokens::numeric + d, 9223372036854775807)::int8,
+            usd = CASE WHEN usd IS NULL OR e IS NULL THEN NULL
+                ELSE least(usd::numeric + e, 9223372036854775807)::int8 END, {}
+        FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::int8[], $5::int8[], $6::int8[], $7::int8[], $8::int8[],
+            $9::int8[], $10::int8[], $11::int8[]) AS u (a, b, c, d, e, {})
+        WHERE sessions.id = a",
+        SESSION_COLUMNS.map(sum).join(", "),
+        SESSION_COLUMNS.join(", ")
+    )
+});
 const SENT: &str = "INSERT INTO inbox (receiver, sender, effect, body)
     SELECT a, b, c, d FROM unnest($1::bytea[], $2::bytea[], $3::int8[], $4::bytea[]) WITH ORDINALITY
         AS u (a, b, c, d, n) ORDER BY n ON CONFLICT DO NOTHING";
@@ -118,7 +133,7 @@ struct Step {
 
 macro_rules! step {
     ($sql:ident, $($column:expr),+ $(,)?) => {
-        Step { sql: $sql, params: vec![$(Box::new($column.collect::<Vec<_>>()) as Param),+] }
+        Step { sql: &$sql, params: vec![$(Box::new($column.collect::<Vec<_>>()) as Param),+] }
     };
 }
 
@@ -194,6 +209,7 @@ fn steps(plan: &Plan<'_>) -> Vec<Step> {
     }
     if !plan.handed.is_empty() {
         let h = || plan.handed.iter();
+        let used = |n: usize| h().map(move |(_, h)| session_cells(h.used)[n]);
         steps.push(step!(
             HANDED,
             h().map(|(session, _)| id(session.0)),
@@ -201,6 +217,12 @@ fn steps(plan: &Plan<'_>) -> Vec<Step> {
             h().map(|(_, h)| h.head.map(|r| id(r.0))),
             h().map(|(_, h)| int(h.spent.tokens)),
             h().map(|(_, h)| usd(h.spent)),
+            used(0),
+            used(1),
+            used(2),
+            used(3),
+            used(4),
+            used(5),
         ));
     }
     if !plan.sent.is_empty() {
@@ -230,6 +252,13 @@ fn steps(plan: &Plan<'_>) -> Vec<Step> {
                 Box::new(plan.counted.iter().map(|(_, body)| Octets((*body).clone())).collect::<Vec<_>>()),
             ],
         });
+    }
+    if !plan.begun.is_empty() {
+        let b = || plan.begun.iter();
+        steps.push(step!(FORGET, b().map(|(budget, _)| *budget), b().map(|(_, start)| *start)));
+    }
+    if !plan.booked.is_empty() {
+        steps.push(Step { sql: &budgets::PUT, params: budgets::params(&plan.booked) });
     }
     if !plan.settled.is_empty() {
         steps.push(Step { sql: &usage::ADD, params: usage::params(&plan.settled) });

@@ -1,6 +1,8 @@
 //! What one append writes: its record, and the changes to the indexes that belong to it. Every statement is prepared
 //! once. Called by the writer inside its transaction; no decision about whether an append is taken is made here.
 
+use std::sync::LazyLock;
+
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 use stead_core::{
     budget::Spend,
@@ -12,6 +14,7 @@ use stead_ports::journal::{Append, InboxRow, NewRun, RunState, SessionChange, St
 use super::{approvals, counted, usage};
 use crate::{
     blob::Packed,
+    book::{SESSION_COLUMNS, session_cells},
     check::{Known, Slot, Slots},
 };
 
@@ -197,6 +200,19 @@ fn update(conn: &Connection, home: Home, at: Timestamp, state: &RunState) -> Res
     Ok(())
 }
 
+static RELEASE: LazyLock<String> = LazyLock::new(|| {
+    let sums: Vec<_> = (6..)
+        .zip(SESSION_COLUMNS)
+        .map(|(n, c)| format!("{c} = min(coalesce({c}, 0), 9223372036854775807 - ?{n}) + ?{n}"))
+        .collect();
+    format!(
+        "UPDATE sessions SET active = iif(active = ?1, NULL, active), head = iif(?2, ?1, head),
+             tokens = min(tokens, 9223372036854775807 - ?4) + ?4, usd = min(usd, 9223372036854775807 - ?5) + ?5, {}
+         WHERE sid = ?3",
+        sums.join(", ")
+    )
+});
+
 fn session(conn: &Connection, run: RunId, home: Home, change: &SessionChange) -> Result<()> {
     match change {
         SessionChange::Claim => {
@@ -205,13 +221,21 @@ fn session(conn: &Connection, run: RunId, home: Home, change: &SessionChange) ->
         }
         // A run that ends while another is in the foreground leaves that one there. NULL + n is NULL: money that is
         // not known stays so.
-        SessionChange::Release { head, spent } => {
-            conn.prepare_cached(
-                "UPDATE sessions SET active = iif(active = ?1, NULL, active), head = iif(?2, ?1, head),
-                     tokens = min(tokens, 9223372036854775807 - ?3) + ?3, usd = min(usd, 9223372036854775807 - ?4) + ?4
-                 WHERE sid = ?5",
-            )?
-            .execute(params![id(run.0), head, int(spent.tokens), usd(*spent), home.session])?;
+        SessionChange::Release { head, spent, used } => {
+            let [tool_calls, active, cpu, traffic, disk, children] = session_cells(*used);
+            conn.prepare_cached(&RELEASE)?.execute(params![
+                id(run.0),
+                head,
+                home.session,
+                int(spent.tokens),
+                usd(*spent),
+                tool_calls,
+                active,
+                cpu,
+                traffic,
+                disk,
+                children
+            ])?;
         }
     }
     Ok(())

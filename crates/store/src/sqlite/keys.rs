@@ -52,11 +52,15 @@ pub(super) fn settle(conn: &Connection, fresh: &WrappedKey) -> Result<WrappedKey
 pub(super) fn rotate(dir: &Path, wrapping: &WrappingKey, to: &WrappingKey) -> Result<Rotated, StoreError> {
     let (files, mut conn) = files::open(dir, false)?;
     let fail = |e: rusqlite::Error| store_error(&files.database, &e);
+    // What the old key opens must not stay in free space of the file.
+    conn.pragma_update(None, "secure_delete", true).map_err(fail)?;
     let t = conn.transaction().map_err(fail)?;
     let rows = all(&t).map_err(fail)?;
     let next = rotated(files.database.display(), wrapping, to, &rows)?;
     t.execute("DELETE FROM data_keys", []).map_err(fail)?;
     next.iter().try_for_each(|key| insert(&t, key)).map_err(fail)?;
     t.commit().map_err(fail)?;
+    // Nor in the log.
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(fail)?;
     Ok(told(&next))
 }

@@ -10,7 +10,7 @@ use stead_core::{
 use stead_ports::journal::{InboxRow, RunFilter, RunRow, RunState, SessionRow, Snapshot, Status, StoredRecord};
 
 use super::index::{id, int};
-use crate::pack::unpack;
+use crate::{book::session_used, pack::unpack};
 
 /// The most rows that one question gets.
 pub(crate) const ROWS_MAX: u32 = 10_000;
@@ -195,7 +195,9 @@ pub(crate) fn inbox(conn: &Connection, run: RunId) -> Result<Vec<InboxRow>> {
         .collect()
 }
 
-const SESSION: &str = "SELECT id, tenant, agent, key, active, head, tokens, usd, created FROM sessions";
+const SESSION: &str =
+    "SELECT id, tenant, agent, key, active, head, tokens, usd, created, tool_calls, active_time, cpu, traffic,
+    disk, children FROM sessions";
 
 fn session_row(r: &Row<'_>) -> Result<SessionRow> {
     Ok(SessionRow {
@@ -206,6 +208,7 @@ fn session_row(r: &Row<'_>) -> Result<SessionRow> {
         active: optional_run(r, 4)?,
         head: optional_run(r, 5)?,
         spent: spend(r, 6, 7)?,
+        used: session_used([r.get(9)?, r.get(10)?, r.get(11)?, r.get(12)?, r.get(13)?, r.get(14)?]),
         created: Timestamp(r.get(8)?),
     })
 }

@@ -13,8 +13,9 @@ use stead_core::{
 };
 use stead_ports::journal::{
     Ack, AckSender, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow,
-    Backup, BackupAsk, CountedRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow,
-    SessionRow, Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
+    Backup, BackupAsk, BudgetKey, BudgetRow, CountedRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question,
+    RunFilter, RunRow, SessionRow, SetBudget, Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow,
+    VersionRow,
 };
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
@@ -23,7 +24,7 @@ use tokio::{
 };
 
 use super::{
-    approvals, counted,
+    approvals, budgets, counted,
     errors::store_error,
     files::{self, Files},
     index::{self, id, int},
@@ -577,6 +578,20 @@ impl Journal for SqliteStore {
         let tenant = tenant.clone();
         let owned = self.write(move |c| counted::keep(c, lease, &tenant, &body, upto)).await?;
         if owned { Ok(()) } else { Err(self.lost(lease)) }
+    }
+
+    async fn budgets(&self, tenant: Option<&Name>, now: Timestamp) -> Result<Vec<BudgetRow>, StoreError> {
+        let tenant = tenant.cloned();
+        self.read(move |c| budgets::list(c, tenant.as_deref(), now)).await
+    }
+
+    async fn set_budget(&self, set: SetBudget) -> Result<bool, StoreError> {
+        self.write(move |c| budgets::set(c, &set)).await
+    }
+
+    async fn remove_budget(&self, key: &BudgetKey) -> Result<bool, StoreError> {
+        let key = key.clone();
+        self.write(move |c| budgets::remove(c, &key)).await
     }
 
     async fn backup(&self, ask: BackupAsk) -> Result<Backup, StoreError> {

@@ -5,7 +5,7 @@ use stead_core::{
     id::{Name, VersionId},
     time::Timestamp,
 };
-use stead_ports::journal::{AliasEvent, AliasMove, AliasMoved, AliasRow, MAX_ALIASES, MovedBy, VersionRow};
+use stead_ports::journal::{AliasEvent, AliasMove, AliasMoved, AliasRow, MAX_ALIASES, MovedBy, Step, VersionRow};
 
 use super::queries::{ROWS_MAX, limit, name};
 
@@ -38,8 +38,8 @@ fn put(conn: &Connection, row: &VersionRow) -> Result<()> {
 
 /// Keeps a version, when there is one, moves an alias, and writes its line of the history.
 pub(super) fn keep(conn: &Connection, version: Option<&VersionRow>, wanted: &AliasMove) -> Result<AliasMoved> {
-    let AliasMove { tenant, agent, alias, to, expect, at, by, why } = wanted;
-    let of = params![tenant.as_str(), agent.as_str(), alias.as_str()];
+    let AliasMove { tenant, agent, alias, to, expect, at, by, why, step } = wanted;
+    let of = (tenant.as_str(), agent.as_str(), alias.as_str());
     let was = conn
         .prepare_cached("SELECT version FROM aliases WHERE tenant = ? AND agent = ? AND alias = ?")?
         .query_row(of, |r| r.get(0).map(VersionId))
@@ -55,6 +55,13 @@ pub(super) fn keep(conn: &Connection, version: Option<&VersionRow>, wanted: &Ali
         }
     }
     version.map_or(Ok(()), |row| put(conn, row))?;
+    let why = match step {
+        Step::Confirmed => match proposed(conn, wanted)? {
+            Ok(why) => why,
+            Err(not) => return Ok(not),
+        },
+        Step::Moved | Step::Proposed => *why,
+    };
     if *to == was {
         return Ok(AliasMoved::Same);
     }
@@ -66,12 +73,11 @@ pub(super) fn keep(conn: &Connection, version: Option<&VersionRow>, wanted: &Ali
             if !known {
                 return Ok(AliasMoved::NoVersion);
             }
-            conn.prepare_cached(
-                "INSERT INTO aliases (tenant, agent, alias, version) VALUES (?, ?, ?, ?)
-                 ON CONFLICT (tenant, agent, alias) DO UPDATE SET version = excluded.version",
-            )?
-            .execute(params![tenant.as_str(), agent.as_str(), alias.as_str(), to.0])?;
+            if *step != Step::Proposed {
+                name_it(conn, of, to)?;
+            }
         }
+        None if *step == Step::Proposed => {}
         None => {
             conn.prepare_cached("DELETE FROM aliases WHERE tenant = ? AND agent = ? AND alias = ?")?.execute(of)?;
         }
@@ -88,9 +94,41 @@ pub(super) fn keep(conn: &Connection, version: Option<&VersionRow>, wanted: &Ali
         to.map(|v| v.0),
         at.0,
         by.as_str(),
-        why.as_str(),
+        why.kept(*step),
     ])?;
-    Ok(AliasMoved::Done)
+    Ok(if *step == Step::Proposed { AliasMoved::Proposed } else { AliasMoved::Done })
+}
+
+fn name_it(conn: &Connection, (tenant, agent, alias): (&str, &str, &str), to: &VersionId) -> Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO aliases (tenant, agent, alias, version) VALUES (?, ?, ?, ?)
+         ON CONFLICT (tenant, agent, alias) DO UPDATE SET version = excluded.version",
+    )?
+    .execute(params![tenant, agent, alias, to.0])
+    .map(drop)
+}
+
+/// Why somebody else proposed a move since the alias moved last, or why it is not confirmed.
+fn proposed(conn: &Connection, wanted: &AliasMove) -> Result<Result<MovedBy, AliasMoved>> {
+    let AliasMove { tenant, agent, alias, to, by, .. } = wanted;
+    let mut since = conn.prepare_cached(
+        "SELECT moved_by, why FROM alias_moves WHERE tenant = ?1 AND agent = ?2 AND alias = ?3 AND version IS ?4
+             AND why LIKE 'propose %' AND mid > coalesce((SELECT max(mid) FROM alias_moves
+                 WHERE tenant = ?1 AND agent = ?2 AND alias = ?3 AND why NOT LIKE 'propose %'), 0)
+         ORDER BY mid DESC",
+    )?;
+    let mut rows = since.query(params![tenant.as_str(), agent.as_str(), alias.as_str(), to.map(|v| v.0)])?;
+    let mut own = false;
+    while let Some(row) = rows.next()? {
+        match row.get_ref(0)?.as_str()? == by.as_str() {
+            true => own = true,
+            false => {
+                let why = MovedBy::parse(row.get_ref(1)?.as_str()?).map_or(MovedBy::Set, |(why, _)| why);
+                return Ok(Ok(why));
+            }
+        }
+    }
+    Ok(Err(if own { AliasMoved::Own } else { AliasMoved::NotProposed }))
 }
 
 /// An agent's aliases, by name.
@@ -109,16 +147,17 @@ pub(super) fn history(conn: &Connection, tenant: &str, agent: &str, most: u32) -
          ORDER BY mid DESC LIMIT ?",
     )?
     .query_map(params![tenant, agent, limit(most)], |r| {
-        let why = MovedBy::parse(r.get_ref(5)?.as_str()?);
+        let (why, step) = MovedBy::parse(r.get_ref(5)?.as_str()?).ok_or_else(|| {
+            rusqlite::Error::FromSqlConversionFailure(5, Type::Text, "an alias moved for an unknown reason".into())
+        })?;
         Ok(AliasEvent {
             alias: name(r, 0)?,
             was: r.get::<_, Option<[u8; 32]>>(1)?.map(VersionId),
             version: r.get::<_, Option<[u8; 32]>>(2)?.map(VersionId),
             at: Timestamp(r.get(3)?),
             by: name(r, 4)?,
-            why: why.ok_or_else(|| {
-                rusqlite::Error::FromSqlConversionFailure(5, Type::Text, "an alias moved for an unknown reason".into())
-            })?,
+            why,
+            step,
         })
     })?
     .collect()

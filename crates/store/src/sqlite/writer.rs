@@ -16,6 +16,7 @@ use stead_core::id::RunId;
 use stead_ports::journal::{AckSender, Append, AppendError, StoreError};
 
 use super::{
+    budgets,
     errors::{abort, is_disk, is_failed_sync, store_error, written},
     index::{self, Home, Lookup, int},
     queue::{Queue, Turn},
@@ -273,10 +274,13 @@ fn one(
         return Err(Stop::Refused(AppendError::Fenced { current: epoch }));
     }
     let slot = check(append, known)?;
+    let moves = append.index.as_deref().map_or(&[][..], |i| &i.budgets);
+    let booked = budgets::weigh(known.conn, moves)?;
     let slot = index::change(known.conn, append, slot, blobs)?;
     let Some(slot) = slot else {
         return Err(Stop::Refused(AppendError::Conflict { next: 0 }));
     };
+    budgets::put(known.conn, booked)?;
     insert.raw_bind_parameter(1, slot.home.run)?;
     insert.raw_bind_parameter(2, int(append.seq))?;
     insert.raw_bind_parameter(3, &append.leaf.0[..])?;

@@ -3,12 +3,12 @@
 use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use stead_ports::sandbox::{Content, End, Mount, Property};
 
-use super::{Lab, lateness::Lateness, text, told};
+use super::{Lab, deadlines::Later, text, told};
 
 /// 1
 pub async fn a_fork_bomb_meets_the_limit_of_processes_and_dies_at_its_deadline(lab: &dyn Lab) {
@@ -16,21 +16,16 @@ pub async fn a_fork_bomb_meets_the_limit_of_processes_and_dies_at_its_deadline(l
     spec.limits.pids = Some(64);
     spec.limits.wall = Duration::from_millis(1500);
     spec.requires.insert(Property::PidsLimit);
-    let ordinary = Lateness::ordinary(lab).await;
-    let late = Lateness::begin();
+    let later = Later::than(spec.limits.wall, lab).await;
     let outcome = lab.run_spec(spec).await.unwrap();
-    late.end().kept("a fork bomb", outcome.usage.wall, Duration::from_millis(1500), ordinary);
-    assert_eq!(outcome.end, End::Deadline, "{}", told(&outcome));
+    later.was_not_reached("a fork bomb", &outcome).await;
     assert_eq!(outcome.end.code().map(|c| c.to_string()).as_deref(), Some("ST0227"));
     if lab.holds(Property::Accounting).await && !lab.answers().ended_whole {
         assert!(outcome.usage.pids_refused.is_some_and(|n| n > 0), "{:?}", outcome.usage);
     } else {
         assert_eq!(outcome.usage.pids_refused, None, "nothing counts them, or nobody can tell");
     }
-    let (late, begun) = (Lateness::begin(), Instant::now());
-    assert_eq!(lab.sh("echo usable").await.end, End::Exited(0));
-    let took = begun.elapsed();
-    late.end().within("the host is not usable again", took, Duration::from_secs(1) + ordinary);
+    assert_eq!(lab.sh("echo usable").await.end, End::Exited(0), "the host is not usable again");
 }
 
 /// 8, 9, 11: no way of living on.
@@ -56,11 +51,9 @@ print('left', flush=True)
 
     let mut spec = lab.spec(&["python3", "-c", &format!("{daemon}\nwhile True: pass")]);
     spec.limits.wall = Duration::from_millis(800);
-    let ordinary = Lateness::ordinary(lab).await;
-    let late = Lateness::begin();
+    let later = Later::than(spec.limits.wall, lab).await;
     let outcome = lab.run_spec(spec).await.unwrap();
-    assert_eq!(outcome.end, End::Deadline, "{}", told(&outcome));
-    late.end().kept("busy grandchildren", outcome.usage.wall, Duration::from_millis(800), ordinary);
+    later.was_not_reached("busy grandchildren", &outcome).await;
 }
 
 /// 10: the deadline holds while somebody holds stdout.

@@ -210,14 +210,17 @@ const OPTIONS: &[u32] = &[
     libc::PR_SET_THP_DISABLE as u32,
     libc::PR_GET_THP_DISABLE as u32,
     libc::PR_CAP_AMBIENT as u32,
-    libc::PR_GET_SPECULATION_CTRL as u32,
-    libc::PR_SET_SPECULATION_CTRL as u32,
+    PR_GET_SPECULATION_CTRL,
+    PR_SET_SPECULATION_CTRL,
     PR_SET_MDWE,
     PR_GET_MDWE,
     libc::PR_SET_VMA as u32,
     libc::PR_SET_PTRACER as u32,
 ];
-// `linux/prctl.h`: memory that was writable stays without the right to run.
+// `linux/prctl.h`, by number: `libc` has those of speculation not for every machine.
+const PR_GET_SPECULATION_CTRL: u32 = 52;
+const PR_SET_SPECULATION_CTRL: u32 = 53;
+// Memory that was writable stays without the right to run.
 const PR_SET_MDWE: u32 = 65;
 const PR_GET_MDWE: u32 = 66;
 /// Vector lengths, keys of pointers and tags of addresses: they have a meaning on aarch64 alone.

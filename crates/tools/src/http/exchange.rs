@@ -21,7 +21,10 @@ use stead_core::{
     code,
     effect::{Outcome, Reconciled},
 };
-use stead_ports::tool::{Invocation, MaySend, Output};
+use stead_ports::{
+    connect::{Barred, To},
+    tool::{Invocation, MaySend, Output},
+};
 
 use super::{
     answer::{Answer, read},
@@ -100,6 +103,9 @@ impl Service {
     /// Sends a request and reports honestly. `name` is that of a file, should the answer be one.
     pub(super) async fn call(&self, request: Request, invocation: &Invocation, name: &str) -> Outcome<Output> {
         let method = request.method().clone();
+        if let Err(barred) = may(&request, invocation).await {
+            return Outcome::Refused(Output::error(format!("{}: {}", code::POLICY, barred.why)));
+        }
         let (answer, secrets) = match self.send(request, &invocation.may_send).await {
             Ok(sent) => sent,
             // The request itself has not left, or came back with 401.
@@ -151,6 +157,9 @@ impl Service {
     /// list and null mean nothing either: a search may answer 2xx and have found nothing yet.
     pub(super) async fn ask(&self, request: Request, invocation: &Invocation) -> Reconciled<Output> {
         let head = request.method() == Method::HEAD;
+        if may(&request, invocation).await.is_err() {
+            return Reconciled::StillUnknown;
+        }
         let sent = self.send(request, &invocation.may_send).await;
         let Ok((Ok(response), secrets)) = sent else { return Reconciled::StillUnknown };
         let status = response.status();
@@ -170,6 +179,18 @@ impl Service {
     fn ok(body: String, status: StatusCode) -> Output {
         Output::ok(if body.is_empty() { format!("HTTP {status}, without content") } else { body })
     }
+}
+
+/// Asks policies about a request before anything of it is sent.
+async fn may(request: &Request, invocation: &Invocation) -> Result<(), Barred> {
+    let url = request.url();
+    let to = To {
+        host: url.host_str().unwrap_or_default().trim_matches(['[', ']']),
+        port: url.port_or_known_default().unwrap_or_default(),
+        method: request.method().as_str(),
+        path: url.path(),
+    };
+    invocation.connects.may(to).await.map(drop)
 }
 
 /// A token, if there is still time to use it: a run may have got another owner while it was fetched.
@@ -212,7 +233,9 @@ pub(crate) fn verdict(method: &Method, status: StatusCode) -> Verdict {
 /// An error answer in words.
 async fn describe(response: Response, secrets: &[Secret]) -> String {
     let status = response.status();
-    let header = |name| response.headers().get(name).and_then(|v| v.to_str().ok()).map(|v| text::ellipsis(v, 200));
+    let clean = |text: &str| secrets.iter().fold(text.to_owned(), |text, secret| secret.redact(text));
+    let header =
+        |name| response.headers().get(name).and_then(|v| v.to_str().ok()).map(|v| text::ellipsis(&clean(v), 200));
     let mut words = format!("HTTP {status}");
     if let Some(location) = header(LOCATION).filter(|_| status.is_redirection()) {
         words.push_str(&format!(": redirects to {location}, which is not followed"));

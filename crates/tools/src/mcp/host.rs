@@ -9,7 +9,7 @@ use stead_core::{
     id::{Name, RunId},
     sandbox::{BoxLimits, BoxUse},
 };
-use stead_ports::BoxFuture;
+use stead_ports::{BoxFuture, connect::Connects};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::timeout,
@@ -29,6 +29,8 @@ pub struct Whose {
     pub tenant: Name,
     /// Limits that an operator has set for the run's boxes.
     pub limits: BoxLimits,
+    /// Asked before the server speaks to a host. It lives for a whole run, so what holds for one call alone does not count.
+    pub connects: Connects,
 }
 
 /// Starts servers.

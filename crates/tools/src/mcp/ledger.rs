@@ -7,6 +7,9 @@ use parking_lot::Mutex;
 use rmcp::model::RequestId;
 use stead_core::code::{self, Code};
 
+use super::words::excerpt;
+use crate::secret::Secret;
+
 /// Most messages that a server may send without answering anything.
 pub(super) const MAX_UNASKED: usize = 10_000;
 /// Most streams that are opened again without an answer in between.
@@ -51,7 +54,10 @@ pub(super) enum Fate {
 
 /// See the module.
 #[derive(Clone, Default)]
-pub(super) struct Ledger(Arc<Mutex<Entries>>);
+pub(super) struct Ledger {
+    entries: Arc<Mutex<Entries>>,
+    secrets: Arc<[Secret]>,
+}
 
 #[derive(Default)]
 struct Entries {
@@ -70,73 +76,83 @@ struct Entries {
 }
 
 impl Ledger {
+    /// Nothing is known yet. `secrets` are blotted out of whatever the server says.
+    pub(super) fn new(secrets: Vec<Secret>) -> Self {
+        Self { entries: Arc::default(), secrets: secrets.into() }
+    }
+
+    /// The beginning of what the server said, without secrets.
+    pub(super) fn excerpt(&self, said: &str, max: usize) -> String {
+        excerpt(&self.secrets, said, max)
+    }
+
     /// What became of that request; forgets it.
     pub(super) fn settle(&self, id: &RequestId) -> Fate {
-        self.0.lock().left.remove(id).unwrap_or_default()
+        self.entries.lock().left.remove(id).unwrap_or_default()
     }
 
     /// A request is about to leave.
     pub(super) fn leaving(&self, id: RequestId) {
-        self.0.lock().left.insert(id, Fate::Left(None));
+        self.entries.lock().left.insert(id, Fate::Left(None));
     }
 
     /// What is now known about a request, if somebody still waits for it.
     pub(super) fn found(&self, id: &RequestId, fate: Fate) {
-        if let Some(known) = self.0.lock().left.get_mut(id) {
+        if let Some(known) = self.entries.lock().left.get_mut(id) {
             *known = fate;
         }
     }
 
     /// What the server did wrong.
     pub(super) fn fault(&self) -> Option<Failure> {
-        self.0.lock().fault.clone()
+        self.entries.lock().fault.clone()
     }
 
     pub(super) fn blame(&self, code: Code, words: impl Into<String>) {
-        self.0.lock().fault.get_or_insert_with(|| Failure::new(code, words));
+        self.entries.lock().fault.get_or_insert_with(|| Failure::new(code, words));
     }
 
     pub(super) fn failed(&self, failure: Failure) {
-        self.0.lock().last = Some(failure);
+        self.entries.lock().last = Some(failure);
     }
 
     /// Why the last request that is no call failed; forgets it.
     pub(super) fn last_failure(&self) -> Option<Failure> {
-        self.0.lock().last.take()
+        self.entries.lock().last.take()
     }
 
     pub(super) fn expire(&self) {
-        self.0.lock().expired = true;
+        self.entries.lock().expired = true;
     }
 
     pub(super) fn is_expired(&self) -> bool {
-        self.0.lock().expired
+        self.entries.lock().expired
     }
 
     pub(super) fn watch(&self, open: bool) {
-        self.0.lock().watched = open;
+        self.entries.lock().watched = open;
     }
 
     pub(super) fn is_watched(&self) -> bool {
-        self.0.lock().watched
+        self.entries.lock().watched
     }
 
     /// The server answered a call: what it says besides counts from here again.
     pub(super) fn answered(&self) {
-        let mut entries = self.0.lock();
+        let mut entries = self.entries.lock();
         (entries.unasked, entries.resumed) = (0, 0);
     }
 
     /// Whether the server still answers, rather than only talks.
     pub(super) fn hears(&self) -> bool {
-        let mut entries = self.0.lock();
+        let mut entries = self.entries.lock();
         entries.unasked += 1;
         entries.unasked <= MAX_UNASKED
     }
 
     /// Whether a stream may be opened again.
     pub(super) fn may_resume(&self) -> bool {
-        let mut entries = self.0.lock();
+        let mut entries = self.entries.lock();
         entries.resumed += 1;
         entries.fault.is_none() && entries.resumed <= MAX_RESUMED
     }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::schema;
+use super::words::redact;
+use crate::{schema, secret::Secret};
 
 /// What a server says of its tool's behaviour. Hints for a reader, never rules: see MCP, "Tool annotations".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,10 +34,13 @@ pub struct Discovered {
 }
 
 impl Discovered {
-    pub(super) fn new(tool: rmcp::model::Tool) -> Self {
+    /// What a server told of a tool, without `secrets`: it goes to the model and is kept.
+    pub(super) fn new(tool: rmcp::model::Tool, secrets: &[Secret]) -> Self {
         let operation = tool.name.into_owned();
         let description = tool.description.map(|d| d.into_owned()).or(tool.title).unwrap_or_default();
+        let description = redact(secrets, description);
         let schema = Value::Object((*tool.input_schema).clone());
+        let schema = secrets.iter().fold(schema, |schema, secret| secret.redact_json(schema));
         let hints = tool.annotations.map_or(Hints::default(), |a| Hints {
             read_only: a.read_only_hint,
             destructive: a.destructive_hint,

@@ -16,7 +16,6 @@ use stead_core::code;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 
 use super::ledger::{Ledger, MAX_UNASKED};
-use crate::text;
 
 /// Most bytes of one message.
 pub(super) const MAX_MESSAGE: usize = 8 << 20;
@@ -75,7 +74,7 @@ impl Pipe {
             Ok(message) => Ok(Some(message)),
             // A notification of a newer protocol is no reason to part.
             Err(_) if is_notification(line) => Ok(None),
-            Err(_) => Err(format!("it wrote a line to stdout that is no message: {}", text::ellipsis(line, 200))),
+            Err(_) => Err(format!("it wrote a line to stdout that is no message: {}", self.ledger.excerpt(line, 200))),
         }
     }
 

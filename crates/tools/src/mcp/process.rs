@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
@@ -21,7 +22,7 @@ use tokio::{
 
 use crate::{config::McpConfig, secret::Secret, text};
 
-/// Bytes of stderr kept.
+/// Bytes of stderr shown.
 const STDERR: usize = 4 * 1024;
 /// How long a server may take to end by itself once its input is closed.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -91,7 +92,7 @@ impl Launch {
         else {
             return Err(format!("`{}` was started without pipes", self.name()));
         };
-        let tail = Tail { bytes: Arc::default(), ended: watch::Sender::new(false) };
+        let tail = Tail::new(self.secrets());
         let reader = tokio::spawn(tail.clone().follow(stderr));
         let process = Process { group: child.id().and_then(group), child: Some(child), reader, tail };
         Ok(Running { process, stdin, stdout })
@@ -119,10 +120,9 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// The end of what it wrote to stderr.
+    /// The end of what it wrote to stderr, without secrets.
     pub(super) fn stderr(&self) -> String {
-        let tail = self.tail.bytes.lock();
-        String::from_utf8_lossy(&tail).trim().to_owned()
+        self.tail.text()
     }
 
     /// Kills its group now; what it started goes with it.
@@ -160,21 +160,46 @@ impl Drop for Process {
 /// The last bytes of a stream.
 #[derive(Clone)]
 struct Tail {
-    bytes: Arc<Mutex<Vec<u8>>>,
+    kept: Arc<Mutex<Kept>>,
     ended: watch::Sender<bool>,
+    secrets: Arc<[Secret]>,
+    /// Bytes kept beyond those that are shown: whatever begins in them and is only half there is not shown.
+    margin: usize,
+}
+
+#[derive(Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    /// Something before them is gone.
+    cut: bool,
 }
 
 impl Tail {
+    fn new(secrets: Vec<Secret>) -> Self {
+        let margin = secrets.iter().map(Secret::longest).max().unwrap_or(0);
+        Self { kept: Arc::default(), ended: watch::Sender::new(false), secrets: secrets.into(), margin }
+    }
+
+    /// What it ends with. Secrets are blotted out before it is cut, so that no part of one is left.
+    fn text(&self) -> String {
+        let kept = self.kept.lock();
+        let whole = Bytes::copy_from_slice(&kept.bytes);
+        let clean = self.secrets.iter().fold(whole, |bytes, secret| secret.blot(bytes));
+        let from = if kept.cut { self.margin.min(clean.len()) } else { 0 };
+        String::from_utf8_lossy(&clean[from..]).trim().to_owned()
+    }
+
     async fn follow(self, mut stderr: ChildStderr) {
         let mut buffer = [0; 1024];
         while let Ok(n) = stderr.read(&mut buffer).await {
             if n == 0 {
                 break;
             }
-            let mut tail = self.bytes.lock();
-            tail.extend_from_slice(&buffer[..n]);
-            let surplus = tail.len().saturating_sub(STDERR);
-            tail.drain(..surplus);
+            let mut kept = self.kept.lock();
+            kept.bytes.extend_from_slice(&buffer[..n]);
+            let surplus = kept.bytes.len().saturating_sub(STDERR + self.margin);
+            kept.cut |= surplus > 0;
+            kept.bytes.drain(..surplus);
         }
         self.ended.send_replace(true);
     }

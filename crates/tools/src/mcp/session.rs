@@ -33,7 +33,7 @@ use super::{
     pin::Discovered,
     pipe::Pipe,
     server::{Program, Server},
-    words::{greeting_error, is_refusal, redact, words},
+    words::{excerpt, greeting_error, is_refusal, redact, words},
 };
 use crate::{secret::Secret, text};
 
@@ -84,7 +84,7 @@ impl Session {
 
     /// The error tells whether the server answered, and refused.
     async fn greet_as(server: &Server, whose: &Whose, mode: ClientLifecycleMode) -> Result<Self, (bool, Failure)> {
-        let ledger = Ledger::default();
+        let ledger = Ledger::new(server.secrets());
         match server {
             Server::Program(launch) => {
                 let running = launch.spawn().map_err(|why| (false, Failure::server(why)))?;
@@ -132,7 +132,9 @@ impl Session {
                 let refused = matches!(e, ClientInitializeError::JsonRpcError(_));
                 let why = match ledger.fault() {
                     Some(fault) => Failure::new(fault.code, format!("{}: {}", fault.code, fault.words)),
-                    None => ledger.last_failure().unwrap_or_else(|| Failure::server(greeting_error(&e))),
+                    None => {
+                        ledger.last_failure().unwrap_or_else(|| Failure::server(greeting_error(&server.secrets(), &e)))
+                    }
                 };
                 let stderr = process.as_ref().map(Program::stderr).unwrap_or_default();
                 let words = redact(&server.secrets(), blame(&server.name(), &why.words, &stderr));
@@ -158,7 +160,7 @@ impl Session {
         told || (self.process.is_none() && !self.ledger.is_watched())
     }
 
-    /// All tools of the server.
+    /// All tools of the server, without secrets in their words.
     pub(super) async fn tools(&self) -> Result<Vec<Discovered>, Failure> {
         match timeout(self.patience, self.list()).await {
             Ok(result) => result,
@@ -173,17 +175,21 @@ impl Session {
             let params = PaginatedRequestParams::default().with_cursor(cursor.take());
             let page = self.service.peer().list_tools(Some(params)).await.map_err(|e| {
                 let known = self.ledger.fault().or_else(|| self.ledger.last_failure());
-                let why = known.unwrap_or_else(|| Failure::server(words(&e)));
+                let why = known.unwrap_or_else(|| Failure::server(words(&self.secrets, &e)));
                 Failure::new(why.code, self.blame(&why.words))
             })?;
-            found.extend(page.tools.into_iter().map(Discovered::new));
+            found.extend(page.tools.into_iter().map(|tool| Discovered::new(tool, &self.secrets)));
             if found.len() > MAX_TOOLS {
                 return Err(self.failed(&format!("it lists more than {MAX_TOOLS} tools")));
             }
             let mut names: Vec<_> = found.iter().map(|d| &d.operation).collect();
             names.sort_unstable();
             if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-                return Err(self.failed(&format!("it lists the tool `{}` twice", text::ellipsis(twice[0], 100))));
+                let name = excerpt(&self.secrets, twice[0], 100);
+                return Err(self.failed(&format!("it lists the tool `{name}` twice")));
+            }
+            if names.iter().any(|name| self.secrets.iter().any(|secret| secret.is_in(name.as_bytes()))) {
+                return Err(self.failed("it lists a tool whose name holds a secret that it was given"));
             }
             match page.next_cursor {
                 Some(next) => cursor = Some(next),
@@ -260,8 +266,8 @@ impl Session {
 
     async fn failure(&self, e: &ServiceError) -> Output {
         if let ServiceError::McpError(e) = e {
-            let words = text::ellipsis(&e.message, 2_000);
-            return Output::error(redact(&self.secrets, format!("{}: {words} [{}]", code::TOOL_ERROR, e.code.0)));
+            let words = excerpt(&self.secrets, &e.message, 2_000);
+            return Output::error(format!("{}: {words} [{}]", code::TOOL_ERROR, e.code.0));
         }
         // Nothing more can come of it, and it may still be writing.
         if let Some(process) = &self.process
@@ -270,7 +276,7 @@ impl Session {
             process.kill();
             process.silence().await;
         }
-        self.told(&self.ledger.fault().unwrap_or_else(|| Failure::server(words(e))))
+        self.told(&self.ledger.fault().unwrap_or_else(|| Failure::server(words(&self.secrets, e))))
     }
 
     fn told(&self, why: &Failure) -> Output {

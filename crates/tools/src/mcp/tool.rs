@@ -11,6 +11,7 @@ use stead_core::{
 };
 use stead_ports::{
     BoxFuture,
+    connect::Connects,
     tool::{Invocation, Output, Tool},
 };
 
@@ -78,7 +79,7 @@ pub async fn discover_url(
 
 /// For a server that makes no difference between runs.
 fn nobody() -> Whose {
-    Whose { run: RunId(0), tenant: Name::from(""), limits: BoxLimits::default() }
+    Whose { run: RunId(0), tenant: Name::from(""), limits: BoxLimits::default(), connects: Connects::default() }
 }
 
 async fn found(server: &Server, only: Option<&[String]>, whose: &Whose) -> Result<Vec<Discovered>, ToolSetupError> {
@@ -167,8 +168,8 @@ impl Tool for McpTool {
                 Ok(arguments) => arguments,
                 Err(e) => return Outcome::Refused(Output::error(format!("the arguments are not an object: {e}"))),
             };
-            let Invocation { effect, tenant, limits, max_output, .. } = invocation;
-            let whose = Whose { run: effect.run, tenant, limits };
+            let Invocation { effect, tenant, limits, max_output, connects, .. } = invocation;
+            let whose = Whose { run: effect.run, tenant, limits, connects: connects.lasting() };
             self.runs.call(&whose, effect, &self.operation, arguments, max_output).await
         })
     }

@@ -28,7 +28,7 @@ use crate::{
         client::chain,
         exchange::{Verdict, verdict},
     },
-    reach, text,
+    reach,
 };
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -147,14 +147,14 @@ impl Wire {
         }
         let failed = |why: Failure| self.give_up(&waits, Fate::Left(Some(why)));
         if !media.starts_with(JSON) {
-            let words = format!("it answered with `{}` instead of JSON or events", text::ellipsis(&media, 100));
+            let words = format!("it answered with `{}` instead of JSON or events", self.ledger.excerpt(&media, 100));
             return Err(failed(Failure::server(words)));
         }
         let body = read(response, MAX_MESSAGE).await.map_err(failed)?;
         match serde_json::from_slice(&body) {
             Ok(message) => Ok(StreamableHttpPostResponse::Json(message, session)),
             Err(_) => {
-                let shown = text::ellipsis(&String::from_utf8_lossy(&body[..body.len().min(400)]), 200);
+                let shown = self.ledger.excerpt(&String::from_utf8_lossy(&body), 200);
                 Err(failed(Failure::server(format!("its answer is no message: {shown}"))))
             }
         }
@@ -191,12 +191,12 @@ impl Wire {
         }
         let mut words = format!("it answered HTTP {status}");
         if let Some(location) = moved.filter(|_| status.is_redirection()) {
-            words.push_str(&format!(": redirects to {}, which is not followed", text::ellipsis(&location, 200)));
+            words.push_str(&format!(": redirects to {}, which is not followed", self.ledger.excerpt(&location, 200)));
         }
         match error {
-            Some(error) => words.push_str(&format!(": {}", text::ellipsis(&error.message, 500))),
+            Some(error) => words.push_str(&format!(": {}", self.ledger.excerpt(&error.message, 500))),
             None if !body.is_empty() => {
-                words.push_str(&format!(": {}", text::ellipsis(&String::from_utf8_lossy(&body), 500)));
+                words.push_str(&format!(": {}", self.ledger.excerpt(&String::from_utf8_lossy(&body), 500)));
             }
             None => {}
         }

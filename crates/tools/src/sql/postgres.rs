@@ -39,6 +39,8 @@ pub(super) struct Postgres {
     timeout: Duration,
     slots: Semaphore,
     reach: Reach,
+    /// Blotted out of rows and errors: a role may be allowed to read its own password.
+    password: Option<Secret>,
 }
 
 impl std::fmt::Debug for Postgres {
@@ -60,6 +62,7 @@ impl Postgres {
             return Err(ToolSetupError::value(format!("{tool}: `url` names no host")));
         }
         parsed.application_name("stead");
+        let inline = parsed.get_password().map(|bytes| Secret::new(&String::from_utf8_lossy(bytes)));
         if let Some(password) = password {
             parsed.password(password.reveal());
         }
@@ -71,6 +74,7 @@ impl Postgres {
             timeout: config.timeout,
             slots: Semaphore::new(PARALLEL),
             reach: reach.clone(),
+            password: password.cloned().or(inline),
         })
     }
 
@@ -80,7 +84,10 @@ impl Postgres {
         };
         let mut session = match timeout(CONNECT, wire::connect(&self.config, &self.tls, &self.reach)).await {
             Ok(Ok(session)) => session,
-            Ok(Err(why)) => return Outcome::NotSent(Output::error(format!("the database cannot be reached: {why}"))),
+            Ok(Err(why)) => {
+                let why = self.clean(why);
+                return Outcome::NotSent(Output::error(format!("the database cannot be reached: {why}")));
+            }
             Err(_) => return Outcome::NotSent(Output::error("the database did not answer in time")),
         };
         let e = match timeout(self.timeout + GRACE, self.transaction(&mut session.client, &job)).await {
@@ -156,11 +163,17 @@ impl Postgres {
         let rows = transaction.query_portal(&portal, wanted).await?;
         for row in &rows {
             let json: &str = row.try_get(0)?;
-            if !out.push(cells(json, aliases.len())) {
+            let cells = cells(json, aliases.len()).into_iter();
+            if !out.push(cells.map(|cell| self.password.iter().fold(cell, |cell, secret| secret.redact_json(cell)))) {
                 break;
             }
         }
         Ok(out.finish((!reads).then_some(rows.len() as u64)))
+    }
+
+    /// Words of the database without the password.
+    fn clean(&self, words: String) -> String {
+        self.password.iter().fold(words, |words, secret| secret.redact(words))
     }
 
     fn too_slow(&self) -> String {
@@ -174,7 +187,7 @@ impl Postgres {
     /// What an error before the commit means: nothing was changed, in any case.
     fn failed(&self, e: &Error, closed: bool) -> Outcome<Output> {
         let Some(db) = e.as_db_error() else {
-            let words = text::ellipsis(&wire::words(e), 400);
+            let words = text::ellipsis(&self.clean(wire::words(e)), 400);
             return if closed {
                 Outcome::NotSent(Output::error(format!("the database was lost before anything was changed: {words}")))
             } else {
@@ -182,7 +195,8 @@ impl Postgres {
             };
         };
         let hint = db.hint().map(|h| format!(" ({h})")).unwrap_or_default();
-        let words = text::ellipsis(&format!("{}{hint} [{}]", db.message(), db.code().code()), 600);
+        let words = self.clean(format!("{}{hint} [{}]", db.message(), db.code().code()));
+        let words = text::ellipsis(&words, 600);
         let state = db.code();
         let undone = [
             SqlState::T_R_SERIALIZATION_FAILURE,

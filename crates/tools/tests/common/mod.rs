@@ -36,6 +36,7 @@ pub(crate) fn invocation(offered: &Offered, arguments: Arc<RawValue>, max_output
         arguments,
         max_output,
         may_send: MaySend::default(),
+        connects: stead_ports::connect::Connects::default(),
         workspace: None,
         limits: BoxLimits::default(),
         left: stead_ports::tool::Left::default(),

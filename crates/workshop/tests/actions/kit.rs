@@ -232,6 +232,7 @@ impl Kit {
             arguments: Arc::from(RawValue::from_string(arguments.to_string()).unwrap()),
             max_output: 64 << 10,
             may_send: MaySend::default(),
+            connects: stead_ports::connect::Connects::default(),
             workspace: run.tree,
             limits: run.limits.clone(),
             left: run.left,

@@ -10,6 +10,7 @@ use stead_core::{effect::Outcome, sandbox::Tier};
 use stead_egress::Trust;
 use stead_ports::{
     BoxFuture,
+    connect::Connects,
     sandbox::{BoxError, Boxes, Offer, Running, Spec, Stdio},
 };
 use stead_sandbox::Namespaces;
@@ -93,7 +94,11 @@ async fn actions_and_servers_of_a_tier_with_few_boxes_wait_for_one_and_none_is_r
     }
     let of = run(7);
     let words = ["sh", "-c", "true"].map(str::to_owned).to_vec();
-    let server = kit.shop.serve(of.run, of.tenant, "mail".into(), words, &narrow(), of.limits).await.unwrap();
+    let server = kit
+        .shop
+        .serve(of.run, of.tenant, "mail".into(), words, &narrow(), (of.limits, &Connects::default()))
+        .await
+        .unwrap();
     assert_eq!(server.ended().await.why, "it ended by itself with exit code 0");
     drop(server);
     closed(kit).await;

@@ -6,6 +6,7 @@ use stead_core::{
     sandbox::{BoxLimits, Property, Tier},
     time::Span,
 };
+use stead_ports::connect::Connects;
 use stead_workshop::{Server, Settings};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
@@ -13,7 +14,17 @@ use crate::kit::{Kit, Run, run, settings};
 
 async fn serve(kit: &Kit, run: &Run, script: &str, settings: &Settings) -> Server {
     let words = ["sh", "-c", script].map(str::to_owned).to_vec();
-    kit.shop.serve(run.run, run.tenant.clone(), "mail".into(), words, settings, BoxLimits::default()).await.unwrap()
+    kit.shop
+        .serve(
+            run.run,
+            run.tenant.clone(),
+            "mail".into(),
+            words,
+            settings,
+            (BoxLimits::default(), &Connects::default()),
+        )
+        .await
+        .unwrap()
 }
 
 /// Waits until no box is left.

@@ -16,6 +16,7 @@ use stead_core::{
 };
 use stead_egress::Trust;
 use stead_ports::{
+    connect::Connects,
     sandbox::{Limits, Root},
     tool::Output,
 };
@@ -223,7 +224,8 @@ impl Told<'_> {
         let settings = self.settings();
         kit.shop.check("mail", &settings).unwrap();
         let limits = run.limits;
-        let served = kit.shop.serve(run.run, run.tenant, "mail".into(), words, &settings, limits).await;
+        let served =
+            kit.shop.serve(run.run, run.tenant, "mail".into(), words, &settings, (limits, &Connects::default())).await;
         let mut server = served.unwrap();
         let pipes = server.pipes().unwrap();
         let (mut stdin, mut lines) = (pipes.stdin, BufReader::new(pipes.stdout).lines());

@@ -34,7 +34,10 @@ fn moved(event: &AliasEvent) -> [String; 6] {
         clean(&event.alias),
         digits(event.was.as_ref()),
         digits(event.version.as_ref()),
-        clean(&event.why),
+        match event.step.as_str() {
+            "moved" => clean(&event.why),
+            step => format!("{} ({})", clean(&event.why), clean(step)),
+        },
         short(&event.by, 24),
     ]
 }
@@ -52,10 +55,22 @@ pub(super) fn aliases(aliases: &[Alias]) -> String {
 /// An alias after it was asked to move.
 pub(super) fn alias(alias: &Alias) -> String {
     let unmoved = if alias.moved { "" } else { " (as before)" };
+    if alias.proposed {
+        let confirm = confirm(&alias.agent, &alias.alias, alias.version.as_ref());
+        let to = alias.version.as_ref().map_or_else(|| "to be removed".to_owned(), text::version);
+        return format!("{}@{} {to} proposed; another person confirms it: {confirm}\n", alias.agent, alias.alias);
+    }
     match &alias.version {
         Some(version) => format!("{}@{} {}{unmoved}\n", alias.agent, alias.alias, text::version(version)),
         None => format!("{}@{} removed\n", alias.agent, alias.alias),
     }
+}
+
+/// The command with which another person confirms.
+pub(super) fn confirm(agent: &str, alias: &str, version: Option<&VersionId>) -> String {
+    let alias = if alias == "live" { String::new() } else { format!(" --alias {alias}") };
+    let what = version.map_or_else(|| "--remove".to_owned(), text::version);
+    format!("stead agents confirm {agent} {what}{alias}")
 }
 
 /// What two versions differ in.

@@ -3,7 +3,10 @@
 
 use crate::{
     fact::Fact,
-    run::decide::{Draft, Refusal},
+    run::{
+        decide::{Draft, Refusal},
+        state::State,
+    },
 };
 
 pub(in crate::run) fn pause(draft: &mut Draft<'_>) -> Result<(), Refusal> {
@@ -27,4 +30,11 @@ pub(in crate::run) fn resume(draft: &mut Draft<'_>) -> Result<(), Refusal> {
         draft.emit(Fact::Resumed);
     }
     Ok(())
+}
+
+/// A pause may have been long, and is what operators do when something is wrong: what had been allowed before it is asked
+/// about again.
+pub(in crate::run) fn apply_resumed(state: &mut State) {
+    state.paused = false;
+    state.calls.iter_mut().for_each(|call| call.ruled = None);
 }

@@ -48,10 +48,10 @@ fn reopen(draft: &mut Draft<'_>, i: usize) {
     let unsure = must_ask(&draft.state, call, draft.now);
     match call.phase {
         // Asked again: the answer, and what followed from it, may be lost.
-        CallPhase::Asking { reason, ref asked, .. } => {
-            let asked = asked.as_deref().cloned();
+        CallPhase::Asking { reason, expires, since, ref asked } => {
+            let (asked, ttl) = (asked.as_deref().cloned(), expires.map(|until| until.since(since)));
             let first = matches!(reason, AskReason::Manifest | AskReason::Policy | AskReason::Restored);
-            approval::ask(draft, effect, if first && unsure { AskReason::Restored } else { reason }, asked, None);
+            approval::ask(draft, effect, if first && unsure { AskReason::Restored } else { reason }, asked, ttl);
         }
         CallPhase::Open | CallPhase::Backoff { unknown: false, .. } if unsure => {
             if call.head.class.recovery() == Recovery::Reconcile {

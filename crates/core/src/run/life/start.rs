@@ -72,6 +72,10 @@ pub(in crate::run) fn prepare(new: NewRun, inputs: Inputs<'_>) -> (State, Begin)
         planning: if planned { Planning::Wanted { tries: 0, last: None } } else { Planning::Without },
         plan_marks: Vec::new(),
         earlier: 0,
+        slice: None,
+        asking: None,
+        blocked: None,
+        tree_bytes: 0,
     };
     (state, Begin { input, admit, restored, label })
 }
@@ -155,6 +159,7 @@ pub(in crate::run) fn inherit(state: &mut State, carry: Carry) {
     state.unknown = carry.unknown;
     state.keys = carry.keys;
     state.tree = carry.tree;
+    state.tree_bytes = carry.tree_bytes;
     for entry in own.iter() {
         state.transcript.push(entry.clone());
     }

@@ -2,7 +2,7 @@
 //! never dispatched is withdrawn, what is under way may finish (cancel) or is abandoned (kill); then the run ends.
 
 use crate::{
-    budget::Limit,
+    budget::{Blocked, Limit},
     code,
     effect::Recovery,
     fact::{
@@ -18,17 +18,18 @@ use crate::{
 /// The limit of time that has been reached, if any.
 pub(in crate::run) fn time_limit(state: &State, now: Timestamp) -> Option<Limit> {
     let limits = &state.budget.limits;
-    if limits.deadline.is_some_and(|d| now >= state.started_at.after(d)) {
+    let asked = |limit| state.asking.as_ref().is_some_and(|a| a.raise.limit == limit);
+    if limits.deadline.is_some_and(|d| now >= state.started_at.after(d)) && !asked(Limit::Deadline) {
         Some(Limit::Deadline)
-    } else if limits.active.is_some_and(|a| state.budget.active >= a) {
+    } else if limits.active.is_some_and(|a| state.budget.active >= a) && !asked(Limit::Active) {
         Some(Limit::Active)
     } else {
         None
     }
 }
 
-/// Stops because of a limit. Effects under way may finish: which of them have left the engine is not known here.
-pub(in crate::run) fn by_limit(draft: &mut Draft<'_>, limit: Limit) {
+/// Stops because of a limit, of the run or of a budget above it. Effects under way may finish: which of them have left the engine is not known here.
+pub(in crate::run) fn by_limit(draft: &mut Draft<'_>, limit: Limit, blocked: Option<Blocked>) {
     let under_way: Vec<u32> = draft
         .state
         .calls
@@ -39,13 +40,17 @@ pub(in crate::run) fn by_limit(draft: &mut Draft<'_>, limit: Limit) {
         .filter(|e| !draft.facts.iter().any(|f| matches!(f, Fact::EffectIntended(i) if i.effect == *e)))
         .collect();
     // It cannot be refused: the run is live and not yet being stopped.
-    let _ = stop(draft, StopMode::Cancel, Some(limit), &under_way);
+    let _ = stop_for(draft, StopMode::Cancel, Some((limit, blocked)), &under_way);
 }
 
-pub(in crate::run) fn stop(
+pub(in crate::run) fn stop(draft: &mut Draft<'_>, mode: StopMode, dispatched: &[u32]) -> Result<(), Refusal> {
+    stop_for(draft, mode, None, dispatched)
+}
+
+fn stop_for(
     draft: &mut Draft<'_>,
     mode: StopMode,
-    limit: Option<Limit>,
+    limit: Option<(Limit, Option<Blocked>)>,
     dispatched: &[u32],
 ) -> Result<(), Refusal> {
     if draft.state.life.ended() {
@@ -61,8 +66,10 @@ pub(in crate::run) fn stop(
         }
         None => {}
     }
-    let limit = limit.or(draft.state.stop.and_then(|s| s.limit));
-    draft.emit(Fact::CancelRequested(CancelRequested { mode, limit }));
+    let before = || Some((draft.state.stop?.limit?, draft.state.blocked.as_deref().cloned()));
+    let (limit, blocked) = limit.or_else(before).unzip();
+    let blocked = blocked.flatten().map(Box::new);
+    draft.emit(Fact::CancelRequested(CancelRequested { mode, limit, blocked }));
     if draft.state.life == Life::Queued {
         draft.emit(Fact::RunCancelled);
         return Ok(());
@@ -147,7 +154,11 @@ pub(in crate::run) fn finish(draft: &mut Draft<'_>) {
                 Limit::Turns => code::TURNS,
                 _ => code::BUDGET,
             };
-            let payload = Some(draft.notice(limit_text(limit)));
+            let text = match draft.state.blocked.as_deref() {
+                Some(blocked) => format!("{} ({})", limit_text(limit), blocked.text(limit)),
+                None => limit_text(limit).to_owned(),
+            };
+            let payload = Some(draft.notice(text));
             draft.emit(Fact::RunFailed(RunFailed { code, payload }));
         }
         None => draft.emit(Fact::RunCancelled),
@@ -167,12 +178,15 @@ const fn limit_text(limit: Limit) -> &'static str {
         Limit::Children => "the model asked for more child runs than budget.children allows",
         Limit::Cpu => "the run's sandboxes have used the processor time of budget.cpu",
         Limit::Traffic => "the run's sandboxes have exchanged the bytes of budget.traffic with hosts",
+        Limit::Disk => "the session's workspace has grown by the bytes of budget.disk",
         Limit::Turns => "the model took as many turns as max_turns allows",
     }
 }
 
 pub(in crate::run) fn apply_requested(state: &mut State, f: &CancelRequested) {
     state.stop = Some(Stop { mode: f.mode, limit: f.limit });
+    state.blocked.clone_from(&f.blocked);
+    state.asking = None;
     state.paused = false;
     if matches!(state.phase, Phase::ModelWait(_)) {
         state.phase = Phase::Idle;

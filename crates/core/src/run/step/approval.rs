@@ -11,9 +11,12 @@ use crate::{
         decide::{Draft, Refusal},
         gate::Ruling,
         state::{Call, CallPhase, State},
-        step::tool::{end_call, refuse},
+        step::{
+            funds,
+            tool::{end_call, refuse},
+        },
     },
-    time::Span,
+    time::{Span, Timestamp},
 };
 
 /// Puts a call before a human: before as many, and before those, as gates ask for. The shorter time counts, of the gates'
@@ -28,14 +31,28 @@ pub(in crate::run) fn ask(
     let ttl = [draft.state.config.approval_ttl, ttl].into_iter().flatten().min();
     let expires = ttl.map(|ttl| draft.now.after(ttl));
     let asked = asked.map(Box::new);
-    draft.emit(Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires, asked }));
+    draft.emit(Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires, asked, raise: None }));
+}
+
+/// The same with the gates that policies have for it now, where they can be asked.
+pub(in crate::run) fn ask_with_gates(draft: &mut Draft<'_>, i: usize, reason: AskReason) {
+    let effect = draft.state.calls[i].head.effect;
+    let mut gates = draft.gate.epoch().map(|_| draft.gate.call(&draft.state, i, draft.now, &[]));
+    if let Some(ruling) = &mut gates {
+        draft.read(Some(effect), ruling);
+    }
+    let (asked, ttl) = gates.filter(|ruling| ruling.verdict == Verdict::Ask).map(|r| (r.asked, r.ttl)).unzip();
+    ask(draft, effect, reason, asked.flatten(), ttl.flatten());
 }
 
 pub(in crate::run) fn apply_requested(state: &mut State, env: Env<'_>, f: &ApprovalRequested) {
-    if let Some(call) = state.call_mut(f.effect) {
+    if let Some(raise) = &f.raise {
+        funds::apply_asked(state, env, f.effect, raise, f.expires);
+    } else if let Some(call) = state.call_mut(f.effect) {
         let asked = f.asked.clone();
         call.phase = CallPhase::Asking { reason: f.reason, expires: f.expires, since: env.at, asked };
         call.given.clear();
+        call.unweighed = false;
     }
 }
 
@@ -48,6 +65,9 @@ pub(in crate::run) fn answered(
 ) -> Result<(), Refusal> {
     if draft.state.life.ended() {
         return Err(Refusal::Ended);
+    }
+    if draft.state.asking.as_ref().is_some_and(|a| a.effect == effect) {
+        return funds::answered(draft, approved, Person { name: by, roles }, note);
     }
     let call = draft.state.call(effect);
     let Some((call, CallPhase::Asking { expires, .. })) = call.map(|c| (c, &c.phase)) else {
@@ -67,20 +87,27 @@ pub(in crate::run) fn answered(
         (false, Some(note)) => Some(format!("{}: a human ({by}) denied this action: {note}", code::DENIED)),
     };
     let note = text.map(|t| draft.payload(Payload::inline(t, Source::User)));
-    draft.emit(Fact::ApprovalGiven(ApprovalGiven { effect, approved, by, note, roles }));
+    let weighed = !draft.state.paused && draft.gate.epoch().is_some();
+    let later = (approved && !weighed).then_some(true);
+    draft.emit(Fact::ApprovalGiven(ApprovalGiven { effect, approved, by, note, roles, later }));
     Ok(())
 }
 
 pub(in crate::run) fn apply_given(state: &mut State, env: Env<'_>, f: &ApprovalGiven) {
-    let Some(call) = state.call_mut(f.effect) else { return };
-    let CallPhase::Asking { reason, ref asked, .. } = call.phase else { return };
-    if f.approved && asked.is_some() {
-        // Whether it is enough, policies say.
-        call.given.push(Person { name: f.by.clone(), roles: f.roles.clone() });
+    if let Some(asking) = state.asking.take_if(|a| a.effect == f.effect) {
+        if f.approved {
+            state.budget.limits.raise(asking.raise.limit, asking.raise.by);
+        }
         return;
     }
+    let Some(call) = state.call_mut(f.effect) else { return };
+    let CallPhase::Asking { reason, ref asked, .. } = call.phase else { return };
     if f.approved {
-        return let_go(call);
+        // Whether it is enough, policies say, whoever asked: a yes opens nothing by itself. Where no gate asks, one is always
+        // followed by a decision.
+        call.unweighed |= asked.is_none() || f.later == Some(true);
+        call.given.push(Person { name: f.by.clone(), roles: f.roles.clone() });
+        return;
     }
     let ended = if may_have_been(call, reason) { Ended::Unknown } else { Ended::Denied };
     let told = f.note.map_or_else(
@@ -91,7 +118,8 @@ pub(in crate::run) fn apply_given(state: &mut State, env: Env<'_>, f: &ApprovalG
 }
 
 /// Opens a call. One that a human was asked about has been approved.
-pub(in crate::run) fn let_go(call: &mut Call) {
+pub(in crate::run) fn let_go(call: &mut Call, at: Timestamp) {
+    call.let_go = call.let_go.or(Some(at));
     if let CallPhase::Asking { reason, .. } = call.phase {
         call.approved = true;
         // For an outcome that may have been, "yes" means: it did not happen, do it now. A yes to the action itself says
@@ -101,46 +129,85 @@ pub(in crate::run) fn let_go(call: &mut Call) {
         }
     }
     call.phase = CallPhase::Open;
+    call.unweighed = false;
 }
 
-/// Decides a call again that gates have been given yeses for, by the policies of now: it may go, waits for more, or is denied
-/// after all.
+/// Decides a call again that yeses have been given for, whoever asked, by the policies of now: it may go, waits for more, or
+/// is denied after all. Where there are no policies now, the yeses are kept until there are.
 pub(in crate::run) fn weigh(draft: &mut Draft<'_>, i: usize) {
     let call = &draft.state.calls[i];
-    let CallPhase::Asking { reason, asked: Some(was), .. } = &call.phase else { return };
-    if call.given.is_empty() {
+    let CallPhase::Asking { reason, asked, .. } = &call.phase else { return };
+    if call.given.is_empty() || draft.gate.epoch().is_none() {
         return;
     }
-    let (effect, reason) = (call.head.effect, *reason);
-    let mut ruling = draft.gate.call(&draft.state, i, draft.now, &call.given);
-    if ruling.verdict != Verdict::Deny && ruling.rewritten.as_ref().is_some_and(|r| r.args != call.head.args) {
-        let told = "the policies have changed since this was approved, and would have something else done. Ask again.";
-        return refuse(draft, effect, Ruling { code: code::POLICY_CHANGED, told: told.into(), ..ruling });
-    }
+    let (reason, was) = (*reason, asked.as_deref().cloned());
+    let mut ruling = again(draft, i);
     match ruling.verdict {
-        Verdict::Deny => refuse(draft, effect, ruling),
-        Verdict::Allow => {
-            let plan = ruling.plan.take();
-            draft.read(Some(effect), &mut ruling);
-            let ruled = draft.ruled(&mut ruling);
-            draft.emit(Fact::EffectDecided(EffectDecided {
-                effect,
-                verdict: Verdict::Allow,
-                code: None,
-                payload: None,
-                ruled,
-                rewritten: None,
-                plan,
-            }));
-        }
+        Verdict::Deny => refuse(draft, i, ruling),
+        Verdict::Allow => decided(draft, i, ruling),
         // Other gates than those that were approved: that is another question.
-        Verdict::Ask if ruling.asked.as_ref() != Some(&**was) => {
+        Verdict::Ask if ruling.asked != was => {
+            let effect = draft.state.calls[i].head.effect;
             draft.read(Some(effect), &mut ruling);
-            let ttl = ruling.ttl;
-            ask(draft, effect, reason, ruling.asked, ttl);
+            ask(draft, effect, reason, ruling.asked, ruling.ttl);
         }
+        Verdict::Ask if draft.state.calls[i].unweighed => decided(draft, i, ruling),
         Verdict::Ask => {}
     }
+}
+
+/// Asks about a call that was let go, when that was by other policies than those of now, or before a pause. Says whether it
+/// may begin.
+pub(in crate::run) fn still_allowed(draft: &mut Draft<'_>, i: usize) -> bool {
+    let call = &draft.state.calls[i];
+    let now = draft.gate.epoch();
+    if now.is_some() && call.ruled == now {
+        return true;
+    }
+    // What people have approved is not lost because policies cannot be had for a moment: it waits for them.
+    if now.is_none() && !call.given.is_empty() && (call.head.class.needs_intent() || call.head.rules.child.is_some()) {
+        return false;
+    }
+    let mut ruling = again(draft, i);
+    match ruling.verdict {
+        Verdict::Deny => refuse(draft, i, ruling),
+        Verdict::Allow => {
+            decided(draft, i, ruling);
+            return true;
+        }
+        Verdict::Ask => {
+            let effect = draft.state.calls[i].head.effect;
+            draft.read(Some(effect), &mut ruling);
+            ask(draft, effect, AskReason::Policy, ruling.asked, ruling.ttl);
+        }
+    }
+    false
+}
+
+/// What policies say now of a call that was decided before, with what people have said yes to. What they would now have done
+/// in its place is something else, which nobody asked for.
+fn again(draft: &Draft<'_>, i: usize) -> Ruling {
+    let call = &draft.state.calls[i];
+    let ruling = draft.gate.call(&draft.state, i, draft.now, &call.given);
+    let same = match &ruling.rewritten {
+        Some(rewrite) => rewrite.args == call.head.args,
+        None => call.arguments.is_none(),
+    };
+    if ruling.verdict == Verdict::Deny || same {
+        return ruling;
+    }
+    let told = "the policies have changed since this was allowed, and would have something else done. Ask again.";
+    let (verdict, code) = (Verdict::Deny, code::POLICY_CHANGED);
+    Ruling { verdict, code, told: told.into(), ..ruling }
+}
+
+/// Notes what policies say of a call that was decided before.
+fn decided(draft: &mut Draft<'_>, i: usize, mut ruling: Ruling) {
+    let (effect, verdict, plan) = (draft.state.calls[i].head.effect, ruling.verdict, ruling.plan.take());
+    draft.read(Some(effect), &mut ruling);
+    let ruled = draft.ruled(&mut ruling);
+    let (code, payload, rewritten) = (None, None, None);
+    draft.emit(Fact::EffectDecided(EffectDecided { effect, verdict, code, payload, ruled, rewritten, plan }));
 }
 
 /// Whether the question is about something that may have happened already: left alone, it stays unknown.
@@ -149,6 +216,7 @@ fn may_have_been(call: &Call, reason: AskReason) -> bool {
 }
 
 pub(in crate::run) fn apply_expired(state: &mut State, effect: u32) {
+    state.asking.take_if(|a| a.effect == effect);
     let Some(call) = state.call(effect) else { return };
     let CallPhase::Asking { reason, .. } = call.phase else { return };
     let (ended, code, text) = if may_have_been(call, reason) {

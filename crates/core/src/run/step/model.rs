@@ -1,7 +1,7 @@
 //! A model call: budget reserved before, settled after; retries and fallback are facts.
 
 use crate::{
-    budget::{Limit, Spend, Usage},
+    budget::{AtLimit, Limit, Spend, Usage},
     code::{self, Code},
     context::compact,
     fact::{
@@ -14,7 +14,7 @@ use crate::{
         decide::{CallIn, Draft, ModelFailure, Refusal, Retry},
         life::{restore, stop},
         state::{Call, CallPhase, Phase, State},
-        step::{answer, tool},
+        step::{answer, funds, tool},
         transcript::{Entry, EntryKind},
     },
     time::{Span, Timestamp},
@@ -26,7 +26,7 @@ const MAX_SPREAD: Span = Span::from_secs(30);
 /// Requests the next turn's first attempt.
 pub(in crate::run) fn request(draft: &mut Draft<'_>) {
     if draft.state.turn >= draft.state.config.max_turns {
-        return stop::by_limit(draft, Limit::Turns);
+        return stop::by_limit(draft, Limit::Turns, None);
     }
     if let Some((clear_before, tokens)) = compact(&draft.state) {
         draft.emit(Fact::ContextCompacted(ContextCompacted { clear_before, tokens }));
@@ -35,18 +35,19 @@ pub(in crate::run) fn request(draft: &mut Draft<'_>) {
     request_attempt(draft, turn, 1, 0);
 }
 
-/// Reserves for an attempt and requests it; a limit that it would cross stops the run. A model without a known price
-/// under a money limit, or that policies deny, is passed over for the next in the chain.
+/// Reserves for an attempt and requests it. A model without a known price under a money limit, or that policies deny, is passed
+/// over for the next in the chain, and so is one that is too dear when the manifest says `at_limit: fallback`; else a limit that
+/// the attempt would cross is reached.
 pub(in crate::run) fn request_attempt(draft: &mut Draft<'_>, turn: u32, attempt: u32, model: u8) {
     let config = draft.state.config.clone();
-    let mut limit = Limit::Unpriced;
+    let mut reached = (Limit::Unpriced, None);
     let mut denied = None;
     for (i, candidate) in config.models.iter().enumerate().skip(usize::from(model)) {
         let input = draft.state.view_tokens + config.overhead_tokens;
         let worst = Usage::worst(input, candidate.max_output_tokens, candidate.price);
         let reserved = worst.spend(candidate.price);
-        match draft.state.budget.crosses(reserved) {
-            None => {
+        let (limit, blocked) = match funds::model(draft, reserved) {
+            Ok(()) => {
                 let model = u8::try_from(i).expect("a chain has at most 255 models");
                 let mut ruling = draft.gate.model(&draft.state, i, draft.now);
                 draft.read(None, &mut ruling);
@@ -60,17 +61,26 @@ pub(in crate::run) fn request_attempt(draft: &mut Draft<'_>, turn: u32, attempt:
                 let ruled = draft.ruled(&mut ruling);
                 draft.emit(Fact::ModelDenied(ModelDenied { turn, model, payload, ruled }));
                 denied = Some((ruling.code, payload));
+                continue;
             }
-            Some(Limit::Unpriced) => {}
-            Some(other) => {
-                limit = other;
-                break;
-            }
+            Err(reached) => reached,
+        };
+        let passes = limit == Limit::Unpriced
+            || (config.at_limit == AtLimit::Fallback && matches!(limit, Limit::Tokens | Limit::Usd));
+        // A limit that is crossed says more than a price that is not known.
+        if reached.0 == Limit::Unpriced {
+            reached = (limit, blocked);
+        }
+        if !passes {
+            break;
         }
     }
     match denied {
-        Some((code, payload)) => draft.emit(Fact::RunFailed(RunFailed { code, payload: Some(payload) })),
-        None => stop::by_limit(draft, limit),
+        // No limit stood in the way of a model that policies may allow.
+        Some((code, payload)) if reached.0 == Limit::Unpriced && reached.1.is_none() => {
+            draft.emit(Fact::RunFailed(RunFailed { code, payload: Some(payload) }));
+        }
+        _ => funds::reached(draft, reached.0, reached.1),
     }
 }
 
@@ -155,8 +165,11 @@ pub(in crate::run) fn apply_replied(state: &mut State, env: Env<'_>, f: &ModelRe
             first_intended: None,
             approved: false,
             maybe: None,
+            let_go: None,
             given: Vec::new(),
             arguments: None,
+            ruled: None,
+            unweighed: false,
         })
         .collect();
     // In a run that was restored, the model may have asked for the same before.
@@ -266,6 +279,7 @@ fn settle(state: &mut State, spent: Spend) {
         release(state, reserved);
     }
     state.budget.spent = state.budget.spent.plus(spent);
+    state.book(spent.into());
 }
 
 /// Takes `reserved` out of what is set aside.

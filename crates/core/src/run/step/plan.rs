@@ -54,10 +54,14 @@ pub(in crate::run) fn apply_rejected(state: &mut State, env: Env<'_>, f: &PlanRe
     };
 }
 
-/// Notes what a call that is let go is to the plan.
+/// Notes what a call that is let go is to the plan. One that is let go again is to it what was said last.
 pub(in crate::run) fn mark(state: &mut State, effect: u32, mark: Option<&PlanMark>) {
-    if let Some(mark) = mark {
-        state.plan_marks.push((effect, mark.clone()));
+    let before = state.plan_marks.iter().position(|(marked, _)| *marked == effect);
+    match (before, mark) {
+        (Some(i), Some(mark)) => state.plan_marks[i].1 = mark.clone(),
+        (Some(i), None) => drop(state.plan_marks.remove(i)),
+        (None, Some(mark)) => state.plan_marks.push((effect, mark.clone())),
+        (None, None) => {}
     }
 }
 

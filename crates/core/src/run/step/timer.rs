@@ -6,7 +6,7 @@ use crate::{
         decide::Draft,
         life::stop,
         state::{CallPhase, Life, Phase, State},
-        step::model,
+        step::{funds, model},
     },
 };
 
@@ -19,7 +19,7 @@ pub(in crate::run) fn tick(draft: &mut Draft<'_>) {
         return;
     }
     if let Some(limit) = stop::time_limit(&draft.state, draft.now) {
-        return stop::by_limit(draft, limit);
+        return funds::reached(draft, limit, None);
     }
     if draft.state.paused {
         return;
@@ -59,12 +59,18 @@ fn expire(draft: &mut Draft<'_>) {
     for effect in over {
         draft.emit(Fact::ApprovalExpired(EffectRef { effect }));
     }
+    if let Some(asking) = draft.state.asking.clone()
+        && asking.expires.is_some_and(|e| e <= draft.now)
+    {
+        draft.emit(Fact::ApprovalExpired(EffectRef { effect: asking.effect }));
+        stop::by_limit(draft, asking.raise.limit, asking.raise.blocked);
+    }
 }
 
 /// The model's wait is over: its next attempt.
 pub(in crate::run) fn fire_model(draft: &mut Draft<'_>) {
     let Phase::ModelWait(next) = draft.state.phase else { return };
-    if draft.hold || !draft.state.may_dispatch() {
+    if draft.hold || !draft.state.may_dispatch() || draft.state.asking.is_some() {
         return;
     }
     let (turn, attempt) = (draft.state.turn, draft.state.attempt + 1);

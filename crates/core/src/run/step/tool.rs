@@ -1,7 +1,7 @@
 //! A tool call: decided, intended, dispatched, settled by its effect class.
 
 use crate::{
-    budget::Limit,
+    budget::Amounts,
     code::{self, Code},
     effect::{Ended, OnUnknown, Outcome, Reconciled, Recovery},
     fact::{
@@ -17,7 +17,7 @@ use crate::{
         gate::{Rewrite, Ruling},
         life::{restore, stop},
         state::{Call, CallPhase, KeyMark, Phase, State, UnknownMark},
-        step::{approval, child, model, plan},
+        step::{approval, child, funds, model, plan},
         transcript::{Entry, EntryKind},
     },
     sandbox::Action,
@@ -32,20 +32,18 @@ const RETRY_MAX: Span = Span::from_secs(60);
 
 /// Decides a call: the limits on calls, what the gate says, the key rule, then what the manifest says.
 pub(in crate::run) fn decide_call(draft: &mut Draft<'_>, i: usize) {
-    let budget = &draft.state.budget;
-    if budget.limits.tool_calls.is_some_and(|l| budget.tool_calls >= l) {
-        return stop::by_limit(draft, Limit::ToolCalls);
+    // Whoever only keeps the run for a while, and cannot tell what policies say, leaves it to who can.
+    if draft.hold && draft.gate.epoch().is_none() {
+        return;
+    }
+    if let Err((limit, blocked)) = funds::call(draft, i) {
+        return funds::reached(draft, limit, blocked);
     }
     let call = &draft.state.calls[i];
-    if call.head.rules.place.is_some_and(|p| p.boxed)
-        && let Some(limit) = budget.boxes_spent()
-    {
-        return stop::by_limit(draft, limit);
-    }
     let effect = call.head.effect;
     let mut ruling = draft.gate.call(&draft.state, i, draft.now, &[]);
     if ruling.verdict == Verdict::Deny {
-        return refuse(draft, effect, ruling);
+        return refuse(draft, i, ruling);
     }
     let mut head = draft.state.calls[i].head.clone();
     if let Some(rewrite) = &ruling.rewritten {
@@ -115,9 +113,15 @@ pub(in crate::run) fn deny(draft: &mut Draft<'_>, effect: u32, code: Code, told:
 }
 
 /// Denies a call because policies do; the model is told why.
-pub(in crate::run) fn refuse(draft: &mut Draft<'_>, effect: u32, mut ruling: Ruling) {
+pub(in crate::run) fn refuse(draft: &mut Draft<'_>, i: usize, mut ruling: Ruling) {
+    let call = &draft.state.calls[i];
+    let effect = call.head.effect;
+    let unsure = match stays_unknown(call) {
+        true => " This was tried before, and whether it happened then is unknown. Do not repeat it.",
+        false => "",
+    };
     draft.read(Some(effect), &mut ruling);
-    let payload = Some(draft.notice(format!("{}: {}", ruling.code, ruling.told)));
+    let payload = Some(draft.notice(format!("{}: {}{unsure}", ruling.code, ruling.told)));
     let (code, ruled) = (Some(ruling.code), draft.ruled(&mut ruling));
     let verdict = Verdict::Deny;
     draft.emit(Fact::EffectDecided(EffectDecided {
@@ -134,22 +138,34 @@ pub(in crate::run) fn refuse(draft: &mut Draft<'_>, effect: u32, mut ruling: Rul
 pub(in crate::run) fn apply_decided(state: &mut State, env: Env<'_>, f: &EffectDecided) {
     if f.verdict == Verdict::Deny {
         let told = f.payload.map_or_else(|| Payload::inline("Denied.", Source::Runtime), |p| env.payload(p));
-        return end_call(state, f.effect, Ended::Denied, told, true);
+        let unknown = state.call(f.effect).is_some_and(stays_unknown);
+        let ended = if unknown { Ended::Unknown } else { Ended::Denied };
+        return end_call(state, f.effect, ended, told, true);
     }
     if f.verdict == Verdict::Allow {
         plan::mark(state, f.effect, f.plan.as_ref());
     }
     // A call counts once, however often it is decided.
-    state.budget.tool_calls += u32::from(state.call(f.effect).is_none_or(|c| c.phase == CallPhase::Undecided));
+    if state.call(f.effect).is_none_or(|c| c.phase == CallPhase::Undecided) {
+        state.budget.tool_calls += 1;
+        state.book(Amounts { tool_calls: 1, ..Amounts::default() });
+    }
     let Some(call) = state.call_mut(f.effect) else { return };
     if let Some(rewritten) = f.rewritten.as_deref() {
         call.head.args = rewritten.args;
         call.head.key = rewritten.key.clone();
         call.arguments = Some(env.payload(rewritten.arguments));
     }
+    call.unweighed = false;
     if f.verdict == Verdict::Allow {
-        approval::let_go(call);
+        call.ruled = Some(f.ruled.as_ref().map_or(0, |ruled| ruled.epoch));
+        approval::let_go(call, env.at);
     }
+}
+
+/// Whether a call that is denied only now may have been done by an attempt before: nobody may say then that it was not.
+fn stays_unknown(call: &Call) -> bool {
+    call.phase != CallPhase::Undecided && call.maybe.is_some()
 }
 
 // ------------------------------------------------------------------------------------------------ intent
@@ -157,15 +173,19 @@ pub(in crate::run) fn apply_decided(state: &mut State, env: Env<'_>, f: &EffectD
 /// Lets an open call go: a pure one needs no fact, a child is started, any other gets its intent.
 pub(in crate::run) fn open_call(draft: &mut Draft<'_>, i: usize) {
     let call = &draft.state.calls[i];
-    if call.head.rules.child.is_some() {
-        return child::start(draft, i);
-    }
     if draft.state.waits_for_workspace(call) {
         return;
     }
     if outlived_key(call, draft.now) {
         surface(draft, i, None, None);
         return;
+    }
+    if !approval::still_allowed(draft, i) {
+        return;
+    }
+    let call = &draft.state.calls[i];
+    if call.head.rules.child.is_some() {
+        return child::start(draft, i);
     }
     if call.head.class.needs_intent() {
         let intended = EffectIntended {
@@ -179,6 +199,10 @@ pub(in crate::run) fn open_call(draft: &mut Draft<'_>, i: usize) {
 
 pub(in crate::run) fn apply_intended(state: &mut State, env: Env<'_>, f: &EffectIntended) {
     if let Some(call) = state.call_mut(f.effect) {
+        // In journals of before a yes of one person was enough, and no decision followed it.
+        if matches!(call.phase, CallPhase::Asking { .. }) && !call.given.is_empty() {
+            approval::let_go(call, env.at);
+        }
         call.phase = CallPhase::Intended { activation: f.activation, at: env.at };
         call.attempt = f.attempt;
         call.first_intended = call.first_intended.or(Some(env.at));
@@ -269,10 +293,11 @@ fn unwritten(action: Option<Box<Action>>) -> Option<Box<Action>> {
 fn settle_action(state: &mut State, action: Option<&Action>) {
     let Some(action) = action else { return };
     if let Some(used) = &action.sandbox {
-        state.budget.boxes.add(used);
+        funds::used_box(state, used);
     }
     if let Some(change) = &action.workspace {
         state.tree = Some(change.after);
+        funds::grew(state, change.bytes);
     }
 }
 
@@ -453,7 +478,7 @@ fn surface(draft: &mut Draft<'_>, i: usize, told: Option<Payload>, action: Optio
     };
     draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then, payload, action }));
     if then == AfterUnknown::Ask {
-        approval::ask(draft, effect, AskReason::OutcomeUnknown, None, None);
+        approval::ask_with_gates(draft, i, AskReason::OutcomeUnknown);
     }
     then
 }

@@ -43,6 +43,13 @@ impl Collector for OfEngine {
             ("effects_returned", "Effects that returned", stats.effects_returned),
             ("effects_unknown", "Effects whose outcome stayed unknown", stats.effects_unknown),
             ("tokens", "Model tokens used", stats.spent.tokens),
+            ("budget_slices", "Slices of budgets that runs took", stats.slices),
+            (
+                "budget_slices_refused",
+                "Slices that there was no room for any more, so that it was decided again",
+                stats.slices_refused,
+            ),
+            ("budget_blocked", "Runs that a budget of their tenant or of an agent stopped or made ask", stats.blocked),
         ];
         for (name, help, value) in counters {
             let counter = ConstCounter::new(value);

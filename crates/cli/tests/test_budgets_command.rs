@@ -1,0 +1,192 @@
+//! `stead budgets`, and what a budget says when the processes that use it are killed with `kill -9`.
+
+use insta::assert_snapshot;
+use serde_json::Value;
+use stead_testkit::postgres::TestPostgres;
+
+use crate::common::{Serving, TestEnvironment};
+
+/// An agent that looks something up five times. It is charged for, so that money counts.
+const WALKER: &str = r#"
+stead: v1
+name: walker
+model: { rehearsal: ./script.yaml, price: { input: 1, output: 4 }, max_output_tokens: 100 }
+instructions: Walk.
+tools:
+  map:
+    sql:
+      url: "sqlite:${data}/map.db"
+      seed: ./map.sql
+      allow: [SELECT]
+      queries:
+        look: { description: Looks at the map., sql: "SELECT name FROM places WHERE id = :id", params: { id: { type: integer } } }
+    effect: pure
+"#;
+
+/// Its script; each turn takes so long.
+fn script(delay: &str) -> String {
+    format!(
+        "rules:\n  - {{ when: {{ turn: 6 }}, say: There., delay: {delay} }}\n  \
+         - {{ say: On., delay: {delay}, call: [{{ tool: map_look, args: {{ id: 1 }} }}] }}\n"
+    )
+}
+
+fn with_walker(delay: &str) -> TestEnvironment {
+    let env = TestEnvironment::new();
+    env.write("walker/agent.yaml", WALKER);
+    env.write("walker/script.yaml", &script(delay));
+    env.write(
+        "walker/map.sql",
+        "CREATE TABLE places (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO places VALUES (1, 'Rome');",
+    );
+    env
+}
+
+#[test]
+fn budgets_are_set_listed_and_removed() {
+    let env = with_walker("1ms");
+    assert_snapshot!(env.stead("budgets ls"), @"");
+    assert_snapshot!(env.stead("budgets set --usd 20 --per day"), @"");
+    assert_snapshot!(env.stead("budgets set walker --tokens 100000 --tool-calls 3 --disk 1Gi"), @"");
+    assert_snapshot!(env.stead("run walker 'Go'"), @"");
+    assert_snapshot!(env.stead("budgets ls"), @"");
+    // All limits of a budget are set; what was used stays.
+    assert_snapshot!(env.stead("budgets set walker --tool-calls 8"), @"");
+    env.stead("run walker 'Go'").succeeds();
+    assert_snapshot!(env.stead("budgets show walker"), @"");
+    let listed = env.json("budgets ls --json");
+    assert_eq!(listed["items"][1]["used"]["tool_calls"], 8, "{listed}");
+    assert_eq!(listed["items"][1]["left"]["tool_calls"], 0);
+    assert_eq!(listed["items"][1]["held"]["tool_calls"], 0);
+    assert_snapshot!(env.stead("budgets rm walker --per day"), @"");
+    assert_snapshot!(env.stead("budgets rm walker"), @"");
+    assert_snapshot!(env.stead("budgets show walker"), @"");
+    env.stead("budgets show").succeeds();
+    assert_snapshot!(env.stead("budgets set walker"), @"");
+    assert_snapshot!(env.stead("budgets set --usd 1e3"), @"");
+}
+
+#[test]
+fn a_run_that_asks_at_a_limit_goes_on_when_a_human_raises_it() {
+    let env = with_walker("1ms");
+    env.write("walker/agent.yaml", &format!("{WALKER}budget: {{ tool_calls: 3, at_limit: ask }}\n"));
+    assert_snapshot!(env.stead("run walker 'Go'"), @"");
+    assert_snapshot!(env.stead("approvals ls"), @"");
+    env.stead(&format!("approvals approve {}", env.approval())).succeeds();
+    let run = env.json("runs ls --json")["items"][0]["id"].as_str().unwrap().to_owned();
+    assert_snapshot!(env.stead(&format!("run --resume {run}")), @"");
+}
+
+// --------------------------------------------------------------------------------------------- kill -9
+
+/// So long takes a turn of a run that is to be under way when its server is killed.
+const SLOWLY: &str = "100ms";
+/// Runs that are started before each kill, and kills.
+const RUNS: usize = 10;
+const KILLS: usize = 6;
+/// The data folder, as commands look for it.
+const DATA: &str = ".stead";
+
+/// All runs that there are.
+fn runs(env: &TestEnvironment, data: &str) -> Vec<Value> {
+    env.json(&format!("runs ls --limit 200 --json --data {data}"))["items"].as_array().unwrap().clone()
+}
+
+/// How many of them have ended so.
+fn count(env: &TestEnvironment, data: &str, statuses: &[&str]) -> usize {
+    runs(env, data).iter().filter(|r| statuses.contains(&r["status"].as_str().unwrap())).count()
+}
+
+const ENDS: [&str; 3] = ["completed", "failed", "cancelled"];
+
+/// Budgets as the store has them now; panics when what is used and held is more than a limit.
+fn audited(env: &TestEnvironment, data: &str) -> Vec<Value> {
+    let listed = env.json(&format!("budgets ls --json --data {data}"))["items"].as_array().unwrap().clone();
+    for budget in &listed {
+        for (kind, limit) in budget["limits"].as_object().unwrap() {
+            let (used, held) = (budget["used"][kind].as_u64().unwrap(), budget["held"][kind].as_u64().unwrap());
+            assert!(used + held <= limit.as_u64().unwrap(), "{kind}: {used} used and {held} held of {limit}");
+        }
+    }
+    listed
+}
+
+/// Sets budgets with tool calls for thirty runs.
+fn begin(env: &TestEnvironment) {
+    env.stead("agents apply walker").succeeds();
+    env.stead("budgets set --tool-calls 150 --usd 20").succeeds();
+    env.stead("budgets set walker --per month --tokens 10000000 --usd 20").succeeds();
+}
+
+fn start(env: &TestEnvironment, runs: usize) {
+    for n in 0..runs {
+        env.stead(&format!("runs start walker 'Go {n}'")).succeeds();
+    }
+}
+
+/// All runs have ended: nothing is held, and what was used is what usage says, in each budget once.
+fn check(env: &TestEnvironment, data: &str) {
+    let usage = env.json(&format!("usage --json --data {data}"));
+    let listed = audited(env, data);
+    assert_eq!(listed.len(), 2);
+    for budget in listed {
+        assert!(budget["held"].as_object().unwrap().values().all(|n| *n == 0), "{budget}");
+        assert_eq!(budget["used"]["tokens"], usage["total"]["spent"]["tokens"], "{budget}");
+        assert_eq!(budget["used"]["usd"], usage["total"]["spent"]["usd"], "{budget}");
+    }
+}
+
+#[test]
+fn a_server_killed_again_and_again_neither_loses_nor_doubles_what_budgets_hold() {
+    let env = with_walker(SLOWLY);
+    env.write("stead.toml", "listen = \"127.0.0.1:0\"\ndata_dir = \".stead\"\n");
+    let serve = || Serving::start(env.command(["serve"]), "serving");
+    let mut server = serve();
+    begin(&env);
+    let mut under_way = 0;
+    for _ in 0..KILLS {
+        start(&env, RUNS);
+        audited(&env, DATA);
+        server.kill();
+        // Nobody serves: the command looks into the folder itself, as the kill has left it.
+        audited(&env, DATA);
+        under_way += usize::from(count(&env, DATA, &["running"]) > 0);
+        server = serve();
+    }
+    while count(&env, DATA, &ENDS) < RUNS * KILLS {
+        audited(&env, DATA);
+    }
+    check(&env, DATA);
+    let completed = count(&env, DATA, &["completed"]);
+    assert!((10..=30).contains(&completed), "{completed} completed with tool calls for thirty");
+    assert!(under_way >= 2, "{under_way} kills met runs under way");
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn a_server_that_takes_runs_over_on_postgresql_finds_what_they_hold() {
+    const OTHER: &str = "other";
+    let (env, database) = (with_walker(SLOWLY), TestPostgres::start());
+    let serve = |data: &str| {
+        let file = format!("{data}.toml");
+        let url = database.url();
+        env.write(&file, &format!("listen = \"127.0.0.1:0\"\ndata_dir = \"{data}\"\ndatabase = \"{url}\"\n"));
+        Serving::start(env.command(["serve", "--config", &file]), "serving")
+    };
+    let first = serve(DATA);
+    begin(&env);
+    start(&env, RUNS);
+    let held: u64 = audited(&env, DATA).iter().map(|b| b["held"]["usd"].as_u64().unwrap()).sum();
+    first.kill();
+    assert!(held > 0, "nothing was held when the first server died");
+    // Another server of the same database has a folder of its own, and the same key.
+    std::fs::create_dir_all(env.path().join("other/keys")).unwrap();
+    std::fs::copy(env.path().join(".stead/keys/blob.key"), env.path().join("other/keys/blob.key")).unwrap();
+    let second = serve(OTHER);
+    while count(&env, OTHER, &ENDS) < RUNS {
+        audited(&env, OTHER);
+    }
+    check(&env, OTHER);
+    assert_eq!(count(&env, OTHER, &["completed"]), RUNS, "there was enough for all of them");
+    assert_eq!(second.stop(), Some(0));
+}

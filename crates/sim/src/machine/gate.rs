@@ -1,0 +1,47 @@
+//! The gate of a history: policies that an operator changes while it goes on.
+
+use stead_core::{
+    fact::Verdict,
+    ruling::{Asked, GateAsks, Given},
+    run::{Gate, Ruling, State},
+    time::{Span, Timestamp},
+};
+
+use crate::check::gate::{ROLE, Rules, Said};
+
+/// The policies in force.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Policies {
+    pub epoch: u64,
+    pub rules: Rules,
+}
+
+impl Policies {
+    fn allow(&self) -> Ruling {
+        Ruling::allow(self.epoch, vec!["granted".into()])
+    }
+}
+
+impl Gate for Policies {
+    fn epoch(&self) -> Option<u64> {
+        Some(self.epoch)
+    }
+
+    fn call(&self, state: &State, i: usize, _: Timestamp, given: &[Given]) -> Ruling {
+        let head = &state.calls[i].head;
+        match self.rules.weigh(self.epoch, head, given) {
+            Said::Allow => self.allow(),
+            Said::Deny => Ruling::deny(self.epoch, vec!["never".into()], "policies forbid it".to_owned()),
+            Said::Ask(quorum) => {
+                let gate = GateAsks { policy: "large".into(), approvers: vec![ROLE.into()], quorum };
+                let asked = Some(Asked { gates: vec![gate], quorum });
+                let ttl = (quorum == 1).then(|| Span::from_secs(40));
+                Ruling { verdict: Verdict::Ask, by: vec!["large".into()], asked, ttl, ..self.allow() }
+            }
+        }
+    }
+
+    fn model(&self, _: &State, _: usize, _: Timestamp) -> Ruling {
+        self.allow()
+    }
+}
