@@ -93,7 +93,7 @@ pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Optio
         let metered = offer.is_some();
         let gated = (&*agent, policies.clone());
         let counted = (&*book, &*names);
-        let decided = decide(engine, &start, (run, session), gated, counted, admit.clone(), input.clone(), offer);
+        let decided = decide(engine, &start, (run, session), gated, counted, (admit.clone(), input.clone()), offer);
         let decision = match decided {
             Ok(decision) => decision,
             // It hangs on calls of others whose appends are under way.
@@ -140,8 +140,7 @@ fn decide(
     (run, session): (RunId, SessionId),
     (agent, policies): (&Agent, Option<Arc<Policies>>),
     (book, names): (&Book, &Names),
-    admit: Option<Admit>,
-    input: Payload,
+    (admit, input): (Option<Admit>, Payload),
     offer: Option<Offer>,
 ) -> Result<Decision, watch::Receiver<()>> {
     let mut config = agent.config.clone();

@@ -80,7 +80,7 @@ impl<'a> Heard<'a> {
             for call in state.calls.iter().filter(|call| fresh(call)) {
                 own.extend(marks(call, now, call.approved || !call.given.is_empty()));
             }
-            for call in again {
+            if let Some(call) = again {
                 let at = call.let_go.unwrap_or(now);
                 // Whether it had been approved then is not known any more: of a count it is only taken off what surely is in it.
                 let sent = marks(call, at, false).into_iter();

@@ -17,8 +17,8 @@ use stead_engine::Step;
 use stead_ports::{journal::Status, tool::Output};
 
 use crate::common::{
-    Gate, HandClock, Lab, Node, TestTool, agent, agent_tool, ask, call, calls, lab_with, last_result, me, model, once, say, tool,
-    turns,
+    Gate, HandClock, Lab, Node, TestTool, agent, agent_tool, ask, call, calls, lab_with, last_result, me, model, once,
+    say, tool, turns,
 };
 
 const HOUR: Span = Span::from_secs(3_600);
