@@ -51,7 +51,7 @@ fn mistakes_are_answered_in_words() {
             "budget: { token: 5, usd: 1e-3, active: 10 minutes, deadline: 4000d, children: -1 }\n",
             "budget: { usd: \"0.50\" }\n",
             "budget: { usd: 0.1234567 }\n",
-            "session: { budget: { active: 1m } }\n",
+            "session: { budget: { deadline: 1m } }\n",
             "input: ../outside.json\n",
             "input: /etc/passwd\n",
             "tools: { db: { sqll: { url: 'sqlite:./x' } } }\n",

@@ -1,3 +1,4 @@
+//! Slices of budgets above a run: taken, settled and given back; windows; several levels at once.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;

@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn every_unit_that_is_one_can_be_reckoned_with() {
         for unit in UNITS {
-            for word in [unit, unit.trim_end_matches('s')] {
+            for word in [*unit, unit.trim_end_matches('s')] {
                 assert!(is_unit(word) && later("2024-05-15 10:00", 1, word).is_some(), "{word}");
             }
         }

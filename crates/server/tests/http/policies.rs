@@ -113,7 +113,7 @@ async fn where_nothing_stands_between_other_peoples_words_and_what_an_agent_does
         assert_eq!(warned, Vec::from_iter(alone.then_some(warning)), "{manifest}");
     }
     let [_, off, trace, ..] = &versions[..] else { panic!("{versions:?}") };
-    let diff = lab.client.diff("asking", Some(trace), Some(off)).await.unwrap();
+    let diff = lab.client.diff("asking", Some(trace.as_str()), Some(off.as_str())).await.unwrap();
     let changed = diff.safety.iter().find(|change| change.what == "provenance").unwrap();
     let words = (changed.from.as_deref(), changed.to.as_deref(), changed.looser);
     assert_eq!(words, (Some("trace"), Some("off"), true));

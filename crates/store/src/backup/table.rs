@@ -67,7 +67,7 @@ pub(crate) enum Former {
     Read(&'static str),
     /// The same, but for this column, which there was not in format 1.
     Without(&'static str),
-    /// The same, but for its last columns, which there are from this format on.
+    /// The same, but for these columns, which are numbers and are there from this format on.
     Gained(u32, &'static str),
 }
 
@@ -435,7 +435,11 @@ impl Former {
         match self {
             Self::Since(first) if format < first => None,
             Self::Read(sql) if format < 2 => Some(sql.into()),
-            Self::Gained(first, columns) if format < first => Some(now.replace(columns, "").into()),
+            // Both databases must be told what kind of nothing it is.
+            Self::Gained(first, columns) if format < first => {
+                let nothing = ", CAST(NULL AS bigint)".repeat(columns.matches(',').count());
+                Some(now.replace(columns, &nothing).into())
+            }
             Self::Without(column) if format < 2 => Some(now.replace(column, "NULL").into()),
             _ => Some(now.into()),
         }
