@@ -45,36 +45,187 @@ fn with_walker(delay: &str) -> TestEnvironment {
 #[test]
 fn budgets_are_set_listed_and_removed() {
     let env = with_walker("1ms");
-    assert_snapshot!(env.stead("budgets ls"), @"");
-    assert_snapshot!(env.stead("budgets set --usd 20 --per day"), @"");
-    assert_snapshot!(env.stead("budgets set walker --tokens 100000 --tool-calls 3 --disk 1Gi"), @"");
-    assert_snapshot!(env.stead("run walker 'Go'"), @"");
-    assert_snapshot!(env.stead("budgets ls"), @"");
+    assert_snapshot!(env.stead("budgets ls"), @"
+    exit 0
+    --- stdout
+    AGENT  PER  OF  LIMIT  USED  HELD  LEFT
+    ");
+    assert_snapshot!(env.stead("budgets set --usd 20 --per day"), @"
+    exit 0
+    --- stdout
+    AGENT     PER  OF   LIMIT  USED  HELD  LEFT
+    (tenant)  day  usd  $20    $0    $0    $20
+    ");
+    assert_snapshot!(env.stead("budgets set walker --tokens 100000 --tool-calls 3 --disk 1Gi"), @"
+    exit 0
+    --- stdout
+    AGENT   PER   OF          LIMIT    USED  HELD  LEFT
+    walker  ever  tokens      100,000  0     0     100,000
+    walker  ever  tool calls  3        0     0     3
+    walker  ever  disk        1.0 GiB  0 B   0 B   1.0 GiB
+    ");
+    assert_snapshot!(env.stead("run walker 'Go'"), @r#"
+    exit 1
+    --- stderr
+    walker [version] · scripted model, no AI
+    [run]
+
+    On.
+      model    rehearsal · [took] · 7 tokens · $0.000022
+      call     map_look {"id":1}
+      result   map_look · [took] · {"columns":["name"],"rows":[{"name":"Rome"}],"truncated":false}
+    On.
+      model    rehearsal · [took] · 28 tokens · $0.000043
+      call     map_look {"id":1}
+      result   map_look · [took] · {"columns":["name"],"rows":[{"name":"Rome"}],"truncated":false}
+    On.
+      model    rehearsal · [took] · 48 tokens · $0.000063
+      call     map_look {"id":1}
+      result   map_look · [took] · {"columns":["name"],"rows":[{"name":"Rome"}],"truncated":false}
+    On.
+      model    rehearsal · [took] · 69 tokens · $0.000084
+      call     map_look {"id":1}
+      stop     a limit is reached
+      not done map_look: ST0053: the run was stopped
+    failed · 4 turns · 4 effects · 152 tokens · $0.000212 · [took]
+    error[ST0001]: the model asked for more tool calls than budget.tool_calls allows (the budget of agent `walker` has 0 left, and the next step may use 1; it is raised with `stead budgets set`)
+    hint: stead runs facts [run] shows what happened
+    see: stead errors ST0001
+    "#);
+    assert_snapshot!(env.stead("budgets ls"), @"
+    exit 0
+    --- stdout
+    AGENT     PER   OF          LIMIT    USED       HELD  LEFT
+    (tenant)  day   usd         $20      $0.000212  $0    $19.999788
+    walker    ever  tokens      100,000  152        0     99,848
+    walker    ever  tool calls  3        3          0     0
+    walker    ever  disk        1.0 GiB  0 B        0 B   1.0 GiB
+    ");
     // All limits of a budget are set; what was used stays.
-    assert_snapshot!(env.stead("budgets set walker --tool-calls 8"), @"");
+    assert_snapshot!(env.stead("budgets set walker --tool-calls 8"), @"
+    exit 0
+    --- stdout
+    AGENT   PER   OF          LIMIT  USED  HELD  LEFT
+    walker  ever  tool calls  8      3     0     5
+    ");
     env.stead("run walker 'Go'").succeeds();
-    assert_snapshot!(env.stead("budgets show walker"), @"");
+    assert_snapshot!(env.stead("budgets show walker"), @"
+    exit 0
+    --- stdout
+    AGENT   PER   OF          LIMIT  USED  HELD  LEFT
+    walker  ever  tool calls  8      8     0     0
+    ");
     let listed = env.json("budgets ls --json");
     assert_eq!(listed["items"][1]["used"]["tool_calls"], 8, "{listed}");
     assert_eq!(listed["items"][1]["left"]["tool_calls"], 0);
     assert_eq!(listed["items"][1]["held"]["tool_calls"], 0);
-    assert_snapshot!(env.stead("budgets rm walker --per day"), @"");
-    assert_snapshot!(env.stead("budgets rm walker"), @"");
-    assert_snapshot!(env.stead("budgets show walker"), @"");
+    assert_snapshot!(env.stead("budgets rm walker --per day"), @"
+    exit 1
+    --- stderr
+    error[ST0202]: a budget of `walker` per day does not exist
+    see: stead errors ST0202
+    ");
+    assert_snapshot!(env.stead("budgets rm walker"), @"
+    exit 0
+    --- stdout
+    AGENT     PER  OF   LIMIT  USED       HELD  LEFT
+    (tenant)  day  usd  $20    $0.000641  $0    $19.999359
+    ");
+    assert_snapshot!(env.stead("budgets show walker"), @"
+    exit 1
+    --- stderr
+    error[ST0202]: agent `walker` has no budget
+    see: stead errors ST0202
+    ");
     env.stead("budgets show").succeeds();
-    assert_snapshot!(env.stead("budgets set walker"), @"");
-    assert_snapshot!(env.stead("budgets set --usd 1e3"), @"");
+    assert_snapshot!(env.stead("budgets set walker"), @"
+    exit 2
+    --- stderr
+    error: name a limit, such as --usd 20; `stead budgets rm` removes a budget
+    ");
+    assert_snapshot!(env.stead("budgets set --usd 1e3"), @"
+    exit 2
+    --- stderr
+    error: invalid value '1e3' for '--usd <DOLLARS>': `1e3` is no amount of dollars: write it as 20 or 0.50, with at most six decimals
+
+    For more information, try '--help'.
+    ");
 }
 
 #[test]
 fn a_run_that_asks_at_a_limit_goes_on_when_a_human_raises_it() {
     let env = with_walker("1ms");
     env.write("walker/agent.yaml", &format!("{WALKER}budget: {{ tool_calls: 3, at_limit: ask }}\n"));
-    assert_snapshot!(env.stead("run walker 'Go'"), @"");
-    assert_snapshot!(env.stead("approvals ls"), @"");
+    assert_snapshot!(env.stead("run walker 'Go'"), @r#"
+    exit 3
+    --- stderr
+    walker [version] · scripted model, no AI
+    [run]
+
+    On.
+      model    rehearsal · [took] · 7 tokens · $0.000022
+      call     map_look {"id":1}
+      result   map_look · [took] · {"columns":["name"],"rows":[{"name":"Rome"}],"truncated":false}
+    On.
+      model    rehearsal · [took] · 28 tokens · $0.000043
+      call     map_look {"id":1}
+      result   map_look · [took] · {"columns":["name"],"rows":[{"name":"Rome"}],"truncated":false}
+    On.
+      model    rehearsal · [took] · 48 tokens · $0.000063
+      call     map_look {"id":1}
+      result   map_look · [took] · {"columns":["name"],"rows":[{"name":"Rome"}],"truncated":false}
+    On.
+      model    rehearsal · [took] · 69 tokens · $0.000084
+      call     map_look {"id":1}
+      ask      e5 needs a human: a limit is reached; approve raises it for this run, or tries again when a budget above was raised
+    waiting · 4 turns · 5 effects · 152 tokens · $0.000212 · [took]
+    approval needed: budget {"limit":"tool_calls","by":3}
+      a limit is reached; approve raises it for this run, or tries again when a budget above was raised
+    hint: stead approvals approve [run].e5
+    hint: stead approvals deny [run].e5
+    hint: stead run --resume [run]
+    "#);
+    assert_snapshot!(env.stead("approvals ls"), @r#"
+    exit 0
+    --- stdout
+    APPROVAL                           AGENT   TOOL    AGE  ARGUMENTS
+    [run].e5  walker  budget  [age]  {"limit":"tool_calls","by":3}
+    "#);
     env.stead(&format!("approvals approve {}", env.approval())).succeeds();
     let run = env.json("runs ls --json")["items"][0]["id"].as_str().unwrap().to_owned();
-    assert_snapshot!(env.stead(&format!("run --resume {run}")), @"");
+    assert_snapshot!(env.stead(&format!("run --resume {run}")), @r#"
+    exit 0
+    --- stdout
+    There.
+    --- stderr
+    walker [version] · scripted model, no AI
+    [run]
+
+    On.
+      model    rehearsal · [took] · 7 tokens · $0.000022
+      call     map_look {"id":1}
+      result   map_look · [took] · {"columns":["name"],"rows":[{"name":"Rome"}],"truncated":false}
+    On.
+      model    rehearsal · [took] · 28 tokens · $0.000043
+      call     map_look {"id":1}
+      result   map_look · [took] · {"columns":["name"],"rows":[{"name":"Rome"}],"truncated":false}
+    On.
+      model    rehearsal · [took] · 48 tokens · $0.000063
+      call     map_look {"id":1}
+      result   map_look · [took] · {"columns":["name"],"rows":[{"name":"Rome"}],"truncated":false}
+    On.
+      model    rehearsal · [took] · 69 tokens · $0.000084
+      call     map_look {"id":1}
+      ask      e5 needs a human: a limit is reached; approve raises it for this run, or tries again when a budget above was raised
+      approved e5 by owner
+      result   map_look · [took] · {"columns":["name"],"rows":[{"name":"Rome"}],"truncated":false}
+    On.
+      model    rehearsal · [took] · 89 tokens · $0.000104
+      call     map_look {"id":1}
+      result   map_look · [took] · {"columns":["name"],"rows":[{"name":"Rome"}],"truncated":false}
+      model    rehearsal · [took] · 107 tokens · $0.000113
+    completed · 6 turns · 6 effects · 348 tokens · $0.000429 · [took]
+    "#);
 }
 
 // --------------------------------------------------------------------------------------------- kill -9

@@ -275,6 +275,8 @@ impl Groups {
                     Version::One => v1::memory_now(folder),
                     Version::Two => v2::memory_now(folder),
                 };
+                // The first version counts what is used in steps of its own.
+                usage.memory_peak = usage.memory_peak.max(usage.memory);
             }
             if has(Controller::Pids) {
                 usage.pids = files::number(folder, "pids.current");

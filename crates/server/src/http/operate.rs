@@ -58,6 +58,8 @@ fn over(right: Right, path: &str) -> Over {
         Right::Sandbox => Over::Tenant(Edge::UseSandbox),
         Right::Metrics => Over::Tenant(Edge::ReadMetrics),
         Right::Admin => Over::Tenant(Edge::Administer),
+        // What a tenant or an agent may use, not what it is.
+        Right::Apply if path.starts_with("/v1/budgets") => Over::Tenant(Edge::Administer),
         Right::Approve => Over::Run(Edge::AnswerApproval),
         Right::Run if path.contains("{run}") => Over::Run(Edge::ControlRun),
         Right::Run => Over::Named,
@@ -123,6 +125,8 @@ pub(crate) async fn request(
 ) -> (Request, Answer<()>) {
     let (mut parts, body) = request.into_parts();
     let answer = each(app, rights, path, who, &mut parts).await;
+    let stops = path.ends_with("/cancel") || path.ends_with("/kill");
+    let answer = answer.map_err(|failure| if stops { failure.unacknowledged() } else { failure });
     (Request::from_parts(parts, body), answer)
 }
 

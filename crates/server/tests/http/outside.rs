@@ -39,7 +39,7 @@ tools:
         get:
           method: GET
           description: An item.
-          path: "/items/{{id}}"
+          path: "/items/{{{{args.id}}}}"
           params: {{ id: {{ type: string }} }}
 "#
     )

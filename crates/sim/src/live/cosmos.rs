@@ -85,7 +85,7 @@ impl Cosmos {
             violation: None,
             lines,
         };
-        let mem = Mem::with(super::uppers::drawn(seed));
+        let mem = Mem::with(super::uppers::Uppers::drawn(seed));
         Arc::new(Self { plan, mem: Mutex::new(mem), alarm: Notify::new(), inner: Mutex::new(inner) })
     }
 

@@ -23,9 +23,9 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_ports::journal::{
-    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, BudgetRow,
-    CountedRow, GroupBy, InboxRow, Journal, Lease, PastRun, Question, RunFilter, RunRow, SessionRow, Snapshot, Status,
-    StoreError, StoredRecord, UsageFilter, UsageRow, Used, VersionRow,
+    Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, BudgetKey,
+    BudgetRow, CountedRow, GroupBy, InboxRow, Journal, Lease, PastRun, Question, RunFilter, RunRow, SessionRow,
+    SetBudget, Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow, Used, VersionRow,
 };
 
 use super::{cosmos::Cosmos, mem::Mem};
@@ -229,8 +229,19 @@ impl Journal for SimJournal {
         self.look(|m| m.wakes().first().map(|(at, _)| *at))
     }
 
-    async fn budgets(&self, tenant: Option<&Name>, _: Timestamp) -> Result<Vec<BudgetRow>, StoreError> {
-        self.look(|m| m.uppers.iter().filter(|b| tenant.is_none_or(|t| b.key.tenant == *t)).cloned().collect())
+    async fn budgets(&self, tenant: Option<&Name>, now: Timestamp) -> Result<Vec<BudgetRow>, StoreError> {
+        self.look(|m| m.uppers.rows(tenant, now))
+    }
+
+    async fn set_budget(&self, set: SetBudget) -> Result<bool, StoreError> {
+        self.look(|_| ())?;
+        self.cosmos.mem.lock().uppers.set(set);
+        Ok(true)
+    }
+
+    async fn remove_budget(&self, key: &BudgetKey) -> Result<bool, StoreError> {
+        self.look(|_| ())?;
+        Ok(self.cosmos.mem.lock().uppers.remove(key))
     }
 
     async fn inbox(&self, run: RunId) -> Result<Vec<InboxRow>, StoreError> {

@@ -13,10 +13,11 @@ use stead_core::{
     time::Timestamp,
 };
 use stead_ports::journal::{
-    AliasEvent, AliasMove, AliasMoved, Append, AppendError, BudgetRow, InboxRow, LIVE, MAX_ALIASES, MovedBy, Question,
-    RunRow, RunState, SessionChange, SessionRow, Snapshot, Status, Step, Used, VersionRow,
+    AliasEvent, AliasMove, AliasMoved, Append, AppendError, InboxRow, LIVE, MAX_ALIASES, MovedBy, Question, RunRow,
+    RunState, SessionChange, SessionRow, Snapshot, Status, Step, Used, VersionRow,
 };
 
+use super::uppers::Uppers;
 use crate::{check::journal::RunAudit, failure::Violation};
 
 /// A run with its records.
@@ -50,7 +51,7 @@ pub(super) struct Mem {
     /// What was used, by run, hour and model.
     pub used: BTreeMap<(RunId, i64, Name), Used>,
     /// Budgets above runs, which never begin anew.
-    pub uppers: Vec<BudgetRow>,
+    pub(super) uppers: Uppers,
     /// Who started each run.
     pub users: BTreeMap<RunId, Option<Name>>,
     /// What appends added to counters, in their order, and what is kept of them.
@@ -64,7 +65,7 @@ pub(super) struct Mem {
 
 impl Mem {
     /// An empty journal with these budgets.
-    pub(super) fn with(uppers: Vec<BudgetRow>) -> Self {
+    pub(super) fn with(uppers: Uppers) -> Self {
         Self { uppers, ..Self::default() }
     }
 
@@ -112,7 +113,7 @@ impl Mem {
                 return Err(AppendError::SessionBusy { active });
             }
         }
-        super::uppers::may_move(&self.uppers, append)
+        self.uppers.may_move(append)
     }
 
     fn audit(&mut self, append: &Append) -> Result<(), Violation> {
@@ -215,7 +216,7 @@ impl Mem {
             let sum = self.used.entry((append.run, settled.hour, settled.model.clone())).or_default();
             *sum = sum.plus(settled.used);
         }
-        super::uppers::moved(&mut self.uppers, &index.budgets);
+        self.uppers.moved(&index.budgets);
         for n in &index.closed {
             self.asked.remove(&EffectId { run: append.run, n: *n });
         }

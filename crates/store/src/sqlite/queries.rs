@@ -304,7 +304,12 @@ mod tests {
     #[test]
     fn no_list_goes_through_a_whole_table() {
         let conn = Connection::open_in_memory().unwrap();
-        conn.execute_batch(concat!(include_str!("schema.sql"), include_str!("format-2.sql"))).unwrap();
+        conn.execute_batch(concat!(
+            include_str!("schema.sql"),
+            include_str!("format-2.sql"),
+            include_str!("format-6.sql")
+        ))
+        .unwrap();
         let filter = RunFilter { tenant: "acme".into(), limit: 50, ..RunFilter::default() };
         let mut lists = vec![sessions_statement(true), sessions_statement(false), COUNT_OF.to_owned()];
         for bits in 0..32_u128 {
