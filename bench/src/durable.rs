@@ -4,11 +4,11 @@
 //! A run has 21 durable records after its start: eleven model replies and ten tool results. Counted are twenty steps:
 //! the reply that ends the run is not.
 
-mod agent;
+pub(crate) mod agent;
 pub(crate) mod crash;
 mod limits;
 pub(crate) mod restore;
-mod steps;
+pub(crate) mod steps;
 mod storage;
 mod suspended;
 

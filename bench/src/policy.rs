@@ -5,6 +5,8 @@
 //!
 //! Beside them: decisions under the default policy alone, as most steps of a run ask for them, and calls that a human is asked about.
 
+mod durable;
+
 use std::{
     collections::BTreeSet,
     fmt::Write as _,
@@ -52,10 +54,12 @@ pub(crate) fn main(quick: bool, as_json: bool) -> ExitCode {
         }
         out[key] = figures;
     }
-    // These need the gate in the engine, which does not ask it yet.
-    out["history_durable_per_s"] = Value::Null;
-    out["durable_overhead_pct"] = Value::Null;
-    out["null_because"] = json!("the engine does not ask the policy decision point yet");
+    for (key, figures) in durable::figures(span) {
+        if !as_json {
+            println!("{key:<22} {figures}");
+        }
+        out[key] = figures;
+    }
     out["quick"] = json!(quick);
     if !as_json {
         println!("{out:#}");
@@ -172,7 +176,7 @@ impl Bench {
             let Ask::Tool(tool, arguments) = ask else { continue };
             let at = Timestamp(1_767_268_800_000_000 + i64::try_from(n).unwrap_or(0));
             let happened = Happened::Sent { approved: false };
-            past.apply(&Event { at, scope: principals[0].scope(), tool, arguments, happened });
+            past.apply(&Event { at, scope: principals[0].scope(), tool, arguments: Some(arguments), happened });
         }
         Self { policies, principals, history: past, deeds, risk: Risk::Normal }
     }

@@ -23,7 +23,7 @@ use stead_core::{
     ruling::Behalf,
     time::Span,
 };
-use stead_engine::{DefaultPolicy, Engine, Options, Ports, StartRun, clock::SystemClock};
+use stead_engine::{DefaultPolicy, Engine, Options, PolicySets, Ports, StartRun, clock::SystemClock};
 use stead_ports::{
     BoxFuture,
     agent::{Agent, AgentError, Agents, Behind, BoundTool},
@@ -220,13 +220,17 @@ pub(crate) fn agent(
     })
 }
 
-/// An engine on SQLite in `dir`.
+/// An engine on SQLite in `dir`, under the default policy.
 pub(crate) async fn engine(dir: &Path, agent: Arc<Agent>) -> Engine {
+    engine_under(dir, agent, Arc::new(DefaultPolicy::default())).await
+}
+
+/// The same under policies.
+pub(crate) async fn engine_under(dir: &Path, agent: Arc<Agent>, policies: Arc<dyn PolicySets>) -> Engine {
     // What encryption at rest costs is the difference.
     let encrypt = std::env::var_os("STEAD_BENCH_ENCRYPT").map(|_| WrappingKey::from_bytes(&[7; 32]));
     let store = SqliteStore::open(dir, SqliteOptions { encrypt, ..SqliteOptions::default() }).expect("the store opens");
     let journal: Arc<dyn Journal> = Arc::new(store);
-    let policies = Arc::new(DefaultPolicy::default());
     let ports = Ports { journal, agents: Arc::new(One(agent)), clock: Arc::new(SystemClock), policies };
     Engine::open(ports, Options { max_active: 20_000, ..Options::default() }).await.expect("the engine opens")
 }

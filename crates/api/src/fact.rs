@@ -102,6 +102,7 @@ kinds! {
     BudgetMoved => "budget_moved",
     PlanDrawn => "plan_drawn",
     PlanRejected => "plan_rejected",
+    HistoryRead => "history_read",
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::{
     effect::{EffectClass, Ended},
     id::{ActivationId, Name, RunId, SessionId, VersionId},
     label::SealedLabel,
-    ruling::{Asked, Behalf, PlanMark, Rewritten, Ruled},
+    ruling::{Asked, Behalf, CounterRead, PlanMark, Rewritten, Ruled},
     sandbox::{Action, BoxLimits, BoxTotals},
     time::Timestamp,
 };
@@ -126,6 +126,9 @@ pub enum Fact {
     /// What the planner wrote is no plan: it is asked again, or the run goes on without one.
     #[n(33)]
     PlanRejected(#[n(0)] PlanRejected),
+    /// What the counters of policies said to the decision whose fact follows in this record.
+    #[n(34)]
+    HistoryRead(#[n(0)] HistoryRead),
 }
 
 impl Fact {
@@ -191,9 +194,22 @@ impl Fact {
             | Self::TimerFired(_)
             | Self::Restored(_)
             | Self::SandboxLimited(_)
-            | Self::BudgetMoved(_) => None,
+            | Self::BudgetMoved(_)
+            | Self::HistoryRead(_) => None,
         }
     }
+}
+
+/// See [`Fact::HistoryRead`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct HistoryRead {
+    /// The call that is decided; absent for a model's.
+    #[n(0)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<u32>,
+    /// Each counter that the decision read, by name.
+    #[n(1)]
+    pub read: Vec<CounterRead>,
 }
 
 /// What a run needs to know about itself; frozen at its start.

@@ -4,7 +4,10 @@
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-use crate::{fact::PayloadIx, id::Name};
+use crate::{
+    fact::PayloadIx,
+    id::{Name, SessionId},
+};
 
 /// The policies behind a verdict.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
@@ -22,6 +25,52 @@ pub struct Ruled {
     #[n(2)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<PayloadIx>,
+}
+
+/// What a counter said to a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct CounterRead {
+    /// Its name, as policies use it.
+    #[n(0)]
+    pub name: Name,
+    /// What it said.
+    #[n(1)]
+    pub said: Counted,
+}
+
+/// What a counter can say.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Counted {
+    /// Whether a value was seen before.
+    #[n(0)]
+    Seen(#[n(0)] bool),
+    /// A number, or a sum of whole numbers.
+    #[n(1)]
+    Number(#[n(0)] i64),
+    /// A sum of numbers with places, in ten-thousandths.
+    #[n(2)]
+    Sum(#[n(0)] i64),
+    /// How the last call ended.
+    #[n(3)]
+    Last(#[n(0)] Name),
+}
+
+impl std::fmt::Display for Counted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Seen(seen) => write!(f, "{seen}"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Sum(sum) => {
+                let (sign, sum) = (if *sum < 0 { "-" } else { "" }, sum.unsigned_abs());
+                let places = format!("{:04}", sum % 10_000);
+                // One place at the least, as policies write such numbers.
+                let places = places.trim_end_matches('0');
+                write!(f, "{sign}{}.{}", sum / 10_000, if places.is_empty() { "0" } else { places })
+            }
+            Self::Last(ended) => write!(f, "{ended}"),
+        }
+    }
 }
 
 /// What a call is to the run's plan.
@@ -125,11 +174,16 @@ pub struct Behalf {
     #[cbor(with = "crate::list", has_nil)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub callers: Vec<Name>,
+    /// The session of the first run of its chain, for a run that another one started: what is counted by session counts what
+    /// sub-agents do in the session that they work for.
+    #[n(2)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
 }
 
 impl Behalf {
     /// Whether it is nobody's.
     pub fn is_empty(&self) -> bool {
-        self.user.is_none() && self.callers.is_empty()
+        self.user.is_none() && self.callers.is_empty() && self.session.is_none()
     }
 }

@@ -109,11 +109,12 @@ fn kind(fact: &Fact) -> u64 {
         Fact::BudgetMoved(_) => 31,
         Fact::PlanDrawn(_) => 32,
         Fact::PlanRejected(_) => 33,
+        Fact::HistoryRead(_) => 34,
     }
 }
 /// Kept for kinds that are not written yet.
 const KEPT: [u64; 1] = [2];
-const KINDS: u64 = 34;
+const KINDS: u64 = 35;
 
 #[test]
 fn records_encode_to_the_bytes_that_were_written_once() {

@@ -32,6 +32,7 @@ use crate::{
     ear::Ear,
     flights::{Done, Flights, Key},
     hearing::Hearing,
+    history::Book,
     messages::Messages,
     payload::Sealer,
     types::EngineError,
@@ -119,6 +120,8 @@ pub(crate) struct Actor {
     pub(crate) hearing: Option<Hearing>,
     /// Who the run is to policies, once they have been asked.
     pub(crate) principal: OnceLock<Arc<Principal>>,
+    /// The counters of its tenant, once they were looked up.
+    pub(crate) book: Option<Arc<Book>>,
     /// Whether something untrusted has been read, for connections that are under way.
     pub(crate) tainted: Arc<AtomicBool>,
     pub(crate) sealer: Sealer,
@@ -156,6 +159,7 @@ impl Actor {
             fresh_reply: None,
             hearing: None,
             principal: OnceLock::new(),
+            book: None,
             tainted: Arc::default(),
             sealer: Sealer::default(),
             row,

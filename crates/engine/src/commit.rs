@@ -1,6 +1,12 @@
 //! From a command to a durable record. State advances only on acknowledgement; until then the actor does nothing else.
 
-use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use stead_core::{
@@ -10,7 +16,9 @@ use stead_core::{
     record::{Actor as By, Record},
     run::{Call, CallPhase, Command, Decision, Inputs, Life, Refusal, STATE_VERSION, State, Terms, decide_under},
 };
+use stead_policy::Policies;
 use stead_ports::journal::{AppendError, IndexChange, RunState, SessionChange, Snapshot, Status};
+use tokio::sync::watch;
 
 use crate::{
     actor::{Actor, Msg},
@@ -18,6 +26,7 @@ use crate::{
     durable::{FIRST, LONGEST, OnTrouble, durable},
     gate::{self, RunGate},
     hearing::sealed,
+    history::{Book, Heard, Names, Reserved},
     parent::child_end,
     record::Outgoing,
     sessions,
@@ -31,6 +40,14 @@ enum Wrote {
     Done,
     /// A budget above seems to have too little: that must be looked at first.
     Blocked,
+}
+
+/// What came of deciding.
+enum Decided {
+    /// It hangs on calls of others whose appends are under way: told when one of them is settled.
+    Split(watch::Receiver<()>),
+    /// A decision, and what it counts.
+    So(Decision, Reserved),
 }
 
 impl Actor {
@@ -128,21 +145,31 @@ impl Actor {
             None => gate::policies(&*self.engine.0.ports.policies, &self.state.tenant, &self.agent).await,
         };
         self.prepare(&command, policies.as_ref().map(|p| p.epoch())).await?;
-        let principal = self.principal.get_or_init(|| gate::principal(&self.state, &self.agent).into());
-        let gate = RunGate {
-            policies,
-            principal,
-            agent: &self.agent,
-            reply: self.fresh_reply.as_ref(),
-            hearing: self.hearing.as_ref(),
-        };
-        let blind = gate.policies.is_none();
-        let inputs = Inputs { now: self.engine.0.ports.clock.now(), activation: self.activation, gate: &gate };
+        let (book, names) = self.book(policies.as_ref()).await?;
+        // What a call is to a counter may hang on its arguments, whatever becomes of it.
+        let reads = !begins_nothing(&command) && !self.state.calls.is_empty() && book.lock().looks_at_arguments();
+        if reads && self.unloadable.is_none() {
+            self.open_reply().await?;
+        }
+        let blind = policies.is_none();
         // What begins now would not be paid for while draining; held back, it is nobody's loss.
         // Nor may a model be asked about a conversation that provenance has not heard yet: the session's own.
         let unheard = matches!(command, Command::Admit(_)) && self.agent.provenance.is_some();
         let terms = Terms { hold: self.holds() || unheard, offer: offer.map(|(offer, _)| offer.clone()) };
-        let decision = decide_under(&self.state, command, inputs, terms).map_err(|refusal| {
+        let mut command = Some(command);
+        let decided = loop {
+            // Only what reads counters may have to be asked again.
+            let asked = if names.is_empty() { command.take() } else { command.clone() };
+            let asked = asked.expect("it is kept as long as it may be asked again");
+            match self.decide(asked, policies.clone(), (&book, &names), terms.clone()) {
+                Ok(Decided::Split(mut settled)) => {
+                    let _ = settled.changed().await;
+                }
+                Ok(Decided::So(decision, reserved)) => break Ok((decision, reserved)),
+                Err(refusal) => break Err(refusal),
+            }
+        };
+        let (decision, reserved) = decided.map_err(|refusal| {
             self.sealer.blobs.clear();
             EngineError::Conflict {
                 why: match refusal {
@@ -155,7 +182,7 @@ impl Actor {
             if offer.is_some_and(|(_, fresh)| !fresh) && decision.facts.iter().any(Fact::is_blocked) {
                 return Ok(Wrote::Blocked);
             }
-            self.write(decision, by, index, on_trouble).await?;
+            self.write((decision, reserved), by, index, on_trouble).await?;
         } else {
             self.sealer.blobs.clear();
         }
@@ -167,8 +194,7 @@ impl Actor {
 
     /// What policies look at must be at hand, for a decision waits for nothing.
     async fn prepare(&mut self, command: &Command, epoch: Option<u64>) -> Result<(), EngineError> {
-        // These begin nothing, and must be possible though nothing can be read.
-        if matches!(command, Command::Stop { .. } | Command::Pause) {
+        if begins_nothing(command) {
             return Ok(());
         }
         let weighs = matches!(command, Command::Approve { .. });
@@ -187,9 +213,56 @@ impl Actor {
         self.listen(matches!(command, Command::ModelReplied { .. })).await
     }
 
+    /// The book of the run's tenant, and the counters that its policies ask for.
+    async fn book(&mut self, policies: Option<&Arc<Policies>>) -> Result<(Arc<Book>, Arc<Names>), EngineError> {
+        let book = match &self.book {
+            Some(book) => book.clone(),
+            None => self.book.insert(self.engine.0.books.of(&self.state.tenant)).clone(),
+        };
+        book.load(&self.engine).await?;
+        let names = policies.map(|policies| book.names(&self.engine, policies)).unwrap_or_default();
+        if !names.is_empty() {
+            book.known(&names).await;
+        }
+        Ok((book, names))
+    }
+
+    /// Decides, and counts what that lets go, in one: nobody decides about the same counters meanwhile.
+    fn decide(
+        &self,
+        command: Command,
+        policies: Option<Arc<Policies>>,
+        (book, names): (&Arc<Book>, &Names),
+        terms: Terms,
+    ) -> Result<Decided, Refusal> {
+        let journal = &**self.engine.journal();
+        let principal = self.principal.get_or_init(|| gate::principal(&self.state, &self.agent).into());
+        let (agent, reply, hearing) = (&*self.agent, self.fresh_reply.as_ref(), self.hearing.as_ref());
+        let gate = RunGate { policies, principal, agent, reply, hearing, heard: None };
+        let now = self.engine.0.ports.clock.now();
+        let by = |gate: &RunGate<'_>| {
+            let inputs = Inputs { now, activation: self.activation, gate };
+            decide_under(&self.state, command, inputs, terms)
+        };
+        if names.is_empty() {
+            let decision = by(&gate)?;
+            let reserved = book.reserve(&mut book.lock(), journal, (&self.state, &decision), reply);
+            return Ok(Decided::So(decision, reserved));
+        }
+        let mut inside = book.lock();
+        let (before, split) = (Some(&*self.state), AtomicBool::new(false));
+        let heard = Heard { book, inside: &inside, names, journal, before, split };
+        let decision = by(&RunGate { heard: Some(&heard), ..gate })?;
+        if heard.split.into_inner() {
+            return Ok(Decided::Split(book.settled()));
+        }
+        let reserved = book.reserve(&mut inside, journal, (&self.state, &decision), reply);
+        Ok(Decided::So(decision, reserved))
+    }
+
     async fn write(
         &mut self,
-        decision: Decision,
+        (decision, reserved): (Decision, Reserved),
         by: By,
         index: IndexChange,
         on_trouble: OnTrouble,
@@ -202,11 +275,16 @@ impl Actor {
         let works = row.status == Status::Running && outgoing.state.working();
         let told = self.untold.due(works, &settled);
         let (tell, keep) = if told { (self.untold.with(settled), Vec::new()) } else { (Vec::new(), settled) };
-        let index = self.indexed(&outgoing, IndexChange { settled: tell, ..index }, changed.then_some(&row));
+        let index = self.indexed(
+            &outgoing,
+            IndexChange { settled: tell, counted: reserved.row(), ..index },
+            changed.then_some(&row),
+        );
         let append = outgoing.append(self.prev, std::mem::take(&mut self.sealer.blobs), index);
         let leaf = append.leaf;
         let moved = append.index.as_ref().map(|i| i.budgets.clone()).unwrap_or_default();
         durable(&self.engine, append, on_trouble, Some(&mut self.ear)).await?;
+        reserved.durable(&self.engine);
         self.engine.0.uppers.moved(&self.state.tenant, &moved);
 
         let Outgoing { record, state, .. } = outgoing;
@@ -305,4 +383,9 @@ impl Actor {
             tracing::debug!(run = %self.run, %error, "the snapshot was not kept");
         }
     }
+}
+
+/// These must be possible though nothing can be read.
+const fn begins_nothing(command: &Command) -> bool {
+    matches!(command, Command::Stop { .. } | Command::Pause)
 }

@@ -1,6 +1,9 @@
 //! The first record of a run: decided, and made durable together with the run's row and its claim on the session.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use stead_core::{
     budget::{Offer, moves},
@@ -14,6 +17,7 @@ use stead_ports::{
     agent::Agent,
     journal::{self, AppendError, IndexChange, RunState, SessionChange},
 };
+use tokio::sync::watch;
 
 use stead_provenance::trust::{Label, Origin, Trust};
 
@@ -25,6 +29,7 @@ use crate::{
     enter::fresh_activation,
     gate::{self, RunGate},
     hearing::{Hearing, opened},
+    history::{Book, Heard, Names},
     parent::child_end,
     payload::Sealer,
     prepare::cut,
@@ -61,6 +66,12 @@ pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Optio
     let mut input = sealer.seal(&**engine.journal(), &start.tenant, input, source, usize::MAX);
     sealer.attach(&**engine.journal(), &start.tenant, &mut input, std::mem::take(&mut start.files));
     let policies = gate::policies(&*engine.0.ports.policies, &start.tenant, &agent).await;
+    let book = engine.0.books.of(&start.tenant);
+    book.load(engine).await?;
+    let names = policies.as_ref().map(|policies| book.names(engine, policies)).unwrap_or_default();
+    if !names.is_empty() {
+        book.known(&names).await;
+    }
     let user = match &start.actor {
         By::User(name) => Some(name.clone()),
         _ => None,
@@ -81,7 +92,16 @@ pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Optio
         let offer = engine.offer(&tenant, &payers, fresh).await?;
         let metered = offer.is_some();
         let gated = (&*agent, policies.clone());
-        let decision = decide(engine, &start, (run, session), gated, admit.clone(), input.clone(), offer);
+        let counted = (&*book, &*names);
+        let decided = decide(engine, &start, (run, session), gated, counted, (admit.clone(), input.clone()), offer);
+        let decision = match decided {
+            Ok(decision) => decision,
+            // It hangs on calls of others whose appends are under way.
+            Err(mut settled) => {
+                let _ = settled.changed().await;
+                continue;
+            }
+        };
         if metered && !fresh && decision.facts.iter().any(Fact::is_blocked) {
             fresh = true;
             continue;
@@ -119,10 +139,10 @@ fn decide(
     start: &StartRun,
     (run, session): (RunId, SessionId),
     (agent, policies): (&Agent, Option<Arc<Policies>>),
-    admit: Option<Admit>,
-    input: Payload,
+    (book, names): (&Book, &Names),
+    (admit, input): (Option<Admit>, Payload),
     offer: Option<Offer>,
-) -> Decision {
+) -> Result<Decision, watch::Receiver<()>> {
     let mut config = agent.config.clone();
     config.limits = config.limits.tighten(&start.limits);
     // A plan is as good as the task it is drawn from: of other people's words none is drawn, whoever hands them on. A child
@@ -150,10 +170,21 @@ fn decide(
     };
     let principal = gate::principal_of(&new, agent);
     let hearing = agent.provenance.as_ref().map(|_| Hearing::new(agent));
-    let gate = RunGate { policies, principal: &principal, agent, reply: None, hearing: hearing.as_ref() };
+    let inside = (!names.is_empty()).then(|| book.lock());
+    let journal = &**engine.journal();
+    let heard = inside.as_deref().map(|inside| {
+        let split = AtomicBool::new(false);
+        Heard { book, inside, names, journal, before: None, split }
+    });
+    let heard = heard.as_ref();
+    let gate = RunGate { policies, principal: &principal, agent, reply: None, hearing: hearing.as_ref(), heard };
     let inputs = Inputs { now: engine.0.ports.clock.now(), activation: fresh_activation(engine), gate: &gate };
     let hold = engine.0.options.at_rest || engine.0.is_draining() || unheard;
-    new.decide_under(inputs, Terms { hold, offer })
+    let decision = new.decide_under(inputs, Terms { hold, offer });
+    match heard {
+        Some(heard) if heard.split.load(Relaxed) => Err(book.settled()),
+        _ => Ok(decision),
+    }
 }
 
 /// Whose words a run's task is.

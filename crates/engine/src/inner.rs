@@ -19,6 +19,7 @@ use crate::{
     aside::Asides,
     carries::Carries,
     enter,
+    history::Books,
     lease::{Gate, TTL},
     providers::Accounts,
     sessions::Sessions,
@@ -45,6 +46,8 @@ pub(crate) struct Inner {
     pub(crate) waiters: Waiters,
     pub(crate) sessions: Sessions,
     pub(crate) carries: Carries,
+    /// What policies count, by tenant.
+    pub(crate) books: Books,
     pub(crate) wakes: Wakes,
     /// Places in memory.
     pub(crate) slots: Arc<Semaphore>,
@@ -83,6 +86,7 @@ impl Inner {
             waiters: Waiters::default(),
             sessions: Sessions::default(),
             carries: Carries::default(),
+            books: Books::default(),
             wakes: Wakes::default(),
             slots: Arc::new(Semaphore::new(options.max_active.min(Semaphore::MAX_PERMITS))),
             providers: Accounts::new(options.providers.clone(), ports.clock.clone()),

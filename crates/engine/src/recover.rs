@@ -64,7 +64,7 @@ async fn unstrand(engine: Engine) {
 }
 
 /// Runs a task until the engine stops.
-fn background(engine: &Engine, task: impl Future<Output = ()> + Send + 'static) {
+pub(crate) fn background(engine: &Engine, task: impl Future<Output = ()> + Send + 'static) {
     let engine = engine.clone();
     tokio::spawn(async move {
         let stopped = engine.0.stopped.notified();

@@ -97,7 +97,9 @@ impl Engine {
                     _ => {}
                 }
                 let wanted = match step {
-                    Step::Turn(turn) => of_turn(fact) == Some(turn) || cleared_for(record, index, turn),
+                    Step::Turn(turn) => {
+                        of_turn(fact) == Some(turn) || cleared_for(record, index, turn) || read_for(record, index, turn)
+                    }
                     Step::Effect(n) => of_effect(fact) == Some(n),
                 };
                 if wanted {
@@ -207,9 +209,17 @@ fn cleared_for(record: &Record, index: u32, turn: u32) -> bool {
         && rest.iter().any(|f| matches!(f, Fact::ModelRequested(f) if f.turn == turn))
 }
 
+/// Whether a fact says what counters told the decision about a model of that turn, whose fact is the next one.
+fn read_for(record: &Record, index: u32, turn: u32) -> bool {
+    let at = |n: usize| record.facts.get(n);
+    matches!(at(index as usize), Some(Fact::HistoryRead(f)) if f.effect.is_none())
+        && at(index as usize + 1).and_then(of_turn) == Some(turn)
+}
+
 /// The effect that a fact is about.
 fn of_effect(fact: &Fact) -> Option<u32> {
     match fact {
+        Fact::HistoryRead(f) => f.effect,
         Fact::EffectDecided(f) => Some(f.effect),
         Fact::ApprovalRequested(f) => Some(f.effect),
         Fact::ApprovalGiven(f) => Some(f.effect),

@@ -264,17 +264,34 @@ pub struct FactEvent {
     /// The policies that matched, with the values that made them match, where a decision says more than their names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<serde_json::Value>,
+    /// The arguments that a decision puts in the place of the model's.
+    #[serde(skip)]
+    pub rewritten: Option<String>,
 }
 
 impl FactEvent {
     /// The event of fact `index` of a record.
     pub fn new(header: &Header, leaf: LeafHash, index: u32, fact: Fact, text: Option<String>) -> Self {
-        Self { seq: header.seq, index, at: header.at, actor: header.actor.clone(), leaf, fact, text, why: None }
+        Self {
+            seq: header.seq,
+            index,
+            at: header.at,
+            actor: header.actor.clone(),
+            leaf,
+            fact,
+            text,
+            why: None,
+            rewritten: None,
+        }
     }
 
-    /// The same with the reasons of its decision, if the record has them.
+    /// The same with the reasons of its decision and what that wrote, if the record has them.
     #[must_use]
     pub fn with_why(mut self, record: &Record) -> Self {
+        if let Fact::EffectDecided(f) = &self.fact {
+            let written = f.rewritten.as_deref().and_then(|r| record.inline_text(r.arguments));
+            self.rewritten = written.map(std::borrow::Cow::into_owned);
+        }
         let why = self.fact.ruled().and_then(|ruled| ruled.why);
         let text = why.and_then(|why| record.inline_text(why));
         self.why = text.and_then(|text| serde_json::from_str(&text).ok());

@@ -1,5 +1,7 @@
 //! The context of a request: the attributes that its slice reads, typed, and no others.
 
+use std::{cell::RefCell, collections::BTreeMap};
+
 use cedar_policy_core::ast::{Context, Value};
 
 use crate::{
@@ -8,7 +10,7 @@ use crate::{
     encode::{self, Place, Unfit},
     fold::Constant,
     gate::Approver,
-    history::Said,
+    history::{Ask, Said},
     policies::Policies,
     request::Request,
     shape::Fields,
@@ -32,6 +34,8 @@ pub(crate) struct Sources<'a> {
     /// Their types, as the policies were checked against them.
     pub(crate) fields: &'a Fields,
     pub(crate) approvals: &'a Seen,
+    /// What counters said.
+    pub(crate) read: &'a RefCell<BTreeMap<String, Said>>,
 }
 
 /// Attributes that every edge or a tool call has beside [`COMMON`].
@@ -142,12 +146,10 @@ impl Sources<'_> {
     fn counted(&self, name: &str, counter: &crate::history::Counter) -> Result<Value, Unfit> {
         let facts = &self.request.facts;
         let unfit = |problem: String| Unfit { path: format!("context.history.{name}"), problem };
-        // A history that was folded for other counters says nothing about these.
-        if facts.history.counters().get(name) != Some(counter) {
-            return Err(unfit("is not what this history counts".to_owned()));
-        }
-        let scope = self.request.principal.scope();
-        let said = facts.history.read(name, &scope, facts.now, self.arguments.unwrap_or("{}")).map_err(unfit)?;
+        let (scope, arguments) = (self.request.principal.scope(), self.arguments.unwrap_or("{}"));
+        let ask = Ask { name, counter, scope, now: facts.now, arguments };
+        let said = facts.history.read(&ask).map_err(unfit)?;
+        self.read.borrow_mut().insert(name.to_owned(), said.clone());
         Ok(match said {
             Said::Bool(said) => value::plain(said),
             Said::Long(said) => value::plain(said),

@@ -1,7 +1,12 @@
 //! The decision. Order: transforms, then the hard set, then the gates; with approvals the same again, at the epoch of now.
 //! Whatever goes wrong on the way denies.
 
-use std::{borrow::Cow, cell::OnceCell, sync::Arc};
+use std::{
+    borrow::Cow,
+    cell::{OnceCell, RefCell},
+    collections::BTreeMap,
+    sync::Arc,
+};
 
 use cedar_policy::Entities;
 
@@ -12,6 +17,7 @@ use crate::{
     encode::Unfit,
     entity::{Resource, uid},
     gate::{Approver, Role},
+    history::Said,
     index::Scope,
     judge::{Answer, Part, judge},
     lifted,
@@ -45,6 +51,8 @@ pub(crate) struct Trial<'a> {
     pub(crate) arguments: Option<Cow<'a, str>>,
     /// Who evaluates.
     pub(crate) by: By,
+    /// What counters said that were asked.
+    pub(crate) read: RefCell<BTreeMap<String, Said>>,
 }
 
 /// Evaluates a part of the policies with these approvals.
@@ -74,7 +82,7 @@ impl Policies {
     }
 
     fn decision(&self, verdict: Verdict, why: Why, arguments: Option<String>) -> Decision {
-        Decision { verdict, epoch: self.epoch(), digest: self.digest(), why, arguments }
+        Decision { verdict, epoch: self.epoch(), digest: self.digest(), why, arguments, read: Vec::new() }
     }
 
     /// Decides what has been made ready.
@@ -84,14 +92,16 @@ impl Policies {
         let verdict = trial
             .run(tell, &mut why, &mut written)
             .unwrap_or_else(|unfit| Verdict::Deny(format!("Not done: {unfit}, so no policy can judge it.")));
-        self.decision(verdict, why, written)
+        let read = trial.read.into_inner().into_iter().collect();
+        Decision { read, ..self.decision(verdict, why, written) }
     }
 
     /// `None` when edge, deed and who asks do not belong together.
     pub(crate) fn trial<'a>(&'a self, request: &'a Request<'a>, by: By) -> Option<Trial<'a>> {
         let (slice, resource) = self.slice(request.principal, &request.deed)?;
         let arguments = request.deed.arguments().map(Cow::Borrowed);
-        Some(Trial { policies: self, request, slice, resource, entities: OnceCell::new(), arguments, by })
+        let (entities, read) = (OnceCell::new(), RefCell::default());
+        Some(Trial { policies: self, request, slice, resource, entities, arguments, by, read })
     }
 
     /// Whether a policy that may decide about this reads an attribute of its context.
@@ -142,7 +152,7 @@ impl Trial<'_> {
     pub(crate) fn sources<'s>(&'s self, approvals: &'s Seen) -> Sources<'s> {
         let fields = self.slice.tool.as_ref().map_or(&NO_FIELDS, |tool| &tool.arguments);
         let (policies, request) = (self.policies, self.request);
-        Sources { policies, request, arguments: self.arguments.as_deref(), fields, approvals }
+        Sources { policies, request, arguments: self.arguments.as_deref(), fields, approvals, read: &self.read }
     }
 
     /// Everybody and everything that the request is about, with what is above them.

@@ -6,6 +6,7 @@ use stead_core::time::Span;
 
 use crate::{
     gate::{Approver, Requirement},
+    history::Said,
     policies::SetDigest,
     request::Approval,
     wanted::Path,
@@ -36,6 +37,8 @@ pub struct Decision {
     /// The arguments that a transform has written, in place of those that were asked about: these are approved, dispatched
     /// and recorded. `None` when nothing was replaced.
     pub arguments: Option<String>,
+    /// What counters said that the decision read, by their names.
+    pub read: Vec<(String, Said)>,
 }
 
 /// What each gate asks for, with its policy's id.

@@ -90,8 +90,8 @@ pub use encode::{MAX_ELEMENTS, MAX_TEXT, Unfit};
 pub use entity::{Asker, Operator, Resource, User};
 pub use gate::{Approver, MAX_QUORUM, MAX_TTL, Requirement};
 pub use history::{
-    By, Counter, Counters, Event, Happened, History, MAX_COUNTERS, MAX_EVENTS, MAX_KEYS, MAX_POINTS, Measure, Scope,
-    When,
+    Ask, By, Counter, Counters, Event, Happened, History, Kept, MAX_COUNTERS, MAX_EVENTS, MAX_KEYS, MAX_POINTS, Mark,
+    Measure, Past, Said, Scope, Tally, When,
 };
 pub use json::MAX_MEMBERS;
 pub use lifted::{MAX_TRIED, USUAL_TTL};

@@ -38,6 +38,7 @@ pub struct Principal {
     pub(crate) entities: Entities,
     tenant: String,
     agent: String,
+    /// The session that what it does counts in.
     session: String,
     run: String,
 }
@@ -75,6 +76,12 @@ impl Principal {
         let (agent, session, run) = (nothing(), nothing(), nothing());
         let entry = entry(&uid);
         Self { uid, entry, kind, key, lasting, tools: BTreeMap::new(), entities, tenant, agent, session, run }
+    }
+
+    /// The same run, working for another session than its own: what it does counts there.
+    #[must_use]
+    pub fn working_for(self, session: String) -> Self {
+        Self { session, ..self }
     }
 
     /// Where what it does counts.

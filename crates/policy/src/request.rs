@@ -2,7 +2,7 @@
 
 use stead_core::time::Timestamp;
 
-use crate::{deed::Deed, gate::Approver, history::History, principal::Principal, tool::Risk};
+use crate::{deed::Deed, gate::Approver, history::Past, principal::Principal, tool::Risk};
 
 /// How sure the model says it is: ten-thousandths from 0 to 10,000.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,7 +59,7 @@ pub struct Facts<'a> {
     /// Whether an unused slot of the run's plan is for exactly this, or none is needed.
     pub plan: bool,
     /// What happened before.
-    pub history: &'a History,
+    pub history: &'a dyn Past,
     /// The approvals that have been given for exactly this.
     pub approvals: &'a [Approval],
 }

@@ -18,6 +18,7 @@
 mod appends;
 mod approvals;
 mod budgets;
+mod counted;
 mod indexes;
 mod kept;
 mod kit;
@@ -30,6 +31,7 @@ mod versions;
 pub use appends::*;
 pub use approvals::*;
 pub use budgets::*;
+pub use counted::*;
 pub use indexes::*;
 pub use kept::*;
 pub use objects::*;
@@ -84,6 +86,8 @@ macro_rules! journal_cases {
             questions_are_listed_by_agent_session_and_run
             a_question_of_a_refused_append_is_not_listed
             questions_are_entered_by_the_owner_alone
+            what_is_counted_is_there_with_its_append_and_in_its_order
+            counters_are_kept_by_the_owner_alone_and_forget_what_they_have
             a_blob_is_kept_once_and_found_by_its_content
             blobs_of_two_tenants_have_two_addresses
             a_large_blob_comes_back_whole

@@ -5,6 +5,7 @@
 
 mod approvals;
 mod budgets;
+mod counted;
 mod usage;
 mod versions;
 
@@ -24,6 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::{
     approvals::{ApprovalFilter, ApprovalRow, Question},
     budgets::{BudgetKey, BudgetRow, MAX_BUDGETS, SetBudget},
+    counted::CountedRow,
     usage::{GroupBy, HOUR, PastRun, Settled, UsageFilter, UsageRow, Used, hour_of},
     versions::{AliasEvent, AliasMove, AliasMoved, AliasRow, LIVE, MAX_ALIASES, MovedBy, Step, VersionRow},
 };
@@ -83,6 +85,8 @@ pub struct IndexChange {
     /// What the run has settled since it last told; each hour and model once. While it runs it may wait with this a little,
     /// and tells all with the record after which it does not.
     pub settled: Vec<Settled>,
+    /// What the record adds to the counters of the tenant's policies, encoded by the engine.
+    pub counted: Option<Bytes>,
     /// What moves in the budgets above the run; a window of a budget is in it once. Refused with [`AppendError::OverBudget`] when there
     /// is no room for what is to be held. Budgets that are no more are passed over.
     pub budgets: Vec<Move>,
@@ -91,8 +95,8 @@ pub struct IndexChange {
 impl IndexChange {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        let Self { create, run, session, send, taken, asked, closed, settled, budgets } = self;
-        let nothing = create.is_none() && run.is_none() && session.is_none() && settled.is_empty();
+        let Self { create, run, session, send, taken, asked, closed, settled, counted, budgets } = self;
+        let nothing = create.is_none() && run.is_none() && session.is_none() && settled.is_empty() && counted.is_none();
         nothing && send.is_empty() && taken.is_empty() && asked.is_empty() && closed.is_empty() && budgets.is_empty()
     }
 }
@@ -535,6 +539,16 @@ pub trait Journal: Send + Sync + 'static {
     /// and those whose process ended before it had told. With `all`, none of the former is missing any more. Refused when the
     /// lease is another's.
     async fn fill_usage(&self, lease: Lease, past: &[PastRun], all: bool) -> Result<(), StoreError>;
+
+    /// What is kept of the counters of a tenant's policies, as [`Journal::keep_counters`] was told last.
+    async fn counters(&self, tenant: &Name) -> Result<Option<Bytes>, StoreError>;
+
+    /// What appends added to a tenant's counters after `after`, in their order.
+    async fn counted(&self, tenant: &Name, after: u64, limit: u32) -> Result<Vec<CountedRow>, StoreError>;
+
+    /// Keeps the counters of a tenant, in the place of what was kept before, and forgets what appends up to `upto` added: it is
+    /// in what is kept. Refused when the lease is another's.
+    async fn keep_counters(&self, lease: Lease, tenant: &Name, body: Bytes, upto: u64) -> Result<(), StoreError>;
 
     /// Budgets of one tenant or of all, by tenant, agent (that of the tenant first) and window, with what is held and used in the
     /// windows that `now` is in. At most [`MAX_BUDGETS`] of each tenant are kept.

@@ -292,8 +292,12 @@ async fn fill(journal: &dyn Journal) -> Result<(), Fail> {
     one.does(Command::Outcome { effect: 1, attempt: 1, outcome, error: false, action: None }, Status::Running).await?;
     let used = Amounts { tool_calls: 1, ..Amounts::default() };
     let release = SessionChange::Release { head: true, spent: Spend { tokens: 240, usd: None }, used };
-    let ends = IndexChange { session: Some(release), budgets: budgets(journal).await?, ..IndexChange::default() };
+    // What policies count, as format 7 has it: what an append adds, and what is kept in the place of earlier ones.
+    let counted = Some(Bytes::from_static(b"what a run adds"));
+    let budgets = budgets(journal).await?;
+    let ends = IndexChange { session: Some(release), budgets, counted, ..IndexChange::default() };
     one.replies(Vec::new(), Status::Completed, ends).await?;
+    journal.keep_counters(lease, &tenant, Bytes::from_static(b"what was counted"), 0).await?;
     // 2 waits for a human, 3 waits for 2.
     let mut two = Life::begin(journal, lease, 2, keyed, true).await?;
     let asks = IndexChange {

@@ -49,6 +49,7 @@ async fn sqlite_data_of_every_format_opens_and_folds() {
         content(&store, format).await;
         policies(&store, format).await;
         budgets(&store, format).await;
+        counters(&store, format).await;
     }
 }
 
@@ -62,6 +63,7 @@ async fn postgresql_data_of_every_format_opens_and_folds() {
         content(&store, format).await;
         policies(&store, format).await;
         budgets(&store, format).await;
+        counters(&store, format).await;
     }
 }
 
@@ -100,6 +102,20 @@ async fn budgets(journal: &dyn Journal, format: u32) {
     let caps = Caps { tokens: Some(7), ..Caps::default() };
     assert!(journal.set_budget(SetBudget { key, caps, at: now, by: "bob".into() }).await.unwrap());
     assert_eq!(journal.budgets(Some(&tenant), now).await.unwrap().len(), kept.len() + 1);
+}
+
+/// Formats before 7 had nothing that policies count, and keep it now.
+async fn counters(journal: &dyn Journal, format: u32) {
+    let tenant = Name::from("acme");
+    let (kept, rows) = (journal.counters(&tenant).await.unwrap(), journal.counted(&tenant, 0, 10).await.unwrap());
+    let rows: Vec<&[u8]> = rows.iter().map(|row| &row.body[..]).collect();
+    let none = format < 7;
+    assert_eq!(kept.as_deref(), if none { None } else { Some(&b"what was counted"[..]) });
+    assert_eq!(rows, if none { Vec::new() } else { vec![&b"what a run adds"[..]] });
+    let lease = journal.acquire("counts", Span::from_secs(60)).await.unwrap();
+    journal.keep_counters(lease, &tenant, Bytes::from_static(b"anew"), 0).await.unwrap();
+    assert_eq!(journal.counters(&tenant).await.unwrap().as_deref(), Some(&b"anew"[..]));
+    journal.release(lease).await.unwrap();
 }
 
 /// Makes the database one of that format.

@@ -53,7 +53,7 @@ pub fn apply(state: &mut State, env: Env<'_>, fact: &Fact) {
         Fact::ModelReplied(f) => step::model::apply_replied(state, env, f),
         Fact::ModelFailed(f) => step::model::apply_failed(state, f),
         // What follows from it is a fact of its own: the next model is asked, or the run fails.
-        Fact::ModelDenied(_) => {}
+        Fact::ModelDenied(_) | Fact::HistoryRead(_) => {}
         Fact::PlanDrawn(f) => step::plan::apply_drawn(state, env, f),
         Fact::PlanRejected(f) => step::plan::apply_rejected(state, env, f),
         Fact::EffectDecided(f) => step::tool::apply_decided(state, env, f),

@@ -14,7 +14,7 @@ use crate::{
     budget::{Amounts, Limits, Offer, Spend, Usage},
     code::Code,
     effect::{Ended, Outcome, Reconciled},
-    fact::{CallHead, Fact, Parent, PayloadIx, RunConfig, StopMode, Verdict},
+    fact::{CallHead, Fact, HistoryRead, Parent, PayloadIx, RunConfig, StopMode, Verdict},
     id::{ActivationId, Name, RunId, SessionId, VersionId},
     label::SealedLabel,
     record::{Payload, Source},
@@ -432,6 +432,14 @@ impl<'a> Draft<'a> {
         let by = std::mem::take(&mut ruling.by);
         let asked = ruling.verdict != Verdict::Allow || !by.is_empty() || ruling.epoch != 0;
         asked.then(|| Box::new(Ruled { epoch: ruling.epoch, by, why }))
+    }
+
+    /// Records what counters said to the decision whose fact follows.
+    pub(super) fn read(&mut self, effect: Option<u32>, ruling: &mut Ruling) {
+        let read = std::mem::take(&mut ruling.read);
+        if !read.is_empty() {
+            self.emit(Fact::HistoryRead(HistoryRead { effect, read }));
+        }
     }
 
     fn finish(mut self) -> Decision {

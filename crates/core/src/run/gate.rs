@@ -8,7 +8,7 @@ use crate::{
     code::{self, Code},
     fact::Verdict,
     id::Name,
-    ruling::{Asked, Given, PlanMark},
+    ruling::{Asked, CounterRead, Given, PlanMark},
     time::{Span, Timestamp},
 };
 
@@ -49,6 +49,8 @@ pub struct Ruling {
     pub rewritten: Option<Rewrite>,
     /// What the call is to the run's plan.
     pub plan: Option<PlanMark>,
+    /// What counters said to the decision.
+    pub read: Vec<CounterRead>,
 }
 
 /// See [`Ruling::rewritten`].
@@ -76,6 +78,7 @@ impl Ruling {
             ttl: None,
             rewritten: None,
             plan: None,
+            read: Vec::new(),
         }
     }
 

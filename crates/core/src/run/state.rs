@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Version of [`State`]'s encoding; a snapshot of another version is discarded and the journal folded instead.
-pub const STATE_VERSION: u16 = 11;
+pub const STATE_VERSION: u16 = 12;
 
 /// Where a run is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -200,6 +200,9 @@ pub struct Call {
     /// A yes was given that nobody has weighed yet.
     #[n(11)]
     pub unweighed: bool,
+    /// When it was let go, the first time: counters of policies count it from then on, once, however often it is decided.
+    #[n(12)]
+    pub let_go: Option<Timestamp>,
 }
 
 impl Call {
@@ -488,6 +491,11 @@ impl State {
     /// The full id of an effect of this run.
     pub const fn effect_id(&self, n: u32) -> EffectId {
         EffectId { run: self.run, n }
+    }
+
+    /// The session that what it does counts in: its own, or that of the first run of its chain.
+    pub fn works_for(&self) -> SessionId {
+        self.behalf.session.unwrap_or(self.session)
     }
 
     /// The open turn's call with that ordinal.

@@ -12,14 +12,14 @@ use stead_core::{
     fact::{
         AfterUnknown, AnswerRejected, ApprovalGiven, ApprovalRequested, AskReason, CallHead, CallRules,
         CancelRequested, ChildFinished, ChildStarted, ContextCompacted, EffectDecided, EffectIntended, EffectNotSent,
-        EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact, Held, ModelConfig, ModelDenied, ModelFailed,
-        ModelReplied, ModelRequested, NextAttempt, Parent, PlanDrawn, PlanRejected, Raise, Restored, RunAdmitted,
-        RunCompleted, RunConfig, RunFailed, RunStarted, StopMode, TimerFired, Verdict,
+        EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact, Held, HistoryRead, ModelConfig, ModelDenied,
+        ModelFailed, ModelReplied, ModelRequested, NextAttempt, Parent, PlanDrawn, PlanRejected, Raise, Restored,
+        RunAdmitted, RunCompleted, RunConfig, RunFailed, RunStarted, StopMode, TimerFired, Verdict,
     },
     id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
     label::SealedLabel,
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
-    ruling::{Asked, Behalf, GateAsks, Person, PlanMark, Rewritten, Ruled},
+    ruling::{Asked, Behalf, Counted, CounterRead, GateAsks, Person, PlanMark, Rewritten, Ruled},
     sandbox::{
         Access, Action, Begun, BoxLimits, BoxTotals, BoxUse, Evidence, Place, Property, Tier, Traffic, TreeChange,
     },
@@ -35,7 +35,7 @@ const SESSION: SessionId = SessionId(0x019b_76da_a800_fedc_ba98_7654_3210_0022);
 
 /// Every vector in order of its `seq`: the name of its file, and the record.
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
-    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 19] = [
+    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 20] = [
         ("00-started", Actor::User("user:ada".into()), started(), vec![text("Refund order 1042", Source::User)]),
         ("01-model", Actor::Runtime, model(), model_texts()),
         ("02-approval", Actor::User("user:grace".into()), approval(), vec![text("over the limit", Source::User)]),
@@ -60,6 +60,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("16-evidence", Actor::Runtime, evidence(), vec![text("exit 0", Source::Tool)]),
         ("17-budgets", Actor::Runtime, budgets(), vec![text("Refund order 1042", Source::User)]),
         ("18-later", Actor::User("user:grace".into()), later(), vec![]),
+        ("19-history", Actor::Runtime, history(), vec![text("no more than 3 mails an hour", Source::Runtime)]),
     ];
     parts
         .into_iter()
@@ -606,7 +607,7 @@ fn policies() -> Vec<Fact> {
         let grace = Person { name: "user:grace".into(), roles: vec!["support".into()] };
         start.config.plan = Some(2);
         start.label = Some(SealedLabel([0x82, 0x00, 0x80].into()));
-        start.behalf = Some(Box::new(Behalf { user: Some(grace), callers: vec!["front-desk".into()] }));
+        start.behalf = Some(Box::new(Behalf { user: Some(grace), callers: vec!["front-desk".into()], session: None }));
     }
     let ruled =
         |by: &[&str], why| Some(Box::new(Ruled { epoch: 12, by: by.iter().map(|id| Name::from(*id)).collect(), why }));
@@ -690,6 +691,32 @@ fn plans() -> Vec<Fact> {
             boxes: None,
             label: Some(SealedLabel([0x82, 0x01, 0x80].into())),
             used: None,
+        }),
+    ]
+}
+
+/// What counters said to a model's call, and to a call that was denied.
+fn history() -> Vec<Fact> {
+    let read = |name: &str, said| CounterRead { name: name.into(), said };
+    vec![
+        Fact::HistoryRead(HistoryRead { effect: None, read: vec![read("asked", Counted::Number(-1))] }),
+        Fact::HistoryRead(HistoryRead {
+            effect: Some(5),
+            read: vec![
+                read("known_payee", Counted::Seen(true)),
+                read("mails", Counted::Number(3)),
+                read("moved_today", Counted::Sum(10_000_100)),
+                read("last_refund", Counted::Last("unknown".into())),
+            ],
+        }),
+        Fact::EffectDecided(EffectDecided {
+            effect: 5,
+            verdict: Verdict::Deny,
+            code: Some(code::POLICY),
+            payload: Some(0),
+            ruled: None,
+            rewritten: None,
+            plan: None,
         }),
     ]
 }

@@ -52,6 +52,11 @@ pub(crate) fn split<'a>(agent: &Agent, arguments: &'a str) -> (Cow<'a, str>, Sur
     }
 }
 
+/// Arguments without what a model says beside, whatever the manifest asks for.
+pub(crate) fn stripped(arguments: &str) -> Cow<'_, str> {
+    strip(arguments).0
+}
+
 fn strip(arguments: &str) -> (Cow<'_, str>, Sureness) {
     let plain = (Cow::Borrowed(arguments), Sureness::default());
     if !arguments.contains("stead_") {

@@ -7,25 +7,28 @@ mod connect;
 mod sets;
 mod told;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use stead_core::{
     code,
     fact::Verdict,
     id::{Name, RunId, SessionId, VersionId},
     message::Reply,
-    ruling::{Asked, Behalf, GateAsks, Given},
+    ruling::{Asked, Behalf, CounterRead, GateAsks, Given},
     run::{Call, Gate, NewRun, Rewrite, Ruling, State},
     time::{Span, Timestamp},
 };
 use stead_policy::{
-    Approval, Asker, Confidence, Decision, Deed, Facts, History, Policies, Principal, Request, Risk, ToolSpec,
+    Approval, Asker, Confidence, Decision, Deed, Facts, History, Past, Policies, Principal, Request, Risk, ToolSpec,
     Verdict as Said,
 };
 use stead_ports::agent::{Agent, Also, BoundTool};
 
 pub use confidence::offered;
-pub(crate) use confidence::split;
+pub(crate) use confidence::{split, stripped};
 pub(crate) use connect::{Asking, OfCall};
 pub(crate) use sets::policies;
 pub use sets::{DefaultPolicy, PolicySets, specs};
@@ -34,6 +37,7 @@ use stead_provenance::{plan::Standing, trust::Origins};
 
 use crate::{
     hearing::{Hearing, Judged},
+    history::{Heard, View},
     prepare,
 };
 
@@ -67,7 +71,11 @@ fn of(
         callers,
     };
     let tools: Vec<ToolSpec> = specs(agent).collect();
-    Principal::run(asker, &tools)
+    let principal = Principal::run(asker, &tools);
+    match behalf.session {
+        Some(session) => principal.working_for(session.to_string()),
+        None => principal,
+    }
 }
 
 /// See the module.
@@ -80,6 +88,8 @@ pub(crate) struct RunGate<'a> {
     pub(crate) reply: Option<&'a Reply>,
     /// The conversation as provenance heard it, when the manifest asks for that.
     pub(crate) hearing: Option<&'a Hearing>,
+    /// What happened before, when the policies have counters.
+    pub(crate) heard: Option<&'a Heard<'a>>,
 }
 
 impl fmt::Debug for RunGate<'_> {
@@ -94,7 +104,7 @@ struct Around<'a> {
     risk: Risk,
     confidence: Option<Confidence>,
     ask_below: Option<Confidence>,
-    history: &'a History,
+    view: Option<View<'a>>,
     approvals: &'a [Approval],
     /// Whether anybody follows who said what; and if so, whether what is read holds other people's words.
     traced: bool,
@@ -127,7 +137,7 @@ impl Gate for RunGate<'_> {
             risk: sure.risk.unwrap_or_default(),
             confidence: sure.confidence,
             ask_below: self.agent.ask_below.and_then(ten_thousandths),
-            history: &History::default(),
+            view: self.heard.map(|heard| heard.view(state, Some(i), self.reply, now)),
             approvals: &approvals,
             traced: judged.is_some(),
             taint: judged.as_ref().is_some_and(|judged| judged.traced.window.is_tainted()),
@@ -179,7 +189,7 @@ impl Gate for RunGate<'_> {
             risk: Risk::Normal,
             confidence: None,
             ask_below: None,
-            history: &History::default(),
+            view: self.heard.map(|heard| heard.view(state, None, None, now)),
             approvals: &[],
             traced: read.is_some(),
             taint: read.is_some_and(|read| read.is_tainted()),
@@ -212,7 +222,36 @@ impl RunGate<'_> {
         ["method", "path"].into_iter().any(|name| policies.reads(self.principal, deed, name))
     }
 
+    /// What policies say. Where that hangs on calls whose appends are under way, it is nothing to go by.
     fn decide(&self, policies: &Policies, deed: Deed<'_>, around: &Around<'_>) -> Decision {
+        let (Some(heard), Some(view)) = (self.heard, &around.view) else {
+            return self.decide_by(policies, deed, around, &History::default());
+        };
+        let decision = self.decide_with(policies, deed.clone(), around, view);
+        if view.hangs() && !heard.split.load(Relaxed) {
+            let settled = self.decide_with(policies, deed, around, &view.settled());
+            let same = settled.verdict == decision.verdict && settled.arguments == decision.arguments;
+            heard.split.fetch_or(!same, Relaxed);
+        }
+        decision
+    }
+
+    /// The same. Where it hangs on whether the call itself, let go before, was the first with its value, the stricter answer counts.
+    fn decide_with(&self, policies: &Policies, deed: Deed<'_>, around: &Around<'_>, view: &View<'_>) -> Decision {
+        let decision = self.decide_by(policies, deed.clone(), around, view);
+        if !view.doubtful() {
+            return decision;
+        }
+        let unseen = self.decide_by(policies, deed, around, &view.unseen());
+        let strict = |decision: &Decision| match decision.verdict {
+            Said::Allow => 0,
+            Said::Ask(_) => 1,
+            Said::Deny(_) => 2,
+        };
+        if strict(&unseen) >= strict(&decision) { unseen } else { decision }
+    }
+
+    fn decide_by(&self, policies: &Policies, deed: Deed<'_>, around: &Around<'_>, history: &dyn Past) -> Decision {
         let facts = Facts {
             now: around.now,
             granted: true,
@@ -222,7 +261,7 @@ impl RunGate<'_> {
             traced: around.traced,
             taint: around.taint,
             plan: around.plan,
-            history: around.history,
+            history,
             approvals: around.approvals,
         };
         policies.decide(&Request { principal: self.principal, deed, facts })
@@ -261,7 +300,9 @@ fn also_deed<'a>(also: &'a Also, tool: &'a BoundTool, state: &State) -> Deed<'a>
 fn ruled(policies: &Policies, decision: &Decision) -> Ruling {
     let why = &decision.why;
     let ids = |reasons: &[stead_policy::Reason]| reasons.iter().map(|r| Name::from(&*r.policy)).collect::<Vec<_>>();
-    let allowed = Ruling::allow(policies.epoch(), ids(&why.permitted));
+    let read = decision.read.iter().map(|(name, said)| CounterRead { name: name.as_str().into(), said: said.into() });
+    let read: Vec<CounterRead> = read.collect();
+    let allowed = Ruling { read: read.clone(), ..Ruling::allow(policies.epoch(), ids(&why.permitted)) };
     let plain = decision.verdict == Said::Allow && why.transformed.is_empty();
     // Of what is simply allowed, the permits are all that there is to say.
     let told = (!plain).then(|| told::why(why, None, None));
@@ -269,7 +310,7 @@ fn ruled(policies: &Policies, decision: &Decision) -> Ruling {
         Said::Allow => Ruling { why: told, ..allowed },
         Said::Deny(reason) => {
             let by = if why.erred.is_empty() { ids(&why.forbade) } else { ids(&why.erred) };
-            Ruling { why: told, ..Ruling::deny(policies.epoch(), by, reason.clone()) }
+            Ruling { why: told, read, ..Ruling::deny(policies.epoch(), by, reason.clone()) }
         }
         Said::Ask(asked) => {
             let gates = asked.requirements.iter().map(|(policy, requirement)| GateAsks {
@@ -290,7 +331,13 @@ fn ruled(policies: &Policies, decision: &Decision) -> Ruling {
 }
 
 /// Adds what is said of something that a call does beside: the stricter counts, and all gates ask.
-fn join(ruling: &mut Ruling, also: Ruling) {
+fn join(ruling: &mut Ruling, mut also: Ruling) {
+    let mut read = std::mem::take(&mut ruling.read);
+    for more in std::mem::take(&mut also.read) {
+        if !read.iter().any(|known| known.name == more.name) {
+            read.push(more);
+        }
+    }
     match (ruling.verdict, also.verdict) {
         (_, Verdict::Allow) => {}
         (_, Verdict::Deny) => *ruling = also,
@@ -307,6 +354,7 @@ fn join(ruling: &mut Ruling, also: Ruling) {
             *ruling = Ruling { rewritten, ..also };
         }
     }
+    ruling.read = read;
 }
 
 fn shorter(a: Option<Span>, b: Option<Span>) -> Option<Span> {

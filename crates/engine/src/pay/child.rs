@@ -45,7 +45,7 @@ impl Actor {
             limits,
             idempotency: None,
             actor: By::Run(self.run),
-            behalf: Behalf { user: self.state.behalf.user.clone(), callers },
+            behalf: Behalf { user: self.state.behalf.user.clone(), callers, session: Some(self.state.works_for()) },
             label,
             parent: Some(ChildOf {
                 parent: Parent { run: self.run, effect },

@@ -30,7 +30,7 @@ use stead_engine::{
     Engine, EngineError, Event, EventBody, EventId, FactEvent, Options, PolicySets, Ports, StartRun, Started,
     clock::SystemClock, specs,
 };
-use stead_policy::{Policies, Source};
+use stead_policy::{Policies, Source, ToolSpec};
 use stead_ports::{
     BoxFuture,
     agent::{Agent, AgentError, Agents, Also, AnswerSchema, ArgumentCheck, Behind, BoundTool, Handed, Provenance},
@@ -637,6 +637,8 @@ pub(crate) struct TestPolicies(Mutex<Held>);
 #[derive(Debug, Default)]
 struct Held {
     text: Option<String>,
+    /// Counters, and tools that they name beside the agent's own.
+    counters: Option<(String, Vec<ToolSpec>)>,
     epoch: u64,
     lost: bool,
     made: HashMap<VersionId, Arc<Policies>>,
@@ -647,6 +649,13 @@ impl TestPolicies {
     pub(crate) fn apply(&self, text: &str) {
         let mut held = self.0.lock();
         *held = Held { text: Some(text.to_owned()), epoch: held.epoch + 1, ..Held::default() };
+    }
+
+    /// From now on these hold, with the counters that they read and the tools of all who are counted.
+    pub(crate) fn count(&self, text: &str, counters: &str, tools: &[&TestTool]) {
+        self.apply(text);
+        let spec = |tool: &&TestTool| ToolSpec::new(&tool.name, &tool.name, tool.class, tool.risk, &tool.schema);
+        self.0.lock().counters = Some((counters.to_owned(), tools.iter().map(spec).collect()));
     }
 
     /// From now on there are none.
@@ -666,11 +675,17 @@ impl PolicySets for TestPolicies {
         if held.lost {
             return None;
         }
-        let (text, epoch) = (held.text.clone(), held.epoch);
+        let (text, epoch, counters) = (held.text.clone(), held.epoch, held.counters.clone());
         let made = held.made.entry(agent.version).or_insert_with(|| {
             let more = text.map(|text| Source { file: "test.cedar".into(), text });
-            let files: Vec<Source> = std::iter::once(Source::default_policy()).chain(more).collect();
-            Arc::new(Policies::apply(&files, specs(agent), epoch).unwrap_or_else(|p| panic!("{}", p[0])))
+            let (counters, tools) = counters.unzip();
+            let counters = counters.map(|text| Source { file: "history.yaml".into(), text });
+            let files: Vec<Source> = std::iter::once(Source::default_policy()).chain(more).chain(counters).collect();
+            let own: Vec<ToolSpec> = specs(agent).collect();
+            let tools = tools.into_iter().flatten().filter(|tool| own.iter().all(|own| own.name != tool.name));
+            Arc::new(
+                Policies::apply(&files, own.iter().cloned().chain(tools), epoch).unwrap_or_else(|p| panic!("{}", p[0])),
+            )
         });
         Some(made.clone())
     }

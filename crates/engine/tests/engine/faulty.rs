@@ -16,8 +16,8 @@ use stead_core::{
 };
 use stead_ports::journal::{
     Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, BudgetKey,
-    BudgetRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow, SessionRow, SetBudget,
-    Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
+    BudgetRow, CountedRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow, SessionRow,
+    SetBudget, Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
 };
 use stead_store::SqliteStore;
 
@@ -246,5 +246,14 @@ impl Journal for Faulty {
     }
     async fn fill_usage(&self, lease: Lease, past: &[PastRun], all: bool) -> Result<(), StoreError> {
         self.store.fill_usage(lease, past, all).await
+    }
+    async fn counters(&self, tenant: &Name) -> Result<Option<Bytes>, StoreError> {
+        self.store.counters(tenant).await
+    }
+    async fn counted(&self, tenant: &Name, after: u64, limit: u32) -> Result<Vec<CountedRow>, StoreError> {
+        self.store.counted(tenant, after, limit).await
+    }
+    async fn keep_counters(&self, lease: Lease, tenant: &Name, body: Bytes, upto: u64) -> Result<(), StoreError> {
+        self.store.keep_counters(lease, tenant, body, upto).await
     }
 }

@@ -12,6 +12,7 @@ mod drain;
 mod faulty;
 mod former;
 mod gate;
+mod history;
 mod lease;
 mod life;
 mod models;

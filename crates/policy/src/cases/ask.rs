@@ -138,7 +138,7 @@ impl Case {
                     run: &who.run,
                 },
                 tool: &before.call,
-                arguments: &arguments,
+                arguments: Some(&arguments),
                 happened: Happened::Ended(before.happened.ended()),
             };
             if before.happened != Came::Denied {

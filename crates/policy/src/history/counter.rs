@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use minicbor::{Decode, Encode};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use stead_core::time::Span;
 
 use crate::{problem::Problem, shape::Shape, tool::World};
@@ -12,67 +14,89 @@ use crate::{problem::Problem, shape::Shape, tool::World};
 pub const MAX_COUNTERS: usize = 100;
 
 /// What is counted together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
 pub enum By {
     /// One run.
+    #[n(0)]
     Run,
-    /// One session.
+    /// One session, with what sub-agents do for it.
+    #[n(1)]
     Session,
     /// All runs of an agent, of every version.
+    #[n(2)]
     Agent,
     /// All runs of the tenant.
+    #[n(3)]
     Tenant,
 }
 
 /// What a counter says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Measure {
     /// How many calls there were: a `Long`.
+    #[n(0)]
     Count,
     /// The sum of an argument over the calls: a `Long`, or a `decimal` when the argument is one.
+    #[n(1)]
     Sum {
         /// The argument, from the top.
+        #[n(0)]
         argument: Vec<String>,
         /// Whether it is a `decimal`.
+        #[n(1)]
         decimal: bool,
     },
     /// Whether there was a call whose argument had the value that this call's has: a `Bool`.
+    #[n(2)]
     Seen {
         /// The argument, from the top, of the calls and of the call that is decided.
+        #[n(0)]
         argument: Vec<String>,
     },
     /// How the last call ended: `returned`, `refused`, `not_sent`, `unknown`, `withdrawn`, `denied`, or `never`.
+    #[n(3)]
     Last,
 }
 
 /// Which calls count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cbor(index_only)]
 pub enum When {
     /// Those that were let go, whatever came of them.
     #[default]
+    #[n(0)]
     Sent,
     /// Those that were let go because a human approved.
+    #[n(1)]
     Approved,
     /// Those that returned.
+    #[n(2)]
     Returned,
     /// Those that were denied.
+    #[n(3)]
     Denied,
 }
 
 /// One counter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Counter {
     /// What it says.
+    #[n(0)]
     pub measure: Measure,
     /// The tools whose calls count; empty for every tool.
+    #[n(1)]
     pub tools: Vec<String>,
     /// What is counted together.
+    #[n(2)]
     pub by: By,
     /// How far back; `None` for ever.
+    #[n(3)]
     pub within: Option<Span>,
     /// Which calls count.
+    #[n(4)]
     pub when: When,
 }
 
@@ -102,6 +126,18 @@ enum Tools {
 }
 
 impl Counter {
+    /// What it is told apart by, whatever a policy set calls it: a digest of everything that it says.
+    pub fn id(&self) -> u64 {
+        let bytes = minicbor::to_vec(self).unwrap_or_default();
+        let digest = Sha256::digest(&bytes);
+        u64::from_be_bytes(std::array::from_fn(|n| digest[n]))
+    }
+
+    /// Whether it looks at an argument of the calls.
+    pub const fn has_argument(&self) -> bool {
+        matches!(self.measure, Measure::Sum { .. } | Measure::Seen { .. })
+    }
+
     /// Reads the text of a `history.yaml`.
     ///
     /// # Errors
@@ -146,7 +182,12 @@ impl Written {
             Tools::Many(tools) if tools.is_empty() => {
                 return Err("counts no tool; write `all` for every tool".to_owned());
             }
-            Tools::Many(tools) => tools,
+            // In one order, so that what says the same is the same.
+            Tools::Many(mut tools) => {
+                tools.sort();
+                tools.dedup();
+                tools
+            }
         };
         for tool in &tools {
             if !world.tools.contains_key(tool) {

@@ -4,11 +4,16 @@
 
 mod counter;
 mod fold;
+mod mark;
+mod past;
+mod tally;
 mod track;
 
 pub use counter::{By, Counter, Counters, MAX_COUNTERS, Measure, When};
-pub(crate) use fold::Said;
 pub use fold::{Event, Happened, History, Scope};
+pub use mark::Mark;
+pub use past::{Ask, Past};
+pub use tally::{Kept, Said, Tally};
 pub use track::{MAX_EVENTS, MAX_KEYS, MAX_POINTS};
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 
-use super::{fold::Said, *};
+use super::*;
 use crate::tool::{Risk, ToolSpec, World};
 
 const HOUR: Span = Span::from_secs(3_600);
@@ -29,6 +29,7 @@ fn minutes(n: i64) -> Timestamp {
 }
 
 fn sent<'a>(at: Timestamp, tool: &'a str, arguments: &'a str) -> Event<'a> {
+    let arguments = Some(arguments);
     Event { at, scope: HERE, tool, arguments, happened: Happened::Sent { approved: false } }
 }
 
@@ -105,9 +106,10 @@ fn more_scopes_than_the_bound_make_what_is_not_there_unknown() {
     let last = Scope { run: &runs[MAX_KEYS], ..HERE };
     assert!(history.read("mails", &last, minutes(1), "{}").is_err());
     assert_eq!(history.read("mails", &Scope { run: "0", ..HERE }, minutes(1), "{}"), Ok(Said::Long(1)));
-    history.sweep(minutes(2), |run| run == "0");
-    history.apply(&Event { scope: last, ..sent(minutes(3), "mail", "{}") });
-    assert_eq!(history.read("mails", &last, minutes(3), "{}"), Ok(Said::Long(1)));
+    let mut tally = history.tally("mails").clone();
+    tally.sweep(minutes(2), &|run| run == "t\00");
+    tally.add("t\0last", minutes(3), Mark::Call(0));
+    assert_eq!(tally.read("t\0last", minutes(3), None, (0, 0), [].iter()), Ok(Said::Long(1)));
 }
 
 #[test]
@@ -145,4 +147,67 @@ fn a_counter_that_is_none_is_refused_with_its_place() {
     assert!(said("A: { count: mail, by: run }").contains("small letters"));
     assert!(said("a: { seen: all, of: payee, by: run }").contains("names its tools"));
     assert!(said("a: { count: mail, by: everyone }").starts_with("history.yaml:1:"));
+}
+
+#[test]
+fn what_is_kept_says_the_same_and_goes_on_the_same() {
+    let text = "mails: { count: mail, by: agent, within: 1h }\npaid: { sum: pay, of: rate, by: tenant }\n\
+        known: { seen: pay, of: payee, by: tenant, within: 1h }\nended: { last: all, by: run }";
+    let mut history = history(text);
+    let mut event = |at, tool, happened| {
+        let arguments = r#"{"payee":"ada","rate":0.5}"#;
+        history.apply(&Event { happened, ..sent(minutes(at), tool, arguments) });
+    };
+    for at in [1, 5, 3, 9] {
+        event(at, "mail", Happened::Sent { approved: false });
+        event(at, "pay", Happened::Sent { approved: false });
+        event(at, "pay", Happened::Ended(Ended::Refused));
+    }
+    let again = |tally: &Tally| {
+        let bytes = minicbor::to_vec(tally.keep()).unwrap();
+        Tally::of(minicbor::decode(&bytes).unwrap())
+    };
+    for (name, scope, said) in [
+        ("mails", "t\0a", Said::Long(2)),
+        ("paid", "t\0", Said::Decimal(20_000)),
+        ("known", "t\0", Said::Bool(true)),
+        ("ended", "t\0r", Said::Text("refused")),
+    ] {
+        let (mut tally, value) = (history.tally(name).clone(), history.counters()[name].value(r#"{"payee":"ada"}"#));
+        // What a sweep has forgotten does not come back either.
+        tally.sweep(minutes(64), &|_| false);
+        let mut kept = again(&tally);
+        assert_eq!(kept.read(scope, minutes(64), value, (0, 0), [].iter()), Ok(said), "{name}");
+        for tally in [&mut tally, &mut kept] {
+            tally.add(scope, minutes(65), Mark::Call(7));
+        }
+        let read = |tally: &Tally| tally.read(scope, minutes(66), value, (0, 0), [].iter());
+        assert_eq!(read(&tally), read(&kept), "{name}");
+    }
+}
+
+#[test]
+fn a_value_that_nobody_can_read_any_more_makes_the_others_unknown_for_as_long_as_it_counts() {
+    let mut history =
+        history("known: { seen: pay, of: payee, by: tenant, within: 1h }\npaid: { sum: pay, of: amount, by: run }");
+    history.apply(&sent(minutes(1), "pay", r#"{"payee":"ada","amount":1}"#));
+    history.apply(&Event { arguments: None, ..sent(minutes(2), "pay", "") });
+    let seen = |now, payee: &str| history.read("known", &HERE, minutes(now), &format!("{{\"payee\":\"{payee}\"}}"));
+    assert_eq!(seen(3, "ada"), Ok(Said::Bool(true)));
+    assert!(seen(3, "eve").is_err());
+    assert_eq!(seen(62, "eve"), Ok(Said::Bool(false)));
+    assert_eq!(history.read("paid", &HERE, minutes(3), "{}"), Ok(Said::Long(i64::MAX)));
+}
+
+#[test]
+fn what_is_added_to_a_counter_counts_as_if_it_had_happened() {
+    let mut history =
+        history("mails: { count: mail, by: agent, within: 1h }\nknown: { seen: pay, of: payee, by: agent }");
+    history.apply(&sent(minutes(1), "mail", "{}"));
+    history.apply(&sent(minutes(1), "pay", r#"{"payee":"ada"}"#));
+    let more = [(minutes(2), Mark::Call(0)), (minutes(-70), Mark::Call(0)), (minutes(2), Mark::Value([7; 16]))];
+    let read = |name, value| history.tally(name).read("t\0a", minutes(3), value, (0, 0), more.iter());
+    assert_eq!(read("mails", None), Ok(Said::Long(2)));
+    assert_eq!(read("known", Some([7; 16])), Ok(Said::Bool(true)));
+    assert_eq!(read("known", Some([8; 16])), Ok(Said::Bool(false)));
 }

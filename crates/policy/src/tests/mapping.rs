@@ -1,6 +1,8 @@
 //! Values are what the schema says they are: whatever fits a tool's JSON Schema is a request that fits the Cedar schema, or
 //! is refused.
 
+use std::cell::RefCell;
+
 use cedar_policy::{Context, Request as CedarRequest};
 use proptest::prelude::*;
 
@@ -73,7 +75,8 @@ fn whole_context(policies: &Policies, tool: &str, arguments: &str) -> Option<Con
     let request = Request { principal: &principal, deed, facts: facts(&history) };
     let fields = &policies.world.tools[tool].arguments;
     let approvals = Seen::default();
-    let sources = Sources { policies, request: &request, arguments: Some(arguments), fields, approvals: &approvals };
+    let (arguments, read) = (Some(arguments), RefCell::default());
+    let sources = Sources { policies, request: &request, arguments, fields, approvals: &approvals, read: &read };
     sources.build(&Wanted::All, &[]).ok().map(Context::from)
 }
 

@@ -13,7 +13,7 @@ use crate::{
     encode::{self, Place, Unfit},
     entity::uid,
     gate::Approver,
-    history::Said,
+    history::{Ask, Said},
     index::Scope,
     json::{self, Members, decimal_text},
     judge::{Answer, Part},
@@ -61,7 +61,7 @@ fn prepared<'a>(policies: &'a Policies, request: &'a Request<'a>) -> Option<Tria
 
 fn ask(trial: &Trial<'_>, part: Part, approvals: &Seen) -> Result<Answer, Unfit> {
     let policies = trial.policies;
-    let context = build(policies, trial.request, trial.arguments.as_deref(), approvals, &trial.slice.context)?;
+    let context = build(policies, trial, approvals)?;
     let principal = trial.request.principal.uid.clone();
     let (action, resource) = (trial.slice.action.clone(), trial.resource.uid.clone());
     let question = CedarRequest::new(principal, action, resource, context.clone(), None).unwrap();
@@ -99,13 +99,8 @@ fn ask(trial: &Trial<'_>, part: Part, approvals: &Seen) -> Result<Answer, Unfit>
 ///
 /// # Errors
 /// What cannot be said to Cedar exactly; the decision denies.
-fn build(
-    policies: &Policies,
-    request: &Request<'_>,
-    arguments: Option<&str>,
-    approvals: &Seen,
-    wanted: &Wanted,
-) -> Result<Context, Unfit> {
+fn build(policies: &Policies, trial: &Trial<'_>, approvals: &Seen) -> Result<Context, Unfit> {
+    let (request, arguments, wanted) = (trial.request, trial.arguments.as_deref(), &trial.slice.context);
     let facts = &request.facts;
     let mut pairs: Vec<(String, RestrictedExpression)> = Vec::new();
     let mut put = |name: &str, make: &dyn Fn() -> RestrictedExpression| {
@@ -136,7 +131,7 @@ fn build(
         });
     }
     if let Some(wanted) = wanted.of("history") {
-        pairs.push(("history".to_owned(), history(policies, request, arguments, wanted)?));
+        pairs.push(("history".to_owned(), history(policies, trial, wanted)?));
     }
     if let (Deed::CallTool { tool, provenance, .. }, Some(arguments)) = (&request.deed, arguments) {
         let none = Fields::new();
@@ -177,12 +172,8 @@ fn seen(approvals: &Seen) -> RestrictedExpression {
         .expect("three different names")
 }
 
-fn history(
-    policies: &Policies,
-    request: &Request<'_>,
-    arguments: Option<&str>,
-    wanted: &Wanted,
-) -> Result<RestrictedExpression, Unfit> {
+fn history(policies: &Policies, trial: &Trial<'_>, wanted: &Wanted) -> Result<RestrictedExpression, Unfit> {
+    let (request, arguments) = (trial.request, trial.arguments.as_deref().unwrap_or("{}"));
     let facts = &request.facts;
     let scope = request.principal.scope();
     let mut said = Vec::new();
@@ -191,11 +182,8 @@ fn history(
             continue;
         }
         let unfit = |problem: String| Unfit { path: format!("context.history.{name}"), problem };
-        // A history that was folded for other counters says nothing about these.
-        if facts.history.counters().get(name) != Some(counter) {
-            return Err(unfit("is not what this history counts".to_owned()));
-        }
-        let value = facts.history.read(name, &scope, facts.now, arguments.unwrap_or("{}")).map_err(unfit)?;
+        let value = facts.history.read(&Ask { name, counter, scope, now: facts.now, arguments }).map_err(unfit)?;
+        trial.read.borrow_mut().insert(name.clone(), value.clone());
         let value = match value {
             Said::Bool(value) => RestrictedExpression::new_bool(value),
             Said::Long(value) => RestrictedExpression::new_long(value),

@@ -169,7 +169,7 @@ fn history_decided_again_names_every_flip() {
             at,
             scope: principal.scope(),
             tool: "mail_send",
-            arguments,
+            arguments: Some(arguments),
             happened: Happened::Sent { approved: false },
         };
         recorded.push(Recorded::Happened(event));

@@ -16,13 +16,13 @@ use stead_core::{
 };
 use stead_engine::Engine;
 use stead_policy::{
-    Asker, Deed, Facts, History, Outcome, Policies, Principal, Recorded, Request, Risk, ToolSpec, Verdict,
+    Asker, Counter, Deed, Facts, History, Outcome, Policies, Principal, Recorded, Request, Risk, ToolSpec, Verdict,
 };
 
-use self::collect::{Entry, Past, Told};
+use self::collect::{Entry, Of, Past, Told};
 use super::{
     Described, PolicyError, PolicySets,
-    fits::apart,
+    fits::{apart, compiled},
     set::{Set, spec},
 };
 
@@ -53,7 +53,8 @@ impl PolicySets {
         agent: Option<&Name>,
     ) -> Result<PolicyReplay, PolicyError> {
         let checked = self.check(tenant, files).await?;
-        let past = collect::collect(engine, tenant, since, agent).await?;
+        let mut counters: Vec<Counter> = checked.policies.world().counters().values().cloned().collect();
+        let mut past = collect::collect(engine, tenant, &Of { since, agent, reach: reach(&counters, since) }).await?;
         let mut versions = BTreeMap::new();
         let named: BTreeSet<VersionId> = past.runs.iter().map(|run| run.version).collect();
         for version in named {
@@ -64,8 +65,26 @@ impl PolicySets {
             }
         }
         let set = checked.set;
+        // What the agents' own counters ask for may lie further back.
+        for version in versions.values().filter(|version| !version.described.own.is_empty()).take(MAX_OWN) {
+            let own = compiled(Arc::new(set.clone()), Some(version.described.clone()), 0).await?;
+            counters.extend(own.world().counters().values().cloned());
+        }
+        let further = reach(&counters, since);
+        if further < reach(&checked.policies.world().counters().values().cloned().collect::<Vec<_>>(), since) {
+            past = collect::collect(engine, tenant, &Of { since, agent, reach: further }).await?;
+        }
         apart(move || decide(set, &past, &versions)).await?
     }
+}
+
+/// Since when what happened counts for decisions from `since` on.
+fn reach(counters: &[Counter], since: Timestamp) -> Timestamp {
+    let back = |counter: &Counter| match counter.within {
+        Some(span) => Timestamp(since.0.saturating_sub_unsigned(span.0)),
+        None => Timestamp(i64::MIN),
+    };
+    counters.iter().map(back).min().unwrap_or(since)
 }
 
 /// Each set of policies decides the calls of its versions, over the history of all.
@@ -96,11 +115,10 @@ fn decide(mut set: Set, past: &Past, versions: &BTreeMap<VersionId, Version>) ->
                 user: None,
                 callers: BTreeSet::new(),
             };
-            Some(Principal::run(asker, &version.specs))
+            Some(Principal::run(asker, &version.specs).working_for(run.works_for.to_string()))
         })
         .collect();
-    let mut replay =
-        PolicyReplay { runs: past.runs.len() as u64, truncated: past.truncated, ..PolicyReplay::default() };
+    let mut replay = PolicyReplay { runs: past.recent, truncated: past.truncated, ..PolicyReplay::default() };
     let mut flips = Vec::new();
     let mut go = |policies: &Policies, mine: &dyn Fn(VersionId) -> bool| {
         let found = again(policies, past, &principals, mine);
@@ -140,7 +158,7 @@ fn again(
 ) -> stead_policy::Replay {
     let nothing = History::default();
     let ids: Vec<String> = past.entries.iter().map(|entry| past.id(entry)).collect();
-    let names: Vec<[String; 2]> = past.runs.iter().map(|run| [run.session.to_string(), run.id.to_string()]).collect();
+    let names: Vec<[String; 2]> = past.runs.iter().map(|run| [run.works_for.to_string(), run.id.to_string()]).collect();
     let recorded = past.entries.iter().zip(&ids).filter_map(|(entry, id)| {
         let run = &past.runs[entry.run];
         match &entry.told {
@@ -153,7 +171,7 @@ fn again(
                     run: &names[entry.run][1],
                 },
                 tool: &entry.tool,
-                arguments: &entry.arguments,
+                arguments: Some(&entry.arguments),
                 happened: *happened,
             })),
             Told::Decided(was) if mine(run.version) => {

@@ -14,8 +14,8 @@ use stead_core::{
 };
 use stead_ports::journal::{
     Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, ApprovalFilter, ApprovalRow, Backup, BackupAsk,
-    BudgetKey, BudgetRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow, SessionRow,
-    SetBudget, Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
+    BudgetKey, BudgetRow, CountedRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow,
+    SessionRow, SetBudget, Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
 };
 
 use super::setup::{CrashAt, Moment};
@@ -192,6 +192,15 @@ impl Journal for Doomed {
     }
     async fn fill_usage(&self, lease: Lease, past: &[PastRun], all: bool) -> Result<(), StoreError> {
         self.inner.fill_usage(lease, past, all).await
+    }
+    async fn counters(&self, tenant: &Name) -> Result<Option<Bytes>, StoreError> {
+        self.inner.counters(tenant).await
+    }
+    async fn counted(&self, tenant: &Name, after: u64, limit: u32) -> Result<Vec<CountedRow>, StoreError> {
+        self.inner.counted(tenant, after, limit).await
+    }
+    async fn keep_counters(&self, lease: Lease, tenant: &Name, body: Bytes, upto: u64) -> Result<(), StoreError> {
+        self.inner.keep_counters(lease, tenant, body, upto).await
     }
     async fn backup(&self, ask: BackupAsk) -> Result<Backup, StoreError> {
         self.inner.backup(ask).await

@@ -82,7 +82,7 @@ async fn attempt(door: &Door, params: CallParams, call: &UnderWay) -> Result<Opt
         limits: Default::default(),
         idempotency: None,
         actor: Actor::User(door.who.clone()),
-        behalf: Behalf { user: Some(door.who.clone().into()), callers: Vec::new() },
+        behalf: Behalf { user: Some(door.who.clone().into()), callers: Vec::new(), session: None },
         label: None,
         parent: None,
     };

@@ -244,6 +244,46 @@ async fn recorded_calls_are_decided_again_and_what_turns_out_otherwise_is_told()
     }
 }
 
+/// An agent that adds a note without asking anybody.
+fn adding() -> String {
+    ASKING.replace("    ask: true\n", "").replace("name: asking", "name: adding")
+}
+
+const TWO_NOTES: [(&str, &str); 2] = [
+    ("history.yaml", "notes: { count: notes_add, by: tenant, within: 1d }\n"),
+    (
+        "two.cedar",
+        "@id(\"two\") forbid (principal, action == Action::\"notes_add\", resource) when { context.history.notes >= 2 };",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_server_has_counted_counts_for_the_one_that_takes_over() {
+    let database = TestPostgres::start();
+    let url = DatabaseUrl::new(&database.url());
+    let lab = Lab::with(|c| c.database.clone_from(&url)).await;
+    lab.apply(&adding(), &ASKING_FILES).await;
+    let added = async |lab: &Lab| {
+        let run = lab.start("adding").await;
+        lab.ended(run).await.output.unwrap()
+    };
+    // The first one is in the journal alone when the set comes, the second one is counted.
+    assert_eq!(added(&lab).await, "It was added.");
+    lab.client.apply_policies(files(&TWO_NOTES)).await.unwrap();
+    assert_eq!(added(&lab).await, "It was added.");
+    let dir = lab.stop().await;
+    let mut settings = config(dir.path());
+    settings.database.clone_from(&url);
+    let lab = Lab::over(dir, settings).await;
+    assert_eq!(added(&lab).await, "It was not added.");
+    // Under a limit of one the second would have been denied, too.
+    let third = files(&TWO_NOTES).into_iter().map(|(name, text)| (name, text.replace(">= 2", ">= 1"))).collect();
+    let ask = ReplayPolicies { files: third, since: "1h".into(), agent: None };
+    let found = lab.client.replay_policies(&ask).await.unwrap();
+    assert_eq!((found.decided, found.flipped), (3, 1), "{found:?}");
+    lab.stop().await;
+}
+
 fn decide(policies: &Policies, text: &str) -> Verdict {
     let asker = Asker {
         tenant: "default".into(),

@@ -24,8 +24,8 @@ use stead_core::{
 };
 use stead_ports::journal::{
     Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, BudgetKey,
-    BudgetRow, GroupBy, InboxRow, Journal, Lease, PastRun, Question, RunFilter, RunRow, SessionRow, SetBudget,
-    Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow, Used, VersionRow,
+    BudgetRow, CountedRow, GroupBy, InboxRow, Journal, Lease, PastRun, Question, RunFilter, RunRow, SessionRow,
+    SetBudget, Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow, Used, VersionRow,
 };
 
 use super::{cosmos::Cosmos, mem::Mem};
@@ -467,6 +467,26 @@ impl Journal for SimJournal {
             let rows = usage.iter().map(|u| ((*run, u.hour, u.model.clone()), u.used));
             mem.used.extend(rows);
         }
+        Ok(())
+    }
+
+    async fn counters(&self, tenant: &Name) -> Result<Option<Bytes>, StoreError> {
+        self.look(|m| m.counters.get(tenant).cloned())
+    }
+
+    async fn counted(&self, tenant: &Name, after: u64, limit: u32) -> Result<Vec<CountedRow>, StoreError> {
+        self.look(|m| {
+            let rows = m.counted.range(after + 1..).filter(|(_, (of, _))| of == tenant);
+            rows.take(limit as usize).map(|(n, (_, body))| CountedRow { n: *n, body: body.clone() }).collect()
+        })
+    }
+
+    async fn keep_counters(&self, lease: Lease, tenant: &Name, body: Bytes, upto: u64) -> Result<(), StoreError> {
+        self.owned(lease)?;
+        let mut mem = self.cosmos.mem.lock();
+        mem.counters.insert(tenant.clone(), body);
+        let last = mem.counted.last_key_value().map(|(n, _)| *n);
+        mem.counted.retain(|n, (of, _)| of != tenant || *n > upto || Some(*n) == last);
         Ok(())
     }
 }

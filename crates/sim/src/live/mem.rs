@@ -54,6 +54,9 @@ pub(super) struct Mem {
     pub(super) uppers: Uppers,
     /// Who started each run.
     pub users: BTreeMap<RunId, Option<Name>>,
+    /// What appends added to counters, in their order, and what is kept of them.
+    pub counted: BTreeMap<u64, (Name, Bytes)>,
+    pub counters: BTreeMap<Name, Bytes>,
     pub audits: bool,
     /// The audit of a run whose first record is being kept.
     first_audit: Option<RunAudit>,
@@ -204,6 +207,10 @@ impl Mem {
         }
         if let Some(rows) = self.inbox.get_mut(&append.run) {
             rows.retain(|r| !index.taken.contains(&(r.from, r.effect)));
+        }
+        if let Some(body) = &index.counted {
+            let n = self.counted.last_key_value().map_or(1, |(n, _)| n + 1);
+            self.counted.insert(n, (append.tenant.clone(), body.clone()));
         }
         for settled in &index.settled {
             let sum = self.used.entry((append.run, settled.hour, settled.model.clone())).or_default();

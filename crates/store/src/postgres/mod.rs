@@ -7,6 +7,7 @@
 pub(crate) mod approvals;
 mod budgets;
 pub(crate) mod connect;
+mod counted;
 pub(crate) mod errors;
 mod flusher;
 pub(crate) mod format;

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use bytes::Bytes;
 use stead_core::{
     budget::{Amounts, Spend},
     id::{Name, RunId, SessionId},
@@ -134,6 +135,8 @@ pub(crate) struct Plan<'b> {
     pub(crate) asked: BTreeMap<(RunId, u32), Option<Timestamp>>,
     /// What is settled.
     pub(super) settled: Sums,
+    /// What is added to the counters of policies.
+    pub(super) counted: Vec<(&'b Name, &'b Bytes)>,
     /// Windows of budgets after the batch.
     pub(super) booked: BTreeMap<Window, Booked>,
     /// Windows of budgets that begin.
@@ -222,6 +225,7 @@ impl<'b> Plan<'b> {
         self.taken.extend(index.taken.iter().map(|(from, effect)| (append.run, *from, *effect)));
         self.asked.extend(index.closed.iter().map(|effect| ((append.run, *effect), None)));
         self.asked.extend(index.asked.iter().map(|q| ((append.run, q.effect), Some(q.asked))));
+        self.counted.extend(index.counted.as_ref().map(|body| (&append.tenant, body)));
         for settled in &index.settled {
             let sum = self.settled.entry((append.run, settled.hour, settled.model.clone())).or_default();
             *sum = sum.plus(settled.used);

@@ -56,7 +56,7 @@ impl<'r> Columns<'r> {
         u32::try_from(self.get::<i64>()?).map_err(|e| e.to_string())
     }
 
-    fn bytes(&mut self) -> Result<Bytes, Bad> {
+    pub(crate) fn bytes(&mut self) -> Result<Bytes, Bad> {
         self.get::<&[u8]>().map(Bytes::copy_from_slice)
     }
 

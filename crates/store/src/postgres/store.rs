@@ -12,8 +12,8 @@ use stead_core::{
 };
 use stead_ports::journal::{
     Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, Backup,
-    BackupAsk, BudgetKey, BudgetRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow,
-    SessionRow, SetBudget, Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
+    BackupAsk, BudgetKey, BudgetRow, CountedRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter,
+    RunRow, SessionRow, SetBudget, Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
 };
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_postgres::{Row, types::ToSql};
@@ -21,6 +21,7 @@ use tokio_postgres::{Row, types::ToSql};
 use super::{
     approvals, budgets,
     connect::{Database, PgOptions},
+    counted,
     errors::{damaged, store_error},
     flusher::{Bounds, Flusher},
     keys, leases,
@@ -545,6 +546,18 @@ impl Journal for PgStore {
 
     async fn fill_usage(&self, lease: Lease, past: &[PastRun], all: bool) -> Result<(), StoreError> {
         usage::fill(&self.db, lease, past, all).await
+    }
+
+    async fn counters(&self, tenant: &Name) -> Result<Option<Bytes>, StoreError> {
+        self.one(counted::KEPT, &[&text(tenant)], counted::body).await
+    }
+
+    async fn counted(&self, tenant: &Name, after: u64, limit: u32) -> Result<Vec<CountedRow>, StoreError> {
+        self.list(counted::AFTER, &[&text(tenant), &int(after), &q::limit(limit)], counted::row).await
+    }
+
+    async fn keep_counters(&self, lease: Lease, tenant: &Name, body: Bytes, upto: u64) -> Result<(), StoreError> {
+        counted::keep(&self.db, lease, tenant, body, upto).await
     }
 
     async fn budgets(&self, tenant: Option<&Name>, now: Timestamp) -> Result<Vec<BudgetRow>, StoreError> {

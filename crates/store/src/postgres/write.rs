@@ -13,6 +13,7 @@ use tokio_postgres::{Error, Row, Statement, types::ToSql};
 
 use super::{
     budgets::{self, Book, FORGET},
+    counted,
     plan::{Found, Keys, Memory, Plan, Questions},
     usage,
     values::{Octets, Raw, id, int, text},
@@ -242,6 +243,15 @@ fn steps(plan: &Plan<'_>) -> Vec<Step> {
             t().map(|(_, from, _)| id(from.0)),
             t().map(|(_, _, effect)| i64::from(*effect)),
         ));
+    }
+    if !plan.counted.is_empty() {
+        steps.push(Step {
+            sql: counted::ADD,
+            params: vec![
+                Box::new(plan.counted.iter().map(|(tenant, _)| text(tenant).into_owned()).collect::<Vec<_>>()),
+                Box::new(plan.counted.iter().map(|(_, body)| Octets((*body).clone())).collect::<Vec<_>>()),
+            ],
+        });
     }
     if !plan.begun.is_empty() {
         let b = || plan.begun.iter();

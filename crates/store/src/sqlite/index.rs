@@ -11,7 +11,7 @@ use stead_core::{
 };
 use stead_ports::journal::{Append, InboxRow, NewRun, RunState, SessionChange, Status};
 
-use super::{approvals, usage};
+use super::{approvals, counted, usage};
 use crate::{
     blob::Packed,
     book::{SESSION_COLUMNS, session_cells},
@@ -135,6 +135,9 @@ pub(crate) fn change(
             id(from.0),
             effect
         ])?;
+    }
+    if let Some(body) = &index.counted {
+        counted::add(conn, &append.tenant, body)?;
     }
     if let Some(slot) = slot {
         approvals::change(conn, append.run, slot.home.run, index)?;

@@ -4,6 +4,7 @@
 
 pub(crate) mod approvals;
 mod budgets;
+mod counted;
 pub(crate) mod errors;
 pub(crate) mod files;
 mod format;

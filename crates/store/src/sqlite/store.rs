@@ -13,8 +13,9 @@ use stead_core::{
 };
 use stead_ports::journal::{
     Ack, AckSender, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow,
-    Backup, BackupAsk, BudgetKey, BudgetRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter, RunRow,
-    SessionRow, SetBudget, Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
+    Backup, BackupAsk, BudgetKey, BudgetRow, CountedRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question,
+    RunFilter, RunRow, SessionRow, SetBudget, Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow,
+    VersionRow,
 };
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
@@ -23,7 +24,7 @@ use tokio::{
 };
 
 use super::{
-    approvals, budgets,
+    approvals, budgets, counted,
     errors::store_error,
     files::{self, Files},
     index::{self, id, int},
@@ -560,6 +561,22 @@ impl Journal for SqliteStore {
     async fn fill_usage(&self, lease: Lease, past: &[PastRun], all: bool) -> Result<(), StoreError> {
         let past = past.to_vec();
         let owned = self.write(move |c| usage::fill(c, lease, &past, all)).await?;
+        if owned { Ok(()) } else { Err(self.lost(lease)) }
+    }
+
+    async fn counters(&self, tenant: &Name) -> Result<Option<Bytes>, StoreError> {
+        let tenant = tenant.clone();
+        self.read(move |c| counted::kept(c, &tenant)).await
+    }
+
+    async fn counted(&self, tenant: &Name, after: u64, limit: u32) -> Result<Vec<CountedRow>, StoreError> {
+        let tenant = tenant.clone();
+        self.read(move |c| counted::after(c, &tenant, after, limit)).await
+    }
+
+    async fn keep_counters(&self, lease: Lease, tenant: &Name, body: Bytes, upto: u64) -> Result<(), StoreError> {
+        let tenant = tenant.clone();
+        let owned = self.write(move |c| counted::keep(c, lease, &tenant, &body, upto)).await?;
         if owned { Ok(()) } else { Err(self.lost(lease)) }
     }
 

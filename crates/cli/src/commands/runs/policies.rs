@@ -1,7 +1,7 @@
 //! The policies behind a decision, in lines.
 
 use serde_json::Value;
-use stead_core::ruling::{Asked, Ruled};
+use stead_core::ruling::{Asked, CounterRead, Ruled};
 
 use crate::ui::term::{clean, short};
 
@@ -14,6 +14,12 @@ pub(super) fn by(ruled: Option<&Ruled>) -> String {
     let ids = ruled.by.iter().map(|id| clean(id)).collect::<Vec<_>>().join(", ");
     let ids = if ids.is_empty() { "no policy permits it".to_owned() } else { format!("by {ids}") };
     format!(" {ids} (policy epoch {})", ruled.epoch)
+}
+
+/// What counters said.
+pub(super) fn read(read: &[CounterRead]) -> String {
+    let one = |read: &CounterRead| format!("{} = {}", clean(&read.name), clean(&read.said.to_string()));
+    read.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// What gates ask for.
@@ -53,6 +59,7 @@ pub(super) fn tree(why: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use stead_core::ruling::Counted;
 
     use super::*;
 
@@ -62,6 +69,14 @@ mod tests {
         assert_eq!(by(Some(&ruled)), " by large-refund (policy epoch 4)");
         assert_eq!(by(Some(&Ruled::default())), " no policy permits it (policy epoch 0)");
         assert_eq!(by(None), "");
+        let said = |name: &str, said| CounterRead { name: name.into(), said };
+        let counters = [
+            said("mails", Counted::Number(3)),
+            said("moved", Counted::Sum(-15_000)),
+            said("small", Counted::Sum(1)),
+            said("known", Counted::Seen(true)),
+        ];
+        assert_eq!(read(&counters), "mails = 3, moved = -1.5, small = 0.0001, known = true");
         let why = json!({ "gated": [{ "policy": "large-refund", "said": "it is more than 1000",
             "values": { "context.args.amount": "1001" } }] });
         assert_eq!(tree(&why), "    gated by large-refund: it is more than 1000\n      context.args.amount = 1001\n");

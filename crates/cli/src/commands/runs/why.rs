@@ -219,6 +219,7 @@ fn fact(event: &FactEvent) -> String {
         Fact::EffectDecided(f) => {
             format!("decided: {}{}{}{said}", word(&f.verdict), code(f.code), policies::by(known.ruled()))
         }
+        Fact::HistoryRead(f) => format!("counters said: {}", policies::read(&f.read)),
         Fact::ModelDenied(_) => format!("a model is not asked{}{said}", policies::by(known.ruled())),
         Fact::ApprovalRequested(f) => {
             format!("a human is asked: {}{}", word(&f.reason), policies::wanted(f.asked.as_deref()))

@@ -16,7 +16,7 @@ use crate::{
             tool::{end_call, refuse},
         },
     },
-    time::Span,
+    time::{Span, Timestamp},
 };
 
 /// Puts a call before a human: before as many, and before those, as gates ask for. The shorter time counts, of the gates'
@@ -37,7 +37,10 @@ pub(in crate::run) fn ask(
 /// The same with the gates that policies have for it now, where they can be asked.
 pub(in crate::run) fn ask_with_gates(draft: &mut Draft<'_>, i: usize, reason: AskReason) {
     let effect = draft.state.calls[i].head.effect;
-    let gates = draft.gate.epoch().map(|_| draft.gate.call(&draft.state, i, draft.now, &[]));
+    let mut gates = draft.gate.epoch().map(|_| draft.gate.call(&draft.state, i, draft.now, &[]));
+    if let Some(ruling) = &mut gates {
+        draft.read(Some(effect), ruling);
+    }
     let (asked, ttl) = gates.filter(|ruling| ruling.verdict == Verdict::Ask).map(|r| (r.asked, r.ttl)).unzip();
     ask(draft, effect, reason, asked.flatten(), ttl.flatten());
 }
@@ -115,7 +118,8 @@ pub(in crate::run) fn apply_given(state: &mut State, env: Env<'_>, f: &ApprovalG
 }
 
 /// Opens a call. One that a human was asked about has been approved.
-pub(in crate::run) fn let_go(call: &mut Call) {
+pub(in crate::run) fn let_go(call: &mut Call, at: Timestamp) {
+    call.let_go = call.let_go.or(Some(at));
     if let CallPhase::Asking { reason, .. } = call.phase {
         call.approved = true;
         // For an outcome that may have been, "yes" means: it did not happen, do it now. A yes to the action itself says
@@ -137,13 +141,14 @@ pub(in crate::run) fn weigh(draft: &mut Draft<'_>, i: usize) {
         return;
     }
     let (reason, was) = (*reason, asked.as_deref().cloned());
-    let ruling = again(draft, i);
+    let mut ruling = again(draft, i);
     match ruling.verdict {
         Verdict::Deny => refuse(draft, i, ruling),
         Verdict::Allow => decided(draft, i, ruling),
         // Other gates than those that were approved: that is another question.
         Verdict::Ask if ruling.asked != was => {
             let effect = draft.state.calls[i].head.effect;
+            draft.read(Some(effect), &mut ruling);
             ask(draft, effect, reason, ruling.asked, ruling.ttl);
         }
         Verdict::Ask if draft.state.calls[i].unweighed => decided(draft, i, ruling),
@@ -163,7 +168,7 @@ pub(in crate::run) fn still_allowed(draft: &mut Draft<'_>, i: usize) -> bool {
     if now.is_none() && !call.given.is_empty() && (call.head.class.needs_intent() || call.head.rules.child.is_some()) {
         return false;
     }
-    let ruling = again(draft, i);
+    let mut ruling = again(draft, i);
     match ruling.verdict {
         Verdict::Deny => refuse(draft, i, ruling),
         Verdict::Allow => {
@@ -172,6 +177,7 @@ pub(in crate::run) fn still_allowed(draft: &mut Draft<'_>, i: usize) -> bool {
         }
         Verdict::Ask => {
             let effect = draft.state.calls[i].head.effect;
+            draft.read(Some(effect), &mut ruling);
             ask(draft, effect, AskReason::Policy, ruling.asked, ruling.ttl);
         }
     }
@@ -198,6 +204,7 @@ fn again(draft: &Draft<'_>, i: usize) -> Ruling {
 /// Notes what policies say of a call that was decided before.
 fn decided(draft: &mut Draft<'_>, i: usize, mut ruling: Ruling) {
     let (effect, verdict, plan) = (draft.state.calls[i].head.effect, ruling.verdict, ruling.plan.take());
+    draft.read(Some(effect), &mut ruling);
     let ruled = draft.ruled(&mut ruling);
     let (code, payload, rewritten) = (None, None, None);
     draft.emit(Fact::EffectDecided(EffectDecided { effect, verdict, code, payload, ruled, rewritten, plan }));

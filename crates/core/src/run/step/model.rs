@@ -50,6 +50,7 @@ pub(in crate::run) fn request_attempt(draft: &mut Draft<'_>, turn: u32, attempt:
             Ok(()) => {
                 let model = u8::try_from(i).expect("a chain has at most 255 models");
                 let mut ruling = draft.gate.model(&draft.state, i, draft.now);
+                draft.read(None, &mut ruling);
                 if ruling.verdict == Verdict::Allow {
                     let ruled = draft.ruled(&mut ruling);
                     let planning = draft.state.planning.tries();
@@ -164,6 +165,7 @@ pub(in crate::run) fn apply_replied(state: &mut State, env: Env<'_>, f: &ModelRe
             first_intended: None,
             approved: false,
             maybe: None,
+            let_go: None,
             given: Vec::new(),
             arguments: None,
             ruled: None,

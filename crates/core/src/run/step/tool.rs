@@ -83,6 +83,7 @@ pub(in crate::run) fn decide_call(draft: &mut Draft<'_>, i: usize) {
         Box::new(Rewritten { arguments, args, key })
     });
     let plan = ruling.plan.take();
+    draft.read(Some(effect), &mut ruling);
     let ruled = draft.ruled(&mut ruling);
     let (code, payload) = (None, None);
     draft.emit(Fact::EffectDecided(EffectDecided { effect, verdict, code, payload, ruled, rewritten, plan }));
@@ -119,6 +120,7 @@ pub(in crate::run) fn refuse(draft: &mut Draft<'_>, i: usize, mut ruling: Ruling
         true => " This was tried before, and whether it happened then is unknown. Do not repeat it.",
         false => "",
     };
+    draft.read(Some(effect), &mut ruling);
     let payload = Some(draft.notice(format!("{}: {}{unsure}", ruling.code, ruling.told)));
     let (code, ruled) = (Some(ruling.code), draft.ruled(&mut ruling));
     let verdict = Verdict::Deny;
@@ -157,7 +159,7 @@ pub(in crate::run) fn apply_decided(state: &mut State, env: Env<'_>, f: &EffectD
     call.unweighed = false;
     if f.verdict == Verdict::Allow {
         call.ruled = Some(f.ruled.as_ref().map_or(0, |ruled| ruled.epoch));
-        approval::let_go(call);
+        approval::let_go(call, env.at);
     }
 }
 
@@ -199,7 +201,7 @@ pub(in crate::run) fn apply_intended(state: &mut State, env: Env<'_>, f: &Effect
     if let Some(call) = state.call_mut(f.effect) {
         // In journals of before a yes of one person was enough, and no decision followed it.
         if matches!(call.phase, CallPhase::Asking { .. }) && !call.given.is_empty() {
-            approval::let_go(call);
+            approval::let_go(call, env.at);
         }
         call.phase = CallPhase::Intended { activation: f.activation, at: env.at };
         call.attempt = f.attempt;

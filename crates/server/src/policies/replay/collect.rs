@@ -1,16 +1,15 @@
 //! What the journals of a tenant say of calls: decided, let go, ended, in the order of time.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use stead_core::{
     code::{self, Code},
-    effect::Ended,
-    fact::{AfterUnknown, Fact, Verdict as Was},
+    fact::{Fact, Verdict as Was},
     id::{EffectId, Name, RunId, SessionId, VersionId},
     message::Reply,
     time::Timestamp,
 };
-use stead_engine::{Engine, EngineError, FactEvent};
+use stead_engine::{Calls, Engine, EngineError, FactEvent};
 use stead_policy::{Happened, Outcome};
 use stead_ports::journal::{RunFilter, RunRow, StoreError};
 
@@ -31,6 +30,18 @@ pub(super) struct Run {
     pub(super) agent: Name,
     pub(super) version: VersionId,
     pub(super) session: SessionId,
+    /// The session that what it does counts in.
+    pub(super) works_for: SessionId,
+}
+
+/// What is taken of the journals.
+pub(super) struct Of<'a> {
+    /// Decisions from this time on,
+    pub(super) since: Timestamp,
+    /// of this agent, or of all.
+    pub(super) agent: Option<&'a Name>,
+    /// What happened from this time on, to whomever.
+    pub(super) reach: Timestamp,
 }
 
 /// What is told of a call.
@@ -65,6 +76,8 @@ impl Entry {
 pub(super) struct Past {
     pub(super) tenant: Name,
     pub(super) runs: Vec<Run>,
+    /// Of these, runs that changed in the time of the decisions.
+    pub(super) recent: u64,
     /// In the order of time.
     pub(super) entries: Vec<Entry>,
     pub(super) truncated: bool,
@@ -85,18 +98,21 @@ impl Past {
 }
 
 /// Reads the journals of runs that changed since then.
-pub(super) async fn collect(
-    engine: &Engine,
-    tenant: &Name,
-    since: Timestamp,
-    agent: Option<&Name>,
-) -> Result<Past, PolicyError> {
-    let mut past =
-        Past { tenant: tenant.clone(), runs: Vec::new(), entries: Vec::new(), truncated: false, skipped: 0, bytes: 0 };
+pub(super) async fn collect(engine: &Engine, tenant: &Name, of: &Of<'_>) -> Result<Past, PolicyError> {
+    let mut past = Past {
+        tenant: tenant.clone(),
+        runs: Vec::new(),
+        recent: 0,
+        entries: Vec::new(),
+        truncated: false,
+        skipped: 0,
+        bytes: 0,
+    };
     let (mut before, mut seen) = (None, 0);
     'pages: loop {
-        let filter =
-            RunFilter { tenant: tenant.clone(), agent: agent.cloned(), before, limit: PAGE, ..RunFilter::default() };
+        // Who looks further back than the decisions asks what others did, too.
+        let agent = of.agent.filter(|_| of.reach == of.since).cloned();
+        let filter = RunFilter { tenant: tenant.clone(), agent, before, limit: PAGE, ..RunFilter::default() };
         let rows = engine.journal().runs(&filter).await?;
         let last = rows.len() < PAGE as usize;
         before = rows.last().map(|row| row.id);
@@ -106,8 +122,9 @@ pub(super) async fn collect(
                 break 'pages;
             }
             seen += 1;
-            if row.updated >= since {
-                read(engine, &mut past, &row, since).await?;
+            // The row of one that has not ended need not say when it last did something.
+            if row.updated >= of.reach || !row.state.status.ended() {
+                read(engine, &mut past, &row, of).await?;
             }
         }
         if last {
@@ -119,31 +136,35 @@ pub(super) async fn collect(
     Ok(past)
 }
 
-/// A call of a run, as far as it is known.
-struct Call {
-    tool: Name,
-    arguments: Option<Text>,
-    asks: bool,
-    approved: bool,
-    decided: bool,
-    sent: bool,
-}
-
-async fn read(engine: &Engine, past: &mut Past, row: &RunRow, since: Timestamp) -> Result<(), PolicyError> {
-    let mut calls: BTreeMap<u32, Call> = BTreeMap::new();
+async fn read(engine: &Engine, past: &mut Past, row: &RunRow, of: &Of<'_>) -> Result<(), PolicyError> {
+    let (mut calls, mut decided) = (Calls::default(), BTreeSet::new());
     let run = past.runs.len();
-    past.runs.push(Run { id: row.id, agent: row.agent.clone(), version: row.version, session: row.session });
+    past.runs.push(Run {
+        id: row.id,
+        agent: row.agent.clone(),
+        version: row.version,
+        session: row.session,
+        works_for: row.session,
+    });
+    let judged = of.agent.is_none_or(|agent| *agent == row.agent);
+    past.recent += u64::from(judged && row.updated >= of.since);
     let mut from = 0;
     loop {
         let events = engine.facts(row.id, from, PAGE).await.map_err(unread)?;
         let Some(last) = events.last() else { return Ok(()) };
         from = last.seq + 1;
         for event in &events {
-            for (effect, told) in of(event, &mut calls) {
-                let call = &calls[&effect];
-                if event.at < since {
-                    continue;
-                }
+            if let Fact::RunStarted(f) = &event.fact
+                && let Some(session) = f.behalf.as_ref().and_then(|behalf| behalf.session)
+            {
+                past.runs[run].works_for = session;
+            }
+            for (effect, told) in told(event, &mut calls, &mut decided) {
+                let wanted = match told {
+                    Told::Decided(_) => judged && event.at >= of.since,
+                    Told::Happened(_) => event.at >= of.reach,
+                };
+                let Some(call) = calls.get(effect).filter(|_| wanted) else { continue };
                 let Some(arguments) = &call.arguments else {
                     past.skipped += u64::from(matches!(told, Told::Decided(_)));
                     continue;
@@ -166,69 +187,31 @@ fn unread(e: EngineError) -> PolicyError {
     PolicyError::Store(StoreError { code: e.code(), detail: e.to_string() })
 }
 
-/// What a fact tells of calls.
-fn of(event: &FactEvent, calls: &mut BTreeMap<u32, Call>) -> Vec<(u32, Told)> {
-    let ended = |effect: u32, ended| vec![(effect, Told::Happened(Happened::Ended(ended)))];
-    let told = match &event.fact {
-        Fact::ModelReplied(replied) => {
-            let reply: Option<Reply> = event.text.as_deref().and_then(|text| serde_json::from_str(text).ok());
-            for (n, head) in replied.calls.iter().enumerate() {
-                let written =
-                    reply.as_ref().and_then(|reply| reply.calls.get(n)).map(|call| call.arguments.get().into());
-                let call = Call {
-                    tool: head.tool.clone(),
-                    arguments: written,
-                    asks: head.rules.ask,
-                    approved: false,
-                    decided: false,
-                    sent: false,
-                };
-                calls.insert(head.effect, call);
-            }
-            Vec::new()
-        }
-        Fact::EffectDecided(decided) => {
-            let Some(call) = calls.get_mut(&decided.effect) else { return Vec::new() };
-            let mut told = Vec::new();
-            // The first decision is the one about the call; later ones follow a human, or an unknown outcome.
-            if !std::mem::replace(&mut call.decided, true) && !decided.code.is_some_and(is_machines) {
-                let was = match decided.verdict {
-                    Was::Allow => Outcome::Allow,
-                    Was::Deny => Outcome::Deny,
-                    Was::Ask => Outcome::Ask,
-                };
-                told.push((decided.effect, Told::Decided(was)));
-            }
-            if decided.verdict == Was::Deny {
-                told.extend(ended(decided.effect, Ended::Denied));
-            }
-            told
-        }
-        Fact::ApprovalGiven(given) => match calls.get_mut(&given.effect) {
-            Some(call) if given.approved => {
-                call.approved = true;
-                Vec::new()
-            }
-            _ => ended(given.effect, Ended::Denied),
-        },
-        Fact::ApprovalExpired(of) => ended(of.effect, Ended::Denied),
-        Fact::EffectIntended(intended) => {
-            let Some(call) = calls.get_mut(&intended.effect) else { return Vec::new() };
-            let first = !std::mem::replace(&mut call.sent, true);
-            let sent = Told::Happened(Happened::Sent { approved: call.approved });
-            if first { vec![(intended.effect, sent)] } else { Vec::new() }
-        }
-        Fact::EffectReturned(outcome) => ended(outcome.effect, Ended::Returned),
-        Fact::EffectRefused(outcome) => ended(outcome.effect, Ended::Refused),
-        Fact::EffectNotSent(not) if not.retry_at.is_none() && not.held.is_none() => ended(not.effect, Ended::NotSent),
-        Fact::EffectUnknown(unknown) if matches!(unknown.then, AfterUnknown::Tell | AfterUnknown::Ask) => {
-            ended(unknown.effect, Ended::Unknown)
-        }
-        Fact::EffectReconciled(reconciled) if reconciled.happened => ended(reconciled.effect, Ended::Returned),
-        Fact::EffectWithdrawn(of) => ended(of.effect, Ended::Withdrawn),
-        _ => Vec::new(),
+/// What a fact tells of calls: first what was decided, then what became of it.
+fn told(event: &FactEvent, calls: &mut Calls, decided: &mut BTreeSet<u32>) -> Vec<(u32, Told)> {
+    let reply = match &event.fact {
+        Fact::ModelReplied(_) => event.text.as_deref().and_then(|text| serde_json::from_str::<Reply>(text).ok()),
+        _ => None,
     };
-    told.into_iter().filter(|(effect, _)| calls.contains_key(effect)).collect()
+    let mut told = Vec::new();
+    // The first decision is the one about the call; later ones follow a human, or an unknown outcome.
+    if let Fact::EffectDecided(f) = &event.fact
+        && calls.get(f.effect).is_some()
+        && decided.insert(f.effect)
+        && !f.code.is_some_and(is_machines)
+    {
+        told.push((
+            f.effect,
+            Told::Decided(match f.verdict {
+                Was::Allow => Outcome::Allow,
+                Was::Deny => Outcome::Deny,
+                Was::Ask => Outcome::Ask,
+            }),
+        ));
+    }
+    let happened = calls.tell(&event.fact, reply.as_ref(), event.rewritten.as_deref());
+    told.extend(happened.map(|(effect, happened)| (effect, Told::Happened(happened))));
+    told
 }
 
 /// Whether the machine refused the call by itself, so that no policy was to be asked.
