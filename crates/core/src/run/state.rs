@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Version of [`State`]'s encoding; a snapshot of another version is discarded and the journal folded instead.
-pub const STATE_VERSION: u16 = 12;
+pub const STATE_VERSION: u16 = 13;
 
 /// Where a run is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -203,6 +203,9 @@ pub struct Call {
     /// When it was let go, the first time: counters of policies count it from then on, once, however often it is decided.
     #[n(12)]
     pub let_go: Option<Timestamp>,
+    /// It was there when the run was restored from a backup: in the life that was lost it may have been let go and done.
+    #[n(13)]
+    pub lost: bool,
 }
 
 impl Call {

@@ -107,7 +107,7 @@ fn more_scopes_than_the_bound_make_what_is_not_there_unknown() {
     assert!(history.read("mails", &last, minutes(1), "{}").is_err());
     assert_eq!(history.read("mails", &Scope { run: "0", ..HERE }, minutes(1), "{}"), Ok(Said::Long(1)));
     let mut tally = history.tally("mails").clone();
-    tally.sweep(minutes(2), &|run| run == "t\00");
+    tally.sweep(minutes(2), &|run| run == "t\x000");
     tally.add("t\0last", minutes(3), Mark::Call(0));
     assert_eq!(tally.read("t\0last", minutes(3), None, (0, 0), [].iter()), Ok(Said::Long(1)));
 }

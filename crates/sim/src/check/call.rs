@@ -35,6 +35,8 @@ pub struct CallAudit {
     pub(super) asking: Option<(AskReason, Option<Timestamp>)>,
     /// Policies have been asked about it.
     pub(super) decided: bool,
+    /// A life of the run was lost when it was there already: it may have been decided and done in it.
+    pub(super) lost: bool,
 }
 
 impl CallAudit {
@@ -52,6 +54,7 @@ impl CallAudit {
             key_settled: false,
             asking: None,
             decided: false,
+            lost: false,
         }
     }
 

@@ -309,6 +309,7 @@ impl RunAudit {
         let (taken, known) = self.restored.map_or((taken, next), |(t, k)| (t.min(taken), k.min(next)));
         self.restored = Some((taken, known));
         for call in self.calls.values_mut() {
+            call.lost = true;
             call.doubt(taken, call.head.effect < known);
             call.asking = None;
         }
@@ -336,8 +337,8 @@ impl RunAudit {
         match fact {
             Fact::EffectDecided(f) if f.verdict == Verdict::Deny => {
                 let call = self.get(f.effect)?;
-                // Denied before anything could be sent: a doubt about a lost life is not about this call.
-                call.maybe &= call.decided;
+                // Denied before anything could be sent, in any life: a doubt about a lost one is not about this call.
+                call.maybe &= call.decided || call.lost;
                 let ended = if call.maybe { Ended::Unknown } else { Ended::Denied };
                 self.end(f.effect, ended, false)?;
             }

@@ -95,6 +95,7 @@ pub(in crate::run) fn apply_restored(state: &mut State, env: Env<'_>, f: &Restor
     };
     state.restored = Some(mark);
     for call in &mut state.calls {
+        call.lost = true;
         doubt(call, mark);
         // The last attempt of the lost life may have left as late as just now.
         match &mut call.phase {

@@ -166,6 +166,7 @@ pub(in crate::run) fn apply_replied(state: &mut State, env: Env<'_>, f: &ModelRe
             approved: false,
             maybe: None,
             let_go: None,
+            lost: false,
             given: Vec::new(),
             arguments: None,
             ruled: None,

@@ -163,9 +163,10 @@ pub(in crate::run) fn apply_decided(state: &mut State, env: Env<'_>, f: &EffectD
     }
 }
 
-/// Whether a call that is denied only now may have been done by an attempt before: nobody may say then that it was not.
+/// Whether a call that is denied only now may have been done: by an attempt before, or in the life that was lost when its run was
+/// restored. Nobody may say then that it was not.
 fn stays_unknown(call: &Call) -> bool {
-    call.phase != CallPhase::Undecided && call.maybe.is_some()
+    call.maybe.is_some() && (call.phase != CallPhase::Undecided || call.lost)
 }
 
 // ------------------------------------------------------------------------------------------------ intent
