@@ -1,6 +1,6 @@
 //! The whole vocabulary of what can have happened to a run.
 //!
-//! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 2 and 34 to
+//! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 2 and 35 to
 //! 49 are kept for signals and messages, memory, compensation and version facts.
 
 use minicbor::{Decode, Encode};
@@ -12,10 +12,14 @@ use crate::{
     effect::{EffectClass, Ended},
     id::{ActivationId, Name, RunId, SessionId, VersionId},
     label::SealedLabel,
-    ruling::{Asked, Behalf, CounterRead, PlanMark, Rewritten, Ruled},
+    ruling::{Behalf, CounterRead, PlanMark, Rewritten, Ruled},
     sandbox::{Action, BoxLimits, BoxTotals},
     time::Timestamp,
 };
+
+mod approval;
+
+pub use approval::{ApprovalGiven, ApprovalRequested, AskReason, Raise};
 
 pub use crate::config::{CallRules, ModelConfig, RunConfig};
 
@@ -503,96 +507,6 @@ pub struct EffectDecided {
     #[n(6)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanMark>,
-}
-
-/// Why a human is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cbor(index_only)]
-pub enum AskReason {
-    /// The manifest says `ask: true`.
-    #[n(0)]
-    Manifest,
-    /// An equal call has an unknown outcome.
-    #[n(1)]
-    EqualUnknown,
-    /// Its own outcome is unknown and the manifest says `on_unknown: ask`.
-    #[n(2)]
-    OutcomeUnknown,
-    /// The run was restored from a backup, and may have done this after the backup was taken.
-    #[n(3)]
-    Restored,
-    /// Gates of policies ask for it.
-    #[n(4)]
-    Policy,
-    /// A limit is reached: may it be raised for this run?
-    #[n(6)]
-    Budget,
-}
-
-/// See [`Fact::ApprovalRequested`].
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
-pub struct ApprovalRequested {
-    /// Ordinal of the effect.
-    #[n(0)]
-    pub effect: u32,
-    /// Why.
-    #[n(1)]
-    pub reason: AskReason,
-    /// When it expires.
-    #[n(2)]
-    pub expires: Option<Timestamp>,
-    /// What gates ask for beside; absent when one yes of anybody who may approve is enough.
-    #[n(3)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub asked: Option<Box<Asked>>,
-    /// The limit that is reached, with [`AskReason::Budget`] alone. The question then has an ordinal of its own.
-    #[n(4)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub raise: Option<Box<Raise>>,
-}
-
-/// A limit that is reached, and by how much a yes raises it.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
-pub struct Raise {
-    /// Which limit.
-    #[n(0)]
-    pub limit: Limit,
-    /// By so much, in the unit of the limit (money: millionths of a dollar; time: microseconds). 0 when it is a budget above the
-    /// run: that is raised by its operator, and a yes only tries again.
-    #[n(1)]
-    pub by: u64,
-    /// The budget above the run, when it is not the run's own limit.
-    #[n(2)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub blocked: Option<Blocked>,
-}
-
-/// See [`Fact::ApprovalGiven`].
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
-pub struct ApprovalGiven {
-    /// Ordinal of the effect.
-    #[n(0)]
-    pub effect: u32,
-    /// Approved, or denied.
-    #[n(1)]
-    pub approved: bool,
-    /// Who.
-    #[n(2)]
-    pub by: Name,
-    /// What the model reads when it is a denial; else what the approver said. As payload.
-    #[n(3)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<PayloadIx>,
-    /// Their roles.
-    #[n(4)]
-    #[cbor(with = "crate::list", has_nil)]
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub roles: Vec<Name>,
-    /// Nothing could weigh it when it was given: it is weighed as soon as something can.
-    #[n(5)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub later: Option<bool>,
 }
 
 /// Names an effect of this run.
