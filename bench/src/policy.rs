@@ -30,7 +30,7 @@ const TOOLS: usize = 5;
 const OF_A_TOOL: usize = 3;
 
 pub(crate) fn main(quick: bool, as_json: bool) -> ExitCode {
-    let span = Duration::from_secs(if quick { 3 } else { 10 });
+    let span = Duration::from_millis(if quick { 1_500 } else { 10_000 });
     let mut out = json!({});
     for (key, size) in SIZES {
         let figures = Bench::new(size, false).measure(span);

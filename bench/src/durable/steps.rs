@@ -8,20 +8,30 @@ use std::{
 use serde_json::{Value, json};
 use stead_core::effect::EffectClass;
 use stead_engine::{DefaultPolicy, PolicySets};
+use stead_ports::journal::SetBudget;
 
 use super::agent::{Seen, a_run, engine_under, noop};
 
 /// A closed loop: each caller starts a run, waits for its end, starts the next.
 pub(crate) fn cell(class: EffectClass, callers: usize, time: Duration) -> Value {
-    cell_under(class, callers, time, Arc::new(DefaultPolicy::default()))
+    cell_under(class, callers, time, Arc::new(DefaultPolicy::default()), &[])
 }
 
-/// The same under policies.
-pub(crate) fn cell_under(class: EffectClass, callers: usize, time: Duration, policies: Arc<dyn PolicySets>) -> Value {
+/// The same under policies, and under budgets above the runs.
+pub(crate) fn cell_under(
+    class: EffectClass,
+    callers: usize,
+    time: Duration,
+    policies: Arc<dyn PolicySets>,
+    budgets: &[SetBudget],
+) -> Value {
     let dir = super::scratch();
     let seen = Arc::new(Seen::default());
     let (steps, elapsed) = super::runtime().block_on(async {
         let engine = engine_under(dir.path(), noop(class, false, &seen), policies).await;
+        for budget in budgets {
+            engine.set_budget(budget.clone()).await.expect("the budget is set");
+        }
         let round = async |time: Duration| {
             let begin = Instant::now();
             let tasks: Vec<_> = (0..callers)

@@ -1,5 +1,5 @@
-//! Decisions in an engine: with counters, each of them durable with the facts that follow from it; and what the gate adds to the
-//! durable steps of [`crate::durable`].
+//! Decisions in an engine: with counters, each of them durable with the facts that follow from it; and what the gate, and budgets above
+//! runs, add to the durable steps of [`crate::durable`].
 
 use std::{
     sync::{
@@ -11,16 +11,18 @@ use std::{
 
 use serde_json::{Value, json, value::RawValue};
 use stead_core::{
-    budget::Usage,
+    budget::{Caps, MicroUsd, Per, Usage},
     effect::{EffectClass, Outcome},
     id::Name,
     message::{Reply, StopReason, ToolCall},
+    time::{Span, Timestamp},
 };
-use stead_engine::{PolicySets, specs};
+use stead_engine::{DefaultPolicy, PolicySets, specs};
 use stead_policy::{Policies, Source};
 use stead_ports::{
     BoxFuture,
     agent::Agent,
+    journal::{BudgetKey, SetBudget},
     model::{DeltaSink, Model, ModelCall, ModelError},
     tool::{Invocation, Output, Tool},
 };
@@ -125,21 +127,47 @@ fn overhead(time: Duration) -> f64 {
     let bare = fixed(&agent, &[source("all.cedar", "permit (principal, action, resource);")]);
     let full = fixed(&agent, &[Source::default_policy()]);
     let rate = |policies: &Arc<dyn PolicySets>| {
-        let cell = steps::cell_under(EffectClass::Irreversible, 64, time, policies.clone());
+        let cell = steps::cell_under(EffectClass::Irreversible, 64, time, policies.clone(), &[]);
         cell["steps_per_s"].as_f64().unwrap_or(0.0)
     };
-    let (mut without, mut with) = (0.0, 0.0);
-    for _ in 0..3 {
-        without += rate(&bare);
-        with += rate(&full);
-    }
+    by_turns(|| rate(&bare), || rate(&full))
+}
+
+/// What budgets of the tenant and of the agent, each day and each month, add to durable steps, against none, in per cent.
+fn budgets(time: Duration) -> f64 {
+    let caps = Caps {
+        tokens: Some(1 << 50),
+        usd: Some(MicroUsd(1 << 50)),
+        tool_calls: Some(1 << 40),
+        active: Some(Span(1 << 60)),
+        ..Caps::default()
+    };
+    let of = |agent: Option<&str>, per| {
+        let key = BudgetKey { tenant: "default".into(), agent: agent.map(Name::from), per };
+        SetBudget { key, caps, at: Timestamp(0), by: "bench".into() }
+    };
+    let four = [Per::Day, Per::Month].map(|per| [of(None, per), of(Some("bench"), per)]).concat();
+    let rate = |budgets: &[SetBudget]| {
+        let policies = Arc::new(DefaultPolicy::default());
+        let cell = steps::cell_under(EffectClass::Irreversible, 64, time, policies, budgets);
+        cell["steps_per_s"].as_f64().unwrap_or(0.0)
+    };
+    by_turns(|| rate(&[]), || rate(&four))
+}
+
+/// How much more is done without something than with it, in per cent: three rounds of each.
+fn by_turns(without: impl Fn() -> f64, with: impl Fn() -> f64) -> f64 {
+    let rounds = (0..3).map(|_| (without(), with()));
+    let (without, with) = rounds.fold((0.0, 0.0), |(a, b), (without, with)| (a + without, b + with));
     (without / with - 1.0) * 100.0
 }
 
 /// The figures, by their keys.
-pub(super) fn figures(span: Duration) -> [(&'static str, Value); 2] {
+pub(super) fn figures(span: Duration) -> [(&'static str, Value); 3] {
+    let tenth = |pct: f64| json!((pct * 10.0).round() / 10.0);
     [
         ("history_durable_per_s", json!(history(span).round())),
-        ("durable_overhead_pct", json!((overhead(span / 2) * 10.0).round() / 10.0)),
+        ("durable_overhead_pct", tenth(overhead(span / 2))),
+        ("budgets_overhead_pct", tenth(budgets(span / 2))),
     ]
 }

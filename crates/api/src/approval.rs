@@ -34,6 +34,10 @@ pub struct Approval {
     pub class: EffectClass,
     /// The exact JSON text of the arguments: what will be sent, byte for byte.
     pub arguments: String,
+    /// The question in words, when it is about a limit of a budget and not about a call: which budget has too little of what, how much of
+    /// it is used and what the next step may use, and what each answer does. No answer until `expires` counts as a denial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
     /// Why a human is asked.
     #[schemars(with = "schema::AskReason")]
     pub reason: AskReason,

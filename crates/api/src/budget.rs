@@ -143,3 +143,10 @@ impl From<Amounts> for BudgetUse {
         Self { tokens, usd, tool_calls, active, cpu, traffic, disk, children }
     }
 }
+
+impl From<BudgetUse> for Amounts {
+    fn from(u: BudgetUse) -> Self {
+        let BudgetUse { tokens, usd, tool_calls, active, cpu, traffic, disk, children } = u;
+        Self { tokens, usd, tool_calls, active, cpu, traffic, disk, children }
+    }
+}

@@ -110,9 +110,10 @@ marker!(
 );
 marker!(
     /// Schema of `stead_core::fact::AskReason`.
-    AskReason, { "type": "string", "enum": ["manifest", "equal_unknown", "outcome_unknown", "restored"],
+    AskReason, { "type": "string",
+        "enum": ["manifest", "equal_unknown", "outcome_unknown", "restored", "policy", "budget"],
         "description": "Why a human is asked: the manifest says so; an equal call has an unknown outcome; its own outcome is unknown; \
-        the run was restored from a backup and may have done it before." }
+        the run was restored from a backup and may have done it before; gates of policies ask for it; a limit of a budget is reached." }
 );
 marker!(
     /// Schema of `stead_core::record::Actor`.

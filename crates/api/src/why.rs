@@ -125,6 +125,9 @@ pub enum Cause {
         tool: Name,
         /// The exact JSON text of the arguments.
         arguments: String,
+        /// The question in words, when it is about a limit of a budget and not about a call.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        question: Option<String>,
         /// Why a human is asked.
         #[schemars(with = "schema::AskReason")]
         reason: AskReason,

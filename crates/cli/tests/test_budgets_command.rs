@@ -177,20 +177,30 @@ fn a_run_that_asks_at_a_limit_goes_on_when_a_human_raises_it() {
     On.
       model    rehearsal · [took] · 69 tokens · $0.000084
       call     map_look {"id":1}
-      ask      e5 needs a human: a limit is reached; approve raises it for this run, or tries again when a budget above was raised
+      ask      e5 needs a human: the run's own budget has not enough tool calls left: 3 of 3 are used or set aside, and the next step may use 1
     waiting · 4 turns · 5 effects · 152 tokens · $0.000212 · [took]
-    approval needed: budget {"limit":"tool_calls","by":3}
-      a limit is reached; approve raises it for this run, or tries again when a budget above was raised
+    approval needed: The run's own budget has not enough tool calls left: 3 of 3 are used or set aside, and the next step may use 1. Approve: the limit is raised by 3, for this run alone. Deny, or no answer in time: the run stops with ST0001.
     hint: stead approvals approve [run].e5
     hint: stead approvals deny [run].e5
     hint: stead run --resume [run]
     "#);
-    assert_snapshot!(env.stead("approvals ls"), @r#"
+    assert_snapshot!(env.stead("approvals ls"), @"
     exit 0
     --- stdout
     APPROVAL                           AGENT   TOOL    AGE  ARGUMENTS
-    [run].e5  walker  budget  [age]  {"limit":"tool_calls","by":3}
-    "#);
+    [run].e5  walker  budget  [age]  The run's own budget has not enough tool calls left: 3 of 3 …
+    ");
+    let words = "The run's own budget has not enough tool calls left: 3 of 3 are used or set aside, and the next step may use 1. \
+                 Approve: the limit is raised by 3, for this run alone. Deny, or no answer in time: the run stops with ST0001.";
+    let shown = env.stead(&format!("approvals show {}", env.approval())).succeeds();
+    assert!(shown.stdout.contains(words) && !shown.stdout.contains("tool_calls"), "{shown}");
+    let asked = env.json("approvals ls --json");
+    let why = env.stead(&format!("runs why {}", asked["items"][0]["run"].as_str().unwrap())).succeeds();
+    assert!(why.stdout.contains(words), "{why}");
+    assert_eq!(asked["items"][0]["question"], words);
+    let arguments: Value = serde_json::from_str(asked["items"][0]["arguments"].as_str().unwrap()).unwrap();
+    let own = serde_json::json!({ "limit": "tool_calls", "by": 3, "most": 3, "used": 3, "need": 1 });
+    assert_eq!(arguments, own, "the same in numbers, as it is on record");
     env.stead(&format!("approvals approve {}", env.approval())).succeeds();
     let run = env.json("runs ls --json")["items"][0]["id"].as_str().unwrap().to_owned();
     assert_snapshot!(env.stead(&format!("run --resume {run}")), @r#"
@@ -216,7 +226,7 @@ fn a_run_that_asks_at_a_limit_goes_on_when_a_human_raises_it() {
     On.
       model    rehearsal · [took] · 69 tokens · $0.000084
       call     map_look {"id":1}
-      ask      e5 needs a human: a limit is reached; approve raises it for this run, or tries again when a budget above was raised
+      ask      e5 needs a human: the run's own budget has not enough tool calls left: 3 of 3 are used or set aside, and the next step may use 1
       approved e5 by owner
       result   map_look · [took] · {"columns":["name"],"rows":[{"name":"Rome"}],"truncated":false}
     On.

@@ -1,6 +1,7 @@
 //! Limits of a run, and the arithmetic of reserving before a call and settling after it.
 
 mod amounts;
+mod question;
 mod upper;
 mod window;
 
@@ -9,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     amounts::{Amounts, Caps, KINDS},
-    upper::{Blocked, BudgetId, BudgetMoved, Level, Move, Offer, Slice, Taken, moves},
+    question::Raise,
+    upper::{Blocked, BudgetId, BudgetMoved, Level, Move, Offer, Payer, Slice, Taken, moves},
     window::Per,
 };
 use crate::{sandbox::BoxTotals, time::Span};
@@ -290,6 +292,17 @@ impl Budget {
             disk: self.disk,
             children: self.children.into(),
             ..Amounts::default()
+        }
+    }
+
+    /// What is used or set aside of a kind; `None` for those that are no amount, and for money that nobody knows.
+    pub fn used(&self, kind: Limit) -> Option<u64> {
+        let spend = self.spent.plus(self.reserved);
+        let Spend { tokens, usd } = spend;
+        let boxes = Amounts { cpu: self.boxes.cpu, traffic: self.boxes.traffic, ..Amounts::default() };
+        match kind {
+            Limit::Usd => usd.map(|usd| usd.0),
+            kind => Amounts { tokens, ..self.counted().plus(boxes) }.of(kind),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::{
 
 mod approval;
 
-pub use approval::{ApprovalGiven, ApprovalRequested, AskReason, Raise};
+pub use approval::{ApprovalGiven, ApprovalRequested, AskReason};
 
 pub use crate::config::{CallRules, ModelConfig, RunConfig};
 

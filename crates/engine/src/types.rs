@@ -169,6 +169,9 @@ pub struct ApprovalView {
     pub class: EffectClass,
     /// The exact JSON text of the arguments.
     pub arguments: String,
+    /// The question in words, when it is about a limit and not about a call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
     /// Why a human is asked.
     pub reason: AskReason,
     /// Since when.

@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::RwLock;
 use stead_core::{
-    budget::{Level, Move, Offer},
+    budget::{Level, Move, Offer, Payer},
     id::{Name, RunId},
     time::Timestamp,
 };
@@ -58,15 +58,15 @@ impl Uppers {
     fn offer(&self, tenant: &Name, payers: &[Name], now: Timestamp, takers: u64) -> Option<Offer> {
         let rows = self.rows.read();
         let pays = |row: &&BudgetRow| row.key.agent.as_ref().is_none_or(|a| payers.contains(a)) && !row.caps.is_none();
-        let level = |row: &BudgetRow| {
+        let payer = |row: &BudgetRow| {
             let BudgetKey { agent, per, .. } = &row.key;
             let start = per.start(now);
             let level = Level { budget: row.id, start, agent: agent.clone(), per: *per };
             // Of another window than the one that was looked at nothing is used.
-            (level, if row.start == start { row.left() } else { row.caps })
+            Payer { level, limits: row.caps, left: if row.start == start { row.left() } else { row.caps } }
         };
-        let levels: Vec<_> = rows.get(tenant)?.iter().filter(pays).map(level).collect();
-        (!levels.is_empty()).then_some(Offer { levels, takers })
+        let payers: Vec<_> = rows.get(tenant)?.iter().filter(pays).map(payer).collect();
+        (!payers.is_empty()).then_some(Offer { payers, takers })
     }
 
     /// Follows what an append has moved.

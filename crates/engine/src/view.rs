@@ -133,6 +133,7 @@ pub(crate) async fn approvals(journal: &Arc<dyn Journal>, state: &State) -> Resu
             tool: call.head.tool.clone(),
             class: call.head.class,
             arguments: arguments.to_owned(),
+            question: None,
             reason,
             since,
             expires,
@@ -143,7 +144,8 @@ pub(crate) async fn approvals(journal: &Arc<dyn Journal>, state: &State) -> Resu
     Ok(state.calls.iter().filter_map(view).chain(limit).collect())
 }
 
-/// The question whether a limit is to be raised, as if it were a call of a tool named `budget`; its arguments say what a yes does.
+/// The question whether a limit is to be raised, as if it were a call of a tool named `budget`: its arguments are the limit as it is
+/// recorded.
 fn limit_view(state: &State, asking: &Asking) -> ApprovalView {
     ApprovalView {
         effect: state.effect_id(asking.effect),
@@ -152,6 +154,7 @@ fn limit_view(state: &State, asking: &Asking) -> ApprovalView {
         tool: "budget".into(),
         class: EffectClass::Pure,
         arguments: serde_json::to_string(&asking.raise).unwrap_or_default(),
+        question: Some(asking.raise.text()),
         reason: AskReason::Budget,
         since: asking.since,
         expires: asking.expires,

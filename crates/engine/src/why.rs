@@ -92,6 +92,8 @@ pub enum Cause {
         tool: Name,
         /// Its exact arguments.
         arguments: String,
+        /// The question in words, when it is about a limit and not about a call.
+        question: Option<String>,
         /// Why.
         reason: AskReason,
         /// Since when.
@@ -286,6 +288,7 @@ impl Engine {
                 effect: view.effect,
                 tool: view.tool,
                 arguments: view.arguments,
+                question: view.question,
                 reason,
                 since,
                 expires,
@@ -361,7 +364,8 @@ impl Engine {
             CallPhase::Asking { reason, expires, since, .. } => {
                 let asks = view::approvals(self.journal(), state).await?;
                 let arguments = asks.into_iter().find(|a| a.effect == effect).map(|a| a.arguments).unwrap_or_default();
-                Some(Cause::Human { effect, tool, arguments, reason: *reason, since: *since, expires: *expires })
+                let (reason, since, expires) = (*reason, *since, *expires);
+                Some(Cause::Human { effect, tool, arguments, question: None, reason, since, expires })
             }
             CallPhase::Open => Some(Cause::Tool { effect, tool, attempt: call.attempt, since: None }),
             CallPhase::Intended { at, .. } => {

@@ -1,6 +1,6 @@
 //! What both stores share about budgets: their columns, and the rule by which a slice is taken or refused. No database here. Between
-//! the look and the write nobody else writes: SQLite has one writer, and on PostgreSQL a transaction proves that its epoch is
-//! still the owner's.
+//! the look and the write nobody else writes: SQLite has one writer, and on PostgreSQL a transaction fails when a window is not as it
+//! was found, whoever changed it, and is decided again.
 
 use stead_core::budget::{Amounts, Caps, KINDS, Move};
 use stead_ports::journal::AppendError;

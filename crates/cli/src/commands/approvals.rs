@@ -126,7 +126,7 @@ fn told(global: &Global, connection: &Connection, run: &Run) -> Outcome<()> {
 }
 
 fn row(a: &Approval, now: stead_core::time::Timestamp) -> [String; 5] {
-    let arguments = short(&a.arguments, 60);
+    let arguments = short(a.question.as_ref().unwrap_or(&a.arguments), 60);
     [a.id.to_string(), a.agent.to_string(), short(&a.tool, 64), text::age(a.since, now), arguments]
 }
 
@@ -140,6 +140,17 @@ fn needs(a: &Approval) -> String {
 }
 
 fn shown(a: &Approval) -> String {
+    if let Some(words) = &a.question {
+        return fields(&[
+            ("approval", a.id.to_string()),
+            ("run", a.run.to_string()),
+            ("session", a.session.to_string()),
+            ("agent", a.agent.to_string()),
+            ("question", clean(words)),
+            ("since", text::instant(a.since)),
+            ("expires", a.expires.map_or_else(String::new, text::instant)),
+        ]);
+    }
     let class = serde_json::to_value(a.class).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
     fields(&[
         ("approval", a.id.to_string()),

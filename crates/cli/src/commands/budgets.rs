@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use stead_api::budget::{Budget, BudgetLimits, Budgets as All, SetBudget};
 use stead_core::{
-    budget::{MicroUsd, Per},
+    budget::{Amounts, Caps, MicroUsd, Per},
     code,
     id::Name,
     time::Span,
@@ -151,46 +151,29 @@ fn shown(all: &All) -> String {
     table(["AGENT", "PER", "OF", "LIMIT", "USED", "HELD", "LEFT"], &rows)
 }
 
+/// How an amount is shown.
+type Show = fn(u64) -> String;
+
+/// The kinds, in the order of [`KINDS`](stead_core::budget::KINDS).
+const WORDS: [(&str, Show); 8] = [
+    ("tokens", text::thousands),
+    ("usd", |n| text::usd(MicroUsd(n))),
+    ("tool calls", text::thousands),
+    ("active", text::span),
+    ("cpu", text::span),
+    ("traffic", text::size),
+    ("disk", text::size),
+    ("children", text::thousands),
+];
+
 /// A line for each limit: its kind, the limit, what is used, held and left.
 fn kinds(b: &Budget) -> Vec<[String; 5]> {
-    type Of = fn(u64) -> String;
-    let (limits, left) = (stead_core::budget::Caps::from(b.limits), stead_core::budget::Caps::from(b.left));
-    let words: [(&str, Of); 8] = [
-        ("tokens", text::thousands),
-        ("usd", |n| text::usd(MicroUsd(n))),
-        ("tool calls", text::thousands),
-        ("active", text::span),
-        ("cpu", text::span),
-        ("traffic", text::size),
-        ("disk", text::size),
-        ("children", text::thousands),
-    ];
-    let used = [
-        b.used.tokens,
-        b.used.usd.0,
-        b.used.tool_calls,
-        b.used.active.0,
-        b.used.cpu.0,
-        b.used.traffic,
-        b.used.disk,
-        b.used.children,
-    ];
-    let held = [
-        b.held.tokens,
-        b.held.usd.0,
-        b.held.tool_calls,
-        b.held.active.0,
-        b.held.cpu.0,
-        b.held.traffic,
-        b.held.disk,
-        b.held.children,
-    ];
-    let mut rows = Vec::new();
-    for (i, (word, show)) in words.into_iter().enumerate() {
-        let (Some(limit), left) = (limits.to_array()[i], left.to_array()[i].unwrap_or(0)) else { continue };
-        rows.push([word.to_owned(), show(limit), show(used[i]), show(held[i]), show(left)]);
-    }
-    rows
+    let (limits, left) = (Caps::from(b.limits).to_array(), Caps::from(b.left).to_array());
+    let (used, held) = (Amounts::from(b.used).to_array(), Amounts::from(b.held).to_array());
+    let row = |(i, (word, show)): (usize, &(&str, Show))| {
+        Some([(*word).to_owned(), show(limits[i]?), show(used[i]), show(held[i]), show(left[i].unwrap_or(0))])
+    };
+    WORDS.iter().enumerate().filter_map(row).collect()
 }
 
 #[cfg(test)]

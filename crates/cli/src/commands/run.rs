@@ -193,6 +193,9 @@ fn tell(global: &Global, run: &ApiRun) -> Outcome<()> {
 }
 
 fn question(approval: &Approval) -> String {
+    if let Some(words) = &approval.question {
+        return format!("approval needed: {}", term::clean(words));
+    }
     let why = if approval.reason == AskReason::Manifest { "" } else { reason(approval.reason) };
     let why = if why.is_empty() { String::new() } else { format!("\n  {why}") };
     format!("approval needed: {} {}{why}", term::clean(&approval.tool), term::clean(&approval.arguments))

@@ -178,8 +178,11 @@ impl<'c> Follower<'c> {
 
     fn question(&self, approval: &Approval) {
         let paint = term::Paint::stderr();
-        let mut text = format!("\n{} {}\n", paint.bold(&term::clean(&approval.tool)), term::clean(&approval.arguments));
-        if approval.reason != AskReason::Manifest {
+        let mut text = match &approval.question {
+            Some(words) => format!("\n{}\n", term::clean(words)),
+            None => format!("\n{} {}\n", paint.bold(&term::clean(&approval.tool)), term::clean(&approval.arguments)),
+        };
+        if approval.question.is_none() && approval.reason != AskReason::Manifest {
             text.push_str(reason(approval.reason));
             text.push('\n');
         }

@@ -219,15 +219,16 @@ fn choose(
             AskReason::Policy => ", because policies ask for it",
             AskReason::EqualUnknown => ", because an equal call has an unknown outcome",
             AskReason::OutcomeUnknown => ", because its outcome is unknown",
-            AskReason::Budget => ", because a limit is reached",
+            AskReason::Budget => "",
             AskReason::Restored => ", because the run was restored from a backup",
         };
         let reason = serde_json::to_value(asked.reason).unwrap_or_default();
+        let about = match &asked.question {
+            Some(words) => format!(": {words} There"),
+            None => format!(" about {} {}{why}, and there", asked.tool, asked.arguments),
+        };
         let what = format!(
-            "a human was asked about {} {}{why}, and there is no answer to that\nhint: add `{{ tool: {}, reason: {}, \
-             answer: approve }}` or `deny`",
-            asked.tool,
-            asked.arguments,
+            "a human was asked{about} is no answer to that\nhint: add `{{ tool: {}, reason: {}, answer: approve }}` or `deny`",
             asked.tool,
             reason.as_str().unwrap_or_default(),
         );

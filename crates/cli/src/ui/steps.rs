@@ -119,7 +119,7 @@ impl Steps {
             }
             Fact::ApprovalRequested(f) => {
                 let tool = self.tool(f.effect);
-                let why = reason(f.reason);
+                let why = f.raise.as_ref().map_or_else(|| reason(f.reason).to_owned(), |raise| clean(&raise.reached()));
                 self.row(out, "ask", &self.paint.ask(&format!("{tool} needs a human: {why}")));
             }
             Fact::ApprovalGiven(f) => {
@@ -222,9 +222,7 @@ pub(crate) fn reason(reason: AskReason) -> &'static str {
         AskReason::Policy => "policies ask for it",
         AskReason::EqualUnknown => "the outcome of an equal call is unknown",
         AskReason::OutcomeUnknown => "nobody knows whether it happened; approve means \"it did not, do it now\"",
-        AskReason::Budget => {
-            "a limit is reached; approve raises it for this run, or tries again when a budget above was raised"
-        }
+        AskReason::Budget => "a limit is reached",
         AskReason::Restored => {
             "the run was restored from a backup and may have done this since; approve means \"it did not, do it now\""
         }

@@ -61,6 +61,11 @@ impl Amounts {
         Self { tokens, usd, tool_calls, active, cpu, traffic, disk, children }
     }
 
+    /// How much of a kind; `None` for what is none of [`KINDS`].
+    pub fn of(self, kind: Limit) -> Option<u64> {
+        KINDS.into_iter().zip(self.to_array()).find(|(of, _)| *of == kind).map(|(_, n)| n)
+    }
+
     /// The sum of the two.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
@@ -156,6 +161,11 @@ impl Caps {
         let [tokens, usd, tool_calls, active, cpu, traffic, disk, children] = a;
         let (usd, active, cpu) = (usd.map(MicroUsd), active.map(Span), cpu.map(Span));
         Self { tokens, usd, tool_calls, active, cpu, traffic, disk, children }
+    }
+
+    /// The limit of a kind; `None` when there is none, or it is none of [`KINDS`].
+    pub fn of(self, kind: Limit) -> Option<u64> {
+        KINDS.into_iter().zip(self.to_array()).find_map(|(of, limit)| limit.filter(|_| of == kind))
     }
 
     /// Whether nothing is limited.

@@ -106,23 +106,20 @@ pub struct Blocked {
     /// What the next step may use.
     #[n(3)]
     pub need: u64,
+    /// The limit itself; `None` in what releases wrote that did not tell it.
+    #[n(4)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<u64>,
 }
 
 impl Blocked {
     /// Whose budget it is, what it has left, what is needed, and what to do, in words.
     pub fn text(&self, limit: Limit) -> String {
-        let amount = |n: u64| match limit {
-            Limit::Usd => format!("{}.{:06} USD", n / 1_000_000, n % 1_000_000),
-            Limit::Active | Limit::Cpu => crate::time::Span(n).to_string(),
-            Limit::Traffic | Limit::Disk => format!("{n} bytes"),
-            Limit::Tokens => format!("{n} tokens"),
-            _ => n.to_string(),
-        };
         format!(
             "{} has {} left, and the next step may use {}; it is raised with `stead budgets set`",
             self.whose(),
-            amount(self.left),
-            amount(self.need)
+            limit.amount(self.left),
+            limit.amount(self.need)
         )
     }
 
@@ -143,21 +140,40 @@ impl Blocked {
 /// that there is no room for, and then it is decided again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Offer {
-    /// The windows that pay for this run now, and what each has left.
-    pub levels: Vec<(Level, Caps)>,
+    /// The windows that pay for this run now.
+    pub payers: Vec<Payer>,
     /// Runs that may want a slice at the same time: none takes more ahead than its share of what is left.
     pub takers: u64,
+}
+
+/// A window that pays, as far as is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payer {
+    /// Which.
+    pub level: Level,
+    /// Its limits.
+    pub limits: Caps,
+    /// What is left of them.
+    pub left: Caps,
+}
+
+impl Payer {
+    /// That it has not enough of a kind.
+    pub(crate) fn blocks(&self, limit: Limit, left: u64, need: u64) -> Blocked {
+        let Level { agent, per, .. } = &self.level;
+        Blocked { agent: agent.clone(), per: *per, left, need, most: self.limits.of(limit) }
+    }
 }
 
 impl Offer {
     /// The smallest of what all have left.
     pub fn left(&self) -> Caps {
-        self.levels.iter().fold(Caps::default(), |least, (_, left)| least.tighten(*left))
+        self.payers.iter().fold(Caps::default(), |least, payer| least.tighten(payer.left))
     }
 
     /// Whether a slice is of the windows that pay now.
     fn pays(&self, slice: &Slice) -> bool {
-        slice.levels.len() == self.levels.len() && slice.levels.iter().zip(&self.levels).all(|(a, (b, _))| a == b)
+        slice.levels.len() == self.payers.len() && slice.levels.iter().zip(&self.payers).all(|(a, b)| *a == b.level)
     }
 
     /// What must be moved before a step that may use `need`: nothing when the slice in hand has enough of it; else the slice
@@ -181,12 +197,9 @@ impl Offer {
             }
             Caps::from_array(room)
         };
-        for (level, left) in &self.levels {
-            let left = room(*left);
-            if let Some((limit, left)) = left.lacks(need) {
-                let need =
-                    super::KINDS.into_iter().zip(need.to_array()).find(|(k, _)| *k == limit).map_or(0, |(_, n)| n);
-                return Err((limit, Blocked { agent: level.agent.clone(), per: level.per, left, need }));
+        for payer in &self.payers {
+            if let Some((limit, left)) = room(payer.left).lacks(need) {
+                return Err((limit, payer.blocks(limit, left, need.of(limit).unwrap_or_default())));
             }
         }
         let mut granted = room(self.left()).to_array();
@@ -201,10 +214,10 @@ impl Offer {
         }
         let granted = Caps::from_array(granted);
         // Another step of the same decision finds what this one has left.
-        for (_, left) in &mut self.levels {
-            *left = room(*left).without(granted.amounts());
+        for payer in &mut self.payers {
+            payer.left = room(payer.left).without(granted.amounts());
         }
-        let taken = Taken { levels: self.levels.iter().map(|(l, _)| l.clone()).collect(), granted };
+        let taken = Taken { levels: self.payers.iter().map(|payer| payer.level.clone()).collect(), granted };
         let settled = slice.map_or(Amounts::default(), |s| s.used);
         Ok(Some(BudgetMoved { settled, taken: Some(taken) }))
     }

@@ -17,7 +17,12 @@ fn costs(n: u64) -> Amounts {
 }
 
 fn offer(takers: u64, levels: &[(u64, u64)]) -> Offer {
-    Offer { levels: levels.iter().map(|(id, left)| (level(*id, None), usd(*left))).collect(), takers }
+    Offer { payers: levels.iter().map(|(id, left)| payer(level(*id, None), *left)).collect(), takers }
+}
+
+/// One that has so much left of a million.
+fn payer(level: Level, left: u64) -> Payer {
+    Payer { level, limits: usd(1_000_000), left: usd(left) }
 }
 
 fn fact(moved: BudgetMoved) -> Fact {
@@ -69,9 +74,9 @@ fn a_window_that_has_ended_pays_no_more() {
 
 #[test]
 fn the_level_that_has_too_little_is_named() {
-    let mut offer = Offer { levels: vec![(level(1, None), usd(1_000)), (level(2, Some("desk")), usd(3))], takers: 1 };
+    let mut offer = Offer { payers: vec![payer(level(1, None), 1_000), payer(level(2, Some("desk")), 3)], takers: 1 };
     let (limit, blocked) = offer.cover(None, costs(10)).unwrap_err();
-    assert_eq!(blocked.agent, Some("desk".into()));
+    assert_eq!((&blocked.agent, blocked.most), (&Some("desk".into()), Some(1_000_000)));
     let text = blocked.text(limit);
     assert!(text.starts_with("the budget of agent `desk` per day has 0.000003 USD left"), "{text}");
 }

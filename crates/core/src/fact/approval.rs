@@ -4,12 +4,7 @@ use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use super::PayloadIx;
-use crate::{
-    budget::{Blocked, Limit},
-    id::Name,
-    ruling::Asked,
-    time::Timestamp,
-};
+use crate::{budget::Raise, id::Name, ruling::Asked, time::Timestamp};
 
 /// Why a human is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
@@ -56,22 +51,6 @@ pub struct ApprovalRequested {
     #[n(4)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raise: Option<Box<Raise>>,
-}
-
-/// A limit that is reached, and by how much a yes raises it.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
-pub struct Raise {
-    /// Which limit.
-    #[n(0)]
-    pub limit: Limit,
-    /// By so much, in the unit of the limit (money: millionths of a dollar; time: microseconds). 0 when it is a budget above the
-    /// run: that is raised by its operator, and a yes only tries again.
-    #[n(1)]
-    pub by: u64,
-    /// The budget above the run, when it is not the run's own limit.
-    #[n(2)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub blocked: Option<Blocked>,
 }
 
 /// See [`Fact::ApprovalGiven`](super::Fact::ApprovalGiven).

@@ -30,7 +30,7 @@ fn round(draft: &mut Draft<'_>) {
         return;
     }
     if let Some(limit) = life::stop::time_limit(&draft.state, draft.now) {
-        return step::funds::reached(draft, limit, None);
+        return step::funds::reached(draft, step::funds::Reached::time(limit));
     }
     if draft.state.asking.is_some() {
         return;

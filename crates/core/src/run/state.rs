@@ -6,10 +6,10 @@ use minicbor::{Decode, Encode};
 
 use super::transcript::{Entry, Transcript};
 use crate::{
-    budget::{Amounts, Blocked, Budget, Limit, Limits, Slice, Spend},
+    budget::{Amounts, Blocked, Budget, Limit, Limits, Raise, Slice, Spend},
     code::Code,
     effect::Ended,
-    fact::{AskReason, CallHead, NextAttempt, Parent, Raise, RunConfig, StopMode},
+    fact::{AskReason, CallHead, NextAttempt, Parent, RunConfig, StopMode},
     id::{ActivationId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
     record::Payload,
     ruling::{Asked, Behalf, Given, PlanMark},

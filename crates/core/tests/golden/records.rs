@@ -4,8 +4,8 @@
 use stead_core::{
     artifact::Artifact,
     budget::{
-        Amounts, AtLimit, Blocked, BudgetId, BudgetMoved, Caps, Level, Limit, Limits, MicroUsd, Per, Price, Spend,
-        Taken, Usage,
+        Amounts, AtLimit, Blocked, BudgetId, BudgetMoved, Caps, Level, Limit, Limits, MicroUsd, Per, Price, Raise,
+        Spend, Taken, Usage,
     },
     code,
     effect::{EffectClass, Ended, OnUnknown},
@@ -13,8 +13,8 @@ use stead_core::{
         AfterUnknown, AnswerRejected, ApprovalGiven, ApprovalRequested, AskReason, CallHead, CallRules,
         CancelRequested, ChildFinished, ChildStarted, ContextCompacted, EffectDecided, EffectIntended, EffectNotSent,
         EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact, Held, HistoryRead, ModelConfig, ModelDenied,
-        ModelFailed, ModelReplied, ModelRequested, NextAttempt, Parent, PlanDrawn, PlanRejected, Raise, Restored,
-        RunAdmitted, RunCompleted, RunConfig, RunFailed, RunStarted, StopMode, TimerFired, Verdict,
+        ModelFailed, ModelReplied, ModelRequested, NextAttempt, Parent, PlanDrawn, PlanRejected, Restored, RunAdmitted,
+        RunCompleted, RunConfig, RunFailed, RunStarted, StopMode, TimerFired, Verdict,
     },
     id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
     label::SealedLabel,
@@ -35,7 +35,7 @@ const SESSION: SessionId = SessionId(0x019b_76da_a800_fedc_ba98_7654_3210_0022);
 
 /// Every vector in order of its `seq`: the name of its file, and the record.
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
-    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 20] = [
+    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 21] = [
         ("00-started", Actor::User("user:ada".into()), started(), vec![text("Refund order 1042", Source::User)]),
         ("01-model", Actor::Runtime, model(), model_texts()),
         ("02-approval", Actor::User("user:grace".into()), approval(), vec![text("over the limit", Source::User)]),
@@ -61,6 +61,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("17-budgets", Actor::Runtime, budgets(), vec![text("Refund order 1042", Source::User)]),
         ("18-later", Actor::User("user:grace".into()), later(), vec![]),
         ("19-history", Actor::Runtime, history(), vec![text("no more than 3 mails an hour", Source::Runtime)]),
+        ("20-questions", Actor::Runtime, questions(), vec![]),
     ];
     parts
         .into_iter()
@@ -771,17 +772,9 @@ fn budgets() -> Vec<Fact> {
         level(3, Some("refund-desk"), Per::Day),
         level(70_000, Some("refund-desk"), Per::Ever),
     ];
-    let blocked = |agent: Option<&str>, per| Blocked { agent: agent.map(Name::from), per, left: 1, need: 300 };
-    let ask = |limit, by, blocked| {
-        let raise = Some(Box::new(Raise { limit, by, blocked }));
-        Fact::ApprovalRequested(ApprovalRequested {
-            effect: 9,
-            reason: AskReason::Budget,
-            expires: None,
-            asked: None,
-            raise,
-        })
-    };
+    let blocked =
+        |agent: Option<&str>, per| Blocked { agent: agent.map(Name::from), per, left: 1, need: 300, most: None };
+    let ask = |limit, by, blocked| ask_to(Raise { limit, by, blocked, most: None, used: None, need: None });
     let stopped = |limit, blocked: Option<Blocked>| {
         let blocked = blocked.map(Box::new);
         Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit: Some(limit), blocked })
@@ -805,4 +798,24 @@ fn budgets() -> Vec<Fact> {
         stopped(Limit::Usd, Some(blocked(Some("refund-desk"), Per::Month))),
     ]);
     facts
+}
+
+fn ask_to(raise: Raise) -> Fact {
+    Fact::ApprovalRequested(ApprovalRequested {
+        effect: 9,
+        reason: AskReason::Budget,
+        expires: None,
+        asked: None,
+        raise: Some(Box::new(raise)),
+    })
+}
+
+/// Questions about limits that tell what is used and what is needed.
+fn questions() -> Vec<Fact> {
+    let own = Raise { limit: Limit::ToolCalls, by: 50, blocked: None, most: Some(50), used: Some(50), need: Some(1) };
+    let blocked = Blocked { agent: None, per: Per::Month, left: 838, need: 3_069, most: Some(1_000) };
+    let above = Raise { limit: Limit::Usd, by: 0, blocked: Some(blocked.clone()), most: None, used: None, need: None };
+    let (limit, blocked) = (Some(Limit::Usd), Some(Box::new(blocked)));
+    let stopped = Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit, blocked });
+    vec![ask_to(own), ask_to(above), stopped]
 }

@@ -464,3 +464,29 @@ fn a_question_of_a_restored_run_keeps_the_time_that_its_gate_gives() {
     story.does(Command::Restore { generation: 2, taken: Timestamp(0) });
     assert_eq!(story.wakes_in(), Some(900.0), "it is asked anew, for as long");
 }
+
+#[test]
+fn a_call_of_a_lost_life_that_is_denied_only_now_stays_unknown() {
+    let gate = Hand::new(open);
+    let mut story = Story::guarded(agent(), gate);
+    // The backup has the call and not yet what became of it.
+    story.does(Command::Pause);
+    story.replies([pay()]);
+    story.crashes_silently();
+    story.does(Command::Restore { generation: 2, taken: Timestamp(0) });
+    story.does(Command::Recover);
+    gate.apply(closed);
+    story.does(Command::Resume);
+    assert_eq!((story.intents(1), decided(&story)), (0, vec![(1, Verdict::Deny, 4)]));
+    assert_eq!(story.unknown_effects(), [1], "the life that was lost may have let it go");
+    assert!(
+        story.last_said().ends_with("whether it happened then is unknown. Do not repeat it."),
+        "{}",
+        story.last_said()
+    );
+    // What the model asks for only now was there in no other life.
+    story.replies([pay().args(2)]);
+    assert_eq!(decided(&story).last(), Some(&(2, Verdict::Deny, 4)));
+    assert_eq!(story.unknown_effects(), [1]);
+    assert_eq!(story.last_said(), "2 failed: ST0057: closed for today");
+}

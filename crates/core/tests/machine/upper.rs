@@ -1,7 +1,7 @@
 //! Budgets above runs: slices are taken before a step and settled after it; what is used and held is never more than a limit.
 
 use stead_core::{
-    budget::{Amounts, AtLimit, BudgetId, Caps, Level, Limit, Limits, MicroUsd, Move, Offer, Per},
+    budget::{Amounts, AtLimit, BudgetId, Caps, Level, Limit, Limits, MicroUsd, Move, Offer, Payer, Per},
     code,
     effect::{EffectClass, Ended},
     fact::{AskReason, Fact, RunConfig},
@@ -35,7 +35,8 @@ impl Bank {
             per: Per::Ever,
         };
         let left = |i: usize| self.caps[i].without(self.held[i].plus(self.used[i]));
-        Offer { levels: (0..2).map(|i| (level(i), left(i))).collect(), takers }
+        let payer = |i: usize| Payer { level: level(i), limits: self.caps[i], left: left(i) };
+        Offer { payers: (0..2).map(payer).collect(), takers }
     }
 
     /// What a store does with an append, and what an auditor looks at afterwards.

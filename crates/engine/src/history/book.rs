@@ -361,6 +361,16 @@ impl Inside {
         self.tallies.values().any(|live| live.tally.counter().has_argument())
     }
 
+    /// For tests: a counter that is known, with one call under way.
+    #[cfg(test)]
+    pub(super) fn pretend(&mut self, counter: &Counter) {
+        self.admit(counter, 0);
+        if let Some(live) = self.tallies.get_mut(&counter.id()) {
+            live.since = None;
+        }
+        self.under_way.entry((counter.id(), String::new())).or_default().add(1, Timestamp(1), Mark::Call(1));
+    }
+
     pub(super) fn rows(&mut self) -> &mut u64 {
         &mut self.rows
     }

@@ -1,7 +1,10 @@
 //! What a decision hears of the past. It is told twice, with the calls whose appends are under way and without them: where
 //! that makes a difference nothing is decided until they are settled.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use stead_core::{
     message::Reply,
@@ -41,8 +44,8 @@ pub(crate) struct View<'a> {
     doubtful: AtomicBool,
     /// Whether calls count whose appends are under way.
     under_way: bool,
-    /// Whether there were such calls where somebody looked.
-    hangs: AtomicBool,
+    /// Whether there were such calls where somebody looked; shared with [`Self::unseen`].
+    hangs: Arc<AtomicBool>,
 }
 
 impl<'a> Heard<'a> {
@@ -88,7 +91,7 @@ impl<'a> Heard<'a> {
                 itself = sent.chain(values).map(|(id, _, (at, mark))| (id, at, mark)).collect();
             }
         }
-        let (doubtful, hangs) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (doubtful, hangs) = (AtomicBool::new(false), Arc::default());
         View { heard: self, own, itself, seen: true, doubtful, under_way: true, hangs }
     }
 }
@@ -109,16 +112,17 @@ impl View<'_> {
         Self { under_way: false, ..self.clone() }
     }
 
-    /// The same, as if nobody else had had the call's values.
+    /// The same, as if nobody else had had the call's values. Either answer may be the one that counts, so what this one hangs on the
+    /// first hangs on too.
     pub(crate) fn unseen(&self) -> Self {
-        Self { seen: false, ..self.clone() }
+        Self { seen: false, hangs: self.hangs.clone(), ..self.clone() }
     }
 }
 
 impl Clone for View<'_> {
     fn clone(&self) -> Self {
         let (own, itself) = (self.own.clone(), self.itself.clone());
-        let (doubtful, hangs) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (doubtful, hangs) = (AtomicBool::new(false), Arc::default());
         Self { heard: self.heard, own, itself, seen: self.seen, doubtful, under_way: self.under_way, hangs }
     }
 }
@@ -161,5 +165,38 @@ impl Past for View<'_> {
             return Ok(Said::Bool(self.seen));
         }
         Ok(said)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use stead_policy::{By, Scope, When};
+    use stead_store::{SqliteOptions, SqliteStore};
+
+    use super::{super::book::Books, *};
+
+    #[test]
+    fn what_only_the_stricter_answer_looked_at_is_waited_for_too() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let journal = SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap();
+        let book = Books::default().of(&"acme".into());
+        let tools = vec!["mail".to_owned()];
+        let mails = Counter { measure: Measure::Count, tools, by: By::Tenant, within: None, when: When::Sent };
+        let mut inside = book.lock();
+        inside.pretend(&mails);
+        let names = Names::from([("mails".to_owned(), mails.id())]);
+        let (journal, split): (&dyn Journal, _) = (&journal, AtomicBool::new(false));
+        let heard = Heard { book: &book, inside: &inside, names: &names, journal, before: None, split };
+        let (doubtful, hangs) = (AtomicBool::new(false), Arc::default());
+        let (own, itself) = (Vec::new(), Vec::new());
+        let view = View { heard: &heard, own, itself, seen: true, doubtful, under_way: true, hangs };
+        let scope = Scope { tenant: "acme", agent: "desk", session: "s", run: "r" };
+        let ask = Ask { name: "mails", counter: &mails, scope, now: Timestamp(2), arguments: "{}" };
+        // Without those under way there is nothing to wait for, and this says so of itself alone.
+        assert_eq!(view.settled().read(&ask), Ok(Said::Long(0)));
+        assert!(!view.hangs());
+        assert_eq!(view.unseen().read(&ask), Ok(Said::Long(1)));
+        assert!(view.hangs());
     }
 }

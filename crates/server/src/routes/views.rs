@@ -125,6 +125,7 @@ pub(super) fn approval(view: ApprovalView) -> api::approval::Approval {
         tool: view.tool,
         class: view.class,
         arguments: view.arguments,
+        question: view.question,
         reason: view.reason,
         since: view.since,
         expires: view.expires,

@@ -108,8 +108,8 @@ fn cause(cause: engine::Cause) -> Cause {
         C::Unloadable { code, detail, again } => Cause::Unloadable { code, detail, again },
         C::Paused { by, since } => Cause::Paused { by, since },
         C::Stopping { mode, limit, by, since } => Cause::Stopping { mode, limit, by, since },
-        C::Human { effect, tool, arguments, reason, since, expires } => {
-            Cause::Human { effect, tool, arguments, reason, since, expires }
+        C::Human { effect, tool, arguments, question, reason, since, expires } => {
+            Cause::Human { effect, tool, arguments, question, reason, since, expires }
         }
         C::Model { turn, attempt, model, since } => Cause::Model { turn, attempt, model, since },
         C::Provider { turn, attempt, model, waiting } => Cause::Provider {

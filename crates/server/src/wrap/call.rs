@@ -140,12 +140,13 @@ async fn follow(door: &Door, run: RunId, call: &UnderWay, equal_unknown: bool) -
 fn question(door: &Door, approval: &ApprovalView, equal_unknown: bool) -> String {
     let arguments = &approval.arguments[..approval.arguments.floor_char_boundary(SHOWN)];
     let cut = if arguments.len() == approval.arguments.len() { "" } else { "…" };
-    let why = if equal_unknown { " (nobody knows whether an equal call happened)" } else { "" };
     let (stead, id) = (&door.stead, &approval.effect);
-    format!(
-        "waiting for a human{why}: {} {arguments}{cut}\n  {stead} approvals approve {id}\n  {stead} approvals deny {id}",
-        approval.tool
-    )
+    let answers = format!("\n  {stead} approvals approve {id}\n  {stead} approvals deny {id}");
+    if let Some(words) = &approval.question {
+        return format!("waiting for a human: {words}{answers}");
+    }
+    let why = if equal_unknown { " (nobody knows whether an equal call happened)" } else { "" };
+    format!("waiting for a human{why}: {} {arguments}{cut}{answers}", approval.tool)
 }
 
 /// Tells the client, if it asked for progress, that the call waits.

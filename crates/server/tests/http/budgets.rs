@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use stead_api::{
     budget::{BudgetLimits, SetBudget},
     right::Right,
-    run::Status,
+    run::{Status, WaitUntil},
 };
 use stead_client::Client;
 use stead_core::budget::{MicroUsd, Per};
@@ -93,4 +93,46 @@ async fn budgets_of_the_configuration_are_set_at_each_start_and_keep_what_was_us
     let after: Value = lab.get("/v1/budgets").await.json().await.unwrap();
     assert_eq!(after["items"][0]["limits"]["usd"], 3_000_000, "{after}");
     assert_eq!(after["items"][0]["used"]["usd"], before.used.usd.0, "{after}");
+}
+
+#[tokio::test]
+async fn who_may_look_sees_the_budgets_of_the_tenant_and_sets_none() {
+    let viewer = "token-of-one-who-only-looks";
+    let lab = Lab::with(|c| c.auth.tokens = vec![entry_for(viewer, "vera", "default", &[Right::Read])]).await;
+    lab.client.set_budget(&usd(Some("priced"), Per::Day, 7)).await.unwrap();
+    let vera = Client::new(&lab.url, viewer).unwrap();
+    let seen = vera.budgets().await.unwrap();
+    assert_eq!((seen.items.len(), seen.items[0].limits.usd), (1, Some(MicroUsd(7))));
+    let refused = vera.set_budget(&usd(None, Per::Ever, 1)).await.unwrap_err();
+    assert_eq!((refused.code.to_string(), refused.status), ("ST0209".to_owned(), Some(403)));
+    assert_eq!(lab.client.budgets().await.unwrap(), seen);
+}
+
+#[tokio::test]
+async fn a_question_about_a_limit_says_in_words_what_is_asked() {
+    let asks = PRICED.replace("instructions", "budget: { usd: 0.5, at_limit: ask }\ninstructions");
+    let lab = Lab::new().await;
+    lab.apply(&asks, &[SCRIPT]).await;
+    lab.client.set_budget(&usd(None, Per::Month, 3)).await.unwrap();
+    let run = lab.start("priced").await;
+    let waiting = lab.client.wait(run, WaitUntil::Waiting).await.unwrap();
+    let asked = &waiting.approvals[0];
+    let words = asked.question.as_deref().unwrap();
+    assert!(
+        words.starts_with("The tenant's budget per month has not enough money left: 0.000000 USD of 0.000003 USD "),
+        "{words}"
+    );
+    for part in [
+        "the next step may use 0.000",
+        "Approve: it is tried again",
+        "`stead budgets set`",
+        "Deny, or no answer in time: the run stops with ST0001.",
+    ] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    let why = lab.client.why(run, None).await.unwrap();
+    assert!(serde_json::to_string(&why).unwrap().contains(&serde_json::to_string(words).unwrap()), "{why:?}");
+    // The same is on record with the fact, in numbers.
+    let arguments: Value = serde_json::from_str(&asked.arguments).unwrap();
+    assert_eq!((&arguments["blocked"]["most"], &arguments["blocked"]["left"]), (&json!(3), &json!(3)), "{arguments}");
 }

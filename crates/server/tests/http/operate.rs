@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use stead_api::{
+    budget::{BudgetLimits, SetBudget},
     openapi,
     right::Right,
     run::{StartRun, WaitUntil},
@@ -121,6 +122,31 @@ async fn every_door_that_needs_a_right_is_asked_about() {
     assert_eq!(lab.client.run(run).await.unwrap().approvals.len(), 1, "nothing has happened");
     let shown = lab.client.sessions(&Default::default()).await.unwrap();
     assert!(shown.items.iter().all(|session| session.key.as_deref() != Some("customer/42")), "{shown:?}");
+}
+
+#[tokio::test]
+async fn to_set_a_budget_is_to_administer_and_to_look_at_it_is_not() {
+    let (lab, bob) = lab().await;
+    lab.client
+        .apply_policies(set(r#"@id("owners") @reason("only the owner sets budgets")
+forbid (principal, action == Action::"administer", resource) unless { principal == User::"owner" };"#))
+        .await
+        .unwrap();
+    let limits = BudgetLimits { tokens: Some(7), ..BudgetLimits::default() };
+    let set = SetBudget { limits, ..SetBudget::default() };
+    let refused = bob.set_budget(&set).await.unwrap_err();
+    assert_eq!(
+        (refused.code, refused.detail.as_str()),
+        (code::POLICY, "Not done: only the owner sets budgets (policy `owners`)")
+    );
+    assert!(bob.budgets().await.unwrap().items.is_empty(), "he may look, and nothing was set");
+    lab.client.set_budget(&set).await.unwrap();
+    let told: Vec<_> = record(&lab)
+        .into_iter()
+        .filter(|line| line["action"] == "administer")
+        .map(|line| (line["who"].clone(), line["verdict"].clone()))
+        .collect();
+    assert_eq!(told, [(json!("bob"), json!("deny")), (json!("owner"), json!("allow"))]);
 }
 
 #[tokio::test]

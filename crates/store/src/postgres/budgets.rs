@@ -44,16 +44,32 @@ static LOOK: LazyLock<String> = LazyLock::new(|| {
 pub(super) const FORGET: &str = "DELETE FROM budget_use USING unnest($1::int8[], $2::int8[]) AS a (id, begun)
     WHERE budget = a.id AND start < (SELECT max(o.start) FROM budget_use o WHERE o.budget = a.id AND o.start < a.begun)
         AND greatest(held_tokens, held_usd, held_tool_calls, held_active, held_cpu, held_traffic, held_disk, held_children) = 0";
-/// Writes what windows are after a batch.
-pub(super) static PUT: LazyLock<String> = LazyLock::new(|| {
-    let (held, used) = (columns("held_"), columns("used_"));
-    let cells = (3..19).map(|n| format!("${n}::int8[]")).collect::<Vec<_>>().join(", ");
-    let sets = held.split(", ").chain(used.split(", ")).map(|c| format!("{c} = excluded.{c}")).collect::<Vec<_>>();
+/// Writes windows in which something is moved for the first time. When somebody else was first, the transaction fails.
+pub(super) static BEGIN: LazyLock<String> = LazyLock::new(|| {
+    let cells = arrays(3..19);
     format!(
-        "INSERT INTO budget_use (budget, start, {held}, {used})
-         SELECT * FROM unnest($1::int8[], $2::int8[], {cells})
-         ON CONFLICT (budget, start) DO UPDATE SET {}",
-        sets.join(", ")
+        "INSERT INTO budget_use (budget, start, {}, {})
+         SELECT * FROM unnest($1::int8[], $2::int8[], {cells})",
+        columns("held_"),
+        columns("used_")
+    )
+});
+/// Writes what windows are after a batch that found them as they are. One that somebody else has changed since then gets no value where
+/// it must have one, and the transaction fails: it is looked up and decided again.
+pub(super) static CHANGE: LazyLock<String> = LazyLock::new(|| {
+    let names =
+        |prefix: &str| format!("{}, {}", columns(&format!("{prefix}held_")), columns(&format!("{prefix}used_")));
+    let (own, next, found) = (names("w."), names("next_"), names("found_"));
+    let put = |(n, c): (usize, &str)| match n {
+        0 => format!("{c} = CASE WHEN ({own}) = ({found}) THEN u.next_{c} END"),
+        _ => format!("{c} = u.next_{c}"),
+    };
+    let sets = names("").split(", ").enumerate().map(put).collect::<Vec<_>>().join(", ");
+    format!(
+        "UPDATE budget_use w SET {sets}
+         FROM unnest($1::int8[], $2::int8[], {}) AS u (budget, start, {next}, {found})
+         WHERE w.budget = u.budget AND w.start = u.start",
+        arrays(3..35)
     )
 });
 static LIST: LazyLock<String> = LazyLock::new(|| {
@@ -79,12 +95,24 @@ static SET: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// Parameters that are arrays.
+fn arrays(numbers: std::ops::Range<usize>) -> String {
+    numbers.map(|n| format!("${n}::int8[]")).collect::<Vec<_>>().join(", ")
+}
+
+/// A window that a batch changes: as it was found, and as it is afterwards.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change {
+    found: Booked,
+    next: Booked,
+}
+
 /// Windows as a batch finds them and leaves them.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
     found: HashMap<Window, (Caps, Booked)>,
     /// Those that change, in the order of their rows.
-    pub(crate) after: BTreeMap<Window, Booked>,
+    pub(crate) after: BTreeMap<Window, Change>,
     /// Those in which something was moved for the first time.
     pub(crate) begun: BTreeSet<Window>,
 }
@@ -116,26 +144,47 @@ impl Book {
             let Some((caps, booked)) = self.found.get(&window(m)) else { continue };
             after.push((window(m), *caps, booked.after(*caps, m)?));
         }
-        for (window, caps, booked) in after {
-            self.found.insert(window, (caps, booked));
-            self.after.insert(window, booked);
+        for (window, caps, next) in after {
+            let (_, found) = self.found.insert(window, (caps, next)).unwrap_or_default();
+            self.after.entry(window).and_modify(|change| change.next = next).or_insert(Change { found, next });
         }
         Ok(())
     }
 }
 
-/// The columns of windows, for [`PUT`].
-pub(super) fn params(after: &BTreeMap<Window, Booked>) -> Vec<Box<dyn ToSql + Sync + Send>> {
-    let mut columns: [Vec<i64>; 16] = Default::default();
-    for booked in after.values() {
-        columns.iter_mut().zip(booked.cells()).for_each(|(column, cell)| column.push(cell));
+/// Columns of statements.
+type Params = Vec<Box<dyn ToSql + Sync + Send>>;
+
+/// What is written of windows, with the columns for it: of those that begin, for [`BEGIN`], and of the others, for [`CHANGE`].
+pub(super) fn steps(after: &BTreeMap<Window, Change>, begun: &BTreeSet<Window>) -> Vec<(&'static str, Params)> {
+    let (new, known): (Vec<_>, Vec<_>) = after.iter().partition(|(window, _)| begun.contains(*window));
+    let next = |(_, change): &(&Window, &Change)| change.next.cells();
+    let found = |(_, change): &(&Window, &Change)| change.found.cells();
+    let mut steps = Vec::new();
+    if !new.is_empty() {
+        steps.push((BEGIN.as_str(), [windows(&new), cells_of(new.iter().map(next))].into_iter().flatten().collect()));
     }
-    let mut params: Vec<Box<dyn ToSql + Sync + Send>> = vec![
-        Box::new(after.keys().map(|(budget, _)| *budget).collect::<Vec<_>>()),
-        Box::new(after.keys().map(|(_, start)| *start).collect::<Vec<_>>()),
-    ];
-    params.extend(columns.map(|c| Box::new(c) as Box<dyn ToSql + Sync + Send>));
-    params
+    if !known.is_empty() {
+        let params = [windows(&known), cells_of(known.iter().map(next)), cells_of(known.iter().map(found))];
+        steps.push((CHANGE.as_str(), params.into_iter().flatten().collect()));
+    }
+    steps
+}
+
+fn windows(of: &[(&Window, &Change)]) -> Params {
+    vec![
+        Box::new(of.iter().map(|((budget, _), _)| *budget).collect::<Vec<_>>()),
+        Box::new(of.iter().map(|((_, start), _)| *start).collect::<Vec<_>>()),
+    ]
+}
+
+/// Rows of cells as columns.
+fn cells_of(rows: impl Iterator<Item = [i64; 16]>) -> Params {
+    let mut columns: [Vec<i64>; 16] = Default::default();
+    for row in rows {
+        columns.iter_mut().zip(row).for_each(|(column, cell)| column.push(cell));
+    }
+    columns.into_iter().map(|column| Box::new(column) as Box<dyn ToSql + Sync + Send>).collect()
 }
 
 /// Cells from a column on; those of a row that is not there are zero.

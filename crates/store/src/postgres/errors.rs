@@ -15,6 +15,8 @@ pub(super) const FENCED: &str = "ST001";
 pub(crate) enum Trouble {
     /// An epoch in it is not the current one; nothing was written.
     Fenced,
+    /// Somebody else has changed a window of a budget since it was looked up; nothing was written.
+    Moved,
     /// The statement was wrong or met something unexpected; nothing was written, and one of the appends is at fault.
     Rejected(StoreError),
     /// The database cannot write now; nothing was written.
@@ -40,6 +42,9 @@ impl Trouble {
         if db.code().code() == FENCED {
             return Self::Fenced;
         }
+        if is_moved(db) {
+            return Self::Moved;
+        }
         let error = store_error(place, error);
         if is_environment(db) { Self::Unavailable(error) } else { Self::Rejected(error) }
     }
@@ -50,6 +55,17 @@ impl Trouble {
             code: code::DATA_UNREACHABLE,
             detail: format!("{place} does not answer in time; check the server and the database's address"),
         })
+    }
+}
+
+/// Whether a window of a budget is not as it was found: `BEGIN` and `CHANGE` of `budgets` fail then. Two transactions that wait for each
+/// other may be about windows as well; whatever it was, it is decided again.
+fn is_moved(db: &DbError) -> bool {
+    let windows = db.table() == Some("budget_use");
+    match *db.code() {
+        SqlState::NOT_NULL_VIOLATION | SqlState::UNIQUE_VIOLATION => windows,
+        SqlState::T_R_DEADLOCK_DETECTED => true,
+        _ => false,
     }
 }
 
@@ -94,6 +110,14 @@ pub(crate) fn unsettled(place: &str) -> StoreError {
     StoreError {
         code: code::DATA_LOCKED,
         detail: format!("{place}: the owner of the partition is changing; one server at a time may own the data"),
+    }
+}
+
+/// Others change the same budgets faster than an append gets through.
+pub(crate) fn contended(place: &str) -> StoreError {
+    StoreError {
+        code: code::DATA_UNREACHABLE,
+        detail: format!("{place}: other servers change the same budgets without a pause; it is tried again"),
     }
 }
 

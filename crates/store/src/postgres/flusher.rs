@@ -1,5 +1,6 @@
 //! The one task that appends. It takes everything that waits, writes it in one transaction, and then tells each caller.
-//! An append that breaks a rule is refused alone; after a lost connection nobody's result is guessed.
+//! An append that breaks a rule is refused alone; after a lost connection nobody's result is guessed. When another one was first with a
+//! budget, the batch is decided again.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -12,7 +13,7 @@ use tokio::{
 
 use super::{
     connect::Database,
-    errors::{Trouble, unsettled},
+    errors::{Trouble, contended, unsettled},
     plan::{Found, Memory, Pending, Plan, Questions},
     write,
 };
@@ -26,6 +27,9 @@ const BACK_OFF: [Duration; 5] = [
     Duration::from_millis(800),
 ];
 
+/// How often a batch is decided again because somebody else had changed a budget first. Each time somebody got through.
+const MOVED: u16 = 200;
+
 /// Bounds of one transaction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -38,6 +42,21 @@ pub(crate) struct Flusher {
     db: Database,
     bounds: Bounds,
     memory: Memory,
+}
+
+/// Appends that are written together.
+struct Batch {
+    appends: Vec<Pending>,
+    /// Whether it may be taken apart and tried again.
+    again: bool,
+    /// How often somebody else was first with a budget.
+    moved: u16,
+}
+
+impl Batch {
+    const fn new(appends: Vec<Pending>, again: bool) -> Self {
+        Self { appends, again, moved: 0 }
+    }
 }
 
 /// The result of each append of a batch; `None` is a success.
@@ -61,35 +80,33 @@ impl Flusher {
                     bytes += p.size();
                     batch.push(p);
                 }
-                batches.push_back((batch, true));
+                batches.push_back(Batch::new(batch, true));
             }
             self.flush(batches).await;
         }
     }
 
-    /// Writes batches in their order. The flag tells whether a batch may be tried again.
-    async fn flush(&mut self, mut batches: VecDeque<(Vec<Pending>, bool)>) {
-        while let Some((batch, again)) = batches.pop_front() {
-            match self.write(&batch).await {
-                Ok(results) => answer(batch, results),
+    /// Writes batches in their order.
+    async fn flush(&mut self, mut batches: VecDeque<Batch>) {
+        while let Some(batch) = batches.pop_front() {
+            match self.write(&batch.appends).await {
+                Ok(results) => answer(batch.appends, results),
                 Err(trouble) => {
                     // What was written, and by whom, must be looked up anew.
                     self.memory.clear();
-                    self.settle(trouble, batch, again, &mut batches).await;
+                    self.settle(trouble, batch, &mut batches).await;
                 }
             }
         }
     }
 
     /// Decides what becomes of a batch that was not written.
-    async fn settle(
-        &mut self,
-        trouble: Trouble,
-        batch: Vec<Pending>,
-        again: bool,
-        batches: &mut VecDeque<(Vec<Pending>, bool)>,
-    ) {
+    async fn settle(&mut self, trouble: Trouble, batch: Batch, batches: &mut VecDeque<Batch>) {
+        let Batch { appends: batch, again, moved } = batch;
         match trouble {
+            Trouble::Moved if moved < MOVED => {
+                batches.push_front(Batch { appends: batch, again, moved: moved + 1 });
+            }
             Trouble::Fenced => {
                 let results = match self.epochs().await {
                     Ok(epochs) => batch.iter().map(|p| fenced(p, &epochs)).collect::<Results>(),
@@ -103,7 +120,7 @@ impl Flusher {
                     if stale.is_empty() && !again {
                         fail(fresh, Trouble::Fenced, &self.db.place);
                     } else {
-                        batches.push_front((fresh, !stale.is_empty()));
+                        batches.push_front(Batch::new(fresh, !stale.is_empty()));
                     }
                 }
                 let (stale, results) = stale.into_iter().unzip();
@@ -113,7 +130,7 @@ impl Flusher {
             Trouble::Rejected(_) if again => {
                 tracing::warn!(?trouble, appends = batch.len(), "a transaction was refused; trying each append alone");
                 for pending in batch.into_iter().rev() {
-                    batches.push_front((vec![pending], false));
+                    batches.push_front(Batch::new(vec![pending], false));
                 }
             }
             trouble => {
@@ -203,6 +220,7 @@ fn fail(batch: Vec<Pending>, trouble: Trouble, place: &str) {
         Trouble::Rejected(error) | Trouble::Unavailable(error) => AppendError::Unavailable(error),
         Trouble::Unknown(text) => AppendError::Unknown(text),
         Trouble::Fenced => AppendError::Unavailable(unsettled(place)),
+        Trouble::Moved => AppendError::Unavailable(contended(place)),
     };
     for pending in batch {
         let _ = pending.ack.send(Err(error.clone()));

@@ -12,12 +12,11 @@ use stead_core::{
 use stead_ports::journal::{Append, AppendError, InboxRow, NewRun, RunState, SessionChange, Status};
 
 use super::{
-    budgets::{self, Book, Window},
+    budgets::{self, Book, Change, Window},
     usage::Sums,
 };
 use crate::{
     blob::Packed,
-    book::Booked,
     check::{Known, Recent, Slot, Slots, Stop, check},
 };
 
@@ -137,8 +136,8 @@ pub(crate) struct Plan<'b> {
     pub(super) settled: Sums,
     /// What is added to the counters of policies.
     pub(super) counted: Vec<(&'b Name, &'b Bytes)>,
-    /// Windows of budgets after the batch.
-    pub(super) booked: BTreeMap<Window, Booked>,
+    /// Windows of budgets that change.
+    pub(super) booked: BTreeMap<Window, Change>,
     /// Windows of budgets that begin.
     pub(super) begun: BTreeSet<Window>,
 }

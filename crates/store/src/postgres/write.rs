@@ -257,9 +257,7 @@ fn steps(plan: &Plan<'_>) -> Vec<Step> {
         let b = || plan.begun.iter();
         steps.push(step!(FORGET, b().map(|(budget, _)| *budget), b().map(|(_, start)| *start)));
     }
-    if !plan.booked.is_empty() {
-        steps.push(Step { sql: &budgets::PUT, params: budgets::params(&plan.booked) });
-    }
+    steps.extend(budgets::steps(&plan.booked, &plan.begun).into_iter().map(|(sql, params)| Step { sql, params }));
     if !plan.settled.is_empty() {
         steps.push(Step { sql: &usage::ADD, params: usage::params(&plan.settled) });
     }

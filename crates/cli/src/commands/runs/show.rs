@@ -1,6 +1,9 @@
 //! Runs as text.
 
-use stead_api::run::{Run, RunSummary};
+use stead_api::{
+    approval::Approval,
+    run::{Run, RunSummary},
+};
 
 use super::spent;
 use crate::ui::{
@@ -25,7 +28,11 @@ pub(super) fn one(run: &Run) -> String {
     let r = &run.summary;
     let key = r.session_key.as_ref().map_or_else(String::new, |k| format!(" ({})", clean(k)));
     let code = r.code.map_or_else(String::new, |c| format!(" ({c})"));
-    let asks = run.approvals.iter().map(|a| format!("{}  {} {}", a.id, clean(&a.tool), short(&a.arguments, 120)));
+    let asked = |a: &Approval| match &a.question {
+        Some(words) => format!("{}  {}", a.id, clean(words)),
+        None => format!("{}  {} {}", a.id, clean(&a.tool), short(&a.arguments, 120)),
+    };
+    let asks = run.approvals.iter().map(asked);
     fields(&[
         ("run", r.id.to_string()),
         ("agent", format!("{} {}", r.agent, text::version(&r.version))),

@@ -91,10 +91,13 @@ fn cause(cause: &Cause) -> String {
         Cause::Stopping { mode, by: who, since, .. } => {
             format!("stops ({}) for {} since {}", word(mode), by(who), text::instant(*since))
         }
-        Cause::Human { effect, tool, arguments, reason: why, since, expires } => {
+        Cause::Human { effect, tool, arguments, question, reason: why, since, expires } => {
+            let until = expires.map_or_else(String::new, |e| format!(", until {}", text::instant(e)));
+            if let Some(words) = question {
+                return format!("asks a human ({effect}) since {}{until}: {}", text::instant(*since), clean(words));
+            }
             let why = reason(*why);
             let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
-            let until = expires.map_or_else(String::new, |e| format!(", until {}", text::instant(e)));
             format!(
                 "asks a human about {effect} since {}{until}{why}: {} {}",
                 text::instant(*since),

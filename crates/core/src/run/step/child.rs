@@ -11,7 +11,7 @@ use crate::{
         decide::{Draft, Refusal},
         state::{CallPhase, State},
         step::{
-            funds,
+            funds::{self, Reached},
             model::release,
             tool::{Ending, end_with},
         },
@@ -23,10 +23,10 @@ use crate::{
 /// Sets budget aside for a child and owes its start.
 pub(in crate::run) fn start(draft: &mut Draft<'_>, i: usize) {
     if draft.state.left().children == Some(0) {
-        return funds::reached(draft, Limit::Children, None);
+        return funds::reached(draft, Reached::own(Limit::Children, 1));
     }
-    if let Err((limit, blocked)) = funds::afford(draft, Amounts { children: 1, ..Amounts::default() }) {
-        return funds::reached(draft, limit, Some(blocked));
+    if let Err(reached) = funds::afford(draft, Amounts { children: 1, ..Amounts::default() }) {
+        return funds::reached(draft, reached);
     }
     let call = &draft.state.calls[i];
     let effect = call.head.effect;

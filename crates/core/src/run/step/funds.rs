@@ -2,9 +2,9 @@
 //! with a cheaper model, as its manifest says.
 
 use crate::{
-    budget::{Amounts, AtLimit, Blocked, BudgetMoved, Limit, Slice, Spend},
+    budget::{Amounts, AtLimit, Blocked, BudgetMoved, Limit, Raise, Slice, Spend},
     code,
-    fact::{ApprovalGiven, ApprovalRequested, AskReason, EffectRef, Fact, Raise},
+    fact::{ApprovalGiven, ApprovalRequested, AskReason, EffectRef, Fact},
     record::{Payload, Source},
     ruling::Person,
     run::{
@@ -17,14 +17,53 @@ use crate::{
     time::{Span, Timestamp},
 };
 
-/// A limit that is reached: the run's own, or that of a budget above it.
-type Reached = (Limit, Option<Blocked>);
+/// A limit that is reached.
+#[derive(Clone, Debug)]
+pub(in crate::run) struct Reached {
+    pub(in crate::run) limit: Limit,
+    by: By,
+}
+
+/// Whose limit it is.
+#[derive(Clone, Debug)]
+enum By {
+    /// The run's own, of which the next step may use so much.
+    Own(u64),
+    /// That of a budget above it.
+    Above(Blocked),
+}
+
+impl Reached {
+    /// The run's own limit, of which the next step may use so much.
+    pub(in crate::run) const fn own(limit: Limit, need: u64) -> Self {
+        Self { limit, by: By::Own(need) }
+    }
+
+    /// The run's own limit of time: it passes by itself.
+    pub(in crate::run) const fn time(limit: Limit) -> Self {
+        Self::own(limit, ANY)
+    }
+
+    /// The budget above the run, when it is not the run's own limit.
+    pub(in crate::run) fn above(&self) -> Option<&Blocked> {
+        match &self.by {
+            By::Own(_) => None,
+            By::Above(blocked) => Some(blocked),
+        }
+    }
+}
+
+impl From<(Limit, Blocked)> for Reached {
+    fn from((limit, blocked): (Limit, Blocked)) -> Self {
+        Self { limit, by: By::Above(blocked) }
+    }
+}
 
 /// What must be there of a kind whose use is known only afterwards.
 const ANY: u64 = 1;
 
 /// Sees to it that the run holds of the budgets above it what a step may use.
-pub(in crate::run) fn afford(draft: &mut Draft<'_>, need: Amounts) -> Result<(), (Limit, Blocked)> {
+pub(in crate::run) fn afford(draft: &mut Draft<'_>, need: Amounts) -> Result<(), Reached> {
     let Some(offer) = &mut draft.offer else { return Ok(()) };
     if let Some(moved) = offer.cover(draft.state.slice.as_ref(), need)? {
         draft.emit(Fact::BudgetMoved(Box::new(moved)));
@@ -35,25 +74,24 @@ pub(in crate::run) fn afford(draft: &mut Draft<'_>, need: Amounts) -> Result<(),
 /// Whether a model call may be made for which so much is set aside.
 pub(in crate::run) fn model(draft: &mut Draft<'_>, reserved: Spend) -> Result<(), Reached> {
     if let Some(limit) = draft.state.budget.crosses(reserved) {
-        return Err((limit, None));
+        return Err(Reached::own(limit, Amounts::from(reserved).of(limit).unwrap_or_default()));
     }
     // Money that nobody knows is paid by no budget of money.
     if reserved.usd.is_none()
         && let Some(offer) = &draft.offer
-        && let Some((level, left)) = offer.levels.iter().find(|(_, left)| left.usd.is_some())
+        && let Some(payer) = offer.payers.iter().find(|payer| payer.left.usd.is_some())
     {
-        let left = left.usd.unwrap_or_default().0;
-        return Err((Limit::Unpriced, Some(Blocked { agent: level.agent.clone(), per: level.per, left, need: 0 })));
+        let left = payer.left.usd.unwrap_or_default().0;
+        return Err((Limit::Unpriced, payer.blocks(Limit::Unpriced, left, 0)).into());
     }
-    let need = Amounts { active: Span(ANY), ..reserved.into() };
-    afford(draft, need).map_err(|(limit, blocked)| (limit, Some(blocked)))
+    afford(draft, Amounts { active: Span(ANY), ..reserved.into() })
 }
 
 /// Whether the call at index `i` may be made.
 pub(in crate::run) fn call(draft: &mut Draft<'_>, i: usize) -> Result<(), Reached> {
     let left = draft.state.left();
     if left.tool_calls == Some(0) {
-        return Err((Limit::ToolCalls, None));
+        return Err(Reached::own(Limit::ToolCalls, 1));
     }
     let rules = &draft.state.calls[i].head.rules;
     let boxed = rules.place.is_some_and(|p| p.boxed);
@@ -65,7 +103,7 @@ pub(in crate::run) fn call(draft: &mut Draft<'_>, i: usize) -> Result<(), Reache
         (Limit::Disk, writes && left.disk == Some(0)),
     ];
     if let Some((limit, _)) = spent.into_iter().find(|(_, spent)| *spent) {
-        return Err((limit, None));
+        return Err(Reached::own(limit, ANY));
     }
     let if_any = |yes: bool| if yes { ANY } else { 0 };
     let need = Amounts {
@@ -76,7 +114,7 @@ pub(in crate::run) fn call(draft: &mut Draft<'_>, i: usize) -> Result<(), Reache
         disk: if_any(writes),
         ..Amounts::default()
     };
-    afford(draft, need).map_err(|(limit, blocked)| (limit, Some(blocked)))
+    afford(draft, need)
 }
 
 /// Settles the run's slice and gives the rest of it back.
@@ -123,17 +161,15 @@ pub(in crate::run) fn grew(state: &mut State, bytes: u64) {
 
 /// A limit is reached: the run stops, or asks a human when its manifest says so. A child's limits were cut from its parent's, so nobody
 /// is asked to raise them; turns and unknown prices are no amounts that could be raised.
-pub(in crate::run) fn reached(draft: &mut Draft<'_>, limit: Limit, blocked: Option<Blocked>) {
+pub(in crate::run) fn reached(draft: &mut Draft<'_>, reached: Reached) {
     let s = &draft.state;
     let may_ask = s.config.at_limit == AtLimit::Ask && s.parent.is_none() && s.asking.is_none();
-    if !may_ask || matches!(limit, Limit::Unpriced | Limit::Turns) {
-        return stop::by_limit(draft, limit, blocked);
+    if !may_ask || matches!(reached.limit, Limit::Unpriced | Limit::Turns) {
+        return stop::by_limit(draft, reached.limit, reached.above().cloned());
     }
-    // As much again as the manifest gave.
-    let by = if blocked.is_some() { 0 } else { s.config.limits.of(limit).or(s.budget.limits.of(limit)).unwrap_or(0) };
     let expires = s.config.approval_ttl.map(|ttl| draft.now.after(ttl));
     let effect = s.next_effect;
-    let raise = Some(Box::new(Raise { limit, by, blocked }));
+    let raise = Some(Box::new(question(s, reached, draft.now)));
     draft.emit(Fact::ApprovalRequested(ApprovalRequested {
         effect,
         reason: AskReason::Budget,
@@ -141,6 +177,24 @@ pub(in crate::run) fn reached(draft: &mut Draft<'_>, limit: Limit, blocked: Opti
         asked: None,
         raise,
     }));
+}
+
+fn question(s: &State, Reached { limit, by }: Reached, now: Timestamp) -> Raise {
+    let need = match by {
+        By::Own(need) => need,
+        By::Above(blocked) => {
+            return Raise { limit, by: 0, blocked: Some(blocked), most: None, used: None, need: None };
+        }
+    };
+    let most = s.budget.limits.of(limit);
+    let used = match limit {
+        Limit::Deadline => Some(now.since(s.started_at).0),
+        // What children under way may use is set aside for them.
+        limit => s.budget.used(limit).max(most.zip(s.left().of(limit)).map(|(most, left)| most.saturating_sub(left))),
+    };
+    // As much again as the manifest gave.
+    let by = s.config.limits.of(limit).or(most).unwrap_or(0);
+    Raise { limit, by, blocked: None, most, used, need: Some(need) }
 }
 
 pub(in crate::run) fn apply_asked(

@@ -14,7 +14,11 @@ use crate::{
         decide::{CallIn, Draft, ModelFailure, Refusal, Retry},
         life::{restore, stop},
         state::{Call, CallPhase, Phase, State},
-        step::{answer, funds, tool},
+        step::{
+            answer,
+            funds::{self, Reached},
+            tool,
+        },
         transcript::{Entry, EntryKind},
     },
     time::{Span, Timestamp},
@@ -40,13 +44,13 @@ pub(in crate::run) fn request(draft: &mut Draft<'_>) {
 /// the attempt would cross is reached.
 pub(in crate::run) fn request_attempt(draft: &mut Draft<'_>, turn: u32, attempt: u32, model: u8) {
     let config = draft.state.config.clone();
-    let mut reached = (Limit::Unpriced, None);
+    let mut reached = Reached::own(Limit::Unpriced, 0);
     let mut denied = None;
     for (i, candidate) in config.models.iter().enumerate().skip(usize::from(model)) {
         let input = draft.state.view_tokens + config.overhead_tokens;
         let worst = Usage::worst(input, candidate.max_output_tokens, candidate.price);
         let reserved = worst.spend(candidate.price);
-        let (limit, blocked) = match funds::model(draft, reserved) {
+        let crossed = match funds::model(draft, reserved) {
             Ok(()) => {
                 let model = u8::try_from(i).expect("a chain has at most 255 models");
                 let mut ruling = draft.gate.model(&draft.state, i, draft.now);
@@ -63,13 +67,13 @@ pub(in crate::run) fn request_attempt(draft: &mut Draft<'_>, turn: u32, attempt:
                 denied = Some((ruling.code, payload));
                 continue;
             }
-            Err(reached) => reached,
+            Err(crossed) => crossed,
         };
-        let passes = limit == Limit::Unpriced
-            || (config.at_limit == AtLimit::Fallback && matches!(limit, Limit::Tokens | Limit::Usd));
+        let passes = crossed.limit == Limit::Unpriced
+            || (config.at_limit == AtLimit::Fallback && matches!(crossed.limit, Limit::Tokens | Limit::Usd));
         // A limit that is crossed says more than a price that is not known.
-        if reached.0 == Limit::Unpriced {
-            reached = (limit, blocked);
+        if reached.limit == Limit::Unpriced {
+            reached = crossed;
         }
         if !passes {
             break;
@@ -77,10 +81,10 @@ pub(in crate::run) fn request_attempt(draft: &mut Draft<'_>, turn: u32, attempt:
     }
     match denied {
         // No limit stood in the way of a model that policies may allow.
-        Some((code, payload)) if reached.0 == Limit::Unpriced && reached.1.is_none() => {
+        Some((code, payload)) if reached.limit == Limit::Unpriced && reached.above().is_none() => {
             draft.emit(Fact::RunFailed(RunFailed { code, payload: Some(payload) }));
         }
-        _ => funds::reached(draft, reached.0, reached.1),
+        _ => funds::reached(draft, reached),
     }
 }
 

@@ -19,7 +19,7 @@ pub(in crate::run) fn tick(draft: &mut Draft<'_>) {
         return;
     }
     if let Some(limit) = stop::time_limit(&draft.state, draft.now) {
-        return funds::reached(draft, limit, None);
+        return funds::reached(draft, funds::Reached::time(limit));
     }
     if draft.state.paused {
         return;

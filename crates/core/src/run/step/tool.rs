@@ -36,8 +36,8 @@ pub(in crate::run) fn decide_call(draft: &mut Draft<'_>, i: usize) {
     if draft.hold && draft.gate.epoch().is_none() {
         return;
     }
-    if let Err((limit, blocked)) = funds::call(draft, i) {
-        return funds::reached(draft, limit, blocked);
+    if let Err(reached) = funds::call(draft, i) {
+        return funds::reached(draft, reached);
     }
     let call = &draft.state.calls[i];
     let effect = call.head.effect;
