@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use stead_core::effect::EffectClass;
 use stead_engine::{DefaultPolicy, PolicySets};
 
-use super::agent::{Seen, a_run, engine_under, noop};
+use super::agent::{Seen, a_run, engine_under, logged, noop};
 
 /// A closed loop: each caller starts a run, waits for its end, starts the next.
 pub(crate) fn cell(class: EffectClass, callers: usize, time: Duration) -> Value {
@@ -18,10 +18,23 @@ pub(crate) fn cell(class: EffectClass, callers: usize, time: Duration) -> Value 
 
 /// The same under policies.
 pub(crate) fn cell_under(class: EffectClass, callers: usize, time: Duration, policies: Arc<dyn PolicySets>) -> Value {
+    measured(class, callers, time, policies, false)
+}
+
+/// The same as [`cell`], with the audit log behind it.
+pub(crate) fn logged_cell(class: EffectClass, callers: usize, time: Duration) -> Value {
+    measured(class, callers, time, Arc::new(DefaultPolicy::default()), true)
+}
+
+fn measured(class: EffectClass, callers: usize, time: Duration, policies: Arc<dyn PolicySets>, log: bool) -> Value {
     let dir = super::scratch();
     let seen = Arc::new(Seen::default());
     let (steps, elapsed) = super::runtime().block_on(async {
-        let engine = engine_under(dir.path(), noop(class, false, &seen), policies).await;
+        let agent = noop(class, false, &seen);
+        let engine = match log {
+            true => logged(dir.path(), agent, policies).await.0,
+            false => engine_under(dir.path(), agent, policies).await,
+        };
         let round = async |time: Duration| {
             let begin = Instant::now();
             let tasks: Vec<_> = (0..callers)

@@ -1,12 +1,12 @@
 //! The one task that appends. It takes everything that waits, writes it in one transaction, and then tells each caller.
 //! An append that breaks a rule is refused alone; after a lost connection nobody's result is guessed.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use deadpool_postgres::Object;
 use stead_ports::journal::AppendError;
 use tokio::{
-    sync::mpsc::UnboundedReceiver,
+    sync::{Notify, mpsc::UnboundedReceiver},
     time::{sleep, timeout},
 };
 
@@ -38,14 +38,16 @@ pub(crate) struct Flusher {
     db: Database,
     bounds: Bounds,
     memory: Memory,
+    /// Rung when records are durable.
+    bell: Arc<Notify>,
 }
 
 /// The result of each append of a batch; `None` is a success.
 type Results = Vec<Option<AppendError>>;
 
 impl Flusher {
-    pub(crate) fn new(db: Database, bounds: Bounds) -> Self {
-        Self { db, bounds, memory: Memory::default() }
+    pub(crate) fn new(db: Database, bounds: Bounds, bell: Arc<Notify>) -> Self {
+        Self { db, bounds, memory: Memory::default(), bell }
     }
 
     /// Works until nobody can append any more and everything is written.
@@ -71,7 +73,10 @@ impl Flusher {
     async fn flush(&mut self, mut batches: VecDeque<(Vec<Pending>, bool)>) {
         while let Some((batch, again)) = batches.pop_front() {
             match self.write(&batch).await {
-                Ok(results) => answer(batch, results),
+                Ok(results) => {
+                    answer(batch, results);
+                    self.bell.notify_one();
+                }
                 Err(trouble) => {
                     // What was written, and by whom, must be looked up anew.
                     self.memory.clear();
