@@ -39,11 +39,27 @@ fn a_bundle_is_taken_with_a_server_and_verified_without_one() {
     env.stead(&format!("audit bundle --run {run} --held kept -o run.bundle")).succeeds();
     // Nothing but the file is there any more.
     std::fs::rename(env.path().join(".stead"), env.path().join("elsewhere")).unwrap();
-    assert_snapshot!(env.stead(&format!("audit verify run.bundle --key '{key}' --held kept")), @"");
+    assert_snapshot!(env.stead(&format!("audit verify run.bundle --key '{key}' --held kept")), @"
+    exit 0
+    --- stdout
+    holds       2 leaves are in the log [log]/tenant/default
+    checkpoint  4 leaves, root [hash]
+    shown       2 records, 2 texts, 0 withheld or erased
+    held        nothing of the first 2 leaves was changed
+    runs        [run]  records 0 to 1, all of it
+    ");
     assert!(!env.path().join(".stead").exists(), "it needs no data folder");
     let other = key.replace("/default+", "/globex+");
-    assert_snapshot!(env.stead(&format!("audit verify run.bundle --key '{other}'")), @"");
-    assert_snapshot!(env.stead(&format!("audit verify run.bundle --key '{key}' --quorum 1")), @"");
+    assert_snapshot!(env.stead(&format!("audit verify run.bundle --key '{other}'")), @"
+    exit 2
+    --- stderr
+    error: --key: the id is not that of this name and key: something was changed or mistyped
+    ");
+    assert_snapshot!(env.stead(&format!("audit verify run.bundle --key '{key}' --quorum 1")), @"
+    exit 2
+    --- stderr
+    error: --quorum 1: there are only 0 witnesses
+    ");
     let mut file = std::fs::read(env.path().join("run.bundle")).unwrap();
     let at = file.len() - 100;
     file[at] ^= 1;
@@ -58,17 +74,77 @@ fn the_log_is_listed_shown_proven_and_held_against_a_checkpoint() {
     let env = env();
     env.stead("--quiet run desk Hello").succeeds();
     env.stead("audit checkpoint -o kept").succeeds();
-    assert_snapshot!(env.stead("audit ls"), @"");
-    assert_snapshot!(env.stead("audit show 0"), @"");
-    assert_snapshot!(env.stead("audit show 99"), @"");
-    assert_snapshot!(env.stead("audit tail -n 1"), @"");
-    assert_snapshot!(env.stead("audit prove 1"), @"");
-    assert_snapshot!(env.stead("audit logs"), @"");
+    assert_snapshot!(env.stead("audit ls"), @"
+    exit 0
+    --- stdout
+    INDEX  AT                        WHOSE                             WHAT
+    0      [time]  [run] 0  run_started, run_admitted, model_requested
+    1      [time]  [run] 1  model_replied, run_completed
+    ");
+    assert_snapshot!(env.stead("audit show 0"), @"
+    exit 0
+    --- stdout
+    leaf      0
+    hash      [hash]
+    at        [time]
+    run       [run]
+    record    0 [leaf]
+    facts     run_started
+              run_admitted
+              model_requested
+    ");
+    assert_snapshot!(env.stead("audit show 99"), @"
+    exit 1
+    --- stderr
+    error[ST0202]: the log has no leaf 99
+    see: stead errors ST0202
+    ");
+    assert_snapshot!(env.stead("audit tail -n 1"), @"
+    exit 0
+    --- stdout
+    1  [time]  [run] 1  model_replied, run_completed
+    ");
+    assert_snapshot!(env.stead("audit prove 1"), @"
+    exit 0
+    --- stdout
+    leaf   1
+    of     2 leaves
+    proof  [hash]
+    holds  yes: the leaf is in the log that the checkpoint signs
+    ");
+    assert_snapshot!(env.stead("audit logs"), @"
+    exit 0
+    --- stdout
+    log       tenant
+    key       [log]/tenant/default+[key]
+    leaves    2
+    root      [hash]
+    since     [time]
+
+    log       operators
+    key       [log]/operators+[key]
+    leaves    1
+    root      [hash]
+    since     [time]
+    ");
     let key = key(&env);
     env.stead("--quiet run desk Hello").succeeds();
-    assert_snapshot!(env.stead(&format!("audit verify --key '{key}' --held kept")), @"");
+    assert_snapshot!(env.stead(&format!("audit verify --key '{key}' --held kept")), @"
+    exit 0
+    --- stdout
+    holds: nothing of the first 2 leaves was changed; the log has 4
+    ");
     let run = env.json("runs ls --json")["items"][0]["id"].as_str().unwrap().to_owned();
-    assert_snapshot!(env.stead(&format!("runs verify {run}")), @"");
+    assert_snapshot!(env.stead(&format!("runs verify {run}")), @"
+    exit 0
+    --- stdout
+    run        [run]
+    verdict    this is what happened, from beginning to end
+    records    2, 2 proven in the audit log
+    decisions  1 compared with the policy sets of their epochs
+    approvals  0 held against their questions
+    key        [log]/tenant/default+[key]
+    ");
 }
 
 #[test]
@@ -84,7 +160,18 @@ fn a_changed_record_is_told_with_its_place() {
     );
     assert_eq!(changed.unwrap(), 1);
     drop(conn);
-    assert_snapshot!(env.stead(&format!("runs verify {run}")), @"");
+    assert_snapshot!(env.stead(&format!("runs verify {run}")), @"
+    exit 1
+    --- stdout
+    run        [run]
+    verdict    this is not what happened, or not all of it
+    breaks     [run] is quarantined: record 1 does not match its hash (fold)
+               record 1: its hash is another than the one that was written with it: it was changed (chain)
+    records    1, 1 proven in the audit log
+    decisions  1 compared with the policy sets of their epochs
+    approvals  0 held against their questions
+    key        [log]/tenant/default+[key]
+    ");
 }
 
 /// A way to the server that serves the folder.

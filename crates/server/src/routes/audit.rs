@@ -167,6 +167,9 @@ pub(super) async fn entries(
 ) -> Answer<Body<AuditEntries>> {
     let limit = limit(ask.limit)?;
     let tenant = named(&who, &log)?;
+    if let Some(run) = ask.run {
+        views::own_run(&app, &who, run).await?;
+    }
     let keeper = app.runtime.log();
     keeper.caught_up(PATIENCE).await;
     let Some(row) = keeper.head(&tenant).await? else {
@@ -183,7 +186,6 @@ pub(super) async fn entries(
             (found, (next < row.size).then_some(next))
         }
         Some(run) => {
-            views::own_run(&app, &who, run).await?;
             let places = keeper.places(run).await?.into_iter().map(|(_, index)| index);
             let places: Vec<u64> = places.filter(|index| (from..row.size).contains(index)).collect();
             let mut found = Vec::new();
