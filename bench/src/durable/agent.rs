@@ -13,6 +13,7 @@ use std::{
 
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
+use stead_audit::key::{Role, SignerKey};
 use stead_core::{
     budget::{Limits, Price, Usage},
     effect::{EffectClass, Outcome, Risk},
@@ -23,7 +24,7 @@ use stead_core::{
     ruling::Behalf,
     time::Span,
 };
-use stead_engine::{DefaultPolicy, Engine, Options, PolicySets, Ports, StartRun, clock::SystemClock};
+use stead_engine::{DefaultPolicy, Engine, Log, LogKey, Options, PolicySets, Ports, StartRun, clock::SystemClock};
 use stead_ports::{
     BoxFuture,
     agent::{Agent, AgentError, Agents, Behind, BoundTool},
@@ -227,12 +228,27 @@ pub(crate) async fn engine(dir: &Path, agent: Arc<Agent>) -> Engine {
 
 /// The same under policies.
 pub(crate) async fn engine_under(dir: &Path, agent: Arc<Agent>, policies: Arc<dyn PolicySets>) -> Engine {
+    opened(dir, agent, policies).await.0
+}
+
+/// The same with the audit log behind it.
+pub(crate) async fn logged(dir: &Path, agent: Arc<Agent>, policies: Arc<dyn PolicySets>) -> (Engine, Log) {
+    let (engine, store) = opened(dir, agent, policies).await;
+    let seed = [9; 32].into();
+    let key = SignerKey::from_seed("bench.example", Role::Log, seed).and_then(|key| LogKey::new(key, 1));
+    let log = engine.keep_log(store, key.expect("a name"));
+    (engine, log)
+}
+
+async fn opened(dir: &Path, agent: Arc<Agent>, policies: Arc<dyn PolicySets>) -> (Engine, Arc<SqliteStore>) {
     // What encryption at rest costs is the difference.
     let encrypt = std::env::var_os("STEAD_BENCH_ENCRYPT").map(|_| WrappingKey::from_bytes(&[7; 32]));
     let store = SqliteStore::open(dir, SqliteOptions { encrypt, ..SqliteOptions::default() }).expect("the store opens");
-    let journal: Arc<dyn Journal> = Arc::new(store);
+    let store = Arc::new(store);
+    let journal: Arc<dyn Journal> = store.clone();
     let ports = Ports { journal, agents: Arc::new(One(agent)), clock: Arc::new(SystemClock), policies };
-    Engine::open(ports, Options { max_active: 20_000, ..Options::default() }).await.expect("the engine opens")
+    let engine = Engine::open(ports, Options { max_active: 20_000, ..Options::default() }).await;
+    (engine.expect("the engine opens"), store)
 }
 
 /// A run of the agent in a session of its own.

@@ -10,7 +10,7 @@ use stead_core::effect::EffectClass;
 use stead_engine::{DefaultPolicy, PolicySets};
 use stead_ports::journal::SetBudget;
 
-use super::agent::{Seen, a_run, engine_under, noop};
+use super::agent::{Seen, a_run, engine_under, logged, noop};
 
 /// A closed loop: each caller starts a run, waits for its end, starts the next.
 pub(crate) fn cell(class: EffectClass, callers: usize, time: Duration) -> Value {
@@ -25,10 +25,30 @@ pub(crate) fn cell_under(
     policies: Arc<dyn PolicySets>,
     budgets: &[SetBudget],
 ) -> Value {
+    measured(class, callers, time, policies, budgets, false)
+}
+
+/// The same as [`cell`], with the audit log behind it.
+pub(crate) fn logged_cell(class: EffectClass, callers: usize, time: Duration) -> Value {
+    measured(class, callers, time, Arc::new(DefaultPolicy::default()), &[], true)
+}
+
+fn measured(
+    class: EffectClass,
+    callers: usize,
+    time: Duration,
+    policies: Arc<dyn PolicySets>,
+    budgets: &[SetBudget],
+    log: bool,
+) -> Value {
     let dir = super::scratch();
     let seen = Arc::new(Seen::default());
     let (steps, elapsed) = super::runtime().block_on(async {
-        let engine = engine_under(dir.path(), noop(class, false, &seen), policies).await;
+        let agent = noop(class, false, &seen);
+        let engine = match log {
+            true => logged(dir.path(), agent, policies).await.0,
+            false => engine_under(dir.path(), agent, policies).await,
+        };
         for budget in budgets {
             engine.set_budget(budget.clone()).await.expect("the budget is set");
         }

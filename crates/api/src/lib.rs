@@ -19,6 +19,7 @@
 pub mod agent;
 pub mod approval;
 pub mod artifact;
+pub mod audit;
 pub mod budget;
 pub mod context;
 pub mod fact;

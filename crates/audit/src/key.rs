@@ -147,6 +147,15 @@ impl SignerKey {
         Ok(Self { public: VerifierKey::new(name, role, public)?, seed, pair })
     }
 
+    /// The same key under another name: for a server that signs several logs with what it keeps once. What is signed begins with the log's
+    /// name, so no signature of one log is one of another.
+    ///
+    /// # Errors
+    /// [`BadKey::Name`].
+    pub fn named(&self, name: &str) -> Result<Self, BadKey> {
+        Self::from_seed(name, self.public.role, self.seed.clone())
+    }
+
     /// The key by which others verify.
     pub const fn verifier(&self) -> &VerifierKey {
         &self.public

@@ -1,13 +1,16 @@
 //! A leaf: what the log says of one record of a run. It follows from the record alone, so nobody can write one that says another
-//! thing. The record itself, its texts and names, are behind hashes.
+//! thing. The record itself, its texts and names, are behind hashes. In the log of operators stand [`Act`]s instead.
 
 use stead_core::{
     id::{LeafHash, RunId},
     time::Timestamp,
 };
 
+mod act;
 mod encoding;
 mod of;
+
+pub use act::{Act, BadAct, MAX_TOPIC, is_topic};
 
 /// The version that is written and read.
 pub const VERSION: u64 = 1;
@@ -23,6 +26,46 @@ pub const NONE_BEFORE: LeafHash = LeafHash([0; 32]);
 
 /// `RunCompleted`, `RunFailed`, `RunCancelled`.
 const ENDS: [u8; 3] = [23, 24, 25];
+
+/// What a log has at an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry<'a> {
+    /// A record of a run.
+    Record(Leaf<'a>),
+    /// What an operator did.
+    Act(Act<'a>),
+}
+
+impl<'a> Entry<'a> {
+    /// Reads a leaf of either kind.
+    ///
+    /// # Errors
+    /// [`crate::Malformed`] for anything else.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, crate::Malformed> {
+        // The first three bytes of a leaf are its fields, its version and its kind, in one form only.
+        if bytes.get(2) == Some(&act::WHAT) {
+            Act::decode(bytes).map(Self::Act)
+        } else {
+            Leaf::decode(bytes).map(Self::Record)
+        }
+    }
+
+    /// The origin of the log in which it stands.
+    pub const fn log(&self) -> &'a str {
+        match self {
+            Self::Record(leaf) => leaf.log,
+            Self::Act(act) => act.log,
+        }
+    }
+
+    /// When it happened.
+    pub const fn at(&self) -> Timestamp {
+        match self {
+            Self::Record(leaf) => leaf.at,
+            Self::Act(act) => act.at,
+        }
+    }
+}
 
 /// What the log says of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]

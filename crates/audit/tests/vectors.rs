@@ -120,7 +120,8 @@ fn notes_of_the_vectors_count_or_do_not_as_they_say() {
 
 #[test]
 fn bundles_of_the_vectors_verify_or_break_where_they_say() {
-    for case in list(&load("bundles.json"), "") {
+    let (bundles, acts) = (load("bundles.json"), load("acts.json"));
+    for case in list(&bundles, "").chain(list(&acts, "")) {
         let found = bundle::verify(&unhex(&case["file"]), &trust(case), case["held"].as_str());
         let code = found.as_ref().map_or_else(bundle::Broken::code, |_| "ok");
         assert_eq!(code, case["code"].as_str().unwrap(), "{}: {found:?}", case["name"]);
@@ -158,8 +159,10 @@ fn a_verifier_written_from_the_document_alone_agrees_on_every_vector() {
         + count("tree.json", "consistency")
         + count("leaves.json", "")
         + count("notes.json", "")
-        + count("bundles.json", "");
-    let good = list(&load("bundles.json"), "").filter(|case| case["code"] == "ok").count();
+        + count("bundles.json", "")
+        + count("acts.json", "");
+    let (bundles, acts) = (load("bundles.json"), load("acts.json"));
+    let good = list(&bundles, "").chain(list(&acts, "")).filter(|case| case["code"] == "ok").count();
     assert_eq!(out, format!("{} checked, 0 wrong\n", all + good));
 }
 

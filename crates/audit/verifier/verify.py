@@ -384,6 +384,35 @@ def parse_leaf(data):
     return leaf
 
 
+ACT = ("v", "what", "log", "id", "at", "act", "topic")
+
+
+def parse_act(data):
+    """A leaf of the operators' log."""
+    demand(len(data) <= 65535, "longer than a leaf can be")
+    fields = read(data)
+    demand(isinstance(fields, list) and len(fields) == 7, "not an act")
+    act = dict(zip(ACT, fields))
+    demand(is_uint(act["v"]) and act["v"] == 1 and is_uint(act["what"]) and act["what"] == 1, "not version 1")
+    demand(isinstance(act["log"], str) and is_bytes(act["id"], 16) and is_time(act["at"]), "not an act")
+    topic = act["topic"]
+    demand(is_bytes(act["act"], 32) and isinstance(topic, str) and 1 <= len(topic) <= 64, "not an act")
+    demand(all(c in "abcdefghijklmnopqrstuvwxyz0123456789_." for c in topic), "a topic")
+    return act
+
+
+def check_act(act, data, index):
+    try:
+        shown = read(data)
+        demand(isinstance(shown, list) and len(shown) == 2, "not an act")
+        demand(is_bytes(shown[0], 16) and isinstance(shown[1], bytes), "not an act")
+        topic, at = act["topic"].encode(), act["at"].to_bytes(8, "big", signed=True)
+        found = sha256(b"stead/act/v1", act["id"], at, len(topic).to_bytes(8, "big"), topic, *shown)
+        demand(found == act["act"], "it has another hash")
+    except Malformed as bad:
+        raise Broken("record", f"leaf {index}: {bad}") from bad
+
+
 def check_leaf(leaf):
     kinds, decisions, approvals = leaf["kinds"], leaf["decisions"], leaf["approvals"]
     demand(isinstance(kinds, list) and kinds and all(is_uint(k, 255) for k in kinds), "kinds")
@@ -514,13 +543,21 @@ def verify(data, trust, held=None):
     last, counts, places, since, after = {}, {}, {}, 0, 0
     for index, data, *record in items:
         try:
-            leaf = parse_leaf(data)
+            is_act = data[2:3] == b"\x01"
+            leaf = parse_act(data) if is_act else parse_leaf(data)
             demand(leaf["log"] == origin, "of another log")
         except Malformed as bad:
             raise Broken("leaf", f"leaf {index}: {bad}") from bad
         if index != after:
             since = index
-        run, after = leaf["run"], index + 1
+        after = index + 1
+        if is_act:
+            report["acts"] = report.get("acts", 0) + 1
+            report["records"] += len(record)
+            for shown in record:
+                check_act(leaf, shown, index)
+            continue
+        run = leaf["run"]
         check_order(leaf, last.get(run), index, places.get(run, -1) >= since)
         last[run], places[run] = leaf, index
         first, n = counts.get(run, (leaf["seq"], 0))
@@ -600,7 +637,7 @@ def vectors(folder):
         except Broken as broken:
             found = broken.code
         expect(found, case["code"], case["name"])
-    for case in load("bundles.json"):
+    for case in load("bundles.json") + load("acts.json"):
         code, report = code_of(case)
         expect(code, case["code"], case["name"])
         if code == "ok":

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agents::Agents, approvals::Approvals, backup::Backup, budgets::Budgets, chat::Chat, completions::Completions,
-    data::Data, demo::Demo, demo_service::DemoService, dev::Dev, doctor::Doctor, errors::Errors, migrate::Migrate,
-    policy::Policy, restore::RestoreArgs, run::Run, runs::Runs, sandboxes::Sandboxes, schema::Schema, secrets::Secrets,
-    serve::Serve, sessions::Sessions, test::Test, test_runtime::TestRuntime, usage::Usage, with_parent::WithParent,
-    wrap::Wrap,
+    agents::Agents, approvals::Approvals, audit::Audit, backup::Backup, budgets::Budgets, chat::Chat,
+    completions::Completions, data::Data, demo::Demo, demo_service::DemoService, dev::Dev, doctor::Doctor,
+    errors::Errors, migrate::Migrate, policy::Policy, restore::RestoreArgs, run::Run, runs::Runs, sandboxes::Sandboxes,
+    schema::Schema, secrets::Secrets, serve::Serve, sessions::Sessions, test::Test, test_runtime::TestRuntime,
+    usage::Usage, with_parent::WithParent, wrap::Wrap,
 };
 
 /// Runs AI agents durably: what an agent did is journaled, survives a crash, and is never done twice.
@@ -54,6 +54,7 @@ pub(crate) enum Command {
     Sandboxes(Sandboxes),
     Approvals(Approvals),
     Policy(Policy),
+    Audit(Audit),
     Test(Test),
     Budgets(Budgets),
     Usage(Usage),

@@ -146,4 +146,5 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (325, include_str!("../../../docs/errors/ST0325.md")),
     (326, include_str!("../../../docs/errors/ST0326.md")),
     (327, include_str!("../../../docs/errors/ST0327.md")),
+    (360, include_str!("../../../docs/errors/ST0360.md")),
 ];

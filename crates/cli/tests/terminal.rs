@@ -6,6 +6,7 @@ mod common;
 mod test_agents_command;
 mod test_approvals_command;
 mod test_artifacts;
+mod test_audit_command;
 mod test_backup_command;
 mod test_boxes;
 mod test_budgets_command;

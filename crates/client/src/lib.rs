@@ -17,6 +17,7 @@
 //! # }
 //! ```
 
+mod audit;
 mod client;
 mod error;
 mod events;
@@ -27,6 +28,7 @@ mod policies;
 mod sandboxes;
 mod sse;
 
+pub use audit::{BundleQuery, EntryQuery};
 pub use client::Client;
 pub use error::ClientError;
 pub use events::{FollowExec, Output, WatchFiles};

@@ -343,6 +343,9 @@ codes! {
     SANDBOX_STILL = 326, "The sandbox cannot be made to stand still";
     /// The disk of the sandbox is used up, or the file is too long.
     SANDBOX_FILE_ROOM = 327, "There is no room for the file";
+    // 360-369: the audit log
+    /// What is kept, or was shown, is not what was signed.
+    AUDIT_BROKEN = 360, "The audit log does not hold";
 }
 
 impl Code {

@@ -18,8 +18,11 @@ use crate::{
 };
 
 mod approval;
+mod names;
 
 pub use approval::{ApprovalGiven, ApprovalRequested, AskReason};
+
+pub use names::{KINDS, kind_name};
 
 pub use crate::config::{CallRules, ModelConfig, RunConfig};
 

@@ -19,7 +19,7 @@ use std::{collections::BTreeSet, env, fmt::Write as _, fs, path::PathBuf, proces
 
 use cbor::Item;
 use stead_core::{
-    fact::Fact,
+    fact::{Fact, kind_name},
     id::LeafHash,
     record::{BadRecord, Body, Record},
 };
@@ -155,6 +155,15 @@ fn every_kind_of_fact_has_a_vector_under_its_number() {
         }
     }
     assert_eq!(seen, (0..KINDS).filter(|n| !KEPT.contains(n)).collect());
+}
+
+#[test]
+fn every_kind_of_fact_has_its_name() {
+    for fact in records::all().iter().flat_map(|(_, record)| &record.facts) {
+        let tag = serde_json::to_value(fact).unwrap()["kind"].clone();
+        let name = kind_name(u8::try_from(kind(fact)).unwrap());
+        assert_eq!(name, tag.as_str(), "a line in src/fact/names.rs");
+    }
 }
 
 #[test]

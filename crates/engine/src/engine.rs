@@ -10,13 +10,17 @@ use stead_core::{
     ruling::Person,
     sandbox::BoxLimits,
 };
-use stead_ports::journal::{Journal, Status};
+use stead_ports::{
+    audit::AuditStore,
+    journal::{Journal, Status},
+};
 use tokio::sync::oneshot;
 
 use crate::{
     actor::{Ask, Msg},
     inner::Inner,
     load::{load, records},
+    log::{Log, LogKey},
     types::{EngineError, Options, Ports, RunView, Stats},
     view,
 };
@@ -49,6 +53,13 @@ impl Engine {
     /// The journal, for lists.
     pub fn journal(&self) -> &Arc<dyn Journal> {
         &self.0.ports.journal
+    }
+
+    /// Keeps the audit log from now on: integrates what the journal has and gets, under this engine's lease, until it is drained.
+    /// To be called once; another call gives the log of the first.
+    pub fn keep_log(&self, store: Arc<dyn AuditStore>, key: LogKey) -> Log {
+        let (lease, clock) = (self.0.lease.lease, self.0.ports.clock.clone());
+        self.0.log.get_or_init(|| Log::keep(store, key, lease, clock)).clone()
     }
 
     pub(crate) fn rooms(&self) -> &crate::stream::Rooms {

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
@@ -21,6 +21,7 @@ use crate::{
     enter,
     history::Books,
     lease::{Gate, TTL},
+    log::Log,
     providers::Accounts,
     sessions::Sessions,
     stats::Counters,
@@ -71,6 +72,8 @@ pub(crate) struct Inner {
     /// Told when the engine is to stop at once: drained, or its lease is lost.
     pub(crate) stopped: Arc<Notify>,
     pub(crate) dead: AtomicBool,
+    /// The audit log, where one is kept.
+    pub(crate) log: OnceLock<Log>,
 }
 
 impl Inner {
@@ -101,6 +104,7 @@ impl Inner {
             left: Notify::new(),
             stopped: Arc::new(Notify::new()),
             dead: AtomicBool::new(false),
+            log: OnceLock::new(),
             ports,
             options,
         }))
@@ -257,6 +261,10 @@ impl Inner {
         };
         let _ = tokio::time::timeout(deadline, all_left).await;
         self.die();
+        // The lease is needed for it.
+        if let Some(log) = self.log.get() {
+            log.finish().await;
+        }
         // The lease ends by itself if the store is away.
         let _ = self.ports.journal.release(self.lease.lease).await;
     }

@@ -9,7 +9,7 @@
 //! debts ([`pay`]), takes what comes back ([`done`]) and commits it ([`commit`], [`durable`]). Everything else finds runs
 //! and tasks: [`input`] what a run may be asked, [`inner`] the register, [`sessions`] the order within a session and
 //! [`carries`] what it hands on, [`wake`] the sleepers, [`recover`] the start, [`hold`] the end, [`stream`] and [`watch`] the
-//! followers.
+//! followers. [`log`] integrates what the journal has taken into the audit log, behind it.
 //!
 //! Not here: any decision about a run (core), any adapter (store, models, tools), any wire (server). The one adapter that
 //! stands here is [`clock`], which every process needs.
@@ -40,6 +40,7 @@ mod input;
 mod lease;
 mod listen;
 mod load;
+mod log;
 mod messages;
 mod outcomes;
 mod parent;
@@ -73,6 +74,7 @@ pub use context::{ContextView, SeenMessage};
 pub use engine::Engine;
 pub use gate::{DefaultPolicy, PolicySets, offered, specs};
 pub use history::{Called, Calls};
+pub use log::{Health, Log, LogError, LogKey, Picked};
 pub use messages::answer_rejected;
 pub use providers::{ProviderStats, Rates, Waiting, WaitsFor};
 pub use restore::{Marked, Restore, mark_restored};

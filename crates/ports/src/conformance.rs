@@ -17,6 +17,7 @@
 
 mod appends;
 mod approvals;
+mod audit;
 mod budgets;
 mod counted;
 mod indexes;
@@ -30,6 +31,7 @@ mod versions;
 
 pub use appends::*;
 pub use approvals::*;
+pub use audit::*;
 pub use budgets::*;
 pub use counted::*;
 pub use indexes::*;
@@ -217,3 +219,43 @@ macro_rules! policies_table {
     };
 }
 policies_cases!(policies_table);
+
+/// Calls the macro `$callback` with the names of all cases of the port of the audit log.
+#[macro_export]
+macro_rules! audit_cases {
+    ($callback:ident) => {
+        $callback! {
+            what_is_appended_is_unsequenced_until_it_is_integrated
+            a_refused_append_is_not_unsequenced
+            what_is_taken_is_taken_once_and_a_log_never_forks
+            an_integrator_that_lost_its_lease_writes_nothing
+            tiles_and_spans_are_found_again
+            acts_are_kept_and_unsequenced_like_records
+            the_bell_rings_after_an_append_and_after_an_act
+        }
+    };
+}
+
+/// A case of the port of the audit log with its name.
+#[derive(Clone, Copy)]
+pub struct AuditCase {
+    /// What it promises, in words joined by `_`.
+    pub name: &'static str,
+    /// Runs it against an empty store; panics when the promise is broken.
+    pub run: for<'a> fn(&'a dyn Audited) -> BoxFuture<'a, ()>,
+}
+
+impl std::fmt::Debug for AuditCase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+macro_rules! audit_table {
+    ($($name:ident)*) => {
+        /// All cases of the port of the audit log, for an adapter that runs them side by side.
+        pub const AUDIT: &[AuditCase] =
+            &[$(AuditCase { name: stringify!($name), run: |s| Box::pin($name(s)) }),*];
+    };
+}
+audit_cases!(audit_table);

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod agent;
+pub mod audit;
 pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;

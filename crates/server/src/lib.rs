@@ -13,6 +13,7 @@
 //! * [`cassettes`] keeps what recorded runs said to their models, and plays it again.
 //! * [`testing`] is what a test of an agent puts in the place of the world.
 //! * [`wrap`] puts an MCP server that is in use already under a journal.
+//! * `audit` has the key of the audit log, publishes its checkpoints, and holds runs against it.
 //! * `sandboxes` makes session sandboxes of what a runtime has; `sweep` removes content of workspaces that is of no use any more.
 //! * [`serve`] listens, answers and ends in order; the resources are under `routes`, what every request passes under
 //!   `http`.
@@ -21,6 +22,7 @@
 //! command line.
 
 pub mod agents;
+mod audit;
 pub mod auth;
 pub mod backup;
 pub mod cassettes;

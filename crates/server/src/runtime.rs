@@ -12,11 +12,12 @@ use stead_core::{
     code,
     id::{Name, VersionId},
 };
-use stead_engine::{DefaultPolicy, Engine, EngineError, Options, Ports};
+use stead_engine::{DefaultPolicy, Engine, EngineError, Log, Options, Ports};
 use stead_manifest::Bundle;
 use stead_ports::{
     address::Reach,
     agent::{Agent, AgentError, Agents},
+    audit::AuditStore,
     clock::Clock,
     journal::{AliasMoved, Journal, SetBudget, StoreError},
     objects::Objects,
@@ -27,6 +28,7 @@ use stead_store::{BlobKey, LineKey, PgOptions, PgStore, SqliteOptions, SqliteSto
 
 use crate::{
     agents::{AgentStore, Applied, ApplyError, Environment, Helpers, Keys, Naming, Services, Site, confirm::Confirm},
+    audit::open_key,
     cassettes::Shelf,
     clock::SystemClock,
     config::{self, DatabaseUrl, Encrypt},
@@ -58,6 +60,8 @@ pub struct OpenOptions {
     pub sandboxes: config::Sandboxes,
     /// Budgets of tenants and agents that are set now.
     pub budgets: Vec<config::Budget>,
+    /// What the audit log is called, and where it is published.
+    pub audit: config::Audit,
     /// Guarded addresses that tools and models may reach after all.
     pub reach: Reach,
     /// Where helper services answer.
@@ -103,6 +107,7 @@ impl Store {
 #[derive(Clone)]
 pub struct Runtime {
     engine: Engine,
+    log: Log,
     agents: Arc<AgentStore>,
     policies: Arc<PolicySets>,
     cassettes: Arc<Shelf>,
@@ -157,7 +162,7 @@ impl Runtime {
         // Absolute, so that nothing depends on the working directory later.
         let data_dir = fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
         let encrypt = encryption::key(options.encrypt.as_ref())?;
-        let Opened { mut journal, objects, policies, store, lines } =
+        let Opened { mut journal, audit, objects, policies, store, lines } =
             open_store(&data_dir, options.database.as_ref(), encrypt).await?;
         let crash = options.testing.as_ref().and_then(|t| t.crash);
         let unkept = |e: io::Error| StoreError { code: code::DATA_READONLY, detail: format!("the test's ledger: {e}") };
@@ -195,9 +200,26 @@ impl Runtime {
         };
         let ports = Ports { journal, agents: own, clock: Arc::new(SystemClock) as Arc<dyn Clock>, policies: gate };
         set_budgets(&ports, &options.budgets).await?;
+        let epoch = ports.journal.generation().await?;
+        let (dir, name) = (data_dir.clone(), options.audit.name.clone());
+        let key = tokio::task::spawn_blocking(move || open_key(&dir, name.as_deref(), epoch));
+        let key = key.await.map_err(|e| StoreError { code: code::INTERNAL, detail: e.to_string() })??;
         let engine = Engine::open(ports, options.engine).await?;
+        let log = engine.keep_log(audit, key);
         shop.sweep().await;
-        Ok(Self { engine, agents, policies, cassettes, shop, data_dir: data_dir.into(), store, objects, secrets, open })
+        Ok(Self {
+            engine,
+            log,
+            agents,
+            policies,
+            cassettes,
+            shop,
+            data_dir: data_dir.into(),
+            store,
+            objects,
+            secrets,
+            open,
+        })
     }
 
     /// The engine.
@@ -208,6 +230,11 @@ impl Runtime {
     /// The journal, for lists.
     pub fn journal(&self) -> &Arc<dyn Journal> {
         self.engine.journal()
+    }
+
+    /// The audit log behind the journal.
+    pub fn log(&self) -> &Log {
+        &self.log
     }
 
     /// The policy sets of its tenants.
@@ -331,6 +358,8 @@ fn make_private(dir: &Path) -> io::Result<()> {
 /// An open store.
 struct Opened {
     journal: Arc<dyn Journal>,
+    /// What is in the logs behind it.
+    audit: Arc<dyn AuditStore>,
     /// The content of workspaces that is kept with it.
     objects: Arc<dyn Objects>,
     policies: Arc<dyn PolicyStore>,
@@ -353,8 +382,8 @@ async fn open_store(
             let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&dir, options));
             let store = Arc::new(opened.await.map_err(broke)??);
             let lines = store.line_key().await?;
-            let (journal, objects) = (store.clone(), store.clone());
-            Ok(Opened { journal, objects, policies: store, store: Store::Sqlite, lines })
+            let (journal, audit, objects) = (store.clone(), store.clone(), store.clone());
+            Ok(Opened { journal, audit, objects, policies: store, store: Store::Sqlite, lines })
         }
         Some(url) => {
             // Not in the database: whoever can read that must not be able to tell contents by their addresses.
@@ -363,8 +392,8 @@ async fn open_store(
             let options = PgOptions { encrypt, ..PgOptions::new(key) };
             let store = Arc::new(PgStore::connect(url.expose(), options).await?);
             let lines = store.line_key().await?;
-            let (journal, objects) = (store.clone(), store.clone());
-            Ok(Opened { journal, objects, policies: store, store: Store::Postgres, lines })
+            let (journal, audit, objects) = (store.clone(), store.clone(), store.clone());
+            Ok(Opened { journal, audit, objects, policies: store, store: Store::Postgres, lines })
         }
     }
 }

@@ -12,6 +12,7 @@ use stead_ports::address::Reach;
 
 use crate::{
     agents::{Environment, Helpers},
+    audit::keep_published,
     auth::{DEFAULT_TENANT, Principal, Tokens, own_token},
     config::{self, Config, ConfigError},
     http::{
@@ -132,6 +133,7 @@ impl Server {
             sandbox: config.sandbox.clone(),
             sandboxes: config.sandboxes.clone(),
             budgets: config.budgets.clone(),
+            audit: config.audit.clone(),
             reach: Reach::allowing(config.agents.addresses.iter().copied()),
             helpers: local.helpers,
             testing: local.testing,
@@ -206,6 +208,9 @@ impl Server {
         let patience = config.drain_timeout.0;
         // At rest it begins nothing, this neither.
         let sweeping = announced.is_some().then(|| tokio::spawn(sweep::keep(app.clone())));
+        let publishing = announced.is_some().then(|| {
+            tokio::spawn(keep_published(app.runtime.log().clone(), config.audit.clone(), app.draining.clone()))
+        });
         let serving = listener.serve(app.clone(), router(app.clone()), patience);
         let stopping = async {
             shutdown.await;
@@ -214,6 +219,9 @@ impl Server {
         tokio::join!(serving, stopping);
         if let Some(sweeping) = sweeping {
             let _ = sweeping.await;
+        }
+        if let Some(publishing) = publishing {
+            let _ = publishing.await;
         }
         #[cfg(target_os = "linux")]
         app.sandboxes.close().await;

@@ -25,6 +25,7 @@ use stead_ports::journal::{
     RunState, SessionChange, SetBudget, Settled, Snapshot, Status, Step, Used, VersionRow, hour_of, partition,
 };
 use stead_ports::{
+    audit::{Act, AuditStore, ENTRIES, Integration, LogChange, LogRow, Span as LogSpan, Unsequenced},
     objects::Objects,
     policies::{NewPolicy, PolicyStore},
 };
@@ -48,7 +49,8 @@ async fn main() -> Result<(), Fail> {
             let store = PgStore::connect(url, PgOptions::new(BlobKey::from_bytes(KEY))).await?;
             fill(&store).await?;
             content(&store).await?;
-            policies(&store).await
+            policies(&store).await?;
+            audit(&store).await
         }
         _ => Err("sqlite FILE, or postgres URL".into()),
     }
@@ -68,6 +70,33 @@ async fn policies(sets: &dyn PolicyStore) -> Result<(), Fail> {
         sets.put_policy(NewPolicy { tenant, digest: [3; 32], body, by, at, rollback: None, proposed }).await?;
     }
     Ok(())
+}
+
+/// A log, as format 8 has it: three records of the journal are in it, the others and what an operator did are not yet.
+async fn audit<S: AuditStore + Journal>(store: &S) -> Result<(), Fail> {
+    let act = Act {
+        id: 1,
+        at: Timestamp(START),
+        topic: "apply_policy".into(),
+        salt: [5; 16],
+        body: Bytes::from_static(b"{\"who\":\"ada\"}"),
+    };
+    let lease = store.acquire("golden", Span::from_secs(60)).await?;
+    let (mut change, mut spans) = (Integration::default(), Vec::new());
+    for (index, one) in store.unsequenced(3).await?.into_iter().enumerate() {
+        let Unsequenced::Record { place, run, seq, .. } = one else { continue };
+        change.records.push(place);
+        spans.push(LogSpan { run, seq, indexes: vec![index as u64] });
+    }
+    let (root, note) = ([6; 32], "a checkpoint".to_owned());
+    let row = LogRow { tenant: TENANT.into(), size: 3, root, note, at: Timestamp(START), unread: 0, cosigned: None };
+    let tiles = vec![(0, 0, Bytes::from(vec![1; 96])), (ENTRIES, 0, Bytes::from(vec![2; 600]))];
+    change.logs.push(LogChange { was: None, now: row, tiles, spans });
+    if !store.integrate(lease, change).await? {
+        return Err("nothing was integrated".into());
+    }
+    store.act(act).await?;
+    Ok(store.release(lease).await?)
 }
 
 /// Budgets, as format 6 has them: the tenant's and an agent's. What a run settled in the tenant's is what its append moves.
@@ -95,6 +124,7 @@ async fn sqlite(out: &Path) -> Result<(), Fail> {
     fill(&store).await?;
     content(&store).await?;
     policies(&store).await?;
+    audit(&store).await?;
     drop(store);
     Ok(fs::write(out, zstd::bulk::compress(&fs::read(dir.path().join("stead.db"))?, 19)?)?)
 }

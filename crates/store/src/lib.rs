@@ -3,6 +3,7 @@
 //! and agent versions, and both pass the suites in `stead_ports::conformance`.
 //!
 //! * `backup` takes everything out as one stream, and puts it into an empty store.
+//! * `audit` says how places in logs are packed; both stores keep the port of the audit log.
 //! * `check` holds the rules by which an append is taken or refused; the two stores share it.
 //! * `usage` names the columns in which both keep what runs have used.
 //! * `objects` is the content of workspaces, whose port both keep too.
@@ -13,6 +14,7 @@
 //!
 //! Not here: what records mean (`stead-core`), and when to write one (`stead-engine`).
 
+mod audit;
 mod backup;
 mod blob;
 mod book;
@@ -34,4 +36,4 @@ pub use sqlite::{SqliteOptions, SqliteStore, Stored, look};
 
 /// The format of the stored data. A store refuses data of a higher format than it knows, and brings data of a lower one
 /// to its own when it opens it.
-pub const FORMAT: u32 = 7;
+pub const FORMAT: u32 = 8;

@@ -18,6 +18,7 @@ use stead_ports::journal::{
     UsageFilter,
 };
 use stead_ports::{
+    audit::{AuditStore, Unsequenced},
     objects::Objects,
     policies::{NewPolicy, PolicyStore},
 };
@@ -28,6 +29,9 @@ use stead_testkit::postgres::TestPostgres;
 
 /// The key of every fixture.
 const KEY: [u8; 32] = [7; 32];
+/// Records of every fixture, and those that the fixtures have in a log from format 8 on.
+const RECORDS: usize = 12;
+const INTEGRATED: usize = 3;
 
 fn fixture(name: &str) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -50,6 +54,7 @@ async fn sqlite_data_of_every_format_opens_and_folds() {
         policies(&store, format).await;
         budgets(&store, format).await;
         counters(&store, format).await;
+        audit(&store, format).await;
     }
 }
 
@@ -64,6 +69,7 @@ async fn postgresql_data_of_every_format_opens_and_folds() {
         policies(&store, format).await;
         budgets(&store, format).await;
         counters(&store, format).await;
+        audit(&store, format).await;
     }
 }
 
@@ -116,6 +122,16 @@ async fn counters(journal: &dyn Journal, format: u32) {
     journal.keep_counters(lease, &tenant, Bytes::from_static(b"anew"), 0).await.unwrap();
     assert_eq!(journal.counters(&tenant).await.unwrap().as_deref(), Some(&b"anew"[..]));
     journal.release(lease).await.unwrap();
+}
+
+/// Formats before 8 had no audit log: all of their journals is to be integrated.
+async fn audit(store: &dyn AuditStore, format: u32) {
+    let found = store.unsequenced(1_000).await.unwrap();
+    let records = found.iter().filter(|one| matches!(one, Unsequenced::Record { .. })).count();
+    // The fixture of format 8 has some of it in a log.
+    assert_eq!(records, if format < 8 { RECORDS } else { RECORDS - INTEGRATED });
+    assert_eq!(found.len() - records, usize::from(format >= 8), "what an operator did");
+    assert_eq!(store.logs().await.unwrap().len(), usize::from(format >= 8));
 }
 
 /// Makes the database one of that format.

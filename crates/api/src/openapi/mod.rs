@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document, made from [`operations()`] and the schemas of the types. OpenAPI 3.1 uses JSON Schema
 //! 2020-12 as it is, so nothing is translated.
 
+mod audit;
 mod operation;
 mod operations;
 mod policies;
@@ -56,6 +57,7 @@ pub fn document(version: &str) -> Value {
             { "name": "approvals", "description": "Actions that wait for a human." },
             { "name": "policies", "description": "Policy sets: what agents may do, and when a human is asked." },
             { "name": "sandboxes", "description": "Session sandboxes: boxes that stay. They end with the server." },
+            { "name": "audit", "description": "The audit log: what proves that nothing of the past was changed." },
             { "name": "server", "description": "The server itself." }
         ],
         "security": [{ "bearer": [] }],

@@ -78,6 +78,10 @@ pub enum Media {
     Backup,
     /// `application/octet-stream`: bytes as they are.
     Bytes,
+    /// `text/plain`.
+    Text,
+    /// `application/vnd.stead.audit-bundle`: see docs/audit-log.md.
+    Bundle,
     /// Whatever a file is.
     Any,
 }
@@ -92,6 +96,8 @@ impl Media {
             Self::Metrics => "application/openmetrics-text",
             Self::Backup => "application/vnd.stead.backup",
             Self::Bytes => "application/octet-stream",
+            Self::Text => "text/plain",
+            Self::Bundle => "application/vnd.stead.audit-bundle",
             Self::Any => "*/*",
         }
     }
@@ -168,6 +174,7 @@ impl Operation {
             Some("usage") => "usage",
             Some("budgets") => "budgets",
             Some("sandboxes") => "sandboxes",
+            Some("audit") => "audit",
             _ => "server",
         };
         Self {

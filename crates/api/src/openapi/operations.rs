@@ -3,6 +3,7 @@
 use stead_core::code;
 
 use super::{
+    audit::audit,
     operation::{Media, Operation, Place},
     policies::policies,
     sandboxes::sandboxes,
@@ -38,7 +39,7 @@ const OF_SESSION: &str =
 
 /// All operations, by resource.
 pub fn operations() -> Vec<Operation> {
-    [agents(), sessions(), runs(), run_actions(), approvals(), policies(), sandboxes(), server()]
+    [agents(), sessions(), runs(), run_actions(), approvals(), policies(), sandboxes(), audit(), server()]
         .into_iter()
         .flatten()
         .collect()

@@ -87,10 +87,7 @@ impl Order {
     /// # Errors
     /// [`OutOfOrder`] when it contradicts the last one of its run.
     pub fn take(&mut self, index: u64, leaf: &Leaf<'_>) -> Result<(), OutOfOrder> {
-        if index != self.next {
-            self.since = index;
-        }
-        self.next = index.saturating_add(1);
+        self.pass(index);
         let seq = leaf.seq;
         let ended = leaf.kinds.end_run();
         let seen = RunSeen { first: seq, last: seq, leaves: 1, ended, index, at: leaf.at, record: leaf.record };
@@ -106,6 +103,14 @@ impl Order {
             }
         }
         Ok(())
+    }
+
+    /// Takes a leaf that is of no run.
+    pub const fn pass(&mut self, index: u64) {
+        if index != self.next {
+            self.since = index;
+        }
+        self.next = index.saturating_add(1);
     }
 
     /// The runs, by id.

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     checkpoint::Checkpoint,
     hash,
-    leaf::Leaf,
+    leaf::{Entry, Leaf},
     note::{Cosigned, Trust},
     proof::{self, BadProof},
 };
@@ -27,12 +27,14 @@ pub struct Report {
     pub cosigned: Vec<Cosigned>,
     /// Leaves that are proven.
     pub leaves: u64,
-    /// Records that are shown.
+    /// Records and acts that are shown.
     pub records: u64,
     /// Texts of those that are there.
     pub texts: u64,
     /// Texts of those that were erased or withheld.
     pub erased: u64,
+    /// Leaves that are acts of operators.
+    pub acts: u64,
     /// The runs, and how much of each was there.
     pub runs: Order,
     /// The size of the checkpoint that was kept, when one was given: nothing before it was changed.
@@ -53,6 +55,7 @@ pub fn verify(file: &[u8], trust: &Trust, held: Option<&str>) -> Result<Report, 
         records: 0,
         texts: 0,
         erased: 0,
+        acts: 0,
         runs: Order::default(),
         held: None,
         checkpoint,
@@ -79,10 +82,20 @@ fn prove(bundle: &Bundle<'_>, checkpoint: &Checkpoint) -> Result<(), Broken> {
 
 fn look(item: &Item<'_>, report: &mut Report) -> Result<(), Broken> {
     let index = item.index;
-    let leaf = Leaf::decode(item.leaf).map_err(|why| Broken::Leaf { index, why })?;
-    if leaf.log != report.checkpoint.origin {
-        return Err(Broken::ForeignLeaf { index, found: leaf.log.to_owned() });
+    let entry = Entry::decode(item.leaf).map_err(|why| Broken::Leaf { index, why })?;
+    if entry.log() != report.checkpoint.origin {
+        return Err(Broken::ForeignLeaf { index, found: entry.log().to_owned() });
     }
+    let leaf = match entry {
+        Entry::Record(leaf) => leaf,
+        Entry::Act(act) => {
+            report.runs.pass(index);
+            report.acts += 1;
+            let shown = item.record.map(|record| act.check(record)).transpose();
+            report.records += u64::from(item.record.is_some());
+            return shown.map(drop).map_err(|why| Broken::Record { index, why: why.to_string() });
+        }
+    };
     report.runs.take(index, &leaf).map_err(|why| Broken::Run { index, run: leaf.run, why })?;
     let Some(bytes) = item.record else { return Ok(()) };
     let record = shown(&leaf, bytes).map_err(|why| Broken::Record { index, why })?;

@@ -7,16 +7,24 @@ use stead_audit::{
     checkpoint::Checkpoint,
     hash::{self, TreeHash},
     key::{Role, SignerKey},
-    leaf::Leaf,
+    leaf::{Act, Leaf},
     prove,
     tree::Tree,
 };
+
+use stead_core::time::Timestamp;
 
 use super::history::{Log, NEW_YEAR_S, ORIGIN, Seeded, key, tree, withhold};
 
 /// Each file of vectors.
 pub fn all() -> Vec<(&'static str, Value)> {
-    vec![("tree.json", trees()), ("leaves.json", leaves()), ("notes.json", notes()), ("bundles.json", bundles())]
+    vec![
+        ("tree.json", trees()),
+        ("leaves.json", leaves()),
+        ("notes.json", notes()),
+        ("bundles.json", bundles()),
+        ("acts.json", acts()),
+    ]
 }
 
 /// Hexadecimal digits.
@@ -408,8 +416,12 @@ fn three(shown: &[Shown]) -> [usize; 3] {
 pub fn told(report: &stead_audit::bundle::Report) -> Value {
     let cosigned: Vec<&str> = report.cosigned.iter().map(|witness| witness.name.as_str()).collect();
     let whole = report.runs.runs().filter(|(_, run)| run.is_whole()).count();
-    json!({"size": report.checkpoint.size, "leaves": report.leaves, "records": report.records, "texts": report.texts,
-        "erased": report.erased, "whole": whole, "runs": report.runs.runs().len(), "cosigned": cosigned})
+    let mut told = json!({"size": report.checkpoint.size, "leaves": report.leaves, "records": report.records, "texts": report.texts,
+        "erased": report.erased, "whole": whole, "runs": report.runs.runs().len(), "cosigned": cosigned});
+    if report.acts > 0 {
+        told["acts"] = json!(report.acts);
+    }
+    told
 }
 
 /// Its first text withheld, of every other one.
@@ -428,10 +440,82 @@ fn swap_records(bundle: &mut Bundle<'_>) {
 
 /// A bundle of all of these, as the holder of the log's key can sign it, with a link to each smaller size that is told of.
 fn resigned(log: &Log, shown: &[Shown]) -> Vec<u8> {
+    signed_anew(log, shown, &[6, 9])
+}
+
+fn signed_anew(log: &Log, shown: &[Shown], links: &[u64]) -> Vec<u8> {
     let shown: Vec<Shown> =
         shown.iter().enumerate().map(|(at, shown)| Shown { index: at as u64, ..shown.clone() }).collect();
     let mut tree = tree(&shown);
     let (note, size) = (log.checkpoint(&tree), tree.size());
-    let Ok(file) = make(&mut tree, &note, size, &shown, &[6, 9]);
+    let Ok(file) = make(&mut tree, &note, size, &shown, links);
     file
+}
+
+/// Bundles of acts, and of acts between records.
+fn acts() -> Value {
+    let mut seeded = Seeded(4);
+    let records = Log::new(4, 1, &mut seeded);
+    let shown: Vec<Shown> = (0..6_u64).map(|index| act(index, &mut seeded)).collect();
+    let mixed: Vec<Shown> = [&shown[..2], &records.shown[..2], &shown[2..3], &records.shown[2..]].concat();
+    let all = signed_anew(&records, &shown, &[]);
+    let with = |at: usize, leaf: Vec<u8>| {
+        let mut shown = shown.clone();
+        shown[at].leaf = leaf;
+        signed_anew(&records, &shown, &[])
+    };
+    let edited = |change: &dyn Fn(&mut Act<'_>)| {
+        let mut act = Act::decode(&shown[3].leaf).expect("an act");
+        change(&mut act);
+        act.encode()
+    };
+    let other_body = {
+        let mut shown = shown.clone();
+        shown[2].record = Some(Act::shown(&[7; 16], b"{}"));
+        signed_anew(&records, &shown, &[])
+    };
+    let no_act = {
+        let mut shown = shown.clone();
+        shown[2].record = Some(vec![0x80]);
+        signed_anew(&records, &shown, &[])
+    };
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        ("acts", all, "ok"),
+        ("acts between the records of a run", signed_anew(&records, &mixed, &[]), "ok"),
+        ("an act that is withheld", without(&records, &shown), "ok"),
+        ("an act with another body", other_body, "record"),
+        ("an act that is none", no_act, "record"),
+        ("an act at another time than its leaf", with(3, edited(&|act| act.at.0 += 1)), "record"),
+        ("an act with another topic", with(3, edited(&|act| act.topic = "erase.b")), "record"),
+        ("an act with another id", with(3, edited(&|act| act.id ^= 1)), "record"),
+        ("an act of another log", with(3, edited(&|act| act.log = "stead.example/audit/globex")), "leaf"),
+        ("a topic that is none", with(3, edited(&|act| act.topic = "Erase")), "leaf"),
+        ("a topic that is empty", with(3, edited(&|act| act.topic = "")), "leaf"),
+        ("an act with more", with(3, [&[0x88], &shown[3].leaf[1..], &[0]].concat()), "leaf"),
+        ("an act with something behind it", with(3, [&shown[3].leaf[..], &[0]].concat()), "leaf"),
+    ];
+    let of = |(name, file, code): (&str, Vec<u8>, &str)| {
+        let mut case = json!({"name": name, "file": hex(&file), "log": records.log.verifier().to_string(), "witnesses": [],
+            "quorum": 0, "code": code});
+        if let Ok(report) = stead_audit::bundle::verify(&file, &records.trust(0), None) {
+            case["report"] = told(&report);
+        }
+        case
+    };
+    cases.into_iter().map(of).collect()
+}
+
+fn act(index: u64, seeded: &mut Seeded) -> Shown {
+    let (id, at) = (u128::from(seeded.next()), Timestamp(NEW_YEAR_S as i64 * 1_000_000 + index as i64));
+    let (topic, salt) = (["apply_policy", "erase", "hold.set"][index as usize % 3], seeded.bytes());
+    let body = format!("{{\"who\":\"ada\",\"n\":{index}}}");
+    let act = Act::hash(id, at, topic, &salt, body.as_bytes());
+    let leaf = Act { log: ORIGIN, id, at, act, topic }.encode();
+    Shown { index, leaf, record: Some(Act::shown(&salt, body.as_bytes())) }
+}
+
+/// A bundle of these, the record of every other one withheld.
+fn without(log: &Log, shown: &[Shown]) -> Vec<u8> {
+    let bare = |shown: &Shown| Shown { record: shown.record.clone().filter(|_| shown.index % 2 == 0), ..shown.clone() };
+    signed_anew(log, &shown.iter().map(bare).collect::<Vec<_>>(), &[])
 }

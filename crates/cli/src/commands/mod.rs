@@ -2,6 +2,7 @@
 
 pub(crate) mod agents;
 pub(crate) mod approvals;
+pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod budgets;
 pub(crate) mod chat;
@@ -92,6 +93,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Sandboxes(args) => one(sandboxes::run(&global, args)),
         Command::Budgets(args) => one(budgets::run(&global, args)),
         Command::Policy(args) => one(policy::run(&global, args)),
+        Command::Audit(args) => one(audit::run(&global, args)),
         Command::Usage(args) => one(usage::run(&global, args)),
         Command::Approvals(args) => one(approvals::run(&global, args)),
         Command::Dev(args) => many(dev::run(&global, args)),

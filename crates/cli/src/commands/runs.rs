@@ -6,6 +6,7 @@ mod facts;
 mod files;
 mod policies;
 mod show;
+mod verify;
 mod why;
 
 use std::path::PathBuf;
@@ -205,6 +206,11 @@ enum Verb {
         /// The run
         run: RunId,
     },
+    /// Say whether a run's journal is what happened: its hashes, its leaves in the audit log, its decisions and answers
+    Verify {
+        /// The run
+        run: RunId,
+    },
     /// Write a run and all its facts as JSON Lines
     Export {
         /// The run
@@ -323,6 +329,15 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
         }
         Verb::Cancel { run } => answer(global, &client.cancel(run).await?)?,
         Verb::Kill { run } => answer(global, &client.kill(run).await?)?,
+        Verb::Verify { run } => {
+            let found = client.verify_run(run).await?;
+            if global.json {
+                ui::json(&found)?
+            } else {
+                ui::text(&verify::told(&found))?
+            }
+            return Ok(if found.holds { Exit::Ok } else { Exit::Failed });
+        }
         Verb::Export { run, output } => export(client, run, output).await?,
         Verb::Record { run, output } => record(global, client, run, &output).await?,
         Verb::Replay { file, paced } => return cassette::play(global, &file, paced).await,

@@ -38,6 +38,9 @@ const PATTERNS: &[Pattern] = &[
     |text, _| prefixed(text, "tree:", 64, |b| b.is_ascii_hexdigit(), "[tree]"),
     |text, _| prefixed(text, "sha256:", 64, |b| b.is_ascii_hexdigit(), "[version]"),
     |text, _| prefixed(text, "leaf:", 64, |b| b.is_ascii_hexdigit(), "[leaf]"),
+    |text, _| prefixed(text, "stead-", 12, |b| b.is_ascii_hexdigit(), "[log]"),
+    |text, _| key(text),
+    |text, before| at_word(before).then(|| tree_hash(text)).flatten(),
     |text, before| at_word(before).then(|| hex(text)).flatten(),
     |text, before| at_word(before).then(|| instant(text)).flatten(),
     |text, before| at_word(before).then(|| span(text)).flatten(),
@@ -71,6 +74,22 @@ fn hex(text: &str) -> Option<(usize, &'static str)> {
     (text.bytes().take_while(u8::is_ascii_hexdigit).count() == 12
         && text.as_bytes().get(12).is_none_or(|b| !b.is_ascii_alphanumeric()))
     .then_some((12, "[version]"))
+}
+
+/// The id and the base64 of a key, behind its name.
+fn key(text: &str) -> Option<(usize, &'static str)> {
+    let (id, rest) = text.strip_prefix('+')?.split_at_checked(9)?;
+    let fits = id.ends_with('+') && id.bytes().take(8).all(|b| b.is_ascii_hexdigit());
+    (fits && base64(rest) == 44).then_some((54, "+[key]"))
+}
+
+/// A hash of the audit log: the base64 of 32 bytes.
+fn tree_hash(text: &str) -> Option<(usize, &'static str)> {
+    (base64(text) == 44 && text.as_bytes()[43] == b'=').then_some((44, "[hash]"))
+}
+
+fn base64(text: &str) -> usize {
+    text.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"+/=".contains(b)).count()
 }
 
 /// `2026-01-02T03:04:05.678Z`

@@ -15,6 +15,7 @@ mod gate;
 mod history;
 mod lease;
 mod life;
+mod log;
 mod models;
 mod people;
 mod places;

@@ -83,6 +83,7 @@ impl Config {
         }
         config.auth.tokens_file.iter_mut().for_each(absolute);
         config.secrets.based(base);
+        config.audit.based(base);
         config.sandbox.roots.values_mut().for_each(absolute);
         // Without a slash at the end, or two in the middle.
         config.sandbox.mounts.iter_mut().for_each(|path| *path = path.components().collect());
@@ -174,6 +175,9 @@ impl Config {
             return Err(ConfigError::new(code::CONFIG, file, wrong));
         }
         if let Some(wrong) = super::budgets::wrong(&self.budgets) {
+            return Err(ConfigError::new(code::CONFIG, file, wrong));
+        }
+        if let Some(wrong) = self.audit.wrong() {
             return Err(ConfigError::new(code::CONFIG, file, wrong));
         }
         self.check_tokens(file)

@@ -59,10 +59,10 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(runtime: Runtime, tokens: Tokens, config: &config::Config) -> Shared {
-        let metrics = Metrics::new(runtime.engine().clone());
+        let metrics = Metrics::new(runtime.engine().clone(), runtime.log().clone());
         #[cfg(target_os = "linux")]
         let sandboxes = crate::sandboxes::Held::new(&runtime, &config.sandboxes);
-        let operators = operate::Record::open(runtime.data_dir());
+        let operators = operate::Record::open(runtime.data_dir(), runtime.log().clone());
         Arc::new(Self {
             #[cfg(target_os = "linux")]
             sandboxes,
@@ -100,7 +100,9 @@ pub(crate) fn router(app: Shared) -> Router {
         };
         // Outermost: who may not ask takes no place.
         let allowed = middleware::from_fn_with_state((app.clone(), route.needs, route.path), guard::allowed);
-        router = router.route(route.path, handler.route_layer(allowed));
+        // A tile's path has slashes, which OpenAPI has no word for.
+        let path = route.path.replace("{tile}", "{*tile}");
+        router = router.route(&path, handler.route_layer(allowed));
     }
     router
         .fallback(|request: Request<axum::body::Body>| async move {

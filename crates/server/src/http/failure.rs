@@ -118,7 +118,12 @@ fn status_of(code: Code) -> u16 {
         | code::DATA_LOCKED
         | code::SANDBOX_BUSY
         | code::SANDBOX_LOST => 503,
-        code::INTERNAL | code::QUARANTINED | code::DATA_DAMAGED | code::DATA_NEWER | code::DATA_OLDER => 500,
+        code::INTERNAL
+        | code::QUARANTINED
+        | code::DATA_DAMAGED
+        | code::DATA_NEWER
+        | code::DATA_OLDER
+        | code::AUDIT_BROKEN => 500,
         // What is left is about the agent: its manifest, its models, its tools.
         _ => 422,
     }

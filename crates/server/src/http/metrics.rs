@@ -2,6 +2,7 @@
 //! the number of series is bounded by the routes. What the engine counts is told in [`engine`].
 
 mod engine;
+mod log;
 
 use std::time::Duration;
 
@@ -11,9 +12,9 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
-use stead_engine::Engine;
+use stead_engine::{Engine, Log};
 
-use self::engine::OfEngine;
+use self::{engine::OfEngine, log::OfLog};
 
 /// Upper bounds of the buckets of request times, in seconds.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
@@ -57,7 +58,7 @@ fn count(gauge: &Gauge) -> Counted {
 }
 
 impl Metrics {
-    pub(crate) fn new(engine: Engine) -> Self {
+    pub(crate) fn new(engine: Engine, log: Log) -> Self {
         let mut registry = Registry::with_prefix("stead");
         let requests = Family::default();
         let seconds: Family<Route, Histogram, fn() -> Histogram> =
@@ -76,6 +77,7 @@ impl Metrics {
             swept.clone(),
         );
         registry.register_collector(Box::new(OfEngine(engine)));
+        registry.register_collector(Box::new(OfLog(log)));
         Self { registry, requests, seconds, under_way, followers, connections, sweeps, swept }
     }
 

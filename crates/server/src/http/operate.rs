@@ -17,7 +17,7 @@ use stead_core::{
     code,
     id::{EffectId, Name, RunId},
 };
-use stead_engine::EngineError;
+use stead_engine::{EngineError, Log};
 use stead_policy::{Asker, Edge};
 use stead_ports::clock::Clock as _;
 
@@ -26,6 +26,7 @@ use super::{
     failure::{Answer, Failure},
 };
 use crate::{
+    audit::Acts,
     auth::Principal,
     clock::SystemClock,
     lines::Lines,
@@ -74,17 +75,23 @@ fn is_mending(path: &str) -> bool {
     path == "/v1/policies" || path.starts_with("/v1/policies/")
 }
 
-/// Where decisions about people go.
-pub(crate) struct Record(Option<Lines>);
+/// Where decisions about people go: into a file for the tools of the system, and into the log of operators.
+pub(crate) struct Record {
+    lines: Option<Lines>,
+    acts: Acts,
+}
 
 impl Record {
     /// Goes on where an earlier process ended. Where there can be no such file, decisions are in the log alone.
-    pub(crate) fn open(folder: &Path) -> Self {
+    pub(crate) fn open(folder: &Path, log: Log) -> Self {
         let lines = Lines::open(folder, FILE, BEFORE);
-        Self(lines.inspect_err(|error| tracing::error!(%error, "what people do is not on record in {FILE}")).ok())
+        let lines =
+            lines.inspect_err(|error| tracing::error!(%error, "what people do is not on record in {FILE}")).ok();
+        Self { lines, acts: Acts::new(log) }
     }
 
-    fn tell(&self, who: &Principal, wants: &Wants, said: &Said, mends: bool) {
+    /// Tells what was decided. What is allowed is durable in the log of operators when this returns.
+    async fn tell(&self, who: &Principal, wants: &Wants, said: &Said, mends: bool) -> Answer<()> {
         let (action, to) = (wants.edge().name(), wants.to(&who.tenant));
         let Said { denied, epoch, by } = said;
         match denied {
@@ -97,7 +104,9 @@ impl Record {
         }
         // What only looks, or is in a journal with its actor, would bury the rest.
         let kept = denied.is_some() || matches!(wants.edge(), Edge::ApplyAgent | Edge::ApplyPolicy | Edge::Administer);
-        let Some(lines) = self.0.as_ref().filter(|_| kept) else { return };
+        if !kept {
+            return Ok(());
+        }
         let verdict = match (denied, mends) {
             (None, _) => "allow",
             (Some(_), false) => "deny",
@@ -107,9 +116,14 @@ impl Record {
             "at": SystemClock.now(), "tenant": who.tenant.as_str(), "who": who.subject.as_str(), "action": action, "to": to,
             "verdict": verdict, "epoch": epoch, "by": by, "why": denied,
         });
-        if let Err(error) = lines.write(format!("{line}\n").as_bytes()) {
+        if let Some(Err(error)) = self.lines.as_ref().map(|lines| lines.write(format!("{line}\n").as_bytes())) {
             tracing::error!(%error, "what people do is not on record in {FILE}");
         }
+        if verdict == "deny" {
+            self.acts.denied(&line).await;
+            return Ok(());
+        }
+        Ok(self.acts.keep(action, &line).await?)
     }
 }
 
@@ -180,7 +194,7 @@ async fn decide(app: &App, who: &Principal, wants: &Wants, mending: bool) -> Ans
         Err(e) => return Err(e.into()),
     };
     let mends = who.mends && mending;
-    app.operators.tell(who, wants, &said, mends);
+    app.operators.tell(who, wants, &said, mends).await?;
     match said.denied {
         Some(why) if !mends => Err(denied(why)),
         _ => Ok(()),

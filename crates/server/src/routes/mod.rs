@@ -4,6 +4,7 @@
 mod agents;
 mod approvals;
 mod artifacts;
+mod audit;
 mod backup;
 mod budgets;
 mod cassettes;
@@ -110,6 +111,14 @@ pub(crate) fn table() -> Vec<Route> {
         Brief get "/v1/policies/{epoch}" [Read] policies::show;
         Long post "/v1/policies/{epoch}/rollback" [Apply, Read] policies::rollback;
         Long post "/v1/policies/{epoch}/confirm" [Apply, Read] policies::confirm;
+        Brief get "/v1/audit/logs" [Read] audit::logs;
+        Brief get "/v1/audit/{log}/checkpoint" [Read] audit::checkpoint;
+        Brief get "/v1/audit/{log}/tile/{tile}" [Read] audit::tile;
+        Brief get "/v1/audit/{log}/entries" [Read] audit::entries;
+        Brief get "/v1/audit/{log}/inclusion" [Read] audit::inclusion;
+        Brief get "/v1/audit/{log}/consistency" [Read] audit::consistency;
+        Long get "/v1/audit/{log}/bundle" [Read] audit::bundle;
+        Long get "/v1/runs/{run}/verify" [Read] audit::verify_run;
         Long get "/v1/backup" [Admin] backup::backup;
         Brief get "/v1/budgets" [Read] budgets::list;
         Brief post "/v1/budgets" [Apply, Read] budgets::set;

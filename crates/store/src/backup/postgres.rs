@@ -22,6 +22,7 @@ use crate::{
     postgres::{
         PgOptions, PgStore,
         approvals::UNLISTED,
+        audit::QUEUE_ALL,
         connect::Database,
         errors::{damaged, store_error},
         format::{alone, create, hex},
@@ -217,7 +218,7 @@ impl PgRestore {
             return Ok(false);
         }
         // Data of an older format has not all of these tables.
-        for table in ["objects", "policies", "budgets"] {
+        for table in ["objects", "policies", "budgets", "audit_acts"] {
             let known = "SELECT to_regclass($1) IS NOT NULL";
             if t.query_one(known, &[&table]).await?.try_get(0)?
                 && t.query_one(&format!("SELECT EXISTS (SELECT FROM {table})"), &[]).await?.try_get(0)?
@@ -283,6 +284,11 @@ impl PgRestore {
         }
         let epoch = i64::try_from(head.epoch_after(now)).unwrap_or(i64::MAX);
         client.execute("UPDATE leases SET epoch = $1", &[&epoch]).await.map_err(fail)?;
+        // Before the store in the making appends: records of a run are integrated in the order of the queue.
+        client
+            .batch_execute(&format!("BEGIN; SET LOCAL statement_timeout = 0; {QUEUE_ALL}; COMMIT"))
+            .await
+            .map_err(fail)?;
         let (generation, taken) = (head.generation_after().to_string(), head.taken.to_string());
         let set = "INSERT INTO meta VALUES ('generation', $1), ('taken', $2)";
         client.execute(set, &[&generation, &taken]).await.map_err(fail)?;

@@ -344,6 +344,16 @@ pub(crate) static TABLES: &[Table] = &[
             FROM budget_use ORDER BY budget, start",
         former: Former::Since(6),
     },
+    // The logs themselves are in no backup: what was restored begins new ones.
+    Table {
+        number: 21,
+        name: "audit_acts",
+        columns: &[bytes("id"), int("at"), text("topic"), bytes("salt"), bytes("body")],
+        sqlite: "SELECT id, at, topic, salt, body FROM audit_acts ORDER BY n",
+        sqlite_insert: "INSERT INTO audit_acts (id, at, topic, salt, body) VALUES (?, ?, ?, ?, ?)",
+        postgres: "SELECT id, at, topic, salt, body FROM audit_acts ORDER BY at, id",
+        former: Former::Since(8),
+    },
 ];
 
 /// The files of recorded runs, in pieces. No table: see [`super::cassettes`].

@@ -2,12 +2,12 @@
 //! An append that breaks a rule is refused alone; after a lost connection nobody's result is guessed. When another one was first with a
 //! budget, the batch is decided again.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use deadpool_postgres::Object;
 use stead_ports::journal::AppendError;
 use tokio::{
-    sync::mpsc::UnboundedReceiver,
+    sync::{Notify, mpsc::UnboundedReceiver},
     time::{sleep, timeout},
 };
 
@@ -42,6 +42,8 @@ pub(crate) struct Flusher {
     db: Database,
     bounds: Bounds,
     memory: Memory,
+    /// Rung when records are durable.
+    bell: Arc<Notify>,
 }
 
 /// Appends that are written together.
@@ -63,8 +65,8 @@ impl Batch {
 type Results = Vec<Option<AppendError>>;
 
 impl Flusher {
-    pub(crate) fn new(db: Database, bounds: Bounds) -> Self {
-        Self { db, bounds, memory: Memory::default() }
+    pub(crate) fn new(db: Database, bounds: Bounds, bell: Arc<Notify>) -> Self {
+        Self { db, bounds, memory: Memory::default(), bell }
     }
 
     /// Works until nobody can append any more and everything is written.
@@ -90,7 +92,10 @@ impl Flusher {
     async fn flush(&mut self, mut batches: VecDeque<Batch>) {
         while let Some(batch) = batches.pop_front() {
             match self.write(&batch.appends).await {
-                Ok(results) => answer(batch.appends, results),
+                Ok(results) => {
+                    answer(batch.appends, results);
+                    self.bell.notify_one();
+                }
                 Err(trouble) => {
                     // What was written, and by whom, must be looked up anew.
                     self.memory.clear();

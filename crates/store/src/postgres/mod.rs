@@ -5,6 +5,7 @@
 //! (`stead-postgres`).
 
 pub(crate) mod approvals;
+pub(crate) mod audit;
 mod budgets;
 pub(crate) mod connect;
 mod counted;

@@ -15,7 +15,10 @@ use stead_ports::journal::{
     BackupAsk, BudgetKey, BudgetRow, CountedRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter,
     RunRow, SessionRow, SetBudget, Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
 };
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::{
+    Notify,
+    mpsc::{UnboundedSender, unbounded_channel},
+};
 use tokio_postgres::{Row, types::ToSql};
 
 use super::{
@@ -48,6 +51,8 @@ pub struct PgStore {
     ring: Option<Arc<Ring>>,
     /// Appends of tenants whose first key is being made.
     line: Line<Pending>,
+    /// Rung when records are durable.
+    bell: Arc<Notify>,
 }
 
 impl std::fmt::Debug for PgStore {
@@ -84,8 +89,9 @@ impl PgStore {
             timeout: options.timeout,
         };
         let (queue, waiting) = unbounded_channel();
-        tokio::spawn(Flusher::new(db.clone(), bounds).run(waiting));
-        Self { db, key: options.blob_key, queue, ring, line: Line::default() }
+        let bell = Arc::<Notify>::default();
+        tokio::spawn(Flusher::new(db.clone(), bounds, bell.clone()).run(waiting));
+        Self { db, key: options.blob_key, queue, ring, line: Line::default(), bell }
     }
 
     /// The format of a schema's data; `None` when it has none.
@@ -141,6 +147,11 @@ impl PgStore {
     pub async fn open_runs(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, StoreError> {
         let params: Params<'_> = &[&after.map_or(id(0), |a| id(a.0)), &i64::from(limit)];
         self.list(OPEN_RUNS, params, rows::run_id).await
+    }
+
+    /// What rings when records are durable.
+    pub(super) fn appended(&self) -> &Arc<Notify> {
+        &self.bell
     }
 
     /// The key of addresses.

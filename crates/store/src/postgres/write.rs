@@ -12,6 +12,7 @@ use stead_core::{
 use tokio_postgres::{Error, Row, Statement, types::ToSql};
 
 use super::{
+    audit::QUEUE,
     budgets::{self, Book, FORGET},
     counted,
     plan::{Found, Keys, Memory, Plan, Questions},
@@ -287,6 +288,7 @@ fn steps(plan: &Plan<'_>) -> Vec<Step> {
             r().map(|r| Raw(r.leaf.0)),
             r().map(|r| Octets(r.record.clone())),
         ));
+        steps.push(step!(QUEUE, r().map(|r| id(r.run.0)), r().map(|r| int(r.seq))));
     }
     steps
 }

@@ -92,6 +92,11 @@ pub(crate) fn open_records(ring: &Ring, run: RunId, records: &mut [StoredRecord]
     })
 }
 
+/// Opens one record.
+pub(crate) fn open_one(ring: &Ring, run: RunId, seq: u64, bytes: &mut Bytes) -> bool {
+    open(ring, None, &Place::Record { run, seq }, bytes, unpack)
+}
+
 /// A record as it was encoded.
 pub(crate) fn open_record(ring: &Ring, run: RunId, seq: u64, stored: &Bytes) -> Bytes {
     match ring.open(None, &Place::Record { run, seq }, stored) {

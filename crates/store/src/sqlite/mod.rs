@@ -3,6 +3,7 @@
 //! Not here: any rule about when an append is taken (that is `check`).
 
 pub(crate) mod approvals;
+mod audit;
 mod budgets;
 mod counted;
 pub(crate) mod errors;

@@ -19,7 +19,7 @@ use stead_ports::journal::{
 };
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
-    sync::oneshot,
+    sync::{Notify, oneshot},
     task::block_in_place,
 };
 
@@ -78,6 +78,8 @@ pub struct SqliteStore {
     ring: Option<Arc<Ring>>,
     /// Appends of tenants whose first key is being made.
     line: Line<Item>,
+    /// Rung when records are durable.
+    bell: Arc<Notify>,
 }
 
 /// An append, its blobs packed, and where its result goes.
@@ -101,6 +103,7 @@ impl SqliteStore {
         let rows = keys::all(&conn).map_err(failed)?;
         let ring = Ring::of(files.database.display(), options.encrypt.as_ref(), &rows)?;
         let writer = Writer::new(conn, files.database.clone(), limits).map_err(failed)?;
+        let bell = writer.bell().clone();
         let pool = Pool::open(files.database.clone(), options.readers)?;
         let (desk, queue) = (Arc::new(Mutex::new(writer)), Arc::new(Queue::new()));
         let (worked, taken) = (desk.clone(), queue.clone());
@@ -108,7 +111,7 @@ impl SqliteStore {
             .name("stead-writer".into())
             .spawn(move || Writer::run(&worked, &taken))
             .map_err(|e| StoreError { code: code::INTERNAL, detail: format!("cannot start the writer thread: {e}") })?;
-        Ok(Self { pool: Some(pool), queue, writer: Some(writer), desk, files, ring, line: Line::default() })
+        Ok(Self { pool: Some(pool), queue, writer: Some(writer), desk, files, ring, line: Line::default(), bell })
     }
 
     /// The backup of a data directory as it is, that no process owns: nothing is brought forward.
@@ -162,6 +165,11 @@ impl SqliteStore {
         write_to(&self.queue, write).await
     }
 
+    /// What rings when records are durable.
+    pub(super) fn appended(&self) -> &Arc<Notify> {
+        &self.bell
+    }
+
     /// The keys of an encrypted store.
     pub(super) fn ring(&self) -> Option<&Arc<Ring>> {
         self.ring.as_ref()
@@ -210,7 +218,7 @@ impl SqliteStore {
         &self.files.key
     }
 
-    fn lost(&self, lease: Lease) -> StoreError {
+    pub(super) fn lost(&self, lease: Lease) -> StoreError {
         StoreError {
             code: code::DATA_LOCKED,
             detail: format!(

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use rusqlite::{CachedStatement, Connection, TransactionState};
 use stead_core::id::RunId;
 use stead_ports::journal::{AckSender, Append, AppendError, StoreError};
+use tokio::sync::Notify;
 
 use super::{
     budgets,
@@ -67,6 +68,8 @@ pub(crate) struct Writer {
     checkpoint_at: u32,
     /// Whether the last transaction failed; the next success is logged.
     failing: bool,
+    /// Rung when records are durable.
+    bell: Arc<Notify>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -97,7 +100,13 @@ impl Writer {
             checkpoint_at: limits.log_pages,
             limits,
             failing: false,
+            bell: Arc::default(),
         })
+    }
+
+    /// What rings when records are durable.
+    pub(crate) fn bell(&self) -> &Arc<Notify> {
+        &self.bell
     }
 
     /// Works until the queue is closed and empty.
@@ -152,7 +161,11 @@ impl Writer {
                     self.failing = false;
                     tracing::info!(path = %self.path.display(), "the store takes appends again");
                 }
+                let appended = batch[..part].iter().any(|command| matches!(command, Command::Append(..)));
                 answer(batch.drain(..part), results);
+                if appended {
+                    self.bell.notify_one();
+                }
             }
             Err(error) => {
                 self.roll_back(&error);
