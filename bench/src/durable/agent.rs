@@ -230,8 +230,9 @@ pub(crate) async fn engine_under(dir: &Path, agent: Arc<Agent>, policies: Arc<dy
     // What encryption at rest costs is the difference.
     let encrypt = std::env::var_os("STEAD_BENCH_ENCRYPT").map(|_| WrappingKey::from_bytes(&[7; 32]));
     let store = SqliteStore::open(dir, SqliteOptions { encrypt, ..SqliteOptions::default() }).expect("the store opens");
-    let journal: Arc<dyn Journal> = Arc::new(store);
-    let ports = Ports { journal, agents: Arc::new(One(agent)), clock: Arc::new(SystemClock), policies };
+    let store = Arc::new(store);
+    let (journal, switches): (Arc<dyn Journal>, _) = (store.clone(), store);
+    let ports = Ports { journal, agents: Arc::new(One(agent)), clock: Arc::new(SystemClock), policies, switches };
     Engine::open(ports, Options { max_active: 20_000, ..Options::default() }).await.expect("the engine opens")
 }
 

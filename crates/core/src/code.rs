@@ -343,6 +343,15 @@ codes! {
     SANDBOX_STILL = 326, "The sandbox cannot be made to stand still";
     /// The disk of the sandbox is used up, or the file is too long.
     SANDBOX_FILE_ROOM = 327, "There is no room for the file";
+    // 340-359: identity, and what operators turn off
+    /// An operator turned it off, or revoked whose it is.
+    DISABLED = 340, "An operator turned it off";
+    /// The token of an identity provider is not believed.
+    TOKEN_REFUSED = 341, "The identity token is refused";
+    /// The identity provider does not answer, or not as it should.
+    PROVIDER_UNREACHABLE = 342, "The identity provider cannot be asked";
+    /// Nobody is logged in, or the login is over.
+    LOGIN = 343, "The login did not succeed";
 }
 
 impl Code {

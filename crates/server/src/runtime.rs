@@ -22,6 +22,7 @@ use stead_ports::{
     objects::Objects,
     policies::PolicyStore,
     secret::Secrets,
+    switches::SwitchStore,
 };
 use stead_store::{BlobKey, LineKey, PgOptions, PgStore, SqliteOptions, SqliteStore, WrappingKey};
 
@@ -157,7 +158,7 @@ impl Runtime {
         // Absolute, so that nothing depends on the working directory later.
         let data_dir = fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
         let encrypt = encryption::key(options.encrypt.as_ref())?;
-        let Opened { mut journal, objects, policies, store, lines } =
+        let Opened { mut journal, objects, policies, switches, store, lines } =
             open_store(&data_dir, options.database.as_ref(), encrypt).await?;
         let crash = options.testing.as_ref().and_then(|t| t.crash);
         let unkept = |e: io::Error| StoreError { code: code::DATA_READONLY, detail: format!("the test's ledger: {e}") };
@@ -193,7 +194,8 @@ impl Runtime {
             Some(own) => (own, Arc::new(DefaultPolicy::default())),
             None => (agents.clone(), policies.clone()),
         };
-        let ports = Ports { journal, agents: own, clock: Arc::new(SystemClock) as Arc<dyn Clock>, policies: gate };
+        let clock = Arc::new(SystemClock) as Arc<dyn Clock>;
+        let ports = Ports { journal, agents: own, clock, policies: gate, switches };
         set_budgets(&ports, &options.budgets).await?;
         let engine = Engine::open(ports, options.engine).await?;
         shop.sweep().await;
@@ -334,6 +336,7 @@ struct Opened {
     /// The content of workspaces that is kept with it.
     objects: Arc<dyn Objects>,
     policies: Arc<dyn PolicyStore>,
+    switches: Arc<dyn SwitchStore>,
     /// Which store all of these are.
     store: Store,
     /// What seals files beside it.
@@ -353,8 +356,8 @@ async fn open_store(
             let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&dir, options));
             let store = Arc::new(opened.await.map_err(broke)??);
             let lines = store.line_key().await?;
-            let (journal, objects) = (store.clone(), store.clone());
-            Ok(Opened { journal, objects, policies: store, store: Store::Sqlite, lines })
+            let (journal, objects, policies) = (store.clone(), store.clone(), store.clone());
+            Ok(Opened { journal, objects, policies, switches: store, store: Store::Sqlite, lines })
         }
         Some(url) => {
             // Not in the database: whoever can read that must not be able to tell contents by their addresses.
@@ -363,8 +366,8 @@ async fn open_store(
             let options = PgOptions { encrypt, ..PgOptions::new(key) };
             let store = Arc::new(PgStore::connect(url.expose(), options).await?);
             let lines = store.line_key().await?;
-            let (journal, objects) = (store.clone(), store.clone());
-            Ok(Opened { journal, objects, policies: store, store: Store::Postgres, lines })
+            let (journal, objects, policies) = (store.clone(), store.clone(), store.clone());
+            Ok(Opened { journal, objects, policies, switches: store, store: Store::Postgres, lines })
         }
     }
 }

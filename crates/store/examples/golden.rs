@@ -27,6 +27,7 @@ use stead_ports::journal::{
 use stead_ports::{
     objects::Objects,
     policies::{NewPolicy, PolicyStore},
+    switches::{NewSwitch, SwitchStore, What},
 };
 use stead_store::{BlobKey, PgOptions, PgStore, SqliteOptions, SqliteStore};
 
@@ -48,7 +49,8 @@ async fn main() -> Result<(), Fail> {
             let store = PgStore::connect(url, PgOptions::new(BlobKey::from_bytes(KEY))).await?;
             fill(&store).await?;
             content(&store).await?;
-            policies(&store).await
+            policies(&store).await?;
+            switches(&store).await
         }
         _ => Err("sqlite FILE, or postgres URL".into()),
     }
@@ -68,6 +70,16 @@ async fn policies(sets: &dyn PolicyStore) -> Result<(), Fail> {
         sets.put_policy(NewPolicy { tenant, digest: [3; 32], body, by, at, rollback: None, proposed }).await?;
     }
     Ok(())
+}
+
+/// What operators turned off, as format 8 has it: a tool, on again, and all runs, of which every run has heard.
+async fn switches(store: &dyn SwitchStore) -> Result<(), Fail> {
+    for (what, name, on) in [(What::Tool, "refund", false), (What::Tool, "refund", true), (What::Runs, "cancel", false)]
+    {
+        let (tenant, name, by, at) = (TENANT.into(), name.into(), "ada".into(), Timestamp(START));
+        store.put_switch(NewSwitch { tenant, what, name, on, by, at, reason: "twice".into() }).await?;
+    }
+    Ok(store.switch_heard(3).await?)
 }
 
 /// Budgets, as format 6 has them: the tenant's and an agent's. What a run settled in the tenant's is what its append moves.
@@ -95,6 +107,7 @@ async fn sqlite(out: &Path) -> Result<(), Fail> {
     fill(&store).await?;
     content(&store).await?;
     policies(&store).await?;
+    switches(&store).await?;
     drop(store);
     Ok(fs::write(out, zstd::bulk::compress(&fs::read(dir.path().join("stead.db"))?, 19)?)?)
 }

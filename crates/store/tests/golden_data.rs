@@ -20,6 +20,7 @@ use stead_ports::journal::{
 use stead_ports::{
     objects::Objects,
     policies::{NewPolicy, PolicyStore},
+    switches::{NewSwitch, SwitchStore, What},
 };
 use stead_store::{
     BlobKey, FORMAT, PgOptions, PgStore, Reader, SqliteOptions, SqliteRestore, SqliteStore, Stored, WrappingKey, look,
@@ -50,6 +51,7 @@ async fn sqlite_data_of_every_format_opens_and_folds() {
         policies(&store, format).await;
         budgets(&store, format).await;
         counters(&store, format).await;
+        switches(&store, format).await;
     }
 }
 
@@ -64,6 +66,7 @@ async fn postgresql_data_of_every_format_opens_and_folds() {
         policies(&store, format).await;
         budgets(&store, format).await;
         counters(&store, format).await;
+        switches(&store, format).await;
     }
 }
 
@@ -116,6 +119,17 @@ async fn counters(journal: &dyn Journal, format: u32) {
     journal.keep_counters(lease, &tenant, Bytes::from_static(b"anew"), 0).await.unwrap();
     assert_eq!(journal.counters(&tenant).await.unwrap().as_deref(), Some(&b"anew"[..]));
     journal.release(lease).await.unwrap();
+}
+
+/// Formats before 8 had nothing that operators turn off, and keep it now.
+async fn switches(store: &dyn SwitchStore, format: u32) {
+    let kept = store.switches(0, 10).await.unwrap();
+    let told: Vec<_> = kept.iter().map(|row| (row.n, row.switch.what, row.switch.on, row.heard)).collect();
+    let all = [(1, What::Tool, false, false), (2, What::Tool, true, false), (3, What::Runs, false, true)];
+    assert_eq!(told, if format < 8 { Vec::new() } else { all.to_vec() });
+    let (tenant, name, by, at) = ("acme".into(), "desk".into(), "bob".into(), Timestamp(2));
+    let switch = NewSwitch { tenant, what: What::Agent, name, on: false, by, at, reason: String::new() };
+    assert_eq!(store.put_switch(switch).await.unwrap(), Some(if format < 8 { 1 } else { 4 }));
 }
 
 /// Makes the database one of that format.

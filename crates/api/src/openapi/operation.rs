@@ -168,6 +168,7 @@ impl Operation {
             Some("usage") => "usage",
             Some("budgets") => "budgets",
             Some("sandboxes") => "sandboxes",
+            Some("switches") => "switches",
             _ => "server",
         };
         Self {

@@ -16,6 +16,7 @@ mod history;
 mod lease;
 mod life;
 mod models;
+mod off;
 mod people;
 mod places;
 mod providers;

@@ -12,6 +12,7 @@
 mod budgets;
 mod database;
 mod encrypt;
+mod oidc;
 mod providers;
 mod read;
 mod sandbox;
@@ -33,6 +34,8 @@ use serde::{Deserialize, Serialize};
 pub use budgets::Budget;
 pub use database::DatabaseUrl;
 pub use encrypt::Encrypt;
+pub(crate) use oidc::is_url as is_provider_url;
+pub use oidc::{Group, Oidc};
 pub use providers::Provider;
 pub use read::ConfigError;
 pub use sandbox::{Microvm, Sandbox, SandboxMax, Tier};
@@ -89,6 +92,26 @@ pub struct Config {
     pub budgets: Vec<Budget>,
     /// How policies are applied.
     pub policy: Policy,
+    /// Who the runs of this server are to others.
+    pub identity: Identity,
+}
+
+/// Who the runs of this server are to others.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Identity")]
+pub struct Identity {
+    /// The name under which this installation vouches for its runs: the trust domain of their SPIFFE ids.
+    #[schemars(length(min = 1, max = 255), regex(pattern = "^[a-z0-9._-]+$"))]
+    pub trust_domain: String,
+    /// The URL under which others reach `/.well-known/jwks.json` of this server, as tokens say it in `iss`; the server's own when silent.
+    pub issuer: Option<String>,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self { trust_domain: "stead.local".to_owned(), issuer: None }
+    }
 }
 
 /// How policies are applied.
@@ -121,6 +144,8 @@ pub struct Auth {
     pub tokens_file: Option<PathBuf>,
     /// Tokens: the `sha256` of each one's text, its `subject`, `tenant` (`default` when silent) and `rights`.
     pub tokens: Vec<TokenEntry>,
+    /// An identity provider whose people may come with its tokens.
+    pub oidc: Option<Box<Oidc>>,
 }
 
 /// What agents may have of this host.
@@ -220,6 +245,7 @@ impl Default for Config {
             sandboxes: Sandboxes::default(),
             budgets: Vec::new(),
             policy: Policy::default(),
+            identity: Identity::default(),
         }
     }
 }
