@@ -6,6 +6,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod crash;
+pub(crate) mod kill_switch;
 mod limits;
 pub(crate) mod restore;
 pub(crate) mod steps;

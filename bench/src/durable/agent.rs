@@ -245,8 +245,8 @@ async fn opened(dir: &Path, agent: Arc<Agent>, policies: Arc<dyn PolicySets>) ->
     let encrypt = std::env::var_os("STEAD_BENCH_ENCRYPT").map(|_| WrappingKey::from_bytes(&[7; 32]));
     let store = SqliteStore::open(dir, SqliteOptions { encrypt, ..SqliteOptions::default() }).expect("the store opens");
     let store = Arc::new(store);
-    let journal: Arc<dyn Journal> = store.clone();
-    let ports = Ports { journal, agents: Arc::new(One(agent)), clock: Arc::new(SystemClock), policies };
+    let (journal, switches): (Arc<dyn Journal>, _) = (store.clone(), store.clone());
+    let ports = Ports { journal, agents: Arc::new(One(agent)), clock: Arc::new(SystemClock), policies, switches };
     let engine = Engine::open(ports, Options { max_active: 20_000, ..Options::default() }).await;
     (engine.expect("the engine opens"), store)
 }

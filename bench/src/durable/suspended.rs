@@ -58,7 +58,7 @@ async fn approve(engine: &Engine, runs: &[RunId], callers: usize) -> f64 {
     begin.elapsed().as_secs_f64()
 }
 
-async fn suspend(engine: &Engine, runs: usize) -> Vec<RunId> {
+pub(super) async fn suspend(engine: &Engine, runs: usize) -> Vec<RunId> {
     let mut tasks = Vec::new();
     for _ in 0..64 {
         let (engine, count) = (engine.clone(), runs / 64 + 1);

@@ -91,6 +91,23 @@ pub enum Cause {
         #[schemars(with = "Option<schema::Timestamp>")]
         again: Option<Timestamp>,
     },
+    /// Operators turned off what it needs: it begins nothing until that is on again.
+    Off {
+        /// What it is: `agent`, `version`, `person`, `tenant`, `run`; `runs` when all were stopped.
+        #[schemars(with = "String")]
+        what: Name,
+        /// Which one.
+        #[schemars(with = "String")]
+        name: Name,
+        /// Who.
+        #[schemars(with = "String")]
+        by: Name,
+        /// When.
+        #[schemars(with = "schema::Timestamp")]
+        since: Timestamp,
+        /// Why, in their words.
+        reason: String,
+    },
     /// Somebody paused it.
     Paused {
         /// Who.

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::Global,
+    credentials,
     error::{CliError, Outcome},
     helpers::DevHelpers,
     process,
@@ -64,7 +65,7 @@ impl Connection {
     /// Finds who answers; see the module.
     pub(crate) async fn open(global: &Global, need: Need) -> Outcome<Self> {
         if let Some(url) = &global.server {
-            return named(url, &global.data);
+            return named(url, &global.data).await;
         }
         let until = Instant::now() + PATIENCE;
         loop {
@@ -142,13 +143,16 @@ impl Connection {
 }
 
 /// The server that the user named.
-fn named(url: &str, data: &Path) -> Outcome<Connection> {
+async fn named(url: &str, data: &Path) -> Outcome<Connection> {
     let token = match std::env::var("STEAD_TOKEN") {
         Ok(token) if !token.trim().is_empty() => token.trim().to_owned(),
-        _ => fs::read_to_string(token_path(data)).map(|t| t.trim().to_owned()).map_err(|_| {
-            CliError::new(code::UNAUTHENTICATED, format!("there is no token for {url}"))
-                .hint("set STEAD_TOKEN, or name the server's data folder with --data")
-        })?,
+        _ => match credentials::of(url).await? {
+            Some(token) => token,
+            None => fs::read_to_string(token_path(data)).map(|t| t.trim().to_owned()).map_err(|_| {
+                CliError::new(code::UNAUTHENTICATED, format!("there is no token for {url}"))
+                    .hint("log in with `stead login`, set STEAD_TOKEN, or name the server's data folder with --data")
+            })?,
+        },
     };
     let client = Client::new(url, &token)?;
     let local = matches!(client.base().host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));

@@ -147,4 +147,8 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (326, include_str!("../../../docs/errors/ST0326.md")),
     (327, include_str!("../../../docs/errors/ST0327.md")),
     (360, include_str!("../../../docs/errors/ST0360.md")),
+    (340, include_str!("../../../docs/errors/ST0340.md")),
+    (341, include_str!("../../../docs/errors/ST0341.md")),
+    (342, include_str!("../../../docs/errors/ST0342.md")),
+    (343, include_str!("../../../docs/errors/ST0343.md")),
 ];

@@ -14,6 +14,7 @@ mod attach;
 mod cli;
 mod commands;
 mod connect;
+mod credentials;
 mod demo;
 mod drill;
 mod error;

@@ -42,7 +42,7 @@ fn data_of_the_first_format_is_backed_up_and_brought_to_this_one() {
     format 5: a table for the keys of encrypted texts
     format 6: tables for the budgets of tenants and agents
     format 7: tables for what policies count
-    format 8: tables for the audit log
+    format 8: tables for the audit log, for what operators turn off and for directories of approvers
     nothing was done
     ");
     assert!(database() == before && !env.path().join(".stead/before-format-8.backup").exists(), "nothing was done");
@@ -55,8 +55,7 @@ fn data_of_the_first_format_is_backed_up_and_brought_to_this_one() {
     format 5: a table for the keys of encrypted texts
     format 6: tables for the budgets of tenants and agents
     format 7: tables for what policies count
-    format 8: tables for the audit log
-    migrated from format 1; the data as it was is in .stead/before-format-8.backup
+    format 8: tables for the audit log, for what operators turn off and for directories of approvers
     ");
     assert_snapshot!(env.stead("backup verify .stead/before-format-8.backup"), @"
     exit 0
@@ -116,7 +115,7 @@ async fn a_postgresql_database_of_the_first_format_is_backed_up_and_brought_to_t
     format 5: a table for the keys of encrypted texts
     format 6: tables for the budgets of tenants and agents
     format 7: tables for what policies count
-    format 8: tables for the audit log
+    format 8: tables for the audit log, for what operators turn off and for directories of approvers
     nothing was done
     ");
     assert_eq!(stead("migrate --dry-run").stdout, planned.stdout, "nothing was done");
@@ -138,8 +137,7 @@ async fn a_postgresql_database_of_the_first_format_is_backed_up_and_brought_to_t
     format 5: a table for the keys of encrypted texts
     format 6: tables for the budgets of tenants and agents
     format 7: tables for what policies count
-    format 8: tables for the audit log
-    migrated from format 1; the data as it was is in .stead/before-format-8.backup
+    format 8: tables for the audit log, for what operators turn off and for directories of approvers
     ");
     assert_snapshot!(env.stead("backup verify .stead/before-format-8.backup"), @"
     exit 0

@@ -34,7 +34,7 @@ fn a_wrong_configuration_is_told() {
     assert_snapshot!(env.stead("serve"), @"
     exit 1
     --- stderr
-    error[ST0110]: stead.toml:1:1: unknown field `lisen`, expected one of `listen`, `data_dir`, `database`, `encrypt`, `behind_proxy`, `metrics_open`, `drain_timeout`, `tls`, `auth`, `agents`, `secrets`, `sandbox`, `limits`, `engine`, `providers`, `sandboxes`, `budgets`, `policy`, `audit`
+    error[ST0110]: stead.toml:1:1: unknown field `lisen`, expected one of `listen`, `data_dir`, `database`, `encrypt`, `behind_proxy`, `metrics_open`, `drain_timeout`, `tls`, `auth`, `agents`, `secrets`, `sandbox`, `limits`, `engine`, `providers`, `sandboxes`, `budgets`, `policy`, `audit`, `identity`
     hint: did you mean `listen`?
     see: stead errors ST0110
     ");
@@ -71,7 +71,7 @@ fn a_server_that_does_not_answer_is_told() {
     exit 1
     --- stderr
     error[ST0200]: there is no token for http://127.0.0.1:1
-    hint: set STEAD_TOKEN, or name the server's data folder with --data
+    hint: log in with `stead login`, set STEAD_TOKEN, or name the server's data folder with --data
     see: stead errors ST0200
     ");
 }

@@ -59,6 +59,11 @@ impl ClientError {
         Self { code, title: code.title().into(), hint: None, ..Self::unreachable(detail) }
     }
 
+    /// Something of this code, without an answer of a server.
+    pub(crate) fn of(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, title: code.title().into(), hint: None, ..Self::unreachable(detail) }
+    }
+
     /// Whether the same request may succeed a little later.
     pub fn is_temporary(&self) -> bool {
         matches!(self.status, None | Some(408 | 429 | 502 | 503 | 504)) && self.code != code::BAD_REQUEST

@@ -6,6 +6,9 @@ use stead_api::{
     artifact::Artifacts,
     budget::{Budgets, SetBudget},
     context::Context,
+    identity::{AskToken, RunToken},
+    login::Login,
+    switch::{CancelAll, Switch, Switches, TurnSwitch},
     usage::{UsageBy, UsageReport},
     version::{Alias, ConfirmAlias, Rollback, SetAlias, VersionDiff},
     why::Why,
@@ -17,6 +20,13 @@ use crate::{
     client::{Client, MAX_ANSWER, read},
     error::ClientError,
 };
+
+/// Where a page of what was turned begins.
+#[derive(Serialize)]
+struct BeforeField {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<u64>,
+}
 
 /// Which usage to sum.
 #[derive(Clone, Debug, Default)]
@@ -162,6 +172,46 @@ impl Client {
     /// [`ClientError`].
     pub async fn set_budget(&self, set: &SetBudget) -> Result<Budgets, ClientError> {
         self.call(self.post(&["v1", "budgets"], set)?).await
+    }
+
+    /// Makes a token of a run for an audience.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn run_token(&self, run: RunId, ask: &AskToken) -> Result<RunToken, ClientError> {
+        self.call(self.post(&["v1", "runs", &run.to_string(), "token"], ask)?).await
+    }
+
+    /// How people log in; any token will do, also none.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `ST0202` when the server knows no identity provider.
+    pub async fn login(&self) -> Result<Login, ClientError> {
+        self.call(self.get(&["v1", "login"], &[(); 0])?).await
+    }
+
+    /// What operators have turned off, and what was turned before a number.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn switches(&self, before: Option<u64>) -> Result<Switches, ClientError> {
+        self.call(self.get(&["v1", "switches"], &BeforeField { before })?).await
+    }
+
+    /// Turns something off, or on again; answered once that is in force.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn turn_switch(&self, turn: &TurnSwitch) -> Result<Switch, ClientError> {
+        self.call(self.post(&["v1", "switches"], turn)?).await
+    }
+
+    /// Stops all runs that there are; answered once none of them can begin anything.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn cancel_all(&self, stop: &CancelAll) -> Result<Switch, ClientError> {
+        self.call(self.post(&["v1", "runs", "cancel"], stop)?).await
     }
 
     /// What runs have used.

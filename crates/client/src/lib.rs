@@ -23,6 +23,7 @@ mod error;
 mod events;
 pub mod follow;
 mod insight;
+pub mod login;
 mod operations;
 mod policies;
 mod sandboxes;

@@ -346,6 +346,15 @@ codes! {
     // 360-369: the audit log
     /// What is kept, or was shown, is not what was signed.
     AUDIT_BROKEN = 360, "The audit log does not hold";
+    // 340-359: identity, and what operators turn off
+    /// An operator turned it off, or revoked whose it is.
+    DISABLED = 340, "An operator turned it off";
+    /// The token of an identity provider is not believed.
+    TOKEN_REFUSED = 341, "The identity token is refused";
+    /// The identity provider does not answer, or not as it should.
+    PROVIDER_UNREACHABLE = 342, "The identity provider cannot be asked";
+    /// Nobody is logged in, or the login is over.
+    LOGIN = 343, "The login did not succeed";
 }
 
 impl Code {

@@ -582,6 +582,9 @@ pub enum Held {
     /// The process that intended it was about to end.
     #[n(0)]
     Draining,
+    /// Operators turned off what it needs.
+    #[n(1)]
+    Disabled,
 }
 
 /// See [`Fact::EffectUnknown`].

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     fact::PayloadIx,
-    id::{Name, SessionId},
+    id::{Name, RunId, SessionId, VersionId},
 };
 
 /// The policies behind a verdict.
@@ -179,11 +179,33 @@ pub struct Behalf {
     #[n(2)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
+    /// The number of the last switch that operators had turned when the first run of its chain began; nothing before the first. What stops
+    /// all runs that there are stops those that began with a lower one.
+    #[n(3)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switch: Option<u64>,
+    /// The runs above it, each beside its agent in `callers`.
+    #[n(4)]
+    #[cbor(with = "crate::list", has_nil)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub above: Vec<Above>,
+}
+
+/// A run above another one in its chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Above {
+    /// The run.
+    #[n(0)]
+    pub run: RunId,
+    /// The version of its agent.
+    #[n(1)]
+    pub version: VersionId,
 }
 
 impl Behalf {
     /// Whether it is nobody's.
     pub fn is_empty(&self) -> bool {
-        self.user.is_none() && self.callers.is_empty() && self.session.is_none()
+        let Self { user, callers, session, switch, above } = self;
+        user.is_none() && callers.is_empty() && session.is_none() && switch.is_none() && above.is_empty()
     }
 }

@@ -35,6 +35,7 @@ use crate::{
     history::Book,
     messages::Messages,
     payload::Sealer,
+    switches::{Whose, mode},
     types::EngineError,
     usage::Untold,
 };
@@ -65,6 +66,8 @@ pub(crate) enum Ask {
     Pause,
     Resume,
     Stop(StopMode),
+    /// Stop, if all runs of its tenant were stopped since it began.
+    Heed,
     /// Other limits for its boxes.
     Limit(Box<BoxLimits>),
     Approve {
@@ -130,6 +133,10 @@ pub(crate) struct Actor {
     /// Records since the last snapshot.
     pub(crate) tail: u64,
     pub(crate) untold: Untold,
+    /// Whose it is to switches, once they were looked at.
+    pub(crate) whose: OnceLock<Arc<Whose>>,
+    /// The last switch by which the run was told to stop.
+    pub(crate) heeded: u64,
     /// Agents whose budgets pay for the run, once it was asked.
     pub(crate) payers: Option<Vec<Name>>,
     pub(crate) draining: bool,
@@ -165,6 +172,8 @@ impl Actor {
             row,
             tail,
             untold: Untold::default(),
+            whose: OnceLock::new(),
+            heeded: 0,
             payers: None,
             draining,
             acks: Vec::new(),
@@ -262,16 +271,27 @@ impl Actor {
             let _ = reply.send(Err(error.clone()));
             return Ok(());
         }
+        let (ask, heeds) = match (ask, self.stopped_by()) {
+            (Ask::Heed, Some(row)) => (Ask::Stop(mode(&row)), row.n),
+            (Ask::Heed, None) => {
+                let _ = reply.send(Ok(Vec::new()));
+                return Ok(());
+            }
+            (ask, _) => (ask, 0),
+        };
         let closing = matches!(ask, Ask::Stop(_) | Ask::Pause);
         let command = match ask.clone() {
-            Ask::Pause => Command::Pause,
+            Ask::Pause | Ask::Heed => Command::Pause,
             Ask::Resume => Command::Resume,
             Ask::Stop(mode) => Command::Stop { mode, dispatched: self.flights.sent_effects() },
             Ask::Limit(limits) => Command::LimitBoxes(*limits),
             Ask::Approve { effect, approved, by, note } => Command::Approve { effect, approved, by, note },
         };
         match self.try_commit(command, by).await {
-            Ok(()) if closing => self.acks.push(reply),
+            Ok(()) if closing => {
+                self.heeded = self.heeded.max(heeds);
+                self.acks.push(reply);
+            }
             Ok(()) if matches!(ask, Ask::Limit(_)) => {
                 self.limit_boxes().await;
                 drop(reply.send(Ok(Vec::new())));
@@ -331,7 +351,7 @@ impl Actor {
 
     /// Whether nothing may begin any more.
     pub(crate) fn holds(&self) -> bool {
-        self.draining || self.unloadable.is_some() || self.engine.0.is_draining()
+        self.draining || self.unloadable.is_some() || self.engine.0.is_draining() || self.is_off()
     }
 
     fn wakes_soon(&self) -> bool {

@@ -238,7 +238,8 @@ impl Actor {
         let journal = &**self.engine.journal();
         let principal = self.principal.get_or_init(|| gate::principal(&self.state, &self.agent).into());
         let (agent, reply, hearing) = (&*self.agent, self.fresh_reply.as_ref(), self.hearing.as_ref());
-        let gate = RunGate { policies, principal, agent, reply, hearing, heard: None };
+        let off = self.engine.0.board.any();
+        let gate = RunGate { policies, principal, agent, reply, hearing, heard: None, off };
         let now = self.engine.0.ports.clock.now();
         let by = |gate: &RunGate<'_>| {
             let inputs = Inputs { now, activation: self.activation, gate };

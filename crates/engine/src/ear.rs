@@ -61,7 +61,9 @@ impl Ask {
     /// What the caller is told when it could not be made durable.
     pub(crate) const fn unrecorded(&self, cause: StoreError) -> EngineError {
         let what = match self {
-            Self::Stop(_) => "the stop is not acknowledged: it could not be recorded, and what the run does may go on",
+            Self::Stop(_) | Self::Heed => {
+                "the stop is not acknowledged: it could not be recorded, and what the run does may go on"
+            }
             Self::Pause => "the pause could not be recorded, and what the run does may go on",
             Self::Resume => "the resume could not be recorded, and what is paused stays so",
             Self::Limit(_) => "the limits could not be recorded, and those before hold",

@@ -71,6 +71,8 @@ async fn live(engine: Engine, run: RunId, mut ear: Ear, mut boot: Boot) {
                 let Err(error) = actor.work().await else {
                     if actor.state.life.ended() {
                         engine.0.aside.back(run);
+                    } else if let Some(error) = actor.off_for_now() {
+                        set_aside(&engine, run, &error);
                     }
                     return;
                 };
@@ -97,7 +99,7 @@ async fn place(engine: &Engine, ear: &mut Ear) -> Result<Option<OwnedSemaphorePe
     let Ear { mailbox, heard } = ear;
     let mut slot = std::pin::pin!(engine.0.slots.clone().acquire_owned());
     loop {
-        if heard.iter().any(|m| matches!(m, Msg::Ask(Ask::Stop(_), ..))) {
+        if heard.iter().any(|m| matches!(m, Msg::Ask(Ask::Stop(_) | Ask::Heed, ..))) {
             return Ok(None);
         }
         tokio::select! {
@@ -137,7 +139,11 @@ fn set_aside(engine: &Engine, run: RunId, error: &EngineError) {
         });
         return;
     };
-    tracing::warn!(%run, %error, "the run leaves memory, to be tried again");
+    match error.code() {
+        // As many as there are may hold at once.
+        code::DISABLED => tracing::debug!(%run, %error, "the run holds, to be looked at again"),
+        _ => tracing::warn!(%run, %error, "the run leaves memory, to be tried again"),
+    }
     let clock = &engine.0.ports.clock;
     let again = clock.now().after(pause);
     if !engine.0.aside.until(run, error.clone(), again) {

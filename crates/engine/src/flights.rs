@@ -149,6 +149,11 @@ impl Flights {
         self.0.iter().any(|f| f.key == key)
     }
 
+    /// Whether that flight has left.
+    pub(crate) fn has_sent(&self, key: Key) -> bool {
+        self.0.iter().any(|f| f.key == key && f.sent.is())
+    }
+
     pub(crate) fn any(&self, test: impl Fn(Key) -> bool) -> bool {
         self.0.iter().any(|f| test(f.key))
     }

@@ -1,7 +1,8 @@
 //! A process that is about to end begins nothing, and gives back what it had promised and not sent: nothing of that is
-//! lost, and the next process does it as if it had never been promised.
+//! lost, and the next process does it as if it had never been promised. So does a run whose agent, person or tenant was turned off.
 
 use stead_core::{
+    fact::Held,
     record::Actor as By,
     run::{CallPhase, Command, Debt},
 };
@@ -27,7 +28,8 @@ impl Actor {
         if !model && effects.is_empty() {
             return Ok(());
         }
-        self.commit(Command::Unsent { model, effects }, By::Runtime).await
+        let why = if self.is_off() { Held::Disabled } else { Held::Draining };
+        self.commit(Command::Unsent { model, effects, why }, By::Runtime).await
     }
 
     fn is_intended(&self, effect: u32) -> bool {

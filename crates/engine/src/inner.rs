@@ -26,6 +26,7 @@ use crate::{
     sessions::Sessions,
     stats::Counters,
     stream::Rooms,
+    switches::Board,
     types::{EngineError, Options, Ports},
     uppers::Uppers,
     waiters::Waiters,
@@ -56,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) providers: Accounts,
     /// Budgets above runs.
     pub(crate) uppers: Uppers,
+    /// What operators have turned off.
+    pub(crate) board: Board,
     /// Model calls that may be under way.
     pub(crate) models: Semaphore,
     /// Tool calls that may be under way.
@@ -82,6 +85,7 @@ impl Inner {
         let lease = ports.journal.acquire(&options.holder, TTL).await?;
         let uppers = Uppers::default();
         uppers.refresh(&ports.journal, ports.clock.now()).await?;
+        let board = Board::open(ports.switches.clone(), lease.ttl.is_some(), &*ports.clock).await?;
         Ok(Arc::new(Self {
             lease: Gate::new(lease, asked),
             counters: Counters::default(),
@@ -94,6 +98,7 @@ impl Inner {
             slots: Arc::new(Semaphore::new(options.max_active.min(Semaphore::MAX_PERMITS))),
             providers: Accounts::new(options.providers.clone(), ports.clock.clone()),
             uppers,
+            board,
             models: Semaphore::new(options.max_model_calls.min(Semaphore::MAX_PERMITS)),
             tools: Semaphore::new(options.max_tool_calls.min(Semaphore::MAX_PERMITS)),
             register: std::array::from_fn(|_| Mutex::default()),
@@ -151,6 +156,16 @@ impl Inner {
         drop(shard);
         enter::spawn(engine.clone(), run, mailbox, Boot::Load, Some(Msg::Wake));
         true
+    }
+
+    /// Lets every run in memory look at what is owed.
+    pub(crate) fn shout(&self) {
+        for shard in &self.register {
+            for actor in shard.lock().values() {
+                // One whose mailbox is full looks anyway.
+                let _ = actor.try_send(Msg::Wake);
+            }
+        }
     }
 
     /// Registers a run that is about to be made, so that whoever hears of it first finds this mailbox. `None` when it is

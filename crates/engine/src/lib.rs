@@ -8,7 +8,7 @@
 //! one task ([`actor`]) that alone touches its state. It pays
 //! debts ([`pay`]), takes what comes back ([`done`]) and commits it ([`commit`], [`durable`]). Everything else finds runs
 //! and tasks: [`input`] what a run may be asked, [`inner`] the register, [`sessions`] the order within a session and
-//! [`carries`] what it hands on, [`wake`] the sleepers, [`recover`] the start, [`hold`] the end, [`stream`] and [`watch`] the
+//! [`carries`] what it hands on, [`wake`] the sleepers, [`switches`] and [`off`] what operators turn off, [`recover`] the start, [`hold`] the end, [`stream`] and [`watch`] the
 //! followers. [`log`] integrates what the journal has taken into the audit log, behind it.
 //!
 //! Not here: any decision about a run (core), any adapter (store, models, tools), any wire (server). The one adapter that
@@ -42,6 +42,7 @@ mod listen;
 mod load;
 mod log;
 mod messages;
+mod off;
 mod outcomes;
 mod parent;
 mod pay;
@@ -57,6 +58,7 @@ mod start;
 mod stats;
 mod step;
 mod stream;
+mod switches;
 mod timed;
 mod types;
 mod unloadable;
@@ -72,13 +74,14 @@ pub use artifacts::{ArtifactView, MAX_LISTED};
 pub use asked::{Exchanged, Exchanges};
 pub use context::{ContextView, SeenMessage};
 pub use engine::Engine;
-pub use gate::{DefaultPolicy, PolicySets, offered, specs};
+pub use gate::{DefaultPolicy, Lineage, PolicySets, offered, specs};
 pub use history::{Called, Calls};
 pub use log::{Health, Log, LogError, LogKey, Picked};
 pub use messages::answer_rejected;
 pub use providers::{ProviderStats, Rates, Waiting, WaitsFor};
 pub use restore::{Marked, Restore, mark_restored};
 pub use step::{EffectSummary, SeenSummary, Step, StepView};
+pub use switches::NoSwitches;
 pub use timed::Durations;
 pub use types::{
     ApprovalPage, ApprovalView, ChildOf, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView,

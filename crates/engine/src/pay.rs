@@ -15,7 +15,7 @@ use stead_core::{
 use stead_ports::BoxFuture;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
-use crate::{Engine, actor::Actor, flights::Key, types::EngineError};
+use crate::{Engine, actor::Actor, flights::Key, off::Leave, types::EngineError};
 
 /// What stands for the arguments of a call whose reply cannot be read any more.
 const NO_ARGUMENTS: &str = "the arguments of this call";
@@ -24,10 +24,17 @@ const LEASE_PAUSE: Duration = Duration::from_millis(100);
 
 /// A permit to send, and last of all a look whether this process still owns the run. A lease that is late may yet be
 /// renewed; one that is lost ends the engine, and the flight with it.
-async fn permit<'e>(engine: &'e Engine, permits: &'e Semaphore) -> Result<SemaphorePermit<'e>, AcquireError> {
+///
+/// What operators have turned off meanwhile waits here until its run gives it up.
+async fn permit<'e>(
+    engine: &'e Engine,
+    permits: &'e Semaphore,
+    leave: Option<&Leave>,
+) -> Result<SemaphorePermit<'e>, AcquireError> {
     loop {
         let permit = permits.acquire().await;
-        if engine.0.lease.valid(&*engine.0.ports.clock) {
+        let may = leave.map_or_else(|| engine.0.lease.valid(&*engine.0.ports.clock), Leave::now);
+        if may {
             return permit;
         }
         drop(permit);
@@ -38,6 +45,7 @@ async fn permit<'e>(engine: &'e Engine, permits: &'e Semaphore) -> Result<Semaph
 impl Actor {
     /// Pays everything that is owed now.
     pub(crate) async fn pay(&mut self) -> Result<(), EngineError> {
+        self.heed().await?;
         let mut debts = self.debts();
         if debts.iter().any(|d| matches!(d, Debt::Recover { .. })) {
             self.commit(Command::Recover, By::Runtime).await?;
@@ -55,7 +63,7 @@ impl Actor {
             self.pay_without_agent().await?;
             return self.take_back().await;
         }
-        for debt in debts {
+        for debt in self.give_back(debts).await? {
             let Some(key) = key(&debt) else { continue };
             if self.flights.has(key) {
                 continue;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use stead_core::code;
 
-use crate::{Engine, actor::Msg, approvals, lease::TTL, sessions::promote_surely, types::EngineError, usage, wake};
+use crate::{
+    Engine, actor::Msg, approvals, lease::TTL, sessions::promote_surely, switches, types::EngineError, usage, wake,
+};
 
 /// Rows read at once.
 const PAGE: u32 = 1_000;
@@ -15,6 +17,7 @@ pub(crate) async fn begin(engine: &Engine) -> Result<(), EngineError> {
     approvals::fill(engine).await?;
     usage::fill(engine).await?;
     engine.0.sessions.count(&**journal).await?;
+    switches::begin(engine).await?;
     if engine.0.options.at_rest {
         return Ok(());
     }

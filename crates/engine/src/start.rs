@@ -104,12 +104,18 @@ impl Engine {
         }
     }
 
-    async fn start_as(&self, start: StartRun, run: RunId, session: Option<SessionId>) -> Result<Started, EngineError> {
+    async fn start_as(
+        &self,
+        mut start: StartRun,
+        run: RunId,
+        session: Option<SessionId>,
+    ) -> Result<Started, EngineError> {
         self.0.has_room()?;
         let agent = self.agent_of(&start).await?;
         if let Some(before) = self.admit(&agent, &start).await? {
             return Ok(before);
         }
+        self.may_start(&mut start, &agent.name, run).await?;
         match session {
             Some(session) if start.parent.is_none() => self.start_in(start, run, session, agent).await,
             _ => {

@@ -22,6 +22,7 @@ use stead_ports::{
     input::Misfit,
     journal::{AppendError, ApprovalRow, Journal, RunRow, StoreError},
     model::Delta,
+    switches::SwitchStore,
 };
 
 use crate::{
@@ -41,6 +42,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// What may be done.
     pub policies: Arc<dyn PolicySets>,
+    /// What operators have turned off.
+    pub switches: Arc<dyn SwitchStore>,
 }
 
 /// Bounds of an engine; all documented in `docs/limits.md`.

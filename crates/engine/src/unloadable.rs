@@ -67,7 +67,8 @@ impl Actor {
 
     /// What a run without its agent does by itself: its questions and its time run out, and its children are stopped with it.
     pub(crate) async fn pay_without_agent(&mut self) -> Result<(), EngineError> {
-        if self.unloadable.is_none() || self.draining || self.engine.0.is_draining() {
+        let alone = self.unloadable.is_some() || self.is_off();
+        if !alone || self.draining || self.engine.0.is_draining() {
             return Ok(());
         }
         let now = self.engine.0.ports.clock.now();

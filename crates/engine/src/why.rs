@@ -11,7 +11,10 @@ use stead_core::{
     sandbox::BoxLimits,
     time::Timestamp,
 };
-use stead_ports::journal::{RunRow, Status};
+use stead_ports::{
+    journal::{RunRow, Status},
+    switches::NewSwitch,
+};
 
 use crate::{
     Engine,
@@ -65,6 +68,19 @@ pub enum Cause {
         detail: String,
         /// When it is tried again by itself; `None` at rest, where nothing is.
         again: Option<Timestamp>,
+    },
+    /// Operators turned off what it needs: it begins nothing until that is on again.
+    Off {
+        /// What it is: an agent, a version, a person, the tenant, the run itself; `runs` when all were stopped.
+        what: Name,
+        /// Which one.
+        name: Name,
+        /// Who.
+        by: Name,
+        /// When.
+        since: Timestamp,
+        /// Why, in their words.
+        reason: String,
     },
     /// Somebody paused it.
     Paused {
@@ -252,6 +268,7 @@ impl Engine {
         match state.life {
             Life::Queued => {
                 causes.extend(self.unloadable(state).await);
+                causes.extend(self.switched(state));
                 causes.push(self.queued(state).await?);
                 return Ok(causes);
             }
@@ -272,6 +289,7 @@ impl Engine {
             Life::Live => {}
         }
         causes.extend(self.unloadable(state).await);
+        causes.extend(self.switched(state));
         if let Some(stop) = state.stop {
             let (by, since) = when(&cancelled);
             causes.push(Cause::Stopping { mode: stop.mode, limit: stop.limit, by, since });
@@ -341,7 +359,9 @@ impl Engine {
             let detail = text.strip_prefix(&format!("{code}: ")).unwrap_or(&text).to_owned();
             Cause::Unloadable { code, detail, again }
         };
-        if let Some(Aside { error, again: Some(again) }) = self.0.aside.get(state.run) {
+        if let Some(Aside { error, again: Some(again) }) = self.0.aside.get(state.run)
+            && error.code() != stead_core::code::DISABLED
+        {
             return Some(told(&error, Some(again)));
         }
         if !self.0.options.at_rest {
@@ -349,6 +369,13 @@ impl Engine {
         }
         let loaded = self.0.ports.agents.load(&state.tenant, state.version).await;
         loaded.err().map(|e| told(&EngineError::Agent { code: e.code, detail: e.detail }, None))
+    }
+
+    /// What operators have turned off that the run needs.
+    fn switched(&self, state: &State) -> Option<Cause> {
+        let row = self.off(state)?;
+        let NewSwitch { what, name, by, at, reason, .. } = row.switch.clone();
+        Some(Cause::Off { what: what.as_str().into(), name, by, since: at, reason })
     }
 
     async fn queued(&self, state: &State) -> Result<Cause, EngineError> {

@@ -26,6 +26,7 @@ mod kit;
 mod objects;
 mod policies;
 mod sessions;
+mod switches;
 mod usage;
 mod versions;
 
@@ -39,10 +40,11 @@ pub use kept::*;
 pub use objects::*;
 pub use policies::*;
 pub use sessions::*;
+pub use switches::*;
 pub use usage::*;
 pub use versions::*;
 
-use crate::{BoxFuture, journal::Journal, objects::Objects, policies::PolicyStore};
+use crate::{BoxFuture, journal::Journal, objects::Objects, policies::PolicyStore, switches::SwitchStore};
 
 /// Calls the macro `$callback` with the names of all cases of the journal port.
 #[macro_export]
@@ -259,3 +261,39 @@ macro_rules! audit_table {
     };
 }
 audit_cases!(audit_table);
+
+/// Calls the macro `$callback` with the names of all cases of the switches port.
+#[macro_export]
+macro_rules! switches_cases {
+    ($callback:ident) => {
+        $callback! {
+            switches_are_kept_in_their_order
+            switches_turned_at_once_have_a_number_each
+            that_all_runs_have_heard_is_kept
+        }
+    };
+}
+
+/// A case of the switches port with its name.
+#[derive(Clone, Copy)]
+pub struct SwitchesCase {
+    /// What it promises, in words joined by `_`.
+    pub name: &'static str,
+    /// Runs it against an empty store; panics when the promise is broken.
+    pub run: for<'a> fn(&'a dyn SwitchStore) -> BoxFuture<'a, ()>,
+}
+
+impl std::fmt::Debug for SwitchesCase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+macro_rules! switches_table {
+    ($($name:ident)*) => {
+        /// All cases of the switches port, for an adapter that runs them side by side.
+        pub const SWITCHES: &[SwitchesCase] =
+            &[$(SwitchesCase { name: stringify!($name), run: |s| Box::pin($name(s)) }),*];
+    };
+}
+switches_cases!(switches_table);

@@ -19,6 +19,7 @@ pub mod policies;
 pub mod raw;
 pub mod sandbox;
 pub mod secret;
+pub mod switches;
 pub mod tool;
 pub mod workspace;
 

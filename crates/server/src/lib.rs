@@ -8,7 +8,8 @@
 //! * [`secrets`] says where the operator's secrets are.
 //! * [`backup`] takes and restores what a store keeps, without a server.
 //! * [`encryption`] has the key under which a store's texts are encrypted.
-//! * [`config`] is `stead.toml`; [`auth`] says who is calling.
+//! * [`config`] is `stead.toml`; [`auth`] says who is calling, and `people` of whom an identity provider knows.
+//! * [`identity`] has the keys that sign tokens of runs.
 //! * [`policies`] applies policy sets and makes them ready to decide.
 //! * [`cassettes`] keeps what recorded runs said to their models, and plays it again.
 //! * [`testing`] is what a test of an agent puts in the place of the world.
@@ -31,8 +32,10 @@ pub mod config;
 pub mod elsewhere;
 pub mod encryption;
 mod http;
+pub mod identity;
 mod lines;
 pub mod migrate;
+mod people;
 pub mod policies;
 pub mod presence;
 pub mod providers;

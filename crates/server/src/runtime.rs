@@ -23,6 +23,7 @@ use stead_ports::{
     objects::Objects,
     policies::PolicyStore,
     secret::Secrets,
+    switches::SwitchStore,
 };
 use stead_store::{BlobKey, LineKey, PgOptions, PgStore, SqliteOptions, SqliteStore, WrappingKey};
 
@@ -162,7 +163,7 @@ impl Runtime {
         // Absolute, so that nothing depends on the working directory later.
         let data_dir = fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
         let encrypt = encryption::key(options.encrypt.as_ref())?;
-        let Opened { mut journal, audit, objects, policies, store, lines } =
+        let Opened { mut journal, audit, objects, policies, switches, store, lines } =
             open_store(&data_dir, options.database.as_ref(), encrypt).await?;
         let crash = options.testing.as_ref().and_then(|t| t.crash);
         let unkept = |e: io::Error| StoreError { code: code::DATA_READONLY, detail: format!("the test's ledger: {e}") };
@@ -198,7 +199,8 @@ impl Runtime {
             Some(own) => (own, Arc::new(DefaultPolicy::default())),
             None => (agents.clone(), policies.clone()),
         };
-        let ports = Ports { journal, agents: own, clock: Arc::new(SystemClock) as Arc<dyn Clock>, policies: gate };
+        let clock = Arc::new(SystemClock) as Arc<dyn Clock>;
+        let ports = Ports { journal, agents: own, clock, policies: gate, switches };
         set_budgets(&ports, &options.budgets).await?;
         let epoch = ports.journal.generation().await?;
         let (dir, name) = (data_dir.clone(), options.audit.name.clone());
@@ -363,6 +365,7 @@ struct Opened {
     /// The content of workspaces that is kept with it.
     objects: Arc<dyn Objects>,
     policies: Arc<dyn PolicyStore>,
+    switches: Arc<dyn SwitchStore>,
     /// Which store all of these are.
     store: Store,
     /// What seals files beside it.
@@ -382,8 +385,8 @@ async fn open_store(
             let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&dir, options));
             let store = Arc::new(opened.await.map_err(broke)??);
             let lines = store.line_key().await?;
-            let (journal, audit, objects) = (store.clone(), store.clone(), store.clone());
-            Ok(Opened { journal, audit, objects, policies: store, store: Store::Sqlite, lines })
+            let (journal, audit, objects, policies) = (store.clone(), store.clone(), store.clone(), store.clone());
+            Ok(Opened { journal, audit, objects, policies, switches: store, store: Store::Sqlite, lines })
         }
         Some(url) => {
             // Not in the database: whoever can read that must not be able to tell contents by their addresses.
@@ -392,8 +395,8 @@ async fn open_store(
             let options = PgOptions { encrypt, ..PgOptions::new(key) };
             let store = Arc::new(PgStore::connect(url.expose(), options).await?);
             let lines = store.line_key().await?;
-            let (journal, audit, objects) = (store.clone(), store.clone(), store.clone());
-            Ok(Opened { journal, audit, objects, policies: store, store: Store::Postgres, lines })
+            let (journal, audit, objects, policies) = (store.clone(), store.clone(), store.clone(), store.clone());
+            Ok(Opened { journal, audit, objects, policies, switches: store, store: Store::Postgres, lines })
         }
     }
 }

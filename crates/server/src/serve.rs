@@ -19,6 +19,8 @@ use crate::{
         app::{App, Shared, router},
         listen::{ListenError, Listener},
     },
+    identity::Identity,
+    people::People,
     presence::{Announced, Presence},
     runtime::{OpenOptions, Runtime},
     sweep,
@@ -172,7 +174,11 @@ impl Server {
         let url = url(&config, addr);
         let announced = announce.then(|| Presence::announce(&url, runtime.data_dir()));
         let announced = announced.transpose().map_err(data("server.json"))?;
-        let app = App::new(runtime, tokens, &config);
+        let taken = config.auth.tokens.iter().map(|entry| entry.subject.clone()).chain([OWNER.into()]).collect();
+        let people = config.auth.oidc.as_deref().cloned().map(|oidc| People::new(oidc, taken)).transpose();
+        let people = people.map_err(data("the certificates of `auth.oidc.ca`"))?;
+        let identity = Identity::open(runtime.data_dir(), &config.identity, &url).map_err(data("the signing keys"))?;
+        let app = App::new(runtime, tokens, people, identity, &config);
         Ok(Self { listener, app, addr, url, token, config, _announced: announced })
     }
 

@@ -28,6 +28,7 @@ use stead_ports::{
     audit::{Act, AuditStore, ENTRIES, Integration, LogChange, LogRow, Span as LogSpan, Unsequenced},
     objects::Objects,
     policies::{NewPolicy, PolicyStore},
+    switches::{NewSwitch, SwitchStore, What},
 };
 use stead_store::{BlobKey, PgOptions, PgStore, SqliteOptions, SqliteStore};
 
@@ -50,7 +51,8 @@ async fn main() -> Result<(), Fail> {
             fill(&store).await?;
             content(&store).await?;
             policies(&store).await?;
-            audit(&store).await
+            audit(&store).await?;
+            switches(&store).await
         }
         _ => Err("sqlite FILE, or postgres URL".into()),
     }
@@ -99,6 +101,16 @@ async fn audit<S: AuditStore + Journal>(store: &S) -> Result<(), Fail> {
     Ok(store.release(lease).await?)
 }
 
+/// What operators turned off, as format 8 has it: a tool, on again, and all runs, of which every run has heard.
+async fn switches(store: &dyn SwitchStore) -> Result<(), Fail> {
+    for (what, name, on) in [(What::Tool, "refund", false), (What::Tool, "refund", true), (What::Runs, "cancel", false)]
+    {
+        let (tenant, name, by, at) = (TENANT.into(), name.into(), "ada".into(), Timestamp(START));
+        store.put_switch(NewSwitch { tenant, what, name, on, by, at, reason: "twice".into() }).await?;
+    }
+    Ok(store.switch_heard(3).await?)
+}
+
 /// Budgets, as format 6 has them: the tenant's and an agent's. What a run settled in the tenant's is what its append moves.
 async fn budgets(journal: &dyn Journal) -> Result<Vec<Move>, Fail> {
     for (agent, per) in [(None, Per::Month), (Some("desk"), Per::Day)] {
@@ -125,6 +137,7 @@ async fn sqlite(out: &Path) -> Result<(), Fail> {
     content(&store).await?;
     policies(&store).await?;
     audit(&store).await?;
+    switches(&store).await?;
     drop(store);
     Ok(fs::write(out, zstd::bulk::compress(&fs::read(dir.path().join("stead.db"))?, 19)?)?)
 }

@@ -65,6 +65,10 @@ mod policies {
     use super::*;
     stead_ports::policies_cases!(tests);
 }
+mod switches {
+    use super::*;
+    stead_ports::switches_cases!(tests);
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_case_holds_on_postgresql_with_a_key() {

@@ -21,6 +21,7 @@ use stead_ports::{
     audit::{AuditStore, Unsequenced},
     objects::Objects,
     policies::{NewPolicy, PolicyStore},
+    switches::{NewSwitch, SwitchStore, What},
 };
 use stead_store::{
     BlobKey, FORMAT, PgOptions, PgStore, Reader, SqliteOptions, SqliteRestore, SqliteStore, Stored, WrappingKey, look,
@@ -55,6 +56,7 @@ async fn sqlite_data_of_every_format_opens_and_folds() {
         budgets(&store, format).await;
         counters(&store, format).await;
         audit(&store, format).await;
+        switches(&store, format).await;
     }
 }
 
@@ -70,6 +72,7 @@ async fn postgresql_data_of_every_format_opens_and_folds() {
         budgets(&store, format).await;
         counters(&store, format).await;
         audit(&store, format).await;
+        switches(&store, format).await;
     }
 }
 
@@ -132,6 +135,17 @@ async fn audit(store: &dyn AuditStore, format: u32) {
     assert_eq!(records, if format < 8 { RECORDS } else { RECORDS - INTEGRATED });
     assert_eq!(found.len() - records, usize::from(format >= 8), "what an operator did");
     assert_eq!(store.logs().await.unwrap().len(), usize::from(format >= 8));
+}
+
+/// Formats before 8 had nothing that operators turn off, and keep it now.
+async fn switches(store: &dyn SwitchStore, format: u32) {
+    let kept = store.switches(0, 10).await.unwrap();
+    let told: Vec<_> = kept.iter().map(|row| (row.n, row.switch.what, row.switch.on, row.heard)).collect();
+    let all = [(1, What::Tool, false, false), (2, What::Tool, true, false), (3, What::Runs, false, true)];
+    assert_eq!(told, if format < 8 { Vec::new() } else { all.to_vec() });
+    let (tenant, name, by, at) = ("acme".into(), "desk".into(), "bob".into(), Timestamp(2));
+    let switch = NewSwitch { tenant, what: What::Agent, name, on: false, by, at, reason: String::new() };
+    assert_eq!(store.put_switch(switch).await.unwrap(), Some(if format < 8 { 1 } else { 4 }));
 }
 
 /// Makes the database one of that format.

@@ -175,6 +175,7 @@ impl Operation {
             Some("budgets") => "budgets",
             Some("sandboxes") => "sandboxes",
             Some("audit") => "audit",
+            Some("switches") => "switches",
             _ => "server",
         };
         Self {

@@ -15,12 +15,15 @@ use crate::{
     budget::{Budgets, SetBudget},
     context::Context,
     fact::FactEvent,
+    identity::{AskToken, RunToken},
+    login::Login,
     page::Page,
     right::Right::{Admin, Apply, Approve, Metrics, Read, Run as Start},
     run::{ExportHeader, Run, RunSummary, SandboxLimits, StartRun, Started, WaitUntil},
     schema,
     session::{OpenSession, Session, StartInSession},
     status::{Health, ServerStatus},
+    switch::{CancelAll, Switch, Switches, TurnSwitch},
     usage::UsageReport,
     version::{Alias, ConfirmAlias, Rollback, SetAlias, VersionDiff, Versions},
     why::Why,
@@ -279,6 +282,26 @@ fn run_actions() -> Vec<Operation> {
                 ends as cancelled.",
             )
             .answers::<Run>(200, "The run as it stands."),
+        post("/v1/runs/cancel", "cancelAllRuns", "Stop all runs that there are")
+            .needs(&[Start, Read])
+            .says(
+                "Answered once no new effect of any run that had begun, or of its children, can start, on any server; the runs are then \
+                stopped one after the other, by this server or the next. Runs that begin afterwards are not stopped.",
+            )
+            .body::<CancelAll>(true)
+            .answers::<Switch>(200, "It is in force.")
+            .fails(404, &[code::NOT_FOUND])
+            .fails(409, &[code::CONFLICT]),
+        on_run(post("/v1/runs/{run}/token", "mintToken", "Make a token of a run"))
+            .needs(&[Admin, Read])
+            .says(
+                "A JWT that says who the run is, for one audience and ten minutes: its subject is the person on whose behalf the run works, \
+                and the run with those above it is the actor; a run of nobody is its own subject. For a run that may act now.",
+            )
+            .body::<AskToken>(true)
+            .answers::<RunToken>(200, "The token.")
+            .fails(403, &[code::DISABLED])
+            .fails(409, &[code::CONFLICT]),
         on_run(post("/v1/runs/{run}/limit", "limitRun", "Set other limits for a run's sandboxes"))
             .needs(&[Admin, Read])
             .says(
@@ -352,6 +375,34 @@ fn server() -> Vec<Operation> {
             .answers::<Budgets>(200, "All budgets as they are now.")
             .fails(404, &[code::NOT_FOUND])
             .fails(409, &[code::CONFLICT]),
+        get("/v1/switches", "listSwitches", "What operators have turned off")
+            .needs(&[Read])
+            .query::<u64>("before", "Only what was turned before this number; `next` of the page before.")
+            .query::<u32>("limit", "Entries of `past` wanted: 1 to 500; 50 when absent.")
+            .answers::<Switches>(200, "What is off, and what was turned."),
+        post("/v1/switches", "turnSwitch", "Turn something off, or on again")
+            .needs(&[Apply, Read])
+            .says(
+                "Once it is answered, nothing begins any more that needs what was turned off, on no server: calls of a tool or a \
+                provider are denied, runs of an agent, a version, a person or a tenant hold until it is on again. What is under way is \
+                not interrupted.",
+            )
+            .body::<TurnSwitch>(true)
+            .answers::<Switch>(200, "It is in force.")
+            .fails(404, &[code::NOT_FOUND])
+            .fails(409, &[code::CONFLICT]),
+        get("/.well-known/jwks.json", "getKeys", "The keys that sign tokens of runs")
+            .says("A JWK set (RFC 7517). Keep it for a day at most: a key is published a day before it signs.")
+            .without_token()
+            .answers::<serde_json::Value>(200, "The keys."),
+        get("/.well-known/openid-configuration", "getIssuer", "Who signs tokens of runs")
+            .without_token()
+            .answers::<serde_json::Value>(200, "The issuer and where its keys are."),
+        get("/v1/login", "getLogin", "How people log in")
+            .says("What `stead login` needs to know of the identity provider.")
+            .without_token()
+            .answers::<Login>(200, "The provider and the client.")
+            .fails(404, &[code::NOT_FOUND]),
         get("/v1/status", "getStatus", "Show the server")
             .says("Any token may ask.")
             .answers::<ServerStatus>(200, "The server and the caller."),

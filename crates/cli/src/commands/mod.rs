@@ -13,6 +13,8 @@ pub(crate) mod demo_service;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod errors;
+pub(crate) mod identity;
+pub(crate) mod login;
 pub(crate) mod man_pages;
 pub(crate) mod migrate;
 pub(crate) mod pages;
@@ -25,6 +27,7 @@ pub(crate) mod schema;
 pub(crate) mod secrets;
 pub(crate) mod serve;
 pub(crate) mod sessions;
+pub(crate) mod switches;
 pub(crate) mod test;
 pub(crate) mod test_runtime;
 pub(crate) mod usage;
@@ -92,6 +95,13 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Runs(args) => one(runs::run(&global, args)),
         Command::Sandboxes(args) => one(sandboxes::run(&global, args)),
         Command::Budgets(args) => one(budgets::run(&global, args)),
+        Command::Identity(args) => one(identity::run(&global, args)),
+        Command::Login(args) => one(login::login(&global, args)),
+        Command::Logout(args) => one(login::logout(&global, args)),
+        Command::Whoami(args) => one(login::whoami(&global, args)),
+        Command::Disable(args) => one(switches::disable(&global, args)),
+        Command::Enable(args) => one(switches::enable(&global, args)),
+        Command::Switches(args) => one(switches::list(&global, args)),
         Command::Policy(args) => one(policy::run(&global, args)),
         Command::Audit(args) => one(audit::run(&global, args)),
         Command::Usage(args) => one(usage::run(&global, args)),

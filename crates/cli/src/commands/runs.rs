@@ -15,9 +15,11 @@ pub(crate) use cassette::record;
 use clap::{Args, Subcommand};
 use futures_util::StreamExt as _;
 use stead_api::{
+    identity::AskToken,
     page::{MAX_LIMIT, PageQuery},
     run::{Run, SandboxLimits, StartRun, Status},
     session::SessionRef,
+    switch::CancelAll,
 };
 use stead_client::{Client, RunQuery};
 use stead_core::{
@@ -30,6 +32,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::{
     pages::{self, Paging, more, watched},
     run::{finish, stead},
+    switches,
 };
 use crate::{
     attach,
@@ -196,10 +199,23 @@ enum Verb {
         #[arg(long, value_delimiter = ',', value_name = "HOST")]
         egress: Option<Vec<String>>,
     },
-    /// Stop a run; effects under way may finish
+    /// Stop a run, or all runs of the tenant at once; effects under way may finish
     Cancel {
         /// The run
-        run: RunId,
+        #[arg(required_unless_present = "all")]
+        run: Option<RunId>,
+        /// All runs that there are, on every server: answered at once, and in force when it is
+        #[arg(long, conflicts_with = "run")]
+        all: bool,
+        /// With --all: abandon effects under way; their outcome is unknown
+        #[arg(long, requires = "all")]
+        kill: bool,
+        /// With --all: the tenant, when it is not that of the token
+        #[arg(long, requires = "all")]
+        tenant: Option<String>,
+        /// With --all: why
+        #[arg(long, requires = "all", default_value = "")]
+        reason: String,
     },
     /// Stop a run and abandon effects under way; their outcome is unknown
     Kill {
@@ -210,6 +226,17 @@ enum Verb {
     Verify {
         /// The run
         run: RunId,
+    },
+    /// Make a token by which a run is known to others: for one audience, for ten minutes
+    Token {
+        /// The run
+        run: RunId,
+        /// For whom it is meant
+        #[arg(long)]
+        audience: String,
+        /// What it may be used for, as words between spaces
+        #[arg(long)]
+        scope: Option<String>,
     },
     /// Write a run and all its facts as JSON Lines
     Export {
@@ -327,7 +354,11 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
             let limits = SandboxLimits { memory, cpu_milli, pids, disk, wall, inodes, open_files, output, egress };
             answer(global, &client.limit(run, &limits).await?)?;
         }
-        Verb::Cancel { run } => answer(global, &client.cancel(run).await?)?,
+        Verb::Cancel { run: Some(run), .. } => answer(global, &client.cancel(run).await?)?,
+        Verb::Cancel { run: None, all, kill, tenant, reason } => {
+            let stop = CancelAll { all, kill, reason, tenant: tenant.map(Name::from) };
+            switches::cancel_all(global, client, &stop).await?;
+        }
         Verb::Kill { run } => answer(global, &client.kill(run).await?)?,
         Verb::Verify { run } => {
             let found = client.verify_run(run).await?;
@@ -337,6 +368,10 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
                 ui::text(&verify::told(&found))?
             }
             return Ok(if found.holds { Exit::Ok } else { Exit::Failed });
+        }
+        Verb::Token { run, audience, scope } => {
+            let minted = client.run_token(run, &AskToken { audience, scope }).await?;
+            if global.json { ui::json(&minted)? } else { ui::line(&minted.token)? }
         }
         Verb::Export { run, output } => export(client, run, output).await?,
         Verb::Record { run, output } => record(global, client, run, &output).await?,

@@ -96,6 +96,11 @@ impl TestEnvironment {
         Terminal::of(command.output().unwrap(), self)
     }
 
+    /// What a command that was run otherwise has written.
+    pub(crate) fn told(&self, output: Output) -> Terminal {
+        Terminal::of(output, self)
+    }
+
     /// Runs a command line that writes JSON.
     pub(crate) fn json(&self, line: &str) -> serde_json::Value {
         let terminal = self.stead(line);

@@ -14,7 +14,7 @@ use crate::{
     budget::{Amounts, Limits, Offer, Spend, Usage},
     code::Code,
     effect::{Ended, Outcome, Reconciled},
-    fact::{CallHead, Fact, HistoryRead, Parent, PayloadIx, RunConfig, StopMode, Verdict},
+    fact::{CallHead, Fact, Held, HistoryRead, Parent, PayloadIx, RunConfig, StopMode, Verdict},
     id::{ActivationId, Name, RunId, SessionId, VersionId},
     label::SealedLabel,
     record::{Payload, Source},
@@ -115,12 +115,14 @@ pub enum Command {
     Admit(Admit),
     /// Work under way of other activations is lost: settle it by the rules.
     Recover,
-    /// This activation is about to end and has not sent what it had promised: the next one does it afresh.
+    /// What this activation had promised and has not sent is not to be sent now: it is done afresh later.
     Unsent {
         /// Whether the model call is among it.
         model: bool,
         /// Intended effects.
         effects: Vec<u32>,
+        /// Why it was not sent.
+        why: Held,
     },
     /// Time has passed: fire what is due.
     Tick,
@@ -310,7 +312,7 @@ pub fn decide_under(state: &State, command: Command, inputs: Inputs<'_>, terms: 
     match command {
         Command::Admit(admit) => life::start::admit(&mut draft, admit)?,
         Command::Recover => life::recover::recover(&mut draft),
-        Command::Unsent { model, effects } => life::unsent::unsent(&mut draft, model, &effects),
+        Command::Unsent { model, effects, why } => life::unsent::unsent(&mut draft, model, &effects, why),
         Command::Tick => step::timer::tick(&mut draft),
         Command::ModelReplied { turn, attempt, reply, usage, calls, misfit } => {
             step::model::replied(&mut draft, turn, attempt, reply, usage, calls, misfit)?;

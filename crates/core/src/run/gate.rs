@@ -18,6 +18,11 @@ pub trait Gate: std::fmt::Debug + Sync {
     /// none now, and can only deny.
     fn epoch(&self) -> Option<u64>;
 
+    /// Whether call `i`, let go before by the policy set of now, is to be asked about again all the same: operators turned off what it needs.
+    fn again(&self, _state: &State, _i: usize) -> bool {
+        false
+    }
+
     /// Whether call `i` of the open turn may be made, when these approvals have been given for exactly it. What the call itself
     /// has used up by being allowed before does not count against it.
     fn call(&self, state: &State, i: usize, now: Timestamp, approvals: &[Given]) -> Ruling;

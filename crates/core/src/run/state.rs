@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Version of [`State`]'s encoding; a snapshot of another version is discarded and the journal folded instead.
-pub const STATE_VERSION: u16 = 13;
+pub const STATE_VERSION: u16 = 14;
 
 /// Where a run is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]

@@ -608,7 +608,8 @@ fn policies() -> Vec<Fact> {
         let grace = Person { name: "user:grace".into(), roles: vec!["support".into()] };
         start.config.plan = Some(2);
         start.label = Some(SealedLabel([0x82, 0x00, 0x80].into()));
-        start.behalf = Some(Box::new(Behalf { user: Some(grace), callers: vec!["front-desk".into()], session: None }));
+        start.behalf =
+            Some(Box::new(Behalf { user: Some(grace), callers: vec!["front-desk".into()], ..Behalf::default() }));
     }
     let ruled =
         |by: &[&str], why| Some(Box::new(Ruled { epoch: 12, by: by.iter().map(|id| Name::from(*id)).collect(), why }));

@@ -3,7 +3,7 @@
 use stead_core::{
     budget::Limits,
     effect::{EffectClass, Outcome},
-    fact::{Fact, StopMode},
+    fact::{Fact, Held, StopMode},
     run::{Command, Debt, Life},
     time::Span,
 };
@@ -62,7 +62,7 @@ fn a_stop_ends_a_run_that_is_held() {
 fn what_was_promised_and_not_sent_is_done_by_the_next_activation_as_if_it_had_never_been_tried() {
     let mut story = Story::begin(agent());
     story.replies([mail().attempts(1), mail().args(2).attempts(1)]);
-    story.does_holding(Command::Unsent { model: false, effects: vec![2] });
+    story.does_holding(Command::Unsent { model: false, effects: vec![2], why: Held::Draining });
     assert_eq!(story.dispatchable(), [1], "the other one has left");
     story.crashes();
     assert_eq!(story.unknown_effects(), [1]);
@@ -78,7 +78,7 @@ fn a_model_call_that_was_not_sent_costs_nothing_and_is_no_attempt() {
     let mut story = Story::begin(agent());
     let before = story.state().budget.clone();
     for n in 2..10 {
-        story.does_holding(Command::Unsent { model: true, effects: Vec::new() });
+        story.does_holding(Command::Unsent { model: true, effects: Vec::new(), why: Held::Draining });
         assert_eq!(story.owed(), []);
         assert_eq!((story.state().budget.spent, story.state().budget.reserved.tokens), (before.spent, 0));
         story.crashes();
@@ -97,7 +97,7 @@ fn what_was_not_sent_of_a_run_that_a_limit_stops_is_withdrawn() {
     story.passes(11);
     story.does_holding(Command::Tick);
     assert_eq!(story.withdrawn(), [] as [u32; 0], "the machine does not know what has left");
-    story.does_holding(Command::Unsent { model: false, effects: vec![2] });
+    story.does_holding(Command::Unsent { model: false, effects: vec![2], why: Held::Draining });
     assert_eq!(story.withdrawn(), [2]);
     story.returns(1, "sent");
     assert_eq!(story.life(), Life::Failed(stead_core::code::BUDGET));

@@ -1,9 +1,16 @@
 //! Who a run is to policies, told from its journal: for whoever asks about a run that need not be in memory.
 
-use stead_core::{fact::Fact, id::RunId, record::Record, ruling::Behalf, run::GENESIS};
+use stead_core::{
+    code,
+    fact::Fact,
+    id::{Name, RunId, VersionId},
+    record::Record,
+    ruling::Behalf,
+    run::{GENESIS, State},
+};
 use stead_policy::{Asker, User};
 
-use crate::{Engine, types::EngineError};
+use crate::{Engine, load::load, switches::told, types::EngineError};
 
 impl Engine {
     /// Who a run is to policies.
@@ -31,6 +38,41 @@ impl Engine {
             user,
             callers,
         })
+    }
+}
+
+/// Whose a run is: what a token of it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lineage {
+    /// The tenant.
+    pub tenant: Name,
+    /// The agent.
+    pub agent: Name,
+    /// Its version.
+    pub version: VersionId,
+    /// The run.
+    pub run: RunId,
+    /// On whose behalf it works, and what is above it.
+    pub behalf: Behalf,
+}
+
+impl Engine {
+    /// Whose a run is that may act now: one that has not ended, is not being stopped, and of which operators have turned off nothing.
+    ///
+    /// # Errors
+    /// When the run does not exist or cannot be read; `ST0008` when it has ended or stops, `ST0340` when it is off.
+    pub async fn acting(&self, run: RunId) -> Result<Lineage, EngineError> {
+        let missing = || EngineError::NotFound { what: run.to_string() };
+        let state = load(self.journal(), run).await?.ok_or_else(missing)?.state;
+        if state.life.ended() || state.stop.is_some() {
+            return Err(EngineError::Conflict { why: format!("{run} has ended, or is being stopped") });
+        }
+        if let Some(row) = self.off(&state) {
+            return Err(EngineError::Agent { code: code::DISABLED, detail: told(&row) });
+        }
+        let State { tenant, agent, version, behalf, .. } = &*state;
+        let (tenant, agent, behalf) = (tenant.clone(), agent.clone(), behalf.clone());
+        Ok(Lineage { tenant, agent, version: *version, run, behalf })
     }
 }
 

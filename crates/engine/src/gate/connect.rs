@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use stead_core::id::Name;
+use stead_core::{code, id::Name};
 use stead_policy::{Approval, Confidence, Deed, Facts, History, Principal, Reason, Request, Risk, Verdict as Said};
 use stead_ports::{
     BoxFuture,
@@ -16,6 +16,7 @@ use stead_ports::{
 };
 
 use super::sets::{PolicySets, policies};
+use crate::off::Leave;
 
 /// Asks for a run.
 #[derive(Clone)]
@@ -27,6 +28,8 @@ pub(crate) struct Asking {
     pub(crate) principal: Arc<Principal>,
     /// Whether the run has read something untrusted: once it has, that stays so.
     pub(crate) tainted: Arc<AtomicBool>,
+    /// What is looked at before anything of the run leaves.
+    pub(crate) leave: Leave,
     /// What is known of the call, while it is for one.
     pub(crate) call: Option<OfCall>,
 }
@@ -49,6 +52,10 @@ impl Asking {
             let why = "no policies are loaded, so nothing is allowed. The server's log says why.".to_owned();
             return Err(Barred { ruled: Ruled::default(), why });
         };
+        if let Some(why) = self.leave.why_not() {
+            let why = format!("{}: not done: {why}", code::DISABLED);
+            return Err(Barred { ruled: Ruled::default(), why });
+        }
         let (taint, history) = (self.tainted.load(Relaxed), History::default());
         let call = self.call.as_ref();
         let facts = Facts {

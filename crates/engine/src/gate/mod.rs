@@ -27,6 +27,7 @@ use stead_policy::{
 };
 use stead_ports::agent::{Agent, Also, BoundTool};
 
+pub use asker::Lineage;
 pub use confidence::offered;
 pub(crate) use confidence::{split, stripped};
 pub(crate) use connect::{Asking, OfCall};
@@ -38,7 +39,9 @@ use stead_provenance::{plan::Standing, trust::Origins};
 use crate::{
     hearing::{Hearing, Judged},
     history::{Heard, View},
+    off::Through,
     prepare,
+    switches::View as Switched,
 };
 
 /// Who a run is to policies; made once for each time that it is loaded.
@@ -90,6 +93,8 @@ pub(crate) struct RunGate<'a> {
     pub(crate) hearing: Option<&'a Hearing>,
     /// What happened before, when the policies have counters.
     pub(crate) heard: Option<&'a Heard<'a>>,
+    /// What operators have turned off, when they ever turned off anything.
+    pub(crate) off: Option<Arc<Switched>>,
 }
 
 impl fmt::Debug for RunGate<'_> {
@@ -118,8 +123,15 @@ impl Gate for RunGate<'_> {
         self.policies.as_ref().map(|policies| policies.epoch())
     }
 
+    fn again(&self, state: &State, i: usize) -> bool {
+        self.tool_off(state, i).is_some()
+    }
+
     fn call(&self, state: &State, i: usize, now: Timestamp, approvals: &[Given]) -> Ruling {
         let Some(policies) = &self.policies else { return no_policies() };
+        if let Some(why) = self.tool_off(state, i) {
+            return off(policies, &why);
+        }
         let call = &state.calls[i];
         let Some(tool) = self.agent.tool(&call.head.tool) else {
             return refused(policies, format!("the agent version has no tool `{}`", call.head.tool));
@@ -182,6 +194,10 @@ impl Gate for RunGate<'_> {
         let Some(config) = state.config.models.get(model) else {
             return refused(policies, "the agent version has no such model".to_owned());
         };
+        let through = Through::model(self.agent, model);
+        if let Some(why) = self.off.as_ref().zip(through).and_then(|(view, t)| t.why_off(view, &state.tenant)) {
+            return off(policies, &why);
+        }
         let read = self.agent.provenance.as_ref().zip(self.hearing);
         let read = read.map(|(provenance, hearing)| hearing.reading(self.agent, provenance, state));
         let around = Around {
@@ -210,6 +226,12 @@ impl Gate for RunGate<'_> {
 }
 
 impl RunGate<'_> {
+    /// Why operators keep the run from calling the tool of a call, if they do.
+    fn tool_off(&self, state: &State, i: usize) -> Option<String> {
+        let through = Through::tool(self.agent, &state.calls.get(i)?.head.tool)?;
+        through.why_off(self.off.as_ref()?, &state.tenant)
+    }
+
     /// What provenance says of a call; nothing when the manifest does not ask for it.
     fn judged(&self, state: &State, call: &Call, arguments: &str) -> Result<Option<Judged>, String> {
         let Some(provenance) = &self.agent.provenance else { return Ok(None) };
@@ -377,6 +399,11 @@ pub(crate) fn ten_thousandths(share: u16) -> Option<Confidence> {
 fn no_policies() -> Ruling {
     let told = "no policies are loaded, so nothing is allowed. The server's log says why.".to_owned();
     Ruling { code: code::POLICY, ..Ruling::deny(0, Vec::new(), told) }
+}
+
+/// What operators have turned off is denied like what policies deny, with a code of its own.
+fn off(policies: &Policies, why: &str) -> Ruling {
+    Ruling { code: code::DISABLED, ..refused(policies, format!("not done: {why}")) }
 }
 
 fn refused(policies: &Policies, why: String) -> Ruling {

@@ -8,7 +8,7 @@ use stead_core::{
     id::{Name, RunId, VersionId},
     label::SealedLabel,
     record::Actor as By,
-    ruling::Behalf,
+    ruling::{Above, Behalf},
 };
 use stead_ports::{agent::Behind, tool::Invocation};
 
@@ -36,6 +36,8 @@ impl Actor {
         };
         let mut callers = self.state.behalf.callers.clone();
         callers.push(self.state.agent.clone());
+        let mut above = self.state.behalf.above.clone();
+        above.push(Above { run: self.run, version: self.state.version });
         let start = StartRun {
             tenant: self.state.tenant.clone(),
             version,
@@ -45,7 +47,13 @@ impl Actor {
             limits,
             idempotency: None,
             actor: By::Run(self.run),
-            behalf: Behalf { user: self.state.behalf.user.clone(), callers, session: Some(self.state.works_for()) },
+            behalf: Behalf {
+                user: self.state.behalf.user.clone(),
+                callers,
+                session: Some(self.state.works_for()),
+                switch: self.state.behalf.switch,
+                above,
+            },
             label,
             parent: Some(ChildOf {
                 parent: Parent { run: self.run, effect },

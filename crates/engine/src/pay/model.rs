@@ -10,6 +10,7 @@ use crate::{
     Engine,
     actor::Actor,
     flights::{Done, Key, Sent},
+    off::{Leave, Through},
     planner,
     providers::Pass,
     stats::UnderWay,
@@ -28,6 +29,7 @@ struct Attempt {
     /// Tokens set aside for it.
     tokens: u64,
     sent: Sent,
+    leave: Leave,
 }
 
 impl Actor {
@@ -76,9 +78,10 @@ impl Actor {
             Phase::Model { reserved, .. } => reserved.tokens,
             _ => 0,
         };
+        let leave = self.leave(Through::model(&self.agent, usize::from(model)));
         let (model, limit) = (self.agent.models.get(usize::from(model)).cloned(), self.agent.model_timeout);
         let sent = Sent::default();
-        let next = Attempt { engine, model, limit, call, deltas, tokens, sent: sent.clone() };
+        let next = Attempt { engine, model, limit, call, deltas, tokens, sent: sent.clone(), leave };
         let flight = async move {
             let _in_the_air = in_the_air;
             next.make().await
@@ -90,7 +93,7 @@ impl Actor {
 
 impl Attempt {
     async fn make(self) -> Done {
-        let Self { engine, model, limit, mut call, deltas, tokens, sent } = self;
+        let Self { engine, model, limit, mut call, deltas, tokens, sent, leave } = self;
         let (turn, attempt) = (call.turn, call.attempt);
         // The provider's turn first: whoever waits for it holds no permit that another provider's call could use.
         let account = model.as_ref().and_then(|m| m.account());
@@ -103,7 +106,7 @@ impl Attempt {
             },
             None => None,
         };
-        let _permit = permit(&engine, &engine.0.models).await;
+        let _permit = permit(&engine, &engine.0.models, Some(&leave)).await;
         sent.now();
         if let Some(pass) = &pass {
             pass.sends();

@@ -24,6 +24,7 @@ use crate::{
     actor::Actor,
     flights::{Done, Key, Sent},
     gate::{self, Asking, OfCall},
+    off::{Leave, Through},
     payload,
     stats::UnderWay,
     types::EngineError,
@@ -41,6 +42,7 @@ struct Attempt {
     /// The number of the attempt.
     n: u8,
     sent: Sent,
+    leave: Leave,
 }
 
 impl Actor {
@@ -53,7 +55,8 @@ impl Actor {
                 let boxed = self.state.call(effect).and_then(|c| c.head.rules.place).is_some_and(|p| p.boxed);
                 let limit = if boxed { longer(limit, tool.around(), &invocation) } else { limit };
                 let (engine, sent) = (self.engine.clone(), Sent::default());
-                let attempt = Attempt { engine, tool, limit, invocation, class, n, sent: sent.clone() };
+                let leave = self.leave(Through::tool(&self.agent, &invocation.tool));
+                let attempt = Attempt { engine, tool, limit, invocation, class, n, sent: sent.clone(), leave };
                 self.flights.push_waiting(Key::Effect(effect), sent, Box::pin(attempt.make()));
             }
             missing => {
@@ -75,7 +78,7 @@ impl Actor {
             found.and_then(|(tool, invocation, _)| self.adapter(&tool).map(|(tool, limit)| (tool, limit, invocation)));
         let engine = self.engine.clone();
         let flight = async move {
-            let _permit = permit(&engine, &engine.0.tools).await;
+            let _permit = permit(&engine, &engine.0.tools, None).await;
             let asked = engine.0.ports.clock.now();
             let answer = match question {
                 Some((tool, limit, invocation)) => {
@@ -110,7 +113,7 @@ impl Actor {
         let rewritten = call.arguments.clone();
         let Some(arguments) = self.arguments(index, rewritten).await? else { return Ok(None) };
         let max_output = self.agent.tool(&tool).map_or(0, |t| t.max_output);
-        let engine = self.engine.clone();
+        let leave = self.leave(Through::tool(&self.agent, &tool));
         let left = self.state.left();
         let connects = self.connects(effect).await?;
         let invocation = Invocation {
@@ -121,7 +124,7 @@ impl Actor {
             tool: tool.clone(),
             arguments,
             max_output,
-            may_send: MaySend::as_long_as(move || engine.0.lease.valid(&*engine.0.ports.clock)),
+            may_send: MaySend::as_long_as(move || leave.now()),
             connects,
             workspace: self.state.tree,
             limits: self.state.box_limits.clone(),
@@ -140,7 +143,7 @@ impl Actor {
         self.open_reply().await?;
         self.listen(false).await?;
         let Some(call) = self.state.call(effect) else { return Ok(Connects::default()) };
-        let index = call.index;
+        let (index, tool) = (call.index, call.head.tool.clone());
         let approvals = call.given.iter().map(gate::approval).collect();
         let said = self.fresh_reply.as_ref().and_then(|reply| reply.calls.get(usize::from(index)));
         let (arguments, sure) = gate::split(&agent, said.map_or("{}", |said| said.arguments.get()));
@@ -169,6 +172,7 @@ impl Actor {
             agent: self.agent.clone(),
             principal,
             tainted: self.tainted.clone(),
+            leave: self.leave(Through::tool(&self.agent, &tool)),
             call: Some(call),
         })))
     }
@@ -214,9 +218,9 @@ fn longer(limit: Span, around: Span, invocation: &Invocation) -> Span {
 
 impl Attempt {
     async fn make(self) -> Done {
-        let Self { engine, tool, limit, invocation, class, n: attempt, sent } = self;
+        let Self { engine, tool, limit, invocation, class, n: attempt, sent, leave } = self;
         let effect = invocation.effect.n;
-        let permit = permit(&engine, &engine.0.tools).await;
+        let permit = permit(&engine, &engine.0.tools, Some(&leave)).await;
         sent.now();
         let counted = UnderWay::new(&engine.0.counters.tool_calls);
         let (kind, clock) = (tool.kind(), engine.0.ports.clock.clone());

@@ -27,8 +27,8 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_engine::{
-    Engine, EngineError, Event, EventBody, EventId, FactEvent, Options, PolicySets, Ports, StartRun, Started,
-    clock::SystemClock, specs,
+    Engine, EngineError, Event, EventBody, EventId, FactEvent, NoSwitches, Options, PolicySets, Ports, StartRun,
+    Started, clock::SystemClock, specs,
 };
 use stead_policy::{Policies, Source, ToolSpec};
 use stead_ports::{
@@ -37,6 +37,7 @@ use stead_ports::{
     clock::Clock,
     journal::{ApprovalFilter, Journal, Status},
     model::{DeltaSink, Model, ModelCall, ModelError, Retry},
+    switches::SwitchStore,
     tool::{Invocation, Output, Tool},
 };
 use stead_store::{SqliteOptions, SqliteStore};
@@ -604,15 +605,22 @@ impl Lab {
     }
 
     pub(crate) fn open_with(&self, options: Options) -> Node {
-        self.open_as(options, |store| Arc::new(store))
+        self.open_as(options, |store| {
+            let store = Arc::new(store);
+            (store.clone(), store)
+        })
     }
 
     /// A process on the directory, which it sees through something else.
     pub(crate) fn open_on(&self, through: impl FnOnce(SqliteStore) -> Arc<dyn Journal>) -> Node {
-        self.open_as(self.options.clone(), through)
+        self.open_as(self.options.clone(), |store| (through(store), Arc::new(NoSwitches)))
     }
 
-    fn open_as(&self, options: Options, through: impl FnOnce(SqliteStore) -> Arc<dyn Journal>) -> Node {
+    fn open_as(
+        &self,
+        options: Options,
+        through: impl FnOnce(SqliteStore) -> (Arc<dyn Journal>, Arc<dyn SwitchStore>),
+    ) -> Node {
         let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let begun = Instant::now();
         let store = loop {
@@ -624,7 +632,8 @@ impl Lab {
             }
         };
         let (agents, clock, policies) = (self.world.clone(), self.clock.clone(), self.policies.clone());
-        let ports = Ports { journal: through(store), agents, clock, policies };
+        let (journal, switches) = through(store);
+        let ports = Ports { journal, agents, clock, policies, switches };
         let engine = rt.block_on(Engine::open(ports, options)).unwrap();
         Node { rt: Some(rt), engine: Some(engine) }
     }

@@ -345,7 +345,7 @@ fn a_child_is_known_with_those_above_it_and_the_person_they_all_work_for() {
     let parent = lab.add(agent("parent").tool(&team).model(once("child", json!({ "input": "go" }))));
     let node = lab.open();
     let start = |version, user: Option<Person>| {
-        let behalf = Behalf { user, callers: Vec::new(), session: None };
+        let behalf = Behalf { user, ..Behalf::default() };
         node.go(node.engine().start(StartRun { behalf, actor: me(), ..ask(version, "x") })).unwrap().run
     };
     node.completes(start(parent, Some(by("ann", "support"))));

@@ -17,6 +17,7 @@ mod lease;
 mod life;
 mod log;
 mod models;
+mod off;
 mod people;
 mod places;
 mod providers;

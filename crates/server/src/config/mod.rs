@@ -13,6 +13,7 @@ mod audit;
 mod budgets;
 mod database;
 mod encrypt;
+mod oidc;
 mod providers;
 mod read;
 mod sandbox;
@@ -35,6 +36,8 @@ pub use audit::{Audit, PublishTo, Witness};
 pub use budgets::Budget;
 pub use database::DatabaseUrl;
 pub use encrypt::Encrypt;
+pub(crate) use oidc::is_url as is_provider_url;
+pub use oidc::{Group, Oidc};
 pub use providers::Provider;
 pub use read::ConfigError;
 pub use sandbox::{Microvm, Sandbox, SandboxMax, Tier};
@@ -93,6 +96,26 @@ pub struct Config {
     pub policy: Policy,
     /// What the audit log is called, and who is told of its checkpoints.
     pub audit: Audit,
+    /// Who the runs of this server are to others.
+    pub identity: Identity,
+}
+
+/// Who the runs of this server are to others.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Identity")]
+pub struct Identity {
+    /// The name under which this installation vouches for its runs: the trust domain of their SPIFFE ids.
+    #[schemars(length(min = 1, max = 255), regex(pattern = "^[a-z0-9._-]+$"))]
+    pub trust_domain: String,
+    /// The URL under which others reach `/.well-known/jwks.json` of this server, as tokens say it in `iss`; the server's own when silent.
+    pub issuer: Option<String>,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self { trust_domain: "stead.local".to_owned(), issuer: None }
+    }
 }
 
 /// How policies are applied.
@@ -125,6 +148,8 @@ pub struct Auth {
     pub tokens_file: Option<PathBuf>,
     /// Tokens: the `sha256` of each one's text, its `subject`, `tenant` (`default` when silent) and `rights`.
     pub tokens: Vec<TokenEntry>,
+    /// An identity provider whose people may come with its tokens.
+    pub oidc: Option<Box<Oidc>>,
 }
 
 /// What agents may have of this host.
@@ -225,6 +250,7 @@ impl Default for Config {
             budgets: Vec::new(),
             policy: Policy::default(),
             audit: Audit::default(),
+            identity: Identity::default(),
         }
     }
 }

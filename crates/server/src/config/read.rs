@@ -82,6 +82,7 @@ impl Config {
             absolute(&mut tls.key);
         }
         config.auth.tokens_file.iter_mut().for_each(absolute);
+        config.auth.oidc.iter_mut().filter_map(|oidc| oidc.ca.as_mut()).for_each(absolute);
         config.secrets.based(base);
         config.audit.based(base);
         config.sandbox.roots.values_mut().for_each(absolute);
@@ -161,6 +162,18 @@ impl Config {
         }
         if let Some(name) = self.agents.secrets.iter().find(|name| !is_name(name)) {
             return Err(ConfigError::new(code::CONFIG, file, format!("`agents.secrets`: {name:?} names no secret")));
+        }
+        let identity = &self.identity;
+        if stead_identity::workload::TrustDomain::new(&identity.trust_domain).is_none() {
+            let wrong = "`identity.trust_domain` must be 1 to 255 of `a-z`, `0-9`, `.`, `-` and `_`";
+            return Err(ConfigError::new(code::CONFIG, file, wrong));
+        }
+        if identity.issuer.as_deref().is_some_and(|url| !super::is_provider_url(url)) {
+            let wrong = "`identity.issuer` must be an `https` URL without a query or a fragment";
+            return Err(ConfigError::new(code::CONFIG, file, wrong));
+        }
+        if let Some((message, hint)) = self.auth.oidc.as_ref().and_then(|oidc| oidc.wrong()) {
+            return Err(ConfigError::new(code::CONFIG, file, message).hint(hint));
         }
         if let Some((message, hint)) = self.secrets.wrong() {
             return Err(ConfigError::new(code::CONFIG, file, message).hint(hint));

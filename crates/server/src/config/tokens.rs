@@ -72,12 +72,12 @@ impl TokenEntry {
 
 const BAD_HASH: &str = "`sha256` must be the SHA-256 of the token: 64 hexadecimal digits";
 
-fn usual_rights() -> Vec<Right> {
+pub(super) fn usual_rights() -> Vec<Right> {
     Right::USUAL.to_vec()
 }
 
 /// Whether a word can stand in the journal as an actor.
-fn names_subject(word: &str) -> bool {
+pub(super) fn names_subject(word: &str) -> bool {
     (1..=200).contains(&word.len()) && !word.chars().any(char::is_control)
 }
 
@@ -97,7 +97,7 @@ fn subject<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Name, D::Error> {
     Err(serde::de::Error::custom(bad_subject(&name)))
 }
 
-fn roles<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Vec<Name>, D::Error> {
+pub(super) fn roles<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Vec<Name>, D::Error> {
     let roles = Vec::<String>::deserialize(d)?;
     match roles.iter().find(|role| !names_subject(role)) {
         None => Ok(roles.into_iter().map(Name::from).collect()),
@@ -107,18 +107,18 @@ fn roles<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Vec<Name>, D::Error> 
     }
 }
 
-fn default_tenant() -> Name {
+pub(super) fn default_tenant() -> Name {
     "default".into()
 }
 
 /// Whether a word can name a tenant: it becomes a folder's name.
-fn names_tenant(word: &str) -> bool {
+pub(super) fn names_tenant(word: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = word.as_bytes();
     (1..=63).contains(&bytes.len()) && plain(bytes[0]) && bytes.iter().all(|b| plain(*b) || matches!(b, b'-' | b'_'))
 }
 
-fn tenant<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Name, D::Error> {
+pub(super) fn tenant<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Name, D::Error> {
     let name = String::deserialize(d)?;
     if names_tenant(&name) {
         return Ok(name.into());

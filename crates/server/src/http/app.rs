@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{failure::Failure, guard, metrics::Metrics, operate};
-use crate::{auth::Tokens, clock::SystemClock, config, routes, runtime::Runtime};
+use crate::{auth::Tokens, clock::SystemClock, config, identity::Identity, people::People, routes, runtime::Runtime};
 
 /// Agents that are applied at once: each may be large, and start MCP servers. More wait for their turn.
 const APPLYING: usize = 16;
@@ -26,6 +26,10 @@ pub(crate) struct App {
     pub(crate) runtime: Runtime,
     /// Who may call.
     pub(crate) tokens: Tokens,
+    /// Those whom an identity provider knows.
+    pub(crate) people: Option<People>,
+    /// Who the runs of this server are to others.
+    pub(crate) identity: Identity,
     /// Bounds of requests.
     pub(crate) limits: config::Limits,
     /// Whether `/metrics` needs no token.
@@ -58,7 +62,13 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(runtime: Runtime, tokens: Tokens, config: &config::Config) -> Shared {
+    pub(crate) fn new(
+        runtime: Runtime,
+        tokens: Tokens,
+        people: Option<People>,
+        identity: Identity,
+        config: &config::Config,
+    ) -> Shared {
         let metrics = Metrics::new(runtime.engine().clone(), runtime.log().clone());
         #[cfg(target_os = "linux")]
         let sandboxes = crate::sandboxes::Held::new(&runtime, &config.sandboxes);
@@ -68,6 +78,8 @@ impl App {
             sandboxes,
             runtime,
             tokens,
+            people,
+            identity,
             limits: config.limits.clone(),
             metrics_open: config.metrics_open,
             requests: Arc::new(Semaphore::new(config.limits.requests.min(Semaphore::MAX_PERMITS))),

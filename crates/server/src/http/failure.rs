@@ -19,6 +19,7 @@ use stead_ports::{
 
 use crate::{
     agents::ApplyError,
+    people::Stranger,
     policies::{self, PolicyError},
 };
 
@@ -93,8 +94,8 @@ impl Failure {
 /// The status that a code is answered with, wherever it comes from.
 fn status_of(code: Code) -> u16 {
     match code {
-        code::UNAUTHENTICATED => 401,
-        code::FORBIDDEN | code::POLICY => 403,
+        code::UNAUTHENTICATED | code::TOKEN_REFUSED => 401,
+        code::FORBIDDEN | code::POLICY | code::DISABLED => 403,
         code::BAD_REQUEST | code::TOO_DEEP => 400,
         code::NOT_FOUND | code::WORKSPACE_NOTHING | code::WORKSPACE_PATH => 404,
         code::CONFLICT
@@ -116,6 +117,7 @@ fn status_of(code: Code) -> u16 {
         | code::DATA_READONLY
         | code::DATA_UNREACHABLE
         | code::DATA_LOCKED
+        | code::PROVIDER_UNREACHABLE
         | code::SANDBOX_BUSY
         | code::SANDBOX_LOST => 503,
         code::INTERNAL
@@ -171,6 +173,17 @@ fn unfit(misfit: &Misfit) -> Failure {
 impl From<StoreError> for Failure {
     fn from(e: StoreError) -> Self {
         Self::new(e.code, e.detail)
+    }
+}
+
+impl From<Stranger> for Failure {
+    fn from(e: Stranger) -> Self {
+        let failure = Self::new(e.code, e.detail);
+        match e.code {
+            code::TOKEN_REFUSED => failure.hint("log in again: `stead login`"),
+            code::FORBIDDEN => failure.hint("ask the operator for an entry of `auth.oidc.groups`"),
+            _ => failure.hint("try again later"),
+        }
     }
 }
 
@@ -238,12 +251,15 @@ impl IntoResponse for Failure {
         if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
             tracing::error!(code = %problem.code, detail = problem.detail, "request failed");
         }
+        let refused = problem.code == code::TOKEN_REFUSED;
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
         let headers = response.headers_mut();
         match status {
             StatusCode::UNAUTHORIZED => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                // RFC 6750, section 3.1.
+                let how = if refused { "Bearer error=\"invalid_token\"" } else { "Bearer" };
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(how));
             }
             StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(header::RETRY_AFTER, RETRY_AFTER.into());

@@ -60,7 +60,8 @@ fn over(right: Right, path: &str) -> Over {
         Right::Metrics => Over::Tenant(Edge::ReadMetrics),
         Right::Admin => Over::Tenant(Edge::Administer),
         // What a tenant or an agent may use, not what it is.
-        Right::Apply if path.starts_with("/v1/budgets") => Over::Tenant(Edge::Administer),
+        Right::Apply if path.starts_with("/v1/budgets") || path == "/v1/switches" => Over::Tenant(Edge::Administer),
+        Right::Run if path == "/v1/runs/cancel" => Over::Tenant(Edge::Administer),
         Right::Approve => Over::Run(Edge::AnswerApproval),
         Right::Run if path.contains("{run}") => Over::Run(Edge::ControlRun),
         Right::Run => Over::Named,

@@ -86,7 +86,7 @@ pub(super) async fn begin(
         limits: (&request.limits).into(),
         idempotency,
         actor: actor(who),
-        behalf: Behalf { user: Some(who.person()), callers: Vec::new(), session: None },
+        behalf: Behalf { user: Some(who.person()), ..Behalf::default() },
         label: None,
         parent: None,
     };

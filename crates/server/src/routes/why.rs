@@ -106,6 +106,7 @@ fn cause(cause: engine::Cause) -> Cause {
     match cause {
         C::Queued { behind, position } => Cause::Queued { behind, position },
         C::Unloadable { code, detail, again } => Cause::Unloadable { code, detail, again },
+        C::Off { what, name, by, since, reason } => Cause::Off { what, name, by, since, reason },
         C::Paused { by, since } => Cause::Paused { by, since },
         C::Stopping { mode, limit, by, since } => Cause::Stopping { mode, limit, by, since },
         C::Human { effect, tool, arguments, question, reason, since, expires } => {

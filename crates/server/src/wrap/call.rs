@@ -82,7 +82,7 @@ async fn attempt(door: &Door, params: CallParams, call: &UnderWay) -> Result<Opt
         limits: Default::default(),
         idempotency: None,
         actor: Actor::User(door.who.clone()),
-        behalf: Behalf { user: Some(door.who.clone().into()), callers: Vec::new(), session: None },
+        behalf: Behalf { user: Some(door.who.clone().into()), ..Behalf::default() },
         label: None,
         parent: None,
     };

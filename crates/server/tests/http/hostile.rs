@@ -69,6 +69,7 @@ async fn what_another_tenant_has_is_answered_exactly_like_what_nobody_has() {
                 "{alias}" => (o.path.replace("{alias}", "canary"), json!({"version": "{version}"})),
                 "rollback" => (o.path.to_owned(), json!({"to": "{version}"})),
                 "diff" => (format!("{}?from={{version}}", o.path), json!({})),
+                "token" => (o.path.to_owned(), json!({"audience": "https://mail.example"})),
                 "context" => (format!("{}?step=1", o.path), json!({})),
                 _ => (o.path.to_owned(), json!({})),
             };

@@ -115,3 +115,44 @@ async fn a_token_is_told_its_rights_and_figures_of_all_tenants_only_with_metrics
     assert_eq!(metrics(&[Read]).await.unwrap().status(), 403);
     assert_eq!(metrics(&[Read, Metrics]).await.unwrap().status(), 200);
 }
+
+/// The document names every route; each is asked by nobody, by somebody with a token that nobody knows, and by everybody of another tenant.
+#[tokio::test]
+async fn every_operation_of_the_document_refuses_who_has_no_token_and_shows_nothing_of_another_tenant() {
+    const SECRET: &str = "what-only-the-first-tenant-may-read";
+    let mallory = entry_for("token-of-mallory-which-is-long-enough", "mallory", "evil", &Right::ALL);
+    let lab = Lab::with(|c| c.auth.tokens = vec![mallory]).await;
+    let waiting = lab.waiting().await;
+    let told = HELLO_SCRIPT.replace("Hello there, friend.", SECRET);
+    lab.apply(HELLO, &[("./script.yaml", &told)]).await;
+    let run = lab.ended(lab.start("hello").await).await;
+    assert_eq!(run.output.as_deref(), Some(SECRET));
+    let (run, session, version) = (run.summary.id, run.summary.session, run.summary.version);
+    for operation in openapi::operations() {
+        let path = operation
+            .path
+            .replace("{run}", &run.to_string())
+            .replace("{session}", &session.to_string())
+            .replace("{approval}", &waiting.approvals[0].id.to_string())
+            .replace("{version}", &version.to_string())
+            .replace("{agent}", "hello");
+        let method: Method = operation.method.parse().unwrap();
+        for token in [None, Some(""), Some("nobody-knows-this-token-at-all"), Some("a.b.c")] {
+            let request = lab.bare(method.clone(), &path);
+            let request = token.into_iter().fold(request, |request, token| request.bearer_auth(token));
+            let answer = request.send().await.unwrap();
+            if operation.open {
+                assert_ne!(answer.status(), 401, "{method} {path}");
+            } else {
+                problem(answer, 401, "ST0200").await;
+            }
+        }
+        if operation.path.contains('{') {
+            let request = lab.bare(method.clone(), &path).bearer_auth("token-of-mallory-which-is-long-enough");
+            let request = if operation.method == "POST" { request.json(&json!({})) } else { request };
+            let answer = request.send().await.unwrap();
+            let (status, text) = (answer.status(), answer.text().await.unwrap());
+            assert!(!status.is_success() && !text.contains(SECRET), "{method} {path}: {status} {text}");
+        }
+    }
+}

@@ -4,7 +4,7 @@ use stead_core::{
     budget::Usage,
     code,
     effect::{EffectClass, Outcome, Reconciled},
-    fact::{CallHead, Parent},
+    fact::{CallHead, Held, Parent},
     id::{EffectId, RunId, TreeId},
     record::{Payload, Source},
     ruling::Behalf,
@@ -98,7 +98,7 @@ impl Sim {
         if (!model && effects.is_empty()) || self.rng.chance(300) {
             return Ok(());
         }
-        self.command(n, run, Command::Unsent { model, effects }, None)
+        self.command(n, run, Command::Unsent { model, effects, why: Held::Draining }, None)
     }
 
     fn begin(&mut self, n: usize, run: RunId, begun: Begun) -> Check {

@@ -354,6 +354,26 @@ pub(crate) static TABLES: &[Table] = &[
         postgres: "SELECT id, at, topic, salt, body FROM audit_acts ORDER BY at, id",
         former: Former::Since(8),
     },
+    Table {
+        number: 20,
+        name: "switches",
+        columns: &[
+            int("n"),
+            text("tenant"),
+            text("what"),
+            text("name"),
+            int("turned_on"),
+            text("turned_by"),
+            int("at"),
+            text("reason"),
+            int("heard"),
+        ],
+        sqlite: "SELECT n, tenant, what, name, turned_on, turned_by, at, reason, heard FROM switches ORDER BY n",
+        sqlite_insert: "INSERT INTO switches (n, tenant, what, name, turned_on, turned_by, at, reason, heard)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        postgres: "SELECT n, tenant, what, name, turned_on, turned_by, at, reason, heard FROM switches ORDER BY n",
+        former: Former::Since(8),
+    },
 ];
 
 /// The files of recorded runs, in pieces. No table: see [`super::cassettes`].

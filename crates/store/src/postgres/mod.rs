@@ -20,6 +20,7 @@ mod policies;
 mod queries;
 mod rows;
 mod store;
+mod switches;
 pub(crate) mod usage;
 pub(crate) mod values;
 mod versions;

@@ -17,6 +17,7 @@ mod pool;
 pub(crate) mod queries;
 mod queue;
 mod store;
+mod switches;
 pub(crate) mod usage;
 mod versions;
 mod writer;

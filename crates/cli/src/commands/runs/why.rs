@@ -84,6 +84,12 @@ fn cause(cause: &Cause) -> String {
             );
             format!("could not be loaded or go on ({code}); {again}: {}", short(detail, 400))
         }
+        Cause::Off { what, name, by: who, since, reason } => {
+            let reason = if reason.is_empty() { String::new() } else { format!(": {}", short(reason, SHOWN)) };
+            let (what, name) = (clean(what), clean(name));
+            let which = if what == "runs" { "all runs".to_owned() } else { format!("the {what} {name}") };
+            format!("{which} turned off by {} at {}{reason}", short(who, 24), text::instant(*since))
+        }
         Cause::Paused { by: who, since } => format!("paused by {} at {}", by(who), text::instant(*since)),
         Cause::Stopping { limit: Some(limit), since, .. } => {
             format!("stops since {}: its limit on {} is reached", text::instant(*since), word(limit))

@@ -1,10 +1,10 @@
-//! Before an activation ends in order: what it had promised in the journal and not sent is nobody's loss. The next
-//! activation does it afresh, and it counts as no attempt.
+//! Before an activation ends in order, or when operators turn off what is needed: what it had promised in the journal and not sent is
+//! nobody's loss. It is done afresh later, and counts as no attempt.
 
 use crate::{
     budget::Spend,
     code,
-    fact::{Fact, ModelFailed, NextAttempt},
+    fact::{Fact, Held, ModelFailed, NextAttempt},
     run::{
         decide::Draft,
         life::stop,
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-pub(in crate::run) fn unsent(draft: &mut Draft<'_>, model: bool, effects: &[u32]) {
+pub(in crate::run) fn unsent(draft: &mut Draft<'_>, model: bool, effects: &[u32], why: Held) {
     if let Phase::Model { attempt, model: index, activation, .. } = draft.state.phase
         && model
         && activation == draft.activation
@@ -23,7 +23,10 @@ pub(in crate::run) fn unsent(draft: &mut Draft<'_>, model: bool, effects: &[u32]
         draft.emit(Fact::ModelFailed(ModelFailed {
             turn: draft.state.turn,
             attempt,
-            code: code::DRAINING,
+            code: match why {
+                Held::Draining => code::DRAINING,
+                Held::Disabled => code::DISABLED,
+            },
             spent: Spend::ZERO,
             estimated: false,
             next: draft.state.stop.is_none().then_some(next),
@@ -38,6 +41,6 @@ pub(in crate::run) fn unsent(draft: &mut Draft<'_>, model: bool, effects: &[u32]
         return stop::withdraw_undispatched(draft, &sent);
     }
     for effect in unsent {
-        tool::held(draft, effect);
+        tool::held(draft, effect, why);
     }
 }

@@ -161,7 +161,7 @@ pub(in crate::run) fn weigh(draft: &mut Draft<'_>, i: usize) {
 pub(in crate::run) fn still_allowed(draft: &mut Draft<'_>, i: usize) -> bool {
     let call = &draft.state.calls[i];
     let now = draft.gate.epoch();
-    if now.is_some() && call.ruled == now {
+    if now.is_some() && call.ruled == now && !draft.gate.again(&draft.state, i) {
         return true;
     }
     // What people have approved is not lost because policies cannot be had for a moment: it waits for them.

@@ -379,10 +379,13 @@ fn not_sent(draft: &mut Draft<'_>, i: usize, told: Payload) {
     draft.emit(Fact::EffectNotSent(EffectNotSent { effect, retry_at, payload, held: None }));
 }
 
-/// The process that intended it could not send it before its end: the next one tries it afresh.
-pub(in crate::run) fn held(draft: &mut Draft<'_>, effect: u32) {
-    let payload = draft.notice("The server was about to end before this was sent.");
-    let held = Some(Held::Draining);
+/// What was intended was not sent: it is tried afresh, by the next process, or once operators let it.
+pub(in crate::run) fn held(draft: &mut Draft<'_>, effect: u32, why: Held) {
+    let payload = draft.notice(match why {
+        Held::Draining => "The server was about to end before this was sent.",
+        Held::Disabled => "An operator turned off what this needs before it was sent.",
+    });
+    let held = Some(why);
     draft.emit(Fact::EffectNotSent(EffectNotSent { effect, retry_at: Some(draft.now), payload, held }));
 }
 

@@ -1,0 +1,119 @@
+//! People whom an identity provider knows (OpenID Connect): whose token that is, and what its groups may do here.
+//!
+//! Not here: how a person gets a token (`stead login`), and tokens of the configuration ([`crate::auth`]).
+
+mod fetch;
+mod provider;
+
+use std::collections::BTreeSet;
+
+use stead_api::right::Right;
+use stead_core::{
+    code::{self, Code},
+    id::Name,
+};
+use stead_identity::{claims::Claims, token};
+
+use self::provider::Provider;
+use crate::{auth::Principal, config::Oidc};
+
+/// Longest name of a person, with its prefix, in bytes.
+const MAX_SUBJECT: usize = 200;
+
+/// Why nobody is let in by a token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub(crate) struct Stranger {
+    /// `ST0341` for the token, `ST0342` for the provider, `ST0209` for somebody who may do nothing here.
+    pub(crate) code: Code,
+    /// Why.
+    pub(crate) detail: String,
+}
+
+impl Stranger {
+    fn refused(why: impl std::fmt::Display) -> Self {
+        Self { code: code::TOKEN_REFUSED, detail: format!("the identity token is refused: {why}") }
+    }
+
+    fn nobody(detail: String) -> Self {
+        Self { code: code::FORBIDDEN, detail }
+    }
+}
+
+/// Those whom the provider knows.
+pub(crate) struct People {
+    config: Oidc,
+    provider: Provider,
+    /// Subjects of the configuration's tokens: nobody at the provider may bear one of these names.
+    taken: BTreeSet<Name>,
+}
+
+impl std::fmt::Debug for People {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("People").field("issuer", &self.config.issuer).finish_non_exhaustive()
+    }
+}
+
+impl People {
+    /// Knows nobody yet; the provider is asked when the first comes.
+    ///
+    /// # Errors
+    /// When the provider's certificates cannot be read.
+    pub(crate) fn new(config: Oidc, taken: BTreeSet<Name>) -> std::io::Result<Self> {
+        let provider = Provider::new(&config)?;
+        Ok(Self { config, provider, taken })
+    }
+
+    /// What `stead login` needs to know.
+    pub(crate) fn login(&self) -> Option<stead_api::login::Login> {
+        let Oidc { issuer, client_id, scopes, resource, audience, .. } = self.config.clone();
+        Some(stead_api::login::Login { issuer, client_id: client_id?, scopes, resource, audience })
+    }
+
+    /// Whose token that is.
+    pub(crate) async fn find(&self, token: &str, now: u64) -> Result<Principal, Stranger> {
+        // Another issuer's keys would not help.
+        if token::says_issuer(token).as_deref() != Some(self.config.issuer.as_str()) {
+            return Err(Stranger::refused(token::Refused::Issuer));
+        }
+        let claims = self.provider.verify(token, now).await?;
+        self.principal(&claims)
+    }
+
+    fn principal(&self, claims: &Claims) -> Result<Principal, Stranger> {
+        let subject = self.subject(claims)?;
+        let theirs = claims.texts(&self.config.groups_claim);
+        let of = |name: &str| name == "*" || theirs.contains(&name);
+        let entries: Vec<_> = self.config.groups.iter().filter(|group| of(&group.name)).collect();
+        let tenants: BTreeSet<&Name> = entries.iter().map(|group| &group.tenant).collect();
+        let tenant = match tenants.len() {
+            1 => entries[0].tenant.clone(),
+            0 => return Err(Stranger::nobody(format!("{subject} is in no group that may do anything here"))),
+            _ => return Err(Stranger::nobody(format!("the groups of {subject} belong to more than one tenant"))),
+        };
+        let has = |right: &Right| entries.iter().any(|group| group.rights.contains(right));
+        let rights = Right::ALL.into_iter().filter(has).collect();
+        let roles: BTreeSet<Name> = entries.iter().flat_map(|group| group.roles.iter().cloned()).collect();
+        Ok(Principal { subject, tenant, rights, roles: roles.into_iter().collect(), mends: false })
+    }
+
+    /// The person's name here.
+    fn subject(&self, claims: &Claims) -> Result<Name, Stranger> {
+        let claim = self.config.subject.as_str();
+        let name = claims.text(claim).filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| Stranger::refused(format!("it has no claim `{claim}`")))?;
+        // RFC-less but known: an address that anybody may type in names nobody.
+        if claim == "email" && !claims.is_true("email_verified") {
+            return Err(Stranger::refused("the provider has not verified the e-mail address"));
+        }
+        let subject = format!("{}{name}", self.config.prefix);
+        if subject.len() > MAX_SUBJECT || subject.chars().any(char::is_control) {
+            return Err(Stranger::refused(format!("its claim `{claim}` can name nobody here")));
+        }
+        let subject = Name::from(subject);
+        if self.taken.contains(&subject) {
+            return Err(Stranger::refused("it bears the name of somebody of the server's configuration"));
+        }
+        Ok(subject)
+    }
+}
