@@ -23,7 +23,7 @@ use stead_core::{
     ruling::Behalf,
     time::Span,
 };
-use stead_engine::{DefaultPolicy, Engine, Options, PolicySets, Ports, StartRun, clock::SystemClock};
+use stead_engine::{DefaultPolicy, Engine, Options, PolicySets, Ports, StartRun, Unsigned, clock::SystemClock};
 use stead_ports::{
     BoxFuture,
     agent::{Agent, AgentError, Agents, Behind, BoundTool},
@@ -133,7 +133,7 @@ impl Tool for NoopTool {
 }
 
 /// One agent, whatever version is asked for.
-struct One(Arc<Agent>);
+pub(crate) struct One(pub(crate) Arc<Agent>);
 
 impl Agents for One {
     fn load(&self, _: &Name, _: VersionId) -> BoxFuture<'_, Result<Arc<Agent>, AgentError>> {
@@ -231,7 +231,13 @@ pub(crate) async fn engine_under(dir: &Path, agent: Arc<Agent>, policies: Arc<dy
     let encrypt = std::env::var_os("STEAD_BENCH_ENCRYPT").map(|_| WrappingKey::from_bytes(&[7; 32]));
     let store = SqliteStore::open(dir, SqliteOptions { encrypt, ..SqliteOptions::default() }).expect("the store opens");
     let journal: Arc<dyn Journal> = Arc::new(store);
-    let ports = Ports { journal, agents: Arc::new(One(agent)), clock: Arc::new(SystemClock), policies };
+    let ports = Ports {
+        journal,
+        agents: Arc::new(One(agent)),
+        clock: Arc::new(SystemClock),
+        policies,
+        directories: Arc::new(Unsigned),
+    };
     Engine::open(ports, Options { max_active: 20_000, ..Options::default() }).await.expect("the engine opens")
 }
 

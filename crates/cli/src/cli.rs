@@ -6,10 +6,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     agents::Agents, approvals::Approvals, backup::Backup, budgets::Budgets, chat::Chat, completions::Completions,
-    data::Data, demo::Demo, demo_service::DemoService, dev::Dev, doctor::Doctor, errors::Errors, migrate::Migrate,
-    policy::Policy, restore::RestoreArgs, run::Run, runs::Runs, sandboxes::Sandboxes, schema::Schema, secrets::Secrets,
-    serve::Serve, sessions::Sessions, test::Test, test_runtime::TestRuntime, usage::Usage, with_parent::WithParent,
-    wrap::Wrap,
+    data::Data, demo::Demo, demo_service::DemoService, dev::Dev, doctor::Doctor, errors::Errors, init::Init,
+    migrate::Migrate, policy::Policy, restore::RestoreArgs, run::Run, runs::Runs, sandboxes::Sandboxes, schema::Schema,
+    secrets::Secrets, serve::Serve, sessions::Sessions, test::Test, test_runtime::TestRuntime, usage::Usage,
+    with_parent::WithParent, wrap::Wrap,
 };
 
 /// Runs AI agents durably: what an agent did is journaled, survives a crash, and is never done twice.
@@ -53,6 +53,7 @@ pub(crate) enum Command {
     Runs(Runs),
     Sandboxes(Sandboxes),
     Approvals(Approvals),
+    Init(Init),
     Policy(Policy),
     Test(Test),
     Budgets(Budgets),

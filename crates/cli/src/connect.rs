@@ -89,6 +89,7 @@ impl Connection {
             drain_timeout: Time(DRAIN),
             sandbox: written.sandbox,
             policy: written.policy,
+            approvals: written.approvals,
             ..Config::default()
         };
         let helpers = Arc::new(DevHelpers::new(need == Need::Work));

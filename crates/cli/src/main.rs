@@ -26,6 +26,7 @@ mod markdown;
 mod policy;
 mod process;
 mod scalar;
+mod signing;
 mod testing;
 mod ui;
 

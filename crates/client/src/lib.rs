@@ -17,6 +17,7 @@
 //! # }
 //! ```
 
+mod approvers;
 mod client;
 mod error;
 mod events;

@@ -1,7 +1,7 @@
 //! The whole vocabulary of what can have happened to a run.
 //!
-//! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 2 and 35 to
-//! 49 are kept for signals and messages, memory, compensation and version facts.
+//! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 2, 35 to
+//! 42 and 44 to 49 are kept for signals and messages, memory, compensation and version facts.
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use crate::{
 
 mod approval;
 
-pub use approval::{ApprovalGiven, ApprovalRequested, AskReason, Raise};
+pub use approval::{ApprovalGiven, ApprovalRequested, ApprovalsUsed, AskReason, Raise, Signing};
 
 pub use crate::config::{CallRules, ModelConfig, RunConfig};
 
@@ -133,6 +133,9 @@ pub enum Fact {
     /// What the counters of policies said to the decision whose fact follows in this record.
     #[n(34)]
     HistoryRead(#[n(0)] HistoryRead),
+    /// Signed answers let this effect go, and count for nothing else: what begins by them is in the same record.
+    #[n(43)]
+    ApprovalsUsed(#[n(0)] ApprovalsUsed),
 }
 
 impl Fact {
@@ -199,7 +202,8 @@ impl Fact {
             | Self::Restored(_)
             | Self::SandboxLimited(_)
             | Self::BudgetMoved(_)
-            | Self::HistoryRead(_) => None,
+            | Self::HistoryRead(_)
+            | Self::ApprovalsUsed(_) => None,
         }
     }
 }

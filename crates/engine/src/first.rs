@@ -177,7 +177,15 @@ fn decide(
         Heard { book, inside, names, journal, before: None, split }
     });
     let heard = heard.as_ref();
-    let gate = RunGate { policies, principal: &principal, agent, reply: None, hearing: hearing.as_ref(), heard };
+    let gate = RunGate {
+        policies,
+        principal: &principal,
+        agent,
+        reply: None,
+        hearing: hearing.as_ref(),
+        heard,
+        answers: None,
+    };
     let inputs = Inputs { now: engine.0.ports.clock.now(), activation: fresh_activation(engine), gate: &gate };
     let hold = engine.0.options.at_rest || engine.0.is_draining() || unheard;
     let decision = new.decide_under(inputs, Terms { hold, offer });

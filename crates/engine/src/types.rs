@@ -27,6 +27,7 @@ use stead_ports::{
 use crate::{
     gate::PolicySets,
     providers::{ProviderStats, Rates},
+    signing::Directories,
     timed::Durations,
 };
 
@@ -41,6 +42,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// What may be done.
     pub policies: Arc<dyn PolicySets>,
+    /// Whose signatures count.
+    pub directories: Arc<dyn Directories>,
 }
 
 /// Bounds of an engine; all documented in `docs/limits.md`.

@@ -19,6 +19,7 @@ pub mod raw;
 pub mod sandbox;
 pub mod secret;
 pub mod tool;
+pub mod trust;
 pub mod workspace;
 
 /// A boxed future, as object-safe ports return it.

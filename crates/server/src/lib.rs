@@ -8,6 +8,7 @@
 //! * [`secrets`] says where the operator's secrets are.
 //! * [`backup`] takes and restores what a store keeps, without a server.
 //! * [`encryption`] has the key under which a store's texts are encrypted.
+//! * [`approvers`] keeps whose signatures count.
 //! * [`config`] is `stead.toml`; [`auth`] says who is calling.
 //! * [`policies`] applies policy sets and makes them ready to decide.
 //! * [`cassettes`] keeps what recorded runs said to their models, and plays it again.
@@ -21,6 +22,7 @@
 //! command line.
 
 pub mod agents;
+pub mod approvers;
 pub mod auth;
 pub mod backup;
 pub mod cassettes;

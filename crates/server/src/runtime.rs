@@ -22,11 +22,13 @@ use stead_ports::{
     objects::Objects,
     policies::PolicyStore,
     secret::Secrets,
+    trust::DirectoryStore,
 };
 use stead_store::{BlobKey, LineKey, PgOptions, PgStore, SqliteOptions, SqliteStore, WrappingKey};
 
 use crate::{
     agents::{AgentStore, Applied, ApplyError, Environment, Helpers, Keys, Naming, Services, Site, confirm::Confirm},
+    approvers::{AddError, Directories, own_root},
     cassettes::Shelf,
     clock::SystemClock,
     config::{self, DatabaseUrl, Encrypt},
@@ -58,6 +60,8 @@ pub struct OpenOptions {
     pub sandboxes: config::Sandboxes,
     /// Budgets of tenants and agents that are set now.
     pub budgets: Vec<config::Budget>,
+    /// How people approve.
+    pub approvals: config::Approvals,
     /// Guarded addresses that tools and models may reach after all.
     pub reach: Reach,
     /// Where helper services answer.
@@ -105,6 +109,7 @@ pub struct Runtime {
     engine: Engine,
     agents: Arc<AgentStore>,
     policies: Arc<PolicySets>,
+    approvers: Arc<Directories>,
     cassettes: Arc<Shelf>,
     shop: Shop,
     data_dir: Arc<Path>,
@@ -157,7 +162,7 @@ impl Runtime {
         // Absolute, so that nothing depends on the working directory later.
         let data_dir = fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
         let encrypt = encryption::key(options.encrypt.as_ref())?;
-        let Opened { mut journal, objects, policies, store, lines } =
+        let Opened { mut journal, objects, policies, directories, store, lines } =
             open_store(&data_dir, options.database.as_ref(), encrypt).await?;
         let crash = options.testing.as_ref().and_then(|t| t.crash);
         let unkept = |e: io::Error| StoreError { code: code::DATA_READONLY, detail: format!("the test's ledger: {e}") };
@@ -193,11 +198,20 @@ impl Runtime {
             Some(own) => (own, Arc::new(DefaultPolicy::default())),
             None => (agents.clone(), policies.clone()),
         };
-        let ports = Ports { journal, agents: own, clock: Arc::new(SystemClock) as Arc<dyn Clock>, policies: gate };
+        let (demand, roots) = (options.approvals.demand(), options.approvals.roots());
+        let approvers = Arc::new(Directories::open(directories, demand, roots).await?);
+        let ports = Ports {
+            journal,
+            agents: own,
+            clock: Arc::new(SystemClock) as Arc<dyn Clock>,
+            policies: gate,
+            directories: approvers.clone(),
+        };
         set_budgets(&ports, &options.budgets).await?;
         let engine = Engine::open(ports, options.engine).await?;
         shop.sweep().await;
-        Ok(Self { engine, agents, policies, cassettes, shop, data_dir: data_dir.into(), store, objects, secrets, open })
+        let data_dir = data_dir.into();
+        Ok(Self { engine, agents, policies, approvers, cassettes, shop, data_dir, store, objects, secrets, open })
     }
 
     /// The engine.
@@ -213,6 +227,19 @@ impl Runtime {
     /// The policy sets of its tenants.
     pub fn policies(&self) -> &Arc<PolicySets> {
         &self.policies
+    }
+
+    /// The directories of approvers.
+    pub(crate) fn approvers(&self) -> &Arc<Directories> {
+        &self.approvers
+    }
+
+    /// Makes the root of one person who works alone, when the tenant has no directory of approvers yet. Says whether it did.
+    ///
+    /// # Errors
+    /// [`AddError`].
+    pub async fn own_root(&self, tenant: &Name, person: &Name) -> Result<bool, AddError> {
+        own_root(&self.approvers, &self.data_dir, tenant, person, SystemClock.now()).await
     }
 
     /// The cassettes of recorded runs.
@@ -334,6 +361,7 @@ struct Opened {
     /// The content of workspaces that is kept with it.
     objects: Arc<dyn Objects>,
     policies: Arc<dyn PolicyStore>,
+    directories: Arc<dyn DirectoryStore>,
     /// Which store all of these are.
     store: Store,
     /// What seals files beside it.
@@ -353,8 +381,8 @@ async fn open_store(
             let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&dir, options));
             let store = Arc::new(opened.await.map_err(broke)??);
             let lines = store.line_key().await?;
-            let (journal, objects) = (store.clone(), store.clone());
-            Ok(Opened { journal, objects, policies: store, store: Store::Sqlite, lines })
+            let (journal, objects, directories) = (store.clone(), store.clone(), store.clone());
+            Ok(Opened { journal, objects, directories, policies: store, store: Store::Sqlite, lines })
         }
         Some(url) => {
             // Not in the database: whoever can read that must not be able to tell contents by their addresses.
@@ -363,8 +391,8 @@ async fn open_store(
             let options = PgOptions { encrypt, ..PgOptions::new(key) };
             let store = Arc::new(PgStore::connect(url.expose(), options).await?);
             let lines = store.line_key().await?;
-            let (journal, objects) = (store.clone(), store.clone());
-            Ok(Opened { journal, objects, policies: store, store: Store::Postgres, lines })
+            let (journal, objects, directories) = (store.clone(), store.clone(), store.clone());
+            Ok(Opened { journal, objects, directories, policies: store, store: Store::Postgres, lines })
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document, made from [`operations()`] and the schemas of the types. OpenAPI 3.1 uses JSON Schema
 //! 2020-12 as it is, so nothing is translated.
 
+mod approvers;
 mod operation;
 mod operations;
 mod policies;

@@ -12,6 +12,7 @@ pub(crate) mod demo_service;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod errors;
+pub(crate) mod init;
 pub(crate) mod man_pages;
 pub(crate) mod migrate;
 pub(crate) mod pages;
@@ -94,6 +95,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Policy(args) => one(policy::run(&global, args)),
         Command::Usage(args) => one(usage::run(&global, args)),
         Command::Approvals(args) => one(approvals::run(&global, args)),
+        Command::Init(args) => init::run(&global, &args),
         Command::Dev(args) => many(dev::run(&global, args)),
         Command::Serve(args) => many(serve::run(&global, args)),
         Command::Demo(args) => one(demo::run(&global, args)),

@@ -9,6 +9,7 @@
 //! assert_eq!(config.listen.port(), 7411);
 //! ```
 
+mod approvals;
 mod budgets;
 mod database;
 mod encrypt;
@@ -30,6 +31,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use approvals::{Approvals, SignedAnswers};
 pub use budgets::Budget;
 pub use database::DatabaseUrl;
 pub use encrypt::Encrypt;
@@ -89,6 +91,8 @@ pub struct Config {
     pub budgets: Vec<Budget>,
     /// How policies are applied.
     pub policy: Policy,
+    /// How people approve.
+    pub approvals: Approvals,
 }
 
 /// How policies are applied.
@@ -220,6 +224,7 @@ impl Default for Config {
             sandboxes: Sandboxes::default(),
             budgets: Vec::new(),
             policy: Policy::default(),
+            approvals: Approvals::default(),
         }
     }
 }

@@ -26,5 +26,6 @@ mod reference;
 mod rights;
 mod runs;
 mod sessions;
+mod signed;
 mod streams;
 mod versions;

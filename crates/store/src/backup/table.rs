@@ -344,6 +344,15 @@ pub(crate) static TABLES: &[Table] = &[
             FROM budget_use ORDER BY budget, start",
         former: Former::Since(6),
     },
+    Table {
+        number: 17,
+        name: "directories",
+        columns: &[text("tenant"), int("seq"), bytes("body"), text("added_by"), int("at")],
+        sqlite: "SELECT tenant, seq, body, added_by, at FROM directories ORDER BY tenant, seq",
+        sqlite_insert: "INSERT INTO directories (tenant, seq, body, added_by, at) VALUES (?, ?, ?, ?, ?)",
+        postgres: "SELECT tenant, seq, body, added_by, at FROM directories ORDER BY tenant, seq",
+        former: Former::Since(8),
+    },
 ];
 
 /// The files of recorded runs, in pieces. No table: see [`super::cassettes`].

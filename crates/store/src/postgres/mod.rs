@@ -8,6 +8,7 @@ pub(crate) mod approvals;
 mod budgets;
 pub(crate) mod connect;
 mod counted;
+mod directories;
 pub(crate) mod errors;
 mod flusher;
 pub(crate) mod format;

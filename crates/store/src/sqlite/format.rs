@@ -19,6 +19,7 @@ const STEPS: [&str; FORMAT as usize] = [
     include_str!("format-5.sql"),
     include_str!("format-6.sql"),
     include_str!("format-7.sql"),
+    concat!(include_str!("format8_trust.sql")),
 ];
 
 /// Why a database cannot be used.

@@ -5,6 +5,7 @@
 pub(crate) mod approvals;
 mod budgets;
 mod counted;
+mod directories;
 pub(crate) mod errors;
 pub(crate) mod files;
 mod format;
