@@ -1,7 +1,7 @@
 //! Signed approvals: whether one statement ever lets two actions go, whatever happens around it; whether a changed member ever counts; and
 //! what verifying costs. The races are those of the engine over a real store, with processes of it that go away in the middle.
 
-#[expect(unreachable_pub, dead_code, reason = "shared with the tests of the crate")]
+#[expect(unreachable_pub, reason = "shared with the tests of the crate")]
 #[path = "../../crates/trust/tests/shared/kit.rs"]
 mod kit;
 #[expect(unreachable_pub, reason = "shared with the tests of the crate")]

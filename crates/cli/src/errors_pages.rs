@@ -146,4 +146,9 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (325, include_str!("../../../docs/errors/ST0325.md")),
     (326, include_str!("../../../docs/errors/ST0326.md")),
     (327, include_str!("../../../docs/errors/ST0327.md")),
+    (340, include_str!("../../../docs/errors/ST0340.md")),
+    (341, include_str!("../../../docs/errors/ST0341.md")),
+    (342, include_str!("../../../docs/errors/ST0342.md")),
+    (343, include_str!("../../../docs/errors/ST0343.md")),
+    (344, include_str!("../../../docs/errors/ST0344.md")),
 ];
