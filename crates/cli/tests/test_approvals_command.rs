@@ -97,12 +97,12 @@ fn who_works_alone_signs_without_a_word_and_what_they_signed_is_verified_without
     assert_eq!(verified["answers"][0]["approved"], true);
     let evidence = std::fs::read_to_string(env.path().join("refund.evidence")).unwrap();
     let other = format!("approvals verify refund.evidence --root {}", "0".repeat(64));
-    assert!(env.stead(&other).to_string().contains("error[ST0344]"));
+    assert!(env.stead(&other).to_string().contains("error[ST0374]"));
     for (was, is) in [("1042", "1043"), ("4990", "4991"), ("payments_refund", "payments_refuse"), ("owner", "0wner")] {
         assert!(evidence.contains(was), "{was}");
         env.write("changed.evidence", &evidence.replace(was, is));
         let said = env.stead(&format!("approvals verify changed.evidence --root {root}")).to_string();
-        assert!(said.contains("error[ST0344]"), "{was}: {said}");
+        assert!(said.contains("error[ST0374]"), "{was}: {said}");
     }
 }
 
@@ -119,7 +119,7 @@ fn keys_of_a_root_are_made_offline_and_enrol_an_ssh_key_that_signs() {
     keygen(&["-q", "-t", "ed25519", "-N", "", "-f", "bob"]);
     let enrol = "approvals keys enrol bob.pub --subject owner --role supervisor";
     let refused = env.stead(&format!("{enrol} --sign-with root/xenia.key")).to_string();
-    assert!(refused.contains("error[ST0342]"), "{refused}");
+    assert!(refused.contains("error[ST0372]"), "{refused}");
     // From one holder to the next, as a file.
     env.stead(&format!("{enrol} --sign-with root/xenia.key --output entry"));
     assert!(env.stead("approvals keys sign entry --sign-with root/yves.key").to_string().contains("with 2 signatures"));
@@ -129,7 +129,7 @@ fn keys_of_a_root_are_made_offline_and_enrol_an_ssh_key_that_signs() {
     env.stead("run --quiet refund-desk 'Refund order 1042'");
     let approval = env.approval();
     let unsigned = env.stead(&format!("approvals approve {approval}")).to_string();
-    assert!(unsigned.contains("error[ST0340]"), "{unsigned}");
+    assert!(unsigned.contains("error[ST0370]"), "{unsigned}");
     // The one person of this folder began the run, and who began something does not approve it.
     let own = env.stead(&format!("approvals approve {approval} --ssh-key bob")).to_string();
     assert!(own.contains("you sign, as approved") && own.contains("who began this"), "{own}");

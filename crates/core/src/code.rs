@@ -344,17 +344,17 @@ codes! {
     /// The disk of the sandbox is used up, or the file is too long.
     SANDBOX_FILE_ROOM = 327, "There is no room for the file";
 
-    // 340-349: signed approvals
+    // 370-379: signed approvals
     /// A yes came without a signature where it counts only with one.
-    APPROVAL_UNSIGNED = 340, "A yes to this counts only with a signature";
+    APPROVAL_UNSIGNED = 370, "A yes to this counts only with a signature";
     /// The signature under an answer does not count.
-    APPROVAL_SIGNATURE = 341, "The signature does not count";
+    APPROVAL_SIGNATURE = 371, "The signature does not count";
     /// An entry cannot be added to a directory of approvers.
-    APPROVER_ENTRY = 342, "The entry of the directory of approvers is refused";
+    APPROVER_ENTRY = 372, "The entry of the directory of approvers is refused";
     /// A key of an approver cannot be read or made.
-    APPROVER_KEY = 343, "The approver's key cannot be used";
+    APPROVER_KEY = 373, "The approver's key cannot be used";
     /// A file of evidence does not show what it should.
-    APPROVAL_EVIDENCE = 344, "The evidence of an approval does not hold";
+    APPROVAL_EVIDENCE = 374, "The evidence of an approval does not hold";
 }
 
 impl Code {

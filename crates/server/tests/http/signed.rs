@@ -92,17 +92,17 @@ async fn a_yes_is_taken_with_the_signature_of_who_brings_it_once_and_can_be_prov
     // A root is for who has the server in hand, and it is the first entry once.
     assert_eq!(ann.add_approver_entry(envelope(&root(), &[1, 2])).await.unwrap_err().code.to_string(), "ST0209");
     let refused = async |entry| lab.client.add_approver_entry(entry).await.unwrap_err().code.to_string();
-    assert_eq!(refused(envelope(&root(), &[1])).await, "ST0342");
+    assert_eq!(refused(envelope(&root(), &[1])).await, "ST0372");
     lab.client.add_approver_entry(envelope(&root(), &[1, 2])).await.unwrap();
-    assert_eq!(refused(envelope(&root(), &[1, 2])).await, "ST0342");
+    assert_eq!(refused(envelope(&root(), &[1, 2])).await, "ST0372");
     for (name, key) in [("ann", 10), ("bob", 11)] {
         let entry = enrolment(&ann, name, key).await;
-        assert_eq!(refused(envelope(&entry, &[key])).await, "ST0342", "nobody enrols themselves");
+        assert_eq!(refused(envelope(&entry, &[key])).await, "ST0372", "nobody enrols themselves");
         ann.add_approver_entry(envelope(&entry, &[1, 2])).await.unwrap();
     }
     let waiting = lab.waiting().await;
     let effect = waiting.approvals[0].id;
-    assert_eq!(code(ann.approve(effect, None).await).await, "ST0340");
+    assert_eq!(code(ann.approve(effect, None).await).await, "ST0370");
     let wrong = [
         receipt(&ann, effect, "bob", 11, |_| {}).await,
         receipt(&ann, effect, "ann", 12, |_| {}).await,
@@ -115,13 +115,13 @@ async fn a_yes_is_taken_with_the_signature_of_who_brings_it_once_and_can_be_prov
         "{}".to_owned(),
     ];
     for wrong in wrong {
-        assert_eq!(code(ann.answer_signed(effect, true, None, wrong.clone()).await).await, "ST0341", "{wrong}");
+        assert_eq!(code(ann.answer_signed(effect, true, None, wrong.clone()).await).await, "ST0371", "{wrong}");
     }
     let right = receipt(&ann, effect, "ann", 10, |_| {}).await;
-    assert_eq!(code(bob.answer_signed(effect, true, None, right.clone()).await).await, "ST0341", "it is ann's");
+    assert_eq!(code(bob.answer_signed(effect, true, None, right.clone()).await).await, "ST0371", "it is ann's");
     ann.answer_signed(effect, true, None, right.clone()).await.unwrap();
     assert_eq!(lab.ended(waiting.summary.id).await.output.as_deref(), Some("It was added."));
-    assert_eq!(code(ann.answer_signed(effect, true, None, right).await).await, "ST0341", "it was used");
+    assert_eq!(code(ann.answer_signed(effect, true, None, right).await).await, "ST0371", "it was used");
     // Anybody can verify it, with the root's hash and nothing of the server's.
     let asked = lab.client.question(effect).await.unwrap();
     let entries = ann.approver_entries(0).await.unwrap().items.into_iter().map(|row| row.entry).collect();
@@ -148,7 +148,7 @@ async fn a_no_takes_no_signature_and_who_applied_the_agent_approves_nothing_of_i
     let waiting = lab.waiting().await;
     let effect = waiting.approvals[0].id;
     let own = receipt(&lab.client, effect, "owner", 13, |_| {}).await;
-    assert_eq!(code(lab.client.answer_signed(effect, true, None, own).await).await, "ST0341");
+    assert_eq!(code(lab.client.answer_signed(effect, true, None, own).await).await, "ST0371");
     ann.deny(effect, None).await.unwrap();
     assert_eq!(lab.ended(waiting.summary.id).await.output.as_deref(), Some("It was not added."));
 }
@@ -159,8 +159,8 @@ async fn a_directory_that_begins_with_another_root_than_the_operator_names_count
         config.approvals.roots = [("default".to_owned(), "ab".repeat(32))].into();
     }));
     let lab = lab.await;
-    problem(lab.post("/v1/approvers/entries", &json!({ "entry": envelope(&root(), &[1, 2]) })).await, 422, "ST0342")
+    problem(lab.post("/v1/approvers/entries", &json!({ "entry": envelope(&root(), &[1, 2]) })).await, 422, "ST0372")
         .await;
     assert_eq!(lab.client.approvers().await.unwrap().anchor, None);
-    problem(lab.post("/v1/approvers/entries", &json!({ "entry": "{}" })).await, 422, "ST0342").await;
+    problem(lab.post("/v1/approvers/entries", &json!({ "entry": "{}" })).await, 422, "ST0372").await;
 }
