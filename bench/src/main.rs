@@ -1,6 +1,7 @@
 //! `cargo xtask bench NAME [--json] [--quick]`: figures of this machine, each beside the limit of the machine measured in
 //! the same run. `bench/README.md` says what is measured and how to race others.
 
+mod approvals;
 mod audit;
 mod durable;
 mod egress;
@@ -33,6 +34,8 @@ fn main() -> ExitCode {
         ["durable", case] => durable::one_case(case, quick),
         #[cfg(target_os = "linux")]
         ["workspace", "commit"] => workspace::commit(quick),
+        ["approvals"] => approvals::main(quick, json),
+        ["approvals-child", rest @ ..] => approvals::child(rest),
         ["audit"] => audit::main(quick, json),
         ["egress"] => egress::main(quick, json),
         ["policy"] => policy::main(quick, json),
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         ["restore-child", rest @ ..] => durable::restore::child(rest),
         _ => {
             eprintln!("usage: cargo xtask bench durable [--json] [--quick]");
+            eprintln!("       cargo xtask bench approvals [--json] [--quick]");
             eprintln!("       cargo xtask bench audit [--json] [--quick]");
             eprintln!("       cargo xtask bench egress [--json] [--quick]");
             eprintln!("       cargo xtask bench policy [--json] [--quick]");

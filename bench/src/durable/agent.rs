@@ -24,7 +24,9 @@ use stead_core::{
     ruling::Behalf,
     time::Span,
 };
-use stead_engine::{DefaultPolicy, Engine, Log, LogKey, Options, PolicySets, Ports, StartRun, clock::SystemClock};
+use stead_engine::{
+    DefaultPolicy, Engine, Log, LogKey, Options, PolicySets, Ports, StartRun, Unsigned, clock::SystemClock,
+};
 use stead_ports::{
     BoxFuture,
     agent::{Agent, AgentError, Agents, Behind, BoundTool},
@@ -134,7 +136,7 @@ impl Tool for NoopTool {
 }
 
 /// One agent, whatever version is asked for.
-struct One(Arc<Agent>);
+pub(crate) struct One(pub(crate) Arc<Agent>);
 
 impl Agents for One {
     fn load(&self, _: &Name, _: VersionId) -> BoxFuture<'_, Result<Arc<Agent>, AgentError>> {
@@ -246,7 +248,8 @@ async fn opened(dir: &Path, agent: Arc<Agent>, policies: Arc<dyn PolicySets>) ->
     let store = SqliteStore::open(dir, SqliteOptions { encrypt, ..SqliteOptions::default() }).expect("the store opens");
     let store = Arc::new(store);
     let (journal, switches): (Arc<dyn Journal>, _) = (store.clone(), store.clone());
-    let ports = Ports { journal, agents: Arc::new(One(agent)), clock: Arc::new(SystemClock), policies, switches };
+    let (agents, directories) = (Arc::new(One(agent)), Arc::new(Unsigned));
+    let ports = Ports { journal, agents, clock: Arc::new(SystemClock), policies, switches, directories };
     let engine = Engine::open(ports, Options { max_active: 20_000, ..Options::default() }).await;
     (engine.expect("the engine opens"), store)
 }

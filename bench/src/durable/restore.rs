@@ -192,7 +192,8 @@ async fn finish(engine: &Engine, dir: &Path) -> ExitCode {
         for EffectId { run, n } in open.iter().map(|question| question.effect) {
             let happened = done.contains(&format!("{:032x}{n:08x}", run.0));
             // Whoever is not asked any more has been answered.
-            asked += u64::from(engine.approve(EffectId { run, n }, !happened, "bench".into(), None).await.is_ok());
+            asked +=
+                u64::from(engine.approve(EffectId { run, n }, !happened, "bench".into(), None, None).await.is_ok());
         }
         let counts: HashMap<Status, u64> =
             engine.journal().count(None).await.expect("the store answers").into_iter().collect();

@@ -47,7 +47,10 @@ async fn approve(engine: &Engine, runs: &[RunId], callers: usize) -> f64 {
         let (engine, chunk) = (engine.clone(), chunk.to_vec());
         tasks.push(tokio::spawn(async move {
             for run in chunk {
-                engine.approve(EffectId { run, n: 1 }, true, "bench".into(), None).await.expect("the approval counts");
+                engine
+                    .approve(EffectId { run, n: 1 }, true, "bench".into(), None, None)
+                    .await
+                    .expect("the approval counts");
             }
         }));
     }

@@ -70,6 +70,32 @@ pub struct GateAsks {
     pub approvers: Vec<Name>,
     /// How many of them.
     pub quorum: u32,
+    /// Whether each must have been verified as a person by their authenticator.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub verified: bool,
+    /// Whether the answers must come over two channels: a page of the server, and a program of a signer's own.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub channels: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks like this")]
+const fn is_false(it: &bool) -> bool {
+    !*it
+}
+
+/// A question as it is signed: for who signs, and for who verifies later what was signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SignedQuestion {
+    /// The question as a JSON document, as `docs/approvals.md` describes it. Whoever signs makes the text that they are shown from it.
+    pub question: String,
+    /// Whether people are asked now; or else it was asked last.
+    pub open: bool,
+    /// Whether a yes counts only when it is signed.
+    pub signed: bool,
+    /// The signed answers that it has, each a receipt.
+    pub receipts: Vec<String>,
+    /// Now, by the clock of the server, in seconds since 1970.
+    pub now: u64,
 }
 
 const fn one() -> u32 {
@@ -84,4 +110,8 @@ pub struct Answer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub note: Option<String>,
+    /// The receipt of the signed statement, as `docs/approvals.md` describes it; absent for an answer that is not signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32768))]
+    pub receipt: Option<String>,
 }

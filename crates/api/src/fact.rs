@@ -103,6 +103,7 @@ kinds! {
     PlanDrawn => "plan_drawn",
     PlanRejected => "plan_rejected",
     HistoryRead => "history_read",
+    ApprovalsUsed => "approvals_used",
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@
 
 pub mod agent;
 pub mod approval;
+pub mod approver;
 pub mod artifact;
 pub mod audit;
 pub mod budget;

@@ -91,6 +91,7 @@ impl Connection {
             sandbox: written.sandbox,
             policy: written.policy,
             audit: written.audit,
+            approvals: written.approvals,
             ..Config::default()
         };
         let helpers = Arc::new(DevHelpers::new(need == Need::Work));

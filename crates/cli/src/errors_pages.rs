@@ -151,4 +151,9 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (341, include_str!("../../../docs/errors/ST0341.md")),
     (342, include_str!("../../../docs/errors/ST0342.md")),
     (343, include_str!("../../../docs/errors/ST0343.md")),
+    (370, include_str!("../../../docs/errors/ST0370.md")),
+    (371, include_str!("../../../docs/errors/ST0371.md")),
+    (372, include_str!("../../../docs/errors/ST0372.md")),
+    (373, include_str!("../../../docs/errors/ST0373.md")),
+    (374, include_str!("../../../docs/errors/ST0374.md")),
 ];

@@ -27,6 +27,7 @@ mod markdown;
 mod policy;
 mod process;
 mod scalar;
+mod signing;
 mod testing;
 mod ui;
 

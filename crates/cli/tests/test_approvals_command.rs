@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use crate::common::TestEnvironment;
+use crate::common::{Serving, TestEnvironment};
 
 #[test]
 fn an_open_approval_is_listed_shown_and_answered_once() {
@@ -74,4 +74,65 @@ fn an_approval_that_does_not_exist_is_told() {
 
     For more information, try '--help'.
     ");
+}
+
+#[test]
+fn who_works_alone_signs_without_a_word_and_what_they_signed_is_verified_without_a_server() {
+    let env = TestEnvironment::with_refund_desk();
+    let dev = Serving::start(env.command(["dev", "--port", "0", "refund-desk"]), "try");
+    env.stead("run --quiet refund-desk 'Refund order 1042'");
+    let approval = env.approval();
+    let shown = env.stead(&format!("approvals show {approval} --signed")).to_string();
+    assert!(shown.contains("arguments         {\"order_id\":\"1042\""), "{shown}");
+    assert!(shown.contains("needs             1 of supervisor (critical)"), "{shown}");
+    let answered = env.stead(&format!("approvals approve {approval}")).to_string();
+    assert!(answered.starts_with("exit 0"), "{answered}");
+    let written = env.stead(&format!("approvals receipt {approval} --output refund.evidence")).to_string();
+    assert!(written.contains("wrote refund.evidence"), "{written}");
+    assert_eq!(dev.stop(), Some(0));
+    let root = env.json("approvals keys ls --json")["anchor"].as_str().unwrap().to_owned();
+
+    let verified = env.json(&format!("approvals verify refund.evidence --root {root} --json"));
+    assert_eq!((&verified["tool"], &verified["answers"][0]["subject"]), (&"payments_refund".into(), &"owner".into()));
+    assert_eq!(verified["answers"][0]["approved"], true);
+    let evidence = std::fs::read_to_string(env.path().join("refund.evidence")).unwrap();
+    let other = format!("approvals verify refund.evidence --root {}", "0".repeat(64));
+    assert!(env.stead(&other).to_string().contains("error[ST0374]"));
+    for (was, is) in [("1042", "1043"), ("4990", "4991"), ("payments_refund", "payments_refuse"), ("owner", "0wner")] {
+        assert!(evidence.contains(was), "{was}");
+        env.write("changed.evidence", &evidence.replace(was, is));
+        let said = env.stead(&format!("approvals verify changed.evidence --root {root}")).to_string();
+        assert!(said.contains("error[ST0374]"), "{was}: {said}");
+    }
+}
+
+#[test]
+fn keys_of_a_root_are_made_offline_and_enrol_an_ssh_key_that_signs() {
+    let env = TestEnvironment::with_refund_desk();
+    let made = env.stead("init root --holder xenia --holder yves --threshold 2").to_string();
+    assert!(made.contains("wrote root/root.entry"), "{made}");
+    assert!(env.stead("approvals keys submit root/root.entry").to_string().contains("2 of xenia, yves"));
+    let keygen = |arguments: &[&str]| {
+        let done = std::process::Command::new("ssh-keygen").args(arguments).current_dir(env.path()).output();
+        assert!(done.expect("install openssh-client").status.success());
+    };
+    keygen(&["-q", "-t", "ed25519", "-N", "", "-f", "bob"]);
+    let enrol = "approvals keys enrol bob.pub --subject owner --role supervisor";
+    let refused = env.stead(&format!("{enrol} --sign-with root/xenia.key")).to_string();
+    assert!(refused.contains("error[ST0372]"), "{refused}");
+    // From one holder to the next, as a file.
+    env.stead(&format!("{enrol} --sign-with root/xenia.key --output entry"));
+    assert!(env.stead("approvals keys sign entry --sign-with root/yves.key").to_string().contains("with 2 signatures"));
+    let added = env.stead("approvals keys submit entry").to_string();
+    assert!(added.contains("ssh-ed25519") && added.contains("counts"), "{added}");
+
+    env.stead("run --quiet refund-desk 'Refund order 1042'");
+    let approval = env.approval();
+    let unsigned = env.stead(&format!("approvals approve {approval}")).to_string();
+    assert!(unsigned.contains("error[ST0370]"), "{unsigned}");
+    // The one person of this folder began the run, and who began something does not approve it.
+    let own = env.stead(&format!("approvals approve {approval} --ssh-key bob")).to_string();
+    assert!(own.contains("you sign, as approved") && own.contains("who began this"), "{own}");
+    let denied = env.stead(&format!("approvals deny {approval}")).to_string();
+    assert!(denied.starts_with("exit 0"), "{denied}");
 }

@@ -10,6 +10,7 @@ fn dev_says_where_it_is_and_ends_in_order() {
     let dev = Serving::start(env.command(["dev", "--port", "0", "refund-desk"]), "try");
     let place = env.path().canonicalize().unwrap().display().to_string();
     assert_snapshot!(filtered(&dev.banner, &place), @r#"
+    made the root of one person, who approves what they began themselves; its key is [folder]/.stead/keys/approver.key
     applied refund-desk [version]
     stead dev 0.1.0
     api      http://[address]/v1

@@ -56,6 +56,7 @@ fn data_of_the_first_format_is_backed_up_and_brought_to_this_one() {
     format 6: tables for the budgets of tenants and agents
     format 7: tables for what policies count
     format 8: tables for the audit log, for what operators turn off and for directories of approvers
+    migrated from format 1; the data as it was is in .stead/before-format-8.backup
     ");
     assert_snapshot!(env.stead("backup verify .stead/before-format-8.backup"), @"
     exit 0
@@ -138,6 +139,7 @@ async fn a_postgresql_database_of_the_first_format_is_backed_up_and_brought_to_t
     format 6: tables for the budgets of tenants and agents
     format 7: tables for what policies count
     format 8: tables for the audit log, for what operators turn off and for directories of approvers
+    migrated from format 1; the data as it was is in .stead/before-format-8.backup
     ");
     assert_snapshot!(env.stead("backup verify .stead/before-format-8.backup"), @"
     exit 0

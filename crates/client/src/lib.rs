@@ -18,6 +18,7 @@
 //! ```
 
 mod audit;
+mod approvers;
 mod client;
 mod error;
 mod events;

@@ -397,7 +397,8 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn approve(&self, approval: EffectId, note: Option<String>) -> Result<Run, ClientError> {
-        self.call(self.post(&["v1", "approvals", &approval.to_string(), "approve"], &Answer { note })?).await
+        self.call(self.post(&["v1", "approvals", &approval.to_string(), "approve"], &Answer { note, receipt: None })?)
+            .await
     }
 
     /// Denies an action.
@@ -405,6 +406,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn deny(&self, approval: EffectId, note: Option<String>) -> Result<Run, ClientError> {
-        self.call(self.post(&["v1", "approvals", &approval.to_string(), "deny"], &Answer { note })?).await
+        self.call(self.post(&["v1", "approvals", &approval.to_string(), "deny"], &Answer { note, receipt: None })?)
+            .await
     }
 }

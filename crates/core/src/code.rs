@@ -355,6 +355,18 @@ codes! {
     PROVIDER_UNREACHABLE = 342, "The identity provider cannot be asked";
     /// Nobody is logged in, or the login is over.
     LOGIN = 343, "The login did not succeed";
+
+    // 370-379: signed approvals
+    /// A yes came without a signature where it counts only with one.
+    APPROVAL_UNSIGNED = 370, "A yes to this counts only with a signature";
+    /// The signature under an answer does not count.
+    APPROVAL_SIGNATURE = 371, "The signature does not count";
+    /// An entry cannot be added to a directory of approvers.
+    APPROVER_ENTRY = 372, "The entry of the directory of approvers is refused";
+    /// A key of an approver cannot be read or made.
+    APPROVER_KEY = 373, "The approver's key cannot be used";
+    /// A file of evidence does not show what it should.
+    APPROVAL_EVIDENCE = 374, "The evidence of an approval does not hold";
 }
 
 impl Code {

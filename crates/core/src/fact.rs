@@ -1,7 +1,7 @@
 //! The whole vocabulary of what can have happened to a run.
 //!
-//! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 2 and 35 to
-//! 49 are kept for signals and messages, memory, compensation and version facts.
+//! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 2, 35 to
+//! 42 and 44 to 49 are kept for signals and messages, memory, compensation and version facts.
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use crate::{
 mod approval;
 mod names;
 
-pub use approval::{ApprovalGiven, ApprovalRequested, AskReason};
+pub use approval::{ApprovalGiven, ApprovalRequested, ApprovalsUsed, AskReason, Signing};
 
 pub use names::{KINDS, kind_name};
 
@@ -136,6 +136,9 @@ pub enum Fact {
     /// What the counters of policies said to the decision whose fact follows in this record.
     #[n(34)]
     HistoryRead(#[n(0)] HistoryRead),
+    /// Signed answers let this effect go, and count for nothing else: what begins by them is in the same record.
+    #[n(43)]
+    ApprovalsUsed(#[n(0)] ApprovalsUsed),
 }
 
 impl Fact {
@@ -202,7 +205,8 @@ impl Fact {
             | Self::Restored(_)
             | Self::SandboxLimited(_)
             | Self::BudgetMoved(_)
-            | Self::HistoryRead(_) => None,
+            | Self::HistoryRead(_)
+            | Self::ApprovalsUsed(_) => None,
         }
     }
 }

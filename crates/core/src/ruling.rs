@@ -121,7 +121,7 @@ pub struct Asked {
 }
 
 /// What one gate asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 pub struct GateAsks {
     /// Its policy's id.
     #[n(0)]
@@ -132,10 +132,49 @@ pub struct GateAsks {
     /// How many of them.
     #[n(2)]
     pub quorum: u32,
+    /// Whether each must have been verified as a person by their authenticator.
+    #[n(3)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<bool>,
+    /// Whether the answers must come over two channels: the server's page, and a program of a signer's own.
+    #[n(4)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<bool>,
 }
 
-/// A yes that was given to a gate.
-pub type Given = Person;
+/// A number that is used once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize)]
+#[cbor(transparent)]
+pub struct Nonce(
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    pub [u8; 16],
+);
+
+/// A signature under an answer. What it is worth is for who asks to say; a fold keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Signed {
+    /// The statement's nonce.
+    #[n(0)]
+    pub nonce: Nonce,
+    /// The statement with its signature and key, as `docs/approvals.md` describes it.
+    #[n(1)]
+    pub receipt: Name,
+}
+
+/// A yes that was given.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Given {
+    /// Who.
+    #[n(0)]
+    pub name: Name,
+    /// Their roles.
+    #[n(1)]
+    pub roles: Vec<Name>,
+    /// The signature, when it was signed.
+    #[n(2)]
+    pub signed: Option<Box<Signed>>,
+}
 
 /// A person, as the server knew them at the time.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]

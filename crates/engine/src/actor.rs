@@ -14,7 +14,7 @@ use stead_core::{
     id::{ActivationId, LeafHash, Name, RunId},
     message::Reply,
     record::Actor as By,
-    ruling::Person,
+    ruling::{Person, Signed},
     run::{Call, CallPhase, Command, Debt, Life, Phase, State, owes, wake_at},
     sandbox::BoxLimits,
     time::Timestamp,
@@ -75,6 +75,7 @@ pub(crate) enum Ask {
         approved: bool,
         by: Person,
         note: Option<String>,
+        signed: Option<Box<Signed>>,
     },
 }
 
@@ -285,7 +286,9 @@ impl Actor {
             Ask::Resume => Command::Resume,
             Ask::Stop(mode) => Command::Stop { mode, dispatched: self.flights.sent_effects() },
             Ask::Limit(limits) => Command::LimitBoxes(*limits),
-            Ask::Approve { effect, approved, by, note } => Command::Approve { effect, approved, by, note },
+            Ask::Approve { effect, approved, by, note, signed } => {
+                Command::Approve { effect, approved, by, note, signed }
+            }
         };
         match self.try_commit(command, by).await {
             Ok(()) if closing => {

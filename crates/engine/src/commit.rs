@@ -24,10 +24,11 @@ use crate::{
     actor::{Actor, Msg},
     approvals,
     durable::{FIRST, LONGEST, OnTrouble, durable},
-    gate::{self, RunGate},
+    gate::{self, Answers, RunGate},
     hearing::sealed,
     history::{Book, Heard, Names, Reserved},
     parent::child_end,
+    payload,
     record::Outgoing,
     sessions,
     types::EngineError,
@@ -151,6 +152,7 @@ impl Actor {
         if reads && self.unloadable.is_none() {
             self.open_reply().await?;
         }
+        let answers = self.answers(&command).await?;
         let blind = policies.is_none();
         // What begins now would not be paid for while draining; held back, it is nobody's loss.
         // Nor may a model be asked about a conversation that provenance has not heard yet: the session's own.
@@ -161,7 +163,7 @@ impl Actor {
             // Only what reads counters may have to be asked again.
             let asked = if names.is_empty() { command.take() } else { command.clone() };
             let asked = asked.expect("it is kept as long as it may be asked again");
-            match self.decide(asked, policies.clone(), (&book, &names), terms.clone()) {
+            match self.decide(asked, (policies.clone(), &answers), (&book, &names), terms.clone()) {
                 Ok(Decided::Split(mut settled)) => {
                     let _ = settled.changed().await;
                 }
@@ -213,6 +215,32 @@ impl Actor {
         self.listen(matches!(command, Command::ModelReplied { .. })).await
     }
 
+    /// What must be at hand of signed answers: whose keys count now, who may not approve, and the bytes that are sent.
+    async fn answers(&mut self, command: &Command) -> Result<Answers, EngineError> {
+        let ports = self.engine.0.ports.clone();
+        let signed = |c: &Call| c.given.iter().any(|given| given.signed.is_some());
+        let weighs = matches!(command, Command::Approve { .. }) || self.state.calls.iter().any(signed);
+        if !weighs || begins_nothing(command) {
+            let signing = ports.directories.current(&self.state.tenant);
+            let salt = signing.is_possible().then(|| ports.clock.random());
+            return Ok(Answers { signing, salt, ..Answers::default() });
+        }
+        let signing = ports.directories.fresh(&self.state.tenant).await;
+        if signing.directory.is_none() {
+            return Ok(Answers { signing, ..Answers::default() });
+        }
+        let mut texts = Vec::new();
+        for call in self.state.calls.iter().filter(|call| !call.ended()) {
+            if let Some(arguments) = &call.arguments {
+                let text = payload::open_whole(&ports.journal, &self.state.tenant, arguments).await?;
+                texts.push((call.head.effect, String::from_utf8_lossy(&text).into_owned()));
+            }
+        }
+        let editors = self.engine.editors(&self.state).await?;
+        let salt = signing.is_possible().then(|| ports.clock.random());
+        Ok(Answers { signing, editors, texts, salt })
+    }
+
     /// The book of the run's tenant, and the counters that its policies ask for.
     async fn book(&mut self, policies: Option<&Arc<Policies>>) -> Result<(Arc<Book>, Arc<Names>), EngineError> {
         let book = match &self.book {
@@ -231,7 +259,7 @@ impl Actor {
     fn decide(
         &self,
         command: Command,
-        policies: Option<Arc<Policies>>,
+        (policies, answers): (Option<Arc<Policies>>, &Answers),
         (book, names): (&Arc<Book>, &Names),
         terms: Terms,
     ) -> Result<Decided, Refusal> {
@@ -239,7 +267,7 @@ impl Actor {
         let principal = self.principal.get_or_init(|| gate::principal(&self.state, &self.agent).into());
         let (agent, reply, hearing) = (&*self.agent, self.fresh_reply.as_ref(), self.hearing.as_ref());
         let off = self.engine.0.board.any();
-        let gate = RunGate { policies, principal, agent, reply, hearing, heard: None, off };
+        let gate = RunGate { policies, principal, agent, reply, hearing, heard: None, off, answers: Some(answers) };
         let now = self.engine.0.ports.clock.now();
         let by = |gate: &RunGate<'_>| {
             let inputs = Inputs { now, activation: self.activation, gate };

@@ -7,7 +7,7 @@ use stead_core::{
     fact::{Fact, StopMode},
     id::{EffectId, RunId, TreeId},
     record::Actor,
-    ruling::Person,
+    ruling::{Person, Signed},
     sandbox::BoxLimits,
 };
 use stead_ports::{
@@ -130,7 +130,8 @@ impl Engine {
         rx.await.unwrap_or(Err(EngineError::Draining))
     }
 
-    /// Answers an approval.
+    /// Answers an approval. Whoever brings a signature has compared it with [`Engine::question`]; whether it lets the action go is
+    /// looked at again when that is decided, and before it is sent.
     ///
     /// # Errors
     /// When nobody is asked about this effect (any more), or when the store cannot write.
@@ -140,9 +141,10 @@ impl Engine {
         approved: bool,
         by: Person,
         note: Option<String>,
+        signed: Option<Box<Signed>>,
     ) -> Result<(), EngineError> {
         let who = Actor::User(by.name.clone());
-        let ask = Ask::Approve { effect: effect.n, approved, by, note };
+        let ask = Ask::Approve { effect: effect.n, approved, by, note, signed };
         self.ask(effect.run, |reply| Msg::Ask(ask, who, reply)).await.map(drop)
     }
 

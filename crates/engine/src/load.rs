@@ -133,6 +133,13 @@ pub(crate) async fn records(journal: &Arc<dyn Journal>, run: RunId) -> Result<Ve
     Ok(decode(journal, run, 0, GENESIS, page).await?.0)
 }
 
+/// One record of a run; its place in the chain is not looked at.
+pub(crate) async fn record(journal: &Arc<dyn Journal>, run: RunId, seq: u64) -> Result<Option<Record>, EngineError> {
+    let stored = journal.read(run, seq, 1).await?;
+    let found = stored.first().filter(|stored| stored.seq == seq);
+    Ok(found.and_then(|stored| Record::decode(&stored.bytes, GENESIS).ok()).map(|(record, _)| record))
+}
+
 /// The run whose conversation these records continue.
 fn base(records: &[Record]) -> Option<RunId> {
     records.iter().flat_map(|r| &r.facts).find_map(|f| match f {

@@ -220,6 +220,7 @@ fn read_for(record: &Record, index: u32, turn: u32) -> bool {
 fn of_effect(fact: &Fact) -> Option<u32> {
     match fact {
         Fact::HistoryRead(f) => f.effect,
+        Fact::ApprovalsUsed(f) => Some(f.effect),
         Fact::EffectDecided(f) => Some(f.effect),
         Fact::ApprovalRequested(f) => Some(f.effect),
         Fact::ApprovalGiven(f) => Some(f.effect),

@@ -28,6 +28,7 @@ use stead_ports::{
 use crate::{
     gate::PolicySets,
     providers::{ProviderStats, Rates},
+    signing::Directories,
     timed::Durations,
 };
 
@@ -44,6 +45,8 @@ pub struct Ports {
     pub policies: Arc<dyn PolicySets>,
     /// What operators have turned off.
     pub switches: Arc<dyn SwitchStore>,
+    /// Whose signatures count.
+    pub directories: Arc<dyn Directories>,
 }
 
 /// Bounds of an engine; all documented in `docs/limits.md`.

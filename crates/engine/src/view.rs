@@ -67,7 +67,7 @@ pub(crate) async fn build(journal: &Arc<dyn Journal>, mut row: RunRow, state: &S
     Ok(RunView { row, output, error, approvals })
 }
 
-async fn last_reply(journal: &Arc<dyn Journal>, state: &State) -> Result<Option<Reply>, EngineError> {
+pub(crate) async fn last_reply(journal: &Arc<dyn Journal>, state: &State) -> Result<Option<Reply>, EngineError> {
     let Some(entry) = state.transcript.iter().rev().find(|e| e.kind == EntryKind::Reply) else { return Ok(None) };
     reply(journal, state, &entry.payload).await.map(Some)
 }

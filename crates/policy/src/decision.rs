@@ -65,7 +65,13 @@ impl Asked {
     /// Whether these approvals are enough: each gate has its quorum of its own approvers. One person counts once for a gate,
     /// and for every gate that lists them.
     pub fn is_satisfied(&self, approvals: &[Approval]) -> bool {
-        let all = Requirement { approvers: BTreeSet::new(), quorum: self.quorum, ttl: self.ttl };
+        let all = Requirement {
+            approvers: BTreeSet::new(),
+            quorum: self.quorum,
+            ttl: self.ttl,
+            verified: false,
+            channels: false,
+        };
         self.requirements.iter().map(|(_, r)| r).chain([&all]).all(|r| r.is_satisfied(approvals))
     }
 }
@@ -73,10 +79,14 @@ impl Asked {
 impl Requirement {
     /// Whether enough of its approvers have approved; without approvers anybody counts.
     pub fn is_satisfied(&self, approvals: &[Approval]) -> bool {
-        let counts =
+        let named =
             |a: &&Approval| self.approvers.is_empty() || self.approvers.iter().any(|approver| a.is_of(approver));
-        let people: BTreeSet<&str> = approvals.iter().filter(counts).map(|a| a.user.as_str()).collect();
-        u32::try_from(people.len()).is_ok_and(|people| people >= self.quorum)
+        let sure = |a: &&Approval| !self.verified || a.signed.is_some_and(|signed| signed.verified);
+        let counting: Vec<&Approval> = approvals.iter().filter(named).filter(sure).collect();
+        let people: BTreeSet<&str> = counting.iter().map(|a| a.user.as_str()).collect();
+        let over = |page| counting.iter().any(|a| a.signed.is_some_and(|signed| signed.page == page));
+        let both = !self.channels || (over(true) && over(false));
+        both && u32::try_from(people.len()).is_ok_and(|people| people >= self.quorum)
     }
 }
 

@@ -30,6 +30,10 @@ pub struct Requirement {
     pub quorum: u32,
     /// How long they have.
     pub ttl: Span,
+    /// Whether only those count whose authenticator has verified them as a person.
+    pub verified: bool,
+    /// Whether they must come over two channels: a page of the server, and a program of a signer's own.
+    pub channels: bool,
 }
 
 /// What a policy is, beside its effect.
@@ -52,7 +56,8 @@ pub(crate) struct Annotated {
 }
 
 /// The annotations that there are.
-const KNOWN: [&str; 8] = ["id", "reason", "require", "approvers", "quorum", "ttl", "transform", "fields"];
+const KNOWN: [&str; 10] =
+    ["id", "reason", "require", "approvers", "quorum", "ttl", "verify", "channels", "transform", "fields"];
 
 /// Reads the annotations of a policy; the error says what is wrong and what to do.
 pub(crate) fn read(annotations: &BTreeMap<String, String>, permits: bool) -> Result<Annotated, (String, String)> {
@@ -76,14 +81,17 @@ pub(crate) fn read(annotations: &BTreeMap<String, String>, permits: bool) -> Res
             if let Some(name) = stray(&["fields"]) {
                 return Err((format!("`@{name}` belongs to `@transform`"), "leave it out".to_owned()));
             }
-            Role::Approval(requirement(get("approvers"), get("quorum"), get("ttl"))?)
+            let mut requirement = requirement(get("approvers"), get("quorum"), get("ttl"))?;
+            requirement.verified = switch("verify", get("verify"), "person")?;
+            requirement.channels = switch("channels", get("channels"), "2")?;
+            Role::Approval(requirement)
         }
         (Some(other), None) => {
             let hint = "write `@require(\"approval\")`";
             return Err((format!("`@require(\"{other}\")` is nothing that a gate can require"), hint.to_owned()));
         }
         (None, Some("redact")) => {
-            if let Some(name) = stray(&["approvers", "quorum", "ttl"]) {
+            if let Some(name) = stray(&["approvers", "quorum", "ttl", "verify", "channels"]) {
                 return Err((format!("`@{name}` belongs to `@require`"), "leave it out".to_owned()));
             }
             Role::Redact(fields(get("fields"))?)
@@ -93,7 +101,7 @@ pub(crate) fn read(annotations: &BTreeMap<String, String>, permits: bool) -> Res
             return Err((format!("`@transform(\"{other}\")` is no transform"), hint.to_owned()));
         }
         (None, None) => {
-            if let Some(name) = stray(&["approvers", "quorum", "ttl", "fields"]) {
+            if let Some(name) = stray(&["approvers", "quorum", "ttl", "verify", "channels", "fields"]) {
                 let hint = "a gate has `@require(\"approval\")`, a transform `@transform(\"redact\")`";
                 return Err((format!("`@{name}` stands alone"), hint.to_owned()));
             }
@@ -144,7 +152,19 @@ fn requirement(
     let ttl = crate::yaml::span(written).filter(|ttl| *ttl <= MAX_TTL).ok_or_else(|| {
         (format!("`@ttl(\"{written}\")` is no span of at most 30 days"), "write `90s`, `15m`, `12h` or `7d`".to_owned())
     })?;
-    Ok(Requirement { approvers, quorum, ttl })
+    Ok(Requirement { approvers, quorum, ttl, verified: false, channels: false })
+}
+
+/// An annotation that has one value, or is not there.
+fn switch(name: &str, written: Option<&str>, value: &str) -> Result<bool, (String, String)> {
+    match written {
+        None => Ok(false),
+        Some(written) if written == value => Ok(true),
+        Some(other) => {
+            let hint = format!("write `@{name}(\"{value}\")`, or leave it out");
+            Err((format!("`@{name}(\"{other}\")` is nothing that a gate can ask for"), hint))
+        }
+    }
 }
 
 fn fields(fields: Option<&str>) -> Result<Vec<Path>, (String, String)> {

@@ -101,7 +101,7 @@ pub use principal::Principal;
 pub use problem::Problem;
 pub use redact::REDACTED;
 pub use replay::{Flip, Recorded, Replay, replay};
-pub use request::{Approval, Confidence, Facts, Request};
+pub use request::{Approval, Confidence, Facts, Request, Signature};
 pub use shape::{Field, Fields, MAX_ATTRIBUTES, MAX_DEPTH, Shape};
 pub use tool::{Risk, ToolSpec, World, class_name};
 pub use tools_file::TOOLS_FILE;

@@ -43,7 +43,8 @@ pub(crate) fn requirements(trial: &Trial<'_>) -> Result<Option<Requirements>, Un
             needed = without;
         }
     }
-    let requirement = |approvers, quorum| Requirement { approvers, quorum, ttl: USUAL_TTL };
+    let requirement =
+        |approvers, quorum| Requirement { approvers, quorum, ttl: USUAL_TTL, verified: false, channels: false };
     let mut asked = vec![(Arc::from(HARD), requirement(BTreeSet::new(), quorum))];
     for one in &needed {
         // Whoever could stand in this one's place may approve as well.

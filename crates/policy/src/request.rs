@@ -20,12 +20,23 @@ impl Confidence {
 }
 
 /// A human's yes that has been given, verified by whoever asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Approval {
     /// Who.
     pub user: String,
     /// Their roles when they gave it.
     pub roles: Vec<String>,
+    /// How they signed it; `None` when they did not.
+    pub signed: Option<Signature>,
+}
+
+/// How a yes was signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// Whether the person was verified by their authenticator.
+    pub verified: bool,
+    /// Whether on a page of the server, and not with a program of their own.
+    pub page: bool,
 }
 
 impl Approval {

@@ -20,6 +20,7 @@ mod approvals;
 mod audit;
 mod budgets;
 mod counted;
+mod directories;
 mod indexes;
 mod kept;
 mod kit;
@@ -35,6 +36,7 @@ pub use approvals::*;
 pub use audit::*;
 pub use budgets::*;
 pub use counted::*;
+pub use directories::*;
 pub use indexes::*;
 pub use kept::*;
 pub use objects::*;
@@ -44,7 +46,9 @@ pub use switches::*;
 pub use usage::*;
 pub use versions::*;
 
-use crate::{BoxFuture, journal::Journal, objects::Objects, policies::PolicyStore, switches::SwitchStore};
+use crate::{
+    BoxFuture, journal::Journal, objects::Objects, policies::PolicyStore, switches::SwitchStore, trust::DirectoryStore,
+};
 
 /// Calls the macro `$callback` with the names of all cases of the journal port.
 #[macro_export]
@@ -297,3 +301,38 @@ macro_rules! switches_table {
     };
 }
 switches_cases!(switches_table);
+
+/// Calls the macro `$callback` with the names of all cases of the directory port.
+#[macro_export]
+macro_rules! directories_cases {
+    ($callback:ident) => {
+        $callback! {
+            an_entry_is_kept_at_the_next_place_and_no_other
+            of_entries_added_at_once_one_takes_the_place
+        }
+    };
+}
+
+/// A case of the directory port with its name.
+#[derive(Clone, Copy)]
+pub struct DirectoriesCase {
+    /// What it promises, in words joined by `_`.
+    pub name: &'static str,
+    /// Runs it against an empty store; panics when the promise is broken.
+    pub run: for<'a> fn(&'a dyn DirectoryStore) -> BoxFuture<'a, ()>,
+}
+
+impl std::fmt::Debug for DirectoriesCase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+macro_rules! directories_table {
+    ($($name:ident)*) => {
+        /// All cases of the directory port, for an adapter that runs them side by side.
+        pub const DIRECTORIES: &[DirectoriesCase] =
+            &[$(DirectoriesCase { name: stringify!($name), run: |s| Box::pin($name(s)) }),*];
+    };
+}
+directories_cases!(directories_table);

@@ -21,6 +21,7 @@ pub mod sandbox;
 pub mod secret;
 pub mod switches;
 pub mod tool;
+pub mod trust;
 pub mod workspace;
 
 /// A boxed future, as object-safe ports return it.

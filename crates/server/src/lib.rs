@@ -8,6 +8,7 @@
 //! * [`secrets`] says where the operator's secrets are.
 //! * [`backup`] takes and restores what a store keeps, without a server.
 //! * [`encryption`] has the key under which a store's texts are encrypted.
+//! * [`approvers`] keeps whose signatures count.
 //! * [`config`] is `stead.toml`; [`auth`] says who is calling, and `people` of whom an identity provider knows.
 //! * [`identity`] has the keys that sign tokens of runs.
 //! * [`policies`] applies policy sets and makes them ready to decide.
@@ -24,6 +25,7 @@
 
 pub mod agents;
 mod audit;
+pub mod approvers;
 pub mod auth;
 pub mod backup;
 pub mod cassettes;

@@ -24,12 +24,14 @@ use stead_ports::{
     policies::PolicyStore,
     secret::Secrets,
     switches::SwitchStore,
+    trust::DirectoryStore,
 };
 use stead_store::{BlobKey, LineKey, PgOptions, PgStore, SqliteOptions, SqliteStore, WrappingKey};
 
 use crate::{
     agents::{AgentStore, Applied, ApplyError, Environment, Helpers, Keys, Naming, Services, Site, confirm::Confirm},
     audit::open_key,
+    approvers::{AddError, Directories, own_root},
     cassettes::Shelf,
     clock::SystemClock,
     config::{self, DatabaseUrl, Encrypt},
@@ -63,6 +65,8 @@ pub struct OpenOptions {
     pub budgets: Vec<config::Budget>,
     /// What the audit log is called, and where it is published.
     pub audit: config::Audit,
+    /// How people approve.
+    pub approvals: config::Approvals,
     /// Guarded addresses that tools and models may reach after all.
     pub reach: Reach,
     /// Where helper services answer.
@@ -111,6 +115,7 @@ pub struct Runtime {
     log: Log,
     agents: Arc<AgentStore>,
     policies: Arc<PolicySets>,
+    approvers: Arc<Directories>,
     cassettes: Arc<Shelf>,
     shop: Shop,
     data_dir: Arc<Path>,
@@ -163,7 +168,7 @@ impl Runtime {
         // Absolute, so that nothing depends on the working directory later.
         let data_dir = fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
         let encrypt = encryption::key(options.encrypt.as_ref())?;
-        let Opened { mut journal, audit, objects, policies, switches, store, lines } =
+        let Opened { mut journal, audit, objects, policies, switches, directories, store, lines } =
             open_store(&data_dir, options.database.as_ref(), encrypt).await?;
         let crash = options.testing.as_ref().and_then(|t| t.crash);
         let unkept = |e: io::Error| StoreError { code: code::DATA_READONLY, detail: format!("the test's ledger: {e}") };
@@ -199,8 +204,11 @@ impl Runtime {
             Some(own) => (own, Arc::new(DefaultPolicy::default())),
             None => (agents.clone(), policies.clone()),
         };
+        let (demand, roots) = (options.approvals.demand(), options.approvals.roots());
+        let approvers = Arc::new(Directories::open(directories, demand, roots).await?);
         let clock = Arc::new(SystemClock) as Arc<dyn Clock>;
-        let ports = Ports { journal, agents: own, clock, policies: gate, switches };
+        let directories = approvers.clone();
+        let ports = Ports { journal, agents: own, clock, policies: gate, switches, directories };
         set_budgets(&ports, &options.budgets).await?;
         let epoch = ports.journal.generation().await?;
         let (dir, name) = (data_dir.clone(), options.audit.name.clone());
@@ -214,6 +222,7 @@ impl Runtime {
             log,
             agents,
             policies,
+            approvers,
             cassettes,
             shop,
             data_dir: data_dir.into(),
@@ -242,6 +251,19 @@ impl Runtime {
     /// The policy sets of its tenants.
     pub fn policies(&self) -> &Arc<PolicySets> {
         &self.policies
+    }
+
+    /// The directories of approvers.
+    pub(crate) fn approvers(&self) -> &Arc<Directories> {
+        &self.approvers
+    }
+
+    /// Makes the root of one person who works alone, when the tenant has no directory of approvers yet. Says whether it did.
+    ///
+    /// # Errors
+    /// [`AddError`].
+    pub async fn own_root(&self, tenant: &Name, person: &Name) -> Result<bool, AddError> {
+        own_root(&self.approvers, &self.data_dir, tenant, person, SystemClock.now()).await
     }
 
     /// The cassettes of recorded runs.
@@ -366,6 +388,7 @@ struct Opened {
     objects: Arc<dyn Objects>,
     policies: Arc<dyn PolicyStore>,
     switches: Arc<dyn SwitchStore>,
+    directories: Arc<dyn DirectoryStore>,
     /// Which store all of these are.
     store: Store,
     /// What seals files beside it.
@@ -385,8 +408,10 @@ async fn open_store(
             let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&dir, options));
             let store = Arc::new(opened.await.map_err(broke)??);
             let lines = store.line_key().await?;
-            let (journal, audit, objects, policies) = (store.clone(), store.clone(), store.clone(), store.clone());
-            Ok(Opened { journal, audit, objects, policies, switches: store, store: Store::Sqlite, lines })
+            let (journal, audit, objects) = (store.clone(), store.clone(), store.clone());
+            let (policies, directories) = (store.clone(), store.clone());
+            let (switches, store) = (store, Store::Sqlite);
+            Ok(Opened { journal, audit, objects, policies, directories, switches, store, lines })
         }
         Some(url) => {
             // Not in the database: whoever can read that must not be able to tell contents by their addresses.
@@ -395,8 +420,10 @@ async fn open_store(
             let options = PgOptions { encrypt, ..PgOptions::new(key) };
             let store = Arc::new(PgStore::connect(url.expose(), options).await?);
             let lines = store.line_key().await?;
-            let (journal, audit, objects, policies) = (store.clone(), store.clone(), store.clone(), store.clone());
-            Ok(Opened { journal, audit, objects, policies, switches: store, store: Store::Postgres, lines })
+            let (journal, audit, objects) = (store.clone(), store.clone(), store.clone());
+            let (policies, directories) = (store.clone(), store.clone());
+            let (switches, store) = (store, Store::Postgres);
+            Ok(Opened { journal, audit, objects, policies, directories, switches, store, lines })
         }
     }
 }

@@ -122,7 +122,7 @@ impl Server {
         config.check(Path::new("stead.toml"))?;
         // The port first: it is the cheapest thing to fail.
         let listener = Listener::bind(config.listen).await?.secure(&config)?;
-        let runtime = Runtime::open(OpenOptions {
+        let runtime = Box::pin(Runtime::open(OpenOptions {
             data_dir: config.data_dir.clone(),
             database: config.database.clone(),
             encrypt: config.encrypt.clone(),
@@ -136,11 +136,12 @@ impl Server {
             sandboxes: config.sandboxes.clone(),
             budgets: config.budgets.clone(),
             audit: config.audit.clone(),
+            approvals: config.approvals.clone(),
             reach: Reach::allowing(config.agents.addresses.iter().copied()),
             helpers: local.helpers,
             testing: local.testing,
             ..OpenOptions::default()
-        })
+        }))
         .await?;
         // At rest it would keep nobody's runs going, so nobody is told to come here.
         Self::with(config, listener, runtime, !local.at_rest)

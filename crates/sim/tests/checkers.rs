@@ -445,6 +445,7 @@ fn an_intent_that_no_policy_in_force_allows_is_noticed() {
         expires: None,
         asked: None,
         raise: None,
+        signing: None,
     });
     let yes = approved("ann", "finance");
     let mut forger = undecided();
@@ -456,7 +457,7 @@ fn an_intent_that_no_policy_in_force_allows_is_noticed() {
 
 fn approved(name: &str, role: &str) -> Fact {
     let (by, roles) = (name.into(), vec![role.into()]);
-    Fact::ApprovalGiven(ApprovalGiven { effect: 1, approved: true, by, note: None, roles, later: None })
+    Fact::ApprovalGiven(ApprovalGiven { effect: 1, approved: true, by, note: None, roles, later: None, signed: None })
 }
 
 #[test]
@@ -473,6 +474,7 @@ fn a_call_that_is_let_go_without_its_people_is_noticed() {
         expires: None,
         asked: None,
         raise: None,
+        signing: None,
     });
     let (rules, epoch) = said(Said::Deny);
     let mut forger = undecided();

@@ -40,11 +40,12 @@ fn fixture(name: &str) -> Vec<u8> {
     zstd::decode_all(&packed[..]).unwrap()
 }
 
+// The present format has its fixture from its release on: until then it may still grow.
 #[tokio::test]
 async fn sqlite_data_of_every_format_opens_and_folds() {
     // Also with a key: what was written before is read as it is.
     let keys = [None, Some(WrappingKey::from_bytes(&[1; 32]))];
-    for (format, encrypt) in (1..=FORMAT).flat_map(|format| keys.clone().map(|key| (format, key))) {
+    for (format, encrypt) in (1..FORMAT).flat_map(|format| keys.clone().map(|key| (format, key))) {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("keys")).unwrap();
         fs::write(dir.path().join("keys/blob.key"), KEY).unwrap();
@@ -63,7 +64,7 @@ async fn sqlite_data_of_every_format_opens_and_folds() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgresql_data_of_every_format_opens_and_folds() {
     let server = TestPostgres::start();
-    for format in 1..=FORMAT {
+    for format in 1..FORMAT {
         load(&server, format).await;
         let store = PgStore::connect(&server.url(), PgOptions::new(BlobKey::from_bytes(KEY))).await.unwrap();
         check(&store, format).await;
@@ -160,7 +161,7 @@ fn ask() -> BackupAsk {
 
 #[tokio::test]
 async fn sqlite_data_of_every_format_is_backed_up_as_it_is_and_restored() {
-    for format in 1..=FORMAT {
+    for format in 1..FORMAT {
         let old = tempfile::tempdir().unwrap();
         fs::create_dir(old.path().join("keys")).unwrap();
         fs::write(old.path().join("keys/blob.key"), KEY).unwrap();
@@ -174,7 +175,7 @@ async fn sqlite_data_of_every_format_is_backed_up_as_it_is_and_restored() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgresql_data_of_every_format_is_backed_up_as_it_is_and_restored() {
     let server = TestPostgres::start();
-    for format in 1..=FORMAT {
+    for format in 1..FORMAT {
         load(&server, format).await;
         let options = PgOptions::new(BlobKey::from_bytes(KEY));
         check_restored(PgStore::backup_of(&server.url(), &options, ask()).unwrap(), format).await;

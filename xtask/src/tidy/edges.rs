@@ -23,6 +23,7 @@ const MAP: &[Row] = &[
     row("provenance", &["core"]),
     row("identity", &["core"]),
     row("audit", &["core"]),
+    row("trust", &[]),
     row("manifest", &["core"]),
     // An agent carries what its manifest declares of where values come from.
     row("ports", &["core", "provenance"]),
@@ -57,7 +58,7 @@ const MAP: &[Row] = &[
     row("memory", &["core", "ports"]),
     Row {
         name: "engine",
-        may: &["audit", "core", "identity", "policy", "ports", "provenance"],
+        may: &["audit", "core", "identity", "policy", "ports", "provenance", "trust"],
         // Its tests keep their journals in the real store.
         dev: &["store"],
     },
@@ -89,6 +90,7 @@ const MAP: &[Row] = &[
             // What every root of a box must have is said once.
             "tier",
             "tools",
+            "trust",
             "workshop",
             "wasm",
             "workspace",
@@ -102,11 +104,14 @@ const MAP: &[Row] = &[
         "stead",
         &[
             "api", "audit", "client", "core", "identity", "manifest", "microvm", "oci", "policy", "ports", "sandbox",
-            "server", "wasm",
+            "server", "trust", "wasm",
         ],
     ),
     row("sim", &["core", "engine", "policy", "ports"]),
-    row("bench", &["audit", "core", "egress", "engine", "policy", "ports", "sandbox", "store", "wasm", "workspace"]),
+    row(
+        "bench",
+        &["audit", "core", "egress", "engine", "policy", "ports", "sandbox", "store", "trust", "wasm", "workspace"],
+    ),
     row("testkit", ALL),
     row("xtask", &[]),
 ];
@@ -138,6 +143,7 @@ const ALL: &[&str] = &[
     "store",
     "tier",
     "tools",
+    "trust",
     "workshop",
     "wasm",
     "workspace",
@@ -147,7 +153,7 @@ const ALL: &[&str] = &[
 const CORE_USES: &[&str] = &["bytes", "minicbor", "serde", "serde_json", "sha2", "thiserror", "ulid"];
 
 /// Crates that compute and never touch the world.
-const PURE: &[&str] = &["api", "audit", "core", "manifest", "policy", "provenance"];
+const PURE: &[&str] = &["api", "audit", "core", "manifest", "policy", "provenance", "trust"];
 
 /// Dependencies that touch it.
 const WORLD: &[&str] = &[

@@ -2,6 +2,7 @@
 //! 2020-12 as it is, so nothing is translated.
 
 mod audit;
+mod approvers;
 mod operation;
 mod operations;
 mod policies;

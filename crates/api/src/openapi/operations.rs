@@ -4,13 +4,14 @@ use stead_core::code;
 
 use super::{
     audit::audit,
+    approvers::approvers,
     operation::{Media, Operation, Place},
     policies::policies,
     sandboxes::sandboxes,
 };
 use crate::{
     agent::{Agent, AgentSummary, ApplyAgent},
-    approval::{Answer, Approval},
+    approval::{Answer, Approval, SignedQuestion},
     artifact::Artifacts,
     budget::{Budgets, SetBudget},
     context::Context,
@@ -42,7 +43,7 @@ const OF_SESSION: &str =
 
 /// All operations, by resource.
 pub fn operations() -> Vec<Operation> {
-    [agents(), sessions(), runs(), run_actions(), approvals(), policies(), sandboxes(), audit(), server()]
+    [agents(), sessions(), runs(), run_actions(), approvals(), approvers(), policies(), sandboxes(), audit(), server()]
         .into_iter()
         .flatten()
         .collect()
@@ -327,6 +328,7 @@ fn approvals() -> Vec<Operation> {
             .body::<Answer>(false)
             .answers::<Run>(200, "The answer is durable. The run as it stands.")
             .fails(409, &[code::CONFLICT])
+            .fails(422, &[code::APPROVAL_UNSIGNED, code::APPROVAL_SIGNATURE])
     };
     vec![
         get("/v1/approvals", "listApprovals", "List open approvals")
@@ -346,6 +348,11 @@ fn approvals() -> Vec<Operation> {
             .needs(&[Read])
             .path::<schema::EffectId>("approval", ID)
             .answers::<Approval>(200, "The approval."),
+        get("/v1/approvals/{approval}/question", "getApprovalQuestion", "Show a question as it is signed")
+            .needs(&[Read])
+            .says("The last one about the effect, open or not. There is none where it was asked before anybody had a key.")
+            .path::<schema::EffectId>("approval", ID)
+            .answers::<SignedQuestion>(200, "The question, and the answers that it has."),
         answer("/v1/approvals/{approval}/approve", "approve", "Approve an action"),
         answer("/v1/approvals/{approval}/deny", "deny", "Deny an action"),
     ]

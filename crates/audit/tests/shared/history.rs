@@ -91,6 +91,7 @@ fn record(run: RunId, seq: u64, at: i64, seeded: &mut Seeded) -> Record {
             note,
             roles,
             later: None,
+            signed: None,
         }));
         facts.push(Fact::EffectIntended(EffectIntended { effect, activation: ActivationId(7), attempt: 1 }));
     }

@@ -1,5 +1,10 @@
 //! `stead approvals`: questions to humans, and their answers.
 
+mod evidence;
+mod keys;
+
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use stead_api::{
     approval::Approval,
@@ -8,6 +13,8 @@ use stead_api::{
 };
 use stead_client::ApprovalQuery;
 use stead_core::id::{EffectId, Name, RunId};
+
+use keys::Keys;
 
 use super::{
     pages::{Paging, more, watched},
@@ -19,6 +26,7 @@ use crate::{
     connect::{Connection, Need},
     error::Outcome,
     exit::Exit,
+    signing::{self, Key},
     ui::{
         self,
         steps::reason,
@@ -58,14 +66,19 @@ enum Verb {
     Show {
         /// Its name: the effect that it is about
         approval: EffectId,
+        /// The text that a signature covers, as it is shown before signing
+        #[arg(long)]
+        signed: bool,
     },
-    /// Approve an action
+    /// Approve an action; where it takes a signature, with the key of the data folder or of a file
     Approve {
         /// Its name: the effect that it is about
         approval: EffectId,
         /// What you say to it; kept in the journal
         #[arg(long)]
         note: Option<String>,
+        #[command(flatten)]
+        with: With,
     },
     /// Deny an action
     Deny {
@@ -74,10 +87,58 @@ enum Verb {
         /// Why; the model reads it
         #[arg(long)]
         note: Option<String>,
+        #[command(flatten)]
+        with: With,
     },
+    /// Write the evidence of a signed approval: the question, the signatures, and the directory that says whose they are
+    Receipt {
+        /// Its name: the effect that it is about
+        approval: EffectId,
+        /// The file to write; stdout when silent
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Verify the evidence of a signed approval, without a server
+    Verify {
+        /// The file
+        file: PathBuf,
+        /// The hash of the directory's first entry, as it is known from elsewhere
+        #[arg(long, value_name = "HASH")]
+        root: Option<String>,
+    },
+    /// The directory of approvers: whose keys count
+    Keys(Keys),
+}
+
+/// The key to sign with.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct With {
+    /// Sign with the key in this file, as `stead approvals keys new` makes it
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Sign with this SSH key: the file of the private key, or of the public one whose private part an agent or a security key has
+    #[arg(long, value_name = "FILE")]
+    ssh_key: Option<PathBuf>,
+}
+
+impl With {
+    fn open(&self) -> Outcome<Option<Key>> {
+        match (&self.key, &self.ssh_key) {
+            (Some(path), _) => Key::open(path).map(Some),
+            (_, Some(path)) => Key::ssh(path).map(Some),
+            _ => Ok(None),
+        }
+    }
 }
 
 pub(crate) async fn run(global: &Global, args: Approvals) -> Outcome {
+    match &args.verb {
+        // What needs no server looks for none.
+        Verb::Verify { file, root } => return evidence::verify(global, file, root.as_deref()),
+        Verb::Keys(keys) if keys.is_offline() => return keys::offline(global, keys),
+        _ => {}
+    }
     let connection = Connection::open(global, Need::Rest).await?;
     let outcome = verb(global, &connection, args.verb).await;
     connection.close().await;
@@ -103,7 +164,13 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome<(
             })
             .await
         }
-        Verb::Show { approval } => {
+        Verb::Show { approval, signed: true } => {
+            let asked = client.question(approval).await?;
+            let question = signing::question(&asked.question, approval)?;
+            let text = if global.json { question.to_text() + "\n" } else { question.shown() };
+            Ok(ui::text(&text)?)
+        }
+        Verb::Show { approval, signed: false } => {
             let found = client.approval(approval).await?;
             if global.json {
                 ui::json(&found)?
@@ -112,9 +179,39 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome<(
             }
             Ok(())
         }
-        Verb::Approve { approval, note } => told(global, connection, &client.approve(approval, note).await?),
-        Verb::Deny { approval, note } => told(global, connection, &client.deny(approval, note).await?),
+        Verb::Approve { approval, note, with } => answered(global, connection, approval, true, note, &with).await,
+        Verb::Deny { approval, note, with } => answered(global, connection, approval, false, note, &with).await,
+        Verb::Receipt { approval, output } => evidence::write(global, client, approval, output.as_deref()).await,
+        Verb::Keys(keys) => keys::run(global, client, keys).await,
+        Verb::Verify { .. } => Ok(()),
     }
+}
+
+/// Shows what is signed and signs it, or answers as usual.
+async fn answered(
+    global: &Global,
+    connection: &Connection,
+    approval: EffectId,
+    approved: bool,
+    note: Option<String>,
+    with: &With,
+) -> Outcome<()> {
+    let client = &connection.client;
+    let Some(key) = with.open()? else {
+        let run = signing::answer(client, &global.data, approval, approved, note).await?;
+        return told(global, connection, &run);
+    };
+    let asked = client.question(approval).await?;
+    let question = signing::question(&asked.question, approval)?;
+    if !global.quiet {
+        ui::say(&format!(
+            "you sign, as {}:\n{}",
+            if approved { "approved" } else { "denied" },
+            question.shown().trim_end()
+        ));
+    }
+    let run = signing::signed(client, approval, &question, asked.now, approved, note, &key).await?;
+    told(global, connection, &run)
 }
 
 fn told(global: &Global, connection: &Connection, run: &Run) -> Outcome<()> {

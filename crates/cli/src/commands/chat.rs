@@ -60,7 +60,7 @@ async fn chat(global: &Global, connection: &Connection, args: Chat, bundle: Opti
         ui::say(&format!("{warning}{}{scripted} · session {}", agent.name, term::clean(&key)));
     }
     let answers = if term::can_ask() { Answers::Ask } else { Answers::Leave };
-    let mut follower = Follower::new(client, answers, global.quiet)?;
+    let mut follower = Follower::new(client, answers, global)?;
     loop {
         if term::can_ask() {
             eprint!("{} ", term::Paint::stderr().bold(">"));

@@ -6,9 +6,10 @@ use std::{
 };
 
 use clap::Args;
-use stead_core::id::Name;
+use stead_core::{code, id::Name};
 use stead_server::{
     agents::Naming,
+    approvers::key_path,
     auth::{DEFAULT_TENANT, token_path},
     config::{Config, DEFAULT_PORT},
     serve::{Local, OWNER, Server, told_to_stop},
@@ -17,7 +18,7 @@ use stead_server::{
 use super::run::stead;
 use crate::{
     cli::Global,
-    error::Outcome,
+    error::{CliError, Outcome},
     exit::Exit,
     helpers::DevHelpers,
     ui::{self, term::Paint},
@@ -46,6 +47,7 @@ pub(crate) async fn run(global: &Global, args: Dev) -> Outcome {
     let helpers = Arc::new(DevHelpers::new(true));
     let local = Local { helpers: Some(helpers.clone()), at_rest: false, testing: None };
     let server = Server::open_with(config, local).await?;
+    own_root(global, &server).await?;
     let mut applied = Vec::new();
     for bundle in bundles {
         let naming = Naming::live(OWNER.into());
@@ -64,6 +66,21 @@ pub(crate) async fn run(global: &Global, args: Dev) -> Outcome {
     server.run(stop).await;
     helpers.stop().await;
     Ok(Exit::Ok)
+}
+
+/// Who works alone approves with a key of their own all the same, so that approvals are here what they are elsewhere.
+async fn own_root(global: &Global, server: &Server) -> Outcome<()> {
+    let runtime = server.runtime();
+    let made = runtime.own_root(&DEFAULT_TENANT.into(), &OWNER.into()).await;
+    let made = made.map_err(|e| CliError::new(code::APPROVER_ENTRY, e.to_string()))?;
+    if made && !global.quiet {
+        let key = key_path(runtime.data_dir());
+        ui::say(&format!(
+            "made the root of one person, who approves what they began themselves; its key is {}",
+            key.display()
+        ));
+    }
+    Ok(())
 }
 
 /// A command that works where this one was given.

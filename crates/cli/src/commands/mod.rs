@@ -15,6 +15,7 @@ pub(crate) mod doctor;
 pub(crate) mod errors;
 pub(crate) mod identity;
 pub(crate) mod login;
+pub(crate) mod init;
 pub(crate) mod man_pages;
 pub(crate) mod migrate;
 pub(crate) mod pages;
@@ -106,6 +107,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Audit(args) => one(audit::run(&global, args)),
         Command::Usage(args) => one(usage::run(&global, args)),
         Command::Approvals(args) => one(approvals::run(&global, args)),
+        Command::Init(args) => init::run(&global, &args),
         Command::Dev(args) => many(dev::run(&global, args)),
         Command::Serve(args) => many(serve::run(&global, args)),
         Command::Demo(args) => one(demo::run(&global, args)),

@@ -122,14 +122,14 @@ impl Work {
                     record: self.record.is_some(),
                     ..in_session(session.as_deref())
                 };
-                let follower = Follower::new(client, self.answers, global.quiet)?;
+                let follower = Follower::new(client, self.answers, global)?;
                 let started = client.start_run(&start, Some(&self.key)).await?;
                 (agent, started.run, follower)
             }
             (task, run) => {
                 let asked = if let Task::Resume(asked) = task { *asked } else { None };
                 let summary = unfinished(client, run.or(asked), self.begun).await?;
-                resumed(client, summary, self.answers, global.quiet).await?
+                resumed(client, summary, self.answers, global).await?
             }
         };
         self.run = Some(run);
@@ -253,17 +253,17 @@ async fn unfinished(client: &Client, run: Option<RunId>, begun: Timestamp) -> Ou
 }
 
 /// A run, followed until it ends.
-async fn resumed(
-    client: &Client,
+async fn resumed<'c>(
+    client: &'c Client,
     summary: RunSummary,
     answers: Answers,
-    quiet: bool,
-) -> Outcome<(Agent, RunId, Follower<'_>)> {
+    global: &Global,
+) -> Outcome<(Agent, RunId, Follower<'c>)> {
     if summary.status == Status::Paused {
         client.resume(summary.id).await?;
     }
     let agent = client.version(&summary.agent, summary.version).await?;
-    Ok((agent, summary.id, Follower::new(client, answers, quiet)?))
+    Ok((agent, summary.id, Follower::new(client, answers, global)?))
 }
 
 fn input(given: Option<String>) -> Outcome<String> {

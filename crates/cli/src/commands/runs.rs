@@ -297,7 +297,7 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
             };
             let start =
                 StartRun { agent: agent.as_str().into(), input, attachments, ..pages::in_session(session.as_deref()) };
-            let follower = watch.then(|| Follower::new(client, Answers::Leave, global.quiet)).transpose()?;
+            let follower = watch.then(|| Follower::new(client, Answers::Leave, global)).transpose()?;
             let started = client.start_run(&start, idempotency_key.as_deref()).await?;
             if let Some(follower) = follower {
                 return finish(global, follower, started.run).await;
@@ -328,7 +328,7 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
         }
         Verb::Show { run } => answer(global, &client.run(run).await?)?,
         Verb::Watch { run } => {
-            return finish(global, Follower::new(client, Answers::Leave, global.quiet)?, run).await;
+            return finish(global, Follower::new(client, Answers::Leave, global)?, run).await;
         }
         Verb::Facts { run } => facts::write(global, client, run).await?,
         Verb::Artifacts { run } => artifacts::list(global, client, run).await?,

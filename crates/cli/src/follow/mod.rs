@@ -2,7 +2,7 @@
 
 mod keyboard;
 
-use std::io::Write as _;
+use std::{io::Write as _, path::PathBuf};
 
 use stead_api::{
     agent::Agent,
@@ -24,8 +24,10 @@ use tokio::{
 };
 
 use crate::{
+    cli::Global,
     error::Outcome,
     exit::Exit,
+    signing,
     ui::{
         self,
         steps::{Steps, reason},
@@ -62,15 +64,18 @@ pub(crate) struct Follower<'c> {
     client: &'c Client,
     answers: Answers,
     quiet: bool,
+    /// The folder that may hold the key of who works alone.
+    data: PathBuf,
     keyboard: Keyboard,
     interrupt: Signal,
 }
 
 impl<'c> Follower<'c> {
     /// From here on Ctrl-C does not end the process by itself.
-    pub(crate) fn new(client: &'c Client, answers: Answers, quiet: bool) -> Outcome<Self> {
+    pub(crate) fn new(client: &'c Client, answers: Answers, global: &Global) -> Outcome<Self> {
         let interrupt = signal(SignalKind::interrupt())?;
-        Ok(Self { client, answers, quiet, keyboard: Keyboard::default(), interrupt })
+        let (quiet, data) = (global.quiet, global.data.clone());
+        Ok(Self { client, answers, quiet, data, keyboard: Keyboard::default(), interrupt })
     }
 
     /// The next line that the person types; `None` at the end of input, or at Ctrl-C.
@@ -168,10 +173,8 @@ impl<'c> Follower<'c> {
 
     /// Answers a question. That it was answered elsewhere meanwhile is fine.
     async fn answer(&self, approval: EffectId, yes: bool) -> Outcome<()> {
-        let answered =
-            if yes { self.client.approve(approval, None).await } else { self.client.deny(approval, None).await };
-        match answered {
-            Err(e) if !matches!(e.code, code::NOT_FOUND | code::CONFLICT) => Err(e.into()),
+        match signing::answer(self.client, &self.data, approval, yes, None).await {
+            Err(e) if !matches!(e.code(), Some(code::NOT_FOUND | code::CONFLICT)) => Err(e),
             _ => Ok(()),
         }
     }

@@ -4,7 +4,12 @@ use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use super::PayloadIx;
-use crate::{budget::Raise, id::Name, ruling::Asked, time::Timestamp};
+use crate::{
+    budget::Raise,
+    id::Name,
+    ruling::{Asked, Nonce, Signed},
+    time::Timestamp,
+};
 
 /// Why a human is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
@@ -51,6 +56,39 @@ pub struct ApprovalRequested {
     #[n(4)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raise: Option<Box<Raise>>,
+    /// What signed answers bind beside this fact; absent where nobody signs.
+    #[n(5)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing: Option<Box<Signing>>,
+}
+
+/// See [`ApprovalRequested::signing`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Signing {
+    /// Random: whoever has only the hash of an action cannot guess the action.
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    pub salt: [u8; 16],
+    /// The policy set that asked.
+    #[n(1)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+    /// SHA-256 of the document that says which policies matched and who said each argument.
+    #[n(2)]
+    #[cbor(with = "minicbor::bytes")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<[u8; 32]>,
+}
+
+/// See [`Fact::ApprovalsUsed`](super::Fact::ApprovalsUsed).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct ApprovalsUsed {
+    /// Ordinal of the effect.
+    #[n(0)]
+    pub effect: u32,
+    /// The nonces of the signed answers that let it go.
+    #[n(1)]
+    pub nonces: Vec<Nonce>,
 }
 
 /// See [`Fact::ApprovalGiven`](super::Fact::ApprovalGiven).
@@ -78,4 +116,8 @@ pub struct ApprovalGiven {
     #[n(5)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub later: Option<bool>,
+    /// The signature, when it was signed.
+    #[n(6)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Box<Signed>>,
 }

@@ -18,7 +18,7 @@ use crate::{
     id::{ActivationId, Name, RunId, SessionId, VersionId},
     label::SealedLabel,
     record::{Payload, Source},
-    ruling::{Behalf, Person, Ruled},
+    ruling::{Behalf, Person, Ruled, Signed},
     sandbox::{Action, BoxLimits, BoxTotals},
     time::{Span, Timestamp},
 };
@@ -226,6 +226,8 @@ pub enum Command {
         by: Person,
         /// What they said.
         note: Option<String>,
+        /// The signature, when it is signed; the engine has verified it.
+        signed: Option<Box<Signed>>,
     },
     /// An operator says: nothing new until `Resume`.
     Pause,
@@ -331,8 +333,8 @@ pub fn decide_under(state: &State, command: Command, inputs: Inputs<'_>, terms: 
         Command::ChildFinished { effect, ended, content, spent, boxes, label, used } => {
             step::child::finished(&mut draft, effect, ended, content, (spent, boxes, used), label)?;
         }
-        Command::Approve { effect, approved, by, note } => {
-            step::approval::answered(&mut draft, effect, approved, by, note)?;
+        Command::Approve { effect, approved, by, note, signed } => {
+            step::approval::answered(&mut draft, effect, approved, by, note, signed)?;
         }
         Command::Pause => life::pause::pause(&mut draft)?,
         Command::Resume => life::pause::resume(&mut draft)?,

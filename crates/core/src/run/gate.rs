@@ -27,6 +27,16 @@ pub trait Gate: std::fmt::Debug + Sync {
     /// has used up by being allowed before does not count against it.
     fn call(&self, state: &State, i: usize, now: Timestamp, approvals: &[Given]) -> Ruling;
 
+    /// A fresh random number, when answers to what is asked now may be signed.
+    fn salt(&self) -> Option<[u8; 16]> {
+        None
+    }
+
+    /// Whether a yes to what call `i` asks counts only when it is signed.
+    fn wants_signature(&self, _state: &State, _i: usize) -> bool {
+        false
+    }
+
     /// Whether the model at that place of the chain may be asked.
     fn model(&self, state: &State, model: usize, now: Timestamp) -> Ruling;
 }

@@ -206,6 +206,50 @@ pub struct Call {
     /// It was there when the run was restored from a backup: in the life that was lost it may have been let go and done.
     #[n(13)]
     pub lost: bool,
+    /// What signed answers to the question about it bind; `None` when it was asked where nobody signs.
+    #[n(14)]
+    pub request: Option<Request>,
+    /// The signed answers that it has were used.
+    #[n(15)]
+    pub used: bool,
+}
+
+/// A question, as signed answers bind it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Request {
+    /// Hash of the fact with which it was asked, and of its place.
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    pub hash: [u8; 32],
+    /// The salt of the action's hash.
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes")]
+    pub salt: [u8; 16],
+    /// The policy set that asked.
+    #[n(2)]
+    pub epoch: Option<u64>,
+    /// SHA-256 of the document that says why.
+    #[n(3)]
+    #[cbor(with = "minicbor::bytes")]
+    pub why: Option<[u8; 32]>,
+    /// The record that it stands in.
+    #[n(4)]
+    pub seq: u64,
+    /// When it was asked.
+    #[n(5)]
+    pub at: Timestamp,
+    /// Until when.
+    #[n(6)]
+    pub expires: Option<Timestamp>,
+    /// The workspace as it was then.
+    #[n(7)]
+    pub tree: Option<TreeId>,
+    /// Why.
+    #[n(8)]
+    pub reason: AskReason,
+    /// What gates ask for.
+    #[n(9)]
+    pub asked: Option<Box<Asked>>,
 }
 
 impl Call {

@@ -10,16 +10,16 @@ use stead_core::{
     code,
     effect::{EffectClass, Ended, OnUnknown},
     fact::{
-        AfterUnknown, AnswerRejected, ApprovalGiven, ApprovalRequested, AskReason, CallHead, CallRules,
+        AfterUnknown, AnswerRejected, ApprovalGiven, ApprovalRequested, ApprovalsUsed, AskReason, CallHead, CallRules,
         CancelRequested, ChildFinished, ChildStarted, ContextCompacted, EffectDecided, EffectIntended, EffectNotSent,
         EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact, Held, HistoryRead, ModelConfig, ModelDenied,
         ModelFailed, ModelReplied, ModelRequested, NextAttempt, Parent, PlanDrawn, PlanRejected, Restored, RunAdmitted,
-        RunCompleted, RunConfig, RunFailed, RunStarted, StopMode, TimerFired, Verdict,
+        RunCompleted, RunConfig, RunFailed, RunStarted, Signing, StopMode, TimerFired, Verdict,
     },
     id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
     label::SealedLabel,
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
-    ruling::{Asked, Behalf, Counted, CounterRead, GateAsks, Person, PlanMark, Rewritten, Ruled},
+    ruling::{Asked, Behalf, Counted, CounterRead, GateAsks, Nonce, Person, PlanMark, Rewritten, Ruled, Signed},
     sandbox::{
         Access, Action, Begun, BoxLimits, BoxTotals, BoxUse, Evidence, Place, Property, Tier, Traffic, TreeChange,
     },
@@ -62,6 +62,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("18-later", Actor::User("user:grace".into()), later(), vec![]),
         ("19-history", Actor::Runtime, history(), vec![text("no more than 3 mails an hour", Source::Runtime)]),
         ("20-questions", Actor::Runtime, questions(), vec![]),
+        ("20-signed", Actor::User("user:grace".into()), signed(), vec![]),
     ];
     parts
         .into_iter()
@@ -217,7 +218,7 @@ fn approval() -> Vec<Fact> {
         Fact::EffectDecided(EffectDecided { effect, verdict, code, payload, ruled: None, rewritten: None, plan: None })
     };
     let asked = |effect, reason, expires| {
-        Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires, asked: None, raise: None })
+        Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires, asked: None, raise: None, signing: None })
     };
     let answered = |effect, approved, note| {
         Fact::ApprovalGiven(ApprovalGiven {
@@ -227,6 +228,7 @@ fn approval() -> Vec<Fact> {
             note,
             roles: Vec::new(),
             later: None,
+            signed: None,
         })
     };
     vec![
@@ -555,6 +557,7 @@ fn restored() -> Vec<Fact> {
             expires: None,
             asked: None,
             raise: None,
+            signing: None,
         }),
     ]
 }
@@ -613,7 +616,12 @@ fn policies() -> Vec<Fact> {
     }
     let ruled =
         |by: &[&str], why| Some(Box::new(Ruled { epoch: 12, by: by.iter().map(|id| Name::from(*id)).collect(), why }));
-    let gate = GateAsks { policy: "large".into(), approvers: vec!["finance".into(), "user:carol".into()], quorum: 2 };
+    let gate = GateAsks {
+        policy: "large".into(),
+        approvers: vec!["finance".into(), "user:carol".into()],
+        quorum: 2,
+        ..GateAsks::default()
+    };
     let decided = |effect, verdict, code, payload, ruled, rewritten| {
         Fact::EffectDecided(EffectDecided { effect, verdict, code, payload, ruled, rewritten, plan: None })
     };
@@ -638,6 +646,7 @@ fn policies() -> Vec<Fact> {
             expires: Some(Timestamp(NEW_YEAR + 900_000_000)),
             asked: Some(Box::new(Asked { gates: vec![gate], quorum: 2 })),
             raise: None,
+            signing: None,
         }),
         Fact::ApprovalGiven(ApprovalGiven {
             effect: 2,
@@ -646,6 +655,7 @@ fn policies() -> Vec<Fact> {
             note: None,
             roles: vec!["finance".into()],
             later: None,
+            signed: None,
         }),
         decided(3, Verdict::Allow, None, None, ruled(&["granted"], Some(2)), rewritten(None)),
         decided(4, Verdict::Allow, None, None, ruled(&[], None), rewritten(Some("order-1042"))),
@@ -662,7 +672,48 @@ fn later() -> Vec<Fact> {
         note: None,
         roles: vec!["finance".into()],
         later: Some(true),
+        signed: None,
     })]
+}
+
+/// A question that signed answers bind, with all that is bound and with the least; an answer, and that it was used.
+fn signed() -> Vec<Fact> {
+    let strict = GateAsks {
+        policy: "large".into(),
+        approvers: vec!["finance".into()],
+        quorum: 1,
+        verified: Some(true),
+        channels: Some(true),
+    };
+    let nonce = Nonce([0x77; 16]);
+    vec![
+        Fact::ApprovalRequested(ApprovalRequested {
+            effect: 1,
+            reason: AskReason::Policy,
+            expires: Some(Timestamp(NEW_YEAR + 900_000_000)),
+            asked: Some(Box::new(Asked { gates: vec![strict], quorum: 1 })),
+            raise: None,
+            signing: Some(Box::new(Signing { salt: [0x55; 16], epoch: Some(12), why: Some([0x66; 32]) })),
+        }),
+        Fact::ApprovalRequested(ApprovalRequested {
+            effect: 2,
+            reason: AskReason::Manifest,
+            expires: None,
+            asked: None,
+            raise: None,
+            signing: Some(Box::new(Signing { salt: [0x56; 16], epoch: None, why: None })),
+        }),
+        Fact::ApprovalGiven(ApprovalGiven {
+            effect: 1,
+            approved: true,
+            by: "user:grace".into(),
+            note: None,
+            roles: vec!["finance".into()],
+            later: None,
+            signed: Some(Box::new(Signed { nonce, receipt: "a receipt".into() })),
+        }),
+        Fact::ApprovalsUsed(ApprovalsUsed { effect: 1, nonces: vec![nonce] }),
+    ]
 }
 
 /// A plan that was drawn at the second try, and another that never was; calls that it lets through.

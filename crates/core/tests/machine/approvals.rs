@@ -30,7 +30,7 @@ fn a_denied_call_is_not_done_and_the_model_is_told() {
     let mut story = Story::begin(agent());
     story.replies([mail().asks()]);
     let note = Some("the customer is blocked".into());
-    story.does(Command::Approve { effect: 1, approved: false, by: "ada".into(), note });
+    story.does(Command::Approve { effect: 1, approved: false, by: "ada".into(), note, signed: None });
     assert_eq!(story.intents(1), 0);
     assert_eq!(story.last_said(), "1 failed: ST0044: a human (ada) denied this action: the customer is blocked");
 }

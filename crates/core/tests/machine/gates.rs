@@ -29,7 +29,7 @@ struct Desk {
 const DESK: &Desk = &Desk { epoch: 3 };
 
 fn finance(quorum: u32) -> Asked {
-    let gate = GateAsks { policy: "large".into(), approvers: vec!["finance".into()], quorum };
+    let gate = GateAsks { policy: "large".into(), approvers: vec!["finance".into()], quorum, ..GateAsks::default() };
     Asked { gates: vec![gate], quorum }
 }
 
@@ -113,7 +113,7 @@ fn a_person_counts_once_and_one_no_is_enough() {
     story.approves(1, "ann", "finance").unwrap();
     assert!(matches!(story.approves(1, "ann", "finance"), Err(Refusal::Conflict(_))));
     assert_eq!(story.intents(1), 0);
-    story.does(Command::Approve { effect: 1, approved: false, by: "bob".into(), note: None });
+    story.does(Command::Approve { effect: 1, approved: false, by: "bob".into(), note: None, signed: None });
     assert!(matches!(story.approves(1, "cem", "finance"), Err(Refusal::Conflict(_))));
     assert_eq!(story.last_said(), "1 failed: ST0044: a human (bob) denied this action.");
 }

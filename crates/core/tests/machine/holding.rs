@@ -15,7 +15,7 @@ fn mail() -> Called {
 }
 
 fn approve() -> Command {
-    Command::Approve { effect: 1, approved: true, by: "ann".into(), note: None }
+    Command::Approve { effect: 1, approved: true, by: "ann".into(), note: None, signed: None }
 }
 
 #[test]

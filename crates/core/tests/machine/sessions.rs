@@ -96,7 +96,13 @@ fn folding_the_journal_gives_the_state_that_served() {
     story.does(Command::Resume);
     story.does(Command::Tick);
     story.replies([call("pay").is(EffectClass::Keyed).asks(), call("book").is(EffectClass::Reconcilable)]);
-    story.does(Command::Approve { effect: 1, approved: true, by: "grace".into(), note: Some("fine".into()) });
+    story.does(Command::Approve {
+        effect: 1,
+        approved: true,
+        by: "grace".into(),
+        note: Some("fine".into()),
+        signed: None,
+    });
     story.not_sent(1);
     story.waits(60);
     story.refuses(1);

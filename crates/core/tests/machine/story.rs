@@ -345,13 +345,13 @@ impl Story {
     }
 
     pub(crate) fn human_says(&mut self, effect: u32, approved: bool) -> Result<(), Refusal> {
-        self.tries(Command::Approve { effect, approved, by: "ada".into(), note: None })
+        self.tries(Command::Approve { effect, approved, by: "ada".into(), note: None, signed: None })
     }
 
     /// A human with that role says yes.
     pub(crate) fn approves(&mut self, effect: u32, name: &str, role: &str) -> Result<(), Refusal> {
         let by = Person { name: name.into(), roles: vec![role.into()] };
-        self.tries(Command::Approve { effect, approved: true, by, note: None })
+        self.tries(Command::Approve { effect, approved: true, by, note: None, signed: None })
     }
 
     pub(crate) fn stops(&mut self, mode: StopMode, dispatched: &[u32]) {

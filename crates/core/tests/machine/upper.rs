@@ -244,7 +244,8 @@ fn runs_that_share_budgets_never_cross_them_whatever_happens() {
             }
             if let Some(asking) = story.state().asking.clone() {
                 let approved = roll(2) == 0;
-                let answer = Command::Approve { effect: asking.effect, approved, by: "ann".into(), note: None };
+                let answer =
+                    Command::Approve { effect: asking.effect, approved, by: "ann".into(), note: None, signed: None };
                 bank.does(story, answer, takers);
             } else if let Some(debt) = story.owed().first().cloned() {
                 let command = match debt {

@@ -1,6 +1,7 @@
 //! The gate of a run: what the machine asks, put to policies. Everything that policies may look at is at hand when a
 //! decision is made; nothing is waited for.
 
+mod answers;
 mod asker;
 mod confidence;
 mod connect;
@@ -18,7 +19,7 @@ use stead_core::{
     id::{Name, RunId, SessionId, VersionId},
     message::Reply,
     ruling::{Asked, Behalf, CounterRead, GateAsks, Given},
-    run::{Call, Gate, NewRun, Rewrite, Ruling, State},
+    run::{Call, CallPhase, Gate, NewRun, Rewrite, Ruling, State},
     time::{Span, Timestamp},
 };
 use stead_policy::{
@@ -28,6 +29,7 @@ use stead_policy::{
 use stead_ports::agent::{Agent, Also, BoundTool};
 
 pub use asker::Lineage;
+pub(crate) use answers::Answers;
 pub use confidence::offered;
 pub(crate) use confidence::{split, stripped};
 pub(crate) use connect::{Asking, OfCall};
@@ -95,6 +97,8 @@ pub(crate) struct RunGate<'a> {
     pub(crate) heard: Option<&'a Heard<'a>>,
     /// What operators have turned off, when they ever turned off anything.
     pub(crate) off: Option<Arc<Switched>>,
+    /// What is known of signed answers; `None` where none can have been given.
+    pub(crate) answers: Option<&'a Answers>,
 }
 
 impl fmt::Debug for RunGate<'_> {
@@ -127,7 +131,15 @@ impl Gate for RunGate<'_> {
         self.tool_off(state, i).is_some()
     }
 
-    fn call(&self, state: &State, i: usize, now: Timestamp, approvals: &[Given]) -> Ruling {
+    fn salt(&self) -> Option<[u8; 16]> {
+        self.answers.and_then(|answers| answers.salt)
+    }
+
+    fn wants_signature(&self, state: &State, i: usize) -> bool {
+        self.answers.is_some_and(|answers| answers.signing.wants(&state.calls[i]))
+    }
+
+    fn call(&self, state: &State, i: usize, now: Timestamp, given: &[Given]) -> Ruling {
         let Some(policies) = &self.policies else { return no_policies() };
         if let Some(why) = self.tool_off(state, i) {
             return off(policies, &why);
@@ -139,7 +151,10 @@ impl Gate for RunGate<'_> {
         let said = self.reply.and_then(|reply| reply.calls.get(usize::from(call.index)));
         let Some(said) = said else { return refused(policies, "its arguments cannot be read any more".to_owned()) };
         let (arguments, sure) = split(self.agent, said.arguments.get());
-        let approvals: Vec<Approval> = approvals.iter().map(approval).collect();
+        let approvals: Vec<Approval> = match self.answers {
+            Some(answers) => answers.counting(self.agent, state, call, said.arguments.get(), given, now),
+            None => given.iter().map(approval).collect(),
+        };
         let judged = match self.judged(state, call, &arguments) {
             Ok(judged) => judged,
             Err(why) => return refused(policies, why),
@@ -185,6 +200,15 @@ impl Gate for RunGate<'_> {
                 Ok(rewritten) => ruling.rewritten = rewritten,
                 Err(why) => return refused(policies, why),
             }
+        }
+        if let CallPhase::Asking { asked, .. } = &call.phase
+            && ruling.verdict == Verdict::Allow
+            && !given.is_empty()
+            && approvals.is_empty()
+            && self.wants_signature(state, i)
+        {
+            // What was answered does not count, so what was asked is asked still.
+            (ruling.verdict, ruling.asked) = (Verdict::Ask, asked.as_deref().cloned());
         }
         ruling
     }
@@ -336,6 +360,8 @@ fn ruled(policies: &Policies, decision: &Decision) -> Ruling {
         }
         Said::Ask(asked) => {
             let gates = asked.requirements.iter().map(|(policy, requirement)| GateAsks {
+                verified: requirement.verified.then_some(true),
+                channels: requirement.channels.then_some(true),
                 policy: Name::from(&**policy),
                 approvers: requirement.approvers.iter().map(|a| Name::from(a.to_string().as_str())).collect(),
                 quorum: requirement.quorum,
@@ -389,7 +415,8 @@ fn rewrite(tool: &BoundTool, text: &str) -> Result<Rewrite, String> {
 }
 
 pub(crate) fn approval(given: &Given) -> Approval {
-    Approval { user: given.name.to_string(), roles: given.roles.iter().map(ToString::to_string).collect() }
+    let roles = given.roles.iter().map(ToString::to_string).collect();
+    Approval { user: given.name.to_string(), roles, signed: None }
 }
 
 pub(crate) fn ten_thousandths(share: u16) -> Option<Confidence> {

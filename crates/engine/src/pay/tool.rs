@@ -11,6 +11,7 @@ use stead_core::{
     run::EntryKind,
     time::Span,
 };
+use stead_policy::Approval;
 use stead_ports::{
     BoxFuture,
     agent::{Also, Behind, BoundTool},
@@ -26,6 +27,7 @@ use crate::{
     gate::{self, Asking, OfCall},
     off::{Leave, Through},
     payload,
+    signing::Verifier,
     stats::UnderWay,
     types::EngineError,
     view,
@@ -50,7 +52,8 @@ impl Actor {
         let n = self.state.call(effect).map_or(0, |c| c.attempt);
         let found =
             self.invocation(effect).await?.map(|(tool, invocation, class)| (self.adapter(&tool), invocation, class));
-        match found {
+        let unsigned = self.is_unsigned(effect).await?;
+        match found.filter(|_| !unsigned) {
             Some((Some((tool, limit)), invocation, class)) => {
                 let boxed = self.state.call(effect).and_then(|c| c.head.rules.place).is_some_and(|p| p.boxed);
                 let limit = if boxed { longer(limit, tool.around(), &invocation) } else { limit };
@@ -61,6 +64,9 @@ impl Actor {
             }
             missing => {
                 let what = match missing {
+                    _ if unsigned => {
+                        "what people signed is not what would be sent, or their keys count no longer".to_owned()
+                    }
                     Some(_) => "the agent version no longer has this tool".to_owned(),
                     None => format!("{NO_ARGUMENTS} cannot be read any more"),
                 };
@@ -144,7 +150,6 @@ impl Actor {
         self.listen(false).await?;
         let Some(call) = self.state.call(effect) else { return Ok(Connects::default()) };
         let (index, tool) = (call.index, call.head.tool.clone());
-        let approvals = call.given.iter().map(gate::approval).collect();
         let said = self.fresh_reply.as_ref().and_then(|reply| reply.calls.get(usize::from(index)));
         let (arguments, sure) = gate::split(&agent, said.map_or("{}", |said| said.arguments.get()));
         let plan = match (&agent.provenance, &self.hearing) {
@@ -161,6 +166,7 @@ impl Actor {
             }
         };
         let ask_below = agent.ask_below.and_then(gate::ten_thousandths);
+        let approvals = self.let_go_by(effect).await?;
         let call =
             OfCall { risk: sure.risk.unwrap_or_default(), confidence: sure.confidence, ask_below, plan, approvals };
         let principal = self.principal.get_or_init(|| gate::principal(&self.state, &self.agent).into()).clone();
@@ -175,6 +181,31 @@ impl Actor {
             leave: self.leave(Through::tool(&self.agent, &tool)),
             call: Some(call),
         })))
+    }
+
+    /// The answers by which a call was let go, as far as they count now for the very bytes that are sent.
+    async fn let_go_by(&mut self, effect: u32) -> Result<Vec<Approval>, EngineError> {
+        let Some(call) = self.state.call(effect).filter(|call| !call.given.is_empty()) else { return Ok(Vec::new()) };
+        let (index, rewritten) = (call.index, call.arguments.clone());
+        let signing = self.engine.0.ports.directories.fresh(&self.state.tenant).await;
+        let editors = match signing.directory {
+            Some(_) => self.engine.editors(&self.state).await?,
+            None => Vec::new(),
+        };
+        let arguments = self.arguments(index, rewritten).await?;
+        let Some((call, arguments)) = self.state.call(effect).zip(arguments) else { return Ok(Vec::new()) };
+        let verifier = Verifier { signing: &signing, agent: &self.agent, editors: &editors };
+        Ok(verifier.counting(&self.state, call, arguments.get(), &call.given, None))
+    }
+
+    /// Whether a call that takes signed answers has none for the very bytes that are sent: the last look before they are.
+    async fn is_unsigned(&mut self, effect: u32) -> Result<bool, EngineError> {
+        let Some(call) = self.state.call(effect).filter(|call| call.request.is_some()) else { return Ok(false) };
+        let signing = self.engine.0.ports.directories.current(&self.state.tenant);
+        if !signing.wants(call) && !call.given.iter().any(|given| given.signed.is_some()) {
+            return Ok(false);
+        }
+        Ok(self.let_go_by(effect).await?.is_empty())
     }
 
     /// Reads the open turn's reply back, if it is not at hand.

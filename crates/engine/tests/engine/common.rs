@@ -27,8 +27,8 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_engine::{
-    Engine, EngineError, Event, EventBody, EventId, FactEvent, NoSwitches, Options, PolicySets, Ports, StartRun,
-    Started, clock::SystemClock, specs,
+    Demand, Directories, Engine, EngineError, Event, EventBody, EventId, FactEvent, NoSwitches, Options, PolicySets,
+    Ports, Signing, StartRun, Started, clock::SystemClock, specs,
 };
 use stead_policy::{Policies, Source, ToolSpec};
 use stead_ports::{
@@ -549,6 +549,7 @@ pub(crate) struct Lab {
     clock: Arc<dyn Clock>,
     pub(crate) options: Options,
     pub(crate) policies: Arc<TestPolicies>,
+    pub(crate) directories: Arc<TestDirectories>,
 }
 
 pub(crate) fn lab() -> Lab {
@@ -557,7 +558,14 @@ pub(crate) fn lab() -> Lab {
 
 pub(crate) fn lab_with(clock: Arc<dyn Clock>) -> Lab {
     let policies = Arc::default();
-    Lab { dir: TempDir::new().unwrap(), world: Arc::default(), clock, options: Options::default(), policies }
+    Lab {
+        dir: TempDir::new().unwrap(),
+        world: Arc::default(),
+        clock,
+        options: Options::default(),
+        policies,
+        directories: Arc::default(),
+    }
 }
 
 impl Lab {
@@ -633,9 +641,36 @@ impl Lab {
         };
         let (agents, clock, policies) = (self.world.clone(), self.clock.clone(), self.policies.clone());
         let (journal, switches) = through(store);
-        let ports = Ports { journal, agents, clock, policies, switches };
+        let directories = self.directories.clone();
+        let ports = Ports { journal, agents, clock, policies, switches, directories };
         let engine = rt.block_on(Engine::open(ports, options)).unwrap();
         Node { rt: Some(rt), engine: Some(engine) }
+    }
+}
+
+/// The directory of a lab: nobody signs, until a test says who.
+#[derive(Debug)]
+pub(crate) struct TestDirectories(Mutex<Signing>);
+
+impl Default for TestDirectories {
+    fn default() -> Self {
+        Self(Mutex::new(Signing { demand: Demand::Never, ..Signing::default() }))
+    }
+}
+
+impl TestDirectories {
+    pub(crate) fn set(&self, signing: Signing) {
+        *self.0.lock() = signing;
+    }
+
+    pub(crate) fn get(&self) -> Signing {
+        self.0.lock().clone()
+    }
+}
+
+impl Directories for TestDirectories {
+    fn current(&self, _: &Name) -> Signing {
+        self.get()
     }
 }
 
@@ -778,7 +813,7 @@ impl Node {
     }
 
     pub(crate) fn approve(&self, effect: EffectId, yes: bool) -> Result<(), EngineError> {
-        self.go(self.engine().approve(effect, yes, "olga".into(), None))
+        self.go(self.engine().approve(effect, yes, "olga".into(), None, None))
     }
 
     pub(crate) fn facts(&self, run: RunId) -> Vec<FactEvent> {

@@ -54,7 +54,7 @@ fn by(name: &str, role: &str) -> Person {
 }
 
 fn approve(node: &Node, effect: stead_core::id::EffectId, who: Person) -> Result<(), EngineError> {
-    node.go(node.engine().approve(effect, true, who, None))
+    node.go(node.engine().approve(effect, true, who, None, None))
 }
 
 /// Every decision on effects: the verdict, the policies, the epoch.

@@ -129,7 +129,7 @@ fn who_was_approved_within_the_hour_is_paid_without_asking_also_after_a_crash() 
     let run = node.start(ada, "x").run;
     let effect = node.asked(run);
     let who = Person { name: "sue".into(), roles: vec!["supervisor".into()] };
-    node.go(node.engine().approve(effect, true, who, None)).unwrap();
+    node.go(node.engine().approve(effect, true, who, None, None)).unwrap();
     node.completes(run);
     node.crash();
     let node = lab.open();

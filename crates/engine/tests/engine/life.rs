@@ -70,7 +70,7 @@ fn an_unknown_run_is_not_found_by_every_call_and_nothing_stays_registered() {
         missing(engine.pause(run, me()).await.err());
         missing(engine.resume(run, me()).await.err());
         missing(engine.stop(run, StopMode::Kill, me()).await.err());
-        missing(engine.approve(EffectId { run, n: 1 }, true, "o".into(), None).await.err());
+        missing(engine.approve(EffectId { run, n: 1 }, true, "o".into(), None, None).await.err());
         missing(engine.view(run).await.err());
         missing(engine.wait(run, true).await.err());
         missing(engine.facts(run, 0, 10).await.err());

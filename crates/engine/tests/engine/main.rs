@@ -24,6 +24,7 @@ mod providers;
 mod quarantine;
 mod seen;
 mod sessions;
+mod signed;
 mod stop;
 mod taint;
 mod trouble;

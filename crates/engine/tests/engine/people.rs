@@ -35,7 +35,7 @@ fn a_denial_is_told_to_the_model_and_the_action_is_not_done() {
     let node = lab.open();
     let run = node.start(v, "x").run;
     let effect = node.asked(run);
-    node.go(node.engine().approve(effect, false, "olga".into(), Some("too much".into()))).unwrap();
+    node.go(node.engine().approve(effect, false, "olga".into(), Some("too much".into()), None)).unwrap();
     assert_eq!(node.completes(run), "ST0044: a human (olga) denied this action: too much");
     assert_eq!(act.count(), 0);
 }
@@ -49,8 +49,8 @@ fn of_two_answers_at_once_one_counts() {
     let run = node.start(v, "x").run;
     let effect = node.asked(run);
     let engine = node.engine();
-    let answers =
-        node.go(futures_util::future::join_all((0..20).map(|_| engine.approve(effect, true, "olga".into(), None))));
+    let answers = node
+        .go(futures_util::future::join_all((0..20).map(|_| engine.approve(effect, true, "olga".into(), None, None))));
     assert_eq!(answers.iter().filter(|a| a.is_ok()).count(), 1);
     assert!(answers.iter().filter_map(|a| a.as_ref().err()).all(|e| e.code() == code::CONFLICT));
     node.completes(run);

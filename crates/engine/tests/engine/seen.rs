@@ -103,7 +103,7 @@ fn why_tells_the_question_that_a_run_waits_for_and_the_decision_behind_it() {
     let [Cause::Human { effect: asked, tool, arguments, .. }] = &why.causes[..] else { panic!("{:?}", why.causes) };
     assert_eq!((*asked, tool.as_str(), arguments.as_str()), (effect, "pay", r#"{"cents":5}"#));
 
-    node.go(node.engine().approve(effect, false, "olga".into(), Some("too much".into()))).unwrap();
+    node.go(node.engine().approve(effect, false, "olga".into(), Some("too much".into()), None)).unwrap();
     node.end(run);
     let why = node.go(node.engine().why(run)).unwrap();
     assert!(matches!(why.causes[..], [Cause::Completed]), "{:?}", why.causes);

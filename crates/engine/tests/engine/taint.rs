@@ -129,7 +129,7 @@ fn what_was_planned_is_done_and_what_a_mail_asks_for_is_asked_about() {
     // A human may let it through, also in another process.
     node.crash();
     let node = lab.open();
-    node.go(node.engine().approve(effect, true, supervisor(), None)).unwrap();
+    node.go(node.engine().approve(effect, true, supervisor(), None, None)).unwrap();
     assert_eq!(node.completes(run), "end");
     assert_eq!(desk.paid.lock().len(), 1);
 }
@@ -170,7 +170,7 @@ fn a_slot_is_used_once_also_over_a_crash() {
     assert_eq!(desk.paid.lock().len(), 1, "the first is planned, the second is asked about");
     node.crash();
     let node = lab.open();
-    node.go(node.engine().approve(effect, false, supervisor(), None)).unwrap();
+    node.go(node.engine().approve(effect, false, supervisor(), None, None)).unwrap();
     node.completes(run);
     assert_eq!(desk.paid.lock().len(), 1);
 }
@@ -301,7 +301,7 @@ fn what_a_childs_failure_quotes_is_nobodys_word() {
     // And so it is after a crash: what was told to the parent is in the journal.
     node.crash();
     let node = lab.open();
-    node.go(node.engine().approve(effect, false, supervisor(), None)).unwrap();
+    node.go(node.engine().approve(effect, false, supervisor(), None, None)).unwrap();
     assert_eq!(node.completes(run), "end");
     assert!(desk.paid.lock().is_empty());
 }
@@ -327,7 +327,7 @@ fn words_handed_to_a_child_stay_what_they_are() {
     let run = node.start(v, "Read my mail").run;
     // To start a child with such words is an effect, so it is asked; and the child asks again.
     let started = node.asked(run);
-    node.go(node.engine().approve(started, true, supervisor(), None)).unwrap();
+    node.go(node.engine().approve(started, true, supervisor(), None, None)).unwrap();
     let (child, _) = started.child();
     while node.go(node.engine().view(child)).is_err() {
         std::thread::yield_now();
@@ -387,7 +387,7 @@ fn of_other_peoples_words_a_child_draws_no_plan() {
         if traced {
             // To start a child with such words is an effect. Who lets that happen has approved no payment.
             assert_eq!(node.asked(run), started);
-            node.go(node.engine().approve(started, true, supervisor(), None)).unwrap();
+            node.go(node.engine().approve(started, true, supervisor(), None, None)).unwrap();
         }
         let (child, _) = started.child();
         while node.go(node.engine().view(child)).is_err() {
@@ -483,7 +483,7 @@ fn what_a_human_is_asked_about_uses_its_slot_and_gives_its_name_a_value() {
     node.empties();
     assert_eq!((desk.paid.lock().len(), node.status(run)), (1, Status::Waiting));
     assert_eq!(marks(&node, run), [PlanMark::Read(0), PlanMark::Used { slot: 0, element: None }]);
-    node.go(node.engine().approve(effect, true, supervisor(), None)).unwrap();
+    node.go(node.engine().approve(effect, true, supervisor(), None, None)).unwrap();
     assert_eq!(node.completes(run), "end");
     assert_eq!(desk.paid.lock().len(), 2);
 }

@@ -20,7 +20,7 @@ async fn ask_all(engine: &Engine, run: stead_core::id::RunId) -> Vec<Result<(), 
         engine.resume(run, me()).await,
         engine.stop(run, StopMode::Cancel, me()).await,
         engine.stop(run, StopMode::Kill, me()).await,
-        engine.approve(effect, true, "olga".into(), None).await,
+        engine.approve(effect, true, "olga".into(), None, None).await,
     ]
 }
 

@@ -263,7 +263,7 @@ fn what_was_approved_is_not_lost_while_the_version_cannot_be_loaded() {
     node.go(node.engine().wait(run, true)).unwrap();
     let [first, second] = [1, 2].map(|n| EffectId { run, n });
     let finance = |name: &str| stead_core::ruling::Person { name: name.into(), roles: vec!["finance".into()] };
-    node.go(node.engine().approve(first, true, finance("ann"), None)).unwrap();
+    node.go(node.engine().approve(first, true, finance("ann"), None, None)).unwrap();
     node.empties();
     node.crash();
     lab.remove(v);
@@ -273,6 +273,6 @@ fn what_was_approved_is_not_lost_while_the_version_cannot_be_loaded() {
     assert_eq!(view.approvals.iter().map(|a| (a.effect, a.given.len())).collect::<Vec<_>>(), [(first, 1)]);
     node.empties();
     lab.add(agent("a").tool(&act).model(script()));
-    node.go(node.engine().approve(first, true, finance("cem"), None)).unwrap();
+    node.go(node.engine().approve(first, true, finance("cem"), None, None)).unwrap();
     assert_eq!((node.completes(run).as_str(), act.count()), ("done", 1));
 }

@@ -93,8 +93,11 @@ impl Case {
                 provenance: &provenance,
             },
         };
-        let approvals: Vec<Approval> =
-            self.approvals.iter().map(|by| Approval { user: by.user.clone(), roles: by.roles.clone() }).collect();
+        let approvals: Vec<Approval> = self
+            .approvals
+            .iter()
+            .map(|by| Approval { user: by.user.clone(), roles: by.roles.clone(), signed: None })
+            .collect();
         let facts = Facts {
             now: NOON,
             granted: self.given.granted,

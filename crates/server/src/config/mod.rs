@@ -10,6 +10,7 @@
 //! ```
 
 mod audit;
+mod approvals;
 mod budgets;
 mod database;
 mod encrypt;
@@ -33,6 +34,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use audit::{Audit, PublishTo, Witness};
+pub use approvals::{Approvals, SignedAnswers};
 pub use budgets::Budget;
 pub use database::DatabaseUrl;
 pub use encrypt::Encrypt;
@@ -116,6 +118,8 @@ impl Default for Identity {
     fn default() -> Self {
         Self { trust_domain: "stead.local".to_owned(), issuer: None }
     }
+    /// How people approve.
+    pub approvals: Approvals,
 }
 
 /// How policies are applied.
@@ -251,6 +255,7 @@ impl Default for Config {
             policy: Policy::default(),
             audit: Audit::default(),
             identity: Identity::default(),
+            approvals: Approvals::default(),
         }
     }
 }

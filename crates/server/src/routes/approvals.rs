@@ -3,16 +3,23 @@
 use axum::{Json as Body, extract::State};
 use serde::Deserialize;
 use stead_api::{
-    approval::{Answer as Said, Approval},
+    approval::{Answer as Said, Approval, SignedQuestion},
     page::Page,
     run::Run,
 };
-use stead_core::id::{EffectId, Name, RunId};
-use stead_ports::journal::ApprovalFilter;
+use stead_core::{
+    code,
+    id::{EffectId, Name, RunId},
+    ruling::{Nonce, Signed},
+};
+use stead_engine::human;
+use stead_ports::{clock::Clock as _, journal::ApprovalFilter};
+use stead_trust::{directory::At as Look, receipt::Receipt};
 
 use super::views;
 use crate::{
     auth::Principal,
+    clock::SystemClock,
     http::{
         app::{App, Shared},
         body::MaybeJson,
@@ -104,6 +111,66 @@ async fn answer(app: &App, who: Principal, effect: EffectId, approved: bool, sai
         return Err(Failure::bad_request(format!("a note has at most {MAX_NOTE} bytes")));
     }
     of_own_run(app, &who, effect).await?;
-    app.runtime.engine().approve(effect, approved, who.person(), said.note).await?;
+    let signed = signature(app, &who, effect, approved, said.receipt.as_deref()).await?;
+    app.runtime.engine().approve(effect, approved, who.person(), said.note, signed).await?;
     Ok(Body(views::run(app.runtime.engine().view(effect.run).await?)))
+}
+
+pub(super) async fn question(
+    State(app): State<Shared>,
+    who: Principal,
+    At(effect): At<EffectId>,
+) -> Answer<Body<SignedQuestion>> {
+    of_own_run(&app, &who, effect).await?;
+    let asked = app.runtime.engine().question(effect).await?.ok_or_else(|| {
+        Failure::not_found(format_args!("a question about {effect} that could be signed"))
+            .hint("nobody is asked, or was asked before this tenant had a key of an approver")
+    })?;
+    let (question, receipts) = (asked.question.to_text(), asked.receipts);
+    Ok(Body(SignedQuestion { question, open: asked.open, signed: asked.demanded, receipts, now: now() }))
+}
+
+fn now() -> u64 {
+    u64::try_from(SystemClock.now().0 / 1_000_000).unwrap_or(0)
+}
+
+/// The signature under an answer, compared with what is asked now. What a yes is worth is looked at again when it lets the action go.
+async fn signature(
+    app: &App,
+    who: &Principal,
+    effect: EffectId,
+    approved: bool,
+    receipt: Option<&str>,
+) -> Answer<Option<Box<Signed>>> {
+    let directory = app.runtime.approvers().of(&who.tenant).await?;
+    let bad = |why: String| Failure::new(code::APPROVAL_SIGNATURE, why);
+    let Some(receipt) = receipt else {
+        // A no is safe without one.
+        if !approved || !app.runtime.engine().signing(&who.tenant).is_demanded() {
+            return Ok(None);
+        }
+        return match app.runtime.engine().question(effect).await? {
+            Some(asked) if asked.open && asked.demanded => {
+                let why = "a yes to this counts only with a signature of an approver's key";
+                let hint = format!("stead approvals approve {effect} --key FILE, or --ssh-key FILE");
+                Err(Failure::new(code::APPROVAL_UNSIGNED, why).hint(hint))
+            }
+            _ => Ok(None),
+        };
+    };
+    let directory = directory.ok_or_else(|| bad("this tenant has no directory of approvers".to_owned()))?;
+    let asked = app.runtime.engine().question(effect).await?.filter(|asked| asked.open);
+    let asked =
+        asked.ok_or_else(|| bad("nobody is asked this, or it was asked before anybody could sign".to_owned()))?;
+    let receipt = Receipt::from_text(receipt).map_err(|e| bad(format!("the receipt cannot be read: {e}")))?;
+    let accepted = directory.accept(&receipt, &asked.question, &asked.initiators, now(), Look::Giving);
+    let accepted = accepted.map_err(|e| bad(e.to_string()))?;
+    if accepted.statement.human != human(&who.subject) {
+        return Err(bad("the statement is another person's than the token's".to_owned()));
+    }
+    if accepted.statement.approved != approved {
+        return Err(bad("the statement says the opposite of what is asked for".to_owned()));
+    }
+    let nonce = Nonce(accepted.statement.nonce);
+    Ok(Some(Box::new(Signed { nonce, receipt: receipt.to_text().as_str().into() })))
 }

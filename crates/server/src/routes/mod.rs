@@ -3,6 +3,7 @@
 
 mod agents;
 mod approvals;
+mod approvers;
 mod artifacts;
 mod audit;
 mod backup;
@@ -106,8 +107,12 @@ pub(crate) fn table() -> Vec<Route> {
         Brief post "/v1/runs/{run}/limit" [Admin, Read] runs::limit_boxes;
         Brief get "/v1/approvals" [Read] approvals::list;
         Brief get "/v1/approvals/{approval}" [Read] approvals::show;
+        Brief get "/v1/approvals/{approval}/question" [Read] approvals::question;
         Brief post "/v1/approvals/{approval}/approve" [Approve, Read] approvals::approve;
         Brief post "/v1/approvals/{approval}/deny" [Approve, Read] approvals::deny;
+        Brief get "/v1/approvers" [Read] approvers::show;
+        Brief get "/v1/approvers/entries" [Read] approvers::entries;
+        Brief post "/v1/approvers/entries" [Read] approvers::add;
         Long post "/v1/policies" [Apply, Read] policies::apply;
         Brief get "/v1/policies" [Read] policies::list;
         Long post "/v1/policies/check" [Read] policies::check;

@@ -112,8 +112,9 @@ pub(super) fn run(view: RunView) -> api::run::Run {
 }
 
 fn gate(gate: stead_core::ruling::GateAsks) -> api::approval::GateAsks {
-    let stead_core::ruling::GateAsks { policy, approvers, quorum } = gate;
-    api::approval::GateAsks { policy, approvers, quorum }
+    let stead_core::ruling::GateAsks { policy, approvers, quorum, verified, channels } = gate;
+    let (verified, channels) = (verified == Some(true), channels == Some(true));
+    api::approval::GateAsks { policy, approvers, quorum, verified, channels }
 }
 
 pub(super) fn approval(view: ApprovalView) -> api::approval::Approval {

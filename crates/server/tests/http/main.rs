@@ -28,6 +28,7 @@ mod reference;
 mod rights;
 mod runs;
 mod sessions;
+mod signed;
 mod streams;
 mod tamper;
 mod versions;

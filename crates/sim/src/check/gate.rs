@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use stead_core::{
     fact::{CallHead, EffectDecided, Fact, Verdict},
-    ruling::Person,
+    ruling::Given,
 };
 
 use crate::failure::{Check, digest, violation};
@@ -50,7 +50,7 @@ impl Rules {
     }
 
     /// What they say when these have approved it.
-    pub fn weigh(&self, epoch: u64, head: &CallHead, given: &[Person]) -> Said {
+    pub fn weigh(&self, epoch: u64, head: &CallHead, given: &[Given]) -> Said {
         let of_role = given.iter().filter(|person| person.roles.iter().any(|role| &**role == ROLE)).count();
         match self.say(epoch, head) {
             Said::Ask(quorum) if of_role >= quorum as usize => Said::Allow,
@@ -67,7 +67,7 @@ pub struct Gated {
     /// The epoch in force when the next record was decided, when that is known.
     pub in_force: Option<u64>,
     /// By the effects of the open turn: who has approved since a human was last asked, and the epoch that let it go.
-    calls: BTreeMap<u32, (Vec<Person>, Option<u64>)>,
+    calls: BTreeMap<u32, (Vec<Given>, Option<u64>)>,
 }
 
 impl Gated {
@@ -82,7 +82,7 @@ impl Gated {
             Fact::Resumed => self.calls.values_mut().for_each(|(_, allowed)| *allowed = None),
             Fact::ApprovalRequested(f) => drop(self.calls.insert(f.effect, (Vec::new(), None))),
             Fact::ApprovalGiven(f) if f.approved => {
-                let person = Person { name: f.by.clone(), roles: f.roles.clone() };
+                let person = Given { name: f.by.clone(), roles: f.roles.clone(), signed: f.signed.clone() };
                 self.calls.entry(f.effect).or_default().0.push(person);
             }
             Fact::EffectDecided(f) => self.decided(f, head)?,

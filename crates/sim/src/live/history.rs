@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use stead_core::effect::Ended;
-use stead_engine::{DefaultPolicy, Engine, NoSwitches, Options, Ports, Rates};
+use stead_engine::{DefaultPolicy, Engine, NoSwitches, Options, Ports, Rates, Unsigned};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{
@@ -124,6 +124,7 @@ async fn open(cosmos: &Arc<Cosmos>) -> (Engine, Arc<SimJournal>) {
             clock: Arc::new(SimClock(cosmos.clone())),
             policies: Arc::new(DefaultPolicy::default()),
             switches: Arc::new(NoSwitches),
+            directories: Arc::new(Unsigned),
         };
         match Engine::open(ports, options(cosmos)).await {
             Ok(engine) => return (engine, journal),

@@ -99,7 +99,7 @@ async fn approver(cosmos: Arc<Cosmos>, engine: Engine) {
             if never && !cosmos.calm() {
                 continue;
             }
-            if engine.approve(question.effect, approved, "ada".into(), None).await.is_ok() {
+            if engine.approve(question.effect, approved, "ada".into(), None, None).await.is_ok() {
                 let heard = |f: &Fact| {
                     matches!(f, Fact::ApprovalGiven(g) if g.effect == question.effect.n)
                         || matches!(f, Fact::ApprovalExpired(e) if e.effect == question.effect.n)

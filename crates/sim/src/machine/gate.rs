@@ -33,7 +33,8 @@ impl Gate for Policies {
             Said::Allow => self.allow(),
             Said::Deny => Ruling::deny(self.epoch, vec!["never".into()], "policies forbid it".to_owned()),
             Said::Ask(quorum) => {
-                let gate = GateAsks { policy: "large".into(), approvers: vec![ROLE.into()], quorum };
+                let gate =
+                    GateAsks { policy: "large".into(), approvers: vec![ROLE.into()], quorum, ..GateAsks::default() };
                 let asked = Some(Asked { gates: vec![gate], quorum });
                 let ttl = (quorum == 1).then(|| Span::from_secs(40));
                 Ruling { verdict: Verdict::Ask, by: vec!["large".into()], asked, ttl, ..self.allow() }

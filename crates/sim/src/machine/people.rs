@@ -53,7 +53,7 @@ impl Sim {
         let name = *self.rng.pick(&["ada", "grace", "joan", "bob"]);
         let roles = if name == "bob" { Vec::new() } else { vec![ROLE.into()] };
         let name = name.into();
-        let command = Command::Approve { effect: id.n, approved, by: Person { name, roles }, note: None };
+        let command = Command::Approve { effect: id.n, approved, by: Person { name, roles }, note: None, signed: None };
         if self.nodes[self.current].alive { self.command(self.current, id.run, command, None) } else { Ok(()) }
     }
 

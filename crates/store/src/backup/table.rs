@@ -374,6 +374,15 @@ pub(crate) static TABLES: &[Table] = &[
         postgres: "SELECT n, tenant, what, name, turned_on, turned_by, at, reason, heard FROM switches ORDER BY n",
         former: Former::Since(8),
     },
+    Table {
+        number: 17,
+        name: "directories",
+        columns: &[text("tenant"), int("seq"), bytes("body"), text("added_by"), int("at")],
+        sqlite: "SELECT tenant, seq, body, added_by, at FROM directories ORDER BY tenant, seq",
+        sqlite_insert: "INSERT INTO directories (tenant, seq, body, added_by, at) VALUES (?, ?, ?, ?, ?)",
+        postgres: "SELECT tenant, seq, body, added_by, at FROM directories ORDER BY tenant, seq",
+        former: Former::Since(8),
+    },
 ];
 
 /// The files of recorded runs, in pieces. No table: see [`super::cassettes`].

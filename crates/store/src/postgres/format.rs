@@ -23,7 +23,14 @@ const STEPS: [&str; FORMAT as usize] = [
     include_str!("format-5.sql"),
     include_str!("format-6.sql"),
     include_str!("format-7.sql"),
-    concat!(include_str!("format8_audit.sql"), "\n", include_str!("format8_switches.sql"), "\n"),
+    concat!(
+        include_str!("format8_audit.sql"),
+        "\n",
+        include_str!("format8_switches.sql"),
+        "\n",
+        include_str!("format8_trust.sql"),
+        "\n"
+    ),
 ];
 
 /// Makes or checks the schema and its tables; afterwards they are of this release's format and belong to this key. All in

@@ -9,6 +9,7 @@ pub(crate) mod audit;
 mod budgets;
 pub(crate) mod connect;
 mod counted;
+mod directories;
 pub(crate) mod errors;
 mod flusher;
 pub(crate) mod format;

@@ -19,7 +19,14 @@ const STEPS: [&str; FORMAT as usize] = [
     include_str!("format-5.sql"),
     include_str!("format-6.sql"),
     include_str!("format-7.sql"),
-    concat!(include_str!("format8_audit.sql"), "\n", include_str!("format8_switches.sql"), "\n"),
+    concat!(
+        include_str!("format8_audit.sql"),
+        "\n",
+        include_str!("format8_switches.sql"),
+        "\n",
+        include_str!("format8_trust.sql"),
+        "\n"
+    ),
 ];
 
 /// Why a database cannot be used.

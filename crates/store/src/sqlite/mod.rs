@@ -6,6 +6,7 @@ pub(crate) mod approvals;
 mod audit;
 mod budgets;
 mod counted;
+mod directories;
 pub(crate) mod errors;
 pub(crate) mod files;
 mod format;

@@ -234,7 +234,8 @@ fn fact(event: &FactEvent) -> String {
             format!("a human is asked: {}{}", word(&f.reason), policies::wanted(f.asked.as_deref()))
         }
         Fact::ApprovalGiven(f) => {
-            format!("{} by {}{said}", if f.approved { "approved" } else { "denied" }, short(&f.by, 24))
+            let signed = if f.signed.is_some() { ", signed" } else { "" };
+            format!("{} by {}{signed}{said}", if f.approved { "approved" } else { "denied" }, short(&f.by, 24))
         }
         Fact::EffectIntended(f) => format!("intended, attempt {}", f.attempt),
         Fact::EffectReturned(f) if f.action.is_some() => {

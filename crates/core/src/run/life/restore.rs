@@ -51,14 +51,14 @@ fn reopen(draft: &mut Draft<'_>, i: usize) {
         CallPhase::Asking { reason, expires, since, ref asked } => {
             let (asked, ttl) = (asked.as_deref().cloned(), expires.map(|until| until.since(since)));
             let first = matches!(reason, AskReason::Manifest | AskReason::Policy | AskReason::Restored);
-            approval::ask(draft, effect, if first && unsure { AskReason::Restored } else { reason }, asked, ttl);
+            approval::ask(draft, effect, if first && unsure { AskReason::Restored } else { reason }, asked, ttl, None);
         }
         CallPhase::Open | CallPhase::Backoff { unknown: false, .. } if unsure => {
             if call.head.class.recovery() == Recovery::Reconcile {
                 let then = AfterUnknown::Reconcile(draft.now);
                 draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then, payload: None, action: None }));
             } else {
-                approval::ask(draft, effect, AskReason::Restored, None, None);
+                approval::ask(draft, effect, AskReason::Restored, None, None, None);
             }
         }
         // An intent is settled by its class when the run is next loaded; an undecided call is decided with the mark.

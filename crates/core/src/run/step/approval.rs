@@ -1,16 +1,20 @@
 //! A human is asked, and answers, or does not. The run sleeps meanwhile and costs nothing.
 
+use sha2::{Digest as _, Sha256};
+
 use crate::{
     code,
     effect::Ended,
-    fact::{ApprovalGiven, ApprovalRequested, AskReason, EffectDecided, EffectRef, Fact, Verdict},
+    fact::{
+        ApprovalGiven, ApprovalRequested, ApprovalsUsed, AskReason, EffectDecided, EffectRef, Fact, Signing, Verdict,
+    },
     record::{Payload, Source},
-    ruling::{Asked, Person},
+    ruling::{Asked, Given, Person, Signed},
     run::{
         apply::Env,
         decide::{Draft, Refusal},
         gate::Ruling,
-        state::{Call, CallPhase, State},
+        state::{Call, CallPhase, Request, State},
         step::{
             funds,
             tool::{end_call, refuse},
@@ -27,32 +31,64 @@ pub(in crate::run) fn ask(
     reason: AskReason,
     asked: Option<Asked>,
     ttl: Option<Span>,
+    why: Option<[u8; 32]>,
 ) {
     let ttl = [draft.state.config.approval_ttl, ttl].into_iter().flatten().min();
     let expires = ttl.map(|ttl| draft.now.after(ttl));
     let asked = asked.map(Box::new);
-    draft.emit(Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires, asked, raise: None }));
+    let signing = draft.gate.salt().map(|salt| Box::new(Signing { salt, epoch: draft.gate.epoch(), why }));
+    draft.emit(Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires, asked, raise: None, signing }));
+}
+
+/// What a signature binds of the document that says why.
+pub(in crate::run) fn digest(ruling: &Ruling) -> Option<[u8; 32]> {
+    ruling.why.as_ref().map(|why| Sha256::digest(why).into())
 }
 
 /// The same with the gates that policies have for it now, where they can be asked.
 pub(in crate::run) fn ask_with_gates(draft: &mut Draft<'_>, i: usize, reason: AskReason) {
     let effect = draft.state.calls[i].head.effect;
+    let mut why = None;
     let mut gates = draft.gate.epoch().map(|_| draft.gate.call(&draft.state, i, draft.now, &[]));
     if let Some(ruling) = &mut gates {
+        why = digest(ruling);
         draft.read(Some(effect), ruling);
     }
     let (asked, ttl) = gates.filter(|ruling| ruling.verdict == Verdict::Ask).map(|r| (r.asked, r.ttl)).unzip();
-    ask(draft, effect, reason, asked.flatten(), ttl.flatten());
+    ask(draft, effect, reason, asked.flatten(), ttl.flatten(), why);
 }
 
 pub(in crate::run) fn apply_requested(state: &mut State, env: Env<'_>, f: &ApprovalRequested) {
     if let Some(raise) = &f.raise {
         funds::apply_asked(state, env, f.effect, raise, f.expires);
-    } else if let Some(call) = state.call_mut(f.effect) {
+        return;
+    }
+    let request = f.signing.as_deref().map(|signing| request(state, env, f, signing));
+    if let Some(call) = state.call_mut(f.effect) {
         let asked = f.asked.clone();
+        (call.request, call.used) = (request, false);
         call.phase = CallPhase::Asking { reason: f.reason, expires: f.expires, since: env.at, asked };
         call.given.clear();
         call.unweighed = false;
+    }
+}
+
+/// What signed answers to a question bind: the fact, and the one place in one journal where it stands.
+fn request(state: &State, env: Env<'_>, f: &ApprovalRequested, signing: &Signing) -> Request {
+    let h = Sha256::new().chain_update(b"stead/approval-request/v1").chain_update(state.run.0.to_be_bytes());
+    let h = h.chain_update(state.next_seq.to_be_bytes()).chain_update(env.at.0.to_be_bytes());
+    let fact = minicbor::to_vec(f).expect("a buffer takes everything");
+    Request {
+        hash: h.chain_update(fact).finalize().into(),
+        salt: signing.salt,
+        epoch: signing.epoch,
+        why: signing.why,
+        seq: state.next_seq,
+        at: env.at,
+        expires: f.expires,
+        tree: state.tree,
+        reason: f.reason,
+        asked: f.asked.clone(),
     }
 }
 
@@ -62,6 +98,7 @@ pub(in crate::run) fn answered(
     approved: bool,
     Person { name: by, roles }: Person,
     note: Option<String>,
+    signed: Option<Box<Signed>>,
 ) -> Result<(), Refusal> {
     if draft.state.life.ended() {
         return Err(Refusal::Ended);
@@ -78,7 +115,17 @@ pub(in crate::run) fn answered(
         draft.emit(Fact::ApprovalExpired(EffectRef { effect }));
         return Ok(());
     }
-    if approved && call.given.iter().any(|given| given.name == by) {
+    if let Some(signed) = &signed
+        && call.given.iter().any(|given| given.signed.as_ref().is_some_and(|s| s.nonce == signed.nonce))
+    {
+        return Err(Refusal::Conflict("this statement was given already; it counts once"));
+    }
+    if approved && signed.is_none() && unsigned(draft, effect)? {
+        return Ok(());
+    }
+    let call = draft.state.call(effect).expect("it was there");
+    // Who has signed may sign again: what they signed may count no longer, and counts once in any case.
+    if approved && signed.is_none() && call.given.iter().any(|given| given.name == by) {
         return Err(Refusal::Conflict("you have approved this already; the approvals of others are waited for"));
     }
     let text = match (approved, note) {
@@ -89,8 +136,48 @@ pub(in crate::run) fn answered(
     let note = text.map(|t| draft.payload(Payload::inline(t, Source::User)));
     let weighed = !draft.state.paused && draft.gate.epoch().is_some();
     let later = (approved && !weighed).then_some(true);
-    draft.emit(Fact::ApprovalGiven(ApprovalGiven { effect, approved, by, note, roles, later }));
+    draft.emit(Fact::ApprovalGiven(ApprovalGiven { effect, approved, by, note, roles, later, signed }));
     Ok(())
+}
+
+/// Refuses an answer without a signature where one is wanted. What was asked before anybody could sign is asked anew: then it
+/// says so.
+fn unsigned(draft: &mut Draft<'_>, effect: u32) -> Result<bool, Refusal> {
+    let Some(i) = draft.state.calls.iter().position(|c| c.head.effect == effect) else { return Ok(false) };
+    if !draft.gate.wants_signature(&draft.state, i) {
+        return Ok(false);
+    }
+    if draft.state.calls[i].request.is_none() && draft.gate.salt().is_some() {
+        ask_again(draft, i);
+        return Ok(true);
+    }
+    Err(Refusal::Conflict("a yes to this counts only with a signature"))
+}
+
+/// Asks the same anew, so that answers can be signed: it was asked where nobody could sign.
+fn ask_again(draft: &mut Draft<'_>, i: usize) {
+    let call = &draft.state.calls[i];
+    if let CallPhase::Asking { reason, expires, since, asked } = &call.phase {
+        let (effect, reason, asked) = (call.head.effect, *reason, asked.as_deref().cloned());
+        let ttl = expires.map(|until| until.since(*since));
+        ask(draft, effect, reason, asked, ttl, None);
+    }
+}
+
+/// Says that the signed answers of a call were used, in the record that lets it go, once.
+pub(in crate::run) fn use_up(draft: &mut Draft<'_>, i: usize) {
+    let call = &draft.state.calls[i];
+    let nonces: Vec<_> = call.given.iter().filter_map(|given| given.signed.as_ref()).map(|s| s.nonce).collect();
+    if !call.used && !nonces.is_empty() {
+        let effect = call.head.effect;
+        draft.emit(Fact::ApprovalsUsed(ApprovalsUsed { effect, nonces }));
+    }
+}
+
+pub(in crate::run) fn apply_used(state: &mut State, f: &ApprovalsUsed) {
+    if let Some(call) = state.call_mut(f.effect) {
+        call.used = true;
+    }
 }
 
 pub(in crate::run) fn apply_given(state: &mut State, env: Env<'_>, f: &ApprovalGiven) {
@@ -106,7 +193,8 @@ pub(in crate::run) fn apply_given(state: &mut State, env: Env<'_>, f: &ApprovalG
         // Whether it is enough, policies say, whoever asked: a yes opens nothing by itself. Where no gate asks, one is always
         // followed by a decision.
         call.unweighed |= asked.is_none() || f.later == Some(true);
-        call.given.push(Person { name: f.by.clone(), roles: f.roles.clone() });
+        call.given.retain(|given| given.name != f.by);
+        call.given.push(Given { name: f.by.clone(), roles: f.roles.clone(), signed: f.signed.clone() });
         return;
     }
     let ended = if may_have_been(call, reason) { Ended::Unknown } else { Ended::Denied };
@@ -135,6 +223,12 @@ pub(in crate::run) fn let_go(call: &mut Call, at: Timestamp) {
 /// Decides a call again that yeses have been given for, whoever asked, by the policies of now: it may go, waits for more, or
 /// is denied after all. Where there are no policies now, the yeses are kept until there are.
 pub(in crate::run) fn weigh(draft: &mut Draft<'_>, i: usize) {
+    if draft.state.calls[i].request.is_none()
+        && draft.gate.salt().is_some()
+        && draft.gate.wants_signature(&draft.state, i)
+    {
+        return ask_again(draft, i);
+    }
     let call = &draft.state.calls[i];
     let CallPhase::Asking { reason, asked, .. } = &call.phase else { return };
     if call.given.is_empty() || draft.gate.epoch().is_none() {
@@ -147,9 +241,9 @@ pub(in crate::run) fn weigh(draft: &mut Draft<'_>, i: usize) {
         Verdict::Allow => decided(draft, i, ruling),
         // Other gates than those that were approved: that is another question.
         Verdict::Ask if ruling.asked != was => {
-            let effect = draft.state.calls[i].head.effect;
+            let (effect, why) = (draft.state.calls[i].head.effect, digest(&ruling));
             draft.read(Some(effect), &mut ruling);
-            ask(draft, effect, reason, ruling.asked, ruling.ttl);
+            ask(draft, effect, reason, ruling.asked, ruling.ttl, why);
         }
         Verdict::Ask if draft.state.calls[i].unweighed => decided(draft, i, ruling),
         Verdict::Ask => {}
@@ -176,9 +270,9 @@ pub(in crate::run) fn still_allowed(draft: &mut Draft<'_>, i: usize) -> bool {
             return true;
         }
         Verdict::Ask => {
-            let effect = draft.state.calls[i].head.effect;
+            let (effect, why) = (draft.state.calls[i].head.effect, digest(&ruling));
             draft.read(Some(effect), &mut ruling);
-            ask(draft, effect, AskReason::Policy, ruling.asked, ruling.ttl);
+            ask(draft, effect, AskReason::Policy, ruling.asked, ruling.ttl, why);
         }
     }
     false
@@ -207,6 +301,11 @@ fn decided(draft: &mut Draft<'_>, i: usize, mut ruling: Ruling) {
     draft.read(Some(effect), &mut ruling);
     let ruled = draft.ruled(&mut ruling);
     let (code, payload, rewritten) = (None, None, None);
+    let head = &draft.state.calls[i].head;
+    if verdict == Verdict::Allow && !head.class.needs_intent() && head.rules.child.is_none() {
+        // Nothing else follows before it is done.
+        use_up(draft, i);
+    }
     draft.emit(Fact::EffectDecided(EffectDecided { effect, verdict, code, payload, ruled, rewritten, plan }));
 }
 

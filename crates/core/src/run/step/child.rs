@@ -11,6 +11,7 @@ use crate::{
         decide::{Draft, Refusal},
         state::{CallPhase, State},
         step::{
+            approval,
             funds::{self, Reached},
             model::release,
             tool::{Ending, end_with},
@@ -33,6 +34,7 @@ pub(in crate::run) fn start(draft: &mut Draft<'_>, i: usize) {
     let limits = share(&draft.state, i).tighten(call.head.rules.child.as_ref().unwrap_or(&Limits::default()));
     let reserved = Spend { tokens: limits.tokens.unwrap_or(0), usd: Some(limits.usd.unwrap_or_default()) };
     let (child, _) = draft.state.effect_id(effect).child();
+    approval::use_up(draft, i);
     draft.emit(Fact::ChildStarted(ChildStarted { effect, child, limits, reserved }));
 }
 

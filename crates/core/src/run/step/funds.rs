@@ -176,6 +176,7 @@ pub(in crate::run) fn reached(draft: &mut Draft<'_>, reached: Reached) {
         expires,
         asked: None,
         raise,
+        signing: None,
     }));
 }
 
@@ -227,7 +228,7 @@ pub(in crate::run) fn answered(
         (_, note) => note,
     };
     let note = text.map(|t| draft.payload(Payload::inline(t, Source::User)));
-    draft.emit(Fact::ApprovalGiven(ApprovalGiven { effect, approved, by, note, roles, later: None }));
+    draft.emit(Fact::ApprovalGiven(ApprovalGiven { effect, approved, by, note, roles, later: None, signed: None }));
     if !approved {
         stop::by_limit(draft, asking.raise.limit, asking.raise.blocked);
     }

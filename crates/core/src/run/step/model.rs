@@ -175,6 +175,8 @@ pub(in crate::run) fn apply_replied(state: &mut State, env: Env<'_>, f: &ModelRe
             arguments: None,
             ruled: None,
             unweighed: false,
+            request: None,
+            used: false,
         })
         .collect();
     // In a run that was restored, the model may have asked for the same before.

@@ -83,12 +83,13 @@ pub(in crate::run) fn decide_call(draft: &mut Draft<'_>, i: usize) {
         Box::new(Rewritten { arguments, args, key })
     });
     let plan = ruling.plan.take();
+    let why = approval::digest(&ruling);
     draft.read(Some(effect), &mut ruling);
     let ruled = draft.ruled(&mut ruling);
     let (code, payload) = (None, None);
     draft.emit(Fact::EffectDecided(EffectDecided { effect, verdict, code, payload, ruled, rewritten, plan }));
     if let Some(reason) = reason {
-        approval::ask(draft, effect, reason, asked, ttl);
+        approval::ask(draft, effect, reason, asked, ttl, why);
     }
 }
 
@@ -189,6 +190,8 @@ pub(in crate::run) fn open_call(draft: &mut Draft<'_>, i: usize) {
         return child::start(draft, i);
     }
     if call.head.class.needs_intent() {
+        approval::use_up(draft, i);
+        let call = &draft.state.calls[i];
         let intended = EffectIntended {
             effect: call.head.effect,
             activation: draft.activation,

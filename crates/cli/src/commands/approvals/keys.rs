@@ -1,0 +1,332 @@
+//! `stead approvals keys`: the directory of approvers. Its entries are signed where the keys are, which may be a machine without a
+//! network: an entry that lacks signatures is a file that goes from one holder to the next.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Subcommand};
+use stead_api::approver::Approvers;
+use stead_client::Client;
+use stead_core::code;
+use stead_trust::{
+    directory::{Break, Delegation, Enrolment, Entry, Envelope, Signed, What},
+    hex,
+    key::PublicKey,
+    statement::Human,
+};
+
+use crate::{
+    cli::Global,
+    error::{CliError, Outcome},
+    exit::Exit,
+    signing::{self, Key},
+    ui::{self, table::table, text},
+};
+
+/// See the module
+#[derive(Debug, Args)]
+pub(super) struct Keys {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List the keys that count, and those that counted
+    Ls,
+    /// Make a key in a file, and the public key beside it
+    New {
+        /// The file
+        file: PathBuf,
+    },
+    /// Enrol a key of an approver
+    Enrol {
+        /// The public key, in the form of OpenSSH
+        public_key: PathBuf,
+        #[command(flatten)]
+        whose: Whose,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Revoke a key
+    Revoke {
+        /// Its fingerprint (`SHA256:…`)
+        key: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Enrol a new key of somebody who has lost theirs, which count no longer
+    Recover {
+        /// The new public key, in the form of OpenSSH
+        public_key: PathBuf,
+        #[command(flatten)]
+        whose: Whose,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Let another approver approve in your place for a while
+    Delegate {
+        /// You, as your key is enrolled
+        from: String,
+        /// Whom you let
+        to: String,
+        /// In which of your roles
+        #[arg(long = "role", value_name = "ROLE", required = true)]
+        roles: Vec<String>,
+        /// For which tools; all when silent
+        #[arg(long = "tool", value_name = "TOOL")]
+        tools: Vec<String>,
+        /// For how long: `8h`, `14d`; at most 90 days
+        #[arg(long = "for", value_name = "TIME", default_value = "7d")]
+        time: String,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Break the glass: for a while one person approves what would take others; two keys of the root sign it
+    BreakGlass {
+        /// Who
+        subject: String,
+        /// In which roles
+        #[arg(long = "role", value_name = "ROLE", required = true)]
+        roles: Vec<String>,
+        /// In this run alone
+        #[arg(long)]
+        run: Option<String>,
+        /// Why
+        #[arg(long)]
+        reason: String,
+        /// For how long; at most 24 hours
+        #[arg(long = "for", value_name = "TIME", default_value = "1h")]
+        time: String,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Add a signature to an entry in a file
+    Sign {
+        /// The file
+        file: PathBuf,
+        /// The key, of a file or of OpenSSH
+        #[arg(long = "sign-with", value_name = "KEY", required = true)]
+        keys: Vec<PathBuf>,
+    },
+    /// Add an entry that is signed to the directory
+    Submit {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+/// Whose a key is.
+#[derive(Debug, Args)]
+struct Whose {
+    /// The person, as the server knows them
+    #[arg(long)]
+    subject: String,
+    /// Who vouches for them; the server's own tokens when silent
+    #[arg(long, default_value = "stead")]
+    issuer: String,
+    /// A role that they may approve in; who has some here has no others
+    #[arg(long = "role", value_name = "ROLE")]
+    roles: Vec<String>,
+}
+
+/// Who signs, and where the entry goes.
+#[derive(Debug, Args)]
+struct By {
+    /// Sign with this key, of a file or of OpenSSH; may be given several times
+    #[arg(long = "sign-with", value_name = "KEY")]
+    keys: Vec<PathBuf>,
+    /// Write the entry to this file instead, for others to sign (`stead approvals keys sign`, `submit`)
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Keys {
+    /// Whether it needs no server.
+    pub(super) const fn is_offline(&self) -> bool {
+        matches!(self.verb, Verb::New { .. } | Verb::Sign { .. })
+    }
+}
+
+pub(super) fn offline(global: &Global, keys: &Keys) -> Outcome {
+    match &keys.verb {
+        Verb::New { file } => {
+            let signer = signing::make(file)?;
+            if !global.quiet {
+                ui::say(&format!("wrote {} and {}.pub", file.display(), file.display()));
+            }
+            ui::text(&format!("{}\n", signer.public().id()))?;
+        }
+        Verb::Sign { file, keys } => {
+            let mut envelope = read(file)?;
+            say(global, &envelope.entry)?;
+            sign(&mut envelope, keys)?;
+            write(global, file, &envelope)?;
+        }
+        _ => {}
+    }
+    Ok(Exit::Ok)
+}
+
+pub(super) async fn run(global: &Global, client: &Client, keys: Keys) -> Outcome<()> {
+    match keys.verb {
+        Verb::Ls => {
+            let directory = client.approvers().await?;
+            if global.json {
+                ui::json(&directory)?
+            } else {
+                ui::text(&listed(&directory))?
+            }
+            Ok(())
+        }
+        Verb::Enrol { public_key, whose, by } => {
+            let what = What::Enrol(enrolment(&public_key, whose)?);
+            make(global, client, what, by).await
+        }
+        Verb::Recover { public_key, whose, by } => {
+            let what = What::Recover(enrolment(&public_key, whose)?);
+            make(global, client, what, by).await
+        }
+        Verb::Revoke { key, reason, by } => {
+            let key = key.parse().map_err(|_| CliError::usage("a fingerprint looks like `SHA256:…`"))?;
+            make(global, client, What::Revoke { key, reason }, by).await
+        }
+        Verb::Delegate { from, to, roles, tools, time, by } => {
+            let human = |subject: &str| human(client, subject.to_owned());
+            let (from, to, until) = (human(&from).await?, human(&to).await?, until(&time)?);
+            make(global, client, What::Delegate(Delegation { from, to, roles, tools, until }), by).await
+        }
+        Verb::BreakGlass { subject, roles, run, reason, time, by } => {
+            let (human, until) = (human(client, subject).await?, until(&time)?);
+            make(global, client, What::BreakGlass(Break { human, roles, run, reason, until }), by).await
+        }
+        Verb::Submit { file } => submit(global, client, &read(&file)?).await,
+        Verb::New { .. } | Verb::Sign { .. } => Ok(()),
+    }
+}
+
+/// Makes the next entry, signs it with what is at hand, and adds it or writes it to a file.
+async fn make(global: &Global, client: &Client, what: What, by: By) -> Outcome<()> {
+    let directory = client.approvers().await?;
+    let Some(head) = directory.head.as_deref().and_then(hex::decode) else {
+        return Err(CliError::new(code::NOT_FOUND, "this tenant has no directory of approvers")
+            .hint("`stead init` makes its root"));
+    };
+    let tenant = client.status().await?.tenant;
+    let at = now().max(directory.last);
+    let entry = Entry { tenant, seq: directory.next, previous: Some(head), at, what }.to_text();
+    let mut envelope = Envelope { entry, signatures: Vec::new() };
+    sign(&mut envelope, &by.keys)?;
+    match by.output {
+        Some(path) => write(global, &path, &envelope),
+        None => submit(global, client, &envelope).await,
+    }
+}
+
+async fn submit(global: &Global, client: &Client, envelope: &Envelope) -> Outcome<()> {
+    let directory = client.add_approver_entry(envelope.to_text()).await?;
+    if global.json {
+        ui::json(&directory)?
+    } else {
+        ui::text(&listed(&directory))?
+    }
+    Ok(())
+}
+
+fn sign(envelope: &mut Envelope, keys: &[PathBuf]) -> Outcome<()> {
+    for path in keys {
+        let key = Key::open(path)?;
+        let signature = key.sign(&envelope.entry)?;
+        envelope.signatures.retain(|s| s.key != *key.public());
+        envelope.signatures.push(Signed { key: key.public().clone(), signature });
+    }
+    Ok(())
+}
+
+fn enrolment(public_key: &Path, whose: Whose) -> Outcome<Enrolment> {
+    let failed = |e: String| signing::bad(format!("{}: {e}", public_key.display()));
+    let text = fs::read_to_string(public_key).map_err(|e| failed(e.to_string()))?;
+    let key: PublicKey = text.parse().map_err(|e: stead_trust::key::BadKey| failed(e.to_string()))?;
+    let human = Human { issuer: whose.issuer, subject: whose.subject };
+    Ok(Enrolment { key, human, roles: whose.roles, passkey: None })
+}
+
+/// A person whose key is enrolled.
+async fn human(client: &Client, subject: String) -> Outcome<Human> {
+    let directory = client.approvers().await?;
+    let known = directory.keys.iter().find(|k| k.subject == subject && k.revoked.is_none());
+    let known = known.ok_or_else(|| signing::bad(format!("{subject} has no key in the directory of approvers")))?;
+    Ok(Human { issuer: known.issuer.clone(), subject })
+}
+
+fn until(time: &str) -> Outcome<u64> {
+    let parsed = stead_server::config::units::Time::parse(time);
+    let wrong = || CliError::usage(format!("`{time}` is no time; write `90s`, `15m`, `8h` or `7d`"));
+    Ok(now() + parsed.ok_or_else(wrong)?.0.as_secs())
+}
+
+fn now() -> u64 {
+    u64::try_from(text::now().0 / 1_000_000).unwrap_or(0)
+}
+
+fn read(file: &Path) -> Outcome<Envelope> {
+    let bad = |why: String| CliError::new(code::APPROVER_ENTRY, format!("{}: {why}", file.display()));
+    let text = fs::read_to_string(file).map_err(|e| bad(e.to_string()))?;
+    Envelope::from_text(text.trim_end()).map_err(|e| bad(e.to_string()))
+}
+
+fn write(global: &Global, file: &Path, envelope: &Envelope) -> Outcome<()> {
+    let failed = |e| CliError::new(code::DATA_READONLY, format!("{}: {e}", file.display()));
+    fs::write(file, envelope.to_text() + "\n").map_err(failed)?;
+    if !global.quiet {
+        ui::say(&format!("wrote {} with {} signatures", file.display(), envelope.signatures.len()));
+    }
+    Ok(())
+}
+
+/// Says what is signed.
+fn say(global: &Global, entry: &str) -> Outcome<()> {
+    let read = Entry::from_text(entry).map_err(|e| CliError::new(code::APPROVER_ENTRY, e.to_string()))?;
+    if !global.quiet {
+        ui::say(&format!(
+            "you sign entry {} of tenant {}: {}",
+            read.seq,
+            read.tenant,
+            stead_trust::shown::visible(entry)
+        ));
+    }
+    Ok(())
+}
+
+fn listed(d: &Approvers) -> String {
+    let Some(anchor) = &d.anchor else { return "there is no directory of approvers\n".to_owned() };
+    let at = |seconds: u64| stead_trust::shown::instant(seconds);
+    let holders: Vec<&str> = d.root.iter().map(|k| k.holder.as_str()).collect();
+    let alone = if d.personal { ", one person's, who works alone" } else { "" };
+    let mut out = format!("root {anchor}\n{} of {}{alone}\n\n", d.threshold, holders.join(", "));
+    let row = |k: &stead_api::approver::ApproverKey| {
+        let state = k.revoked.map_or_else(|| "counts".to_owned(), |when| format!("revoked {}", at(when)));
+        let kind = if k.passkey { "passkey" } else { k.key.split(' ').next().unwrap_or_default() };
+        [k.id.clone(), k.subject.clone(), k.issuer.clone(), k.roles.join(","), kind.to_owned(), state]
+    };
+    let rows: Vec<_> = d.keys.iter().map(row).collect();
+    out += &table(["KEY", "PERSON", "ISSUER", "ROLES", "KIND", "STATE"], &rows);
+    for x in &d.delegations {
+        out += &format!("{} lets {} approve as {} until {}\n", x.from, x.to, x.roles.join(", "), at(x.until));
+    }
+    for b in &d.broken {
+        out += &format!(
+            "BREAK-GLASS: {} approves alone until {}: {} (signed by {})\n",
+            b.subject,
+            at(b.until),
+            b.reason,
+            b.by.join(", ")
+        );
+    }
+    out
+}
