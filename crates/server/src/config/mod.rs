@@ -100,6 +100,8 @@ pub struct Config {
     pub audit: Audit,
     /// Who the runs of this server are to others.
     pub identity: Identity,
+    /// How people approve.
+    pub approvals: Approvals,
 }
 
 /// Who the runs of this server are to others.
@@ -118,8 +120,6 @@ impl Default for Identity {
     fn default() -> Self {
         Self { trust_domain: "stead.local".to_owned(), issuer: None }
     }
-    /// How people approve.
-    pub approvals: Approvals,
 }
 
 /// How policies are applied.
