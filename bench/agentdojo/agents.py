@@ -41,8 +41,7 @@ def manifest(name: str, mode: str, tools_url: str, model_url: str) -> str:
         "max_turns": 10000,
         "context": {"tokens": 100000000},
     }
-    if mode != "roles-only":
-        whole["provenance"] = "plan" if mode == "plans" else "trace"
+    whole["provenance"] = {"plans": "plan", "no-plans": "trace", "roles-only": "off"}[mode]
     return yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, width=140)
 
 

@@ -58,6 +58,9 @@ pub struct PinnedTool {
     pub description: String,
     /// JSON Schema of its arguments.
     pub schema: serde_json::Value,
+    /// JSON Schema of its results, where the server tells one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<serde_json::Value>,
 }
 
 /// An agent version in a list.
@@ -114,7 +117,7 @@ pub struct Agent {
     /// on the server's machine as the server's user, in no sandbox: their manifests say `sandbox: none`, and the operator allows that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsandboxed: Vec<String>,
-    /// What nobody watches: other people's words and the world outside meet in this agent, and its manifest has nothing traced.
+    /// What nobody watches: other people's words and the world outside meet in this agent, and nothing of it is traced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub untraced: Option<Untraced>,
 }

@@ -29,6 +29,7 @@ mod test_login_command;
 mod test_mcp_url;
 mod test_migrate_command;
 mod test_policy_command;
+mod test_provenance;
 mod test_restore_drill;
 mod test_retry_after;
 mod test_run_command;

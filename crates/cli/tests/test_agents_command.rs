@@ -16,9 +16,6 @@ fn agents_are_applied_listed_and_shown() {
     exit 0
     --- stdout
     refund-desk [version]
-    --- stderr
-    warning: refund-desk: it reads what nobody vouches for (`orders_lookup`, `payments_find_refund`) and acts outside (`mail_send`, `payments_refund`), and its manifest has nothing traced
-      hint: say `provenance: plan` or `provenance: trace` in its manifest, or by `trust` what its tools' results count
     ");
     assert_snapshot!(env.stead("agents ls"), @"
     exit 0
@@ -214,7 +211,7 @@ fn a_destination_a_credential_a_statement_and_a_request_that_are_others_are_told
 #[test]
 fn two_versions_are_compared_and_live_is_taken_back() {
     let env = with_a_canary();
-    assert_snapshot!(env.stead("agents diff refund-desk live canary"), @"
+    assert_snapshot!(env.stead("agents diff refund-desk live canary"), @r#"
     exit 0
     --- stdout
     refund-desk [version] → [version]
@@ -222,8 +219,8 @@ fn two_versions_are_compared_and_live_is_taken_back() {
 
     --- a/agent.yaml
     +++ b/agent.yaml
-    @@ -61,7 +61,7 @@
-           send: { class: irreversible, on_unknown: ask }
+    @@ -65,7 +65,7 @@
+         trust: { "$": trusted }
          timeout: [age]
      
     -budget: { tokens: 50000, usd: 0.50, tool_calls: 20, active: 5m, deadline: 3d }
@@ -231,7 +228,7 @@ fn two_versions_are_compared_and_live_is_taken_back() {
      session: { budget: { tokens: 500000, usd: 5 } }
      max_turns: 20
      approvals: { ttl: 3d }
-    ");
+    "#);
     assert_snapshot!(env.stead("agents rollback refund-desk"), @"
     exit 1
     --- stderr

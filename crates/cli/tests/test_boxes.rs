@@ -15,7 +15,7 @@ use crate::common::{Serving, TestEnvironment, root};
 /// An agent with these tools, whose script calls them.
 fn agent(env: &TestEnvironment, tools: &str, script: &str) {
     let text = format!(
-        "stead: v1\nname: a\nmodel: {{ rehearsal: ./s.yaml }}\ninstructions: Work.\nsandbox: {{ memory: 128Mi, timeout: 60s }}\ntools:\n{tools}"
+        "stead: v1\nname: a\nmodel: {{ rehearsal: ./s.yaml }}\ninstructions: Work.\nsandbox: {{ memory: 128Mi, timeout: 60s }}\nprovenance: off\ntools:\n{tools}"
     );
     env.write("a/agent.yaml", &text);
     env.write("a/s.yaml", script);

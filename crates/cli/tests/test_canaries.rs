@@ -213,7 +213,7 @@ fn agent(env: &TestEnvironment, a: usize, url: &str) {
     tools += "  box:\n    command: [bash, -c]\n    workspace: rw\n    env: ['TOKEN=secret://single']\n    sandbox: { egress: [{ host: api.example.com, secrets: [{ secret: 'secret://single', inject: bearer }] }] }\n";
     env.write(
         &format!("a{a}/agent.yaml"),
-        &format!("stead: v1\nname: a{a}\nmodel: {{ rehearsal: ./s.yaml }}\ninstructions: Ask all.\ntools:\n{tools}"),
+        &format!("stead: v1\nname: a{a}\nmodel: {{ rehearsal: ./s.yaml }}\ninstructions: Ask all.\nprovenance: off\ntools:\n{tools}"),
     );
     let mut rules = String::new();
     for (turn, way) in WAYS.iter().enumerate() {

@@ -70,7 +70,7 @@ fn manifest(world: SocketAddr) -> String {
         "stead: v1\nname: drill\nmodel: {{ rehearsal: ./script.yaml }}\ninstructions: Do it.\ntools:\n  world:\n    http:\n      \
          base_url: \"http://{world}\"\n      operations:\n{operations}    effects:\n      look: pure\n      \
          pay: {{ class: keyed, key: \"$.order\" }}\n      note: keyed\n      \
-         mail: {{ class: irreversible, on_unknown: ask }}\n    timeout: 240s\n"
+         mail: {{ class: irreversible, on_unknown: ask }}\n    timeout: 240s\n    trust: {{ $: trusted }}\n"
     )
 }
 

@@ -23,6 +23,7 @@ tools:
     effects:
       pay: { class: irreversible, ask: true, on_unknown: ask }
       note: { class: keyed }
+    trust: { $: trusted }
 ";
 
 const SCRIPT: &str = "rules:

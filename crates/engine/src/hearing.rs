@@ -10,6 +10,7 @@ use stead_core::{
     record::Source,
     ruling::PlanMark,
     run::{Call, Entry, EntryKind, Planning, State},
+    time::Timestamp,
 };
 use stead_ports::agent::{Agent, Behind, Provenance};
 use stead_provenance::{
@@ -27,6 +28,8 @@ pub(crate) struct Hearing {
     ledger: Ledger,
     /// What each entry counts.
     labels: Vec<Label>,
+    /// What the entries up to each count together, so that a long conversation is not joined again for each of them.
+    windows: Vec<Label>,
     /// What effects of this run were asked and returned.
     answers: BTreeMap<u32, Answer>,
     /// The calls of the last reply that was heard: the tool, and its arguments.
@@ -63,6 +66,11 @@ impl Hearing {
         let mut hearing = Self::default();
         hearing.ledger.instruct(&agent.instructions);
         hearing
+    }
+
+    /// What was heard, folded.
+    pub(crate) const fn ledger(&mut self) -> &mut Ledger {
+        &mut self.ledger
     }
 
     /// Entries that were heard.
@@ -125,6 +133,7 @@ impl Hearing {
                 self.ledger.hear(Said::Result { tool: &nobody, content, error: true }).label
             }
         };
+        self.windows.push(window.join(&label));
         self.labels.push(label);
     }
 
@@ -201,8 +210,8 @@ impl Hearing {
     /// What the first so many entries count together. What a model has read stays with the run, so all of them count, whether they are still
     /// in view or not.
     pub(crate) fn window(&self, entries: usize) -> Label {
-        let base = Label::new(Trust::Trusted, Origin::Operator);
-        self.labels.iter().take(entries).fold(base, |label, entry| label.join(entry))
+        let heard = entries.min(self.windows.len()).checked_sub(1).and_then(|last| self.windows.get(last));
+        heard.cloned().unwrap_or_else(|| Label::new(Trust::Trusted, Origin::Operator))
     }
 
     /// What counts of what a model reads that is asked now. Of what has just come in and is not heard yet, that is the least that it can
@@ -249,21 +258,32 @@ impl Hearing {
         of: &Call,
         arguments: &str,
     ) -> Result<Judged, String> {
-        let name = &*of.head.tool;
         let reply = state.transcript.iter().enumerate().filter(|(_, e)| e.kind == EntryKind::Reply).last();
-        let window = self.window(reply.map_or(self.labels.len(), |(n, _)| n));
-        let undeclared = Tool::named(name).effect();
-        let tool = provenance.tools.get(name).unwrap_or(&undeclared);
-        let traced = self.ledger.trace(tool, arguments, &window).map_err(|e| format!("its arguments {e}"))?;
-        let plans = self.plan_state(state, of.head.effect);
+        let made = Made {
+            effect: of.head.effect,
+            tool: &of.head.tool,
+            arguments,
+            window: self.window(reply.map_or(self.labels.len(), |(n, _)| n)),
+            began: state.started_at,
+            marks: &state.plan_marks,
+        };
+        self.judge_as(provenance, &made)
+    }
+
+    /// The same of a call that is told so.
+    pub(crate) fn judge_as(&self, provenance: &Provenance, made: &Made<'_>) -> Result<Judged, String> {
+        let undeclared = Tool::named(made.tool).effect();
+        let tool = provenance.tools.get(made.tool).unwrap_or(&undeclared);
+        let traced = self.ledger.trace(tool, made.arguments, &made.window).map_err(|e| format!("its arguments {e}"))?;
+        let plans = self.plan_state(made);
         let standing = plans.judge(self.plan.as_ref(), tool, &traced, &provenance.entitled);
         Ok(Judged { traced, standing, state: plans })
     }
 
     /// What has become of the plan, by what calls but that one were let go and what they returned.
-    fn plan_state(&self, state: &State, but: u32) -> PlanState {
-        let mut plans = PlanState::of_run_begun_at(state.started_at);
-        for (effect, mark) in state.plan_marks.iter().filter(|(effect, _)| *effect != but) {
+    fn plan_state(&self, made: &Made<'_>) -> PlanState {
+        let mut plans = PlanState::of_run_begun_at(made.began);
+        for (effect, mark) in made.marks.iter().filter(|(effect, _)| *effect != made.effect) {
             let effect = *effect;
             plans.apply(&match mark {
                 PlanMark::Read(read) => Event::Read { effect, read: *read },
@@ -277,6 +297,19 @@ impl Hearing {
         }
         plans
     }
+}
+
+/// A call that is to be judged, and what had happened to the plan before.
+pub(crate) struct Made<'a> {
+    pub(crate) effect: u32,
+    pub(crate) tool: &'a str,
+    pub(crate) arguments: &'a str,
+    /// What the model had read that wrote it.
+    pub(crate) window: Label,
+    /// When the run began.
+    pub(crate) began: Timestamp,
+    /// What calls that were let go are to the plan.
+    pub(crate) marks: &'a [(u32, PlanMark)],
 }
 
 /// An entry of the conversation with its text.

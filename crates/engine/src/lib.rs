@@ -15,6 +15,7 @@
 //! stands here is [`clock`], which every process needs.
 
 mod actor;
+mod again;
 mod approvals;
 mod artifacts;
 mod aside;
@@ -37,6 +38,7 @@ mod history;
 mod hold;
 mod inner;
 mod input;
+mod kin;
 mod lease;
 mod listen;
 mod load;
@@ -72,6 +74,7 @@ mod wake;
 mod watch;
 mod why;
 
+pub use again::Known;
 pub use artifacts::{ArtifactView, MAX_LISTED};
 pub use asked::{Exchanged, Exchanges};
 pub use context::{ContextView, SeenMessage};

@@ -141,7 +141,7 @@ pub(crate) async fn record(journal: &Arc<dyn Journal>, run: RunId, seq: u64) -> 
 }
 
 /// The run whose conversation these records continue.
-fn base(records: &[Record]) -> Option<RunId> {
+pub(crate) fn base(records: &[Record]) -> Option<RunId> {
     records.iter().flat_map(|r| &r.facts).find_map(|f| match f {
         Fact::RunAdmitted(f) => f.base,
         _ => None,
@@ -227,7 +227,7 @@ impl Unfolded {
 }
 
 /// A fold that panics sets this run aside and no other.
-fn guarded<T>(run: RunId, fold: impl FnOnce() -> T) -> Result<T, EngineError> {
+pub(crate) fn guarded<T>(run: RunId, fold: impl FnOnce() -> T) -> Result<T, EngineError> {
     catch_unwind(AssertUnwindSafe(fold)).map_err(|panic| {
         let why = panic
             .downcast_ref::<&str>()

@@ -10,16 +10,17 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use stead_core::{id::VersionId, message::ToolDef};
+use stead_core::id::VersionId;
 
 use crate::{
     api::Api,
     apis, canonical,
     error::BundleError,
     files::{self, Allowance},
-    manifest::Manifest,
+    manifest::{Manifest, Tracing},
     named,
     parse::parse_source,
+    pinned::Pinned,
     policy,
     source::Source,
 };
@@ -46,7 +47,10 @@ pub struct Bundle {
     /// files, so no part of the encoding.
     pub apis: BTreeMap<String, Api>,
     /// What MCP servers offered when the version was made, by tool; the wiring sets it before the digest is taken.
-    pub pinned: BTreeMap<String, Vec<ToolDef>>,
+    pub pinned: BTreeMap<String, Vec<Pinned>>,
+    /// What is traced where the manifest says nothing of it: fixed when the version is made ([`Bundle::settle`]), so that a version
+    /// stays what it was under a later release. `None` in versions of releases that traced nothing then.
+    pub unsaid: Option<Tracing>,
     /// Its folder, for what is found there at run time (`sqlite:./shop.db`, programs). No part of the digest.
     pub dir: Option<PathBuf>,
 }
@@ -62,10 +66,23 @@ struct Stored {
     #[serde(default)]
     agents: BTreeMap<String, Stored>,
     #[serde(default)]
-    pinned: BTreeMap<String, Vec<ToolDef>>,
+    pinned: BTreeMap<String, Vec<Pinned>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unsaid: Option<Tracing>,
 }
 
 impl Bundle {
+    /// Fixes what the manifest leaves to the release that makes a version of it: who says nothing of provenance has it traced. Agents of
+    /// its folder become versions of their own, and are settled then.
+    pub fn settle(&mut self) {
+        self.unsaid = self.manifest.provenance.is_none().then_some(Tracing::Trace);
+    }
+
+    /// Whether it is traced where values come from.
+    pub fn tracing(&self) -> Tracing {
+        self.manifest.provenance.or(self.unsaid).unwrap_or(Tracing::Off)
+    }
+
     /// The canonical encoding: JSON without white space, keys sorted by their bytes.
     pub fn encode(&self) -> Vec<u8> {
         canonical::to_vec(&serde_json::to_value(self.stored()).unwrap_or(Value::Null))
@@ -131,11 +148,12 @@ impl Bundle {
             files: self.files.clone(),
             agents: self.agents.iter().map(|(k, b)| (k.clone(), b.stored())).collect(),
             pinned: self.pinned.clone(),
+            unsaid: self.unsaid,
         }
     }
 
     fn from_stored(
-        stored: Stored,
+        mut stored: Stored,
         dir: Option<PathBuf>,
         allowance: &mut Allowance,
         levels: usize,
@@ -150,6 +168,9 @@ impl Bundle {
         }
         let source = Source { file: "agent.yaml".into(), text: stored.manifest.as_str().into() };
         let (manifest, root) = parse_source(&source).map_err(BundleError::Manifest)?;
+        if manifest.provenance.is_some() && stored.unsaid.is_some() {
+            return Err(BundleError::Format("it says twice what is traced".into()));
+        }
         let named = named::files(&manifest);
         let names: BTreeSet<&str> = named.iter().map(|f| f.name).collect();
         let policies = |file: &&str| manifest.policy.as_deref().is_some_and(|folder| policy::is_file(folder, file));
@@ -172,11 +193,12 @@ impl Bundle {
             return Err(BundleError::Format("agents inside of agents, too deep".into()));
         }
         let mut agents = BTreeMap::new();
-        for (path, agent) in stored.agents {
+        for (path, agent) in std::mem::take(&mut stored.agents) {
             let dir = dir.as_ref().map(|d| d.join(&path));
             agents.insert(path, Self::from_stored(agent, dir, allowance, levels - 1)?);
         }
         let apis = apis::import(&source, &root, &manifest, &stored.files).map_err(BundleError::Manifest)?;
-        Ok(Self { manifest, source: source.text, files: stored.files, agents, apis, pinned: stored.pinned, dir })
+        let Stored { files, pinned, unsaid, .. } = stored;
+        Ok(Self { manifest, source: source.text, files, agents, apis, pinned, unsaid, dir })
     }
 }

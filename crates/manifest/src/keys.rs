@@ -270,7 +270,7 @@ static MANIFEST_KEYS: &[Key] = &[
         "provenance",
         Shape::OneOf(&["off", "trace", "plan"]),
         "Whether it is traced where values come from: then, once other people's words have been read, a human is asked about every effect \
-         (`trace`), or about each that a plan drawn from the task alone does not have (`plan`). `off` when silent.",
+         (`trace`), or about each that a plan drawn from the task alone does not have (`plan`). `trace` when silent; `off` traces nothing.",
     ),
     key(
         "policy",

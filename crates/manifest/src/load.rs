@@ -118,5 +118,5 @@ fn load_file(
     }
     let apis = apis::import(&source, &root, &manifest, &files)?;
     let dir = Some(folder.path().to_owned());
-    Ok(Bundle { manifest, source: source.text, files, agents, apis, pinned: BTreeMap::new(), dir })
+    Ok(Bundle { manifest, source: source.text, files, agents, apis, pinned: BTreeMap::new(), unsaid: None, dir })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use stead_core::{
     budget::{AtLimit, Limits, MicroUsd, Price},
     effect::{EffectClass, OnUnknown},
@@ -57,9 +57,8 @@ pub struct Manifest {
     /// How humans are asked.
     #[serde(default)]
     pub approvals: Approvals,
-    /// Whether it is traced where values come from.
-    #[serde(default)]
-    pub provenance: Tracing,
+    /// Whether it is traced where values come from. What silence means is a matter of the version: [`crate::Bundle::tracing`].
+    pub provenance: Option<Tracing>,
     /// Folder with policies of this agent alone; [`crate::Bundle::policy`] gives its files.
     pub policy: Option<String>,
     /// How sure the model must be.
@@ -70,11 +69,10 @@ pub struct Manifest {
 }
 
 /// See [`Manifest::provenance`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tracing {
     /// It is not.
-    #[default]
     Off,
     /// It is; once other people's words have been read, a human is asked about every effect.
     Trace,

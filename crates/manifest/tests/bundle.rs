@@ -7,10 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use stead_core::{budget::MicroUsd, code, effect::EffectClass, message::ToolDef, time::Span};
+use stead_core::{budget::MicroUsd, code, effect::EffectClass, time::Span};
 use stead_manifest::{
-    Bundle, BundleError, Places, load,
-    manifest::{Kind, ModelSource, Risk},
+    Bundle, BundleError, Pinned, Places, load,
+    manifest::{Kind, ModelSource, Risk, Tracing},
 };
 
 fn example(name: &str) -> PathBuf {
@@ -139,7 +139,7 @@ fn the_digest_covers_each_file_and_no_place() {
     fs::write(b.join("TEXT.md"), "Be kinder.").unwrap();
     assert_ne!(digest, load(&b).unwrap().digest());
     let schema = serde_json::json!({"type": "object", "properties": {"b": {}, "a": {}}});
-    let def = ToolDef { name: "x_y".into(), description: "d".into(), schema };
+    let def = Pinned { name: "x_y".into(), description: "d".into(), schema, output: None };
     let pinned = Bundle { pinned: BTreeMap::from([("x".to_owned(), vec![def])]), ..bundle };
     assert_ne!(digest, pinned.digest());
     assert_eq!(Bundle::decode(&pinned.encode(), None).unwrap().digest(), pinned.digest());
@@ -326,4 +326,29 @@ fn places_are_filled_in_and_a_missing_service_is_refused() {
     assert_eq!(orders.url, "sqlite:/data/refund-desk/shop.db");
     let command = bundle.manifest.dev.services["mail"].command_in(&places.data);
     assert_eq!(command, ["stead", "demo-service", "mail", "--data", "/data/refund-desk"]);
+}
+
+#[test]
+fn who_says_nothing_of_provenance_has_it_traced_and_a_version_stays_what_it_was() {
+    let tmp = tempfile::tempdir().unwrap();
+    agent(tmp.path(), "");
+    let mut bundle = load(tmp.path()).unwrap();
+    // As an earlier release has stored it.
+    let (before, digest) = (bundle.encode(), bundle.digest());
+    assert_eq!(Bundle::decode(&before, None).unwrap().tracing(), Tracing::Off);
+    bundle.settle();
+    assert_eq!(bundle.tracing(), Tracing::Trace);
+    assert_ne!(bundle.digest(), digest, "one version never stands for two behaviours");
+    let stored = Bundle::decode(&bundle.encode(), None).unwrap();
+    assert_eq!((stored.tracing(), stored.digest()), (Tracing::Trace, bundle.digest()));
+    for (word, tracing) in [("off", Tracing::Off), ("trace", Tracing::Trace), ("plan", Tracing::Plan)] {
+        agent(tmp.path(), &format!("provenance: {word}\n"));
+        let mut said = load(tmp.path()).unwrap();
+        let digest = said.digest();
+        said.settle();
+        assert_eq!((said.tracing(), said.digest()), (tracing, digest), "what is said is all that is said");
+        let twice =
+            String::from_utf8(said.encode()).unwrap().replace("\"pinned\":{}", "\"pinned\":{},\"unsaid\":\"off\"");
+        assert!(Bundle::decode(twice.as_bytes(), None).is_err());
+    }
 }

@@ -101,7 +101,7 @@ impl Sources<'_> {
             "unseen" => value::plain(encode::unseen(arguments, self.fields, &place)?),
             _ => {
                 let mut speakers: Vec<(&str, Value)> = Vec::new();
-                for (name, who) in *provenance {
+                for (name, from) in *provenance {
                     if wanted.of(name).is_none() || !self.fields.contains_key(name) {
                         continue;
                     }
@@ -109,7 +109,7 @@ impl Sources<'_> {
                         let problem = format!("has `{name}` twice");
                         return Err(Unfit { path: "context.provenance".to_owned(), problem });
                     }
-                    speakers.push((name, value::plain(who.as_str())));
+                    speakers.push((name, from.value()));
                 }
                 value::record(speakers)
             }

@@ -10,6 +10,7 @@ use crate::{
     edge::{Edge, OPERATE, TOOLS},
     entity::{Asker, Resource, uid},
     principal::Principal,
+    provenance::Provenance,
     value,
 };
 
@@ -22,8 +23,8 @@ pub enum Deed<'a> {
         tool: &'a str,
         /// The arguments as the JSON object that the tool will get, byte for byte.
         arguments: &'a str,
-        /// Who said each argument, by its name: `user`, `operator`, `model`, `tool:NAME`, `web`, `memory`.
-        provenance: &'a [(String, String)],
+        /// Where each argument comes from, by its name; none of them when that is not followed.
+        provenance: &'a [(String, Provenance)],
     },
     /// A model is asked.
     CallModel {

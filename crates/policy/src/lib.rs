@@ -26,10 +26,7 @@
 //! };
 //! let run = Principal::run(asker, &[refund]);
 //! let history = History::default();
-//! let facts = Facts {
-//!     now: stead_core::time::Timestamp(0), granted: true, risk: Risk::Normal, confidence: None,
-//!     ask_below: None, traced: true, taint: false, plan: false, history: &history, approvals: &[],
-//! };
+//! let facts = Facts::empty(stead_core::time::Timestamp(0), &history);
 //! let ask = |arguments| {
 //!     let deed = Deed::CallTool { tool: "payments_refund", arguments, provenance: &[] };
 //!     policies.decide(&Request { principal: &run, deed, facts: facts.clone() }).verdict
@@ -65,6 +62,7 @@ mod loosened;
 mod policies;
 mod principal;
 mod problem;
+mod provenance;
 mod redact;
 mod replay;
 mod request;
@@ -99,6 +97,7 @@ pub use loosened::LOOSENED_FILE;
 pub use policies::{COUNTERS, MAX_FILES, MAX_POLICIES, MAX_SET, Policies, SetDigest, Source};
 pub use principal::Principal;
 pub use problem::Problem;
+pub use provenance::{Provenance, Trust};
 pub use redact::REDACTED;
 pub use replay::{Flip, Recorded, Replay, replay};
 pub use request::{Approval, Confidence, Facts, Request, Signature};

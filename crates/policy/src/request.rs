@@ -86,6 +86,25 @@ pub struct Request<'a> {
     pub facts: Facts<'a>,
 }
 
+impl<'a> Facts<'a> {
+    /// What is known where nothing is but the time and what happened before: it is granted, its risk is normal, nobody is unsure, nothing
+    /// untrusted has been read, no plan has it, and nobody has approved it.
+    pub const fn empty(now: Timestamp, history: &'a dyn Past) -> Self {
+        Self {
+            now,
+            granted: true,
+            risk: Risk::Normal,
+            confidence: None,
+            ask_below: None,
+            traced: true,
+            taint: false,
+            plan: false,
+            history,
+            approvals: &[],
+        }
+    }
+}
+
 impl Facts<'_> {
     /// What policies see as `taint`.
     pub(crate) fn tainted(&self) -> bool {

@@ -7,6 +7,7 @@ use crate::{
     edge::{APPROVALS, Attribute, COMMON, ENTITIES, Edge, Kind, OPERATE, TOOLS},
     history::{Counter, Measure},
     problem::Problem,
+    provenance::Provenance,
     shape::{Field, Fields, Shape},
     tool::World,
 };
@@ -56,7 +57,7 @@ impl World {
         context.push(("approvals".to_owned(), required(record(APPROVALS.iter().map(attribute)), true)));
         context.push(("history".to_owned(), required(record(self.counters.iter().map(counter)), true)));
         if let Some(fields) = arguments {
-            let speakers = fields.keys().map(|name| (name.clone(), required(kind(Kind::Text), false)));
+            let speakers = fields.keys().map(|name| (name.clone(), required(Provenance::schema(), false)));
             context.push(("provenance".to_owned(), required(record(speakers), true)));
             context.push(("args".to_owned(), required(record(fields.iter().map(argument)), true)));
             context.push(("unseen".to_owned(), required(kind(Kind::Bool), true)));

@@ -85,6 +85,11 @@ impl Declared {
         Self::new([("$", trust)]).expect("`$` is a JSONPath")
     }
 
+    /// Whether any field counts for more than other people's words.
+    pub fn vouches(&self) -> bool {
+        self.fields.iter().any(|(_, trust)| *trust > Trust::Untrusted)
+    }
+
     /// What a result counts that is no JSON, or not all of it: the lowest of all its fields.
     pub const fn lowest(&self) -> Trust {
         self.lowest
@@ -137,8 +142,11 @@ fn chooser(path: &str) -> Option<&'static str> {
 pub struct Tool {
     /// Its full name.
     pub name: Name,
-    /// Whether a call does something outside: writes, sends, spends, or reads a URL of the call's choosing.
+    /// Whether a call does something outside: writes, sends, spends.
     pub effect: bool,
+    /// Whether a call goes to no host that its arguments could name. Where it may, a read of an address counts as an effect once it
+    /// tells what is not trusted to whoever may not read it.
+    pub local: bool,
     /// Trust of its results.
     pub trust: Declared,
     /// Arguments that are content: they are carried, and steer nothing. All others steer the call.
@@ -163,6 +171,13 @@ impl Tool {
     #[must_use]
     pub fn effect(mut self) -> Self {
         self.effect = true;
+        self
+    }
+
+    /// Its calls go to no host that an argument could name.
+    #[must_use]
+    pub fn local(mut self) -> Self {
+        self.local = true;
         self
     }
 

@@ -80,6 +80,28 @@ impl Echoes {
         }
     }
 
+    /// Adds what somebody else has sent, with what it counted there. What an operator or a user has said here stays as it is.
+    pub(crate) fn join(&mut self, other: &Self, index: &Index) {
+        for (key, label) in &other.keys {
+            if !index.is_trusted(key) {
+                self.enter(key.clone(), label);
+            }
+        }
+        for (first, of) in &other.runs {
+            for (runs, label) in of {
+                self.enter_run(first, runs, label);
+            }
+        }
+        if let Some(label) = &other.flood {
+            self.flood(label);
+        }
+    }
+
+    /// Everything that comes back counts as little as this.
+    pub(crate) fn flood(&mut self, label: &Label) {
+        self.flood = Some(self.flood.take().map_or_else(|| label.clone(), |f| f.join(label)));
+    }
+
     fn enter(&mut self, key: Key, label: &Arc<Label>) {
         if let Some(old) = self.keys.get_mut(&key) {
             *old = Arc::new(old.join(label));
@@ -91,18 +113,23 @@ impl Echoes {
     fn run(&mut self, form: &str, label: &Arc<Label>) {
         let runs = runs(form);
         let telling = runs.iter().map(|r| r.chars().count()).sum::<usize>() >= TELLING;
-        let Some(first) = runs.first().filter(|_| telling).cloned() else { return };
-        if let Some(old) = self.runs.get_mut(&first).and_then(|of| of.get_mut(runs.as_slice())) {
+        if let Some(first) = runs.first().filter(|_| telling).cloned() {
+            self.enter_run(&first, &runs.into(), label);
+        }
+    }
+
+    fn enter_run(&mut self, first: &str, runs: &Runs, label: &Arc<Label>) {
+        if let Some(old) = self.runs.get_mut(first).and_then(|of| of.get_mut(runs)) {
             *old = Arc::new(old.join(label));
         } else if self.room(label) {
-            self.runs.entry(first).or_default().insert(runs.into(), label.clone());
+            self.runs.entry(first.into()).or_default().insert(runs.clone(), label.clone());
         }
     }
 
     /// Whether there is room for one more; if not, everything that comes back counts as little as this.
     fn room(&mut self, label: &Label) -> bool {
         if self.len >= MAX_ECHOES {
-            self.flood = Some(self.flood.take().map_or_else(|| label.clone(), |f| f.join(label)));
+            self.flood(label);
             return false;
         }
         self.len += 1;

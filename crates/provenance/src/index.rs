@@ -73,6 +73,11 @@ impl Index {
         all.reduce(|best, k| if k.label.trust > best.label.trust { k } else { best })
     }
 
+    /// Whether operator or user have said it.
+    pub(crate) fn is_trusted(&self, key: &Key) -> bool {
+        self.spoken.known.get(key).is_some_and(|known| known.label.is_trusted())
+    }
+
     /// The trusted value that a text looks like.
     pub(crate) fn look_alike(&self, text: &str) -> Option<&Key> {
         if !looks_like_something(text) {

@@ -155,6 +155,16 @@ impl Ledger {
         }
     }
 
+    /// Takes over what another run has sent: it counts no more when it comes back to this one.
+    pub fn echo(&mut self, other: &Self) {
+        self.echoes.join(&other.echoes, &self.index);
+    }
+
+    /// Nobody can tell what others have sent: from now on everything that a tool returns may be such a thing.
+    pub fn distrust(&mut self) {
+        self.echoes.flood(&Label::default());
+    }
+
     /// Whether trusted values found no place any more: they count as if nobody had said them.
     pub const fn is_full(&self) -> bool {
         self.index.is_full()

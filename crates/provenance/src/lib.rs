@@ -5,7 +5,7 @@
 //! * [`declare`] is what a manifest says of a tool: trust by result field, which arguments steer it, who reads what it sends.
 //! * [`ledger`] folds the conversation: texts and results in, labels out; and it traces the arguments of a call.
 //! * [`plan`] is what a run may do once it is tainted: slots, bound to literals or to expressions that the runtime evaluates.
-//! * [`entitle`] says who may read what came from where; [`files`] and [`trust::Label`]'s encoding carry labels on.
+//! * [`entitle`] says who may read what came from where, `egress` what a read tells; [`trust::Label`]'s encoding carries labels on.
 //! * [`context`] is what policy sees of all that.
 //!
 //! Not here: decisions (policy makes them), storage, and reading of manifests. Nothing here reads a clock, draws a random
@@ -32,8 +32,8 @@
 pub mod context;
 pub mod declare;
 mod echo;
+mod egress;
 pub mod entitle;
-pub mod files;
 pub mod index;
 pub mod json;
 pub mod ledger;

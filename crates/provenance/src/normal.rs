@@ -19,6 +19,11 @@ use unicode_normalization::UnicodeNormalization;
 /// Bytes of a key that are kept as text; of a longer one its digest is.
 const MAX_KEY: usize = 160;
 
+/// A text as a URL of the web in the form that the URL standard gives it; see `address`.
+pub(crate) fn url(text: &str) -> Option<String> {
+    address::url(text)
+}
+
 /// What a value has in common with everything that is the same value. The first character tells the kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key(Box<str>);

@@ -219,6 +219,26 @@ async fn a_tool_that_changed_is_refused_before_and_during_a_run() {
 }
 
 #[tokio::test]
+async fn what_a_server_tells_of_its_results_is_pinned_and_a_change_of_it_is_refused() {
+    let server = Server::new("typed");
+    let pinned = server.discover().await;
+    let output = json!({ "type": "object", "properties": { "name": { "type": "string" } }, "required": ["name"] });
+    assert_eq!((pinned[0].output.as_ref(), pinned[1].output.as_ref()), (Some(&output), None));
+    let offer = |pinned: &[mcp::Discovered]| mcp::offer("files", &server.config, &[], server.base(), pinned).unwrap();
+    // The value counts, for plans are drawn by its schema; a version that knows no schema reads on as it did.
+    let older: Vec<_> = pinned.iter().cloned().map(|tool| mcp::Discovered { output: None, ..tool }).collect();
+    let value = Outcome::Returned(Output::ok("{\"name\":\"Le Petit\"}"));
+    assert_eq!(call(&offer(&pinned)[0], json!({})).await, value);
+    let words = Outcome::Returned(Output::ok("It is Le Petit."));
+    assert_eq!(call(&offer(&older)[0], json!({})).await, words);
+
+    std::fs::write(server.base().join("retyped"), "").unwrap();
+    let outcome = call(&offer(&pinned)[0], json!({})).await;
+    assert!(matches!(&outcome, Outcome::Refused(out) if out.content.starts_with("ST0047")), "{outcome:?}");
+    assert_eq!(call(&offer(&older)[0], json!({})).await, words, "nothing was planned by it");
+}
+
+#[tokio::test]
 async fn a_tool_that_is_gone_is_refused() {
     let server = Server::new("ok");
     let mut pinned = server.discover().await;

@@ -257,8 +257,7 @@ fn shown(agent: &Agent) -> String {
 
 /// That nothing stands between other people's words and what an agent does.
 fn alone(agent: &Agent, untraced: &Untraced) -> String {
-    let cure =
-        "say `provenance: plan` or `provenance: trace` in its manifest, or by `trust` what its tools' results count";
+    let cure = "take `provenance: off` out of its manifest, or say by `trust` what its tools' results count";
     format!("warning: {}: {}\n  hint: {cure}", clean(&agent.name), clean(&untraced.to_string()))
 }
 

@@ -59,16 +59,14 @@ impl Asking {
         let (taint, history) = (self.tainted.load(Relaxed), History::default());
         let call = self.call.as_ref();
         let facts = Facts {
-            now: self.clock.now(),
-            granted: true,
             risk: call.map_or(Risk::Normal, |call| call.risk),
             confidence: call.and_then(|call| call.confidence),
             ask_below: call.and_then(|call| call.ask_below),
             traced: self.agent.provenance.is_some(),
             taint,
             plan: call.map_or(self.agent.provenance.is_some() && !taint, |call| call.plan),
-            history: &history,
             approvals: call.map_or(&[], |call| &call.approvals),
+            ..Facts::empty(self.clock.now(), &history)
         };
         let To { host, port, method, path } = to;
         let deed = Deed::Connect { host, port, method, path };

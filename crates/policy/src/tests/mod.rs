@@ -87,18 +87,7 @@ fn run() -> Principal {
 }
 
 fn facts(history: &History) -> Facts<'_> {
-    Facts {
-        now: Timestamp(1_767_268_800_000_000),
-        granted: true,
-        risk: Risk::Normal,
-        confidence: None,
-        ask_below: None,
-        traced: true,
-        taint: false,
-        plan: false,
-        history,
-        approvals: &[],
-    }
+    Facts::empty(Timestamp(1_767_268_800_000_000), history)
 }
 
 fn call<'a>(tool: &'a str, arguments: &'a str) -> Deed<'a> {

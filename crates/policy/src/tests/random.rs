@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Confidence, Outcome};
+use crate::{Confidence, Outcome, Provenance, Trust};
 
 /// What a policy is, beside its scope.
 const EFFECTS: [&str; 5] = [
@@ -46,7 +46,7 @@ const OF_ALL: [&str; 21] = [
     "context.approvals.users.containsAny([User::\"u0\", User::\"u1\"])",
     "context.approvals.count * 9223372036854775807 > 0",
 ];
-const OF_REFUNDS: [&str; 12] = [
+const OF_REFUNDS: [&str; 13] = [
     "context.args.amount > 1000",
     "context.args.amount * 4611686018427387904 > 5",
     "context.args has rate && context.args.rate.greaterThan(decimal(\"1.5\"))",
@@ -54,7 +54,8 @@ const OF_REFUNDS: [&str; 12] = [
     "context.args has note && context.args.note like \"*@example.com\"",
     "{\"o\": context.args.order, \"a\": context.args.amount} == {\"o\": \"1\", \"a\": 1}",
     "context.unseen",
-    "context.provenance has amount && context.provenance.amount == \"model\"",
+    "context.provenance has amount && context.provenance.amount.sources.contains(\"model\")",
+    "context.provenance has order && context.provenance.order.trust == \"trusted\"",
     "resource.class == \"keyed\" && resource.risk == \"normal\"",
     "resource in Toolset::\"payments\"",
     "resource == Tool::\"payments_refund\"",
@@ -221,10 +222,16 @@ impl Question {
         let one = |of: &[&'static str]| of[self.arguments.index(of.len())];
         match self.deed {
             0 | 1 => {
-                const SAID: &[(&str, &str)] = &[("amount", "model"), ("order", "user"), ("nobody", "web")];
-                let said: Vec<(String, String)> =
-                    SAID.iter().map(|(name, who)| ((*name).to_owned(), (*who).to_owned())).collect();
-                let provenance: &'static [(String, String)] =
+                const SAID: &[(&str, Trust, &str)] = &[
+                    ("amount", Trust::Untrusted, "model"),
+                    ("order", Trust::Trusted, "user"),
+                    ("nobody", Trust::Attested, "web:x"),
+                ];
+                let from =
+                    |trust, who: &str| Provenance { trust, sources: vec![who.to_owned(), "operator".to_owned()] };
+                let said: Vec<(String, Provenance)> =
+                    SAID.iter().map(|(name, trust, who)| ((*name).to_owned(), from(*trust, who))).collect();
+                let provenance: &'static [(String, Provenance)] =
                     if self.arguments.index(2) == 0 { said.leak() } else { &[] };
                 Deed::CallTool { tool: "payments_refund", arguments: one(&REFUNDS), provenance }
             }

@@ -146,8 +146,13 @@ fn build(policies: &Policies, trial: &Trial<'_>, approvals: &Seen) -> Result<Con
         }
         if let Some(wanted) = wanted.of("provenance") {
             let named = provenance.iter().filter(|(name, _)| wanted.of(name).is_some() && fields.contains_key(name));
-            let speakers = named.map(|(name, who)| (name.clone(), RestrictedExpression::new_string(who.clone())));
-            pairs.push(("provenance".to_owned(), whole("context.provenance", speakers.collect())?));
+            let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
+            let speakers = named.map(|(name, from)| {
+                let sources = RestrictedExpression::new_set(from.sources.iter().map(|source| text(source)));
+                let fields = vec![("trust".to_owned(), text(from.trust.as_str())), ("sources".to_owned(), sources)];
+                whole("context.provenance", fields).map(|record| (name.clone(), record))
+            });
+            pairs.push(("provenance".to_owned(), whole("context.provenance", speakers.collect::<Result<_, _>>()?)?));
         }
     }
     Context::from_pairs(pairs).map_err(|e| Unfit { path: "context".to_owned(), problem: e.to_string() })

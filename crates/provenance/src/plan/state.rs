@@ -14,7 +14,7 @@ use super::{
     judge::Judge,
     names::{self, Made},
 };
-use crate::{declare::Tool, entitle::Entitlements, trace::Traced};
+use crate::{declare::Tool, egress, entitle::Entitlements, trace::Traced};
 
 /// Elements of one `each`, and ways to choose that one slot gives.
 pub const MAX_EACH: usize = 1_000;
@@ -86,7 +86,7 @@ pub struct PlanState {
 /// How a call stands to the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It asks nothing of a plan: it does nothing outside, or nothing untrusted has been read.
+    /// It asks nothing of a plan: it does nothing outside and tells nobody anything, or nothing untrusted has been read.
     Free {
         /// The `let` that it is the call of.
         read: Option<u16>,
@@ -173,18 +173,27 @@ impl PlanState {
 
     /// How a call stands to the plan. Effort is bounded by [`MAX_STEPS`] and the lists that are there.
     pub fn judge(&self, plan: Option<&Plan>, tool: &Tool, call: &Traced, entitled: &Entitlements) -> Standing {
+        // A read that tells something to whoever may not know it is an effect, too.
+        let tells = if tool.effect { None } else { egress::tells(tool, call, entitled) };
+        let none = |why: String| Why { slot: None, why };
         let Some(plan) = plan else {
-            return if tool.effect && call.window.is_tainted() {
-                Standing::Unplanned(vec![Why { slot: None, why: "the run has no plan".to_owned() }])
-            } else {
-                Standing::Free { read: None }
+            return match tells {
+                Some(telling) => Standing::Unplanned(vec![none(telling.why), none("the run has no plan".to_owned())]),
+                None if tool.effect && call.window.is_tainted() => {
+                    Standing::Unplanned(vec![none("the run has no plan".to_owned())])
+                }
+                None => Standing::Free { read: None },
             };
         };
         let mut steps = MAX_STEPS;
         let names = names::names(plan, self, &mut steps);
         if !tool.effect {
             let made = Made { tool, values: &call.values, traced: Some(call) };
-            return Standing::Free { read: names::waits(plan, self, made, &names, &mut steps) };
+            let read = names::waits(plan, self, made, &names, &mut steps);
+            // What the plan reads so, it has bound; but of content it says nothing.
+            if tells.as_ref().is_none_or(|telling| read.is_some() && !telling.content) {
+                return Standing::Free { read };
+            }
         }
         let judge = Judge { plan, state: self, tool, call, names, entitled };
         let mut why = Vec::new();
@@ -198,8 +207,10 @@ impl PlanState {
         if !call.window.is_tainted() {
             return Standing::Free { read: None };
         }
-        if why.is_empty() {
-            why.push(Why { slot: None, why: format!("the plan has no slot for `{}`", tool.name) });
+        if let Some(telling) = tells {
+            why.insert(0, none(telling.why));
+        } else if why.is_empty() {
+            why.push(none(format!("the plan has no slot for `{}`", tool.name)));
         }
         Standing::Unplanned(why)
     }

@@ -97,6 +97,7 @@ mod tests {
             agents: Default::default(),
             apis: Default::default(),
             pinned: Default::default(),
+            unsaid: None,
             dir: None,
         };
         of(&manifest, "t", &manifest.tools["t"], &bundle)

@@ -57,6 +57,7 @@ impl AgentStore {
     ) -> Result<Applied, ApplyError> {
         // Before anything is started that would see a variable.
         self.keys.environment.admit(&bundle.manifest)?;
+        bundle.settle();
         let dir = bundle.dir.clone();
         let unkept = |e: std::io::Error| AgentError { code: code::DATA_READONLY, detail: e.to_string() };
         let children = self.children(tenant, &name, &mut bundle, naming).await?;

@@ -69,14 +69,14 @@ pub(super) async fn agent(
     Ok(Agent {
         name: wired.name.clone(),
         version,
-        config: config(&manifest, &resolved, overhead(&instructions, &defs)),
+        config: config(bundle.tracing(), &manifest, &resolved, overhead(&instructions, &defs)),
         instructions,
         session_limits: manifest.session.budget.clone(),
         models: resolved.into_iter().map(|(_, r)| r.model).collect(),
         model_timeout: manifest.model.timeout,
         input: input(bundle)?,
         output: answer(bundle)?,
-        provenance: provenance::of(&manifest, &tools)?,
+        provenance: provenance::of(bundle, &tools)?,
         ask_below: manifest
             .confidence
             .map(|confidence| u16::try_from(confidence.ask_below.millionths() / 100).unwrap_or(10_000)),
@@ -100,7 +100,12 @@ fn answer(bundle: &Bundle) -> Result<Option<AnswerSchema>, AgentError> {
     Ok(Some(AnswerSchema { schema, check }))
 }
 
-fn config(manifest: &Manifest, models: &[(&ModelChoice, Resolved)], overhead_tokens: u64) -> RunConfig {
+fn config(
+    tracing: Tracing,
+    manifest: &Manifest,
+    models: &[(&ModelChoice, Resolved)],
+    overhead_tokens: u64,
+) -> RunConfig {
     RunConfig {
         limits: manifest.budget.limits.clone(),
         models: models
@@ -119,7 +124,7 @@ fn config(manifest: &Manifest, models: &[(&ModelChoice, Resolved)], overhead_tok
         approval_ttl: manifest.approvals.ttl,
         overhead_tokens,
         repairs: manifest.output.as_ref().map(|output| output.repairs),
-        plan: (manifest.provenance == Tracing::Plan).then_some(provenance::REPAIRS),
+        plan: (tracing == Tracing::Plan).then_some(provenance::REPAIRS),
         at_limit: manifest.budget.at_limit,
     }
 }

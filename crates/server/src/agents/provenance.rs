@@ -3,10 +3,10 @@
 use stead_api::agent::Untraced;
 use stead_core::{code, effect::EffectClass};
 use stead_manifest::{
-    Manifest,
+    Bundle,
     manifest::{Kind, Tool, Tracing, Trust},
 };
-use stead_ports::agent::{AgentError, Behind, BoundTool, Provenance};
+use stead_ports::agent::{AgentError, Also, Behind, BoundTool, Provenance};
 use stead_provenance::{
     declare::{Declared, Tool as Told},
     entitle::Reader,
@@ -16,16 +16,20 @@ use stead_provenance::{
 /// Turns in which a plan that cannot be read may be repaired.
 pub(super) const REPAIRS: u8 = 2;
 
-/// What is declared of the bound tools; `None` when the manifest does not ask for it.
-pub(super) fn of(manifest: &Manifest, tools: &[BoundTool]) -> Result<Option<Provenance>, AgentError> {
-    if manifest.provenance == Tracing::Off {
+/// What is declared of the bound tools; `None` when nothing is traced.
+pub(super) fn of(bundle: &Bundle, tools: &[BoundTool]) -> Result<Option<Provenance>, AgentError> {
+    if bundle.tracing() == Tracing::Off {
         return Ok(None);
     }
     let mut out = Provenance::default();
     for bound in tools {
-        let Some(tool) = manifest.tools.get(&*bound.toolset) else { continue };
+        let Some(tool) = bundle.manifest.tools.get(&*bound.toolset) else { continue };
         let operation = operation(bound);
-        let declared = declared(&bound.toolset, tool, operation, bound)?;
+        let mut declared = declared(&bound.toolset, tool, operation, bound)?;
+        let mut pinned = bundle.pinned.get(&*bound.toolset).into_iter().flatten();
+        if let Some(output) = pinned.find(|pinned| pinned.name == operation).and_then(|pinned| pinned.output.clone()) {
+            declared = declared.output(output);
+        }
         let origin = match bound.behind {
             Behind::Agent(..) => Origin::Child(bound.def.name.as_str().into()),
             Behind::Tool(_) => Origin::Tool(bound.def.name.as_str().into()),
@@ -39,16 +43,16 @@ pub(super) fn of(manifest: &Manifest, tools: &[BoundTool]) -> Result<Option<Prov
     Ok(Some(out))
 }
 
-/// Where nothing stands between other people's words and the world outside; `None` when the manifest has it traced, or one of the two is
+/// Where nothing stands between other people's words and the world outside; `None` when it is traced, or one of the two is
 /// missing. A tool that acts counts as one that is read only if it belongs to an MCP server, whose tools are rarely told apart, or is
 /// an agent.
-pub(crate) fn untraced(manifest: &Manifest, tools: &[BoundTool]) -> Option<Untraced> {
-    if manifest.provenance != Tracing::Off {
+pub(crate) fn untraced(bundle: &Bundle, tools: &[BoundTool]) -> Option<Untraced> {
+    if bundle.tracing() != Tracing::Off {
         return None;
     }
     let mut out = Untraced { reads: Vec::new(), acts: Vec::new() };
     for bound in tools {
-        let Some(tool) = manifest.tools.get(&*bound.toolset) else { continue };
+        let Some(tool) = bundle.manifest.tools.get(&*bound.toolset) else { continue };
         // What cannot be read vouches for nothing.
         let vouched = declared(&bound.toolset, tool, operation(bound), bound)
             .is_ok_and(|told| told.trust.lowest() > trust::Trust::Untrusted);
@@ -66,6 +70,14 @@ pub(crate) fn untraced(manifest: &Manifest, tools: &[BoundTool]) -> Option<Untra
 /// Whether a call does something outside.
 const fn acts(bound: &BoundTool) -> bool {
     !matches!(bound.class, EffectClass::Pure | EffectClass::Contained)
+}
+
+/// Whether no argument can say which host a call goes to: it asks a database or a workspace, or works in a box that reaches nobody.
+fn is_local(tool: &Tool, bound: &BoundTool) -> bool {
+    let boxed = bound.also.iter().any(|also| matches!(also, Also::CreateSandbox { network: false, .. }));
+    let reaches =
+        bound.also.iter().any(|also| matches!(also, Also::CreateSandbox { network: true, .. } | Also::Connect { .. }));
+    matches!(tool.kind, Kind::Sql(_) | Kind::Files(_)) || (boxed && !reaches)
 }
 
 /// What a tool is called in its toolset.
@@ -89,6 +101,9 @@ fn declared(toolset: &str, tool: &Tool, operation: &str, bound: &BoundTool) -> R
     let mut told = Told::named(bound.def.name.as_str()).trust(trust).input(bound.def.schema.clone());
     if acts(bound) {
         told = told.effect();
+    }
+    if is_local(tool, bound) {
+        told = told.local();
     }
     let Some(own) = own else { return Ok(told) };
     let known = bound.def.schema["properties"].as_object();

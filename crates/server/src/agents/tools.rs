@@ -9,9 +9,9 @@ use std::{
 
 use serde::de::{DeserializeOwned, IntoDeserializer, value::StrDeserializer};
 use serde_json::json;
-use stead_core::{code, effect::EffectClass, fact::CallRules, id::Name, message::ToolDef, time::Span};
+use stead_core::{code, effect::EffectClass, fact::CallRules, id::Name, time::Span};
 use stead_manifest::{
-    Bundle, Manifest,
+    Bundle, Manifest, Pinned,
     manifest::{Auth, Http, Kind, Mcp, Rules, SecretRef, Sql, Tool},
 };
 use stead_ports::agent::{AgentError, Also, Behind, BoundTool};
@@ -44,7 +44,7 @@ pub(super) async fn discover(
     manifest: &Manifest,
     bundle: &Bundle,
     base: &Path,
-) -> Result<BTreeMap<String, Vec<ToolDef>>, AgentError> {
+) -> Result<BTreeMap<String, Vec<Pinned>>, AgentError> {
     let mut pinned = BTreeMap::new();
     for (name, tool) in &manifest.tools {
         if let Kind::Mcp(server) = &tool.kind {
@@ -375,16 +375,18 @@ pub(super) fn told(tool: &str, e: ToolSetupError) -> AgentError {
 }
 
 /// A tool as the bundle pins it: `name` is the server's own name of it.
-fn pin(found: Discovered) -> ToolDef {
-    ToolDef { name: found.operation, description: found.description, schema: found.schema }
+fn pin(found: Discovered) -> Pinned {
+    let Discovered { operation: name, description, schema, output, .. } = found;
+    Pinned { name, description, schema, output }
 }
 
 /// The same, back; the digest is taken as the adapter takes it when it lists the server's tools again.
-pub(super) fn unpin(def: &ToolDef) -> Discovered {
+pub(super) fn unpin(def: &Pinned) -> Discovered {
     Discovered {
         operation: def.name.clone(),
         description: def.description.clone(),
         schema: def.schema.clone(),
+        output: def.output.clone(),
         hints: Hints::default(),
         digest: schema::digest(&json!([def.name, def.description, def.schema])),
     }

@@ -2,7 +2,7 @@
 //! right to read besides, and be let through for that.
 
 use stead_core::{code, id::RunId};
-use stead_policy::{Deed, Facts, History, Principal as Asking, Request, Risk, Verdict};
+use stead_policy::{Deed, Facts, History, Principal as Asking, Request, Verdict};
 use stead_ports::clock::Clock as _;
 
 use super::{
@@ -37,19 +37,8 @@ pub(crate) async fn ask(app: &App, who: &Principal, run: RunId, leaves: Leaves<'
     };
     let traced = app.runtime.load(&who.tenant, version).await.map_or(true, |agent| agent.provenance.is_some());
     let (principal, history) = (Asking::run(asker, &[]), History::default());
-    let facts = Facts {
-        now: SystemClock.now(),
-        granted: true,
-        risk: Risk::Normal,
-        confidence: None,
-        ask_below: None,
-        traced,
-        // What its runs had read when a file was made is not known here.
-        taint: true,
-        plan: false,
-        history: &history,
-        approvals: &[],
-    };
+    // What its runs had read when a file was made is not known here.
+    let facts = Facts { traced, taint: true, ..Facts::empty(SystemClock.now(), &history) };
     let Leaves { name, media, bytes } = leaves;
     let deed = Deed::ExportArtifact { name, media_type: media, bytes };
     let decision = policies.decide(&Request { principal: &principal, deed, facts });

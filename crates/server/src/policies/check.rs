@@ -20,8 +20,8 @@ use super::{
 /// Warnings that are told.
 const MAX_WARNINGS: usize = 200;
 /// What to do about an agent that has nothing traced.
-const TRACE: &str =
-    "say `provenance: plan` or `provenance: trace` in its manifest, or by `trust` what its tools' results count";
+const TRACE: &str = "take `provenance: off` out of its manifest, or say by `trust` what its tools' results count; where the manifest says nothing of \
+     provenance, the version is of a release that traced nothing then: apply it again";
 
 /// A set that could be applied.
 #[derive(Debug)]

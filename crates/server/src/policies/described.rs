@@ -37,7 +37,7 @@ impl Described {
             name: agent.name.clone(),
             tools: agent.tools.iter().map(tool).collect(),
             own: bundle.policy().map(own).collect(),
-            untraced: untraced(&bundle.manifest, &agent.tools),
+            untraced: untraced(bundle, &agent.tools),
         }
     }
 }

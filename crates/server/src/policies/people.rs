@@ -2,7 +2,7 @@
 //! grant is not asked about, so here everything is granted, and policies can only forbid.
 
 use stead_core::{id::Name, ruling::Person};
-use stead_policy::{Asker, Deed, Edge, Facts, History, Operator, Policies, Principal, Request, Risk, User, Verdict};
+use stead_policy::{Asker, Deed, Edge, Facts, History, Operator, Policies, Principal, Request, User, Verdict};
 use stead_ports::clock::Clock as _;
 
 use crate::clock::SystemClock;
@@ -65,18 +65,7 @@ pub(crate) fn principal(tenant: &Name, person: &Person) -> Principal {
 /// Asks.
 pub(crate) fn ask(policies: &Policies, principal: &Principal, wants: &Wants) -> Said {
     let history = History::default();
-    let facts = Facts {
-        now: SystemClock.now(),
-        granted: true,
-        risk: Risk::Normal,
-        confidence: None,
-        ask_below: None,
-        traced: true,
-        taint: false,
-        plan: false,
-        history: &history,
-        approvals: &[],
-    };
+    let facts = Facts::empty(SystemClock.now(), &history);
     let decision = policies.decide(&Request { principal, deed: wants.deed(), facts });
     let why = &decision.why;
     let (denied, reasons) = match &decision.verdict {

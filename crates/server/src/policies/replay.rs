@@ -1,6 +1,6 @@
 //! Recorded calls, decided again under another set. What is known of them is what the journals say: tool, arguments, time, whether
-//! a human approved, how it ended. What a model said of its confidence, what had been tainted, and roles of people are in no
-//! journal, so policies that ask for those are not tried by a replay.
+//! a human approved, how it ended, and, by hearing the conversation again, what had been read, where arguments came from, what the plan had,
+//! and what the model said of its confidence. Roles of people are in no journal, so policies that ask for those are not tried by a replay.
 
 mod collect;
 
@@ -14,9 +14,9 @@ use stead_core::{
     id::{Name, VersionId},
     time::Timestamp,
 };
-use stead_engine::Engine;
+use stead_engine::{Engine, Known};
 use stead_policy::{
-    Asker, Counter, Deed, Facts, History, Outcome, Policies, Principal, Recorded, Request, Risk, ToolSpec, Verdict,
+    Asker, Counter, Deed, Facts, History, Outcome, Policies, Principal, Recorded, Request, ToolSpec, Verdict,
 };
 
 use self::collect::{Entry, Of, Past, Told};
@@ -176,25 +176,30 @@ fn again(
             })),
             Told::Decided(was) if mine(run.version) => {
                 let principal = principals[entry.run].as_ref()?;
-                let deed = Deed::CallTool { tool: &entry.tool, arguments: &entry.arguments, provenance: &[] };
-                let facts = Facts {
-                    now: entry.at,
-                    granted: true,
-                    risk: Risk::Normal,
-                    confidence: None,
-                    ask_below: None,
-                    traced: true,
-                    taint: false,
-                    plan: false,
-                    history: &nothing,
-                    approvals: &[],
-                };
+                let known = entry.known.as_deref();
+                let provenance = known.map_or(&[][..], |known| &known.provenance);
+                let deed = Deed::CallTool { tool: &entry.tool, arguments: &entry.arguments, provenance };
+                let empty = Facts::empty(entry.at, &nothing);
+                let facts = known.map_or_else(|| empty.clone(), |known| by(known, empty.clone()));
                 Some(Recorded::Decided { id, request: Request { principal, deed, facts }, was: *was })
             }
             Told::Decided(_) => None,
         }
     });
     stead_policy::replay(policies, recorded)
+}
+
+/// What was known of a call.
+fn by<'a>(known: &Known, empty: Facts<'a>) -> Facts<'a> {
+    Facts {
+        risk: known.risk,
+        confidence: known.confidence,
+        ask_below: known.ask_below,
+        traced: known.traced,
+        taint: known.taint,
+        plan: known.plan,
+        ..empty
+    }
 }
 
 fn told(past: &Past, entry: &Entry, flip: stead_policy::Flip) -> PolicyFlip {

@@ -138,7 +138,8 @@ async fn the_tools_of_an_mcp_server_are_asked_for_and_pinned() {
         data.path().display()
     );
     let mut request = apply(&manifest, &[]);
-    let invented = stead_api::agent::PinnedTool { name: "x".into(), description: String::new(), schema: json!({}) };
+    let invented =
+        stead_api::agent::PinnedTool { name: "x".into(), description: String::new(), schema: json!({}), output: None };
     request.bundle.pinned.insert("srv".into(), vec![invented]);
     let agent = lab.client.apply_agent(&request).await.unwrap();
     let names: Vec<_> = agent.tools.iter().map(|t| t.name.to_string()).collect();
@@ -148,6 +149,40 @@ async fn the_tools_of_an_mcp_server_are_asked_for_and_pinned() {
     let facts = lab.client.facts(run, &Default::default()).await.unwrap().items;
     let returned = facts.iter().filter(|f| f.fact.kind() == "effect_returned").count();
     assert!(returned > 0, "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_plan_may_use_the_fields_that_an_mcp_server_tells_of_its_results_and_no_others() {
+    let lab = Lab::with(|c| c.sandbox.allow_none = true).await;
+    let server = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/tests/fixtures/server.py");
+    let data = tempfile::tempdir().unwrap();
+    let manifest = format!(
+        "stead: v1\nname: planner\nmodel: {{ rehearsal: ./script.yaml }}\ninstructions: Book.\nprovenance: plan\ntools:\n  srv:\n    \
+         mcp: {{ command: [python3, \"{}\", typed, \"{}\"] }}\n    sandbox: none\n    effects:\n      best: {{ class: pure, trust: {{ $: attested }} }}\n      \
+         book: irreversible\n",
+        server.display(),
+        data.path().display()
+    );
+    let script = "rules:\n  - when: { turn: 1 }\n    say: \"let b = srv_best()\\ndo srv_book(hotel: b.nme)\"\n  - when: { turn: 2 }\n    \
+                  say: \"let b = srv_best()\\ndo srv_book(hotel: b.name)\"\n  - when: { turn: 3 }\n    call: [{ tool: srv_best, args: {} }]\n  - when: { tool: srv_best }\n    \
+                  call: [{ tool: srv_book, args: { hotel: \"{{result.name}}\" } }]\n  - say: booked\n";
+    lab.apply(&manifest, &[("./script.yaml", script)]).await;
+    let run = lab.start("planner").await;
+    let ended = lab.ended(run).await;
+    assert_eq!(ended.output.as_deref(), Some("booked"), "{ended:?}");
+    let facts = lab.client.facts(run, &Default::default()).await.unwrap().items;
+    let told: Vec<_> =
+        facts.iter().filter(|f| f.fact.kind() == "plan_rejected").filter_map(|f| f.text.clone()).collect();
+    assert!(told.len() == 1 && told[0].contains("there is no field `nme`"), "{told:?}");
+    let facts = serde_json::to_value(&facts).unwrap();
+    let marks: Vec<_> = facts
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|f| f.pointer("/fact/plan"))
+        .filter(|plan| plan.is_object())
+        .collect();
+    assert_eq!(marks, [&json!({ "read": 0 }), &json!({ "used": { "slot": 0 } })], "{facts}");
 }
 
 #[tokio::test]

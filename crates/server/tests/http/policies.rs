@@ -11,7 +11,7 @@ use stead_api::{
 };
 use stead_client::Client;
 use stead_core::{code, id::Name};
-use stead_policy::{Asker, Deed, Facts, History, Policies, Principal, Request, Risk, Verdict};
+use stead_policy::{Asker, Deed, Facts, History, Policies, Principal, Request, Verdict};
 use stead_ports::policies::{NewPolicy, PolicyRow, PolicyStore as _};
 use stead_server::{
     config::DatabaseUrl,
@@ -93,11 +93,11 @@ async fn where_nothing_stands_between_other_peoples_words_and_what_an_agent_does
     let mut versions = Vec::new();
     let vouched = reads.clone() + "    trust: { \"$\": attested }\n";
     for (manifest, alone) in [
-        (reads.clone(), true),
+        (reads.clone(), false),
         (reads.clone() + "provenance: off\n", true),
         (reads.clone() + "provenance: trace\n", false),
-        (vouched, false),
-        (ASKING.to_owned(), false),
+        (vouched + "provenance: off\n", false),
+        (ASKING.to_owned() + "provenance: off\n", false),
     ] {
         let agent = lab.client.apply_agent(&apply(&manifest, &ASKING_FILES)).await.unwrap();
         versions.push(agent.version.to_string());
@@ -244,6 +244,47 @@ async fn recorded_calls_are_decided_again_and_what_turns_out_otherwise_is_told()
     }
 }
 
+/// An agent that reads notes and then adds one.
+fn reading() -> (String, [(&'static str, &'static str); 2]) {
+    let queries = "allow: [INSERT, SELECT]\n      queries:\n        list: { description: Lists notes., sql: SELECT text FROM notes }\n";
+    let reads = ASKING.replace("allow: [INSERT]\n      queries:\n", queries);
+    let script = "rules:\n  - when: { tool: notes_add }\n    say: done\n  - when: { tool: notes_list }\n    call: [{ tool: notes_add, args: { text: beer } }]\n  \
+                  - call: [{ tool: notes_list, args: {} }]\n";
+    let files = [ASKING_FILES[0], ("./script.yaml", script)];
+    (reads.replace("    ask: true", "    effects: { list: pure, add: irreversible }"), files)
+}
+
+#[tokio::test]
+async fn a_replay_knows_what_had_been_read_and_where_arguments_came_from() {
+    let lab = Lab::new().await;
+    let (manifest, script) = reading();
+    lab.apply(&manifest, &script).await;
+    let run = lab.start("asking").await;
+    let waiting = lab.client.wait(run, stead_api::run::WaitUntil::Waiting).await.unwrap();
+    let effect = waiting.approvals[0].id;
+    lab.client.deny(effect, None).await.unwrap();
+    lab.ended(run).await;
+    let replay = async |text: &str| {
+        let ask = ReplayPolicies { files: set(text), since: "1d".into(), agent: None };
+        let found = lab.client.replay_policies(&ask).await.unwrap();
+        assert_eq!((found.decided, found.skipped), (2, 0), "{found:?}");
+        found.flips.into_iter().map(|flip| (flip.effect, flip.was, flip.now)).collect::<Vec<_>>()
+    };
+    assert_eq!(replay("@id(\"none\") forbid (principal, action, resource) when { false };").await, []);
+    let flipped = [(effect, "ask".to_owned(), "deny".to_owned())];
+    let of_notes = |when: &str| {
+        format!("@id(\"x\") forbid (principal, action == Action::\"notes_add\", resource) when {{ {when} }};")
+    };
+    assert_eq!(replay(&of_notes("context.traced && context.taint && !context.plan")).await, flipped);
+    let from = "context.provenance has text && context.provenance.text.trust == \"untrusted\" && \
+                context.provenance.text.sources.contains(\"tool:notes_list\")";
+    assert_eq!(replay(&of_notes(from)).await, flipped);
+    assert_eq!(replay(&of_notes("!context.taint || context.plan")).await, []);
+    let elsewhere = "context.provenance has text && context.provenance.text.trust == \"trusted\"";
+    assert_eq!(replay(&of_notes(elsewhere)).await, []);
+    lab.stop().await;
+}
+
 /// An agent that adds a note without asking anybody.
 fn adding() -> String {
     ASKING.replace("    ask: true\n", "").replace("name: asking", "name: adding")
@@ -297,18 +338,7 @@ fn decide(policies: &Policies, text: &str) -> Verdict {
     let tools: Vec<_> = policies.world().tools().cloned().collect();
     let (principal, history) = (Principal::run(asker, &tools), History::default());
     let arguments = json!({ "text": text }).to_string();
-    let facts = Facts {
-        now: stead_core::time::Timestamp(0),
-        granted: true,
-        risk: Risk::Normal,
-        confidence: None,
-        ask_below: None,
-        traced: true,
-        taint: false,
-        plan: false,
-        history: &history,
-        approvals: &[],
-    };
+    let facts = Facts::empty(stead_core::time::Timestamp(0), &history);
     let deed = Deed::CallTool { tool: "notes_add", arguments: &arguments, provenance: &[] };
     policies.decide(&Request { principal: &principal, deed, facts }).verdict
 }

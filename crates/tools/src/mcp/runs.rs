@@ -16,12 +16,18 @@ use stead_core::{
 };
 use stead_ports::tool::Output;
 
-use super::{host::Whose, ledger::Failure, pin::Discovered, server::Server, session::Session};
+use super::{
+    host::Whose,
+    ledger::Failure,
+    pin::{Discovered, Pin},
+    server::Server,
+    session::{Asked, Session},
+};
 
 /// The sessions with a server, by run.
 pub(super) struct Runs {
     server: Server,
-    pinned: BTreeMap<String, [u8; 16]>,
+    pinned: BTreeMap<String, Pin>,
     slots: Mutex<HashMap<RunId, Arc<Slot>>>,
 }
 
@@ -38,12 +44,12 @@ struct Slot {
 struct Connected {
     session: Arc<Session>,
     /// The tools as this session listed them.
-    listed: Arc<BTreeMap<String, [u8; 16]>>,
+    listed: Arc<BTreeMap<String, Pin>>,
 }
 
 impl Runs {
     pub(super) fn new(server: Server, pinned: &[Discovered]) -> Self {
-        Self { server, pinned: digests(pinned), slots: Mutex::default() }
+        Self { server, pinned: pins(pinned), slots: Mutex::default() }
     }
 
     pub(super) async fn call(
@@ -81,9 +87,10 @@ impl Runs {
                 return (if why.is_final() { Outcome::Refused(output) } else { Outcome::NotSent(output) }, None);
             }
         };
+        let pin = self.pinned.get(operation);
         let changed = match connected.listed.get(operation) {
             None => Some("is gone from the server"),
-            Some(now) if self.pinned.get(operation) != Some(now) => Some("has another description or schema now"),
+            Some(now) if !pin.is_some_and(|pin| pin.holds(now)) => Some("has another description or schema now"),
             Some(_) => None,
         };
         if let Some(how) = changed {
@@ -94,7 +101,8 @@ impl Runs {
             return (Outcome::Refused(output), None);
         }
         let session = connected.session;
-        let mut outcome = session.call(effect.n, operation, arguments, max_output).await;
+        let structured = pin.is_some_and(Pin::tells_results);
+        let mut outcome = session.call(Asked { effect: effect.n, operation, structured }, arguments, max_output).await;
         slot.count(&session, &mut outcome, begun.elapsed()).await;
         (outcome, Some(session))
     }
@@ -108,7 +116,7 @@ impl Runs {
             }
             match connected.session.tools().await {
                 Ok(tools) => {
-                    connected.listed = Arc::new(digests(&tools));
+                    connected.listed = Arc::new(pins(&tools));
                     return Ok(connected.clone());
                 }
                 Err(why) if !connected.session.is_closed() => return Err(why),
@@ -120,7 +128,7 @@ impl Runs {
             slot.owe(ended.session.used(Duration::ZERO).await);
         }
         let session = Session::start(&self.server, whose).await?;
-        let listed = Arc::new(digests(&session.tools().await?));
+        let listed = Arc::new(pins(&session.tools().await?));
         Ok(held.insert(Connected { session: Arc::new(session), listed }).clone())
     }
 
@@ -162,6 +170,6 @@ impl Slot {
     }
 }
 
-fn digests(tools: &[Discovered]) -> BTreeMap<String, [u8; 16]> {
-    tools.iter().map(|d| (d.operation.clone(), d.digest)).collect()
+fn pins(tools: &[Discovered]) -> BTreeMap<String, Pin> {
+    tools.iter().map(|d| (d.operation.clone(), Pin::of(d))).collect()
 }

@@ -12,7 +12,7 @@ use rmcp::{
     RoleClient,
     model::{
         CallToolRequest, CallToolRequestParams, CallToolResult, CancelledNotificationParam, ClientRequest,
-        PaginatedRequestParams, ProtocolVersion, RequestId, ServerResult,
+        ContentBlock, PaginatedRequestParams, ProtocolVersion, RequestId, ServerResult,
     },
     service::{
         ClientInitializeError, ClientLifecycleMode, ClientServiceExt as _, Peer, PeerRequestOptions, RunningService,
@@ -41,6 +41,16 @@ use crate::{secret::Secret, text};
 const MAX_TOOLS: usize = 256;
 /// Most pages of its list.
 const MAX_PAGES: usize = 32;
+
+/// What is asked of a server.
+pub(super) struct Asked<'a> {
+    /// Ordinal of the effect.
+    pub(super) effect: u32,
+    /// The tool.
+    pub(super) operation: &'a str,
+    /// Whether its result is the value that its schema tells.
+    pub(super) structured: bool,
+}
 
 /// A server that has shaken hands.
 pub(super) struct Session {
@@ -202,8 +212,7 @@ impl Session {
     /// Calls a tool. Dropping the future tells the server that nobody waits any more.
     pub(super) async fn call(
         &self,
-        effect: u32,
-        operation: &str,
+        Asked { effect, operation, structured }: Asked<'_>,
         arguments: Map<String, Value>,
         max: usize,
     ) -> Outcome<Output> {
@@ -225,7 +234,7 @@ impl Session {
             Ok(ServerResult::CallToolResult(result)) => {
                 self.ledger.answered();
                 let error = result.is_error.unwrap_or(false);
-                let (content, files) = self.shown(effect, &result, max);
+                let (content, files) = self.shown(effect, &result, (max, structured));
                 Outcome::Returned(Output { content, error, files, action: None })
             }
             Ok(ServerResult::InputRequiredResult(_)) => {
@@ -292,11 +301,15 @@ impl Session {
         redact(&self.secrets, blame(&self.name, why, &stderr))
     }
 
-    /// A result as the model reads it, and its files.
-    fn shown(&self, effect: u32, result: &CallToolResult, max: usize) -> (String, Vec<File>) {
+    /// A result as the model reads it, and its files. Of a tool whose schema of results is pinned the value counts, and not the
+    /// words in its place: plans are drawn by that schema.
+    fn shown(&self, effect: u32, result: &CallToolResult, (max, structured): (usize, bool)) -> (String, Vec<File>) {
         let (mut parts, files) = pieces(effect, &result.content, &self.secrets);
-        if parts.is_empty() {
-            parts.extend(result.structured_content.as_ref().map(text::json));
+        let words_alone = result.content.iter().all(|block| matches!(block, ContentBlock::Text(_)));
+        if let Some(value) =
+            result.structured_content.as_ref().filter(|_| parts.is_empty() || (structured && words_alone))
+        {
+            parts = vec![text::json(value)];
         }
         let whole = redact(&self.secrets, parts.join("\n"));
         if whole.len() <= max {

@@ -9,7 +9,7 @@ use stead_core::{
     message::Reply,
     time::Timestamp,
 };
-use stead_engine::{Calls, Engine, EngineError, FactEvent};
+use stead_engine::{Calls, Engine, EngineError, FactEvent, Known};
 use stead_policy::{Happened, Outcome};
 use stead_ports::journal::{RunFilter, RunRow, StoreError};
 
@@ -64,6 +64,8 @@ pub(super) struct Entry {
     /// Whether its manifest asks a human whatever policies say.
     pub(super) asks: bool,
     pub(super) told: Told,
+    /// Of a decision, what was known when it was made, as far as that can still be heard.
+    pub(super) known: Option<Box<Known>>,
 }
 
 impl Entry {
@@ -146,12 +148,12 @@ async fn read(engine: &Engine, past: &mut Past, row: &RunRow, of: &Of<'_>) -> Re
         session: row.session,
         works_for: row.session,
     });
-    let judged = of.agent.is_none_or(|agent| *agent == row.agent);
+    let (judged, first) = (of.agent.is_none_or(|agent| *agent == row.agent), past.entries.len());
     past.recent += u64::from(judged && row.updated >= of.since);
     let mut from = 0;
-    loop {
+    'pages: loop {
         let events = engine.facts(row.id, from, PAGE).await.map_err(unread)?;
-        let Some(last) = events.last() else { return Ok(()) };
+        let Some(last) = events.last() else { break };
         from = last.seq + 1;
         for event in &events {
             if let Fact::RunStarted(f) = &event.fact
@@ -171,16 +173,39 @@ async fn read(engine: &Engine, past: &mut Past, row: &RunRow, of: &Of<'_>) -> Re
                 };
                 if past.is_full() {
                     past.truncated = true;
-                    return Ok(());
+                    break 'pages;
                 }
                 if matches!(told, Told::Decided(_)) {
                     past.bytes += arguments.len();
                 }
                 let (tool, arguments, asks) = (call.tool.clone(), arguments.clone(), call.asks);
-                past.entries.push(Entry { at: event.at, run, effect, tool, arguments, asks, told });
+                past.entries.push(Entry { at: event.at, run, effect, tool, arguments, asks, told, known: None });
             }
         }
     }
+    hear(engine, past, row.id, first).await
+}
+
+/// Hears again what was known when the calls of a run were decided, from that entry on.
+async fn hear(engine: &Engine, past: &mut Past, run: RunId, first: usize) -> Result<(), PolicyError> {
+    let decided = |entry: &&mut Entry| matches!(entry.told, Told::Decided(_));
+    let mut entries = past.entries[first..].iter_mut().filter(decided).peekable();
+    if entries.peek().is_none() {
+        return Ok(());
+    }
+    let mut known = match engine.known(run).await {
+        Ok(known) => known,
+        Err(EngineError::Store(e)) => return Err(PolicyError::Store(e)),
+        // Calls of a version that cannot be loaded are not decided again.
+        Err(_) => return Ok(()),
+    };
+    for entry in entries {
+        entry.known = known.remove(&entry.effect).map(Box::new);
+        let sources = entry.known.iter().flat_map(|known| &known.provenance);
+        past.bytes +=
+            sources.map(|(name, from)| name.len() + from.sources.iter().map(String::len).sum::<usize>()).sum::<usize>();
+    }
+    Ok(())
 }
 
 fn unread(e: EngineError) -> PolicyError {
