@@ -161,9 +161,10 @@ async fn open(dir: &Path, at_rest: bool) -> (Engine, Arc<Seen>) {
             Err(error) => panic!("{error}"),
         }
     };
-    let journal: Arc<dyn Journal> = Arc::new(store);
+    let store = Arc::new(store);
     let ports = Ports {
-        journal,
+        journal: store.clone(),
+        switches: store,
         agents: Arc::new(One(agent)),
         clock: Arc::new(SystemClock),
         policies: Arc::new(DefaultPolicy::default()),

@@ -17,8 +17,8 @@
 //! # }
 //! ```
 
-mod audit;
 mod approvers;
+mod audit;
 mod client;
 mod error;
 mod events;

@@ -178,8 +178,7 @@ fn decide(
     });
     let heard = heard.as_ref();
     let (hearing, off) = (hearing.as_ref(), engine.0.board.any());
-    let gate =
-        RunGate { policies, principal: &principal, agent, reply: None, hearing, heard, off, answers: None };
+    let gate = RunGate { policies, principal: &principal, agent, reply: None, hearing, heard, off, answers: None };
     let inputs = Inputs { now: engine.0.ports.clock.now(), activation: fresh_activation(engine), gate: &gate };
     let hold = engine.0.options.at_rest || engine.0.is_draining() || unheard;
     let decision = new.decide_under(inputs, Terms { hold, offer });

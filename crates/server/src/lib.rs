@@ -24,8 +24,8 @@
 //! command line.
 
 pub mod agents;
-mod audit;
 pub mod approvers;
+mod audit;
 pub mod auth;
 pub mod backup;
 pub mod cassettes;

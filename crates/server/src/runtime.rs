@@ -30,8 +30,8 @@ use stead_store::{BlobKey, LineKey, PgOptions, PgStore, SqliteOptions, SqliteSto
 
 use crate::{
     agents::{AgentStore, Applied, ApplyError, Environment, Helpers, Keys, Naming, Services, Site, confirm::Confirm},
-    audit::open_key,
     approvers::{AddError, Directories, own_root},
+    audit::open_key,
     cassettes::Shelf,
     clock::SystemClock,
     config::{self, DatabaseUrl, Encrypt},

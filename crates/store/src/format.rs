@@ -29,7 +29,11 @@ const STEPS: &[Step] = &[
     Step { to: 5, what: "a table for the keys of encrypted texts", by_itself: true },
     Step { to: 6, what: "tables for the budgets of tenants and agents", by_itself: true },
     Step { to: 7, what: "tables for what policies count", by_itself: true },
-    Step { to: 8, what: "tables for the audit log, for what operators turn off and for directories of approvers", by_itself: true },
+    Step {
+        to: 8,
+        what: "tables for the audit log, for what operators turn off and for directories of approvers",
+        by_itself: true,
+    },
 ];
 
 /// The steps from a format to this release's.

@@ -1,8 +1,8 @@
 //! The OpenAPI 3.1 document, made from [`operations()`] and the schemas of the types. OpenAPI 3.1 uses JSON Schema
 //! 2020-12 as it is, so nothing is translated.
 
-mod audit;
 mod approvers;
+mod audit;
 mod operation;
 mod operations;
 mod policies;

@@ -3,8 +3,8 @@
 use stead_core::code;
 
 use super::{
-    audit::audit,
     approvers::approvers,
+    audit::audit,
     operation::{Media, Operation, Place},
     policies::policies,
     sandboxes::sandboxes,

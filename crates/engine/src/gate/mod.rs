@@ -28,8 +28,8 @@ use stead_policy::{
 };
 use stead_ports::agent::{Agent, Also, BoundTool};
 
-pub use asker::Lineage;
 pub(crate) use answers::Answers;
+pub use asker::Lineage;
 pub use confidence::offered;
 pub(crate) use confidence::{split, stripped};
 pub(crate) use connect::{Asking, OfCall};

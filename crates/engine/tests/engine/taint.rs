@@ -537,7 +537,7 @@ fn what_a_mail_says_leaves_in_no_address_of_a_page() {
     // Neither is it read after a crash, nor after a no.
     node.crash();
     let node = lab.open();
-    node.go(node.engine().approve(effect, false, supervisor(), None)).unwrap();
+    node.go(node.engine().approve(effect, false, supervisor(), None, None)).unwrap();
     assert_eq!(node.completes(run), "end");
     assert!(fetched.lock().is_empty());
 }
@@ -625,7 +625,7 @@ fn what_an_earlier_run_of_the_session_wrote_under_taint_is_no_more_trusted_when_
         let first = node.start_in(v, session, "Read my mail").run;
         node.go(node.engine().wait(first, true)).unwrap();
         let added = stead_core::id::EffectId { run: first, n: 2 };
-        node.go(node.engine().approve(added, true, supervisor(), None)).unwrap();
+        node.go(node.engine().approve(added, true, supervisor(), None, None)).unwrap();
         if stopped {
             // The other call of the turn is never answered, so the turn is in no later run's conversation.
             while node.kinds(first).iter().filter(|k| *k == "effect_returned").count() < 2 {
@@ -685,7 +685,7 @@ fn only_ada_is_paid(node: &Node, run: RunId, desk: &Desk) {
     let effect = node.asked(run);
     let why = node.facts(run).into_iter().filter_map(|event| event.why).next_back().unwrap();
     assert_eq!(why["provenance"]["to"]["trust"], "untrusted", "{why}");
-    node.go(node.engine().approve(effect, false, supervisor(), None)).unwrap();
+    node.go(node.engine().approve(effect, false, supervisor(), None, None)).unwrap();
     node.completes(run);
     let paid = desk.paid.lock();
     assert!(paid.len() == 1 && paid[0].contains("ada@example.com"), "{paid:?}");
@@ -722,7 +722,7 @@ fn what_a_child_has_written_under_taint_is_no_more_trusted_when_its_parent_reads
         std::thread::yield_now();
     }
     let added = node.asked(child);
-    node.go(node.engine().approve(added, true, supervisor(), None)).unwrap();
+    node.go(node.engine().approve(added, true, supervisor(), None, None)).unwrap();
     // Another process: nothing is left but the journals.
     node.asked(run);
     node.crash();
@@ -760,7 +760,7 @@ fn what_a_parent_has_written_under_taint_is_no_more_trusted_when_its_child_reads
     let run = node.start(v, task).run;
     for _ in 0..2 {
         let effect = node.asked(run);
-        node.go(node.engine().approve(effect, true, supervisor(), None)).unwrap();
+        node.go(node.engine().approve(effect, true, supervisor(), None, None)).unwrap();
         node.empties();
     }
     let (child, _) = stead_core::id::EffectId { run, n: 3 }.child();

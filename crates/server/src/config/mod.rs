@@ -9,8 +9,8 @@
 //! assert_eq!(config.listen.port(), 7411);
 //! ```
 
-mod audit;
 mod approvals;
+mod audit;
 mod budgets;
 mod database;
 mod encrypt;
@@ -33,8 +33,8 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use audit::{Audit, PublishTo, Witness};
 pub use approvals::{Approvals, SignedAnswers};
+pub use audit::{Audit, PublishTo, Witness};
 pub use budgets::Budget;
 pub use database::DatabaseUrl;
 pub use encrypt::Encrypt;
