@@ -68,7 +68,7 @@ fn envelope(entry: &Entry, by: &[u8]) -> Envelope {
 
 fn add(directory: &mut Directory, what: What, by: &[u8]) {
     let (seq, previous) = (directory.next(), Some(directory.head()));
-    let entry = Entry { tenant: "acme".into(), seq, previous, at: directory.last(), what };
+    let entry = Entry { tenant: "acme".into(), seq, previous, at: now(), what };
     directory.add(&envelope(&entry, by)).unwrap();
 }
 
@@ -278,7 +278,7 @@ fn what_was_signed_for_a_question_answers_no_other_one() {
     let effect = node.asked(run);
     let old = signed(&statement(&question(&node, effect), "ann", 10, 1), 10);
     // The same call is asked about anew, under other policies.
-    lab.policies.apply(&GATE.replace("large", "larger"));
+    lab.policies.apply(&GATE.replace("@quorum(\"1\")", "@quorum(\"2\")"));
     approve(&node, effect, "bob", 11).unwrap();
     node.empties();
     assert_eq!((pay.count(), node.status(run)), (0, Status::Waiting), "another gate is another question");
@@ -291,6 +291,7 @@ fn what_was_signed_for_a_question_answers_no_other_one() {
     drop(give(&twin.node, other, "ann", Some(old)));
     twin.node.empties();
     assert_eq!(twin.pay.count(), 0);
+    approve(&node, effect, "bob", 11).unwrap();
     approve(&node, effect, "cem", 12).unwrap();
     node.completes(run);
     assert_eq!(pay.count(), 1);

@@ -66,7 +66,7 @@ impl Directories {
             let (who, until) = (&b.human.subject, b.until);
             tracing::warn!(%tenant, who, until, reason = b.reason, "BREAK-GLASS: one person approves in the place of others");
         }
-        tracing::info!(%tenant, seq = entry.seq, %by, "an entry was added to the directory of approvers");
+        tracing::debug!(%tenant, seq = entry.seq, %by, "an entry was added to the directory of approvers");
         drop(self.look(tenant).await?);
         Ok(Arc::new(directory))
     }
