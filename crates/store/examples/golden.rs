@@ -29,6 +29,7 @@ use stead_ports::{
     objects::Objects,
     policies::{NewPolicy, PolicyStore},
     switches::{NewSwitch, SwitchStore, What},
+    trust::{DirectoryRow, DirectoryStore},
 };
 use stead_store::{BlobKey, PgOptions, PgStore, SqliteOptions, SqliteStore};
 
@@ -52,7 +53,8 @@ async fn main() -> Result<(), Fail> {
             content(&store).await?;
             policies(&store).await?;
             audit(&store).await?;
-            switches(&store).await
+            switches(&store).await?;
+            directories(&store).await
         }
         _ => Err("sqlite FILE, or postgres URL".into()),
     }
@@ -111,6 +113,15 @@ async fn switches(store: &dyn SwitchStore) -> Result<(), Fail> {
     Ok(store.switch_heard(3).await?)
 }
 
+/// The directory of the tenant's approvers, as format 8 has it: what an entry says is nothing to a store.
+async fn directories(store: &dyn DirectoryStore) -> Result<(), Fail> {
+    let root = DirectoryRow { seq: 0, body: Bytes::from_static(b"{}"), by: "ada".into(), at: Timestamp(START) };
+    if !store.add_entry(&TENANT.into(), root).await? {
+        return Err("the place of the entry was taken".into());
+    }
+    Ok(())
+}
+
 /// Budgets, as format 6 has them: the tenant's and an agent's. What a run settled in the tenant's is what its append moves.
 async fn budgets(journal: &dyn Journal) -> Result<Vec<Move>, Fail> {
     for (agent, per) in [(None, Per::Month), (Some("desk"), Per::Day)] {
@@ -138,6 +149,7 @@ async fn sqlite(out: &Path) -> Result<(), Fail> {
     policies(&store).await?;
     audit(&store).await?;
     switches(&store).await?;
+    directories(&store).await?;
     drop(store);
     Ok(fs::write(out, zstd::bulk::compress(&fs::read(dir.path().join("stead.db"))?, 19)?)?)
 }

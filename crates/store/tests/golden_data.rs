@@ -22,6 +22,7 @@ use stead_ports::{
     objects::Objects,
     policies::{NewPolicy, PolicyStore},
     switches::{NewSwitch, SwitchStore, What},
+    trust::{DirectoryRow, DirectoryStore},
 };
 use stead_store::{
     BlobKey, FORMAT, PgOptions, PgStore, Reader, SqliteOptions, SqliteRestore, SqliteStore, Stored, WrappingKey, look,
@@ -45,7 +46,7 @@ fn fixture(name: &str) -> Vec<u8> {
 async fn sqlite_data_of_every_format_opens_and_folds() {
     // Also with a key: what was written before is read as it is.
     let keys = [None, Some(WrappingKey::from_bytes(&[1; 32]))];
-    for (format, encrypt) in (1..FORMAT).flat_map(|format| keys.clone().map(|key| (format, key))) {
+    for (format, encrypt) in (1..=FORMAT).flat_map(|format| keys.clone().map(|key| (format, key))) {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("keys")).unwrap();
         fs::write(dir.path().join("keys/blob.key"), KEY).unwrap();
@@ -58,13 +59,14 @@ async fn sqlite_data_of_every_format_opens_and_folds() {
         counters(&store, format).await;
         audit(&store, format).await;
         switches(&store, format).await;
+        directories(&store, format).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgresql_data_of_every_format_opens_and_folds() {
     let server = TestPostgres::start();
-    for format in 1..FORMAT {
+    for format in 1..=FORMAT {
         load(&server, format).await;
         let store = PgStore::connect(&server.url(), PgOptions::new(BlobKey::from_bytes(KEY))).await.unwrap();
         check(&store, format).await;
@@ -74,6 +76,7 @@ async fn postgresql_data_of_every_format_opens_and_folds() {
         counters(&store, format).await;
         audit(&store, format).await;
         switches(&store, format).await;
+        directories(&store, format).await;
     }
 }
 
@@ -138,6 +141,16 @@ async fn audit(store: &dyn AuditStore, format: u32) {
     assert_eq!(store.logs().await.unwrap().len(), usize::from(format >= 8));
 }
 
+/// Formats before 8 had no directories of approvers, and keep them now.
+async fn directories(store: &dyn DirectoryStore, format: u32) {
+    let tenant = "acme".into();
+    let kept = store.entries(&tenant, 0, 10).await.unwrap();
+    assert_eq!(kept.iter().map(|row| &*row.body).collect::<Vec<_>>(), if format < 8 { vec![] } else { vec![b"{}"] });
+    let row = |seq| DirectoryRow { seq, body: "[]".into(), by: "bob".into(), at: Timestamp(2) };
+    assert!(!store.add_entry(&tenant, row(9)).await.unwrap(), "not the next place");
+    assert!(store.add_entry(&tenant, row(kept.len() as u64)).await.unwrap());
+}
+
 /// Formats before 8 had nothing that operators turn off, and keep it now.
 async fn switches(store: &dyn SwitchStore, format: u32) {
     let kept = store.switches(0, 10).await.unwrap();
@@ -161,7 +174,7 @@ fn ask() -> BackupAsk {
 
 #[tokio::test]
 async fn sqlite_data_of_every_format_is_backed_up_as_it_is_and_restored() {
-    for format in 1..FORMAT {
+    for format in 1..=FORMAT {
         let old = tempfile::tempdir().unwrap();
         fs::create_dir(old.path().join("keys")).unwrap();
         fs::write(old.path().join("keys/blob.key"), KEY).unwrap();
@@ -175,7 +188,7 @@ async fn sqlite_data_of_every_format_is_backed_up_as_it_is_and_restored() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgresql_data_of_every_format_is_backed_up_as_it_is_and_restored() {
     let server = TestPostgres::start();
-    for format in 1..FORMAT {
+    for format in 1..=FORMAT {
         load(&server, format).await;
         let options = PgOptions::new(BlobKey::from_bytes(KEY));
         check_restored(PgStore::backup_of(&server.url(), &options, ask()).unwrap(), format).await;

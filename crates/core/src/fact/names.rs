@@ -41,4 +41,5 @@ pub const KINDS: &[(u8, &str)] = &[
     (32, "plan_drawn"),
     (33, "plan_rejected"),
     (34, "history_read"),
+    (43, "approvals_used"),
 ];

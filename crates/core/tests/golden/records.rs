@@ -62,7 +62,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("18-later", Actor::User("user:grace".into()), later(), vec![]),
         ("19-history", Actor::Runtime, history(), vec![text("no more than 3 mails an hour", Source::Runtime)]),
         ("20-questions", Actor::Runtime, questions(), vec![]),
-        ("20-signed", Actor::User("user:grace".into()), signed(), vec![]),
+        ("21-signed", Actor::User("user:grace".into()), signed(), vec![]),
     ];
     parts
         .into_iter()
