@@ -358,7 +358,7 @@ pub(crate) static TABLES: &[Table] = &[
         number: 20,
         name: "switches",
         columns: &[
-            int("n"),
+            int("number"),
             text("tenant"),
             text("what"),
             text("name"),
@@ -368,10 +368,10 @@ pub(crate) static TABLES: &[Table] = &[
             text("reason"),
             int("heard"),
         ],
-        sqlite: "SELECT n, tenant, what, name, turned_on, turned_by, at, reason, heard FROM switches ORDER BY n",
-        sqlite_insert: "INSERT INTO switches (n, tenant, what, name, turned_on, turned_by, at, reason, heard)
+        sqlite: "SELECT number, tenant, what, name, turned_on, turned_by, at, reason, heard FROM switches ORDER BY number",
+        sqlite_insert: "INSERT INTO switches (number, tenant, what, name, turned_on, turned_by, at, reason, heard)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        postgres: "SELECT n, tenant, what, name, turned_on, turned_by, at, reason, heard FROM switches ORDER BY n",
+        postgres: "SELECT number, tenant, what, name, turned_on, turned_by, at, reason, heard FROM switches ORDER BY number",
         former: Former::Since(8),
     },
     Table {

@@ -1,6 +1,6 @@
 -- What operators have turned off and on again, in their order; see `stead_ports::switches`.
 CREATE TABLE switches (
-    n bigint PRIMARY KEY,
+    number bigint PRIMARY KEY,
     tenant text NOT NULL,
     what text NOT NULL,
     name text NOT NULL,
@@ -10,4 +10,4 @@ CREATE TABLE switches (
     reason text NOT NULL,
     heard bigint NOT NULL
 );
-CREATE INDEX switches_tenant ON switches (tenant, n);
+CREATE INDEX switches_tenant ON switches (tenant, number);

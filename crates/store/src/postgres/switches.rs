@@ -16,10 +16,10 @@ use super::{
     values::{int, text},
 };
 
-const ROW: &str = "SELECT n, tenant, what, name, turned_on, turned_by, at, reason, heard FROM switches";
+const ROW: &str = "SELECT number, tenant, what, name, turned_on, turned_by, at, reason, heard FROM switches";
 /// Those who turn switches take turns: numbers have no gaps, and whoever sees one sees all before it.
 const TURN: &str = "SELECT pg_advisory_xact_lock(hashtext('stead/switches'), hashtext(current_schema()))";
-const LAST: &str = "SELECT coalesce(max(n), 0) FROM switches";
+const LAST: &str = "SELECT coalesce(max(number), 0) FROM switches";
 
 #[async_trait]
 impl SwitchStore for PgStore {
@@ -34,7 +34,7 @@ impl SwitchStore for PgStore {
     }
 
     async fn switches(&self, after: u64, limit: u32) -> Result<Vec<SwitchRow>, StoreError> {
-        let sql = format!("{ROW} WHERE n > $1 ORDER BY n LIMIT $2");
+        let sql = format!("{ROW} WHERE number > $1 ORDER BY number LIMIT $2");
         self.list(&sql, &[&int(after), &rows(limit)], row).await
     }
 
@@ -48,14 +48,14 @@ impl SwitchStore for PgStore {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Vec<SwitchRow>, StoreError> {
-        let sql = format!("{ROW} WHERE tenant = $1 AND n < $2 ORDER BY n DESC LIMIT $3");
+        let sql = format!("{ROW} WHERE tenant = $1 AND number < $2 ORDER BY number DESC LIMIT $3");
         self.list(&sql, &[&text(tenant), &before.map_or(i64::MAX, int), &rows(limit)], row).await
     }
 
     async fn switch_heard(&self, n: u64) -> Result<(), StoreError> {
         let db = self.database();
         let client = db.client().await?;
-        let heard = client.execute("UPDATE switches SET heard = 1 WHERE n = $1", &[&int(n)]).await;
+        let heard = client.execute("UPDATE switches SET heard = 1 WHERE number = $1", &[&int(n)]).await;
         heard.map(drop).map_err(|e| store_error(&db.place, &e))
     }
 }
@@ -78,7 +78,7 @@ async fn put(t: &Transaction<'_>, switch: &NewSwitch) -> Result<Option<u64>, tok
     }
     let NewSwitch { tenant, what, name, on, by, at, reason } = switch;
     t.execute(
-        "INSERT INTO switches (n, tenant, what, name, turned_on, turned_by, at, reason, heard)
+        "INSERT INTO switches (number, tenant, what, name, turned_on, turned_by, at, reason, heard)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)",
         &[&int(n), &text(tenant), &what.as_str(), &text(name), &i64::from(*on), &text(by), &at.0, &text(reason)],
     )

@@ -1,6 +1,6 @@
 -- What operators have turned off and on again, in their order; see `stead_ports::switches`.
 CREATE TABLE switches (
-    n INTEGER PRIMARY KEY,
+    number INTEGER PRIMARY KEY,
     tenant TEXT NOT NULL,
     what TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -10,4 +10,4 @@ CREATE TABLE switches (
     reason TEXT NOT NULL,
     heard INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX switches_tenant ON switches (tenant, n);
+CREATE INDEX switches_tenant ON switches (tenant, number);

@@ -14,7 +14,7 @@ use super::{
     store::SqliteStore,
 };
 
-const ROW: &str = "SELECT n, tenant, what, name, turned_on, turned_by, at, reason, heard FROM switches";
+const ROW: &str = "SELECT number, tenant, what, name, turned_on, turned_by, at, reason, heard FROM switches";
 
 #[async_trait]
 impl SwitchStore for SqliteStore {
@@ -24,7 +24,7 @@ impl SwitchStore for SqliteStore {
 
     async fn switches(&self, after: u64, limit: u32) -> Result<Vec<SwitchRow>, StoreError> {
         self.read(move |c| {
-            c.prepare_cached(&format!("{ROW} WHERE n > ? ORDER BY n LIMIT ?"))?
+            c.prepare_cached(&format!("{ROW} WHERE number > ? ORDER BY number LIMIT ?"))?
                 .query_map(params![int(after), rows(limit)], row)?
                 .collect()
         })
@@ -43,7 +43,7 @@ impl SwitchStore for SqliteStore {
     ) -> Result<Vec<SwitchRow>, StoreError> {
         let (tenant, before) = (tenant.clone(), before.map_or(i64::MAX, int));
         self.read(move |c| {
-            c.prepare_cached(&format!("{ROW} WHERE tenant = ? AND n < ? ORDER BY n DESC LIMIT ?"))?
+            c.prepare_cached(&format!("{ROW} WHERE tenant = ? AND number < ? ORDER BY number DESC LIMIT ?"))?
                 .query_map(params![tenant.as_str(), before, rows(limit)], row)?
                 .collect()
         })
@@ -51,7 +51,7 @@ impl SwitchStore for SqliteStore {
     }
 
     async fn switch_heard(&self, n: u64) -> Result<(), StoreError> {
-        self.write(move |c| c.execute("UPDATE switches SET heard = 1 WHERE n = ?", [int(n)]).map(drop)).await
+        self.write(move |c| c.execute("UPDATE switches SET heard = 1 WHERE number = ?", [int(n)]).map(drop)).await
     }
 }
 
@@ -72,7 +72,7 @@ fn row(r: &Row<'_>) -> Result<SwitchRow> {
 }
 
 fn last(conn: &Connection) -> Result<u64> {
-    let last: Option<i64> = conn.prepare_cached("SELECT max(n) FROM switches")?.query_row([], |r| r.get(0))?;
+    let last: Option<i64> = conn.prepare_cached("SELECT max(number) FROM switches")?.query_row([], |r| r.get(0))?;
     Ok(last.map_or(0, i64::unsigned_abs))
 }
 
@@ -83,7 +83,7 @@ fn put(conn: &Connection, switch: &NewSwitch) -> Result<Option<u64>> {
     }
     let NewSwitch { tenant, what, name, on, by, at, reason } = switch;
     conn.prepare_cached(
-        "INSERT INTO switches (n, tenant, what, name, turned_on, turned_by, at, reason, heard)
+        "INSERT INTO switches (number, tenant, what, name, turned_on, turned_by, at, reason, heard)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
     )?
     .execute(params![int(n), tenant.as_str(), what.as_str(), name.as_str(), on, by.as_str(), at.0, reason])?;
