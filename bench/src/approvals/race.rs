@@ -20,7 +20,7 @@ use stead_core::{
 use stead_engine::{DefaultPolicy, Demand, Directories, Engine, Options, Ports, Signing, clock::SystemClock, human};
 use stead_ports::{
     clock::Clock as _,
-    journal::{ApprovalFilter, Journal, RunFilter},
+    journal::{ApprovalFilter, RunFilter},
 };
 use stead_store::{SqliteOptions, SqliteStore};
 use stead_trust::{
@@ -194,7 +194,7 @@ pub(crate) fn child(args: &[&str]) -> ExitCode {
                 engine.start(start).await.expect("the run starts");
             }
         });
-        let earlier: Arc<Mutex<Vec<Box<Signed>>>> = Arc::default();
+        let earlier: Arc<Mutex<Vec<Signed>>> = Arc::default();
         let answering = answer(&engine, &earlier, runs);
         tokio::join!(starting, answering);
     });
@@ -202,7 +202,7 @@ pub(crate) fn child(args: &[&str]) -> ExitCode {
 }
 
 /// Answers until all runs have ended.
-async fn answer(engine: &Engine, earlier: &Arc<Mutex<Vec<Box<Signed>>>>, runs: u64) {
+async fn answer(engine: &Engine, earlier: &Arc<Mutex<Vec<Signed>>>, runs: u64) {
     loop {
         let filter = ApprovalFilter { tenant: "default".into(), limit: 1_000, ..ApprovalFilter::default() };
         let open = engine.approvals(&filter).await.expect("the store answers").items;
@@ -220,7 +220,7 @@ async fn answer(engine: &Engine, earlier: &Arc<Mutex<Vec<Box<Signed>>>>, runs: u
 }
 
 /// One statement, brought in many ways at once.
-async fn race(engine: &Engine, earlier: &Arc<Mutex<Vec<Box<Signed>>>>, effect: EffectId) {
+async fn race(engine: &Engine, earlier: &Arc<Mutex<Vec<Signed>>>, effect: EffectId) {
     let Ok(Some(asked)) = engine.question(effect).await else { return };
     if !asked.open {
         return;
@@ -231,8 +231,8 @@ async fn race(engine: &Engine, earlier: &Arc<Mutex<Vec<Box<Signed>>>>, effect: E
     let text = statement.to_text();
     let receipt = Receipt { key: key.public().clone(), signature: key.sign_text(&text), text };
     let receipt: Name = receipt.to_text().as_str().into();
-    let right = Box::new(Signed { nonce: Nonce(nonce), receipt: receipt.clone() });
-    let renamed = Box::new(Signed { nonce: Nonce(SystemClock.random()), receipt });
+    let right = Signed { nonce: Nonce(nonce), receipt: receipt.clone() };
+    let renamed = Signed { nonce: Nonce(SystemClock.random()), receipt };
     let old = {
         let mut earlier = earlier.lock();
         earlier.push(right.clone());
@@ -247,9 +247,9 @@ async fn race(engine: &Engine, earlier: &Arc<Mutex<Vec<Box<Signed>>>>, effect: E
         ("ann", Some(right.clone())),
         ("ann", Some(right)),
     ];
-    let give = |(who, signed): (&str, Option<Box<Signed>>)| {
+    let give = |(who, signed): (&str, Option<Signed>)| {
         let who = Person { name: who.into(), roles: Vec::new() };
-        engine.approve(effect, true, who, None, signed)
+        engine.approve(effect, true, who, None, signed.map(Box::new))
     };
     futures_util::future::join_all(brought.map(give)).await;
 }
