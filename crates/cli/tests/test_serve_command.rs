@@ -21,7 +21,7 @@ fn a_service_under_dev_does_not_run_on_a_server() {
     assert_snapshot!(env.stead("agents apply refund-desk"), @"
     exit 1
     --- stderr
-    error[ST0105]: agent.yaml:52:18: the service `mail` does not run here (at `dev.services`)
+    error[ST0105]: agent.yaml:55:18: the service `mail` does not run here (at `dev.services`)
     hint: services under `dev` belong to `stead run` and `stead dev`; give a server a real address
     see: stead errors ST0105
     ");
@@ -34,7 +34,7 @@ fn a_wrong_configuration_is_told() {
     assert_snapshot!(env.stead("serve"), @"
     exit 1
     --- stderr
-    error[ST0110]: stead.toml:1:1: unknown field `lisen`, expected one of `listen`, `data_dir`, `database`, `encrypt`, `behind_proxy`, `metrics_open`, `drain_timeout`, `tls`, `auth`, `agents`, `secrets`, `sandbox`, `limits`, `engine`, `providers`, `sandboxes`, `budgets`, `policy`, `audit`, `identity`
+    error[ST0110]: stead.toml:1:1: unknown field `lisen`, expected one of `listen`, `data_dir`, `database`, `encrypt`, `behind_proxy`, `metrics_open`, `drain_timeout`, `tls`, `auth`, `agents`, `secrets`, `sandbox`, `limits`, `engine`, `providers`, `sandboxes`, `budgets`, `policy`, `audit`, `identity`, `approvals`
     hint: did you mean `listen`?
     see: stead errors ST0110
     ");

@@ -343,9 +343,6 @@ codes! {
     SANDBOX_STILL = 326, "The sandbox cannot be made to stand still";
     /// The disk of the sandbox is used up, or the file is too long.
     SANDBOX_FILE_ROOM = 327, "There is no room for the file";
-    // 360-369: the audit log
-    /// What is kept, or was shown, is not what was signed.
-    AUDIT_BROKEN = 360, "The audit log does not hold";
     // 340-359: identity, and what operators turn off
     /// An operator turned it off, or revoked whose it is.
     DISABLED = 340, "An operator turned it off";
@@ -355,7 +352,9 @@ codes! {
     PROVIDER_UNREACHABLE = 342, "The identity provider cannot be asked";
     /// Nobody is logged in, or the login is over.
     LOGIN = 343, "The login did not succeed";
-
+    // 360-369: the audit log
+    /// What is kept, or was shown, is not what was signed.
+    AUDIT_BROKEN = 360, "The audit log does not hold";
     // 370-379: signed approvals
     /// A yes came without a signature where it counts only with one.
     APPROVAL_UNSIGNED = 370, "A yes to this counts only with a signature";

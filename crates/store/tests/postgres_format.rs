@@ -15,12 +15,13 @@ use stead_store::{BlobKey, PgOptions, PgStore};
 use stead_testkit::postgres::TestPostgres;
 
 const TTL: Span = Span::from_secs(600);
-/// What formats 2 to 6 add, taken away.
+/// What formats 2 to 8 add, taken away.
 const BACK: &str = "DROP TABLE stead.approvals; DROP INDEX stead.sessions_key, stead.sessions_agent, stead.runs_agent;
     CREATE UNIQUE INDEX sessions_key ON stead.sessions (tenant, agent, key) WHERE key IS NOT NULL;
     CREATE INDEX runs_agent ON stead.runs (tenant, agent, id);
     DROP TABLE stead.aliases, stead.alias_moves, stead.usage, stead.objects, stead.policies, stead.data_keys,
-        stead.budgets, stead.budget_use, stead.counted, stead.counters, stead.switches;
+        stead.budgets, stead.budget_use, stead.counted, stead.counters, stead.switches,
+        stead.directories;
     CREATE TABLE stead.live (tenant text NOT NULL, agent text NOT NULL, version bytea NOT NULL, PRIMARY KEY (tenant, agent));
     INSERT INTO stead.live VALUES ('acme', 'desk', '\\x01');
     DROP TABLE stead.audit_acts, stead.audit_queue, stead.audit_logs, stead.audit_tiles, stead.audit_spans;

@@ -17,10 +17,32 @@ pub(super) fn read(repo: &Repo, files: &[String], wanted: impl Fn(&str) -> bool)
     let mut all = Code::default();
     for file in files.iter().filter(|f| f.ends_with(".rs") && wanted(f)) {
         let code = split(file, &repo.read(file)?);
+        // What stands beside another crate's tests is built into whoever names it.
+        for shared in elsewhere(file, &code.product) {
+            all.product.push_str(&repo.read(&shared)?);
+        }
         all.product.push_str(&code.product);
         all.tests.push_str(&code.tests);
     }
     Ok(all)
+}
+
+/// The files that a source names as modules of its own (`#[path = "…"]`), from the root.
+fn elsewhere(file: &str, code: &str) -> Vec<String> {
+    let named = code.lines().filter_map(|line| line.trim().strip_prefix("#[path = \"")?.strip_suffix("\"]"));
+    let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let whole = |path: &str| {
+        let mut parts: Vec<&str> = folder.split('/').collect();
+        for part in path.split('/') {
+            match part {
+                ".." => drop(parts.pop()),
+                "." => {}
+                part => parts.push(part),
+            }
+        }
+        parts.join("/")
+    };
+    named.map(whole).collect()
 }
 
 /// The two parts of one source.
@@ -68,6 +90,13 @@ mod tests {
     use super::*;
 
     const SOURCE: &str = "use serde::Serialize; // tokio::spawn\n#[cfg(test)]\nmod far;\nfn f() {}\n#[cfg(test)]\nmod tests {\n    use insta::x;\n}\n";
+
+    #[test]
+    fn a_module_of_another_folder_is_found_where_it_stands() {
+        let code = "#[path = \"../../crates/trust/tests/shared/kit.rs\"]\nmod kit;\n";
+        assert_eq!(elsewhere("bench/src/approvals.rs", code), ["crates/trust/tests/shared/kit.rs"]);
+        assert!(elsewhere("bench/src/main.rs", "mod path;\n").is_empty());
+    }
 
     #[test]
     fn tests_and_comments_are_not_the_product() {

@@ -194,6 +194,7 @@ fn a_run_is_tried_again_at_one_time_however_often_it_is_asked_for_and_says_why_i
     assert_eq!((*code, detail.as_str()), (code::VERSION_GONE, "no such version"));
     // What is denied is recorded; what follows from it waits for the version.
     node.approve(effect, false).unwrap();
+    node.empties();
     lab.add(agent("a").tool(&act).model(once("act", json!({}))));
     node.go(node.engine().resume(run, me())).unwrap();
     node.completes(run);

@@ -44,18 +44,19 @@ async fn what_another_tenant_has_is_answered_exactly_like_what_nobody_has() {
     let own = HELLO.replace("name: hello", "name: asking");
     mallory.apply_agent(&apply(&own, &[("./script.yaml", HELLO_SCRIPT)])).await.unwrap();
 
-    let ids = |run: String, session: String, version: String| {
-        let approval = format!("{run}.e1");
-        [("{approval}", approval), ("{run}", run), ("{session}", session), ("{version}", version)]
+    let ids = |run: String, session: String, version: String, log: &str| {
+        let (approval, log) = (format!("{run}.e1"), log.to_owned());
+        [("{approval}", approval), ("{run}", run), ("{session}", session), ("{version}", version), ("{log}", log)]
             .map(|(name, id)| (name.to_owned(), id))
     };
     let (run, session) = (waiting.summary.id, waiting.summary.session);
     assert_eq!(waiting.approvals[0].id.to_string(), format!("{run}.e1"));
-    let theirs = ids(run.to_string(), session.to_string(), waiting.summary.version.to_string());
+    let theirs = ids(run.to_string(), session.to_string(), waiting.summary.version.to_string(), "default");
     let nobodys = ids(
         "run_01JD4Q2V7Q3N5T8W9X0Y1Z2A3B".into(),
         "ses_01JD4Q2V7Q3N5T8W9X0Y1Z2A3B".into(),
         format!("sha256:{}", "0f".repeat(32)),
+        "nobodys",
     );
     let fill = |text: &str, ids: &[(String, String)]| {
         ids.iter().fold(text.replace("{agent}", "asking"), |text, (name, id)| text.replace(name, id))
@@ -71,6 +72,8 @@ async fn what_another_tenant_has_is_answered_exactly_like_what_nobody_has() {
                 "diff" => (format!("{}?from={{version}}", o.path), json!({})),
                 "token" => (o.path.to_owned(), json!({"audience": "https://mail.example"})),
                 "context" => (format!("{}?step=1", o.path), json!({})),
+                "inclusion" => (format!("{}?index=0", o.path), json!({})),
+                "consistency" => (format!("{}?old=0", o.path), json!({})),
                 _ => (o.path.to_owned(), json!({})),
             };
             (o.method, path, body)
@@ -95,7 +98,8 @@ async fn what_another_tenant_has_is_answered_exactly_like_what_nobody_has() {
         let foreign = told(&lab, method, &fill(path, &theirs), &body_of(&theirs), &theirs).await;
         let missing = told(&lab, method, &fill(path, &nobodys), &body_of(&nobodys), &nobodys).await;
         assert_eq!(foreign, missing, "{method} {path} {body}");
-        let lists = path.contains('?') && !["wait", "diff", "context"].iter().any(|p| path.contains(p));
+        let one = ["wait", "diff", "context", "inclusion", "consistency"];
+        let lists = path.contains('?') && !one.iter().any(|p| path.contains(p));
         assert_eq!(foreign.0, if lists { 200 } else { 404 }, "{method} {path}: {}", foreign.2);
     }
     assert_eq!(lab.client.run(run).await.unwrap().approvals, waiting.approvals);

@@ -344,14 +344,13 @@ pub(crate) static TABLES: &[Table] = &[
             FROM budget_use ORDER BY budget, start",
         former: Former::Since(6),
     },
-    // The logs themselves are in no backup: what was restored begins new ones.
     Table {
-        number: 21,
-        name: "audit_acts",
-        columns: &[bytes("id"), int("at"), text("topic"), bytes("salt"), bytes("body")],
-        sqlite: "SELECT id, at, topic, salt, body FROM audit_acts ORDER BY n",
-        sqlite_insert: "INSERT INTO audit_acts (id, at, topic, salt, body) VALUES (?, ?, ?, ?, ?)",
-        postgres: "SELECT id, at, topic, salt, body FROM audit_acts ORDER BY at, id",
+        number: 17,
+        name: "directories",
+        columns: &[text("tenant"), int("seq"), bytes("body"), text("added_by"), int("at")],
+        sqlite: "SELECT tenant, seq, body, added_by, at FROM directories ORDER BY tenant, seq",
+        sqlite_insert: "INSERT INTO directories (tenant, seq, body, added_by, at) VALUES (?, ?, ?, ?, ?)",
+        postgres: "SELECT tenant, seq, body, added_by, at FROM directories ORDER BY tenant, seq",
         former: Former::Since(8),
     },
     Table {
@@ -374,13 +373,14 @@ pub(crate) static TABLES: &[Table] = &[
         postgres: "SELECT number, tenant, what, name, turned_on, turned_by, at, reason, heard FROM switches ORDER BY number",
         former: Former::Since(8),
     },
+    // The logs themselves are in no backup: what was restored begins new ones.
     Table {
-        number: 17,
-        name: "directories",
-        columns: &[text("tenant"), int("seq"), bytes("body"), text("added_by"), int("at")],
-        sqlite: "SELECT tenant, seq, body, added_by, at FROM directories ORDER BY tenant, seq",
-        sqlite_insert: "INSERT INTO directories (tenant, seq, body, added_by, at) VALUES (?, ?, ?, ?, ?)",
-        postgres: "SELECT tenant, seq, body, added_by, at FROM directories ORDER BY tenant, seq",
+        number: 21,
+        name: "audit_acts",
+        columns: &[bytes("id"), int("at"), text("topic"), bytes("salt"), bytes("body")],
+        sqlite: "SELECT id, at, topic, salt, body FROM audit_acts ORDER BY n",
+        sqlite_insert: "INSERT INTO audit_acts (id, at, topic, salt, body) VALUES (?, ?, ?, ?, ?)",
+        postgres: "SELECT id, at, topic, salt, body FROM audit_acts ORDER BY at, id",
         former: Former::Since(8),
     },
 ];

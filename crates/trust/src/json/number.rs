@@ -19,7 +19,7 @@ impl Number {
     /// The number of a JSON text, when a double has it exactly as the shortest text that means that double.
     pub(super) fn exact(text: &str) -> Option<Self> {
         let value: f64 = text.parse().ok().filter(|v: &f64| v.is_finite())?;
-        let same = digits(text) == digits(&format!("{value:e}"));
+        let same = digits(text) == digits(ryu::Buffer::new().format_finite(value));
         // Whole numbers beyond are neighbours of others that read as the same double.
         let sure = value.abs() <= MAX_WHOLE as f64 || text.contains(['.', 'e', 'E']);
         (same && sure).then_some(Self(if value == 0.0 { 0.0 } else { value }))
@@ -56,8 +56,9 @@ impl fmt::Display for Number {
         if self.0 == 0.0 {
             return f.write_str("0");
         }
-        // ECMAScript's Number::toString: k digits, and the point after the n-th.
-        let (negative, digits, place) = digits(&format!("{:e}", self.0));
+        // ECMAScript's Number::toString: k digits, and the point after the n-th. Of two that are as near, the even one; the standard
+        // library takes the upper.
+        let (negative, digits, place) = digits(ryu::Buffer::new().format_finite(self.0));
         let (k, n) = (digits.len() as i64, digits.len() as i64 + place);
         if negative {
             f.write_str("-")?;
