@@ -37,7 +37,7 @@ fn the_whole_output_with_one_kill() {
     assert_snapshot!(terminal, @r#"
     exit 0
     --- stdout
-    The journal of [run] (25 facts):
+    The journal of [run] (26 facts):
 
     AFTER     FACT                  WHAT
     [took]  run_started           Refund order 1042
