@@ -55,7 +55,7 @@ impl Integrator {
     }
 
     /// Works until it is told to finish, or nobody can tell it any more.
-    pub(super) async fn run(mut self, mut asked: mpsc::UnboundedReceiver<Ask>, told: watch::Sender<u64>) {
+    pub(super) async fn run(mut self, mut asked: mpsc::Receiver<Ask>, told: watch::Sender<u64>) {
         let bell = self.store.bell();
         let (mut waiting, mut last) = (Vec::<oneshot::Sender<()>>::new(), None);
         loop {
@@ -156,7 +156,11 @@ impl Integrator {
 
 fn take(ask: Ask, waiting: &mut Vec<oneshot::Sender<()>>, last: &mut Option<oneshot::Sender<()>>) {
     match ask {
-        Ask::CatchUp(done) => waiting.push(done),
+        Ask::CatchUp(done) => {
+            // Whoever has waited long enough has gone; while nothing can be integrated they would only become more.
+            waiting.retain(|waits| !waits.is_closed());
+            waiting.push(done);
+        }
         Ask::Finish(done) => *last = Some(done),
     }
 }

@@ -31,6 +31,9 @@ pub use read::{LogError, Picked};
 /// How long the end of a process waits until what was written is in the log.
 const FINISH: Duration = Duration::from_secs(5);
 
+/// What may be asked of the integrator and not be heard yet; who asks then waits for room, within the time that it has.
+const ASKS: usize = 1_024;
+
 /// How the integrator does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
@@ -47,7 +50,7 @@ pub struct Log(Arc<Shared>);
 struct Shared {
     store: Arc<dyn AuditStore>,
     key: LogKey,
-    asks: mpsc::UnboundedSender<Ask>,
+    asks: mpsc::Sender<Ask>,
     news: watch::Receiver<u64>,
     health: Arc<Mutex<Health>>,
 }
@@ -69,7 +72,7 @@ impl std::fmt::Debug for Log {
 impl Log {
     /// Starts the integrator.
     pub(crate) fn keep(store: Arc<dyn AuditStore>, key: LogKey, lease: Lease, clock: Arc<dyn Clock>) -> Self {
-        let (asks, asked) = mpsc::unbounded_channel();
+        let (asks, asked) = mpsc::channel(ASKS);
         let (told, news) = watch::channel(0);
         let health = Arc::<Mutex<Health>>::default();
         let integrator = integrator::Integrator::new(store.clone(), key.clone(), lease, clock, health.clone());
@@ -117,6 +120,7 @@ impl Log {
 
     async fn ask(&self, ask: fn(oneshot::Sender<()>) -> Ask, within: Duration) -> bool {
         let (done, told) = oneshot::channel();
-        self.0.asks.send(ask(done)).is_ok() && matches!(tokio::time::timeout(within, told).await, Ok(Ok(())))
+        let answered = async { self.0.asks.send(ask(done)).await.is_ok() && told.await.is_ok() };
+        tokio::time::timeout(within, answered).await.unwrap_or(false)
     }
 }
