@@ -42,7 +42,8 @@ impl Head {
         };
         let (signed, _) = Checkpoint::verify(&row.note, &Trust::in_log(signer.verifier().clone())).map_err(|e| {
             damaged(format!(
-                "its checkpoint is not of this server's key ({e}): put the file keys/audit.key back with which it was signed"
+                "its checkpoint is not of this server's key ({e}): put the file keys/audit.key back with which it was signed, \
+                 or, if it is lost, restore a backup"
             ))
         })?;
         if (signed.size, signed.root) != (row.size, TreeHash(row.root)) {

@@ -132,6 +132,11 @@ impl Lab {
 
     /// Ends all, and looks whether the host is as it was.
     pub(crate) async fn close(self) {
+        self.close_with(|| ()).await;
+    }
+
+    /// The same, with something that is done before each look at what is left.
+    pub(crate) async fn close_with(self, before: impl Fn()) {
         if let Some(pid) = self.boxes.launcher().await {
             self.note(pid);
         }
@@ -142,7 +147,11 @@ impl Lab {
             let pid = name.strip_prefix("stead-boxes-").and_then(|rest| rest.split('-').next()?.parse().ok());
             pid.is_some_and(|pid| launchers.contains(&pid))
         };
-        self.before.return_to_this(|| Canaries::look(&self.place, ours)).await;
+        let look = || {
+            before();
+            Canaries::look(&self.place, ours)
+        };
+        self.before.return_to_this(look).await;
     }
 }
 
