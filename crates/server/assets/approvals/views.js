@@ -116,8 +116,20 @@ function answering(page, busy, id, found, question, shown) {
   const yes = el('button', { class: 'yes', type: 'button' }, signs ? 'Approve with passkey' : 'Approve');
   const no = el('button', { class: 'no', type: 'button' }, 'Deny');
   const may = page.me.rights.includes('approve');
-  yes.disabled = !may || (found.signed && !signs);
-  no.disabled = !may;
+  const locks = { yes: !may || (found.signed && !signs), no: !may };
+  // One answer at a time, whichever button is pressed.
+  const both = {
+    working: false,
+    get disabled() {
+      return this.working;
+    },
+    set disabled(working) {
+      this.working = working;
+      yes.disabled = working || locks.yes;
+      no.disabled = working || locks.no;
+    },
+  };
+  both.disabled = false;
   const answer = async (approved) => {
     const said = note.value.trim() === '' ? {} : { note: note.value.trim() };
     if (approved && signs) said.receipt = await signed(page, own.find((known) => known.id === keys.value), found, question, shown);
@@ -128,7 +140,7 @@ function answering(page, busy, id, found, question, shown) {
     document.getElementById('main').focus();
   };
   for (const button of [yes, no]) {
-    button.addEventListener('click', () => busy(yes, () => answer(button === yes)));
+    button.addEventListener('click', () => busy(both, () => answer(button === yes)));
   }
   let why = null;
   if (!may) why = 'You may look at this, and not answer it.';
