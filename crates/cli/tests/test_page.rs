@@ -40,7 +40,8 @@ rules:
     call: [{ tool: book_pay, args: { who: "{{who}}" } }]
 "#;
 /// A text that a page could take for more than a text.
-const HOSTILE: &str = "<img src=x onerror=\"window.pwned=1\"><script>window.pwned=2</script>\u{202e}lol\u{200b} p\u{430}ypal";
+const HOSTILE: &str =
+    "<img src=x onerror=\"window.pwned=1\"><script>window.pwned=2</script>\u{202e}lol\u{200b} p\u{430}ypal";
 
 /// A server with a directory of approvers whose root is in files, and two people with tokens.
 struct Lab {
@@ -140,7 +141,9 @@ impl Lab {
 
 fn token(name: &str) -> String {
     let sha256: String = hash_token(&format!("token of {name}")).iter().map(|b| format!("{b:02x}")).collect();
-    format!("[[auth.tokens]]\nsubject = \"{name}\"\nsha256 = \"{sha256}\"\nrights = [\"read\", \"approve\"]\nroles = [\"supervisor\"]\n")
+    format!(
+        "[[auth.tokens]]\nsubject = \"{name}\"\nsha256 = \"{sha256}\"\nrights = [\"read\", \"approve\"]\nroles = [\"supervisor\"]\n"
+    )
 }
 
 /// Where a server is, for programs and for people.
@@ -206,7 +209,8 @@ fn a_passkey_is_made_enrolled_and_approves_what_is_shown_exactly_once() {
     assert!(told.stdout.contains("BEWARE            it has invisible"), "{told}");
     let beware = browser.eval(&ann, "[...document.querySelectorAll('.beware')].map((row) => row.innerText).join()");
     assert!(beware.as_str().unwrap().contains("mixes alphabets"), "{beware}");
-    let inside = browser.eval(&ann, "[window.pwned ?? null, document.querySelectorAll('main img, main script').length]");
+    let inside =
+        browser.eval(&ann, "[window.pwned ?? null, document.querySelectorAll('main img, main script').length]");
     assert_eq!(inside, json!([null, 0]));
     if let Some(folder) = std::env::var_os("STEAD_PICTURES") {
         for (name, width, height) in [("wide", 1_100, 1_500), ("narrow", 390, 1_900)] {
@@ -215,7 +219,8 @@ fn a_passkey_is_made_enrolled_and_approves_what_is_shown_exactly_once() {
         }
     }
 
-    let press = "(() => { const yes = document.querySelector('button.yes'); for (let i = 0; i < 5; i += 1) yes.click(); })()";
+    let press =
+        "(() => { const yes = document.querySelector('button.yes'); for (let i = 0; i < 5; i += 1) yes.click(); })()";
     browser.eval(&ann, press);
     browser.until_text(&ann, "Approved.");
     browser.until_text(&ann, "ann approved on a page of this server");
@@ -235,8 +240,12 @@ fn a_passkey_is_made_enrolled_and_approves_what_is_shown_exactly_once() {
 #[test]
 fn who_works_alone_enrols_their_passkey_by_one_command() {
     let env = TestEnvironment::new();
-    for (name, text) in [("agent.yaml", PAYER), ("script.yaml", SCRIPT), ("book.sql", "CREATE TABLE paid (who TEXT);")] {
-        env.write(&format!("payer/{name}"), &text.replace("pay: irreversible", "pay: { class: irreversible, risk: critical }"));
+    for (name, text) in [("agent.yaml", PAYER), ("script.yaml", SCRIPT), ("book.sql", "CREATE TABLE paid (who TEXT);")]
+    {
+        env.write(
+            &format!("payer/{name}"),
+            &text.replace("pay: irreversible", "pay: { class: irreversible, risk: critical }"),
+        );
     }
     let dev = Serving::start(env.command(["dev", "--port", "0", "payer"]), "try");
     let (_, page) = places(&env);
@@ -324,7 +333,10 @@ fn an_assertion_for_another_approval_of_another_person_or_from_another_origin_is
     // A page elsewhere that has got everything but the origin: the same statement, key and relying party.
     let other = Lab::new("", "");
     let text = serde_json::from_str::<Value>(&signed).unwrap();
-    let credential = browser.eval(&ann, "import('/approvals/assets/server.js').then((s) => s.ask('me')).then((me) => me.passkeys[0].credential)");
+    let credential = browser.eval(
+        &ann,
+        "import('/approvals/assets/server.js').then((s) => s.ask('me')).then((me) => me.passkeys[0].credential)",
+    );
     browser.go(&ann, &format!("{}/approvals", other.page));
     browser.until_text(&ann, "Sign in");
     let forged = browser.eval(
@@ -457,16 +469,21 @@ fn what_another_site_sends_with_a_persons_cookie_is_refused() {
         assert!(was == status && text.contains(code), "{headers:?}: {text}");
     }
     // A session is good for nothing but the page.
-    let (was, text) = curl(&["--header", &cookie, "--header", &half, "--header", &origin, &format!("{}/v1/runs", lab.page)]);
+    let (was, text) =
+        curl(&["--header", &cookie, "--header", &half, "--header", &origin, &format!("{}/v1/runs", lab.page)]);
     assert!(was == "401", "{text}");
     // From a page of another port of the same host, which the browser sends the cookie to.
     let other = Lab::new("", "");
     browser.call(Some(&ann), "Page.setBypassCSP", json!({ "enabled": true }));
     browser.go(&ann, &format!("{}/approvals", other.page));
     browser.until_text(&ann, "Sign in");
-    let sent = format!("fetch('{url}', {{ method: 'POST', mode: 'no-cors', credentials: 'include', body: '{{}}' }}).then(() => 'sent', () => 'not')");
+    let sent = format!(
+        "fetch('{url}', {{ method: 'POST', mode: 'no-cors', credentials: 'include', body: '{{}}' }}).then(() => 'sent', () => 'not')"
+    );
     browser.eval(&ann, &sent);
-    let form = format!("fetch('{url}', {{ method: 'POST', credentials: 'include', headers: {{ 'content-type': 'application/json', 'x-stead-page': 'x' }}, body: '{{}}' }}).then(() => 'sent', () => 'not')");
+    let form = format!(
+        "fetch('{url}', {{ method: 'POST', credentials: 'include', headers: {{ 'content-type': 'application/json', 'x-stead-page': 'x' }}, body: '{{}}' }}).then(() => 'sent', () => 'not')"
+    );
     assert_eq!(browser.eval(&ann, &form), "not");
     assert_eq!(lab.env.approval(), approval, "it is open still");
     // Nothing is changed by looking.
@@ -481,7 +498,8 @@ fn every_page_says_to_browsers_what_they_may_do_with_it() {
     let lab = Lab::new("", "");
     let files = ["page.css", "page.js", "views.js", "server.js", "statement.js", "passkey.js", "icon.svg"];
     let assets = files.iter().map(|file| format!("/assets/{file}"));
-    let pages = ["", "/passkeys", "/enter", "/callback", "/run_01M7Y5Z2Z48QY2QNWKEQN3FNRV.e1", "/api/place", "/api/me", "/a/b"];
+    let pages =
+        ["", "/passkeys", "/enter", "/callback", "/run_01M7Y5Z2Z48QY2QNWKEQN3FNRV.e1", "/api/place", "/api/me", "/a/b"];
     for path in pages.into_iter().map(str::to_owned).chain(assets) {
         let (status, head) = curl(&[&format!("{}/approvals{path}", lab.page)]);
         let expected = match &*path {

@@ -179,9 +179,8 @@ impl Server {
         let people = config.auth.oidc.as_deref().cloned().map(|oidc| People::new(oidc, taken)).transpose();
         let people = people.map_err(data("the certificates of `auth.oidc.ca`"))?;
         let identity = Identity::open(runtime.data_dir(), &config.identity, &url).map_err(data("the signing keys"))?;
-        let place = config::Place::of(&config, addr.port()).map_err(|(message, hint)| {
-            ConfigError::new(code::CONFIG, Path::new("stead.toml"), message).hint(hint)
-        })?;
+        let place = config::Place::of(&config, addr.port())
+            .map_err(|(message, hint)| ConfigError::new(code::CONFIG, Path::new("stead.toml"), message).hint(hint))?;
         let app = App::new(runtime, tokens, people, identity, place, &config);
         Ok(Self { listener, app, addr, url, token, config, _announced: announced })
     }

@@ -80,14 +80,16 @@ fn an_entry_says_which_credential_it_is_and_one_of_before_need_not() {
     for credential in [None, Some("AQID".to_owned())] {
         let passkey = Authenticator::new();
         let place = Passkey { credential, ..passkey.place.clone() };
-        let what = What::Enrol(Enrolment { key: passkey.public(), human: human("ann"), roles: vec![], passkey: Some(place) });
+        let what =
+            What::Enrol(Enrolment { key: passkey.public(), human: human("ann"), roles: vec![], passkey: Some(place) });
         enrolled(&mut directory, what.clone());
         let entry = Entry { tenant: "default".into(), seq: 1, previous: None, at: NOW, what };
         let text = entry.to_text();
         assert_eq!(Entry::from_text(&text), Ok(entry));
     }
     let place = Passkey { credential: Some("not base64url!".into()), ..passkey.place.clone() };
-    let what = What::Enrol(Enrolment { key: passkey.public(), human: human("ann"), roles: vec![], passkey: Some(place) });
+    let what =
+        What::Enrol(Enrolment { key: passkey.public(), human: human("ann"), roles: vec![], passkey: Some(place) });
     let entry = Entry { tenant: "default".into(), seq: 1, previous: None, at: NOW, what };
     assert!(Entry::from_text(&entry.to_text()).is_err());
 }

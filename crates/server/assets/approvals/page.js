@@ -14,7 +14,7 @@ const page = {
   /** Puts a view in the place of the one before. */
   show(title, ...parts) {
     document.title = `${title} · Stead`;
-    main.replaceChildren(...parts);
+    main.replaceChildren(...parts.filter((part) => part !== null));
   },
 
   /** Says something, to those who listen too. */

@@ -61,7 +61,7 @@ export async function approvals(page) {
 function sheet(rows) {
   const row = ([name, value]) => {
     const beware = name.startsWith('BEWARE');
-    return el('span', { class: beware ? 'row beware' : 'row' }, el('span', { class: 'name' }, name), el('span', { class: 'value' }, `${value}\n`));
+    return el('span', { class: beware ? 'row beware' : name.trim() === '' ? 'row more' : 'row' }, el('span', { class: 'name' }, name), el('span', { class: 'value' }, `${value}\n`));
   };
   return el('pre', { id: 'shown', tabindex: '0', 'aria-label': 'What you are asked' }, ...rows.map(row));
 }
@@ -99,7 +99,9 @@ export async function approval(page, busy, id) {
   const shown = question ? sheet(agreed(question, found.shown)) : found.approval ? sheet(plain(found.approval)) : null;
   if (!shown) throw new Error('Nobody is asked this. It may be answered, or its time is over.');
   const title = question ? visible(question.action.tool) : found.approval.question ? 'A limit is reached' : visible(found.approval.tool);
-  const parts = [el('p', { class: 'faint' }, el('a', { href: '/approvals' }, '← Approvals')), el('h1', {}, found.open ? `May ${visible(found.approval.agent)} do this?` : title), shown];
+  const parts = [el('p', { class: 'faint' }, el('a', { href: '/approvals' }, '← Approvals')), el('h1', {}, found.open ? `May ${visible(found.approval.agent)} do this?` : title)];
+  if (shown.querySelector('.beware')) parts.push(el('p', { class: 'warning' }, 'Something in this can be missed. Read what is marked BEWARE.'));
+  parts.push(shown);
   if (question) parts.push(standing(found));
   if (found.open) parts.push(...answering(page, busy, id, found, question, shown));
   else parts.push(el('p', { class: 'closed' }, `It is answered, or its time is over. The run is ${found.status}.`));
@@ -182,7 +184,7 @@ export async function passkeys(page, busy) {
         throw new Error(explained(error), { cause: error });
       });
       await ask('passkeys', { request: made.request });
-      out.replaceChildren(...next(me, made.id, made.request));
+      out.replaceChildren(...next(me, made.id, made.request).filter((part) => part !== null));
       page.say('The passkey is made. It counts once it is enrolled.');
     }),
   );

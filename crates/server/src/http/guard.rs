@@ -70,7 +70,7 @@ async fn whose(app: &App, token: Option<&str>) -> Answer<Principal> {
 pub(crate) async fn of_credential(app: &App, credential: &Credential) -> Answer<Principal> {
     match credential {
         Credential::Known(digest) => app.tokens.of(digest).cloned().ok_or_else(Failure::unauthenticated),
-        Credential::Provider(token) => whose(app, Some(token)).await,
+        Credential::Provider(token) => whose(app, Some(token.as_str())).await,
     }
 }
 

@@ -34,13 +34,14 @@ pub(crate) struct Attempt {
 /// What a provider answers a code with (RFC 6749, section 5.1; OpenID Connect Core 1.0, section 3.1.3.3).
 #[derive(Deserialize)]
 struct Tokens {
-    access_token: Zeroizing<String>,
+    access_token: String,
     #[serde(default)]
-    id_token: Option<Zeroizing<String>>,
+    id_token: Option<String>,
 }
 
 fn failed(why: impl std::fmt::Display) -> Failure {
-    Failure::new(code::PAGE_LINK, format!("the login did not succeed: {why}")).hint("begin it again on the approval page")
+    Failure::new(code::PAGE_LINK, format!("the login did not succeed: {why}"))
+        .hint("begin it again on the approval page")
 }
 
 impl Attempt {
@@ -58,7 +59,8 @@ impl Attempt {
     pub(crate) fn of_cookie(cookie: &str) -> Option<Self> {
         let parts: Vec<&str> = cookie.split('.').collect();
         let [state, nonce, verifier] = <[&str; 3]>::try_from(parts).ok()?;
-        let whole = |part: &str| part.len() == 43 && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+        let whole =
+            |part: &str| part.len() == 43 && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
         let all = [state, nonce, verifier].into_iter().all(whole);
         all.then(|| Self { state: state.into(), nonce: nonce.into(), verifier: verifier.into() })
     }
@@ -130,14 +132,16 @@ impl Attempt {
         ];
         form.extend(people.resource().map(|resource| ("resource", resource)));
         let answer = Zeroizing::new(people.post(&endpoints.token, &form).await.map_err(failed)?);
-        let tokens: Tokens = serde_json::from_slice(&answer).map_err(|_| failed("the provider's answer cannot be read"))?;
+        let tokens: Tokens =
+            serde_json::from_slice(&answer).map_err(|_| failed("the provider's answer cannot be read"))?;
+        let (access, id) = (Zeroizing::new(tokens.access_token), tokens.id_token.map(Zeroizing::new));
         // OpenID Connect Core 1.0, section 3.1.3.7: what comes straight from the token endpoint is its own.
-        let nonce = tokens.id_token.as_ref().and_then(|token| claim(token, "nonce"));
-        if tokens.id_token.is_some() && nonce.as_deref() != Some(&*self.nonce) {
+        let nonce = id.as_ref().and_then(|token| claim(token, "nonce"));
+        if id.is_some() && nonce.as_deref() != Some(&*self.nonce) {
             return Err(failed("the provider's token is of another login"));
         }
         let mut refused = None;
-        for token in [Some(tokens.access_token), tokens.id_token].into_iter().flatten() {
+        for token in [Some(access), id].into_iter().flatten() {
             match people.find(&token, now).await {
                 Ok(who) => return Ok((who, token)),
                 // Why the one that is made for servers was refused says more.

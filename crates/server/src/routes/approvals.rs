@@ -14,7 +14,10 @@ use stead_core::{
 };
 use stead_engine::human;
 use stead_ports::{clock::Clock as _, journal::ApprovalFilter};
-use stead_trust::{directory::At as Look, receipt::{Channel, Receipt}};
+use stead_trust::{
+    directory::At as Look,
+    receipt::{Channel, Receipt},
+};
 
 use super::views;
 use crate::{
@@ -175,8 +178,9 @@ async fn signature(
     let gates = &asked.question.gates;
     if approved && !accepted.verified && !gates.is_empty() && gates.iter().all(|gate| gate.verified) {
         let why = "a yes to this counts only from somebody whom their authenticator has verified, by a PIN or a finger";
-        return Err(Failure::new(code::APPROVAL_PERSON, why)
-            .hint("use a passkey that verifies its user, or a security key of SSH that was made with `verify-required`"));
+        return Err(Failure::new(code::APPROVAL_PERSON, why).hint(
+            "use a passkey that verifies its user, or a security key of SSH that was made with `verify-required`",
+        ));
     }
     let nonce = Nonce(accepted.statement.nonce);
     let page = (accepted.channel == Channel::Page).then_some(true);

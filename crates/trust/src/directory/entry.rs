@@ -228,10 +228,7 @@ fn root_of(f: &mut Fields) -> Result<Root, BadForm> {
 }
 
 fn enrolment_value(e: &Enrolment) -> Members {
-    let passkey = e
-        .passkey
-        .as_ref()
-        .map_or(Value::Null, crate::passkey::place_value);
+    let passkey = e.passkey.as_ref().map_or(Value::Null, crate::passkey::place_value);
     vec![
         ("key", Value::text(e.key.to_string())),
         ("issuer", Value::text(&e.human.issuer)),

@@ -193,11 +193,13 @@ pub(super) async fn run(global: &Global, connection: &Connection, keys: Keys) ->
             Ok(())
         }
         Verb::Enrol { public_key, whose, by } => {
-            let (enrolment, by) = (enrolment(global, client, &public_key, whose).await?, own(global, client, by).await?);
+            let (enrolment, by) =
+                (enrolment(global, client, &public_key, whose).await?, own(global, client, by).await?);
             make(global, client, What::Enrol(enrolment), by).await
         }
         Verb::Recover { public_key, whose, by } => {
-            let (enrolment, by) = (enrolment(global, client, &public_key, whose).await?, own(global, client, by).await?);
+            let (enrolment, by) =
+                (enrolment(global, client, &public_key, whose).await?, own(global, client, by).await?);
             make(global, client, What::Recover(enrolment), by).await
         }
         Verb::Revoke { key, reason, by } => {
@@ -272,8 +274,9 @@ async fn enrolment(global: &Global, client: &Client, key: &Path, whose: Whose) -
     }
     let waiting = client.passkey_requests().await?.items;
     let found = waiting.iter().find(|request| request.id == place).ok_or_else(|| {
-        CliError::new(code::NOT_FOUND, format!("no passkey {place} waits on the server"))
-            .hint("it waits for a day, until the server ends; its owner can save the request as a file on the approval page")
+        CliError::new(code::NOT_FOUND, format!("no passkey {place} waits on the server")).hint(
+            "it waits for a day, until the server ends; its owner can save the request as a file on the approval page",
+        )
     })?;
     passkey(global, client, &found.request, whose).await
 }

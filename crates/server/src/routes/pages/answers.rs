@@ -48,11 +48,7 @@ struct Said {
     page: bool,
 }
 
-pub(super) async fn show(
-    State(app): State<Shared>,
-    who: Principal,
-    At(effect): At<EffectId>,
-) -> Answer<Body<Shown>> {
+pub(super) async fn show(State(app): State<Shared>, who: Principal, At(effect): At<EffectId>) -> Answer<Body<Shown>> {
     of_own_run(&app, &who, effect).await?;
     let engine = app.runtime.engine();
     let view = engine.view(effect.run).await?;
