@@ -100,6 +100,26 @@ pub struct AddEntry {
     pub entry: String,
 }
 
+/// Passkeys that wait to be enrolled, the oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PasskeyRequests {
+    /// The requests.
+    pub items: Vec<PasskeyRequest>,
+}
+
+/// A passkey that waits to be enrolled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PasskeyRequest {
+    /// The fingerprint of its key.
+    pub id: String,
+    /// Whose token asked for it.
+    pub subject: String,
+    /// What its owner has signed with it, as `docs/approvals.md` describes it.
+    pub request: String,
+    /// Since when, in seconds since 1970.
+    pub since: u64,
+}
+
 /// Entries of a directory, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Entries {

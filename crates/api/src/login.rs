@@ -2,6 +2,9 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use stead_core::id::EffectId;
+
+use crate::schema;
 
 /// How people log in to a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -17,4 +20,25 @@ pub struct Login {
     pub resource: Option<String>,
     /// For whom tokens must be meant.
     pub audience: Vec<String>,
+}
+
+/// A link with which a browser signs in on the approval page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// Where the browser goes. What stands behind `#` counts once, for a short time, and stands for the token that asked for it: it is as
+    /// secret.
+    pub url: String,
+    /// For how many seconds it counts.
+    pub seconds: u64,
+}
+
+/// Where a link leads.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MakeLink {
+    /// The approval to be shown; the list of those that wait when silent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::EffectId>")]
+    pub approval: Option<EffectId>,
 }

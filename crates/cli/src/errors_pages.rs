@@ -156,4 +156,9 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (372, include_str!("../../../docs/errors/ST0372.md")),
     (373, include_str!("../../../docs/errors/ST0373.md")),
     (374, include_str!("../../../docs/errors/ST0374.md")),
+    (375, include_str!("../../../docs/errors/ST0375.md")),
+    (376, include_str!("../../../docs/errors/ST0376.md")),
+    (377, include_str!("../../../docs/errors/ST0377.md")),
+    (378, include_str!("../../../docs/errors/ST0378.md")),
+    (379, include_str!("../../../docs/errors/ST0379.md")),
 ];

@@ -2,7 +2,8 @@
 
 use stead_api::{
     approval::{Answer, SignedQuestion},
-    approver::{AddEntry, Approvers, Entries},
+    approver::{AddEntry, Approvers, Entries, PasskeyRequests},
+    login::{Link, MakeLink},
     run::Run,
 };
 use stead_core::id::EffectId;
@@ -48,6 +49,22 @@ impl Client {
     /// [`ClientError`].
     pub async fn approver_entries(&self, from: u64) -> Result<Entries, ClientError> {
         self.call(self.get(&["v1", "approvers", "entries"], &[("from", from)])?).await
+    }
+
+    /// Passkeys that wait to be enrolled.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn passkey_requests(&self) -> Result<PasskeyRequests, ClientError> {
+        self.call(self.get(&["v1", "approvers", "requests"], &[(); 0])?).await
+    }
+
+    /// A link with which a browser signs in as this client, once, and where it leads.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn login_link(&self, approval: Option<EffectId>) -> Result<Link, ClientError> {
+        self.call(self.post(&["v1", "login", "links"], &MakeLink { approval })?).await
     }
 
     /// Adds a signed entry to the directory.

@@ -366,6 +366,16 @@ codes! {
     APPROVER_KEY = 373, "The approver's key cannot be used";
     /// A file of evidence does not show what it should.
     APPROVAL_EVIDENCE = 374, "The evidence of an approval does not hold";
+    /// A gate asks for a person whom their authenticator has verified, and the signature shows none.
+    APPROVAL_PERSON = 375, "The approval takes a person whom their authenticator has verified";
+    /// A request of the approval page has no session that counts.
+    PAGE_SESSION = 376, "The browser is not signed in";
+    /// What a browser would sign in with does not count, or counts no longer.
+    PAGE_LINK = 377, "The sign-in link does not count";
+    /// A request of the approval page comes from somewhere else.
+    PAGE_ORIGIN = 378, "The request does not come from this server's page";
+    /// A request to enrol a passkey does not hold.
+    PASSKEY_REQUEST = 379, "The passkey's request cannot be used";
 }
 
 impl Code {

@@ -160,6 +160,11 @@ pub struct Signed {
     /// The statement with its signature and key, as `docs/approvals.md` describes it.
     #[n(1)]
     pub receipt: Name,
+    /// Whether it was made on a page of the server. It says which earlier answer of the same person this one takes the place of, and nothing
+    /// else: what counts as a page's is read off the signature whenever it is looked at.
+    #[n(2)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<bool>,
 }
 
 /// A yes that was given.

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use stead_core::{
     effect::EffectClass,
     fact::AskReason,
+    id::Name,
     message::Reply,
     record::Payload,
+    ruling::Given,
     run::{Asking, Call, CallPhase, EntryKind, Life, State, wake_at},
     time::Timestamp,
 };
@@ -138,10 +140,21 @@ pub(crate) async fn approvals(journal: &Arc<dyn Journal>, state: &State) -> Resu
             since,
             expires,
             asked: asked.as_deref().cloned(),
-            given: call.given.iter().map(|given| given.name.clone()).collect(),
+            given: people(&call.given),
         })
     };
     Ok(state.calls.iter().filter_map(view).chain(limit).collect())
+}
+
+/// Who has said yes, each once, over however many ways.
+fn people(given: &[Given]) -> Vec<Name> {
+    let mut people: Vec<Name> = Vec::new();
+    for one in given {
+        if !people.contains(&one.name) {
+            people.push(one.name.clone());
+        }
+    }
+    people
 }
 
 /// The question whether a limit is to be raised, as if it were a call of a tool named `budget`: its arguments are the limit as it is

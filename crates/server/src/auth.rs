@@ -81,19 +81,23 @@ impl Tokens {
         self.entries.push((hash_token(token), principal));
     }
 
+    /// Whose token has that hash.
+    pub(crate) fn of(&self, digest: &[u8; 32]) -> Option<&Principal> {
+        let mut found = None;
+        for (known, principal) in &self.entries {
+            if bool::from(known.ct_eq(digest)) {
+                found = Some(principal);
+            }
+        }
+        found
+    }
+
     /// Whose token that is. Takes as long for a wrong token as for a right one.
     pub fn find(&self, token: &str) -> Option<&Principal> {
         if token.len() > MAX_TOKEN {
             return None;
         }
-        let digest = hash_token(token);
-        let mut found = None;
-        for (known, principal) in &self.entries {
-            if bool::from(known.ct_eq(&digest)) {
-                found = Some(principal);
-            }
-        }
-        found
+        self.of(&hash_token(token))
     }
 }
 

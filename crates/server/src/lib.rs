@@ -11,6 +11,7 @@
 //! * [`approvers`] keeps whose signatures count.
 //! * [`config`] is `stead.toml`; [`auth`] says who is calling, and `people` of whom an identity provider knows.
 //! * [`identity`] has the keys that sign tokens of runs.
+//! * `pages` is the approval page: the browsers that are signed in on it.
 //! * [`policies`] applies policy sets and makes them ready to decide.
 //! * [`cassettes`] keeps what recorded runs said to their models, and plays it again.
 //! * [`testing`] is what a test of an agent puts in the place of the world.
@@ -37,6 +38,7 @@ mod http;
 pub mod identity;
 mod lines;
 pub mod migrate;
+mod pages;
 mod people;
 pub mod policies;
 pub mod presence;

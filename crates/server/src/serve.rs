@@ -179,7 +179,9 @@ impl Server {
         let people = config.auth.oidc.as_deref().cloned().map(|oidc| People::new(oidc, taken)).transpose();
         let people = people.map_err(data("the certificates of `auth.oidc.ca`"))?;
         let identity = Identity::open(runtime.data_dir(), &config.identity, &url).map_err(data("the signing keys"))?;
-        let app = App::new(runtime, tokens, people, identity, &config);
+        let place = config::Place::of(&config, addr.port())
+            .map_err(|(message, hint)| ConfigError::new(code::CONFIG, Path::new("stead.toml"), message).hint(hint))?;
+        let app = App::new(runtime, tokens, people, identity, place, &config);
         Ok(Self { listener, app, addr, url, token, config, _announced: announced })
     }
 
@@ -191,6 +193,11 @@ impl Server {
     /// Where a program on this machine reaches it.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where people reach its approval page.
+    pub fn page(&self) -> String {
+        format!("{}/approvals", self.app.pages.place.origin)
     }
 
     /// The data directory's own token.

@@ -63,6 +63,11 @@ impl Fields {
         }
     }
 
+    /// A text that need not be there at all.
+    pub(crate) fn added_text(&mut self, name: &'static str) -> Result<Option<String>, BadForm> {
+        if self.members.iter().any(|(known, _)| known == name) { self.text(name).map(Some) } else { Ok(None) }
+    }
+
     pub(crate) fn int(&mut self, name: &'static str) -> Result<u64, BadForm> {
         match self.take(name)? {
             Value::Number(n) => n.as_whole().ok_or(BadForm::Member(name)),

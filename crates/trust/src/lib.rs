@@ -6,6 +6,7 @@
 //! * [`verify`]: Ed25519 as a JWS, SSH signatures, WebAuthn assertions;
 //! * [`receipt`]: a statement with its signature, that anybody can verify years later;
 //! * [`evidence`]: everything that it takes to do so, in one file;
+//! * [`passkey`]: a passkey that somebody asks to be enrolled;
 //! * [`directory`]: a chain of signed entries that says whose key is whose.
 //!
 //! Pure: no I/O, no clock, no randomness. Nothing here decides whether an action may be done; it says who said yes to what.
@@ -24,6 +25,7 @@ mod fields;
 pub mod hex;
 pub mod json;
 pub mod key;
+pub mod passkey;
 pub mod question;
 pub mod receipt;
 pub mod shown;

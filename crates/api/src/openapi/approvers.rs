@@ -7,7 +7,7 @@ use super::{
     operations::{get, post},
 };
 use crate::{
-    approver::{AddEntry, Approvers, Entries},
+    approver::{AddEntry, Approvers, Entries, PasskeyRequests},
     right::Right::Read,
 };
 
@@ -24,6 +24,13 @@ pub(super) fn approvers() -> Vec<Operation> {
             .query::<u64>("from", "From this number on.")
             .query::<u32>("limit", "How many at most.")
             .answers::<Entries>(200, "Entries."),
+        get("/v1/approvers/requests", "listPasskeyRequests", "List passkeys that wait to be enrolled")
+            .needs(&[Read])
+            .says(
+                "What people have made on the approval page, for those who may enrol it: `stead approvals keys enrol`. Kept for a day, until the \
+                server ends.",
+            )
+            .answers::<PasskeyRequests>(200, "The requests."),
         post("/v1/approvers/entries", "addApproverEntry", "Add an entry to the directory of approvers")
             .needs(&[Read])
             .says(

@@ -17,7 +17,7 @@ use crate::{
     context::Context,
     fact::FactEvent,
     identity::{AskToken, RunToken},
-    login::Login,
+    login::{Link, Login, MakeLink},
     page::Page,
     right::Right::{Admin, Apply, Approve, Metrics, Read, Run as Start},
     run::{ExportHeader, Run, RunSummary, SandboxLimits, StartRun, Started, WaitUntil},
@@ -410,6 +410,11 @@ fn server() -> Vec<Operation> {
             .without_token()
             .answers::<Login>(200, "The provider and the client.")
             .fails(404, &[code::NOT_FOUND]),
+        post("/v1/login/links", "makeLoginLink", "Make a link with which a browser signs in")
+            .needs(&[Read])
+            .says("On the approval page, as whoever asks, once, within two minutes.")
+            .body::<MakeLink>(false)
+            .answers::<Link>(200, "The link."),
         get("/v1/status", "getStatus", "Show the server")
             .says("Any token may ask.")
             .answers::<ServerStatus>(200, "The server and the caller."),

@@ -12,11 +12,15 @@ use stead_api::{
     session::SessionRef,
 };
 use stead_client::ApprovalQuery;
-use stead_core::id::{EffectId, Name, RunId};
+use stead_core::{
+    code,
+    id::{EffectId, Name, RunId},
+};
 
 use keys::Keys;
 
 use super::{
+    login::browser,
     pages::{Paging, more, watched},
     run::stead,
     runs,
@@ -24,7 +28,7 @@ use super::{
 use crate::{
     cli::Global,
     connect::{Connection, Need},
-    error::Outcome,
+    error::{CliError, Outcome},
     exit::Exit,
     signing::{self, Key},
     ui::{
@@ -89,6 +93,16 @@ enum Verb {
         note: Option<String>,
         #[command(flatten)]
         with: With,
+    },
+    /// Open the approval page in a browser that is then signed in as you
+    ///
+    /// The link counts once, for two minutes, and for whoever has it: give it to nobody.
+    Open {
+        /// The approval to show; the list of those that wait when silent
+        approval: Option<EffectId>,
+        /// Write the link and open no browser
+        #[arg(long)]
+        no_browser: bool,
     },
     /// Write the evidence of a signed approval: the question, the signatures, and the directory that says whose they are
     Receipt {
@@ -181,10 +195,32 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome<(
         }
         Verb::Approve { approval, note, with } => answered(global, connection, approval, true, note, &with).await,
         Verb::Deny { approval, note, with } => answered(global, connection, approval, false, note, &with).await,
+        Verb::Open { approval, no_browser } => open(global, connection, approval, no_browser).await,
         Verb::Receipt { approval, output } => evidence::write(global, client, approval, output.as_deref()).await,
-        Verb::Keys(keys) => keys::run(global, client, keys).await,
+        Verb::Keys(keys) => keys::run(global, connection, keys).await,
         Verb::Verify { .. } => Ok(()),
     }
+}
+
+/// Signs a browser in.
+async fn open(global: &Global, connection: &Connection, approval: Option<EffectId>, no_browser: bool) -> Outcome<()> {
+    if connection.is_own() {
+        return Err(CliError::new(code::NOT_FOUND, "no server is running that a browser could open")
+            .hint("start one with `stead dev` or `stead serve`, or name it with --server"));
+    }
+    let link = connection.client.login_link(approval).await?;
+    if global.json {
+        ui::json(&link)?;
+    } else {
+        ui::text(&format!("{}\n", clean(&link.url)))?;
+        if !global.quiet {
+            ui::say(&format!("it signs one browser in as you, once, within {} seconds", link.seconds));
+        }
+    }
+    if !no_browser {
+        browser(&link.url);
+    }
+    Ok(())
 }
 
 /// Shows what is signed and signs it, or answers as usual.

@@ -97,6 +97,7 @@ fn banner(server: &Server, to_try: &str) {
     let data = server.runtime().data_dir();
     let rows = [
         ("api", format!("{}/v1", server.url())),
+        ("approvals", format!("{}; `stead approvals open` signs a browser in", server.page())),
         ("openapi", format!("{}/v1/openapi.json", server.url())),
         ("token", token_path(data).display().to_string()),
         ("data", data.display().to_string()),

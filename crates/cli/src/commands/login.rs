@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use stead_client::{
     Client,
-    login::{Begun, Provider, Tokens},
+    login::{Provider, Tokens},
 };
 use stead_core::code;
 use tokio::{
@@ -92,7 +92,7 @@ async fn by_browser(provider: &Provider, no_browser: bool) -> Outcome<Tokens> {
     let begun = provider.begin(&format!("http://127.0.0.1:{port}{CALLBACK}"))?;
     ui::say(&format!("log in at {}", begun.url));
     if !no_browser {
-        open(&begun);
+        browser(begun.url.as_str());
     }
     let came = tokio::time::timeout(PATIENCE, came_back(&listener)).await;
     let query = came.map_err(|_| CliError::new(code::LOGIN, "nobody logged in within 10 minutes"))?.map_err(other)?;
@@ -100,11 +100,11 @@ async fn by_browser(provider: &Provider, no_browser: bool) -> Outcome<Tokens> {
 }
 
 /// Opens a browser, if there is one; the address was written anyway.
-fn open(begun: &Begun) {
+pub(super) fn browser(url: &str) {
     let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     let mut command = std::process::Command::new(program);
     let quiet = std::process::Stdio::null;
-    let started = command.arg(begun.url.as_str()).stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn();
+    let started = command.arg(url).stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn();
     drop(started);
 }
 

@@ -1,5 +1,6 @@
 //! A folder of its own for each test, and the binary in it with a bare environment.
 
+pub(crate) mod browser;
 mod filters;
 mod mcp;
 pub(crate) mod page;

@@ -710,7 +710,7 @@ fn signed() -> Vec<Fact> {
             note: None,
             roles: vec!["finance".into()],
             later: None,
-            signed: Some(Box::new(Signed { nonce, receipt: "a receipt".into() })),
+            signed: Some(Box::new(Signed { nonce, receipt: "a receipt".into(), page: None })),
         }),
         Fact::ApprovalsUsed(ApprovalsUsed { effect: 1, nonces: vec![nonce] }),
     ]

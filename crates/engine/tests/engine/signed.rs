@@ -115,7 +115,7 @@ fn statement(question: &Question, name: &str, key: u8, nonce: u8) -> Statement {
 fn signed(statement: &Statement, key: u8) -> Box<Signed> {
     let (text, signer) = (statement.to_text(), signer(key));
     let receipt = Receipt { key: signer.public().clone(), signature: signer.sign_text(&text), text };
-    Box::new(Signed { nonce: Nonce(statement.nonce), receipt: receipt.to_text().as_str().into() })
+    Box::new(Signed { nonce: Nonce(statement.nonce), receipt: receipt.to_text().as_str().into(), page: None })
 }
 
 fn person(name: &str) -> Person {
@@ -221,8 +221,8 @@ fn a_signature_that_is_not_right_opens_nothing() {
         signed(&Statement { run: RunId(1).to_string(), nonce: [12; 16], ..right.clone() }, 10),
         // A denial as a yes, and no receipt at all.
         signed(&Statement { approved: false, nonce: [13; 16], ..right.clone() }, 10),
-        Box::new(Signed { nonce: Nonce([14; 16]), receipt: "{}".into() }),
-        Box::new(Signed { nonce: Nonce([15; 16]), receipt: signed(&right, 10).receipt }),
+        Box::new(Signed { nonce: Nonce([14; 16]), receipt: "{}".into(), page: None }),
+        Box::new(Signed { nonce: Nonce([15; 16]), receipt: signed(&right, 10).receipt, page: None }),
     ];
     for wrong in wrong {
         // It is recorded as somebody's word, and counts for nothing.

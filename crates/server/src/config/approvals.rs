@@ -1,6 +1,6 @@
 //! `[approvals]`: which answers must be signed, and with which root each tenant's directory begins.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,13 @@ use stead_core::id::Name;
 use stead_engine::Demand;
 use stead_trust::{action::Hash, hex};
 
+use super::units::Time;
+
+/// How long a browser stays signed in when nobody says.
+const USUAL_SESSION: Duration = Duration::from_secs(8 * 3_600);
+
 /// How people approve.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Approvals")]
 pub struct Approvals {
@@ -21,6 +26,19 @@ pub struct Approvals {
     #[serde(deserialize_with = "roots")]
     #[schemars(with = "BTreeMap<String, String>")]
     pub roots: BTreeMap<String, String>,
+    /// The domain that passkeys are made for: the host of `public_url`, or a registrable domain above it, for passkeys that several hosts of
+    /// one organisation share. The host when silent. Passkeys that were made for another one do not sign here.
+    pub rp_id: Option<String>,
+    /// How long a browser stays signed in on the approval page: `1s` to `24h`, and never longer than the token that it signed in with. Half an
+    /// hour without a request ends it sooner.
+    #[schemars(with = "String")]
+    pub session: Time,
+}
+
+impl Default for Approvals {
+    fn default() -> Self {
+        Self { signed: SignedAnswers::default(), roots: BTreeMap::new(), rp_id: None, session: Time(USUAL_SESSION) }
+    }
 }
 
 /// See [`Approvals::signed`].

@@ -16,6 +16,7 @@ mod database;
 mod encrypt;
 mod oidc;
 mod providers;
+mod public;
 mod read;
 mod sandbox;
 mod sandboxes;
@@ -41,6 +42,7 @@ pub use encrypt::Encrypt;
 pub(crate) use oidc::is_url as is_provider_url;
 pub use oidc::{Group, Oidc};
 pub use providers::Provider;
+pub(crate) use public::Place;
 pub use read::ConfigError;
 pub use sandbox::{Microvm, Sandbox, SandboxMax, Tier};
 pub use sandboxes::{Sandboxes, Template};
@@ -68,6 +70,9 @@ pub struct Config {
     /// Encrypts what the store keeps, under the key at this place: `file:PATH`, relative to this file, or `env:NAME`, a variable of
     /// the environment; 32 random bytes as base64. `STEAD_ENCRYPT` in the environment replaces this key.
     pub encrypt: Option<Encrypt>,
+    /// The URL under which people reach this server, as `https://stead.example.com`: without a path, and with a name, because passkeys are
+    /// made for names. `http` is for `localhost` alone. The server's own port on `localhost` when silent.
+    pub public_url: Option<String>,
     /// A proxy in front of this server does TLS: listening off loopback without `tls` is meant.
     pub behind_proxy: bool,
     /// Serves `/metrics` without a token; otherwise it needs one with the right `metrics`.
@@ -239,6 +244,7 @@ impl Default for Config {
             data_dir: ".stead".into(),
             database: None,
             encrypt: None,
+            public_url: None,
             behind_proxy: false,
             metrics_open: false,
             drain_timeout: Time(Duration::from_secs(30)),

@@ -33,6 +33,10 @@ pub struct Oidc {
     /// The client that `stead login` is at the provider: a public one, with the device flow or a redirect to loopback.
     #[serde(default)]
     pub client_id: Option<String>,
+    /// The client that the approval page is at the provider: a public one, with PKCE and the redirect `PUBLIC_URL/approvals/callback`. Without
+    /// it browsers sign in by a link of `stead approvals open`.
+    #[serde(default)]
+    pub page_client_id: Option<String>,
     /// What `stead login` asks for.
     #[serde(default = "scopes")]
     pub scopes: Vec<String>,

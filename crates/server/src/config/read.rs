@@ -10,7 +10,7 @@ use std::{
 
 use stead_core::code::{self, Code};
 
-use super::{Config, DatabaseUrl, TokenFile};
+use super::{Config, DatabaseUrl, Place, TokenFile};
 use crate::secrets::rules::is_name;
 
 /// Bytes of a configuration file that are read; a longer one is refused.
@@ -192,6 +192,9 @@ impl Config {
         }
         if let Some(wrong) = self.audit.wrong() {
             return Err(ConfigError::new(code::CONFIG, file, wrong));
+        }
+        if let Err((message, hint)) = Place::of(self, 0) {
+            return Err(ConfigError::new(code::CONFIG, file, message).hint(hint));
         }
         self.check_tokens(file)
     }

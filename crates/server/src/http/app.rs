@@ -10,7 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{failure::Failure, guard, metrics::Metrics, operate};
-use crate::{auth::Tokens, clock::SystemClock, config, identity::Identity, people::People, routes, runtime::Runtime};
+use crate::{
+    auth::Tokens, clock::SystemClock, config, identity::Identity, pages::Pages, people::People, routes,
+    runtime::Runtime,
+};
 
 /// Agents that are applied at once: each may be large, and start MCP servers. More wait for their turn.
 const APPLYING: usize = 16;
@@ -30,6 +33,8 @@ pub(crate) struct App {
     pub(crate) people: Option<People>,
     /// Who the runs of this server are to others.
     pub(crate) identity: Identity,
+    /// The approval page.
+    pub(crate) pages: Pages,
     /// Bounds of requests.
     pub(crate) limits: config::Limits,
     /// Whether `/metrics` needs no token.
@@ -67,6 +72,7 @@ impl App {
         tokens: Tokens,
         people: Option<People>,
         identity: Identity,
+        place: config::Place,
         config: &config::Config,
     ) -> Shared {
         let metrics = Metrics::new(runtime.engine().clone(), runtime.log().clone());
@@ -80,6 +86,7 @@ impl App {
             tokens,
             people,
             identity,
+            pages: Pages::new(place, &config.approvals),
             limits: config.limits.clone(),
             metrics_open: config.metrics_open,
             requests: Arc::new(Semaphore::new(config.limits.requests.min(Semaphore::MAX_PERMITS))),
@@ -105,7 +112,7 @@ impl App {
 /// The whole router.
 pub(crate) fn router(app: Shared) -> Router {
     let mut router = Router::new();
-    for route in routes::table() {
+    for route in routes::table().into_iter().chain(routes::pages()) {
         let handler = match route.pace {
             routes::Pace::Brief => route.handler.route_layer(middleware::from_fn_with_state(app.clone(), guard::brief)),
             routes::Pace::Long => route.handler,

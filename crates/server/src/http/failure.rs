@@ -73,6 +73,11 @@ impl Failure {
         }
     }
 
+    /// Whether it says that a token counts for nothing.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self.0.code, code::UNAUTHENTICATED | code::TOKEN_REFUSED | code::FORBIDDEN)
+    }
+
     /// Whether it says that something does not exist.
     pub(crate) fn is_not_found(&self) -> bool {
         self.0.code == code::NOT_FOUND
@@ -94,8 +99,8 @@ impl Failure {
 /// The status that a code is answered with, wherever it comes from.
 fn status_of(code: Code) -> u16 {
     match code {
-        code::UNAUTHENTICATED | code::TOKEN_REFUSED => 401,
-        code::FORBIDDEN | code::POLICY | code::DISABLED => 403,
+        code::UNAUTHENTICATED | code::TOKEN_REFUSED | code::PAGE_SESSION => 401,
+        code::FORBIDDEN | code::POLICY | code::DISABLED | code::PAGE_ORIGIN | code::PAGE_LINK => 403,
         code::BAD_REQUEST | code::TOO_DEEP => 400,
         code::NOT_FOUND | code::WORKSPACE_NOTHING | code::WORKSPACE_PATH => 404,
         code::CONFLICT

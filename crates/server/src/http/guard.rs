@@ -4,7 +4,7 @@ use std::{future::Future, time::Instant};
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::header,
+    http::{HeaderMap, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -21,10 +21,15 @@ use super::{
 use crate::{
     auth::{self, Principal},
     clock::SystemClock,
+    config::hash_token,
+    pages::{self, Credential},
 };
 
 /// Lets only known callers through; `/healthz` and `/readyz` are open, `/metrics` when the configuration says so.
 pub(crate) async fn authenticate(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
+    if pages::is_page(request.uri().path()) {
+        return pages::guarded(&app, request, next).await;
+    }
     let open = match request.uri().path() {
         "/healthz" | "/readyz" | "/v1/login" => true,
         path if path.starts_with("/.well-known/") => true,
@@ -59,6 +64,24 @@ async fn whose(app: &App, token: Option<&str>) -> Answer<Principal> {
         }
         _ => Err(Failure::unauthenticated()),
     }
+}
+
+/// Who brought a credential, as it is now.
+pub(crate) async fn of_credential(app: &App, credential: &Credential) -> Answer<Principal> {
+    match credential {
+        Credential::Known(digest) => app.tokens.of(digest).cloned().ok_or_else(Failure::unauthenticated),
+        Credential::Provider(token) => whose(app, Some(token.as_str())).await,
+    }
+}
+
+/// What the caller of a request brought, to be kept for a browser that signs in as they.
+pub(crate) fn credential(app: &App, headers: &HeaderMap) -> Answer<Credential> {
+    let given = input::only(headers, &header::AUTHORIZATION)?.and_then(|v| v.to_str().ok()).and_then(auth::bearer);
+    let token = given.ok_or_else(Failure::unauthenticated)?;
+    Ok(match app.tokens.find(token) {
+        Some(_) => Credential::Known(hash_token(token)),
+        None => Credential::Provider(token.to_owned().into()),
+    })
 }
 
 /// Lets only those through whose token allows it, before anything that the request names is looked at, and whom policies let

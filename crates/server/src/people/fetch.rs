@@ -3,7 +3,7 @@
 use std::{fs, io, path::Path, time::Duration};
 
 use futures_util::StreamExt as _;
-use reqwest::{Certificate, Client, redirect::Policy};
+use reqwest::{Certificate, Client, RequestBuilder, redirect::Policy};
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,8 +24,20 @@ pub(super) fn client(issuer: &str, ca: Option<&Path>) -> io::Result<Client> {
 
 /// The bytes of a document, or why there are none.
 pub(super) async fn get(client: &Client, url: &str) -> Result<Vec<u8>, String> {
+    read(client.get(url)).await
+}
+
+/// Sends a form (RFC 6749, appendix B), and gives the bytes of the answer.
+pub(super) async fn post(client: &Client, url: &str, form: &[(&str, &str)]) -> Result<Vec<u8>, String> {
+    let mut body = reqwest::Url::parse("http://localhost/").map_err(|e| e.to_string())?;
+    body.query_pairs_mut().extend_pairs(form);
+    let body = body.query().unwrap_or_default().to_owned();
+    read(client.post(url).header("content-type", "application/x-www-form-urlencoded").body(body)).await
+}
+
+async fn read(request: RequestBuilder) -> Result<Vec<u8>, String> {
     let told = |e: reqwest::Error| e.without_url().to_string();
-    let answer = client.get(url).header("accept", "application/json").send().await.map_err(told)?;
+    let answer = request.header("accept", "application/json").send().await.map_err(told)?;
     if !answer.status().is_success() {
         return Err(format!("it answered {}", answer.status()));
     }

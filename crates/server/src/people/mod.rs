@@ -14,6 +14,7 @@ use stead_core::{
 };
 use stead_identity::{claims::Claims, token};
 
+pub(crate) use self::provider::Endpoints;
 use self::provider::Provider;
 use crate::{auth::Principal, config::Oidc};
 
@@ -68,6 +69,42 @@ impl People {
     pub(crate) fn login(&self) -> Option<stead_api::login::Login> {
         let Oidc { issuer, client_id, scopes, resource, audience, .. } = self.config.clone();
         Some(stead_api::login::Login { issuer, client_id: client_id?, scopes, resource, audience })
+    }
+
+    /// The client that the approval page is there, when it is one.
+    pub(crate) fn page_client(&self) -> Option<&str> {
+        self.config.page_client_id.as_deref()
+    }
+
+    /// The provider, as its tokens say it.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.config.issuer
+    }
+
+    /// What a login asks for.
+    pub(crate) fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.config.scopes.iter().map(String::as_str)
+    }
+
+    /// The resource that an access token is asked for (RFC 8707).
+    pub(crate) fn resource(&self) -> Option<&str> {
+        self.config.resource.as_deref()
+    }
+
+    /// Where a person logs in.
+    ///
+    /// # Errors
+    /// `ST0342` when the provider does not say.
+    pub(crate) async fn endpoints(&self) -> Result<Endpoints, Stranger> {
+        self.provider.endpoints().await
+    }
+
+    /// Sends the provider a form; gives the document that it answers.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn post(&self, url: &str, form: &[(&str, &str)]) -> Result<Vec<u8>, String> {
+        self.provider.post(url, form).await
     }
 
     /// Whose token that is.

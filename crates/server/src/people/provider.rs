@@ -30,6 +30,19 @@ const PAUSE: Duration = Duration::from_secs(2);
 struct Metadata {
     issuer: String,
     jwks_uri: String,
+    #[serde(default)]
+    authorization_endpoint: Option<String>,
+    #[serde(default)]
+    token_endpoint: Option<String>,
+}
+
+/// Where a person logs in, and where what they bring back is exchanged.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoints {
+    /// For the browser.
+    pub(crate) authorization: String,
+    /// For the server.
+    pub(crate) token: String,
 }
 
 /// What is known.
@@ -127,7 +140,22 @@ impl Provider {
         (at.elapsed() < LIFE && !tried).then(|| keys.clone())
     }
 
-    async fn fetch(&self) -> Result<Keys, String> {
+    /// Where people log in: asked anew each time, for that is seldom.
+    pub(super) async fn endpoints(&self) -> Result<Endpoints, Stranger> {
+        let metadata = self.metadata().await.map_err(|why| unreachable(&self.issuer, &why))?;
+        let usable = |url: Option<String>| url.filter(|url| is_endpoint(url));
+        match (usable(metadata.authorization_endpoint), usable(metadata.token_endpoint)) {
+            (Some(authorization), Some(token)) => Ok(Endpoints { authorization, token }),
+            _ => Err(unreachable(&self.issuer, "it does not say where people log in")),
+        }
+    }
+
+    /// Sends a form.
+    pub(super) async fn post(&self, url: &str, form: &[(&str, &str)]) -> Result<Vec<u8>, String> {
+        fetch::post(&self.client, url, form).await
+    }
+
+    async fn metadata(&self) -> Result<Metadata, String> {
         let at = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
         let metadata = fetch::get(&self.client, &at).await?;
         let metadata: Metadata =
@@ -136,12 +164,22 @@ impl Provider {
         if metadata.issuer != self.issuer {
             return Err(format!("{at} describes another issuer"));
         }
+        Ok(metadata)
+    }
+
+    async fn fetch(&self) -> Result<Keys, String> {
+        let metadata = self.metadata().await?;
         if !is_provider_url(&metadata.jwks_uri) {
-            return Err(format!("{at} says that its keys are where no keys may be"));
+            return Err(format!("{} says that its keys are where no keys may be", self.issuer));
         }
         let keys = fetch::get(&self.client, &metadata.jwks_uri).await?;
         Keys::read(&keys).map_err(|e| format!("{}: {e}", metadata.jwks_uri))
     }
+}
+
+/// Whether people and codes may be sent there. An endpoint may have a query (RFC 6749, section 3.1), and a provider's URL has none.
+fn is_endpoint(url: &str) -> bool {
+    is_provider_url(url.split_once('?').map_or(url, |(before, _)| before))
 }
 
 fn unreachable(issuer: &str, why: &str) -> Stranger {

@@ -14,7 +14,10 @@ use stead_core::{
 };
 use stead_engine::human;
 use stead_ports::{clock::Clock as _, journal::ApprovalFilter};
-use stead_trust::{directory::At as Look, receipt::Receipt};
+use stead_trust::{
+    directory::At as Look,
+    receipt::{Channel, Receipt},
+};
 
 use super::views;
 use crate::{
@@ -78,7 +81,7 @@ async fn own(app: &App, who: &Principal, effect: EffectId) -> Answer<Approval> {
 }
 
 /// Whether the effect belongs to a run of the caller's: if not, it is told like an approval that does not exist.
-async fn of_own_run(app: &App, who: &Principal, effect: EffectId) -> Answer<()> {
+pub(super) async fn of_own_run(app: &App, who: &Principal, effect: EffectId) -> Answer<()> {
     let hidden = |failure: Failure| if failure.is_not_found() { none(effect) } else { failure };
     views::own_run(app, who, effect.run).await.map(drop).map_err(hidden)
 }
@@ -130,7 +133,7 @@ pub(super) async fn question(
     Ok(Body(SignedQuestion { question, open: asked.open, signed: asked.demanded, receipts, now: now() }))
 }
 
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     u64::try_from(SystemClock.now().0 / 1_000_000).unwrap_or(0)
 }
 
@@ -171,6 +174,15 @@ async fn signature(
     if accepted.statement.approved != approved {
         return Err(bad("the statement says the opposite of what is asked for".to_owned()));
     }
+    // Where every gate asks for it, such a yes could open nothing: better told now than waited for.
+    let gates = &asked.question.gates;
+    if approved && !accepted.verified && !gates.is_empty() && gates.iter().all(|gate| gate.verified) {
+        let why = "a yes to this counts only from somebody whom their authenticator has verified, by a PIN or a finger";
+        return Err(Failure::new(code::APPROVAL_PERSON, why).hint(
+            "use a passkey that verifies its user, or a security key of SSH that was made with `verify-required`",
+        ));
+    }
     let nonce = Nonce(accepted.statement.nonce);
-    Ok(Some(Box::new(Signed { nonce, receipt: receipt.to_text().as_str().into() })))
+    let page = (accepted.channel == Channel::Page).then_some(true);
+    Ok(Some(Box::new(Signed { nonce, receipt: receipt.to_text().as_str().into(), page })))
 }

@@ -12,8 +12,10 @@ mod cassettes;
 mod export;
 mod facts;
 mod health;
+mod links;
 mod login;
 mod metrics;
+mod pages;
 mod policies;
 mod runs;
 mod sandboxes;
@@ -29,6 +31,8 @@ mod workspace;
 
 use axum::routing::{MethodRouter, get, post};
 use stead_api::right::Right;
+
+pub(crate) use pages::table as pages;
 
 use crate::http::app::Shared;
 
@@ -138,6 +142,8 @@ pub(crate) fn table() -> Vec<Route> {
         Brief get "/.well-known/jwks.json" [] tokens::keys;
         Brief get "/.well-known/openid-configuration" [] tokens::provider;
         Brief get "/v1/login" [] login::show;
+        Brief post "/v1/login/links" [Read] links::make;
+        Brief get "/v1/approvers/requests" [Read] links::requests;
         Brief get "/v1/status" [] health::status;
         Brief get "/v1/openapi.json" [] health::openapi;
         Long get "/healthz" [] health::alive;

@@ -228,10 +228,7 @@ fn root_of(f: &mut Fields) -> Result<Root, BadForm> {
 }
 
 fn enrolment_value(e: &Enrolment) -> Members {
-    let passkey = e
-        .passkey
-        .as_ref()
-        .map_or(Value::Null, |p| Value::object([("rp_id", Value::text(&p.rp_id)), ("origin", Value::text(&p.origin))]));
+    let passkey = e.passkey.as_ref().map_or(Value::Null, crate::passkey::place_value);
     vec![
         ("key", Value::text(e.key.to_string())),
         ("issuer", Value::text(&e.human.issuer)),
@@ -244,12 +241,7 @@ fn enrolment_value(e: &Enrolment) -> Members {
 fn enrolment_of(f: &mut Fields) -> Result<Enrolment, BadForm> {
     let passkey = match f.maybe("passkey")? {
         None => None,
-        Some(value) => {
-            let mut p = Fields::of(value, "passkey")?;
-            let passkey = Passkey { rp_id: name(&mut p, "rp_id")?, origin: name(&mut p, "origin")? };
-            p.done()?;
-            Some(passkey)
-        }
+        Some(value) => Some(crate::passkey::place_of(value)?),
     };
     let human = Human { issuer: name(f, "issuer")?, subject: name(f, "subject")? };
     Ok(Enrolment { key: key_of(f)?, human, roles: names(f, "roles")?, passkey })
@@ -313,6 +305,6 @@ fn names(f: &mut Fields, member: &'static str) -> Result<Vec<String>, BadForm> {
     if right { Ok(names) } else { Err(BadForm::Member(member)) }
 }
 
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     (1..=MAX_NAME).contains(&name.len()) && !name.chars().any(char::is_control)
 }

@@ -10,6 +10,7 @@ mod envelope;
 mod fold;
 
 pub use accept::{Accepted, At, Rejected};
+pub(crate) use entry::is_name;
 pub use entry::{Break, Delegation, Enrolment, Entry, MAX_BREAK, MAX_DELEGATION, Root, RootKey, What};
 pub use envelope::{Envelope, MAX_ENVELOPE, Signed};
 pub use fold::{BadEntry, Broken, Directory, Enrolled, MAX_ENTRIES};

@@ -13,6 +13,9 @@ pub struct Passkey {
     pub rp_id: String,
     /// The origin of the page that signs.
     pub origin: String,
+    /// The credential's id as base64url, by which a page asks an authenticator for this very key; absent where whoever enrolled it did
+    /// not say it. A signature does not depend on it.
+    pub credential: Option<String>,
 }
 
 /// What a signature shows beside who signed.

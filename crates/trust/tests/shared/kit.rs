@@ -115,7 +115,7 @@ pub struct Authenticator {
 impl Authenticator {
     pub fn new() -> Self {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("makes a key");
-        let place = Passkey { rp_id: "stead.example".into(), origin: "https://stead.example".into() };
+        let place = Passkey { rp_id: "stead.example".into(), origin: "https://stead.example".into(), credential: None };
         Self { pair, place }
     }
 

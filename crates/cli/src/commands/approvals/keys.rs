@@ -10,15 +10,19 @@ use clap::{Args, Subcommand};
 use stead_api::approver::Approvers;
 use stead_client::Client;
 use stead_core::code;
+use stead_server::approvers::key_path;
 use stead_trust::{
     directory::{Break, Delegation, Enrolment, Entry, Envelope, Signed, What},
     hex,
-    key::PublicKey,
+    key::{BadKey, KeyId, PublicKey},
+    passkey::Request,
+    receipt::Receipt,
     statement::Human,
 };
 
 use crate::{
     cli::Global,
+    connect::Connection,
     error::{CliError, Outcome},
     exit::Exit,
     signing::{self, Key},
@@ -42,8 +46,11 @@ enum Verb {
         file: PathBuf,
     },
     /// Enrol a key of an approver
+    ///
+    /// With the root of one person, and no `--sign-with`, the key in the data folder signs.
     Enrol {
-        /// The public key, in the form of OpenSSH
+        /// The file of the public key, in the form of OpenSSH, or of a passkey's request; or the fingerprint (`SHA256:…`) of a passkey that
+        /// waits on the server
         public_key: PathBuf,
         #[command(flatten)]
         whose: Whose,
@@ -62,7 +69,7 @@ enum Verb {
     },
     /// Enrol a new key of somebody who has lost theirs, which count no longer
     Recover {
-        /// The new public key, in the form of OpenSSH
+        /// The new key, as `enrol` takes it
         public_key: PathBuf,
         #[command(flatten)]
         whose: Whose,
@@ -124,9 +131,9 @@ enum Verb {
 /// Whose a key is.
 #[derive(Debug, Args)]
 struct Whose {
-    /// The person, as the server knows them
+    /// The person, as the server knows them; of a passkey its request says it
     #[arg(long)]
-    subject: String,
+    subject: Option<String>,
     /// Who vouches for them; the server's own tokens when silent
     #[arg(long, default_value = "stead")]
     issuer: String,
@@ -173,7 +180,8 @@ pub(super) fn offline(global: &Global, keys: &Keys) -> Outcome {
     Ok(Exit::Ok)
 }
 
-pub(super) async fn run(global: &Global, client: &Client, keys: Keys) -> Outcome<()> {
+pub(super) async fn run(global: &Global, connection: &Connection, keys: Keys) -> Outcome<()> {
+    let client = &connection.client;
     match keys.verb {
         Verb::Ls => {
             let directory = client.approvers().await?;
@@ -185,12 +193,14 @@ pub(super) async fn run(global: &Global, client: &Client, keys: Keys) -> Outcome
             Ok(())
         }
         Verb::Enrol { public_key, whose, by } => {
-            let what = What::Enrol(enrolment(&public_key, whose)?);
-            make(global, client, what, by).await
+            let (enrolment, by) =
+                (enrolment(global, client, &public_key, whose).await?, own(global, client, by).await?);
+            make(global, client, What::Enrol(enrolment), by).await
         }
         Verb::Recover { public_key, whose, by } => {
-            let what = What::Recover(enrolment(&public_key, whose)?);
-            make(global, client, what, by).await
+            let (enrolment, by) =
+                (enrolment(global, client, &public_key, whose).await?, own(global, client, by).await?);
+            make(global, client, What::Recover(enrolment), by).await
         }
         Verb::Revoke { key, reason, by } => {
             let key = key.parse().map_err(|_| CliError::usage("a fingerprint looks like `SHA256:…`"))?;
@@ -248,12 +258,61 @@ fn sign(envelope: &mut Envelope, keys: &[PathBuf]) -> Outcome<()> {
     Ok(())
 }
 
-fn enrolment(public_key: &Path, whose: Whose) -> Outcome<Enrolment> {
-    let failed = |e: String| signing::bad(format!("{}: {e}", public_key.display()));
-    let text = fs::read_to_string(public_key).map_err(|e| failed(e.to_string()))?;
-    let key: PublicKey = text.parse().map_err(|e: stead_trust::key::BadKey| failed(e.to_string()))?;
-    let human = Human { issuer: whose.issuer, subject: whose.subject };
-    Ok(Enrolment { key, human, roles: whose.roles, passkey: None })
+/// The key of a file, or of a passkey that waits on the server, with whose it is.
+async fn enrolment(global: &Global, client: &Client, key: &Path, whose: Whose) -> Outcome<Enrolment> {
+    let place = key.display().to_string();
+    let failed = |e: String| signing::bad(format!("{place}: {e}"));
+    if key.exists() || place.parse::<KeyId>().is_err() {
+        let text = fs::read_to_string(key).map_err(|e| failed(e.to_string()))?;
+        if text.trim_start().starts_with('{') {
+            return passkey(global, client, text.trim(), whose).await;
+        }
+        let key: PublicKey = text.parse().map_err(|e: BadKey| failed(e.to_string()))?;
+        let subject = whose.subject.ok_or_else(|| CliError::usage("say whose key it is: --subject NAME"))?;
+        let human = Human { issuer: whose.issuer, subject };
+        return Ok(Enrolment { key, human, roles: whose.roles, passkey: None });
+    }
+    let waiting = client.passkey_requests().await?.items;
+    let found = waiting.iter().find(|request| request.id == place).ok_or_else(|| {
+        CliError::new(code::NOT_FOUND, format!("no passkey {place} waits on the server")).hint(
+            "it waits for a day, until the server ends; its owner can save the request as a file on the approval page",
+        )
+    })?;
+    passkey(global, client, &found.request, whose).await
+}
+
+/// The passkey of a request, when its owner signed it and it is the one that is meant.
+async fn passkey(global: &Global, client: &Client, text: &str, whose: Whose) -> Outcome<Enrolment> {
+    let bad = |why: String| CliError::new(code::PASSKEY_REQUEST, why);
+    let receipt = Receipt::from_text(text).map_err(|e| bad(format!("the request cannot be read: {e}")))?;
+    let request = Request::of(&receipt).map_err(|e| bad(e.to_string()))?;
+    let tenant = client.status().await?.tenant;
+    if request.tenant != tenant {
+        return Err(bad(format!("the passkey is for the tenant {}, and this is {tenant}", request.tenant)));
+    }
+    let named = |subject: &String| *subject == request.human.subject && whose.issuer == request.human.issuer;
+    if !whose.subject.as_ref().is_none_or(named) {
+        return Err(bad(format!("{} of {} asks for it", request.human.subject, request.human.issuer)));
+    }
+    if !global.quiet {
+        let Request { human, passkey, key, .. } = &request;
+        ui::say(&format!(
+            "a passkey of {} on {}: {}\ncompare the fingerprint with what their browser shows",
+            stead_trust::shown::visible(&human.subject),
+            stead_trust::shown::visible(&passkey.origin),
+            key.id()
+        ));
+    }
+    Ok(Enrolment { key: request.key, human: request.human, roles: whose.roles, passkey: Some(request.passkey) })
+}
+
+/// Who signs: where one person works alone, the key in the data folder.
+async fn own(global: &Global, client: &Client, mut by: By) -> Outcome<By> {
+    let own = key_path(&global.data);
+    if by.keys.is_empty() && by.output.is_none() && own.exists() && client.approvers().await?.personal {
+        by.keys.push(own);
+    }
+    Ok(by)
 }
 
 /// A person whose key is enrolled.

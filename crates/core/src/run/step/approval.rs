@@ -193,7 +193,9 @@ pub(in crate::run) fn apply_given(state: &mut State, env: Env<'_>, f: &ApprovalG
         // Whether it is enough, policies say, whoever asked: a yes opens nothing by itself. Where no gate asks, one is always
         // followed by a decision.
         call.unweighed |= asked.is_none() || f.later == Some(true);
-        call.given.retain(|given| given.name != f.by);
+        // One answer of each person over each way: who is asked for both gives two.
+        let way = |signed: &Option<Box<Signed>>| signed.as_ref().and_then(|s| s.page).unwrap_or(false);
+        call.given.retain(|given| given.name != f.by || way(&given.signed) != way(&f.signed));
         call.given.push(Given { name: f.by.clone(), roles: f.roles.clone(), signed: f.signed.clone() });
         return;
     }
