@@ -366,6 +366,11 @@ codes! {
     APPROVER_KEY = 373, "The approver's key cannot be used";
     /// A file of evidence does not show what it should.
     APPROVAL_EVIDENCE = 374, "The evidence of an approval does not hold";
+    // 386-392: previews
+    /// What people were shown before an action is not so any more when it is to be done.
+    PREVIEW_CHANGED = 386, "What was shown is not so any more";
+    /// A look at what an action would do came to nothing.
+    PREVIEW_NONE = 387, "It could not be told what this would do";
 }
 
 impl Code {

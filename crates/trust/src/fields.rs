@@ -63,6 +63,14 @@ impl Fields {
         }
     }
 
+    /// A text that may be missing; it is not `null` then, so that there is one way to say so.
+    pub(crate) fn text_if_there(&mut self, name: &'static str) -> Result<Option<String>, BadForm> {
+        match self.members.iter().any(|(known, _)| known == name) {
+            true => self.text(name).map(Some),
+            false => Ok(None),
+        }
+    }
+
     pub(crate) fn int(&mut self, name: &'static str) -> Result<u64, BadForm> {
         match self.take(name)? {
             Value::Number(n) => n.as_whole().ok_or(BadForm::Member(name)),
