@@ -156,4 +156,6 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (372, include_str!("../../../docs/errors/ST0372.md")),
     (373, include_str!("../../../docs/errors/ST0373.md")),
     (374, include_str!("../../../docs/errors/ST0374.md")),
+    (386, include_str!("../../../docs/errors/ST0386.md")),
+    (387, include_str!("../../../docs/errors/ST0387.md")),
 ];

@@ -1,7 +1,7 @@
 //! What a look at an action is made of, and what is taken from its answer. Pure: who looks is [`crate::pay`].
 
 use serde_json::{Map, Value};
-use stead_core::{code, effect::Outcome, fact::Precondition, record::Payload, run::Seen};
+use stead_core::{code, effect::Outcome, fact::Precondition, run::Seen};
 use stead_ports::{
     agent::{Binds, BoundTool, Preview},
     tool::Output,

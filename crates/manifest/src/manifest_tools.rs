@@ -338,7 +338,7 @@ impl Preview {
         if let Some((name, tool)) = tools.get_key_value(call)
             && let Some([only]) = tool.operations().as_deref()
         {
-            return Some((name, only));
+            return Some((name.as_str(), *only));
         }
         has(own, call).then_some((own, call))
     }

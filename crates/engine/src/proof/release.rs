@@ -72,6 +72,9 @@ impl Proving<'_> {
                     self.breaks(moment.seq, format!("effect {n} begins, and {why}"));
                 }
             }
+            (None, false) if !open.yeses.is_empty() => {
+                self.breaks(moment.seq, format!("effect {n} begins by signed answers, and they were not used up"));
+            }
             _ => {}
         }
         if used {
@@ -130,7 +133,7 @@ fn is_satisfied(gate: &GateAsks, counting: &[Approval]) -> bool {
     let named = |a: &Approval| {
         let user = format!("user:{}", a.user);
         let is = |who: &str| who == user || a.roles.iter().any(|role| role == who);
-        gate.approvers.is_empty() || gate.approvers.iter().any(|who| is(who))
+        gate.approvers.is_empty() || gate.approvers.iter().any(|who| is(who.as_str()))
     };
     let strict = |a: &Approval| gate.verified != Some(true) || a.signed.as_ref().is_some_and(|s| s.verified);
     let those: Vec<&Approval> = counting.iter().filter(|a| named(a) && strict(a)).collect();

@@ -179,7 +179,8 @@ fn what_is_not_so_any_more_is_not_done_and_the_model_is_told() {
     assert!(read.lock().last().unwrap().contains("ST0386: not done"));
     // What would not see to it is not even tried.
     let deaf = tool("purge", EffectClass::Irreversible).asks().seen_by(&look, Some(Binds::Rows)).deaf();
-    let (node, run, read) = desk(&crate::common::lab(), &deaf, &look, Limits::default());
+    let other = crate::common::lab();
+    let (node, run, read) = desk(&other, &deaf, &look, Limits::default());
     node.approve(node.asked(run), true).unwrap();
     node.completes(run);
     assert_eq!(deaf.count(), 0);
@@ -205,7 +206,8 @@ fn while_a_run_is_paused_or_once_it_is_stopped_nothing_is_looked_at() {
     let look = crate::common::hangs_once(EffectClass::Pure, &gate);
     let (purge, _) = self::purge();
     let purge = purge.seen_by(&look, None);
-    let (node, run, _) = desk(&crate::common::lab(), &purge, &look, Limits::default());
+    let other = crate::common::lab();
+    let (node, run, _) = desk(&other, &purge, &look, Limits::default());
     node.go(gate.arrived());
     node.go(node.engine().stop(run, stead_core::fact::StopMode::Cancel, me())).unwrap();
     let view = node.go(node.engine().wait(run, false)).unwrap();

@@ -28,7 +28,7 @@ pub(super) fn link(
     for (name, tool) in &manifest.tools {
         for (operation, effect) in &tool.effects {
             let Some(preview) = &effect.preview else { continue };
-            let full = operations.get(&(name.clone(), operation.clone()));
+            let full = operations.get(&(name.clone(), operation.clone())).map(String::as_str);
             let Some(full) = full.filter(|full| !stands_in(full)) else { continue };
             let wrong = |why: String| AgentError {
                 code: code::MANIFEST_VALUE,
@@ -36,7 +36,7 @@ pub(super) fn link(
             };
             let none = || wrong(format!("there is no operation `{}`", preview.call));
             let (of, target) = preview.target(&manifest.tools, name).ok_or_else(none)?;
-            let looks = operations.get(&(of.to_owned(), target.to_owned())).ok_or_else(none)?;
+            let looks = operations.get(&(of.to_owned(), target.to_owned())).map(String::as_str).ok_or_else(none)?;
             let at = |full: &str| bound.binary_search_by(|tool| tool.def.name.as_str().cmp(full)).ok();
             let (Some(i), Some(by)) = (at(full), at(looks)) else { return Err(none()) };
             if bound[by].class != EffectClass::Pure {
@@ -48,7 +48,7 @@ pub(super) fn link(
             if bound[i].class == EffectClass::Pure {
                 return Err(wrong("what only reads needs no preview".to_owned()));
             }
-            bound[i].rules.preview = Some(looks.as_str().into());
+            bound[i].rules.preview = Some(looks.into());
             bound[i].preview = Some(Arc::new(made(looks, preview)));
         }
     }
