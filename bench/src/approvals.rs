@@ -7,6 +7,7 @@ mod kit;
 #[expect(unreachable_pub, reason = "shared with the tests of the crate")]
 #[path = "../../crates/trust/tests/shared/mutate.rs"]
 mod mutate;
+mod clone;
 mod race;
 
 use std::{hint::black_box, process::ExitCode, time::Instant};
@@ -30,8 +31,11 @@ pub(crate) fn main(quick: bool, json: bool) -> ExitCode {
     let each = if quick { 300 } else { 3_000 };
     let (ed25519, p256) = (ed25519(each), p256(each));
     let races = race::run(if quick { 2_000 } else { 100_000 });
+    let questions = if quick { 50 } else { 1_000 };
+    let clones = clone::run(questions);
     let figures = json!({
-        "races": races.tried, "double_uses": races.double, "crashes": races.crashes, "mutations_tried": tried,
+        "races": races.tried + clones.tried, "double_uses": races.double + clones.double, "crashes": races.crashes,
+        "clones": clones.tried, "mutations_tried": tried,
         "mutations_rejected": rejected, "ed25519_us": ed25519, "p256_us": p256, "races_s": races.seconds,
     });
     if json {
@@ -39,7 +43,8 @@ pub(crate) fn main(quick: bool, json: bool) -> ExitCode {
     } else {
         println!("{}", serde_json::to_string_pretty(&figures).expect("is JSON"));
     }
-    let held = races.double == 0 && races.executed == races.expected && tried == rejected;
+    let done = races.executed == races.expected && clones.executed == questions;
+    let held = races.double + clones.double == 0 && done && tried == rejected;
     if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -139,7 +139,7 @@ fn looked_at(dir: &Path, questions: u64, crashes: usize, seconds: f64) -> Races 
     Races { tried: questions * BROUGHT, double, crashes, executed, expected: questions - unknown, seconds }
 }
 
-fn key(run: RunId, effect: u32) -> String {
+pub(super) fn key(run: RunId, effect: u32) -> String {
     format!("{:032x}{effect:08x}", run.0)
 }
 
@@ -150,7 +150,7 @@ fn spawn(dir: &Path, runs: u64) -> Child {
     command.stdout(Stdio::null()).spawn().expect("the child starts")
 }
 
-async fn open(dir: &Path, at_rest: bool) -> (Engine, Arc<Seen>) {
+pub(super) async fn open(dir: &Path, at_rest: bool) -> (Engine, Arc<Seen>) {
     let seen = Arc::new(Seen::with_ledger(&dir.join("ledger")));
     let agent = noop(EffectClass::Irreversible, true, &seen);
     let store = loop {
@@ -174,7 +174,7 @@ async fn open(dir: &Path, at_rest: bool) -> (Engine, Arc<Seen>) {
     (Engine::open(ports, options).await.expect("the engine opens"), seen)
 }
 
-async fn all(engine: &Engine) -> Vec<RunId> {
+pub(super) async fn all(engine: &Engine) -> Vec<RunId> {
     let filter = RunFilter { tenant: "default".into(), limit: u32::MAX, ..RunFilter::default() };
     let runs = engine.journal().runs(&filter).await.expect("the store answers");
     runs.into_iter().map(|row| row.id).collect()

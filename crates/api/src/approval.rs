@@ -38,6 +38,9 @@ pub struct Approval {
     /// it is used and what the next step may use, and what each answer does. No answer until `expires` counts as a denial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
+    /// What a look at what it would do found, before people were asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Preview>,
     /// Why a human is asked.
     #[schemars(with = "schema::AskReason")]
     pub reason: AskReason,
@@ -57,6 +60,19 @@ pub struct Approval {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>")]
     pub given: Vec<Name>,
+}
+
+/// What a look at an action found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Preview {
+    /// In words, as the tool that looked told it: untrusted. Or that there is none, and why.
+    pub text: String,
+    /// What must still hold when the action is done, or else it is refused; absent when the preview binds nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precondition: Option<String>,
+    /// When it was looked at.
+    #[schemars(with = "schema::Timestamp")]
+    pub at: Timestamp,
 }
 
 /// What one gate asks for.

@@ -183,6 +183,10 @@ pub struct RunVerification {
     pub decisions: u64,
     /// Answers of people, each held against the question and what followed.
     pub approvals: u64,
+    /// Effects that signed answers let go: each signature verified with the directory of that time, and what began compared with what was
+    /// signed.
+    #[serde(default)]
+    pub signed: u64,
     /// What could not be compared, and why.
     pub notes: Vec<String>,
     /// The checkpoint that all of this was proven against.
@@ -196,7 +200,7 @@ pub struct RunVerification {
 pub struct RunBreak {
     /// The position of the record; null when it is about the whole.
     pub seq: Option<u64>,
-    /// What does not hold: `chain`, `fold`, `leaf`, `log`, `decision` or `approval`.
+    /// What does not hold: `chain`, `fold`, `leaf`, `log`, `decision`, `approval`, `signature` or `directory`.
     pub what: String,
     /// In words.
     pub why: String,

@@ -104,6 +104,8 @@ kinds! {
     PlanRejected => "plan_rejected",
     HistoryRead => "history_read",
     ApprovalsUsed => "approvals_used",
+    PreviewDecided => "preview_decided",
+    Previewed => "previewed",
 }
 
 #[cfg(test)]

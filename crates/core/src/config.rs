@@ -96,6 +96,10 @@ pub struct CallRules {
     #[n(6)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
+    /// The tool that looks at what it would do, before people are asked.
+    #[n(7)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Name>,
 }
 
 impl Default for CallRules {
@@ -108,6 +112,7 @@ impl Default for CallRules {
             settle: Span(0),
             child: None,
             place: None,
+            preview: None,
         }
     }
 }

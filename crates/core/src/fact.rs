@@ -1,7 +1,7 @@
 //! The whole vocabulary of what can have happened to a run.
 //!
 //! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 2, 35 to
-//! 42 and 44 to 49 are kept for signals and messages, memory, compensation and version facts.
+//! 42, 44 to 46 and 49 are kept for signals and messages, memory, compensation and version facts.
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -19,10 +19,12 @@ use crate::{
 
 mod approval;
 mod names;
+mod preview;
 
 pub use approval::{ApprovalGiven, ApprovalRequested, ApprovalsUsed, AskReason, Signing};
 
 pub use names::{KINDS, kind_name};
+pub use preview::{Precondition, PreviewDecided, Previewed, Waiting};
 
 pub use crate::config::{CallRules, ModelConfig, RunConfig};
 
@@ -139,6 +141,12 @@ pub enum Fact {
     /// Signed answers let this effect go, and count for nothing else: what begins by them is in the same record.
     #[n(43)]
     ApprovalsUsed(#[n(0)] ApprovalsUsed),
+    /// Whether it is looked at what an effect would do, before people are asked about it.
+    #[n(47)]
+    PreviewDecided(#[n(0)] PreviewDecided),
+    /// What came of the look. The question follows in the same record, and what was found may bind the effect.
+    #[n(48)]
+    Previewed(#[n(0)] Previewed),
 }
 
 impl Fact {
@@ -147,6 +155,7 @@ impl Fact {
         match self {
             Self::EffectReturned(f) | Self::EffectRefused(f) => f.action.as_deref(),
             Self::EffectUnknown(f) => f.action.as_deref(),
+            Self::Previewed(f) => f.action.as_deref(),
             _ => None,
         }
     }
@@ -166,6 +175,7 @@ impl Fact {
             Self::EffectDecided(f) => f.ruled.as_deref(),
             Self::ModelRequested(f) => f.ruled.as_deref(),
             Self::ModelDenied(f) => f.ruled.as_deref(),
+            Self::PreviewDecided(f) => f.ruled.as_deref(),
             _ => None,
         }
     }
@@ -188,6 +198,8 @@ impl Fact {
             Self::ModelDenied(f) => Some(f.payload),
             Self::PlanDrawn(f) => Some(f.payload),
             Self::PlanRejected(f) => Some(f.payload),
+            Self::PreviewDecided(f) => f.payload,
+            Self::Previewed(f) => Some(f.payload),
             Self::RunAdmitted(_)
             | Self::ContextCompacted(_)
             | Self::ModelRequested(_)

@@ -203,6 +203,7 @@ impl Actor {
         let looked_at = |c: &Call| match c.phase {
             CallPhase::Undecided => true,
             CallPhase::Asking { .. } => weighs || !c.given.is_empty(),
+            CallPhase::Previewing(_) => true,
             CallPhase::Open | CallPhase::Backoff { .. } if c.ruled != epoch => true,
             CallPhase::Ended { .. } | CallPhase::Child { .. } => false,
             // It may come back unknown, and a human be asked what gates ask for.
@@ -219,7 +220,9 @@ impl Actor {
     async fn answers(&mut self, command: &Command) -> Result<Answers, EngineError> {
         let ports = self.engine.0.ports.clone();
         let signed = |c: &Call| c.given.iter().any(|given| given.signed.is_some());
-        let weighs = matches!(command, Command::Approve { .. }) || self.state.calls.iter().any(signed);
+        let looks = |c: &Call| matches!(c.phase, CallPhase::Previewing(_)) && c.arguments.is_some();
+        let calls = &self.state.calls;
+        let weighs = matches!(command, Command::Approve { .. }) || calls.iter().any(|c| signed(c) || looks(c));
         if !weighs || begins_nothing(command) {
             let signing = ports.directories.current(&self.state.tenant);
             let salt = signing.is_possible().then(|| ports.clock.random());

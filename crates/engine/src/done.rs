@@ -25,6 +25,7 @@ use crate::{
     parent::ChildEnd,
     planner,
     prepare::{self, MAX_CALLS, cut},
+    preview,
     types::EngineError,
 };
 
@@ -44,6 +45,7 @@ impl Actor {
                 self.commit(command, By::Runtime).await
             }
             Done::Effect { effect, attempt, outcome } => self.effect_done(effect, attempt, outcome).await,
+            Done::Looked { effect, outcome } => self.looked(effect, outcome).await,
             Done::TimedOut { effect, attempt, rest } => {
                 let text = format!("{}: no answer in time; whether it happened is unknown", code::TOOL_TIMEOUT);
                 self.effect_done(effect, attempt, Outcome::Unknown(Output::error(text))).await?;
@@ -151,6 +153,25 @@ impl Actor {
             Outcome::Unknown(o) => Outcome::Unknown(self.sealed(effect, o)),
         };
         self.commit(Command::Outcome { effect, attempt, outcome, error, action }, By::Runtime).await
+    }
+
+    /// What a look at an effect found. People read it, and no model does.
+    async fn looked(&mut self, effect: u32, mut outcome: Outcome<Output>) -> Result<(), EngineError> {
+        let (Outcome::NotSent(told) | Outcome::Returned(told) | Outcome::Refused(told) | Outcome::Unknown(told)) =
+            &mut outcome;
+        let action = told.action.take();
+        let agent = self.agent.clone();
+        let call = self.state.call(effect);
+        let how = call.and_then(|call| agent.tool(&call.head.tool)).and_then(|tool| tool.preview.as_deref());
+        let found = match how {
+            Some(how) => preview::found(how, outcome),
+            None => Err("the agent version looks at it no more".to_owned()),
+        };
+        let found = match found {
+            Ok((text, precondition)) => Ok((self.seal(text, Source::Tool, usize::MAX), precondition)),
+            Err(why) => Err(self.seal(cut(why, preview::MAX_SHOWN), Source::Tool, usize::MAX)),
+        };
+        self.commit(Command::Previewed { effect, found, action }, By::Runtime).await
     }
 
     /// A tool's text, capped by the tool's limits, with the files that came with it.

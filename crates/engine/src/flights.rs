@@ -28,6 +28,8 @@ pub(crate) enum Key {
         attempt: u32,
     },
     Effect(u32),
+    /// A look at what an effect would do.
+    Look(u32),
     Reconcile(u32),
     StartChild(u32),
     StopChild(u32),
@@ -62,6 +64,10 @@ pub(crate) enum Done {
     Effect {
         effect: u32,
         attempt: u8,
+        outcome: Outcome<Output>,
+    },
+    Looked {
+        effect: u32,
         outcome: Outcome<Output>,
     },
     /// The time is over, but the answer may still come.

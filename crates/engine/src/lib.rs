@@ -51,6 +51,8 @@ mod pay;
 mod payload;
 mod planner;
 mod prepare;
+mod preview;
+mod proof;
 mod providers;
 mod question;
 mod record;
@@ -89,9 +91,10 @@ pub use restore::{Marked, Restore, mark_restored};
 pub use signing::{Demand, Directories, ISSUER, Signing, Unsigned, human};
 pub use step::{EffectSummary, SeenSummary, Step, StepView};
 pub use switches::NoSwitches;
-pub use timed::Durations;
+pub pub use proof::SignedReport;
+use timed::Durations;
 pub use types::{
     ApprovalPage, ApprovalView, ChildOf, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView,
-    StartRun, Started, Stats,
+    SeenView, StartRun, Started, Stats,
 };
 pub use why::{Cause, Denial, WhyView};

@@ -102,17 +102,27 @@ pub(crate) async fn up_to_last<T>(
 pub(crate) async fn each(
     journal: &Arc<dyn Journal>,
     run: RunId,
-    mut look: impl FnMut(&State, &Record),
+    look: impl FnMut(&State, &Record),
 ) -> Result<(), EngineError> {
     let records = records(journal, run).await?;
-    let mut carry = match base(&records) {
+    each_of(journal, run, &records, look).await
+}
+
+/// The same of these records.
+pub(crate) async fn each_of(
+    journal: &Arc<dyn Journal>,
+    run: RunId,
+    records: &[Record],
+    mut look: impl FnMut(&State, &Record),
+) -> Result<(), EngineError> {
+    let mut carry = match base(records) {
         Some(base) => Some(carry_of(journal, base).await?.0),
         None => None,
     };
     let mut inherit = |_| carry.take().unwrap_or_default();
     guarded(run, || {
         let mut state: Option<State> = None;
-        for record in &records {
+        for record in records {
             match &mut state {
                 Some(state) => state.apply_record(record, &mut inherit),
                 None => state = fold([record], &mut inherit),

@@ -139,6 +139,10 @@ impl Actor {
         match debt {
             Debt::CallModel { model, .. } => Through::model(&self.agent, usize::from(*model)),
             Debt::Dispatch { effect } => Through::tool(&self.agent, &self.state.call(*effect)?.head.tool),
+            Debt::Preview { effect } => match &self.state.call(*effect)?.phase {
+                CallPhase::Previewing(look) => Through::tool(&self.agent, &look.tool),
+                _ => None,
+            },
             _ => None,
         }
     }

@@ -3,6 +3,7 @@
 
 mod child;
 mod model;
+mod preview;
 mod tool;
 
 use std::{panic::AssertUnwindSafe, time::Duration};
@@ -71,6 +72,7 @@ impl Actor {
             match debt {
                 Debt::CallModel { turn, attempt, model } => self.call_model(turn, attempt, model).await?,
                 Debt::Dispatch { effect } => self.dispatch(effect).await?,
+                Debt::Preview { effect } => self.look(effect).await?,
                 Debt::Reconcile { effect } => self.reconcile(effect).await?,
                 Debt::StartChild { effect, limits, .. } => {
                     if !self.started.contains(&effect) {
@@ -91,7 +93,7 @@ impl Actor {
 
     /// Whether an activation before let calls go that this one has not asked policies about: they may be others now.
     fn finds_open(&self) -> bool {
-        let open = || self.state.calls.iter().any(|c| c.phase == CallPhase::Open);
+        let open = || self.state.calls.iter().any(|c| matches!(c.phase, CallPhase::Open | CallPhase::Previewing(_)));
         self.state.activation != self.activation && self.state.may_dispatch() && open()
     }
 
@@ -105,6 +107,7 @@ pub(crate) fn key(debt: &Debt) -> Option<Key> {
     match debt {
         Debt::CallModel { turn, attempt, .. } => Some(Key::Model { turn: *turn, attempt: *attempt }),
         Debt::Dispatch { effect } => Some(Key::Effect(*effect)),
+        Debt::Preview { effect } => Some(Key::Look(*effect)),
         Debt::Reconcile { effect } => Some(Key::Reconcile(*effect)),
         Debt::StartChild { effect, .. } => Some(Key::StartChild(*effect)),
         Debt::StopChild { effect, .. } => Some(Key::StopChild(*effect)),

@@ -4,31 +4,34 @@
 use serde_json::Value;
 use stead_core::{
     fact::Fact,
-    id::{EffectId, Name},
+    id::{EffectId, Name, VersionId},
     record::Payload,
     run::{Call, CallPhase, Request, State},
     sandbox::Access,
 };
 use stead_policy::class_name;
-use stead_ports::agent::{Agent, Also, BoundTool};
+use stead_ports::{
+    agent::{Agent, Also, BoundTool},
+    journal::{AliasEvent, Step},
+};
 use stead_trust::{
     action::{Action, Behalf},
     hex,
-    question::{Gate, Question},
+    question::{Gate, Preview, Question},
     statement::Human,
 };
 
 use crate::{
     Engine,
     load::{self, load},
-    payload,
+    payload, preview,
     signing::{Signing, human, initiators, reason, seconds},
     types::EngineError,
     view,
 };
 
 /// Events of an agent's history in which its last editors are looked for.
-const HISTORY: u32 = 1_000;
+pub(crate) const HISTORY: u32 = 1_000;
 /// Reasons and labels that are shown.
 const SHOWN: usize = 64;
 
@@ -117,6 +120,7 @@ fn action(state: &State, agent: &Agent, tool: &BoundTool, call: &Call, request: 
         workspace: request.tree.filter(|_| works).map(|tree| tree.to_string()),
         environment,
         secrets,
+        precondition: call.seen.as_ref().and_then(|seen| seen.precondition.as_ref()).map(ToString::to_string),
     }
 }
 
@@ -147,6 +151,7 @@ impl Engine {
         let arguments = self.arguments_of(state, call).await?;
         let Some(mut question) = of_release(state, &agent, call, &arguments) else { return Ok(None) };
         self.explain(state, call, request, &mut question).await?;
+        question.preview = self.preview(state, call).await?;
         let editors = self.editors(state).await?;
         let signing = self.0.ports.directories.fresh(&state.tenant).await;
         let receipts = self.receipts(effect, request.seq).await?;
@@ -166,7 +171,7 @@ impl Engine {
     }
 
     /// The exact text of a call's arguments, as it will be sent.
-    async fn arguments_of(&self, state: &State, call: &Call) -> Result<String, EngineError> {
+    pub(crate) async fn arguments_of(&self, state: &State, call: &Call) -> Result<String, EngineError> {
         if let Some(arguments) = &call.arguments {
             let text = payload::open_whole(self.journal(), &state.tenant, arguments).await?;
             return Ok(String::from_utf8_lossy(&text).into_owned());
@@ -176,14 +181,16 @@ impl Engine {
     }
 
     /// Adds what policies said when they asked, and who said each argument, out of the record with which it was asked.
-    async fn explain(
+    pub(crate) async fn explain(
         &self,
         state: &State,
         call: &Call,
         request: &Request,
         question: &mut Question,
     ) -> Result<(), EngineError> {
-        let Some(record) = load::record(self.journal(), state.run, request.seq).await? else { return Ok(()) };
+        // What had to wait for a look was decided in an earlier record.
+        let seq = request.decided.unwrap_or(request.seq);
+        let Some(record) = load::record(self.journal(), state.run, seq).await? else { return Ok(()) };
         let why = record.facts.iter().find_map(|fact| match fact {
             Fact::EffectDecided(f) if f.effect == call.head.effect => f.ruled.as_ref()?.why,
             _ => None,
@@ -197,19 +204,33 @@ impl Engine {
         Ok(())
     }
 
+    /// What a look at the call found.
+    pub(crate) async fn preview(&self, state: &State, call: &Call) -> Result<Option<Preview>, EngineError> {
+        let Some(seen) = &call.seen else { return Ok(None) };
+        let text = payload::open(self.journal(), &state.tenant, &seen.text).await?;
+        let text = preview::words(seen, &String::from_utf8_lossy(&text));
+        let precondition = seen.precondition.as_ref().map(ToString::to_string);
+        Ok(Some(Preview { text, precondition }))
+    }
+
     /// Who changed the agent to the version of a run last: whoever let an alias name it, or proposed that.
     pub(crate) async fn editors(&self, state: &State) -> Result<Vec<Human>, EngineError> {
         let history = self.journal().alias_history(&state.tenant, &state.agent, HISTORY).await?;
-        let mut editors: Vec<Human> = Vec::new();
-        for event in history.iter().filter(|event| event.version == Some(state.version)) {
-            let who = human(&event.by);
-            // Who only confirmed has changed nothing: that is what a second person is for.
-            if event.step != stead_ports::journal::Step::Confirmed && !editors.contains(&who) {
-                editors.push(who);
-            }
-        }
-        Ok(editors)
+        Ok(editors(history.iter(), state.version))
     }
+}
+
+/// Who let an alias name a version, or proposed that.
+pub(crate) fn editors<'e>(history: impl Iterator<Item = &'e AliasEvent>, version: VersionId) -> Vec<Human> {
+    let mut editors: Vec<Human> = Vec::new();
+    for event in history.filter(|event| event.version == Some(version)) {
+        let who = human(&event.by);
+        // Who only confirmed has changed nothing: that is what a second person is for.
+        if event.step != Step::Confirmed && !editors.contains(&who) {
+            editors.push(who);
+        }
+    }
+    editors
 }
 
 /// The reasons of a decision, as it was recorded, in a line each.

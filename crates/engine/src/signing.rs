@@ -175,7 +175,7 @@ impl Verifier<'_> {
 }
 
 /// As whom an answer counts: in which roles, and with whom of a broken glass.
-fn as_whom(
+pub(crate) fn as_whom(
     directory: &Directory,
     accepted: &Accepted,
     given: &Given,

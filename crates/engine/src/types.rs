@@ -178,6 +178,9 @@ pub struct ApprovalView {
     /// The question in words, when it is about a limit and not about a call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
+    /// What a look at what it would do found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<SeenView>,
     /// Why a human is asked.
     pub reason: AskReason,
     /// Since when.
@@ -190,6 +193,18 @@ pub struct ApprovalView {
     /// Who has said yes so far.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given: Vec<Name>,
+}
+
+/// What a look at an action found, before people were asked about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenView {
+    /// In words; or that there is nothing, and why.
+    pub text: String,
+    /// What must still hold when the action is done; absent when it binds nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precondition: Option<String>,
+    /// When it was looked at.
+    pub at: Timestamp,
 }
 
 /// A page of open questions.

@@ -16,8 +16,8 @@ use stead_ports::journal::{Journal, RunRow, RunState, Status};
 
 use crate::{
     actor::is_soon,
-    payload,
-    types::{ApprovalView, EngineError, RunView},
+    payload, preview,
+    types::{ApprovalView, EngineError, RunView, SeenView},
 };
 
 /// What the indexes say of a state at a time.
@@ -115,8 +115,14 @@ pub(crate) async fn approvals(journal: &Arc<dyn Journal>, state: &State) -> Resu
         return Ok(limit.into_iter().collect());
     }
     let reply = last_reply(journal, state).await?.unwrap_or_default();
-    let mut rewritten = Vec::new();
+    let (mut rewritten, mut seen) = (Vec::new(), Vec::new());
     for call in state.calls.iter().filter(asking) {
+        if let Some(found) = &call.seen {
+            let text = payload::open(journal, &state.tenant, &found.text).await?;
+            let text = preview::words(found, &String::from_utf8_lossy(&text));
+            let precondition = found.precondition.as_ref().map(ToString::to_string);
+            seen.push((call.head.effect, SeenView { text, precondition, at: found.at }));
+        }
         if let Some(arguments) = &call.arguments {
             let text = payload::open(journal, &state.tenant, arguments).await?;
             rewritten.push((call.head.effect, String::from_utf8_lossy(&text).into_owned()));
@@ -136,6 +142,7 @@ pub(crate) async fn approvals(journal: &Arc<dyn Journal>, state: &State) -> Resu
             class: call.head.class,
             arguments: arguments.to_owned(),
             question: None,
+            preview: seen.iter().find(|(effect, _)| *effect == call.head.effect).map(|(_, seen)| seen.clone()),
             reason,
             since,
             expires,
@@ -168,6 +175,7 @@ fn limit_view(state: &State, asking: &Asking) -> ApprovalView {
         class: EffectClass::Pure,
         arguments: serde_json::to_string(&asking.raise).unwrap_or_default(),
         question: Some(asking.raise.text()),
+        preview: None,
         reason: AskReason::Budget,
         since: asking.since,
         expires: asking.expires,

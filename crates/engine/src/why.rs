@@ -394,6 +394,9 @@ impl Engine {
                 let (reason, since, expires) = (*reason, *since, *expires);
                 Some(Cause::Human { effect, tool, arguments, question: None, reason, since, expires })
             }
+            CallPhase::Previewing(look) => {
+                Some(Cause::Tool { effect, tool: look.tool.clone(), attempt: call.attempt, since: None })
+            }
             CallPhase::Open => Some(Cause::Tool { effect, tool, attempt: call.attempt, since: None }),
             CallPhase::Intended { at, .. } => {
                 Some(Cause::Tool { effect, tool, attempt: call.attempt, since: Some(*at) })

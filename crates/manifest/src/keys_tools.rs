@@ -269,6 +269,45 @@ static EFFECT: Section = Section {
             Shape::Duration(SECOND / 10, DAY),
             "How long one attempt may take; that of the tool when silent.",
         ),
+        key(
+            "preview",
+            Shape::Short(&PREVIEW, "call"),
+            "What looks at what it would do, before people are asked about it; see [Approvals](approvals.md#previews).",
+        ),
+    ],
+    one_of: &[],
+};
+
+/// A part of an answer; members of lists by their numbers.
+static SHOWN: Pattern = Pattern {
+    regex: r"^\$(\.[A-Za-z0-9_-]{1,64}){1,8}$",
+    what: "a place in the answer such as `$.total` or `$.rows.0.n`",
+    secret: Secrecy::Open,
+};
+
+static PREVIEW: Section = Section {
+    name: "preview",
+    keys: &[
+        must(
+            "call",
+            Shape::Pattern(&ANY_OPERATION),
+            "The operation that looks, of the class `pure`: one of the same tool, `TOOL.OPERATION`, or a tool that has one only.",
+        ),
+        key(
+            "with",
+            Shape::Map(&PARAM, &Shape::Json(true), 64),
+            "Its arguments: a text `$.order_id` stands for that argument of the call. When silent it is given those of the call \
+             that it has, too.",
+        ),
+        key("show", Shape::Pattern(&SHOWN), "Which part of its answer people are shown; the whole when silent."),
+        key(
+            "binds",
+            Shape::OneOf(&["etag", "rows"]),
+            "What must still hold when the call is made, or else it is refused: `etag`, the entity tag that came with the answer (sent \
+             as `If-Match`), or `rows`, the number that the answer is (compared in the statement's transaction). When silent \
+             the preview is not binding.",
+        ),
+        key("timeout", Shape::Duration(SECOND / 10, 60 * SECOND), "How long it may take; 10 s when silent."),
     ],
     one_of: &[],
 };

@@ -289,6 +289,59 @@ pub struct Effect {
     pub attempts: Option<u8>,
     /// How long one attempt may take.
     pub timeout: Option<Span>,
+    /// What looks at what it would do, before people are asked.
+    pub preview: Option<Preview>,
+}
+
+/// A look at what an operation would do.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Preview {
+    /// The operation that looks: one of the same tool, `TOOL.OPERATION`, or the name of a tool that has one only.
+    pub call: String,
+    /// Its arguments; `None` hands on those that both have.
+    pub with: Option<BTreeMap<String, Value>>,
+    /// Which part of its answer people are shown.
+    pub show: Option<String>,
+    /// What of its answer must still hold when the operation is done.
+    pub binds: Option<Binds>,
+    /// How long it may take.
+    pub timeout: Option<Span>,
+}
+
+/// See [`Preview::binds`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Binds {
+    /// The entity tag that came with it.
+    Etag,
+    /// The number that it is: so many rows are changed.
+    Rows,
+}
+
+impl Preview {
+    /// The tool and the operation that look, for a preview of an operation of the tool named `own`; `None` when there is none such.
+    pub fn target<'m>(&'m self, tools: &'m BTreeMap<String, Tool>, own: &'m str) -> Option<(&'m str, &'m str)> {
+        let has = |tool: &str, operation: &str| {
+            let known = tools.get(tool).map(|tool| tool.operations());
+            known.is_some_and(|known| known.is_none_or(|known| known.contains(&operation)))
+        };
+        let call = self.call.as_str();
+        let known = tools.get(own).and_then(Tool::operations);
+        if known.is_some_and(|known| known.contains(&call)) {
+            return Some((own, call));
+        }
+        if let Some((tool, operation)) = call.split_once('.')
+            && has(tool, operation)
+        {
+            return Some((tool, operation));
+        }
+        if let Some((name, tool)) = tools.get_key_value(call)
+            && let Some([only]) = tool.operations().as_deref()
+        {
+            return Some((name.as_str(), *only));
+        }
+        has(own, call).then_some((own, call))
+    }
 }
 
 pub use stead_core::effect::Risk;

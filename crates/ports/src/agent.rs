@@ -95,6 +95,30 @@ pub enum Also {
     },
 }
 
+/// How it is looked at what a call would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preview {
+    /// The tool that looks, by its full name; one of the class `pure`.
+    pub tool: Name,
+    /// Its arguments: a text `$.a.b` stands for that value of the call's own. `None` hands on those of the call that it has, too.
+    pub with: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Which part of its answer people are shown, as a JSON pointer (RFC 6901); the whole when silent.
+    pub show: Option<String>,
+    /// What of its answer must still hold when the call is made.
+    pub binds: Option<Binds>,
+    /// How long it may take.
+    pub timeout: Span,
+}
+
+/// See [`Preview::binds`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binds {
+    /// The entity tag that came with it.
+    Etag,
+    /// The number that it is: so many rows are changed.
+    Rows,
+}
+
 /// A tool with everything the manifest says about it.
 #[derive(Clone)]
 pub struct BoundTool {
@@ -114,6 +138,8 @@ pub struct BoundTool {
     pub rules: CallRules,
     /// Where in the arguments the business key stands (`$.order_id`).
     pub key: Option<String>,
+    /// What looks at what a call would do, before people are asked about it. `rules` name its tool, too.
+    pub preview: Option<Arc<Preview>>,
     /// How long one attempt may take.
     pub timeout: Span,
     /// Bytes of output kept.

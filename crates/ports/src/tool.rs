@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 use stead_core::{
     effect::{Outcome, Reconciled},
+    fact::Precondition,
     id::{EffectId, Name, RunId, SessionId, TreeId},
     sandbox::{Action, BoxLimits},
     time::Span,
@@ -40,6 +41,9 @@ pub struct Invocation {
     pub limits: BoxLimits,
     /// What is left of the run's budget for boxes when the call is made. Calls of one reply that are made side by side each have all of it.
     pub left: Left,
+    /// What must hold when it is done, in one with doing it; the adapter refuses what no longer holds, and then has done nothing. Only
+    /// adapters that say so ([`Tool::holds`]) are given one.
+    pub precondition: Option<Precondition>,
 }
 
 /// What boxes of a run may still use; `None` is without a bound.
@@ -91,6 +95,8 @@ pub struct Output {
     /// The workspace that it wrote and the box that it ran in. A tree is held in the store for long enough to become a fact
     /// ([`crate::objects::Objects::hold`]).
     pub action: Option<Box<Action>>,
+    /// The strong entity tag of what was read, as it was told (RFC 9110, section 8.8.3); `None` for what is no HTTP, or had none.
+    pub etag: Option<String>,
 }
 
 impl Output {
@@ -115,6 +121,12 @@ pub trait Tool: Send + Sync + 'static {
 
     /// Makes one attempt.
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Outcome<Output>>;
+
+    /// Whether it sees to it that a precondition holds when an effect is done. Who does not is not called with one.
+    fn holds(&self, precondition: &Precondition) -> bool {
+        let _ = precondition;
+        false
+    }
 
     /// Asks the destination whether the effect happened. Only for tools that declare `reconcile`.
     fn reconcile(&self, invocation: Invocation) -> BoxFuture<'_, Reconciled<Output>> {

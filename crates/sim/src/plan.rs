@@ -198,6 +198,7 @@ fn tool(rng: &mut Rng, n: u64, settle: u64) -> PlanTool {
         // Longer than a request can be on its way, as far as a jumping clock can tell.
         settle: Span(settle + rng.below(5) * SECOND),
         place: (child.is_none() && rng.chance(300)).then(|| place(rng)),
+        preview: (child.is_none() && class != EffectClass::Pure && rng.chance(200)).then(|| "look".into()),
         child,
     };
     PlanTool { name: format!("tool{n}").into(), class, rules, business_key: rng.chance(500) }

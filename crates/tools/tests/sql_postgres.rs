@@ -11,7 +11,10 @@ use std::path::Path;
 use common::{call, config};
 use postgres::Server;
 use serde_json::{Value, json};
-use stead_core::effect::{EffectClass, Outcome};
+use stead_core::{
+    effect::{EffectClass, Outcome},
+    fact::Precondition,
+};
 use stead_ports::tool::Output;
 use stead_tools::{config::SqlConfig, offer::Offered, reach::Reach, secret::Secret, sql};
 use tokio::{
@@ -285,4 +288,25 @@ async fn params_of_the_wrong_type_are_refused() {
     assert!(refused(&outcome).contains("invalid input syntax"), "{outcome:?}");
     let outcome = call(&read, json!({"sql": "SELECT $1::int", "params": [1, 2]})).await;
     assert!(refused(&outcome).contains("parameter"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_statement_that_would_change_another_number_of_rows_is_rolled_back() {
+    let server = shop().await;
+    let writes = tool(&server.url("postgres"), json!({"allow": ["SELECT", "DELETE"]}));
+    let held = async |rows: u64, sql: &str| {
+        let precondition = Some(Precondition::Rows(rows));
+        let call = common::invocation(&writes, common::arguments(json!({"sql": sql})), 1 << 20);
+        writes.tool.call(stead_ports::tool::Invocation { precondition, ..call }).await
+    };
+    for sql in ["DELETE FROM orders", "DELETE FROM orders RETURNING id"] {
+        for wrong in [0, 1, 3] {
+            let got = held(wrong, sql).await;
+            assert!(refused(&got).starts_with("ST0386: ") && refused(&got).contains("would have changed 2"), "{got:?}");
+            assert_eq!(count(&server).await, 2, "{sql}");
+        }
+    }
+    let got = held(2, "DELETE FROM orders RETURNING id").await;
+    assert_eq!(rows(got)["changes"], 2);
+    assert_eq!(count(&server).await, 0);
 }

@@ -9,7 +9,10 @@ use std::path::Path;
 use common::{arguments, call, config, invocation};
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use stead_core::effect::{EffectClass, Outcome};
+use stead_core::{
+    effect::{EffectClass, Outcome},
+    fact::Precondition,
+};
 use stead_ports::tool::Output;
 use stead_tools::{config::SqlConfig, offer::Offered, reach::Reach, schema, sql};
 
@@ -240,4 +243,42 @@ fn a_wrong_configuration_is_refused_when_it_is_read() {
         let error = sql::offer("orders", &config(value.clone()), None, dir.path(), &Reach::default()).unwrap_err();
         assert!(error.detail.contains(why), "{value}: {error}");
     }
+}
+
+/// The same call, held to a number of rows.
+async fn held(offered: &Offered, rows: u64, value: Value) -> Outcome<Output> {
+    let held = stead_ports::tool::Invocation {
+        precondition: Some(Precondition::Rows(rows)),
+        ..invocation(offered, arguments(value), 1 << 20)
+    };
+    offered.tool.call(held).await
+}
+
+#[tokio::test]
+async fn a_statement_that_would_change_another_number_of_rows_is_undone() {
+    let dir = shop();
+    let writes = tool(dir.path(), json!({"allow": ["SELECT", "INSERT", "UPDATE", "DELETE"]})).remove(0);
+    assert!(writes.tool.holds(&Precondition::Rows(2)) && !writes.tool.holds(&Precondition::Etag("\"a\"".into())));
+    let delete = json!({"sql": "DELETE FROM orders"});
+    for wrong in [0, 1, 3] {
+        let got = held(&writes, wrong, delete.clone()).await;
+        assert!(refused(&got).starts_with("ST0386: ") && refused(&got).contains("would have changed 2"), "{got:?}");
+        assert_eq!(count(dir.path(), "orders"), 2);
+    }
+    // What a trigger does beside is not what people were shown.
+    let insert = json!({"sql": "INSERT INTO orders (id) VALUES (1), (2), (3) RETURNING id"});
+    assert!(refused(&held(&writes, 6, insert.clone()).await).contains("would have changed 3"));
+    assert_eq!((count(dir.path(), "orders"), count(dir.path(), "log")), (2, 0));
+    rows(held(&writes, 3, insert).await);
+    assert_eq!((count(dir.path(), "orders"), count(dir.path(), "log")), (5, 3));
+    rows(held(&writes, 5, delete.clone()).await);
+    assert_eq!(count(dir.path(), "orders"), 0);
+    assert_eq!(rows(held(&writes, 0, delete).await)["changes"], 0);
+    // Nobody is held to what cannot be held.
+    assert!(refused(&held(&writes, 0, json!({"sql": "SELECT 1"})).await).contains("changes no rows"));
+    let held = stead_ports::tool::Invocation {
+        precondition: Some(Precondition::Etag("\"a\"".into())),
+        ..invocation(&writes, arguments(json!({"sql": "DELETE FROM orders"})), 1 << 20)
+    };
+    assert!(refused(&writes.tool.call(held).await).contains("cannot be held"));
 }

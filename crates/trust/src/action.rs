@@ -50,6 +50,8 @@ pub struct Action {
     pub environment: Option<String>,
     /// The secrets that it uses, by name, and the hosts that are shown them.
     pub secrets: Vec<String>,
+    /// What must hold when it is done, found by a preview; absent when nothing was.
+    pub precondition: Option<String>,
 }
 
 /// A hash of 32 bytes.
@@ -64,7 +66,7 @@ impl Action {
 
     /// The action as a document.
     pub fn to_value(&self) -> Value {
-        Value::object([
+        let known = [
             ("tenant", Value::text(&self.tenant)),
             ("agent", Value::text(&self.agent)),
             ("version", Value::text(&self.version)),
@@ -80,7 +82,10 @@ impl Action {
             ("workspace", Value::maybe(self.workspace.as_deref())),
             ("environment", Value::maybe(self.environment.as_deref())),
             ("secrets", Value::texts(&self.secrets)),
-        ])
+        ];
+        // Without one the document is what it was before there were any.
+        let holds = self.precondition.as_deref().map(|holds| ("precondition", Value::text(holds)));
+        Value::object(known.into_iter().chain(holds))
     }
 
     /// The action of a document.
@@ -104,6 +109,7 @@ impl Action {
             workspace: f.maybe_text("workspace")?,
             environment: f.maybe_text("environment")?,
             secrets: f.texts("secrets")?,
+            precondition: f.text_if_there("precondition")?,
         };
         f.done()?;
         Ok(action)

@@ -63,9 +63,12 @@ impl Fields {
         }
     }
 
-    /// A text that need not be there at all.
-    pub(crate) fn added_text(&mut self, name: &'static str) -> Result<Option<String>, BadForm> {
-        if self.members.iter().any(|(known, _)| known == name) { self.text(name).map(Some) } else { Ok(None) }
+    /// A text that may be missing; it is not `null` then, so that there is one way to say so.
+    pub(crate) fn text_if_there(&mut self, name: &'static str) -> Result<Option<String>, BadForm> {
+        match self.members.iter().any(|(known, _)| known == name) {
+            true => self.text(name).map(Some),
+            false => Ok(None),
+        }
     }
 
     pub(crate) fn int(&mut self, name: &'static str) -> Result<u64, BadForm> {

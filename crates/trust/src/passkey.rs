@@ -120,7 +120,7 @@ pub(crate) fn place_of(value: Value) -> Result<Passkey, BadForm> {
     let mut p = Fields::of(value, "passkey")?;
     let name = |p: &mut Fields, member| Some(p.text(member)?).filter(|n| is_name(n)).ok_or(BadForm::Member(member));
     let (rp_id, origin) = (name(&mut p, "rp_id")?, name(&mut p, "origin")?);
-    let credential = p.added_text("credential")?;
+    let credential = p.text_if_there("credential")?;
     p.done()?;
     let is_id = |id: &String| {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(id).unwrap_or_default();

@@ -87,7 +87,7 @@ pub(crate) fn output(acted: &Acted, name: &str, max: usize) -> Output {
     };
     let report = Report { exit_code, ended: ended(acted), stdout, stderr, notes, workspace: workspace(kept) };
     let content = serde_json::to_string(&report).unwrap_or_else(|e| format!("the report cannot be written: {e}"));
-    Output { content, error: outcome.end != End::Exited(0), files, action: Some(Box::new(acted.action())) }
+    Output { content, error: outcome.end != End::Exited(0), files, action: Some(Box::new(acted.action())), etag: None }
 }
 
 /// Why it was ended.

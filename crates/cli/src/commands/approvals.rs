@@ -272,6 +272,15 @@ fn needs(a: &Approval) -> String {
     a.gates.iter().map(gate).collect::<Vec<_>>().join(", ")
 }
 
+/// What the action would do, and what of that must still hold when it is done.
+fn preview(p: &stead_api::approval::Preview) -> String {
+    let binds = match &p.precondition {
+        Some(holds) => format!("done only while this holds: {}", clean(holds)),
+        None => "not binding: what is done may differ".to_owned(),
+    };
+    format!("{} ({binds})", short(&p.text, 400))
+}
+
 fn shown(a: &Approval) -> String {
     if let Some(words) = &a.question {
         return fields(&[
@@ -293,6 +302,7 @@ fn shown(a: &Approval) -> String {
         ("tool", clean(&a.tool)),
         ("effect", class),
         ("arguments", clean(&a.arguments)),
+        ("preview", a.preview.as_ref().map_or_else(String::new, preview)),
         ("reason", reason(a.reason).to_owned()),
         ("needs", needs(a)),
         ("given", a.given.iter().map(|who| clean(who)).collect::<Vec<_>>().join(", ")),

@@ -42,4 +42,6 @@ pub const KINDS: &[(u8, &str)] = &[
     (33, "plan_rejected"),
     (34, "history_read"),
     (43, "approvals_used"),
+    (47, "preview_decided"),
+    (48, "previewed"),
 ];

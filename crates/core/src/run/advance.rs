@@ -45,6 +45,7 @@ fn round(draft: &mut Draft<'_>) {
                 match draft.state.calls[i].phase {
                     CallPhase::Undecided => step::tool::decide_call(draft, i),
                     CallPhase::Asking { .. } => step::approval::weigh(draft, i),
+                    CallPhase::Previewing(_) => step::preview::still_allowed(draft, i),
                     CallPhase::Open if !draft.hold => step::tool::open_call(draft, i),
                     _ => {}
                 }

@@ -14,7 +14,7 @@ use crate::{
     budget::{Amounts, Limits, Offer, Spend, Usage},
     code::Code,
     effect::{Ended, Outcome, Reconciled},
-    fact::{CallHead, Fact, Held, HistoryRead, Parent, PayloadIx, RunConfig, StopMode, Verdict},
+    fact::{CallHead, Fact, Held, HistoryRead, Parent, PayloadIx, Precondition, RunConfig, StopMode, Verdict},
     id::{ActivationId, Name, RunId, SessionId, VersionId},
     label::SealedLabel,
     record::{Payload, Source},
@@ -189,6 +189,15 @@ pub enum Command {
         /// The workspace that it wrote and the box that it ran in.
         action: Option<Box<Action>>,
     },
+    /// It was looked at what an effect would do.
+    Previewed {
+        /// The effect.
+        effect: u32,
+        /// What was found, in words, with what must hold for it to be done; or why nothing was found.
+        found: Result<(Payload, Option<Precondition>), Payload>,
+        /// The box that it ran in.
+        action: Option<Box<Action>>,
+    },
     /// The destination was asked about an effect.
     Reconciled {
         /// The effect.
@@ -329,6 +338,7 @@ pub fn decide_under(state: &State, command: Command, inputs: Inputs<'_>, terms: 
         Command::Outcome { effect, attempt, outcome, error, action } => {
             step::tool::outcome(&mut draft, effect, attempt, outcome, error, action)?;
         }
+        Command::Previewed { effect, found, action } => step::preview::seen(&mut draft, effect, found, action)?,
         Command::Reconciled { effect, asked, answer } => step::tool::reconciled(&mut draft, effect, asked, answer)?,
         Command::ChildFinished { effect, ended, content, spent, boxes, label, used } => {
             step::child::finished(&mut draft, effect, ended, content, (spent, boxes, used), label)?;

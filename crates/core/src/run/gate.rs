@@ -37,6 +37,12 @@ pub trait Gate: std::fmt::Debug + Sync {
         false
     }
 
+    /// Whether it may be looked at what call `i` would do, by the tool that its rules name; with the arguments of that look as
+    /// [`Ruling::rewritten`]. What this does not say it does not let be done.
+    fn preview(&self, _state: &State, _i: usize, _now: Timestamp) -> Ruling {
+        Ruling::deny(0, Vec::new(), "nothing is looked at here.".to_owned())
+    }
+
     /// Whether the model at that place of the chain may be asked.
     fn model(&self, state: &State, model: usize, now: Timestamp) -> Ruling;
 }

@@ -34,6 +34,11 @@ pub enum Debt {
         /// What the rules say about it.
         rule: Recovery,
     },
+    /// Look at what this effect would do.
+    Preview {
+        /// The effect.
+        effect: u32,
+    },
     /// Ask the destination whether this effect happened.
     Reconcile {
         /// The effect.
@@ -81,6 +86,7 @@ fn call_debt(state: &State, call: &Call, activation: ActivationId, now: Timestam
             let now = state.may_dispatch() && !state.waits_for_workspace(call);
             now.then_some(Debt::Dispatch { effect })
         }
+        CallPhase::Previewing(_) => state.may_dispatch().then_some(Debt::Preview { effect }),
         CallPhase::Intended { activation: by, .. } if *by == activation => Some(Debt::Dispatch { effect }),
         CallPhase::Intended { .. } => Some(Debt::Recover { effect: Some(effect), rule: call.head.class.recovery() }),
         CallPhase::Reconcile { at, .. } if *at <= now && !state.paused => Some(Debt::Reconcile { effect }),

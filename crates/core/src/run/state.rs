@@ -9,7 +9,7 @@ use crate::{
     budget::{Amounts, Blocked, Budget, Limit, Limits, Raise, Slice, Spend},
     code::Code,
     effect::Ended,
-    fact::{AskReason, CallHead, NextAttempt, Parent, RunConfig, StopMode},
+    fact::{AskReason, CallHead, NextAttempt, Parent, Precondition, RunConfig, StopMode, Waiting},
     id::{ActivationId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
     record::Payload,
     ruling::{Asked, Behalf, Given, PlanMark},
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Version of [`State`]'s encoding; a snapshot of another version is discarded and the journal folded instead.
-pub const STATE_VERSION: u16 = 14;
+pub const STATE_VERSION: u16 = 15;
 
 /// Where a run is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -155,6 +155,47 @@ pub enum CallPhase {
         #[n(1)]
         entry: Entry,
     },
+    /// A look at what it would do; then people are asked.
+    #[n(8)]
+    Previewing(#[n(0)] Box<Look>),
+}
+
+/// A look at what a call would do.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Look {
+    /// The tool that looks.
+    #[n(0)]
+    pub tool: Name,
+    /// Its arguments.
+    #[n(1)]
+    pub arguments: Payload,
+    /// First 16 bytes of the SHA-256 of their canonical form.
+    #[n(2)]
+    #[cbor(with = "minicbor::bytes")]
+    pub args: [u8; 16],
+    /// The question that waits for it.
+    #[n(3)]
+    pub waiting: Waiting,
+    /// The record in which it was decided that people are asked.
+    #[n(4)]
+    pub seq: u64,
+}
+
+/// What a look found.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Seen {
+    /// In words, or why there is nothing.
+    #[n(0)]
+    pub text: Payload,
+    /// Whether there is nothing.
+    #[n(1)]
+    pub failed: bool,
+    /// What must hold when the call is made.
+    #[n(2)]
+    pub precondition: Option<Precondition>,
+    /// When.
+    #[n(3)]
+    pub at: Timestamp,
 }
 
 /// A tool call of the open turn.
@@ -212,6 +253,9 @@ pub struct Call {
     /// The signed answers that it has were used.
     #[n(15)]
     pub used: bool,
+    /// What a look at what it would do found.
+    #[n(16)]
+    pub seen: Option<Box<Seen>>,
 }
 
 /// A question, as signed answers bind it.
@@ -250,6 +294,9 @@ pub struct Request {
     /// What gates ask for.
     #[n(9)]
     pub asked: Option<Box<Asked>>,
+    /// The record in which it was decided that people are asked, when that is an earlier one.
+    #[n(10)]
+    pub decided: Option<u64>,
 }
 
 impl Call {
@@ -568,6 +615,7 @@ impl State {
             Phase::Model { .. } => true,
             Phase::Tools => self.calls.iter().any(|c| match c.phase {
                 CallPhase::Intended { .. } => true,
+                CallPhase::Previewing(_) => self.may_dispatch(),
                 CallPhase::Open => {
                     let begins = c.head.class.needs_intent() || c.head.rules.child.is_some();
                     self.may_dispatch() && !self.waits_for_workspace(c) && !(begins && self.asking.is_some())

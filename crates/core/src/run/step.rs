@@ -6,5 +6,6 @@ pub(in crate::run) mod child;
 pub(in crate::run) mod funds;
 pub(in crate::run) mod model;
 pub(in crate::run) mod plan;
+pub(in crate::run) mod preview;
 pub(in crate::run) mod timer;
 pub(in crate::run) mod tool;

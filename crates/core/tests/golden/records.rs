@@ -13,8 +13,9 @@ use stead_core::{
         AfterUnknown, AnswerRejected, ApprovalGiven, ApprovalRequested, ApprovalsUsed, AskReason, CallHead, CallRules,
         CancelRequested, ChildFinished, ChildStarted, ContextCompacted, EffectDecided, EffectIntended, EffectNotSent,
         EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact, Held, HistoryRead, ModelConfig, ModelDenied,
-        ModelFailed, ModelReplied, ModelRequested, NextAttempt, Parent, PlanDrawn, PlanRejected, Restored, RunAdmitted,
-        RunCompleted, RunConfig, RunFailed, RunStarted, Signing, StopMode, TimerFired, Verdict,
+        ModelFailed, ModelReplied, ModelRequested, NextAttempt, Parent, PlanDrawn, PlanRejected, Precondition,
+        PreviewDecided, Previewed, Restored, RunAdmitted, RunCompleted, RunConfig, RunFailed, RunStarted, Signing, StopMode,
+        TimerFired, Verdict, Waiting,
     },
     id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
     label::SealedLabel,
@@ -35,7 +36,7 @@ const SESSION: SessionId = SessionId(0x019b_76da_a800_fedc_ba98_7654_3210_0022);
 
 /// Every vector in order of its `seq`: the name of its file, and the record.
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
-    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 22] = [
+    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 23] = [
         ("00-started", Actor::User("user:ada".into()), started(), vec![text("Refund order 1042", Source::User)]),
         ("01-model", Actor::Runtime, model(), model_texts()),
         ("02-approval", Actor::User("user:grace".into()), approval(), vec![text("over the limit", Source::User)]),
@@ -63,6 +64,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("19-history", Actor::Runtime, history(), vec![text("no more than 3 mails an hour", Source::Runtime)]),
         ("20-questions", Actor::Runtime, questions(), vec![]),
         ("21-signed", Actor::User("user:grace".into()), signed(), vec![]),
+        ("24-previewed", Actor::Runtime, previewed(), preview_texts()),
     ];
     parts
         .into_iter()
@@ -167,6 +169,7 @@ fn model() -> Vec<Fact> {
         settle: Span::from_secs(2),
         child: Some(Limits { tokens: Some(10_000), ..Limits::default() }),
         place: None,
+        preview: None,
     };
     let plain = CallRules {
         ask: false,
@@ -176,6 +179,7 @@ fn model() -> Vec<Fact> {
         settle: Span(0),
         child: None,
         place: None,
+        preview: None,
     };
     let calls = vec![
         head(1, "orders", EffectClass::Pure, plain.clone()),
@@ -713,6 +717,79 @@ fn signed() -> Vec<Fact> {
             signed: Some(Box::new(Signed { nonce, receipt: "a receipt".into(), page: None })),
         }),
         Fact::ApprovalsUsed(ApprovalsUsed { effect: 1, nonces: vec![nonce] }),
+    ]
+}
+
+/// Looks at what effects would do: two that find something, which binds and which does not, one that fails, and one that policies deny.
+fn previewed() -> Vec<Fact> {
+    let rules = CallRules { ask: true, preview: Some("orders_get".into()), ..CallRules::default() };
+    let calls = vec![head(1, "payments_refund", EffectClass::Keyed, rules)];
+    let replied =
+        ModelReplied { turn: 1, attempt: 1, payload: 0, usage: Usage::default(), spent: Spend::ZERO, calls };
+    let gate = GateAsks { policy: "large".into(), approvers: vec!["finance".into()], quorum: 1, ..GateAsks::default() };
+    let waiting = Waiting {
+        reason: AskReason::Policy,
+        asked: Some(Box::new(Asked { gates: vec![gate], quorum: 1 })),
+        ttl: Some(Span::from_secs(900)),
+        why: Some([0x77; 32]),
+        epoch: Some(12),
+    };
+    let plain = Waiting { reason: AskReason::Manifest, asked: None, ttl: None, why: None, epoch: None };
+    let looks = |effect, waiting: Waiting| {
+        Fact::PreviewDecided(PreviewDecided {
+            effect,
+            tool: "orders_get".into(),
+            verdict: Verdict::Allow,
+            payload: None,
+            ruled: Some(Box::new(Ruled { epoch: 12, by: vec!["granted".into()], why: None })),
+            call: Some(Box::new(Rewritten { arguments: 1, args: [9; 16], key: None })),
+            question: Some(Box::new(waiting)),
+        })
+    };
+    let denied = PreviewDecided {
+        effect: 4,
+        tool: "orders_get".into(),
+        verdict: Verdict::Deny,
+        payload: Some(2),
+        ruled: None,
+        call: None,
+        question: None,
+    };
+    let seen = |effect, payload, failed, precondition, action| {
+        Fact::Previewed(Previewed { effect, payload, failed, precondition, action })
+    };
+    let boxed = Action {
+        workspace: None,
+        sandbox: Some(BoxUse {
+            tier: Tier::Namespace,
+            held: vec![Property::ALL[0]],
+            not_held: Vec::new(),
+            cpu: Some(Span(7)),
+            memory_peak: None,
+            wall: Span(9),
+            traffic: None,
+            evidence: Vec::new(),
+            begun: None,
+        }),
+    };
+    vec![
+        Fact::ModelReplied(replied),
+        looks(1, waiting),
+        seen(1, 3, false, Some(Precondition::Etag("\"v7\"".into())), None),
+        looks(2, plain.clone()),
+        seen(2, 3, false, Some(Precondition::Rows(4_000)), Some(Box::new(boxed))),
+        looks(3, plain),
+        seen(3, 2, true, None, None),
+        Fact::PreviewDecided(denied),
+    ]
+}
+
+fn preview_texts() -> Vec<Payload> {
+    vec![
+        text("{}", Source::Model),
+        text(r#"{"order_id":"1042"}"#, Source::Model),
+        text("no data of ours to that tool", Source::Runtime),
+        text(r#"{"status":"open"}"#, Source::Tool),
     ]
 }
 

@@ -5,6 +5,7 @@ mod answers;
 mod asker;
 mod confidence;
 mod connect;
+mod preview;
 mod sets;
 mod told;
 
@@ -214,6 +215,10 @@ impl Gate for RunGate<'_> {
             (ruling.verdict, ruling.asked) = (Verdict::Ask, asked.as_deref().cloned());
         }
         ruling
+    }
+
+    fn preview(&self, state: &State, i: usize, now: Timestamp) -> Ruling {
+        self.look(state, i, now)
     }
 
     fn model(&self, state: &State, model: usize, now: Timestamp) -> Ruling {

@@ -191,7 +191,7 @@ pub(super) fn reply(text: &[u8]) -> Option<Reply> {
 }
 
 /// The text of a payload that stands in its record, as what is written in the place of a model's arguments always does.
-pub(super) fn inline(payload: &Payload) -> Option<Cow<'_, str>> {
+pub(crate) fn inline(payload: &Payload) -> Option<Cow<'_, str>> {
     match &payload.body {
         Body::Inline(bytes) => Some(String::from_utf8_lossy(bytes)),
         _ => None,

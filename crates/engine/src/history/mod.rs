@@ -13,5 +13,6 @@ mod keep;
 mod row;
 
 pub(crate) use book::{Book, Books, Names, Reserved};
+pub(crate) use calls::inline;
 pub use calls::{Called, Calls};
 pub(crate) use heard::{Heard, View};

@@ -54,6 +54,12 @@ impl Actor {
             self.invocation(effect).await?.map(|(tool, invocation, class)| (self.adapter(&tool), invocation, class));
         let unsigned = self.is_unsigned(effect).await?;
         match found.filter(|_| !unsigned) {
+            Some((Some((tool, _)), invocation, _)) if invocation.precondition.as_ref().is_some_and(|p| !tool.holds(p)) => {
+                let what = "nothing sees to it any more that what people were shown still holds when this is done";
+                let outcome = Outcome::Refused(Output::error(format!("{}: not done: {what}", code::PREVIEW_CHANGED)));
+                let flight = async move { Done::Effect { effect, attempt: n, outcome } };
+                self.flights.push(Key::Effect(effect), Box::pin(flight));
+            }
             Some((Some((tool, limit)), invocation, class)) => {
                 let boxed = self.state.call(effect).and_then(|c| c.head.rules.place).is_some_and(|p| p.boxed);
                 let limit = if boxed { longer(limit, tool.around(), &invocation) } else { limit };
@@ -117,6 +123,7 @@ impl Actor {
         let id = self.state.effect_id(effect);
         let key = call.head.key.clone().unwrap_or_else(|| id.to_string().into());
         let rewritten = call.arguments.clone();
+        let precondition = call.seen.as_ref().and_then(|seen| seen.precondition.clone());
         let Some(arguments) = self.arguments(index, rewritten).await? else { return Ok(None) };
         let max_output = self.agent.tool(&tool).map_or(0, |t| t.max_output);
         let leave = self.leave(Through::tool(&self.agent, &tool));
@@ -135,6 +142,7 @@ impl Actor {
             workspace: self.state.tree,
             limits: self.state.box_limits.clone(),
             left: Left { cpu: left.cpu, traffic: left.traffic },
+            precondition,
         };
         Ok(Some((tool, invocation, class)))
     }
@@ -237,7 +245,7 @@ impl Actor {
 }
 
 /// Whether a tool, or the box of one, may speak to a host.
-fn reaches(tool: &BoundTool) -> bool {
+pub(super) fn reaches(tool: &BoundTool) -> bool {
     tool.also.iter().any(|also| matches!(also, Also::Connect { .. } | Also::CreateSandbox { network: true, .. }))
 }
 
@@ -273,7 +281,7 @@ impl Attempt {
 
 /// A tool's call that owns its tool, so that it can outlive the wait for it. A tool that panics has said nothing about
 /// what it did.
-fn call_owned(tool: Arc<dyn Tool>, invocation: Invocation) -> BoxFuture<'static, Outcome<Output>> {
+pub(super) fn call_owned(tool: Arc<dyn Tool>, invocation: Invocation) -> BoxFuture<'static, Outcome<Output>> {
     Box::pin(async move {
         let outcome = unwound(|| tool.call(invocation)).await;
         outcome.unwrap_or_else(|| Outcome::Unknown(Output::error("the tool's adapter panicked")))

@@ -19,7 +19,7 @@ use stead_core::{
     budget::{Limits, Price, Usage},
     code,
     effect::{EffectClass, OnUnknown, Outcome, Reconciled, Risk},
-    fact::{CallRules, Fact, ModelConfig, RunConfig, Verdict},
+    fact::{CallRules, Fact, ModelConfig, Precondition, RunConfig, Verdict},
     id::{EffectId, Name, RunId, SessionId, VersionId},
     message::{Message, OutputSchema, Reply, StopReason, ToolCall, ToolDef},
     record::Actor,
@@ -33,7 +33,9 @@ use stead_engine::{
 use stead_policy::{Policies, Source, ToolSpec};
 use stead_ports::{
     BoxFuture,
-    agent::{Agent, AgentError, Agents, Also, AnswerSchema, ArgumentCheck, Behind, BoundTool, Handed, Provenance},
+    agent::{
+        Agent, AgentError, Agents, Also, AnswerSchema, ArgumentCheck, Behind, Binds, BoundTool, Handed, Preview, Provenance,
+    },
     clock::Clock,
     journal::{ApprovalFilter, Journal, Status},
     model::{DeltaSink, Model, ModelCall, ModelError, Retry},
@@ -217,6 +219,9 @@ pub(crate) struct TestTool {
     pub(crate) schema: Value,
     pub(crate) risk: Risk,
     pub(crate) also: Vec<Also>,
+    /// What looks at it before people are asked; set by [`TestTool::seen_by`].
+    pub(crate) preview: Option<Arc<Preview>>,
+    deaf: bool,
 }
 
 pub(crate) fn tool(name: &str, class: EffectClass) -> TestTool {
@@ -237,6 +242,8 @@ pub(crate) fn tool(name: &str, class: EffectClass) -> TestTool {
         schema: json!({"type": "object"}),
         risk: Risk::Normal,
         also: Vec::new(),
+        preview: None,
+        deaf: false,
     }
 }
 
@@ -317,6 +324,20 @@ impl TestTool {
         self
     }
 
+    /// Has that tool look at what it would do, before people are asked.
+    pub(crate) fn seen_by(mut self, looks: &TestTool, binds: Option<Binds>) -> Self {
+        let (tool, timeout) = (Name::from(looks.name()), Span::from_secs(5));
+        self.rules.preview = Some(tool.clone());
+        self.preview = Some(Arc::new(Preview { tool, with: None, show: None, binds, timeout }));
+        self
+    }
+
+    /// Sees to no precondition.
+    pub(crate) fn deaf(mut self) -> Self {
+        self.deaf = true;
+        self
+    }
+
     pub(crate) fn on_unknown(mut self, on: OnUnknown) -> Self {
         self.rules.on_unknown = on;
         self
@@ -356,6 +377,7 @@ impl TestTool {
             also: self.also.clone().into(),
             rules: self.rules.clone(),
             key: self.key.clone(),
+            preview: self.preview.clone(),
             timeout: self.timeout,
             max_output: self.max_output,
             max_shown: self.max_shown,
@@ -374,6 +396,9 @@ impl TestTool {
 }
 
 impl Tool for TestTool {
+    fn holds(&self, _: &Precondition) -> bool {
+        self.preview.is_some() && !self.deaf
+    }
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Outcome<Output>> {
         self.log.lock().push((invocation.effect, invocation.key.clone()));
         (self.run)(invocation)

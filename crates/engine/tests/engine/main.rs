@@ -20,6 +20,8 @@ mod models;
 mod off;
 mod people;
 mod places;
+mod previews;
+mod proven;
 mod providers;
 mod quarantine;
 mod seen;

@@ -35,7 +35,7 @@ const GATE: &str = r#"
     forbid (principal, action == Action::"pay", resource);
 "#;
 
-fn signer(n: u8) -> Signer {
+pub(crate) fn signer(n: u8) -> Signer {
     Signer::from_seed(Zeroizing::new([n; 32])).unwrap()
 }
 
@@ -60,7 +60,7 @@ fn by_root(entry: &Entry) -> Envelope {
     envelope(entry, &[1, 2])
 }
 
-fn envelope(entry: &Entry, by: &[u8]) -> Envelope {
+pub(crate) fn envelope(entry: &Entry, by: &[u8]) -> Envelope {
     let entry = entry.to_text();
     let under = |n: &u8| Under { key: signer(*n).public().clone(), signature: signer(*n).sign_text(&entry) };
     Envelope { signatures: by.iter().map(under).collect(), entry }
@@ -72,7 +72,7 @@ fn add(directory: &mut Directory, what: What, by: &[u8]) {
     directory.add(&envelope(&entry, by)).unwrap();
 }
 
-fn signing(directory: Directory) -> Signing {
+pub(crate) fn signing(directory: Directory) -> Signing {
     Signing { demand: Demand::Gates, directory: Some(Arc::new(directory)), unknown: false }
 }
 
@@ -99,26 +99,26 @@ fn desk_of(policies: &str, class: EffectClass, start: impl FnOnce(StartRun) -> S
     Desk { lab, node, run, pay }
 }
 
-fn question(node: &Node, effect: EffectId) -> Question {
+pub(crate) fn question(node: &Node, effect: EffectId) -> Question {
     node.go(node.engine().question(effect)).unwrap().expect("it can be signed").question
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }
 
-fn statement(question: &Question, name: &str, key: u8, nonce: u8) -> Statement {
+pub(crate) fn statement(question: &Question, name: &str, key: u8, nonce: u8) -> Statement {
     let id = signer(key).public().id();
     Statement::about(question, true, human(&name.into()), id, [nonce; 16], now() + 600)
 }
 
-fn signed(statement: &Statement, key: u8) -> Box<Signed> {
+pub(crate) fn signed(statement: &Statement, key: u8) -> Box<Signed> {
     let (text, signer) = (statement.to_text(), signer(key));
     let receipt = Receipt { key: signer.public().clone(), signature: signer.sign_text(&text), text };
     Box::new(Signed { nonce: Nonce(statement.nonce), receipt: receipt.to_text().as_str().into(), page: None })
 }
 
-fn person(name: &str) -> Person {
+pub(crate) fn person(name: &str) -> Person {
     Person { name: name.into(), roles: vec!["finance".into()] }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use stead_core::effect::EffectClass;
 
 use super::Findings;
-use crate::manifest::{Auth, Effect, Http, Kind, Manifest, Mcp, Tool};
+use crate::manifest::{Auth, Binds, Effect, Http, Kind, Manifest, Mcp, Tool};
 
 pub(super) fn check(findings: &mut Findings<'_>, manifest: &Manifest) {
     let mut names: BTreeMap<String, String> = BTreeMap::new();
@@ -19,6 +19,7 @@ pub(super) fn check(findings: &mut Findings<'_>, manifest: &Manifest) {
                 contained(findings, &["tools", name, "effects", operation, "class"], manifest, tool);
             }
             rules(findings, name, tool, operation, effect);
+            preview(findings, name, manifest, operation, effect);
         }
         let operations = tool.operations();
         for operation in tool.only.iter().flatten() {
@@ -219,6 +220,45 @@ fn rules(findings: &mut Findings<'_>, name: &str, tool: &Tool, operation: &str, 
     }
     key_argument(findings, &path("key"), tool, operation, effect);
 }
+
+/// What looks at an operation before people are asked about it, and what that may bind.
+fn preview(findings: &mut Findings<'_>, name: &str, manifest: &Manifest, operation: &str, effect: &Effect) {
+    let (Some(preview), Some(tool)) = (&effect.preview, manifest.tools.get(name)) else { return };
+    let path = |key: &'static str| ["tools", name, "effects", operation, "preview", key];
+    if effect.class.or(tool.effect) == Some(EffectClass::Pure) {
+        findings.value(&path("call"), "what only reads needs no preview", None);
+        return;
+    }
+    let Some((of, target)) = preview.target(&manifest.tools, name) else {
+        let hint = "name an operation of this tool, `TOOL.OPERATION`, or a tool that has one operation only";
+        findings.value(&path("call"), format!("there is no operation `{}`", preview.call), Some(hint.into()));
+        return;
+    };
+    if (of, target) == (name, operation) {
+        findings.value(&path("call"), "an operation cannot be its own", None);
+    }
+    let looks = manifest.tools.get(of);
+    if looks.is_some_and(|looks| matches!(looks.kind, Kind::Agent(_))) {
+        findings.value(&path("call"), "an agent is no preview: it does more than to look", None);
+    }
+    if looks.is_some_and(|looks| looks.rules(target).class.is_some_and(|class| class != EffectClass::Pure)) {
+        let hint = "only an operation of the class `pure` may be called before people have said yes";
+        findings.value(&path("call"), format!("`{}` is more than a look", preview.call), Some(hint.into()));
+    }
+    let both = |is: fn(&Kind) -> bool| is(&tool.kind) && looks.is_some_and(|looks| is(&looks.kind));
+    match preview.binds {
+        Some(Binds::Etag) if !both(|kind| matches!(kind, Kind::Http(_))) => {
+            let why = "`etag` binds one operation of an HTTP service by the answer of another";
+            findings.value(&path("binds"), why, Some("leave `binds` out: the preview is then not binding".into()));
+        }
+        Some(Binds::Rows) if !both(|kind| matches!(kind, Kind::Sql(_))) => {
+            let why = "`rows` binds a statement by the answer of another one";
+            findings.value(&path("binds"), why, Some("leave `binds` out: the preview is then not binding".into()));
+        }
+        _ => {}
+    }
+}
+
 
 /// What a reconcile operation must be: a read of an HTTP service that the same arguments can ask.
 fn reconciler(findings: &mut Findings<'_>, path: &[&str], tool: &Tool, operation: &str, target: &str) {

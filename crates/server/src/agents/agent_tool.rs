@@ -66,6 +66,7 @@ pub(super) async fn agent_tool(
         risk: rules.risk,
         also: [Also::StartAgent(store.name_of(tenant, *version).await?)].into(),
         key: None,
+        preview: None,
         timeout: rules.timeout,
         max_output: tool.max_output,
         max_shown: tool.max_shown,

@@ -17,6 +17,7 @@ mod environment;
 mod helpers;
 mod keys;
 mod openapi;
+mod preview;
 mod problem;
 mod provenance;
 mod reached;

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use stead_core::{
     code,
     effect::{Outcome, Reconciled},
+    fact::Precondition,
     id::{Name, RunId},
     message::Reply,
     sandbox::BoxLimits,
@@ -142,6 +143,10 @@ impl RenewedTool {
 impl Tool for RenewedTool {
     fn kind(&self) -> &'static str {
         self.offered.last().get(self.index).map_or("other", |o| o.tool.kind())
+    }
+
+    fn holds(&self, precondition: &Precondition) -> bool {
+        self.last().is_some_and(|tool| tool.holds(precondition))
     }
 
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Outcome<Output>> {

@@ -32,6 +32,7 @@ use super::{
     also, boxed,
     build::sorted,
     keys, openapi,
+    preview::{self, Operations},
     renewed::{self, Make, Renewed, Values},
     wired::Wired,
 };
@@ -82,6 +83,7 @@ pub(super) async fn bind(
 ) -> Result<Vec<BoundTool>, AgentError> {
     let stand_ins = store.stand_ins.as_ref();
     let mut bound = Vec::new();
+    let mut operations = Operations::default();
     for (name, tool) in &manifest.tools {
         if let Kind::Agent(_) = &tool.kind {
             let mut agent = agent_tool(store, tenant, (name, tool), bundle, wired).await?;
@@ -116,6 +118,7 @@ pub(super) async fn bind(
         };
         for offered in offered {
             if tool.offers(&offered.operation) {
+                operations.insert((name.clone(), offered.operation.clone()), offered.def.name.clone());
                 bound.push(BoundTool { also: also.clone(), ..join(manifest, name, tool, offered)? });
             }
         }
@@ -126,7 +129,9 @@ pub(super) async fn bind(
             }
         }
     }
-    sorted(bound)
+    let mut bound = sorted(bound)?;
+    preview::link(manifest, &operations, &mut bound, |name| stand_ins.is_some_and(|s| s.tool(name).is_some()))?;
+    Ok(bound)
 }
 
 /// How a tool's operations are made, now and whenever a secret of the tool has changed.
@@ -253,6 +258,7 @@ fn join(manifest: &Manifest, name: &str, tool: &Tool, offered: Offered) -> Resul
         risk: rules.risk,
         also: Arc::default(),
         key: rules.key.clone(),
+        preview: None,
         timeout,
         max_output: tool.max_output,
         max_shown: tool.max_shown,
@@ -272,6 +278,7 @@ pub(super) fn call_rules(rules: Rules) -> CallRules {
         settle: rules.settle,
         child: None,
         place: None,
+        preview: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whether a run's journal is what the log says: each record's hash, its leaf and the proof of that, each decision against the policy set of
-//! its epoch, each answer against its question. Told is everything that does not hold, with its place.
+//! its epoch, each answer against its question, each signature against the directory of its time and
+//! what it let go. Told is everything that does not hold, with its place.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +13,7 @@ use stead_audit::{
     note::Trust,
 };
 use stead_core::{id::LeafHash, record::Record, run::GENESIS};
-use stead_engine::{LogError, Picked};
+use stead_engine::{EngineError, LogError, Picked};
 use stead_ports::journal::RunRow;
 
 use super::rules::{Rules, Ruling};
@@ -52,13 +53,15 @@ pub(crate) async fn verify(runtime: &Runtime, row: &RunRow) -> Answer<RunVerific
         whole: false,
         decisions: 0,
         approvals: 0,
+        signed: 0,
         notes: Vec::new(),
         checkpoint: None,
         key: runtime.log().verifier(&row.tenant).to_string(),
     };
     let mut verifying = Verifying { runtime, row, out };
-    let (records, rules) = verifying.chain().await?;
+    let (records, decoded, rules) = verifying.chain().await?;
     verifying.fold().await;
+    verifying.signed(&decoded).await?;
     verifying.log(records).await?;
     verifying.out.approvals = rules.approvals;
     verifying.out.breaks.extend(rules.breaks);
@@ -76,19 +79,22 @@ impl Verifying<'_> {
     }
 
     /// The records in their chain, as far as it holds.
-    async fn chain(&mut self) -> Answer<(Vec<Vec<u8>>, Rules)> {
-        let (mut all, mut rules, mut prev) = (Vec::new(), Rules::default(), GENESIS);
+    async fn chain(&mut self) -> Answer<(Vec<Vec<u8>>, Vec<Record>, Rules)> {
+        let (mut all, mut decoded, mut rules, mut prev) = (Vec::new(), Vec::new(), Rules::default(), GENESIS);
         loop {
             let page = self.runtime.journal().read(self.row.id, all.len() as u64, PAGE).await?;
             let full = page.len() == PAGE as usize;
             for stored in page {
                 let seq = all.len() as u64;
                 match self.link(seq, &stored, prev) {
-                    Ok(record) => rules.hear(&record),
+                    Ok(record) => {
+                        rules.hear(&record);
+                        decoded.push(record);
+                    }
                     Err(why) => {
                         self.breaks(Some(seq), "chain", why);
                         self.out.records = seq;
-                        return Ok((all, rules));
+                        return Ok((all, decoded, rules));
                     }
                 }
                 prev = stored.leaf;
@@ -105,7 +111,7 @@ impl Verifying<'_> {
             self.out.notes.push(format!("only the first {MOST} records were looked at"));
         }
         self.out.records = all.len() as u64;
-        Ok((all, rules))
+        Ok((all, decoded, rules))
     }
 
     fn link(&self, seq: u64, stored: &stead_ports::journal::StoredRecord, prev: LeafHash) -> Result<Record, String> {
@@ -127,6 +133,31 @@ impl Verifying<'_> {
         if let Err(e) = self.runtime.engine().view(self.row.id).await {
             self.breaks(None, "fold", e.to_string());
         }
+    }
+
+    /// The signed answers of the run, as far as its chain holds: by the directory of that time, and against what they let go.
+    async fn signed(&mut self, records: &[Record]) -> Answer<()> {
+        let mut entries = Vec::new();
+        loop {
+            let page = self.runtime.approvers().rows(&self.row.tenant, entries.len() as u64, PAGE).await?;
+            let full = page.len() == PAGE as usize;
+            entries.extend(page);
+            if !full {
+                break;
+            }
+        }
+        let report = match self.runtime.engine().prove_signed(self.row.id, records, &entries).await {
+            Ok(report) => report,
+            // That it does not fold is told already.
+            Err(EngineError::Quarantined { .. }) => return Ok(()),
+            Err(e) => return Err(e.into()),
+        };
+        self.out.signed = report.released;
+        self.out.notes.extend(report.notes);
+        for (seq, why) in report.breaks {
+            self.breaks(seq, if seq.is_some() { "signature" } else { "directory" }, why);
+        }
+        Ok(())
     }
 
     /// The leaves of the run, proven with their records.

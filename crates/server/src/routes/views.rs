@@ -7,7 +7,7 @@ use stead_core::{
     code,
     id::{Name, RunId, SessionId},
 };
-use stead_engine::{ApprovalView, FactEvent, RunView};
+use stead_engine::{ApprovalView, FactEvent, RunView, SeenView};
 use stead_ports::{
     agent::{Agent, Behind},
     journal::{RunRow, SessionRow, VersionRow},
@@ -127,6 +127,7 @@ pub(super) fn approval(view: ApprovalView) -> api::approval::Approval {
         class: view.class,
         arguments: view.arguments,
         question: view.question,
+        preview: view.preview.map(preview),
         reason: view.reason,
         since: view.since,
         expires: view.expires,
@@ -134,6 +135,10 @@ pub(super) fn approval(view: ApprovalView) -> api::approval::Approval {
         gates: view.asked.into_iter().flat_map(|asked| asked.gates).map(gate).collect(),
         given: view.given,
     }
+}
+
+fn preview(SeenView { text, precondition, at }: SeenView) -> api::approval::Preview {
+    api::approval::Preview { text, precondition, at }
 }
 
 pub(super) fn fact(event: &FactEvent) -> api::fact::FactEvent {

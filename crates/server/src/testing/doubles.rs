@@ -109,6 +109,7 @@ mod tests {
     use super::*;
 
     fn asked(n: u32, key: &str) -> Invocation {
+        precondition: None,
         Invocation {
             workspace: None,
             limits: stead_core::sandbox::BoxLimits::default(),

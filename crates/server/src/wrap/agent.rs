@@ -141,6 +141,7 @@ impl WrapAgents {
             // What was not sent is told at once: the client decides whether it tries again.
             rules: CallRules { ask, attempts: 1, ..CallRules::default() },
             key: None,
+            preview: None,
             timeout: span(self.options.timeout),
             max_output: MAX_OUTPUT,
             max_shown: MAX_SHOWN,

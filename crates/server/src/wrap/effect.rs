@@ -263,6 +263,7 @@ mod tests {
         let effect = EffectId { run: RunId(7), n: 1 };
         let tool = Effect(Arc::new(wire));
         let outcome = tool.call(Invocation {
+            precondition: None,
             effect,
             session: SessionId(7),
             tenant: "default".into(),

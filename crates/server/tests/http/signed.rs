@@ -164,3 +164,57 @@ async fn a_directory_that_begins_with_another_root_than_the_operator_names_count
     assert_eq!(lab.client.approvers().await.unwrap().anchor, None);
     problem(lab.post("/v1/approvers/entries", &json!({ "entry": "{}" })).await, 422, "ST0372").await;
 }
+
+#[tokio::test]
+async fn a_row_of_the_database_that_signed_answers_rest_on_is_not_another_one_unseen() {
+    let (lab, ann, bob) = lab().await;
+    lab.client.add_approver_entry(envelope(&root(), &[1, 2])).await.unwrap();
+    for (name, key) in [("ann", 10), ("bob", 11)] {
+        let entry = enrolment(&ann, name, key).await;
+        ann.add_approver_entry(envelope(&entry, &[1, 2])).await.unwrap();
+    }
+    let waiting = lab.waiting().await;
+    let effect = waiting.approvals[0].id;
+    let right = receipt(&ann, effect, "ann", 10, |_| {}).await;
+    ann.answer_signed(effect, true, None, right).await.unwrap();
+    let run = waiting.summary.id;
+    lab.ended(run).await;
+    let found = lab.client.verify_run(run).await.unwrap();
+    assert_eq!((found.holds, found.approvals, found.signed), (true, 1, 1), "{found:?}");
+
+    let conn = rusqlite::Connection::open(lab.dir.path().join("data/stead.db")).unwrap();
+    conn.busy_timeout(std::time::Duration::from_secs(60)).unwrap();
+    let text = |column: &str, was: &str, is: &str| format!("CAST(replace(CAST({column} AS TEXT), '{was}', '{is}') AS BLOB)");
+    let bytes = |was: &str, is: &str| text("body", was, is);
+    // Each is one field of one row, as somebody with the file could write it.
+    let attacks = [
+        ("directories", "body", "seq = 1".to_owned(), bytes("ann", "bob")),
+        ("directories", "body", "seq = 1".to_owned(), bytes("ssh-ed25519 AAAA", "ssh-ed25519 AAAB")),
+        ("directories", "body", "seq = 0".to_owned(), bytes("xenia", "zenia")),
+        ("directories", "body", "seq = 2".to_owned(), bytes("subject", "subjekt")),
+        ("directories", "body", "seq = 2".to_owned(), "x'00'".to_owned()),
+        ("directories", "at", "seq = 1".to_owned(), "at + 86400000000".to_owned()),
+        ("directories", "at", "seq = 0".to_owned(), "at + 86400000000".to_owned()),
+        ("directories", "seq", "seq = 2".to_owned(), "7".to_owned()),
+        ("alias_moves", "moved_by", "rowid = (SELECT min(rowid) FROM alias_moves)".to_owned(), "'ann'".to_owned()),
+        ("records", "body", "body = (SELECT body FROM records WHERE instr(body, 'stead-approval-v1') LIMIT 1)".to_owned(), bytes("milk", "silk")),
+        ("records", "leaf", "rowid = (SELECT max(rowid) FROM records)".to_owned(), "zeroblob(32)".to_owned()),
+    ];
+    let mut unseen = Vec::new();
+    for (table, column, of, value) in attacks {
+        let rowid: i64 = conn.query_row(&format!("SELECT rowid FROM {table} WHERE {of}"), [], |r| r.get(0)).unwrap();
+        let read = format!("SELECT {column} FROM {table} WHERE rowid = {rowid}");
+        let before: rusqlite::types::Value = conn.query_row(&read, [], |r| r.get(0)).unwrap();
+        conn.execute(&format!("UPDATE {table} SET {column} = {value} WHERE rowid = {rowid}"), []).unwrap();
+        let after: rusqlite::types::Value = conn.query_row(&read, [], |r| r.get(0)).unwrap();
+        let found = lab.client.verify_run(run).await;
+        if before == after || found.as_ref().is_ok_and(|found| found.holds) {
+            unseen.push(format!("{table}.{column} {of}: {found:?}"));
+        }
+        conn.execute(&format!("UPDATE {table} SET {column} = ? WHERE rowid = {rowid}"), [before]).unwrap();
+    }
+    assert!(unseen.is_empty(), "{unseen:#?}");
+    let found = lab.client.verify_run(run).await.unwrap();
+    assert!(found.holds, "all is as it was: {found:?}");
+    drop(bob);
+}

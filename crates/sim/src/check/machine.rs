@@ -94,7 +94,7 @@ pub fn gate_stays_closed(before: &State, after: &State) -> Check {
     for debt in owes(after, after.activation, END_OF_TIME) {
         match debt {
             Debt::Dispatch { effect } if dispatches(before, effect) && stop.mode == StopMode::Cancel => {}
-            Debt::Dispatch { .. } | Debt::CallModel { .. } | Debt::StartChild { .. } => {
+            Debt::Dispatch { .. } | Debt::CallModel { .. } | Debt::Preview { .. } | Debt::StartChild { .. } => {
                 return violation("the gate stays closed", format!("{debt:?} is newly owed while stopping"));
             }
             Debt::Recover { .. } | Debt::Reconcile { .. } | Debt::StopChild { .. } => {}

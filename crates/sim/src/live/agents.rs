@@ -100,6 +100,7 @@ fn bound(cosmos: &Arc<Cosmos>, plan: &PlanTool) -> BoundTool {
         also: Arc::default(),
         rules: plan.rules.clone(),
         key: plan.business_key.then(|| "$.key".into()),
+        preview: None,
         timeout: TOOL_TIMEOUT,
         max_output: 1_000,
         max_shown: 100,

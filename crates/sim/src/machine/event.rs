@@ -4,6 +4,7 @@ use std::{cmp::Ordering, collections::BinaryHeap};
 
 use stead_core::{
     effect::{Outcome, Reconciled},
+    fact::Precondition,
     id::{EffectId, LeafHash, RunId},
     record::Payload,
     run::{Command, Debt},
@@ -99,6 +100,12 @@ pub(super) enum Event {
         id: EffectId,
         asked: Timestamp,
         answer: Box<Reconciled<Payload>>,
+    },
+    /// What a look at an effect found reaches the process that looked.
+    Looked {
+        node: usize,
+        id: EffectId,
+        found: Result<(Payload, Option<Precondition>), Payload>,
     },
     /// There may be something in a run's inbox.
     Inbox(RunId),

@@ -214,6 +214,14 @@ impl Sim {
                 let command = stead_core::run::Command::Reconciled { effect: id.n, asked, answer: *answer };
                 self.command(node, id.run, command, Some(clears))
             }
+            Event::Looked { node, id, found } => {
+                if !alive(self, node) {
+                    return Ok(());
+                }
+                let clears = (stead_core::run::Debt::Preview { effect: id.n }, 0);
+                let command = stead_core::run::Command::Previewed { effect: id.n, found, action: None };
+                self.command(node, id.run, command, Some(clears))
+            }
             Event::Inbox(run) => {
                 if alive(self, self.current) {
                     self.read_inbox(self.current, run)

@@ -4,7 +4,7 @@ use stead_core::{
     budget::Usage,
     code,
     effect::{EffectClass, Outcome, Reconciled},
-    fact::{CallHead, Held, Parent},
+    fact::{CallHead, Held, Parent, Precondition},
     id::{EffectId, RunId, TreeId},
     record::{Payload, Source},
     ruling::Behalf,
@@ -110,6 +110,17 @@ impl Sim {
         match begun.0.clone() {
             Debt::CallModel { turn, attempt, .. } => self.call_model(n, &state, turn, attempt, begun),
             Debt::Dispatch { effect } => return self.dispatch(n, &state, effect, begun.1),
+            Debt::Preview { effect } => {
+                let faults = self.faults();
+                let late = if self.rng.chance(faults.slow) { TOOL_TIMEOUT } else { 0 };
+                let at = self.now + late + self.rng.below(SECOND);
+                let found = match self.rng.below(4) {
+                    0 => Err(text(&mut self.rng)),
+                    1 => Ok((text(&mut self.rng), None)),
+                    n => Ok((text(&mut self.rng), Some(Precondition::Rows(n)))),
+                };
+                self.agenda.add(at, Event::Looked { node: n, id: state.effect_id(effect), found });
+            }
             Debt::Reconcile { effect } => {
                 let (id, asked) = (state.effect_id(effect), self.wall());
                 let at = self.now + self.rng.below(SECOND);

@@ -8,18 +8,20 @@
 //! | 3xx of a safe method, 307, 308 | refused: redirects are not followed |
 //! | other 3xx | unknown: a service may redirect to the result of what it did |
 //! | 408, 5xx, a cut or late answer | unknown |
+//! | 412 | refused: the service says that it did nothing (RFC 9110, section 13.1.1) |
 //! | other 4xx | refused |
 
 use std::{sync::Arc, time::Duration};
 
 use reqwest::{
     Client, Method, Request, Response, StatusCode, Url,
-    header::{AUTHORIZATION, HeaderValue, LOCATION, RETRY_AFTER},
+    header::{AUTHORIZATION, ETAG, HeaderValue, IF_MATCH, LOCATION, RETRY_AFTER},
 };
 use serde_json::Value;
 use stead_core::{
     code,
     effect::{Outcome, Reconciled},
+    fact::Precondition,
 };
 use stead_ports::{
     connect::{Barred, To},
@@ -40,6 +42,8 @@ use crate::{
 
 /// Most bytes of an error answer that the model is shown.
 const MAX_ERROR: usize = 4 * 1024;
+/// Longest entity tag that is kept.
+const MAX_ETAG: usize = 256;
 
 /// A service that requests go to.
 pub(super) struct Service {
@@ -101,8 +105,13 @@ impl Service {
     }
 
     /// Sends a request and reports honestly. `name` is that of a file, should the answer be one.
-    pub(super) async fn call(&self, request: Request, invocation: &Invocation, name: &str) -> Outcome<Output> {
+    pub(super) async fn call(&self, mut request: Request, invocation: &Invocation, name: &str) -> Outcome<Output> {
         let method = request.method().clone();
+        if let Some(precondition) = &invocation.precondition
+            && let Err(why) = only_if(&mut request, precondition)
+        {
+            return Outcome::Refused(Output::error(why));
+        }
         if let Err(barred) = may(&request, invocation).await {
             return Outcome::Refused(Output::error(format!("{}: {}", code::POLICY, barred.why)));
         }
@@ -136,16 +145,20 @@ impl Service {
         };
         let status = response.status();
         if status.is_success() {
+            let etag = etag(&response, &secrets);
             return match read(response, invocation.max_output, &secrets, Some(name)).await {
                 Ok(Answer { text, file }) => {
                     let files = file.into_iter().collect();
-                    Outcome::Returned(Output { files, ..Self::ok(text, status) })
+                    Outcome::Returned(Output { files, etag, ..Self::ok(text, status) })
                 }
                 Err(e) => Outcome::Unknown(error(format!("{}: the answer was cut off: {e}", code::EFFECT_UNKNOWN))),
             };
         }
         let outcome = verdict(&method, status);
         let told = error(describe(response, &secrets).await);
+        if status == StatusCode::PRECONDITION_FAILED && invocation.precondition.is_some() {
+            return Outcome::Refused(changed(&told.content));
+        }
         match outcome {
             Verdict::NotSent => Outcome::NotSent(told),
             Verdict::Refused => Outcome::Refused(told),
@@ -179,6 +192,34 @@ impl Service {
     fn ok(body: String, status: StatusCode) -> Output {
         Output::ok(if body.is_empty() { format!("HTTP {status}, without content") } else { body })
     }
+}
+
+/// Lets a service do what it is asked only while a precondition holds (RFC 9110, section 13.1.1).
+fn only_if(request: &mut Request, precondition: &Precondition) -> Result<(), String> {
+    let Precondition::Etag(tag) = precondition else {
+        return Err(format!("not sent: a service cannot be held to it that {precondition}"));
+    };
+    let tag = HeaderValue::from_str(tag).map_err(|_| "not sent: the entity tag is none".to_owned())?;
+    request.headers_mut().insert(IF_MATCH, tag);
+    Ok(())
+}
+
+/// The entity tag of an answer, when it is a strong one, which alone may stand in `If-Match`, and holds no secret.
+fn etag(response: &Response, secrets: &[Secret]) -> Option<String> {
+    let tag = response.headers().get(ETAG)?.to_str().ok()?;
+    let strong = tag.len() > 2 && tag.len() <= MAX_ETAG && tag.starts_with('"') && tag.ends_with('"');
+    let inside = tag.get(1..tag.len() - 1)?;
+    let clean = strong && !inside.contains('"') && !secrets.iter().any(|secret| secret.is_in(tag.as_bytes()));
+    clean.then(|| tag.to_owned())
+}
+
+/// What is told of an action whose precondition does not hold any more.
+fn changed(words: &str) -> Output {
+    Output::error(format!(
+        "{}: not done, and nothing was changed: what people were shown when they were asked is not so any more ({words}). Whoever \
+         still wants it has to ask anew.",
+        code::PREVIEW_CHANGED
+    ))
 }
 
 /// Asks policies about a request before anything of it is sent.

@@ -10,6 +10,7 @@ use reqwest::Url;
 use serde_json::{Map, Value, json};
 use stead_core::{
     effect::{EffectClass, Outcome, Reconciled},
+    fact::Precondition,
     message::ToolDef,
 };
 use stead_ports::{
@@ -258,6 +259,10 @@ struct HttpTool {
 impl Tool for HttpTool {
     fn kind(&self) -> &'static str {
         "http"
+    }
+
+    fn holds(&self, precondition: &Precondition) -> bool {
+        matches!(precondition, Precondition::Etag(_)) && !self.call.plan.method().is_safe()
     }
 
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Outcome<Output>> {

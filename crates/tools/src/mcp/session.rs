@@ -235,7 +235,7 @@ impl Session {
                 self.ledger.answered();
                 let error = result.is_error.unwrap_or(false);
                 let (content, files) = self.shown(effect, &result, (max, structured));
-                Outcome::Returned(Output { content, error, files, action: None })
+                Outcome::Returned(Output { content, error, files, ..Output::default() })
             }
             Ok(ServerResult::InputRequiredResult(_)) => {
                 Outcome::Refused(Output::error("the tool asks for further input, which is not given"))

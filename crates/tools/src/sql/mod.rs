@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use stead_core::{
     code,
     effect::{EffectClass, Outcome},
+    fact::Precondition,
     message::ToolDef,
 };
 use stead_ports::{
@@ -134,6 +135,20 @@ struct Job {
     checked: guard::Checked,
     params: Vec<Value>,
     max_output: usize,
+    /// How many rows it must change; another number undoes it.
+    rows: Option<u64>,
+}
+
+impl Job {
+    /// Why what it changed is undone, when that is so.
+    fn is_another(&self, changed: u64) -> Option<String> {
+        let wanted = self.rows.filter(|wanted| *wanted != changed)?;
+        Some(format!(
+            "{}: not done, and nothing was changed: people were shown {wanted} rows when they were asked, and it would have changed \
+             {changed}. Whoever still wants it has to ask anew.",
+            code::PREVIEW_CHANGED
+        ))
+    }
 }
 
 #[derive(Debug)]
@@ -194,15 +209,20 @@ impl SqlTool {
         let arguments: Value =
             serde_json::from_str(invocation.arguments.get()).map_err(|e| format!("the arguments are not JSON: {e}"))?;
         let max_output = invocation.max_output;
+        let rows = match &invocation.precondition {
+            None => None,
+            Some(Precondition::Rows(rows)) => Some(*rows),
+            Some(other) => return Err(format!("not done: a statement cannot be held to it that {other}")),
+        };
         if let Some(named) = &self.named {
             let params = named.bind(&arguments)?;
-            return Ok(Job { sql: named.sql.clone(), checked: named.checked, params, max_output });
+            return Ok(Job { sql: named.sql.clone(), checked: named.checked, params, max_output, rows });
         }
         let sql = arguments.get("sql").and_then(Value::as_str).ok_or("`sql` must be a text")?.to_owned();
         let params = arguments.get("params").and_then(Value::as_array).cloned().unwrap_or_default();
         named::scalars(&params)?;
         let checked = guard::check(&sql, self.backend.dialect(), self.backend.allow())?;
-        Ok(Job { sql, checked, params, max_output })
+        Ok(Job { sql, checked, params, max_output, rows })
     }
 }
 
@@ -211,12 +231,20 @@ impl Tool for SqlTool {
         "sql"
     }
 
+    fn holds(&self, precondition: &Precondition) -> bool {
+        let writes = |named: &named::Named| named.checked.kind != SqlKind::Select;
+        matches!(precondition, Precondition::Rows(_)) && self.named.as_ref().is_none_or(writes)
+    }
+
     fn call(&self, invocation: Invocation) -> BoxFuture<'_, Outcome<Output>> {
         Box::pin(async move {
             let job = match self.job(&invocation) {
                 Ok(job) => job,
                 Err(why) => return Outcome::Refused(Output::error(why)),
             };
+            if job.rows.is_some() && job.checked.kind == SqlKind::Select {
+                return Outcome::Refused(Output::error("not done: it changes no rows that could be counted"));
+            }
             match &*self.backend {
                 Backend::Sqlite(db) => db.run(job).await,
                 Backend::Postgres(db) => db.run(job).await,

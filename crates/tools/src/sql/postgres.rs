@@ -91,17 +91,21 @@ impl Postgres {
             Err(_) => return Outcome::NotSent(Output::error("the database did not answer in time")),
         };
         let e = match timeout(self.timeout + GRACE, self.transaction(&mut session.client, &job)).await {
-            Ok(Ok((answer, transaction))) => match timeout(GRACE, transaction.commit()).await {
-                Ok(Ok(())) => return Outcome::Returned(Output::ok(answer)),
-                Ok(Err(e)) if e.as_db_error().is_some() => e,
-                Ok(Err(_)) | Err(_) if job.checked.kind != SqlKind::Select => {
-                    return Outcome::Unknown(Output::error(format!(
-                        "{}: the database was lost while the change was committed",
-                        code::EFFECT_UNKNOWN
-                    )));
-                }
-                // A read has nothing to commit.
-                Ok(Err(_)) | Err(_) => return Outcome::Returned(Output::ok(answer)),
+            Ok(Ok((answer, changed, transaction))) => match job.is_another(changed) {
+                // Dropping the transaction rolls it back.
+                Some(why) => return Outcome::Refused(Output::error(why)),
+                None => match timeout(GRACE, transaction.commit()).await {
+                    Ok(Ok(())) => return Outcome::Returned(Output::ok(answer)),
+                    Ok(Err(e)) if e.as_db_error().is_some() => e,
+                    Ok(Err(_)) | Err(_) if job.checked.kind != SqlKind::Select => {
+                        return Outcome::Unknown(Output::error(format!(
+                            "{}: the database was lost while the change was committed",
+                            code::EFFECT_UNKNOWN
+                        )));
+                    }
+                    // A read has nothing to commit.
+                    Ok(Err(_)) | Err(_) => return Outcome::Returned(Output::ok(answer)),
+                },
             },
             Ok(Err(e)) => e,
             Err(_) => return Outcome::Refused(Output::error(self.too_slow())),
@@ -116,8 +120,12 @@ impl Postgres {
         self.failed(&e, session.client.is_closed())
     }
 
-    /// Runs the statement in a transaction that is not yet committed. Dropping the transaction rolls it back.
-    async fn transaction<'c>(&self, client: &'c mut Client, job: &Job) -> Result<(String, Transaction<'c>), Error> {
+    /// Runs the statement in a transaction that is not yet committed, and tells how many rows it changed. Dropping the transaction rolls it back.
+    async fn transaction<'c>(
+        &self,
+        client: &'c mut Client,
+        job: &Job,
+    ) -> Result<(String, u64, Transaction<'c>), Error> {
         let reads = job.checked.kind == SqlKind::Select;
         let transaction = client.build_transaction().read_only(reads).start().await?;
         let ms = self.timeout.as_millis();
@@ -132,13 +140,13 @@ impl Postgres {
         let statement = transaction.prepare(&job.sql).await?;
         let params: Vec<Param<'_>> = job.params.iter().map(Param).collect();
         let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|p| p as _).collect();
-        let answer = if statement.columns().is_empty() {
+        let (answer, changed) = if statement.columns().is_empty() {
             let changes = transaction.execute(&statement, &params).await?;
-            Rows::new([], self.max_rows, job.max_output).finish(Some(changes))
+            (Rows::new([], self.max_rows, job.max_output).finish(Some(changes)), changes)
         } else {
             self.rows(&transaction, job, &statement, &params).await?
         };
-        Ok((answer, transaction))
+        Ok((answer, changed, transaction))
     }
 
     /// Has the server write each row as JSON, which it can for every type it knows.
@@ -148,7 +156,7 @@ impl Postgres {
         job: &Job,
         statement: &Statement,
         params: &[&(dyn ToSql + Sync)],
-    ) -> Result<String, Error> {
+    ) -> Result<(String, u64), Error> {
         let aliases: Vec<_> = (0..statement.columns().len()).map(|i| format!("c{i}")).collect();
         let sql = job.sql.trim_end().trim_end_matches(';');
         // The line feed ends a `--` remark at the end of the statement.
@@ -168,7 +176,8 @@ impl Postgres {
                 break;
             }
         }
-        Ok(out.finish((!reads).then_some(rows.len() as u64)))
+        let changed = rows.len() as u64;
+        Ok((out.finish((!reads).then_some(changed)), changed))
     }
 
     /// Words of the database without the password.

@@ -109,8 +109,12 @@ impl Statement {
         let result = self.fence(&mut db, deadline).and_then(|()| self.execute(&db));
         let result = result.and_then(|answer| if self.must_stop(deadline) { Err(interrupted()) } else { Ok(answer) });
         match result {
-            Ok(answer) if writes => commit(&mut db, answer),
-            Ok(answer) => Outcome::Returned(Output::ok(answer)),
+            Ok((answer, changed)) if writes => match self.job.is_another(changed) {
+                None => commit(&mut db, answer),
+                // Nothing is committed: closing the connection undoes it.
+                Some(why) => Outcome::Refused(Output::error(why)),
+            },
+            Ok((answer, _)) => Outcome::Returned(Output::ok(answer)),
             // Dropping the connection rolls back: whatever the statement did is gone.
             Err(e) => self.failed(&e),
         }
@@ -147,7 +151,8 @@ impl Statement {
         db.progress_handler(STEPS, Some(move || stop.load(Ordering::Relaxed) || Instant::now() >= deadline))
     }
 
-    fn execute(&self, db: &Connection) -> rusqlite::Result<String> {
+    /// The answer, and how many rows the statement itself changed: those of triggers are not among them.
+    fn execute(&self, db: &Connection) -> rusqlite::Result<(String, u64)> {
         let before = db.total_changes();
         let mut statement = db.prepare(&self.job.sql)?;
         let writes = self.job.checked.kind != SqlKind::Select;
@@ -173,7 +178,7 @@ impl Statement {
         }
         drop(rows);
         drop(statement);
-        Ok(out.finish(writes.then(|| db.total_changes() - before)))
+        Ok((out.finish(writes.then(|| db.total_changes() - before)), db.changes()))
     }
 
     fn failed(&self, e: &rusqlite::Error) -> Outcome<Output> {

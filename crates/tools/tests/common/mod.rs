@@ -28,6 +28,7 @@ pub(crate) fn arguments(value: Value) -> Arc<RawValue> {
 pub(crate) fn invocation(offered: &Offered, arguments: Arc<RawValue>, max_output: usize) -> Invocation {
     let effect = EffectId { run: RunId(1), n: 7 };
     Invocation {
+        precondition: None,
         effect,
         session: SessionId(1),
         tenant: "default".into(),

@@ -10,7 +10,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
-use stead_core::effect::{EffectClass, Outcome, Reconciled};
+use stead_core::{
+    effect::{EffectClass, Outcome, Reconciled},
+    fact::Precondition,
+};
 use stead_ports::tool::Output;
 use stead_tools::{config::HttpConfig, http, offer::Offered, reach::Reach, schema, secret::Secret};
 use tokio::{
@@ -55,6 +58,15 @@ async fn answer(State(seen): State<Seen>, method: Method, uri: Uri, headers: Hea
         ["latin"] => ([(header::CONTENT_TYPE, "text/plain; charset=ISO-8859-1")], b"caf\xe9".to_vec()).into_response(),
         ["broken"] => ([(header::CONTENT_TYPE, "application/problem+json")], b"\xffa".to_vec()).into_response(),
         ["empty"] => "[]".into_response(),
+        ["tagged", tag] => {
+            let tag = tag.replace('~', "\"");
+            ([(header::ETAG, tag)], r#"{"status":"open"}"#).into_response()
+        }
+        ["held", tag] => {
+            let wanted = headers.get(header::IF_MATCH).and_then(|v| v.to_str().ok());
+            let same = wanted == Some(&format!("\"{tag}\""));
+            (status(if same { 200 } else { 412 }), "because").into_response()
+        }
         _ => r#"{"ok":true}"#.into_response(),
     }
 }
@@ -382,4 +394,42 @@ fn a_wrong_configuration_is_refused_when_it_is_read() {
         let error = http::offer("payments", &config(value.clone()), None, &Reach::default()).unwrap_err();
         assert!(error.detail.contains(why), "{value}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_request_is_held_to_an_entity_tag_and_a_service_that_has_another_has_done_nothing() {
+    let (url, seen) = service().await;
+    let tag = async |path: &str| match call(&plain(&url, "GET", path), json!({})).await {
+        Outcome::Returned(output) => output.etag,
+        other => panic!("not returned: {other:?}"),
+    };
+    assert_eq!(tag("/tagged/~v7~").await.as_deref(), Some("\"v7\""));
+    // A weak one says nothing that could be held to, and what is no tag is none.
+    for path in ["/tagged/W~v7~", "/tagged/v7", "/tagged/~", "/other"] {
+        assert_eq!(tag(path).await, None, "{path}");
+    }
+    let held = async |path: &str, precondition| {
+        let act = plain(&url, "POST", path);
+        let asked = invocation(&act, arguments(json!({})), 1 << 20);
+        act.tool.call(stead_ports::tool::Invocation { precondition: Some(precondition), ..asked }).await
+    };
+    let v7 = || Precondition::Etag("\"v7\"".into());
+    assert!(matches!(held("/held/v7", v7()).await, Outcome::Returned(_)));
+    assert_eq!(seen.last().2.get(header::IF_MATCH).unwrap(), "\"v7\"");
+    let refused = held("/held/v8", v7()).await;
+    assert!(matches!(&refused, Outcome::Refused(o) if o.content.starts_with("ST0386: ")), "{refused:?}");
+    // Other refusals are what they were, and an answer that tells nothing is unknown as ever.
+    assert!(matches!(held("/status/409", v7()).await, Outcome::Refused(o) if !o.content.contains("ST0386")));
+    assert!(matches!(held("/status/500", v7()).await, Outcome::Unknown(_)));
+    // Who is not held to it reads 412 as any refusal.
+    let plain_412 = call(&plain(&url, "POST", "/status/412"), json!({})).await;
+    assert!(matches!(&plain_412, Outcome::Refused(o) if !o.content.contains("ST0386")), "{plain_412:?}");
+    let before = seen.count();
+    for precondition in [Precondition::Rows(1), Precondition::Etag("\"a\nb\"".into())] {
+        assert!(matches!(held("/held/v7", precondition).await, Outcome::Refused(_)));
+    }
+    assert_eq!(seen.count(), before, "what cannot be held is not sent");
+    let act = plain(&url, "POST", "/x");
+    assert!(act.tool.holds(&v7()) && !act.tool.holds(&Precondition::Rows(1)));
+    assert!(!plain(&url, "GET", "/x").tool.holds(&v7()));
 }

@@ -9,7 +9,7 @@ use stead_trust::{
     action::{Action, Behalf},
     directory::{Directory, Enrolment, Entry, Envelope, Root, RootKey, Signed, What},
     key::PublicKey,
-    question::{Gate, Question},
+    question::{Gate, Preview, Question},
     receipt::{Receipt, Signature},
     signer::Signer,
     statement::{Human, Statement},
@@ -77,6 +77,7 @@ pub fn question() -> Question {
             workspace: Some("tree_1".into()),
             environment: Some("namespace".into()),
             secrets: vec!["payments#token to pay.example".into()],
+            precondition: Some("the entity tag is still \"v7\"".into()),
         },
         reason: "policies ask for it".into(),
         why: vec!["large refunds: amount_cents is 4990".into()],
@@ -93,7 +94,10 @@ pub fn question() -> Question {
         asked: NOW - 60,
         expires: Some(NOW + 900),
         denial: "the model is told, and nothing is done".into(),
-        preview: None,
+        preview: Some(Preview {
+            text: "an open order of 49.90".into(),
+            precondition: Some("the entity tag is still \"v7\"".into()),
+        }),
     }
 }
 

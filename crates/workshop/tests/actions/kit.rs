@@ -224,6 +224,7 @@ impl Kit {
     pub(crate) fn invocation(&self, run: &Run, arguments: &Value) -> Invocation {
         let n = self.n.fetch_add(1, Ordering::Relaxed) + 1;
         Invocation {
+            precondition: None,
             effect: EffectId { run: run.run, n },
             session: run.session,
             tenant: run.tenant.clone(),

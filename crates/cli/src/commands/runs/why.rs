@@ -230,6 +230,15 @@ fn fact(event: &FactEvent) -> String {
         }
         Fact::HistoryRead(f) => format!("counters said: {}", policies::read(&f.read)),
         Fact::ModelDenied(_) => format!("a model is not asked{}{said}", policies::by(known.ruled())),
+        Fact::PreviewDecided(f) if f.verdict == stead_core::fact::Verdict::Allow => {
+            format!("{} looks at what it would do{}", short(&f.tool, 64), policies::by(known.ruled()))
+        }
+        Fact::PreviewDecided(_) => format!("there is no preview{}{said}", policies::by(known.ruled())),
+        Fact::Previewed(f) if f.failed => format!("there is no preview{said}"),
+        Fact::Previewed(f) => {
+            let binds = f.precondition.as_ref().map_or_else(|| "not binding".to_owned(), ToString::to_string);
+            format!("preview ({binds}){said}")
+        }
         Fact::ApprovalRequested(f) => {
             format!("a human is asked: {}{}", word(&f.reason), policies::wanted(f.asked.as_deref()))
         }

@@ -18,10 +18,13 @@ use crate::{
         apply::Env,
         decide::{Draft, Refusal},
         state::{Call, CallPhase, RestoreMark, State},
-        step::{approval, tool},
+        step::{approval, preview, tool},
     },
     time::Timestamp,
 };
+
+/// Why a question about a call of a restored run tells nothing of what it would do.
+const RESTORED: &str = "the run was restored from a backup, and nothing was looked at since";
 
 pub(in crate::run) fn restore(draft: &mut Draft<'_>, generation: u32, taken: Timestamp) -> Result<(), Refusal> {
     if draft.state.life.ended() {
@@ -53,11 +56,21 @@ fn reopen(draft: &mut Draft<'_>, i: usize) {
             let first = matches!(reason, AskReason::Manifest | AskReason::Policy | AskReason::Restored);
             approval::ask(draft, effect, if first && unsure { AskReason::Restored } else { reason }, asked, ttl, None);
         }
+        // What was to be looked at is of a world that has gone on.
+        CallPhase::Previewing(ref look) => {
+            let (reason, asked, ttl) = (look.waiting.reason, look.waiting.asked.as_deref().cloned(), look.waiting.ttl);
+            let first = matches!(reason, AskReason::Manifest | AskReason::Policy | AskReason::Restored);
+            preview::not_seen(draft, effect, RESTORED);
+            approval::ask(draft, effect, if first && unsure { AskReason::Restored } else { reason }, asked, ttl, None);
+        }
         CallPhase::Open | CallPhase::Backoff { unknown: false, .. } if unsure => {
             if call.head.class.recovery() == Recovery::Reconcile {
                 let then = AfterUnknown::Reconcile(draft.now);
                 draft.emit(Fact::EffectUnknown(EffectUnknown { effect, then, payload: None, action: None }));
             } else {
+                if preview::is_wanted(draft, effect) {
+                    preview::not_seen(draft, effect, RESTORED);
+                }
                 approval::ask(draft, effect, AskReason::Restored, None, None, None);
             }
         }

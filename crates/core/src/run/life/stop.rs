@@ -113,7 +113,12 @@ fn stop_call(draft: &mut Draft<'_>, i: usize, mode: StopMode, dispatched: &[u32]
         CallPhase::Asking { reason: AskReason::OutcomeUnknown, .. } | CallPhase::Backoff { unknown: true, .. } => {
             give_up(draft, effect);
         }
-        CallPhase::Undecided | CallPhase::Asking { .. } | CallPhase::Open | CallPhase::Backoff { .. } => {
+        CallPhase::Previewing(look) if look.waiting.reason == AskReason::OutcomeUnknown => give_up(draft, effect),
+        CallPhase::Undecided
+        | CallPhase::Previewing(_)
+        | CallPhase::Asking { .. }
+        | CallPhase::Open
+        | CallPhase::Backoff { .. } => {
             if maybe {
                 give_up(draft, effect)
             } else {

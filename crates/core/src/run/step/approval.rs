@@ -7,6 +7,7 @@ use crate::{
     effect::Ended,
     fact::{
         ApprovalGiven, ApprovalRequested, ApprovalsUsed, AskReason, EffectDecided, EffectRef, Fact, Signing, Verdict,
+        Waiting,
     },
     record::{Payload, Source},
     ruling::{Asked, Given, Person, Signed},
@@ -16,7 +17,7 @@ use crate::{
         gate::Ruling,
         state::{Call, CallPhase, Request, State},
         step::{
-            funds,
+            funds, preview,
             tool::{end_call, refuse},
         },
     },
@@ -33,11 +34,37 @@ pub(in crate::run) fn ask(
     ttl: Option<Span>,
     why: Option<[u8; 32]>,
 ) {
+    let waiting = Waiting { reason, asked: asked.map(Box::new), ttl, why, epoch: draft.gate.epoch() };
+    if preview::is_wanted(draft, effect) && preview::begin(draft, effect, waiting.clone()) {
+        return;
+    }
+    put(draft, effect, waiting);
+}
+
+/// Asks. The time that there is begins now.
+fn put(draft: &mut Draft<'_>, effect: u32, Waiting { reason, asked, ttl, why, epoch }: Waiting) {
     let ttl = [draft.state.config.approval_ttl, ttl].into_iter().flatten().min();
     let expires = ttl.map(|ttl| draft.now.after(ttl));
-    let asked = asked.map(Box::new);
-    let signing = draft.gate.salt().map(|salt| Box::new(Signing { salt, epoch: draft.gate.epoch(), why }));
+    let signing = draft.gate.salt().map(|salt| Box::new(Signing { salt, epoch, why }));
     draft.emit(Fact::ApprovalRequested(ApprovalRequested { effect, reason, expires, asked, raise: None, signing }));
+}
+
+/// Asks what has waited for a look. Where policies are others by now, they say what is asked.
+pub(in crate::run) fn ask_now(draft: &mut Draft<'_>, i: usize, mut waiting: Waiting) {
+    let (effect, now) = (draft.state.calls[i].head.effect, draft.gate.epoch());
+    if now.is_none() || now == waiting.epoch {
+        return put(draft, effect, waiting);
+    }
+    let mut ruling = again(draft, i);
+    match ruling.verdict {
+        Verdict::Deny => return refuse(draft, i, ruling),
+        Verdict::Allow if waiting.reason == AskReason::Policy => return decided(draft, i, ruling),
+        Verdict::Allow | Verdict::Ask => {}
+    }
+    waiting.why = digest(&ruling);
+    draft.read(Some(effect), &mut ruling);
+    (waiting.asked, waiting.ttl, waiting.epoch) = (ruling.asked.map(Box::new), ruling.ttl, now);
+    put(draft, effect, waiting);
 }
 
 /// What a signature binds of the document that says why.
@@ -66,6 +93,11 @@ pub(in crate::run) fn apply_requested(state: &mut State, env: Env<'_>, f: &Appro
     let request = f.signing.as_deref().map(|signing| request(state, env, f, signing));
     if let Some(call) = state.call_mut(f.effect) {
         let asked = f.asked.clone();
+        let decided = match &call.phase {
+            CallPhase::Previewing(look) => Some(look.seq),
+            _ => None,
+        };
+        let request = request.map(|request| Request { decided, ..request });
         (call.request, call.used) = (request, false);
         call.phase = CallPhase::Asking { reason: f.reason, expires: f.expires, since: env.at, asked };
         call.given.clear();
@@ -89,6 +121,7 @@ fn request(state: &State, env: Env<'_>, f: &ApprovalRequested, signing: &Signing
         tree: state.tree,
         reason: f.reason,
         asked: f.asked.clone(),
+        decided: None,
     }
 }
 

@@ -294,7 +294,7 @@ fn unwritten(action: Option<Box<Action>>) -> Option<Box<Action>> {
 }
 
 /// Settles what an action used, and moves the workspace.
-fn settle_action(state: &mut State, action: Option<&Action>) {
+pub(in crate::run) fn settle_action(state: &mut State, action: Option<&Action>) {
     let Some(action) = action else { return };
     if let Some(used) = &action.sandbox {
         funds::used_box(state, used);
