@@ -376,7 +376,6 @@ codes! {
     PAGE_ORIGIN = 378, "The request does not come from this server's page";
     /// A request to enrol a passkey does not hold.
     PASSKEY_REQUEST = 379, "The passkey's request cannot be used";
-    // 386-392: previews
     /// What people were shown before an action is not so any more when it is to be done.
     PREVIEW_CHANGED = 386, "What was shown is not so any more";
     /// A look at what an action would do came to nothing.
