@@ -104,6 +104,8 @@ kinds! {
     PlanRejected => "plan_rejected",
     HistoryRead => "history_read",
     ApprovalsUsed => "approvals_used",
+    ApprovalReminded => "approval_reminded",
+    ApprovalEscalated => "approval_escalated",
 }
 
 #[cfg(test)]

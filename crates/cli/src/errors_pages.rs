@@ -156,4 +156,7 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (372, include_str!("../../../docs/errors/ST0372.md")),
     (373, include_str!("../../../docs/errors/ST0373.md")),
     (374, include_str!("../../../docs/errors/ST0374.md")),
+    (380, include_str!("../../../docs/errors/ST0380.md")),
+    (381, include_str!("../../../docs/errors/ST0381.md")),
+    (382, include_str!("../../../docs/errors/ST0382.md")),
 ];

@@ -366,6 +366,13 @@ codes! {
     APPROVER_KEY = 373, "The approver's key cannot be used";
     /// A file of evidence does not show what it should.
     APPROVAL_EVIDENCE = 374, "The evidence of an approval does not hold";
+    // 380-385: what people are asked, and told of it
+    /// A run has put as many questions to people as it may, in all or at once.
+    ASKS_FULL = 380, "The run may ask people nothing more";
+    /// A notice could not be sent.
+    NOTICE_UNSENT = 381, "The notice could not be sent";
+    /// No notice has that name.
+    NOTICE_UNKNOWN = 382, "There is no such notice";
 }
 
 impl Code {

@@ -1,7 +1,7 @@
 //! The whole vocabulary of what can have happened to a run.
 //!
 //! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 2, 35 to
-//! 42 and 44 to 49 are kept for signals and messages, memory, compensation and version facts.
+//! 42, 44 and 47 to 49 are kept for signals and messages, memory, compensation and version facts.
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,9 @@ use crate::{
 mod approval;
 mod names;
 
-pub use approval::{ApprovalGiven, ApprovalRequested, ApprovalsUsed, AskReason, Signing};
+pub use approval::{
+    ApprovalEscalated, ApprovalGiven, ApprovalReminded, ApprovalRequested, ApprovalsUsed, AskReason, Signing,
+};
 
 pub use names::{KINDS, kind_name};
 
@@ -139,6 +141,12 @@ pub enum Fact {
     /// Signed answers let this effect go, and count for nothing else: what begins by them is in the same record.
     #[n(43)]
     ApprovalsUsed(#[n(0)] ApprovalsUsed),
+    /// People are reminded of a question that nobody has answered yet.
+    #[n(45)]
+    ApprovalReminded(#[n(0)] ApprovalReminded),
+    /// Nobody has answered for so long that others may answer too.
+    #[n(46)]
+    ApprovalEscalated(#[n(0)] ApprovalEscalated),
 }
 
 impl Fact {
@@ -206,7 +214,9 @@ impl Fact {
             | Self::SandboxLimited(_)
             | Self::BudgetMoved(_)
             | Self::HistoryRead(_)
-            | Self::ApprovalsUsed(_) => None,
+            | Self::ApprovalsUsed(_)
+            | Self::ApprovalReminded(_)
+            | Self::ApprovalEscalated(_) => None,
         }
     }
 }

@@ -37,6 +37,7 @@ mod http;
 pub mod identity;
 mod lines;
 pub mod migrate;
+mod notices;
 mod people;
 pub mod policies;
 pub mod presence;

@@ -179,7 +179,7 @@ impl Server {
         let people = config.auth.oidc.as_deref().cloned().map(|oidc| People::new(oidc, taken)).transpose();
         let people = people.map_err(data("the certificates of `auth.oidc.ca`"))?;
         let identity = Identity::open(runtime.data_dir(), &config.identity, &url).map_err(data("the signing keys"))?;
-        let app = App::new(runtime, tokens, people, identity, &config);
+        let app = App::new(runtime, tokens, people, identity, &config, &url);
         Ok(Self { listener, app, addr, url, token, config, _announced: announced })
     }
 
@@ -218,6 +218,11 @@ impl Server {
         let publishing = announced.is_some().then(|| {
             tokio::spawn(keep_published(app.runtime.log().clone(), config.audit.clone(), app.draining.clone()))
         });
+        let notices = app.notices.clone();
+        let telling = announced.is_some().then(|| tokio::spawn({
+            let app = app.clone();
+            async move { notices.keep(app).await }
+        }));
         let serving = listener.serve(app.clone(), router(app.clone()), patience);
         let stopping = async {
             shutdown.await;
@@ -226,6 +231,9 @@ impl Server {
         tokio::join!(serving, stopping);
         if let Some(sweeping) = sweeping {
             let _ = sweeping.await;
+        }
+        if let Some(telling) = telling {
+            let _ = telling.await;
         }
         if let Some(publishing) = publishing {
             let _ = publishing.await;

@@ -42,4 +42,6 @@ pub const KINDS: &[(u8, &str)] = &[
     (33, "plan_rejected"),
     (34, "history_read"),
     (43, "approvals_used"),
+    (45, "approval_reminded"),
+    (46, "approval_escalated"),
 ];

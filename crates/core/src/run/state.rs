@@ -12,13 +12,13 @@ use crate::{
     fact::{AskReason, CallHead, NextAttempt, Parent, RunConfig, StopMode},
     id::{ActivationId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
     record::Payload,
-    ruling::{Asked, Behalf, Given, PlanMark},
+    ruling::{Asked, Behalf, Escalated, Given, PlanMark},
     sandbox::{Access, BoxLimits},
     time::Timestamp,
 };
 
 /// Version of [`State`]'s encoding; a snapshot of another version is discarded and the journal folded instead.
-pub const STATE_VERSION: u16 = 14;
+pub const STATE_VERSION: u16 = 15;
 
 /// Where a run is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -212,6 +212,15 @@ pub struct Call {
     /// The signed answers that it has were used.
     #[n(15)]
     pub used: bool,
+    /// Reminders of the question that is open.
+    #[n(16)]
+    pub reminders: u32,
+    /// When the last of them was.
+    #[n(17)]
+    pub reminded: Option<Timestamp>,
+    /// Steps of escalation that were taken for the question that is open, or was last.
+    #[n(18)]
+    pub escalated: Vec<Escalated>,
 }
 
 /// A question, as signed answers bind it.
@@ -478,6 +487,9 @@ pub struct State {
     /// Bytes of all files of `tree`.
     #[n(40)]
     pub tree_bytes: u64,
+    /// Questions that it has put to people so far.
+    #[n(41)]
+    pub asks: u32,
 }
 
 /// A question about a limit; it has an ordinal as effects have, so that it is answered as they are.

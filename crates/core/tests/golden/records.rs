@@ -10,7 +10,7 @@ use stead_core::{
     code,
     effect::{EffectClass, Ended, OnUnknown},
     fact::{
-        AfterUnknown, AnswerRejected, ApprovalGiven, ApprovalRequested, ApprovalsUsed, AskReason, CallHead, CallRules,
+        AfterUnknown, AnswerRejected, ApprovalEscalated, ApprovalGiven, ApprovalReminded, ApprovalRequested, ApprovalsUsed, AskReason, CallHead, CallRules,
         CancelRequested, ChildFinished, ChildStarted, ContextCompacted, EffectDecided, EffectIntended, EffectNotSent,
         EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact, Held, HistoryRead, ModelConfig, ModelDenied,
         ModelFailed, ModelReplied, ModelRequested, NextAttempt, Parent, PlanDrawn, PlanRejected, Restored, RunAdmitted,
@@ -35,7 +35,7 @@ const SESSION: SessionId = SessionId(0x019b_76da_a800_fedc_ba98_7654_3210_0022);
 
 /// Every vector in order of its `seq`: the name of its file, and the record.
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
-    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 22] = [
+    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 23] = [
         ("00-started", Actor::User("user:ada".into()), started(), vec![text("Refund order 1042", Source::User)]),
         ("01-model", Actor::Runtime, model(), model_texts()),
         ("02-approval", Actor::User("user:grace".into()), approval(), vec![text("over the limit", Source::User)]),
@@ -63,6 +63,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("19-history", Actor::Runtime, history(), vec![text("no more than 3 mails an hour", Source::Runtime)]),
         ("20-questions", Actor::Runtime, questions(), vec![]),
         ("21-signed", Actor::User("user:grace".into()), signed(), vec![]),
+        ("23-reminded", Actor::Runtime, reminded(), vec![text("Refund order 1042", Source::User)]),
     ];
     parts
         .into_iter()
@@ -127,6 +128,8 @@ fn started() -> Vec<Fact> {
         repairs: None,
         plan: None,
         at_limit: AtLimit::Stop,
+        max_open_asks: None,
+        max_asks: None,
     };
     vec![
         Fact::RunStarted(Box::new(RunStarted {
@@ -391,6 +394,8 @@ fn minimal() -> Vec<Fact> {
         repairs: None,
         plan: None,
         at_limit: AtLimit::Stop,
+        max_open_asks: None,
+        max_asks: None,
     };
     vec![
         Fact::RunStarted(Box::new(RunStarted {
@@ -684,6 +689,7 @@ fn signed() -> Vec<Fact> {
         quorum: 1,
         verified: Some(true),
         channels: Some(true),
+        ..GateAsks::default()
     };
     let nonce = Nonce([0x77; 16]);
     vec![
@@ -714,6 +720,36 @@ fn signed() -> Vec<Fact> {
         }),
         Fact::ApprovalsUsed(ApprovalsUsed { effect: 1, nonces: vec![nonce] }),
     ]
+}
+
+/// A run that may ask little; a question of which people are reminded, and that others may answer too in time.
+fn reminded() -> Vec<Fact> {
+    let mut facts = started();
+    if let Some(Fact::RunStarted(start)) = facts.first_mut() {
+        (start.config.max_open_asks, start.config.max_asks) = (Some(2), Some(9));
+    }
+    let step = |secs, to: &str| Escalate { after: Span::from_secs(secs), to: to.into() };
+    let gate = GateAsks {
+        policy: "large".into(),
+        approvers: vec!["finance".into()],
+        quorum: 1,
+        remind: Some(Span::from_secs(3_600)),
+        escalate: vec![step(1_800, "finance-leads"), step(7_200, "user:carol")],
+        ..GateAsks::default()
+    };
+    facts.extend([
+        Fact::ApprovalRequested(ApprovalRequested {
+            effect: 1,
+            reason: AskReason::Policy,
+            expires: Some(Timestamp(NEW_YEAR + 86_400_000_000)),
+            asked: Some(Box::new(Asked { gates: vec![gate], quorum: 1 })),
+            raise: None,
+            signing: None,
+        }),
+        Fact::ApprovalEscalated(ApprovalEscalated { effect: 1, policy: "large".into(), to: "finance-leads".into() }),
+        Fact::ApprovalReminded(ApprovalReminded { effect: 1, reminder: 1 }),
+    ]);
+    facts
 }
 
 /// A plan that was drawn at the second try, and another that never was; calls that it lets through.

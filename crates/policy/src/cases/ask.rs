@@ -97,7 +97,7 @@ impl Case {
         let approvals: Vec<Approval> = self
             .approvals
             .iter()
-            .map(|by| Approval { user: by.user.clone(), roles: by.roles.clone(), signed: None })
+            .map(|by| Approval { user: by.user.clone(), roles: by.roles.clone(), ..Approval::default() })
             .collect();
         let facts = Facts {
             now: NOON,

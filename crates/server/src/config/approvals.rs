@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stead_core::id::Name;
+use stead_core::{
+    config::{MAX_ASKS, MAX_OPEN_ASKS},
+    id::Name,
+};
 use stead_engine::Demand;
 use stead_trust::{action::Hash, hex};
 
+use super::notices::{self, Notice};
+
 /// How people approve.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Approvals")]
 pub struct Approvals {
@@ -21,6 +26,26 @@ pub struct Approvals {
     #[serde(deserialize_with = "roots")]
     #[schemars(with = "BTreeMap<String, String>")]
     pub roots: BTreeMap<String, String>,
+    /// Most questions to people that one run may have open at once; what it would ask beyond is denied. A manifest may say less.
+    #[schemars(range(min = 1))]
+    pub max_open_per_run: u32,
+    /// Most questions to people of one run in all.
+    #[schemars(range(min = 1))]
+    pub max_per_run: u32,
+    /// Who is told of questions to people, and how.
+    pub notices: Vec<Notice>,
+}
+
+impl Default for Approvals {
+    fn default() -> Self {
+        Self {
+            signed: SignedAnswers::default(),
+            roots: BTreeMap::new(),
+            max_open_per_run: MAX_OPEN_ASKS,
+            max_per_run: MAX_ASKS,
+            notices: Vec::new(),
+        }
+    }
 }
 
 /// See [`Approvals::signed`].
@@ -45,6 +70,14 @@ impl Approvals {
             SignedAnswers::Always => Demand::Always,
             SignedAnswers::Never => Demand::Never,
         }
+    }
+
+    /// Why it cannot be used, if it cannot.
+    pub(super) fn wrong(&self) -> Option<String> {
+        if self.max_open_per_run == 0 || self.max_per_run == 0 {
+            return Some("`approvals.max_open_per_run` and `approvals.max_per_run` must be 1 or more".into());
+        }
+        notices::wrong(&self.notices)
     }
 
     /// The roots by their tenants.

@@ -14,8 +14,10 @@ mod audit;
 mod budgets;
 mod database;
 mod encrypt;
+mod notices;
 mod oidc;
 mod providers;
+mod public;
 mod read;
 mod sandbox;
 mod sandboxes;
@@ -38,6 +40,8 @@ pub use audit::{Audit, PublishTo, Witness};
 pub use budgets::Budget;
 pub use database::DatabaseUrl;
 pub use encrypt::Encrypt;
+pub(crate) use notices::mail_server;
+pub use notices::{Format, Notice};
 pub(crate) use oidc::is_url as is_provider_url;
 pub use oidc::{Group, Oidc};
 pub use providers::Provider;
@@ -56,6 +60,8 @@ pub const DEFAULT_PORT: u16 = 7411;
 #[serde(deny_unknown_fields, default)]
 #[schemars(title = "stead.toml", rename = "Config")]
 pub struct Config {
+    /// The URL under which people reach this server, as `https://stead.example.com`: notices lead there. The server's own when silent.
+    pub public_url: Option<String>,
     /// Address and port to listen on. Off loopback this needs `tls` or `behind_proxy`.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
@@ -235,6 +241,7 @@ pub struct Engine {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            public_url: None,
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), DEFAULT_PORT),
             data_dir: ".stead".into(),
             database: None,
@@ -303,6 +310,8 @@ impl Config {
             max_session_queue: engine.max_session_queue,
             max_hops: engine.max_hops,
             providers: providers::rates(&self.providers),
+            max_open_asks: self.approvals.max_open_per_run,
+            max_asks: self.approvals.max_per_run,
             ..Default::default()
         }
     }

@@ -85,6 +85,7 @@ impl Config {
         config.auth.oidc.iter_mut().filter_map(|oidc| oidc.ca.as_mut()).for_each(absolute);
         config.secrets.based(base);
         config.audit.based(base);
+        config.approvals.notices.iter_mut().filter_map(|notice| notice.ca.as_mut()).for_each(absolute);
         config.sandbox.roots.values_mut().for_each(absolute);
         // Without a slash at the end, or two in the middle.
         config.sandbox.mounts.iter_mut().for_each(|path| *path = path.components().collect());
@@ -191,6 +192,13 @@ impl Config {
             return Err(ConfigError::new(code::CONFIG, file, wrong));
         }
         if let Some(wrong) = self.audit.wrong() {
+            return Err(ConfigError::new(code::CONFIG, file, wrong));
+        }
+        if let Some(wrong) = self.approvals.wrong() {
+            return Err(ConfigError::new(code::CONFIG, file, wrong));
+        }
+        if self.public_url.as_deref().is_some_and(|url| !super::public::is_public_url(url)) {
+            let wrong = "`public_url` must be an `http` or `https` URL without a query or a fragment";
             return Err(ConfigError::new(code::CONFIG, file, wrong));
         }
         self.check_tokens(file)

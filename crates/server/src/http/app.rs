@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{failure::Failure, guard, metrics::Metrics, operate};
-use crate::{auth::Tokens, clock::SystemClock, config, identity::Identity, people::People, routes, runtime::Runtime};
+use crate::{auth::Tokens, clock::SystemClock, config, identity::Identity, notices::Notices, people::People, routes, runtime::Runtime};
 
 /// Agents that are applied at once: each may be large, and start MCP servers. More wait for their turn.
 const APPLYING: usize = 16;
@@ -54,6 +54,8 @@ pub(crate) struct App {
     pub(crate) four_eyes_for_agents: bool,
     /// Where it is told what policies say of what people do.
     pub(crate) operators: operate::Record,
+    /// Who is told of questions to people.
+    pub(crate) notices: Notices,
     /// When serving began.
     pub(crate) started: Timestamp,
     /// Session sandboxes.
@@ -68,7 +70,10 @@ impl App {
         people: Option<People>,
         identity: Identity,
         config: &config::Config,
+        url: &str,
     ) -> Shared {
+        let (store, secrets, reach) = (runtime.notices().clone(), runtime.secrets(), runtime.reach());
+        let notices = Notices::new(&config.approvals.notices, config.public_url(url), store, secrets, reach);
         let metrics = Metrics::new(runtime.engine().clone(), runtime.log().clone());
         #[cfg(target_os = "linux")]
         let sandboxes = crate::sandboxes::Held::new(&runtime, &config.sandboxes);
@@ -92,6 +97,7 @@ impl App {
             four_eyes: config.policy.four_eyes,
             four_eyes_for_agents: config.agents.four_eyes,
             operators,
+            notices,
             started: SystemClock.now(),
         })
     }

@@ -16,7 +16,7 @@ use crate::{
         gate::Ruling,
         state::{Call, CallPhase, Request, State},
         step::{
-            funds,
+            funds, patience,
             tool::{end_call, refuse},
         },
     },
@@ -59,6 +59,7 @@ pub(in crate::run) fn ask_with_gates(draft: &mut Draft<'_>, i: usize, reason: As
 }
 
 pub(in crate::run) fn apply_requested(state: &mut State, env: Env<'_>, f: &ApprovalRequested) {
+    state.asks = state.asks.saturating_add(1);
     if let Some(raise) = &f.raise {
         funds::apply_asked(state, env, f.effect, raise, f.expires);
         return;
@@ -69,6 +70,8 @@ pub(in crate::run) fn apply_requested(state: &mut State, env: Env<'_>, f: &Appro
         (call.request, call.used) = (request, false);
         call.phase = CallPhase::Asking { reason: f.reason, expires: f.expires, since: env.at, asked };
         call.given.clear();
+        (call.reminders, call.reminded) = (0, None);
+        call.escalated.clear();
         call.unweighed = false;
     }
 }
@@ -124,8 +127,10 @@ pub(in crate::run) fn answered(
         return Ok(());
     }
     let call = draft.state.call(effect).expect("it was there");
-    // Who has signed may sign again: what they signed may count no longer, and counts once in any case.
-    if approved && signed.is_none() && call.given.iter().any(|given| given.name == by) {
+    // Who has signed may sign again: what they signed may count no longer, and counts once in any case. And who answered before
+    // others were let in may do so again as one of them.
+    let said = |given: &Given| given.name == by && given.escalated == call.escalated;
+    if approved && signed.is_none() && call.given.iter().any(said) {
         return Err(Refusal::Conflict("you have approved this already; the approvals of others are waited for"));
     }
     let text = match (approved, note) {
@@ -194,7 +199,8 @@ pub(in crate::run) fn apply_given(state: &mut State, env: Env<'_>, f: &ApprovalG
         // followed by a decision.
         call.unweighed |= asked.is_none() || f.later == Some(true);
         call.given.retain(|given| given.name != f.by);
-        call.given.push(Given { name: f.by.clone(), roles: f.roles.clone(), signed: f.signed.clone() });
+        let (name, roles, signed) = (f.by.clone(), f.roles.clone(), f.signed.clone());
+        call.given.push(Given { name, roles, signed, escalated: call.escalated.clone() });
         return;
     }
     let ended = if may_have_been(call, reason) { Ended::Unknown } else { Ended::Denied };
@@ -270,6 +276,13 @@ pub(in crate::run) fn still_allowed(draft: &mut Draft<'_>, i: usize) -> bool {
             return true;
         }
         Verdict::Ask => {
+            let mut ruling = match patience::fit(&draft.state, ruling) {
+                Ok(ruling) => ruling,
+                Err(denied) => {
+                    refuse(draft, i, denied);
+                    return false;
+                }
+            };
             let (effect, why) = (draft.state.calls[i].head.effect, digest(&ruling));
             draft.read(Some(effect), &mut ruling);
             ask(draft, effect, AskReason::Policy, ruling.asked, ruling.ttl, why);
