@@ -83,7 +83,12 @@ impl FollowApprovals {
         self.last = frame.id.clone().or_else(|| self.last.take());
         Ok(match frame.event.as_str() {
             event::RESET => Some(HeardAsked::Reset),
-            event::OPENED | event::REMINDED | event::ESCALATED | event::APPROVED | event::DENIED | event::EXPIRED
+            event::OPENED
+            | event::REMINDED
+            | event::ESCALATED
+            | event::APPROVED
+            | event::DENIED
+            | event::EXPIRED
             | event::CLOSED => Some(HeardAsked::Event(frame.event.clone(), Box::new(data(&frame)?))),
             // Of a later release.
             _ => None,

@@ -36,9 +36,9 @@ pub use decide::{
 pub use gate::{Gate, Rewrite, Ruling, Shut, Ungated};
 pub use life::start::GENESIS;
 pub use owes::{Debt, owes, wake_at};
-pub use step::patience::MAX_REMINDERS;
 pub use state::{
     Asking, Call, CallPhase, Carry, KeyMark, Life, Phase, Planning, Request, RestoreMark, STATE_VERSION, State, Stop,
     UnknownMark,
 };
+pub use step::patience::MAX_REMINDERS;
 pub use transcript::{Entry, EntryKind, Transcript};

@@ -151,7 +151,8 @@ fn turns(facts: &[Fact], was: Option<&State>, now: &State) -> Vec<(u32, Turn)> {
         _ => None,
     };
     let mut turns: Vec<_> = facts.iter().filter_map(turn).collect();
-    let over = |effect: u32| turns.iter().any(|(of, turn)| *of == effect && matches!(turn, Turn::Denied(_) | Turn::Expired));
+    let over =
+        |effect: u32| turns.iter().any(|(of, turn)| *of == effect && matches!(turn, Turn::Denied(_) | Turn::Expired));
     let closed = was.into_iter().flat_map(open).map(|question| question.effect);
     let closed = closed.filter(|effect| !open(now).any(|question| question.effect == *effect) && !over(*effect));
     let closed: Vec<_> = closed.map(|effect| (effect, Turn::Closed)).collect();
@@ -162,7 +163,11 @@ fn turns(facts: &[Fact], was: Option<&State>, now: &State) -> Vec<(u32, Turn)> {
 impl Engine {
     /// What happens to the questions of a tenant, from an event on. Without one, or when something between was missed, it begins
     /// with a reset.
-    pub fn asked_events(&self, tenant: Name, after: Option<AskedId>) -> impl Stream<Item = Told> + Send + 'static + use<> {
+    pub fn asked_events(
+        &self,
+        tenant: Name,
+        after: Option<AskedId>,
+    ) -> impl Stream<Item = Told> + Send + 'static + use<> {
         let news = self.0.bell.news.subscribe();
         let begin = (self.clone(), tenant, after, news, VecDeque::new());
         stream::unfold(begin, |(engine, tenant, mut at, mut news, mut ready)| async move {

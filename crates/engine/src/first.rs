@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use stead_core::{
-    config::{MAX_ASKS, MAX_OPEN_ASKS},
     budget::{Offer, moves},
+    config::{MAX_ASKS, MAX_OPEN_ASKS},
     fact::Fact,
     id::{Name, RunId, SessionId},
     record::{Actor as By, Payload, Source},

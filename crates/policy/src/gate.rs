@@ -219,6 +219,20 @@ fn escalate(written: &str, gate: &Requirement) -> Result<Vec<(Span, Approver)>, 
     }
 }
 
+impl crate::Policies {
+    /// The steps of escalation that each gate has taken when it has asked for so long.
+    pub fn escalated(&self, asked_for: Span) -> Vec<(String, Approver)> {
+        let mut taken = Vec::new();
+        for rule in &self.rules {
+            if let Role::Approval(requirement) = &rule.role {
+                let due = requirement.escalate.iter().filter(|(after, _)| *after <= asked_for);
+                taken.extend(due.map(|(_, to)| (rule.id.to_string(), to.clone())));
+            }
+        }
+        taken
+    }
+}
+
 impl Approver {
     /// Who is named so: a role, or a person as `user:NAME`.
     pub fn from_text(text: &str) -> Self {

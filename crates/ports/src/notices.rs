@@ -36,13 +36,8 @@ pub trait NoticeStore: Send + Sync + 'static {
     async fn owed(&self, dest: &Name, now: Timestamp, limit: u32) -> Result<Vec<Owed>, StoreError>;
 
     /// Takes one until a time: which attempt it is, from 1; `None` when somebody else has it, or nothing is owed of it any more.
-    async fn take(
-        &self,
-        dest: &Name,
-        owed: &Owed,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Option<u32>, StoreError>;
+    async fn take(&self, dest: &Name, owed: &Owed, now: Timestamp, until: Timestamp)
+    -> Result<Option<u32>, StoreError>;
 
     /// Notes that all up to its round is told, or needs not be, and whether something was sent. What is closed is forgotten.
     async fn told(&self, dest: &Name, owed: &Owed, sent: bool, now: Timestamp) -> Result<(), StoreError>;

@@ -219,10 +219,12 @@ impl Server {
             tokio::spawn(keep_published(app.runtime.log().clone(), config.audit.clone(), app.draining.clone()))
         });
         let notices = app.notices.clone();
-        let telling = announced.is_some().then(|| tokio::spawn({
-            let app = app.clone();
-            async move { notices.keep(app).await }
-        }));
+        let telling = announced.is_some().then(|| {
+            tokio::spawn({
+                let app = app.clone();
+                async move { notices.keep(app).await }
+            })
+        });
         let serving = listener.serve(app.clone(), router(app.clone()), patience);
         let stopping = async {
             shutdown.await;

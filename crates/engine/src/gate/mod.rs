@@ -23,8 +23,8 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_policy::{
-    Approval, Approver, Asker, Confidence, Decision, Deed, Facts, History, Past, Policies, Principal, Provenance as From,
-    Request, Risk, ToolSpec, Verdict as Said,
+    Approval, Approver, Asker, Confidence, Decision, Deed, Facts, History, Past, Policies, Principal,
+    Provenance as From, Request, Risk, ToolSpec, Verdict as Said,
 };
 use stead_ports::agent::{Agent, Also, BoundTool};
 

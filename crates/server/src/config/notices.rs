@@ -74,7 +74,9 @@ pub(super) fn wrong(notices: &[Notice]) -> Option<String> {
         let name = &notice.name;
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         if name.is_empty() || name.len() > 64 || name.starts_with('-') || !name.bytes().all(plain) {
-            return Some(format!("`approvals.notices.name`: {name:?} is no name: lower-case letters, digits and `-`, 1 to 64 bytes"));
+            return Some(format!(
+                "`approvals.notices.name`: {name:?} is no name: lower-case letters, digits and `-`, 1 to 64 bytes"
+            ));
         }
         if !names.insert(name) {
             return Some(format!("two of `approvals.notices` are called `{name}`"));
@@ -106,7 +108,9 @@ impl Notice {
                     (Format::Json, Some(secret)) if !is_reference(secret) => {
                         Some("`secret` must name a secret: `secret://NAME` or `env://NAME`".into())
                     }
-                    (Format::Slack | Format::Teams, Some(_)) => Some("only `json` is signed: leave `secret` out".into()),
+                    (Format::Slack | Format::Teams, Some(_)) => {
+                        Some("only `json` is signed: leave `secret` out".into())
+                    }
                     _ => None,
                 }
             }
@@ -127,7 +131,10 @@ impl Notice {
                     return Some(format!("`to` has 1 to {MOST_TO} addresses"));
                 }
                 let Some(from) = &self.from else { return Some("`from` is missing".into()) };
-                let bad = [from].into_iter().chain(&self.to).find(|address| address.parse::<lettre::message::Mailbox>().is_err());
+                let bad = [from]
+                    .into_iter()
+                    .chain(&self.to)
+                    .find(|address| address.parse::<lettre::message::Mailbox>().is_err());
                 bad.map(|address| format!("{address:?} is no address of mail"))
             }
             _ => Some("it has one of `webhook` and `smtp`".into()),
@@ -189,11 +196,23 @@ mod tests {
             ("name = \"A\"\nwebhook = \"https://h\"", "is no name"),
             ("name = \"a\"\nwebhook = \"ftp://h\"", "`http` or `https`"),
             ("name = \"a\"\nwebhook = \"https://h\"\nsecret = \"whsec_x\"", "must name a secret"),
-            ("name = \"a\"\nwebhook = \"https://h\"\nformat = \"teams\"\nsecret = \"env://K\"", "only `json` is signed"),
+            (
+                "name = \"a\"\nwebhook = \"https://h\"\nformat = \"teams\"\nsecret = \"env://K\"",
+                "only `json` is signed",
+            ),
             ("name = \"a\"\nwebhook = \"https://h\"\nto = [\"a@x\"]", "`to` belongs to `smtp`"),
-            ("name = \"a\"\nsmtp = \"smtp://u:p@h\"\nfrom = \"s@x.example\"\nto = [\"a@x.example\"]", "must be `smtp://HOST:PORT`"),
-            ("name = \"a\"\nsmtp = \"smtp://h\"\nfrom = \"s@x.example\\r\\nBcc: b@x.example\"\nto = [\"a@x.example\"]", "no address"),
-            ("name = \"a\"\nsmtp = \"smtp://h\"\nfrom = \"s@x.example\"\nto = [\"a@x.example\"]\nusername = \"u\"", "go together"),
+            (
+                "name = \"a\"\nsmtp = \"smtp://u:p@h\"\nfrom = \"s@x.example\"\nto = [\"a@x.example\"]",
+                "must be `smtp://HOST:PORT`",
+            ),
+            (
+                "name = \"a\"\nsmtp = \"smtp://h\"\nfrom = \"s@x.example\\r\\nBcc: b@x.example\"\nto = [\"a@x.example\"]",
+                "no address",
+            ),
+            (
+                "name = \"a\"\nsmtp = \"smtp://h\"\nfrom = \"s@x.example\"\nto = [\"a@x.example\"]\nusername = \"u\"",
+                "go together",
+            ),
         ] {
             assert!(told(bad).is_some_and(|said| said.contains(why)), "{bad}: {:?}", told(bad));
         }

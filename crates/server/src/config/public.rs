@@ -7,7 +7,9 @@ pub(super) fn is_public_url(text: &str) -> bool {
     let url = text.parse::<axum::http::Uri>();
     !text.contains('#')
         && url.is_ok_and(|url| {
-            let plain = url.authority().is_some_and(|authority| !authority.as_str().contains('@') && !authority.host().is_empty());
+            let plain = url
+                .authority()
+                .is_some_and(|authority| !authority.as_str().contains('@') && !authority.host().is_empty());
             matches!(url.scheme_str(), Some("http" | "https")) && plain && url.query().is_none()
         })
 }

@@ -10,7 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{failure::Failure, guard, metrics::Metrics, operate};
-use crate::{auth::Tokens, clock::SystemClock, config, identity::Identity, notices::Notices, people::People, routes, runtime::Runtime};
+use crate::{
+    auth::Tokens, clock::SystemClock, config, identity::Identity, notices::Notices, people::People, routes,
+    runtime::Runtime,
+};
 
 /// Agents that are applied at once: each may be large, and start MCP servers. More wait for their turn.
 const APPLYING: usize = 16;

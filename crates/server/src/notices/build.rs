@@ -9,7 +9,10 @@ use stead_core::{
 };
 use stead_engine::{ApprovalView, Engine, EngineError};
 use stead_ports::notices::Owed;
-use stead_trust::{hex, shown::{instant, visible}};
+use stead_trust::{
+    hex,
+    shown::{instant, visible},
+};
 
 use crate::config;
 
@@ -163,7 +166,9 @@ async fn resolved(
             Fact::ApprovalGiven(f) if f.effect == owed.effect.n => {
                 outcome = format!("{} by {}", if f.approved { "approved" } else { "denied" }, line(&f.by));
             }
-            Fact::ApprovalExpired(f) if f.effect == owed.effect.n => outcome = "nobody answered in time: denied".to_owned(),
+            Fact::ApprovalExpired(f) if f.effect == owed.effect.n => {
+                outcome = "nobody answered in time: denied".to_owned()
+            }
             _ => {}
         }
     }

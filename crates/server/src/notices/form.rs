@@ -59,7 +59,8 @@ fn teams(m: &Message) -> Value {
         let inlines = [run(&format!("{name}: "), "Bolder"), run(value, "Default")];
         json!({ "type": "RichTextBlock", "inlines": inlines, "spacing": "Small" })
     };
-    let mut body = vec![json!({ "type": "TextBlock", "text": m.title, "size": "Medium", "weight": "Bolder", "wrap": true })];
+    let mut body =
+        vec![json!({ "type": "TextBlock", "text": m.title, "size": "Medium", "weight": "Bolder", "wrap": true })];
     body.extend(m.rows.iter().map(row));
     if let Some(details) = &m.details {
         let line = |line: &str| {
@@ -94,9 +95,12 @@ pub(super) fn html(m: &Message) -> String {
         format!("<tr><th align=\"left\" valign=\"top\">{name}</th><td>{}</td></tr>\n", html_escaped(value))
     };
     let rows: String = m.rows.iter().map(row).collect();
-    let details = m.details.as_ref().map(|details| format!("<pre>{}</pre>\n", html_escaped(details))).unwrap_or_default();
+    let details =
+        m.details.as_ref().map(|details| format!("<pre>{}</pre>\n", html_escaped(details))).unwrap_or_default();
     let (title, link) = (html_escaped(m.title), html_escaped(&m.link));
-    format!("<!doctype html>\n<html><body>\n<p><b>{title}.</b></p>\n<table>\n{rows}</table>\n{details}<p><a href=\"{link}\">{LOOK}</a></p>\n</body></html>\n")
+    format!(
+        "<!doctype html>\n<html><body>\n<p><b>{title}.</b></p>\n<table>\n{rows}</table>\n{details}<p><a href=\"{link}\">{LOOK}</a></p>\n</body></html>\n"
+    )
 }
 
 #[cfg(test)]
@@ -105,7 +109,8 @@ mod tests {
     use crate::notices::build::Kind;
 
     /// What a model could have written, if nothing were done about it.
-    const HOSTILE: &str = "<!channel> *b* [a](http://evil) <https://evil|click> </td><script>x</script> {{DATE(2026,SHORT)}} & \"q\"";
+    const HOSTILE: &str =
+        "<!channel> *b* [a](http://evil) <https://evil|click> </td><script>x</script> {{DATE(2026,SHORT)}} & \"q\"";
 
     fn message() -> Message {
         Message {
@@ -135,7 +140,19 @@ mod tests {
             let body = body(format, &m, "2026-01-01T00:00:00Z");
             for object in objects(&body) {
                 let kind = object.get("type").and_then(Value::as_str).unwrap_or_default();
-                assert!(!matches!(kind, "actions" | "button" | "input" | "Action.Submit" | "Action.Http" | "Action.Execute" | "ActionSet"), "{object:?}");
+                assert!(
+                    !matches!(
+                        kind,
+                        "actions"
+                            | "button"
+                            | "input"
+                            | "Action.Submit"
+                            | "Action.Http"
+                            | "Action.Execute"
+                            | "ActionSet"
+                    ),
+                    "{object:?}"
+                );
                 for name in ["action_id", "callback_id", "potentialAction", "accessory", "selectAction"] {
                     assert!(!object.contains_key(name), "{object:?}");
                 }
@@ -145,7 +162,12 @@ mod tests {
             assert!(!text.contains("/approve") || !text.replace("/approvals/", "").contains("/approve"), "{text}");
         }
         for text in [text(&m), html(&m)] {
-            assert!(!text.replace("/approvals/", "").contains("/approve") && !text.contains("<form") && !text.contains("<img"), "{text}");
+            assert!(
+                !text.replace("/approvals/", "").contains("/approve")
+                    && !text.contains("<form")
+                    && !text.contains("<img"),
+                "{text}"
+            );
         }
     }
 
@@ -165,7 +187,10 @@ mod tests {
             }
         }
         let html = html(&m);
-        assert!(!html.contains("<script>") && html.contains("&lt;script&gt;") && html.matches("<a ").count() == 1, "{html}");
+        assert!(
+            !html.contains("<script>") && html.contains("&lt;script&gt;") && html.matches("<a ").count() == 1,
+            "{html}"
+        );
         assert_eq!(slack_escaped("<!channel> & x"), "&lt;!channel&gt; &amp; x");
     }
 }

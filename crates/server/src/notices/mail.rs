@@ -148,11 +148,25 @@ mod tests {
         };
         let text = String::from_utf8(mail(&notice, &message).unwrap().formatted()).unwrap();
         let head = text.split("\r\n\r\n").next().unwrap();
-        let names: Vec<&str> = head.lines().filter(|l| !l.starts_with([' ', '\t'])).filter_map(|l| l.split(':').next()).collect();
+        let names: Vec<&str> =
+            head.lines().filter(|l| !l.starts_with([' ', '\t'])).filter_map(|l| l.split(':').next()).collect();
         for name in &names {
-            let known = ["From", "To", "Subject", "Message-ID", "List-Id", "Auto-Submitted", "Date", "MIME-Version", "Content-Type"];
+            let known = [
+                "From",
+                "To",
+                "Subject",
+                "Message-ID",
+                "List-Id",
+                "Auto-Submitted",
+                "Date",
+                "MIME-Version",
+                "Content-Type",
+            ];
             assert!(known.contains(name), "{name} in {head}");
         }
-        assert!(head.contains("Message-ID: <msg_1@x.example>") && head.contains("List-Id: <finance.approvals.x.example>"), "{head}");
+        assert!(
+            head.contains("Message-ID: <msg_1@x.example>") && head.contains("List-Id: <finance.approvals.x.example>"),
+            "{head}"
+        );
     }
 }

@@ -59,7 +59,9 @@ pub(super) fn follow(app: &Shared, who: &Principal, headers: &HeaderMap) -> Answ
         None => None,
         Some(Ok(id)) => Some(id),
         Some(Err(())) => {
-            return Err(Failure::bad_request("`Last-Event-ID` is no id of this stream").hint("pass an `id` of this stream"));
+            return Err(
+                Failure::bad_request("`Last-Event-ID` is no id of this stream").hint("pass an `id` of this stream")
+            );
         }
     };
     let held = (guard::place(app)?, app.metrics.follower());
@@ -192,6 +194,8 @@ pub(super) async fn test(
             let failure = Failure::new(code::NOTICE_UNKNOWN, format!("no notice is called `{short}`"));
             Err(failure.hint("they stand in `[[approvals.notices]]` of the server's stead.toml"))
         }
-        Err(Some(unsent)) => Err(Failure::new(code::NOTICE_UNSENT, format!("the notice `{name}` was not sent: {unsent}"))),
+        Err(Some(unsent)) => {
+            Err(Failure::new(code::NOTICE_UNSENT, format!("the notice `{name}` was not sent: {unsent}")))
+        }
     }
 }

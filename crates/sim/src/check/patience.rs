@@ -61,7 +61,10 @@ impl Patience {
                 let every = open.gates.iter().filter_map(|gate| gate.remind).min();
                 let due = every.is_some_and(|every| open.reminded.after(every) <= at);
                 if !due || f.reminder != open.reminders + 1 || f.reminder > MAX_REMINDERS {
-                    return violation("people are reminded in time, and not too often", format!("{fact:?} at {at:?}: {open:?}"));
+                    return violation(
+                        "people are reminded in time, and not too often",
+                        format!("{fact:?} at {at:?}: {open:?}"),
+                    );
                 }
                 (open.reminders, open.reminded) = (f.reminder, at);
             }
@@ -74,7 +77,10 @@ impl Patience {
                 let due = step.is_some_and(|step| open.asked.after(step.after) <= at);
                 let one = (f.policy.clone(), f.to.clone());
                 if !due || open.taken.contains(&one) {
-                    return violation("others are let in when their time has come, once", format!("{fact:?} at {at:?}: {open:?}"));
+                    return violation(
+                        "others are let in when their time has come, once",
+                        format!("{fact:?} at {at:?}: {open:?}"),
+                    );
                 }
                 open.taken.push(one);
             }

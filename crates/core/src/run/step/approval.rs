@@ -276,13 +276,11 @@ pub(in crate::run) fn still_allowed(draft: &mut Draft<'_>, i: usize) -> bool {
             return true;
         }
         Verdict::Ask => {
-            let mut ruling = match patience::fit(&draft.state, ruling) {
-                Ok(ruling) => ruling,
-                Err(denied) => {
-                    refuse(draft, i, denied);
-                    return false;
-                }
-            };
+            ruling = patience::fit(&draft.state, ruling);
+            if ruling.verdict == Verdict::Deny {
+                refuse(draft, i, ruling);
+                return false;
+            }
             let (effect, why) = (draft.state.calls[i].head.effect, digest(&ruling));
             draft.read(Some(effect), &mut ruling);
             ask(draft, effect, AskReason::Policy, ruling.asked, ruling.ttl, why);

@@ -4,7 +4,7 @@
 use crate::{
     code,
     config::{MAX_ASKS, MAX_OPEN_ASKS},
-    fact::{ApprovalEscalated, ApprovalReminded, Fact},
+    fact::{ApprovalEscalated, ApprovalReminded, Fact, Verdict},
     ruling::{Asked, Escalated},
     run::{
         apply::Env,
@@ -115,12 +115,12 @@ pub(in crate::run) fn full(state: &State) -> Option<String> {
 }
 
 /// Turns a question into a denial where the run may ask nobody.
-pub(in crate::run) fn fit(state: &State, ruling: Ruling) -> Result<Ruling, Ruling> {
+pub(in crate::run) fn fit(state: &State, ruling: Ruling) -> Ruling {
     match full(state) {
-        None => Ok(ruling),
+        None => ruling,
         Some(told) => {
-            let verdict = crate::fact::Verdict::Deny;
-            Err(Ruling { verdict, code: code::ASKS_FULL, told, asked: None, ttl: None, rewritten: None, ..ruling })
+            let verdict = Verdict::Deny;
+            Ruling { verdict, code: code::ASKS_FULL, told, asked: None, ttl: None, rewritten: None, ..ruling }
         }
     }
 }

@@ -76,10 +76,10 @@ pub(in crate::run) fn decide_call(draft: &mut Draft<'_>, i: usize) {
         (ruling.verdict == Verdict::Ask).then_some(AskReason::Policy)
     };
     if reason.is_some() {
-        ruling = match patience::fit(&draft.state, ruling) {
-            Ok(ruling) => ruling,
-            Err(denied) => return refuse(draft, i, denied),
-        };
+        ruling = patience::fit(&draft.state, ruling);
+        if ruling.verdict == Verdict::Deny {
+            return refuse(draft, i, ruling);
+        }
     }
     let asked = ruling.asked.take();
     let verdict = if reason.is_some() { Verdict::Ask } else { Verdict::Allow };
