@@ -215,3 +215,26 @@ pub(crate) fn gates_of(values: Vec<Value>) -> Result<Vec<Gate>, BadForm> {
     };
     values.into_iter().map(gate).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_gate_without_escalation_is_written_as_before_there_was_any_and_one_way_only() {
+        let gate = Gate { policy: "p".into(), quorum: 1, ..Gate::default() };
+        let text = gates_value(std::slice::from_ref(&gate)).to_string();
+        assert!(!text.contains("escalate"), "{text}");
+        let with = Gate { escalate: vec![(7, "leads".into())], ..gate.clone() };
+        let written = gates_value(std::slice::from_ref(&with)).to_string();
+        let read = |text: &str| match parse(text.as_bytes()).unwrap() {
+            Value::List(values) => gates_of(values),
+            _ => panic!("a list"),
+        };
+        assert_eq!((read(&text), read(&written)), (Ok(vec![gate]), Ok(vec![with])));
+        let empty = text.replace("\"channels\":false,", "\"channels\":false,\"escalate\":[],");
+        assert_ne!(empty, text);
+        assert!(read(&empty).is_err(), "two texts would say the same");
+    }
+}
