@@ -56,6 +56,9 @@ pub struct Approval {
     /// No fewer different people than this.
     #[serde(default = "one")]
     pub quorum: u32,
+    /// How often people were reminded.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub reminders: u32,
     /// Who has said yes so far.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>")]
@@ -92,6 +95,30 @@ pub struct GateAsks {
     /// Whether the answers must come over two channels: a page of the server, and a program of a signer's own.
     #[serde(default, skip_serializing_if = "is_false")]
     pub channels: bool,
+    /// After so long without an answer people are reminded, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remind: Option<u64>,
+    /// From when on others may approve too, and whether that is so by now; the first first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub escalate: Vec<EscalateTo>,
+}
+
+/// A step of a gate's escalation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EscalateTo {
+    /// From when on.
+    #[schemars(with = "schema::Timestamp")]
+    pub at: Timestamp,
+    /// Who may approve too: a role, or a person as `user:NAME`.
+    #[schemars(with = "String")]
+    pub to: Name,
+    /// Whether the step was taken: until then their answer does not count.
+    pub taken: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks like this")]
+const fn is_none(it: &u32) -> bool {
+    *it == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks like this")]
@@ -130,4 +157,79 @@ pub struct Answer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32768))]
     pub receipt: Option<String>,
+}
+
+/// Something that happened to a question: the data of an event of `GET /v1/approvals` as a stream, whose name says what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ApprovalEvent {
+    /// The effect that the question is about; also the approval's name.
+    #[schemars(with = "schema::EffectId")]
+    pub id: EffectId,
+    /// When.
+    #[schemars(with = "schema::Timestamp")]
+    pub at: Timestamp,
+    /// The agent.
+    #[schemars(with = "String")]
+    pub agent: Name,
+    /// Who answered, of `approved` and `denied`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub by: Option<Name>,
+    /// Who may answer too, of `escalated`: a role, or a person as `user:NAME`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub to: Option<Name>,
+    /// How often people were reminded, of `reminded`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reminders: Option<u32>,
+    /// The question as it is now, when it is still open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+}
+
+/// The names of events of the stream of approvals.
+pub mod event {
+    /// A question was asked.
+    pub const OPENED: &str = "opened";
+    /// People were reminded.
+    pub const REMINDED: &str = "reminded";
+    /// Others may answer too.
+    pub const ESCALATED: &str = "escalated";
+    /// Somebody said yes.
+    pub const APPROVED: &str = "approved";
+    /// Somebody said no.
+    pub const DENIED: &str = "denied";
+    /// Nobody answered in time.
+    pub const EXPIRED: &str = "expired";
+    /// Nobody is asked any more.
+    pub const CLOSED: &str = "closed";
+    /// Something was missed, or this is the beginning: what is open now follows as `opened`.
+    pub const RESET: &str = "reset";
+}
+
+/// A notice as it is configured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NoticeInfo {
+    /// Its name.
+    pub name: String,
+    /// How it goes: `json`, `slack`, `teams` or `mail`.
+    pub kind: String,
+    /// Whether it shows what the action is.
+    pub details: bool,
+    /// Whether it also tells that nobody is asked any more.
+    pub resolved: bool,
+}
+
+/// All notices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NoticeList {
+    /// Each.
+    pub items: Vec<NoticeInfo>,
+}
+
+/// A notice that was sent to try it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NoticeTested {
+    /// Its name.
+    pub name: String,
 }

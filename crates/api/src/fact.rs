@@ -106,6 +106,8 @@ kinds! {
     ApprovalsUsed => "approvals_used",
     PreviewDecided => "preview_decided",
     Previewed => "previewed",
+    ApprovalReminded => "approval_reminded",
+    ApprovalEscalated => "approval_escalated",
 }
 
 #[cfg(test)]

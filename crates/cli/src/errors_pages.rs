@@ -163,4 +163,7 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (379, include_str!("../../../docs/errors/ST0379.md")),
     (386, include_str!("../../../docs/errors/ST0386.md")),
     (387, include_str!("../../../docs/errors/ST0387.md")),
+    (380, include_str!("../../../docs/errors/ST0380.md")),
+    (381, include_str!("../../../docs/errors/ST0381.md")),
+    (382, include_str!("../../../docs/errors/ST0382.md")),
 ];

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Attempts in a row that bring nothing, before the error is passed on: about half a minute.
-const ATTEMPTS: u32 = 12;
+pub(crate) const ATTEMPTS: u32 = 12;
 /// How long a stream may be silent. The server shows every 15 seconds that it is alive.
 const SILENCE: Duration = Duration::from_secs(60);
 /// How long the head of an answer may take.
@@ -142,7 +142,7 @@ impl FollowExec {
     async fn step(&mut self) -> Result<Option<Output>, ClientError> {
         let events = match &mut self.events {
             Some(events) => events,
-            none => none.insert(Events::connect(&self.client, self.url.clone(), Some(self.last)).await?),
+            none => none.insert(Events::connect(&self.client, self.url.clone(), Some(&self.last.to_string())).await?),
         };
         let frame = events.next().await?;
         if let Some(id) = frame.id.as_deref().and_then(|id| id.parse().ok()) {
@@ -161,24 +161,24 @@ impl FollowExec {
 type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, reqwest::Error>> + Send>>;
 
 /// Events of one connection.
-struct Events {
+pub(crate) struct Events {
     pieces: Pieces,
     parser: Parser,
     ready: VecDeque<Frame>,
 }
 
 impl Events {
-    async fn connect(client: &Client, url: Url, last: Option<u64>) -> Result<Self, ClientError> {
+    pub(crate) async fn connect(client: &Client, url: Url, last: Option<&str>) -> Result<Self, ClientError> {
         let mut request = client.request(Method::GET, url).header(ACCEPT, "text/event-stream");
         if let Some(last) = last {
-            request = request.header("last-event-id", last.to_string());
+            request = request.header("last-event-id", last);
         }
         let sent = tokio::time::timeout(HEAD, client.send(request)).await;
         let response = sent.map_err(|_| ClientError::unreachable("the server does not answer"))??;
         Ok(Self { pieces: Box::pin(response.bytes_stream()), parser: Parser::default(), ready: VecDeque::new() })
     }
 
-    async fn next(&mut self) -> Result<Frame, ClientError> {
+    pub(crate) async fn next(&mut self) -> Result<Frame, ClientError> {
         loop {
             if let Some(frame) = self.ready.pop_front() {
                 return Ok(frame);
@@ -197,6 +197,6 @@ impl Events {
     }
 }
 
-fn data<T: DeserializeOwned>(frame: &Frame) -> Result<T, ClientError> {
+pub(crate) fn data<T: DeserializeOwned>(frame: &Frame) -> Result<T, ClientError> {
     serde_json::from_str(&frame.data).map_err(|e| ClientError::foreign(200, e))
 }

@@ -18,6 +18,7 @@
 //! ```
 
 mod approvers;
+mod asked;
 mod audit;
 mod client;
 mod error;
@@ -30,6 +31,7 @@ mod policies;
 mod sandboxes;
 mod sse;
 
+pub use asked::{FollowApprovals, HeardAsked};
 pub use audit::{BundleQuery, EntryQuery};
 pub use client::Client;
 pub use error::ClientError;

@@ -7,7 +7,7 @@ use reqwest::{Method, RequestBuilder};
 use serde::Serialize;
 use stead_api::{
     agent::{Agent, AgentSummary, ApplyAgent},
-    approval::{Answer, Approval},
+    approval::{Answer, Approval, NoticeList, NoticeTested},
     fact::FactEvent,
     page::{Page, PageQuery},
     run::{Run, RunSummary, SandboxLimits, StartRun, Started, Status, WaitUntil},
@@ -382,6 +382,22 @@ impl Client {
             limit: query.page.limit,
         };
         self.call(self.get(&["v1", "approvals"], &fields)?).await
+    }
+
+    /// The notices that tell people of approvals.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn notices(&self) -> Result<NoticeList, ClientError> {
+        self.call(self.get(&["v1", "approvals", "notices"], &NO_QUERY)?).await
+    }
+
+    /// Sends a notice to try it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn test_notice(&self, name: &str) -> Result<NoticeTested, ClientError> {
+        self.call(self.post(&["v1", "approvals", "notices", name, "test"], &())?).await
     }
 
     /// An open approval.

@@ -380,6 +380,13 @@ codes! {
     PREVIEW_CHANGED = 386, "What was shown is not so any more";
     /// A look at what an action would do came to nothing.
     PREVIEW_NONE = 387, "It could not be told what this would do";
+    // 380-385: what people are asked, and told of it
+    /// A run has put as many questions to people as it may, in all or at once.
+    ASKS_FULL = 380, "The run may ask people nothing more";
+    /// A notice could not be sent.
+    NOTICE_UNSENT = 381, "The notice could not be sent";
+    /// No notice has that name.
+    NOTICE_UNKNOWN = 382, "There is no such notice";
 }
 
 impl Code {

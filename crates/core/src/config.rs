@@ -55,7 +55,20 @@ pub struct RunConfig {
     #[cbor(skip_if = "AtLimit::is_stop")]
     #[serde(default, skip_serializing_if = "AtLimit::is_stop")]
     pub at_limit: AtLimit,
+    /// Most questions to people that may be open at once; [`MAX_OPEN_ASKS`] when silent.
+    #[n(12)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_open_asks: Option<u32>,
+    /// Most questions to people in the whole run; [`MAX_ASKS`] when silent.
+    #[n(13)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_asks: Option<u32>,
 }
+
+/// Most questions to people that a run may have open at once, unless its configuration says otherwise.
+pub const MAX_OPEN_ASKS: u32 = 32;
+/// Most questions that a run may put to people in its whole life, unless its configuration says otherwise.
+pub const MAX_ASKS: u32 = 256;
 
 /// One model of the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]

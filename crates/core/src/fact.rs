@@ -1,7 +1,7 @@
 //! The whole vocabulary of what can have happened to a run.
 //!
 //! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 2, 35 to
-//! 42, 44 to 46 and 49 are kept for signals and messages, memory, compensation and version facts.
+//! 42, 44 and 49 are kept for signals and messages, memory, compensation and version facts.
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,9 @@ mod approval;
 mod names;
 mod preview;
 
-pub use approval::{ApprovalGiven, ApprovalRequested, ApprovalsUsed, AskReason, Signing};
+pub use approval::{
+    ApprovalEscalated, ApprovalGiven, ApprovalReminded, ApprovalRequested, ApprovalsUsed, AskReason, Signing,
+};
 
 pub use names::{KINDS, kind_name};
 pub use preview::{Precondition, PreviewDecided, Previewed, Waiting};
@@ -147,6 +149,12 @@ pub enum Fact {
     /// What came of the look. The question follows in the same record, and what was found may bind the effect.
     #[n(48)]
     Previewed(#[n(0)] Previewed),
+    /// People are reminded of a question that nobody has answered yet.
+    #[n(45)]
+    ApprovalReminded(#[n(0)] ApprovalReminded),
+    /// Nobody has answered for so long that others may answer too.
+    #[n(46)]
+    ApprovalEscalated(#[n(0)] ApprovalEscalated),
 }
 
 impl Fact {
@@ -218,7 +226,9 @@ impl Fact {
             | Self::SandboxLimited(_)
             | Self::BudgetMoved(_)
             | Self::HistoryRead(_)
-            | Self::ApprovalsUsed(_) => None,
+            | Self::ApprovalsUsed(_)
+            | Self::ApprovalReminded(_)
+            | Self::ApprovalEscalated(_) => None,
         }
     }
 }

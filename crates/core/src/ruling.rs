@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     fact::PayloadIx,
     id::{Name, RunId, SessionId, VersionId},
+    time::Span,
 };
 
 /// The policies behind a verdict.
@@ -140,6 +141,37 @@ pub struct GateAsks {
     #[n(4)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<bool>,
+    /// After so long without an answer people are reminded, again and again.
+    #[n(5)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remind: Option<Span>,
+    /// Who may answer too once it has been asked for so long, the first first.
+    #[n(6)]
+    #[cbor(with = "crate::list", has_nil)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub escalate: Vec<Escalate>,
+}
+
+/// A step of a gate's escalation.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Escalate {
+    /// How long the question has been asked when it is taken.
+    #[n(0)]
+    pub after: Span,
+    /// Who may answer too from then on: a role, or a person as `user:NAME`.
+    #[n(1)]
+    pub to: Name,
+}
+
+/// A step of escalation that was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Escalated {
+    /// The gate: its policy.
+    #[n(0)]
+    pub policy: Name,
+    /// Who may answer it too.
+    #[n(1)]
+    pub to: Name,
 }
 
 /// A number that is used once.
@@ -179,6 +211,10 @@ pub struct Given {
     /// The signature, when it was signed.
     #[n(2)]
     pub signed: Option<Box<Signed>>,
+    /// The steps of escalation that had been taken when it was given: it counts by these, and by none that came later.
+    #[n(3)]
+    #[cbor(with = "crate::list", has_nil)]
+    pub escalated: Vec<Escalated>,
 }
 
 /// A person, as the server knew them at the time.

@@ -40,4 +40,5 @@ pub use state::{
     Asking, Call, CallPhase, Carry, KeyMark, Life, Look, Phase, Planning, Request, RestoreMark, STATE_VERSION, Seen, State,
     Stop, UnknownMark,
 };
+pub use step::patience::MAX_REMINDERS;
 pub use transcript::{Entry, EntryKind, Transcript};

@@ -24,6 +24,8 @@ mod late;
 mod memory;
 #[path = "machine/models.rs"]
 mod models;
+#[path = "machine/patience.rs"]
+mod patience;
 #[path = "machine/planning.rs"]
 mod planning;
 #[path = "machine/reconcile.rs"]

@@ -23,11 +23,15 @@ const PAGE: u32 = 1_000;
 pub(crate) fn open(state: &State) -> impl Iterator<Item = Question> {
     let calls = if state.life == Life::Live { &state.calls[..] } else { &[] };
     let calls = calls.iter().filter_map(|call| match call.phase {
-        CallPhase::Asking { since, .. } => Some(Question { effect: call.head.effect, asked: since }),
+        CallPhase::Asking { since, .. } => {
+            let steps = u32::try_from(call.escalated.len()).unwrap_or(u32::MAX);
+            let round = call.reminders.saturating_add(steps);
+            Some(Question { effect: call.head.effect, asked: since, round })
+        }
         _ => None,
     });
     let limit = state.asking.as_ref().filter(|_| state.life == Life::Live);
-    calls.chain(limit.map(|a| Question { effect: a.effect, asked: a.since }))
+    calls.chain(limit.map(|a| Question { effect: a.effect, asked: a.since, round: 0 }))
 }
 
 /// Enters into an append's changes what is asked after it and was not before, and the other way round. It compares

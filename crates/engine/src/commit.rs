@@ -329,6 +329,7 @@ impl Actor {
         }
         self.untold.add(keep);
         self.count(&record.facts, &was);
+        self.engine.0.bell.ring(&record.facts, record.header.at, Some(&was), &self.state);
         self.publish(&record, ended).await;
         if self.state.calls.is_empty() {
             self.started.clear();

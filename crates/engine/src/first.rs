@@ -7,6 +7,7 @@ use std::sync::{
 
 use stead_core::{
     budget::{Offer, moves},
+    config::{MAX_ASKS, MAX_OPEN_ASKS},
     fact::Fact,
     id::{Name, RunId, SessionId},
     record::{Actor as By, Payload, Source},
@@ -124,6 +125,7 @@ pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Optio
     };
     let Outgoing { record, state, .. } = outgoing;
     engine.0.counters.record(&record.facts, None, &state, Name::default);
+    engine.0.bell.ring(&record.facts, record.header.at, None, &state);
     let ended = state.life.ended();
     if ended {
         engine.0.waiters.wake(run, &Ok(row.status));
@@ -132,6 +134,12 @@ pub(crate) async fn write(engine: &Engine, seed: Seed) -> Result<(Started, Optio
     let (activation, tail) = (state.activation, 1 + tail.unwrap_or(0));
     let born = (!ended && !queued).then_some(Born { state, prev, activation, agent, unloadable: None, row, tail });
     Ok((started, born))
+}
+
+/// The smaller of what a manifest says and what the operator does; nothing where that is what holds anyway.
+fn bound(manifest: Option<u32>, operator: u32, usual: u32) -> Option<u32> {
+    let most = manifest.map_or(operator, |most| most.min(operator));
+    (most != usual).then_some(most)
 }
 
 fn decide(
@@ -145,6 +153,9 @@ fn decide(
 ) -> Result<Decision, watch::Receiver<()>> {
     let mut config = agent.config.clone();
     config.limits = config.limits.tighten(&start.limits);
+    let options = &engine.0.options;
+    config.max_open_asks = bound(config.max_open_asks, options.max_open_asks, MAX_OPEN_ASKS);
+    config.max_asks = bound(config.max_asks, options.max_asks, MAX_ASKS);
     // A plan is as good as the task it is drawn from: of other people's words none is drawn, whoever hands them on. A child
     // whose parent cannot say whose words its input is has none either.
     if !task_of(start).is_trusted() {

@@ -60,6 +60,7 @@ pub(crate) fn of_release(state: &State, agent: &Agent, call: &Call, arguments: &
         quorum: g.quorum,
         verified: g.verified == Some(true),
         channels: g.channels == Some(true),
+        escalate: g.escalate.iter().map(|step| (seconds(request.at.after(step.after)), step.to.to_string())).collect(),
     };
     let asked = request.asked.as_deref();
     Some(Question {

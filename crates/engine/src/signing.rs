@@ -191,6 +191,7 @@ pub(crate) fn as_whom(
     without.extend(state.behalf.user.iter().map(|user| self::human(&user.name)));
     roles.extend(directory.lent(human, &call.head.tool, &without, now));
     let page = accepted.channel == Channel::Page;
+    let escalated = gate::escalated(given);
     let mut counting = Vec::new();
     for broken in directory.breaks(now).filter(|b| b.of.human == *human) {
         if broken.of.run.as_ref().is_none_or(|run| *run == state.run.to_string()) {
@@ -201,12 +202,13 @@ pub(crate) fn as_whom(
                 user: format!("root:{holder}"),
                 roles: broken.of.roles.clone(),
                 signed: Some(Signature { verified: true, page: false }),
+                escalated: escalated.clone(),
             };
             counting.extend(broken.by.iter().map(root));
         }
     }
     let signed = Some(Signature { verified: accepted.verified, page });
-    counting.insert(0, Approval { user: given.name.to_string(), roles, signed });
+    counting.insert(0, Approval { user: given.name.to_string(), roles, signed, escalated });
     counting
 }
 

@@ -46,6 +46,7 @@ pub(crate) struct Counters {
     pub(crate) slices_refused: AtomicU64,
     slices: AtomicU64,
     blocked: AtomicU64,
+    asked: [AtomicU64; 4],
     tokens: AtomicU64,
     usd: AtomicU64,
     /// Whether a call of unknown price is in the sum.
@@ -78,6 +79,13 @@ impl Counters {
                 Fact::EffectReturned(_) => bump(&self.returned),
                 Fact::EffectUnknown(f) if f.then == AfterUnknown::Tell => bump(&self.unknown),
                 Fact::BudgetMoved(f) if f.taken.is_some() => bump(&self.slices),
+                Fact::ApprovalRequested(_) if !fact.is_blocked() => bump(&self.asked[0]),
+                Fact::ApprovalReminded(_) => bump(&self.asked[1]),
+                Fact::ApprovalEscalated(_) => bump(&self.asked[2]),
+                Fact::EffectDecided(f) if f.code == Some(code::ASKS_FULL) => {
+                    bump(&self.asked[3]);
+                    tracing::warn!(run = %now.run, agent = %now.agent, asked = now.asks, "the run may ask people nothing more now");
+                }
                 f if f.is_blocked() => bump(&self.blocked),
                 Fact::RunCompleted(_) => bump(&self.ended[0]),
                 Fact::RunFailed(f) => {
@@ -153,6 +161,7 @@ impl Counters {
             slices: get(&self.slices),
             slices_refused: get(&self.slices_refused),
             blocked: get(&self.blocked),
+            asked: self.asked.each_ref().map(get),
             providers,
             spent: Spend { tokens: get(&self.tokens), usd },
             spent_by: self.spent_by.lock().clone(),

@@ -223,6 +223,8 @@ fn of_effect(fact: &Fact) -> Option<u32> {
         Fact::ApprovalsUsed(f) => Some(f.effect),
         Fact::PreviewDecided(f) => Some(f.effect),
         Fact::Previewed(f) => Some(f.effect),
+        Fact::ApprovalReminded(f) => Some(f.effect),
+        Fact::ApprovalEscalated(f) => Some(f.effect),
         Fact::EffectDecided(f) => Some(f.effect),
         Fact::ApprovalRequested(f) => Some(f.effect),
         Fact::ApprovalGiven(f) => Some(f.effect),

@@ -11,7 +11,7 @@ use stead_core::{
     id::{EffectId, LeafHash, Name, RunId, SessionId, VersionId},
     label::SealedLabel,
     record::{Actor, Header, Record},
-    ruling::{Asked, Behalf},
+    ruling::{Asked, Behalf, Escalated},
     run::RestoreMark,
     time::Timestamp,
 };
@@ -66,6 +66,10 @@ pub struct Options {
     pub max_session_queue: u32,
     /// Runs between a run and the root of its causal chain.
     pub max_hops: u8,
+    /// Questions to people that one run may have open at once.
+    pub max_open_asks: u32,
+    /// Questions to people of one run in all.
+    pub max_asks: u32,
     /// Limits of providers' accounts, by the name of the provider or the `host:port` of its endpoint.
     pub providers: BTreeMap<String, Rates>,
     /// Events kept in memory for each loaded run, for followers that reconnect.
@@ -87,6 +91,8 @@ impl Default for Options {
             max_backlog: 1_000_000,
             max_session_queue: 1_000,
             max_hops: 8,
+            max_open_asks: stead_core::config::MAX_OPEN_ASKS,
+            max_asks: stead_core::config::MAX_ASKS,
             providers: BTreeMap::new(),
             stream_buffer: 1_024,
             // A snapshot holds the conversation a second time; folding so many records takes milliseconds.
@@ -190,6 +196,12 @@ pub struct ApprovalView {
     /// What gates of policies ask for; `None` when one yes of anybody who may approve is enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Asked>,
+    /// How often people were reminded.
+    #[serde(default)]
+    pub reminders: u32,
+    /// The steps of escalation that were taken, as facts tell them.
+    #[serde(skip)]
+    pub escalated: Vec<Escalated>,
     /// Who has said yes so far.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given: Vec<Name>,
@@ -451,6 +463,8 @@ pub struct Stats {
     pub slices_refused: u64,
     /// Runs that a budget above them stopped, or that asked because of one, since.
     pub blocked: u64,
+    /// Questions put to people since, reminders of them, steps of their escalation, and questions that a run might not put any more.
+    pub asked: [u64; 4],
     /// Tokens and money spent since; money is unknown once a call of unknown price is among it.
     pub spent: Spend,
     /// The same by provider, as [`Stats::providers`] names them; `none` for scripts and cassettes.

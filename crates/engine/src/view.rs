@@ -147,6 +147,8 @@ pub(crate) async fn approvals(journal: &Arc<dyn Journal>, state: &State) -> Resu
             since,
             expires,
             asked: asked.as_deref().cloned(),
+            reminders: call.reminders,
+            escalated: call.escalated.clone(),
             given: people(&call.given),
         })
     };
@@ -180,6 +182,8 @@ fn limit_view(state: &State, asking: &Asking) -> ApprovalView {
         since: asking.since,
         expires: asking.expires,
         asked: None,
+        reminders: 0,
+        escalated: Vec::new(),
         given: Vec::new(),
     }
 }

@@ -185,11 +185,24 @@ static CONTEXT: Section = Section {
 
 static APPROVALS: Section = Section {
     name: "approvals",
-    keys: &[key(
-        "ttl",
-        Shape::Duration(SECOND, LONGEST),
-        "How long a human may take; nobody's answer denies. For ever when silent.",
-    )],
+    keys: &[
+        key(
+            "ttl",
+            Shape::Duration(SECOND, LONGEST),
+            "How long a human may take; nobody's answer denies. For ever when silent.",
+        ),
+        key(
+            "max_open",
+            Shape::Count(1, 10_000),
+            "Most questions to people that one run may have open at once; what it would ask beyond is denied. 32 when silent, and never \
+             more than the server's `approvals.max_open_per_run`.",
+        ),
+        key(
+            "max_per_run",
+            Shape::Count(1, 100_000),
+            "Most questions to people of one run in all. 256 when silent, and never more than the server's `approvals.max_per_run`.",
+        ),
+    ],
     one_of: &[],
 };
 

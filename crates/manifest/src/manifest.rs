@@ -281,6 +281,10 @@ impl Default for Context {
 pub struct Approvals {
     /// How long a human may take; `None` for ever.
     pub ttl: Option<Span>,
+    /// Most questions of one run that may be open at once.
+    pub max_open: Option<u32>,
+    /// Most questions of one run in all.
+    pub max_per_run: Option<u32>,
 }
 
 /// See [`Manifest::confidence`].

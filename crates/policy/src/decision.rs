@@ -65,22 +65,29 @@ impl Asked {
     /// Whether these approvals are enough: each gate has its quorum of its own approvers. One person counts once for a gate,
     /// and for every gate that lists them.
     pub fn is_satisfied(&self, approvals: &[Approval]) -> bool {
-        let all = Requirement {
-            approvers: BTreeSet::new(),
-            quorum: self.quorum,
-            ttl: self.ttl,
-            verified: false,
-            channels: false,
-        };
-        self.requirements.iter().map(|(_, r)| r).chain([&all]).all(|r| r.is_satisfied(approvals))
+        let all = Requirement::of(BTreeSet::new(), self.quorum, self.ttl);
+        let all = ("", &all);
+        let each = self.requirements.iter().map(|(policy, requirement)| (&**policy, requirement));
+        each.chain([all]).all(|(policy, requirement)| requirement.is_satisfied(policy, approvals))
     }
 }
 
 impl Requirement {
-    /// Whether enough of its approvers have approved; without approvers anybody counts.
-    pub fn is_satisfied(&self, approvals: &[Approval]) -> bool {
-        let named =
-            |a: &&Approval| self.approvers.is_empty() || self.approvers.iter().any(|approver| a.is_of(approver));
+    /// So many of these, and nothing else.
+    pub(crate) const fn of(approvers: BTreeSet<Approver>, quorum: u32, ttl: Span) -> Self {
+        Self { approvers, quorum, ttl, verified: false, channels: false, remind: None, escalate: Vec::new() }
+    }
+
+    /// Whether enough of its approvers have approved; without approvers anybody counts. Who came in by escalation counts where both
+    /// the policy of now has that step and it had been taken when they approved.
+    pub fn is_satisfied(&self, policy: &str, approvals: &[Approval]) -> bool {
+        let came_in = |a: &Approval| {
+            let taken = |to: &Approver| a.escalated.iter().any(|(of, who)| of == policy && who == to);
+            self.escalate.iter().any(|(_, to)| a.is_of(to) && taken(to))
+        };
+        let named = |a: &&Approval| {
+            self.approvers.is_empty() || self.approvers.iter().any(|approver| a.is_of(approver)) || came_in(a)
+        };
         let sure = |a: &&Approval| !self.verified || a.signed.is_some_and(|signed| signed.verified);
         let counting: Vec<&Approval> = approvals.iter().filter(named).filter(sure).collect();
         let people: BTreeSet<&str> = counting.iter().map(|a| a.user.as_str()).collect();

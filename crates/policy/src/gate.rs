@@ -9,6 +9,10 @@ use crate::wanted::Path;
 
 /// Most humans that a gate may ask for.
 pub const MAX_QUORUM: u32 = 8;
+/// Shortest time after which people are reminded, or others asked.
+pub const MIN_WAIT: Span = Span::from_secs(60);
+/// Most steps of a gate's escalation.
+pub const MAX_STEPS: usize = 8;
 /// Longest time that a gate may give its approvers.
 pub const MAX_TTL: Span = Span::from_secs(30 * 24 * 3_600);
 
@@ -34,6 +38,10 @@ pub struct Requirement {
     pub verified: bool,
     /// Whether they must come over two channels: a page of the server, and a program of a signer's own.
     pub channels: bool,
+    /// After so long without an answer people are reminded, again and again.
+    pub remind: Option<Span>,
+    /// Who may approve too once it has been asked for so long, the first first.
+    pub escalate: Vec<(Span, Approver)>,
 }
 
 /// What a policy is, beside its effect.
@@ -56,8 +64,22 @@ pub(crate) struct Annotated {
 }
 
 /// The annotations that there are.
-const KNOWN: [&str; 10] =
-    ["id", "reason", "require", "approvers", "quorum", "ttl", "verify", "channels", "transform", "fields"];
+const KNOWN: [&str; 12] = [
+    "id",
+    "reason",
+    "require",
+    "approvers",
+    "quorum",
+    "ttl",
+    "verify",
+    "channels",
+    "remind",
+    "escalate",
+    "transform",
+    "fields",
+];
+/// Those that only a gate has.
+const OF_GATES: [&str; 7] = ["approvers", "quorum", "ttl", "verify", "channels", "remind", "escalate"];
 
 /// Reads the annotations of a policy; the error says what is wrong and what to do.
 pub(crate) fn read(annotations: &BTreeMap<String, String>, permits: bool) -> Result<Annotated, (String, String)> {
@@ -84,6 +106,8 @@ pub(crate) fn read(annotations: &BTreeMap<String, String>, permits: bool) -> Res
             let mut requirement = requirement(get("approvers"), get("quorum"), get("ttl"))?;
             requirement.verified = switch("verify", get("verify"), "person")?;
             requirement.channels = switch("channels", get("channels"), "2")?;
+            requirement.remind = get("remind").map(|written| remind(written, requirement.ttl)).transpose()?;
+            requirement.escalate = get("escalate").map_or(Ok(Vec::new()), |written| escalate(written, &requirement))?;
             Role::Approval(requirement)
         }
         (Some(other), None) => {
@@ -91,7 +115,7 @@ pub(crate) fn read(annotations: &BTreeMap<String, String>, permits: bool) -> Res
             return Err((format!("`@require(\"{other}\")` is nothing that a gate can require"), hint.to_owned()));
         }
         (None, Some("redact")) => {
-            if let Some(name) = stray(&["approvers", "quorum", "ttl", "verify", "channels"]) {
+            if let Some(name) = stray(&OF_GATES) {
                 return Err((format!("`@{name}` belongs to `@require`"), "leave it out".to_owned()));
             }
             Role::Redact(fields(get("fields"))?)
@@ -101,7 +125,7 @@ pub(crate) fn read(annotations: &BTreeMap<String, String>, permits: bool) -> Res
             return Err((format!("`@transform(\"{other}\")` is no transform"), hint.to_owned()));
         }
         (None, None) => {
-            if let Some(name) = stray(&["approvers", "quorum", "ttl", "verify", "channels", "fields"]) {
+            if let Some(name) = stray(&OF_GATES).or_else(|| stray(&["fields"])) {
                 let hint = "a gate has `@require(\"approval\")`, a transform `@transform(\"redact\")`";
                 return Err((format!("`@{name}` stands alone"), hint.to_owned()));
             }
@@ -127,17 +151,10 @@ fn requirement(
     let missing = |name: &str, like: &str| (format!("a gate has `@{name}`"), format!("write `@{name}(\"{like}\")`"));
     let listed = approvers.ok_or_else(|| missing("approvers", "finance-supervisor"))?;
     let mut approvers = BTreeSet::new();
-    for name in listed.split(',').map(str::trim) {
-        let approver = match name.strip_prefix("user:") {
-            Some(user) => Approver::User(user.trim().to_owned()),
-            None => Approver::Role(name.to_owned()),
-        };
-        let (Approver::Role(word) | Approver::User(word)) = &approver;
-        if word.is_empty() || word.contains(['"', ':']) || word.chars().any(char::is_whitespace) {
-            let hint = "list roles, or people as `user:NAME`, with commas between them";
-            return Err((format!("`@approvers(\"{listed}\")` names nobody"), hint.to_owned()));
-        }
-        approvers.insert(approver);
+    for name in listed.split(',') {
+        let hint = "list roles, or people as `user:NAME`, with commas between them";
+        let nobody = || (format!("`@approvers(\"{listed}\")` names nobody"), hint.to_owned());
+        approvers.insert(named(name).ok_or_else(nobody)?);
     }
     let written = quorum.ok_or_else(|| missing("quorum", "1"))?;
     let quorum = written.parse().ok().filter(|n| (1..=MAX_QUORUM).contains(n)).ok_or_else(|| {
@@ -152,7 +169,78 @@ fn requirement(
     let ttl = crate::yaml::span(written).filter(|ttl| *ttl <= MAX_TTL).ok_or_else(|| {
         (format!("`@ttl(\"{written}\")` is no span of at most 30 days"), "write `90s`, `15m`, `12h` or `7d`".to_owned())
     })?;
-    Ok(Requirement { approvers, quorum, ttl, verified: false, channels: false })
+    Ok(Requirement { approvers, quorum, ttl, verified: false, channels: false, remind: None, escalate: Vec::new() })
+}
+
+/// A role, or a person as `user:NAME`.
+fn named(name: &str) -> Option<Approver> {
+    let approver = Approver::from_text(name.trim());
+    let (Approver::Role(word) | Approver::User(word)) = &approver;
+    let odd = word.is_empty() || word.contains(['"', ':']) || word.chars().any(char::is_whitespace);
+    (!odd).then_some(approver)
+}
+
+/// A wait that ends before the question does.
+fn wait(written: &str, ttl: Span) -> Result<Span, String> {
+    let span = crate::yaml::span(written.trim()).filter(|span| *span >= MIN_WAIT);
+    match span {
+        None => Err(format!("`{written}` is no span of a minute or more")),
+        Some(span) if span >= ttl => Err(format!("after `{written}` nobody is asked any more: `@ttl` is no longer")),
+        Some(span) => Ok(span),
+    }
+}
+
+fn remind(written: &str, ttl: Span) -> Result<Span, (String, String)> {
+    let hint = "write a span that is shorter than `@ttl`, such as `15m` or `1h`";
+    wait(written, ttl).map_err(|why| (format!("`@remind(\"{written}\")`: {why}"), hint.to_owned()))
+}
+
+fn escalate(written: &str, gate: &Requirement) -> Result<Vec<(Span, Approver)>, (String, String)> {
+    let wrong = |why: String| {
+        let hint = "write when and who, the first first: `30m:finance-leads, 2h:user:ann`";
+        (format!("`@escalate(\"{written}\")`: {why}"), hint.to_owned())
+    };
+    let mut steps: Vec<(Span, Approver)> = Vec::new();
+    for step in written.split(',').map(str::trim) {
+        let (after, to) = step.split_once(':').ok_or_else(|| wrong(format!("`{step}` does not say when and who")))?;
+        let after = wait(after, gate.ttl).map_err(wrong)?;
+        let to = named(to).ok_or_else(|| wrong(format!("`{step}` names nobody")))?;
+        if steps.last().is_some_and(|(before, _)| *before > after) {
+            return Err(wrong(format!("`{step}` comes before the step that stands before it")));
+        }
+        if gate.approvers.contains(&to) || steps.iter().any(|(_, known)| *known == to) {
+            return Err(wrong(format!("`{to}` may approve already")));
+        }
+        steps.push((after, to));
+    }
+    match steps.len() {
+        ..=MAX_STEPS => Ok(steps),
+        more => Err(wrong(format!("it has {more} steps, and may have {MAX_STEPS}"))),
+    }
+}
+
+impl crate::Policies {
+    /// The steps of escalation that each gate has taken when it has asked for so long.
+    pub fn escalated(&self, asked_for: Span) -> Vec<(String, Approver)> {
+        let mut taken = Vec::new();
+        for rule in &self.rules {
+            if let Role::Approval(requirement) = &rule.role {
+                let due = requirement.escalate.iter().filter(|(after, _)| *after <= asked_for);
+                taken.extend(due.map(|(_, to)| (rule.id.to_string(), to.clone())));
+            }
+        }
+        taken
+    }
+}
+
+impl Approver {
+    /// Who is named so: a role, or a person as `user:NAME`.
+    pub fn from_text(text: &str) -> Self {
+        match text.strip_prefix("user:") {
+            Some(user) => Self::User(user.trim().to_owned()),
+            None => Self::Role(text.to_owned()),
+        }
+    }
 }
 
 /// An annotation that has one value, or is not there.

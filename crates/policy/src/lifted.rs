@@ -43,8 +43,7 @@ pub(crate) fn requirements(trial: &Trial<'_>) -> Result<Option<Requirements>, Un
             needed = without;
         }
     }
-    let requirement =
-        |approvers, quorum| Requirement { approvers, quorum, ttl: USUAL_TTL, verified: false, channels: false };
+    let requirement = |approvers, quorum| Requirement::of(approvers, quorum, USUAL_TTL);
     let mut asked = vec![(Arc::from(HARD), requirement(BTreeSet::new(), quorum))];
     for one in &needed {
         // Whoever could stand in this one's place may approve as well.

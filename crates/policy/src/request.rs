@@ -28,6 +28,8 @@ pub struct Approval {
     pub roles: Vec<String>,
     /// How they signed it; `None` when they did not.
     pub signed: Option<Signature>,
+    /// The steps of escalation that had been taken when they gave it: the gate's policy, and who may approve too.
+    pub escalated: Vec<(String, Approver)>,
 }
 
 /// How a yes was signed.

@@ -24,6 +24,7 @@ mod directories;
 mod indexes;
 mod kept;
 mod kit;
+mod notices;
 mod objects;
 mod policies;
 mod sessions;
@@ -39,6 +40,7 @@ pub use counted::*;
 pub use directories::*;
 pub use indexes::*;
 pub use kept::*;
+pub use notices::*;
 pub use objects::*;
 pub use policies::*;
 pub use sessions::*;
@@ -47,7 +49,8 @@ pub use usage::*;
 pub use versions::*;
 
 use crate::{
-    BoxFuture, journal::Journal, objects::Objects, policies::PolicyStore, switches::SwitchStore, trust::DirectoryStore,
+    BoxFuture, journal::Journal, notices::NoticeStore, objects::Objects, policies::PolicyStore, switches::SwitchStore,
+    trust::DirectoryStore,
 };
 
 /// Calls the macro `$callback` with the names of all cases of the journal port.
@@ -336,3 +339,44 @@ macro_rules! directories_table {
     };
 }
 directories_cases!(directories_table);
+
+/// A journal that knows how far notices of its open questions have gone out.
+pub trait Noticing: Journal + NoticeStore {}
+
+impl<T: Journal + NoticeStore> Noticing for T {}
+
+/// Calls the macro `$callback` with the names of all cases of the notices port.
+#[macro_export]
+macro_rules! notices_cases {
+    ($callback:ident) => {
+        $callback! {
+            a_notice_is_owed_until_it_is_told_and_again_with_each_round
+            of_many_who_take_a_notice_one_has_it
+            what_is_answered_is_not_told_as_open
+        }
+    };
+}
+
+/// A case of the notices port with its name.
+#[derive(Clone, Copy)]
+pub struct NoticesCase {
+    /// What it promises, in words joined by `_`.
+    pub name: &'static str,
+    /// Runs it against an empty store; panics when the promise is broken.
+    pub run: for<'a> fn(&'a dyn Noticing) -> BoxFuture<'a, ()>,
+}
+
+impl std::fmt::Debug for NoticesCase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+macro_rules! notices_table {
+    ($($name:ident)*) => {
+        /// All cases of the notices port, for an adapter that runs them side by side.
+        pub const NOTICES: &[NoticesCase] =
+            &[$(NoticesCase { name: stringify!($name), run: |s| Box::pin($name(s)) }),*];
+    };
+}
+notices_cases!(notices_table);

@@ -14,6 +14,7 @@ pub mod file;
 pub mod input;
 pub mod journal;
 pub mod model;
+pub mod notices;
 pub mod objects;
 pub mod policies;
 pub mod raw;

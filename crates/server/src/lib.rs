@@ -39,6 +39,7 @@ pub mod identity;
 mod lines;
 pub mod migrate;
 mod pages;
+mod notices;
 mod people;
 pub mod policies;
 pub mod presence;

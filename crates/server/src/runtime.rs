@@ -20,6 +20,7 @@ use stead_ports::{
     audit::AuditStore,
     clock::Clock,
     journal::{AliasMoved, Journal, SetBudget, StoreError},
+    notices::NoticeStore,
     objects::Objects,
     policies::PolicyStore,
     secret::Secrets,
@@ -122,8 +123,9 @@ pub struct Runtime {
     store: Store,
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "session sandboxes use it, which are for Linux"))]
     objects: Arc<dyn Objects>,
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "session sandboxes use it, which are for Linux"))]
     secrets: Arc<dyn Secrets>,
+    notices: Arc<dyn NoticeStore>,
+    reach: Reach,
     /// Whether whoever calls may name every secret anyway.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "session sandboxes use it, which are for Linux"))]
     open: bool,
@@ -168,7 +170,7 @@ impl Runtime {
         // Absolute, so that nothing depends on the working directory later.
         let data_dir = fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
         let encrypt = encryption::key(options.encrypt.as_ref())?;
-        let Opened { mut journal, audit, objects, policies, switches, directories, store, lines } =
+        let Opened { mut journal, audit, objects, policies, switches, directories, notices, store, lines } =
             open_store(&data_dir, options.database.as_ref(), encrypt).await?;
         let crash = options.testing.as_ref().and_then(|t| t.crash);
         let unkept = |e: io::Error| StoreError { code: code::DATA_READONLY, detail: format!("the test's ledger: {e}") };
@@ -190,7 +192,7 @@ impl Runtime {
             site,
             shop.clone(),
             options.helpers,
-            options.reach,
+            options.reach.clone(),
             stand_ins,
             cassettes.clone(),
         );
@@ -229,6 +231,8 @@ impl Runtime {
             store,
             objects,
             secrets,
+            notices,
+            reach: options.reach,
             open,
         })
     }
@@ -281,8 +285,17 @@ impl Runtime {
         &self.objects
     }
 
+    /// How far notices of open questions have gone out.
+    pub(crate) fn notices(&self) -> &Arc<dyn NoticeStore> {
+        &self.notices
+    }
+
+    /// Guarded addresses that may be reached after all.
+    pub(crate) fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
     /// The operator's secrets.
-    #[cfg(target_os = "linux")]
     pub(crate) fn secrets(&self) -> &Arc<dyn Secrets> {
         &self.secrets
     }
@@ -389,6 +402,8 @@ struct Opened {
     policies: Arc<dyn PolicyStore>,
     switches: Arc<dyn SwitchStore>,
     directories: Arc<dyn DirectoryStore>,
+    /// How far notices of open questions have gone out.
+    notices: Arc<dyn NoticeStore>,
     /// Which store all of these are.
     store: Store,
     /// What seals files beside it.
@@ -409,9 +424,9 @@ async fn open_store(
             let store = Arc::new(opened.await.map_err(broke)??);
             let lines = store.line_key().await?;
             let (journal, audit, objects) = (store.clone(), store.clone(), store.clone());
-            let (policies, directories) = (store.clone(), store.clone());
+            let (policies, directories, notices) = (store.clone(), store.clone(), store.clone());
             let (switches, store) = (store, Store::Sqlite);
-            Ok(Opened { journal, audit, objects, policies, directories, switches, store, lines })
+            Ok(Opened { journal, audit, objects, policies, directories, notices, switches, store, lines })
         }
         Some(url) => {
             // Not in the database: whoever can read that must not be able to tell contents by their addresses.
@@ -421,9 +436,9 @@ async fn open_store(
             let store = Arc::new(PgStore::connect(url.expose(), options).await?);
             let lines = store.line_key().await?;
             let (journal, audit, objects) = (store.clone(), store.clone(), store.clone());
-            let (policies, directories) = (store.clone(), store.clone());
+            let (policies, directories, notices) = (store.clone(), store.clone(), store.clone());
             let (switches, store) = (store, Store::Postgres);
-            Ok(Opened { journal, audit, objects, policies, directories, switches, store, lines })
+            Ok(Opened { journal, audit, objects, policies, directories, notices, switches, store, lines })
         }
     }
 }

@@ -225,6 +225,13 @@ impl Server {
         let publishing = announced.is_some().then(|| {
             tokio::spawn(keep_published(app.runtime.log().clone(), config.audit.clone(), app.draining.clone()))
         });
+        let notices = app.notices.clone();
+        let telling = announced.is_some().then(|| {
+            tokio::spawn({
+                let app = app.clone();
+                async move { notices.keep(app).await }
+            })
+        });
         let serving = listener.serve(app.clone(), router(app.clone()), patience);
         let stopping = async {
             shutdown.await;
@@ -233,6 +240,9 @@ impl Server {
         tokio::join!(serving, stopping);
         if let Some(sweeping) = sweeping {
             let _ = sweeping.await;
+        }
+        if let Some(telling) = telling {
+            let _ = telling.await;
         }
         if let Some(publishing) = publishing {
             let _ = publishing.await;

@@ -241,6 +241,8 @@ fn config(rng: &mut Rng) -> RunConfig {
         repairs: rng.chance(300).then(|| rng.below(3) as u8),
         plan: None,
         at_limit: stead_core::budget::AtLimit::Stop,
+        max_open_asks: rng.chance(200).then(|| rng.range(1, 3) as u32),
+        max_asks: rng.chance(200).then(|| rng.range(1, 6) as u32),
     }
 }
 

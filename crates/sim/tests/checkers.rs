@@ -63,6 +63,8 @@ impl Forger {
                 repairs: None,
                 plan: None,
                 at_limit: stead_core::budget::AtLimit::Stop,
+                max_open_asks: None,
+                max_asks: None,
             },
             input: text("go"),
             restored: None,

@@ -209,6 +209,8 @@ impl<'j> Life<'j> {
                 repairs: None,
                 plan: None,
                 at_limit: stead_core::budget::AtLimit::Stop,
+                max_open_asks: None,
+                max_asks: None,
             },
             input: Payload::new(body, Some(Source::User)),
             admit: live.then(Admit::default),
@@ -356,7 +358,7 @@ async fn fill(journal: &dyn Journal) -> Result<(), Fail> {
     // 2 waits for a human, 3 waits for 2.
     let mut two = Life::begin(journal, lease, 2, keyed, true).await?;
     let asks = IndexChange {
-        asked: vec![Question { effect: 1, asked: Timestamp(START + 1_000_000) }],
+        asked: vec![Question { effect: 1, asked: Timestamp(START + 1_000_000), round: 0 }],
         ..IndexChange::default()
     };
     two.replies(vec![call("refund", EffectClass::Keyed, true)], Status::Waiting, asks).await?;

@@ -36,4 +36,4 @@ pub use sqlite::{SqliteOptions, SqliteStore, Stored, look};
 
 /// The format of the stored data. A store refuses data of a higher format than it knows, and brings data of a lower one
 /// to its own when it opens it.
-pub const FORMAT: u32 = 8;
+pub const FORMAT: u32 = 9;

@@ -21,7 +21,7 @@ const BACK: &str = "DROP TABLE stead.approvals; DROP INDEX stead.sessions_key, s
     CREATE INDEX runs_agent ON stead.runs (tenant, agent, id);
     DROP TABLE stead.aliases, stead.alias_moves, stead.usage, stead.objects, stead.policies, stead.data_keys,
         stead.budgets, stead.budget_use, stead.counted, stead.counters, stead.switches,
-        stead.directories;
+        stead.directories, stead.notices;
     CREATE TABLE stead.live (tenant text NOT NULL, agent text NOT NULL, version bytea NOT NULL, PRIMARY KEY (tenant, agent));
     INSERT INTO stead.live VALUES ('acme', 'desk', '\\x01');
     DROP TABLE stead.audit_acts, stead.audit_queue, stead.audit_logs, stead.audit_tiles, stead.audit_spans;
@@ -61,7 +61,7 @@ async fn a_schema_of_a_former_format_is_brought_forward_once_its_server_has_gone
     let live = sql.query("SELECT alias, version FROM stead.aliases", &[]).await.unwrap();
     assert_eq!(live.iter().map(|r| (r.get(0), r.get(1))).collect::<Vec<(&str, &[u8])>>(), [("live", &[1_u8][..])]);
     let lease = next.acquire("the next", TTL).await.unwrap();
-    let open = [(run(1), Question { effect: 1, asked: Timestamp(5) })];
+    let open = [(run(1), Question { effect: 1, asked: Timestamp(5), round: 0 })];
     next.fill_approvals(lease, &open, false).await.unwrap();
     assert_eq!(connect(&server).await.unwrap().unlisted(None, 10).await.unwrap(), [run(1)]);
     next.fill_approvals(lease, &open, true).await.unwrap();

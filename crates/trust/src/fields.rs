@@ -108,6 +108,11 @@ impl Fields {
         }
     }
 
+    /// A list that need not be there.
+    pub(crate) fn list_if_any(&mut self, name: &'static str) -> Result<Option<Vec<Value>>, BadForm> {
+        if self.members.iter().any(|(known, _)| known == name) { self.list(name).map(Some) } else { Ok(None) }
+    }
+
     pub(crate) fn texts(&mut self, name: &'static str) -> Result<Vec<String>, BadForm> {
         let text = |value| match value {
             Value::Text(text) => Ok(text),

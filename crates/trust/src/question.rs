@@ -25,6 +25,8 @@ pub struct Gate {
     pub verified: bool,
     /// Whether the answers must come over two channels.
     pub channels: bool,
+    /// From when on others may approve too, in seconds since 1970, and who: roles, and people as `user:NAME`.
+    pub escalate: Vec<(u64, String)>,
 }
 
 /// A question.
@@ -169,30 +171,70 @@ fn preview(f: &mut Fields) -> Result<Option<Preview>, BadForm> {
 }
 
 pub(crate) fn gates_value(gates: &[Gate]) -> Value {
+    let step = |(from, to): &(u64, String)| Value::object([("from", Value::int(*from)), ("to", Value::text(to))]);
     let gate = |g: &Gate| {
-        Value::object([
+        let mut members = vec![
             ("policy", Value::text(&g.policy)),
             ("approvers", Value::texts(&g.approvers)),
             ("quorum", Value::int(g.quorum.into())),
             ("verified", Value::Bool(g.verified)),
             ("channels", Value::Bool(g.channels)),
-        ])
+        ];
+        if !g.escalate.is_empty() {
+            members.push(("escalate", Value::List(g.escalate.iter().map(step).collect())));
+        }
+        Value::object(members)
     };
     Value::List(gates.iter().map(gate).collect())
 }
 
 pub(crate) fn gates_of(values: Vec<Value>) -> Result<Vec<Gate>, BadForm> {
+    let step = |value| {
+        let mut f = Fields::of(value, "escalate")?;
+        let step = (f.int("from")?, f.text("to")?);
+        f.done()?;
+        Ok(step)
+    };
     let gate = |value| {
         let mut f = Fields::of(value, "gates")?;
+        // Absent where there is none: then the text is that of before there was any.
+        let steps = f.list_if_any("escalate")?;
+        if steps.as_ref().is_some_and(Vec::is_empty) {
+            return Err(BadForm::Member("escalate"));
+        }
         let gate = Gate {
             policy: f.text("policy")?,
             approvers: f.texts("approvers")?,
             quorum: f.small("quorum")?,
             verified: f.bool("verified")?,
             channels: f.bool("channels")?,
+            escalate: steps.into_iter().flatten().map(step).collect::<Result<_, BadForm>>()?,
         };
         f.done()?;
         Ok(gate)
     };
     values.into_iter().map(gate).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_gate_without_escalation_is_written_as_before_there_was_any_and_one_way_only() {
+        let gate = Gate { policy: "p".into(), quorum: 1, ..Gate::default() };
+        let text = gates_value(std::slice::from_ref(&gate)).to_string();
+        assert!(!text.contains("escalate"), "{text}");
+        let with = Gate { escalate: vec![(7, "leads".into())], ..gate.clone() };
+        let written = gates_value(std::slice::from_ref(&with)).to_string();
+        let read = |text: &str| match parse(text.as_bytes()).unwrap() {
+            Value::List(values) => gates_of(values),
+            _ => panic!("a list"),
+        };
+        assert_eq!((read(&text), read(&written)), (Ok(vec![gate]), Ok(vec![with])));
+        let empty = text.replace("\"channels\":false,", "\"channels\":false,\"escalate\":[],");
+        assert_ne!(empty, text);
+        assert!(read(&empty).is_err(), "two texts would say the same");
+    }
 }

@@ -41,6 +41,9 @@ pub fn render(q: &Question) -> String {
     }
     for gate in &q.gates {
         lines.row("needs", &needs(gate));
+        for (from, to) in &gate.escalate {
+            lines.row("", &format!("from {} on {to} may answer that, too", instant(*from)));
+        }
     }
     lines.row("people", &q.quorum.max(1).to_string());
     lines.row("a denial", &q.denial);

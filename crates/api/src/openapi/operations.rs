@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     agent::{Agent, AgentSummary, ApplyAgent},
-    approval::{Answer, Approval, SignedQuestion},
+    approval::{Answer, Approval, NoticeList, NoticeTested, SignedQuestion},
     artifact::Artifacts,
     budget::{Budgets, SetBudget},
     context::Context,
@@ -335,15 +335,30 @@ fn approvals() -> Vec<Operation> {
             .needs(&[Read])
             .says(
                 "The one asked last first. A page may hold fewer than asked for, or none, and have a next one: what is answered \
-                meanwhile is left out.",
+                meanwhile is left out. With `Accept: text/event-stream`, for whom the right `approve` lets in, and without a filter: \
+                what happens to the tenant's approvals, as events `opened`, `reminded`, `escalated`, `approved`, `denied`, `expired` and \
+                `closed`, each an ApprovalEvent. It begins with `reset` and all that is open; so it does when the last id is not known \
+                any more.",
             )
             .query::<String>("agent", "Only of this agent.")
             .query::<String>("session", OF_SESSION)
             .query::<schema::RunId>("run", "Only of this run.")
+            .param::<String>(Place::Header, "Last-Event-ID", "Of a stream: go on after this id.")
             .paged()
             .answers::<Page<Approval>>(200, "A page.")
             .fails(404, &[code::NOT_FOUND])
             .fails(409, &[code::SESSION_AMBIGUOUS]),
+        get("/v1/approvals/notices", "listNotices", "List the notices that tell people of approvals")
+            .needs(&[Read])
+            .says("As the server's configuration has them, without where they lead.")
+            .answers::<NoticeList>(200, "The notices."),
+        post("/v1/approvals/notices/{notice}/test", "testNotice", "Send a notice to try it")
+            .needs(&[Admin, Read])
+            .says("It says that it is a test. It is sent once, now.")
+            .path::<String>("notice", "Its name.")
+            .answers::<NoticeTested>(200, "It was taken.")
+            .fails(404, &[code::NOTICE_UNKNOWN])
+            .fails(502, &[code::NOTICE_UNSENT]),
         get("/v1/approvals/{approval}", "getApproval", "Show an open approval")
             .needs(&[Read])
             .path::<schema::EffectId>("approval", ID)

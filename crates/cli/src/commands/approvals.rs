@@ -2,6 +2,7 @@
 
 mod evidence;
 mod keys;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -120,6 +121,10 @@ enum Verb {
         #[arg(long, value_name = "HASH")]
         root: Option<String>,
     },
+    /// Follow what happens to approvals: asked, reminded, escalated, answered, expired
+    Watch,
+    /// The notices that tell people that they are asked
+    Notices(watch::Notices),
     /// The directory of approvers: whose keys count
     Keys(Keys),
 }
@@ -197,6 +202,8 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome<(
         Verb::Deny { approval, note, with } => answered(global, connection, approval, false, note, &with).await,
         Verb::Open { approval, no_browser } => open(global, connection, approval, no_browser).await,
         Verb::Receipt { approval, output } => evidence::write(global, client, approval, output.as_deref()).await,
+        Verb::Watch => watch::watch(global, client).await,
+        Verb::Notices(notices) => watch::notices(global, client, notices).await,
         Verb::Keys(keys) => keys::run(global, connection, keys).await,
         Verb::Verify { .. } => Ok(()),
     }
@@ -281,6 +288,19 @@ fn preview(p: &stead_api::approval::Preview) -> String {
     format!("{} ({binds})", short(&p.text, 400))
 }
 
+/// Who may answer too, and from when on.
+fn escalates(a: &Approval) -> String {
+    let step = |step: &stead_api::approval::EscalateTo| {
+        let taken = if step.taken { "since" } else { "from" };
+        format!("{} {taken} {}", clean(&step.to), text::instant(step.at))
+    };
+    a.gates.iter().flat_map(|gate| &gate.escalate).map(step).collect::<Vec<_>>().join(", ")
+}
+
+fn times(n: u32) -> String {
+    if n == 1 { "once".to_owned() } else { format!("{n} times") }
+}
+
 fn shown(a: &Approval) -> String {
     if let Some(words) = &a.question {
         return fields(&[
@@ -305,6 +325,8 @@ fn shown(a: &Approval) -> String {
         ("preview", a.preview.as_ref().map_or_else(String::new, preview)),
         ("reason", reason(a.reason).to_owned()),
         ("needs", needs(a)),
+        ("escalates", escalates(a)),
+        ("reminded", if a.reminders == 0 { String::new() } else { times(a.reminders) }),
         ("given", a.given.iter().map(|who| clean(who)).collect::<Vec<_>>().join(", ")),
         ("since", text::instant(a.since)),
         ("expires", a.expires.map_or_else(String::new, text::instant)),

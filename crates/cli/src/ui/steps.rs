@@ -127,6 +127,13 @@ impl Steps {
                 self.restart(f.effect, event.at);
                 self.row(out, word, &format!("{} by {}", self.tool(f.effect), short(&f.by, 60)));
             }
+            Fact::ApprovalReminded(f) => {
+                self.row(out, "ask", &format!("{}: people are reminded ({})", self.tool(f.effect), f.reminder));
+            }
+            Fact::ApprovalEscalated(f) => {
+                let text = format!("{}: {} may answer, too", self.tool(f.effect), short(&f.to, 60));
+                self.row(out, "ask", &text);
+            }
             Fact::ApprovalExpired(f) => {
                 let text = format!("{}: {}: nobody answered", self.tool(f.effect), code::APPROVAL_EXPIRED);
                 self.row(out, "denied", &text);

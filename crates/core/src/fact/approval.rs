@@ -121,3 +121,28 @@ pub struct ApprovalGiven {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed: Option<Box<Signed>>,
 }
+
+/// See [`Fact::ApprovalReminded`](super::Fact::ApprovalReminded).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct ApprovalReminded {
+    /// Ordinal of the effect.
+    #[n(0)]
+    pub effect: u32,
+    /// Which reminder of this question it is, from 1.
+    #[n(1)]
+    pub reminder: u32,
+}
+
+/// See [`Fact::ApprovalEscalated`](super::Fact::ApprovalEscalated).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct ApprovalEscalated {
+    /// Ordinal of the effect.
+    #[n(0)]
+    pub effect: u32,
+    /// The gate whose question it is: its policy.
+    #[n(1)]
+    pub policy: Name,
+    /// Who may answer it too from here on: a role, or a person as `user:NAME`.
+    #[n(2)]
+    pub to: Name,
+}

@@ -44,4 +44,6 @@ pub const KINDS: &[(u8, &str)] = &[
     (43, "approvals_used"),
     (47, "preview_decided"),
     (48, "previewed"),
+    (45, "approval_reminded"),
+    (46, "approval_escalated"),
 ];

@@ -69,6 +69,8 @@ pub fn apply(state: &mut State, env: Env<'_>, fact: &Fact) {
         Fact::ApprovalsUsed(f) => step::approval::apply_used(state, f),
         Fact::PreviewDecided(f) => step::preview::apply_decided(state, env, f),
         Fact::Previewed(f) => step::preview::apply_seen(state, env, f),
+        Fact::ApprovalReminded(f) => step::patience::apply_reminded(state, env, f),
+        Fact::ApprovalEscalated(f) => step::patience::apply_escalated(state, f),
         Fact::ApprovalExpired(f) => step::approval::apply_expired(state, f.effect),
         Fact::ChildStarted(f) => step::child::apply_started(state, f),
         Fact::ChildFinished(f) => step::child::apply_finished(state, env, f),

@@ -1,6 +1,9 @@
 //! What the world still owes a state. Recovery is `fold`, then this: there is no list of work under way to lose.
 
-use super::state::{Call, CallPhase, Life, Phase, State};
+use super::{
+    state::{Call, CallPhase, Life, Phase, State},
+    step::patience,
+};
 use crate::{
     budget::{Limit, Limits},
     effect::Recovery,
@@ -116,7 +119,9 @@ pub fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
         _ => None,
     };
     let calls = state.calls.iter().filter_map(move |c| match c.phase {
-        CallPhase::Asking { expires, .. } => expires,
+        CallPhase::Asking { expires, .. } => {
+            expires.into_iter().chain(patience::next(c).filter(|_| state.stop.is_none())).min()
+        }
         CallPhase::Backoff { until, .. } if state.may_dispatch() => Some(until),
         CallPhase::Reconcile { at, .. } if !state.paused && at > now => Some(at),
         _ => None,

@@ -12,7 +12,7 @@ use crate::{
     fact::{AskReason, CallHead, NextAttempt, Parent, Precondition, RunConfig, StopMode, Waiting},
     id::{ActivationId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
     record::Payload,
-    ruling::{Asked, Behalf, Given, PlanMark},
+    ruling::{Asked, Behalf, Escalated, Given, PlanMark},
     sandbox::{Access, BoxLimits},
     time::Timestamp,
 };
@@ -256,6 +256,15 @@ pub struct Call {
     /// What a look at what it would do found.
     #[n(16)]
     pub seen: Option<Box<Seen>>,
+    /// Reminders of the question that is open.
+    #[n(16)]
+    pub reminders: u32,
+    /// When the last of them was.
+    #[n(17)]
+    pub reminded: Option<Timestamp>,
+    /// Steps of escalation that were taken for the question that is open, or was last.
+    #[n(18)]
+    pub escalated: Vec<Escalated>,
 }
 
 /// A question, as signed answers bind it.
@@ -525,6 +534,9 @@ pub struct State {
     /// Bytes of all files of `tree`.
     #[n(40)]
     pub tree_bytes: u64,
+    /// Questions that it has put to people so far.
+    #[n(41)]
+    pub asks: u32,
 }
 
 /// A question about a limit; it has an ordinal as effects have, so that it is answered as they are.

@@ -5,6 +5,7 @@ pub(in crate::run) mod approval;
 pub(in crate::run) mod child;
 pub(in crate::run) mod funds;
 pub(in crate::run) mod model;
+pub(in crate::run) mod patience;
 pub(in crate::run) mod plan;
 pub(in crate::run) mod preview;
 pub(in crate::run) mod timer;

@@ -10,17 +10,19 @@ use stead_core::{
     code,
     effect::{EffectClass, Ended, OnUnknown},
     fact::{
-        AfterUnknown, AnswerRejected, ApprovalGiven, ApprovalRequested, ApprovalsUsed, AskReason, CallHead, CallRules,
-        CancelRequested, ChildFinished, ChildStarted, ContextCompacted, EffectDecided, EffectIntended, EffectNotSent,
-        EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact, Held, HistoryRead, ModelConfig, ModelDenied,
-        ModelFailed, ModelReplied, ModelRequested, NextAttempt, Parent, PlanDrawn, PlanRejected, Precondition,
-        PreviewDecided, Previewed, Restored, RunAdmitted, RunCompleted, RunConfig, RunFailed, RunStarted, Signing, StopMode,
-        TimerFired, Verdict, Waiting,
+        AfterUnknown, AnswerRejected, ApprovalEscalated, ApprovalGiven, ApprovalReminded, ApprovalRequested,
+        ApprovalsUsed, AskReason, CallHead, CallRules, CancelRequested, ChildFinished, ChildStarted, ContextCompacted,
+        EffectDecided, EffectIntended, EffectNotSent, EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact,
+        Held, HistoryRead, ModelConfig, ModelDenied, ModelFailed, ModelReplied, ModelRequested, NextAttempt, Parent,
+        PlanDrawn, PlanRejected, Precondition, PreviewDecided, Previewed, Restored, RunAdmitted, RunCompleted,
+        RunConfig, RunFailed, RunStarted, Signing, StopMode, TimerFired, Verdict, Waiting,
     },
     id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
     label::SealedLabel,
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
-    ruling::{Asked, Behalf, Counted, CounterRead, GateAsks, Nonce, Person, PlanMark, Rewritten, Ruled, Signed},
+    ruling::{
+        Asked, Behalf, Counted, CounterRead, Escalate, GateAsks, Nonce, Person, PlanMark, Rewritten, Ruled, Signed,
+    },
     sandbox::{
         Access, Action, Begun, BoxLimits, BoxTotals, BoxUse, Evidence, Place, Property, Tier, Traffic, TreeChange,
     },
@@ -65,6 +67,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("20-questions", Actor::Runtime, questions(), vec![]),
         ("21-signed", Actor::User("user:grace".into()), signed(), vec![]),
         ("24-previewed", Actor::Runtime, previewed(), preview_texts()),
+        ("23-reminded", Actor::Runtime, reminded(), vec![text("Refund order 1042", Source::User)]),
     ];
     parts
         .into_iter()
@@ -129,6 +132,8 @@ fn started() -> Vec<Fact> {
         repairs: None,
         plan: None,
         at_limit: AtLimit::Stop,
+        max_open_asks: None,
+        max_asks: None,
     };
     vec![
         Fact::RunStarted(Box::new(RunStarted {
@@ -395,6 +400,8 @@ fn minimal() -> Vec<Fact> {
         repairs: None,
         plan: None,
         at_limit: AtLimit::Stop,
+        max_open_asks: None,
+        max_asks: None,
     };
     vec![
         Fact::RunStarted(Box::new(RunStarted {
@@ -688,6 +695,7 @@ fn signed() -> Vec<Fact> {
         quorum: 1,
         verified: Some(true),
         channels: Some(true),
+        ..GateAsks::default()
     };
     let nonce = Nonce([0x77; 16]);
     vec![
@@ -791,6 +799,36 @@ fn preview_texts() -> Vec<Payload> {
         text("no data of ours to that tool", Source::Runtime),
         text(r#"{"status":"open"}"#, Source::Tool),
     ]
+}
+
+/// A run that may ask little; a question of which people are reminded, and that others may answer too in time.
+fn reminded() -> Vec<Fact> {
+    let mut facts = started();
+    if let Some(Fact::RunStarted(start)) = facts.first_mut() {
+        (start.config.max_open_asks, start.config.max_asks) = (Some(2), Some(9));
+    }
+    let step = |secs, to: &str| Escalate { after: Span::from_secs(secs), to: to.into() };
+    let gate = GateAsks {
+        policy: "large".into(),
+        approvers: vec!["finance".into()],
+        quorum: 1,
+        remind: Some(Span::from_secs(3_600)),
+        escalate: vec![step(1_800, "finance-leads"), step(7_200, "user:carol")],
+        ..GateAsks::default()
+    };
+    facts.extend([
+        Fact::ApprovalRequested(ApprovalRequested {
+            effect: 1,
+            reason: AskReason::Policy,
+            expires: Some(Timestamp(NEW_YEAR + 86_400_000_000)),
+            asked: Some(Box::new(Asked { gates: vec![gate], quorum: 1 })),
+            raise: None,
+            signing: None,
+        }),
+        Fact::ApprovalEscalated(ApprovalEscalated { effect: 1, policy: "large".into(), to: "finance-leads".into() }),
+        Fact::ApprovalReminded(ApprovalReminded { effect: 1, reminder: 1 }),
+    ]);
+    facts
 }
 
 /// A plan that was drawn at the second try, and another that never was; calls that it lets through.

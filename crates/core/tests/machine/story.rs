@@ -42,6 +42,8 @@ pub(crate) fn agent() -> RunConfig {
         repairs: None,
         plan: None,
         at_limit: AtLimit::Stop,
+        max_open_asks: None,
+        max_asks: None,
     }
 }
 

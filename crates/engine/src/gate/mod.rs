@@ -19,13 +19,13 @@ use stead_core::{
     fact::Verdict,
     id::{Name, RunId, SessionId, VersionId},
     message::Reply,
-    ruling::{Asked, Behalf, CounterRead, GateAsks, Given},
+    ruling::{Asked, Behalf, CounterRead, Escalate, GateAsks, Given},
     run::{Call, CallPhase, Gate, NewRun, Rewrite, Ruling, State},
     time::{Span, Timestamp},
 };
 use stead_policy::{
-    Approval, Asker, Confidence, Decision, Deed, Facts, History, Past, Policies, Principal, Provenance as From,
-    Request, Risk, ToolSpec, Verdict as Said,
+    Approval, Approver, Asker, Confidence, Decision, Deed, Facts, History, Past, Policies, Principal,
+    Provenance as From, Request, Risk, ToolSpec, Verdict as Said,
 };
 use stead_ports::agent::{Agent, Also, BoundTool};
 
@@ -377,6 +377,8 @@ fn ruled(policies: &Policies, decision: &Decision) -> Ruling {
                 policy: Name::from(&**policy),
                 approvers: requirement.approvers.iter().map(|a| Name::from(a.to_string().as_str())).collect(),
                 quorum: requirement.quorum,
+                remind: requirement.remind,
+                escalate: requirement.escalate.iter().map(step).collect(),
             });
             Ruling {
                 verdict: Verdict::Ask,
@@ -388,6 +390,10 @@ fn ruled(policies: &Policies, decision: &Decision) -> Ruling {
             }
         }
     }
+}
+
+fn step((after, to): &(Span, Approver)) -> Escalate {
+    Escalate { after: *after, to: Name::from(to.to_string().as_str()) }
 }
 
 /// Adds what is said of something that a call does beside: the stricter counts, and all gates ask.
@@ -428,7 +434,12 @@ fn rewrite(tool: &BoundTool, text: &str) -> Result<Rewrite, String> {
 
 pub(crate) fn approval(given: &Given) -> Approval {
     let roles = given.roles.iter().map(ToString::to_string).collect();
-    Approval { user: given.name.to_string(), roles, signed: None }
+    Approval { user: given.name.to_string(), roles, signed: None, escalated: escalated(given) }
+}
+
+/// The steps of escalation by which an answer counts.
+pub(crate) fn escalated(given: &Given) -> Vec<(String, Approver)> {
+    given.escalated.iter().map(|step| (step.policy.to_string(), Approver::from_text(&step.to))).collect()
 }
 
 pub(crate) fn ten_thousandths(share: u16) -> Option<Confidence> {

@@ -444,6 +444,8 @@ pub(crate) fn agent(name: &str) -> Maker {
             repairs: None,
             plan: None,
             at_limit: stead_core::budget::AtLimit::Stop,
+            max_open_asks: None,
+            max_asks: None,
         },
         session_limits: Limits::default(),
         model_timeout: Span::from_secs(60),

@@ -18,6 +18,7 @@ mod life;
 mod log;
 mod models;
 mod off;
+mod patience;
 mod people;
 mod places;
 mod previews;

@@ -97,7 +97,11 @@ impl Case {
         let approvals: Vec<Approval> = self
             .approvals
             .iter()
-            .map(|by| Approval { user: by.user.clone(), roles: by.roles.clone(), signed: None })
+            .map(|by| {
+                let after = by.after.as_deref().and_then(crate::yaml::span).unwrap_or_default();
+                let (user, roles, escalated) = (by.user.clone(), by.roles.clone(), policies.escalated(after));
+                Approval { user, roles, signed: None, escalated }
+            })
             .collect();
         let facts = Facts {
             now: NOON,

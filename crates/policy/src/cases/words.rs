@@ -197,6 +197,9 @@ pub(super) struct By {
     pub(super) user: String,
     #[serde(default)]
     pub(super) roles: Vec<String>,
+    /// How long people had been asked when they said it: by then that much of the escalation was done.
+    #[serde(default)]
+    pub(super) after: Option<String>,
 }
 
 impl Came {

@@ -139,3 +139,75 @@ fn who_may_not_approve_is_found_beside_those_who_may() {
     assert_eq!(after(&[("ann", &["finance"]), ("cem", &["legal"])]), "allow");
     assert_eq!(after(&[("bob", &["finance"]), ("cem", &["legal"])]), "deny");
 }
+
+const PATIENT: &str = r#"@id("finance") @require("approval") @approvers("finance") @quorum("1") @ttl("4h")
+    @remind("1h") @escalate("30m:leads, 2h:user:max")
+    forbid (principal, action == Action::"payments_refund", resource);"#;
+
+/// What is said to an approval that was given when people had been asked for so many minutes.
+fn given_after(policies: &Policies, minutes: u64, user: &str, roles: &[&str]) -> &'static str {
+    let escalated = policies.escalated(Span::from_secs(60 * minutes));
+    let roles = roles.iter().map(|role| (*role).to_owned()).collect();
+    let approvals = [Approval { user: user.to_owned(), roles, signed: None, escalated }];
+    let history = History::new(policies.world().counters().clone());
+    let facts = Facts { approvals: &approvals, ..facts(&history) };
+    word(&policies.decide(&Request { principal: &run(), deed: call("payments_refund", REFUND), facts }))
+}
+
+#[test]
+fn who_comes_in_by_escalation_counts_from_then_on_and_lowers_nothing() {
+    let policies = with_default(PATIENT);
+    assert_eq!(given_after(&policies, 29, "lea", &["leads"]), "ask");
+    assert_eq!(given_after(&policies, 30, "lea", &["leads"]), "allow");
+    assert_eq!(given_after(&policies, 119, "max", &[]), "ask");
+    assert_eq!(given_after(&policies, 120, "max", &[]), "allow");
+    assert_eq!(given_after(&policies, 200, "eve", &["support"]), "ask", "nobody else");
+    let two = with_default(&PATIENT.replace("@quorum(\"1\")", "@quorum(\"2\")"));
+    assert_eq!(given_after(&two, 30, "lea", &["leads"]), "ask", "it takes as many people as before");
+    let stopped = with_default(&format!(
+        "{PATIENT}\n@id(\"stopped\") forbid (principal, action in Action::\"call_tool\", resource);"
+    ));
+    assert_eq!(given_after(&stopped, 30, "lea", &["leads"]), "deny", "what is forbidden stays forbidden");
+    // A policy that has no such step any more lets nobody in, whatever was taken before.
+    let before = policies.escalated(Span::from_secs(7_200));
+    let now = with_default(&PATIENT.replace("@escalate(\"30m:leads, 2h:user:max\")", ""));
+    let approvals = [Approval { user: "lea".into(), roles: vec!["leads".into()], signed: None, escalated: before }];
+    let history = History::new(now.world().counters().clone());
+    let facts = Facts { approvals: &approvals, ..facts(&history) };
+    assert_eq!(word(&now.decide(&Request { principal: &run(), deed: call("payments_refund", REFUND), facts })), "ask");
+}
+
+#[test]
+fn a_step_of_one_gate_opens_no_other_gate() {
+    let policies = with_default(&format!(
+        r#"{PATIENT}
+        @id("security") @require("approval") @approvers("security") @quorum("1") @ttl("4h")
+        forbid (principal, action == Action::"payments_refund", resource);"#
+    ));
+    assert_eq!(given_after(&policies, 200, "lea", &["leads"]), "ask");
+    assert_eq!(given_after(&policies, 200, "lea", &["leads", "security"]), "allow");
+}
+
+#[test]
+fn waits_that_cannot_be_are_refused() {
+    let with = |more: &str| {
+        let gate = r#"@require("approval") @approvers("finance") @quorum("1") @ttl("4h")"#;
+        problems(&format!("{gate} {more} forbid (principal, action == Action::\"payments_refund\", resource);"))
+    };
+    for (more, why) in [
+        (r#"@remind("soon")"#, "no span of a minute or more"),
+        (r#"@remind("30s")"#, "no span of a minute or more"),
+        (r#"@remind("4h")"#, "nobody is asked any more"),
+        (r#"@escalate("30m")"#, "does not say when and who"),
+        (r#"@escalate("30m:")"#, "names nobody"),
+        (r#"@escalate("5h:leads")"#, "nobody is asked any more"),
+        (r#"@escalate("2h:leads, 1h:user:max")"#, "comes before the step"),
+        (r#"@escalate("1h:leads, 2h:leads")"#, "`leads` may approve already"),
+        (r#"@escalate("1h:finance")"#, "`finance` may approve already"),
+    ] {
+        let said = with(more);
+        assert!(said.contains(why), "{more}: {said}");
+    }
+    let stray = problems(r#"@remind("1h") permit (principal, action, resource);"#);
+    assert!(stray.contains("`@remind` stands alone"), "{stray}");
+}

@@ -116,7 +116,7 @@ fn approved(policies: &Policies, tool: &str, arguments: &str, by: &[(&str, &[&st
         .map(|(user, roles)| Approval {
             user: (*user).to_owned(),
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-            signed: None,
+            ..Approval::default()
         })
         .collect();
     let history = History::new(policies.world().counters().clone());

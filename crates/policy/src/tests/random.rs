@@ -261,7 +261,7 @@ proptest! {
             let (granted, traced, taint, plan) = question.known;
             let share = |tenths: Option<u8>| tenths.and_then(|tenths| Confidence::new(f64::from(tenths) / 10.0));
             let approvals: Vec<Approval> = (0..question.approvals)
-                .map(|n| Approval { user: format!("u{n}"), roles: vec!["boss".to_owned()], signed: None })
+                .map(|n| Approval { user: format!("u{n}"), roles: vec!["boss".to_owned()], ..Approval::default() })
                 .collect();
             let facts = Facts {
                 granted, traced, taint, plan,

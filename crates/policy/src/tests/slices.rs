@@ -103,7 +103,7 @@ proptest! {
         let policies = fitting(&policies);
         let history = History::default();
         let approvals: Vec<Approval> =
-            (0..approvals).map(|n| Approval { user: format!("u{n}"), roles: vec!["boss".to_owned()], signed: None }).collect();
+            (0..approvals).map(|n| Approval { user: format!("u{n}"), roles: vec!["boss".to_owned()], ..Approval::default() }).collect();
         let (run, operator, asker) = (run(), super::edges::operator(), asker());
         for deed in questions(&asker) {
             let principal = if deed.edge().is_operators() { &operator } else { &run };

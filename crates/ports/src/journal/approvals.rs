@@ -15,6 +15,8 @@ pub struct Question {
     pub effect: u32,
     /// When it was asked.
     pub asked: Timestamp,
+    /// What there is to tell people of it: 0 that it was asked; each reminder and each step of escalation adds one.
+    pub round: u32,
 }
 
 /// An open question in a list; its order is that of the list, turned round.

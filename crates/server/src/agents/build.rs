@@ -126,6 +126,8 @@ fn config(
         repairs: manifest.output.as_ref().map(|output| output.repairs),
         plan: (tracing == Tracing::Plan).then_some(provenance::REPAIRS),
         at_limit: manifest.budget.at_limit,
+        max_open_asks: manifest.approvals.max_open,
+        max_asks: manifest.approvals.max_per_run,
     }
 }
 

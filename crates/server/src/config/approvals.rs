@@ -4,11 +4,17 @@ use std::{collections::BTreeMap, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stead_core::id::Name;
+use stead_core::{
+    config::{MAX_ASKS, MAX_OPEN_ASKS},
+    id::Name,
+};
 use stead_engine::Demand;
 use stead_trust::{action::Hash, hex};
 
-use super::units::Time;
+use super::{
+    notices::{self, Notice},
+    units::Time,
+};
 
 /// How long a browser stays signed in when nobody says.
 const USUAL_SESSION: Duration = Duration::from_secs(8 * 3_600);
@@ -33,11 +39,27 @@ pub struct Approvals {
     /// hour without a request ends it sooner.
     #[schemars(with = "String")]
     pub session: Time,
+    /// Most questions to people that one run may have open at once; what it would ask beyond is denied. A manifest may say less.
+    #[schemars(range(min = 1))]
+    pub max_open_per_run: u32,
+    /// Most questions to people of one run in all.
+    #[schemars(range(min = 1))]
+    pub max_per_run: u32,
+    /// Who is told of questions to people, and how.
+    pub notices: Vec<Notice>,
 }
 
 impl Default for Approvals {
     fn default() -> Self {
-        Self { signed: SignedAnswers::default(), roots: BTreeMap::new(), rp_id: None, session: Time(USUAL_SESSION) }
+        Self {
+            signed: SignedAnswers::default(),
+            roots: BTreeMap::new(),
+            rp_id: None,
+            session: Time(USUAL_SESSION),
+            max_open_per_run: MAX_OPEN_ASKS,
+            max_per_run: MAX_ASKS,
+            notices: Vec::new(),
+        }
     }
 }
 
@@ -63,6 +85,14 @@ impl Approvals {
             SignedAnswers::Always => Demand::Always,
             SignedAnswers::Never => Demand::Never,
         }
+    }
+
+    /// Why it cannot be used, if it cannot.
+    pub(super) fn wrong(&self) -> Option<String> {
+        if self.max_open_per_run == 0 || self.max_per_run == 0 {
+            return Some("`approvals.max_open_per_run` and `approvals.max_per_run` must be 1 or more".into());
+        }
+        notices::wrong(&self.notices)
     }
 
     /// The roots by their tenants.

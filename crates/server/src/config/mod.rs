@@ -14,6 +14,7 @@ mod audit;
 mod budgets;
 mod database;
 mod encrypt;
+mod notices;
 mod oidc;
 mod providers;
 mod public;
@@ -39,6 +40,8 @@ pub use audit::{Audit, PublishTo, Witness};
 pub use budgets::Budget;
 pub use database::DatabaseUrl;
 pub use encrypt::Encrypt;
+pub(crate) use notices::mail_server;
+pub use notices::{Format, Notice};
 pub(crate) use oidc::is_url as is_provider_url;
 pub use oidc::{Group, Oidc};
 pub use providers::Provider;
@@ -309,6 +312,8 @@ impl Config {
             max_session_queue: engine.max_session_queue,
             max_hops: engine.max_hops,
             providers: providers::rates(&self.providers),
+            max_open_asks: self.approvals.max_open_per_run,
+            max_asks: self.approvals.max_per_run,
             ..Default::default()
         }
     }

@@ -11,7 +11,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{failure::Failure, guard, metrics::Metrics, operate};
 use crate::{
-    auth::Tokens, clock::SystemClock, config, identity::Identity, pages::Pages, people::People, routes,
+    auth::Tokens, clock::SystemClock, config, identity::Identity, notices::Notices, pages::Pages, people::People, routes,
     runtime::Runtime,
 };
 
@@ -59,6 +59,8 @@ pub(crate) struct App {
     pub(crate) four_eyes_for_agents: bool,
     /// Where it is told what policies say of what people do.
     pub(crate) operators: operate::Record,
+    /// Who is told of questions to people.
+    pub(crate) notices: Notices,
     /// When serving began.
     pub(crate) started: Timestamp,
     /// Session sandboxes.
@@ -75,6 +77,8 @@ impl App {
         place: config::Place,
         config: &config::Config,
     ) -> Shared {
+        let (store, secrets, reach) = (runtime.notices().clone(), runtime.secrets(), runtime.reach());
+        let notices = Notices::new(&config.approvals.notices, place.origin.clone(), store, secrets, reach);
         let metrics = Metrics::new(runtime.engine().clone(), runtime.log().clone());
         #[cfg(target_os = "linux")]
         let sandboxes = crate::sandboxes::Held::new(&runtime, &config.sandboxes);
@@ -99,6 +103,7 @@ impl App {
             four_eyes: config.policy.four_eyes,
             four_eyes_for_agents: config.agents.four_eyes,
             operators,
+            notices,
             started: SystemClock.now(),
         })
     }

@@ -102,7 +102,7 @@ fn status_of(code: Code) -> u16 {
         code::UNAUTHENTICATED | code::TOKEN_REFUSED | code::PAGE_SESSION => 401,
         code::FORBIDDEN | code::POLICY | code::DISABLED | code::PAGE_ORIGIN | code::PAGE_LINK => 403,
         code::BAD_REQUEST | code::TOO_DEEP => 400,
-        code::NOT_FOUND | code::WORKSPACE_NOTHING | code::WORKSPACE_PATH => 404,
+        code::NOT_FOUND | code::NOTICE_UNKNOWN | code::WORKSPACE_NOTHING | code::WORKSPACE_PATH => 404,
         code::CONFLICT
         | code::IDEMPOTENCY
         | code::VERSION_GONE
@@ -116,6 +116,7 @@ fn status_of(code: Code) -> u16 {
         code::TOO_LARGE => 413,
         code::SESSION_SANDBOXES_FULL => 429,
         code::SANDBOX_FILE_ROOM => 507,
+        code::NOTICE_UNSENT => 502,
         code::OVERLOADED
         | code::DRAINING
         | code::DATA_FULL

@@ -31,6 +31,12 @@ struct Route {
     route: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Notice {
+    notice: String,
+    result: &'static str,
+}
+
 /// The server's counters, and the way to the engine's.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -41,6 +47,7 @@ pub(crate) struct Metrics {
     connections: Gauge,
     sweeps: Counter,
     swept: Counter,
+    notices: Family<Notice, Counter>,
 }
 
 /// Counts down again when it is dropped.
@@ -76,9 +83,16 @@ impl Metrics {
             "Objects of workspaces removed because nothing led to them",
             swept.clone(),
         );
+        let notices = Family::default();
+        registry.register("notices", "Notices to people, by what became of the attempt", notices.clone());
         registry.register_collector(Box::new(OfEngine(engine)));
         registry.register_collector(Box::new(OfLog(log)));
-        Self { registry, requests, seconds, under_way, followers, connections, sweeps, swept }
+        Self { registry, requests, seconds, under_way, followers, connections, sweeps, swept, notices }
+    }
+
+    /// An attempt at a notice ended so.
+    pub(crate) fn notice(&self, notice: &str, result: &'static str) {
+        self.notices.get_or_create(&Notice { notice: notice.to_owned(), result }).inc();
     }
 
     /// A request is under way until the result is dropped.

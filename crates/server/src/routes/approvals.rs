@@ -1,6 +1,11 @@
 //! `/v1/approvals`: questions to humans, and their answers.
 
-use axum::{Json as Body, extract::State};
+use axum::{
+    Json as Body,
+    extract::State,
+    http::HeaderMap,
+    response::{IntoResponse as _, Response},
+};
 use serde::Deserialize;
 use stead_api::{
     approval::{Answer as Said, Approval, SignedQuestion},
@@ -19,7 +24,7 @@ use stead_trust::{
     receipt::{Channel, Receipt},
 };
 
-use super::views;
+use super::{asked, views};
 use crate::{
     auth::Principal,
     clock::SystemClock,
@@ -49,7 +54,14 @@ pub(super) async fn list(
     State(app): State<Shared>,
     who: Principal,
     Params(filter): Params<Filter>,
-) -> Answer<Body<Page<Approval>>> {
+    headers: HeaderMap,
+) -> Answer<Response> {
+    if asked::is_wanted(&headers) {
+        if filter.is_any() {
+            return Err(Failure::bad_request("a stream of approvals has no filter: it tells of all of the tenant"));
+        }
+        return asked::follow(&app, &who, &headers);
+    }
     let agent = views::agent_filter(filter.agent)?;
     let session = views::session_filter(&app, &who, filter.session.as_deref(), agent.as_ref()).await?;
     let filter = ApprovalFilter {
@@ -62,7 +74,14 @@ pub(super) async fn list(
     };
     let page = app.runtime.engine().approvals(&filter).await?;
     let next = page.next.map(|row| cursor('a', &row));
-    Ok(Body(Page { items: page.items.into_iter().map(views::approval).collect(), next }))
+    Ok(Body(Page { items: page.items.into_iter().map(views::approval).collect(), next }).into_response())
+}
+
+impl Filter {
+    fn is_any(&self) -> bool {
+        let Self { agent, session, run, cursor, limit } = self;
+        agent.is_some() || session.is_some() || run.is_some() || cursor.is_some() || limit.is_some()
+    }
 }
 
 pub(super) async fn show(

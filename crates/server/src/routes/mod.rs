@@ -5,6 +5,7 @@ mod agents;
 mod approvals;
 mod approvers;
 mod artifacts;
+mod asked;
 mod audit;
 mod backup;
 mod budgets;
@@ -110,6 +111,8 @@ pub(crate) fn table() -> Vec<Route> {
         Brief post "/v1/runs/cancel" [Run, Read] switches::cancel_all;
         Brief post "/v1/runs/{run}/limit" [Admin, Read] runs::limit_boxes;
         Brief get "/v1/approvals" [Read] approvals::list;
+        Brief get "/v1/approvals/notices" [Read] asked::notices;
+        Brief post "/v1/approvals/notices/{notice}/test" [Admin, Read] asked::test;
         Brief get "/v1/approvals/{approval}" [Read] approvals::show;
         Brief get "/v1/approvals/{approval}/question" [Read] approvals::question;
         Brief post "/v1/approvals/{approval}/approve" [Approve, Read] approvals::approve;

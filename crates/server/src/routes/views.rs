@@ -6,6 +6,8 @@ use stead_api::{self as api, session::SessionRef};
 use stead_core::{
     code,
     id::{Name, RunId, SessionId},
+    ruling::{Escalate, Escalated},
+    time::Timestamp,
 };
 use stead_engine::{ApprovalView, FactEvent, RunView, SeenView};
 use stead_ports::{
@@ -111,13 +113,21 @@ pub(super) fn run(view: RunView) -> api::run::Run {
     }
 }
 
-fn gate(gate: stead_core::ruling::GateAsks) -> api::approval::GateAsks {
-    let stead_core::ruling::GateAsks { policy, approvers, quorum, verified, channels } = gate;
+fn gate(gate: stead_core::ruling::GateAsks, since: Timestamp, taken: &[Escalated]) -> api::approval::GateAsks {
+    let stead_core::ruling::GateAsks { policy, approvers, quorum, verified, channels, remind, escalate } = gate;
     let (verified, channels) = (verified == Some(true), channels == Some(true));
-    api::approval::GateAsks { policy, approvers, quorum, verified, channels }
+    let step = |Escalate { after, to }: Escalate| {
+        let taken = taken.iter().any(|step| step.policy == policy && step.to == to);
+        api::approval::EscalateTo { at: since.after(after), to, taken }
+    };
+    let escalate = escalate.into_iter().map(step).collect();
+    let remind = remind.map(|span| span.0);
+    api::approval::GateAsks { policy, approvers, quorum, verified, channels, remind, escalate }
 }
 
 pub(super) fn approval(view: ApprovalView) -> api::approval::Approval {
+    let quorum = view.asked.as_ref().map_or(1, |asked| asked.quorum);
+    let gates = view.asked.into_iter().flat_map(|asked| asked.gates);
     api::approval::Approval {
         id: view.effect,
         run: view.effect.run,
@@ -131,8 +141,9 @@ pub(super) fn approval(view: ApprovalView) -> api::approval::Approval {
         reason: view.reason,
         since: view.since,
         expires: view.expires,
-        quorum: view.asked.as_ref().map_or(1, |asked| asked.quorum),
-        gates: view.asked.into_iter().flat_map(|asked| asked.gates).map(gate).collect(),
+        quorum,
+        gates: gates.map(|asks| gate(asks, view.since, &view.escalated)).collect(),
+        reminders: view.reminders,
         given: view.given,
     }
 }

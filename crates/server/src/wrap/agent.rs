@@ -109,6 +109,8 @@ impl WrapAgents {
                 repairs: None,
                 plan: None,
                 at_limit: stead_core::budget::AtLimit::Stop,
+                max_open_asks: None,
+                max_asks: None,
             },
             session_limits: Limits::default(),
             models: vec![model],

@@ -18,6 +18,7 @@ mod inputs;
 mod lab;
 mod life;
 mod limits;
+mod notices;
 mod operate;
 mod outside;
 mod policies;

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 
 use stead_core::{
     fact::{CallHead, EffectDecided, Fact, Verdict},
-    ruling::Given,
+    id::Name,
+    ruling::{Escalated, Given},
 };
 
 use crate::failure::{Check, digest, violation};
 
 /// The role that gates ask for.
 pub const ROLE: &str = "finance";
+/// The role of those who may approve too once a question was escalated.
+pub const BOSS: &str = "boss";
 
 /// Policies of many epochs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,7 +54,10 @@ impl Rules {
 
     /// What they say when these have approved it.
     pub fn weigh(&self, epoch: u64, head: &CallHead, given: &[Given]) -> Said {
-        let of_role = given.iter().filter(|person| person.roles.iter().any(|role| &**role == ROLE)).count();
+        let counts = |role: &Name, person: &Given| {
+            &**role == ROLE || (&**role == BOSS && person.escalated.iter().any(|step| &*step.to == BOSS))
+        };
+        let of_role = given.iter().filter(|person| person.roles.iter().any(|role| counts(role, person))).count();
         match self.say(epoch, head) {
             Said::Ask(quorum) if of_role >= quorum as usize => Said::Allow,
             said => said,
@@ -68,6 +74,8 @@ pub struct Gated {
     pub in_force: Option<u64>,
     /// By the effects of the open turn: who has approved since a human was last asked, and the epoch that let it go.
     calls: BTreeMap<u32, (Vec<Given>, Option<u64>)>,
+    /// By the effects that people are asked about: the steps of escalation that were taken.
+    taken: BTreeMap<u32, Vec<Escalated>>,
 }
 
 impl Gated {
@@ -80,9 +88,17 @@ impl Gated {
         match fact {
             Fact::ModelReplied(_) => self.calls.clear(),
             Fact::Resumed => self.calls.values_mut().for_each(|(_, allowed)| *allowed = None),
-            Fact::ApprovalRequested(f) => drop(self.calls.insert(f.effect, (Vec::new(), None))),
+            Fact::ApprovalRequested(f) => {
+                self.calls.insert(f.effect, (Vec::new(), None));
+                self.taken.remove(&f.effect);
+            }
+            Fact::ApprovalEscalated(f) => {
+                let step = Escalated { policy: f.policy.clone(), to: f.to.clone() };
+                self.taken.entry(f.effect).or_default().push(step);
+            }
             Fact::ApprovalGiven(f) if f.approved => {
-                let person = Given { name: f.by.clone(), roles: f.roles.clone(), signed: f.signed.clone() };
+                let escalated = self.taken.get(&f.effect).cloned().unwrap_or_default();
+                let person = Given { name: f.by.clone(), roles: f.roles.clone(), signed: f.signed.clone(), escalated };
                 self.calls.entry(f.effect).or_default().0.push(person);
             }
             Fact::EffectDecided(f) => self.decided(f, head)?,

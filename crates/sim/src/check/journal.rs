@@ -14,7 +14,7 @@ use stead_core::{
     time::Timestamp,
 };
 
-use super::{call::CallAudit, gate::Gated, machine, workspace::Workspace};
+use super::{call::CallAudit, gate::Gated, machine, patience::Patience, workspace::Workspace};
 use crate::failure::{Check, Violation, violation};
 
 /// The audit of one run.
@@ -54,6 +54,8 @@ pub struct RunAudit {
     workspace: Workspace,
     /// What it tells of policies.
     pub gated: Gated,
+    /// What people are asked, reminded of, and by whom it may be answered.
+    patience: Patience,
 }
 
 impl RunAudit {
@@ -85,6 +87,7 @@ impl RunAudit {
             restored: None,
             workspace: Workspace::default(),
             gated: Gated::default(),
+            patience: Patience::default(),
         }
     }
 
@@ -133,6 +136,7 @@ impl RunAudit {
                 _ => None,
             };
             self.gated.fact(fact, head)?;
+            self.patience.fact(record.header.at, fact)?;
         }
         let after = match &before {
             Some(state) => {

@@ -8,5 +8,6 @@ pub mod call;
 pub mod gate;
 pub mod journal;
 pub mod machine;
+pub mod patience;
 pub(crate) mod workspace;
 pub mod world;

@@ -2,12 +2,12 @@
 
 use stead_core::{
     fact::Verdict,
-    ruling::{Asked, GateAsks, Given},
+    ruling::{Asked, Escalate, GateAsks, Given},
     run::{Gate, Rewrite, Ruling, State},
     time::{Span, Timestamp},
 };
 
-use crate::check::gate::{ROLE, Rules, Said};
+use crate::check::gate::{BOSS, ROLE, Rules, Said};
 
 /// The policies in force.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +33,17 @@ impl Gate for Policies {
             Said::Allow => self.allow(),
             Said::Deny => Ruling::deny(self.epoch, vec!["never".into()], "policies forbid it".to_owned()),
             Said::Ask(quorum) => {
-                let gate =
-                    GateAsks { policy: "large".into(), approvers: vec![ROLE.into()], quorum, ..GateAsks::default() };
+                // One question is urgent; of the other nobody is reminded.
+                let urgent = quorum == 1;
+                let step = Escalate { after: Span::from_secs(9), to: BOSS.into() };
+                let gate = GateAsks {
+                    policy: "large".into(),
+                    approvers: vec![ROLE.into()],
+                    quorum,
+                    remind: urgent.then(|| Span::from_secs(4)),
+                    escalate: if urgent { vec![step] } else { Vec::new() },
+                    ..GateAsks::default()
+                };
                 let asked = Some(Asked { gates: vec![gate], quorum });
                 let ttl = (quorum == 1).then(|| Span::from_secs(40));
                 Ruling { verdict: Verdict::Ask, by: vec!["large".into()], asked, ttl, ..self.allow() }

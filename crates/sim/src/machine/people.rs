@@ -16,7 +16,7 @@ use super::{
     node::{Node, Task},
     store::Append,
 };
-use crate::check::gate::ROLE;
+use crate::check::gate::{BOSS, ROLE};
 use crate::failure::Check;
 use crate::plan::{Disturbance, MAX_OFFSET, SECOND};
 
@@ -50,8 +50,12 @@ impl Sim {
         // The answer may be lost with the process: they look again.
         self.agenda.add(self.now + 10 * SECOND, Event::Human { id, force: false });
         let approved = !self.rng.chance(self.plan.human_denies);
-        let name = *self.rng.pick(&["ada", "grace", "joan", "bob"]);
-        let roles = if name == "bob" { Vec::new() } else { vec![ROLE.into()] };
+        let name = *self.rng.pick(&["ada", "grace", "joan", "bob", "max"]);
+        let roles = match name {
+            "bob" => Vec::new(),
+            "max" => vec![BOSS.into()],
+            _ => vec![ROLE.into()],
+        };
         let name = name.into();
         let command = Command::Approve { effect: id.n, approved, by: Person { name, roles }, note: None, signed: None };
         if self.nodes[self.current].alive { self.command(self.current, id.run, command, None) } else { Ok(()) }

@@ -66,7 +66,8 @@ pub(super) async fn fill(db: &Database, lease: Lease, open: &[(RunId, Question)]
     let runs: Vec<_> = open.iter().map(|(run, _)| id(run.0)).collect();
     let effects: Vec<_> = open.iter().map(|(_, q)| i64::from(q.effect)).collect();
     let asked: Vec<_> = open.iter().map(|(_, q)| q.asked.0).collect();
-    t.execute(ASKED, &[&runs, &effects, &asked]).await.map_err(fail)?;
+    let round: Vec<_> = open.iter().map(|(_, q)| i64::from(q.round)).collect();
+    t.execute(ASKED, &[&runs, &effects, &asked, &round]).await.map_err(fail)?;
     if all {
         t.execute("DELETE FROM meta WHERE key = $1", &[&UNLISTED]).await.map_err(fail)?;
     }

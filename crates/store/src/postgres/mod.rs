@@ -15,6 +15,7 @@ mod flusher;
 pub(crate) mod format;
 pub(crate) mod keys;
 mod leases;
+mod notices;
 mod objects;
 mod plan;
 mod policies;

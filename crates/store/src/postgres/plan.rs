@@ -130,8 +130,8 @@ pub(crate) struct Plan<'b> {
     pub(crate) handed: BTreeMap<SessionId, Handed>,
     pub(crate) sent: Vec<&'b InboxRow>,
     pub(crate) taken: Vec<(RunId, RunId, u32)>,
-    /// Questions that are open after the batch, and those that are not, as (run, effect).
-    pub(crate) asked: BTreeMap<(RunId, u32), Option<Timestamp>>,
+    /// Questions that are open after the batch with their time and round, and those that are not, as (run, effect).
+    pub(crate) asked: BTreeMap<(RunId, u32), Option<(Timestamp, u32)>>,
     /// What is settled.
     pub(super) settled: Sums,
     /// What is added to the counters of policies.
@@ -223,7 +223,7 @@ impl<'b> Plan<'b> {
         self.sent.extend(&index.send);
         self.taken.extend(index.taken.iter().map(|(from, effect)| (append.run, *from, *effect)));
         self.asked.extend(index.closed.iter().map(|effect| ((append.run, *effect), None)));
-        self.asked.extend(index.asked.iter().map(|q| ((append.run, q.effect), Some(q.asked))));
+        self.asked.extend(index.asked.iter().map(|q| ((append.run, q.effect), Some((q.asked, q.round)))));
         self.counted.extend(index.counted.as_ref().map(|body| (&append.tenant, body)));
         for settled in &index.settled {
             let sum = self.settled.entry((append.run, settled.hour, settled.model.clone())).or_default();

@@ -117,10 +117,10 @@ const TAKEN: &str = "DELETE FROM inbox USING unnest($1::bytea[], $2::bytea[], $3
 const RECORDS: &str = "INSERT INTO records (run, seq, leaf, body)
     SELECT * FROM unnest($1::bytea[], $2::int8[], $3::bytea[], $4::bytea[])";
 
-pub(super) const ASKED: &str = "INSERT INTO approvals (run, effect, session, tenant, agent, asked)
-    SELECT r.id, b, r.session, r.tenant, r.agent, c
-    FROM unnest($1::bytea[], $2::int8[], $3::int8[]) AS u (a, b, c) JOIN runs r ON r.id = a
-    ON CONFLICT (run, effect) DO UPDATE SET asked = excluded.asked";
+pub(super) const ASKED: &str = "INSERT INTO approvals (run, effect, session, tenant, agent, asked, round)
+    SELECT r.id, b, r.session, r.tenant, r.agent, c, d
+    FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::int8[]) AS u (a, b, c, d) JOIN runs r ON r.id = a
+    ON CONFLICT (run, effect) DO UPDATE SET asked = excluded.asked, round = excluded.round";
 const CLOSED: &str = "DELETE FROM approvals USING unnest($1::bytea[], $2::int8[]) AS u (a, b)
     WHERE run = a AND effect = b";
 
@@ -268,7 +268,8 @@ fn steps(plan: &Plan<'_>) -> Vec<Step> {
             ASKED,
             asked.iter().map(|((run, _), _)| id(run.0)),
             asked.iter().map(|((_, effect), _)| i64::from(*effect)),
-            asked.iter().map(|(_, at)| at.0),
+            asked.iter().map(|(_, (at, _))| at.0),
+            asked.iter().map(|(_, (_, round))| i64::from(*round)),
         ));
     }
     if asked.len() < plan.asked.len() {

@@ -27,11 +27,11 @@ pub(super) fn change(conn: &Connection, run: RunId, rid: i64, index: &IndexChang
 /// Enters a question of the run in that row.
 fn enter(conn: &Connection, rid: i64, question: Question) -> Result<()> {
     conn.prepare_cached(
-        "INSERT INTO approvals (run, effect, tenant, agent, asked)
-         SELECT id, ?2, tenant, agent, ?3 FROM runs WHERE rid = ?1
-         ON CONFLICT (run, effect) DO UPDATE SET asked = excluded.asked",
+        "INSERT INTO approvals (run, effect, tenant, agent, asked, round)
+         SELECT id, ?2, tenant, agent, ?3, ?4 FROM runs WHERE rid = ?1
+         ON CONFLICT (run, effect) DO UPDATE SET asked = excluded.asked, round = excluded.round",
     )?
-    .execute(params![rid, question.effect, question.asked.0])
+    .execute(params![rid, question.effect, question.asked.0, question.round])
     .map(drop)
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod files;
 mod format;
 mod index;
 pub(crate) mod keys;
+mod notices;
 mod objects;
 mod policies;
 mod pool;

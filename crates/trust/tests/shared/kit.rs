@@ -89,6 +89,7 @@ pub fn question() -> Question {
             quorum: 1,
             verified: false,
             channels: false,
+            escalate: vec![(NOW + 1_800, "finance-leads".into()), (NOW + 7_200, "user:carol".into())],
         }],
         quorum: 1,
         asked: NOW - 60,

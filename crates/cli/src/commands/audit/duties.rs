@@ -95,7 +95,12 @@ pub(super) const EU_AI_ACT: &[Duty] = &[
         article: "14(1)",
         asks: "people can oversee the system effectively while it is in use",
         query: "questions that waited for a human, and what became of them",
-        speaks: |e| kinds(e, &["approval_requested", "approval_given", "approval_expired"]),
+        speaks: |e| {
+            kinds(
+                e,
+                &["approval_requested", "approval_reminded", "approval_escalated", "approval_given", "approval_expired"],
+            )
+        },
     },
     Duty {
         article: "14(4)(d)",

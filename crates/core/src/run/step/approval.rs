@@ -17,7 +17,7 @@ use crate::{
         gate::Ruling,
         state::{Call, CallPhase, Request, State},
         step::{
-            funds, preview,
+            funds, patience, preview,
             tool::{end_call, refuse},
         },
     },
@@ -86,6 +86,7 @@ pub(in crate::run) fn ask_with_gates(draft: &mut Draft<'_>, i: usize, reason: As
 }
 
 pub(in crate::run) fn apply_requested(state: &mut State, env: Env<'_>, f: &ApprovalRequested) {
+    state.asks = state.asks.saturating_add(1);
     if let Some(raise) = &f.raise {
         funds::apply_asked(state, env, f.effect, raise, f.expires);
         return;
@@ -101,6 +102,8 @@ pub(in crate::run) fn apply_requested(state: &mut State, env: Env<'_>, f: &Appro
         (call.request, call.used) = (request, false);
         call.phase = CallPhase::Asking { reason: f.reason, expires: f.expires, since: env.at, asked };
         call.given.clear();
+        (call.reminders, call.reminded) = (0, None);
+        call.escalated.clear();
         call.unweighed = false;
     }
 }
@@ -157,8 +160,10 @@ pub(in crate::run) fn answered(
         return Ok(());
     }
     let call = draft.state.call(effect).expect("it was there");
-    // Who has signed may sign again: what they signed may count no longer, and counts once in any case.
-    if approved && signed.is_none() && call.given.iter().any(|given| given.name == by) {
+    // Who has signed may sign again: what they signed may count no longer, and counts once in any case. And who answered before
+    // others were let in may do so again as one of them.
+    let said = |given: &Given| given.name == by && given.escalated == call.escalated;
+    if approved && signed.is_none() && call.given.iter().any(said) {
         return Err(Refusal::Conflict("you have approved this already; the approvals of others are waited for"));
     }
     let text = match (approved, note) {
@@ -229,7 +234,8 @@ pub(in crate::run) fn apply_given(state: &mut State, env: Env<'_>, f: &ApprovalG
         // One answer of each person over each way: who is asked for both gives two.
         let way = |signed: &Option<Box<Signed>>| signed.as_ref().and_then(|s| s.page).unwrap_or(false);
         call.given.retain(|given| given.name != f.by || way(&given.signed) != way(&f.signed));
-        call.given.push(Given { name: f.by.clone(), roles: f.roles.clone(), signed: f.signed.clone() });
+        let (name, roles, signed) = (f.by.clone(), f.roles.clone(), f.signed.clone());
+        call.given.push(Given { name, roles, signed, escalated: call.escalated.clone() });
         return;
     }
     let ended = if may_have_been(call, reason) { Ended::Unknown } else { Ended::Denied };
@@ -305,6 +311,11 @@ pub(in crate::run) fn still_allowed(draft: &mut Draft<'_>, i: usize) -> bool {
             return true;
         }
         Verdict::Ask => {
+            ruling = patience::fit(&draft.state, ruling);
+            if ruling.verdict == Verdict::Deny {
+                refuse(draft, i, ruling);
+                return false;
+            }
             let (effect, why) = (draft.state.calls[i].head.effect, digest(&ruling));
             draft.read(Some(effect), &mut ruling);
             ask(draft, effect, AskReason::Policy, ruling.asked, ruling.ttl, why);

@@ -12,6 +12,7 @@ use crate::{
         decide::{Draft, Refusal},
         life::stop,
         state::{Asking, State},
+        step::patience,
     },
     sandbox::{Access, BoxUse},
     time::{Span, Timestamp},
@@ -163,7 +164,8 @@ pub(in crate::run) fn grew(state: &mut State, bytes: u64) {
 /// is asked to raise them; turns and unknown prices are no amounts that could be raised.
 pub(in crate::run) fn reached(draft: &mut Draft<'_>, reached: Reached) {
     let s = &draft.state;
-    let may_ask = s.config.at_limit == AtLimit::Ask && s.parent.is_none() && s.asking.is_none();
+    let may_ask =
+        s.config.at_limit == AtLimit::Ask && s.parent.is_none() && s.asking.is_none() && patience::full(s).is_none();
     if !may_ask || matches!(reached.limit, Limit::Unpriced | Limit::Turns) {
         return stop::by_limit(draft, reached.limit, reached.above().cloned());
     }

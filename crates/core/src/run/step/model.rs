@@ -178,6 +178,9 @@ pub(in crate::run) fn apply_replied(state: &mut State, env: Env<'_>, f: &ModelRe
             request: None,
             used: false,
             seen: None,
+            reminders: 0,
+            reminded: None,
+            escalated: Vec::new(),
         })
         .collect();
     // In a run that was restored, the model may have asked for the same before.

@@ -6,7 +6,7 @@ use crate::{
         decide::Draft,
         life::stop,
         state::{CallPhase, Life, Phase, State},
-        step::{funds, model},
+        step::{funds, model, patience},
     },
 };
 
@@ -18,6 +18,7 @@ pub(in crate::run) fn tick(draft: &mut Draft<'_>) {
     if draft.state.stop.is_some() {
         return;
     }
+    patience::tell(draft);
     if let Some(limit) = stop::time_limit(&draft.state, draft.now) {
         return funds::reached(draft, funds::Reached::time(limit));
     }

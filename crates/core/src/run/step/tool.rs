@@ -17,7 +17,7 @@ use crate::{
         gate::{Rewrite, Ruling},
         life::{restore, stop},
         state::{Call, CallPhase, KeyMark, Phase, State, UnknownMark},
-        step::{approval, child, funds, model, plan},
+        step::{approval, child, funds, model, patience, plan},
         transcript::{Entry, EntryKind},
     },
     sandbox::Action,
@@ -66,7 +66,6 @@ pub(in crate::run) fn decide_call(draft: &mut Draft<'_>, i: usize) {
             .unknown
             .iter()
             .any(|u| u.tool == head.tool && (u.args == head.args || (u.key.is_some() && u.key == head.key)));
-    let asked = ruling.asked.take();
     let reason = if equal_unknown {
         Some(AskReason::EqualUnknown)
     } else if restore::must_ask(&draft.state, &draft.state.calls[i], draft.now) {
@@ -76,6 +75,13 @@ pub(in crate::run) fn decide_call(draft: &mut Draft<'_>, i: usize) {
     } else {
         (ruling.verdict == Verdict::Ask).then_some(AskReason::Policy)
     };
+    if reason.is_some() {
+        ruling = patience::fit(&draft.state, ruling);
+        if ruling.verdict == Verdict::Deny {
+            return refuse(draft, i, ruling);
+        }
+    }
+    let asked = ruling.asked.take();
     let verdict = if reason.is_some() { Verdict::Ask } else { Verdict::Allow };
     let ttl = ruling.ttl;
     let rewritten = ruling.rewritten.take().map(|Rewrite { arguments, args, key }| {
@@ -472,7 +478,7 @@ fn surface(draft: &mut Draft<'_>, i: usize, told: Option<Payload>, action: Optio
     let call = &draft.state.calls[i];
     let effect = call.head.effect;
     let then = match call.head.rules.on_unknown {
-        OnUnknown::Ask if draft.state.stop.is_none() => AfterUnknown::Ask,
+        OnUnknown::Ask if draft.state.stop.is_none() && patience::full(&draft.state).is_none() => AfterUnknown::Ask,
         _ => AfterUnknown::Tell,
     };
     let payload = match then {

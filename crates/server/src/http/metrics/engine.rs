@@ -49,6 +49,10 @@ impl Collector for OfEngine {
                 "Slices that there was no room for any more, so that it was decided again",
                 stats.slices_refused,
             ),
+            ("approvals_asked", "Questions put to people", stats.asked[0]),
+            ("approvals_reminded", "Reminders of questions that nobody had answered", stats.asked[1]),
+            ("approvals_escalated", "Steps of escalation: others were let in to answer", stats.asked[2]),
+            ("approvals_refused", "Questions that a run might not put to people any more", stats.asked[3]),
             ("budget_blocked", "Runs that a budget of their tenant or of an agent stopped or made ask", stats.blocked),
         ];
         for (name, help, value) in counters {
