@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     budget::{AtLimit, Limits, Price},
     effect::OnUnknown,
+    grant::GrantRule,
     id::Name,
     sandbox::Place,
     time::Span,
@@ -96,6 +97,10 @@ pub struct CallRules {
     #[n(6)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
+    /// What the child is granted of what it could do, when the tool is another agent and not everything is.
+    #[n(7)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Box<GrantRule>>,
 }
 
 impl Default for CallRules {
@@ -108,6 +113,7 @@ impl Default for CallRules {
             settle: Span(0),
             child: None,
             place: None,
+            grant: None,
         }
     }
 }

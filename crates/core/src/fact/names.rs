@@ -42,4 +42,5 @@ pub const KINDS: &[(u8, &str)] = &[
     (33, "plan_rejected"),
     (34, "history_read"),
     (43, "approvals_used"),
+    (50, "delegation_renewed"),
 ];

@@ -67,6 +67,7 @@ pub fn apply(state: &mut State, env: Env<'_>, fact: &Fact) {
         Fact::ApprovalRequested(f) => step::approval::apply_requested(state, env, f),
         Fact::ApprovalGiven(f) => step::approval::apply_given(state, env, f),
         Fact::ApprovalsUsed(f) => step::approval::apply_used(state, f),
+        Fact::DelegationRenewed(f) => step::delegation::apply_renewed(state, f),
         Fact::ApprovalExpired(f) => step::approval::apply_expired(state, f.effect),
         Fact::ChildStarted(f) => step::child::apply_started(state, f),
         Fact::ChildFinished(f) => step::child::apply_finished(state, env, f),

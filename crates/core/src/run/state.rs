@@ -9,6 +9,7 @@ use crate::{
     budget::{Amounts, Blocked, Budget, Limit, Limits, Raise, Slice, Spend},
     code::Code,
     effect::Ended,
+    grant::Grant,
     fact::{AskReason, CallHead, NextAttempt, Parent, RunConfig, StopMode},
     id::{ActivationId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
     record::Payload,
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// Version of [`State`]'s encoding; a snapshot of another version is discarded and the journal folded instead.
-pub const STATE_VERSION: u16 = 14;
+pub const STATE_VERSION: u16 = 15;
 
 /// Where a run is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -144,6 +145,9 @@ pub enum CallPhase {
         /// Its limits.
         #[n(2)]
         limits: Limits,
+        /// What it is granted, when that is not everything.
+        #[n(3)]
+        grant: Option<Box<Grant>>,
     },
     /// Nothing more.
     #[n(7)]
@@ -478,6 +482,23 @@ pub struct State {
     /// Bytes of all files of `tree`.
     #[n(40)]
     pub tree_bytes: u64,
+    /// The time of the person on whose behalf it works is over, and they are asked whether it may go on. Nothing new begins meanwhile.
+    #[n(41)]
+    pub renewing: Option<Renewing>,
+}
+
+/// A question about a delegation; it has an ordinal as effects have, so that it is answered as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Renewing {
+    /// Its ordinal.
+    #[n(0)]
+    pub effect: u32,
+    /// Until when.
+    #[n(1)]
+    pub expires: Option<Timestamp>,
+    /// Since when.
+    #[n(2)]
+    pub since: Timestamp,
 }
 
 /// A question about a limit; it has an ordinal as effects have, so that it is answered as they are.
@@ -559,6 +580,11 @@ impl State {
         matches!(self.life, Life::Live) && !self.paused && self.stop.is_none()
     }
 
+    /// Whether a human is asked about the run as a whole: nothing new begins meanwhile.
+    pub const fn asks(&self) -> bool {
+        self.asking.is_some() || self.renewing.is_some()
+    }
+
     /// Whether something is under way whose time counts against `active`.
     pub fn working(&self) -> bool {
         if !matches!(self.life, Life::Live) {
@@ -570,11 +596,12 @@ impl State {
                 CallPhase::Intended { .. } => true,
                 CallPhase::Open => {
                     let begins = c.head.class.needs_intent() || c.head.rules.child.is_some();
-                    self.may_dispatch() && !self.waits_for_workspace(c) && !(begins && self.asking.is_some())
+                    let asked = self.renewing.is_some() || (begins && self.asking.is_some());
+                    self.may_dispatch() && !self.waits_for_workspace(c) && !asked
                 }
                 _ => false,
             }),
-            Phase::Idle => self.may_dispatch() && self.asking.is_none(),
+            Phase::Idle => self.may_dispatch() && !self.asks(),
             Phase::ModelWait(_) => false,
         }
     }
@@ -591,7 +618,7 @@ impl State {
             _ => false,
         };
         self.may_dispatch()
-            && self.asking.is_none()
+            && !self.asks()
             && match self.phase {
                 Phase::Idle => true,
                 Phase::Tools => self.calls.iter().any(opens),

@@ -76,6 +76,7 @@ pub(in crate::run) fn prepare(new: NewRun, inputs: Inputs<'_>) -> (State, Begin)
         asking: None,
         blocked: None,
         tree_bytes: 0,
+        renewing: None,
     };
     (state, Begin { input, admit, restored, label })
 }

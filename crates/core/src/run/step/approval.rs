@@ -16,7 +16,7 @@ use crate::{
         gate::Ruling,
         state::{Call, CallPhase, Request, State},
         step::{
-            funds,
+            delegation, funds,
             tool::{end_call, refuse},
         },
     },
@@ -59,6 +59,9 @@ pub(in crate::run) fn ask_with_gates(draft: &mut Draft<'_>, i: usize, reason: As
 }
 
 pub(in crate::run) fn apply_requested(state: &mut State, env: Env<'_>, f: &ApprovalRequested) {
+    if f.reason == AskReason::Delegation {
+        return delegation::apply_asked(state, env, f);
+    }
     if let Some(raise) = &f.raise {
         funds::apply_asked(state, env, f.effect, raise, f.expires);
         return;
@@ -105,6 +108,9 @@ pub(in crate::run) fn answered(
     }
     if draft.state.asking.as_ref().is_some_and(|a| a.effect == effect) {
         return funds::answered(draft, approved, Person { name: by, roles }, note);
+    }
+    if draft.state.renewing.is_some_and(|r| r.effect == effect) {
+        return delegation::answered(draft, approved, Person { name: by, roles }, note);
     }
     let call = draft.state.call(effect);
     let Some((call, CallPhase::Asking { expires, .. })) = call.map(|c| (c, &c.phase)) else {
@@ -230,6 +236,13 @@ pub(in crate::run) fn weigh(draft: &mut Draft<'_>, i: usize) {
         return ask_again(draft, i);
     }
     let call = &draft.state.calls[i];
+    if matches!(call.phase, CallPhase::Asking { .. })
+        && !call.given.is_empty()
+        && let Some(ruling) = delegation::outside(draft, i)
+    {
+        return refuse(draft, i, ruling);
+    }
+    let call = &draft.state.calls[i];
     let CallPhase::Asking { reason, asked, .. } = &call.phase else { return };
     if call.given.is_empty() || draft.gate.epoch().is_none() {
         return;
@@ -253,6 +266,10 @@ pub(in crate::run) fn weigh(draft: &mut Draft<'_>, i: usize) {
 /// Asks about a call that was let go, when that was by other policies than those of now, or before a pause. Says whether it
 /// may begin.
 pub(in crate::run) fn still_allowed(draft: &mut Draft<'_>, i: usize) -> bool {
+    if let Some(ruling) = delegation::outside(draft, i) {
+        refuse(draft, i, ruling);
+        return false;
+    }
     let call = &draft.state.calls[i];
     let now = draft.gate.epoch();
     if now.is_some() && call.ruled == now && !draft.gate.again(&draft.state, i) {
@@ -316,6 +333,7 @@ fn may_have_been(call: &Call, reason: AskReason) -> bool {
 
 pub(in crate::run) fn apply_expired(state: &mut State, effect: u32) {
     state.asking.take_if(|a| a.effect == effect);
+    state.renewing.take_if(|r| r.effect == effect);
     let Some(call) = state.call(effect) else { return };
     let CallPhase::Asking { reason, .. } = call.phase else { return };
     let (ended, code, text) = if may_have_been(call, reason) {
