@@ -10,7 +10,7 @@ use stead_core::{
     time::Span,
 };
 
-use crate::{BoxFuture, connect::Connects, file::File};
+use crate::{BoxFuture, connect::Connects, delegate::OnBehalf, file::File};
 
 /// What a tool is given. The arguments have passed the tool's schema.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub struct Invocation {
     pub limits: BoxLimits,
     /// What is left of the run's budget for boxes when the call is made. Calls of one reply that are made side by side each have all of it.
     pub left: Left,
+    /// The run on whose behalf a delegated token is made, for a tool that shows one; `None` where there is no run.
+    pub on_behalf: Option<Arc<OnBehalf>>,
 }
 
 /// What boxes of a run may still use; `None` is without a bound.

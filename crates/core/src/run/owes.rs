@@ -117,7 +117,8 @@ pub fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
     });
     // What was let go and has not left yet must not leave once less is allowed.
     let leaves = |c: &Call| matches!(c.phase, CallPhase::Open | CallPhase::Intended { .. });
-    let narrows = state.behalf.narrows_at(now).filter(|_| !state.asks() && state.calls.iter().any(leaves));
+    let under_way = || matches!(state.phase, Phase::Model { .. }) || state.calls.iter().any(leaves);
+    let narrows = state.behalf.narrows_at(now).filter(|_| !state.asks() && under_way());
     let renewed = state.renewing.and_then(|r| r.expires);
     calls.chain(asked.and_then(|a| a.expires)).chain(renewed).chain(narrows).chain(model).chain(active).chain(deadline).min()
 }

@@ -16,7 +16,7 @@ use stead_engine::human;
 use stead_ports::{clock::Clock as _, journal::ApprovalFilter};
 use stead_trust::{directory::At as Look, receipt::Receipt};
 
-use super::views;
+use super::{delegation, views};
 use crate::{
     auth::Principal,
     clock::SystemClock,
@@ -113,6 +113,7 @@ async fn answer(app: &App, who: Principal, effect: EffectId, approved: bool, sai
     of_own_run(app, &who, effect).await?;
     let signed = signature(app, &who, effect, approved, said.receipt.as_deref()).await?;
     app.runtime.engine().approve(effect, approved, who.person(), said.note, signed).await?;
+    delegation::acted(app, &who, effect.run).await?;
     Ok(Body(views::run(app.runtime.engine().view(effect.run).await?)))
 }
 
