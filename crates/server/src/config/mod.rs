@@ -117,7 +117,7 @@ pub struct Identity {
     /// The URL under which others reach `/.well-known/jwks.json` of this server, as tokens say it in `iss`; the server's own when silent.
     pub issuer: Option<String>,
     /// How long runs may work on behalf of a person of the identity provider before that person is asked again, unless they do something
-    /// about the run meanwhile: `1m` to `90d`.
+    /// about the run meanwhile: `1s` to `90d`.
     pub delegation: Time,
     /// For whom manifests may have delegated tokens made; nobody when silent.
     pub audiences: Vec<Audience>,

@@ -173,9 +173,9 @@ impl Config {
             let wrong = "`identity.issuer` must be an `https` URL without a query or a fragment";
             return Err(ConfigError::new(code::CONFIG, file, wrong));
         }
-        let (least, most) = (Duration::from_secs(60), Duration::from_secs(90 * 86_400));
+        let (least, most) = (Duration::from_secs(1), Duration::from_secs(90 * 86_400));
         if !(least..=most).contains(&identity.delegation.0) {
-            let wrong = "`identity.delegation` must be from `1m` to `90d`";
+            let wrong = "`identity.delegation` must be from `1s` to `90d`";
             return Err(ConfigError::new(code::CONFIG, file, wrong));
         }
         if let Some((message, hint)) = super::delegation::wrong(&identity.audiences, identity.exchange.as_deref()) {
