@@ -25,6 +25,8 @@ pub enum Switched {
     Run,
     /// A person: their requests are refused, and the runs that work on their behalf hold.
     Person,
+    /// A token of a run, by its `jti`: this server sends it nowhere any more, and says of it that it is inactive.
+    Token,
 }
 
 /// Turns something off, or on again.

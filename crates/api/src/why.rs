@@ -29,9 +29,58 @@ pub struct Why {
     pub denied: Vec<Denial>,
     /// What it may use and has used.
     pub budget: BudgetState,
+    /// On whose behalf it works, through which chain, and what the runs of that granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behalf: Option<OnBehalf>,
     /// What led to the step that was asked about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<StepWhy>,
+}
+
+/// On whose behalf a run works.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OnBehalf {
+    /// The person; `null` when on nobody's.
+    pub person: Option<Name>,
+    /// Until when they let it; `null` when as long as they may have runs.
+    #[schemars(with = "Option<schema::Timestamp>")]
+    pub until: Option<Timestamp>,
+    /// The runs above it, the first of the chain first.
+    pub chain: Vec<LinkOfChain>,
+}
+
+/// A run above another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LinkOfChain {
+    /// The run.
+    #[schemars(with = "Option<schema::RunId>")]
+    pub run: Option<RunId>,
+    /// Its agent.
+    pub agent: Name,
+    /// What it granted to those below it, when that is not everything. Lists that are silent hold everything of their kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Granted>,
+}
+
+/// What a run granted to those below it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Granted {
+    /// Tools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Vec<Name>>,
+    /// Hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<Vec<Name>>,
+    /// Scopes of delegated tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<Name>>,
+    /// Until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Timestamp>")]
+    pub until: Option<Timestamp>,
+    /// How many agents deep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth: Option<u8>,
 }
 
 /// The ledger of a run.

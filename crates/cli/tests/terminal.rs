@@ -18,6 +18,7 @@ mod test_completions_command;
 mod test_crash;
 mod test_data_command;
 mod test_data_folder;
+mod test_delegation;
 mod test_demo_command;
 mod test_demo_service_command;
 mod test_dev_command;

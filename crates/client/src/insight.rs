@@ -8,6 +8,7 @@ use stead_api::{
     context::Context,
     identity::{AskToken, RunToken},
     login::Login,
+    run::Run,
     switch::{CancelAll, Switch, Switches, TurnSwitch},
     usage::{UsageBy, UsageReport},
     version::{Alias, ConfirmAlias, Rollback, SetAlias, VersionDiff},
@@ -180,6 +181,14 @@ impl Client {
     /// [`ClientError`].
     pub async fn run_token(&self, run: RunId, ask: &AskToken) -> Result<RunToken, ClientError> {
         self.call(self.post(&["v1", "runs", &run.to_string(), "token"], ask)?).await
+    }
+
+    /// Lets a run go on on the caller's behalf.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn renew_run(&self, run: RunId) -> Result<Run, ClientError> {
+        self.call(self.post(&["v1", "runs", &run.to_string(), "renew"], &())?).await
     }
 
     /// How people log in; any token will do, also none.

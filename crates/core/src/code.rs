@@ -352,6 +352,14 @@ codes! {
     PROVIDER_UNREACHABLE = 342, "The identity provider cannot be asked";
     /// Nobody is logged in, or the login is over.
     LOGIN = 343, "The login did not succeed";
+    /// The operator lets no delegated token be made for that audience, or not for that place.
+    AUDIENCE = 344, "No delegated token may be made for that audience";
+    /// A delegated token cannot be had.
+    DELEGATED_TOKEN = 345, "A delegated token cannot be had";
+    /// A grant between agents does not hold what was wanted, or has ended.
+    GRANT = 346, "The grant does not hold it";
+    /// The person on whose behalf a run works has to say that it may go on.
+    DELEGATION = 347, "The delegation has expired";
     // 360-369: the audit log
     /// What is kept, or was shown, is not what was signed.
     AUDIT_BROKEN = 360, "The audit log does not hold";

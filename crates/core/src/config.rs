@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     budget::{AtLimit, Limits, Price},
     effect::OnUnknown,
+    grant::GrantRule,
     id::Name,
     sandbox::Place,
     time::Span,
@@ -113,6 +114,10 @@ pub struct CallRules {
     #[n(7)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<Name>,
+    /// What the child is granted of what it could do, when the tool is another agent and not everything is.
+    #[n(7)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Box<GrantRule>>,
 }
 
 impl Default for CallRules {
@@ -126,6 +131,7 @@ impl Default for CallRules {
             child: None,
             place: None,
             preview: None,
+            grant: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The whole vocabulary of what can have happened to a run.
 //!
 //! Each variant and field has a number that is never reused and a meaning that never changes. Numbers 2, 35 to
-//! 42, 44 and 49 are kept for signals and messages, memory, compensation and version facts.
+//! 42, 44, 49 and 51 are kept for signals and messages, memory, compensation and version facts.
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use crate::{
     budget::{Amounts, Blocked, BudgetMoved, Limit, Limits, Spend, Usage},
     code::Code,
     effect::{EffectClass, Ended},
+    grant::Grant,
     id::{ActivationId, Name, RunId, SessionId, VersionId},
     label::SealedLabel,
     ruling::{Behalf, CounterRead, PlanMark, Rewritten, Ruled},
@@ -155,6 +156,9 @@ pub enum Fact {
     /// Nobody has answered for so long that others may answer too.
     #[n(46)]
     ApprovalEscalated(#[n(0)] ApprovalEscalated),
+    /// The person on whose behalf the run works lets it go on.
+    #[n(50)]
+    DelegationRenewed(#[n(0)] DelegationRenewed),
 }
 
 impl Fact {
@@ -228,9 +232,25 @@ impl Fact {
             | Self::HistoryRead(_)
             | Self::ApprovalsUsed(_)
             | Self::ApprovalReminded(_)
-            | Self::ApprovalEscalated(_) => None,
+            | Self::ApprovalEscalated(_)
+            | Self::DelegationRenewed(_) => None,
         }
     }
+}
+
+/// See [`Fact::DelegationRenewed`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct DelegationRenewed {
+    /// Who: the person themselves, and nobody else.
+    #[n(0)]
+    pub by: Name,
+    /// Until when.
+    #[n(1)]
+    pub until: Timestamp,
+    /// The question that it answers; absent when nobody was asked.
+    #[n(2)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<u32>,
 }
 
 /// See [`Fact::HistoryRead`].
@@ -611,6 +631,9 @@ pub enum Held {
     /// Operators turned off what it needs.
     #[n(1)]
     Disabled,
+    /// What was handed on to the run has ended: the time of the person on whose behalf it works, or a grant.
+    #[n(2)]
+    Ended,
 }
 
 /// See [`Fact::EffectUnknown`].
@@ -684,6 +707,10 @@ pub struct ChildStarted {
     /// Set aside in this run's budget.
     #[n(3)]
     pub reserved: Spend,
+    /// What it is granted, when that is not everything.
+    #[n(4)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Box<Grant>>,
 }
 
 /// See [`Fact::ChildFinished`].

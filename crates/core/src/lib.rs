@@ -20,6 +20,7 @@ pub mod config;
 pub mod context;
 pub mod effect;
 pub mod fact;
+pub mod grant;
 pub mod id;
 pub mod label;
 mod list;

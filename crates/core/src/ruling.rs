@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     fact::PayloadIx,
+    grant::{Delegated, Granted},
     id::{Name, RunId, SessionId, VersionId},
     time::Span,
 };
@@ -269,6 +270,15 @@ pub struct Behalf {
     #[cbor(with = "crate::list", has_nil)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub above: Vec<Above>,
+    /// What the runs above it granted, from the top of the chain: every one must let be done what it does.
+    #[n(5)]
+    #[cbor(with = "crate::list", has_nil)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<Granted>,
+    /// Until when `user` lets it work on their behalf; absent when as long as they may start runs.
+    #[n(6)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegated: Option<Delegated>,
 }
 
 /// A run above another one in its chain.
@@ -285,7 +295,8 @@ pub struct Above {
 impl Behalf {
     /// Whether it is nobody's.
     pub fn is_empty(&self) -> bool {
-        let Self { user, callers, session, switch, above } = self;
-        user.is_none() && callers.is_empty() && session.is_none() && switch.is_none() && above.is_empty()
+        let Self { user, callers, session, switch, above, grants, delegated } = self;
+        let nobody = user.is_none() && delegated.is_none() && callers.is_empty() && above.is_empty();
+        nobody && session.is_none() && switch.is_none() && grants.is_empty()
     }
 }

@@ -10,6 +10,8 @@ mod approvals;
 mod budgets;
 #[path = "machine/children.rs"]
 mod children;
+#[path = "machine/delegation.rs"]
+mod delegation;
 #[path = "machine/effects.rs"]
 mod effects;
 #[path = "machine/gates.rs"]

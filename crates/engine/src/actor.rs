@@ -4,7 +4,10 @@
 use std::{
     future::poll_fn,
     panic::AssertUnwindSafe,
-    sync::{Arc, OnceLock, atomic::AtomicBool},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicI64},
+    },
     time::Duration,
 };
 
@@ -68,6 +71,8 @@ pub(crate) enum Ask {
     Stop(StopMode),
     /// Stop, if all runs of its tenant were stopped since it began.
     Heed,
+    /// The person on whose behalf it works did something about it.
+    Renew(Name),
     /// Other limits for its boxes.
     Limit(Box<BoxLimits>),
     Approve {
@@ -136,6 +141,8 @@ pub(crate) struct Actor {
     pub(crate) untold: Untold,
     /// Whose it is to switches, once they were looked at.
     pub(crate) whose: OnceLock<Arc<Whose>>,
+    /// Until when the person lets it work on their behalf, in microseconds since 1970: what is on its way out looks there last.
+    pub(crate) until: Arc<AtomicI64>,
     /// The last switch by which the run was told to stop.
     pub(crate) heeded: u64,
     /// Agents whose budgets pay for the run, once it was asked.
@@ -151,6 +158,7 @@ impl Actor {
         let Born { state, prev, activation, agent, unloadable, row, tail } = born;
         // At rest every run is treated as if the engine were about to end: what is asked is recorded, nothing begins.
         let draining = engine.0.options.at_rest;
+        let until = state.behalf.delegated.map_or(i64::MAX, |delegated| delegated.until.0);
         Self {
             engine,
             run,
@@ -174,6 +182,7 @@ impl Actor {
             tail,
             untold: Untold::default(),
             whose: OnceLock::new(),
+            until: Arc::new(AtomicI64::new(until)),
             heeded: 0,
             payers: None,
             draining,
@@ -284,6 +293,7 @@ impl Actor {
         let command = match ask.clone() {
             Ask::Pause | Ask::Heed => Command::Pause,
             Ask::Resume => Command::Resume,
+            Ask::Renew(by) => Command::Renew { by },
             Ask::Stop(mode) => Command::Stop { mode, dispatched: self.flights.sent_effects() },
             Ask::Limit(limits) => Command::LimitBoxes(*limits),
             Ask::Approve { effect, approved, by, note, signed } => {

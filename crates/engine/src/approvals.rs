@@ -31,7 +31,9 @@ pub(crate) fn open(state: &State) -> impl Iterator<Item = Question> {
         _ => None,
     });
     let limit = state.asking.as_ref().filter(|_| state.life == Life::Live);
-    calls.chain(limit.map(|a| Question { effect: a.effect, asked: a.since, round: 0 }))
+    let renewal = state.renewing.filter(|_| state.life == Life::Live);
+    let whole = limit.map(|a| Question { effect: a.effect, asked: a.since, round: 0 });
+    calls.chain(whole).chain(renewal.map(|r| Question { effect: r.effect, asked: r.since, round: 0 }))
 }
 
 /// Enters into an append's changes what is asked after it and was not before, and the other way round. It compares

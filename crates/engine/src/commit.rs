@@ -184,7 +184,12 @@ impl Actor {
             if offer.is_some_and(|(_, fresh)| !fresh) && decision.facts.iter().any(Fact::is_blocked) {
                 return Ok(Wrote::Blocked);
             }
+            let renewed = decision.facts.iter().any(|fact| matches!(fact, Fact::DelegationRenewed(_)));
             self.write((decision, reserved), by, index, on_trouble).await?;
+            if renewed {
+                self.note_until();
+                self.whose.take();
+            }
         } else {
             self.sealer.blobs.clear();
         }

@@ -82,6 +82,26 @@ impl Engine {
         self.with_children(run, &|reply| Msg::Ask(Ask::Resume, actor.clone(), reply)).await
     }
 
+    /// The person on whose behalf a run works did something about it: they let it, and all runs of its chain, go on for a while.
+    ///
+    /// # Errors
+    /// When the run does not exist or has ended, when it works for somebody else, or when the store cannot write.
+    pub async fn renew(&self, run: RunId, by: Name) -> Result<(), EngineError> {
+        let missing = || EngineError::NotFound { what: run.to_string() };
+        let state = load(self.journal(), run).await?.ok_or_else(missing)?.state;
+        let actor = Actor::User(by.clone());
+        let renew = |reply| Msg::Ask(Ask::Renew(by.clone()), actor.clone(), reply);
+        // The first of the chain passes it on to all that are under way; those above one that waits for it may have ended.
+        match state.behalf.above.first() {
+            Some(first) => match self.with_children(first.run, &renew).await {
+                Err(EngineError::Conflict { .. } | EngineError::NotFound { .. } | EngineError::Quarantined { .. }) => {}
+                other => other?,
+            },
+            None => return self.with_children(run, &renew).await,
+        }
+        self.with_children(run, &renew).await
+    }
+
     /// Sets other limits for the boxes of a run: of those that run now as far as their tier can, and of all that start later. What a limit
     /// leaves open stays as it was.
     ///

@@ -59,6 +59,7 @@ mod question;
 mod record;
 mod recover;
 mod restore;
+mod rights;
 mod sessions;
 mod signing;
 mod start;

@@ -1,20 +1,29 @@
 //! What follows for runs from what operators turn off ([`crate::switches`]): all that had begun are stopped, or a run holds until it
 //! is turned on again, or a tool or model is denied to it. Loaded runs look by themselves; the others are told one after the other.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, stream};
 use stead_core::{
     code,
     fact::Held,
+    grant::Use,
     id::{Name, RunId},
     record::Actor as By,
+    ruling::Behalf,
     run::{Call, CallPhase, Command, Debt, Life, State},
+    time::Timestamp,
 };
 use stead_ports::{
     agent::Agent,
     journal::{RunFilter, Status},
-    switches::{SwitchRow, What},
+    switches::{NewSwitch, SwitchRow, What},
 };
 
 use crate::{
@@ -74,22 +83,47 @@ pub(crate) struct Leave {
     pub(crate) engine: Engine,
     pub(crate) whose: Arc<Whose>,
     pub(crate) through: Option<Through>,
+    /// Until when the person lets it work on their behalf; see [`Actor::until`].
+    pub(crate) until: Arc<AtomicI64>,
 }
 
 impl Leave {
     /// Whether it may leave now.
     pub(crate) fn now(&self) -> bool {
         let (board, clock) = (&self.engine.0.board, &*self.engine.0.ports.clock);
-        self.engine.0.lease.valid(clock) && board.is_fresh(clock) && self.why_not().is_none()
+        let may = self.engine.0.lease.valid(clock) && board.is_fresh(clock) && self.why_not().is_none();
+        may && !has_ended(&self.whose, self.through.as_ref(), &self.until, clock.now())
+    }
+
+    /// Why it may not, when what was handed on to the run has ended.
+    pub(crate) fn why_ended(&self) -> Option<String> {
+        let now = self.engine.0.ports.clock.now();
+        if self.whose.behalf.user.is_some() && self.until.load(SeqCst) <= now.0 {
+            let why = "the person on whose behalf it works has to say that it may go on";
+            return Some(format!("{}: not done: {why}", code::DELEGATION));
+        }
+        let denied = self.whose.behalf.allows(Use::Anything, now).err()?;
+        Some(format!("{}: not done: {denied}", code::GRANT))
     }
 
     /// Why it may not, when operators have turned off what it needs.
     pub(crate) fn why_not(&self) -> Option<String> {
+        if let Some(row) = self.engine.gone(&self.whose) {
+            return Some(told(&row));
+        }
         let view = self.engine.0.board.any()?;
         let off = view.stops(&self.whose).or_else(|| view.holds(&self.whose));
         let off = off.or_else(|| self.through.as_ref().and_then(|t| t.off(&view, &self.whose.tenant)));
         off.map(|row| told(row))
     }
+}
+
+/// Whether the time of the person is over on whose behalf something would be done, or that of a grant; grants are about effects alone.
+fn has_ended(whose: &Whose, through: Option<&Through>, until: &AtomicI64, now: Timestamp) -> bool {
+    let Behalf { user, grants, .. } = &whose.behalf;
+    let model = matches!(through, Some(Through::Model { .. }));
+    (user.is_some() && until.load(SeqCst) <= now.0)
+        || (!model && !grants.is_empty() && whose.behalf.allows(Use::Anything, now).is_err())
 }
 
 pub(crate) fn whose(state: &State) -> Whose {
@@ -102,12 +136,21 @@ impl Actor {
         self.whose.get_or_init(|| whose(&self.state).into())
     }
 
+    /// Notes until when the person lets the run work on their behalf, for what is on its way out.
+    pub(crate) fn note_until(&self) {
+        let until = self.state.behalf.delegated.map_or(i64::MAX, |delegated| delegated.until.0);
+        self.until.store(until, SeqCst);
+    }
+
     pub(crate) fn leave(&self, through: Option<Through>) -> Leave {
-        Leave { engine: self.engine.clone(), whose: self.whose().clone(), through }
+        Leave { engine: self.engine.clone(), whose: self.whose().clone(), through, until: self.until.clone() }
     }
 
     /// Whether the run only holds because of what operators turned off.
     pub(crate) fn is_off(&self) -> bool {
+        if self.engine.gone(self.whose()).is_some() {
+            return true;
+        }
         let Some(view) = self.engine.0.board.any() else { return false };
         view.holds(self.whose()).is_some() || (self.state.stop.is_none() && view.stops(self.whose()).is_some())
     }
@@ -149,19 +192,24 @@ impl Actor {
 
     /// Whether what pays a debt has not left, and operators turned off what it goes through.
     fn is_barred(&self, debt: &Debt) -> bool {
-        let Some(view) = self.engine.0.board.any() else { return false };
-        let off = self.through(debt).is_some_and(|t| t.off(&view, &self.state.tenant).is_some());
-        off && !key(debt).is_some_and(|key| self.flights.has_sent(key))
+        let Some(through) = self.through(debt) else { return false };
+        let view = self.engine.0.board.any();
+        let off = view.is_some_and(|view| through.off(&view, &self.state.tenant).is_some());
+        (off || self.has_ended(&through)) && !key(debt).is_some_and(|key| self.flights.has_sent(key))
+    }
+
+    fn has_ended(&self, through: &Through) -> bool {
+        has_ended(self.whose(), Some(through), &self.until, self.engine.0.ports.clock.now())
     }
 
     /// Gives back what was promised and may not be sent: it is decided again, and then denied. Tells what is owed and may be paid.
     pub(crate) async fn give_back(&mut self, debts: Vec<Debt>) -> Result<Vec<Debt>, EngineError> {
-        if self.engine.0.board.any().is_none() || !debts.iter().any(|debt| self.is_barred(debt)) {
+        if !debts.iter().any(|debt| self.is_barred(debt)) {
             return Ok(debts);
         }
         let (mut model, mut effects) = (false, Vec::new());
         let barred: Vec<&Debt> = debts.iter().filter(|debt| self.is_barred(debt)).collect();
-        for debt in barred {
+        for debt in &barred {
             let key = key(debt);
             self.flights.retain(|k| Some(k) != key);
             match debt {
@@ -174,7 +222,9 @@ impl Actor {
             }
         }
         if model || !effects.is_empty() {
-            self.commit(Command::Unsent { model, effects, why: Held::Disabled }, By::Runtime).await?;
+            let ended = barred.iter().filter_map(|debt| self.through(debt)).any(|through| self.has_ended(&through));
+            let why = if ended { Held::Ended } else { Held::Disabled };
+            self.commit(Command::Unsent { model, effects, why }, By::Runtime).await?;
         }
         self.commit(Command::Tick, By::Runtime).await?;
         let mut debts = self.debts();
@@ -191,6 +241,11 @@ impl Engine {
             let rows = board.refresh(clock).await?;
             self.heed(rows);
         }
+        let disabled = |row: &SwitchRow| EngineError::Agent { code: code::DISABLED, detail: told(row) };
+        let person = start.behalf.user.as_ref().map(|user| &user.name);
+        if let Some(row) = person.and_then(|person| self.unknown(&start.tenant, person)) {
+            return Err(disabled(&row));
+        }
         let Some(view) = board.any() else { return Ok(()) };
         if start.parent.is_none() {
             start.behalf.switch = Some(view.n);
@@ -200,14 +255,36 @@ impl Engine {
         let whose = Whose { tenant, agent, version: *version, run, behalf };
         match view.stops(&whose).or_else(|| view.holds(&whose)) {
             None => Ok(()),
-            Some(row) => Err(EngineError::Agent { code: code::DISABLED, detail: told(row) }),
+            Some(row) => Err(disabled(row)),
         }
     }
 
     /// The row that keeps a run from going on.
     pub(crate) fn off(&self, state: &State) -> Option<Arc<SwitchRow>> {
-        let (view, whose) = (self.0.board.any()?, whose(state));
+        let whose = whose(state);
+        if let Some(row) = self.gone(&whose) {
+            return Some(row);
+        }
+        let view = self.0.board.any()?;
         view.holds(&whose).or_else(|| view.stops(&whose).filter(|_| state.stop.is_none())).cloned()
+    }
+
+    /// What keeps a run from going on whose person may have no runs any more.
+    pub(crate) fn gone(&self, whose: &Whose) -> Option<Arc<SwitchRow>> {
+        self.unknown(&whose.tenant, &whose.behalf.user.as_ref()?.name)
+    }
+
+    /// The same, of a person. No switch was turned, so it has no number: the configuration says so.
+    fn unknown(&self, tenant: &Name, person: &Name) -> Option<Arc<SwitchRow>> {
+        let reason = self.0.ports.people.why_not(tenant, person)?;
+        let (tenant, name, by) = (tenant.clone(), person.clone(), "the configuration".into());
+        let switch = NewSwitch { tenant, what: What::Delegation, name, on: false, by, at: Timestamp(0), reason };
+        Some(Arc::new(SwitchRow { n: 0, switch, heard: true }))
+    }
+
+    /// Whether a token of a run was turned off, by its `jti`.
+    pub fn is_revoked(&self, tenant: &Name, jti: &str) -> bool {
+        self.0.board.any().is_some_and(|view| view.off(tenant, What::Token, &jti.into()).is_some())
     }
 
     /// Lets runs hear of rows: those in memory at once, the others behind it.

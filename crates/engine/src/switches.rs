@@ -8,7 +8,7 @@
 //! What follows from a switch for runs is in [`crate::off`].
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
@@ -62,6 +62,8 @@ pub(crate) struct View {
 #[derive(Clone, Debug, Default)]
 struct Off {
     runs: Option<Arc<SwitchRow>>,
+    /// People of whom it is known that runs work on their behalf.
+    delegating: HashSet<Name>,
     off: HashMap<(What, Name), Arc<SwitchRow>>,
 }
 
@@ -70,6 +72,9 @@ impl View {
         self.n = self.n.max(row.n);
         let off = self.tenants.entry(row.switch.tenant.clone()).or_default();
         let key = (row.switch.what, row.switch.name.clone());
+        if row.switch.what == What::Delegation {
+            off.delegating.insert(row.switch.name.clone());
+        }
         match row.switch.what {
             What::Runs => off.runs = Some(Arc::new(row)),
             _ if row.switch.on => drop(off.off.remove(&key)),
@@ -77,7 +82,7 @@ impl View {
         }
     }
 
-    fn off(&self, tenant: &Name, what: What, name: &Name) -> Option<&Arc<SwitchRow>> {
+    pub(crate) fn off(&self, tenant: &Name, what: What, name: &Name) -> Option<&Arc<SwitchRow>> {
         self.tenants.get(tenant)?.off.get(&(what, name.clone()))
     }
 
@@ -106,7 +111,11 @@ impl View {
                 let runs = [*run].into_iter().chain(above().map(|a| a.run));
                 runs.into_iter().find_map(|r| is_off(What::Run, r.to_string().into()))
             })
-            .or_else(|| behalf.user.as_ref().and_then(|user| is_off(What::Person, user.name.clone())))
+            .or_else(|| {
+                let user = behalf.user.as_ref()?;
+                let of = |what| is_off(what, user.name.clone());
+                of(What::Person).or_else(|| of(What::Delegation))
+            })
     }
 
     /// The row that turns off a tool, by its name or that of its entry of the manifest.
@@ -119,6 +128,17 @@ impl View {
         let of = |name: &str| self.off(tenant, What::Provider, &name.into());
         let account = account.and_then(|a| of(a).or_else(|| of(a.split('#').next().unwrap_or_default())));
         account.or_else(|| of(model.split(':').next().unwrap_or_default()))
+    }
+
+    /// Whether runs work on somebody's behalf, or did.
+    pub(crate) fn delegates(&self, tenant: &Name, person: &Name) -> bool {
+        self.tenants.get(tenant).is_some_and(|off| off.delegating.contains(person))
+    }
+
+    /// The tenants in which runs work on somebody's behalf.
+    pub(crate) fn delegating(&self, person: &Name) -> Vec<Name> {
+        let theirs = self.tenants.iter().filter(|(_, off)| off.delegating.contains(person));
+        theirs.map(|(tenant, _)| tenant.clone()).collect()
     }
 
     /// Everything that is off in a tenant, in the order in which it was turned off.
@@ -311,6 +331,7 @@ pub(crate) fn told(row: &SwitchRow) -> String {
     let NewSwitch { what, name, by, reason, .. } = &row.switch;
     let which = match what {
         What::Runs => "all runs of the tenant were stopped".to_owned(),
+        What::Delegation => format!("what `{name}` lets runs do on their behalf was ended"),
         _ => format!("the {what} `{name}` was turned off"),
     };
     match reason.is_empty() {

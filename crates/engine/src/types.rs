@@ -22,6 +22,7 @@ use stead_ports::{
     input::Misfit,
     journal::{AppendError, ApprovalRow, Journal, RunRow, StoreError},
     model::Delta,
+    people::People,
     switches::SwitchStore,
 };
 
@@ -47,6 +48,8 @@ pub struct Ports {
     pub switches: Arc<dyn SwitchStore>,
     /// Whose signatures count.
     pub directories: Arc<dyn Directories>,
+    /// Who may have runs.
+    pub people: Arc<dyn People>,
 }
 
 /// Bounds of an engine; all documented in `docs/limits.md`.

@@ -8,8 +8,8 @@ use stead_core::{
     id::Name,
     message::Reply,
     record::Payload,
-    ruling::Given,
-    run::{Asking, Call, CallPhase, EntryKind, Life, State, wake_at},
+    ruling::{Asked, GateAsks, Given},
+    run::{Asking, Call, CallPhase, EntryKind, Life, Renewing, State, wake_at},
     time::Timestamp,
 };
 use stead_ports::journal::{Journal, RunRow, RunState, Status};
@@ -111,8 +111,9 @@ pub(crate) async fn approvals(journal: &Arc<dyn Journal>, state: &State) -> Resu
         return Ok(Vec::new());
     }
     let limit = state.asking.as_deref().map(|asking| limit_view(state, asking));
+    let limit = limit.into_iter().chain(state.renewing.map(|renewing| renewal_view(state, renewing)));
     if !state.calls.iter().any(|c| asking(&c)) {
-        return Ok(limit.into_iter().collect());
+        return Ok(limit.collect());
     }
     let reply = last_reply(journal, state).await?.unwrap_or_default();
     let (mut rewritten, mut seen) = (Vec::new(), Vec::new());
@@ -184,6 +185,31 @@ fn limit_view(state: &State, asking: &Asking) -> ApprovalView {
         asked: None,
         reminders: 0,
         escalated: Vec::new(),
+        given: Vec::new(),
+    }
+}
+
+/// The question whether a run may go on on somebody's behalf, as if it were a call of a tool named `delegation`.
+fn renewal_view(state: &State, renewing: Renewing) -> ApprovalView {
+    let person = state.behalf.user.as_ref().map(|user| user.name.clone()).unwrap_or_default();
+    let lasts = state.behalf.delegated.map_or_else(String::new, |d| format!(" for another {}", d.lasts));
+    let question = format!(
+        "The time is over in which this run may work on behalf of {person}. May it go on{lasts}? Only {person} can say yes; a no stops it."
+    );
+    let approvers = vec![Name::from(format!("user:{person}"))];
+    let gate = GateAsks { policy: "delegation".into(), approvers, quorum: 1, ..GateAsks::default() };
+    ApprovalView {
+        effect: state.effect_id(renewing.effect),
+        session: state.session,
+        agent: state.agent.clone(),
+        tool: "delegation".into(),
+        class: EffectClass::Pure,
+        arguments: serde_json::json!({ "person": &*person }).to_string(),
+        question: Some(question),
+        reason: AskReason::Delegation,
+        since: renewing.since,
+        expires: renewing.expires,
+        asked: Some(Asked { gates: vec![gate], quorum: 1 }),
         given: Vec::new(),
     }
 }

@@ -7,6 +7,7 @@ use stead_core::{
     fact::{AskReason, Fact, PayloadIx, StopMode, Verdict},
     id::{EffectId, Name, RunId},
     record::{Actor as By, Record},
+    ruling::Behalf,
     run::{Call, CallPhase, Life, Phase, State},
     sandbox::BoxLimits,
     time::Timestamp,
@@ -48,6 +49,8 @@ pub struct WhyView {
     pub left: Limits,
     /// When its deadline is.
     pub deadline: Option<Timestamp>,
+    /// On whose behalf it works.
+    pub behalf: Behalf,
 }
 
 /// One reason why a run stands where it stands.
@@ -255,7 +258,8 @@ impl Engine {
         let deadline = state.budget.limits.deadline.map(|d| state.started_at.after(d));
         let (budget, left, box_limits) = (state.budget.clone(), state.left(), state.box_limits.clone());
         let row = view::build(journal, loaded.row, state).await?.row;
-        Ok(WhyView { row, causes, denied, budget, box_limits, left, deadline })
+        let behalf = state.behalf.clone();
+        Ok(WhyView { row, causes, denied, budget, box_limits, left, deadline, behalf })
     }
 
     async fn causes(&self, state: &State, records: &[Record]) -> Result<Vec<Cause>, EngineError> {
@@ -297,9 +301,9 @@ impl Engine {
             let (by, since) = when(&|f| matches!(f, Fact::Paused));
             causes.push(Cause::Paused { by, since });
         }
-        if let Some(asking) = state.asking.as_deref()
-            && let Some(view) =
-                view::approvals(self.journal(), state).await?.into_iter().find(|a| a.effect.n == asking.effect)
+        let asked = state.asking.as_deref().map(|asking| asking.effect).or(state.renewing.map(|r| r.effect));
+        if let Some(asked) = asked
+            && let Some(view) = view::approvals(self.journal(), state).await?.into_iter().find(|a| a.effect.n == asked)
         {
             let (reason, since, expires) = (view.reason, view.since, view.expires);
             causes.push(Cause::Human {

@@ -26,6 +26,16 @@ impl Claims {
         self.at(path).and_then(Value::as_str)
     }
 
+    /// A whole number at a path.
+    pub fn number(&self, path: &str) -> Option<u64> {
+        self.at(path).and_then(Value::as_u64)
+    }
+
+    /// Whatever is at a path.
+    pub fn value(&self, path: &str) -> Option<&Value> {
+        self.at(path)
+    }
+
     /// The texts of a list at a path; a single text is a list of one.
     pub fn texts(&self, path: &str) -> Vec<&str> {
         match self.at(path) {

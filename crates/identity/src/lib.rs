@@ -1,5 +1,6 @@
 //! Who somebody is: tokens that an identity provider gave to people are verified ([`token`], [`jwk`]) and read ([`claims`]); runs have
-//! ids ([`workload`]) and short-lived tokens ([`mint`]), signed by keys that rotate ([`keys`]).
+//! ids ([`workload`]), short-lived tokens ([`mint`]) and tokens on somebody's behalf ([`delegated`]), signed by keys that rotate
+//! ([`keys`]).
 //!
 //! Time comes in as an argument, and so do documents that stand on the network; the only files are those of keys.
 //!
@@ -7,6 +8,7 @@
 //! sign.
 
 pub mod claims;
+pub mod delegated;
 pub mod jwk;
 pub mod keys;
 pub mod mint;

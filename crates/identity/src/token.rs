@@ -82,6 +82,12 @@ pub fn says_issuer(token: &str) -> Option<String> {
     claims.get("iss").and_then(Value::as_str).map(str::to_owned)
 }
 
+/// For whom a token says that it is meant, when it names one; believed by nobody.
+pub fn says_audience(token: &str) -> Option<String> {
+    let claims = parts(token).ok()?.claims;
+    claims.get("aud").and_then(Value::as_str).map(str::to_owned)
+}
+
 /// Verifies a token and tells its claims.
 ///
 /// # Errors

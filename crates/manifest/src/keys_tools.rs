@@ -148,6 +148,11 @@ pub(crate) static TOOL: Section = Section {
             "Bytes of output that the model is shown; more is cut to a preview, the whole stays in a blob. 32Ki when silent.",
         ),
         key("budget", Shape::Section(&BUDGET), "Limits of a child run; only with `agent`."),
+        key(
+            "grant",
+            Shape::Section(&GRANT),
+            "What a child run, and all runs below it, may do of what their own manifests let them; only with `agent`.",
+        ),
         key("params", Shape::Map(&PARAM, &Shape::Json(true), 64), "With `command`: JSON Schema of each argument."),
         key("optional", Shape::List(&Shape::Pattern(&PARAM), 64), "With `command`: arguments that may be left out."),
         key(
@@ -182,8 +187,74 @@ static AUTH: Section = Section {
     keys: &[
         key("secret", Shape::Pattern(&SECRET), "Where the credential is."),
         key("oauth2", Shape::Section(&OAUTH2), "Client credentials, for which a token is fetched; for an `http` tool."),
+        key(
+            "delegate",
+            Shape::Section(&DELEGATE),
+            "A token of the run itself, made for each effect: its subject is the person on whose behalf the run works, and its actors are the \
+             runs. For an `http` tool, and an `mcp` server behind a URL.",
+        ),
     ],
-    one_of: &["secret", "oauth2"],
+    one_of: &["secret", "oauth2", "delegate"],
+};
+
+static DELEGATE: Section = Section {
+    name: "delegate",
+    keys: &[
+        must(
+            "audience",
+            Shape::Pattern(&AUDIENCE),
+            "For whom the token is: the destination as it names itself. The operator lists it (`[identity] audiences`).",
+        ),
+        key("scopes", Shape::List(&Shape::Pattern(&SCOPE), 64), "What the token shall allow; nothing in particular when silent."),
+        key(
+            "resource",
+            Shape::Pattern(&AUDIENCE),
+            "The resource (RFC 8707) that the operator's token service is asked for, when it knows the audience by another name.",
+        ),
+    ],
+    one_of: &[],
+};
+
+static GRANT: Section = Section {
+    name: "grant",
+    keys: &[
+        key(
+            "tools",
+            Shape::OrNone(&Shape::Pattern(&GRANTED_TOOL), 64),
+            "Tools by the names that the model knows them by; `orders_*` stands for all that begin so. All when silent.",
+        ),
+        key(
+            "hosts",
+            Shape::OrNone(&Shape::Pattern(&GRANTED_HOST), 64),
+            "Hosts that anything is sent to; `*.example.com` stands for all below `example.com`. All when silent.",
+        ),
+        key(
+            "scopes",
+            Shape::OrNone(&Shape::Pattern(&SCOPE), 64),
+            "Scopes of delegated tokens. All when silent.",
+        ),
+        key("for", Shape::Duration(SECOND, 30 * DAY), "How long it lasts from the start of the child run."),
+        key("depth", Shape::Count(0, 16), "How many agents deep the child may start others; 0 for none. As deep as the server lets when silent."),
+    ],
+    one_of: &[],
+};
+
+static AUDIENCE: Pattern = Pattern {
+    regex: "^[!-~]{1,500}$",
+    what: "an audience such as `https://api.example.com`",
+    secret: Secrecy::Url,
+};
+
+static GRANTED_TOOL: Pattern = Pattern {
+    regex: r"^([a-zA-Z0-9_-]{1,64}|[a-zA-Z0-9_-]{0,63}\*)$",
+    what: "a tool such as `orders_find` or `orders_*`",
+    secret: Secrecy::Open,
+};
+
+static GRANTED_HOST: Pattern = Pattern {
+    regex: r"^(\*\.)?[a-z0-9]([a-z0-9.:-]{0,251}[a-z0-9])?$",
+    what: "a host such as `api.example.com` or `*.example.com`, in small letters and without a port",
+    secret: Secrecy::Open,
 };
 
 static OAUTH2: Section = Section {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use stead_core::{
     budget::Limits,
     effect::{EffectClass, OnUnknown},
+    grant::GrantRule,
     time::Span,
 };
 
@@ -52,6 +53,8 @@ pub struct Tool {
     pub max_shown: usize,
     /// Limits of a child run.
     pub budget: Option<Limits>,
+    /// What a child run is granted; everything that its own manifest lets it do, when silent.
+    pub grant: Option<GrantRule>,
     /// JSON Schema of each argument of a command.
     #[serde(default)]
     pub params: BTreeMap<String, Value>,
@@ -104,16 +107,31 @@ pub enum Auth {
     Secret(SecretRef),
     /// What a token is fetched with (RFC 6749, section 4.4).
     OAuth2(OAuth2),
+    /// A token of the run, made for each effect, that says on whose behalf it is done.
+    Delegate(DelegateTo),
 }
 
 impl Auth {
-    /// Where the secret in it is.
-    pub fn reference(&self) -> &SecretRef {
+    /// Where the secret in it is, if it has one.
+    pub fn reference(&self) -> Option<&SecretRef> {
         match self {
-            Self::Secret(reference) => reference,
-            Self::OAuth2(client) => &client.client_secret,
+            Self::Secret(reference) => Some(reference),
+            Self::OAuth2(client) => Some(&client.client_secret),
+            Self::Delegate(_) => None,
         }
     }
+}
+
+/// For whom a delegated token is made.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct DelegateTo {
+    /// The audience: the destination as its tokens name it.
+    pub audience: String,
+    /// What the token shall allow.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// The resource that an authorization server is asked for.
+    pub resource: Option<String>,
 }
 
 /// A client of an authorization server.

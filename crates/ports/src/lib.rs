@@ -10,12 +10,14 @@ pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod connect;
+pub mod delegate;
 pub mod file;
 pub mod input;
 pub mod journal;
 pub mod model;
 pub mod notices;
 pub mod objects;
+pub mod people;
 pub mod policies;
 pub mod raw;
 pub mod sandbox;

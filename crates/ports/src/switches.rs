@@ -36,12 +36,27 @@ pub enum What {
     Run,
     /// A person: their calls, and the runs that work on their behalf.
     Person,
+    /// What a person let runs do on their behalf: the runs alone, not their calls. The server turns it when it sees that they may have
+    /// no runs any more.
+    Delegation,
+    /// A token of a run, by its `jti`.
+    Token,
 }
 
 impl What {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Runs, Self::Tenant, Self::Agent, Self::Version, Self::Tool, Self::Provider, Self::Run, Self::Person];
+    pub const ALL: [Self; 10] = [
+        Self::Runs,
+        Self::Tenant,
+        Self::Agent,
+        Self::Version,
+        Self::Tool,
+        Self::Provider,
+        Self::Run,
+        Self::Person,
+        Self::Delegation,
+        Self::Token,
+    ];
 
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
@@ -54,6 +69,8 @@ impl What {
             Self::Provider => "provider",
             Self::Run => "run",
             Self::Person => "person",
+            Self::Delegation => "delegation",
+            Self::Token => "token",
         }
     }
 

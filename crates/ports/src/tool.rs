@@ -11,7 +11,7 @@ use stead_core::{
     time::Span,
 };
 
-use crate::{BoxFuture, connect::Connects, file::File};
+use crate::{BoxFuture, connect::Connects, delegate::OnBehalf, file::File};
 
 /// What a tool is given. The arguments have passed the tool's schema.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ pub struct Invocation {
     /// What must hold when it is done, in one with doing it; the adapter refuses what no longer holds, and then has done nothing. Only
     /// adapters that say so ([`Tool::holds`]) are given one.
     pub precondition: Option<Precondition>,
+    /// The run on whose behalf a delegated token is made, for a tool that shows one; `None` where there is no run.
+    pub on_behalf: Option<Arc<OnBehalf>>,
 }
 
 /// What boxes of a run may still use; `None` is without a bound.

@@ -9,7 +9,7 @@ use std::{
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use stead_core::{code, ruling::Behalf};
+use stead_core::{code, id::Name, ruling::Behalf};
 use stead_engine::Lineage;
 use stead_identity::{
     keys::{KeyError, SigningKeys},
@@ -74,13 +74,30 @@ impl Identity {
             "id_token_signing_alg_values_supported": ["ES256"],
             "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"],
-            "claims_supported": ["iss", "sub", "aud", "iat", "nbf", "exp", "jti", "scope", "act", "stead"],
+            "introspection_endpoint": format!("{}/v1/introspect", self.issuer),
+            "claims_supported":
+                ["iss", "sub", "sub_id", "aud", "iat", "nbf", "exp", "jti", "client_id", "scope", "act", "stead"],
         })
     }
 
     /// The keys to verify with.
     pub(crate) fn published(&self) -> Result<Value, Failure> {
         self.with(|keys, now| Ok(keys.published(now)))
+    }
+
+    /// Who vouches for tokens.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The name of the installation.
+    pub(crate) fn domain(&self) -> &TrustDomain {
+        &self.domain
+    }
+
+    /// Signs something with the key of now.
+    pub(crate) fn sign<T>(&self, what: impl FnOnce(&SigningKeys, u64) -> Result<T, KeyError>) -> Result<T, Failure> {
+        self.with(what)
     }
 
     /// A token of a run for an audience, and the run's id.
@@ -130,6 +147,11 @@ impl Identity {
 /// A run, and those above it, the nearest first.
 fn chain(lineage: &Lineage) -> (Workload, Vec<Workload>) {
     let Lineage { tenant, agent, version, run, behalf } = lineage;
+    (Workload { tenant: tenant.clone(), agent: agent.clone(), version: *version, run: *run }, above(tenant, behalf))
+}
+
+/// The runs above one, the nearest first.
+pub(crate) fn above(tenant: &Name, behalf: &Behalf) -> Vec<Workload> {
     let Behalf { callers, above, .. } = behalf;
     let of = |(agent, above): (&stead_core::id::Name, &stead_core::ruling::Above)| Workload {
         tenant: tenant.clone(),
@@ -137,8 +159,7 @@ fn chain(lineage: &Lineage) -> (Workload, Vec<Workload>) {
         version: above.version,
         run: above.run,
     };
-    let above = callers.iter().zip(above).map(of).rev().collect();
-    (Workload { tenant: tenant.clone(), agent: agent.clone(), version: *version, run: *run }, above)
+    callers.iter().zip(above).map(of).rev().collect()
 }
 
 fn changed(path: &Path) -> Option<SystemTime> {

@@ -10,7 +10,8 @@
 //! * [`encryption`] has the key under which a store's texts are encrypted.
 //! * [`approvers`] keeps whose signatures count.
 //! * [`config`] is `stead.toml`; [`auth`] says who is calling, and `people` of whom an identity provider knows.
-//! * [`identity`] has the keys that sign tokens of runs.
+//! * [`identity`] has the keys that sign tokens of runs; `delegate` makes those that tools show on somebody's behalf, and `standing` says
+//!   who may have runs at all.
 //! * `pages` is the approval page: the browsers that are signed in on it.
 //! * [`policies`] applies policy sets and makes them ready to decide.
 //! * [`cassettes`] keeps what recorded runs said to their models, and plays it again.
@@ -32,6 +33,7 @@ pub mod backup;
 pub mod cassettes;
 pub use stead_engine::clock;
 pub mod config;
+mod delegate;
 pub mod elsewhere;
 pub mod encryption;
 mod http;
@@ -51,6 +53,7 @@ mod sandboxes;
 pub mod secrets;
 pub mod serve;
 mod shop;
+mod standing;
 mod sweep;
 pub mod testing;
 #[cfg(target_os = "linux")]

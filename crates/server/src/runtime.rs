@@ -22,6 +22,7 @@ use stead_ports::{
     journal::{AliasMoved, Journal, SetBudget, StoreError},
     notices::NoticeStore,
     objects::Objects,
+    people::{Everybody, People},
     policies::PolicyStore,
     secret::Secrets,
     switches::SwitchStore,
@@ -36,6 +37,7 @@ use crate::{
     cassettes::Shelf,
     clock::SystemClock,
     config::{self, DatabaseUrl, Encrypt},
+    delegate::Outward,
     encryption,
     policies::{PolicySets, Sets},
     secrets,
@@ -68,6 +70,12 @@ pub struct OpenOptions {
     pub audit: config::Audit,
     /// How people approve.
     pub approvals: config::Approvals,
+    /// For whom delegated tokens are made, and by whom.
+    pub identity: config::Identity,
+    /// The provider whose people they may be about.
+    pub oidc: Option<Box<config::Oidc>>,
+    /// Who may have runs; everybody when silent.
+    pub people: Option<Arc<dyn People>>,
     /// Guarded addresses that tools and models may reach after all.
     pub reach: Reach,
     /// Where helper services answer.
@@ -114,6 +122,7 @@ impl Store {
 pub struct Runtime {
     engine: Engine,
     log: Log,
+    outward: Arc<Outward>,
     agents: Arc<AgentStore>,
     policies: Arc<PolicySets>,
     approvers: Arc<Directories>,
@@ -187,12 +196,14 @@ impl Runtime {
         let cassettes = Arc::new(Shelf::new(&data_dir).sealed(lines));
         let shop = Shop::new(options.sandbox, options.sandboxes.most, &data_dir, Arc::clone(&objects), keys);
         let sets = Arc::new(Sets::new(policies));
+        let outward = Outward::new(&options.identity, options.oidc.as_deref(), Arc::clone(&secrets), &options.reach);
+        let outward = Arc::new(outward.map_err(|detail| StoreError { code: code::CONFIG, detail })?);
         let agents = AgentStore::new(
             (journal.clone(), sets.clone()),
             site,
             shop.clone(),
             options.helpers,
-            options.reach.clone(),
+            (options.reach.clone(), outward.clone()),
             stand_ins,
             cassettes.clone(),
         );
@@ -210,7 +221,8 @@ impl Runtime {
         let approvers = Arc::new(Directories::open(directories, demand, roots).await?);
         let clock = Arc::new(SystemClock) as Arc<dyn Clock>;
         let directories = approvers.clone();
-        let ports = Ports { journal, agents: own, clock, policies: gate, switches, directories };
+        let people = options.people.unwrap_or_else(|| Arc::new(Everybody));
+        let ports = Ports { journal, agents: own, clock, policies: gate, switches, directories, people };
         set_budgets(&ports, &options.budgets).await?;
         let epoch = ports.journal.generation().await?;
         let (dir, name) = (data_dir.clone(), options.audit.name.clone());
@@ -222,6 +234,7 @@ impl Runtime {
         Ok(Self {
             engine,
             log,
+            outward,
             agents,
             policies,
             approvers,
@@ -240,6 +253,11 @@ impl Runtime {
     /// The engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// What makes delegated tokens.
+    pub(crate) fn outward(&self) -> &Arc<Outward> {
+        &self.outward
     }
 
     /// The journal, for lists.

@@ -8,7 +8,10 @@ use stead_core::{
     id::Name,
 };
 use stead_engine::EngineError;
-use stead_ports::address::Reach;
+use stead_ports::{
+    address::Reach,
+    people::People as MayHaveRuns,
+};
 
 use crate::{
     agents::{Environment, Helpers},
@@ -23,6 +26,7 @@ use crate::{
     people::People,
     presence::{Announced, Presence},
     runtime::{OpenOptions, Runtime},
+    standing::Standing,
     sweep,
     testing::Setup,
 };
@@ -101,12 +105,13 @@ impl Server {
     /// # Errors
     /// [`ServeError`]; nothing is left behind then.
     pub async fn open(config: Config) -> Result<Self, ServeError> {
+        let people: Arc<dyn MayHaveRuns> = Arc::new(Standing::of(&config.auth));
         let environment = Environment::Listed {
             variables: config.agents.env.clone(),
             secrets: config.agents.secrets.clone(),
             shown: config.sandbox.env.clone(),
         };
-        Self::open_as(config, Local::default(), environment).await
+        Self::open_as(config, Local::default(), environment, Some(people)).await
     }
 
     /// The same for a command on the user's own machine: process and manifests are the same user's, so that manifests may
@@ -115,10 +120,16 @@ impl Server {
     /// # Errors
     /// [`ServeError`]; nothing is left behind then.
     pub async fn open_with(config: Config, local: Local) -> Result<Self, ServeError> {
-        Self::open_as(config, local, Environment::Open).await
+        Self::open_as(config, local, Environment::Open, None).await
     }
 
-    async fn open_as(config: Config, local: Local, environment: Environment) -> Result<Self, ServeError> {
+    /// `people` says who may have runs; on the user's own machine they all are the user's.
+    async fn open_as(
+        config: Config,
+        local: Local,
+        environment: Environment,
+        people: Option<Arc<dyn MayHaveRuns>>,
+    ) -> Result<Self, ServeError> {
         config.check(Path::new("stead.toml"))?;
         // The port first: it is the cheapest thing to fail.
         let listener = Listener::bind(config.listen).await?.secure(&config)?;
@@ -137,6 +148,9 @@ impl Server {
             budgets: config.budgets.clone(),
             audit: config.audit.clone(),
             approvals: config.approvals.clone(),
+            identity: config.identity.clone(),
+            oidc: config.auth.oidc.clone(),
+            people,
             reach: Reach::allowing(config.agents.addresses.iter().copied()),
             helpers: local.helpers,
             testing: local.testing,
@@ -181,6 +195,8 @@ impl Server {
         let identity = Identity::open(runtime.data_dir(), &config.identity, &url).map_err(data("the signing keys"))?;
         let place = config::Place::of(&config, addr.port())
             .map_err(|(message, hint)| ConfigError::new(code::CONFIG, Path::new("stead.toml"), message).hint(hint))?;
+        let identity = Arc::new(identity);
+        runtime.outward().serve(identity.clone(), runtime.engine().clone());
         let app = App::new(runtime, tokens, people, identity, place, &config);
         Ok(Self { listener, app, addr, url, token, config, _announced: announced })
     }

@@ -4,6 +4,7 @@ use stead_core::{
     budget::{Limits, MicroUsd, Price},
     effect::{EffectClass, OnUnknown},
     fact::{CallRules, ModelConfig, RunConfig},
+    grant::GrantRule,
     id::Name,
     sandbox::{Access, Place},
     time::Span,
@@ -84,7 +85,12 @@ pub(crate) struct Plan {
     pub human_denies: u64,
     /// Thousandths of calls that policies do not simply allow.
     pub strict: u64,
+    /// How long the person lets runs work on their behalf each time; for ever when silent.
+    pub delegated: Option<Span>,
 }
+
+/// The person on whose behalf runs work.
+pub(crate) const PERSON: &str = "client";
 
 impl Plan {
     /// Draws a plan.
@@ -112,7 +118,7 @@ impl Plan {
         }
         let jumps = disturbances.iter().any(|(_, d)| matches!(d, Disturbance::Jump(_)));
         let settle = MAX_TRANSIT + 2 * SECOND + if jumps { 2 * MAX_OFFSET } else { 0 };
-        Self {
+        let mut plan = Self {
             tools: (0..rng.range(1, 5)).map(|n| tool(rng, n, settle)).collect(),
             config: config(rng),
             session_limits: if rng.chance(150) {
@@ -126,7 +132,25 @@ impl Plan {
             human_never: *rng.pick(&[0, 0, 200, 600]),
             human_denies: *rng.pick(&[0, 200, 500]),
             strict,
+            delegated: None,
+        };
+        // Drawn last: what was drawn before stays what it was.
+        plan.delegated = rng.chance(400).then(|| Span::from_secs(rng.range(10, 40)));
+        let names: Vec<Name> = plan.tools.iter().map(|tool| tool.name.clone()).collect();
+        for tool in plan.tools.iter_mut().filter(|tool| tool.rules.child.is_some()) {
+            tool.rules.grant = rng.chance(600).then(|| Box::new(grant(rng, &names)));
         }
+        plan
+    }
+}
+
+fn grant(rng: &mut Rng, names: &[Name]) -> GrantRule {
+    GrantRule {
+        tools: rng.chance(600).then(|| names.iter().filter(|_| rng.chance(600)).cloned().collect()),
+        hosts: None,
+        scopes: None,
+        lasts: rng.chance(400).then(|| Span::from_secs(rng.range(1, 20))),
+        depth: rng.chance(300).then_some(0),
     }
 }
 
@@ -200,6 +224,7 @@ fn tool(rng: &mut Rng, n: u64, settle: u64) -> PlanTool {
         place: (child.is_none() && rng.chance(300)).then(|| place(rng)),
         preview: (child.is_none() && class != EffectClass::Pure && rng.chance(200)).then(|| "look".into()),
         child,
+        grant: None,
     };
     PlanTool { name: format!("tool{n}").into(), class, rules, business_key: rng.chance(500) }
 }

@@ -16,7 +16,7 @@ use crate::{
     budget::{Budgets, SetBudget},
     context::Context,
     fact::FactEvent,
-    identity::{AskToken, RunToken},
+    identity::{AskToken, Introspected, RunToken},
     login::{Link, Login, MakeLink},
     page::Page,
     right::Right::{Admin, Apply, Approve, Metrics, Read, Run as Start},
@@ -303,6 +303,20 @@ fn run_actions() -> Vec<Operation> {
             .answers::<RunToken>(200, "The token.")
             .fails(403, &[code::DISABLED])
             .fails(409, &[code::CONFLICT]),
+        act("/v1/runs/{run}/renew", "renewRun", "Let a run go on on one's behalf")
+            .says(
+                "The caller is the person on whose behalf the run works, and lets it go on for as long again (`identity.delegation`), with all \
+                runs of its chain. Nobody else can.",
+            )
+            .answers::<Run>(200, "The run as it stands.")
+            .fails(409, &[code::CONFLICT]),
+        post("/v1/introspect", "introspectToken", "Whether a token of a run counts")
+            .needs(&[Read])
+            .says(
+                "Token introspection (RFC 7662), for services that are shown tokens of runs of the caller's tenant and want to know of a \
+                revocation before they end. The body is a form, `token=…`.",
+            )
+            .answers::<Introspected>(200, "What is said of it."),
         on_run(post("/v1/runs/{run}/limit", "limitRun", "Set other limits for a run's sandboxes"))
             .needs(&[Admin, Read])
             .says(

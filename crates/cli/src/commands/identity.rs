@@ -32,7 +32,7 @@ enum Verb {
         #[arg(long)]
         compromised: bool,
     },
-    /// Let a run, or a person, do nothing any more: at once, on every server, until it is restored
+    /// Let a run, or a person, do nothing any more, or a token count no longer: at once, on every server, until it is restored
     Revoke(Which),
     /// Take a revocation back; runs that hold go on
     Restore(Which),
@@ -42,7 +42,7 @@ enum Verb {
 struct Which {
     /// What it is
     what: Kind,
-    /// A run's id, or a person's name as `stead whoami` shows it
+    /// A run's id, a person's name as `stead whoami` shows it, or a token's `jti`
     name: String,
     /// Why; whoever meets it is told
     #[arg(long, default_value = "")]
@@ -56,6 +56,8 @@ struct Which {
 enum Kind {
     Run,
     Person,
+    /// A token that a run showed somebody, by its `jti`
+    Token,
 }
 
 pub(crate) async fn run(global: &Global, args: Identity) -> Outcome {
@@ -73,6 +75,7 @@ async fn turn(global: &Global, which: Which, on: bool) -> Outcome {
     let what = match what {
         Kind::Run => Switched::Run,
         Kind::Person => Switched::Person,
+        Kind::Token => Switched::Token,
     };
     let turn = TurnSwitch { what, name: name.into(), on, reason, tenant: tenant.map(Name::from) };
     switches::turn_one(global, &turn).await

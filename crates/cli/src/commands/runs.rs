@@ -167,6 +167,11 @@ enum Verb {
         #[arg(long, conflicts_with = "run")]
         all: bool,
     },
+    /// Let a run that works on your behalf go on: its delegation lasts as long again
+    Renew {
+        /// The run
+        run: RunId,
+    },
     /// Set other limits for a run's sandboxes: those that run now, and all that start later
     Limit {
         /// The run
@@ -346,6 +351,7 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
             if global.json { ui::json(&seen)? } else { ui::text(&why::context(&seen))? }
         }
         Verb::Pause { run } => answer(global, &client.pause(run).await?)?,
+        Verb::Renew { run } => answer(global, &client.renew_run(run).await?)?,
         Verb::Resume { run: Some(run), .. } => answer(global, &client.resume(run).await?)?,
         Verb::Resume { run: None, .. } => resume_all(global, client).await?,
         Verb::Limit { run, memory, cpu, pids, disk, timeout, inodes, open_files, output, egress } => {

@@ -181,6 +181,7 @@ fn told(event: &FactEvent, tools: &mut HashMap<u32, String>) -> Option<String> {
             AskReason::Manifest => format!("{}: its manifest says so", name(f.effect)),
             AskReason::Policy => format!("{}: policies ask for it", name(f.effect)),
             AskReason::Budget => "a limit is reached".to_owned(),
+            AskReason::Delegation => "a delegation has expired".to_owned(),
             _ => format!("{}: did it happen?", name(f.effect)),
         },
         Fact::ApprovalGiven(f) => format!("{}: {}", name(f.effect), if f.approved { "approved" } else { "denied" }),

@@ -219,7 +219,7 @@ fn choose(
             AskReason::Policy => ", because policies ask for it",
             AskReason::EqualUnknown => ", because an equal call has an unknown outcome",
             AskReason::OutcomeUnknown => ", because its outcome is unknown",
-            AskReason::Budget => "",
+            AskReason::Budget | AskReason::Delegation => "",
             AskReason::Restored => ", because the run was restored from a backup",
         };
         let reason = serde_json::to_value(asked.reason).unwrap_or_default();

@@ -230,6 +230,7 @@ pub(crate) fn reason(reason: AskReason) -> &'static str {
         AskReason::EqualUnknown => "the outcome of an equal call is unknown",
         AskReason::OutcomeUnknown => "nobody knows whether it happened; approve means \"it did not, do it now\"",
         AskReason::Budget => "a limit is reached",
+        AskReason::Delegation => "the time is over in which it may work on a person's behalf",
         AskReason::Restored => {
             "the run was restored from a backup and may have done this since; approve means \"it did not, do it now\""
         }

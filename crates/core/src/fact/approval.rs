@@ -34,6 +34,9 @@ pub enum AskReason {
     /// A limit is reached: may it be raised for this run?
     #[n(6)]
     Budget,
+    /// The time is over in which the run may work on a person's behalf: may it go on?
+    #[n(8)]
+    Delegation,
 }
 
 /// See [`Fact::ApprovalRequested`](super::Fact::ApprovalRequested).

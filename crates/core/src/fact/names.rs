@@ -46,4 +46,5 @@ pub const KINDS: &[(u8, &str)] = &[
     (48, "previewed"),
     (45, "approval_reminded"),
     (46, "approval_escalated"),
+    (50, "delegation_renewed"),
 ];

@@ -32,8 +32,11 @@ fn round(draft: &mut Draft<'_>) {
     if let Some(limit) = life::stop::time_limit(&draft.state, draft.now) {
         return step::funds::reached(draft, step::funds::Reached::time(limit));
     }
-    if draft.state.asking.is_some() {
+    if draft.state.asks() {
         return;
+    }
+    if step::delegation::must_ask(draft) {
+        return step::delegation::ask(draft);
     }
     match &draft.state.phase {
         Phase::Idle if draft.hold => {}
@@ -50,7 +53,7 @@ fn round(draft: &mut Draft<'_>) {
                     _ => {}
                 }
                 // A decision can stop the run, ask about a limit, or close the turn.
-                if draft.state.phase != Phase::Tools || draft.state.stop.is_some() || draft.state.asking.is_some() {
+                if draft.state.phase != Phase::Tools || draft.state.stop.is_some() || draft.state.asks() {
                     return;
                 }
             }

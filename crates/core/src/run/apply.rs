@@ -71,6 +71,7 @@ pub fn apply(state: &mut State, env: Env<'_>, fact: &Fact) {
         Fact::Previewed(f) => step::preview::apply_seen(state, env, f),
         Fact::ApprovalReminded(f) => step::patience::apply_reminded(state, env, f),
         Fact::ApprovalEscalated(f) => step::patience::apply_escalated(state, f),
+        Fact::DelegationRenewed(f) => step::delegation::apply_renewed(state, f),
         Fact::ApprovalExpired(f) => step::approval::apply_expired(state, f.effect),
         Fact::ChildStarted(f) => step::child::apply_started(state, f),
         Fact::ChildFinished(f) => step::child::apply_finished(state, env, f),

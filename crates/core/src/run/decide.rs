@@ -238,6 +238,11 @@ pub enum Command {
         /// The signature, when it is signed; the engine has verified it.
         signed: Option<Box<Signed>>,
     },
+    /// The person on whose behalf the run works did something about it: it may go on for them for a while.
+    Renew {
+        /// Who.
+        by: Name,
+    },
     /// An operator says: nothing new until `Resume`.
     Pause,
     /// An operator says: go on.
@@ -346,6 +351,7 @@ pub fn decide_under(state: &State, command: Command, inputs: Inputs<'_>, terms: 
         Command::Approve { effect, approved, by, note, signed } => {
             step::approval::answered(&mut draft, effect, approved, by, note, signed)?;
         }
+        Command::Renew { by } => step::delegation::renew(&mut draft, by)?,
         Command::Pause => life::pause::pause(&mut draft)?,
         Command::Resume => life::pause::resume(&mut draft)?,
         Command::LimitBoxes(limits) => life::limit::limit(&mut draft, limits)?,

@@ -86,7 +86,7 @@ fn call_debt(state: &State, call: &Call, activation: ActivationId, now: Timestam
     let effect = call.head.effect;
     match &call.phase {
         CallPhase::Open if !call.head.class.needs_intent() => {
-            let now = state.may_dispatch() && !state.waits_for_workspace(call);
+            let now = state.may_dispatch() && state.renewing.is_none() && !state.waits_for_workspace(call);
             now.then_some(Debt::Dispatch { effect })
         }
         CallPhase::Previewing(_) => state.may_dispatch().then_some(Debt::Preview { effect }),
@@ -115,7 +115,7 @@ pub fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
         .map(|limit| state.last_at.after(Span(limit.0.saturating_sub(state.budget.active.0))));
     // Expiry runs on while a run is paused; retries do not.
     let model = match state.phase {
-        Phase::ModelWait(next) if state.may_dispatch() && state.asking.is_none() => Some(next.at),
+        Phase::ModelWait(next) if state.may_dispatch() && !state.asks() => Some(next.at),
         _ => None,
     };
     let calls = state.calls.iter().filter_map(move |c| match c.phase {
@@ -126,7 +126,12 @@ pub fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
         CallPhase::Reconcile { at, .. } if !state.paused && at > now => Some(at),
         _ => None,
     });
-    calls.chain(asked.and_then(|a| a.expires)).chain(model).chain(active).chain(deadline).min()
+    // What was let go and has not left yet must not leave once less is allowed.
+    let leaves = |c: &Call| matches!(c.phase, CallPhase::Open | CallPhase::Intended { .. });
+    let under_way = || matches!(state.phase, Phase::Model { .. }) || state.calls.iter().any(leaves);
+    let narrows = state.behalf.narrows_at(now).filter(|_| !state.asks() && under_way());
+    let renewed = state.renewing.and_then(|r| r.expires);
+    calls.chain(asked.and_then(|a| a.expires)).chain(renewed).chain(narrows).chain(model).chain(active).chain(deadline).min()
 }
 
 impl State {

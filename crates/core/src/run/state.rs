@@ -10,6 +10,7 @@ use crate::{
     code::Code,
     effect::Ended,
     fact::{AskReason, CallHead, NextAttempt, Parent, Precondition, RunConfig, StopMode, Waiting},
+    grant::Grant,
     id::{ActivationId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
     record::Payload,
     ruling::{Asked, Behalf, Escalated, Given, PlanMark},
@@ -144,6 +145,9 @@ pub enum CallPhase {
         /// Its limits.
         #[n(2)]
         limits: Limits,
+        /// What it is granted, when that is not everything.
+        #[n(3)]
+        grant: Option<Box<Grant>>,
     },
     /// Nothing more.
     #[n(7)]
@@ -537,6 +541,23 @@ pub struct State {
     /// Questions that it has put to people so far.
     #[n(41)]
     pub asks: u32,
+    /// The time of the person on whose behalf it works is over, and they are asked whether it may go on. Nothing new begins meanwhile.
+    #[n(41)]
+    pub renewing: Option<Renewing>,
+}
+
+/// A question about a delegation; it has an ordinal as effects have, so that it is answered as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Renewing {
+    /// Its ordinal.
+    #[n(0)]
+    pub effect: u32,
+    /// Until when.
+    #[n(1)]
+    pub expires: Option<Timestamp>,
+    /// Since when.
+    #[n(2)]
+    pub since: Timestamp,
 }
 
 /// A question about a limit; it has an ordinal as effects have, so that it is answered as they are.
@@ -618,6 +639,11 @@ impl State {
         matches!(self.life, Life::Live) && !self.paused && self.stop.is_none()
     }
 
+    /// Whether a human is asked about the run as a whole: nothing new begins meanwhile.
+    pub const fn asks(&self) -> bool {
+        self.asking.is_some() || self.renewing.is_some()
+    }
+
     /// Whether something is under way whose time counts against `active`.
     pub fn working(&self) -> bool {
         if !matches!(self.life, Life::Live) {
@@ -630,11 +656,12 @@ impl State {
                 CallPhase::Previewing(_) => self.may_dispatch(),
                 CallPhase::Open => {
                     let begins = c.head.class.needs_intent() || c.head.rules.child.is_some();
-                    self.may_dispatch() && !self.waits_for_workspace(c) && !(begins && self.asking.is_some())
+                    let asked = self.renewing.is_some() || (begins && self.asking.is_some());
+                    self.may_dispatch() && !self.waits_for_workspace(c) && !asked
                 }
                 _ => false,
             }),
-            Phase::Idle => self.may_dispatch() && self.asking.is_none(),
+            Phase::Idle => self.may_dispatch() && !self.asks(),
             Phase::ModelWait(_) => false,
         }
     }
@@ -651,7 +678,7 @@ impl State {
             _ => false,
         };
         self.may_dispatch()
-            && self.asking.is_none()
+            && !self.asks()
             && match self.phase {
                 Phase::Idle => true,
                 Phase::Tools => self.calls.iter().any(opens),

@@ -3,6 +3,7 @@
 pub(in crate::run) mod answer;
 pub(in crate::run) mod approval;
 pub(in crate::run) mod child;
+pub(in crate::run) mod delegation;
 pub(in crate::run) mod funds;
 pub(in crate::run) mod model;
 pub(in crate::run) mod patience;

@@ -12,11 +12,12 @@ use stead_core::{
     fact::{
         AfterUnknown, AnswerRejected, ApprovalEscalated, ApprovalGiven, ApprovalReminded, ApprovalRequested,
         ApprovalsUsed, AskReason, CallHead, CallRules, CancelRequested, ChildFinished, ChildStarted, ContextCompacted,
-        EffectDecided, EffectIntended, EffectNotSent, EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact,
+        DelegationRenewed,        EffectDecided, EffectIntended, EffectNotSent, EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact,
         Held, HistoryRead, ModelConfig, ModelDenied, ModelFailed, ModelReplied, ModelRequested, NextAttempt, Parent,
         PlanDrawn, PlanRejected, Precondition, PreviewDecided, Previewed, Restored, RunAdmitted, RunCompleted,
         RunConfig, RunFailed, RunStarted, Signing, StopMode, TimerFired, Verdict, Waiting,
     },
+    grant::{Delegated, Grant, GrantRule, Granted},
     id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
     label::SealedLabel,
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
@@ -68,6 +69,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("21-signed", Actor::User("user:grace".into()), signed(), vec![]),
         ("24-previewed", Actor::Runtime, previewed(), preview_texts()),
         ("23-reminded", Actor::Runtime, reminded(), vec![text("Refund order 1042", Source::User)]),
+        ("26-delegated", Actor::User("oidc:ada".into()), delegated(), vec![text("Refund order 1042", Source::User)]),
     ];
     parts
         .into_iter()
@@ -342,6 +344,7 @@ fn children() -> Vec<Fact> {
         child,
         limits: Limits { usd: Some(MicroUsd(200_000)), ..Limits::default() },
         reserved: spend(10_000, 200_000),
+        grant: None,
     })];
     let ends = [Ended::Returned, Ended::Refused, Ended::NotSent, Ended::Unknown, Ended::Withdrawn, Ended::Denied];
     facts.extend(ends.map(|ended| {
@@ -827,6 +830,84 @@ fn reminded() -> Vec<Fact> {
         }),
         Fact::ApprovalEscalated(ApprovalEscalated { effect: 1, policy: "large".into(), to: "finance-leads".into() }),
         Fact::ApprovalReminded(ApprovalReminded { effect: 1, reminder: 1 }),
+    ]);
+    facts
+}
+
+/// What a person and an agent hand on: grants with every member and with none, a delegation that ends, is asked about and renewed.
+fn delegated() -> Vec<Fact> {
+    let mut facts = started();
+    let until = Timestamp(NEW_YEAR + 28_800_000_000);
+    let rule = GrantRule {
+        tools: Some(vec!["payments_*".into()]),
+        hosts: Some(vec!["*.example.com".into()]),
+        scopes: Some(Vec::new()),
+        lasts: Some(Span::from_secs(1_800)),
+        depth: Some(1),
+    };
+    if let Some(Fact::RunStarted(start)) = facts.first_mut() {
+        start.behalf = Some(Box::new(Behalf {
+            user: Some("oidc:ada".into()),
+            callers: vec!["boss".into(), "lead".into()],
+            above: Vec::new(),
+            session: None,
+            switch: None,
+            grants: vec![
+                Granted { by: 0, grant: rule.at(Timestamp(NEW_YEAR)) },
+                Granted { by: 1, grant: Grant::default() },
+            ],
+            delegated: Some(Delegated { until, lasts: Span::from_secs(28_800) }),
+        }));
+    }
+    let child = |grant: Option<Box<GrantRule>>| CallRules { child: Some(Limits::default()), grant, ..CallRules::default() };
+    let head = |effect, rules| CallHead {
+        effect,
+        tool: "research".into(),
+        class: EffectClass::Keyed,
+        args: [7; 16],
+        schema: [8; 16],
+        key: None,
+        rules,
+    };
+    facts.push(Fact::ModelReplied(ModelReplied {
+        turn: 1,
+        attempt: 1,
+        payload: 0,
+        usage: Usage::default(),
+        spent: Spend::ZERO,
+        calls: vec![head(1, child(Some(Box::new(rule.clone())))), head(2, child(Some(Box::default())))],
+    }));
+    let (run, _) = EffectId { run: RUN, n: 1 }.child();
+    facts.push(Fact::ChildStarted(ChildStarted {
+        effect: 1,
+        child: run,
+        limits: Limits::default(),
+        reserved: Spend::ZERO,
+        grant: Some(Box::new(rule.at(Timestamp(NEW_YEAR)))),
+    }));
+    let person = GateAsks {
+        policy: "delegation".into(),
+        approvers: vec!["user:oidc:ada".into()],
+        quorum: 1,
+        ..GateAsks::default()
+    };
+    facts.extend([
+        Fact::ApprovalRequested(ApprovalRequested {
+            effect: 3,
+            reason: AskReason::Delegation,
+            expires: None,
+            asked: Some(Box::new(Asked { gates: vec![person], quorum: 1 })),
+            raise: None,
+            signing: None,
+        }),
+        Fact::DelegationRenewed(DelegationRenewed { by: "oidc:ada".into(), until, effect: Some(3) }),
+        Fact::DelegationRenewed(DelegationRenewed { by: "oidc:ada".into(), until, effect: None }),
+        Fact::EffectNotSent(EffectNotSent {
+            effect: 2,
+            retry_at: Some(Timestamp(NEW_YEAR)),
+            payload: 0,
+            held: Some(Held::Ended),
+        }),
     ]);
     facts
 }

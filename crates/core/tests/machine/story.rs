@@ -5,6 +5,7 @@ use stead_core::{
     code::{self, Code},
     effect::{EffectClass, Ended, OnUnknown, Outcome, Reconciled},
     fact::{CallHead, CallRules, Fact, ModelConfig, RunConfig, StopMode},
+    grant::GrantRule,
     id::{ActivationId, RunId, SessionId, VersionId},
     record::{Actor, Body, Header, Payload, Record, Source, VERSION},
     ruling::{Behalf, Person},
@@ -126,6 +127,10 @@ impl Called {
         self.head.rules.child = Some(limits);
         self
     }
+    pub(crate) fn grants(mut self, rule: GrantRule) -> Self {
+        self.head.rules.grant = Some(Box::new(rule));
+        self
+    }
     pub(crate) fn invalid(mut self) -> Self {
         self.invalid = true;
         self
@@ -159,8 +164,17 @@ impl Story {
         Self::child_of(config, admit, None)
     }
 
+    /// A run that works on somebody's behalf.
+    pub(crate) fn on_behalf(config: RunConfig, behalf: Behalf) -> Self {
+        Self::new(config, Some(Admit::default()), None, behalf)
+    }
+
     /// A run whose parent has that mark.
     pub(crate) fn child_of(config: RunConfig, admit: Option<Admit>, restored: Option<RestoreMark>) -> Self {
+        Self::new(config, admit, restored, Behalf::default())
+    }
+
+    fn new(config: RunConfig, admit: Option<Admit>, restored: Option<RestoreMark>, behalf: Behalf) -> Self {
         let base = admit.as_ref().and_then(|a| a.base.as_ref());
         let mut story = Self {
             state: None,
@@ -182,7 +196,7 @@ impl Story {
             input: Payload::inline("do it", Source::User),
             admit,
             restored,
-            behalf: Behalf::default(),
+            behalf,
             label: None,
         };
         let decision = new.decide(story.inputs());
@@ -416,6 +430,10 @@ impl Story {
 
     pub(crate) fn is_asking(&self, effect: u32) -> bool {
         self.state().call(effect).is_some_and(|c| matches!(c.phase, CallPhase::Asking { .. }))
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
     }
 
     pub(crate) fn life(&self) -> Life {

@@ -57,6 +57,18 @@ pub struct Lineage {
 }
 
 impl Engine {
+    /// Whether what a run shows others still counts: it may act now, and whoever it acts for lets it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn may_be_shown(&self, run: RunId) -> Result<bool, EngineError> {
+        match self.acting(run).await {
+            Ok(lineage) => Ok(!lineage.behalf.is_over(self.0.ports.clock.now())),
+            Err(EngineError::NotFound { .. } | EngineError::Conflict { .. } | EngineError::Agent { .. }) => Ok(false),
+            Err(other) => Err(other),
+        }
+    }
+
     /// Whose a run is that may act now: one that has not ended, is not being stopped, and of which operators have turned off nothing.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use stead_core::{code, id::Name};
+use stead_core::{code, grant::Use, id::Name};
 use stead_policy::{Approval, Confidence, Deed, Facts, History, Principal, Reason, Request, Risk, Verdict as Said};
 use stead_ports::{
     BoxFuture,
@@ -54,6 +54,11 @@ impl Asking {
         };
         if let Some(why) = self.leave.why_not() {
             let why = format!("{}: not done: {why}", code::DISABLED);
+            return Err(Barred { ruled: Ruled::default(), why });
+        }
+        let outside = self.leave.whose.behalf.allows(Use::Host(to.host), self.clock.now());
+        let outside = outside.err().map(|denied| format!("{}: not done: {denied}", code::GRANT));
+        if let Some(why) = self.leave.why_ended().or(outside) {
             return Err(Barred { ruled: Ruled::default(), why });
         }
         let (taint, history) = (self.tainted.load(Relaxed), History::default());

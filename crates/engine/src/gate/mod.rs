@@ -17,6 +17,7 @@ use std::{
 use stead_core::{
     code,
     fact::Verdict,
+    grant::{Denied, Use},
     id::{Name, RunId, SessionId, VersionId},
     message::Reply,
     ruling::{Asked, Behalf, CounterRead, Escalate, GateAsks, Given},
@@ -27,7 +28,7 @@ use stead_policy::{
     Approval, Approver, Asker, Confidence, Decision, Deed, Facts, History, Past, Policies, Principal,
     Provenance as From, Request, Risk, ToolSpec, Verdict as Said,
 };
-use stead_ports::agent::{Agent, Also, BoundTool};
+use stead_ports::agent::{Agent, Also, Behind, BoundTool};
 
 pub(crate) use answers::Answers;
 pub use asker::Lineage;
@@ -152,6 +153,9 @@ impl Gate for RunGate<'_> {
         let Some(tool) = self.agent.tool(&call.head.tool) else {
             return refused(policies, format!("the agent version has no tool `{}`", call.head.tool));
         };
+        if let Some(denied) = outside(state, tool, now) {
+            return Ruling { code: code::GRANT, ..refused(policies, format!("not done: {denied}")) };
+        }
         let said = self.reply.and_then(|reply| reply.calls.get(usize::from(call.index)));
         let Some(said) = said else { return refused(policies, "its arguments cannot be read any more".to_owned()) };
         let (arguments, sure) = split(self.agent, said.arguments.get());
@@ -320,6 +324,22 @@ impl RunGate<'_> {
         };
         policies.decide(&Request { principal: self.principal, deed, facts })
     }
+}
+
+/// Why a call may not be made whose hosts a grant above the run does not hold. What boxes speak to is looked at with each connection.
+fn outside(state: &State, tool: &BoundTool, now: Timestamp) -> Option<Denied> {
+    if state.behalf.grants.is_empty() {
+        return None;
+    }
+    let hosts = tool.also.iter().filter_map(|also| match also {
+        Also::Connect { host, .. } => Some(host.as_str()),
+        _ => None,
+    });
+    // A program outside of any box speaks to whom it likes.
+    let boxed = tool.also.iter().any(|also| matches!(also, Also::CreateSandbox { .. } | Also::Connect { .. }));
+    let unwatched = matches!(&tool.behind, Behind::Tool(adapter) if adapter.kind() == "mcp") && !boxed;
+    let hosts = hosts.chain(unwatched.then_some("anybody, from outside of any sandbox"));
+    hosts.filter_map(|host| state.behalf.allows(Use::Host(host), now).err()).next()
 }
 
 /// Whether the plan has the call, or it needs none.

@@ -5,10 +5,12 @@ use stead_core::{
     code,
     effect::EffectClass,
     fact::{Parent, StopMode},
+    grant::Granted,
     id::{Name, RunId, VersionId},
     label::SealedLabel,
     record::Actor as By,
     ruling::{Above, Behalf},
+    run::CallPhase,
 };
 use stead_ports::{agent::Behind, tool::Invocation};
 
@@ -38,6 +40,12 @@ impl Actor {
         callers.push(self.state.agent.clone());
         let mut above = self.state.behalf.above.clone();
         above.push(Above { run: self.run, version: self.state.version });
+        let mut grants = self.state.behalf.grants.clone();
+        if let Some(CallPhase::Child { grant: Some(grant), .. }) = self.state.call(effect).map(|c| &c.phase) {
+            // This run is the last of those above the child.
+            let by = u8::try_from(callers.len() - 1).unwrap_or(u8::MAX);
+            grants.push(Granted { by, grant: (**grant).clone() });
+        }
         let start = StartRun {
             tenant: self.state.tenant.clone(),
             version,
@@ -53,6 +61,8 @@ impl Actor {
                 session: Some(self.state.works_for()),
                 switch: self.state.behalf.switch,
                 above,
+                grants,
+                delegated: self.state.behalf.delegated,
             },
             label,
             parent: Some(ChildOf {

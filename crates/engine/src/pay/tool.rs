@@ -8,7 +8,7 @@ use stead_core::{
     effect::{EffectClass, Outcome, Reconciled, Recovery},
     id::Name,
     record::Payload,
-    run::EntryKind,
+    run::{EntryKind, State},
     time::Span,
 };
 use stead_policy::Approval;
@@ -16,6 +16,7 @@ use stead_ports::{
     BoxFuture,
     agent::{Also, Behind, BoundTool},
     connect::Connects,
+    delegate::OnBehalf,
     tool::{Invocation, Left, MaySend, Output, Tool},
 };
 
@@ -143,8 +144,16 @@ impl Actor {
             limits: self.state.box_limits.clone(),
             left: Left { cpu: left.cpu, traffic: left.traffic },
             precondition,
+            on_behalf: Some(self.on_behalf()),
         };
         Ok(Some((tool, invocation, class)))
+    }
+
+    /// Who the run is to services that it shows a delegated token.
+    fn on_behalf(&self) -> Arc<OnBehalf> {
+        let State { tenant, agent, version, run, behalf, .. } = &*self.state;
+        let (tenant, agent, behalf) = (tenant.clone(), agent.clone(), behalf.clone());
+        Arc::new(OnBehalf { tenant, agent, version: Some(*version), run: Some(*run), behalf })
     }
 
     /// What is asked before an effect speaks to a host; nobody for a tool that speaks to none.

@@ -45,6 +45,7 @@ fn kind(findings: &mut Findings<'_>, name: &str, tool: &Tool) {
     let agent = matches!(tool.kind, Kind::Agent(_));
     let refused: &[(&str, bool, &str)] = &[
         ("budget", tool.budget.is_some() && !agent, "only a tool that is an agent has a budget"),
+        ("grant", tool.grant.is_some() && !agent, "only a tool that is an agent is granted something"),
         ("only", tool.only.is_some() && agent, "an agent has no operations"),
         ("effect", tool.effect.is_some() && agent, "an agent's own tools have effects; the agent has none"),
         ("effects", !tool.effects.is_empty() && agent, "an agent's own tools have effects; the agent has none"),
@@ -60,6 +61,11 @@ fn kind(findings: &mut Findings<'_>, name: &str, tool: &Tool) {
             "auth",
             matches!((&tool.auth, &tool.kind), (Some(Auth::OAuth2(_)), Kind::Sql(_) | Kind::Mcp(_))),
             "only an `http` tool fetches a token by `oauth2`",
+        ),
+        (
+            "auth",
+            matches!((&tool.auth, &tool.kind), (Some(Auth::Delegate(_)), Kind::Sql(_))),
+            "a database takes no token of a run",
         ),
         (
             "auth",

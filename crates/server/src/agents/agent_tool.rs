@@ -73,7 +73,11 @@ pub(super) async fn agent_tool(
         check: schema::compile(&def.schema).map_err(|e| told(name, e))?,
         behind: Behind::Agent(*version, handed),
         def,
-        rules: CallRules { child: Some(tool.budget.clone().unwrap_or_default()), ..call_rules(rules) },
+        rules: CallRules {
+            child: Some(tool.budget.clone().unwrap_or_default()),
+            grant: tool.grant.clone().map(Box::new),
+            ..call_rules(rules)
+        },
     })
 }
 

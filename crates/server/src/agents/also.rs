@@ -25,7 +25,8 @@ pub(super) fn of(manifest: &Manifest, name: &str, tool: &Tool, bundle: &Bundle) 
             out.extend(connect(&client.token_url, false));
             out.push(uses(&client.client_secret, issuer.map(|(host, _)| host).unwrap_or_default()));
         }
-        None => {}
+        // Its token is the run's own: no secret that anybody keeps.
+        Some(Auth::Delegate(_)) | None => {}
     }
     if let Some(sandbox) = tool.sandbox_in(manifest) {
         boxed(&sandbox, &mut out);

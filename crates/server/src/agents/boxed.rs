@@ -159,7 +159,7 @@ pub(super) async fn server(
 /// For whom a server is started that only tells its tools.
 pub(super) fn nobody(tenant: &Name) -> Whose {
     let connects = stead_ports::connect::Connects::default();
-    Whose { run: RunId(0), tenant: tenant.clone(), limits: BoxLimits::default(), connects }
+    Whose { run: RunId(0), tenant: tenant.clone(), limits: BoxLimits::default(), connects, on_behalf: None }
 }
 
 /// What the machine must know of where a call works.

@@ -51,7 +51,7 @@ impl Keys {
             Some(sandbox) if sandbox.tier().is_none() => tool.variables().filter_map(|v| v.from).collect(),
             _ => Vec::new(),
         };
-        let auth = tool.auth.as_ref().map(Auth::reference);
+        let auth = tool.auth.as_ref().and_then(Auth::reference);
         let named = auth.into_iter().chain(&variables).filter_map(|reference| match reference.place() {
             SecretPlace::Secret(name) => Some(name.to_owned()),
             SecretPlace::Env(_) => None,

@@ -75,6 +75,7 @@ pub struct AgentStore {
     keys: Keys,
     shop: Shop,
     helpers: Option<Arc<dyn Helpers>>,
+    delegates: Arc<dyn Delegates>,
     reach: Reach,
     stand_ins: Option<StandIns>,
     tape: Arc<dyn Tape>,
@@ -97,12 +98,12 @@ impl AgentStore {
         site: Site,
         shop: Shop,
         helpers: Option<Arc<dyn Helpers>>,
-        reach: Reach,
+        (reach, delegates): (Reach, Arc<dyn Delegates>),
         stand_ins: Option<StandIns>,
         tape: Arc<dyn Tape>,
     ) -> Self {
         let (http, ready, keys) = (OnceLock::new(), Mutex::default(), shop.keys().clone());
-        Self { journal, site, keys, shop, helpers, reach, stand_ins, tape, policies, http, ready }
+        Self { journal, site, keys, shop, helpers, delegates, reach, stand_ins, tape, policies, http, ready }
     }
 
     /// HTTP clients for models; made with the first model that needs one, because reading the host's certificates

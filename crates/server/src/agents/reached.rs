@@ -183,6 +183,11 @@ fn credentials(tool: &Tool) -> Vec<String> {
             let scopes = if scopes.is_empty() { String::new() } else { format!(" for {scopes}") };
             format!("{} of client {}{scopes}", client.client_secret.as_str(), client.client_id)
         }
+        Auth::Delegate(to) => {
+            let scopes = to.scopes.join(" ");
+            let scopes = if scopes.is_empty() { String::new() } else { format!(" with {scopes}") };
+            format!("a token on the person's behalf for {}{scopes}", to.audience)
+        }
     });
     auth.into_iter().chain(tool.variables().map(variable)).collect()
 }

@@ -9,12 +9,15 @@ use std::{
 
 use serde::de::{DeserializeOwned, IntoDeserializer, value::StrDeserializer};
 use serde_json::json;
-use stead_core::{code, effect::EffectClass, fact::CallRules, id::Name, time::Span};
+use stead_core::{code, effect::EffectClass, fact::CallRules, id::Name, ruling::Behalf, time::Span};
 use stead_manifest::{
     Bundle, Manifest, Pinned,
-    manifest::{Auth, Http, Kind, Mcp, Rules, SecretRef, Sql, Tool},
+    manifest::{Auth, DelegateTo, Http, Kind, Mcp, Rules, SecretRef, Sql, Tool},
 };
-use stead_ports::agent::{AgentError, Also, Behind, BoundTool};
+use stead_ports::{
+    agent::{AgentError, Also, Behind, BoundTool},
+    delegate::{Delegate, Delegates, OnBehalf, Wanted},
+};
 use stead_tools::{
     config::{HttpConfig, HttpOperation, McpConfig, McpUrlConfig, SqlConfig, SqlQuery},
     error::ToolSetupError,
@@ -49,12 +52,20 @@ pub(super) async fn discover(
     let mut pinned = BTreeMap::new();
     for (name, tool) in &manifest.tools {
         if let Kind::Mcp(server) = &tool.kind {
-            let keys = Given::of(manifest, tool, &store.keys.environment);
+            let keys = Given::of(manifest, tool, store);
             let values = store.keys.values_of(manifest, tool).await?;
             let found = match (&server.url, tool.sandbox_in(manifest)) {
                 (Some(url), _) => {
-                    let auth = keys.auth(&values)?;
-                    mcp::discover_url(&mcp_url_config(tool, server, url), auth, &store.reach).await
+                    let config = mcp_url_config(tool, server, url);
+                    match keys.shown_to_server(&values)? {
+                        Some(mcp::Shown::Delegate(delegate)) => {
+                            // No run is at hand: the agent itself looks at what there is.
+                            let (tenant, agent) = (tenant.clone(), manifest.name.as_str().into());
+                            let whose = OnBehalf { tenant, agent, version: None, run: None, behalf: Behalf::default() };
+                            mcp::discover_delegated(&config, delegate, whose, &store.reach).await
+                        }
+                        auth => mcp::discover_url(&config, auth, &store.reach).await,
+                    }
                 }
                 (None, Some(sandbox)) if sandbox.tier().is_some() => {
                     let hosted = boxed::server(store, (name, tool, server), &sandbox, bundle).await?;
@@ -95,7 +106,7 @@ pub(super) async fn bind(
             seed(name, sql, bundle, base).await?;
         }
         // Doubles need no secret; tools that really run do.
-        let mut given = Given::of(manifest, tool, &store.keys.environment);
+        let mut given = Given::of(manifest, tool, store);
         let missing = match given.auth(&store.keys.values_of(manifest, tool).await?) {
             Err(missing) if stand_ins.is_some_and(|s| s.stands_for_some(name)) => {
                 given.auth = None;
@@ -167,7 +178,7 @@ fn maker(
                 Some(url) => {
                     let config = mcp_url_config(tool, server, url);
                     Box::new(move |values| {
-                        done(&name, mcp::offer_url(&name, &config, keys.auth(values)?, &reach, &pinned))
+                        done(&name, mcp::offer_url(&name, &config, keys.shown_to_server(values)?, &reach, &pinned))
                     })
                 }
                 None => {
@@ -187,11 +198,12 @@ fn maker(
 struct Given {
     environment: Environment,
     auth: Option<Auth>,
+    delegates: Arc<dyn Delegates>,
     variables: Vec<(String, SecretRef)>,
 }
 
 impl Given {
-    fn of(manifest: &Manifest, tool: &Tool, environment: &Environment) -> Self {
+    fn of(manifest: &Manifest, tool: &Tool, store: &AgentStore) -> Self {
         // In a box they are placeholders.
         let variables = match tool.sandbox_in(manifest) {
             Some(sandbox) if sandbox.tier().is_none() => {
@@ -199,20 +211,24 @@ impl Given {
             }
             _ => Vec::new(),
         };
-        Self { environment: environment.clone(), auth: tool.auth.clone(), variables }
+        let (environment, delegates) = (store.keys.environment.clone(), store.delegates.clone());
+        Self { environment, auth: tool.auth.clone(), delegates, variables }
     }
 
     /// The secret that `auth` names.
     fn auth(&self, values: &Values) -> Result<Option<Secret>, AgentError> {
-        let reference = self.auth.as_ref().map(Auth::reference);
+        let reference = self.auth.as_ref().and_then(Auth::reference);
         reference.map(|reference| keys::value(&self.environment, reference, values)).transpose()
     }
 
     /// What an HTTP service is shown.
     fn shown(&self, values: &Values) -> Result<Option<http::Auth>, AgentError> {
+        if let Some(delegate) = self.delegate() {
+            return Ok(Some(http::Auth::Delegate(delegate)));
+        }
         let Some((secret, auth)) = self.auth(values)?.zip(self.auth.as_ref()) else { return Ok(None) };
         Ok(Some(match auth {
-            Auth::Secret(_) => http::Auth::Secret(secret),
+            Auth::Secret(_) | Auth::Delegate(_) => http::Auth::Secret(secret),
             Auth::OAuth2(client) => http::Auth::OAuth2(http::ClientCredentials {
                 token_url: client.token_url.clone(),
                 client_id: client.client_id.clone(),
@@ -221,6 +237,21 @@ impl Given {
                 send: if client.send == "body" { http::SendAs::Body } else { http::SendAs::Header },
             }),
         }))
+    }
+
+    /// The delegated token that `auth` asks for.
+    fn delegate(&self) -> Option<Delegate> {
+        let Some(Auth::Delegate(DelegateTo { audience, scopes, resource })) = &self.auth else { return None };
+        let wanted = Wanted { audience: audience.clone(), scopes: scopes.clone(), resource: resource.clone() };
+        Some(Delegate { by: self.delegates.clone(), wanted })
+    }
+
+    /// What an MCP server behind a URL is shown.
+    fn shown_to_server(&self, values: &Values) -> Result<Option<mcp::Shown>, AgentError> {
+        match self.delegate() {
+            Some(delegate) => Ok(Some(mcp::Shown::Delegate(delegate))),
+            None => Ok(self.auth(values)?.map(mcp::Shown::Secret)),
+        }
     }
 
     fn variables(&self, values: &Values) -> Result<Vec<(String, Secret)>, AgentError> {
@@ -279,6 +310,7 @@ pub(super) fn call_rules(rules: Rules) -> CallRules {
         child: None,
         place: None,
         preview: None,
+        grant: None,
     }
 }
 

@@ -13,6 +13,7 @@ mod approvals;
 mod audit;
 mod budgets;
 mod database;
+mod delegation;
 mod encrypt;
 mod notices;
 mod oidc;
@@ -39,6 +40,7 @@ pub use approvals::{Approvals, SignedAnswers};
 pub use audit::{Audit, PublishTo, Witness};
 pub use budgets::Budget;
 pub use database::DatabaseUrl;
+pub use delegation::{Audience, ClientAuth, Exchange};
 pub use encrypt::Encrypt;
 pub(crate) use notices::mail_server;
 pub use notices::{Format, Notice};
@@ -122,11 +124,24 @@ pub struct Identity {
     pub trust_domain: String,
     /// The URL under which others reach `/.well-known/jwks.json` of this server, as tokens say it in `iss`; the server's own when silent.
     pub issuer: Option<String>,
+    /// How long runs may work on behalf of a person of the identity provider before that person is asked again, unless they do something
+    /// about the run meanwhile: `1s` to `90d`.
+    pub delegation: Time,
+    /// For whom manifests may have delegated tokens made; nobody when silent.
+    pub audiences: Vec<Audience>,
+    /// The token service that makes them; this server when silent.
+    pub exchange: Option<Box<Exchange>>,
 }
 
 impl Default for Identity {
     fn default() -> Self {
-        Self { trust_domain: "stead.local".to_owned(), issuer: None }
+        Self {
+            trust_domain: "stead.local".to_owned(),
+            issuer: None,
+            delegation: Time(Duration::from_secs(8 * 3_600)),
+            audiences: Vec::new(),
+            exchange: None,
+        }
     }
 }
 

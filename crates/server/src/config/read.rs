@@ -6,6 +6,7 @@ use std::{
     io::{self, Read as _},
     ops::Range,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use stead_core::code::{self, Code};
@@ -172,6 +173,14 @@ impl Config {
         if identity.issuer.as_deref().is_some_and(|url| !super::is_provider_url(url)) {
             let wrong = "`identity.issuer` must be an `https` URL without a query or a fragment";
             return Err(ConfigError::new(code::CONFIG, file, wrong));
+        }
+        let (least, most) = (Duration::from_secs(1), Duration::from_secs(90 * 86_400));
+        if !(least..=most).contains(&identity.delegation.0) {
+            let wrong = "`identity.delegation` must be from `1s` to `90d`";
+            return Err(ConfigError::new(code::CONFIG, file, wrong));
+        }
+        if let Some((message, hint)) = super::delegation::wrong(&identity.audiences, identity.exchange.as_deref()) {
+            return Err(ConfigError::new(code::CONFIG, file, message).hint(hint));
         }
         if let Some((message, hint)) = self.auth.oidc.as_ref().and_then(|oidc| oidc.wrong()) {
             return Err(ConfigError::new(code::CONFIG, file, message).hint(hint));

@@ -3,7 +3,10 @@
 use std::{any::Any, sync::Arc, time::Duration};
 
 use axum::{Router, http::Request, middleware, response::IntoResponse as _};
-use stead_core::{code, time::Timestamp};
+use stead_core::{
+    code,
+    time::{Span, Timestamp},
+};
 use stead_ports::clock::Clock as _;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +35,9 @@ pub(crate) struct App {
     /// Those whom an identity provider knows.
     pub(crate) people: Option<People>,
     /// Who the runs of this server are to others.
-    pub(crate) identity: Identity,
+    pub(crate) identity: Arc<Identity>,
+    /// How long runs may work on behalf of people of the identity provider.
+    pub(crate) delegation: Span,
     /// The approval page.
     pub(crate) pages: Pages,
     /// Bounds of requests.
@@ -73,7 +78,7 @@ impl App {
         runtime: Runtime,
         tokens: Tokens,
         people: Option<People>,
-        identity: Identity,
+        identity: Arc<Identity>,
         place: config::Place,
         config: &config::Config,
     ) -> Shared {
@@ -91,6 +96,7 @@ impl App {
             people,
             identity,
             pages: Pages::new(place, &config.approvals),
+            delegation: Span(u64::try_from(config.identity.delegation.0.as_micros()).unwrap_or(u64::MAX)),
             limits: config.limits.clone(),
             metrics_open: config.metrics_open,
             requests: Arc::new(Semaphore::new(config.limits.requests.min(Semaphore::MAX_PERMITS))),

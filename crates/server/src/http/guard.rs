@@ -60,7 +60,21 @@ async fn whose(app: &App, token: Option<&str>) -> Answer<Principal> {
         Some(people) if stead_identity::token::looks_like_one(token) => {
             // What the provider takes its time for is bounded like a request.
             let now = u64::try_from(SystemClock.now().0 / 1_000_000).unwrap_or(0);
-            Ok(people.find(token, now).await?)
+            let found = people.find(token, now).await;
+            // Who may have no runs any more, here or at all, has no effects either.
+            let engine = app.runtime.engine();
+            match &found {
+                Ok(who) => {
+                    let here = who.may(Right::Run).then_some(&who.tenant);
+                    engine.may_have_runs(&who.subject, here).await?;
+                }
+                Err(stranger) => {
+                    if let Some(known) = &stranger.known {
+                        engine.may_have_runs(known, None).await?;
+                    }
+                }
+            }
+            Ok(found?)
         }
         _ => Err(Failure::unauthenticated()),
     }

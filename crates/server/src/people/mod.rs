@@ -29,15 +29,17 @@ pub(crate) struct Stranger {
     pub(crate) code: Code,
     /// Why.
     pub(crate) detail: String,
+    /// Who it is, when the provider knows them: somebody who may do nothing here.
+    pub(crate) known: Option<Name>,
 }
 
 impl Stranger {
     fn refused(why: impl std::fmt::Display) -> Self {
-        Self { code: code::TOKEN_REFUSED, detail: format!("the identity token is refused: {why}") }
+        Self { code: code::TOKEN_REFUSED, detail: format!("the identity token is refused: {why}"), known: None }
     }
 
-    fn nobody(detail: String) -> Self {
-        Self { code: code::FORBIDDEN, detail }
+    fn nobody(known: Name, detail: String) -> Self {
+        Self { code: code::FORBIDDEN, detail, known: Some(known) }
     }
 }
 
@@ -125,13 +127,24 @@ impl People {
         let tenants: BTreeSet<&Name> = entries.iter().map(|group| &group.tenant).collect();
         let tenant = match tenants.len() {
             1 => entries[0].tenant.clone(),
-            0 => return Err(Stranger::nobody(format!("{subject} is in no group that may do anything here"))),
-            _ => return Err(Stranger::nobody(format!("the groups of {subject} belong to more than one tenant"))),
+            0 => {
+                let why = format!("{subject} is in no group that may do anything here");
+                return Err(Stranger::nobody(subject, why));
+            }
+            _ => {
+                let why = format!("the groups of {subject} belong to more than one tenant");
+                return Err(Stranger::nobody(subject, why));
+            }
         };
         let has = |right: &Right| entries.iter().any(|group| group.rights.contains(right));
         let rights = Right::ALL.into_iter().filter(has).collect();
         let roles: BTreeSet<Name> = entries.iter().flat_map(|group| group.roles.iter().cloned()).collect();
         Ok(Principal { subject, tenant, rights, roles: roles.into_iter().collect(), mends: false })
+    }
+
+    /// Whether that is the name of somebody of the provider.
+    pub(crate) fn knows(&self, name: &Name) -> bool {
+        name.starts_with(self.config.prefix.as_str()) && !self.taken.contains(name)
     }
 
     /// The person's name here.

@@ -24,7 +24,7 @@ use stead_trust::{
     receipt::{Channel, Receipt},
 };
 
-use super::{asked, views};
+use super::{asked, delegation, views};
 use crate::{
     auth::Principal,
     clock::SystemClock,
@@ -135,6 +135,7 @@ async fn answer(app: &App, who: Principal, effect: EffectId, approved: bool, sai
     of_own_run(app, &who, effect).await?;
     let signed = signature(app, &who, effect, approved, said.receipt.as_deref()).await?;
     app.runtime.engine().approve(effect, approved, who.person(), said.note, signed).await?;
+    delegation::acted(app, &who, effect.run).await?;
     Ok(Body(views::run(app.runtime.engine().view(effect.run).await?)))
 }
 

@@ -10,6 +10,7 @@ mod audit;
 mod backup;
 mod budgets;
 mod cassettes;
+mod delegation;
 mod export;
 mod facts;
 mod health;
@@ -109,6 +110,8 @@ pub(crate) fn table() -> Vec<Route> {
         Brief post "/v1/runs/{run}/cancel" [Run, Read] runs::cancel;
         Brief post "/v1/runs/{run}/kill" [Run, Read] runs::kill;
         Brief post "/v1/runs/cancel" [Run, Read] switches::cancel_all;
+        Brief post "/v1/runs/{run}/renew" [Run, Read] delegation::renew;
+        Brief post "/v1/introspect" [Read] delegation::introspect;
         Brief post "/v1/runs/{run}/limit" [Admin, Read] runs::limit_boxes;
         Brief get "/v1/approvals" [Read] approvals::list;
         Brief get "/v1/approvals/notices" [Read] asked::notices;

@@ -16,6 +16,7 @@ use stead_api::{
 use stead_core::{
     code,
     fact::StopMode,
+    grant::Delegated,
     id::{Name, RunId, SessionId, VersionId},
     record::Actor,
     ruling::Behalf,
@@ -24,11 +25,15 @@ use stead_core::{
 use stead_engine::EngineError;
 use stead_models::cassette::{Header, Source};
 use stead_policy::Edge;
-use stead_ports::journal::{RunFilter, Status};
+use stead_ports::{
+    clock::Clock as _,
+    journal::{RunFilter, Status},
+};
 
-use super::{agents::meant, artifacts, sessions, versions, views};
+use super::{agents::meant, artifacts, delegation, sessions, versions, views};
 use crate::{
     auth::Principal,
+    clock::SystemClock,
     config::{SandboxMax, units::Time},
     http::{
         app::{App, Shared},
@@ -86,7 +91,7 @@ pub(super) async fn begin(
         limits: (&request.limits).into(),
         idempotency,
         actor: actor(who),
-        behalf: Behalf { user: Some(who.person()), ..Behalf::default() },
+        behalf: behalf(app, who).await?,
         label: None,
         parent: None,
     };
@@ -105,6 +110,18 @@ pub(super) async fn begin(
     let started =
         Started { run: started.run, session: started.session, queued: started.queued, existing: started.existing };
     Ok((status, Body(started)))
+}
+
+/// On whose behalf the runs of a caller work: of somebody whom the identity provider knows for a while, of others as long as the
+/// configuration has them.
+async fn behalf(app: &App, who: &Principal) -> Answer<Behalf> {
+    let mut behalf = Behalf { user: Some(who.person()), ..Behalf::default() };
+    if app.people.as_ref().is_some_and(|people| people.knows(&who.subject)) {
+        app.runtime.engine().delegates(&who.tenant, &who.subject).await?;
+        let until = SystemClock.now().after(app.delegation);
+        behalf.delegated = Some(Delegated { until, lasts: app.delegation });
+    }
+    Ok(behalf)
 }
 
 /// The agent and the version that a request names.
@@ -245,12 +262,14 @@ async fn view(app: &App, run: RunId) -> Answer<Body<Run>> {
 pub(super) async fn pause(State(app): State<Shared>, who: Principal, At(run): At<RunId>) -> Answer<Body<Run>> {
     views::own_run(&app, &who, run).await?;
     app.runtime.engine().pause(run, actor(&who)).await?;
+    delegation::acted(&app, &who, run).await?;
     view(&app, run).await
 }
 
 pub(super) async fn resume(State(app): State<Shared>, who: Principal, At(run): At<RunId>) -> Answer<Body<Run>> {
     views::own_run(&app, &who, run).await?;
     app.runtime.engine().resume(run, actor(&who)).await?;
+    delegation::acted(&app, &who, run).await?;
     view(&app, run).await
 }
 
@@ -282,6 +301,7 @@ pub(super) async fn limit_boxes(
         return Err(Failure::new(code::SANDBOX_BOUNDS, detail).hint(hint));
     }
     app.runtime.engine().limit_boxes(run, limits, actor(&who)).await?;
+    delegation::acted(&app, &who, run).await?;
     view(&app, run).await
 }
 

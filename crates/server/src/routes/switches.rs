@@ -111,6 +111,7 @@ fn which(what: Switched, name: Name, tenant: &Name) -> Answer<(What, Name)> {
             (What::Run, run.to_string().into())
         }
         Switched::Person => (What::Person, name),
+        Switched::Token => (What::Token, name),
     })
 }
 

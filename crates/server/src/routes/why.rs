@@ -4,11 +4,13 @@ use axum::{Json as Body, extract::State};
 use serde::Deserialize;
 use stead_api::{
     context::{Context, ContextCall, ContextMessage, ContextText, ContextTool},
-    why::{BudgetState, Cause, Denial, EffectStep, Seen, StepRef, StepWhy, Why},
+    why::{BudgetState, Cause, Denial, EffectStep, Granted, LinkOfChain, OnBehalf, Seen, StepRef, StepWhy, Why},
 };
 use stead_core::{
+    grant::Grant,
     id::{EffectId, RunId},
     message::Message,
+    ruling::Behalf,
 };
 use stead_engine::{self as engine, ContextView, Step, StepView, WhyView};
 
@@ -75,7 +77,7 @@ fn step(run: RunId, text: &str) -> Answer<Step> {
 }
 
 fn told(why: WhyView, step: Option<StepView>) -> Why {
-    let WhyView { row, causes, denied, budget, box_limits, left, deadline } = why;
+    let WhyView { row, causes, denied, budget, box_limits, left, deadline, behalf } = why;
     Why {
         run: views::summary(row),
         causes: causes.into_iter().map(cause).collect(),
@@ -97,8 +99,21 @@ fn told(why: WhyView, step: Option<StepView>) -> Why {
             sandbox: box_limits.into(),
             deadline,
         },
+        behalf: (behalf.user.is_some() || !behalf.callers.is_empty()).then(|| on_behalf(behalf)),
         step: step.map(step_told),
     }
+}
+
+fn on_behalf(behalf: Behalf) -> OnBehalf {
+    let Behalf { user, callers, above, grants, delegated, .. } = behalf;
+    let grant = |n: usize| {
+        let granted = grants.iter().find(|granted| usize::from(granted.by) == n)?;
+        let Grant { tools, hosts, scopes, until, depth } = granted.grant.clone();
+        Some(Granted { tools, hosts, scopes, until, depth })
+    };
+    let link = |(n, agent)| LinkOfChain { run: above.get(n).map(|above| above.run), agent, grant: grant(n) };
+    let chain = callers.into_iter().enumerate().map(link).collect();
+    OnBehalf { person: user.map(|user| user.name), until: delegated.map(|d| d.until), chain }
 }
 
 fn cause(cause: engine::Cause) -> Cause {

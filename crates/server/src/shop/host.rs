@@ -36,7 +36,7 @@ impl BoxHost {
     }
 
     async fn served(&self, whose: Whose) -> Result<Started, (Code, String)> {
-        let Whose { run, tenant, limits, connects } = whose;
+        let Whose { run, tenant, limits, connects, on_behalf: _ } = whose;
         let (tool, command) = (self.tool.clone(), self.command.clone());
         let served = self.workshop.serve(run, tenant, tool, command, &self.settings, (limits, &connects));
         let mut server = served.await.map_err(|fault| (fault.code(), format!("{}: {fault}", self.tool)))?;

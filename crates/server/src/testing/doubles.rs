@@ -114,6 +114,7 @@ mod tests {
             workspace: None,
             limits: stead_core::sandbox::BoxLimits::default(),
             left: stead_ports::tool::Left::default(),
+            on_behalf: None,
             effect: EffectId { run: RunId(1), n },
             session: SessionId(1),
             tenant: "t".into(),

@@ -276,6 +276,7 @@ mod tests {
             workspace: None,
             limits: stead_core::sandbox::BoxLimits::default(),
             left: stead_ports::tool::Left::default(),
+            on_behalf: None,
         });
         let outcome = outcome.await;
         assert!(matches!(&outcome, Outcome::Refused(told) if told.content.starts_with("ST0172: ")), "{outcome:?}");

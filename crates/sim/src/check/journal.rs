@@ -14,7 +14,7 @@ use stead_core::{
     time::Timestamp,
 };
 
-use super::{call::CallAudit, gate::Gated, machine, patience::Patience, workspace::Workspace};
+use super::{call::CallAudit, delegation::Delegation, gate::Gated, machine, patience::Patience, workspace::Workspace};
 use crate::failure::{Check, Violation, violation};
 
 /// The audit of one run.
@@ -56,6 +56,8 @@ pub struct RunAudit {
     pub gated: Gated,
     /// What people are asked, reminded of, and by whom it may be answered.
     patience: Patience,
+    /// On whose behalf it works.
+    pub delegation: Delegation,
 }
 
 impl RunAudit {
@@ -88,6 +90,7 @@ impl RunAudit {
             workspace: Workspace::default(),
             gated: Gated::default(),
             patience: Patience::default(),
+            delegation: Delegation::default(),
         }
     }
 
@@ -104,6 +107,16 @@ impl RunAudit {
     /// Whether the run's last record has been seen.
     pub fn ended(&self) -> bool {
         self.ended
+    }
+
+    /// Whether a fact is about the question whether the run may go on for somebody: it is about no call.
+    fn asks_the_person(&self, fact: &Fact) -> bool {
+        match fact {
+            Fact::ApprovalRequested(f) => f.reason == AskReason::Delegation,
+            Fact::ApprovalGiven(f) => self.delegation.asks(f.effect),
+            Fact::ApprovalExpired(f) => self.delegation.asks(f.effect),
+            _ => false,
+        }
     }
 
     /// Takes in the next record as it stands in the journal.
@@ -129,7 +142,15 @@ impl RunAudit {
         }
         let before = self.state.take();
         for fact in &record.facts {
-            self.fact(&record.header, fact)?;
+            if !self.asks_the_person(fact) {
+                self.fact(&record.header, fact)?;
+            }
+            let about = match fact {
+                Fact::EffectIntended(f) => self.calls.get(&f.effect).map(|call| &call.head),
+                Fact::ChildStarted(f) => self.calls.get(&f.effect).map(|call| &call.head),
+                _ => None,
+            };
+            self.delegation.fact(record.header.at, fact, about)?;
             self.workspace.fact(fact)?;
             let head = match fact {
                 Fact::EffectDecided(f) => self.calls.get(&f.effect).map(|call| &call.head),

@@ -44,7 +44,7 @@ pub fn waits_for_something(state: &State) -> Check {
     if state.life != Life::Live || state.paused || state.held() || wake_at(state, state.last_at).is_some() {
         return Ok(());
     }
-    let asked = state.calls.iter().any(|c| matches!(c.phase, CallPhase::Asking { .. }));
+    let asked = state.renewing.is_some() || state.calls.iter().any(|c| matches!(c.phase, CallPhase::Asking { .. }));
     if asked || owes(state, state.activation, state.last_at).next().is_some() {
         return Ok(());
     }

@@ -5,6 +5,7 @@
 //! them forged histories that they must reject.
 
 pub mod call;
+pub mod delegation;
 pub mod gate;
 pub mod journal;
 pub mod machine;

@@ -119,6 +119,7 @@ async fn open(cosmos: &Arc<Cosmos>) -> (Engine, Arc<SimJournal>) {
     loop {
         let journal = Arc::new(SimJournal::of(cosmos.clone()));
         let ports = Ports {
+            people: Arc::new(stead_ports::people::Everybody),
             journal: journal.clone(),
             agents: Arc::new(SimAgents::new(cosmos)),
             clock: Arc::new(SimClock(cosmos.clone())),

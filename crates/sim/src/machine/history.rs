@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stead_core::{
+    grant::Delegated,
     id::{EffectId, LeafHash, RunId, SessionId, TreeId, VersionId},
     record::{Payload, Source},
     ruling::Behalf,
@@ -23,7 +24,7 @@ use crate::{
     rng::Rng,
 };
 use crate::{
-    plan::{CALM, Faults, Plan, SECOND},
+    plan::{CALM, Faults, PERSON, Plan, SECOND},
     world::World,
 };
 
@@ -267,10 +268,17 @@ impl Sim {
             input: Payload::inline("do it", Source::User),
             admit: free.then(|| self.admission(session)),
             restored: None,
-            behalf: Behalf::default(),
+            behalf: self.behalf(),
             label: None,
         };
         self.begin_start(self.current, new)
+    }
+
+    /// On whose behalf the clients' runs work.
+    fn behalf(&self) -> Behalf {
+        let Some(lasts) = self.plan.delegated else { return Behalf::default() };
+        let delegated = Some(Delegated { until: self.wall().after(lasts), lasts });
+        Behalf { user: Some(PERSON.into()), delegated, ..Behalf::default() }
     }
 
     /// What must hold when all is over.
@@ -289,6 +297,10 @@ impl Sim {
                 );
             }
             self.store.load(*run)?;
+            let parent = state.parent.and_then(|parent| Some((parent, self.store.runs.get(&parent.run)?)));
+            if let Some((parent, above)) = parent {
+                above.audit.delegation.hands_down(*run, parent, &log.audit.delegation)?;
+            }
         }
         self.nothing_acknowledged_is_lost()?;
         let audit = |id: stead_core::id::EffectId| self.store.runs.get(&id.run).map(|r| &r.audit);

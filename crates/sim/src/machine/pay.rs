@@ -5,9 +5,10 @@ use stead_core::{
     code,
     effect::{EffectClass, Outcome, Reconciled},
     fact::{CallHead, Held, Parent, Precondition},
+    grant::Granted,
     id::{EffectId, RunId, TreeId},
     record::{Payload, Source},
-    ruling::Behalf,
+    ruling::{Above, Behalf},
     run::{CallIn, CallPhase, Command, Debt, ModelFailure, NewRun, Retry, State, owes, wake_at},
     sandbox::{Action, BoxUse, Property, Tier, Traffic, TreeChange},
     time::Span,
@@ -128,6 +129,7 @@ impl Sim {
             }
             Debt::StartChild { effect, child, limits } => {
                 let (_, session) = state.effect_id(effect).child();
+                let behalf = handed_down(&state, effect);
                 let mut config = (*state.config).clone();
                 config.limits = limits;
                 config.max_turns = 2;
@@ -145,7 +147,7 @@ impl Sim {
                         input: Payload::inline("go", Source::Agent),
                         admit: Some(self.admission(session)),
                         restored: state.restored,
-                        behalf: Behalf::default(),
+                        behalf,
                         label: None,
                     },
                 );
@@ -390,4 +392,16 @@ impl Sim {
         }
         Ok(())
     }
+}
+
+/// On whose behalf a child works, as an engine says it.
+fn handed_down(state: &State, effect: u32) -> Behalf {
+    let mut behalf = state.behalf.clone();
+    let by = u8::try_from(behalf.callers.len()).unwrap_or(u8::MAX);
+    if let Some(CallPhase::Child { grant: Some(grant), .. }) = state.call(effect).map(|c| &c.phase) {
+        behalf.grants.push(Granted { by, grant: (**grant).clone() });
+    }
+    behalf.callers.push(state.agent.clone());
+    behalf.above.push(Above { run: state.run, version: state.version });
+    behalf
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::check::gate::{BOSS, ROLE};
 use crate::failure::Check;
-use crate::plan::{Disturbance, MAX_OFFSET, SECOND};
+use crate::plan::{Disturbance, MAX_OFFSET, PERSON, SECOND};
 
 impl Sim {
     /// A human is asked: one looks at it some time later, or never.
@@ -44,13 +44,16 @@ impl Sim {
             .state(id.run)
             .and_then(|s| s.call(id.n))
             .is_some_and(|c| matches!(c.phase, CallPhase::Asking { .. }));
-        if !asked && !force {
+        let renewing = self.store.state(id.run).is_some_and(|s| s.renewing.is_some_and(|r| r.effect == id.n));
+        if !asked && !renewing && !force {
             return Ok(());
         }
         // The answer may be lost with the process: they look again.
         self.agenda.add(self.now + 10 * SECOND, Event::Human { id, force: false });
         let approved = !self.rng.chance(self.plan.human_denies);
         let name = *self.rng.pick(&["ada", "grace", "joan", "bob", "max"]);
+        // Now and then somebody else says yes in the person's place.
+        let name = if renewing && self.rng.chance(800) { PERSON } else { name };
         let roles = match name {
             "bob" => Vec::new(),
             "max" => vec![BOSS.into()],
@@ -210,6 +213,7 @@ impl Sim {
                 .iter()
                 .filter(|c| matches!(c.phase, CallPhase::Asking { .. }))
                 .map(|c| c.head.effect)
+                .chain(state.renewing.map(|r| r.effect))
                 .collect();
             if state.paused {
                 self.command(n, run, Command::Resume, None)?;

@@ -25,6 +25,7 @@ use stead_core::{
 };
 use stead_ports::{
     connect::{Barred, To},
+    delegate::{self, Delegate, OnBehalf, Sending},
     tool::{Invocation, MaySend, Output},
 };
 
@@ -60,6 +61,8 @@ pub(super) enum Signer {
     Credential(Credential),
     /// With a bearer token that is fetched.
     Tokens(Arc<Tokens>),
+    /// With a bearer token of the run that calls, which says on whose behalf.
+    Delegate(Delegate),
 }
 
 impl Service {
@@ -76,7 +79,7 @@ impl Service {
     pub(super) fn sign(&self, request: &mut Request) -> Result<(), String> {
         match &self.signer {
             Signer::Credential(credential) => credential.sign(request),
-            Signer::Nobody | Signer::Tokens(_) => Ok(()),
+            Signer::Nobody | Signer::Tokens(_) | Signer::Delegate(_) => Ok(()),
         }
     }
 
@@ -85,11 +88,13 @@ impl Service {
     async fn send(
         &self,
         request: Request,
-        may_send: &MaySend,
+        invocation: &Invocation,
     ) -> Result<(reqwest::Result<Response>, Vec<Secret>), NoToken> {
+        let may_send = &invocation.may_send;
         let tokens = match &self.signer {
             Signer::Nobody => return Ok((self.client.execute(request).await, Vec::new())),
             Signer::Credential(c) => return Ok((self.client.execute(request).await, c.secrets.clone())),
+            Signer::Delegate(delegate) => return self.send_delegated(request, invocation, delegate).await,
             Signer::Tokens(tokens) => tokens,
         };
         let (token, kept) = tokens.token(None).await.and_then(|token| in_time(token, may_send))?;
@@ -104,6 +109,31 @@ impl Service {
         }
     }
 
+    /// The same with a token of the run.
+    async fn send_delegated(
+        &self,
+        request: Request,
+        invocation: &Invocation,
+        delegate: &Delegate,
+    ) -> Result<(reqwest::Result<Response>, Vec<Secret>), NoToken> {
+        let (may_send, host) = (&invocation.may_send, self.base.host_str().unwrap_or_default());
+        let whose = invocation.on_behalf.as_deref();
+        let token = delegated(whose, delegate, Sending { host, may_send, refused: None }).await;
+        let (token, kept) = token.and_then(|token| in_time(token, may_send))?;
+        let again = if kept { request.try_clone() } else { None };
+        let answer = self.client.execute(bearing(request, &token)).await;
+        match (again, &answer) {
+            (Some(again), Ok(response)) if response.status() == StatusCode::UNAUTHORIZED => {
+                let refused = stead_ports::secret::Secret::new(token.reveal());
+                let fresh = delegated(whose, delegate, Sending { host, may_send, refused: Some(&refused) }).await;
+                let (fresh, _) = fresh.and_then(|token| in_time(token, may_send))?;
+                let answer = self.client.execute(bearing(again, &fresh)).await;
+                Ok((answer, [parts_of(&token), parts_of(&fresh)].concat()))
+            }
+            _ => Ok((answer, parts_of(&token))),
+        }
+    }
+
     /// Sends a request and reports honestly. `name` is that of a file, should the answer be one.
     pub(super) async fn call(&self, mut request: Request, invocation: &Invocation, name: &str) -> Outcome<Output> {
         let method = request.method().clone();
@@ -115,7 +145,7 @@ impl Service {
         if let Err(barred) = may(&request, invocation).await {
             return Outcome::Refused(Output::error(format!("{}: {}", code::POLICY, barred.why)));
         }
-        let (answer, secrets) = match self.send(request, &invocation.may_send).await {
+        let (answer, secrets) = match self.send(request, invocation).await {
             Ok(sent) => sent,
             // The request itself has not left, or came back with 401.
             Err(NoToken::Later(why)) => return Outcome::NotSent(Output::error(why)),
@@ -173,7 +203,7 @@ impl Service {
         if may(&request, invocation).await.is_err() {
             return Reconciled::StillUnknown;
         }
-        let sent = self.send(request, &invocation.may_send).await;
+        let sent = self.send(request, invocation).await;
         let Ok((Ok(response), secrets)) = sent else { return Reconciled::StillUnknown };
         let status = response.status();
         if status == StatusCode::NOT_FOUND {
@@ -232,6 +262,29 @@ async fn may(request: &Request, invocation: &Invocation) -> Result<(), Barred> {
         path: url.path(),
     };
     invocation.connects.may(to).await.map(drop)
+}
+
+/// A token of a run for a service.
+pub(crate) async fn delegated(
+    whose: Option<&OnBehalf>,
+    delegate: &Delegate,
+    sending: Sending<'_>,
+) -> Result<(Secret, bool), NoToken> {
+    let Some(whose) = whose else {
+        let why = "no run is at hand on whose behalf a token could be made";
+        return Err(NoToken::Refused(format!("{}: {why}", code::DELEGATED_TOKEN)));
+    };
+    match delegate.by.token(whose, &delegate.wanted, sending).await {
+        Ok(token) => Ok((Secret::new(token.value.expose()), token.kept)),
+        Err(delegate::NoToken::Later(why)) => Err(NoToken::Later(why)),
+        Err(delegate::NoToken::Refused(code, why)) => Err(NoToken::Refused(format!("{code}: {why}"))),
+    }
+}
+
+/// What of a signed token must not be seen in an answer: it, and its signature, without which the rest is worth nothing.
+pub(crate) fn parts_of(token: &Secret) -> Vec<Secret> {
+    let signature = token.reveal().rsplit_once('.').map(|(_, signature)| signature).filter(|s| s.len() >= 32);
+    [token.clone()].into_iter().chain(signature.map(Secret::new)).collect()
 }
 
 /// A token, if there is still time to use it: a run may have got another owner while it was fetched.

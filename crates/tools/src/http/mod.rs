@@ -15,5 +15,5 @@ mod style;
 mod template;
 mod tool;
 
-pub use oauth::{ClientCredentials, SendAs};
+pub use oauth::{ClientCredentials, Endpoint, Given, NoToken, SendAs};
 pub use tool::{Auth, offer, offer_api};

@@ -11,6 +11,7 @@ use reqwest::{
 use serde::Deserialize;
 use serde_json::Value;
 use stead_core::code;
+use stead_ports::secret;
 use tokio::sync::Mutex;
 
 use super::{
@@ -62,7 +63,8 @@ pub struct ClientCredentials {
 }
 
 /// Why there is no token. Never a secret.
-pub(super) enum NoToken {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoToken {
     /// The server may give one later.
     Later(String),
     /// It will not, as things are.
@@ -74,10 +76,26 @@ struct Token {
     until: Instant,
 }
 
-/// See the module.
-pub(super) struct Tokens {
+/// A token endpoint (RFC 6749, section 3.2).
+#[derive(Clone, Debug)]
+pub struct Endpoint {
     url: Url,
     client: Client,
+}
+
+/// What an endpoint gave.
+pub struct Given {
+    /// The token.
+    pub token: secret::Secret,
+    /// What kind of token it says it is (RFC 8693, section 2.2.1).
+    pub issued_type: Option<String>,
+    /// How long it is used.
+    pub lasts: Duration,
+}
+
+/// See the module.
+pub(super) struct Tokens {
+    endpoint: Endpoint,
     form: String,
     basic: Option<HeaderValue>,
     /// What is blotted out of answers, tokens aside.
@@ -91,6 +109,7 @@ struct Granted {
     access_token: String,
     token_type: String,
     expires_in: Option<Value>,
+    issued_token_type: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -98,83 +117,42 @@ struct Denied {
     error: String,
 }
 
-impl Tokens {
-    pub(super) fn new(config: &ClientCredentials, reach: &Reach) -> Result<Self, ToolSetupError> {
-        let wrong = |why: String| ToolSetupError::value(format!("`auth.oauth2`: {why}"));
-        let url = Url::parse(&config.token_url).map_err(|e| wrong(format!("`token_url` is not a URL: {e}")))?;
+impl Endpoint {
+    /// The endpoint at a URL: `https://`, or `http://` on this machine, because secrets are sent there. `key` names the URL in errors.
+    ///
+    /// # Errors
+    /// `ST0103` for a URL that will not do, `ST0054` for a guarded address.
+    pub fn new(key: &str, url: &str, reach: &Reach) -> Result<Self, ToolSetupError> {
+        let wrong = |why: String| ToolSetupError::value(format!("`{key}` {why}"));
+        let url = Url::parse(url).map_err(|e| wrong(format!("is not a URL: {e}")))?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() || url.fragment().is_some() {
-            return Err(wrong("`token_url` must be an `https://` URL with a host and without `#`".into()));
+            return Err(wrong("must be an `https://` URL with a host and without `#`".into()));
         }
         if url.scheme() == "http" && !reach::is_loopback(&url) {
-            return Err(wrong(
-                "`token_url` leads off this machine, so it must be `https://`: a secret is sent there".into(),
-            ));
+            return Err(wrong("leads off this machine, so it must be `https://`: a secret is sent there".into()));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong("`token_url` must not hold credentials".into()));
+            return Err(wrong("must not hold credentials".into()));
         }
         reach::check_url(reach, &url)?;
         let client = client::builder(&url, reach).connect_timeout(CONNECT).timeout(PATIENCE).build();
-        let client = client.map_err(|e| wrong(format!("the HTTP client cannot be made: {}", chain(&e))))?;
-        let secret = config.client_secret.reveal();
-        if secret.is_empty() {
-            return Err(wrong("`client_secret` is empty".into()));
-        }
-        let (id, encoded) = (percent_encode(&config.client_id), percent_encode(secret));
-        let mut secrets = vec![config.client_secret.clone(), Secret::new(&encoded)];
-        let mut form = "grant_type=client_credentials".to_owned();
-        if !config.scopes.is_empty() {
-            form.push_str(&format!("&scope={}", percent_encode(&config.scopes.join(" "))));
-        }
-        let basic = match config.send {
-            SendAs::Header => {
-                let pair = STANDARD.encode(format!("{id}:{encoded}"));
-                secrets.push(Secret::new(&pair));
-                let value = HeaderValue::try_from(format!("Basic {pair}"));
-                let mut value = value.map_err(|_| wrong("the client's name and secret cannot be sent".into()))?;
-                value.set_sensitive(true);
-                Some(value)
-            }
-            SendAs::Body => {
-                form.push_str(&format!("&client_id={id}&client_secret={encoded}"));
-                None
-            }
-        };
-        Ok(Self { url, client, form, basic, secrets, kept: Mutex::new(None) })
+        let client = client.map_err(|e| wrong(format!("has no HTTP client: {}", chain(&e))))?;
+        Ok(Self { url, client })
     }
 
-    /// What is blotted out of answers to a request with this token.
-    pub(super) fn secrets(&self, token: &Secret) -> Vec<Secret> {
-        self.secrets.iter().chain([token]).cloned().collect()
-    }
-
-    /// A token, and whether it was kept from before. Whoever needs one while it is being fetched waits for that one. `refused`
-    /// is one that a service did not take.
-    pub(super) async fn token(&self, refused: Option<&Secret>) -> Result<(Secret, bool), NoToken> {
-        let mut kept = self.kept.lock().await;
-        let good = kept
-            .as_ref()
-            .filter(|t| Instant::now() < t.until && refused.is_none_or(|r| r.reveal() != t.value.reveal()));
-        if let Some(token) = good {
-            return Ok((token.value.clone(), true));
-        }
-        *kept = None;
-        let token = self.fetch().await?;
-        let value = token.value.clone();
-        *kept = Some(token);
-        Ok((value, false))
-    }
-
-    async fn fetch(&self) -> Result<Token, NoToken> {
+    /// Asks for a bearer token by a form, with a client's name and secret as basic authentication where it has them.
+    ///
+    /// # Errors
+    /// Whether it may help to ask again. Never a secret, nor anything that the endpoint says but a word of RFC 6749, section 5.2.
+    pub async fn ask(&self, form: String, basic: Option<HeaderValue>) -> Result<Given, NoToken> {
         let mut request = Request::new(reqwest::Method::POST, self.url.clone());
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         headers.insert(ACCEPT, JSON);
-        if let Some(basic) = &self.basic {
-            headers.insert(AUTHORIZATION, basic.clone());
+        if let Some(basic) = basic {
+            headers.insert(AUTHORIZATION, basic);
         }
-        *request.body_mut() = Some(self.form.clone().into());
-        let asked = Instant::now();
+        *request.body_mut() = Some(form.into());
         let mut response = match self.client.execute(request).await {
             Ok(response) => response,
             Err(e) => {
@@ -204,7 +182,68 @@ impl Tokens {
         if !granted.token_type.eq_ignore_ascii_case("bearer") || !sendable || value.reveal().len() > MAX_TOKEN {
             return Err(refused("it gives no bearer token".into()));
         }
-        Ok(Token { value, until: asked + kept_for(granted.expires_in.as_ref()) })
+        let token = secret::Secret::new(value.reveal());
+        Ok(Given { token, issued_type: granted.issued_token_type, lasts: kept_for(granted.expires_in.as_ref()) })
+    }
+}
+
+impl Tokens {
+    pub(super) fn new(config: &ClientCredentials, reach: &Reach) -> Result<Self, ToolSetupError> {
+        let wrong = |why: String| ToolSetupError::value(format!("`auth.oauth2`: {why}"));
+        let endpoint = Endpoint::new("auth.oauth2.token_url", &config.token_url, reach)?;
+        let secret = config.client_secret.reveal();
+        if secret.is_empty() {
+            return Err(wrong("`client_secret` is empty".into()));
+        }
+        let (id, encoded) = (percent_encode(&config.client_id), percent_encode(secret));
+        let mut secrets = vec![config.client_secret.clone(), Secret::new(&encoded)];
+        let mut form = "grant_type=client_credentials".to_owned();
+        if !config.scopes.is_empty() {
+            form.push_str(&format!("&scope={}", percent_encode(&config.scopes.join(" "))));
+        }
+        let basic = match config.send {
+            SendAs::Header => {
+                let pair = STANDARD.encode(format!("{id}:{encoded}"));
+                secrets.push(Secret::new(&pair));
+                let value = HeaderValue::try_from(format!("Basic {pair}"));
+                let mut value = value.map_err(|_| wrong("the client's name and secret cannot be sent".into()))?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+            SendAs::Body => {
+                form.push_str(&format!("&client_id={id}&client_secret={encoded}"));
+                None
+            }
+        };
+        Ok(Self { endpoint, form, basic, secrets, kept: Mutex::new(None) })
+    }
+
+    /// What is blotted out of answers to a request with this token.
+    pub(super) fn secrets(&self, token: &Secret) -> Vec<Secret> {
+        self.secrets.iter().chain([token]).cloned().collect()
+    }
+
+    /// A token, and whether it was kept from before. Whoever needs one while it is being fetched waits for that one. `refused`
+    /// is one that a service did not take.
+    pub(super) async fn token(&self, refused: Option<&Secret>) -> Result<(Secret, bool), NoToken> {
+        let mut kept = self.kept.lock().await;
+        let good = kept
+            .as_ref()
+            .filter(|t| Instant::now() < t.until && refused.is_none_or(|r| r.reveal() != t.value.reveal()));
+        if let Some(token) = good {
+            return Ok((token.value.clone(), true));
+        }
+        *kept = None;
+        let token = self.fetch().await?;
+        let value = token.value.clone();
+        *kept = Some(token);
+        Ok((value, false))
+    }
+
+    async fn fetch(&self) -> Result<Token, NoToken> {
+        let asked = Instant::now();
+        let given = self.endpoint.ask(self.form.clone(), self.basic.clone()).await?;
+        Ok(Token { value: Secret::new(given.token.expose()), until: asked + given.lasts })
     }
 }
 

@@ -15,6 +15,7 @@ use stead_core::{
 };
 use stead_ports::{
     BoxFuture,
+    delegate::Delegate,
     tool::{Invocation, Output, Tool},
 };
 
@@ -31,6 +32,7 @@ use crate::{
     offer::{Offered, full_name, unique},
     reach::{self, Reach},
     secret::Secret,
+    text,
 };
 
 /// What a service is shown.
@@ -40,6 +42,8 @@ pub enum Auth {
     Secret(Secret),
     /// A bearer token that is fetched with this.
     OAuth2(ClientCredentials),
+    /// A bearer token of the run that calls, which says on whose behalf it does.
+    Delegate(Delegate),
 }
 
 /// The operations of an HTTP tool that its manifest describes.
@@ -145,6 +149,7 @@ struct Services<'c> {
 enum Held {
     Secret(Secret),
     Tokens(Arc<Tokens>),
+    Delegate(Delegate),
 }
 
 impl<'c> Services<'c> {
@@ -152,6 +157,7 @@ impl<'c> Services<'c> {
         let auth = match auth {
             None => None,
             Some(Auth::Secret(secret)) => Some(Held::Secret(secret)),
+            Some(Auth::Delegate(delegate)) => Some(Held::Delegate(delegate)),
             Some(Auth::OAuth2(client)) => Some(Held::Tokens(Arc::new(Tokens::new(&client, reach)?))),
         };
         Ok(Self { tool, auth, timeout, reach, made: BTreeMap::new() })
@@ -168,6 +174,16 @@ impl<'c> Services<'c> {
             None => Ok(Signer::Nobody),
             Some((Held::Secret(secret), place)) => Credential::new(place, secret).map(Signer::Credential),
             Some((Held::Tokens(tokens), Placement::Bearer)) => Ok(Signer::Tokens(Arc::clone(tokens))),
+            Some((Held::Delegate(delegate), Placement::Bearer)) => {
+                if base.scheme() != "https" && !reach::is_loopback(&base) {
+                    let why = "leads off this machine, so it must be `https://`: a token is sent there";
+                    return Err(self.fail(format!("`{}` {why}", text::ellipsis(base_url, 200))));
+                }
+                Ok(Signer::Delegate(delegate.clone()))
+            }
+            Some((Held::Delegate(_), _)) => {
+                Err("`auth.delegate` gives a bearer token, and the service wants another kind of credential".to_owned())
+            }
             Some((Held::Tokens(_), _)) => {
                 Err("`auth.oauth2` gives a bearer token, and the service wants another kind of credential".to_owned())
             }

@@ -9,7 +9,7 @@ use stead_core::{
     id::{Name, RunId},
     sandbox::{BoxLimits, BoxUse},
 };
-use stead_ports::{BoxFuture, connect::Connects};
+use stead_ports::{BoxFuture, connect::Connects, delegate::OnBehalf, tool::MaySend};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::timeout,
@@ -31,6 +31,8 @@ pub struct Whose {
     pub limits: BoxLimits,
     /// Asked before the server speaks to a host. It lives for a whole run, so what holds for one call alone does not count.
     pub connects: Connects,
+    /// The run to a server that is shown a delegated token, and whether it may send.
+    pub on_behalf: Option<(Arc<OnBehalf>, MaySend)>,
 }
 
 /// Starts servers.

@@ -1,17 +1,23 @@
 //! What is known about a connection, shared between the wire and whoever waits for an answer: which requests have left,
 //! which were turned away, and why the connection cannot be used any more.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use rmcp::model::RequestId;
 use stead_core::code::{self, Code};
+use stead_ports::{delegate::OnBehalf, secret, tool::MaySend};
 
 use super::words::excerpt;
-use crate::secret::Secret;
+use crate::{http::exchange::parts_of, secret::Secret};
 
 /// Most messages that a server may send without answering anything.
 pub(super) const MAX_UNASKED: usize = 10_000;
+/// Most delegated tokens of a session that an echo of is looked for; each holds for minutes.
+const MAX_SHOWN: usize = 8;
 /// Most streams that are opened again without an answer in between.
 const MAX_RESUMED: usize = 100;
 
@@ -57,6 +63,17 @@ pub(super) enum Fate {
 pub(super) struct Ledger {
     entries: Arc<Mutex<Entries>>,
     secrets: Arc<[Secret]>,
+    acting: Arc<Mutex<Acting>>,
+}
+
+/// For whom requests are sent that are shown a delegated token.
+#[derive(Default)]
+struct Acting {
+    whose: Option<(Arc<OnBehalf>, MaySend)>,
+    /// Tokens that were shown, the last ones.
+    shown: VecDeque<Secret>,
+    /// The last of them, when the server did not take it.
+    refused: bool,
 }
 
 #[derive(Default)]
@@ -78,12 +95,48 @@ struct Entries {
 impl Ledger {
     /// Nothing is known yet. `secrets` are blotted out of whatever the server says.
     pub(super) fn new(secrets: Vec<Secret>) -> Self {
-        Self { entries: Arc::default(), secrets: secrets.into() }
+        Self { entries: Arc::default(), secrets: secrets.into(), acting: Arc::default() }
     }
 
     /// The beginning of what the server said, without secrets.
     pub(super) fn excerpt(&self, said: &str, max: usize) -> String {
-        excerpt(&self.secrets, said, max)
+        excerpt(&self.secrets(), said, max)
+    }
+
+    /// What is blotted out of whatever the server says.
+    pub(super) fn secrets(&self) -> Vec<Secret> {
+        let acting = self.acting.lock();
+        self.secrets.iter().cloned().chain(acting.shown.iter().flat_map(parts_of)).collect()
+    }
+
+    /// For whom requests are sent from now on.
+    pub(super) fn acts_for(&self, whose: Option<(Arc<OnBehalf>, MaySend)>) {
+        self.acting.lock().whose = whose;
+    }
+
+    /// For whom a request is sent, and the token that the server did not take for the last one.
+    pub(super) fn acting(&self) -> (Option<(Arc<OnBehalf>, MaySend)>, Option<secret::Secret>) {
+        let acting = self.acting.lock();
+        let refused = acting.shown.back().filter(|_| acting.refused);
+        (acting.whose.clone(), refused.map(|token| secret::Secret::new(token.reveal())))
+    }
+
+    /// A token is about to be shown.
+    pub(super) fn shows(&self, token: &Secret) {
+        let mut acting = self.acting.lock();
+        acting.refused = false;
+        if acting.shown.back().is_some_and(|last| last.reveal() == token.reveal()) {
+            return;
+        }
+        acting.shown.push_back(token.clone());
+        if acting.shown.len() > MAX_SHOWN {
+            acting.shown.pop_front();
+        }
+    }
+
+    /// The server did not take the last token.
+    pub(super) fn not_taken(&self) {
+        self.acting.lock().refused = true;
     }
 
     /// What became of that request; forgets it.

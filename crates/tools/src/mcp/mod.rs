@@ -28,4 +28,5 @@ mod words;
 
 pub use host::{Host, Hosted, Life, Started, Whose};
 pub use pin::{Discovered, Hints};
-pub use tool::{discover, discover_hosted, discover_url, offer, offer_hosted, offer_url};
+pub use remote::Shown;
+pub use tool::{discover, discover_delegated, discover_hosted, discover_url, offer, offer_hosted, offer_url};

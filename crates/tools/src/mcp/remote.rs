@@ -6,7 +6,14 @@ use reqwest::{
 };
 use rmcp::transport::streamable_http_client::{StreamableHttpClientTransport, StreamableHttpClientTransportConfig};
 
-use super::{ledger::Ledger, pipe::MAX_MESSAGE, streams::Patience, wire::Wire};
+use stead_ports::delegate::Delegate;
+
+use super::{
+    ledger::Ledger,
+    pipe::MAX_MESSAGE,
+    streams::Patience,
+    wire::{Bearer, Wire},
+};
 use crate::{
     config::McpUrlConfig,
     error::ToolSetupError,
@@ -35,23 +42,42 @@ const RESERVED: &[&str] = &[
     "last-event-id",
 ];
 
+/// What a server behind a URL is shown.
+#[derive(Clone, Debug)]
+pub enum Shown {
+    /// The same credential each time.
+    Secret(Secret),
+    /// A token of the run that calls, made anew before it ends.
+    Delegate(Delegate),
+}
+
 /// How to reach a server.
 pub(super) struct Remote {
     url: Url,
     client: Client,
     secret: Option<Secret>,
+    delegate: Option<Delegate>,
     pub(super) start_timeout: std::time::Duration,
 }
 
 impl Remote {
-    pub(super) fn new(config: &McpUrlConfig, auth: Option<Secret>, reach: &Reach) -> Result<Self, ToolSetupError> {
+    pub(super) fn new(config: &McpUrlConfig, auth: Option<Shown>, reach: &Reach) -> Result<Self, ToolSetupError> {
         let url = endpoint(config).map_err(ToolSetupError::value)?;
         reach::check_url(reach, &url)?;
-        let headers = headers(config, auth.as_ref()).map_err(ToolSetupError::value)?;
+        let (secret, delegate) = match auth {
+            None => (None, None),
+            Some(Shown::Secret(secret)) => (Some(secret), None),
+            Some(Shown::Delegate(_)) if url.scheme() != "https" && !reach::is_loopback(&url) => {
+                let why = "`url` leads off this machine, so it must be `https://`: a token is sent there";
+                return Err(ToolSetupError::value(why.to_owned()));
+            }
+            Some(Shown::Delegate(delegate)) => (None, Some(delegate)),
+        };
+        let headers = headers(config, secret.as_ref()).map_err(ToolSetupError::value)?;
         let client = client::builder(&url, reach).default_headers(headers).build();
         let client =
             client.map_err(|e| ToolSetupError::value(format!("the HTTP client cannot be made: {}", chain(&e))))?;
-        Ok(Self { url, client, secret: auth, start_timeout: config.start_timeout })
+        Ok(Self { url, client, secret, delegate, start_timeout: config.start_timeout })
     }
 
     /// Its host, for messages.
@@ -73,7 +99,11 @@ impl Remote {
             // A new session may have other tools, so it is begun where those are compared.
             .reinit_on_expired_session(false);
         config.retry_config = std::sync::Arc::new(Patience);
-        StreamableHttpClientTransport::with_client(Wire::new(self.client.clone(), ledger.clone()), config)
+        let bearer = self.delegate.clone().map(|delegate| Bearer {
+            delegate,
+            host: self.url.host_str().unwrap_or_default().to_owned(),
+        });
+        StreamableHttpClientTransport::with_client(Wire::new(self.client.clone(), ledger.clone(), bearer), config)
     }
 }
 

@@ -111,6 +111,7 @@ impl Runs {
     async fn connect(&self, whose: &Whose, slot: &Slot) -> Result<Connected, Failure> {
         let mut held = slot.connected.lock().await;
         if let Some(connected) = held.as_mut().filter(|c| !c.session.is_closed()) {
+            connected.session.acts_for(whose);
             if !connected.session.may_have_changed() {
                 return Ok(connected.clone());
             }

@@ -55,7 +55,6 @@ pub(super) struct Asked<'a> {
 /// A server that has shaken hands.
 pub(super) struct Session {
     name: String,
-    secrets: Vec<Secret>,
     service: RunningService<RoleClient, Client>,
     /// What was started, when something was.
     process: Option<Program>,
@@ -95,6 +94,7 @@ impl Session {
     /// The error tells whether the server answered, and refused.
     async fn greet_as(server: &Server, whose: &Whose, mode: ClientLifecycleMode) -> Result<Self, (bool, Failure)> {
         let ledger = Ledger::new(server.secrets());
+        ledger.acts_for(whose.on_behalf.clone());
         match server {
             Server::Program(launch) => {
                 let running = launch.spawn().map_err(|why| (false, Failure::server(why)))?;
@@ -127,7 +127,6 @@ impl Session {
         match client.serve_with_lifecycle(transport, mode).await {
             Ok(service) => Ok(Self {
                 name: server.name(),
-                secrets: server.secrets(),
                 service,
                 process,
                 ledger,
@@ -143,14 +142,23 @@ impl Session {
                 let why = match ledger.fault() {
                     Some(fault) => Failure::new(fault.code, format!("{}: {}", fault.code, fault.words)),
                     None => {
-                        ledger.last_failure().unwrap_or_else(|| Failure::server(greeting_error(&server.secrets(), &e)))
+                        ledger.last_failure().unwrap_or_else(|| Failure::server(greeting_error(&ledger.secrets(), &e)))
                     }
                 };
                 let stderr = process.as_ref().map(Program::stderr).unwrap_or_default();
-                let words = redact(&server.secrets(), blame(&server.name(), &why.words, &stderr));
+                let words = redact(&ledger.secrets(), blame(&server.name(), &why.words, &stderr));
                 Err((refused, Failure::new(why.code, words)))
             }
         }
+    }
+
+    /// For whom it is used from now on.
+    pub(super) fn acts_for(&self, whose: &Whose) {
+        self.ledger.acts_for(whose.on_behalf.clone());
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        self.ledger.secrets()
     }
 
     /// Whether it cannot be used any more.
@@ -185,20 +193,20 @@ impl Session {
             let params = PaginatedRequestParams::default().with_cursor(cursor.take());
             let page = self.service.peer().list_tools(Some(params)).await.map_err(|e| {
                 let known = self.ledger.fault().or_else(|| self.ledger.last_failure());
-                let why = known.unwrap_or_else(|| Failure::server(words(&self.secrets, &e)));
+                let why = known.unwrap_or_else(|| Failure::server(words(&self.secrets(), &e)));
                 Failure::new(why.code, self.blame(&why.words))
             })?;
-            found.extend(page.tools.into_iter().map(|tool| Discovered::new(tool, &self.secrets)));
+            found.extend(page.tools.into_iter().map(|tool| Discovered::new(tool, &self.secrets())));
             if found.len() > MAX_TOOLS {
                 return Err(self.failed(&format!("it lists more than {MAX_TOOLS} tools")));
             }
             let mut names: Vec<_> = found.iter().map(|d| &d.operation).collect();
             names.sort_unstable();
             if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-                let name = excerpt(&self.secrets, twice[0], 100);
+                let name = excerpt(&self.secrets(), twice[0], 100);
                 return Err(self.failed(&format!("it lists the tool `{name}` twice")));
             }
-            if names.iter().any(|name| self.secrets.iter().any(|secret| secret.is_in(name.as_bytes()))) {
+            if names.iter().any(|name| self.secrets().iter().any(|secret| secret.is_in(name.as_bytes()))) {
                 return Err(self.failed("it lists a tool whose name holds a secret that it was given"));
             }
             match page.next_cursor {
@@ -275,7 +283,7 @@ impl Session {
 
     async fn failure(&self, e: &ServiceError) -> Output {
         if let ServiceError::McpError(e) = e {
-            let words = excerpt(&self.secrets, &e.message, 2_000);
+            let words = excerpt(&self.secrets(), &e.message, 2_000);
             return Output::error(format!("{}: {words} [{}]", code::TOOL_ERROR, e.code.0));
         }
         // Nothing more can come of it, and it may still be writing.
@@ -285,7 +293,7 @@ impl Session {
             process.kill();
             process.silence().await;
         }
-        self.told(&self.ledger.fault().unwrap_or_else(|| Failure::server(words(&self.secrets, e))))
+        self.told(&self.ledger.fault().unwrap_or_else(|| Failure::server(words(&self.secrets(), e))))
     }
 
     fn told(&self, why: &Failure) -> Output {
@@ -298,20 +306,20 @@ impl Session {
 
     fn blame(&self, why: &str) -> String {
         let stderr = self.process.as_ref().map(Program::stderr).unwrap_or_default();
-        redact(&self.secrets, blame(&self.name, why, &stderr))
+        redact(&self.secrets(), blame(&self.name, why, &stderr))
     }
 
     /// A result as the model reads it, and its files. Of a tool whose schema of results is pinned the value counts, and not the
     /// words in its place: plans are drawn by that schema.
     fn shown(&self, effect: u32, result: &CallToolResult, (max, structured): (usize, bool)) -> (String, Vec<File>) {
-        let (mut parts, files) = pieces(effect, &result.content, &self.secrets);
+        let (mut parts, files) = pieces(effect, &result.content, &self.secrets());
         let words_alone = result.content.iter().all(|block| matches!(block, ContentBlock::Text(_)));
         if let Some(value) =
             result.structured_content.as_ref().filter(|_| parts.is_empty() || (structured && words_alone))
         {
             parts = vec![text::json(value)];
         }
-        let whole = redact(&self.secrets, parts.join("\n"));
+        let whole = redact(&self.secrets(), parts.join("\n"));
         if whole.len() <= max {
             return (whole, files);
         }

@@ -12,14 +12,15 @@ use stead_core::{
 use stead_ports::{
     BoxFuture,
     connect::Connects,
-    tool::{Invocation, Output, Tool},
+    delegate::{Delegate, OnBehalf},
+    tool::{Invocation, MaySend, Output, Tool},
 };
 
 use super::{
     host::{Hosted, Whose},
     pin::Discovered,
     process::Launch,
-    remote::Remote,
+    remote::{Remote, Shown},
     runs::Runs,
     server::Server,
     session::Session,
@@ -71,15 +72,30 @@ pub async fn discover_hosted(
 /// As [`discover`]; `ST0054` for a guarded address, `ST0056` when the server refuses the credential.
 pub async fn discover_url(
     config: &McpUrlConfig,
-    auth: Option<Secret>,
+    auth: Option<Shown>,
     reach: &Reach,
 ) -> Result<Vec<Discovered>, ToolSetupError> {
     found(&Server::Url(Remote::new(config, auth, reach)?), config.only.as_deref(), &nobody()).await
 }
 
+/// The same with a delegated token, which is made for `whose`.
+///
+/// # Errors
+/// As [`discover_url`], and `ST0345` when there is no token.
+pub async fn discover_delegated(
+    config: &McpUrlConfig,
+    delegate: Delegate,
+    whose: OnBehalf,
+    reach: &Reach,
+) -> Result<Vec<Discovered>, ToolSetupError> {
+    let auth = Some(Shown::Delegate(delegate));
+    let whose = Whose { on_behalf: Some((Arc::new(whose), MaySend::default())), ..nobody() };
+    found(&Server::Url(Remote::new(config, auth, reach)?), config.only.as_deref(), &whose).await
+}
+
 /// For a server that makes no difference between runs.
 fn nobody() -> Whose {
-    Whose { run: RunId(0), tenant: Name::from(""), limits: BoxLimits::default(), connects: Connects::default() }
+    Whose { run: RunId(0), tenant: Name::from(""), limits: BoxLimits::default(), connects: Connects::default(), on_behalf: None }
 }
 
 async fn found(server: &Server, only: Option<&[String]>, whose: &Whose) -> Result<Vec<Discovered>, ToolSetupError> {
@@ -127,7 +143,7 @@ pub fn offer_hosted(tool: &str, hosted: Hosted, pinned: &[Discovered]) -> Vec<Of
 pub fn offer_url(
     tool: &str,
     config: &McpUrlConfig,
-    auth: Option<Secret>,
+    auth: Option<Shown>,
     reach: &Reach,
     pinned: &[Discovered],
 ) -> Result<Vec<Offered>, ToolSetupError> {
@@ -168,8 +184,9 @@ impl Tool for McpTool {
                 Ok(arguments) => arguments,
                 Err(e) => return Outcome::Refused(Output::error(format!("the arguments are not an object: {e}"))),
             };
-            let Invocation { effect, tenant, limits, max_output, connects, .. } = invocation;
-            let whose = Whose { run: effect.run, tenant, limits, connects: connects.lasting() };
+            let Invocation { effect, tenant, limits, max_output, connects, on_behalf, may_send, .. } = invocation;
+            let on_behalf = on_behalf.map(|run| (run, may_send));
+            let whose = Whose { run: effect.run, tenant, limits, connects: connects.lasting(), on_behalf };
             self.runs.call(&whose, effect, &self.operation, arguments, max_output).await
         })
     }

@@ -17,6 +17,7 @@ use rmcp::{
 };
 use sse_stream::Sse;
 use stead_core::code;
+use stead_ports::delegate::{Delegate, Sending};
 
 use super::{
     ledger::{Failure, Fate, Ledger},
@@ -26,7 +27,8 @@ use super::{
 use crate::{
     http::{
         client::chain,
-        exchange::{Verdict, verdict},
+        exchange::{Verdict, delegated, verdict},
+        oauth::NoToken,
     },
     reach,
 };
@@ -53,6 +55,14 @@ type Headers = HashMap<HeaderName, HeaderValue>;
 pub(super) struct Wire {
     client: Client,
     ledger: Ledger,
+    bearer: Option<Bearer>,
+}
+
+/// A delegated token for each request: kept while it holds, so that a session outlives one.
+#[derive(Clone)]
+pub(super) struct Bearer {
+    pub(super) delegate: Delegate,
+    pub(super) host: String,
 }
 
 /// What a message waits for.
@@ -78,8 +88,25 @@ impl Waits {
 }
 
 impl Wire {
-    pub(super) fn new(client: Client, ledger: Ledger) -> Self {
-        Self { client, ledger }
+    pub(super) fn new(client: Client, ledger: Ledger, bearer: Option<Bearer>) -> Self {
+        Self { client, ledger, bearer }
+    }
+
+    /// The request with a token of the run, where the server is shown one. Whatever the server says, the token is blotted out of it.
+    async fn bearing(&self, request: RequestBuilder) -> Result<RequestBuilder, Fate> {
+        let Some(Bearer { delegate, host }) = &self.bearer else { return Ok(request) };
+        let (whose, refused) = self.ledger.acting();
+        let (whose, may_send) = whose.unzip();
+        let (may_send, refused) = (&may_send.unwrap_or_default(), refused.as_ref());
+        let token = delegated(whose.as_deref(), delegate, Sending { host, may_send, refused }).await;
+        let token = match token {
+            Ok((token, _)) if may_send.now() => token,
+            Ok(_) => return Err(Fate::NotSent(Failure::server("what lets this be sent ended while a token was made"))),
+            Err(NoToken::Later(why)) => return Err(Fate::NotSent(Failure::new(code::DELEGATED_TOKEN, why))),
+            Err(NoToken::Refused(why)) => return Err(Fate::Refused(Failure::new(code::DELEGATED_TOKEN, why))),
+        };
+        self.ledger.shows(&token);
+        Ok(request.bearer_auth(token.reveal()))
     }
 
     fn request(&self, method: Method, uri: &str, session: Option<&str>, headers: Headers) -> RequestBuilder {
@@ -123,6 +150,7 @@ impl Wire {
             .header(ACCEPT, format!("{JSON}, {EVENTS}"))
             .header(CONTENT_TYPE, JSON)
             .body(body);
+        let request = self.bearing(request).await.map_err(|fate| self.give_up(&waits, fate))?;
         // Noted before the first byte: an answer may be here before the send returns.
         if let Waits::Call(id) = &waits {
             self.ledger.leaving(id.clone());
@@ -178,6 +206,9 @@ impl Wire {
             self.ledger.expire();
             self.give_up(waits, Fate::NotSent(Failure::server("it does not know the session any more")));
             return Err(StreamableHttpError::SessionExpired);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            self.ledger.not_taken();
         }
         let credential = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
         if in_session && status == StatusCode::BAD_REQUEST {
@@ -237,6 +268,7 @@ impl StreamableHttpClient for Wire {
         }
         // A server may refuse to have its sessions ended; it ends them itself then.
         let request = self.request(Method::DELETE, &uri, Some(&session_id), headers);
+        let Ok(request) = self.bearing(request).await else { return Ok(()) };
         request.send().await.map(drop).map_err(|e| StreamableHttpError::Client(WireError(chain(&e))))
     }
 
@@ -256,6 +288,7 @@ impl StreamableHttpClient for Wire {
         if let Some(id) = last_event_id {
             request = request.header(LAST_EVENT, id);
         }
+        let request = self.bearing(request).await.map_err(|fate| self.give_up(&Waits::Nothing, fate))?;
         let response = request.send().await.map_err(|e| StreamableHttpError::Client(WireError(chain(&e))))?;
         match response.status() {
             status if status.is_success() && media(&response).starts_with(EVENTS) => {

@@ -41,6 +41,7 @@ pub(crate) fn invocation(offered: &Offered, arguments: Arc<RawValue>, max_output
         workspace: None,
         limits: BoxLimits::default(),
         left: stead_ports::tool::Left::default(),
+        on_behalf: None,
     }
 }
 

@@ -28,8 +28,8 @@ fn at(url: &str) -> McpUrlConfig {
     config(json!({"url": url}))
 }
 
-fn token() -> Option<Secret> {
-    Some(Secret::new("s3cret-token"))
+fn token() -> Option<mcp::Shown> {
+    Some(mcp::Shown::Secret(Secret::new("s3cret-token")))
 }
 
 async fn discover(url: &str) -> Vec<Discovered> {

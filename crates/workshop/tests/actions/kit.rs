@@ -237,6 +237,7 @@ impl Kit {
             workspace: run.tree,
             limits: run.limits.clone(),
             left: run.left,
+            on_behalf: None,
         }
     }
 

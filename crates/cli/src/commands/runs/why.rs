@@ -3,13 +3,15 @@
 use stead_api::{
     context::{Context, ContextMessage, ContextText},
     fact::{AnyFact, FactEvent},
-    why::{Cause, Denial, StepWhy, Why},
+    why::{Cause, Denial, Granted, LinkOfChain, OnBehalf, StepWhy, Why},
 };
 use stead_core::{
     code::{self, Code},
     fact::Fact,
+    id::Name,
     record::Actor,
 };
+use stead_server::serve::OWNER;
 
 use super::policies;
 use crate::ui::{
@@ -31,6 +33,7 @@ pub(super) fn why(why: &Why) -> String {
         ("run", r.id.to_string()),
         ("agent", format!("{} {}", r.agent, text::version(&r.version))),
         ("status", format!("{}{code}", r.status)),
+        ("for", behalf(why)),
         ("why", why.causes.iter().map(cause).collect::<Vec<_>>().join("\n")),
         ("denied", why.denied.iter().map(denial).collect::<Vec<_>>().join("\n")),
         ("spent", text::spend(why.budget.spent)),
@@ -41,6 +44,39 @@ pub(super) fn why(why: &Why) -> String {
         out.push_str(&step(s));
     }
     out
+}
+
+/// On whose behalf it works and through whom; nothing where it is the data folder's own user's and nobody is in between.
+fn behalf(why: &Why) -> String {
+    let Some(OnBehalf { person, until, chain }) = &why.behalf else { return String::new() };
+    if chain.is_empty() && until.is_none() && person.as_deref().is_none_or(|person| person == OWNER) {
+        return String::new();
+    }
+    let until = until.map_or_else(String::new, |until| format!(", until {}", text::instant(until)));
+    let first = format!("{}{until}", person.as_deref().map_or_else(|| "nobody".to_owned(), |name| short(name, 60)));
+    let link = |link: &LinkOfChain| {
+        let run = link.run.map_or_else(String::new, |run| format!(" {run}"));
+        let grant = link.grant.as_ref().map_or_else(String::new, |g| format!(", which granted {}", granted(g)));
+        format!("through {}{run}{grant}", clean(&link.agent))
+    };
+    [first].into_iter().chain(chain.iter().map(link)).collect::<Vec<_>>().join("\n")
+}
+
+fn granted(grant: &Granted) -> String {
+    let list = |what: &str, names: &Option<Vec<Name>>| {
+        names.as_ref().map(|names| match names.len() {
+            0 => format!("no {what}"),
+            _ => format!("the {what} {}", short(&names.iter().map(|n| &**n).collect::<Vec<_>>().join(", "), SHOWN)),
+        })
+    };
+    let parts = [
+        list("tools", &grant.tools),
+        list("hosts", &grant.hosts),
+        list("scopes", &grant.scopes),
+        grant.depth.map(|depth| format!("agents {depth} deep")),
+        grant.until.map(|until| format!("until {}", text::instant(until))),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn left(why: &Why) -> String {

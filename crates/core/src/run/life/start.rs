@@ -77,6 +77,7 @@ pub(in crate::run) fn prepare(new: NewRun, inputs: Inputs<'_>) -> (State, Begin)
         blocked: None,
         tree_bytes: 0,
         asks: 0,
+        renewing: None,
     };
     (state, Begin { input, admit, restored, label })
 }

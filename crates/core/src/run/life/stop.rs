@@ -30,6 +30,15 @@ pub(in crate::run) fn time_limit(state: &State, now: Timestamp) -> Option<Limit>
 
 /// Stops because of a limit, of the run or of a budget above it. Effects under way may finish: which of them have left the engine is not known here.
 pub(in crate::run) fn by_limit(draft: &mut Draft<'_>, limit: Limit, blocked: Option<Blocked>) {
+    by_itself(draft, Some((limit, blocked)));
+}
+
+/// Stops because the person on whose behalf the run works does not let it go on.
+pub(in crate::run) fn undelegated(draft: &mut Draft<'_>) {
+    by_itself(draft, None);
+}
+
+fn by_itself(draft: &mut Draft<'_>, limit: Option<(Limit, Option<Blocked>)>) {
     let under_way: Vec<u32> = draft
         .state
         .calls
@@ -40,7 +49,7 @@ pub(in crate::run) fn by_limit(draft: &mut Draft<'_>, limit: Limit, blocked: Opt
         .filter(|e| !draft.facts.iter().any(|f| matches!(f, Fact::EffectIntended(i) if i.effect == *e)))
         .collect();
     // It cannot be refused: the run is live and not yet being stopped.
-    let _ = stop_for(draft, StopMode::Cancel, Some((limit, blocked)), &under_way);
+    let _ = stop_for(draft, StopMode::Cancel, limit, &under_way);
 }
 
 pub(in crate::run) fn stop(draft: &mut Draft<'_>, mode: StopMode, dispatched: &[u32]) -> Result<(), Refusal> {
@@ -192,6 +201,7 @@ pub(in crate::run) fn apply_requested(state: &mut State, f: &CancelRequested) {
     state.stop = Some(Stop { mode: f.mode, limit: f.limit });
     state.blocked.clone_from(&f.blocked);
     state.asking = None;
+    state.renewing = None;
     state.paused = false;
     if matches!(state.phase, Phase::ModelWait(_)) {
         state.phase = Phase::Idle;

@@ -26,6 +26,7 @@ pub(in crate::run) fn unsent(draft: &mut Draft<'_>, model: bool, effects: &[u32]
             code: match why {
                 Held::Draining => code::DRAINING,
                 Held::Disabled => code::DISABLED,
+                Held::Ended => code::DELEGATION,
             },
             spent: Spend::ZERO,
             estimated: false,

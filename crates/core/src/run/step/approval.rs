@@ -17,7 +17,7 @@ use crate::{
         gate::Ruling,
         state::{Call, CallPhase, Request, State},
         step::{
-            funds, patience, preview,
+            delegation, funds, patience, preview,
             tool::{end_call, refuse},
         },
     },
@@ -87,6 +87,9 @@ pub(in crate::run) fn ask_with_gates(draft: &mut Draft<'_>, i: usize, reason: As
 
 pub(in crate::run) fn apply_requested(state: &mut State, env: Env<'_>, f: &ApprovalRequested) {
     state.asks = state.asks.saturating_add(1);
+    if f.reason == AskReason::Delegation {
+        return delegation::apply_asked(state, env, f);
+    }
     if let Some(raise) = &f.raise {
         funds::apply_asked(state, env, f.effect, raise, f.expires);
         return;
@@ -141,6 +144,9 @@ pub(in crate::run) fn answered(
     }
     if draft.state.asking.as_ref().is_some_and(|a| a.effect == effect) {
         return funds::answered(draft, approved, Person { name: by, roles }, note);
+    }
+    if draft.state.renewing.is_some_and(|r| r.effect == effect) {
+        return delegation::answered(draft, approved, Person { name: by, roles }, note);
     }
     let call = draft.state.call(effect);
     let Some((call, CallPhase::Asking { expires, .. })) = call.map(|c| (c, &c.phase)) else {
@@ -271,6 +277,13 @@ pub(in crate::run) fn weigh(draft: &mut Draft<'_>, i: usize) {
         return ask_again(draft, i);
     }
     let call = &draft.state.calls[i];
+    if matches!(call.phase, CallPhase::Asking { .. })
+        && !call.given.is_empty()
+        && let Some(ruling) = delegation::outside(draft, i)
+    {
+        return refuse(draft, i, ruling);
+    }
+    let call = &draft.state.calls[i];
     let CallPhase::Asking { reason, asked, .. } = &call.phase else { return };
     if call.given.is_empty() || draft.gate.epoch().is_none() {
         return;
@@ -294,6 +307,10 @@ pub(in crate::run) fn weigh(draft: &mut Draft<'_>, i: usize) {
 /// Asks about a call that was let go, when that was by other policies than those of now, or before a pause. Says whether it
 /// may begin.
 pub(in crate::run) fn still_allowed(draft: &mut Draft<'_>, i: usize) -> bool {
+    if let Some(ruling) = delegation::outside(draft, i) {
+        refuse(draft, i, ruling);
+        return false;
+    }
     let call = &draft.state.calls[i];
     let now = draft.gate.epoch();
     if now.is_some() && call.ruled == now && !draft.gate.again(&draft.state, i) {
@@ -362,6 +379,7 @@ fn may_have_been(call: &Call, reason: AskReason) -> bool {
 
 pub(in crate::run) fn apply_expired(state: &mut State, effect: u32) {
     state.asking.take_if(|a| a.effect == effect);
+    state.renewing.take_if(|r| r.effect == effect);
     let Some(call) = state.call(effect) else { return };
     let CallPhase::Asking { reason, .. } = call.phase else { return };
     let (ended, code, text) = if may_have_been(call, reason) {

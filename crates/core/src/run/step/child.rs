@@ -34,8 +34,9 @@ pub(in crate::run) fn start(draft: &mut Draft<'_>, i: usize) {
     let limits = share(&draft.state, i).tighten(call.head.rules.child.as_ref().unwrap_or(&Limits::default()));
     let reserved = Spend { tokens: limits.tokens.unwrap_or(0), usd: Some(limits.usd.unwrap_or_default()) };
     let (child, _) = draft.state.effect_id(effect).child();
+    let grant = draft.state.calls[i].head.rules.grant.as_ref().map(|rule| Box::new(rule.at(draft.now)));
     approval::use_up(draft, i);
-    draft.emit(Fact::ChildStarted(ChildStarted { effect, child, limits, reserved }));
+    draft.emit(Fact::ChildStarted(ChildStarted { effect, child, limits, reserved, grant }));
 }
 
 /// What is left of the run's limits for the child that a call starts: shared evenly with the siblings that are still to start, and
@@ -70,7 +71,8 @@ pub(in crate::run) fn apply_started(state: &mut State, f: &ChildStarted) {
     state.book(Amounts { children: 1, ..Amounts::default() });
     state.budget.reserved = state.budget.reserved.plus(f.reserved);
     if let Some(call) = state.call_mut(f.effect) {
-        call.phase = CallPhase::Child { child: f.child, reserved: f.reserved, limits: f.limits.clone() };
+        let (limits, grant) = (f.limits.clone(), f.grant.clone());
+        call.phase = CallPhase::Child { child: f.child, reserved: f.reserved, limits, grant };
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
         decide::Draft,
         life::stop,
         state::{CallPhase, Life, Phase, State},
-        step::{funds, model, patience},
+        step::{delegation, funds, model, patience},
     },
 };
 
@@ -66,13 +66,17 @@ fn expire(draft: &mut Draft<'_>) {
         draft.emit(Fact::ApprovalExpired(EffectRef { effect: asking.effect }));
         stop::by_limit(draft, asking.raise.limit, asking.raise.blocked);
     }
+    delegation::expire(draft);
 }
 
 /// The model's wait is over: its next attempt.
 pub(in crate::run) fn fire_model(draft: &mut Draft<'_>) {
     let Phase::ModelWait(next) = draft.state.phase else { return };
-    if draft.hold || !draft.state.may_dispatch() || draft.state.asking.is_some() {
+    if draft.hold || !draft.state.may_dispatch() || draft.state.asks() {
         return;
+    }
+    if draft.state.behalf.is_over(draft.now) {
+        return delegation::ask(draft);
     }
     let (turn, attempt) = (draft.state.turn, draft.state.attempt + 1);
     model::request_attempt(draft, turn, attempt, next.model);

@@ -17,7 +17,7 @@ use crate::{
         gate::{Rewrite, Ruling},
         life::{restore, stop},
         state::{Call, CallPhase, KeyMark, Phase, State, UnknownMark},
-        step::{approval, child, funds, model, patience, plan},
+        step::{approval, child, delegation, funds, model, patience, plan},
         transcript::{Entry, EntryKind},
     },
     sandbox::Action,
@@ -38,6 +38,9 @@ pub(in crate::run) fn decide_call(draft: &mut Draft<'_>, i: usize) {
     }
     if let Err(reached) = funds::call(draft, i) {
         return funds::reached(draft, reached);
+    }
+    if let Some(ruling) = delegation::outside(draft, i) {
+        return refuse(draft, i, ruling);
     }
     let call = &draft.state.calls[i];
     let effect = call.head.effect;
@@ -393,6 +396,7 @@ pub(in crate::run) fn held(draft: &mut Draft<'_>, effect: u32, why: Held) {
     let payload = draft.notice(match why {
         Held::Draining => "The server was about to end before this was sent.",
         Held::Disabled => "An operator turned off what this needs before it was sent.",
+        Held::Ended => "What lets this be done ended before it was sent.",
     });
     let held = Some(why);
     draft.emit(Fact::EffectNotSent(EffectNotSent { effect, retry_at: Some(draft.now), payload, held }));
