@@ -19,6 +19,7 @@
 
 mod approvers;
 mod audit;
+mod erasure;
 mod client;
 mod error;
 mod events;

@@ -10,6 +10,7 @@ pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod connect;
+pub mod erasure;
 pub mod file;
 pub mod input;
 pub mod journal;

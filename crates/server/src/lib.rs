@@ -33,6 +33,7 @@ pub use stead_engine::clock;
 pub mod config;
 pub mod elsewhere;
 pub mod encryption;
+mod erasure;
 mod http;
 pub mod identity;
 mod lines;

@@ -19,6 +19,7 @@ use stead_ports::{
     agent::{Agent, AgentError, Agents},
     audit::AuditStore,
     clock::Clock,
+    erasure::ErasureStore,
     journal::{AliasMoved, Journal, SetBudget, StoreError},
     objects::Objects,
     policies::PolicyStore,
@@ -35,6 +36,7 @@ use crate::{
     cassettes::Shelf,
     clock::SystemClock,
     config::{self, DatabaseUrl, Encrypt},
+    erasure::Erasures,
     encryption,
     policies::{PolicySets, Sets},
     secrets,
@@ -113,6 +115,7 @@ impl Store {
 pub struct Runtime {
     engine: Engine,
     log: Log,
+    erasures: Arc<Erasures>,
     agents: Arc<AgentStore>,
     policies: Arc<PolicySets>,
     approvers: Arc<Directories>,
@@ -168,7 +171,7 @@ impl Runtime {
         // Absolute, so that nothing depends on the working directory later.
         let data_dir = fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
         let encrypt = encryption::key(options.encrypt.as_ref())?;
-        let Opened { mut journal, audit, objects, policies, switches, directories, store, lines } =
+        let Opened { mut journal, audit, objects, policies, switches, directories, erasures, store, lines } =
             open_store(&data_dir, options.database.as_ref(), encrypt).await?;
         let crash = options.testing.as_ref().and_then(|t| t.crash);
         let unkept = |e: io::Error| StoreError { code: code::DATA_READONLY, detail: format!("the test's ledger: {e}") };
@@ -220,6 +223,7 @@ impl Runtime {
         Ok(Self {
             engine,
             log,
+            erasures: Arc::new(Erasures::new(erasures)),
             agents,
             policies,
             approvers,
@@ -246,6 +250,11 @@ impl Runtime {
     /// The audit log behind the journal.
     pub fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// What is erased, and what must stay.
+    pub(crate) fn erasures(&self) -> &Erasures {
+        &self.erasures
     }
 
     /// The policy sets of its tenants.
@@ -389,6 +398,7 @@ struct Opened {
     policies: Arc<dyn PolicyStore>,
     switches: Arc<dyn SwitchStore>,
     directories: Arc<dyn DirectoryStore>,
+    erasures: Arc<dyn ErasureStore>,
     /// Which store all of these are.
     store: Store,
     /// What seals files beside it.
@@ -409,9 +419,9 @@ async fn open_store(
             let store = Arc::new(opened.await.map_err(broke)??);
             let lines = store.line_key().await?;
             let (journal, audit, objects) = (store.clone(), store.clone(), store.clone());
-            let (policies, directories) = (store.clone(), store.clone());
+            let (policies, directories, erasures) = (store.clone(), store.clone(), store.clone());
             let (switches, store) = (store, Store::Sqlite);
-            Ok(Opened { journal, audit, objects, policies, directories, switches, store, lines })
+            Ok(Opened { journal, audit, objects, policies, directories, switches, erasures, store, lines })
         }
         Some(url) => {
             // Not in the database: whoever can read that must not be able to tell contents by their addresses.
@@ -421,9 +431,9 @@ async fn open_store(
             let store = Arc::new(PgStore::connect(url.expose(), options).await?);
             let lines = store.line_key().await?;
             let (journal, audit, objects) = (store.clone(), store.clone(), store.clone());
-            let (policies, directories) = (store.clone(), store.clone());
+            let (policies, directories, erasures) = (store.clone(), store.clone(), store.clone());
             let (switches, store) = (store, Store::Postgres);
-            Ok(Opened { journal, audit, objects, policies, directories, switches, store, lines })
+            Ok(Opened { journal, audit, objects, policies, directories, switches, erasures, store, lines })
         }
     }
 }

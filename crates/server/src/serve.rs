@@ -15,6 +15,7 @@ use crate::{
     audit::keep_published,
     auth::{DEFAULT_TENANT, Principal, Tokens, own_token},
     config::{self, Config, ConfigError},
+    erasure,
     http::{
         app::{App, Shared, router},
         listen::{ListenError, Listener},
@@ -218,6 +219,7 @@ impl Server {
         let publishing = announced.is_some().then(|| {
             tokio::spawn(keep_published(app.runtime.log().clone(), config.audit.clone(), app.draining.clone()))
         });
+        let erasing = tokio::spawn(erasure::keep(app.clone()));
         let serving = listener.serve(app.clone(), router(app.clone()), patience);
         let stopping = async {
             shutdown.await;
@@ -230,6 +232,7 @@ impl Server {
         if let Some(publishing) = publishing {
             let _ = publishing.await;
         }
+        let _ = erasing.await;
         #[cfg(target_os = "linux")]
         app.sandboxes.close().await;
         app.runtime.drain(patience).await;

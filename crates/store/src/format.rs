@@ -34,6 +34,7 @@ const STEPS: &[Step] = &[
         what: "tables for the audit log, for what operators turn off and for directories of approvers",
         by_itself: true,
     },
+    Step { to: 9, what: "tables for erasures and legal holds", by_itself: true },
 ];
 
 /// The steps from a format to this release's.

@@ -15,7 +15,7 @@ use crate::{auth::Tokens, clock::SystemClock, config, identity::Identity, people
 /// Agents that are applied at once: each may be large, and start MCP servers. More wait for their turn.
 const APPLYING: usize = 16;
 /// Requests with files at once; each holds its body in memory.
-const ATTACHING: usize = 16;
+pub(crate) const ATTACHING: usize = 16;
 
 /// What handlers work with.
 pub(crate) type Shared = Arc<App>;
@@ -52,6 +52,8 @@ pub(crate) struct App {
     pub(crate) four_eyes: bool,
     /// Whether a change of what an alias names takes a second person.
     pub(crate) four_eyes_for_agents: bool,
+    /// Whether an erasure takes a second person.
+    pub(crate) four_eyes_for_erasures: bool,
     /// Where it is told what policies say of what people do.
     pub(crate) operators: operate::Record,
     /// When serving began.
@@ -91,6 +93,7 @@ impl App {
             metrics,
             four_eyes: config.policy.four_eyes,
             four_eyes_for_agents: config.agents.four_eyes,
+            four_eyes_for_erasures: config.erasure.four_eyes,
             operators,
             started: SystemClock.now(),
         })
