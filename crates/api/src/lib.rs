@@ -23,6 +23,7 @@ pub mod artifact;
 pub mod audit;
 pub mod budget;
 pub mod context;
+pub mod erasure;
 pub mod fact;
 pub mod identity;
 pub mod login;

@@ -5,7 +5,8 @@
 //! * [`tile`], [`edge`] and [`read`] are its layout in files: their paths, what an append writes, and reading with no belief in
 //!   what is read.
 //! * [`key`], [`note`] and [`checkpoint`] are what is signed, and by whom.
-//! * [`leaf`] is what the log says of a record or of an operator's act, [`origin`] what a log is called, [`bundle`] the file that proves it to others.
+//! * [`leaf`] is what the log says of a record or of an operator's act, [`origin`] what a log is called, [`bundle`] the file that proves it to others,
+//!   [`certificate`] what is signed of an erasure.
 //!
 //! Not here: who integrates records, where files are kept, and when it is. Nothing here reads a clock, draws a random number or
 //! opens a file; `clippy.toml` and `cargo xtask tidy` hold that line.
@@ -22,6 +23,7 @@
 
 pub mod bundle;
 mod cbor;
+pub mod certificate;
 pub mod checkpoint;
 pub mod edge;
 pub mod frontier;

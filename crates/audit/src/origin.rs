@@ -32,7 +32,7 @@ pub fn of(base: &str, tenant: Option<&str>, epoch: u32) -> Result<String, BadKey
 
 /// A tenant's name of letters, digits, `-`, `_` and `.`; other bytes as `%` and two digits. A long one is `%` and its digest: no name
 /// is written like that.
-fn escaped(tenant: &str) -> String {
+pub(crate) fn escaped(tenant: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     let mut out = String::new();
     for b in tenant.bytes() {

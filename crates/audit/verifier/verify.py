@@ -367,6 +367,35 @@ def verify_note(note, trust):
     return checkpoint, cosigned
 
 
+CERTIFICATE = ("origin", "id", "tenant", "subject", "by", "asked", "done", "runs", "records", "texts", "list", "before", "after")
+
+
+def verify_certificate(note, key):
+    """What a certificate of an erasure says that the log has signed."""
+    try:
+        text, signatures = parse_note(note)
+        first, *lines = text.removesuffix("\n").split("\n")
+        demand(first == "stead-erasure/v1" and len(lines) >= len(CERTIFICATE), "no certificate of an erasure")
+        said = {}
+        for name, line in zip(CERTIFICATE, lines):
+            demand(line.startswith(name + " "), f"no line of {name}")
+            said[name] = line[len(name) + 1 :]
+        runs = lines[len(CERTIFICATE) :]
+        for name in ("runs", "records", "texts"):
+            demand(said[name].isdigit() and str(int(said[name])) == said[name], "a number")
+        if runs or said["runs"] == "0":
+            whole = len(runs) == int(said["runs"]) and all(line.startswith("run ") for line in runs)
+            listed = hashlib.sha256("".join(line + "\n" for line in runs).encode()).hexdigest()
+            demand(whole and listed == said["list"], "its runs are not those that it counts")
+        demand(said["origin"] == key.name, "of another log than the key")
+    except Malformed as bad:
+        raise Broken("certificate", bad) from bad
+    mine = [signature for name, key_id, signature in signatures if (name, key_id) == (key.name, key.id)]
+    if key.type != 1 or len(mine) != 1 or not key.signed(text, mine[0]):
+        raise Broken("signature", "the log has not signed")
+    return said
+
+
 # --- Leaves and records -----------------------------------------------------------------------------------------------
 
 LEAF = ("v", "what", "log", "run", "seq", "at", "prev", "record", "kinds", "decisions", "approvals")
@@ -431,16 +460,23 @@ def check_leaf(leaf):
 def payload_commitment(salt, index, payload):
     """docs/journal-format.md, "Hashes"."""
     kind, rest = payload[0], payload[2:]
-    start = b"stead/payload/v1" + salt + index.to_bytes(2, "big")
     if kind == 2:
         demand(is_bytes(rest[0], 32), "a commitment")
         return rest[0]
-    if kind == 0:
-        text, files = sha256(start, b"\x00", rest[0]), rest[1:]
+    demand(kind in (0, 1), "a payload")
+    files = rest[1:] if kind == 0 else rest[3:]
+    if len(files) > 1 and files[1] is not None:
+        demand(is_bytes(files[1], 16), "what blinds a text")
+        start = b"stead/payload/v2" + salt + files[1]
     else:
-        demand(kind == 1 and is_bytes(rest[0], 32) and is_uint(rest[1]), "a payload")
+        start = b"stead/payload/v1" + salt
+    start += index.to_bytes(2, "big")
+    if kind == 0:
+        text = sha256(start, b"\x00", rest[0])
+    else:
+        demand(is_bytes(rest[0], 32) and is_uint(rest[1]), "a payload")
         shown = b"\x00" if rest[2] is None else b"\x01" + rest[2]
-        text, files = sha256(start, b"\x01", rest[0], rest[1].to_bytes(8, "big"), shown), rest[3:]
+        text = sha256(start, b"\x01", rest[0], rest[1].to_bytes(8, "big"), shown)
     if not files or not files[0]:
         return text
     out = [b"stead/artifacts/v1", text]
@@ -666,6 +702,9 @@ def main():
     one.add_argument("--witness", action="append", default=[], help="a witness's key")
     one.add_argument("--quorum", type=int, default=0, help="witnesses that must have signed")
     one.add_argument("--held", help="a file with a checkpoint that was kept")
+    one = commands.add_parser("certificate", help="verify a certificate of an erasure")
+    one.add_argument("file")
+    one.add_argument("--log", required=True, help="the key of the operators' log, NAME+ID+KEY")
     commands.add_parser("vectors", help="check the vectors of the document").add_argument("folder")
     commands.add_parser("cases", help="verify cases from stdin, one a line")
     args = parser.parse_args()
@@ -678,6 +717,10 @@ def main():
         print("\n".join(wrong + [f"{checked} checked, {len(wrong)} wrong"]))
         return 1 if wrong or not checked else 0
     try:
+        if args.command == "certificate":
+            with open(args.file, encoding="utf-8", newline="") as file:
+                print(json.dumps(verify_certificate(file.read(), Key(args.log))))
+            return 0
         trust = Trust(Key(args.log), [Key(key) for key in args.witness], args.quorum)
         held = None
         if args.held:

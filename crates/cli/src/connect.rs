@@ -91,6 +91,7 @@ impl Connection {
             sandbox: written.sandbox,
             policy: written.policy,
             audit: written.audit,
+            erasure: written.erasure,
             approvals: written.approvals,
             ..Config::default()
         };

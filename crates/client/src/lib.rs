@@ -20,6 +20,7 @@
 mod approvers;
 mod asked;
 mod audit;
+mod erasure;
 mod client;
 mod error;
 mod events;

@@ -363,6 +363,18 @@ codes! {
     // 360-369: the audit log
     /// What is kept, or was shown, is not what was signed.
     AUDIT_BROKEN = 360, "The audit log does not hold";
+    /// A legal hold covers what was to be erased or removed.
+    HELD = 361, "A legal hold refuses it";
+    /// What is to be erased is still being written.
+    SUBJECT_AT_WORK = 362, "Runs of the person have not ended";
+    /// An erasure goes on, or could not go on.
+    ERASURE_UNFINISHED = 363, "An erasure is not finished";
+    /// A certificate of an erasure does not say what it should, or is not signed by the log.
+    CERTIFICATE = 364, "The certificate of an erasure does not hold";
+    /// A file that says what was erased cannot be read.
+    ERASURES_FILE = 365, "The file of erasures cannot be used";
+    /// A tenant has as many legal holds in force as it may.
+    TOO_MANY_HOLDS = 366, "There are too many legal holds";
     // 370-379: signed approvals
     /// A yes came without a signature where it counts only with one.
     APPROVAL_UNSIGNED = 370, "A yes to this counts only with a signature";

@@ -115,7 +115,7 @@ pub struct CallRules {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<Name>,
     /// What the child is granted of what it could do, when the tool is another agent and not everything is.
-    #[n(7)]
+    #[n(8)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<Box<GrantRule>>,
 }

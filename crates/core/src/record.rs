@@ -98,12 +98,33 @@ pub struct Payload {
     pub source: Option<Source>,
     /// Files that came with it. They are erased with the text.
     pub artifacts: Vec<Artifact>,
+    /// Random bytes that blind the commitment beside the record's salt, and are erased with the text: without them no text can be
+    /// guessed from a commitment that stays. Only in a record; a folded state has none. Records of before format 9 have none either.
+    pub blind: Option<[u8; 16]>,
 }
 
 impl Payload {
     /// A payload without files.
     pub const fn new(body: Body, source: Option<Source>) -> Self {
-        Self { body, source, artifacts: Vec::new() }
+        Self { body, source, artifacts: Vec::new(), blind: None }
+    }
+
+    /// The same without what blinds it, as a state keeps it.
+    #[must_use]
+    pub fn bare(mut self) -> Self {
+        self.blind = None;
+        self
+    }
+
+    /// Erases the text, with its files and what blinded it; its commitment stays. False when it was erased before.
+    pub fn erase(&mut self, salt: &[u8; 16], index: u16) -> bool {
+        if matches!(self.body, Body::Erased { .. }) {
+            return false;
+        }
+        self.body = Body::Erased { commitment: self.commitment(salt, index) };
+        self.artifacts = Vec::new();
+        self.blind = None;
+        true
     }
 
     /// A payload kept in the record.
@@ -121,7 +142,8 @@ impl Payload {
         }
     }
 
-    /// `SHA-256("stead/payload/v1" || salt || index || kind || content or address)`: what the leaf hash covers.
+    /// `SHA-256("stead/payload/v1" || salt || index || kind || content or address)`: what the leaf hash covers. With random bytes of
+    /// its own it is `SHA-256("stead/payload/v2" || salt || those || index || …)`.
     /// For a blob that is its address, its length, and its preview with one byte before it that says whether
     /// there is one: what the model was shown is as binding as the whole. Files that came with the text are bound by
     /// a hash over that one.
@@ -144,7 +166,11 @@ impl Payload {
     }
 
     fn text_commitment(&self, salt: &[u8; 16], index: u16) -> [u8; 32] {
-        let h = Sha256::new().chain_update(b"stead/payload/v1").chain_update(salt).chain_update(index.to_be_bytes());
+        let h = match &self.blind {
+            None => Sha256::new().chain_update(b"stead/payload/v1").chain_update(salt),
+            Some(blind) => Sha256::new().chain_update(b"stead/payload/v2").chain_update(salt).chain_update(blind),
+        };
+        let h = h.chain_update(index.to_be_bytes());
         match &self.body {
             Body::Inline(b) => h.chain_update([0]).chain_update(b).finalize().into(),
             Body::Blob { id, len, preview } => {
@@ -162,7 +188,7 @@ impl Payload {
 impl<C> Encode<C> for Payload {
     fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, ctx: &mut C) -> Result<(), encode::Error<W::Error>> {
         // [kind, source, ...]; the length of the array tells which optional parts follow.
-        let more = u64::from(!self.artifacts.is_empty());
+        let more = if self.blind.is_some() { 2 } else { u64::from(!self.artifacts.is_empty()) };
         match &self.body {
             Body::Inline(b) => e.array(3 + more)?.u8(0)?.encode_with(self.source, ctx)?.bytes(b)?,
             Body::Blob { id, len, preview } => {
@@ -177,8 +203,13 @@ impl<C> Encode<C> for Payload {
                 return Ok(());
             }
         };
-        if more > 0 {
+        if !self.artifacts.is_empty() {
             e.encode_with(&self.artifacts, ctx)?;
+        } else if more > 0 {
+            e.null()?;
+        }
+        if let Some(blind) = &self.blind {
+            e.bytes(blind)?;
         }
         Ok(())
     }
@@ -208,14 +239,19 @@ impl<'b, C> Decode<'b, C> for Payload {
             return Err(bad("payload with too few parts"));
         }
         let mut rest = used..len;
-        let mut artifacts = Vec::new();
+        let (mut artifacts, mut blind) = (Vec::new(), None);
         if kind != 2 && rest.next().is_some() {
             artifacts = d.decode_with::<C, Option<Vec<Artifact>>>(ctx)?.unwrap_or_default();
+        }
+        if kind != 2 && rest.next().is_some() {
+            let bytes = d.decode_with::<C, Option<&minicbor::bytes::ByteSlice>>(ctx)?;
+            let sixteen = |b: &minicbor::bytes::ByteSlice| b[..].try_into().map_err(|_| bad("what blinds a text is not 16 bytes"));
+            blind = bytes.map(sixteen).transpose()?;
         }
         for _ in rest {
             d.skip()?;
         }
-        Ok(Self { body, source, artifacts })
+        Ok(Self { body, source, artifacts, blind })
     }
 }
 
@@ -333,6 +369,23 @@ impl Record {
         Ok((Self { header, facts, payloads }, leaf))
     }
 
+    /// Erases all texts; facts, hashes and what follows from them stay. How many were there.
+    pub fn erase_texts(&mut self) -> usize {
+        let salt = self.header.salt;
+        self.payloads.iter_mut().enumerate().filter_map(|(i, p)| p.erase(&salt, i as u16).then_some(())).count()
+    }
+
+    /// Blobs that its texts and files stand in.
+    pub fn blobs(&self) -> impl Iterator<Item = BlobId> {
+        self.payloads.iter().filter(|p| !matches!(p.body, Body::Erased { .. })).flat_map(|payload| {
+            let own = match &payload.body {
+                Body::Blob { id, .. } => Some(*id),
+                _ => None,
+            };
+            own.into_iter().chain(payload.artifacts.iter().map(|artifact| artifact.blob))
+        })
+    }
+
     /// The text of payload `index`, when it is inline.
     pub fn inline_text(&self, index: u16) -> Option<Cow<'_, str>> {
         match &self.payloads.get(usize::from(index))?.body {
@@ -340,6 +393,38 @@ impl Record {
             _ => None,
         }
     }
+}
+
+/// A record whose texts are erased.
+#[derive(Clone, Debug)]
+pub struct Bare {
+    /// Its bytes: header and facts exactly as they were.
+    pub bytes: Bytes,
+    /// Its leaf hash, which is as before.
+    pub leaf: LeafHash,
+    /// Blobs that the texts stood in.
+    pub blobs: Vec<BlobId>,
+    /// Texts that it has not any more, those that were erased before included.
+    pub texts: usize,
+    /// Whether there was any left to erase.
+    pub changed: bool,
+}
+
+/// Erases all texts of a record, whatever of its header and facts this release knows: those bytes stay as they are.
+///
+/// # Errors
+/// [`BadRecord`] as [`Record::decode`].
+pub fn erased(bytes: &[u8], prev: LeafHash) -> Result<Bare, BadRecord> {
+    let (mut record, leaf) = Record::decode(bytes, prev)?;
+    let blobs = record.blobs().collect();
+    let changed = record.erase_texts() > 0;
+    let mut d = Decoder::new(bytes);
+    d.array()?;
+    d.skip()?;
+    d.skip()?;
+    let mut out = bytes[..d.position()].to_vec();
+    Encoder::new(&mut out).encode(&record.payloads).expect("encodes to memory");
+    Ok(Bare { bytes: out.into(), leaf, blobs, texts: record.payloads.len(), changed })
 }
 
 /// `SHA-256(0x00 || prev || length of control || control || (label || commitment)*)`: control is the record's bytes

@@ -29,6 +29,17 @@ use crate::{
 #[derive(Clone)]
 pub struct Engine(pub(crate) Arc<Inner>);
 
+/// As [`Engine::trees`], of a journal that no engine works on.
+///
+/// # Errors
+/// As [`Engine::trees`].
+pub async fn trees_of(journal: &Arc<dyn Journal>, run: RunId) -> Result<BTreeSet<TreeId>, EngineError> {
+    let records = records(journal, run).await?;
+    let actions = records.iter().flat_map(|record| &record.facts).filter_map(Fact::action);
+    let changes = actions.filter_map(|action| action.workspace);
+    Ok(changes.flat_map(|change| change.before.into_iter().chain([change.after])).collect())
+}
+
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("stats", &self.stats()).finish()
@@ -193,10 +204,7 @@ impl Engine {
     /// # Errors
     /// When the run does not exist, cannot be read or is damaged.
     pub async fn trees(&self, run: RunId) -> Result<BTreeSet<TreeId>, EngineError> {
-        let records = records(self.journal(), run).await?;
-        let actions = records.iter().flat_map(|record| &record.facts).filter_map(Fact::action);
-        let changes = actions.filter_map(|action| action.workspace);
-        Ok(changes.flat_map(|change| change.before.into_iter().chain([change.after])).collect())
+        trees_of(self.journal(), run).await
     }
 
     /// Waits until the run has ended or, with `or_waiting`, until only a human can move it.

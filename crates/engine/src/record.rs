@@ -22,7 +22,9 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     /// The record of a decision that has facts.
     pub(crate) fn new(engine: &Engine, decision: Decision, by: By) -> Self {
-        let Decision { facts, payloads, state, at } = decision;
+        let Decision { facts, mut payloads, state, at } = decision;
+        let clock = &engine.0.ports.clock;
+        payloads.iter_mut().for_each(|payload| payload.blind = Some(clock.random()));
         let header = Header {
             v: VERSION,
             run: state.run,
@@ -32,7 +34,7 @@ impl Outgoing {
             epoch: engine.0.lease.lease.epoch,
             tenant: state.tenant.clone(),
             actor: by,
-            salt: engine.0.ports.clock.random(),
+            salt: clock.random(),
             subject_key: None,
         };
         Self { record: Record { header, facts, payloads }, state, at }

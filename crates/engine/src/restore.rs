@@ -91,7 +91,8 @@ async fn mark(
         Err(Refusal::Ended) => return Ok(false),
         Err(refusal) => return Err(EngineError::Conflict { why: refusal.to_string() }),
     };
-    let Decision { facts, payloads, state: after, at } = decision;
+    let Decision { facts, mut payloads, state: after, at } = decision;
+    payloads.iter_mut().for_each(|payload| payload.blind = Some(clock.random()));
     let header = Header {
         v: VERSION,
         run,

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod conformance;
 pub mod connect;
 pub mod delegate;
+pub mod erasure;
 pub mod file;
 pub mod input;
 pub mod journal;

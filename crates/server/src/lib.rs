@@ -36,6 +36,7 @@ pub mod config;
 mod delegate;
 pub mod elsewhere;
 pub mod encryption;
+mod erasure;
 mod http;
 pub mod identity;
 mod lines;

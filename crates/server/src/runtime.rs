@@ -19,6 +19,7 @@ use stead_ports::{
     agent::{Agent, AgentError, Agents},
     audit::AuditStore,
     clock::Clock,
+    erasure::ErasureStore,
     journal::{AliasMoved, Journal, SetBudget, StoreError},
     notices::NoticeStore,
     objects::Objects,
@@ -38,6 +39,7 @@ use crate::{
     clock::SystemClock,
     config::{self, DatabaseUrl, Encrypt},
     delegate::Outward,
+    erasure::Erasures,
     encryption,
     policies::{PolicySets, Sets},
     secrets,
@@ -123,6 +125,7 @@ pub struct Runtime {
     engine: Engine,
     log: Log,
     outward: Arc<Outward>,
+    erasures: Arc<Erasures>,
     agents: Arc<AgentStore>,
     policies: Arc<PolicySets>,
     approvers: Arc<Directories>,
@@ -179,7 +182,18 @@ impl Runtime {
         // Absolute, so that nothing depends on the working directory later.
         let data_dir = fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
         let encrypt = encryption::key(options.encrypt.as_ref())?;
-        let Opened { mut journal, audit, objects, policies, switches, directories, notices, store, lines } =
+        let Opened {
+            mut journal,
+            audit,
+            objects,
+            policies,
+            switches,
+            directories,
+            notices,
+            erasures,
+            store,
+            lines,
+        } =
             open_store(&data_dir, options.database.as_ref(), encrypt).await?;
         let crash = options.testing.as_ref().and_then(|t| t.crash);
         let unkept = |e: io::Error| StoreError { code: code::DATA_READONLY, detail: format!("the test's ledger: {e}") };
@@ -235,6 +249,7 @@ impl Runtime {
             engine,
             log,
             outward,
+            erasures: Arc::new(Erasures::new(erasures)),
             agents,
             policies,
             approvers,
@@ -268,6 +283,11 @@ impl Runtime {
     /// The audit log behind the journal.
     pub fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// What is erased, and what must stay.
+    pub(crate) fn erasures(&self) -> &Erasures {
+        &self.erasures
     }
 
     /// The policy sets of its tenants.
@@ -422,6 +442,7 @@ struct Opened {
     directories: Arc<dyn DirectoryStore>,
     /// How far notices of open questions have gone out.
     notices: Arc<dyn NoticeStore>,
+    erasures: Arc<dyn ErasureStore>,
     /// Which store all of these are.
     store: Store,
     /// What seals files beside it.
@@ -442,9 +463,10 @@ async fn open_store(
             let store = Arc::new(opened.await.map_err(broke)??);
             let lines = store.line_key().await?;
             let (journal, audit, objects) = (store.clone(), store.clone(), store.clone());
-            let (policies, directories, notices) = (store.clone(), store.clone(), store.clone());
+            let (policies, directories) = (store.clone(), store.clone());
+            let (notices, erasures) = (store.clone(), store.clone());
             let (switches, store) = (store, Store::Sqlite);
-            Ok(Opened { journal, audit, objects, policies, directories, notices, switches, store, lines })
+            Ok(Opened { journal, audit, objects, policies, directories, notices, switches, erasures, store, lines })
         }
         Some(url) => {
             // Not in the database: whoever can read that must not be able to tell contents by their addresses.
@@ -454,9 +476,10 @@ async fn open_store(
             let store = Arc::new(PgStore::connect(url.expose(), options).await?);
             let lines = store.line_key().await?;
             let (journal, audit, objects) = (store.clone(), store.clone(), store.clone());
-            let (policies, directories, notices) = (store.clone(), store.clone(), store.clone());
+            let (policies, directories) = (store.clone(), store.clone());
+            let (notices, erasures) = (store.clone(), store.clone());
             let (switches, store) = (store, Store::Postgres);
-            Ok(Opened { journal, audit, objects, policies, directories, notices, switches, store, lines })
+            Ok(Opened { journal, audit, objects, policies, directories, notices, switches, erasures, store, lines })
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     audit::keep_published,
     auth::{DEFAULT_TENANT, Principal, Tokens, own_token},
     config::{self, Config, ConfigError},
+    erasure,
     http::{
         app::{App, Shared, router},
         listen::{ListenError, Listener},
@@ -248,6 +249,7 @@ impl Server {
                 async move { notices.keep(app).await }
             })
         });
+        let erasing = tokio::spawn(erasure::keep(app.clone()));
         let serving = listener.serve(app.clone(), router(app.clone()), patience);
         let stopping = async {
             shutdown.await;
@@ -263,6 +265,7 @@ impl Server {
         if let Some(publishing) = publishing {
             let _ = publishing.await;
         }
+        let _ = erasing.await;
         #[cfg(target_os = "linux")]
         app.sandboxes.close().await;
         app.runtime.drain(patience).await;

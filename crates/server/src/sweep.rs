@@ -1,16 +1,21 @@
 //! The sweep of workspaces, in the background of a server: content goes to which no fact leads, no session sandbox that lives, and which
 //! nobody holds any more. It takes its time: tenants follow one another, and journals are read a few runs at a time.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use stead_core::{
-    id::{Name, TreeId},
+    id::{Name, RunId, TreeId},
     time::Timestamp,
 };
-use stead_engine::{Engine, EngineError};
+use stead_engine::{EngineError, trees_of};
 use stead_ports::{
     clock::Clock as _,
-    journal::{RunFilter, StoreError},
+    erasure::{ErasureStore, Held},
+    journal::{Journal, RunFilter, RunRow, StoreError},
     objects::Objects,
 };
 use stead_workspace::{Swept, WorkspaceError};
@@ -67,7 +72,19 @@ async fn one(app: &App, tenant: &Name) {
         return;
     }
     let at = Timestamp(SystemClock.now().0.saturating_sub_unsigned(MARGIN.as_micros() as u64));
-    match sweep(&**app.runtime.objects(), app.runtime.engine(), tenant, at, || live(app, tenant)).await {
+    let erasures = app.runtime.erasures();
+    let kept = match kept(&**erasures.store(), tenant).await {
+        Ok(Some(kept)) => kept,
+        // A legal hold on the tenant: everything stays.
+        Ok(None) => return,
+        Err(error) => return tracing::warn!(%tenant, %error, "workspaces were not swept"),
+    };
+    let erased = match erasures.runs().await {
+        Ok(erased) => erased,
+        Err(error) => return tracing::warn!(%tenant, %error, "workspaces were not swept"),
+    };
+    let live = || live(app, tenant).into_iter().chain(kept).collect();
+    match sweep(&**app.runtime.objects(), app.runtime.journal(), tenant, &erased, at, live).await {
         Ok(swept) => {
             app.metrics.swept(swept.removed);
             tracing::info!(%tenant, removed = swept.removed, stay = swept.reachable, "workspaces were swept");
@@ -78,28 +95,43 @@ async fn one(app: &App, tenant: &Name) {
     }
 }
 
+/// Snapshots of sandboxes of persons whom a legal hold covers, which stay however long they were to be held; none at all when one covers
+/// the tenant.
+async fn kept(store: &dyn ErasureStore, tenant: &Name) -> Result<Option<Vec<TreeId>>, StoreError> {
+    let holds = store.holds(Some(tenant), false).await?;
+    if holds.iter().any(|hold| hold.what == Held::Tenant) {
+        return Ok(None);
+    }
+    let mut trees = Vec::new();
+    for hold in holds.iter().filter(|hold| hold.what == Held::Subject) {
+        trees.extend(store.kept_trees(tenant, Some(&hold.name)).await?.into_iter().map(|kept| kept.tree));
+    }
+    Ok(Some(trees))
+}
+
 /// Trees of session sandboxes that live.
 #[cfg(target_os = "linux")]
-fn live(app: &App, tenant: &Name) -> Vec<TreeId> {
+pub(crate) fn live(app: &App, tenant: &Name) -> Vec<TreeId> {
     app.sandboxes.all.trees(tenant)
 }
 
 /// There are none elsewhere.
 #[cfg(not(target_os = "linux"))]
-fn live(_app: &App, _tenant: &Name) -> Vec<TreeId> {
+pub(crate) fn live(_app: &App, _tenant: &Name) -> Vec<TreeId> {
     Vec::new()
 }
 
 /// Sweeps the workspaces of one tenant. `live` names the trees that are in use and that no fact need name.
 async fn sweep(
     objects: &dyn Objects,
-    engine: &Engine,
+    journal: &Arc<dyn Journal>,
     tenant: &Name,
+    erased: &HashSet<RunId>,
     at: Timestamp,
     live: impl FnOnce() -> Vec<TreeId>,
 ) -> Result<Swept, WorkspaceError> {
     let roots = || async {
-        let mut roots = named(engine, tenant).await?;
+        let mut roots = named(journal, tenant, erased).await?;
         // Last: one that has begun meanwhile holds its tree.
         roots.extend(live());
         Ok(roots.into_iter().collect())
@@ -107,17 +139,22 @@ async fn sweep(
     stead_workspace::sweep(objects, tenant, at, roots).await
 }
 
-/// All trees that facts name.
-async fn named(engine: &Engine, tenant: &Name) -> Result<BTreeSet<TreeId>, StoreError> {
+/// All trees that facts name, but those of runs whose texts are erased.
+pub(crate) async fn named(
+    journal: &Arc<dyn Journal>,
+    tenant: &Name,
+    erased: &HashSet<RunId>,
+) -> Result<BTreeSet<TreeId>, StoreError> {
     let mut found = BTreeSet::new();
     let mut filter = RunFilter { tenant: tenant.clone(), limit: RUNS, ..RunFilter::default() };
     loop {
-        let page = engine.journal().runs(&filter).await?;
+        let page = journal.runs(&filter).await?;
         let Some(last) = page.last() else { return Ok(found) };
         filter.before = Some(last.id);
         // The row of a run that has ended tells its effects; without one there was no action.
-        for row in page.iter().filter(|row| !(row.state.status.ended() && row.state.effects == 0)) {
-            found.extend(engine.trees(row.id).await.map_err(unread)?);
+        let acted = |row: &&RunRow| !(row.state.status.ended() && row.state.effects == 0);
+        for row in page.iter().filter(acted).filter(|row| !erased.contains(&row.id)) {
+            found.extend(trees_of(journal, row.id).await.map_err(unread)?);
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -136,6 +136,12 @@ impl BlobKey {
         hmac(&self.0, &[b"stead/blob/check/v1"])
     }
 
+    /// What stands for a person where their name must not stand. Whoever has the key can tell whether it is that of a name.
+    pub(crate) fn pseudonym(&self, tenant: &Name, subject: &Name) -> [u8; 32] {
+        let key = hmac(&self.0, &[b"stead/erasure/tenant/v1", tenant.as_bytes()]);
+        hmac(&key, &[subject.as_bytes()])
+    }
+
     /// The address of `content` within `tenant`.
     pub(crate) fn address(&self, tenant: &Name, content: &[u8]) -> BlobId {
         let key = hmac(&self.0, &[b"stead/blob/tenant/v1", tenant.as_bytes()]);

@@ -34,7 +34,7 @@ const STEPS: &[Step] = &[
         what: "tables for the audit log, for what operators turn off and for directories of approvers",
         by_itself: true,
     },
-    Step { to: 9, what: "a table for notices of open questions", by_itself: true },
+    Step { to: 9, what: "tables for notices of open questions, for erasures and for legal holds", by_itself: true },
 ];
 
 /// The steps from a format to this release's.

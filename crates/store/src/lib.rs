@@ -4,6 +4,7 @@
 //!
 //! * `backup` takes everything out as one stream, and puts it into an empty store.
 //! * `audit` says how places in logs are packed; both stores keep the port of the audit log.
+//! * `erasure` says how the runs of an erasure are packed; both stores keep that port too.
 //! * `check` holds the rules by which an append is taken or refused; the two stores share it.
 //! * `usage` names the columns in which both keep what runs have used.
 //! * `objects` is the content of workspaces, whose port both keep too.
@@ -19,6 +20,7 @@ mod backup;
 mod blob;
 mod book;
 mod check;
+mod erasure;
 mod format;
 mod objects;
 mod pack;

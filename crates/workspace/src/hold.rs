@@ -11,6 +11,14 @@ use crate::{WorkspaceError, Workspaces, sweep::reachable};
 const BATCH: usize = 256;
 
 impl Workspaces {
+    /// Removes what the cache of this host has of these objects, to which nothing leads any more.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn forget(&self, tenant: &Name, ids: &[BlobId]) -> std::io::Result<()> {
+        self.cache.forget(tenant, ids)
+    }
+
     /// Holds a tree, and all that it leads to, at least until then. It must be there for as long as this runs: just made, or led to by
     /// something that is kept.
     ///

@@ -41,7 +41,7 @@ mod trees;
 mod workspaces;
 mod writer;
 
-pub use cache::{Base, Cache};
+pub use cache::{Base, Cache, forget};
 #[cfg(target_os = "linux")]
 pub use commit::Committed;
 pub use diff::{Change, Diff, Kind};
@@ -52,6 +52,6 @@ pub use limits::Limits;
 #[cfg(target_os = "linux")]
 pub use lowers::Lowers;
 pub use name::{BadName, EntryName, MAX_NAME, MAX_PATH, TreePath, shown};
-pub use sweep::{Swept, sweep};
+pub use sweep::{Swept, reachable, sweep};
 pub use workspaces::{Made, Options, Workspaces};
 pub use writer::Writer;

@@ -77,7 +77,10 @@ where
 }
 
 /// All objects that these trees lead to.
-pub(crate) async fn reachable(
+///
+/// # Errors
+/// ST0242 when something that a tree leads to is missing or damaged.
+pub async fn reachable(
     objects: &dyn Objects,
     tenant: &Name,
     roots: Vec<TreeId>,

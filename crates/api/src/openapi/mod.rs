@@ -3,6 +3,7 @@
 
 mod approvers;
 mod audit;
+mod erasure;
 mod operation;
 mod operations;
 mod policies;

@@ -5,6 +5,7 @@ use stead_core::code;
 use super::{
     approvers::approvers,
     audit::audit,
+    erasure::erasure,
     operation::{Media, Operation, Place},
     policies::policies,
     sandboxes::sandboxes,
@@ -43,7 +44,7 @@ const OF_SESSION: &str =
 
 /// All operations, by resource.
 pub fn operations() -> Vec<Operation> {
-    [agents(), sessions(), runs(), run_actions(), approvals(), approvers(), policies(), sandboxes(), audit(), server()]
+    [agents(), sessions(), runs(), run_actions(), approvals(), approvers(), policies(), sandboxes(), audit(), erasure(), server()]
         .into_iter()
         .flatten()
         .collect()

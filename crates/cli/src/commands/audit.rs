@@ -2,6 +2,7 @@
 
 mod all;
 mod duties;
+mod erase;
 mod evidence;
 mod export;
 mod offline;
@@ -157,9 +158,20 @@ enum Verb {
         #[arg(long, short, value_name = "DIR")]
         output: PathBuf,
     },
-    /// Verify a bundle, without a server; or a server's log against a checkpoint that was kept
+    /// Erase the texts of a person: facts, hashes and proofs stay
+    ///
+    /// All runs that work on behalf of the person lose their texts, files, workspaces and cassettes, and a signed certificate says so.
+    Erase(erase::EraseArgs),
+    /// List erasures, or write their certificates
+    Erasures(erase::ErasuresArgs),
+    /// Legal holds: what must not be erased or removed
+    Hold {
+        #[command(subcommand)]
+        verb: erase::HoldVerb,
+    },
+    /// Verify a bundle or a certificate of an erasure, without a server; or a server's log against a checkpoint that was kept
     Verify {
-        /// The bundle; without it the log of the server is held against --held
+        /// The bundle or certificate; without it the log of the server is held against --held
         #[arg(required_unless_present = "held")]
         bundle: Option<PathBuf>,
         /// The log's key, as `stead audit logs` told it: NAME+ID+KEY
@@ -192,7 +204,9 @@ pub(crate) async fn run(global: &Global, args: Audit) -> Outcome {
         let trust = offline::trust(key, witness, *quorum)?;
         return offline::verify(global, bundle, &trust, held.as_deref());
     }
-    let connection = Connection::open(global, Need::Rest).await?;
+    // What is to be stopped must be able to end.
+    let need = if matches!(&args.verb, Verb::Erase(erase) if erase.stop) { Need::Work } else { Need::Rest };
+    let connection = Connection::open(global, need).await?;
     let outcome = verb(global, &connection.client, args.verb).await;
     connection.close().await;
     outcome
@@ -250,6 +264,9 @@ async fn verb(global: &Global, client: &Client, verb: Verb) -> Outcome {
             export::write(client, of.log.name(), from, format, output.as_deref()).await?;
         }
         Verb::Evidence { whose, output } => evidence::write(global, client, whose, &output).await?,
+        Verb::Erase(args) => erase::erase(global, client, args).await?,
+        Verb::Erasures(args) => erase::list(global, client, args).await?,
+        Verb::Hold { verb } => erase::hold(global, client, verb).await?,
         Verb::Verify { bundle: _, key, held, witness, quorum, of } => {
             let trust = offline::trust(&key, &witness, quorum)?;
             let Some(held) = held else { return Err(CliError::usage("name a bundle, or a checkpoint with --held")) };

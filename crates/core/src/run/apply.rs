@@ -27,7 +27,8 @@ pub struct Env<'a> {
 impl Env<'_> {
     /// The payload at `ix`, by handle. One that is missing folds like an erased one.
     pub(super) fn payload(&self, ix: PayloadIx) -> Payload {
-        self.payloads.get(usize::from(ix)).cloned().unwrap_or(Payload::new(Body::Erased { commitment: [0; 32] }, None))
+        let unknown = Payload::new(Body::Erased { commitment: [0; 32] }, None);
+        self.payloads.get(usize::from(ix)).cloned().map_or(unknown, Payload::bare)
     }
 }
 

@@ -261,13 +261,13 @@ pub struct Call {
     #[n(16)]
     pub seen: Option<Box<Seen>>,
     /// Reminders of the question that is open.
-    #[n(16)]
+    #[n(17)]
     pub reminders: u32,
     /// When the last of them was.
-    #[n(17)]
+    #[n(18)]
     pub reminded: Option<Timestamp>,
     /// Steps of escalation that were taken for the question that is open, or was last.
-    #[n(18)]
+    #[n(19)]
     pub escalated: Vec<Escalated>,
 }
 
@@ -542,7 +542,7 @@ pub struct State {
     #[n(41)]
     pub asks: u32,
     /// The time of the person on whose behalf it works is over, and they are asked whether it may go on. Nothing new begins meanwhile.
-    #[n(41)]
+    #[n(42)]
     pub renewing: Option<Renewing>,
 }
 

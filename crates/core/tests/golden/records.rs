@@ -70,11 +70,12 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("24-previewed", Actor::Runtime, previewed(), preview_texts()),
         ("23-reminded", Actor::Runtime, reminded(), vec![text("Refund order 1042", Source::User)]),
         ("26-delegated", Actor::User("oidc:ada".into()), delegated(), vec![text("Refund order 1042", Source::User)]),
+        ("25-erased", Actor::Runtime, blinded(), blinded_texts()),
     ];
     parts
         .into_iter()
-        .enumerate()
-        .map(|(i, (file, actor, facts, payloads))| {
+        .map(|(file, actor, facts, payloads)| (file[..2].parse::<usize>().unwrap(), file, actor, facts, payloads))
+        .map(|(i, file, actor, facts, payloads)| {
             let header = Header {
                 v: VERSION,
                 run: RUN,
@@ -302,14 +303,11 @@ fn artifacts() -> Vec<Fact> {
 }
 
 /// Files with a text in the record, and with one in a blob.
+fn file(name: &str, media: &str, len: u64) -> Artifact {
+    Artifact { name: name.into(), media: media.into(), len, digest: [0xd1; 32], blob: BlobId([0xb2; 32]) }
+}
+
 fn files() -> Vec<Payload> {
-    let file = |name: &str, media: &str, len| Artifact {
-        name: name.into(),
-        media: media.into(),
-        len,
-        digest: [0xd1; 32],
-        blob: BlobId([0xb2; 32]),
-    };
     let body = Body::Blob { id: BlobId([0xb1; 32]), len: 5_000, preview: None };
     vec![
         Payload { artifacts: vec![file("e7-1.png", "image/png", 70_000)], ..text("[image]", Source::Tool) },
@@ -1067,4 +1065,32 @@ fn questions() -> Vec<Fact> {
     let (limit, blocked) = (Some(Limit::Usd), Some(Box::new(blocked)));
     let stopped = Fact::CancelRequested(CancelRequested { mode: StopMode::Cancel, limit, blocked });
     vec![ask_to(own), ask_to(above), stopped]
+}
+
+/// What a run wrote whose texts are blinded by bytes of their own: beside one that was erased.
+fn blinded() -> Vec<Fact> {
+    let returned = |effect, payload| {
+        Fact::EffectReturned(EffectOutcome { effect, payload, late: false, error: false, action: None })
+    };
+    (0..5_u16).map(|n| returned(u32::from(n) + 1, n)).collect()
+}
+
+fn blinded_texts() -> Vec<Payload> {
+    let blob = |preview: Option<&'static str>| Body::Blob {
+        id: BlobId([0xb1; 32]),
+        len: 70_000,
+        preview: preview.map(|p| Bytes::from_static(p.as_bytes())),
+    };
+    let all = [
+        text("yes", Source::Tool),
+        Payload::new(blob(Some("the beginning")), Some(Source::Tool)),
+        Payload::new(blob(None), None),
+        Payload { artifacts: vec![file("e4-1.png", "image/png", 70_000)], ..text("[image]", Source::Tool) },
+        Payload::new(Body::Erased { commitment: [0xee; 32] }, Some(Source::Tool)),
+    ];
+    let blind = |(n, p): (usize, Payload)| match p.body {
+        Body::Erased { .. } => p,
+        _ => Payload { blind: Some([0xa0 + n as u8; 16]), ..p },
+    };
+    all.into_iter().enumerate().map(blind).collect()
 }

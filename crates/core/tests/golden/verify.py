@@ -56,7 +56,13 @@ class Reader:
 
 def commitment(salt, index, payload):
     kind, rest = payload[0], payload[2:]
-    start = b"stead/payload/v1" + salt + index.to_bytes(2, "big")
+    start = b"stead/payload/v1" + salt
+    own = {0: 2, 1: 4}.get(kind)
+    if own is not None and len(rest) > own and rest[own] is not None:
+        if len(rest[own]) != 16:
+            raise ValueError("what blinds a text is not 16 bytes")
+        start = b"stead/payload/v2" + salt + rest[own]
+    start += index.to_bytes(2, "big")
     if kind == 0:
         return with_artifacts(hashlib.sha256(start + b"\x00" + rest[0]).digest(), rest[1:])
     if kind == 1:
@@ -95,7 +101,8 @@ def read(record):
 
 def main(paths):
     before = bytes(32)
-    for seq, path in enumerate(paths):
+    for path in paths:
+        seq = int(path.rsplit("/", 1)[-1][:2])
         prev, leaf, *lines = open(path, encoding="ascii").read().split("\n")
         prev = bytes.fromhex(prev.removeprefix("prev "))
         leaf = bytes.fromhex(leaf.removeprefix("leaf "))

@@ -16,7 +16,7 @@ mod read;
 use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use stead_audit::key::VerifierKey;
+use stead_audit::key::{SignerKey, VerifierKey};
 use stead_core::id::Name;
 use stead_ports::{
     audit::{AuditStore, LogRow},
@@ -83,6 +83,11 @@ impl Log {
     /// The key by which others verify the log of a tenant; that of the operators for [`stead_ports::audit::OPERATORS`].
     pub fn verifier(&self, tenant: &Name) -> VerifierKey {
         self.0.key.signer(tenant).verifier().clone()
+    }
+
+    /// The key itself, for what is signed in the name of a log beside its checkpoints.
+    pub fn signer(&self, tenant: &Name) -> SignerKey {
+        self.0.key.signer(tenant)
     }
 
     /// Changes whenever a log has new leaves.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde_json::Value;
+use stead_core::time::Timestamp;
 use stead_engine::Log;
 use stead_ports::{audit::Act, clock::Clock as _, journal::StoreError};
 
@@ -31,9 +32,18 @@ impl Acts {
     /// When the store does not take it: what it allows must not be done then.
     pub(crate) async fn keep(&self, topic: &str, body: &Value) -> Result<(), StoreError> {
         let clock = SystemClock;
+        self.keep_as(clock.new_ulid(), clock.now(), topic, body).await
+    }
+
+    /// The same, under an id by which it is found again.
+    ///
+    /// # Errors
+    /// As [`Acts::keep`].
+    pub(crate) async fn keep_as(&self, id: u128, at: Timestamp, topic: &str, body: &Value) -> Result<(), StoreError> {
+        let clock = SystemClock;
         let act = Act {
-            id: clock.new_ulid(),
-            at: clock.now(),
+            id,
+            at,
             topic: topic.to_owned(),
             salt: clock.random(),
             body: body.to_string().into(),

@@ -68,6 +68,18 @@ impl Shelf {
         let _ = fs::remove_file(self.path(run));
     }
 
+    /// Removes the cassette of a run that has ended.
+    ///
+    /// # Errors
+    /// When it is there and cannot be removed.
+    pub(crate) fn erase(&self, run: RunId) -> io::Result<()> {
+        self.last.lock().remove(&run);
+        match fs::remove_file(self.path(run)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+
     /// The cassette of a recorded run.
     pub(crate) async fn read(&self, run: RunId) -> io::Result<Option<String>> {
         match tokio::fs::read_to_string(self.path(run)).await {

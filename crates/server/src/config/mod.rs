@@ -108,6 +108,8 @@ pub struct Config {
     pub policy: Policy,
     /// What the audit log is called, and who is told of its checkpoints.
     pub audit: Audit,
+    /// How the texts of people are erased.
+    pub erasure: Erasure,
     /// Who the runs of this server are to others.
     pub identity: Identity,
     /// How people approve.
@@ -152,6 +154,16 @@ impl Default for Identity {
 pub struct Policy {
     /// A policy set that one person applies is proposed, and decides once another one, whose token has another subject, has
     /// confirmed it (`stead policy confirm`).
+    pub four_eyes: bool,
+}
+
+/// How the texts of people are erased.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Erasure")]
+pub struct Erasure {
+    /// An erasure that one person asks for is proposed, and begins once another one, whose token has another subject, has confirmed it
+    /// (`stead audit erase --confirm`).
     pub four_eyes: bool,
 }
 
@@ -278,6 +290,7 @@ impl Default for Config {
             budgets: Vec::new(),
             policy: Policy::default(),
             audit: Audit::default(),
+            erasure: Erasure::default(),
             identity: Identity::default(),
             approvals: Approvals::default(),
         }

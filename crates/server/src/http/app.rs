@@ -21,7 +21,7 @@ use crate::{
 /// Agents that are applied at once: each may be large, and start MCP servers. More wait for their turn.
 const APPLYING: usize = 16;
 /// Requests with files at once; each holds its body in memory.
-const ATTACHING: usize = 16;
+pub(crate) const ATTACHING: usize = 16;
 
 /// What handlers work with.
 pub(crate) type Shared = Arc<App>;
@@ -62,6 +62,8 @@ pub(crate) struct App {
     pub(crate) four_eyes: bool,
     /// Whether a change of what an alias names takes a second person.
     pub(crate) four_eyes_for_agents: bool,
+    /// Whether an erasure takes a second person.
+    pub(crate) four_eyes_for_erasures: bool,
     /// Where it is told what policies say of what people do.
     pub(crate) operators: operate::Record,
     /// Who is told of questions to people.
@@ -108,6 +110,7 @@ impl App {
             metrics,
             four_eyes: config.policy.four_eyes,
             four_eyes_for_agents: config.agents.four_eyes,
+            four_eyes_for_erasures: config.erasure.four_eyes,
             operators,
             notices,
             started: SystemClock.now(),

@@ -111,6 +111,9 @@ fn status_of(code: Code) -> u16 {
         | code::NOTHING_EARLIER
         | code::ALIAS_REFUSED
         | code::POLICY_CONFIRM
+        | code::HELD
+        | code::SUBJECT_AT_WORK
+        | code::ERASURE_UNFINISHED
         | code::SANDBOX_INPUT => 409,
         code::SESSION_SANDBOX_GONE => 410,
         code::TOO_LARGE => 413,

@@ -91,6 +91,11 @@ impl Record {
         Self { lines, acts: Acts::new(log) }
     }
 
+    /// The log of operators.
+    pub(crate) fn acts(&self) -> &Acts {
+        &self.acts
+    }
+
     /// Tells what was decided. What is allowed is durable in the log of operators when this returns.
     async fn tell(&self, who: &Principal, wants: &Wants, said: &Said, mends: bool) -> Answer<()> {
         let (action, to) = (wants.edge().name(), wants.to(&who.tenant));

@@ -409,11 +409,7 @@ async fn records(
 fn withheld(bytes: &[u8], prev: stead_core::id::LeafHash) -> Answer<Vec<u8>> {
     let bad = |e: stead_core::record::BadRecord| Failure::new(code::QUARANTINED, e.to_string());
     let (mut record, leaf) = Record::decode(bytes, prev).map_err(bad)?;
-    for (n, payload) in record.payloads.iter_mut().enumerate() {
-        let commitment = payload.commitment(&record.header.salt, n as u16);
-        payload.body = Text::Erased { commitment };
-        payload.artifacts.clear();
-    }
+    record.erase_texts();
     let encoded = record.encode(prev);
     // A record of a later release has what this one does not know, and would be another.
     if encoded.leaf == leaf {

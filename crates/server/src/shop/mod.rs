@@ -36,6 +36,9 @@ pub(crate) use self::{
 };
 use self::{record::Record, references::References, tiers::Tiers};
 
+/// The folder of the cache of workspaces, in the data folder.
+const CACHE: &str = "workspaces";
+
 /// The boxes and workspaces of a runtime; clones are one.
 #[derive(Clone)]
 pub(crate) struct Shop(Arc<Inner>);
@@ -95,6 +98,17 @@ impl Shop {
     /// As [`Shop::workshop`].
     pub(crate) async fn workspaces(&self) -> Result<&Workspaces, AgentError> {
         self.made().await.map(|made| &made.workspaces)
+    }
+
+    /// Removes what the cache of this host has of these objects, whether it is open or not.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub(crate) fn forget(&self, tenant: &Name, ids: &[BlobId]) -> std::io::Result<()> {
+        match self.0.made.get() {
+            Some(made) => made.workspaces.forget(tenant, ids),
+            None => stead_workspace::forget(&self.0.data_dir.join(CACHE), tenant, ids),
+        }
     }
 
     /// The folder of what boxes find in `/opt/agent`.
@@ -189,7 +203,7 @@ async fn make(inner: &Inner) -> Result<Made, AgentError> {
     let boxes = inner.config.boxes.saturating_add(inner.sessions);
     let tiers = tiers::tiers(&config::Sandbox { boxes, ..inner.config.clone() }).await;
     let user = tiers.user;
-    let mut options = Options::new(inner.data_dir.join("workspaces"));
+    let mut options = Options::new(inner.data_dir.join(CACHE));
     options.cache_bytes = inner.config.cache.0 as u64;
     options.owner = user.map(|user| (user, user));
     let (objects, folder) = (inner.objects.clone(), inner.boxes_dir().join("shop"));

@@ -211,7 +211,9 @@ impl Sim {
             salt: self.salts.bytes16(),
             subject_key: None,
         };
-        let record = Record { header, facts: decision.facts.clone(), payloads: decision.payloads.clone() };
+        let mut payloads = decision.payloads.clone();
+        payloads.iter_mut().for_each(|payload| payload.blind = Some(self.salts.bytes16()));
+        let record = Record { header, facts: decision.facts.clone(), payloads };
         let encoded = record.encode(loaded.leaf);
         let append = Append {
             run,

@@ -383,6 +383,46 @@ pub(crate) static TABLES: &[Table] = &[
         postgres: "SELECT id, at, topic, salt, body FROM audit_acts ORDER BY at, id",
         former: Former::Since(8),
     },
+    Table {
+        number: 22,
+        name: "erasures",
+        columns: &[
+            bytes("id"),
+            text("tenant"),
+            bytes("subject"),
+            text("asked_by"),
+            int("at"),
+            bytes("runs"),
+            int("proposed"),
+            maybe(text("confirmed_by")),
+            maybe(text("certificate")),
+        ],
+        sqlite: "SELECT id, tenant, subject, asked_by, at, runs, proposed, confirmed_by, certificate FROM erasures ORDER BY id",
+        sqlite_insert: "INSERT INTO erasures (id, tenant, subject, asked_by, at, runs, proposed, confirmed_by, certificate)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        postgres: "SELECT id, tenant, subject, asked_by, at, runs, proposed, confirmed_by, certificate FROM erasures ORDER BY id",
+        former: Former::Since(9),
+    },
+    Table {
+        number: 23,
+        name: "legal_holds",
+        columns: &[
+            bytes("id"),
+            text("tenant"),
+            text("what"),
+            text("name"),
+            text("placed_by"),
+            int("at"),
+            text("reason"),
+            maybe(text("released_by")),
+            maybe(int("released_at")),
+        ],
+        sqlite: "SELECT id, tenant, what, name, placed_by, at, reason, released_by, released_at FROM legal_holds ORDER BY id",
+        sqlite_insert: "INSERT INTO legal_holds (id, tenant, what, name, placed_by, at, reason, released_by, released_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        postgres: "SELECT id, tenant, what, name, placed_by, at, reason, released_by, released_at FROM legal_holds ORDER BY id",
+        former: Former::Since(9),
+    },
 ];
 
 /// The files of recorded runs, in pieces. No table: see [`super::cassettes`].

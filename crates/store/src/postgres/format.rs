@@ -31,7 +31,7 @@ const STEPS: [&str; FORMAT as usize] = [
         include_str!("format8_trust.sql"),
         "\n"
     ),
-    concat!(include_str!("format9_notices.sql"), "\n"),
+    concat!(include_str!("format9_notices.sql"), "\n", include_str!("format9_erasure.sql"), "\n"),
 ];
 
 /// Makes or checks the schema and its tables; afterwards they are of this release's format and belong to this key. All in

@@ -10,6 +10,7 @@ mod budgets;
 pub(crate) mod connect;
 mod counted;
 mod directories;
+mod erasure;
 pub(crate) mod errors;
 mod flusher;
 pub(crate) mod format;

@@ -164,6 +164,11 @@ impl PgStore {
         &self.db
     }
 
+    /// The keys of an encrypted store.
+    pub(super) fn ring(&self) -> Option<&Ring> {
+        self.ring.as_deref()
+    }
+
     /// Sees to it that a tenant has a key, when texts are encrypted.
     pub(super) async fn keyed(&self, tenant: &Name) -> Result<Option<&Arc<Ring>>, StoreError> {
         let Some(ring) = &self.ring else { return Ok(None) };

@@ -55,6 +55,11 @@ pub(crate) fn seal_append(ring: &Ring, append: &mut Append, blobs: &mut [Packed]
     Ok(())
 }
 
+/// Seals a record, packed, that takes the place of another.
+pub(crate) fn seal_record(ring: &Ring, tenant: &Name, run: RunId, seq: u64, packed: &[u8]) -> Result<Bytes, StoreError> {
+    Ok(ring.expect(tenant)?.seal_for(&Place::Record { run, seq }, packed)?.into())
+}
+
 /// Seals contents of one tenant, packed.
 pub(crate) fn seal_contents(ring: &Ring, tenant: &Name, contents: &mut [(BlobId, Packed)]) -> Result<(), StoreError> {
     let key = ring.expect(tenant)?;

@@ -27,7 +27,7 @@ const STEPS: [&str; FORMAT as usize] = [
         include_str!("format8_trust.sql"),
         "\n"
     ),
-    concat!(include_str!("format9_notices.sql"), "\n"),
+    concat!(include_str!("format9_notices.sql"), "\n", include_str!("format9_erasure.sql"), "\n"),
 ];
 
 /// Why a database cannot be used.

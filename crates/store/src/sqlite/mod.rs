@@ -7,6 +7,7 @@ mod audit;
 mod budgets;
 mod counted;
 mod directories;
+mod erasure;
 pub(crate) mod errors;
 pub(crate) mod files;
 mod format;

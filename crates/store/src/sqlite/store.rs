@@ -218,6 +218,16 @@ impl SqliteStore {
         &self.files.key
     }
 
+    /// Where writes are made: whoever holds it is alone.
+    pub(super) fn desk(&self) -> Arc<Mutex<Writer>> {
+        self.desk.clone()
+    }
+
+    /// The file.
+    pub(super) fn database(&self) -> std::path::PathBuf {
+        self.files.database.clone()
+    }
+
     pub(super) fn lost(&self, lease: Lease) -> StoreError {
         StoreError {
             code: code::DATA_LOCKED,

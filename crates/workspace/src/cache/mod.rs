@@ -16,6 +16,7 @@
 
 mod bases;
 mod files;
+mod forget;
 #[cfg(target_os = "linux")]
 mod layers;
 mod room;
@@ -35,7 +36,7 @@ use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use stead_core::id::{Name, TreeId};
 
-pub use self::bases::Base;
+pub use self::{bases::Base, forget::forget};
 pub(crate) use self::bases::Plan;
 #[cfg(target_os = "linux")]
 pub(crate) use self::layers::Layer;

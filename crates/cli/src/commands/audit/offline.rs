@@ -7,6 +7,7 @@ use serde_json::json;
 use stead_api::audit::InclusionProof;
 use stead_audit::{
     bundle,
+    certificate::Certificate,
     checkpoint::Checkpoint,
     hash::{self, TreeHash},
     key::VerifierKey,
@@ -57,6 +58,12 @@ fn broken(what: &str, code: &str, why: &str) -> CliError {
 /// Verifies a bundle.
 pub(super) fn verify(global: &Global, path: &Path, trust: &Trust, held: Option<&Path>) -> Outcome {
     let (file, held) = (read(path)?, held.map(note).transpose()?);
+    if let Some(note) = std::str::from_utf8(&file).ok().filter(|note| Certificate::is_one(note)) {
+        let said = Certificate::verify(note, trust)
+            .map_err(|e| CliError::new(code::CERTIFICATE, format!("{}: {e}", path.display())))?;
+        super::erase::certificate(global, &said)?;
+        return Ok(Exit::Ok);
+    }
     let report = bundle::verify(&file, trust, held.as_deref())
         .map_err(|e| broken(&path.display().to_string(), e.code(), &e.to_string()))?;
     let runs: Vec<_> = report.runs.runs().map(|(run, seen)| (run, seen.first, seen.last, seen.is_whole())).collect();

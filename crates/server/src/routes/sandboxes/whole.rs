@@ -12,10 +12,12 @@ use stead_api::{
 };
 use stead_core::{id::SandboxId, time::Span};
 use stead_egress::RuleSpec;
+use stead_ports::{clock::Clock as _, erasure::KeptTree};
 use stead_sandboxes::{Ask, Change, Limits, Sandbox, Used};
 
 use crate::{
     auth::Principal,
+    clock::SystemClock,
     http::{
         app::{App, Shared},
         body::{Json, MaybeJson},
@@ -100,6 +102,10 @@ pub(super) async fn snapshot(
     let _place = guard::place(&app)?;
     let sandbox = own(&app, &who, id)?;
     let kept = sandbox.snapshot(asked.hold.map_or(HOLD, duration)).await?;
+    // No fact names it, so this says whose it is: it is erased with their texts.
+    let (tenant, owner, until) = (who.tenant.clone(), sandbox.owner.clone(), kept.held_until);
+    let tree = KeptTree { tenant, tree: kept.tree, owner, until };
+    app.runtime.erasures().store().keep_tree(tree, SystemClock.now()).await?;
     Ok(Body(told::Snapshot {
         tree: kept.tree,
         entries: kept.entries,

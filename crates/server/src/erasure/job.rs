@@ -1,0 +1,60 @@
+//! The steps of an erasure. Each may be done again: what was done is found done.
+
+use std::{collections::HashSet, time::Duration};
+
+use stead_engine::{blobs_of, without_texts};
+use stead_ports::erasure::Erasure;
+
+use super::{Unfinished, certify, files, is_of, objects};
+use crate::http::app::App;
+
+/// How long the log is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) async fn carry_out(app: &App, erasure: &Erasure) -> Result<String, Unfinished> {
+    let runtime = &app.runtime;
+    let (store, journal) = (runtime.erasures().store(), runtime.journal());
+    // What was written is in the log first: its leaves are those of the records as they were.
+    if !runtime.log().caught_up(PATIENCE).await {
+        return Err(Unfinished::Waits("the audit log has not caught up".to_owned()));
+    }
+    for run in &erasure.runs {
+        let erased = without_texts(journal, &erasure.tenant, *run, true).await?;
+        for part in erased.parts {
+            if !store.erase_run(erasure.id, part).await? {
+                return Err(Unfinished::Waits(format!("{run} was changed meanwhile")));
+            }
+        }
+        runtime.cassettes().erase(*run).map_err(|e| Unfinished::File(format!("the cassette of {run}: {e}")))?;
+    }
+    store.leave_sessions(erasure.runs.clone()).await?;
+    end_sandboxes(app, erasure).await;
+    store.remove_blobs(erasure.id, &erasure.tenant, blobs_of()).await?;
+    objects::remove(app, erasure).await?;
+    for kept in store.kept_trees(&erasure.tenant, None).await? {
+        if is_of(&**store, erasure, &kept.owner) {
+            store.forget_trees(&erasure.tenant, &kept.owner).await?;
+        }
+    }
+    let (folder, runs) = (runtime.data_dir().to_owned(), erasure.runs.iter().map(ToString::to_string).collect());
+    let redacted = tokio::task::spawn_blocking(move || files::redact(&folder, &HashSet::<String>::clone(&runs))).await;
+    let redacted = redacted.map_err(|e| Unfinished::File(e.to_string()))?;
+    redacted.map_err(|e| Unfinished::File(format!("egress.jsonl: {e}")))?;
+    store.purge().await?;
+    certify::certify(app, erasure).await
+}
+
+/// Ends the session sandboxes of the person: their files are on this host's disk.
+#[cfg(target_os = "linux")]
+async fn end_sandboxes(app: &App, erasure: &Erasure) {
+    let store = app.runtime.erasures().store();
+    for sandbox in app.sandboxes.all.list(&erasure.tenant) {
+        if is_of(&**store, erasure, &sandbox.owner) {
+            // One that has ended meanwhile is as good.
+            let _ = app.sandboxes.all.remove(&erasure.tenant, sandbox.id).await;
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+async fn end_sandboxes(_app: &App, _erasure: &Erasure) {}
