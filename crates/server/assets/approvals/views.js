@@ -33,8 +33,8 @@ function ago(at) {
 }
 
 /** The approvals that wait. */
-export async function approvals(page) {
-  const { items, next } = await ask('approvals?limit=100');
+export async function approvals(page, watching = false) {
+  const { items, next } = await ask('approvals?limit=100', undefined, { watching });
   const card = (a) => {
     const title = el('a', { href: `/approvals/${a.id}` }, a.question ? 'A limit is reached' : visible(a.tool));
     const what = cut(visible(a.question ?? a.arguments), 240);
@@ -54,7 +54,7 @@ export async function approvals(page) {
     items.length ? el('ul', { class: 'cards' }, ...items.map(card)) : none,
     next ? el('p', { class: 'faint' }, 'There are more; these were asked last.') : null,
   );
-  page.again(() => approvals(page), 10);
+  page.again(() => approvals(page, true), 10);
 }
 
 /** The text that is shown and hashed: what these elements hold, together, is that text. */

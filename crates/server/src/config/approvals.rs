@@ -36,7 +36,7 @@ pub struct Approvals {
     /// one organisation share. The host when silent. Passkeys that were made for another one do not sign here.
     pub rp_id: Option<String>,
     /// How long a browser stays signed in on the approval page: `1s` to `24h`, and never longer than the token that it signed in with. Half an
-    /// hour without a request ends it sooner.
+    /// hour in which nobody does anything ends it sooner.
     #[schemars(with = "String")]
     pub session: Time,
     /// Most questions to people that one run may have open at once; what it would ask beyond is denied. A manifest may say less.

@@ -28,6 +28,8 @@ const API: &str = "/approvals/api/";
 const OPEN: [&str; 4] = ["place", "enter", "login", "login/finish"];
 /// The header with the second half of a session. Scripts of no other origin can send it.
 const HALF: HeaderName = HeaderName::from_static("x-stead-page");
+/// The header of what a page asks by itself, while somebody may or may not look: it keeps no session from ending.
+const WATCHING: HeaderName = HeaderName::from_static("x-stead-watching");
 /// What a session may do, whatever else its token may.
 const RIGHTS: [Right; 2] = [Right::Read, Right::Approve];
 
@@ -111,7 +113,8 @@ async fn whose(app: &App, headers: &HeaderMap) -> Answer<Principal> {
     };
     let cookie = cookie(headers, &app.pages.cookie()).ok_or_else(none)?;
     let half = input::only(headers, &HALF)?.and_then(|half| half.to_str().ok()).ok_or_else(none)?;
-    let credential = app.pages.sessions.find(&cookie, half, SystemClock.now()).ok_or_else(none)?;
+    let credential =
+        app.pages.sessions.find(&cookie, half, SystemClock.now(), headers.contains_key(WATCHING)).ok_or_else(none)?;
     match guard::of_credential(app, &credential).await {
         Ok(who) => Ok(narrowed(who)),
         // Its token has ended or is taken no more, and with it the session.

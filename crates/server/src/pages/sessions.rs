@@ -128,8 +128,8 @@ impl Sessions {
         Some(Entered { cookie, token, seconds: self.life.as_secs() })
     }
 
-    /// What a session stands for, when both its halves are right.
-    pub(crate) fn find(&self, cookie: &str, token: &str, now: Timestamp) -> Option<Credential> {
+    /// What a session stands for, when both its halves are right. A page that only watches is no person who does something.
+    pub(crate) fn find(&self, cookie: &str, token: &str, now: Timestamp, watching: bool) -> Option<Credential> {
         let (id, token) = (hash(cookie), hash(token));
         let sessions = &mut self.inner.lock().sessions;
         let held = sessions.get_mut(&id)?;
@@ -141,7 +141,9 @@ impl Sessions {
         if !bool::from(held.token.ct_eq(&token)) {
             return None;
         }
-        held.seen = now;
+        if !watching {
+            held.seen = now;
+        }
         Some(held.credential.clone())
     }
 
@@ -181,19 +183,28 @@ mod tests {
         let sessions = Sessions::new(Duration::from_secs(3_600));
         let ann = enter(&sessions, "ann", NOW);
         let bob = enter(&sessions, "bob", NOW);
-        assert!(sessions.find(&ann.cookie, &ann.token, NOW).is_some());
+        assert!(sessions.find(&ann.cookie, &ann.token, NOW, false).is_some());
         for (cookie, token) in [(&ann.cookie, &bob.token), (&ann.token, &ann.cookie), (&ann.cookie, &String::new())] {
-            assert!(sessions.find(cookie, token, NOW).is_none());
+            assert!(sessions.find(cookie, token, NOW, false).is_none());
         }
-        assert!(sessions.find(&bob.cookie, &bob.token, later(1_800)).is_none(), "half an hour without a request");
-        assert!(sessions.find(&ann.cookie, &ann.token, later(1_700)).is_some());
-        assert!(sessions.find(&ann.cookie, &ann.token, later(3_400)).is_some());
-        assert!(sessions.find(&ann.cookie, &ann.token, later(3_600)).is_none(), "its whole time");
+        assert!(
+            sessions.find(&bob.cookie, &bob.token, later(1_800), false).is_none(),
+            "half an hour without a request"
+        );
+        let watched = enter(&sessions, "bob", NOW);
+        assert!(sessions.find(&watched.cookie, &watched.token, later(1_700), true).is_some());
+        assert!(
+            sessions.find(&watched.cookie, &watched.token, later(1_800), true).is_none(),
+            "a page that only watches"
+        );
+        assert!(sessions.find(&ann.cookie, &ann.token, later(1_700), false).is_some());
+        assert!(sessions.find(&ann.cookie, &ann.token, later(3_400), false).is_some());
+        assert!(sessions.find(&ann.cookie, &ann.token, later(3_600), false).is_none(), "its whole time");
         let ann = enter(&sessions, "ann", NOW);
-        assert!(sessions.find(&ann.cookie, &ann.token, later(-1)).is_none(), "a clock that was set back");
+        assert!(sessions.find(&ann.cookie, &ann.token, later(-1), false).is_none(), "a clock that was set back");
         let ann = enter(&sessions, "ann", NOW);
         sessions.leave(&ann.cookie);
-        assert!(sessions.find(&ann.cookie, &ann.token, NOW).is_none());
+        assert!(sessions.find(&ann.cookie, &ann.token, NOW, false).is_none());
     }
 
     #[test]
@@ -213,8 +224,8 @@ mod tests {
         let bob = enter(&sessions, "bob", NOW);
         let first = enter(&sessions, "ann", NOW);
         let last = (1..=10).map(|n| enter(&sessions, "ann", later(n))).last().unwrap();
-        assert!(sessions.find(&first.cookie, &first.token, later(10)).is_none());
-        assert!(sessions.find(&last.cookie, &last.token, later(10)).is_some());
-        assert!(sessions.find(&bob.cookie, &bob.token, later(10)).is_some());
+        assert!(sessions.find(&first.cookie, &first.token, later(10), false).is_none());
+        assert!(sessions.find(&last.cookie, &last.token, later(10), false).is_some());
+        assert!(sessions.find(&bob.cookie, &bob.token, later(10), false).is_some());
     }
 }
