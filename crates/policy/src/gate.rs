@@ -10,9 +10,9 @@ use crate::wanted::Path;
 /// Most humans that a gate may ask for.
 pub const MAX_QUORUM: u32 = 8;
 /// Shortest time after which people are reminded, or others asked.
-pub const MIN_WAIT: Span = Span::from_secs(60);
+const MIN_WAIT: Span = Span::from_secs(60);
 /// Most steps of a gate's escalation.
-pub const MAX_STEPS: usize = 8;
+const MAX_STEPS: usize = 8;
 /// Longest time that a gate may give its approvers.
 pub const MAX_TTL: Span = Span::from_secs(30 * 24 * 3_600);
 

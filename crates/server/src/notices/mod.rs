@@ -68,7 +68,7 @@ impl Notices {
     /// # Errors
     /// `None` when none has that name; why it was not sent.
     pub(crate) async fn test(&self, name: &str, tenant: &Name) -> Result<(), Option<Unsent>> {
-        let sender = self.0.senders.iter().find(|sender| sender.notice.name == name).ok_or(None)?;
+        let Some(sender) = self.0.senders.iter().find(|sender| sender.notice.name == name) else { return Err(None) };
         sender.send(&build::test(&self.0.url, tenant)).await.map_err(Some)
     }
 }

@@ -98,7 +98,13 @@ pub(super) const EU_AI_ACT: &[Duty] = &[
         speaks: |e| {
             kinds(
                 e,
-                &["approval_requested", "approval_reminded", "approval_escalated", "approval_given", "approval_expired"],
+                &[
+                    "approval_requested",
+                    "approval_reminded",
+                    "approval_escalated",
+                    "approval_given",
+                    "approval_expired",
+                ],
             )
         },
     },
