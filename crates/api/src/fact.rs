@@ -104,6 +104,7 @@ kinds! {
     PlanRejected => "plan_rejected",
     HistoryRead => "history_read",
     ApprovalsUsed => "approvals_used",
+    DelegationRenewed => "delegation_renewed",
 }
 
 #[cfg(test)]

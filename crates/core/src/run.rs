@@ -37,7 +37,7 @@ pub use gate::{Gate, Rewrite, Ruling, Shut, Ungated};
 pub use life::start::GENESIS;
 pub use owes::{Debt, owes, wake_at};
 pub use state::{
-    Asking, Call, CallPhase, Carry, KeyMark, Life, Phase, Planning, Renewing, Request, RestoreMark, STATE_VERSION, State, Stop,
-    UnknownMark,
+    Asking, Call, CallPhase, Carry, KeyMark, Life, Phase, Planning, Renewing, Request, RestoreMark, STATE_VERSION,
+    State, Stop, UnknownMark,
 };
 pub use transcript::{Entry, EntryKind, Transcript};

@@ -11,10 +11,11 @@ use stead_core::{
     effect::{EffectClass, Ended, OnUnknown},
     fact::{
         AfterUnknown, AnswerRejected, ApprovalGiven, ApprovalRequested, ApprovalsUsed, AskReason, CallHead, CallRules,
-        CancelRequested, ChildFinished, ChildStarted, ContextCompacted, DelegationRenewed, EffectDecided, EffectIntended, EffectNotSent,
-        EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact, Held, HistoryRead, ModelConfig, ModelDenied,
-        ModelFailed, ModelReplied, ModelRequested, NextAttempt, Parent, PlanDrawn, PlanRejected, Restored, RunAdmitted,
-        RunCompleted, RunConfig, RunFailed, RunStarted, Signing, StopMode, TimerFired, Verdict,
+        CancelRequested, ChildFinished, ChildStarted, ContextCompacted, DelegationRenewed, EffectDecided,
+        EffectIntended, EffectNotSent, EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact, Held,
+        HistoryRead, ModelConfig, ModelDenied, ModelFailed, ModelReplied, ModelRequested, NextAttempt, Parent,
+        PlanDrawn, PlanRejected, Restored, RunAdmitted, RunCompleted, RunConfig, RunFailed, RunStarted, Signing,
+        StopMode, TimerFired, Verdict,
     },
     grant::{Delegated, Grant, GrantRule, Granted},
     id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
@@ -744,7 +745,8 @@ fn delegated() -> Vec<Fact> {
             delegated: Some(Delegated { until, lasts: Span::from_secs(28_800) }),
         }));
     }
-    let child = |grant: Option<Box<GrantRule>>| CallRules { child: Some(Limits::default()), grant, ..CallRules::default() };
+    let child =
+        |grant: Option<Box<GrantRule>>| CallRules { child: Some(Limits::default()), grant, ..CallRules::default() };
     let head = |effect, rules| CallHead {
         effect,
         tool: "research".into(),
