@@ -108,6 +108,7 @@ kinds! {
     Previewed => "previewed",
     ApprovalReminded => "approval_reminded",
     ApprovalEscalated => "approval_escalated",
+    DelegationRenewed => "delegation_renewed",
 }
 
 #[cfg(test)]

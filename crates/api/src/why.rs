@@ -41,6 +41,7 @@ pub struct Why {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OnBehalf {
     /// The person; `null` when on nobody's.
+    #[schemars(with = "Option<String>")]
     pub person: Option<Name>,
     /// Until when they let it; `null` when as long as they may have runs.
     #[schemars(with = "Option<schema::Timestamp>")]
@@ -56,6 +57,7 @@ pub struct LinkOfChain {
     #[schemars(with = "Option<schema::RunId>")]
     pub run: Option<RunId>,
     /// Its agent.
+    #[schemars(with = "String")]
     pub agent: Name,
     /// What it granted to those below it, when that is not everything. Lists that are silent hold everything of their kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,12 +69,15 @@ pub struct LinkOfChain {
 pub struct Granted {
     /// Tools.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub tools: Option<Vec<Name>>,
     /// Hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub hosts: Option<Vec<Name>>,
     /// Scopes of delegated tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub scopes: Option<Vec<Name>>,
     /// Until when.
     #[serde(default, skip_serializing_if = "Option::is_none")]

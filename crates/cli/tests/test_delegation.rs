@@ -74,7 +74,8 @@ impl Lab {
         let env = TestEnvironment::new();
         let (service, provider) = (node("resource.mjs", &[AUDIENCE]), people.then(|| node("provider.mjs", &[])));
         let oidc = provider.as_ref().map(|p| format!("[auth.oidc]\nissuer = \"{}\"\n{OIDC}\n", p.banner));
-        let audiences = format!("audiences = [{{ audience = \"{AUDIENCE}\", hosts = [\"127.0.0.1\"], scopes = [\"mail.read\"] }}]");
+        let audiences =
+            format!("audiences = [{{ audience = \"{AUDIENCE}\", hosts = [\"127.0.0.1\"], scopes = [\"mail.read\"] }}]");
         let provided = provider.as_ref().map_or("", |p| p.banner.as_str());
         let identity = identity.replace("PROVIDER", provided);
         env.write(
@@ -150,7 +151,12 @@ impl Lab {
     /// What the model was told of its last call.
     fn told(&self, run: &str) -> String {
         let facts = self.env.stead(&format!("runs facts {run} --json")).succeeds().stdout;
-        facts.lines().rev().find(|line| line.contains("effect_returned") || line.contains("effect_refused")).unwrap().to_owned()
+        facts
+            .lines()
+            .rev()
+            .find(|line| line.contains("effect_returned") || line.contains("effect_refused"))
+            .unwrap()
+            .to_owned()
     }
 
     fn seen(&self) -> Vec<String> {
@@ -186,7 +192,10 @@ fn a_service_sees_the_person_and_the_run_in_a_token_for_itself_that_is_found_now
     let said = claims(&tokens[0]);
     assert_eq!((said["sub"].as_str(), said["aud"].as_str()), (Some("owner"), Some(AUDIENCE)), "{said}");
     let id = said["act"]["sub"].as_str().unwrap();
-    assert!(id.starts_with("spiffe://stead.example/tenant/default/agent/mailer/version/") && id.ends_with(&run), "{id}");
+    assert!(
+        id.starts_with("spiffe://stead.example/tenant/default/agent/mailer/version/") && id.ends_with(&run),
+        "{id}"
+    );
     assert_eq!(said["client_id"], "spiffe://stead.example/tenant/default/agent/mailer");
     assert_eq!((said["scope"].as_str(), said["iss"].as_str()), (Some("mail.read"), Some(&*lab.url)));
     assert!(said["exp"].as_u64().unwrap() - said["iat"].as_u64().unwrap() <= 600);
@@ -203,7 +212,8 @@ fn a_service_sees_the_person_and_the_run_in_a_token_for_itself_that_is_found_now
     }
 
     // A service that asks whether it counts hears that it does, and of a revocation at once.
-    lab.env.write("mailer/script.yaml", "rules:\n  - { say: Who?, delay: 1h, call: [{ tool: mail_look, args: {} }] }\n");
+    lab.env
+        .write("mailer/script.yaml", "rules:\n  - { say: Who?, delay: 1h, call: [{ tool: mail_look, args: {} }] }\n");
     let own = std::fs::read_to_string(lab.env.path().join(".stead/token")).unwrap();
     let bearer = format!("Authorization: Bearer {}", own.trim());
     let about = |token: &str| -> Value {
@@ -213,14 +223,16 @@ fn a_service_sees_the_person_and_the_run_in_a_token_for_itself_that_is_found_now
     assert_eq!(about(&tokens[0]), json!({ "active": false }), "its run has ended");
     lab.env.stead("agents apply mailer").succeeds();
     let run = lab.start(None);
-    let minted = lab.env.json(&format!("runs token {run} --audience {AUDIENCE} --json"))["token"].as_str().unwrap().to_owned();
+    let minted =
+        lab.env.json(&format!("runs token {run} --audience {AUDIENCE} --json"))["token"].as_str().unwrap().to_owned();
     let told = about(&minted);
     assert_eq!((told["active"].as_bool(), told["sub"].as_str()), (Some(true), Some("owner")), "{told}");
     assert_eq!(about(&format!("{minted}x")), json!({ "active": false }));
     let jti = told["jti"].as_str().unwrap();
     lab.env.stead(&format!("identity revoke token {jti}")).succeeds();
     assert_eq!(about(&minted), json!({ "active": false }));
-    let other = lab.env.json(&format!("runs token {run} --audience {AUDIENCE} --json"))["token"].as_str().unwrap().to_owned();
+    let other =
+        lab.env.json(&format!("runs token {run} --audience {AUDIENCE} --json"))["token"].as_str().unwrap().to_owned();
     assert_eq!(about(&other)["active"], true);
     lab.env.stead(&format!("identity revoke run {run}")).succeeds();
     assert_eq!(about(&other), json!({ "active": false }));
@@ -248,7 +260,8 @@ fn no_token_is_made_for_an_audience_a_host_or_a_scope_that_the_operator_does_not
     assert_eq!(lab.seen(), Vec::<String>::new());
 }
 
-const EXCHANGE: &str = "[identity.exchange]\ntoken_url = \"PROVIDER/token\"\nclient_id = \"stead-server\"\naudience = \"PROVIDER\"\n";
+const EXCHANGE: &str =
+    "[identity.exchange]\ntoken_url = \"PROVIDER/token\"\nclient_id = \"stead-server\"\naudience = \"PROVIDER\"\n";
 
 #[test]
 fn a_token_service_exchanges_what_the_server_says_of_a_person_and_never_sees_their_token() {
@@ -352,8 +365,16 @@ fn who_was_taken_out_of_the_configuration_has_no_more_effects() {
     let config = std::fs::read_to_string(lab.env.path().join("stead.toml")).unwrap();
     // SHA-256 of the token `carla-carla-carla-carla-carla-carla`.
     let token = "carla-carla-carla-carla-carla-carla";
-    let digest = String::from_utf8(Command::new("sh").args(["-c", &format!("printf %s {token} | sha256sum | cut -d' ' -f1")]).output().unwrap().stdout).unwrap();
-    let entry = format!("[[auth.tokens]]\nsha256 = \"{}\"\nsubject = \"carla\"\nrights = [\"read\", \"run\"]\n", digest.trim());
+    let digest = String::from_utf8(
+        Command::new("sh")
+            .args(["-c", &format!("printf %s {token} | sha256sum | cut -d' ' -f1")])
+            .output()
+            .unwrap()
+            .stdout,
+    )
+    .unwrap();
+    let entry =
+        format!("[[auth.tokens]]\nsha256 = \"{}\"\nsubject = \"carla\"\nrights = [\"read\", \"run\"]\n", digest.trim());
     let restart = |lab: &mut Lab, config: &str| {
         lab.env.write("stead.toml", config);
         lab.server.take().unwrap().kill();
@@ -393,7 +414,10 @@ fn an_agent_that_another_one_started_does_what_it_was_granted_and_nothing_beside
     };
     lab.env.stead("agents apply mailer").succeeds();
     for (n, (grant, why)) in [
-        ("tools: [map_look]", "the grant that the agent `boss` gave for this task does not hold it, so `mail_look` is not called"),
+        (
+            "tools: [map_look]",
+            "the grant that the agent `boss` gave for this task does not hold it, so `mail_look` is not called",
+        ),
         ("hosts: [api.example.com]", "nothing is sent to `127.0.0.1`"),
         ("scopes: [mail.send]", "no token with the scope `mail.read` is made"),
     ]
@@ -405,7 +429,8 @@ fn an_agent_that_another_one_started_does_what_it_was_granted_and_nothing_beside
         assert!(told.contains("ST0346") && told.contains(why), "{n}: {told}");
         assert_eq!(lab.seen(), Vec::<String>::new());
     }
-    let (run, child) = boss("tools: [map_look, \"mail_*\"], hosts: [\"127.0.0.1\"], scopes: [mail.read], for: 30m, depth: 0");
+    let (run, child) =
+        boss("tools: [map_look, \"mail_*\"], hosts: [\"127.0.0.1\"], scopes: [mail.read], for: 30m, depth: 0");
     let said = claims(&lab.seen()[0]);
     assert!(said["act"]["sub"].as_str().unwrap().ends_with(&child), "{said}");
     assert!(said["act"]["act"]["sub"].as_str().unwrap().ends_with(&run), "{said}");

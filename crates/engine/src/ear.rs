@@ -67,6 +67,7 @@ impl Ask {
             Self::Pause => "the pause could not be recorded, and what the run does may go on",
             Self::Resume => "the resume could not be recorded, and what is paused stays so",
             Self::Limit(_) => "the limits could not be recorded, and those before hold",
+            Self::Renew(_) => "the renewal could not be recorded, and the run asks when its time is over",
             Self::Approve { .. } => "the answer could not be recorded, and the question stays open",
         };
         EngineError::Unrecorded { what, cause }

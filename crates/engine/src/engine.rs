@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use stead_core::{
     fact::{Fact, StopMode},
-    id::{EffectId, RunId, TreeId},
+    id::{EffectId, Name, RunId, TreeId},
     record::Actor,
     ruling::{Person, Signed},
     sandbox::BoxLimits,

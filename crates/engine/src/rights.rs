@@ -61,7 +61,9 @@ impl Engine {
     /// When the store cannot write.
     pub async fn renew_if_theirs(&self, run: RunId, person: &Name) -> Result<(), EngineError> {
         match self.renew(run, person.clone()).await {
-            Err(EngineError::Conflict { .. } | EngineError::NotFound { .. } | EngineError::Quarantined { .. }) => Ok(()),
+            Err(EngineError::Conflict { .. } | EngineError::NotFound { .. } | EngineError::Quarantined { .. }) => {
+                Ok(())
+            }
             other => other,
         }
     }

@@ -231,8 +231,7 @@ mod tests {
         let signer = keys.current(now);
         let all = ALGORITHMS.map(str::to_owned).to_vec();
         let audiences = ["https://mail.example".to_owned()];
-        let checks =
-            Checks { issuer: "https://stead.example", audiences: &audiences, algorithms: &all, skew: 0, now };
+        let checks = Checks { issuer: "https://stead.example", audiences: &audiences, algorithms: &all, skew: 0, now };
         let token = delegated.access_token(signer).unwrap();
         assert_eq!(token.expires, now + TTL, "nobody gets a longer one");
         let claims = verify(&token.token, &published, &checks).unwrap();

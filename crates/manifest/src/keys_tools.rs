@@ -205,7 +205,11 @@ static DELEGATE: Section = Section {
             Shape::Pattern(&AUDIENCE),
             "For whom the token is: the destination as it names itself. The operator lists it (`[identity] audiences`).",
         ),
-        key("scopes", Shape::List(&Shape::Pattern(&SCOPE), 64), "What the token shall allow; nothing in particular when silent."),
+        key(
+            "scopes",
+            Shape::List(&Shape::Pattern(&SCOPE), 64),
+            "What the token shall allow; nothing in particular when silent.",
+        ),
         key(
             "resource",
             Shape::Pattern(&AUDIENCE),
@@ -228,22 +232,19 @@ static GRANT: Section = Section {
             Shape::OrNone(&Shape::Pattern(&GRANTED_HOST), 64),
             "Hosts that anything is sent to; `*.example.com` stands for all below `example.com`. All when silent.",
         ),
-        key(
-            "scopes",
-            Shape::OrNone(&Shape::Pattern(&SCOPE), 64),
-            "Scopes of delegated tokens. All when silent.",
-        ),
+        key("scopes", Shape::OrNone(&Shape::Pattern(&SCOPE), 64), "Scopes of delegated tokens. All when silent."),
         key("for", Shape::Duration(SECOND, 30 * DAY), "How long it lasts from the start of the child run."),
-        key("depth", Shape::Count(0, 16), "How many agents deep the child may start others; 0 for none. As deep as the server lets when silent."),
+        key(
+            "depth",
+            Shape::Count(0, 16),
+            "How many agents deep the child may start others; 0 for none. As deep as the server lets when silent.",
+        ),
     ],
     one_of: &[],
 };
 
-static AUDIENCE: Pattern = Pattern {
-    regex: "^[!-~]{1,500}$",
-    what: "an audience such as `https://api.example.com`",
-    secret: Secrecy::Url,
-};
+static AUDIENCE: Pattern =
+    Pattern { regex: "^[!-~]{1,500}$", what: "an audience such as `https://api.example.com`", secret: Secrecy::Url };
 
 static GRANTED_TOOL: Pattern = Pattern {
     regex: r"^([a-zA-Z0-9_-]{1,64}|[a-zA-Z0-9_-]{0,63}\*)$",

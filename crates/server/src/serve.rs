@@ -8,10 +8,7 @@ use stead_core::{
     id::Name,
 };
 use stead_engine::EngineError;
-use stead_ports::{
-    address::Reach,
-    people::People as MayHaveRuns,
-};
+use stead_ports::{address::Reach, people::People as MayHaveRuns};
 
 use crate::{
     agents::{Environment, Helpers},

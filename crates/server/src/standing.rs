@@ -61,7 +61,9 @@ mod tests {
         };
         let tokens = format!("[{}, {}]", token("ann", "\"read\", \"run\""), token("carla", "\"read\""));
         let oidc = "[auth.oidc]\nissuer = \"https://id.example\"\naudience = [\"stead\"]\n";
-        for (text, provided) in [(format!("auth.tokens = {tokens}\n"), false), (format!("auth.tokens = {tokens}\n{oidc}"), true)] {
+        for (text, provided) in
+            [(format!("auth.tokens = {tokens}\n"), false), (format!("auth.tokens = {tokens}\n{oidc}"), true)]
+        {
             let config = Config::parse(&text, "stead.toml".as_ref()).unwrap();
             let standing = Standing::of(&config.auth);
             let why_not = |tenant: &str, name: &str| standing.why_not(&tenant.into(), &name.into());

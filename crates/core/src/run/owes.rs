@@ -131,7 +131,14 @@ pub fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
     let under_way = || matches!(state.phase, Phase::Model { .. }) || state.calls.iter().any(leaves);
     let narrows = state.behalf.narrows_at(now).filter(|_| !state.asks() && under_way());
     let renewed = state.renewing.and_then(|r| r.expires);
-    calls.chain(asked.and_then(|a| a.expires)).chain(renewed).chain(narrows).chain(model).chain(active).chain(deadline).min()
+    calls
+        .chain(asked.and_then(|a| a.expires))
+        .chain(renewed)
+        .chain(narrows)
+        .chain(model)
+        .chain(active)
+        .chain(deadline)
+        .min()
 }
 
 impl State {

@@ -857,7 +857,8 @@ fn delegated() -> Vec<Fact> {
             delegated: Some(Delegated { until, lasts: Span::from_secs(28_800) }),
         }));
     }
-    let child = |grant: Option<Box<GrantRule>>| CallRules { child: Some(Limits::default()), grant, ..CallRules::default() };
+    let child =
+        |grant: Option<Box<GrantRule>>| CallRules { child: Some(Limits::default()), grant, ..CallRules::default() };
     let head = |effect, rules| CallHead {
         effect,
         tool: "research".into(),

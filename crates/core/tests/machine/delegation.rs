@@ -19,7 +19,11 @@ const HOUR: u64 = 3_600;
 
 fn ann() -> Behalf {
     let lasts = Span::from_secs(HOUR);
-    Behalf { user: Some("ann".into()), delegated: Some(Delegated { until: BEGIN.after(lasts), lasts }), ..Behalf::default() }
+    Behalf {
+        user: Some("ann".into()),
+        delegated: Some(Delegated { until: BEGIN.after(lasts), lasts }),
+        ..Behalf::default()
+    }
 }
 
 fn granted(grant: Grant) -> Behalf {
@@ -43,9 +47,10 @@ fn an_expired_delegation_asks_before_anything_more_begins_and_only_that_person_r
     story.returns(1, "sent");
     let question = asked(&story).expect("the next model call would be on ann's behalf");
     assert!(story.owed().is_empty() && story.life() == Life::Live);
-    assert_eq!(says(&mut story, question, true, "bob").unwrap_err(), Refusal::Conflict(
-        "only the person on whose behalf the run works can let it go on"
-    ));
+    assert_eq!(
+        says(&mut story, question, true, "bob").unwrap_err(),
+        Refusal::Conflict("only the person on whose behalf the run works can let it go on")
+    );
     assert!(story.tries(Command::Renew { by: "bob".into() }).is_err());
     story.does(Command::Tick);
     assert!(story.owed().is_empty(), "nothing but the person changes that");
@@ -116,7 +121,11 @@ fn a_call_outside_of_a_grant_is_denied_and_one_inside_is_made_until_the_grant_en
         ..Grant::default()
     };
     let mut story = Story::on_behalf(agent(), granted(grant));
-    story.replies([call("pay").is(Irreversible), call("mail_send").is(Irreversible), call("mail_ask").child(Limits::default())]);
+    story.replies([
+        call("pay").is(Irreversible),
+        call("mail_send").is(Irreversible),
+        call("mail_ask").child(Limits::default()),
+    ]);
     let denied = |story: &Story, effect: u32| {
         story.facts().any(|f| matches!(f, Fact::EffectDecided(d) if d.effect == effect && d.code == Some(code::GRANT)))
     };

@@ -116,7 +116,8 @@ pub(crate) fn wrong(audiences: &[Audience], exchange: Option<&Exchange>) -> Opti
         }
         let url = reqwest::Url::parse(&audience.audience).ok();
         if audience.hosts.is_empty() && url.is_none_or(|url| url.host_str().is_none_or(str::is_empty)) {
-            let hint = "say in `hosts` which hosts may be shown its tokens: they would be worth something anywhere else too";
+            let hint =
+                "say in `hosts` which hosts may be shown its tokens: they would be worth something anywhere else too";
             return Some((format!("`identity.audiences` names `{name}`, which is no URL with a host"), hint));
         }
         if audiences[..n].iter().any(|before| before.audience == audience.audience) {
@@ -126,7 +127,10 @@ pub(crate) fn wrong(audiences: &[Audience], exchange: Option<&Exchange>) -> Opti
     let exchange = exchange?;
     if !is_url(&exchange.token_url) {
         let hint = "`http` is for a service on this machine alone";
-        return Some(("`identity.exchange.token_url` must be an `https` URL without a query or a fragment".into(), hint));
+        return Some((
+            "`identity.exchange.token_url` must be an `https` URL without a query or a fragment".into(),
+            hint,
+        ));
     }
     if !plain(&exchange.client_id) || !plain(&exchange.subject_token_type) {
         return Some(("`identity.exchange` has a name that cannot be sent".into(), "write it without spaces"));

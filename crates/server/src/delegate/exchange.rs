@@ -52,7 +52,9 @@ impl Exchanger {
     /// The assertion that says which client this server is, where it says so by one.
     pub(super) fn assertion(&self, now: u64, signer: &Signer) -> Result<Option<Signed>, KeyError> {
         match self.config.client_auth {
-            ClientAuth::PrivateKeyJwt => client_assertion(&self.config.client_id, self.audience(), now, signer).map(Some),
+            ClientAuth::PrivateKeyJwt => {
+                client_assertion(&self.config.client_id, self.audience(), now, signer).map(Some)
+            }
             ClientAuth::SecretHeader | ClientAuth::SecretBody => Ok(None),
         }
     }
@@ -84,7 +86,8 @@ impl Exchanger {
         match (self.config.client_auth, assertion) {
             (ClientAuth::PrivateKeyJwt, Some(assertion)) => {
                 let client = self.config.client_id.clone();
-                let assertion = [("client_assertion_type", ASSERTION.to_owned()), ("client_assertion", assertion.token)];
+                let assertion =
+                    [("client_assertion_type", ASSERTION.to_owned()), ("client_assertion", assertion.token)];
                 pairs.extend(assertion.into_iter().chain([("client_id", client)]));
             }
             (ClientAuth::SecretHeader, _) => basic = Some(self.basic(self.secret().await?.expose())?),

@@ -53,6 +53,9 @@ struct Kept {
     until: Instant,
 }
 
+/// The place of a token; its lock is held while one is made.
+type Slot = Arc<tokio::sync::Mutex<Option<Kept>>>;
+
 /// Whose a token is, and for what.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
@@ -69,7 +72,7 @@ pub(crate) struct Outward {
     exchanger: Option<Exchanger>,
     identity: OnceLock<Arc<Identity>>,
     engine: OnceLock<Engine>,
-    kept: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<Option<Kept>>>>>,
+    kept: Mutex<HashMap<Key, Slot>>,
 }
 
 impl Outward {
@@ -83,7 +86,8 @@ impl Outward {
         secrets: Arc<dyn Secrets>,
         reach: &Reach,
     ) -> Result<Self, String> {
-        let exchanger = config.exchange.as_deref().map(|exchange| Exchanger::new(exchange, secrets, reach)).transpose()?;
+        let exchanger =
+            config.exchange.as_deref().map(|exchange| Exchanger::new(exchange, secrets, reach)).transpose()?;
         Ok(Self {
             audiences: config.audiences.clone(),
             subjects: Subjects::new(oidc),
@@ -108,7 +112,9 @@ impl Outward {
         // Whoever needs one while it is being made waits for that one.
         let mut kept = slot.lock().await;
         let good = kept.as_ref().filter(|kept| {
-            Instant::now() < kept.until && sending.refused.is_none_or(|r| *r != kept.value) && !self.is_revoked(tenant, kept)
+            Instant::now() < kept.until
+                && sending.refused.is_none_or(|r| *r != kept.value)
+                && !self.is_revoked(tenant, kept)
         });
         if let Some(kept) = good {
             return Ok(Token { value: kept.value.clone(), kept: true });
@@ -132,7 +138,10 @@ impl Outward {
         };
         if !audience.leads_to(host) {
             let why = format!("a token for `{}` is not shown to `{host}`", wanted.audience);
-            return refused(code::AUDIENCE, format!("{why}: the server's configuration does not name that host for it"));
+            return refused(
+                code::AUDIENCE,
+                format!("{why}: the server's configuration does not name that host for it"),
+            );
         }
         if let Some(known) = &audience.scopes {
             if wanted.scopes.is_empty() {
@@ -146,7 +155,8 @@ impl Outward {
         }
         let now = SystemClock.now();
         // A token without a scope may be good for everything, which no list of scopes holds.
-        let all = if wanted.scopes.is_empty() { &[String::new()][..] } else { &wanted.scopes };
+        let unscoped = [String::new()];
+        let all: &[String] = if wanted.scopes.is_empty() { &unscoped } else { &wanted.scopes };
         match all.iter().find_map(|scope| whose.behalf.allows(Use::Scope(scope), now).err()) {
             Some(denied) => refused(code::GRANT, denied.to_string()),
             None => Ok(audience),
@@ -183,7 +193,9 @@ impl Outward {
             now,
             lasts,
         };
-        let no_key = |e: crate::http::failure::Failure| NoToken::Refused(code::DELEGATED_TOKEN, e.to_string());
+        let no_key = |_| {
+            NoToken::Refused(code::DELEGATED_TOKEN, "no token: this server's signing keys cannot be used".to_owned())
+        };
         match exchanger {
             None => {
                 let signed = identity.sign(|keys, now| about(now).access_token(keys.current(now))).map_err(no_key)?;
@@ -210,12 +222,12 @@ impl Outward {
         engine.is_revoked(tenant, id)
     }
 
-    fn slot(&self, key: Key) -> Arc<tokio::sync::Mutex<Option<Kept>>> {
+    fn slot(&self, key: Key) -> Slot {
         let mut kept = self.kept.lock();
         if kept.len() >= KEPT && !kept.contains_key(&key) {
             // What nobody is about to use and has ended goes; and when nothing has, everything that nobody is about to use.
             let now = Instant::now();
-            let ended = |slot: &Arc<tokio::sync::Mutex<Option<Kept>>>| {
+            let ended = |slot: &Slot| {
                 slot.try_lock().is_ok_and(|kept| kept.as_ref().is_none_or(|kept| kept.until <= now))
             };
             kept.retain(|_, slot| Arc::strong_count(slot) > 1 || !ended(slot));

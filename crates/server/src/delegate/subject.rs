@@ -34,9 +34,10 @@ impl Subjects {
             },
         };
         match &subject {
-            Subject::Person { name, .. } if name.starts_with("spiffe:") || name.starts_with(OF_HERE) => {
-                Err(format!("`{}` has a name that only runs, or people of the configuration, have in tokens", person.name))
-            }
+            Subject::Person { name, .. } if name.starts_with("spiffe:") || name.starts_with(OF_HERE) => Err(format!(
+                "`{}` has a name that only runs, or people of the configuration, have in tokens",
+                person.name
+            )),
             _ => Ok(subject),
         }
     }

@@ -40,7 +40,7 @@ impl Failure {
 
     /// Whether trying again as it is would end the same way.
     pub(super) fn is_final(&self) -> bool {
-        [code::TOOL_CREDENTIAL, code::TOOL_ADDRESS].contains(&self.code)
+        [code::TOOL_CREDENTIAL, code::TOOL_ADDRESS, code::DELEGATED_TOKEN].contains(&self.code)
     }
 }
 

@@ -99,10 +99,10 @@ impl Remote {
             // A new session may have other tools, so it is begun where those are compared.
             .reinit_on_expired_session(false);
         config.retry_config = std::sync::Arc::new(Patience);
-        let bearer = self.delegate.clone().map(|delegate| Bearer {
-            delegate,
-            host: self.url.host_str().unwrap_or_default().to_owned(),
-        });
+        let bearer = self
+            .delegate
+            .clone()
+            .map(|delegate| Bearer { delegate, host: self.url.host_str().unwrap_or_default().to_owned() });
         StreamableHttpClientTransport::with_client(Wire::new(self.client.clone(), ledger.clone(), bearer), config)
     }
 }

@@ -125,14 +125,9 @@ impl Session {
         let changed = Arc::new(AtomicBool::new(false));
         let client = Client { changed: Arc::clone(&changed) };
         match client.serve_with_lifecycle(transport, mode).await {
-            Ok(service) => Ok(Self {
-                name: server.name(),
-                service,
-                process,
-                ledger,
-                changed,
-                patience: server.patience(),
-            }),
+            Ok(service) => {
+                Ok(Self { name: server.name(), service, process, ledger, changed, patience: server.patience() })
+            }
             Err(e) => {
                 if let Some(process) = &process {
                     process.kill();

@@ -95,7 +95,13 @@ pub async fn discover_delegated(
 
 /// For a server that makes no difference between runs.
 fn nobody() -> Whose {
-    Whose { run: RunId(0), tenant: Name::from(""), limits: BoxLimits::default(), connects: Connects::default(), on_behalf: None }
+    Whose {
+        run: RunId(0),
+        tenant: Name::from(""),
+        limits: BoxLimits::default(),
+        connects: Connects::default(),
+        on_behalf: None,
+    }
 }
 
 async fn found(server: &Server, only: Option<&[String]>, whose: &Whose) -> Result<Vec<Discovered>, ToolSetupError> {

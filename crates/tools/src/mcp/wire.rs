@@ -26,9 +26,9 @@ use super::{
 };
 use crate::{
     http::{
+        NoToken,
         client::chain,
         exchange::{Verdict, delegated, verdict},
-        oauth::NoToken,
     },
     reach,
 };
@@ -102,7 +102,7 @@ impl Wire {
         let token = match token {
             Ok((token, _)) if may_send.now() => token,
             Ok(_) => return Err(Fate::NotSent(Failure::server("what lets this be sent ended while a token was made"))),
-            Err(NoToken::Later(why)) => return Err(Fate::NotSent(Failure::new(code::DELEGATED_TOKEN, why))),
+            Err(NoToken::Later(why)) => return Err(Fate::NotSent(Failure::server(why))),
             Err(NoToken::Refused(why)) => return Err(Fate::Refused(Failure::new(code::DELEGATED_TOKEN, why))),
         };
         self.ledger.shows(&token);
