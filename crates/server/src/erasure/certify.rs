@@ -32,7 +32,7 @@ use super::{Unfinished, hex};
 use crate::{clock::SystemClock, http::app::App};
 
 /// The file of a data folder with all certificates.
-pub const FILE: &str = "erasures";
+pub(super) const FILE: &str = "erasures";
 /// How long the log is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
