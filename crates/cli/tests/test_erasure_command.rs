@@ -67,7 +67,9 @@ fn environment(database: Option<&str>) -> TestEnvironment {
         ("globex", "ada", "globex", "[\"read\", \"run\", \"apply\", \"admin\"]"),
     ] {
         let digest = hash_token(&token(name)).iter().fold(String::new(), |out, b| format!("{out}{b:02x}"));
-        config += &format!("[[auth.tokens]]\nsha256 = \"{digest}\"\nsubject = \"{subject}\"\ntenant = \"{tenant}\"\nrights = {rights}\n");
+        config += &format!(
+            "[[auth.tokens]]\nsha256 = \"{digest}\"\nsubject = \"{subject}\"\ntenant = \"{tenant}\"\nrights = {rights}\n"
+        );
     }
     env.write("stead.toml", &config);
     env
@@ -78,7 +80,8 @@ struct As<'e>(&'e TestEnvironment, &'static str);
 
 impl As<'_> {
     fn command(&self, args: &[&str]) -> Command {
-        let server: Value = serde_json::from_str(&fs::read_to_string(self.0.path().join(".stead/server.json")).unwrap()).unwrap();
+        let server: Value =
+            serde_json::from_str(&fs::read_to_string(self.0.path().join(".stead/server.json")).unwrap()).unwrap();
         let mut command = self.0.command(args);
         command.env("STEAD_TOKEN", token(self.1)).args(["--server", server["url"].as_str().unwrap()]);
         command
@@ -104,7 +107,9 @@ fn work(env: &TestEnvironment) {
         env.write("note.txt", &format!("attached {mark}\n"));
         let long = format!("{} {mark} {}", "so ".repeat(3_000), "end ".repeat(1_000));
         let session = format!("customer/{mark}");
-        let work = |more: &[&str]| As(env, who).does(&[&["--quiet", "runs", "start", "desk", "--watch"], more].concat()).succeeds();
+        let work = |more: &[&str]| {
+            As(env, who).does(&[&["--quiet", "runs", "start", "desk", "--watch"], more].concat()).succeeds()
+        };
         work(&[mark, "--session", &session, "--attach", "note.txt", "--idempotency-key", &format!("key-{mark}")]);
         work(&[&format!("{mark} again"), "--session", &session]);
         work(&[&long]);
@@ -404,7 +409,10 @@ fn an_erasure_that_is_killed_at_any_point_is_finished_by_the_next_process() {
         As(&env, "ada").does(&["runs", "start", "desk", &format!("{ADA} {n} {}", "so ".repeat(2_000))]).succeeds();
     }
     As(&env, "bob").does(&["--quiet", "runs", "start", "desk", BOB, "--watch"]).succeeds();
-    while As(&env, "op").json(&["runs", "ls", "--status", "running"])["items"].as_array().is_some_and(|all| !all.is_empty()) {}
+    while As(&env, "op").json(&["runs", "ls", "--status", "running"])["items"]
+        .as_array()
+        .is_some_and(|all| !all.is_empty())
+    {}
     let done = |env: &TestEnvironment| {
         let all = As(env, "op").json(&["audit", "erasures"]);
         all["erasures"].as_array().unwrap().iter().filter(|e| e["state"] == "done").count()

@@ -19,8 +19,8 @@
 
 mod approvers;
 mod audit;
-mod erasure;
 mod client;
+mod erasure;
 mod error;
 mod events;
 pub mod follow;

@@ -199,7 +199,9 @@ async fn once_more<S: ErasureStore + Objects>(
 ) -> Result<Replayed, EngineError> {
     let (erasures, objects): (Arc<dyn ErasureStore>, Arc<dyn Objects>) = (store.clone(), store);
     let done = replay((journal, &erasures, &objects), again, staging, folder).await;
-    done.map_err(|e| StoreError { code: code::ERASURE_UNFINISHED, detail: format!("erasures were not done again: {e}") }.into())
+    done.map_err(|e| {
+        StoreError { code: code::ERASURE_UNFINISHED, detail: format!("erasures were not done again: {e}") }.into()
+    })
 }
 
 async fn into_postgres<R: Read + Send + 'static>(

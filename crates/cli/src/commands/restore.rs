@@ -52,7 +52,12 @@ struct Told {
 }
 
 pub(crate) async fn run(global: &Global, args: RestoreArgs) -> Outcome {
-    let target = Target { data_dir: global.data.clone(), database: args.store, key_file: args.key_file, erasures: args.erasures };
+    let target = Target {
+        data_dir: global.data.clone(),
+        database: args.store,
+        key_file: args.key_file,
+        erasures: args.erasures,
+    };
     let done = restore(open(&args.file)?, target).await.map_err(|e| CliError::new(e.code(), e.to_string()))?;
     let told = Told {
         generation: done.generation,
