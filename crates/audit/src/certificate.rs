@@ -139,7 +139,8 @@ impl Certificate {
 
     fn text(&self) -> String {
         let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |out, b| out + &format!("{b:02x}"));
-        let Self { origin, id, tenant, subject, by, asked, done, runs, records, texts, list, before, after, listed } = self;
+        let Self { origin, id, tenant, subject, by, asked, done, runs, records, texts, list, before, after, listed } =
+            self;
         let mut out = format!(
             "{FIRST}\norigin {origin}\nid {id:032x}\ntenant {tenant}\nsubject {}\nby {by}\nasked {}\ndone {}\nruns {runs}\n\
              records {records}\ntexts {texts}\nlist {}\nbefore {before}\nafter {after}\n",
@@ -312,9 +313,16 @@ mod tests {
                 for at in 0..note.len() {
                     for other in ["0", "x", "\n"] {
                         let mut changed = note.clone();
-                        if changed.is_char_boundary(at) && changed.is_char_boundary(at + 1) && &changed[at..=at] != other {
+                        if changed.is_char_boundary(at)
+                            && changed.is_char_boundary(at + 1)
+                            && &changed[at..=at] != other
+                        {
                             changed.replace_range(at..=at, other);
-                            assert_ne!(Certificate::verify(&changed, &trust).ok(), Some(said.clone()), "byte {at}: {other:?}");
+                            assert_ne!(
+                                Certificate::verify(&changed, &trust).ok(),
+                                Some(said.clone()),
+                                "byte {at}: {other:?}"
+                            );
                         }
                     }
                 }

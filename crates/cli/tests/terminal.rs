@@ -24,6 +24,7 @@ mod test_demo_service_command;
 mod test_dev_command;
 mod test_docs;
 mod test_doctor_command;
+mod test_erasure_command;
 mod test_errors_command;
 mod test_examples;
 mod test_identity_command;

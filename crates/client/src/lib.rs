@@ -20,8 +20,8 @@
 mod approvers;
 mod asked;
 mod audit;
-mod erasure;
 mod client;
+mod erasure;
 mod error;
 mod events;
 pub mod follow;

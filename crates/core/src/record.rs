@@ -245,7 +245,9 @@ impl<'b, C> Decode<'b, C> for Payload {
         }
         if kind != 2 && rest.next().is_some() {
             let bytes = d.decode_with::<C, Option<&minicbor::bytes::ByteSlice>>(ctx)?;
-            let sixteen = |b: &minicbor::bytes::ByteSlice| b[..].try_into().map_err(|_| bad("what blinds a text is not 16 bytes"));
+            let sixteen = |b: &minicbor::bytes::ByteSlice| {
+                b[..].try_into().map_err(|_| bad("what blinds a text is not 16 bytes"))
+            };
             blind = bytes.map(sixteen).transpose()?;
         }
         for _ in rest {

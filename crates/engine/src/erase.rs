@@ -20,7 +20,7 @@ use crate::types::EngineError;
 /// Records read at once.
 const PAGE: u32 = 200;
 /// Bytes of records in one transaction, about.
-pub const PART: usize = 8 << 20;
+const PART: usize = 8 << 20;
 
 /// What a run is without its texts.
 #[derive(Clone, Debug)]
@@ -45,39 +45,39 @@ pub async fn without_texts(
     run: RunId,
     keep: bool,
 ) -> Result<Erased, EngineError> {
-        let quarantine = |why: String| EngineError::Quarantined { run, why };
-        let part = || BareRun { tenant: tenant.clone(), run, records: Vec::new(), blobs: Vec::new() };
-        let (mut from, mut prev, mut bytes) = (0, GENESIS, 0);
-        let mut erased = Erased { parts: vec![part()], records: 0, texts: 0, last: prev };
-        loop {
-            let page = journal.read(run, from, PAGE).await?;
-            let full = page.len() == PAGE as usize;
-            for stored in page {
-                let bare = record::erased(&stored.bytes, prev).map_err(|e| quarantine(format!("record {from}: {e}")))?;
-                if stored.seq != from || bare.leaf != stored.leaf {
-                    return Err(quarantine(format!("record {from} is missing or does not match its hash")));
-                }
-                (from, prev) = (from + 1, stored.leaf);
-                erased.records += 1;
-                erased.texts += bare.texts as u64;
-                if !keep || !bare.changed {
-                    continue;
-                }
-                bytes += bare.bytes.len();
-                if let Some(last) = erased.parts.last_mut() {
-                    last.blobs.extend(bare.blobs);
-                    last.records.push(Bare { seq: stored.seq, leaf: stored.leaf, bytes: bare.bytes });
-                }
-                if bytes > PART {
-                    erased.parts.push(part());
-                    bytes = 0;
-                }
+    let quarantine = |why: String| EngineError::Quarantined { run, why };
+    let part = || BareRun { tenant: tenant.clone(), run, records: Vec::new(), blobs: Vec::new() };
+    let (mut from, mut prev, mut bytes) = (0, GENESIS, 0);
+    let mut erased = Erased { parts: vec![part()], records: 0, texts: 0, last: prev };
+    loop {
+        let page = journal.read(run, from, PAGE).await?;
+        let full = page.len() == PAGE as usize;
+        for stored in page {
+            let bare = record::erased(&stored.bytes, prev).map_err(|e| quarantine(format!("record {from}: {e}")))?;
+            if stored.seq != from || bare.leaf != stored.leaf {
+                return Err(quarantine(format!("record {from} is missing or does not match its hash")));
             }
-            erased.last = prev;
-            if !full {
-                return Ok(erased);
+            (from, prev) = (from + 1, stored.leaf);
+            erased.records += 1;
+            erased.texts += bare.texts as u64;
+            if !keep || !bare.changed {
+                continue;
+            }
+            bytes += bare.bytes.len();
+            if let Some(last) = erased.parts.last_mut() {
+                last.blobs.extend(bare.blobs);
+                last.records.push(Bare { seq: stored.seq, leaf: stored.leaf, bytes: bare.bytes });
+            }
+            if bytes > PART {
+                erased.parts.push(part());
+                bytes = 0;
             }
         }
+        erased.last = prev;
+        if !full {
+            return Ok(erased);
+        }
+    }
 }
 
 /// The blobs that a record names.

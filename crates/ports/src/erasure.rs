@@ -180,7 +180,12 @@ pub trait ErasureStore: Send + Sync + 'static {
 
     /// Keeps an erasure that is proposed or begins, or begins one that was proposed, and removes the name of its `subject` from holds that were released. Refused (false) when a hold is in
     /// force whose id is in no list of `known`: somebody placed it meanwhile.
-    async fn begin_erasure(&self, erasure: Erasure, subject: Option<Name>, known: Vec<u128>) -> Result<bool, StoreError>;
+    async fn begin_erasure(
+        &self,
+        erasure: Erasure,
+        subject: Option<Name>,
+        known: Vec<u128>,
+    ) -> Result<bool, StoreError>;
 
     /// Erasures, oldest first.
     async fn erasures(&self) -> Result<Vec<Erasure>, StoreError>;

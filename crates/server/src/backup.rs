@@ -16,7 +16,9 @@ use stead_engine::{EngineError, Marked, Restore, mark_restored};
 pub use stead_ports::journal::Backup as Pieces;
 use stead_ports::{
     clock::Clock as _,
+    erasure::ErasureStore,
     journal::{Backup, BackupAsk, Journal, StoreError},
+    objects::Objects,
 };
 use stead_store::{
     BlobKey, Checker, Chunk, PgOptions, PgRestore, PgStore, Reader, SqliteOptions, SqliteRestore, SqliteStore,
@@ -24,7 +26,13 @@ use stead_store::{
 pub use stead_store::{Head, Stored, Summary, look};
 use tokio::sync::mpsc;
 
-use crate::{cassettes::Shelf, clock::SystemClock, config::DatabaseUrl, encryption};
+use crate::{
+    cassettes::Shelf,
+    clock::SystemClock,
+    config::DatabaseUrl,
+    encryption,
+    erasure::{Replay, Replayed, read_erasures, replay},
+};
 
 /// Runs read at once.
 const PAGE: u32 = 1_000;
@@ -108,6 +116,8 @@ pub struct Target {
     pub database: Option<DatabaseUrl>,
     /// The file of the backup's key, when that is kept apart.
     pub key_file: Option<PathBuf>,
+    /// A file of certificates of erasures that are to be done again, besides that of the data directory.
+    pub erasures: Option<PathBuf>,
 }
 
 /// A restored journal.
@@ -121,6 +131,12 @@ pub struct Restored {
     pub generation: u32,
     /// Runs that are paused, and runs that cannot be folded.
     pub marked: Marked,
+    /// Erasures that the backup did not know, and that were done again.
+    pub erasures: u64,
+    /// Runs whose texts went with these.
+    pub erased: u64,
+    /// Those of them that had not ended: they have nothing to go on with.
+    pub erased_unfinished: Vec<RunId>,
 }
 
 /// Restores a backup into an empty target. A target that is left half filled, by a crash say, is not taken for data, and
@@ -137,6 +153,7 @@ pub async fn restore<R: Read + Send + 'static>(from: R, target: Target) -> Resul
 
 async fn into_sqlite<R: Read + Send + 'static>(from: R, target: Target) -> Result<Restored, EngineError> {
     let kept = key_path(&target.data_dir);
+    let (folder, again) = (target.data_dir.clone(), read_erasures(target.erasures.as_deref(), &target.data_dir)?);
     let encrypt = encryption::key(None)?;
     let given = encrypt.clone();
     let (restore, head, summary) = blocking(move || {
@@ -149,19 +166,42 @@ async fn into_sqlite<R: Read + Send + 'static>(from: R, target: Target) -> Resul
     })
     .await?;
     let staging = restore.staging().to_owned();
+    let dir = staging.clone();
     let store = Arc::new(
-        blocking(move || SqliteStore::open(&staging, SqliteOptions { encrypt, ..SqliteOptions::default() })).await?,
+        blocking(move || SqliteStore::open(&dir, SqliteOptions { encrypt, ..SqliteOptions::default() })).await?,
     );
-    let pages = store.clone();
+    let (pages, erasing) = (store.clone(), store.clone());
     let journal: Arc<dyn Journal> = store;
     let marked = mark(&journal, &head, async |after| pages.open_runs(after, PAGE).await).await?;
+    let done = once_more(&journal, erasing, &again, &staging, &folder).await?;
     blocking(move || {
         // Closed, and so tidied up, before it is moved.
         drop((journal, pages));
         restore.finish()
     })
     .await?;
-    Ok(Restored { generation: head.generation_after(), head, summary, marked })
+    Ok(restored(head, summary, marked, done))
+}
+
+fn restored(head: Head, summary: Summary, marked: Marked, done: Replayed) -> Restored {
+    let Replayed { erasures, runs, unfinished } = done;
+    let generation = head.generation_after();
+    Restored { head, summary, generation, marked, erasures, erased: runs, erased_unfinished: unfinished }
+}
+
+/// Does erasures again that the backup does not know.
+async fn once_more<S: ErasureStore + Objects>(
+    journal: &Arc<dyn Journal>,
+    store: Arc<S>,
+    again: &Replay,
+    staging: &Path,
+    folder: &Path,
+) -> Result<Replayed, EngineError> {
+    let (erasures, objects): (Arc<dyn ErasureStore>, Arc<dyn Objects>) = (store.clone(), store);
+    let done = replay((journal, &erasures, &objects), again, staging, folder).await;
+    done.map_err(|e| {
+        StoreError { code: code::ERASURE_UNFINISHED, detail: format!("erasures were not done again: {e}") }.into()
+    })
 }
 
 async fn into_postgres<R: Read + Send + 'static>(
@@ -170,6 +210,7 @@ async fn into_postgres<R: Read + Send + 'static>(
     target: Target,
 ) -> Result<Restored, EngineError> {
     let kept = key_path(&target.data_dir);
+    let (folder, again) = (target.data_dir.clone(), read_erasures(target.erasures.as_deref(), &target.data_dir)?);
     let (reader, key) = blocking(move || {
         let reader = Reader::open(from)?;
         let key = BlobKey::of_backup(reader.head(), target.key_file.as_deref(), Some(&kept))?;
@@ -197,6 +238,7 @@ async fn into_postgres<R: Read + Send + 'static>(
     let store = Arc::new(restore.store());
     let journal: Arc<dyn Journal> = store.clone();
     let marked = mark(&journal, &head, async |after| store.open_runs(after, PAGE).await).await?;
+    let done = once_more(&journal, store.clone(), &again, &staging, &folder).await?;
     // Before the database is one that may be opened.
     blocking(move || {
         shelf.finish(&target.data_dir)?;
@@ -204,7 +246,7 @@ async fn into_postgres<R: Read + Send + 'static>(
     })
     .await?;
     restore.finish().await?;
-    Ok(Restored { generation: head.generation_after(), head, summary, marked })
+    Ok(restored(head, summary, marked, done))
 }
 
 /// The cassettes of a restore, and nothing left of one before.

@@ -44,10 +44,22 @@ const OF_SESSION: &str =
 
 /// All operations, by resource.
 pub fn operations() -> Vec<Operation> {
-    [agents(), sessions(), runs(), run_actions(), approvals(), approvers(), policies(), sandboxes(), audit(), erasure(), server()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        agents(),
+        sessions(),
+        runs(),
+        run_actions(),
+        approvals(),
+        approvers(),
+        policies(),
+        sandboxes(),
+        audit(),
+        erasure(),
+        server(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 pub(super) fn get(path: &'static str, id: &'static str, summary: &'static str) -> Operation {

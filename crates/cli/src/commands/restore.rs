@@ -32,6 +32,9 @@ pub(crate) struct RestoreArgs {
     /// The backup's key, when that is kept apart
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    /// Certificates of erasures that are done again; those in the file `erasures` of the data folder are in any case
+    #[arg(long, value_name = "FILE")]
+    erasures: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -44,10 +47,17 @@ struct Told {
     cassettes: u64,
     paused: u64,
     set_aside: Vec<RunId>,
+    erasures: u64,
+    erased: u64,
 }
 
 pub(crate) async fn run(global: &Global, args: RestoreArgs) -> Outcome {
-    let target = Target { data_dir: global.data.clone(), database: args.store, key_file: args.key_file };
+    let target = Target {
+        data_dir: global.data.clone(),
+        database: args.store,
+        key_file: args.key_file,
+        erasures: args.erasures,
+    };
     let done = restore(open(&args.file)?, target).await.map_err(|e| CliError::new(e.code(), e.to_string()))?;
     let told = Told {
         generation: done.generation,
@@ -58,9 +68,14 @@ pub(crate) async fn run(global: &Global, args: RestoreArgs) -> Outcome {
         cassettes: done.summary.cassettes,
         paused: done.marked.paused,
         set_aside: done.marked.set_aside.iter().map(|(run, _)| *run).collect(),
+        erasures: done.erasures,
+        erased: done.erased,
     };
     for (run, why) in &done.marked.set_aside {
         eprintln!("warning: {run} cannot be read and was not marked: {}", ui::term::clean(why));
+    }
+    for run in &done.erased_unfinished {
+        eprintln!("warning: {run} had not ended, and its texts are erased: stop it with `stead runs cancel {run}`");
     }
     if global.json {
         ui::json(&told)?;
@@ -75,5 +90,12 @@ pub(crate) async fn run(global: &Global, args: RestoreArgs) -> Outcome {
         text::counted(told.blobs, "long text"),
         text::counted(told.paused, "run"),
     ))?;
+    if told.erasures > 0 {
+        ui::text(&format!(
+            "{} done again: the texts of {} are gone\n",
+            text::counted(told.erasures, "erasure"),
+            text::counted(told.erased, "run"),
+        ))?;
+    }
     Ok(Exit::Ok)
 }

@@ -41,13 +41,7 @@ impl Acts {
     /// As [`Acts::keep`].
     pub(crate) async fn keep_as(&self, id: u128, at: Timestamp, topic: &str, body: &Value) -> Result<(), StoreError> {
         let clock = SystemClock;
-        let act = Act {
-            id,
-            at,
-            topic: topic.to_owned(),
-            salt: clock.random(),
-            body: body.to_string().into(),
-        };
+        let act = Act { id, at, topic: topic.to_owned(), salt: clock.random(), body: body.to_string().into() };
         self.log.store().act(act).await
     }
 

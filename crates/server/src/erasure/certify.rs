@@ -21,25 +21,21 @@ use stead_audit::{
 };
 use stead_core::id::Name;
 use stead_engine::without_texts;
-use stead_ports::{
-    audit::OPERATORS,
-    clock::Clock as _,
-    erasure::Erasure,
-    journal::StoreError,
-};
+use stead_ports::{audit::OPERATORS, clock::Clock as _, erasure::Erasure, journal::StoreError};
 
 use super::{Unfinished, hex};
 use crate::{clock::SystemClock, http::app::App};
 
 /// The file of a data folder with all certificates.
-pub const FILE: &str = "erasures";
+pub(super) const FILE: &str = "erasures";
 /// How long the log is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where the log of a tenant is, as a certificate says it.
 pub(crate) async fn standing(app: &App, tenant: &Name) -> Result<String, StoreError> {
     let head = app.runtime.log().head(tenant).await?;
-    let checkpoint = head.and_then(|row| Note::parse(&row.note).ok()).and_then(|note| note.text().parse::<Checkpoint>().ok());
+    let checkpoint =
+        head.and_then(|row| Note::parse(&row.note).ok()).and_then(|note| note.text().parse::<Checkpoint>().ok());
     Ok(place(checkpoint.as_ref()))
 }
 

@@ -36,8 +36,9 @@ pub(super) async fn carry_out(app: &App, erasure: &Erasure) -> Result<String, Un
             store.forget_trees(&erasure.tenant, &kept.owner).await?;
         }
     }
-    let (folder, runs) = (runtime.data_dir().to_owned(), erasure.runs.iter().map(ToString::to_string).collect());
-    let redacted = tokio::task::spawn_blocking(move || files::redact(&folder, &HashSet::<String>::clone(&runs))).await;
+    let runs: HashSet<String> = erasure.runs.iter().map(ToString::to_string).collect();
+    let folder = runtime.data_dir().to_owned();
+    let redacted = tokio::task::spawn_blocking(move || files::redact(&folder, &runs)).await;
     let redacted = redacted.map_err(|e| Unfinished::File(e.to_string()))?;
     redacted.map_err(|e| Unfinished::File(format!("egress.jsonl: {e}")))?;
     store.purge().await?;

@@ -36,7 +36,7 @@ use crate::http::app::{App, Shared};
 
 pub(crate) use certify::standing;
 pub(crate) use plan::{Against, Plan, covered, plan};
-pub(crate) use replay::{Replayed, read_erasures, replay};
+pub(crate) use replay::{Replay, Replayed, read_erasures, replay};
 
 /// How often erasures that could not be finished go on.
 const AGAIN: Duration = Duration::from_secs(30);

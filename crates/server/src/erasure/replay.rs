@@ -24,7 +24,7 @@ const MAX_FILE: u64 = 1 << 30;
 
 /// Erasures that are to be done again.
 #[derive(Clone, Debug, Default)]
-pub struct Replay(Vec<(Certificate, String)>);
+pub(crate) struct Replay(Vec<(Certificate, String)>);
 
 /// What was done.
 #[derive(Clone, Debug, Default)]
@@ -38,13 +38,8 @@ pub(crate) struct Replayed {
 }
 
 impl Replay {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
@@ -54,7 +49,7 @@ impl Replay {
 ///
 /// # Errors
 /// ST0365 when there is something else in it.
-pub fn read_erasures(named: Option<&Path>, folder: &Path) -> Result<Replay, StoreError> {
+pub(crate) fn read_erasures(named: Option<&Path>, folder: &Path) -> Result<Replay, StoreError> {
     let mut all = Vec::new();
     let own = folder.join(FILE);
     let files = named.into_iter().map(|path| (path, true)).chain([(own.as_path(), false)]);
@@ -115,7 +110,7 @@ pub(crate) async fn replay(
         if known.contains(&certificate.id) {
             continue;
         }
-        let Some(mut erasure) = found(&**store, certificate).await? else { continue };
+        let Some(erasure) = found(&**store, certificate).await? else { continue };
         store.begin_erasure(erasure.clone(), None, Vec::new()).await?;
         for run in &erasure.runs {
             if journal.run(*run).await?.is_some_and(|row| !row.state.status.ended()) {
@@ -136,7 +131,6 @@ pub(crate) async fn replay(
         store.finish_erasure(erasure.id, note.clone()).await?;
         done.erasures += 1;
         done.runs += erasure.runs.len() as u64;
-        erasure.runs.clear();
     }
     if done.erasures > 0 {
         store.purge().await?;

@@ -100,8 +100,11 @@ pub(super) async fn erase(
         }
         tries += 1;
         if tries > TRIES {
-            return Err(Failure::new(code::CONFLICT, "legal holds are placed meanwhile, or another person confirmed it")
-                .hint("look at `stead audit erasures` and try again"));
+            return Err(Failure::new(
+                code::CONFLICT,
+                "legal holds are placed meanwhile, or another person confirmed it",
+            )
+            .hint("look at `stead audit erasures` and try again"));
         }
     };
     if erasure.proposed {
@@ -282,7 +285,9 @@ pub(super) async fn place(
         released: None,
     };
     // What is being erased cannot be held any more.
-    for erasure in store.erasures().await?.into_iter().filter(|e| e.tenant == tenant && !e.proposed && e.certificate.is_none()) {
+    for erasure in
+        store.erasures().await?.into_iter().filter(|e| e.tenant == tenant && !e.proposed && e.certificate.is_none())
+    {
         let mut runs = Vec::new();
         for run in &erasure.runs {
             runs.extend(app.runtime.journal().run(*run).await?);

@@ -109,7 +109,7 @@ async fn a_backup_of_either_store_is_restored_into_either() {
     let dir = tempfile::tempdir().unwrap();
     let mut settings = config(dir.path());
     settings.database.clone_from(&url);
-    let target = Target { data_dir: settings.data_dir.clone(), database: url.clone(), key_file: None };
+    let target = Target { data_dir: settings.data_dir.clone(), database: url.clone(), key_file: None, erasures: None };
     let told = restore(Cursor::new(sqlite.clone()), target.clone()).await.unwrap();
     assert_eq!((told.generation, told.marked.paused), (2, 1));
     let error = restore(Cursor::new(sqlite), target).await.unwrap_err();
@@ -139,7 +139,7 @@ async fn a_database_that_is_half_restored_is_not_served_and_is_restored_anew() {
     let dir = tempfile::tempdir().unwrap();
     let mut settings = config(dir.path());
     settings.database.clone_from(&url);
-    let target = Target { data_dir: settings.data_dir.clone(), database: url, key_file: None };
+    let target = Target { data_dir: settings.data_dir.clone(), database: url, key_file: None, erasures: None };
     let cut = Cursor::new(backup[..backup.len() - 10].to_vec());
     assert_eq!(restore(cut, target.clone()).await.unwrap_err().code(), code::BACKUP_DAMAGED);
     let error = stead_server::serve::Server::open(settings.clone()).await.unwrap_err();

@@ -218,7 +218,9 @@ impl PgRestore {
             return Ok(false);
         }
         // Data of an older format has not all of these tables.
-        for table in ["objects", "policies", "budgets", "audit_acts", "switches", "directories", "erasures", "legal_holds"] {
+        for table in
+            ["objects", "policies", "budgets", "audit_acts", "switches", "directories", "erasures", "legal_holds"]
+        {
             let known = "SELECT to_regclass($1) IS NOT NULL";
             if t.query_one(known, &[&table]).await?.try_get(0)?
                 && t.query_one(&format!("SELECT EXISTS (SELECT FROM {table})"), &[]).await?.try_get(0)?

@@ -34,11 +34,9 @@ use crate::{
 
 /// Those who place holds and begin erasures take turns.
 const TURN: &str = "SELECT pg_advisory_xact_lock(hashtext('stead/holds'), hashtext(current_schema()))";
-const HOLD: &str =
-    "SELECT id, tenant, what, name, placed_by, at, reason, released_by, released_at FROM legal_holds";
+const HOLD: &str = "SELECT id, tenant, what, name, placed_by, at, reason, released_by, released_at FROM legal_holds";
 /// What is written anew in the end.
-const TABLES: [&str; 8] =
-    ["records", "runs", "sessions", "blobs", "objects", "snapshots", "inbox", "legal_holds"];
+const TABLES: [&str; 8] = ["records", "runs", "sessions", "blobs", "objects", "snapshots", "inbox", "legal_holds"];
 const NAMED: &str = "SELECT p.run, p.seq, p.body FROM records p JOIN runs r ON r.id = p.run WHERE r.tenant = $1";
 
 #[async_trait]
@@ -63,7 +61,8 @@ impl ErasureStore for PgStore {
     }
 
     async fn subjects(&self, after: Option<(Name, Name)>, limit: u32) -> Result<Vec<(Name, Name)>, StoreError> {
-        let sql = "SELECT DISTINCT tenant COLLATE \"C\", started_by COLLATE \"C\" FROM runs WHERE started_by IS NOT NULL
+        let sql =
+            "SELECT DISTINCT tenant COLLATE \"C\", started_by COLLATE \"C\" FROM runs WHERE started_by IS NOT NULL
             AND ($1::text IS NULL OR (tenant COLLATE \"C\", started_by COLLATE \"C\") > ($1::text, $2::text))
             ORDER BY 1, 2 LIMIT $3";
         let (tenant, subject) = after.unzip();
@@ -113,10 +112,16 @@ impl ErasureStore for PgStore {
         self.list(&sql, &[&tenant.map(|t| text(t)), &all], hold).await
     }
 
-    async fn begin_erasure(&self, erasure: Erasure, subject: Option<Name>, known: Vec<u128>) -> Result<bool, StoreError> {
+    async fn begin_erasure(
+        &self,
+        erasure: Erasure,
+        subject: Option<Name>,
+        known: Vec<u128>,
+    ) -> Result<bool, StoreError> {
         let known: Vec<Raw<16>> = known.into_iter().map(id).collect();
         self.in_turn(async |t| {
-            let Erasure { id: erasure, tenant, subject: pseudonym, by, at, runs, proposed, confirmed_by, .. } = &erasure;
+            let Erasure { id: erasure, tenant, subject: pseudonym, by, at, runs, proposed, confirmed_by, .. } =
+                &erasure;
             let unknown = "SELECT EXISTS (SELECT FROM legal_holds WHERE tenant = $1 AND released_at IS NULL
                 AND id <> ALL ($2::bytea[]))";
             if t.query_one(unknown, &[&text(tenant), &known]).await?.try_get(0)? {
@@ -319,8 +324,9 @@ impl PgStore {
         while let Some(row) = found.next().await {
             let row = row.map_err(fail)?;
             let mut c = Columns::of(&row);
-            let record = || -> Result<(RunId, u64, Bytes), Bad> { Ok((RunId(c.ulid()?), c.unsigned()?, c.bytes()?)) };
-            let (run, seq, stored) = { record }().map_err(|e| damaged(place, e))?;
+            let mut record =
+                || -> Result<(RunId, u64, Bytes), Bad> { Ok((RunId(c.ulid()?), c.unsigned()?, c.bytes()?)) };
+            let (run, seq, stored) = record().map_err(|e| damaged(place, e))?;
             let bytes = match self.ring() {
                 Some(ring) => seal::open_record(ring, run, seq, &stored),
                 None => unpack(stored.to_vec()),
@@ -367,8 +373,7 @@ async fn erase(t: &Transaction<'_>, erasure: u128, run: &BareRun) -> Result<bool
     let blobs: Vec<Raw<32>> = blobs.iter().map(|blob| Raw(blob.0)).collect();
     let keep = "INSERT INTO erasure_blobs (erasure, id) SELECT $1, unnest($2::bytea[]) ON CONFLICT DO NOTHING";
     t.execute(keep, &[&id(erasure), &blobs]).await?;
-    let (seqs, bodies): (Vec<i64>, Vec<Octets>) =
-        records.iter().map(|r| (int(r.seq), Octets(r.bytes.clone()))).unzip();
+    let (seqs, bodies): (Vec<i64>, Vec<Octets>) = records.iter().map(|r| (int(r.seq), Octets(r.bytes.clone()))).unzip();
     let bare = "UPDATE records SET body = u.body FROM unnest($2::int8[], $3::bytea[]) AS u (seq, body)
         WHERE records.run = $1 AND records.seq = u.seq";
     t.execute(bare, &[&id(run.0), &seqs, &bodies]).await?;

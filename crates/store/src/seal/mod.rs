@@ -26,5 +26,6 @@ pub use ring::{LineKey, Rotated};
 pub(crate) use ring::{Ring, is_sealed, rotated, told};
 pub(crate) use rows::{
     WayIn, open_all, open_content, open_message, open_one, open_policy, open_record, open_records, open_run,
-    open_snapshot, open_version, seal_append, seal_contents, seal_policy, seal_record, seal_snapshot, seal_version, tenants,
+    open_snapshot, open_version, seal_append, seal_contents, seal_policy, seal_record, seal_snapshot, seal_version,
+    tenants,
 };

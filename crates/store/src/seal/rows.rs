@@ -56,7 +56,13 @@ pub(crate) fn seal_append(ring: &Ring, append: &mut Append, blobs: &mut [Packed]
 }
 
 /// Seals a record, packed, that takes the place of another.
-pub(crate) fn seal_record(ring: &Ring, tenant: &Name, run: RunId, seq: u64, packed: &[u8]) -> Result<Bytes, StoreError> {
+pub(crate) fn seal_record(
+    ring: &Ring,
+    tenant: &Name,
+    run: RunId,
+    seq: u64,
+    packed: &[u8],
+) -> Result<Bytes, StoreError> {
     Ok(ring.expect(tenant)?.seal_for(&Place::Record { run, seq }, packed)?.into())
 }
 

@@ -34,8 +34,7 @@ const RECORDS: u32 = 500;
 /// How long the log is waited for, by readers of an older state.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const HOLD: &str =
-    "SELECT id, tenant, what, name, placed_by, at, reason, released_by, released_at FROM legal_holds";
+const HOLD: &str = "SELECT id, tenant, what, name, placed_by, at, reason, released_by, released_at FROM legal_holds";
 const IN_FORCE: &str = "SELECT id FROM legal_holds WHERE tenant = ? AND released_at IS NULL";
 
 #[async_trait]
@@ -70,7 +69,9 @@ impl ErasureStore for SqliteStore {
                 AND (?1 IS NULL OR (tenant, started_by) > (?1, ?2)) ORDER BY tenant, started_by LIMIT ?3";
             let (tenant, subject) = after.unzip();
             c.prepare_cached(sql)?
-                .query_map(params![tenant.as_deref(), subject.as_deref(), rows(limit)], |r| Ok((name(r, 0)?, name(r, 1)?)))?
+                .query_map(params![tenant.as_deref(), subject.as_deref(), rows(limit)], |r| {
+                    Ok((name(r, 0)?, name(r, 1)?))
+                })?
                 .collect()
         })
         .await
@@ -107,13 +108,19 @@ impl ErasureStore for SqliteStore {
     async fn holds(&self, tenant: Option<&Name>, all: bool) -> Result<Vec<Hold>, StoreError> {
         let tenant = tenant.cloned();
         self.read(move |c| {
-            let sql = format!("{HOLD} WHERE (?1 IS NULL OR tenant = ?1) AND (?2 OR released_at IS NULL) ORDER BY id DESC");
+            let sql =
+                format!("{HOLD} WHERE (?1 IS NULL OR tenant = ?1) AND (?2 OR released_at IS NULL) ORDER BY id DESC");
             c.prepare_cached(&sql)?.query_map(params![tenant.as_deref(), all], hold)?.collect()
         })
         .await
     }
 
-    async fn begin_erasure(&self, erasure: Erasure, subject: Option<Name>, known: Vec<u128>) -> Result<bool, StoreError> {
+    async fn begin_erasure(
+        &self,
+        erasure: Erasure,
+        subject: Option<Name>,
+        known: Vec<u128>,
+    ) -> Result<bool, StoreError> {
         self.write(move |c| begin(c, &erasure, subject.as_ref(), &known)).await
     }
 
@@ -169,7 +176,8 @@ impl ErasureStore for SqliteStore {
                 page.iter().for_each(|bytes| names(bytes).iter().for_each(|blob| _ = left.remove(blob)));
             }
             let mut gone = c.prepare_cached("DELETE FROM blobs WHERE id = ? AND tenant = ?")?;
-            let removed = left.iter().try_fold(0, |n, blob| Ok(n + gone.execute(params![blob.0, tenant.as_str()])? as u64));
+            let removed =
+                left.iter().try_fold(0, |n, blob| Ok(n + gone.execute(params![blob.0, tenant.as_str()])? as u64));
             c.prepare_cached("DELETE FROM erasure_blobs WHERE erasure = ?")?.execute([id(erasure)])?;
             removed
         })
@@ -194,7 +202,8 @@ impl ErasureStore for SqliteStore {
         let tenant = tenant.clone();
         self.write(move |c| {
             let mut gone = c.prepare_cached("DELETE FROM objects WHERE tenant = ? AND id = ? AND held = ?")?;
-            ids.iter().try_fold(0, |n, (blob, held)| Ok(n + gone.execute(params![tenant.as_str(), blob.0, held.0])? as u64))
+            ids.iter()
+                .try_fold(0, |n, (blob, held)| Ok(n + gone.execute(params![tenant.as_str(), blob.0, held.0])? as u64))
         })
         .await
     }
@@ -387,7 +396,8 @@ fn erase(conn: &Connection, erasure: u128, run: &BareRun) -> Result<bool> {
 fn leave(conn: &Connection, runs: &[RunId]) -> Result<()> {
     let mut session = conn.prepare_cached("SELECT sid FROM runs WHERE id = ?")?;
     let mut all = conn.prepare_cached("SELECT id FROM runs WHERE sid = ?")?;
-    let mut snapshots = conn.prepare_cached("DELETE FROM snapshots WHERE run IN (SELECT id FROM runs WHERE sid = ?)")?;
+    let mut snapshots =
+        conn.prepare_cached("DELETE FROM snapshots WHERE run IN (SELECT id FROM runs WHERE sid = ?)")?;
     let mut head = conn.prepare_cached("UPDATE sessions SET head = NULL WHERE sid = ? AND head = ?")?;
     let mut key = conn.prepare_cached("UPDATE sessions SET key = NULL WHERE sid = ?")?;
     let mut seen = HashSet::new();
@@ -398,7 +408,9 @@ fn leave(conn: &Connection, runs: &[RunId]) -> Result<()> {
             snapshots.execute([sid])?;
             let mut others = all.query_map([sid], |r| run_id(r, 0))?;
             // A run id sorts as it was made, and so do these.
-            if others.try_fold(true, |only, other| Ok::<_, rusqlite::Error>(only && runs.binary_search(&other?).is_ok()))? {
+            if others
+                .try_fold(true, |only, other| Ok::<_, rusqlite::Error>(only && runs.binary_search(&other?).is_ok()))?
+            {
                 key.execute([sid])?;
             }
         }

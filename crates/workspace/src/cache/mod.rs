@@ -36,10 +36,10 @@ use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use stead_core::id::{Name, TreeId};
 
-pub use self::{bases::Base, forget::forget};
 pub(crate) use self::bases::Plan;
 #[cfg(target_os = "linux")]
 pub(crate) use self::layers::Layer;
+pub use self::{bases::Base, forget::forget};
 use crate::WorkspaceError;
 
 /// Tells one start of the host from the next (`random(4)`).

@@ -114,7 +114,9 @@ pub(super) async fn erase(global: &Global, client: &Client, args: EraseArgs) -> 
         ui::say(&format!("hint: another person begins it: stead audit erase SUBJECT --confirm {}", erasure.id));
     }
     if erasure.state == ErasureState::Done {
-        ui::say("hint: backups of before have the texts: remove them, or restore them with this data folder's file `erasures`");
+        ui::say(
+            "hint: backups of before have the texts: remove them, or restore them with this data folder's file `erasures`",
+        );
     }
     Ok(())
 }
@@ -153,7 +155,10 @@ pub(super) async fn list(global: &Global, client: &Client, args: ErasuresArgs) -
     let wanted = all.erasures.iter().filter(|e| certificate.as_ref().is_none_or(|id| *id == e.id));
     let notes: String = wanted.filter_map(|e| e.certificate.as_deref()).collect();
     if notes.is_empty() {
-        return Err(CliError::new(code::NOT_FOUND, "there is no certificate of that: it is not done, or there is no such erasure"));
+        return Err(CliError::new(
+            code::NOT_FOUND,
+            "there is no certificate of that: it is not done, or there is no such erasure",
+        ));
     }
     match output {
         Some(path) => write(&path, notes.as_bytes()),
