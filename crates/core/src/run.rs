@@ -37,8 +37,8 @@ pub use gate::{Gate, Rewrite, Ruling, Shut, Ungated};
 pub use life::start::GENESIS;
 pub use owes::{Debt, owes, wake_at};
 pub use state::{
-    Asking, Call, CallPhase, Carry, KeyMark, Life, Look, Phase, Planning, Renewing, Request, RestoreMark, STATE_VERSION,
-    Seen, State, Stop, UnknownMark,
+    Asking, Call, CallPhase, Carry, KeyMark, Life, Look, Phase, Planning, Renewing, Request, RestoreMark,
+    STATE_VERSION, Seen, State, Stop, UnknownMark,
 };
 pub use step::patience::MAX_REMINDERS;
 pub use transcript::{Entry, EntryKind, Transcript};

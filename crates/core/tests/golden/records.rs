@@ -12,10 +12,10 @@ use stead_core::{
     fact::{
         AfterUnknown, AnswerRejected, ApprovalEscalated, ApprovalGiven, ApprovalReminded, ApprovalRequested,
         ApprovalsUsed, AskReason, CallHead, CallRules, CancelRequested, ChildFinished, ChildStarted, ContextCompacted,
-        DelegationRenewed,        EffectDecided, EffectIntended, EffectNotSent, EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact,
-        Held, HistoryRead, ModelConfig, ModelDenied, ModelFailed, ModelReplied, ModelRequested, NextAttempt, Parent,
-        PlanDrawn, PlanRejected, Precondition, PreviewDecided, Previewed, Restored, RunAdmitted, RunCompleted,
-        RunConfig, RunFailed, RunStarted, Signing, StopMode, TimerFired, Verdict, Waiting,
+        DelegationRenewed, EffectDecided, EffectIntended, EffectNotSent, EffectOutcome, EffectReconciled, EffectRef,
+        EffectUnknown, Fact, Held, HistoryRead, ModelConfig, ModelDenied, ModelFailed, ModelReplied, ModelRequested,
+        NextAttempt, Parent, PlanDrawn, PlanRejected, Precondition, PreviewDecided, Previewed, Restored, RunAdmitted,
+        RunCompleted, RunConfig, RunFailed, RunStarted, Signing, StopMode, TimerFired, Verdict, Waiting,
     },
     grant::{Delegated, Grant, GrantRule, Granted},
     id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
@@ -733,8 +733,7 @@ fn signed() -> Vec<Fact> {
 fn previewed() -> Vec<Fact> {
     let rules = CallRules { ask: true, preview: Some("orders_get".into()), ..CallRules::default() };
     let calls = vec![head(1, "payments_refund", EffectClass::Keyed, rules)];
-    let replied =
-        ModelReplied { turn: 1, attempt: 1, payload: 0, usage: Usage::default(), spent: Spend::ZERO, calls };
+    let replied = ModelReplied { turn: 1, attempt: 1, payload: 0, usage: Usage::default(), spent: Spend::ZERO, calls };
     let gate = GateAsks { policy: "large".into(), approvers: vec!["finance".into()], quorum: 1, ..GateAsks::default() };
     let waiting = Waiting {
         reason: AskReason::Policy,
