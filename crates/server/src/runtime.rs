@@ -182,18 +182,7 @@ impl Runtime {
         // Absolute, so that nothing depends on the working directory later.
         let data_dir = fs::canonicalize(&options.data_dir).unwrap_or_else(|_| options.data_dir.clone());
         let encrypt = encryption::key(options.encrypt.as_ref())?;
-        let Opened {
-            mut journal,
-            audit,
-            objects,
-            policies,
-            switches,
-            directories,
-            notices,
-            erasures,
-            store,
-            lines,
-        } =
+        let Opened { mut journal, audit, objects, policies, switches, directories, notices, erasures, store, lines } =
             open_store(&data_dir, options.database.as_ref(), encrypt).await?;
         let crash = options.testing.as_ref().and_then(|t| t.crash);
         let unkept = |e: io::Error| StoreError { code: code::DATA_READONLY, detail: format!("the test's ledger: {e}") };

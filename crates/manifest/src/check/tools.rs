@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use stead_core::effect::EffectClass;
 
 use super::Findings;
-use crate::manifest::{Auth, Binds, Effect, Http, Kind, Manifest, Mcp, Tool};
+use crate::{
+    manifest::{Auth, Effect, Http, Kind, Manifest, Mcp, Tool},
+    manifest_tools::Binds,
+};
 
 pub(super) fn check(findings: &mut Findings<'_>, manifest: &Manifest) {
     let mut names: BTreeMap<String, String> = BTreeMap::new();

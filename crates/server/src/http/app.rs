@@ -14,8 +14,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{failure::Failure, guard, metrics::Metrics, operate};
 use crate::{
-    auth::Tokens, clock::SystemClock, config, identity::Identity, notices::Notices, pages::Pages, people::People, routes,
-    runtime::Runtime,
+    auth::Tokens, clock::SystemClock, config, identity::Identity, notices::Notices, pages::Pages, people::People,
+    routes, runtime::Runtime,
 };
 
 /// Agents that are applied at once: each may be large, and start MCP servers. More wait for their turn.
