@@ -178,6 +178,7 @@ fn model() -> Vec<Fact> {
         child: Some(Limits { tokens: Some(10_000), ..Limits::default() }),
         place: None,
         preview: None,
+        grant: None,
     };
     let plain = CallRules {
         ask: false,
@@ -188,6 +189,7 @@ fn model() -> Vec<Fact> {
         child: None,
         place: None,
         preview: None,
+        grant: None,
     };
     let calls = vec![
         head(1, "orders", EffectClass::Pure, plain.clone()),
