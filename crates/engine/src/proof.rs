@@ -252,7 +252,8 @@ impl Proving<'_> {
         let holds = asked.map_err(str::to_owned).and_then(|question| self.accepted(moment, f, signed, &question));
         match holds {
             Ok(accepted) if f.approved => {
-                let given = Given { name: f.by.clone(), roles: f.roles.clone(), signed: f.signed.clone() };
+                let escalated = call.map_or_else(Vec::new, |call| call.escalated.clone());
+                let given = Given { name: f.by.clone(), roles: f.roles.clone(), signed: f.signed.clone(), escalated };
                 self.open.entry(f.effect).or_default().yeses.push(Answer { given, accepted });
             }
             Ok(_) => {}

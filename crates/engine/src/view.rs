@@ -206,10 +206,13 @@ fn renewal_view(state: &State, renewing: Renewing) -> ApprovalView {
         class: EffectClass::Pure,
         arguments: serde_json::json!({ "person": &*person }).to_string(),
         question: Some(question),
+        preview: None,
         reason: AskReason::Delegation,
         since: renewing.since,
         expires: renewing.expires,
         asked: Some(Asked { gates: vec![gate], quorum: 1 }),
+        reminders: 0,
+        escalated: Vec::new(),
         given: Vec::new(),
     }
 }

@@ -103,6 +103,7 @@ impl Actor {
             limits: self.state.box_limits.clone(),
             left: Left { cpu: left.cpu, traffic: left.traffic },
             precondition: None,
+            on_behalf: Some(self.on_behalf()),
         })
     }
 

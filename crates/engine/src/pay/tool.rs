@@ -152,7 +152,7 @@ impl Actor {
     }
 
     /// Who the run is to services that it shows a delegated token.
-    fn on_behalf(&self) -> Arc<OnBehalf> {
+    pub(super) fn on_behalf(&self) -> Arc<OnBehalf> {
         let State { tenant, agent, version, run, behalf, .. } = &*self.state;
         let (tenant, agent, behalf) = (tenant.clone(), agent.clone(), behalf.clone());
         Arc::new(OnBehalf { tenant, agent, version: Some(*version), run: Some(*run), behalf })
