@@ -63,6 +63,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("19-history", Actor::Runtime, history(), vec![text("no more than 3 mails an hour", Source::Runtime)]),
         ("20-questions", Actor::Runtime, questions(), vec![]),
         ("21-signed", Actor::User("user:grace".into()), signed(), vec![]),
+        ("22-passkey", Actor::User("user:grace".into()), passkey(), vec![]),
     ];
     parts
         .into_iter()
@@ -714,6 +715,23 @@ fn signed() -> Vec<Fact> {
         }),
         Fact::ApprovalsUsed(ApprovalsUsed { effect: 1, nonces: vec![nonce] }),
     ]
+}
+
+/// An answer that was signed on a page of the server.
+fn passkey() -> Vec<Fact> {
+    vec![Fact::ApprovalGiven(ApprovalGiven {
+        effect: 1,
+        approved: true,
+        by: "user:grace".into(),
+        note: None,
+        roles: vec!["finance".into()],
+        later: None,
+        signed: Some(Box::new(Signed {
+            nonce: Nonce([0x78; 16]),
+            receipt: "a receipt of a passkey".into(),
+            page: Some(true),
+        })),
+    })]
 }
 
 /// A plan that was drawn at the second try, and another that never was; calls that it lets through.
