@@ -108,6 +108,15 @@ impl Lab {
         tab
     }
 
+    /// Makes an SSH key for one of them, in a file of their name, and enrols it.
+    fn ssh_key(&self, name: &str) {
+        let keygen = ["-q", "-t", "ed25519", "-N", "", "-f", name];
+        let made = Command::new("ssh-keygen").args(keygen).current_dir(self.env.path()).status();
+        assert!(made.expect("install openssh-client").success());
+        let enrol = "--role supervisor --sign-with root/xenia.key";
+        self.env.stead(&format!("approvals keys enrol {name}.pub --subject {name} {enrol}")).succeeds();
+    }
+
     /// Starts a run that asks, and gives the approval.
     fn asks(&self, whom: &str) -> String {
         asks(&self.env, whom)
@@ -179,9 +188,20 @@ fn ended(env: &TestEnvironment, approval: &str) -> Terminal {
 }
 
 fn paid(env: &TestEnvironment) -> Vec<String> {
-    let book = rusqlite::Connection::open(env.path().join(".stead/book.db")).unwrap();
+    // In the agent's own folder; it is there as soon as the agent was loaded for a run.
+    let Some(book) = find(&env.path().join(".stead"), "book.db") else { return Vec::new() };
+    let book = rusqlite::Connection::open(book).unwrap();
     let mut all = book.prepare("SELECT who FROM paid ORDER BY rowid").unwrap();
     all.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+/// A file of that name, wherever it is in a folder.
+fn find(folder: &std::path::Path, name: &str) -> Option<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?.flatten();
+    entries.into_iter().find_map(|entry| match entry.path() {
+        path if path.is_dir() => find(&path, name),
+        path => (entry.file_name() == name).then_some(path),
+    })
 }
 
 /// What a server answers somebody without a browser: its status, and all of its head and body.
@@ -286,6 +306,11 @@ fn where_a_person_must_be_verified_an_assertion_without_that_is_refused() {
     browser.press(&ann, "Approve with passkey");
     browser.until_text(&ann, "The passkey was not used");
     // Who does not ask for it gets a signature that counts for nothing.
+    browser.eval(
+        &ann,
+        "{ const get = navigator.credentials.get.bind(navigator.credentials); \
+         navigator.credentials.get = ({ publicKey }) => get({ publicKey: { ...publicKey, userVerification: 'discouraged' } }); }",
+    );
     let receipt = receipt(&mut browser, &ann, &approval, "false");
     let path = format!("approvals/{approval}/approve");
     let refused = lab.asked(&mut browser, &ann, &path, &json!({ "receipt": receipt }));
@@ -363,10 +388,7 @@ fn two_channels_take_an_answer_on_the_page_and_one_of_a_program_also_of_one_pers
     let lab = Lab::new("@channels(\"2\")", "");
     let mut browser = Browser::start();
     let ann = lab.approver(&mut browser, "ann");
-    let keygen = ["-q", "-t", "ed25519", "-N", "", "-f", "ann"];
-    let made = Command::new("ssh-keygen").args(keygen).current_dir(lab.env.path()).status();
-    assert!(made.expect("install openssh-client").success());
-    lab.env.stead("approvals keys enrol ann.pub --subject ann --role supervisor --sign-with root/xenia.key").succeeds();
+    lab.ssh_key("ann");
     for page_first in [true, false] {
         let approval = lab.asks("zoe");
         let before = lab.paid().len();
@@ -397,6 +419,7 @@ fn two_channels_take_an_answer_on_the_page_and_one_of_a_program_also_of_one_pers
 fn a_denial_on_the_page_ends_it_and_the_model_reads_the_note() {
     let lab = Lab::new("", "");
     let mut browser = Browser::start();
+    lab.ssh_key("ann");
     // A no takes neither a passkey nor a signature.
     let bob = lab.enter(&mut browser, "bob");
     let approval = lab.asks("zoe");

@@ -71,6 +71,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("23-reminded", Actor::Runtime, reminded(), vec![text("Refund order 1042", Source::User)]),
         ("26-delegated", Actor::User("oidc:ada".into()), delegated(), vec![text("Refund order 1042", Source::User)]),
         ("25-erased", Actor::Runtime, blinded(), blinded_texts()),
+        ("22-passkey", Actor::User("user:grace".into()), passkey(), vec![]),
     ];
     parts
         .into_iter()
@@ -910,6 +911,23 @@ fn delegated() -> Vec<Fact> {
         }),
     ]);
     facts
+}
+
+/// An answer that was signed on a page of the server.
+fn passkey() -> Vec<Fact> {
+    vec![Fact::ApprovalGiven(ApprovalGiven {
+        effect: 1,
+        approved: true,
+        by: "user:grace".into(),
+        note: None,
+        roles: vec!["finance".into()],
+        later: None,
+        signed: Some(Box::new(Signed {
+            nonce: Nonce([0x78; 16]),
+            receipt: "a receipt of a passkey".into(),
+            page: Some(true),
+        })),
+    })]
 }
 
 /// A plan that was drawn at the second try, and another that never was; calls that it lets through.

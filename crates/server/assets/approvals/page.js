@@ -47,8 +47,8 @@ function command(line) {
   return el('code', { class: 'command' }, line);
 }
 
-/** Where somebody wants to be who is not signed in yet. */
-const wanted = () => sessionStorage.getItem('stead-page-to') ?? PLACE;
+/** Where somebody wants to be who is not signed in yet. It is kept over the way to the provider and back, which ends what a tab keeps. */
+const wanted = () => localStorage.getItem('stead-page-to') ?? PLACE;
 
 async function signedOut() {
   keep(null);
@@ -56,7 +56,7 @@ async function signedOut() {
   page.me = null;
   const here = location.pathname.slice(PLACE.length + 1);
   const of = here.startsWith('run_') ? ` ${here}` : '';
-  sessionStorage.setItem('stead-page-to', location.pathname);
+  localStorage.setItem('stead-page-to', location.pathname);
   document.getElementById('who').replaceChildren();
   const parts = [el('h1', {}, 'Sign in')];
   if (page.place.provider) {
@@ -86,7 +86,7 @@ export async function busy(button, work) {
 /** Ends signing in: from here on it is the person's page. */
 async function entered(half, to) {
   keep(half);
-  sessionStorage.removeItem('stead-page-to');
+  localStorage.removeItem('stead-page-to');
   history.replaceState(null, '', to);
   await route();
   main.focus();

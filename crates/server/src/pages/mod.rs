@@ -14,7 +14,7 @@ mod sessions;
 pub(crate) use guard::{cookie, guarded, is_page};
 pub(crate) use login::{Attempt, TIME};
 pub(crate) use requests::{Pending, Requests};
-pub(crate) use sessions::{Credential, Entered, LINK, Sessions};
+pub(crate) use sessions::{Credential, LINK, Sessions};
 
 use crate::config::{Approvals, Place};
 
