@@ -1,13 +1,13 @@
 //! Signed approvals: whether one statement ever lets two actions go, whatever happens around it; whether a changed member ever counts; and
 //! what verifying costs. The races are those of the engine over a real store, with processes of it that go away in the middle.
 
+mod clone;
 #[expect(unreachable_pub, reason = "shared with the tests of the crate")]
 #[path = "../../crates/trust/tests/shared/kit.rs"]
 mod kit;
 #[expect(unreachable_pub, reason = "shared with the tests of the crate")]
 #[path = "../../crates/trust/tests/shared/mutate.rs"]
 mod mutate;
-mod clone;
 mod race;
 
 use std::{hint::black_box, process::ExitCode, time::Instant};

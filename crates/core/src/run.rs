@@ -37,7 +37,7 @@ pub use gate::{Gate, Rewrite, Ruling, Shut, Ungated};
 pub use life::start::GENESIS;
 pub use owes::{Debt, owes, wake_at};
 pub use state::{
-    Asking, Call, CallPhase, Carry, KeyMark, Life, Look, Phase, Planning, Request, RestoreMark, STATE_VERSION, Seen, State,
-    Stop, UnknownMark,
+    Asking, Call, CallPhase, Carry, KeyMark, Life, Look, Phase, Planning, Request, RestoreMark, STATE_VERSION, Seen,
+    State, Stop, UnknownMark,
 };
 pub use transcript::{Entry, EntryKind, Transcript};

@@ -26,6 +26,8 @@ mod memory;
 mod models;
 #[path = "machine/planning.rs"]
 mod planning;
+#[path = "machine/previews.rs"]
+mod previews;
 #[path = "machine/reconcile.rs"]
 mod reconcile;
 #[path = "machine/restoring.rs"]

@@ -85,14 +85,14 @@ pub use gate::{DefaultPolicy, Lineage, PolicySets, offered, specs};
 pub use history::{Called, Calls};
 pub use log::{Health, Log, LogError, LogKey, Picked};
 pub use messages::answer_rejected;
+pub use proof::SignedReport;
 pub use providers::{ProviderStats, Rates, Waiting, WaitsFor};
 pub use question::Asked;
 pub use restore::{Marked, Restore, mark_restored};
 pub use signing::{Demand, Directories, ISSUER, Signing, Unsigned, human};
 pub use step::{EffectSummary, SeenSummary, Step, StepView};
 pub use switches::NoSwitches;
-pub pub use proof::SignedReport;
-use timed::Durations;
+pub use timed::Durations;
 pub use types::{
     ApprovalPage, ApprovalView, ChildOf, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView,
     SeenView, StartRun, Started, Stats,

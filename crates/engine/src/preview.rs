@@ -40,7 +40,10 @@ pub(crate) fn arguments(how: &Preview, tool: &BoundTool, of: &str) -> Result<Str
 /// The JSON pointer of a text like `$.order.id`.
 fn path(value: &Value) -> Option<String> {
     let path = value.as_str()?.strip_prefix("$.")?;
-    Some(path.split('.').fold(String::new(), |pointer, part| pointer + "/" + &part.replace('~', "~0").replace('/', "~1")))
+    Some(
+        path.split('.')
+            .fold(String::new(), |pointer, part| pointer + "/" + &part.replace('~', "~0").replace('/', "~1")),
+    )
 }
 
 /// What people are shown of an answer, and what it binds; or why there is nothing.
@@ -125,7 +128,9 @@ mod tests {
         let four = ("4,000 rows".to_owned(), Some(Precondition::Rows(4_000)));
         assert_eq!(count(sql(json!([{"n": 4_000}]))), Ok(four));
         assert_eq!(count(json!(1)), Ok(("1 row".to_owned(), Some(Precondition::Rows(1)))));
-        for bad in [sql(json!([])), sql(json!([{"n": 1}, {"n": 2}])), sql(json!([{"n": 1, "m": 1}])), json!("4"), json!(-1)] {
+        for bad in
+            [sql(json!([])), sql(json!([{"n": 1}, {"n": 2}])), sql(json!([{"n": 1, "m": 1}])), json!("4"), json!(-1)]
+        {
             assert!(count(bad.clone()).is_err(), "{bad}");
         }
         assert_eq!(thousands(1_234_567), "1,234,567");

@@ -14,8 +14,8 @@ use stead_core::{
         CancelRequested, ChildFinished, ChildStarted, ContextCompacted, EffectDecided, EffectIntended, EffectNotSent,
         EffectOutcome, EffectReconciled, EffectRef, EffectUnknown, Fact, Held, HistoryRead, ModelConfig, ModelDenied,
         ModelFailed, ModelReplied, ModelRequested, NextAttempt, Parent, PlanDrawn, PlanRejected, Precondition,
-        PreviewDecided, Previewed, Restored, RunAdmitted, RunCompleted, RunConfig, RunFailed, RunStarted, Signing, StopMode,
-        TimerFired, Verdict, Waiting,
+        PreviewDecided, Previewed, Restored, RunAdmitted, RunCompleted, RunConfig, RunFailed, RunStarted, Signing,
+        StopMode, TimerFired, Verdict, Waiting,
     },
     id::{ActivationId, BlobId, EffectId, Name, RunId, SessionId, TreeId, VersionId},
     label::SealedLabel,
@@ -724,8 +724,7 @@ fn signed() -> Vec<Fact> {
 fn previewed() -> Vec<Fact> {
     let rules = CallRules { ask: true, preview: Some("orders_get".into()), ..CallRules::default() };
     let calls = vec![head(1, "payments_refund", EffectClass::Keyed, rules)];
-    let replied =
-        ModelReplied { turn: 1, attempt: 1, payload: 0, usage: Usage::default(), spent: Spend::ZERO, calls };
+    let replied = ModelReplied { turn: 1, attempt: 1, payload: 0, usage: Usage::default(), spent: Spend::ZERO, calls };
     let gate = GateAsks { policy: "large".into(), approvers: vec!["finance".into()], quorum: 1, ..GateAsks::default() };
     let waiting = Waiting {
         reason: AskReason::Policy,

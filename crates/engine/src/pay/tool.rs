@@ -54,7 +54,9 @@ impl Actor {
             self.invocation(effect).await?.map(|(tool, invocation, class)| (self.adapter(&tool), invocation, class));
         let unsigned = self.is_unsigned(effect).await?;
         match found.filter(|_| !unsigned) {
-            Some((Some((tool, _)), invocation, _)) if invocation.precondition.as_ref().is_some_and(|p| !tool.holds(p)) => {
+            Some((Some((tool, _)), invocation, _))
+                if invocation.precondition.as_ref().is_some_and(|p| !tool.holds(p)) =>
+            {
                 let what = "nothing sees to it any more that what people were shown still holds when this is done";
                 let outcome = Outcome::Refused(Output::error(format!("{}: not done: {what}", code::PREVIEW_CHANGED)));
                 let flight = async move { Done::Effect { effect, attempt: n, outcome } };

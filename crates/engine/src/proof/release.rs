@@ -30,7 +30,8 @@ impl Proving<'_> {
             self.breaks(moment.seq, format!("answers to effect {n} are used up, and nothing begins by them"));
         }
         let open = self.open.entry(n).or_default();
-        let given: BTreeSet<Nonce> = open.yeses.iter().filter_map(|yes| Some(yes.given.signed.as_ref()?.nonce)).collect();
+        let given: BTreeSet<Nonce> =
+            open.yeses.iter().filter_map(|yes| Some(yes.given.signed.as_ref()?.nonce)).collect();
         let noted: BTreeSet<Nonce> = f.nonces.iter().copied().collect();
         let mut wrong = Vec::new();
         if noted.len() != f.nonces.len() {
@@ -61,7 +62,10 @@ impl Proving<'_> {
         let same = call.ruled == request.epoch;
         match (gates, used) {
             (Some(_), false) if same => {
-                self.breaks(moment.seq, format!("effect {n} begins without a signed answer, and its gates ask where people sign"));
+                self.breaks(
+                    moment.seq,
+                    format!("effect {n} begins without a signed answer, and its gates ask where people sign"),
+                );
             }
             (Some(_), _) if !same => {
                 let why = "was let go by another policy set than the one that asked: how many had to sign is not told by the question";

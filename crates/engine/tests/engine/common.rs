@@ -34,7 +34,8 @@ use stead_policy::{Policies, Source, ToolSpec};
 use stead_ports::{
     BoxFuture,
     agent::{
-        Agent, AgentError, Agents, Also, AnswerSchema, ArgumentCheck, Behind, Binds, BoundTool, Handed, Preview, Provenance,
+        Agent, AgentError, Agents, Also, AnswerSchema, ArgumentCheck, Behind, Binds, BoundTool, Handed, Preview,
+        Provenance,
     },
     clock::Clock,
     journal::{ApprovalFilter, Journal, Status},

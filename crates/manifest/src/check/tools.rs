@@ -259,7 +259,6 @@ fn preview(findings: &mut Findings<'_>, name: &str, manifest: &Manifest, operati
     }
 }
 
-
 /// What a reconcile operation must be: a read of an HTTP service that the same arguments can ask.
 fn reconciler(findings: &mut Findings<'_>, path: &[&str], tool: &Tool, operation: &str, target: &str) {
     let Kind::Http(http) = &tool.kind else {

@@ -109,8 +109,8 @@ mod tests {
     use super::*;
 
     fn asked(n: u32, key: &str) -> Invocation {
-        precondition: None,
         Invocation {
+            precondition: None,
             workspace: None,
             limits: stead_core::sandbox::BoxLimits::default(),
             left: stead_ports::tool::Left::default(),

@@ -184,7 +184,8 @@ async fn a_row_of_the_database_that_signed_answers_rest_on_is_not_another_one_un
 
     let conn = rusqlite::Connection::open(lab.dir.path().join("data/stead.db")).unwrap();
     conn.busy_timeout(std::time::Duration::from_secs(60)).unwrap();
-    let text = |column: &str, was: &str, is: &str| format!("CAST(replace(CAST({column} AS TEXT), '{was}', '{is}') AS BLOB)");
+    let text =
+        |column: &str, was: &str, is: &str| format!("CAST(replace(CAST({column} AS TEXT), '{was}', '{is}') AS BLOB)");
     let bytes = |was: &str, is: &str| text("body", was, is);
     // Each is one field of one row, as somebody with the file could write it.
     let attacks = [
@@ -197,7 +198,12 @@ async fn a_row_of_the_database_that_signed_answers_rest_on_is_not_another_one_un
         ("directories", "at", "seq = 0".to_owned(), "at + 86400000000".to_owned()),
         ("directories", "seq", "seq = 2".to_owned(), "7".to_owned()),
         ("alias_moves", "moved_by", "rowid = (SELECT min(rowid) FROM alias_moves)".to_owned(), "'ann'".to_owned()),
-        ("records", "body", "body = (SELECT body FROM records WHERE instr(body, 'stead-approval-v1') LIMIT 1)".to_owned(), bytes("milk", "silk")),
+        (
+            "records",
+            "body",
+            "body = (SELECT body FROM records WHERE instr(body, 'stead-approval-v1') LIMIT 1)".to_owned(),
+            bytes("milk", "silk"),
+        ),
         ("records", "leaf", "rowid = (SELECT max(rowid) FROM records)".to_owned(), "zeroblob(32)".to_owned()),
     ];
     let mut unseen = Vec::new();
