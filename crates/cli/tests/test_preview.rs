@@ -89,7 +89,7 @@ fn a_statement_changes_as_many_rows_as_people_were_shown_or_none() {
     let ended = env.stead(&format!("run --resume {run}"));
     assert!(!ended.stdout.contains("ST0386"), "{ended}");
     assert_eq!(left(&env), 1);
-    let why = env.stead(&format!("runs why {run} --effect 1"));
+    let why = env.stead(&format!("runs why {run} e1"));
     assert!(why.stdout.contains("shop_count_old looks at what it would do"), "{why}");
     assert!(why.stdout.contains("preview (exactly 4 rows are changed)"), "{why}");
     let verified = env.json(&format!("runs verify {run} --json"));
@@ -216,9 +216,8 @@ fn a_request_is_held_to_the_entity_tag_that_people_were_shown() {
     let run = approval.split('.').next().unwrap();
     let ended = env.stead(&format!("run --resume {run}"));
     assert!(ended.stdout.contains("ST0386") && ended.stdout.contains("nothing was changed"), "{ended}");
-    let facts = env.json(&format!("runs facts {run} --json"));
-    let kinds: Vec<&str> = facts["items"].as_array().unwrap().iter().filter_map(|f| f["kind"].as_str()).collect();
-    assert!(kinds.contains(&"effect_refused") && !kinds.contains(&"effect_unknown"), "{kinds:?}");
+    let facts = env.stead(&format!("runs facts {run} --json")).succeeds().stdout;
+    assert!(facts.contains("effect_refused") && !facts.contains("effect_unknown"), "{facts}");
     env.stead("run --quiet desk 'Cancel it again'");
     let approval = env.approval();
     env.stead(&format!("approvals approve {approval}")).succeeds();

@@ -30,6 +30,8 @@ mod models;
 mod patience;
 #[path = "machine/planning.rs"]
 mod planning;
+#[path = "machine/previews.rs"]
+mod previews;
 #[path = "machine/reconcile.rs"]
 mod reconcile;
 #[path = "machine/restoring.rs"]

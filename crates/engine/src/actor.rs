@@ -281,25 +281,27 @@ impl Actor {
             let _ = reply.send(Err(error.clone()));
             return Ok(());
         }
-        let (ask, heeds) = match (ask, self.stopped_by()) {
-            (Ask::Heed, Some(row)) => (Ask::Stop(mode(&row)), row.n),
-            (Ask::Heed, None) => {
-                let _ = reply.send(Ok(Vec::new()));
-                return Ok(());
-            }
-            (ask, _) => (ask, 0),
-        };
-        let closing = matches!(ask, Ask::Stop(_) | Ask::Pause);
+        let dispatched = self.flights.sent_effects();
+        let mut heeds = 0;
         let command = match ask.clone() {
-            Ask::Pause | Ask::Heed => Command::Pause,
+            Ask::Pause => Command::Pause,
             Ask::Resume => Command::Resume,
             Ask::Renew(by) => Command::Renew { by },
-            Ask::Stop(mode) => Command::Stop { mode, dispatched: self.flights.sent_effects() },
+            Ask::Stop(mode) => Command::Stop { mode, dispatched },
+            Ask::Heed => {
+                let Some(row) = self.stopped_by() else {
+                    let _ = reply.send(Ok(Vec::new()));
+                    return Ok(());
+                };
+                heeds = row.n;
+                Command::Stop { mode: mode(&row), dispatched }
+            }
             Ask::Limit(limits) => Command::LimitBoxes(*limits),
             Ask::Approve { effect, approved, by, note, signed } => {
                 Command::Approve { effect, approved, by, note, signed }
             }
         };
+        let closing = matches!(command, Command::Stop { .. } | Command::Pause);
         match self.try_commit(command, by).await {
             Ok(()) if closing => {
                 self.heeded = self.heeded.max(heeds);

@@ -97,6 +97,7 @@ pub use restore::{Marked, Restore, mark_restored};
 pub use signing::{Demand, Directories, ISSUER, Signing, Unsigned, human};
 pub use step::{EffectSummary, SeenSummary, Step, StepView};
 pub use switches::NoSwitches;
+pub use timed::Durations;
 pub use types::{
     ApprovalPage, ApprovalView, ChildOf, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView,
     SeenView, StartRun, Started, Stats,

@@ -105,6 +105,11 @@ impl Called {
         self.head.rules.ask = true;
         self
     }
+    pub(crate) fn seen_by(mut self, tool: &str) -> Self {
+        self.head.rules.preview = Some(tool.into());
+        self
+    }
+
     pub(crate) fn asks_when_unknown(mut self) -> Self {
         self.head.rules.on_unknown = OnUnknown::Ask;
         self

@@ -73,7 +73,7 @@ impl Actor {
     }
 
     /// The arguments that were decided on, byte for byte.
-    async fn look_arguments(&self, look: &Look) -> Result<Option<Arc<RawValue>>, EngineError> {
+    async fn look_arguments(&mut self, look: &Look) -> Result<Option<Arc<RawValue>>, EngineError> {
         let text = payload::open_whole(&self.engine.0.ports.journal, &self.state.tenant, &look.arguments).await?;
         let text = String::from_utf8(text.into()).ok().and_then(|text| RawValue::from_string(text).ok());
         Ok(text.map(Arc::from))

@@ -440,6 +440,13 @@ impl RunAudit {
                 }
             }
             Fact::EffectWithdrawn(f) => self.end(f.effect, Ended::Withdrawn, false)?,
+            // A look at what a call would do counts as a call.
+            Fact::PreviewDecided(f) if f.verdict == Verdict::Allow => {
+                self.tool_calls += 1;
+                if self.limits.tool_calls.is_some_and(|l| self.tool_calls > l) {
+                    return violation("limits hold", format!("{} tool calls of {:?}", self.tool_calls, self.limits));
+                }
+            }
             Fact::ApprovalRequested(f) => self.get(f.effect)?.asking = Some((f.reason, f.expires)),
             Fact::ApprovalGiven(f) => {
                 let call = self.get(f.effect)?;
