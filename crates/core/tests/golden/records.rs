@@ -170,6 +170,7 @@ fn model() -> Vec<Fact> {
         settle: Span::from_secs(2),
         child: Some(Limits { tokens: Some(10_000), ..Limits::default() }),
         place: None,
+        grant: None,
     };
     let plain = CallRules {
         ask: false,
@@ -179,6 +180,7 @@ fn model() -> Vec<Fact> {
         settle: Span(0),
         child: None,
         place: None,
+        grant: None,
     };
     let calls = vec![
         head(1, "orders", EffectClass::Pure, plain.clone()),
