@@ -163,6 +163,7 @@ pub(super) async fn open(dir: &Path, at_rest: bool) -> (Engine, Arc<Seen>) {
     };
     let store = Arc::new(store);
     let ports = Ports {
+        people: Arc::new(stead_ports::people::Everybody),
         journal: store.clone(),
         switches: store,
         agents: Arc::new(One(agent)),

@@ -249,7 +249,8 @@ async fn opened(dir: &Path, agent: Arc<Agent>, policies: Arc<dyn PolicySets>) ->
     let store = Arc::new(store);
     let (journal, switches): (Arc<dyn Journal>, _) = (store.clone(), store.clone());
     let (agents, directories) = (Arc::new(One(agent)), Arc::new(Unsigned));
-    let ports = Ports { journal, agents, clock: Arc::new(SystemClock), policies, switches, directories };
+    let people = Arc::new(stead_ports::people::Everybody);
+    let ports = Ports { people, journal, agents, clock: Arc::new(SystemClock), policies, switches, directories };
     let engine = Engine::open(ports, Options { max_active: 20_000, ..Options::default() }).await;
     (engine.expect("the engine opens"), store)
 }

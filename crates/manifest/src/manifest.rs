@@ -13,7 +13,7 @@ use stead_core::{
 pub use crate::{
     manifest_sandbox::{Confinement, Egress, Files, Inject, Injected, Mode, Sandbox},
     manifest_tools::{
-        Auth, Binds, Effect, Http, HttpOperation, Kind, Mcp, OAuth2, Preview, RUN, Risk, Sql, SqlQuery, Tool, Trust,
+        Auth, Binds, DelegateTo, Effect, Http, HttpOperation, Kind, Mcp, OAuth2, Preview, RUN, Risk, Sql, SqlQuery, Tool, Trust,
         Variable,
     },
 };

@@ -56,7 +56,6 @@ struct Which {
 enum Kind {
     Run,
     Person,
-    /// A token that a run showed somebody, by its `jti`
     Token,
 }
 

@@ -180,6 +180,7 @@ fn model() -> Vec<Fact> {
         place: None,
         preview: None,
         grant: None,
+        grant: None,
     };
     let plain = CallRules {
         ask: false,
@@ -190,6 +191,7 @@ fn model() -> Vec<Fact> {
         child: None,
         place: None,
         preview: None,
+        grant: None,
         grant: None,
     };
     let calls = vec![

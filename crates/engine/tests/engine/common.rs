@@ -670,6 +670,7 @@ impl Lab {
         let (agents, clock, policies) = (self.world.clone(), self.clock.clone(), self.policies.clone());
         let (journal, switches) = through(store);
         let directories = self.directories.clone();
+        let people = Arc::new(stead_ports::people::Everybody);
         let ports = Ports { journal, agents, clock, policies, switches, directories, people };
         let engine = rt.block_on(Engine::open(ports, options)).unwrap();
         Node { rt: Some(rt), engine: Some(engine) }

@@ -156,7 +156,7 @@ fn named(manifest: &Manifest) -> Vec<(String, Named)> {
         }
     }
     for (tool, config) in &manifest.tools {
-        let named = config.auth.iter().filter_map(Auth::reference);
+        let named = config.auth.iter().filter_map(|auth| auth.reference());
         out.extend(named.map(|reference| (format!("tools.{tool}.auth"), Named::of(reference))));
         let key = if matches!(config.kind, Kind::Mcp(_)) { "mcp.env" } else { "env" };
         let sandbox = config.sandbox_in(manifest).unwrap_or_default();

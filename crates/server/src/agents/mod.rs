@@ -43,6 +43,7 @@ use stead_ports::{
     BoxFuture,
     address::Reach,
     agent::{Agent, AgentError, Agents},
+    delegate::Delegates,
     journal::{Journal, VersionRow},
 };
 

@@ -184,5 +184,5 @@ fn is_endpoint(url: &str) -> bool {
 
 fn unreachable(issuer: &str, why: &str) -> Stranger {
     let detail = format!("the identity provider {issuer} cannot be asked for its keys: {why}");
-    Stranger { code: code::PROVIDER_UNREACHABLE, detail }
+    Stranger { code: code::PROVIDER_UNREACHABLE, detail, known: None }
 }

@@ -8,7 +8,7 @@ use stead_api::{
 };
 use stead_core::{
     grant::Grant,
-    id::{EffectId, RunId},
+    id::{EffectId, Name, RunId},
     message::Message,
     ruling::Behalf,
 };
@@ -111,7 +111,7 @@ fn on_behalf(behalf: Behalf) -> OnBehalf {
         let Grant { tools, hosts, scopes, until, depth } = granted.grant.clone();
         Some(Granted { tools, hosts, scopes, until, depth })
     };
-    let link = |(n, agent)| LinkOfChain { run: above.get(n).map(|above| above.run), agent, grant: grant(n) };
+    let link = |(n, agent): (usize, Name)| LinkOfChain { run: above.get(n).map(|above| above.run), agent, grant: grant(n) };
     let chain = callers.into_iter().enumerate().map(link).collect();
     OnBehalf { person: user.map(|user| user.name), until: delegated.map(|d| d.until), chain }
 }
