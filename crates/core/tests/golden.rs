@@ -21,7 +21,7 @@ use cbor::Item;
 use stead_core::{
     fact::{Fact, kind_name},
     id::LeafHash,
-    record::{BadRecord, Body, Record},
+    record::{BadRecord, Record},
 };
 
 /// The hash that the first record of a run chains to.
