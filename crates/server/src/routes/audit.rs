@@ -29,7 +29,7 @@ use stead_core::{
     code,
     fact::kind_name,
     id::{EffectId, Name, RunId},
-    record::{Body as Text, Record},
+    record::Record,
 };
 use stead_engine::{Log, LogError, Picked};
 use stead_ports::audit::{LogRow, OPERATORS};

@@ -19,6 +19,7 @@ use std::{
 
 use stead_core::{
     code,
+    id::{BlobId, Name},
     sandbox::{Property, Tier},
 };
 use stead_egress::Trust;
