@@ -93,7 +93,7 @@ async fn statement(engine: &Engine, effect: EffectId) -> Signed {
     let statement = Statement::about(&asked.question, true, human(&"ann".into()), key.public().id(), nonce, expires);
     let text = statement.to_text();
     let receipt = Receipt { key: key.public().clone(), signature: key.sign_text(&text), text };
-    Signed { nonce: Nonce(nonce), receipt: receipt.to_text().as_str().into() }
+    Signed { nonce: Nonce(nonce), receipt: receipt.to_text().as_str().into(), page: None }
 }
 
 /// Brings what was signed for each question twice at once: by who signed it, and by another one.

@@ -232,8 +232,8 @@ async fn race(engine: &Engine, earlier: &Arc<Mutex<Vec<Signed>>>, effect: Effect
     let text = statement.to_text();
     let receipt = Receipt { key: key.public().clone(), signature: key.sign_text(&text), text };
     let receipt: Name = receipt.to_text().as_str().into();
-    let right = Signed { nonce: Nonce(nonce), receipt: receipt.clone() };
-    let renamed = Signed { nonce: Nonce(SystemClock.random()), receipt };
+    let right = Signed { nonce: Nonce(nonce), receipt: receipt.clone(), page: None };
+    let renamed = Signed { nonce: Nonce(SystemClock.random()), receipt, page: None };
     let old = {
         let mut earlier = earlier.lock();
         earlier.push(right.clone());

@@ -172,6 +172,7 @@ pub(crate) fn agent(
         also: Arc::default(),
         rules,
         key: None,
+        preview: None,
         timeout: Span::from_secs(30),
         max_output: 1 << 20,
         max_shown: 32 << 10,
@@ -205,6 +206,8 @@ pub(crate) fn agent(
         repairs: None,
         plan: None,
         at_limit: stead_core::budget::AtLimit::Stop,
+        max_open_asks: None,
+        max_asks: None,
     };
     Arc::new(Agent {
         name: "bench".into(),

@@ -220,5 +220,6 @@ const fn reason(reason: AskReason) -> &'static str {
         AskReason::Restored => "the run was restored from a backup and may have done this since",
         AskReason::Policy => "gates of policies ask for it",
         AskReason::Budget => "a limit is reached",
+        AskReason::Delegation => "the time is over in which the run may work on somebody's behalf",
     }
 }
