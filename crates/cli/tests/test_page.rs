@@ -246,7 +246,8 @@ fn a_passkey_is_made_enrolled_and_approves_what_is_shown_exactly_once() {
     browser.until_text(&ann, "ann approved on a page of this server");
     lab.ended(&approval).succeeds();
     assert_eq!(lab.paid(), [HOSTILE]);
-    let facts = lab.env.json(&format!("runs facts {} --json", approval.split('.').next().unwrap())).to_string();
+    let run = approval.split('.').next().unwrap();
+    let facts = lab.env.stead(&format!("runs facts {run} --json")).succeeds().stdout;
     assert_eq!(facts.matches("\"approval_given\"").count(), 1, "{facts}");
     assert_eq!(browser.complaints(), [""; 0]);
 

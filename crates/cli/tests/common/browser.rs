@@ -3,7 +3,9 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -13,11 +15,21 @@ use tempfile::TempDir;
 pub(crate) struct Browser {
     child: Child,
     to: ChildStdin,
-    from: BufReader<ChildStdout>,
+    from: Receiver<Value>,
     next: u64,
     /// What it told unasked.
     pub(crate) events: Vec<Value>,
     _profile: TempDir,
+}
+
+/// After what time without a word it is taken for dead.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// After what time an answer is taken for lost with the page that was to give it.
+const LOST: Duration = Duration::from_secs(5);
+
+/// A message without its end.
+fn read(told: &[u8]) -> Value {
+    serde_json::from_slice(told.strip_suffix(&[0]).unwrap_or(told)).unwrap()
 }
 
 /// A tab with cookies and storage of its own, as another person's browser has them.
@@ -43,7 +55,14 @@ impl Browser {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let (to, from) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let (to, mut out) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let (tell, from) = channel();
+        std::thread::spawn(move || {
+            let mut told = Vec::new();
+            while out.read_until(0, &mut told).is_ok_and(|read| read > 0) && tell.send(read(&told)).is_ok() {
+                told.clear();
+            }
+        });
         let mut browser = Self { child, to, from, next: 0, events: Vec::new(), _profile: profile };
         browser.call(None, "Browser.getVersion", json!({}));
         browser
@@ -51,10 +70,17 @@ impl Browser {
 
     /// Asks, and waits for the answer.
     pub(crate) fn call(&mut self, tab: Option<&Tab>, method: &str, params: Value) -> Value {
-        self.try_call(tab.map(|tab| tab.session.as_str()), method, params).unwrap_or_else(|e| panic!("{method}: {e}"))
+        let session = tab.map(|tab| tab.session.as_str());
+        self.try_call(session, method, params, PATIENCE).unwrap_or_else(|e| panic!("{method}: {e}"))
     }
 
-    fn try_call(&mut self, session: Option<&str>, method: &str, params: Value) -> Result<Value, Value> {
+    fn try_call(
+        &mut self,
+        session: Option<&str>,
+        method: &str,
+        params: Value,
+        patience: Duration,
+    ) -> Result<Value, Value> {
         self.next += 1;
         let id = self.next;
         let mut message = json!({ "id": id, "method": method, "params": params });
@@ -63,10 +89,9 @@ impl Browser {
         }
         self.to.write_all(format!("{message}\0").as_bytes()).expect("`./test` installs chromium, and it runs");
         loop {
-            let mut told = Vec::new();
-            let read = self.from.read_until(0, &mut told).unwrap();
-            assert!(read > 0, "chromium ended; is the package `chromium` installed?");
-            let mut told: Value = serde_json::from_slice(&told[..read - 1]).unwrap();
+            let Ok(mut told) = self.from.recv_timeout(patience) else {
+                return Err(json!("chromium says nothing; is the package `chromium` installed?"));
+            };
             if told["id"] == id {
                 return match told.get("error") {
                     Some(error) => Err(error.clone()),
@@ -111,27 +136,29 @@ impl Browser {
 
     /// The value of an expression, or of what it promises.
     pub(crate) fn eval(&mut self, tab: &Tab, js: &str) -> Value {
-        self.tried(tab, js).unwrap_or_else(|e| panic!("{js}: {e}"))
+        self.tried(tab, js, PATIENCE).unwrap_or_else(|e| panic!("{js}: {e}"))
     }
 
-    fn tried(&mut self, tab: &Tab, js: &str) -> Result<Value, Value> {
+    fn tried(&mut self, tab: &Tab, js: &str, patience: Duration) -> Result<Value, Value> {
         let params = json!({ "expression": js, "awaitPromise": true, "returnByValue": true, "userGesture": true });
-        let mut answer = self.try_call(Some(&tab.session), "Runtime.evaluate", params)?;
+        let mut answer = self.try_call(Some(&tab.session), "Runtime.evaluate", params, patience)?;
         match answer.get("exceptionDetails") {
             Some(error) => Err(error.clone()),
             None => Ok(answer["result"]["value"].take()),
         }
     }
 
-    /// Waits, in the page, until an expression is something; gives that. Over to another page it goes on there.
+    /// Waits, in the page, until an expression is something; gives that. Over to another page it goes on there: an answer that is lost on the
+    /// way is asked for again.
     pub(crate) fn until(&mut self, tab: &Tab, js: &str) -> Value {
         let wait = format!(
-            "new Promise((done) => {{ const look = () => {{ let it; try {{ it = ({js}); }} catch {{ it = null; }} \
-             if (it) done(it); else setTimeout(look, 15); }}; look(); }})"
+            "new Promise((done) => {{ let looks = 0; const look = () => {{ let it; try {{ it = ({js}); }} catch {{ it = null; }} \
+             if (it || looks > 20) done(it || null); else setTimeout(look, 15); looks += 1; }}; look(); }})"
         );
         loop {
-            if let Ok(found) = self.tried(tab, &wait) {
-                return found;
+            match self.tried(tab, &wait, LOST) {
+                Ok(found) if !matches!(found, Value::Null | Value::Bool(false)) => return found,
+                _ => {}
             }
         }
     }

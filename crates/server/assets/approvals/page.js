@@ -1,6 +1,6 @@
 // The approval page: which view it is, signing in and out, and what is said aloud. Every text becomes text: nothing here makes HTML.
 
-import { Problem, ask, keep } from './server.js';
+import { Problem, ask, keep, signed } from './server.js';
 import { approval, approvals, el, passkeys } from './views.js';
 
 const main = document.getElementById('main');
@@ -142,6 +142,7 @@ async function route() {
   const what = location.pathname.slice(PLACE.length + 1);
   if (what === 'enter') return enter();
   if (what === 'callback') return back();
+  if (!signed()) return signedOut();
   await who();
   for (const link of document.querySelectorAll('nav a')) {
     const current = link.getAttribute('href') === (what === 'passkeys' ? location.pathname : PLACE);

@@ -18,6 +18,9 @@ export function keep(half) {
   else localStorage.removeItem(HALF);
 }
 
+/** Whether this browser has signed in, as far as it knows. */
+export const signed = () => localStorage.getItem(HALF) !== null;
+
 /** Asks; with a body it does something. What nobody asked for, but a clock, keeps no session from ending. */
 export async function ask(path, body, { watching = false } = {}) {
   const headers = { accept: 'application/json' };
