@@ -367,7 +367,7 @@ static PREVIEW: Section = Section {
         ),
         key(
             "with",
-            Shape::Map(&PARAM, &Shape::Json(true), 64),
+            Shape::Map(&PARAM, &Shape::Json(false), 64),
             "Its arguments: a text `$.order_id` stands for that argument of the call. When silent it is given those of the call \
              that it has, too.",
         ),
