@@ -13,7 +13,8 @@ use stead_core::{
 pub use crate::{
     manifest_sandbox::{Confinement, Egress, Files, Inject, Injected, Mode, Sandbox},
     manifest_tools::{
-        Auth, DelegateTo, Effect, Http, HttpOperation, Kind, Mcp, OAuth2, RUN, Risk, Sql, SqlQuery, Tool, Trust, Variable,
+        Auth, DelegateTo, Effect, Http, HttpOperation, Kind, Mcp, OAuth2, RUN, Risk, Sql, SqlQuery, Tool, Trust,
+        Variable,
     },
 };
 

@@ -227,9 +227,8 @@ impl Outward {
         if kept.len() >= KEPT && !kept.contains_key(&key) {
             // What nobody is about to use and has ended goes; and when nothing has, everything that nobody is about to use.
             let now = Instant::now();
-            let ended = |slot: &Slot| {
-                slot.try_lock().is_ok_and(|kept| kept.as_ref().is_none_or(|kept| kept.until <= now))
-            };
+            let ended =
+                |slot: &Slot| slot.try_lock().is_ok_and(|kept| kept.as_ref().is_none_or(|kept| kept.until <= now));
             kept.retain(|_, slot| Arc::strong_count(slot) > 1 || !ended(slot));
             if kept.len() >= KEPT {
                 kept.retain(|_, slot| Arc::strong_count(slot) > 1);

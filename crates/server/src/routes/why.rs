@@ -111,7 +111,8 @@ fn on_behalf(behalf: Behalf) -> OnBehalf {
         let Grant { tools, hosts, scopes, until, depth } = granted.grant.clone();
         Some(Granted { tools, hosts, scopes, until, depth })
     };
-    let link = |(n, agent): (usize, Name)| LinkOfChain { run: above.get(n).map(|above| above.run), agent, grant: grant(n) };
+    let link =
+        |(n, agent): (usize, Name)| LinkOfChain { run: above.get(n).map(|above| above.run), agent, grant: grant(n) };
     let chain = callers.into_iter().enumerate().map(link).collect();
     OnBehalf { person: user.map(|user| user.name), until: delegated.map(|d| d.until), chain }
 }
