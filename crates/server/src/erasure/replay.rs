@@ -113,7 +113,8 @@ pub(crate) async fn replay(
         let Some(erasure) = found(&**store, certificate).await? else { continue };
         store.begin_erasure(erasure.clone(), None, Vec::new()).await?;
         for run in &erasure.runs {
-            if journal.run(*run).await?.is_some_and(|row| !row.state.status.ended()) {
+            let open = journal.run(*run).await?.is_some_and(|row| !row.state.status.ended());
+            if open && !done.unfinished.contains(run) {
                 done.unfinished.push(*run);
             }
             for part in without_texts(journal, &erasure.tenant, *run, true).await?.parts {
@@ -130,8 +131,8 @@ pub(crate) async fn replay(
         strike(&Kept { journal, store, objects }, &erasure, &erased, Vec::new(), false).await?;
         store.finish_erasure(erasure.id, note.clone()).await?;
         done.erasures += 1;
-        done.runs += erasure.runs.len() as u64;
     }
+    done.runs = erased.len() as u64;
     if done.erasures > 0 {
         store.purge().await?;
     }
