@@ -75,6 +75,47 @@ fn environment(database: Option<&str>) -> TestEnvironment {
     env
 }
 
+/// An agent whose only tool is a shell on the workspace of the session.
+const WRITER: &str = "stead: v1
+name: writer
+model: { rehearsal: ./script.yaml }
+instructions: Write it down.
+provenance: off
+tools:
+  shell: { command: [sh, -c], workspace: rw, effect: contained }
+";
+
+#[test]
+fn files_of_a_workspace_go_with_the_texts_and_those_of_others_stay() {
+    let env = environment(None);
+    env.write("writer/agent.yaml", WRITER);
+    let script = "rules:\n- when: { tool: shell }\n  say: Written.\n- say: Writing.\n  \
+        call: [{ tool: shell, args: { command: 'echo {{user}} > note.txt' } }]\n";
+    env.write("writer/script.yaml", script);
+    let server = serve(&env);
+    As(&env, "op").does(&["agents", "apply", "writer"]).succeeds();
+    for (who, mark) in [("ada", ADA), ("bob", BOB)] {
+        As(&env, who).does(&["--quiet", "runs", "start", "writer", mark, "--watch"]).succeeds();
+    }
+    let data = env.path().join(".stead");
+    for mark in [ADA, BOB] {
+        let found = places(&data, mark);
+        assert!(found.iter().any(|place| place.contains("objects")), "{mark}: {found:?}");
+    }
+    As(&env, "op").does(&["audit", "erase", "ada"]).succeeds();
+    assert_eq!(places(&data, ADA), Vec::<String>::new());
+    assert!(places(&data, BOB).iter().any(|place| place.contains("objects")));
+    let listed = As(&env, "op").json(&["runs", "ls"]);
+    let of = |title: &str| {
+        let all = listed["items"].as_array().unwrap();
+        all.iter().find(|run| run.to_string().contains(title)).unwrap()["id"].as_str().unwrap().to_owned()
+    };
+    let gone = As(&env, "op").does(&["runs", "files", &of("[erased]")]);
+    assert!(gone.stderr.contains("were erased"), "{gone}");
+    As(&env, "op").does(&["runs", "files", &of(BOB)]).succeeds();
+    server.stop();
+}
+
 /// The binary as one of the people, talking to the server.
 struct As<'e>(&'e TestEnvironment, &'static str);
 
@@ -316,7 +357,7 @@ fn nothing_of_a_persons_texts_is_left_and_every_proof_still_holds() {
     // A backup of before has the texts: restored beside the file of certificates they go again.
     fs::copy(data.join("erasures"), env.path().join("kept.erasures")).unwrap();
     let restored = env.stead("restore old.backup --data other --erasures kept.erasures").succeeds();
-    assert!(restored.stdout.contains("1 erasure done again: the texts of 3 runs are gone"), "{restored}");
+    assert!(restored.stdout.contains("2 erasures done again: the texts of 3 runs are gone"), "{restored}");
     assert_eq!(places(&env.path().join("other"), ADA), Vec::<String>::new());
     assert!(!places(&env.path().join("other"), BOB).is_empty());
     // Without it they are there, so the test before can fail.

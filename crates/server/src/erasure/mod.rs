@@ -41,6 +41,9 @@ pub(crate) use replay::{Replay, Replayed, read_erasures, replay};
 /// How often erasures that could not be finished go on.
 const AGAIN: Duration = Duration::from_secs(30);
 
+/// How long the end of a short command waits for those that it found.
+const FIRST: Duration = Duration::from_secs(60);
+
 /// The erasures of a runtime.
 pub(crate) struct Erasures {
     store: Arc<dyn ErasureStore>,
@@ -132,14 +135,17 @@ fn unfinished(why: &str) -> StoreError {
     StoreError { code: code::ERASURE_UNFINISHED, detail: format!("the erasure is begun and not finished: {why}") }
 }
 
-/// Goes on with erasures that are not finished, now and again, until the server drains.
+/// Goes on with erasures that are not finished: at first, however short the process works, and then now and again until it drains.
 pub(crate) async fn keep(app: Shared) {
+    if app.runtime.engine().is_ready() && tokio::time::timeout(FIRST, all(&app)).await.is_err() {
+        tracing::warn!("an erasure takes its time; it goes on later");
+    }
     loop {
         let turn = async {
+            tokio::time::sleep(AGAIN).await;
             if app.runtime.engine().is_ready() {
                 all(&app).await;
             }
-            tokio::time::sleep(AGAIN).await;
         };
         if app.draining.run_until_cancelled(turn).await.is_none() {
             return;

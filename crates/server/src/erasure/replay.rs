@@ -111,13 +111,18 @@ pub(crate) async fn replay(
             continue;
         }
         let Some(erasure) = found(&**store, certificate).await? else { continue };
-        store.begin_erasure(erasure.clone(), None, Vec::new()).await?;
+        // A hold that is in force in the backup was released, or came after: what was erased then is erased.
+        let holds = store.holds(Some(&erasure.tenant), false).await?.iter().map(|hold| hold.id).collect();
+        store.begin_erasure(erasure.clone(), None, holds).await?;
         for run in &erasure.runs {
-            if journal.run(*run).await?.is_some_and(|row| !row.state.status.ended()) {
+            let open = journal.run(*run).await?.is_some_and(|row| !row.state.status.ended());
+            if open && !done.unfinished.contains(run) {
                 done.unfinished.push(*run);
             }
             for part in without_texts(journal, &erasure.tenant, *run, true).await?.parts {
-                store.erase_run(erasure.id, part).await?;
+                if !store.erase_run(erasure.id, part).await? {
+                    return Err(Unfinished::Waits(format!("{run} does not match its hashes")));
+                }
             }
             match fs::remove_file(folder.join("cassettes").join(format!("{run}.jsonl"))) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Unfinished::File(e.to_string())),
@@ -130,8 +135,8 @@ pub(crate) async fn replay(
         strike(&Kept { journal, store, objects }, &erasure, &erased, Vec::new(), false).await?;
         store.finish_erasure(erasure.id, note.clone()).await?;
         done.erasures += 1;
-        done.runs += erasure.runs.len() as u64;
     }
+    done.runs = erased.len() as u64;
     if done.erasures > 0 {
         store.purge().await?;
     }

@@ -163,6 +163,9 @@ fn foreign(media: &'static str, disposition: &str) -> [(HeaderName, HeaderValue)
 /// The run's tree, when the run is the caller's and has one.
 async fn found(app: &Shared, who: &Principal, run: RunId) -> Answer<(Workspaces, TreeId)> {
     views::own_run(app, who, run).await?;
+    if app.runtime.erasures().runs().await?.contains(&run) {
+        return Err(Failure::new(code::WORKSPACE_NOTHING, format!("the files of {run} were erased with its texts")));
+    }
     let tree = app.runtime.engine().workspace(run).await?;
     let tree = tree.ok_or_else(|| {
         Failure::new(code::WORKSPACE_NOTHING, format!("{run} has no workspace: nothing was written in its session"))
