@@ -57,14 +57,8 @@ fn data_of_the_first_format_is_backed_up_and_brought_to_this_one() {
     format 6: tables for the budgets of tenants and agents
     format 7: tables for what policies count
     format 8: tables for the audit log, for what operators turn off and for directories of approvers
-<<<<<<< HEAD
+    format 9: tables for notices of open questions, for erasures and for legal holds
     migrated from format 1; the data as it was is in .stead/before-format-9.backup
-||||||| 6ead465c
-    migrated from format 1; the data as it was is in .stead/before-format-8.backup
-=======
-    format 9: tables for erasures and legal holds
-    migrated from format 1; the data as it was is in .stead/before-format-9.backup
->>>>>>> x-erase
     ");
     assert_snapshot!(env.stead("backup verify .stead/before-format-9.backup"), @"
     exit 0
@@ -88,16 +82,8 @@ fn data_of_the_first_format_is_backed_up_and_brought_to_this_one() {
     ");
     // What was written before opens, and so does the backup of it.
     let doctor = env.stead("doctor").stdout;
-<<<<<<< HEAD
-    assert!(doctor.contains("format 8, never restored"), "{doctor}");
-    assert_snapshot!(env.stead("restore .stead/before-format-9.backup --data other"), @"
-||||||| 6ead465c
-    assert!(doctor.contains("format 8, never restored"), "{doctor}");
-    assert_snapshot!(env.stead("restore .stead/before-format-8.backup --data other"), @"
-=======
     assert!(doctor.contains("format 9, never restored"), "{doctor}");
     assert_snapshot!(env.stead("restore .stead/before-format-9.backup --data other"), @"
->>>>>>> x-erase
     exit 0
     --- stdout
     restored generation 2 from the backup of [time]: 5 runs, 12 records, 5 long texts
@@ -156,14 +142,8 @@ async fn a_postgresql_database_of_the_first_format_is_backed_up_and_brought_to_t
     format 6: tables for the budgets of tenants and agents
     format 7: tables for what policies count
     format 8: tables for the audit log, for what operators turn off and for directories of approvers
-<<<<<<< HEAD
+    format 9: tables for notices of open questions, for erasures and for legal holds
     migrated from format 1; the data as it was is in .stead/before-format-9.backup
-||||||| 6ead465c
-    migrated from format 1; the data as it was is in .stead/before-format-8.backup
-=======
-    format 9: tables for erasures and legal holds
-    migrated from format 1; the data as it was is in .stead/before-format-9.backup
->>>>>>> x-erase
     ");
     assert_snapshot!(env.stead("backup verify .stead/before-format-9.backup"), @"
     exit 0
