@@ -43,7 +43,7 @@ fn data_of_the_first_format_is_backed_up_and_brought_to_this_one() {
     format 6: tables for the budgets of tenants and agents
     format 7: tables for what policies count
     format 8: tables for the audit log, for what operators turn off and for directories of approvers
-    format 9: tables for erasures and legal holds
+    format 9: tables for notices of open questions, for erasures and for legal holds
     nothing was done
     ");
     assert!(database() == before && !env.path().join(".stead/before-format-9.backup").exists(), "nothing was done");
@@ -119,7 +119,7 @@ async fn a_postgresql_database_of_the_first_format_is_backed_up_and_brought_to_t
     format 6: tables for the budgets of tenants and agents
     format 7: tables for what policies count
     format 8: tables for the audit log, for what operators turn off and for directories of approvers
-    format 9: tables for erasures and legal holds
+    format 9: tables for notices of open questions, for erasures and for legal holds
     nothing was done
     ");
     assert_eq!(stead("migrate --dry-run").stdout, planned.stdout, "nothing was done");

@@ -39,7 +39,7 @@ const SESSION: SessionId = SessionId(0x019b_76da_a800_fedc_ba98_7654_3210_0022);
 
 /// Every vector in order of its `seq`: the name of its file, and the record.
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
-    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 26] = [
+    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 27] = [
         ("00-started", Actor::User("user:ada".into()), started(), vec![text("Refund order 1042", Source::User)]),
         ("01-model", Actor::Runtime, model(), model_texts()),
         ("02-approval", Actor::User("user:grace".into()), approval(), vec![text("over the limit", Source::User)]),
@@ -67,11 +67,11 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("19-history", Actor::Runtime, history(), vec![text("no more than 3 mails an hour", Source::Runtime)]),
         ("20-questions", Actor::Runtime, questions(), vec![]),
         ("21-signed", Actor::User("user:grace".into()), signed(), vec![]),
-        ("24-previewed", Actor::Runtime, previewed(), preview_texts()),
-        ("23-reminded", Actor::Runtime, reminded(), vec![text("Refund order 1042", Source::User)]),
-        ("26-delegated", Actor::User("oidc:ada".into()), delegated(), vec![text("Refund order 1042", Source::User)]),
-        ("25-erased", Actor::Runtime, blinded(), blinded_texts()),
         ("22-passkey", Actor::User("user:grace".into()), passkey(), vec![]),
+        ("23-reminded", Actor::Runtime, reminded(), vec![text("Refund order 1042", Source::User)]),
+        ("24-previewed", Actor::Runtime, previewed(), preview_texts()),
+        ("25-erased", Actor::Runtime, blinded(), blinded_texts()),
+        ("26-delegated", Actor::User("oidc:ada".into()), delegated(), vec![text("Refund order 1042", Source::User)]),
     ];
     parts
         .into_iter()
@@ -180,7 +180,6 @@ fn model() -> Vec<Fact> {
         place: None,
         preview: None,
         grant: None,
-        grant: None,
     };
     let plain = CallRules {
         ask: false,
@@ -191,7 +190,6 @@ fn model() -> Vec<Fact> {
         child: None,
         place: None,
         preview: None,
-        grant: None,
         grant: None,
     };
     let calls = vec![

@@ -92,9 +92,12 @@ fn apart(text: &str) -> Vec<String> {
     notes
 }
 
+/// The journal, the erasures, and the content of workspaces of one store.
+type Stores<'s> = (&'s Arc<dyn Journal>, &'s Arc<dyn ErasureStore>, &'s Arc<dyn Objects>);
+
 /// Does erasures again that a restored store does not know. `folder` has its cassettes, `to` is the data folder that keeps the certificates.
 pub(crate) async fn replay(
-    (journal, store, objects): (&Arc<dyn Journal>, &Arc<dyn ErasureStore>, &Arc<dyn Objects>),
+    (journal, store, objects): Stores<'_>,
     replay: &Replay,
     folder: &Path,
     to: &Path,
