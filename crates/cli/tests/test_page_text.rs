@@ -71,7 +71,7 @@ fn question(n: usize) -> Question {
             cost: some(n + 2, text(n + 9)),
             workspace: some(n, text(n + 10)),
             environment: some(n + 1, text(n + 11)),
-            secrets: (0..n % 3).map(|i| text(i)).collect(),
+            secrets: (0..n % 3).map(text).collect(),
         },
         reason: text(n + 4),
         why: (0..n % 3).map(|i| text(n + i)).collect(),
