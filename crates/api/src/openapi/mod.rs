@@ -37,6 +37,7 @@ pub fn document(version: &str) -> Value {
     generator.subschema_for::<Problem>();
     generator.subschema_for::<crate::fact::FactEvent>();
     generator.subschema_for::<crate::stream::StreamDelta>();
+    generator.subschema_for::<crate::approval::ApprovalEvent>();
     generator.subschema_for::<crate::sandbox::OutputChunk>();
     generator.subschema_for::<crate::sandbox::OutputLost>();
     generator.subschema_for::<crate::sandbox::OutputExit>();
