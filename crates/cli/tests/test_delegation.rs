@@ -202,7 +202,7 @@ fn a_service_sees_the_person_and_the_run_in_a_token_for_itself_that_is_found_now
     // The service verified it, and what it repeated of it was blotted out before anybody read it.
     let told = lab.told(&run);
     assert!(told.contains("effect_returned"), "{told}");
-    let seen = lab.env.stead(&format!("runs context {run} --step 2")).succeeds().stdout;
+    let seen = lab.env.stead(&format!("runs context {run} 2")).succeeds().stdout;
     assert!(seen.contains("at+jwt") && seen.contains("you sent Bearer [secret]"), "{seen}");
     let exported = lab.env.stead(&format!("runs export {run}")).stdout;
     let signature = tokens[0].rsplit('.').next().unwrap();
@@ -254,7 +254,7 @@ fn no_token_is_made_for_an_audience_a_host_or_a_scope_that_the_operator_does_not
         lab.env.stead("agents apply mailer").succeeds();
         let run = lab.start(None);
         lab.env.stead(&format!("runs watch {run}")).succeeds();
-        let seen = lab.env.stead(&format!("runs context {run} --step 2")).stdout;
+        let seen = lab.env.stead(&format!("runs context {run} 2")).stdout;
         assert!(seen.contains("ST0344") && seen.contains(why), "{seen}");
     }
     assert_eq!(lab.seen(), Vec::<String>::new());
@@ -299,7 +299,7 @@ fn a_token_service_exchanges_what_the_server_says_of_a_person_and_never_sees_the
         lab.tell("exchanging", &json!({ "how": how }));
         let run = lab.start(Some(&inbound));
         lab.env.stead(&format!("runs watch {run}")).succeeds();
-        let seen = lab.env.stead(&format!("runs context {run} --step 2")).stdout;
+        let seen = lab.env.stead(&format!("runs context {run} 2")).stdout;
         assert!(seen.contains("ST0345") && seen.contains(told), "{seen}");
     }
     assert_eq!(lab.seen().len(), 1);
@@ -425,7 +425,7 @@ fn an_agent_that_another_one_started_does_what_it_was_granted_and_nothing_beside
     .enumerate()
     {
         let (_, child) = boss(grant);
-        let told = lab.env.stead(&format!("runs context {child} --step 3")).stdout;
+        let told = lab.env.stead(&format!("runs context {child} 3")).stdout;
         assert!(told.contains("ST0346") && told.contains(why), "{n}: {told}");
         assert_eq!(lab.seen(), Vec::<String>::new());
     }
