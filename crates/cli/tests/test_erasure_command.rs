@@ -175,10 +175,8 @@ fn is_in(bytes: &[u8], mark: &str) -> bool {
     (0..bytes.len().saturating_sub(4)).filter(|at| bytes[*at..].starts_with(&magic)).any(|at| {
         let mut plain = Vec::new();
         if let Ok(mut frame) = zstd::Decoder::new(&bytes[at..]) {
-            let frame = Read::by_ref(&mut frame).take(64 << 20);
-            let mut frame = frame;
             // What cannot be unpacked to its end is looked at as far as it went.
-            let _ = frame.read_to_end(&mut plain);
+            let _ = frame.by_ref().take(64 << 20).read_to_end(&mut plain);
         }
         // A frame may have frames in it: a record within a chunk.
         !plain.is_empty() && is_in(&plain, mark)
@@ -463,14 +461,14 @@ fn an_erasure_that_is_killed_at_any_point_is_finished_by_the_next_process() {
         erase.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     };
     // Killed as soon as something was erased, whatever that is, again and again.
-    let mut left = usize::MAX;
+    let mut left = i64::MAX;
     for _ in 0..4 {
         let mut client = begin(&env);
         let database = env.path().join(".stead/stead.db");
         loop {
             let conn = Connection::open_with_flags(&database, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
             let sql = "SELECT count(*) FROM runs WHERE title <> '[erased]' AND started_by = 'ada'";
-            let now: usize = conn.query_row(sql, [], |r| r.get(0)).unwrap();
+            let now: i64 = conn.query_row(sql, [], |r| r.get(0)).unwrap();
             if now < left {
                 left = now;
                 break;
