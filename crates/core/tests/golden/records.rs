@@ -39,13 +39,7 @@ const SESSION: SessionId = SessionId(0x019b_76da_a800_fedc_ba98_7654_3210_0022);
 
 /// Every vector in order of its `seq`: the name of its file, and the record.
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
-<<<<<<< HEAD
     let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 27] = [
-||||||| 322bf820
-    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 22] = [
-=======
-    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 23] = [
->>>>>>> x-passkey
         ("00-started", Actor::User("user:ada".into()), started(), vec![text("Refund order 1042", Source::User)]),
         ("01-model", Actor::Runtime, model(), model_texts()),
         ("02-approval", Actor::User("user:grace".into()), approval(), vec![text("over the limit", Source::User)]),
