@@ -51,6 +51,7 @@ fn question(n: usize) -> Question {
         quorum: (n % 4) as u32,
         verified: n.is_multiple_of(2),
         channels: i.is_multiple_of(2),
+        escalate: (0..(n + i) % 3).map(|step| (NOW + step as u64, text(n + step))).collect(),
     };
     Question {
         run: text(n + 1),
@@ -72,6 +73,7 @@ fn question(n: usize) -> Question {
             workspace: some(n, text(n + 10)),
             environment: some(n + 1, text(n + 11)),
             secrets: (0..n % 3).map(text).collect(),
+            precondition: some(n + 1, text(n + 13)),
         },
         reason: text(n + 4),
         why: (0..n % 3).map(|i| text(n + i)).collect(),

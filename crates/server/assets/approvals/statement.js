@@ -87,7 +87,10 @@ export function rows(q) {
     all.push(['preview', q.preview.text]);
     all.push(['', holds === null ? 'not binding: what is done may differ' : `done only while this holds: ${holds}`]);
   }
-  all.push(...q.gates.map((gate) => ['needs', needs(gate)]));
+  for (const gate of q.gates) {
+    all.push(['needs', needs(gate)]);
+    all.push(...(gate.escalate ?? []).map(({ from, to }) => ['', `from ${instant(from)} on ${to} may answer that, too`]));
+  }
   all.push(['people', String(Math.max(q.quorum, 1))]);
   all.push(['a denial', q.denial]);
   const until = q.expires === null ? 'this is asked until somebody answers' : `counts as a denial after ${instant(q.expires)}`;
