@@ -171,9 +171,9 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (377, include_str!("../../../docs/errors/ST0377.md")),
     (378, include_str!("../../../docs/errors/ST0378.md")),
     (379, include_str!("../../../docs/errors/ST0379.md")),
-    (386, include_str!("../../../docs/errors/ST0386.md")),
-    (387, include_str!("../../../docs/errors/ST0387.md")),
     (380, include_str!("../../../docs/errors/ST0380.md")),
     (381, include_str!("../../../docs/errors/ST0381.md")),
     (382, include_str!("../../../docs/errors/ST0382.md")),
+    (386, include_str!("../../../docs/errors/ST0386.md")),
+    (387, include_str!("../../../docs/errors/ST0387.md")),
 ];

@@ -375,7 +375,7 @@ codes! {
     ERASURES_FILE = 365, "The file of erasures cannot be used";
     /// A tenant has as many legal holds in force as it may.
     TOO_MANY_HOLDS = 366, "There are too many legal holds";
-    // 370-379: signed approvals
+    // 370-379: signed approvals, and the page for them
     /// A yes came without a signature where it counts only with one.
     APPROVAL_UNSIGNED = 370, "A yes to this counts only with a signature";
     /// The signature under an answer does not count.
@@ -396,17 +396,17 @@ codes! {
     PAGE_ORIGIN = 378, "The request does not come from this server's page";
     /// A request to enrol a passkey does not hold.
     PASSKEY_REQUEST = 379, "The passkey's request cannot be used";
-    /// What people were shown before an action is not so any more when it is to be done.
-    PREVIEW_CHANGED = 386, "What was shown is not so any more";
-    /// A look at what an action would do came to nothing.
-    PREVIEW_NONE = 387, "It could not be told what this would do";
-    // 380-385: what people are asked, and told of it
+    // 380-392: what people are asked, told of it and shown before
     /// A run has put as many questions to people as it may, in all or at once.
     ASKS_FULL = 380, "The run may ask people nothing more";
     /// A notice could not be sent.
     NOTICE_UNSENT = 381, "The notice could not be sent";
     /// No notice has that name.
     NOTICE_UNKNOWN = 382, "There is no such notice";
+    /// What people were shown before an action is not so any more when it is to be done.
+    PREVIEW_CHANGED = 386, "What was shown is not so any more";
+    /// A look at what an action would do came to nothing.
+    PREVIEW_NONE = 387, "It could not be told what this would do";
 }
 
 impl Code {

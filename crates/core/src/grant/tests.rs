@@ -1,3 +1,5 @@
+//! What chains of grants hold, and that none holds more than one above it.
+
 use super::*;
 
 /// Numbers that look random and are the same each time.
