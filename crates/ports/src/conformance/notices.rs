@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     journal::{IndexChange, Journal, Question, Status},
-    notices::{NoticeStore, Owed},
+    notices::Owed,
 };
 
 const NOW: Timestamp = Timestamp(1_000_000);
