@@ -241,7 +241,11 @@ impl<'b, C> Decode<'b, C> for Payload {
         let mut rest = used..len;
         let (mut artifacts, mut blind) = (Vec::new(), None);
         if kind != 2 && rest.next().is_some() {
-            artifacts = d.decode_with::<C, Option<Vec<Artifact>>>(ctx)?.unwrap_or_default();
+            let listed = d.decode_with::<C, Option<Vec<Artifact>>>(ctx)?;
+            if listed.as_ref().is_some_and(Vec::is_empty) {
+                return Err(bad("an empty list of files"));
+            }
+            artifacts = listed.unwrap_or_default();
         }
         if kind != 2 && rest.next().is_some() {
             let bytes = d.decode_with::<C, Option<&minicbor::bytes::ByteSlice>>(ctx)?;
