@@ -48,7 +48,8 @@ fn lane(seed: u64) -> Tally {
     point_at(&env, &payments.banner, &mail.banner);
 
     let (mut random, mut order, mut tally) = (seed, 2_000, Tally::default());
-    while tally.inside < KILLS / 2 {
+    // On a slow machine kills fall elsewhere: then there are more of them.
+    while tally.inside < KILLS / 2 || (tally.open < 5 && tally.inside < KILLS) {
         order += 1;
         one_order(&env, order, &mut random, &mut tally);
     }

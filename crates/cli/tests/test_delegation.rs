@@ -213,7 +213,7 @@ fn a_service_sees_the_person_and_the_run_in_a_token_for_itself_that_is_found_now
 
     // A service that asks whether it counts hears that it does, and of a revocation at once.
     lab.env
-        .write("mailer/script.yaml", "rules:\n  - { say: Who?, delay: 1h, call: [{ tool: mail_look, args: {} }] }\n");
+        .write("mailer/script.yaml", "rules:\n  - { say: Who?, delay: 10m, call: [{ tool: mail_look, args: {} }] }\n");
     let own = std::fs::read_to_string(lab.env.path().join(".stead/token")).unwrap();
     let bearer = format!("Authorization: Bearer {}", own.trim());
     let about = |token: &str| -> Value {

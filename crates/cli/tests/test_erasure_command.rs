@@ -341,7 +341,10 @@ fn nothing_of_a_persons_texts_is_left_and_every_proof_still_holds() {
     fs::write(env.path().join("forged"), certificate.replace("\nruns 3\n", "\nruns 2\n")).unwrap();
     let forged = env.finish(env.command(["audit", "verify", "forged", "--key", &key]));
     assert!(forged.stderr.contains("error[ST0364]"), "{forged}");
-    let acts = op.json(&["audit", "ls", "--log", "operators"]).to_string();
+    let acts = op.json(&["audit", "ls", "--log", "operators"]);
+    // Somebody of that name in another tenant is another person.
+    let ours = |act: &&serde_json::Value| act["act"]["body"]["tenant"] != "globex";
+    let acts: String = acts["items"].as_array().unwrap().iter().filter(ours).map(ToString::to_string).collect();
     assert!(acts.contains("erasure_done") && !acts.contains("\"ada\""), "{acts}");
 
     // A run that comes later is another matter, and a second erasure takes that too.
@@ -376,7 +379,7 @@ fn nothing_of_a_persons_texts_is_left_in_postgresql() {
     As(&env, "globex").does(&["agents", "apply", "desk"]).succeeds();
     work(&env);
     let dump = |mark: &str| {
-        let url = postgres.url();
+        let (url, _) = (postgres.url(), fs::remove_file(env.path().join("dump")));
         env.finish(env.command(["backup", "dump", "--store", &url])).succeeds();
         is_in(&fs::read(env.path().join("dump")).unwrap(), mark)
     };

@@ -105,7 +105,7 @@ fn what_was_shown_is_in_the_text_that_is_signed_and_in_its_evidence() {
     let shown = env.stead(&format!("approvals show {approval} --signed")).stdout;
     assert!(shown.contains("preview           3 rows\n"), "{shown}");
     assert!(shown.contains("done only while this holds: exactly 3 rows are changed"), "{shown}");
-    env.stead(&format!("approvals approve {approval}")).succeeds();
+    env.stead(&format!("approvals approve {approval} --key .stead/keys/approver.key")).succeeds();
     let run = approval.split('.').next().unwrap();
     env.stead(&format!("runs watch {run}"));
     assert_eq!(left(&env), 1);
