@@ -13,12 +13,13 @@ fn dev_says_where_it_is_and_ends_in_order() {
     made the root of one person, who approves what they began themselves; its key is [folder]/.stead/keys/approver.key
     applied refund-desk [version]
     stead dev 0.1.0
-    api      http://[address]/v1
-    openapi  http://[address]/v1/openapi.json
-    token    [folder]/.stead/token
-    data     [folder]/.stead
-    sandbox  commands and stdio MCP servers run in one; `stead doctor` tells what it holds here
-    try      stead chat refund-desk
+    api        http://[address]/v1
+    approvals  http://[address]/approvals; `stead approvals open` signs a browser in
+    openapi    http://[address]/v1/openapi.json
+    token      [folder]/.stead/token
+    data       [folder]/.stead
+    sandbox    commands and stdio MCP servers run in one; `stead doctor` tells what it holds here
+    try        stead chat refund-desk
     "#);
     assert_eq!(env.json("agents ls --json")["items"][0]["name"], "refund-desk");
     assert_eq!(dev.stop(), Some(0));

@@ -1,7 +1,11 @@
 //! The handle: what callers do with an engine. Each call finds the run's actor, loads it if need be, and waits for its
 //! answer; an answer to a command means that its facts are durable.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use stead_core::{
     fact::{Fact, StopMode},
@@ -28,6 +32,24 @@ use crate::{
 /// A running engine; clones are handles to the same one.
 #[derive(Clone)]
 pub struct Engine(pub(crate) Arc<Inner>);
+
+/// An engine that whoever has this does not keep: for what the engine's own ports hold.
+#[derive(Clone)]
+pub struct WeakEngine(Weak<Inner>);
+
+impl WeakEngine {
+    /// The engine, as long as somebody else has it.
+    pub fn upgrade(&self) -> Option<Engine> {
+        self.0.upgrade().map(Engine)
+    }
+}
+
+impl Engine {
+    /// The same without keeping it.
+    pub fn downgrade(&self) -> WeakEngine {
+        WeakEngine(Arc::downgrade(&self.0))
+    }
+}
 
 /// As [`Engine::trees`], of a journal that no engine works on.
 ///

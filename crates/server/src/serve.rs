@@ -194,7 +194,7 @@ impl Server {
         let place = config::Place::of(&config, addr.port())
             .map_err(|(message, hint)| ConfigError::new(code::CONFIG, Path::new("stead.toml"), message).hint(hint))?;
         let identity = Arc::new(identity);
-        runtime.outward().serve(identity.clone(), runtime.engine().clone());
+        runtime.outward().serve(identity.clone(), runtime.engine());
         let app = App::new(runtime, tokens, people, identity, place, &config);
         Ok(Self { listener, app, addr, url, token, config, _announced: announced })
     }

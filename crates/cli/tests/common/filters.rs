@@ -45,7 +45,14 @@ const PATTERNS: &[Pattern] = &[
     |text, before| at_word(before).then(|| instant(text)).flatten(),
     |text, before| at_word(before).then(|| span(text)).flatten(),
     |text, before| at_word(before).then(|| age(text)).flatten(),
-    |text, _| text.strip_prefix("127.0.0.1:").map(digits).filter(|n| *n > 1).map(|n| (10 + n, "[address]")),
+    |text, _| {
+        ["127.0.0.1:", "localhost:"]
+            .iter()
+            .find_map(|host| text.strip_prefix(host))
+            .map(digits)
+            .filter(|n| *n > 1)
+            .map(|n| (10 + n, "[address]"))
+    },
     |text, _| text.strip_prefix("(stead-").map(digits).filter(|n| *n > 0).map(|n| (7 + n, "(stead-[pid]")),
     |text, _| text.strip_prefix("process ").map(digits).filter(|n| *n > 0).map(|n| (8 + n, "process [pid]")),
 ];

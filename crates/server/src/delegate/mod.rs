@@ -19,7 +19,7 @@ use stead_core::{
     grant::Use,
     id::{Name, RunId},
 };
-use stead_engine::Engine;
+use stead_engine::{Engine, WeakEngine};
 use stead_identity::{
     delegated::{Delegated, TTL, client_id},
     workload::Workload,
@@ -71,7 +71,8 @@ pub(crate) struct Outward {
     subjects: Subjects,
     exchanger: Option<Exchanger>,
     identity: OnceLock<Arc<Identity>>,
-    engine: OnceLock<Engine>,
+    /// Not kept: the engine's own tools have this.
+    engine: OnceLock<WeakEngine>,
     kept: Mutex<HashMap<Key, Slot>>,
 }
 
@@ -99,9 +100,9 @@ impl Outward {
     }
 
     /// Makes tokens from now on.
-    pub(crate) fn serve(&self, identity: Arc<Identity>, engine: Engine) {
+    pub(crate) fn serve(&self, identity: Arc<Identity>, engine: &Engine) {
         let _ = self.identity.set(identity);
-        let _ = self.engine.set(engine);
+        let _ = self.engine.set(engine.downgrade());
     }
 
     async fn give(&self, whose: &OnBehalf, wanted: &Wanted, sending: Sending<'_>) -> Result<Token, NoToken> {
@@ -219,7 +220,8 @@ impl Outward {
 
     fn is_revoked(&self, tenant: &Name, kept: &Kept) -> bool {
         let Some((engine, id)) = self.engine.get().zip(kept.id.as_deref()) else { return false };
-        engine.is_revoked(tenant, id)
+        // Nothing is sent any more when it is gone.
+        engine.upgrade().is_none_or(|engine| engine.is_revoked(tenant, id))
     }
 
     fn slot(&self, key: Key) -> Slot {
