@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use stead_core::{
     budget::Limits,
+    code,
     effect::EffectClass,
     fact::{AskReason, Fact, Precondition, StopMode, Verdict},
+    grant::{Delegated, Grant, Granted},
     record::{Body, Payload, Source},
-    ruling::Given,
-    run::{CallPhase, Command, Debt, Gate, Life, Rewrite, Ruling, State},
-    time::Timestamp,
+    ruling::{Behalf, Given},
+    run::{CallPhase, Command, Debt, Gate, Life, Rewrite, Ruling, State, wake_at},
+    time::{Span, Timestamp},
 };
 
 use crate::story::{Called, Story, agent, call, limited};
@@ -110,6 +112,34 @@ fn a_look_is_made_again_by_whoever_comes_next_and_not_while_the_run_is_paused() 
     story.does(Command::Resume);
     assert_eq!(story.owed(), [LOOK]);
     assert_eq!(story.count(|f| matches!(f, Fact::PreviewDecided(_))), 1, "it was decided once");
+}
+
+#[test]
+fn a_look_waits_for_the_person_whose_time_is_over_and_ends_with_the_grant() {
+    static GATE: Moving = Moving::at(1);
+    let lasts = Span::from_secs(60);
+    let until = Timestamp(1_000_000_000).after(lasts);
+    let delegated = Some(Delegated { until, lasts });
+    let ann = Behalf { user: Some("ann".into()), delegated, ..Behalf::default() };
+    let mut story = Story::on_behalf(agent(), ann).decided_by(&GATE);
+    story.replies([purge()]);
+    assert_eq!((story.owed(), wake_at(story.state(), story.now())), (vec![LOOK], Some(until)));
+    story.passes(60);
+    story.does(Command::Tick);
+    let effect = story.state().renewing.expect("the look would be on ann's behalf").effect;
+    assert!(story.owed().is_empty() && !story.state().working());
+    story.tries(Command::Approve { effect, approved: true, by: "ann".into(), note: None, signed: None }).unwrap();
+    assert_eq!(story.owed(), [LOOK]);
+
+    let grants = vec![Granted { by: 0, grant: Grant { until: Some(until), ..Grant::default() } }];
+    let granted = Behalf { callers: vec!["boss".into()], grants, ..Behalf::default() };
+    let mut story = Story::on_behalf(agent(), granted).decided_by(&GATE);
+    story.replies([purge()]);
+    assert_eq!((story.owed(), wake_at(story.state(), story.now())), (vec![LOOK], Some(until)));
+    story.passes(60);
+    story.does(Command::Tick);
+    let denied = story.count(|f| matches!(f, Fact::EffectDecided(d) if d.code == Some(code::GRANT)));
+    assert_eq!((denied, questions(&story)), (1, 0));
 }
 
 #[test]
