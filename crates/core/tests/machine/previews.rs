@@ -7,7 +7,7 @@ use stead_core::{
     budget::Limits,
     code,
     effect::EffectClass,
-    fact::{AskReason, Fact, Precondition, StopMode, Verdict},
+    fact::{AskReason, Fact, Precondition, RunConfig, StopMode, Verdict},
     grant::{Delegated, Grant, Granted},
     record::{Body, Payload, Source},
     ruling::{Behalf, Given},
@@ -140,6 +140,21 @@ fn a_look_waits_for_the_person_whose_time_is_over_and_ends_with_the_grant() {
     story.does(Command::Tick);
     let denied = story.count(|f| matches!(f, Fact::EffectDecided(d) if d.code == Some(code::GRANT)));
     assert_eq!((denied, questions(&story)), (1, 0));
+}
+
+#[test]
+fn a_question_that_waits_for_a_look_counts_towards_the_most_that_there_may_be() {
+    static GATE: Moving = Moving::at(1);
+    let caps = [RunConfig { max_open_asks: Some(2), ..agent() }, RunConfig { max_asks: Some(2), ..agent() }];
+    for config in caps {
+        let mut story = Story::guarded(config, &GATE);
+        story.replies((0..5).map(|n| purge().args(n)));
+        assert_eq!(story.owed(), [LOOK, Debt::Preview { effect: 2 }]);
+        let full = |f: &Fact| matches!(f, Fact::EffectDecided(d) if d.code == Some(code::ASKS_FULL));
+        assert_eq!(story.count(full), 3);
+        seen(&mut story, None);
+        assert_eq!(questions(&story), 1);
+    }
 }
 
 #[test]
