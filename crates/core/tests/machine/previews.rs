@@ -193,6 +193,11 @@ fn policies_that_change_during_the_look_say_what_follows() {
     OTHER.0.store(2, SeqCst);
     seen(&mut story, Some(Precondition::Rows(4)));
     assert_eq!((questions(&story), story.intents(1)), (1, 0));
+    let [Fact::Previewed(_), Fact::EffectDecided(decided), Fact::ApprovalRequested(_)] = story.last_facts() else {
+        panic!("{:?}", story.last_facts())
+    };
+    let epoch = decided.ruled.as_ref().map(|ruled| ruled.epoch);
+    assert_eq!((decided.verdict, epoch), (Verdict::Ask, Some(2)), "they are shown why they are asked now");
 }
 
 #[test]
