@@ -1,7 +1,11 @@
 //! On whose behalf runs act: delegated tokens that a real service verifies, an exchange at a real provider, grants between agents, people
 //! whose time or right ends. Needs what `./test` installs for the tests of logins.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::Path,
+    process::Command,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -352,6 +356,13 @@ fn who_loses_the_right_to_have_runs_has_no_more_effects_over_a_kill_until_they_h
     let why = lab.why(&run);
     assert!(why.contains("delegation oidc:ann") && why.contains("by the server"), "{why}");
     assert_eq!(lab.seen(), Vec::<String>::new());
+    // A token of before says what was so before.
+    let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - 50;
+    let old = json!({ "sub": "ann", "aud": "urn:stead", "groups": ["stead-users"], "iat": before });
+    let old = lab.tell("mint", &json!({ "how": "own", "header": {}, "claims": old }));
+    lab.with(&old, "whoami").succeeds();
+    let why = lab.why(&run);
+    assert!(why.contains("delegation oidc:ann"), "{why}");
     lab.with(&lab.token("ann", &["stead-users"]), "whoami").succeeds();
     lab.until("the end", |lab| lab.status(&run) == "completed");
     assert_eq!(claims(&lab.seen()[0])["sub"], "ann");

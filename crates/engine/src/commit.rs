@@ -234,15 +234,17 @@ impl Actor {
             return Ok(Answers { signing, salt, ..Answers::default() });
         }
         let signing = ports.directories.fresh(&self.state.tenant).await;
-        if signing.directory.is_none() {
-            return Ok(Answers { signing, ..Answers::default() });
-        }
+        // A look needs them also where nobody signs.
+        let all = signing.directory.is_some();
         let mut texts = Vec::new();
         for call in self.state.calls.iter().filter(|call| !call.ended()) {
-            if let Some(arguments) = &call.arguments {
+            if let Some(arguments) = call.arguments.as_ref().filter(|_| all || looks(call)) {
                 let text = payload::open_whole(&ports.journal, &self.state.tenant, arguments).await?;
                 texts.push((call.head.effect, String::from_utf8_lossy(&text).into_owned()));
             }
+        }
+        if !all {
+            return Ok(Answers { signing, texts, ..Answers::default() });
         }
         let editors = self.engine.editors(&self.state).await?;
         let salt = signing.is_possible().then(|| ports.clock.random());

@@ -9,7 +9,7 @@ use stead_core::{
 };
 use stead_ports::switches::{NewSwitch, What};
 
-use crate::{Engine, types::EngineError};
+use crate::{Engine, signing::seconds, types::EngineError};
 
 /// Who turns such a switch.
 const SERVER: &str = "the server";
@@ -27,11 +27,17 @@ impl Engine {
     }
 
     /// Notes in which tenant a person of an identity provider may have runs now, if in any. What runs do on their behalf in another one
-    /// begins no more once this returns.
+    /// begins no more once this returns. They have the right again by a token that was issued, in seconds since 1970, since they lost
+    /// it: an older one says what was so before.
     ///
     /// # Errors
     /// When the store cannot write: then it is not in force.
-    pub async fn may_have_runs(&self, person: &Name, here: Option<&Name>) -> Result<(), EngineError> {
+    pub async fn may_have_runs(
+        &self,
+        person: &Name,
+        here: Option<&Name>,
+        issued: Option<u64>,
+    ) -> Result<(), EngineError> {
         let Some(view) = self.0.board.any() else { return Ok(()) };
         for tenant in view.delegating(person) {
             let off = view.off(&tenant, What::Delegation, person);
@@ -40,7 +46,7 @@ impl Engine {
                     let why = "their groups do not let them have runs any more";
                     self.delegation(&tenant, person, false, why).await?;
                 }
-                (true, Some(row)) if &*row.switch.by == SERVER => {
+                (true, Some(row)) if &*row.switch.by == SERVER && issued >= Some(seconds(row.switch.at)) => {
                     self.delegation(&tenant, person, true, "their groups let them have runs again").await?;
                 }
                 _ => {}

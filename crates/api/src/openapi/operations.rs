@@ -314,7 +314,7 @@ fn run_actions() -> Vec<Operation> {
             )
             .body::<AskToken>(true)
             .answers::<RunToken>(200, "The token.")
-            .fails(403, &[code::DISABLED])
+            .fails(403, &[code::DISABLED, code::GRANT, code::DELEGATION])
             .fails(409, &[code::CONFLICT]),
         act("/v1/runs/{run}/renew", "renewRun", "Let a run go on on one's behalf")
             .says(

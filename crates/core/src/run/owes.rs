@@ -89,7 +89,9 @@ fn call_debt(state: &State, call: &Call, activation: ActivationId, now: Timestam
             let now = state.may_dispatch() && state.renewing.is_none() && !state.waits_for_workspace(call);
             now.then_some(Debt::Dispatch { effect })
         }
-        CallPhase::Previewing(_) => state.may_dispatch().then_some(Debt::Preview { effect }),
+        CallPhase::Previewing(_) => {
+            (state.may_dispatch() && state.renewing.is_none()).then_some(Debt::Preview { effect })
+        }
         CallPhase::Intended { activation: by, .. } if *by == activation => Some(Debt::Dispatch { effect }),
         CallPhase::Intended { .. } => Some(Debt::Recover { effect: Some(effect), rule: call.head.class.recovery() }),
         CallPhase::Reconcile { at, .. } if *at <= now && !state.paused => Some(Debt::Reconcile { effect }),
@@ -127,7 +129,7 @@ pub fn wake_at(state: &State, now: Timestamp) -> Option<Timestamp> {
         _ => None,
     });
     // What was let go and has not left yet must not leave once less is allowed.
-    let leaves = |c: &Call| matches!(c.phase, CallPhase::Open | CallPhase::Intended { .. });
+    let leaves = |c: &Call| matches!(c.phase, CallPhase::Open | CallPhase::Intended { .. } | CallPhase::Previewing(_));
     let under_way = || matches!(state.phase, Phase::Model { .. }) || state.calls.iter().any(leaves);
     let narrows = state.behalf.narrows_at(now).filter(|_| !state.asks() && under_way());
     let renewed = state.renewing.and_then(|r| r.expires);

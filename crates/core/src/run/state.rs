@@ -653,7 +653,7 @@ impl State {
             Phase::Model { .. } => true,
             Phase::Tools => self.calls.iter().any(|c| match c.phase {
                 CallPhase::Intended { .. } => true,
-                CallPhase::Previewing(_) => self.may_dispatch(),
+                CallPhase::Previewing(_) => self.may_dispatch() && self.renewing.is_none(),
                 CallPhase::Open => {
                     let begins = c.head.class.needs_intent() || c.head.rules.child.is_some();
                     let asked = self.renewing.is_some() || (begins && self.asking.is_some());

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use stead_core::{
     budget::Limits,
+    code,
     effect::EffectClass,
-    fact::{AskReason, Fact, Precondition, StopMode, Verdict},
+    fact::{AskReason, Fact, Precondition, RunConfig, StopMode, Verdict},
+    grant::{Delegated, Grant, Granted},
     record::{Body, Payload, Source},
-    ruling::Given,
-    run::{CallPhase, Command, Debt, Gate, Life, Rewrite, Ruling, State},
-    time::Timestamp,
+    ruling::{Behalf, Given},
+    run::{CallPhase, Command, Debt, Gate, Life, Rewrite, Ruling, State, wake_at},
+    time::{Span, Timestamp},
 };
 
 use crate::story::{Called, Story, agent, call, limited};
@@ -113,6 +115,49 @@ fn a_look_is_made_again_by_whoever_comes_next_and_not_while_the_run_is_paused() 
 }
 
 #[test]
+fn a_look_waits_for_the_person_whose_time_is_over_and_ends_with_the_grant() {
+    static GATE: Moving = Moving::at(1);
+    let lasts = Span::from_secs(60);
+    let until = Timestamp(1_000_000_000).after(lasts);
+    let delegated = Some(Delegated { until, lasts });
+    let ann = Behalf { user: Some("ann".into()), delegated, ..Behalf::default() };
+    let mut story = Story::on_behalf(agent(), ann).decided_by(&GATE);
+    story.replies([purge()]);
+    assert_eq!((story.owed(), wake_at(story.state(), story.now())), (vec![LOOK], Some(until)));
+    story.passes(60);
+    story.does(Command::Tick);
+    let effect = story.state().renewing.expect("the look would be on ann's behalf").effect;
+    assert!(story.owed().is_empty() && !story.state().working());
+    story.tries(Command::Approve { effect, approved: true, by: "ann".into(), note: None, signed: None }).unwrap();
+    assert_eq!(story.owed(), [LOOK]);
+
+    let grants = vec![Granted { by: 0, grant: Grant { until: Some(until), ..Grant::default() } }];
+    let granted = Behalf { callers: vec!["boss".into()], grants, ..Behalf::default() };
+    let mut story = Story::on_behalf(agent(), granted).decided_by(&GATE);
+    story.replies([purge()]);
+    assert_eq!((story.owed(), wake_at(story.state(), story.now())), (vec![LOOK], Some(until)));
+    story.passes(60);
+    story.does(Command::Tick);
+    let denied = story.count(|f| matches!(f, Fact::EffectDecided(d) if d.code == Some(code::GRANT)));
+    assert_eq!((denied, questions(&story)), (1, 0));
+}
+
+#[test]
+fn a_question_that_waits_for_a_look_counts_towards_the_most_that_there_may_be() {
+    static GATE: Moving = Moving::at(1);
+    let caps = [RunConfig { max_open_asks: Some(2), ..agent() }, RunConfig { max_asks: Some(2), ..agent() }];
+    for config in caps {
+        let mut story = Story::guarded(config, &GATE);
+        story.replies((0..5).map(|n| purge().args(n)));
+        assert_eq!(story.owed(), [LOOK, Debt::Preview { effect: 2 }]);
+        let full = |f: &Fact| matches!(f, Fact::EffectDecided(d) if d.code == Some(code::ASKS_FULL));
+        assert_eq!(story.count(full), 3);
+        seen(&mut story, None);
+        assert_eq!(questions(&story), 1);
+    }
+}
+
+#[test]
 fn what_may_not_be_looked_at_is_asked_about_at_once_with_the_reason() {
     static BLIND: Moving = Moving::at(3);
     let mut story = Story::guarded(agent(), &BLIND);
@@ -148,6 +193,11 @@ fn policies_that_change_during_the_look_say_what_follows() {
     OTHER.0.store(2, SeqCst);
     seen(&mut story, Some(Precondition::Rows(4)));
     assert_eq!((questions(&story), story.intents(1)), (1, 0));
+    let [Fact::Previewed(_), Fact::EffectDecided(decided), Fact::ApprovalRequested(_)] = story.last_facts() else {
+        panic!("{:?}", story.last_facts())
+    };
+    let epoch = decided.ruled.as_ref().map(|ruled| ruled.epoch);
+    assert_eq!((decided.verdict, epoch), (Verdict::Ask, Some(2)), "they are shown why they are asked now");
 }
 
 #[test]

@@ -161,6 +161,12 @@ impl Story {
         story
     }
 
+    /// Its calls are decided by that gate from now on.
+    pub(crate) fn decided_by(mut self, gate: &'static dyn Gate) -> Self {
+        self.gate = gate;
+        self
+    }
+
     pub(crate) fn queued(config: RunConfig) -> Self {
         Self::of(config, None)
     }

@@ -3,6 +3,7 @@
 use stead_core::{
     code,
     fact::Fact,
+    grant::Use,
     id::{Name, RunId, VersionId},
     record::Record,
     ruling::Behalf,
@@ -63,7 +64,10 @@ impl Engine {
     /// When the store cannot be read.
     pub async fn may_be_shown(&self, run: RunId) -> Result<bool, EngineError> {
         match self.acting(run).await {
-            Ok(lineage) => Ok(!lineage.behalf.is_over(self.0.ports.clock.now())),
+            Ok(Lineage { behalf, .. }) => {
+                let now = self.0.ports.clock.now();
+                Ok(!behalf.is_over(now) && behalf.allows(Use::Anything, now).is_ok())
+            }
             Err(EngineError::NotFound { .. } | EngineError::Conflict { .. } | EngineError::Agent { .. }) => Ok(false),
             Err(other) => Err(other),
         }

@@ -4,8 +4,10 @@
 use std::{borrow::Cow, sync::Arc};
 
 use stead_core::{
+    code,
     effect::EffectClass,
     fact::Verdict,
+    grant::Use,
     run::{Call, Rewrite, Ruling, State},
     time::Timestamp,
 };
@@ -13,7 +15,7 @@ use stead_policy::{Deed, Policies, Risk};
 use stead_ports::agent::{Also, BoundTool, Preview};
 use stead_provenance::plan::Standing;
 
-use super::{Around, RunGate, also_deed, join, no_policies, off, refused, ruled, said_by, split, told};
+use super::{Around, RunGate, also_deed, join, no_policies, off, outside, refused, ruled, said_by, split, told};
 use crate::{history::inline, off::Through, prepare, preview};
 
 impl RunGate<'_> {
@@ -24,6 +26,10 @@ impl RunGate<'_> {
         let Some((how, tool)) = self.looks(call) else {
             return refused(policies, "the agent version has nothing that looks at it".to_owned());
         };
+        let allowed = state.behalf.allows(Use::Tool(&how.tool), now);
+        if let Some(denied) = allowed.err().or_else(|| outside(state, tool, now)) {
+            return Ruling { code: code::GRANT, ..refused(policies, format!("not looked at: {denied}")) };
+        }
         let through = Through::tool(self.agent, &how.tool);
         if let Some(why) = self.off.as_ref().zip(through).and_then(|(view, t)| t.why_off(view, &state.tenant)) {
             return off(policies, &why);

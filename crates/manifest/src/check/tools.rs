@@ -254,6 +254,10 @@ fn preview(findings: &mut Findings<'_>, name: &str, manifest: &Manifest, operati
         let hint = "only an operation of the class `pure` may be called before people have said yes";
         findings.value(&path("call"), format!("`{}` is more than a look", preview.call), Some(hint.into()));
     }
+    if looks.is_some_and(|looks| looks.rules(target).ask) {
+        let hint = "nobody is asked before a look: name an operation without `ask`, or say `ask: false` of this one";
+        findings.value(&path("call"), format!("`{}` is asked about itself", preview.call), Some(hint.into()));
+    }
     let both = |is: fn(&Kind) -> bool| is(&tool.kind) && looks.is_some_and(|looks| is(&looks.kind));
     match preview.binds {
         Some(Binds::Etag) if !both(|kind| matches!(kind, Kind::Http(_))) => {

@@ -21,7 +21,15 @@ const REASONS = {
   restored: 'the run was restored from a backup',
   policy: 'gates of policies ask for it',
   budget: 'a limit is reached',
+  delegation: 'the time is over in which the run may work on a person’s behalf',
 };
+
+/** What an approval is called. */
+function named(a) {
+  if (a.reason === 'delegation') return 'May the run go on?';
+  return a.question ? 'A limit is reached' : visible(a.tool);
+}
+
 const cut = (text, length) => (Array.from(text).length > length ? `${Array.from(text).slice(0, length).join('')}…` : text);
 const time = (at) => String(at).replace(/[.]\d+Z$/, 'Z');
 
@@ -36,7 +44,7 @@ function ago(at) {
 export async function approvals(page, watching = false) {
   const { items, next } = await ask('approvals?limit=100', undefined, { watching });
   const card = (a) => {
-    const title = el('a', { href: `/approvals/${a.id}` }, a.question ? 'A limit is reached' : visible(a.tool));
+    const title = el('a', { href: `/approvals/${a.id}` }, named(a));
     const what = cut(visible(a.question ?? a.arguments), 240);
     const given = a.given?.length ? ` · yes: ${a.given.map(visible).join(', ')}` : '';
     return el(
@@ -98,7 +106,7 @@ export async function approval(page, busy, id) {
   if (question && `${question.run}.e${question.step}` !== id) throw new Error('The server tells the question of another approval. Nothing is signed.');
   const shown = question ? sheet(agreed(question, found.shown)) : found.approval ? sheet(plain(found.approval)) : null;
   if (!shown) throw new Error('Nobody is asked this. It may be answered, or its time is over.');
-  const title = question ? visible(question.action.tool) : found.approval.question ? 'A limit is reached' : visible(found.approval.tool);
+  const title = question ? visible(question.action.tool) : named(found.approval);
   const parts = [el('p', { class: 'faint' }, el('a', { href: '/approvals' }, '← Approvals')), el('h1', {}, found.open ? `May ${visible(found.approval.agent)} do this?` : title)];
   if (shown.querySelector('.beware')) parts.push(el('p', { class: 'warning' }, 'Something in this can be missed. Read what is marked BEWARE.'));
   parts.push(shown);

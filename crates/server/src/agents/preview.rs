@@ -45,6 +45,9 @@ pub(super) fn link(
             if bound[by].rules.place.is_some_and(|place| place.workspace == Access::Write) {
                 return Err(wrong(format!("`{}` writes the workspace", preview.call)));
             }
+            if bound[by].rules.ask {
+                return Err(wrong(format!("`{}` is asked about itself", preview.call)));
+            }
             if bound[i].class == EffectClass::Pure {
                 return Err(wrong("what only reads needs no preview".to_owned()));
             }

@@ -100,7 +100,13 @@ impl Failure {
 fn status_of(code: Code) -> u16 {
     match code {
         code::UNAUTHENTICATED | code::TOKEN_REFUSED | code::PAGE_SESSION => 401,
-        code::FORBIDDEN | code::POLICY | code::DISABLED | code::PAGE_ORIGIN | code::PAGE_LINK => 403,
+        code::FORBIDDEN
+        | code::POLICY
+        | code::DISABLED
+        | code::GRANT
+        | code::DELEGATION
+        | code::PAGE_ORIGIN
+        | code::PAGE_LINK => 403,
         code::BAD_REQUEST | code::TOO_DEEP => 400,
         code::NOT_FOUND | code::NOTICE_UNKNOWN | code::WORKSPACE_NOTHING | code::WORKSPACE_PATH => 404,
         code::CONFLICT

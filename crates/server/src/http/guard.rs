@@ -66,11 +66,12 @@ async fn whose(app: &App, token: Option<&str>) -> Answer<Principal> {
             match &found {
                 Ok(who) => {
                     let here = who.may(Right::Run).then_some(&who.tenant);
-                    engine.may_have_runs(&who.subject, here).await?;
+                    let issued = stead_identity::token::says_issued(token);
+                    engine.may_have_runs(&who.subject, here, issued).await?;
                 }
                 Err(stranger) => {
                     if let Some(known) = &stranger.known {
-                        engine.may_have_runs(known, None).await?;
+                        engine.may_have_runs(known, None, None).await?;
                     }
                 }
             }

@@ -63,7 +63,12 @@ pub(in crate::run) fn ask_now(draft: &mut Draft<'_>, i: usize, mut waiting: Wait
     }
     waiting.why = digest(&ruling);
     draft.read(Some(effect), &mut ruling);
-    (waiting.asked, waiting.ttl, waiting.epoch) = (ruling.asked.map(Box::new), ruling.ttl, now);
+    (waiting.asked, waiting.ttl, waiting.epoch) = (ruling.asked.take().map(Box::new), ruling.ttl, now);
+    // People are shown why they are asked now, not why they would have been asked before.
+    let plan = ruling.plan.take();
+    let ruled = draft.ruled(&mut ruling);
+    let (verdict, code, payload, rewritten) = (Verdict::Ask, None, None, None);
+    draft.emit(Fact::EffectDecided(EffectDecided { effect, verdict, code, payload, ruled, rewritten, plan }));
     put(draft, effect, waiting);
 }
 
@@ -97,8 +102,10 @@ pub(in crate::run) fn apply_requested(state: &mut State, env: Env<'_>, f: &Appro
     let request = f.signing.as_deref().map(|signing| request(state, env, f, signing));
     if let Some(call) = state.call_mut(f.effect) {
         let asked = f.asked.clone();
+        let epoch = f.signing.as_deref().and_then(|signing| signing.epoch);
         let decided = match &call.phase {
-            CallPhase::Previewing(look) => Some(look.seq),
+            // Where policies are others than before the look, it is decided in this record why people are asked.
+            CallPhase::Previewing(look) if look.waiting.epoch == epoch => Some(look.seq),
             _ => None,
         };
         let request = request.map(|request| Request { decided, ..request });

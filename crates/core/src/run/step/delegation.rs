@@ -33,7 +33,7 @@ pub(in crate::run) fn outside(draft: &Draft<'_>, i: usize) -> Option<Ruling> {
 pub(in crate::run) fn must_ask(draft: &Draft<'_>) -> bool {
     let state = &draft.state;
     let begins = |c: &Call| match c.phase {
-        CallPhase::Undecided | CallPhase::Open => true,
+        CallPhase::Undecided | CallPhase::Open | CallPhase::Previewing(_) => true,
         CallPhase::Asking { .. } => !c.given.is_empty(),
         _ => false,
     };

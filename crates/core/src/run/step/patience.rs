@@ -96,16 +96,18 @@ pub(in crate::run) fn apply_escalated(state: &mut State, f: &ApprovalEscalated) 
 /// Why a run may ask nobody any more now; `None` when it may. What a question is about and how it is worded is no matter.
 pub(in crate::run) fn full(state: &State) -> Option<String> {
     let most = state.config.max_asks.unwrap_or(MAX_ASKS);
-    if state.asks >= most {
+    // What waits for a look is a question already, which is put once it is over.
+    let looks = state.calls.iter().filter(|call| matches!(call.phase, CallPhase::Previewing(_))).count();
+    let asks = state.asks.saturating_add(u32::try_from(looks).unwrap_or(u32::MAX));
+    if asks >= most {
         return Some(format!(
-            "not done, and nobody was asked: this run has put {} questions to people, and may put {most}. Asking again in other \
-             words does not help. Go on without it, or say what you could not do and end.",
-            state.asks
+            "not done, and nobody was asked: this run has put {asks} questions to people, and may put {most}. Asking again in \
+             other words does not help. Go on without it, or say what you could not do and end."
         ));
     }
     let most = state.config.max_open_asks.unwrap_or(MAX_OPEN_ASKS);
     let calls = state.calls.iter().filter(|call| matches!(call.phase, CallPhase::Asking { .. })).count();
-    let open = calls + usize::from(state.asking.is_some());
+    let open = calls + looks + usize::from(state.asking.is_some()) + usize::from(state.renewing.is_some());
     (u32::try_from(open).unwrap_or(u32::MAX) >= most).then(|| {
         format!(
             "not done, and nobody was asked: {open} questions of this run are open already, and no more may be than {most}. Ask for \

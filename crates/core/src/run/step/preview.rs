@@ -13,7 +13,7 @@ use crate::{
         decide::{Draft, Refusal},
         gate::{Rewrite, Ruling},
         state::{CallPhase, Look, Seen, State},
-        step::{approval, funds, tool},
+        step::{approval, delegation, funds, tool},
     },
     sandbox::Action,
     time::Span,
@@ -111,6 +111,9 @@ pub(in crate::run) fn seen(
 
 /// A look that may begin no more, because policies or switches are others now, is given up; the question is asked without it.
 pub(in crate::run) fn still_allowed(draft: &mut Draft<'_>, i: usize) {
+    if let Some(ruling) = delegation::outside(draft, i) {
+        return tool::refuse(draft, i, ruling);
+    }
     let CallPhase::Previewing(look) = &draft.state.calls[i].phase else { return };
     let args = look.args;
     if draft.gate.epoch().is_none() {
