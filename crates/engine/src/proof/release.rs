@@ -7,7 +7,7 @@ use stead_core::{
     ruling::{Asked, GateAsks, Nonce},
     run::Call,
 };
-use stead_policy::Approval;
+use stead_policy::{Approval, Approver};
 use stead_trust::statement::Human;
 
 use super::{Moment, Open, Proving};
@@ -132,16 +132,47 @@ impl Proving<'_> {
     }
 }
 
-/// Whether these are enough for a gate: so many different people, whom it names.
+/// Whether these are enough for a gate: so many different people, whom it names, or who had come in by its escalation when they signed.
 fn is_satisfied(gate: &GateAsks, counting: &[Approval]) -> bool {
+    let came_in = |a: &Approval| {
+        gate.escalate.iter().any(|step| {
+            let to = Approver::from_text(step.to.as_str());
+            a.is_of(&to) && a.escalated.iter().any(|(of, who)| of.as_str() == gate.policy.as_str() && *who == to)
+        })
+    };
     let named = |a: &Approval| {
         let user = format!("user:{}", a.user);
         let is = |who: &str| who == user || a.roles.iter().any(|role| role == who);
-        gate.approvers.is_empty() || gate.approvers.iter().any(|who| is(who.as_str()))
+        gate.approvers.is_empty() || gate.approvers.iter().any(|who| is(who.as_str())) || came_in(a)
     };
     let strict = |a: &Approval| gate.verified != Some(true) || a.signed.as_ref().is_some_and(|s| s.verified);
     let those: Vec<&Approval> = counting.iter().filter(|a| named(a) && strict(a)).collect();
     let people: BTreeSet<&str> = those.iter().map(|a| a.user.as_str()).collect();
     let over = |page: bool| those.iter().any(|a| a.signed.as_ref().is_some_and(|s| s.page == page));
     people.len() >= gate.quorum as usize && (gate.channels != Some(true) || (over(true) && over(false)))
+}
+
+#[cfg(test)]
+mod tests {
+    use stead_core::{ruling::Escalate, time::Span};
+
+    use super::*;
+
+    #[test]
+    fn who_came_in_by_escalation_counts_once_the_step_was_taken() {
+        let step = Escalate { after: Span::from_secs(60), to: "leads".into() };
+        let (approvers, escalate) = (vec!["finance".into()], vec![step]);
+        let gate = GateAsks { policy: "large".into(), approvers, quorum: 1, escalate, ..GateAsks::default() };
+        let lead = |escalated: &[(&str, &str)]| Approval {
+            user: "lea".to_owned(),
+            roles: vec!["leads".to_owned()],
+            escalated: escalated.iter().map(|(of, to)| ((*of).to_owned(), Approver::from_text(to))).collect(),
+            ..Approval::default()
+        };
+        assert!(is_satisfied(&gate, &[lead(&[("large", "leads")])]));
+        // Before the step, by that of another gate, and by one that the gate has not.
+        assert!(!is_satisfied(&gate, &[lead(&[])]));
+        assert!(!is_satisfied(&gate, &[lead(&[("other", "leads")])]));
+        assert!(!is_satisfied(&GateAsks { escalate: Vec::new(), ..gate }, &[lead(&[("large", "leads")])]));
+    }
 }
