@@ -242,6 +242,12 @@ impl Proving<'_> {
     }
 
     async fn answered(&mut self, moment: &Moment, f: &ApprovalGiven) -> Result<(), EngineError> {
+        if f.approved {
+            // As the run keeps them: one answer of each person over each way, the last.
+            let way = |signed: &Option<Box<Signed>>| signed.as_ref().and_then(|s| s.page).unwrap_or(false);
+            let yeses = &mut self.open.entry(f.effect).or_default().yeses;
+            yeses.retain(|yes| yes.given.name != f.by || way(&yes.given.signed) != way(&f.signed));
+        }
         let Some(signed) = &f.signed else { return Ok(()) };
         self.report.answers += 1;
         let call = moment.before.call(f.effect);

@@ -60,6 +60,11 @@ fn entries(people: &[(&str, u8)]) -> (Directory, Vec<DirectoryRow>) {
 }
 
 fn paid() -> Paid {
+    paid_by(&[("ann", 10, 10), ("bob", 11, 11)])
+}
+
+/// The same with these answers: who gives each, with which key and which nonce.
+fn paid_by(answers: &[(&str, u8, u8)]) -> Paid {
     let lab = lab();
     lab.policies.apply(GATE);
     let (directory, rows) = entries(&[("ann", 10), ("bob", 11)]);
@@ -71,8 +76,8 @@ fn paid() -> Paid {
     let behalf = Behalf { user: Some(Person { name: "cem".into(), roles: Vec::new() }), ..Behalf::default() };
     let run = node.go(node.engine().start(StartRun { behalf, ..ask(v, "x") })).unwrap().run;
     let effect = node.asked(run);
-    for (name, key) in [("ann", 10), ("bob", 11)] {
-        let statement = statement(&question(&node, effect), name, key, key);
+    for &(name, key, nonce) in answers {
+        let statement = statement(&question(&node, effect), name, key, nonce);
         let signed = Some(signed(&statement, key));
         node.go(node.engine().approve(effect, true, person(name), None, signed)).unwrap();
     }
@@ -118,6 +123,13 @@ fn what_was_signed_and_done_is_told_as_it_was() {
     let paid = paid();
     let report = paid.verified(&paid.records, &paid.rows);
     assert_eq!((report.answers, report.released, report.breaks, report.notes), (2, 1, vec![], vec![]));
+}
+
+#[test]
+fn who_signs_again_is_counted_by_the_last_answer() {
+    let paid = paid_by(&[("ann", 10, 10), ("ann", 10, 20), ("bob", 11, 11)]);
+    let report = paid.verified(&paid.records, &paid.rows);
+    assert_eq!((report.answers, report.released, report.breaks, report.notes), (3, 1, vec![], vec![]));
 }
 
 #[test]
