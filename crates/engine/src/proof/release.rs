@@ -96,9 +96,11 @@ impl Proving<'_> {
         let directory = self.directory.at(at)?;
         let mut counting: Vec<Approval> = Vec::new();
         for yes in &open.yeses {
-            let id = &yes.accepted.statement.key;
-            if directory.key(id).is_none_or(|known| known.revoked.is_some()) {
-                return Err(format!("the key of {} did not count any more", yes.given.name));
+            // As when it was let go: what does not count any more is left out, and the others may be enough.
+            let statement = &yes.accepted.statement;
+            let revoked = directory.key(&statement.key).is_none_or(|known| known.revoked.is_some());
+            if revoked || statement.is_alive(seconds(at)).is_err() {
+                continue;
             }
             counting.extend(as_whom(directory, &yes.accepted, &yes.given, call, &moment.before, &others, seconds(at)));
         }
@@ -112,18 +114,17 @@ impl Proving<'_> {
         }
     }
 
-    /// Whether what begins is what each of them signed, in time.
+    /// Whether what begins is what each of them signed. Whose answers counted then is looked at where they are counted.
     async fn is_what_was_signed(&mut self, moment: &Moment, call: &Call, open: &Open) -> Result<(), EngineError> {
         let state = if moment.after.call(call.head.effect).is_some() { &moment.after } else { &moment.before };
         let asked = self.engine.question_at(state, self.agent, call).await?;
-        let at = seconds(open.let_go.unwrap_or(moment.at));
         for yes in &open.yeses {
             let statement = &yes.accepted.statement;
             let holds = match &asked {
                 Ok(question) => statement.answers_action(question).map_err(|e| e.to_string()),
                 Err(why) => Err((*why).to_owned()),
             };
-            if let Err(why) = holds.and_then(|()| statement.is_alive(at).map_err(|e| e.to_string())) {
+            if let Err(why) = holds {
                 let (n, by) = (call.head.effect, &yes.given.name);
                 self.breaks(moment.seq, format!("what begins as effect {n} is not what {by} signed: {why}"));
             }
