@@ -8,9 +8,9 @@ use stead_core::{
     run::Call,
 };
 use stead_policy::{Approval, Approver};
-use stead_trust::statement::Human;
+use stead_trust::{directory::At, statement::Human};
 
-use super::{Moment, Open, Proving};
+use super::{ERASED, Moment, Open, Proving};
 use crate::{
     signing::{as_whom, human, seconds},
     types::EngineError,
@@ -118,10 +118,14 @@ impl Proving<'_> {
     async fn is_what_was_signed(&mut self, moment: &Moment, call: &Call, open: &Open) -> Result<(), EngineError> {
         let state = if moment.after.call(call.head.effect).is_some() { &moment.after } else { &moment.before };
         let asked = self.engine.question_at(state, self.agent, call).await?;
+        if matches!(asked, Ok((_, At::Erased))) {
+            self.notes(ERASED.to_owned());
+        }
         for yes in &open.yeses {
             let statement = &yes.accepted.statement;
             let holds = match &asked {
-                Ok(question) => statement.answers_action(question).map_err(|e| e.to_string()),
+                Ok((question, At::Erased)) => statement.answers_request(question).map_err(|e| e.to_string()),
+                Ok((question, _)) => statement.answers_action(question).map_err(|e| e.to_string()),
                 Err(why) => Err((*why).to_owned()),
             };
             if let Err(why) = holds {

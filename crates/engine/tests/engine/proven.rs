@@ -153,6 +153,28 @@ fn an_answer_whose_key_was_lost_meanwhile_is_left_out_and_the_others_are_enough(
 }
 
 #[test]
+fn without_its_texts_a_run_holds_and_it_is_told_what_cannot_be_compared() {
+    let mut paid = paid();
+    for record in &mut paid.records {
+        record.erase_texts();
+    }
+    let report = paid.verified(&paid.records, &paid.rows);
+    assert_eq!((report.answers, report.released, report.breaks), (2, 1, vec![]));
+    assert_eq!(report.notes, ["the texts are erased: what was signed cannot be compared"]);
+    // Who signed, and where it was asked, is looked at as before.
+    paid.with("who gave it", |fact, _| {
+        if let Fact::ApprovalGiven(f) = fact {
+            f.by = "cem".into();
+        }
+    });
+    paid.with("another question", |fact, _| {
+        if let Fact::ApprovalRequested(f) = fact {
+            f.asked.as_mut().unwrap().quorum = 1;
+        }
+    });
+}
+
+#[test]
 fn every_change_of_what_was_signed_or_what_it_let_go_is_found_where_it_is() {
     let paid = paid();
     paid.with("who gave it", |fact, _| {
