@@ -30,6 +30,8 @@ use crate::{
 
 /// How far an entry of a directory may be dated after it was brought, in seconds: clocks differ.
 const AHEAD: u64 = 300;
+/// What is noted of answers whose question was made of texts that are erased.
+const ERASED: &str = "the texts are erased: what was signed cannot be compared";
 
 /// What was found of a run's signed answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -157,21 +159,26 @@ impl Engine {
         Ok(moments)
     }
 
-    /// What a call asks people at a moment, with all that they are shown.
+    /// What a call asks people at a moment, with all that they are shown, and how what they signed is compared with it: where texts are
+    /// erased, it tells only where it was asked.
     async fn question_at(
         &self,
         state: &State,
         agent: &Agent,
         call: &Call,
-    ) -> Result<Result<Question, &'static str>, EngineError> {
+    ) -> Result<Result<(Question, At), &'static str>, EngineError> {
         let Some(request) = &call.request else { return Ok(Err("it was asked where nobody signs")) };
-        let arguments = self.arguments_of(state, call).await?;
+        let erased = self.is_erased(state, call, request).await?;
+        let arguments = if erased { String::new() } else { self.arguments_of(state, call).await? };
         let Some(mut question) = of_release(state, agent, call, &arguments) else {
             return Ok(Err("the agent's version has no such tool"));
         };
+        if erased {
+            return Ok(Ok((question, At::Erased)));
+        }
         self.explain(state, call, request, &mut question).await?;
         question.preview = self.preview(state, call).await?;
-        Ok(Ok(question))
+        Ok(Ok((question, At::Giving)))
     }
 }
 
@@ -242,6 +249,12 @@ impl Proving<'_> {
     }
 
     async fn answered(&mut self, moment: &Moment, f: &ApprovalGiven) -> Result<(), EngineError> {
+        if f.approved {
+            // As the run keeps them: one answer of each person over each way, the last.
+            let way = |signed: &Option<Box<Signed>>| signed.as_ref().and_then(|s| s.page).unwrap_or(false);
+            let yeses = &mut self.open.entry(f.effect).or_default().yeses;
+            yeses.retain(|yes| yes.given.name != f.by || way(&yes.given.signed) != way(&f.signed));
+        }
         let Some(signed) = &f.signed else { return Ok(()) };
         self.report.answers += 1;
         let call = moment.before.call(f.effect);
@@ -249,7 +262,8 @@ impl Proving<'_> {
             Some(call) => self.engine.question_at(&moment.before, self.agent, call).await?,
             None => Err("nobody was asked"),
         };
-        let holds = asked.map_err(str::to_owned).and_then(|question| self.accepted(moment, f, signed, &question));
+        let asked = asked.map_err(str::to_owned);
+        let holds = asked.and_then(|(question, how)| self.accepted(moment, f, signed, &question, how));
         match holds {
             Ok(accepted) if f.approved => {
                 let escalated = call.map_or_else(Vec::new, |call| call.escalated.clone());
@@ -269,7 +283,11 @@ impl Proving<'_> {
         f: &ApprovalGiven,
         signed: &Signed,
         question: &Question,
+        how: At,
     ) -> Result<Accepted, String> {
+        if how == At::Erased {
+            self.notes(ERASED.to_owned());
+        }
         let receipt = Receipt::from_text(signed.receipt.as_str()).map_err(|e| e.to_string())?;
         let statement = Statement::from_text(&receipt.text).map_err(|e| e.to_string())?;
         let same = [
@@ -283,7 +301,7 @@ impl Proving<'_> {
         }
         let began = initiators(&moment.before, &self.editors(&moment.before, moment.at));
         let directory = self.directory.at(moment.at)?;
-        directory.accept(&receipt, question, &began, seconds(moment.at), At::Giving).map_err(|e| e.to_string())
+        directory.accept(&receipt, question, &began, seconds(moment.at), how).map_err(|e| e.to_string())
     }
 
     /// Who had changed the agent last at a time.

@@ -5,8 +5,8 @@ use serde_json::Value;
 use stead_core::{
     fact::Fact,
     id::{EffectId, Name, VersionId},
-    record::Payload,
-    run::{Call, CallPhase, Request, State},
+    record::{Body, Payload},
+    run::{Call, CallPhase, EntryKind, Request, State},
     sandbox::Access,
 };
 use stead_policy::class_name;
@@ -131,7 +131,8 @@ impl Engine {
         self.0.ports.directories.current(tenant)
     }
 
-    /// What a person is asked about an effect, or was asked last; `None` when nobody was, or where nobody signs.
+    /// What a person is asked about an effect, or was asked last; `None` when nobody was, or where nobody signs, and when texts are erased
+    /// that the question was made of.
     ///
     /// # Errors
     /// When the run or its agent cannot be read.
@@ -147,6 +148,9 @@ impl Engine {
         let state = &state;
         let call = state.call(effect.n);
         let Some((call, request)) = call.and_then(|call| Some((call, call.request.as_ref()?))) else { return Ok(None) };
+        if self.is_erased(state, call, request).await? {
+            return Ok(None);
+        }
         let agent = self.0.ports.agents.load(&state.tenant, state.version).await;
         let agent = agent.map_err(|e| EngineError::Agent { code: e.code, detail: e.detail })?;
         let arguments = self.arguments_of(state, call).await?;
@@ -181,6 +185,30 @@ impl Engine {
         Ok(reply.calls.get(usize::from(call.index)).map_or_else(String::new, |c| c.arguments.get().to_owned()))
     }
 
+    /// Whether a text is erased that the question about a call was made of.
+    pub(crate) async fn is_erased(&self, state: &State, call: &Call, request: &Request) -> Result<bool, EngineError> {
+        let gone = |payload: &Payload| matches!(payload.body, Body::Erased { .. });
+        let reply = || state.transcript.iter().rev().find(|e| e.kind == EntryKind::Reply).map(|entry| &entry.payload);
+        let arguments = call.arguments.as_ref().or_else(reply);
+        let seen = call.seen.as_ref().map(|seen| &seen.text);
+        if arguments.into_iter().chain(seen).any(gone) {
+            return Ok(true);
+        }
+        Ok(self.why_of(state, call, request).await?.is_some_and(|why| gone(&why)))
+    }
+
+    /// What policies said when they asked, as it was recorded.
+    async fn why_of(&self, state: &State, call: &Call, request: &Request) -> Result<Option<Payload>, EngineError> {
+        // What had to wait for a look was decided in an earlier record.
+        let seq = request.decided.unwrap_or(request.seq);
+        let Some(record) = load::record(self.journal(), state.run, seq).await? else { return Ok(None) };
+        let why = record.facts.iter().find_map(|fact| match fact {
+            Fact::EffectDecided(f) if f.effect == call.head.effect => f.ruled.as_ref()?.why,
+            _ => None,
+        });
+        Ok(why.and_then(|why| record.payloads.get(usize::from(why)).cloned()))
+    }
+
     /// Adds what policies said when they asked, and who said each argument, out of the record with which it was asked.
     pub(crate) async fn explain(
         &self,
@@ -189,16 +217,8 @@ impl Engine {
         request: &Request,
         question: &mut Question,
     ) -> Result<(), EngineError> {
-        // What had to wait for a look was decided in an earlier record.
-        let seq = request.decided.unwrap_or(request.seq);
-        let Some(record) = load::record(self.journal(), state.run, seq).await? else { return Ok(()) };
-        let why = record.facts.iter().find_map(|fact| match fact {
-            Fact::EffectDecided(f) if f.effect == call.head.effect => f.ruled.as_ref()?.why,
-            _ => None,
-        });
-        let payload: Option<&Payload> = why.and_then(|why| record.payloads.get(usize::from(why)));
-        let Some(payload) = payload else { return Ok(()) };
-        let text = payload::open_whole(self.journal(), &state.tenant, payload).await?;
+        let Some(payload) = self.why_of(state, call, request).await? else { return Ok(()) };
+        let text = payload::open_whole(self.journal(), &state.tenant, &payload).await?;
         if let Ok(document) = serde_json::from_slice(&text) {
             (question.why, question.labels) = (reasons(&document), labels(&document));
         }

@@ -170,13 +170,22 @@ impl Statement {
     /// # Errors
     /// What was signed is not what is asked.
     pub fn answers_action(&self, question: &Question) -> Result<(), Mismatch> {
+        self.answers_request(question)?;
+        if self.action == question.action_hash() { Ok(()) } else { Err(Mismatch::Other("action")) }
+    }
+
+    /// Whether it answers what was asked at that place, whatever that was: all that can be told once the texts are erased that the
+    /// question was made of.
+    ///
+    /// # Errors
+    /// What was signed was asked elsewhere.
+    pub fn answers_request(&self, question: &Question) -> Result<(), Mismatch> {
         let same = [
             (self.tenant == question.action.tenant, "tenant"),
             (self.run == question.run, "run"),
             (self.step == question.step, "step"),
             (self.request == question.request, "request"),
             (self.epoch == question.epoch, "epoch of policies"),
-            (self.action == question.action_hash(), "action"),
         ];
         same.iter().find(|(same, _)| !same).map_or(Ok(()), |(_, what)| Err(Mismatch::Other(what)))
     }

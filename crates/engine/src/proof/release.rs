@@ -7,10 +7,10 @@ use stead_core::{
     ruling::{Asked, GateAsks, Nonce},
     run::Call,
 };
-use stead_policy::Approval;
-use stead_trust::statement::Human;
+use stead_policy::{Approval, Approver};
+use stead_trust::{directory::At, statement::Human};
 
-use super::{Moment, Open, Proving};
+use super::{ERASED, Moment, Open, Proving};
 use crate::{
     signing::{as_whom, human, seconds},
     types::EngineError,
@@ -96,9 +96,11 @@ impl Proving<'_> {
         let directory = self.directory.at(at)?;
         let mut counting: Vec<Approval> = Vec::new();
         for yes in &open.yeses {
-            let id = &yes.accepted.statement.key;
-            if directory.key(id).is_none_or(|known| known.revoked.is_some()) {
-                return Err(format!("the key of {} did not count any more", yes.given.name));
+            // As when it was let go: what does not count any more is left out, and the others may be enough.
+            let statement = &yes.accepted.statement;
+            let revoked = directory.key(&statement.key).is_none_or(|known| known.revoked.is_some());
+            if revoked || statement.is_alive(seconds(at)).is_err() {
+                continue;
             }
             counting.extend(as_whom(directory, &yes.accepted, &yes.given, call, &moment.before, &others, seconds(at)));
         }
@@ -112,18 +114,21 @@ impl Proving<'_> {
         }
     }
 
-    /// Whether what begins is what each of them signed, in time.
+    /// Whether what begins is what each of them signed. Whose answers counted then is looked at where they are counted.
     async fn is_what_was_signed(&mut self, moment: &Moment, call: &Call, open: &Open) -> Result<(), EngineError> {
         let state = if moment.after.call(call.head.effect).is_some() { &moment.after } else { &moment.before };
         let asked = self.engine.question_at(state, self.agent, call).await?;
-        let at = seconds(open.let_go.unwrap_or(moment.at));
+        if matches!(asked, Ok((_, At::Erased))) {
+            self.notes(ERASED.to_owned());
+        }
         for yes in &open.yeses {
             let statement = &yes.accepted.statement;
             let holds = match &asked {
-                Ok(question) => statement.answers_action(question).map_err(|e| e.to_string()),
+                Ok((question, At::Erased)) => statement.answers_request(question).map_err(|e| e.to_string()),
+                Ok((question, _)) => statement.answers_action(question).map_err(|e| e.to_string()),
                 Err(why) => Err((*why).to_owned()),
             };
-            if let Err(why) = holds.and_then(|()| statement.is_alive(at).map_err(|e| e.to_string())) {
+            if let Err(why) = holds {
                 let (n, by) = (call.head.effect, &yes.given.name);
                 self.breaks(moment.seq, format!("what begins as effect {n} is not what {by} signed: {why}"));
             }
@@ -132,16 +137,47 @@ impl Proving<'_> {
     }
 }
 
-/// Whether these are enough for a gate: so many different people, whom it names.
+/// Whether these are enough for a gate: so many different people, whom it names, or who had come in by its escalation when they signed.
 fn is_satisfied(gate: &GateAsks, counting: &[Approval]) -> bool {
+    let came_in = |a: &Approval| {
+        gate.escalate.iter().any(|step| {
+            let to = Approver::from_text(step.to.as_str());
+            a.is_of(&to) && a.escalated.iter().any(|(of, who)| of.as_str() == gate.policy.as_str() && *who == to)
+        })
+    };
     let named = |a: &Approval| {
         let user = format!("user:{}", a.user);
         let is = |who: &str| who == user || a.roles.iter().any(|role| role == who);
-        gate.approvers.is_empty() || gate.approvers.iter().any(|who| is(who.as_str()))
+        gate.approvers.is_empty() || gate.approvers.iter().any(|who| is(who.as_str())) || came_in(a)
     };
     let strict = |a: &Approval| gate.verified != Some(true) || a.signed.as_ref().is_some_and(|s| s.verified);
     let those: Vec<&Approval> = counting.iter().filter(|a| named(a) && strict(a)).collect();
     let people: BTreeSet<&str> = those.iter().map(|a| a.user.as_str()).collect();
     let over = |page: bool| those.iter().any(|a| a.signed.as_ref().is_some_and(|s| s.page == page));
     people.len() >= gate.quorum as usize && (gate.channels != Some(true) || (over(true) && over(false)))
+}
+
+#[cfg(test)]
+mod tests {
+    use stead_core::{ruling::Escalate, time::Span};
+
+    use super::*;
+
+    #[test]
+    fn who_came_in_by_escalation_counts_once_the_step_was_taken() {
+        let step = Escalate { after: Span::from_secs(60), to: "leads".into() };
+        let (approvers, escalate) = (vec!["finance".into()], vec![step]);
+        let gate = GateAsks { policy: "large".into(), approvers, quorum: 1, escalate, ..GateAsks::default() };
+        let lead = |escalated: &[(&str, &str)]| Approval {
+            user: "lea".to_owned(),
+            roles: vec!["leads".to_owned()],
+            escalated: escalated.iter().map(|(of, to)| ((*of).to_owned(), Approver::from_text(to))).collect(),
+            ..Approval::default()
+        };
+        assert!(is_satisfied(&gate, &[lead(&[("large", "leads")])]));
+        // Before the step, by that of another gate, and by one that the gate has not.
+        assert!(!is_satisfied(&gate, &[lead(&[])]));
+        assert!(!is_satisfied(&gate, &[lead(&[("other", "leads")])]));
+        assert!(!is_satisfied(&GateAsks { escalate: Vec::new(), ..gate }, &[lead(&[("large", "leads")])]));
+    }
 }

@@ -11,8 +11,8 @@ use stead_core::{
     run::GENESIS,
     time::Timestamp,
 };
-use stead_engine::{SignedReport, StartRun, human};
-use stead_ports::{agent::Binds, tool::Output, trust::DirectoryRow};
+use stead_engine::{SignedReport, StartRun, clock::SystemClock, human};
+use stead_ports::{agent::Binds, clock::Clock as _, tool::Output, trust::DirectoryRow};
 use stead_trust::directory::{Directory, Enrolment, Entry, Root, RootKey, What};
 
 use crate::{
@@ -59,11 +59,25 @@ fn entries(people: &[(&str, u8)]) -> (Directory, Vec<DirectoryRow>) {
     (directory, rows)
 }
 
+/// Adds that a key is revoked, now.
+fn revoke(directory: &mut Directory, key: u8) -> DirectoryRow {
+    let what = What::Revoke { key: signer(key).public().id(), reason: "lost".into() };
+    let (seq, previous) = (directory.next(), Some(directory.head()));
+    let under = envelope(&Entry { tenant: "acme".into(), seq, previous, at: now(), what }, &[1, 2]);
+    directory.add(&under).unwrap();
+    DirectoryRow { seq, body: Bytes::from(under.to_text()), by: "olga".into(), at: SystemClock.now() }
+}
+
 fn paid() -> Paid {
+    paid_by(&[("ann", 10, 10), ("bob", 11, 11)], None)
+}
+
+/// The same with these answers: who gives each, with which key and which nonce. After the first one a key may be lost.
+fn paid_by(answers: &[(&str, u8, u8)], lost: Option<u8>) -> Paid {
     let lab = lab();
     lab.policies.apply(GATE);
-    let (directory, rows) = entries(&[("ann", 10), ("bob", 11)]);
-    lab.directories.set(signing(directory));
+    let (mut directory, mut rows) = entries(&[("ann", 10), ("bob", 11), ("zoe", 12)]);
+    lab.directories.set(signing(directory.clone()));
     let look = tool("look", EffectClass::Pure).does(|_| async { Outcome::Returned(Output::ok("7")) });
     let pay = tool("pay", EffectClass::Irreversible).seen_by(&look, Some(Binds::Rows));
     let v = lab.add(agent("desk").tool(&pay).tool(&look).model(once("pay", json!({ "amount": 101 }))));
@@ -71,8 +85,12 @@ fn paid() -> Paid {
     let behalf = Behalf { user: Some(Person { name: "cem".into(), roles: Vec::new() }), ..Behalf::default() };
     let run = node.go(node.engine().start(StartRun { behalf, ..ask(v, "x") })).unwrap().run;
     let effect = node.asked(run);
-    for (name, key) in [("ann", 10), ("bob", 11)] {
-        let statement = statement(&question(&node, effect), name, key, key);
+    for (n, &(name, key, nonce)) in answers.iter().enumerate() {
+        if let Some(lost) = lost.filter(|_| n == 1) {
+            rows.push(revoke(&mut directory, lost));
+            lab.directories.set(signing(directory.clone()));
+        }
+        let statement = statement(&question(&node, effect), name, key, nonce);
         let signed = Some(signed(&statement, key));
         node.go(node.engine().approve(effect, true, person(name), None, signed)).unwrap();
     }
@@ -118,6 +136,42 @@ fn what_was_signed_and_done_is_told_as_it_was() {
     let paid = paid();
     let report = paid.verified(&paid.records, &paid.rows);
     assert_eq!((report.answers, report.released, report.breaks, report.notes), (2, 1, vec![], vec![]));
+}
+
+#[test]
+fn who_signs_again_is_counted_by_the_last_answer() {
+    let paid = paid_by(&[("ann", 10, 10), ("ann", 10, 20), ("bob", 11, 11)], None);
+    let report = paid.verified(&paid.records, &paid.rows);
+    assert_eq!((report.answers, report.released, report.breaks, report.notes), (3, 1, vec![], vec![]));
+}
+
+#[test]
+fn an_answer_whose_key_was_lost_meanwhile_is_left_out_and_the_others_are_enough() {
+    let paid = paid_by(&[("ann", 10, 10), ("bob", 11, 11), ("zoe", 12, 12)], Some(10));
+    let report = paid.verified(&paid.records, &paid.rows);
+    assert_eq!((report.answers, report.released, report.breaks, report.notes), (3, 1, vec![], vec![]));
+}
+
+#[test]
+fn without_its_texts_a_run_holds_and_it_is_told_what_cannot_be_compared() {
+    let mut paid = paid();
+    for record in &mut paid.records {
+        record.erase_texts();
+    }
+    let report = paid.verified(&paid.records, &paid.rows);
+    assert_eq!((report.answers, report.released, report.breaks), (2, 1, vec![]));
+    assert_eq!(report.notes, ["the texts are erased: what was signed cannot be compared"]);
+    // Who signed, and where it was asked, is looked at as before.
+    paid.with("who gave it", |fact, _| {
+        if let Fact::ApprovalGiven(f) = fact {
+            f.by = "cem".into();
+        }
+    });
+    paid.with("another question", |fact, _| {
+        if let Fact::ApprovalRequested(f) = fact {
+            f.asked.as_mut().unwrap().quorum = 1;
+        }
+    });
 }
 
 #[test]

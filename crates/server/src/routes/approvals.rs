@@ -147,7 +147,7 @@ pub(super) async fn question(
     of_own_run(&app, &who, effect).await?;
     let asked = app.runtime.engine().question(effect).await?.ok_or_else(|| {
         Failure::not_found(format_args!("a question about {effect} that could be signed"))
-            .hint("nobody is asked, or was asked before this tenant had a key of an approver")
+            .hint("nobody is asked, or was asked before this tenant had a key of an approver, or the texts are erased")
     })?;
     let (question, receipts) = (asked.question.to_text(), asked.receipts);
     Ok(Body(SignedQuestion { question, open: asked.open, signed: asked.demanded, receipts, now: now() }))

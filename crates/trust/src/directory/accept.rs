@@ -16,6 +16,8 @@ pub enum At {
     Giving,
     /// When it lets an action go: what is done is compared; what was shown was compared before.
     Releasing,
+    /// When the texts are erased that the question was made of: only where it was asked is compared.
+    Erased,
 }
 
 /// Why a receipt does not count.
@@ -79,6 +81,7 @@ impl Directory {
         match at {
             At::Giving => statement.answers(question)?,
             At::Releasing => statement.answers_action(question)?,
+            At::Erased => statement.answers_request(question)?,
         }
         statement.is_alive(now)?;
         if statement.approved && self.excludes(&statement.human, initiators) {
