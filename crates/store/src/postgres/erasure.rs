@@ -170,7 +170,10 @@ impl ErasureStore for PgStore {
             let snapshots = "DELETE FROM snapshots WHERE run IN (SELECT id FROM runs
                 WHERE session IN (SELECT session FROM runs WHERE id = ANY ($1::bytea[])))";
             t.execute(snapshots, &[&runs]).await?;
-            t.execute("UPDATE sessions SET head = NULL WHERE head = ANY ($1::bytea[])", &[&runs]).await?;
+            // Whoever's run it was: it carried on what was said before.
+            let heads = "UPDATE sessions SET head = NULL
+                WHERE id IN (SELECT session FROM runs WHERE id = ANY ($1::bytea[]))";
+            t.execute(heads, &[&runs]).await?;
             let sql = "UPDATE sessions SET key = NULL WHERE key IS NOT NULL
                 AND id IN (SELECT session FROM runs WHERE id = ANY ($1::bytea[]))
                 AND NOT EXISTS (SELECT FROM runs WHERE runs.session = sessions.id AND runs.id <> ALL ($1::bytea[]))";
