@@ -127,7 +127,8 @@ impl ErasureStore for PgStore {
             if t.query_one(unknown, &[&text(tenant), &known]).await?.try_get(0)? {
                 return Ok(false);
             }
-            if let Some(subject) = &subject {
+            // A mere proposal changes nothing.
+            if let (Some(subject), false) = (&subject, *proposed) {
                 let erased = format!("erased:{}", super::format::hex(pseudonym));
                 let sql = "UPDATE legal_holds SET name = $1
                     WHERE tenant = $2 AND what = 'subject' AND name = $3 AND released_at IS NOT NULL";

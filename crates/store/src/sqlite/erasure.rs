@@ -348,7 +348,8 @@ fn begin(conn: &Connection, erasure: &Erasure, subject: Option<&Name>, known: &[
         }
     }
     let Erasure { id: erasure, tenant, subject: pseudonym, by, at, runs, proposed, confirmed_by, .. } = erasure;
-    if let Some(subject) = subject {
+    // A mere proposal changes nothing.
+    if let (Some(subject), false) = (subject, *proposed) {
         let digits: String = pseudonym.iter().map(|b| format!("{b:02x}")).collect();
         conn.prepare_cached(
             "UPDATE legal_holds SET name = ?1
