@@ -5,7 +5,10 @@ use std::{collections::HashSet, time::Duration};
 use stead_engine::{blobs_of, without_texts};
 use stead_ports::erasure::Erasure;
 
-use super::{Unfinished, certify, files, is_of, objects};
+use super::{
+    Unfinished, certify, files, is_of, objects,
+    plan::{Against, at_work},
+};
 use crate::http::app::App;
 
 /// How long the log is waited for.
@@ -17,6 +20,15 @@ pub(super) async fn carry_out(app: &App, erasure: &Erasure) -> Result<String, Un
     // What was written is in the log first: its leaves are those of the records as they were.
     if !runtime.log().caught_up(PATIENCE).await {
         return Err(Unfinished::Waits("the audit log has not caught up".to_owned()));
+    }
+    // Nobody begins with what was said in a session from here on; who has begun since it was looked has it all, and ends first.
+    store.leave_sessions(erasure.runs.clone()).await?;
+    let mut rows = Vec::with_capacity(erasure.runs.len());
+    for run in &erasure.runs {
+        rows.extend(journal.run(*run).await?);
+    }
+    if let Some(Against::AtWork { run, .. }) = at_work(&**journal, &erasure.tenant, &rows).await? {
+        return Err(Unfinished::Waits(format!("a run of a session has not ended: {run}")));
     }
     for run in &erasure.runs {
         let erased = without_texts(journal, &erasure.tenant, *run, true).await?;
