@@ -4,6 +4,8 @@ use std::{collections::HashSet, time::Duration};
 
 use stead_engine::{blobs_of, without_texts};
 use stead_ports::erasure::Erasure;
+#[cfg(target_os = "linux")]
+use stead_sandboxes::SandboxesError;
 
 use super::{
     Unfinished, certify, files, is_of, objects,
@@ -40,7 +42,7 @@ pub(super) async fn carry_out(app: &App, erasure: &Erasure) -> Result<String, Un
         runtime.cassettes().erase(*run).map_err(|e| Unfinished::File(format!("the cassette of {run}: {e}")))?;
     }
     store.leave_sessions(erasure.runs.clone()).await?;
-    end_sandboxes(app, erasure).await;
+    end_sandboxes(app, erasure).await?;
     store.remove_blobs(erasure.id, &erasure.tenant, blobs_of()).await?;
     objects::remove(app, erasure).await?;
     for kept in store.kept_trees(&erasure.tenant, None).await? {
@@ -59,15 +61,21 @@ pub(super) async fn carry_out(app: &App, erasure: &Erasure) -> Result<String, Un
 
 /// Ends the session sandboxes of the person: their files are on this host's disk.
 #[cfg(target_os = "linux")]
-async fn end_sandboxes(app: &App, erasure: &Erasure) {
+async fn end_sandboxes(app: &App, erasure: &Erasure) -> Result<(), Unfinished> {
     let store = app.runtime.erasures().store();
     for sandbox in app.sandboxes.all.list(&erasure.tenant) {
         if is_of(&**store, erasure, &sandbox.owner) {
-            // One that has ended meanwhile is as good.
-            let _ = app.sandboxes.all.remove(&erasure.tenant, sandbox.id).await;
+            match app.sandboxes.all.remove(&erasure.tenant, sandbox.id).await {
+                // One that has ended meanwhile is as good.
+                Ok(()) | Err(SandboxesError::Unknown(_) | SandboxesError::Gone { .. }) => {}
+                Err(e) => return Err(Unfinished::File(format!("the sandbox {}: {e}", sandbox.id))),
+            }
         }
     }
+    Ok(())
 }
 
 #[cfg(not(target_os = "linux"))]
-async fn end_sandboxes(_app: &App, _erasure: &Erasure) {}
+async fn end_sandboxes(_app: &App, _erasure: &Erasure) -> Result<(), Unfinished> {
+    Ok(())
+}
