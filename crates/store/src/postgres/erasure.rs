@@ -29,7 +29,7 @@ use super::{
     values::{Octets, Raw, id, int, text},
 };
 use crate::{
-    erasure::{run_ids, runs_of},
+    erasure::{run_ids, runs_of, strike_out, unread},
     pack::{pack, unpack},
     seal,
 };
@@ -361,7 +361,9 @@ impl PgStore {
                 Some(ring) => seal::open_record(ring, run, seq, &stored),
                 None => unpack(stored.to_vec()),
             };
-            names(&bytes).iter().for_each(|blob| _ = left.remove(blob));
+            if !strike_out(left, names, &bytes) {
+                return Err(unread());
+            }
         }
         Ok(())
     }

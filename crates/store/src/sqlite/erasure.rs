@@ -24,7 +24,7 @@ use super::{
     store::SqliteStore,
 };
 use crate::{
-    erasure::{run_ids, runs_of},
+    erasure::{run_ids, runs_of, strike_out, unread},
     pack::{pack, unpack},
     seal,
 };
@@ -163,7 +163,9 @@ impl ErasureStore for SqliteStore {
             let (page, last) = self.read(move |c| named_after(c, ring.as_deref(), &tenant, after)).await?;
             let Some(last) = last else { break };
             after = last;
-            page.iter().for_each(|bytes| names(bytes).iter().for_each(|blob| _ = left.remove(blob)));
+            if !page.iter().all(|bytes| strike_out(&mut left, &names, bytes)) {
+                return Err(unread());
+            }
         }
         let (tenant, ring) = (tenant.clone(), self.ring().cloned());
         self.write(move |c| {
@@ -173,15 +175,20 @@ impl ErasureStore for SqliteStore {
                 let (page, last) = named_after(c, ring.as_deref(), &tenant, after)?;
                 let Some(last) = last else { break };
                 after = last;
-                page.iter().for_each(|bytes| names(bytes).iter().for_each(|blob| _ = left.remove(blob)));
+                if !page.iter().all(|bytes| strike_out(&mut left, &names, bytes)) {
+                    return Ok(None);
+                }
             }
             let mut gone = c.prepare_cached("DELETE FROM blobs WHERE id = ? AND tenant = ?")?;
-            let removed =
-                left.iter().try_fold(0, |n, blob| Ok(n + gone.execute(params![blob.0, tenant.as_str()])? as u64));
+            let mut removed: u64 = 0;
+            for blob in &left {
+                removed += gone.execute(params![blob.0, tenant.as_str()])? as u64;
+            }
             c.prepare_cached("DELETE FROM erasure_blobs WHERE erasure = ?")?.execute([id(erasure)])?;
-            removed
+            Ok(Some(removed))
         })
-        .await
+        .await?
+        .ok_or_else(unread)
     }
 
     async fn held_until(&self, tenant: &Name, ids: &[BlobId]) -> Result<Vec<(BlobId, Timestamp)>, StoreError> {
