@@ -80,7 +80,7 @@ pub async fn without_texts(
     }
 }
 
-/// The blobs that a record names.
+/// The blobs that a record names, if it can be read.
 pub fn blobs_of() -> Naming {
-    Arc::new(|bytes| Record::decode(bytes, GENESIS).map(|(record, _)| record.blobs().collect()).unwrap_or_default())
+    Arc::new(|bytes| Record::decode(bytes, GENESIS).ok().map(|(record, _)| record.blobs().collect()))
 }

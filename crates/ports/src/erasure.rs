@@ -145,8 +145,8 @@ pub struct KeptTree {
     pub until: Timestamp,
 }
 
-/// The blobs that a record names; nothing of one that cannot be read.
-pub type Naming = Arc<dyn Fn(&[u8]) -> Vec<BlobId> + Send + Sync>;
+/// The blobs that a record names; `None` for one that cannot be read, which may name any.
+pub type Naming = Arc<dyn Fn(&[u8]) -> Option<Vec<BlobId>> + Send + Sync>;
 
 /// What keeps erasures and holds, and erases.
 #[async_trait]
@@ -200,6 +200,9 @@ pub trait ErasureStore: Send + Sync + 'static {
 
     /// Removes the blobs that an erasure has kept and no record names any more; how many these were. A record that is appended meanwhile
     /// is looked at too.
+    ///
+    /// # Errors
+    /// ST0363 when a record of the tenant cannot be read: it may name any of them, so that all stay.
     async fn remove_blobs(&self, erasure: u128, tenant: &Name, names: Naming) -> Result<u64, StoreError>;
 
     /// Of these objects those that are there, each with the time until which it is held.

@@ -8,13 +8,13 @@ use std::{
 };
 
 use stead_core::{
-    id::{Name, RunId, TreeId},
+    id::{BlobId, Name, RunId, TreeId},
     time::Timestamp,
 };
 use stead_engine::{EngineError, trees_of};
 use stead_ports::{
     clock::Clock as _,
-    erasure::{ErasureStore, Held},
+    erasure::{ErasureStore, Held, KeptTree},
     journal::{Journal, RunFilter, RunRow, StoreError},
     objects::Objects,
 };
@@ -104,9 +104,21 @@ async fn kept(store: &dyn ErasureStore, tenant: &Name) -> Result<Option<Vec<Tree
     }
     let mut trees = Vec::new();
     for hold in holds.iter().filter(|hold| hold.what == Held::Subject) {
-        trees.extend(store.kept_trees(tenant, Some(&hold.name)).await?.into_iter().map(|kept| kept.tree));
+        let theirs = store.kept_trees(tenant, Some(&hold.name)).await?;
+        trees.extend(present(store, tenant, &theirs).await?);
     }
     Ok(Some(trees))
+}
+
+/// The trees of those snapshots that are there: one whose time is over may have been swept, and it is still listed.
+pub(crate) async fn present(
+    store: &dyn ErasureStore,
+    tenant: &Name,
+    kept: &[KeptTree],
+) -> Result<Vec<TreeId>, StoreError> {
+    let ids: Vec<BlobId> = kept.iter().map(|kept| BlobId(kept.tree.0)).collect();
+    let there = store.held_until(tenant, &ids).await?;
+    Ok(there.into_iter().map(|(id, _)| TreeId(id.0)).collect())
 }
 
 /// Trees of session sandboxes that live.

@@ -4,8 +4,13 @@ use std::{collections::HashSet, time::Duration};
 
 use stead_engine::{blobs_of, without_texts};
 use stead_ports::erasure::Erasure;
+#[cfg(target_os = "linux")]
+use stead_sandboxes::SandboxesError;
 
-use super::{Unfinished, certify, files, is_of, objects};
+use super::{
+    Unfinished, certify, files, is_of, objects,
+    plan::{Against, at_work},
+};
 use crate::http::app::App;
 
 /// How long the log is waited for.
@@ -18,6 +23,15 @@ pub(super) async fn carry_out(app: &App, erasure: &Erasure) -> Result<String, Un
     if !runtime.log().caught_up(PATIENCE).await {
         return Err(Unfinished::Waits("the audit log has not caught up".to_owned()));
     }
+    // Nobody begins with what was said in a session from here on; who has begun since it was looked has it all, and ends first.
+    store.leave_sessions(erasure.runs.clone()).await?;
+    let mut rows = Vec::with_capacity(erasure.runs.len());
+    for run in &erasure.runs {
+        rows.extend(journal.run(*run).await?);
+    }
+    if let Some(Against::AtWork { run, .. }) = at_work(&**journal, &erasure.tenant, &rows).await? {
+        return Err(Unfinished::Waits(format!("a run of a session has not ended: {run}")));
+    }
     for run in &erasure.runs {
         let erased = without_texts(journal, &erasure.tenant, *run, true).await?;
         for part in erased.parts {
@@ -28,7 +42,7 @@ pub(super) async fn carry_out(app: &App, erasure: &Erasure) -> Result<String, Un
         runtime.cassettes().erase(*run).map_err(|e| Unfinished::File(format!("the cassette of {run}: {e}")))?;
     }
     store.leave_sessions(erasure.runs.clone()).await?;
-    end_sandboxes(app, erasure).await;
+    end_sandboxes(app, erasure).await?;
     store.remove_blobs(erasure.id, &erasure.tenant, blobs_of()).await?;
     objects::remove(app, erasure).await?;
     for kept in store.kept_trees(&erasure.tenant, None).await? {
@@ -47,15 +61,21 @@ pub(super) async fn carry_out(app: &App, erasure: &Erasure) -> Result<String, Un
 
 /// Ends the session sandboxes of the person: their files are on this host's disk.
 #[cfg(target_os = "linux")]
-async fn end_sandboxes(app: &App, erasure: &Erasure) {
+async fn end_sandboxes(app: &App, erasure: &Erasure) -> Result<(), Unfinished> {
     let store = app.runtime.erasures().store();
     for sandbox in app.sandboxes.all.list(&erasure.tenant) {
         if is_of(&**store, erasure, &sandbox.owner) {
-            // One that has ended meanwhile is as good.
-            let _ = app.sandboxes.all.remove(&erasure.tenant, sandbox.id).await;
+            match app.sandboxes.all.remove(&erasure.tenant, sandbox.id).await {
+                // One that has ended meanwhile is as good.
+                Ok(()) | Err(SandboxesError::Unknown(_) | SandboxesError::Gone { .. }) => {}
+                Err(e) => return Err(Unfinished::File(format!("the sandbox {}: {e}", sandbox.id))),
+            }
         }
     }
+    Ok(())
 }
 
 #[cfg(not(target_os = "linux"))]
-async fn end_sandboxes(_app: &App, _erasure: &Erasure) {}
+async fn end_sandboxes(_app: &App, _erasure: &Erasure) -> Result<(), Unfinished> {
+    Ok(())
+}

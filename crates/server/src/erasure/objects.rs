@@ -102,7 +102,7 @@ pub(super) async fn strike(
     let held = store.held_until(tenant, &candidates).await?;
     let mut roots = sweep::named(journal, tenant, erased).await?;
     roots.extend(living);
-    roots.extend(others.iter().map(|kept| kept.tree));
+    roots.extend(sweep::present(&***store, tenant, &others).await?);
     let stay = reachable(&***objects, tenant, roots.into_iter().collect()).await?;
     let empty = objects.address(tenant, &Directory::default().encode());
     let (now, mut struck, mut remove) = (SystemClock.now(), Struck::default(), Vec::new());

@@ -75,7 +75,12 @@ pub(crate) fn covered(hold: &Hold, subject: &Name, runs: &[RunRow]) -> bool {
     }
 }
 
-async fn at_work(journal: &dyn Journal, tenant: &Name, runs: &[RunRow]) -> Result<Option<Against>, StoreError> {
+/// A run that has not ended: one of these, or another one of a session of theirs.
+pub(super) async fn at_work(
+    journal: &dyn Journal,
+    tenant: &Name,
+    runs: &[RunRow],
+) -> Result<Option<Against>, StoreError> {
     let found = |run: &RunRow, theirs| Against::AtWork { run: run.id, status: run.state.status, theirs };
     if let Some(run) = runs.iter().find(|run| !run.state.status.ended()) {
         return Ok(Some(found(run, true)));

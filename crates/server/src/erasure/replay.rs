@@ -3,7 +3,10 @@
 use std::{collections::HashSet, fs, path::Path, sync::Arc};
 
 use stead_audit::certificate::{Certificate, FIRST};
-use stead_core::{code, id::RunId};
+use stead_core::{
+    code,
+    id::{Name, RunId},
+};
 use stead_engine::{blobs_of, without_texts};
 use stead_ports::{
     erasure::{Erasure, ErasureStore},
@@ -106,17 +109,21 @@ pub(crate) async fn replay(
     if replay.is_empty() {
         return Ok(done);
     }
-    let known: HashSet<u128> = store.erasures().await?.into_iter().map(|erasure| erasure.id).collect();
-    let mut erased = HashSet::new();
+    // What was only proposed when the backup was taken was not done then.
+    let begun: Vec<Erasure> = store.erasures().await?.into_iter().filter(|erasure| !erasure.proposed).collect();
+    let known: HashSet<u128> = begun.iter().map(|erasure| erasure.id).collect();
+    // Content that only runs of those lead to may be gone.
+    let mut erased: HashSet<RunId> = begun.into_iter().flat_map(|erasure| erasure.runs).collect();
+    let mut again = HashSet::new();
     for (certificate, note) in &replay.0 {
         certify::append(to, note).map_err(|e| Unfinished::File(format!("{FILE}: {e}")))?;
         if known.contains(&certificate.id) {
             continue;
         }
-        let Some(erasure) = found(&**store, certificate).await? else { continue };
+        let Some((erasure, subject)) = found(&**store, certificate).await? else { continue };
         // A hold that is in force in the backup was released, or came after: what was erased then is erased.
         let holds = store.holds(Some(&erasure.tenant), false).await?.iter().map(|hold| hold.id).collect();
-        store.begin_erasure(erasure.clone(), None, holds).await?;
+        store.begin_erasure(erasure.clone(), Some(subject), holds).await?;
         for run in &erasure.runs {
             let open = journal.run(*run).await?.is_some_and(|row| !row.state.status.ended());
             if open && !done.unfinished.contains(run) {
@@ -133,22 +140,23 @@ pub(crate) async fn replay(
             }
         }
         erased.extend(erasure.runs.iter().copied());
+        again.extend(erasure.runs.iter().copied());
         store.leave_sessions(erasure.runs.clone()).await?;
         store.remove_blobs(erasure.id, &erasure.tenant, blobs_of()).await?;
         strike(&Kept { journal, store, objects }, &erasure, &erased, Vec::new(), false).await?;
         store.finish_erasure(erasure.id, note.clone()).await?;
         done.erasures += 1;
     }
-    done.runs = erased.len() as u64;
+    done.runs = again.len() as u64;
     if done.erasures > 0 {
         store.purge().await?;
     }
     Ok(done)
 }
 
-/// The erasure of a certificate, as it is in this store: about all runs of the person that began before it was asked for. None when
-/// nothing of the person is there.
-async fn found(store: &dyn ErasureStore, certificate: &Certificate) -> Result<Option<Erasure>, StoreError> {
+/// The erasure of a certificate, as it is in this store, and the person: about all runs of theirs that began before it was asked for. None
+/// when nothing of the person is there.
+async fn found(store: &dyn ErasureStore, certificate: &Certificate) -> Result<Option<(Erasure, Name)>, StoreError> {
     let mut after = None;
     loop {
         let page = store.subjects(after, PAGE).await?;
@@ -167,7 +175,7 @@ async fn found(store: &dyn ErasureStore, certificate: &Certificate) -> Result<Op
                     break;
                 }
             }
-            return Ok(Some(Erasure {
+            let erasure = Erasure {
                 id: certificate.id,
                 tenant: tenant.clone(),
                 subject: certificate.subject,
@@ -177,7 +185,8 @@ async fn found(store: &dyn ErasureStore, certificate: &Certificate) -> Result<Op
                 proposed: false,
                 confirmed_by: None,
                 certificate: None,
-            }));
+            };
+            return Ok(Some((erasure, subject.clone())));
         }
         after = page.last().cloned();
         if !full {

@@ -98,7 +98,8 @@ pub(super) async fn message(
     let kind = match (owed.told, view.escalated.is_empty(), view.reminders) {
         (false, true, _) => Kind::Asked,
         (false, false, _) | (true, false, 0) => Kind::Escalated,
-        (true, ..) => Kind::Reminded,
+        (true, true, _) => Kind::Reminded,
+        (true, false, _) => last(engine, owed).await?,
     };
     let behalf = asker.user.map_or("nobody".to_owned(), |user| user.name);
     let through: String = asker.callers.iter().map(|caller| format!(", through {caller}")).collect();
@@ -127,6 +128,25 @@ pub(super) async fn message(
     };
     let (id, link) = (id(notice, owed, ""), link(url, owed.effect));
     Ok(Some(Message { id, kind, title: kind.title(), approval: owed.effect.to_string(), rows, details, link }))
+}
+
+/// What came last of a question that was escalated, and of which somebody was reminded too.
+async fn last(engine: &Engine, owed: &Owed) -> Result<Kind, EngineError> {
+    let (mut kind, mut asked, mut escalated) = (Kind::Reminded, false, None);
+    for event in engine.facts(owed.effect.run, 0, FACTS).await? {
+        match &event.fact {
+            Fact::ApprovalRequested(f) if f.effect == owed.effect.n => asked = event.at == owed.asked,
+            Fact::ApprovalEscalated(f) if asked && f.effect == owed.effect.n => {
+                (kind, escalated) = (Kind::Escalated, Some(event.at));
+            }
+            // Of both at once it is the step that is new.
+            Fact::ApprovalReminded(f) if asked && f.effect == owed.effect.n && escalated != Some(event.at) => {
+                kind = Kind::Reminded;
+            }
+            _ => {}
+        }
+    }
+    Ok(kind)
 }
 
 /// Whom a question concerns now.
@@ -169,6 +189,10 @@ async fn resolved(
             Fact::ApprovalExpired(f) if f.effect == owed.effect.n => {
                 outcome = "nobody answered in time: denied".to_owned()
             }
+            // The yes of one of several, say, before the run was stopped.
+            Fact::EffectWithdrawn(f) if f.effect == owed.effect.n => outcome = "it was withdrawn".to_owned(),
+            // It was let go: what comes after is no answer to this question.
+            Fact::EffectIntended(f) if f.effect == owed.effect.n => break,
             _ => {}
         }
     }

@@ -34,7 +34,8 @@ const SWEEP: Span = Span::from_secs(3_600);
 /// Sends what destination `n` is owed until the server ends.
 pub(super) async fn keep(notices: Notices, n: usize, app: Shared) {
     let mut news = app.runtime.engine().asked_news();
-    let mut swept = Timestamp(0);
+    // Not at once: what was closed while no server worked is told first.
+    let mut swept = SystemClock.now();
     loop {
         let now = SystemClock.now();
         if now.since(swept) >= SWEEP {

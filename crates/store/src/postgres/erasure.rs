@@ -4,12 +4,13 @@
 //! written anew (`VACUUM FULL`), which removes the files of before. Its write-ahead log is the database server's own: it goes as that
 //! is set up to keep it.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use stead_core::{
+    code,
     id::{BlobId, LeafHash, Name, RunId, TreeId},
     time::Timestamp,
 };
@@ -17,7 +18,8 @@ use stead_ports::{
     erasure::{BareRun, ERASED_TITLE, Erasure, ErasureStore, Held, Hold, KeptTree, MAX_HOLDS, Naming},
     journal::{RunRow, StoreError},
 };
-use tokio_postgres::{Row, Transaction, types::ToSql};
+use tokio::time::Instant;
+use tokio_postgres::{Client, Row, Transaction, types::ToSql};
 
 use super::{
     errors::{damaged, store_error},
@@ -27,7 +29,7 @@ use super::{
     values::{Octets, Raw, id, int, text},
 };
 use crate::{
-    erasure::{run_ids, runs_of},
+    erasure::{run_ids, runs_of, strike_out, unread},
     pack::{pack, unpack},
     seal,
 };
@@ -36,7 +38,22 @@ use crate::{
 const TURN: &str = "SELECT pg_advisory_xact_lock(hashtext('stead/holds'), hashtext(current_schema()))";
 const HOLD: &str = "SELECT id, tenant, what, name, placed_by, at, reason, released_by, released_at FROM legal_holds";
 /// What is written anew in the end.
-const TABLES: [&str; 8] = ["records", "runs", "sessions", "blobs", "objects", "snapshots", "inbox", "legal_holds"];
+const TABLES: [&str; 10] = [
+    "records",
+    "runs",
+    "sessions",
+    "blobs",
+    "objects",
+    "snapshots",
+    "inbox",
+    "legal_holds",
+    "kept_trees",
+    "erasure_blobs",
+];
+/// How long those are waited for who see rows as they were.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is looked whether there are any.
+const LOOK: Duration = Duration::from_millis(200);
 const NAMED: &str = "SELECT p.run, p.seq, p.body FROM records p JOIN runs r ON r.id = p.run WHERE r.tenant = $1";
 
 #[async_trait]
@@ -127,7 +144,8 @@ impl ErasureStore for PgStore {
             if t.query_one(unknown, &[&text(tenant), &known]).await?.try_get(0)? {
                 return Ok(false);
             }
-            if let Some(subject) = &subject {
+            // A mere proposal changes nothing.
+            if let (Some(subject), false) = (&subject, *proposed) {
                 let erased = format!("erased:{}", super::format::hex(pseudonym));
                 let sql = "UPDATE legal_holds SET name = $1
                     WHERE tenant = $2 AND what = 'subject' AND name = $3 AND released_at IS NOT NULL";
@@ -170,7 +188,10 @@ impl ErasureStore for PgStore {
             let snapshots = "DELETE FROM snapshots WHERE run IN (SELECT id FROM runs
                 WHERE session IN (SELECT session FROM runs WHERE id = ANY ($1::bytea[])))";
             t.execute(snapshots, &[&runs]).await?;
-            t.execute("UPDATE sessions SET head = NULL WHERE head = ANY ($1::bytea[])", &[&runs]).await?;
+            // Whoever's run it was: it carried on what was said before.
+            let heads = "UPDATE sessions SET head = NULL
+                WHERE id IN (SELECT session FROM runs WHERE id = ANY ($1::bytea[]))";
+            t.execute(heads, &[&runs]).await?;
             let sql = "UPDATE sessions SET key = NULL WHERE key IS NOT NULL
                 AND id IN (SELECT session FROM runs WHERE id = ANY ($1::bytea[]))
                 AND NOT EXISTS (SELECT FROM runs WHERE runs.session = sessions.id AND runs.id <> ALL ($1::bytea[]))";
@@ -235,6 +256,15 @@ impl ErasureStore for PgStore {
         let db = self.database();
         let fail = |e: tokio_postgres::Error| store_error(&db.place, &e);
         let client = db.client().await?;
+        if !unseen(&client).await.map_err(fail)? {
+            return Err(StoreError {
+                code: code::ERASURE_UNFINISHED,
+                detail: format!(
+                    "{}: rows that are gone stay while an older state is read or a transaction is open, by a backup say; it is tried again",
+                    db.place
+                ),
+            });
+        }
         client.batch_execute("SET statement_timeout = 0").await.map_err(fail)?;
         let mut done = Ok(());
         for table in TABLES {
@@ -331,10 +361,33 @@ impl PgStore {
                 Some(ring) => seal::open_record(ring, run, seq, &stored),
                 None => unpack(stored.to_vec()),
             };
-            names(&bytes).iter().for_each(|blob| _ = left.remove(blob));
+            if !strike_out(left, names, &bytes) {
+                return Err(unread());
+            }
         }
         Ok(())
     }
+}
+
+/// Waits a while until nobody sees rows as they were before now: what is written anew keeps such rows. False when somebody still does.
+async fn unseen(client: &Client) -> Result<bool, tokio_postgres::Error> {
+    // All that was changed before has a lower number.
+    let now: String = client.query_one("SELECT pg_current_xact_id()::text", &[]).await?.try_get(0)?;
+    let before = format!("age(({now} % 4294967296)::text::xid)");
+    let seen = format!(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND (age(backend_xid) > {before}
+                OR age(backend_xmin) > {before} AND (datname IS NULL OR datname = current_database())))
+            OR EXISTS (SELECT FROM pg_prepared_xacts WHERE age(transaction) > {before})
+            OR EXISTS (SELECT FROM pg_replication_slots WHERE age(xmin) > {before})"
+    );
+    let begun = Instant::now();
+    while client.query_one(&seen, &[]).await?.try_get(0)? {
+        if begun.elapsed() > PATIENCE {
+            return Ok(false);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(true)
 }
 
 fn hold(row: &Row) -> Result<Hold, Bad> {

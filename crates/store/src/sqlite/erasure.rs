@@ -24,7 +24,7 @@ use super::{
     store::SqliteStore,
 };
 use crate::{
-    erasure::{run_ids, runs_of},
+    erasure::{run_ids, runs_of, strike_out, unread},
     pack::{pack, unpack},
     seal,
 };
@@ -163,7 +163,9 @@ impl ErasureStore for SqliteStore {
             let (page, last) = self.read(move |c| named_after(c, ring.as_deref(), &tenant, after)).await?;
             let Some(last) = last else { break };
             after = last;
-            page.iter().for_each(|bytes| names(bytes).iter().for_each(|blob| _ = left.remove(blob)));
+            if !page.iter().all(|bytes| strike_out(&mut left, &names, bytes)) {
+                return Err(unread());
+            }
         }
         let (tenant, ring) = (tenant.clone(), self.ring().cloned());
         self.write(move |c| {
@@ -173,15 +175,20 @@ impl ErasureStore for SqliteStore {
                 let (page, last) = named_after(c, ring.as_deref(), &tenant, after)?;
                 let Some(last) = last else { break };
                 after = last;
-                page.iter().for_each(|bytes| names(bytes).iter().for_each(|blob| _ = left.remove(blob)));
+                if !page.iter().all(|bytes| strike_out(&mut left, &names, bytes)) {
+                    return Ok(None);
+                }
             }
             let mut gone = c.prepare_cached("DELETE FROM blobs WHERE id = ? AND tenant = ?")?;
-            let removed =
-                left.iter().try_fold(0, |n, blob| Ok(n + gone.execute(params![blob.0, tenant.as_str()])? as u64));
+            let mut removed: u64 = 0;
+            for blob in &left {
+                removed += gone.execute(params![blob.0, tenant.as_str()])? as u64;
+            }
             c.prepare_cached("DELETE FROM erasure_blobs WHERE erasure = ?")?.execute([id(erasure)])?;
-            removed
+            Ok(Some(removed))
         })
-        .await
+        .await?
+        .ok_or_else(unread)
     }
 
     async fn held_until(&self, tenant: &Name, ids: &[BlobId]) -> Result<Vec<(BlobId, Timestamp)>, StoreError> {
@@ -348,7 +355,8 @@ fn begin(conn: &Connection, erasure: &Erasure, subject: Option<&Name>, known: &[
         }
     }
     let Erasure { id: erasure, tenant, subject: pseudonym, by, at, runs, proposed, confirmed_by, .. } = erasure;
-    if let Some(subject) = subject {
+    // A mere proposal changes nothing.
+    if let (Some(subject), false) = (subject, *proposed) {
         let digits: String = pseudonym.iter().map(|b| format!("{b:02x}")).collect();
         conn.prepare_cached(
             "UPDATE legal_holds SET name = ?1
@@ -398,13 +406,14 @@ fn leave(conn: &Connection, runs: &[RunId]) -> Result<()> {
     let mut all = conn.prepare_cached("SELECT id FROM runs WHERE sid = ?")?;
     let mut snapshots =
         conn.prepare_cached("DELETE FROM snapshots WHERE run IN (SELECT id FROM runs WHERE sid = ?)")?;
-    let mut head = conn.prepare_cached("UPDATE sessions SET head = NULL WHERE sid = ? AND head = ?")?;
+    let mut head = conn.prepare_cached("UPDATE sessions SET head = NULL WHERE sid = ?")?;
     let mut key = conn.prepare_cached("UPDATE sessions SET key = NULL WHERE sid = ?")?;
     let mut seen = HashSet::new();
     for run in runs {
         let Some(sid) = session.query_row([id(run.0)], |r| r.get::<_, i64>(0)).optional()? else { continue };
-        head.execute(params![sid, id(run.0)])?;
         if seen.insert(sid) {
+            // Whoever's run it was: it carried on what was said before.
+            head.execute([sid])?;
             snapshots.execute([sid])?;
             let mut others = all.query_map([sid], |r| run_id(r, 0))?;
             // A run id sorts as it was made, and so do these.
@@ -452,4 +461,29 @@ fn purge(database: &std::path::Path) -> Result<bool> {
     conn.busy_timeout(PATIENCE)?;
     conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; VACUUM")?;
     conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get::<_, i64>(0)).map(|busy| busy != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn nobody_goes_on_with_a_session_that_has_an_erased_run_whoevers_was_the_last() {
+        let conn = Connection::open_in_memory().unwrap();
+        let tables = "CREATE TABLE sessions (sid INTEGER PRIMARY KEY, key TEXT, head BLOB);
+            CREATE TABLE runs (id BLOB, sid INTEGER); CREATE TABLE snapshots (run BLOB);";
+        conn.execute_batch(tables).unwrap();
+        for (run, sid) in [(1_u128, 1_i64), (2, 1), (3, 2)] {
+            conn.execute("INSERT INTO runs (id, sid) VALUES (?, ?)", params![id(run), sid]).unwrap();
+            conn.execute("INSERT INTO snapshots (run) VALUES (?)", params![id(run)]).unwrap();
+            let session = "INSERT OR REPLACE INTO sessions (sid, key, head) VALUES (?, 'k', ?)";
+            conn.execute(session, params![sid, id(run)]).unwrap();
+        }
+        leave(&conn, &[RunId(1)]).unwrap();
+        let count = |sql: &str| conn.query_row(sql, [], |r| r.get::<_, i64>(0)).unwrap();
+        assert_eq!(count("SELECT count(*) FROM sessions WHERE sid = 1 AND head IS NULL AND key = 'k'"), 1);
+        assert_eq!(count("SELECT count(*) FROM sessions WHERE sid = 2 AND head IS NOT NULL"), 1);
+        assert_eq!(count("SELECT count(*) FROM snapshots"), 1);
+    }
 }
