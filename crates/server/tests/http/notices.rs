@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeSet,
     io::{BufRead as _, BufReader},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -86,7 +87,10 @@ fn secrets(c: &mut Config, dir: &Path, all: &[(&str, &str)]) {
     let folder = dir.join("secrets");
     std::fs::create_dir_all(&folder).unwrap();
     for (name, value) in all {
-        std::fs::write(folder.join(name), value).unwrap();
+        let file = folder.join(name);
+        std::fs::write(&file, value).unwrap();
+        // Others must not be able to read a secret.
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
     c.secrets.dir = Some(folder);
 }
@@ -188,7 +192,7 @@ async fn what_a_model_wrote_is_text_for_slack_and_teams_and_nothing_there_answer
     lab.apply(ASKING, &[ASKING_FILES[0], ("./script.yaml", &script)]).await;
     let run = lab.start("asking").await;
     let waiting = lab.client.wait(run, WaitUntil::Waiting).await.unwrap();
-    let link = format!("{}/approvals/{}", lab.url, waiting.approvals[0].id);
+    let link = format!("{}/approvals/{}", lab.url.replace("127.0.0.1", "localhost"), waiting.approvals[0].id);
     for (hook, plain) in [(&slack, "plain_text"), (&teams, "TextRun")] {
         let body = hook.until(1).await[0].1.clone();
         let text = body.to_string();
@@ -363,7 +367,10 @@ async fn a_question_is_told_by_mail_over_tls_after_a_login() {
     );
     assert_eq!(told["tls"], true);
     let data = told["data"].as_str().unwrap().replace("=\r\n", "").replace("=3D", "=");
-    assert!(data.contains(&format!("{}/approvals/{}", lab.url, waiting.approvals[0].id)), "{data}");
+    assert!(
+        data.contains(&format!("{}/approvals/{}", lab.url.replace("127.0.0.1", "localhost"), waiting.approvals[0].id)),
+        "{data}"
+    );
     assert!(data.contains("List-Id: <on-call.approvals.stead.example>") && data.contains("text/html"), "{data}");
     let head = data.split("\r\n\r\n").next().unwrap();
     assert!(!head.contains("evil.example") && !head.contains("Bcc"), "{head}");
