@@ -24,6 +24,8 @@ const BACK: &str = "DROP TABLE stead.approvals; DROP INDEX stead.sessions_key, s
         stead.directories, stead.notices;
     CREATE TABLE stead.live (tenant text NOT NULL, agent text NOT NULL, version bytea NOT NULL, PRIMARY KEY (tenant, agent));
     INSERT INTO stead.live VALUES ('acme', 'desk', '\\x01');
+    DROP TABLE stead.legal_holds, stead.erasures, stead.erasure_blobs, stead.kept_trees, stead.notices;
+    ALTER TABLE stead.approvals DROP COLUMN round;
     DROP TABLE stead.audit_acts, stead.audit_queue, stead.audit_logs, stead.audit_tiles, stead.audit_spans;
     ALTER TABLE stead.runs DROP COLUMN started_by;
     ALTER TABLE stead.sessions DROP COLUMN tool_calls, DROP COLUMN active_time, DROP COLUMN cpu, DROP COLUMN traffic,

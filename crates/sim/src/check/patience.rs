@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use stead_core::{
-    fact::{Fact, RunConfig},
+    fact::{AskReason, Fact, RunConfig},
     id::Name,
     ruling::GateAsks,
     run::MAX_REMINDERS,
@@ -42,6 +42,8 @@ impl Patience {
                 let RunConfig { max_open_asks, max_asks, .. } = f.config;
                 self.most = max_open_asks.zip(max_asks);
             }
+            // Whether the run may go on on somebody's behalf is its own question, one at a time, whatever else is asked.
+            Fact::ApprovalRequested(f) if f.reason == AskReason::Delegation => {}
             Fact::ApprovalRequested(f) => {
                 let again = self.open.contains_key(&f.effect);
                 let gates = f.asked.as_ref().map(|asked| asked.gates.clone()).unwrap_or_default();
@@ -50,7 +52,7 @@ impl Patience {
                 self.asks += 1;
                 // What is asked anew is the same question in people's eyes, whose policies or whose run changed.
                 let over = |(open, all): (u32, u32)| self.open.len() > open as usize || self.asks > all;
-                if !again && self.most.is_some_and(over) {
+                if !again && f.reason != AskReason::Restored && self.most.is_some_and(over) {
                     return violation("a run asks people no more than it may", format!("{fact:?}: {:?}", self.most));
                 }
             }
