@@ -185,11 +185,7 @@ fn signed(
     for (name, value) in [("iat", json!(now)), ("nbf", json!(now)), ("exp", json!(expires)), ("jti", json!(id))] {
         claims.insert(name.to_owned(), value);
     }
-    let header = json!({ "alg": "ES256", "typ": kind, "kid": signer.kid() });
-    let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
-    let body = format!("{}.{}", part(&header), part(&Value::Object(claims)));
-    let signature = signer.sign(body.as_bytes())?;
-    Ok(Signed { token: format!("{body}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature)), id, expires })
+    Ok(Signed { token: signer.token(kind, claims)?, id, expires })
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use aws_lc_rs::{
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -108,6 +108,15 @@ impl Signer {
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         let signature = self.pair.sign(&SystemRandom::new(), message).map_err(|_| KeyError::Random)?;
         Ok(signature.as_ref().to_vec())
+    }
+
+    /// A signed token in the compact form (RFC 7515, section 7.1), whose header says that it is a `typ`.
+    pub(crate) fn token(&self, typ: &str, claims: Map<String, Value>) -> Result<String, KeyError> {
+        let part = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+        let header = json!({ "alg": "ES256", "typ": typ, "kid": self.kid() });
+        let signed = format!("{}.{}", part(header), part(Value::Object(claims)));
+        let signature = BASE64_URL_SAFE_NO_PAD.encode(self.sign(signed.as_bytes())?);
+        Ok(format!("{signed}.{signature}"))
     }
 
     fn public(&self) -> Value {

@@ -58,11 +58,8 @@ impl Grant<'_> {
     /// # Errors
     /// When the system gives no randomness or the key does not sign.
     pub fn mint(&self, signer: &Signer) -> Result<Minted, KeyError> {
-        let header = json!({ "alg": "ES256", "typ": "JWT", "kid": signer.kid() });
         let expires = self.now.saturating_add(TTL);
-        let signed = format!("{}.{}", part(&header), part(&Value::Object(self.claims(expires)?)));
-        let signature = signer.sign(signed.as_bytes())?;
-        Ok(Minted { token: format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature)), expires })
+        Ok(Minted { token: signer.token("JWT", self.claims(expires)?)?, expires })
     }
 
     fn claims(&self, expires: u64) -> Result<Map<String, Value>, KeyError> {
@@ -103,10 +100,6 @@ impl Grant<'_> {
             Some(act)
         })
     }
-}
-
-fn part(value: &Value) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(value.to_string())
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use stead_core::{
 };
 use stead_policy::{
     Approval, Approver, Asker, Confidence, Decision, Deed, Facts, History, Past, Policies, Principal,
-    Provenance as From, Request, Risk, ToolSpec, Verdict as Said,
+    Provenance as From, Request, Risk, ToolSpec, Verdict as Said, Why,
 };
 use stead_ports::agent::{Agent, Also, Behind, BoundTool};
 
@@ -180,30 +180,14 @@ impl Gate for RunGate<'_> {
         };
         let said_by = judged.as_ref().map(said_by).unwrap_or_default();
         let deed = Deed::CallTool { tool: &tool.def.name, arguments: &arguments, provenance: &said_by };
-        let first = self.decide(policies, deed, &around);
-        let mut ruling = ruled(policies, &first);
-        // Everything that matched counts, whatever part of the call it is about.
-        let mut why = first.why;
-        for also in tool.also.iter() {
-            if ruling.verdict == Verdict::Deny {
-                break;
-            }
-            let deed = also_deed(also, tool, state);
-            // What is not known yet is asked with each request.
-            if matches!(also, Also::Connect { each: true, .. }) && self.needs_request(policies, &deed) {
-                continue;
-            }
-            let also = self.decide(policies, deed, &around);
-            join(&mut ruling, ruled(policies, &also));
-            told::add(&mut why, also.why);
-        }
+        let (mut ruling, why, written) = self.decide_whole(policies, state, tool, deed, &around);
         let plan = self.hearing.and_then(Hearing::plan);
         if ruling.why.is_some() {
             ruling.why = Some(told::why(&why, judged.as_ref(), plan));
         }
         ruling.plan = judged.as_ref().and_then(Judged::mark);
         if ruling.verdict != Verdict::Deny {
-            let written = first.arguments.as_deref().or(sure.stripped.then_some(&*arguments));
+            let written = written.as_deref().or(sure.stripped.then_some(&*arguments));
             match written.map(|text| rewrite(tool, text)).transpose() {
                 Ok(rewritten) => ruling.rewritten = rewritten,
                 Err(why) => return refused(policies, why),
@@ -278,6 +262,36 @@ impl RunGate<'_> {
     /// Whether policies about a connection read what only its requests tell.
     fn needs_request(&self, policies: &Policies, deed: &Deed<'_>) -> bool {
         ["method", "path"].into_iter().any(|name| policies.reads(self.principal, deed, name))
+    }
+
+    /// What policies say of a call and of everything that it also is, with the reasons of all of it, and the arguments that a transform has
+    /// written.
+    fn decide_whole(
+        &self,
+        policies: &Arc<Policies>,
+        state: &State,
+        tool: &BoundTool,
+        deed: Deed<'_>,
+        around: &Around<'_>,
+    ) -> (Ruling, Why, Option<String>) {
+        let first = self.decide(policies, deed, around);
+        let mut ruling = ruled(policies, &first);
+        // Everything that matched counts, whatever part of the call it is about.
+        let mut why = first.why;
+        for also in tool.also.iter() {
+            if ruling.verdict == Verdict::Deny {
+                break;
+            }
+            let deed = also_deed(also, tool, state);
+            // What is not known yet is asked with each request.
+            if matches!(also, Also::Connect { each: true, .. }) && self.needs_request(policies, &deed) {
+                continue;
+            }
+            let also = self.decide(policies, deed, around);
+            join(&mut ruling, ruled(policies, &also));
+            told::add(&mut why, also.why);
+        }
+        (ruling, why, first.arguments)
     }
 
     /// What policies say. Where that hangs on calls whose appends are under way, it is nothing to go by.

@@ -12,10 +12,10 @@ use stead_core::{
     time::Timestamp,
 };
 use stead_policy::{Deed, Policies, Risk};
-use stead_ports::agent::{Also, BoundTool, Preview};
+use stead_ports::agent::{BoundTool, Preview};
 use stead_provenance::plan::Standing;
 
-use super::{Around, RunGate, also_deed, join, no_policies, off, outside, refused, ruled, said_by, split, told};
+use super::{Around, RunGate, no_policies, off, outside, refused, said_by, split, told};
 use crate::{history::inline, off::Through, prepare, preview};
 
 impl RunGate<'_> {
@@ -88,27 +88,13 @@ impl RunGate<'_> {
         };
         let said_by = judged.as_ref().map(said_by).unwrap_or_default();
         let deed = Deed::CallTool { tool: &tool.def.name, arguments, provenance: &said_by };
-        let first = self.decide(policies, deed, &around);
-        let mut ruling = ruled(policies, &first);
-        let mut why = first.why;
-        for also in tool.also.iter() {
-            if ruling.verdict == Verdict::Deny {
-                break;
-            }
-            let deed = also_deed(also, tool, state);
-            if matches!(also, Also::Connect { each: true, .. }) && self.needs_request(policies, &deed) {
-                continue;
-            }
-            let also = self.decide(policies, deed, &around);
-            join(&mut ruling, ruled(policies, &also));
-            told::add(&mut why, also.why);
-        }
+        let (mut ruling, why, written) = self.decide_whole(policies, state, tool, deed, &around);
         if ruling.why.is_some() {
             ruling.why = Some(told::why(&why, judged.as_ref(), None));
         }
         ruling.rewritten = None;
         if ruling.verdict == Verdict::Allow {
-            let written = first.arguments.as_deref().unwrap_or(arguments);
+            let written = written.as_deref().unwrap_or(arguments);
             match prepare::identity(tool, written) {
                 Ok((args, _)) => {
                     let arguments = written.to_owned().into();
