@@ -6,7 +6,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use stead_core::{code, id::Name};
 use stead_ports::{
-    audit::{AuditStore, Unsequenced},
+    audit::{AuditStore, MOST_BYTES, Unsequenced},
     clock::Clock,
     journal::{Lease, StoreError},
 };
@@ -59,9 +59,9 @@ impl Integrator {
         let bell = self.store.bell();
         let (mut waiting, mut last) = (Vec::<oneshot::Sender<()>>::new(), None);
         loop {
-            let mut wait = None;
-            match self.all(&told).await {
-                Ok(()) => {
+            let mut failed = false;
+            let wait = match self.all(&told).await {
+                Ok(found) => {
                     self.health.lock().failing = None;
                     // Whoever has gone needs no answer.
                     let finished = last.is_some();
@@ -71,6 +71,8 @@ impl Integrator {
                     if finished {
                         return;
                     }
+                    // While there is work all the time, each round waits for as much as comes in a pace: small rounds cost as much as large ones.
+                    found.then(|| Instant::now() + PACE)
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the audit log does not go on; what was written stays to be integrated");
@@ -81,9 +83,10 @@ impl Integrator {
                     if last.is_some() {
                         return;
                     }
-                    wait = Some(Instant::now() + pause);
+                    failed = true;
+                    Some(Instant::now() + pause)
                 }
-            }
+            };
             let until = match wait {
                 Some(until) => until,
                 None => {
@@ -101,20 +104,23 @@ impl Integrator {
             if let Ok(ask) = timeout_at(until, asked.recv()).await {
                 let Some(ask) = ask else { return };
                 take(ask, &mut waiting, &mut last);
-                if wait.is_some() && last.is_none() {
+                if failed && last.is_none() {
                     tokio::time::sleep_until(until).await;
                 }
             }
         }
     }
 
-    /// Integrates until nothing is left.
-    async fn all(&mut self, told: &watch::Sender<u64>) -> Result<(), StoreError> {
+    /// Integrates all that was written before it began; whether there was anything.
+    async fn all(&mut self, told: &watch::Sender<u64>) -> Result<bool, StoreError> {
+        let mut any = false;
         loop {
             let found = self.store.unsequenced(BATCH).await?;
             if found.is_empty() {
-                return Ok(());
+                return Ok(any);
             }
+            any = true;
+            let whole = found.len() < BATCH as usize && bytes_of(&found) < MOST_BYTES / 2;
             self.load(&found).await?;
             let (mut heads, now, count) = (std::mem::take(&mut self.heads), self.clock.now(), found.len());
             // Thousands of hashes: not on a thread on which others wait.
@@ -128,6 +134,9 @@ impl Integrator {
             self.heads = heads;
             self.health.lock().integrated += count as u64;
             told.send_modify(|n| *n += 1);
+            if whole {
+                return Ok(true);
+            }
         }
     }
 
@@ -152,6 +161,11 @@ impl Integrator {
         }
         Ok(())
     }
+}
+
+/// Bytes of records. Where a store gives no more because of these, it gives [`MOST_BYTES`] as they are stored.
+fn bytes_of(found: &[Unsequenced]) -> usize {
+    found.iter().map(|one| if let Unsequenced::Record { bytes, .. } = one { bytes.len() } else { 0 }).sum()
 }
 
 fn take(ask: Ask, waiting: &mut Vec<oneshot::Sender<()>>, last: &mut Option<oneshot::Sender<()>>) {

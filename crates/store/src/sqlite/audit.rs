@@ -1,13 +1,17 @@
 //! The audit log: its port on the embedded store. What is in no log yet is told by the number of the last row that is in one: here, and only here,
 //! that skips nothing, for one thread writes and commits rows in the order of their numbers.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Result, Row, params};
 use stead_core::{
     id::{LeafHash, Name, RunId},
+    run::GENESIS,
     time::Timestamp,
 };
 use stead_ports::{
@@ -28,10 +32,10 @@ use crate::{
 };
 
 const UPTO: &str = "SELECT value FROM meta WHERE key = ?";
-const RECORDS: &str = "SELECT c.id, r.tenant, r.id, c.seq, c.leaf, c.body,
-        (SELECT p.leaf FROM records p WHERE p.rid = c.rid AND p.seq = c.seq - 1)
-    FROM records c JOIN runs r ON r.rid = c.rid
-    WHERE c.id > (SELECT value FROM meta WHERE key = 'audit_records') ORDER BY c.id LIMIT ?";
+const RECORDS: &str = "SELECT id, rid, seq, leaf, body FROM records
+    WHERE id > (SELECT value FROM meta WHERE key = 'audit_records') ORDER BY id LIMIT ?";
+const RUN: &str = "SELECT tenant, id FROM runs WHERE rid = ?";
+const LEAF: &str = "SELECT leaf FROM records WHERE rid = ? AND seq = ?";
 const ACTS: &str = "SELECT n, id, at, topic, salt, body FROM audit_acts
     WHERE n > (SELECT value FROM meta WHERE key = 'audit_acts') ORDER BY n LIMIT ?";
 const LOGS: &str = "SELECT tenant, size, root, note, at, unread, cosigned FROM audit_logs";
@@ -51,23 +55,25 @@ impl AuditStore for SqliteStore {
                     Ok(Unsequenced::Act { place: r.get::<_, i64>(0)?.unsigned_abs(), act: act(r, 1)? })
                 })?
                 .collect::<Result<_>>()?;
-            let (mut records, mut bytes) = (c.prepare_cached(RECORDS)?, 0);
+            let (mut records, mut bytes, mut runs) = (c.prepare_cached(RECORDS)?, 0, HashMap::new());
             let mut records = records.query([rows(limit)])?;
             while let Some(r) = records.next()? {
-                let (run, seq) = (RunId(u128::from_be_bytes(r.get(2)?)), r.get::<_, i64>(3)?.unsigned_abs());
-                let stored: Vec<u8> = r.get(5)?;
+                let (seq, leaf) = (r.get::<_, i64>(2)?, LeafHash(r.get(3)?));
+                let (Owner { tenant, run, .. }, prev) = Owner::of_next(c, &mut runs, r.get(1)?, seq, leaf)?;
+                let (run, seq) = (*run, seq.unsigned_abs());
+                let body = r.get_ref(4)?.as_blob()?;
                 let body = match &ring {
-                    Some(ring) => open_record(ring, run, seq, &stored.into()),
-                    None => unpack_record(stored),
+                    Some(ring) => open_record(ring, run, seq, &Bytes::copy_from_slice(body)),
+                    None => unpack_record(body.to_vec()),
                 };
                 bytes += body.len();
                 found.push(Unsequenced::Record {
                     place: r.get::<_, i64>(0)?.unsigned_abs(),
-                    tenant: name(r, 1)?,
+                    tenant: tenant.clone(),
                     run,
                     seq,
-                    prev: LeafHash(r.get::<_, Option<[u8; 32]>>(6)?.unwrap_or_default()),
-                    leaf: LeafHash(r.get(4)?),
+                    prev,
+                    leaf,
                     bytes: body,
                 });
                 if bytes >= MOST_BYTES {
@@ -159,6 +165,44 @@ impl AuditStore for SqliteStore {
                 .optional()
         })
         .await
+    }
+}
+
+/// Whose records were just read, and which was the last. Most records of one reading follow another of it: so neither their run nor the record before
+/// them is looked up again.
+struct Owner {
+    tenant: Name,
+    run: RunId,
+    last: (i64, LeafHash),
+}
+
+impl Owner {
+    /// The owner of the next record, and the leaf hash of the record before it.
+    fn of_next<'a>(
+        conn: &Connection,
+        owners: &'a mut HashMap<i64, Self>,
+        rid: i64,
+        seq: i64,
+        leaf: LeafHash,
+    ) -> Result<(&'a Self, LeafHash)> {
+        let owner = match owners.entry(rid) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let (tenant, run) = conn
+                    .prepare_cached(RUN)?
+                    .query_row([rid], |r| Ok((name(r, 0)?, RunId(u128::from_be_bytes(r.get(1)?)))))?;
+                // No record is at -2, so that the one before is looked up.
+                new.insert(Self { tenant, run, last: (-2, GENESIS) })
+            }
+        };
+        let prev = if owner.last.0 == seq - 1 {
+            owner.last.1
+        } else {
+            let found = conn.prepare_cached(LEAF)?.query_row([rid, seq - 1], |r| r.get(0)).optional()?;
+            found.map_or(GENESIS, LeafHash)
+        };
+        owner.last = (seq, leaf);
+        Ok((owner, prev))
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use stead_core::code;
 use stead_ports::journal::StoreError;
 
@@ -160,7 +160,7 @@ fn open_writer(path: &Path, key: &BlobKey, asked: bool) -> Result<Connection, Op
         "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -32768;
          PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF; PRAGMA trusted_schema = OFF;",
     )?;
-    conn.set_prepared_statement_cache_capacity(64);
+    as_prepared(&conn)?;
     format::settle(&conn, path, key, asked)?;
     Ok(conn)
 }
@@ -170,6 +170,13 @@ pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(Duration::from_secs(5))?;
     conn.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -8192; PRAGMA trusted_schema = OFF;")?;
-    conn.set_prepared_statement_cache_capacity(64);
+    as_prepared(&conn)?;
     Ok(conn)
+}
+
+/// Keeps statements, and each as it was prepared: without the query planner stability guarantee SQLite prepares one with `LIMIT ?` anew whenever
+/// another value is bound.
+fn as_prepared(conn: &Connection) -> rusqlite::Result<()> {
+    conn.set_prepared_statement_cache_capacity(64);
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
