@@ -161,6 +161,7 @@ impl Bench {
             run: format!("run_{n}"),
             user: Some(User { name: "alice".to_owned(), roles: BTreeSet::from(["support".to_owned()]) }),
             callers: BTreeSet::new(),
+            grant: None,
         };
         let principals: Vec<Principal> = (0..64).map(|n| Principal::run(asker(n), own)).collect();
         let deeds: Vec<Ask> = (0..256)

@@ -4,6 +4,8 @@
 
 #[path = "../tests/shared/cases.rs"]
 mod cases;
+#[path = "../tests/shared/certificates.rs"]
+mod certificates;
 #[path = "../tests/shared/history.rs"]
 mod history;
 

@@ -10,6 +10,8 @@
 
 #[path = "shared/cases.rs"]
 mod cases;
+#[path = "shared/certificates.rs"]
+mod certificates;
 #[path = "shared/history.rs"]
 mod history;
 
@@ -24,6 +26,7 @@ use history::{Log, Seeded, tree};
 use serde_json::{Value, json};
 use stead_audit::{
     bundle::{self, make},
+    certificate::{BadCertificate, Certificate},
     checkpoint::Checkpoint,
     hash::{self, TreeHash},
     leaf::Leaf,
@@ -131,6 +134,24 @@ fn bundles_of_the_vectors_verify_or_break_where_they_say() {
     }
 }
 
+#[test]
+fn certificates_of_the_vectors_hold_or_do_not_as_they_say() {
+    for case in list(&load("certificates.json"), "") {
+        let trust = Trust::in_log(case["log"].as_str().unwrap().parse().unwrap());
+        let found = Certificate::verify(case["note"].as_str().unwrap(), &trust);
+        let code = match &found {
+            Ok(_) => "ok",
+            Err(BadCertificate::Note(_)) => "note",
+            Err(BadCertificate::Form(_)) => "certificate",
+            Err(BadCertificate::Signature(_)) => "signature",
+        };
+        assert_eq!(code, case["code"].as_str().unwrap(), "{}: {found:?}", case["name"]);
+        if let Ok(said) = found {
+            assert_eq!(certificates::told(&said), case["says"], "{}", case["name"]);
+        }
+    }
+}
+
 /// Runs the verifier in Python: what it printed.
 fn python(args: &[&str], input: &[u8]) -> String {
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("verifier/verify.py");
@@ -160,9 +181,11 @@ fn a_verifier_written_from_the_document_alone_agrees_on_every_vector() {
         + count("leaves.json", "")
         + count("notes.json", "")
         + count("bundles.json", "")
-        + count("acts.json", "");
-    let (bundles, acts) = (load("bundles.json"), load("acts.json"));
-    let good = list(&bundles, "").chain(list(&acts, "")).filter(|case| case["code"] == "ok").count();
+        + count("acts.json", "")
+        + count("certificates.json", "");
+    // Of what holds, what it says is compared too.
+    let told = ["bundles.json", "acts.json", "certificates.json"].map(load);
+    let good = told.iter().flat_map(|cases| list(cases, "")).filter(|case| case["code"] == "ok").count();
     assert_eq!(out, format!("{} checked, 0 wrong\n", all + good));
 }
 

@@ -14,6 +14,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import sys
 import unicodedata
 
@@ -374,6 +375,9 @@ def verify_certificate(note, key):
     """What a certificate of an erasure says that the log has signed."""
     try:
         text, signatures = parse_note(note)
+    except Malformed as bad:
+        raise Broken("note", bad) from bad
+    try:
         first, *lines = text.removesuffix("\n").split("\n")
         demand(first == "stead-erasure/v1" and len(lines) >= len(CERTIFICATE), "no certificate of an erasure")
         said = {}
@@ -381,15 +385,22 @@ def verify_certificate(note, key):
             demand(line.startswith(name + " "), f"no line of {name}")
             said[name] = line[len(name) + 1 :]
         runs = lines[len(CERTIFICATE) :]
+        demand(is_name(said["origin"]), "an origin")
+        for name, digits in (("id", 32), ("subject", 64), ("list", 64)):
+            demand(re.fullmatch(f"[0-9a-f]{{{digits}}}", said[name]), f"{digits} digits")
         for name in ("runs", "records", "texts"):
-            demand(said[name].isdigit() and str(int(said[name])) == said[name], "a number")
+            demand(re.fullmatch("0|[1-9][0-9]{0,19}", said[name]) and int(said[name]) < 1 << 64, "a number")
+        for name in ("asked", "done"):
+            demand(re.fullmatch("0|-?[1-9][0-9]{0,18}", said[name]), "a time")
+            demand(-(1 << 63) <= int(said[name]) < 1 << 63, "a time")
         if runs or said["runs"] == "0":
             whole = len(runs) == int(said["runs"]) and all(line.startswith("run ") for line in runs)
             listed = hashlib.sha256("".join(line + "\n" for line in runs).encode()).hexdigest()
             demand(whole and listed == said["list"], "its runs are not those that it counts")
-        demand(said["origin"] == key.name, "of another log than the key")
     except Malformed as bad:
         raise Broken("certificate", bad) from bad
+    if said["origin"] != key.name:
+        raise Broken("signature", "of another log than the key")
     mine = [signature for name, key_id, signature in signatures if (name, key_id) == (key.name, key.id)]
     if key.type != 1 or len(mine) != 1 or not key.signed(text, mine[0]):
         raise Broken("signature", "the log has not signed")
@@ -678,6 +689,14 @@ def vectors(folder):
         expect(code, case["code"], case["name"])
         if code == "ok":
             expect(report, case["report"], case["name"])
+    for case in load("certificates.json"):
+        try:
+            found, said = "ok", verify_certificate(case["note"], Key(case["log"]))
+        except Broken as broken:
+            found, said = broken.code, None
+        expect(found, case["code"], case["name"])
+        if found == "ok":
+            expect(said, case["says"], case["name"])
     return checked, wrong
 
 

@@ -447,4 +447,19 @@ fn an_agent_that_another_one_started_does_what_it_was_granted_and_nothing_beside
     assert!(said["act"]["act"]["sub"].as_str().unwrap().ends_with(&run), "{said}");
     let why = lab.why(&child);
     assert!(why.contains(&format!("through boss {run}, which granted the tools map_look, mail_*")), "{why}");
+
+    // Policies see what was granted.
+    lab.env.write(
+        "policies/grants.cedar",
+        "@id(\"grant-without-end\") @reason(\"say `for` in the grant\")\n\
+         forbid (principal is Run, action == Action::\"mail_look\", resource)\n\
+         when { context has grant && context.grant.by == Agent::\"boss\" && !(context.grant has until) };\n",
+    );
+    lab.env.stead("policy apply policies").succeeds();
+    let (_, child) = boss("tools: [map_look, mail_look]");
+    let told = lab.env.stead(&format!("runs context {child} 3")).stdout;
+    assert!(told.contains("ST0057") && told.contains("say `for` in the grant"), "{told}");
+    assert_eq!(lab.seen().len(), 1, "nothing was sent");
+    boss("tools: [map_look, mail_look], for: 30m");
+    assert_eq!(lab.seen().len(), 2);
 }

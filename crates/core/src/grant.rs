@@ -3,6 +3,8 @@
 //!
 //! Nothing here knows a clock or a manifest: when it is, comes in; grants are facts of the run that gives them.
 
+mod all;
+
 use std::fmt;
 
 use minicbor::{Decode, Encode};
@@ -13,6 +15,8 @@ use crate::{
     ruling::Behalf,
     time::{Span, Timestamp},
 };
+
+pub use all::Held;
 
 /// Most names in one list of a grant.
 pub const MAX_NAMES: usize = 64;
@@ -173,10 +177,8 @@ impl Behalf {
     /// The first one, from the top of the chain, that does not.
     pub fn allows(&self, wanted: Use<'_>, now: Timestamp) -> Result<(), Denied> {
         for Granted { by, grant } in &self.grants {
-            // The run that holds it is the one after the giver; how far below that one the run of this `Behalf` is.
-            let below = self.callers.len().saturating_sub(usize::from(*by) + 1);
             let ended = grant.until.filter(|until| *until <= now);
-            if ended.is_none() && grant.holds(wanted, u8::try_from(below).unwrap_or(u8::MAX)) {
+            if ended.is_none() && grant.holds(wanted, self.below(*by)) {
                 continue;
             }
             let by = self.callers.get(usize::from(*by)).cloned().unwrap_or_default();
@@ -190,6 +192,12 @@ impl Behalf {
             return Err(Denied { by, ended, what });
         }
         Ok(())
+    }
+
+    /// The run that holds a grant is the one after its giver; how far below that one the run of this `Behalf` is.
+    fn below(&self, by: u8) -> u8 {
+        let below = self.callers.len().saturating_sub(usize::from(by) + 1);
+        u8::try_from(below).unwrap_or(u8::MAX)
     }
 
     /// When the next of the times comes at which less is allowed than before.

@@ -10,6 +10,7 @@ use crate::{
     encode::{self, Place, Unfit},
     fold::Constant,
     gate::Approver,
+    handed::Handed,
     history::{Ask, Said},
     policies::Policies,
     request::Request,
@@ -38,8 +39,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) read: &'a RefCell<BTreeMap<String, Said>>,
 }
 
-/// Attributes that every edge or a tool call has beside [`COMMON`].
-const MORE: [&str; 5] = ["approvals", "history", "args", "unseen", "provenance"];
+/// Attributes that every edge, what a run asks, or a tool call has beside [`COMMON`].
+const MORE: [&str; 6] = ["approvals", "history", "grant", "args", "unseen", "provenance"];
 
 impl Sources<'_> {
     /// Builds what is wanted of the context, and puts the constants in it.
@@ -86,6 +87,7 @@ impl Sources<'_> {
             "now" => value::datetime(facts.now),
             "approvals" => self.approvals(),
             "history" => self.history(wanted)?,
+            "grant" => return Ok(self.request.principal.grant.as_ref().map(Handed::value)),
             "args" | "unseen" | "provenance" => return self.of_arguments(name, wanted),
             other => return Ok(self.request.deed.attribute(other).map(|own| own.value())),
         }))

@@ -52,6 +52,8 @@ pub(crate) enum Kind {
     Decimal,
     Text,
     Datetime,
+    /// A set of texts.
+    Texts,
     /// A set of entities of a type.
     Entities(&'static str),
     /// One entity of a type.
@@ -182,6 +184,19 @@ pub(crate) const COMMON: &[Attribute] = &[
 /// What `context.approvals` has.
 pub(crate) const APPROVALS: &[Attribute] =
     &[("count", Kind::Long, true), ("users", Kind::Entities("User"), true), ("roles", Kind::Entities("Role"), true)];
+
+/// What `context.grant` has; it is there when another agent started the run that asks.
+pub(crate) const GRANT: &[Attribute] = &[
+    ("by", Kind::Entity("Agent"), true),
+    ("tools", Kind::Texts, false),
+    ("hosts", Kind::Texts, false),
+    ("scopes", Kind::Texts, false),
+    ("until", Kind::Datetime, false),
+    ("depth", Kind::Long, false),
+    ("tokens", Kind::Long, false),
+    ("usd", Kind::Decimal, false),
+    ("tool_calls", Kind::Long, false),
+];
 
 /// An entity type: its name, the types that may be above it, its attributes.
 pub(crate) type EntityType = (&'static str, &'static [&'static str], &'static [Attribute]);

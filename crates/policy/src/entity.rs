@@ -15,6 +15,7 @@ use stead_core::effect::EffectClass;
 
 use crate::{
     edge::ENTITIES,
+    handed::Handed,
     tool::{Risk, ToolSpec, class_name},
 };
 
@@ -109,6 +110,8 @@ pub struct Asker {
     pub user: Option<User>,
     /// The agents above it in the chain of agents that call agents.
     pub callers: BTreeSet<String>,
+    /// What the agent that started it handed on to it.
+    pub grant: Option<Handed>,
 }
 
 /// The entities of who asks, and what is above them for ever.

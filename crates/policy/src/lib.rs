@@ -22,7 +22,7 @@
 //!
 //! let asker = Asker {
 //!     tenant: "acme".into(), agent: "refund-desk".into(), version: "ver_1".into(),
-//!     session: "ses_1".into(), run: "run_1".into(), user: None, callers: Default::default(),
+//!     session: "ses_1".into(), run: "run_1".into(), user: None, callers: Default::default(), grant: None,
 //! };
 //! let run = Principal::run(asker, &[refund]);
 //! let history = History::default();
@@ -52,6 +52,7 @@ mod encode;
 mod entity;
 mod fold;
 mod gate;
+mod handed;
 mod history;
 mod index;
 mod json;
@@ -87,6 +88,7 @@ pub use edge::{Edge, OPERATE, TOOLS};
 pub use encode::{MAX_ELEMENTS, MAX_TEXT, Unfit};
 pub use entity::{Asker, Operator, Resource, User};
 pub use gate::{Approver, MAX_QUORUM, MAX_TTL, Requirement};
+pub use handed::Handed;
 pub use history::{
     Ask, By, Counter, Counters, Event, Happened, History, Kept, MAX_COUNTERS, MAX_EVENTS, MAX_KEYS, MAX_POINTS, Mark,
     Measure, Past, Said, Scope, Tally, When,

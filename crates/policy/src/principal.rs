@@ -13,6 +13,7 @@ use cedar_policy_core::ast::EntityUIDEntry;
 use crate::{
     edge::{Edge, OPERATE, TOOLS},
     entity::{Asker, Asking, Operator, Resource, action_entity, entry},
+    handed::Handed,
     history::Scope,
     tool::{Risk, ToolSpec},
 };
@@ -36,6 +37,8 @@ pub struct Principal {
     pub(crate) lasting: BTreeSet<EntityUid>,
     pub(crate) tools: BTreeMap<String, Known>,
     pub(crate) entities: Entities,
+    /// What the agent that started a run handed on to it.
+    pub(crate) grant: Option<Handed>,
     tenant: String,
     agent: String,
     /// The session that what it does counts in.
@@ -48,7 +51,7 @@ impl Principal {
     pub fn run(asker: Asker, tools: &[ToolSpec]) -> Self {
         let key = format!("{:?}", [&asker.tenant, &asker.agent, &asker.version]);
         let (tenant, agent) = (asker.tenant.clone(), asker.agent.clone());
-        let (session, run) = (asker.session.clone(), asker.run.clone());
+        let (session, run, grant) = (asker.session.clone(), asker.run.clone(), asker.grant.clone());
         let known: BTreeMap<String, Known> = tools
             .iter()
             .map(|tool| (tool.name.clone(), Known { resource: Arc::new(Resource::tool(tool)), risk: tool.risk }))
@@ -61,7 +64,7 @@ impl Principal {
         let Asking { uid, kind, lasting, family } = asking;
         let entities = together(family.into_entities().chain(resources).chain(actions));
         let entry = entry(&uid);
-        Self { uid, entry, kind, key, lasting, tools: known, entities, tenant, agent, session, run }
+        Self { uid, entry, kind, key, lasting, tools: known, entities, grant, tenant, agent, session, run }
     }
 
     /// An operator.
@@ -75,7 +78,8 @@ impl Principal {
         let nothing = String::new;
         let (agent, session, run) = (nothing(), nothing(), nothing());
         let entry = entry(&uid);
-        Self { uid, entry, kind, key, lasting, tools: BTreeMap::new(), entities, tenant, agent, session, run }
+        let (tools, grant) = (BTreeMap::new(), None);
+        Self { uid, entry, kind, key, lasting, tools, entities, grant, tenant, agent, session, run }
     }
 
     /// The same run, working for another session than its own: what it does counts there.

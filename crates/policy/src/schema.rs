@@ -4,7 +4,7 @@ use cedar_policy::{Schema, SchemaFragment};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    edge::{APPROVALS, Attribute, COMMON, ENTITIES, Edge, Kind, OPERATE, TOOLS},
+    edge::{APPROVALS, Attribute, COMMON, ENTITIES, Edge, GRANT, Kind, OPERATE, TOOLS},
     history::{Counter, Measure},
     problem::Problem,
     provenance::Provenance,
@@ -56,6 +56,9 @@ impl World {
         let mut context: Vec<(String, Value)> = COMMON.iter().chain(edge.attributes()).map(attribute).collect();
         context.push(("approvals".to_owned(), required(record(APPROVALS.iter().map(attribute)), true)));
         context.push(("history".to_owned(), required(record(self.counters.iter().map(counter)), true)));
+        if !edge.is_operators() {
+            context.push(("grant".to_owned(), required(record(GRANT.iter().map(attribute)), false)));
+        }
         if let Some(fields) = arguments {
             let speakers = fields.keys().map(|name| (name.clone(), required(Provenance::schema(), false)));
             context.push(("provenance".to_owned(), required(record(speakers), true)));
@@ -100,6 +103,7 @@ fn kind(of: Kind) -> Value {
         Kind::Decimal => json!({ "type": "Extension", "name": "decimal" }),
         Kind::Text => json!({ "type": "String" }),
         Kind::Datetime => json!({ "type": "Extension", "name": "datetime" }),
+        Kind::Texts => json!({ "type": "Set", "element": kind(Kind::Text) }),
         Kind::Entity(name) => json!({ "type": "Entity", "name": name }),
         Kind::Entities(name) => json!({ "type": "Set", "element": { "type": "Entity", "name": name } }),
     }

@@ -47,13 +47,17 @@ pub(crate) fn context<'n>(fields: impl IntoIterator<Item = (&'n str, Value)>) ->
     }
 }
 
+/// An entity of a type.
+pub(crate) fn entity(kind: &str, id: &str) -> Value {
+    plain(Arc::new(crate::entity::uid(kind, id).as_ref().clone()))
+}
+
 /// The entity of an approver.
 pub(crate) fn approver(approver: &Approver) -> Value {
-    let uid = match approver {
-        Approver::User(name) => crate::entity::uid("User", name),
-        Approver::Role(name) => crate::entity::uid("Role", name),
-    };
-    plain(Arc::new(uid.as_ref().clone()))
+    match approver {
+        Approver::User(name) => entity("User", name),
+        Approver::Role(name) => entity("Role", name),
+    }
 }
 
 fn made(function: &Name, text: &str) -> Value {

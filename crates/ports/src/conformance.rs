@@ -21,6 +21,7 @@ mod audit;
 mod budgets;
 mod counted;
 mod directories;
+mod erasure;
 mod indexes;
 mod kept;
 mod kit;
@@ -38,6 +39,7 @@ pub use audit::*;
 pub use budgets::*;
 pub use counted::*;
 pub use directories::*;
+pub use erasure::*;
 pub use indexes::*;
 pub use kept::*;
 pub use notices::*;
@@ -49,8 +51,8 @@ pub use usage::*;
 pub use versions::*;
 
 use crate::{
-    BoxFuture, journal::Journal, notices::NoticeStore, objects::Objects, policies::PolicyStore, switches::SwitchStore,
-    trust::DirectoryStore,
+    BoxFuture, erasure::ErasureStore, journal::Journal, notices::NoticeStore, objects::Objects, policies::PolicyStore,
+    switches::SwitchStore, trust::DirectoryStore,
 };
 
 /// Calls the macro `$callback` with the names of all cases of the journal port.
@@ -380,3 +382,49 @@ macro_rules! notices_table {
     };
 }
 notices_cases!(notices_table);
+
+/// A journal that can be erased from.
+pub trait Erasing: Journal + ErasureStore {}
+
+impl<T: Journal + ErasureStore> Erasing for T {}
+
+/// Calls the macro `$callback` with the names of all cases of the port of erasure.
+#[macro_export]
+macro_rules! erasure_cases {
+    ($callback:ident) => {
+        $callback! {
+            runs_are_found_by_the_person_on_whose_behalf_they_work
+            a_hold_is_in_force_until_it_is_released_once
+            an_erasure_is_proposed_begun_once_and_done
+            of_a_hold_and_an_erasure_the_second_is_refused
+            of_a_hold_and_an_erasure_at_once_one_is_refused
+            a_run_loses_its_texts_and_keeps_its_hashes
+            long_texts_go_when_no_record_names_them
+            trees_that_a_person_keeps_are_found_and_forgotten
+        }
+    };
+}
+
+/// A case of the port of erasure with its name.
+#[derive(Clone, Copy)]
+pub struct ErasureCase {
+    /// What it promises, in words joined by `_`.
+    pub name: &'static str,
+    /// Runs it against an empty store; panics when the promise is broken.
+    pub run: for<'a> fn(&'a dyn Erasing) -> BoxFuture<'a, ()>,
+}
+
+impl std::fmt::Debug for ErasureCase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+macro_rules! erasure_table {
+    ($($name:ident)*) => {
+        /// All cases of the port of erasure, for an adapter that runs them side by side.
+        pub const ERASURE: &[ErasureCase] =
+            &[$(ErasureCase { name: stringify!($name), run: |s| Box::pin($name(s)) }),*];
+    };
+}
+erasure_cases!(erasure_table);

@@ -85,6 +85,17 @@ pub struct Hold {
     pub released: Option<(Name, Timestamp)>,
 }
 
+/// What became of a hold that somebody placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// It is in force: no erasure of what it covers is under way, and none begins.
+    InForce,
+    /// The tenant has [`MAX_HOLDS`] in force.
+    TooMany,
+    /// An erasure has begun that whoever places it has not looked at.
+    Erasing,
+}
+
 /// An erasure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Erasure {
@@ -106,6 +117,13 @@ pub struct Erasure {
     pub confirmed_by: Option<Name>,
     /// The signed note that says what was erased; `None` until all is.
     pub certificate: Option<String>,
+}
+
+impl Erasure {
+    /// Whether it has begun and is not done.
+    pub const fn is_under_way(&self) -> bool {
+        !self.proposed && self.certificate.is_none()
+    }
 }
 
 /// A record without its texts.
@@ -169,8 +187,9 @@ pub trait ErasureStore: Send + Sync + 'static {
     /// On whose behalf a run works, and where it stands.
     async fn subject(&self, run: RunId) -> Result<Option<Name>, StoreError>;
 
-    /// Keeps a hold; false when the tenant has [`MAX_HOLDS`] in force.
-    async fn place_hold(&self, hold: Hold) -> Result<bool, StoreError>;
+    /// Keeps a hold, in one transaction with the look whether an erasure of the tenant is under way whose id is not in `known`: those that
+    /// were found not to be about what is held. So of a hold and an erasure at once, one is refused.
+    async fn place_hold(&self, hold: Hold, known: Vec<u128>) -> Result<Placed, StoreError>;
 
     /// Ends a hold; false when there is none of that id in force in the tenant.
     async fn release_hold(&self, tenant: &Name, id: u128, by: &Name, at: Timestamp) -> Result<bool, StoreError>;
@@ -178,8 +197,8 @@ pub trait ErasureStore: Send + Sync + 'static {
     /// Holds of a tenant, or of all, the last one first; with `all` also those that were released.
     async fn holds(&self, tenant: Option<&Name>, all: bool) -> Result<Vec<Hold>, StoreError>;
 
-    /// Keeps an erasure that is proposed or begins, or begins one that was proposed, and removes the name of its `subject` from holds that were released. Refused (false) when a hold is in
-    /// force whose id is in no list of `known`: somebody placed it meanwhile.
+    /// Keeps an erasure that is proposed or begins, or begins one that was proposed, and removes the name of its `subject` from holds that
+    /// were released. Refused (false) when a hold of the tenant is in force whose id is not in `known`: somebody placed it meanwhile.
     async fn begin_erasure(
         &self,
         erasure: Erasure,

@@ -15,36 +15,15 @@ use stead_core::{
 };
 use stead_ports::{
     audit::{Act, AuditStore, Integration, Unsequenced},
-    conformance::AUDIT,
     journal::{BackupAsk, Journal},
 };
 use stead_store::{BlobKey, Checker, PgOptions, PgRestore, PgStore, Reader, SqliteOptions, SqliteRestore, SqliteStore};
 use stead_testkit::postgres::TestPostgres;
 
-macro_rules! tests {
-    ($($name:ident)*) => { $(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $name() {
-            let dir = tempfile::tempdir().unwrap();
-            let store = SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap();
-            stead_ports::conformance::$name(&store).await;
-        }
-    )* };
-}
-stead_ports::audit_cases!(tests);
+stead_testkit::stores_pass!(audit_cases, AUDIT, every_case_of_the_audit_log_holds_on_postgresql);
 
 fn options(schema: &str) -> PgOptions {
     PgOptions { schema: schema.to_owned(), ..PgOptions::new(BlobKey::from_bytes([7; 32])) }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_case_of_the_audit_log_holds_on_postgresql() {
-    let server = TestPostgres::start();
-    for (n, case) in AUDIT.iter().enumerate() {
-        eprintln!("{}", case.name);
-        let store = PgStore::connect(&server.url(), options(&format!("case_{n}"))).await.unwrap();
-        (case.run)(&store).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

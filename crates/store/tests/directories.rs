@@ -4,38 +4,13 @@
 use bytes::Bytes;
 use stead_core::{id::Name, time::Timestamp};
 use stead_ports::{
-    conformance::DIRECTORIES,
     journal::{BackupAsk, Journal},
     trust::{DirectoryRow, DirectoryStore},
 };
 use stead_store::{BlobKey, Checker, PgOptions, PgRestore, PgStore, Reader, SqliteOptions, SqliteRestore, SqliteStore};
 use stead_testkit::postgres::TestPostgres;
 
-macro_rules! tests {
-    ($($name:ident)*) => { $(
-        #[tokio::test]
-        async fn $name() {
-            let dir = tempfile::tempdir().unwrap();
-            let store = SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap();
-            stead_ports::conformance::$name(&store).await;
-        }
-    )* };
-}
-stead_ports::directories_cases!(tests);
-
-fn options(schema: &str) -> PgOptions {
-    PgOptions { schema: schema.to_owned(), ..PgOptions::new(BlobKey::from_bytes([7; 32])) }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_shared_store_passes_the_suite_of_directories() {
-    let server = TestPostgres::start();
-    for (n, case) in DIRECTORIES.iter().enumerate() {
-        eprintln!("{}", case.name);
-        let store = PgStore::connect(&server.url(), options(&format!("case_{n}"))).await.unwrap();
-        (case.run)(&store).await;
-    }
-}
+stead_testkit::stores_pass!(directories_cases, DIRECTORIES, the_shared_store_passes_the_suite_of_directories);
 
 async fn whole(store: &dyn Journal) -> Vec<u8> {
     let ask = BackupAsk { taken: Timestamp(1), key: true, release: "test".into(), cassettes: None };

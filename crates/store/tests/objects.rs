@@ -4,35 +4,12 @@
 use bytes::Bytes;
 use stead_core::{id::Name, time::Timestamp};
 use stead_ports::{
-    conformance::OBJECTS,
     journal::{BackupAsk, Journal as _},
     objects::Objects as _,
 };
-use stead_store::{BlobKey, PgOptions, PgStore, Reader, SqliteOptions, SqliteRestore, SqliteStore};
-use stead_testkit::postgres::TestPostgres;
+use stead_store::{BlobKey, Reader, SqliteOptions, SqliteRestore, SqliteStore};
 
-macro_rules! tests {
-    ($($name:ident)*) => { $(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $name() {
-            let dir = tempfile::tempdir().unwrap();
-            let store = SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap();
-            stead_ports::conformance::$name(&store).await;
-        }
-    )* };
-}
-stead_ports::objects_cases!(tests);
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_case_of_objects_holds_on_postgresql() {
-    let server = TestPostgres::start();
-    for (n, case) in OBJECTS.iter().enumerate() {
-        println!("{}", case.name);
-        let options = PgOptions { schema: format!("case_{n}"), ..PgOptions::new(BlobKey::from_bytes([7; 32])) };
-        let store = PgStore::connect(&server.url(), options).await.unwrap();
-        (case.run)(&store).await;
-    }
-}
+stead_testkit::stores_pass!(objects_cases, OBJECTS, every_case_of_objects_holds_on_postgresql);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_has_the_content_of_workspaces_and_proves_it() {

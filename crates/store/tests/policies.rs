@@ -4,38 +4,13 @@
 use bytes::Bytes;
 use stead_core::{code, id::Name, time::Timestamp};
 use stead_ports::{
-    conformance::POLICIES,
     journal::{Backup, BackupAsk, Journal},
     policies::{Confirmed, NewPolicy, PolicyRow, PolicyStore},
 };
 use stead_store::{BlobKey, Checker, PgOptions, PgRestore, PgStore, Reader, SqliteOptions, SqliteRestore, SqliteStore};
 use stead_testkit::postgres::TestPostgres;
 
-macro_rules! tests {
-    ($($name:ident)*) => { $(
-        #[tokio::test]
-        async fn $name() {
-            let dir = tempfile::tempdir().unwrap();
-            let store = SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap();
-            stead_ports::conformance::$name(&store).await;
-        }
-    )* };
-}
-stead_ports::policies_cases!(tests);
-
-fn options(schema: &str) -> PgOptions {
-    PgOptions { schema: schema.to_owned(), ..PgOptions::new(BlobKey::from_bytes([7; 32])) }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_shared_store_passes_the_suite_of_policy_sets() {
-    let server = TestPostgres::start();
-    for (n, case) in POLICIES.iter().enumerate() {
-        eprintln!("{}", case.name);
-        let store = PgStore::connect(&server.url(), options(&format!("case_{n}"))).await.unwrap();
-        (case.run)(&store).await;
-    }
-}
+stead_testkit::stores_pass!(policies_cases, POLICIES, the_shared_store_passes_the_suite_of_policy_sets);
 
 async fn whole(mut pieces: Backup) -> Vec<u8> {
     let mut backup = Vec::new();

@@ -3,38 +3,13 @@
 
 use stead_core::time::Timestamp;
 use stead_ports::{
-    conformance::SWITCHES,
     journal::{Backup, BackupAsk, Journal as _},
     switches::{NewSwitch, SwitchStore as _, What},
 };
 use stead_store::{BlobKey, Checker, PgOptions, PgRestore, PgStore, Reader, SqliteOptions, SqliteStore};
 use stead_testkit::postgres::TestPostgres;
 
-macro_rules! tests {
-    ($($name:ident)*) => { $(
-        #[tokio::test]
-        async fn $name() {
-            let dir = tempfile::tempdir().unwrap();
-            let store = SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap();
-            stead_ports::conformance::$name(&store).await;
-        }
-    )* };
-}
-stead_ports::switches_cases!(tests);
-
-fn options(schema: &str) -> PgOptions {
-    PgOptions { schema: schema.to_owned(), ..PgOptions::new(BlobKey::from_bytes([7; 32])) }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_shared_store_passes_the_suite_of_switches() {
-    let server = TestPostgres::start();
-    for (n, case) in SWITCHES.iter().enumerate() {
-        eprintln!("{}", case.name);
-        let store = PgStore::connect(&server.url(), options(&format!("case_{n}"))).await.unwrap();
-        (case.run)(&store).await;
-    }
-}
+stead_testkit::stores_pass!(switches_cases, SWITCHES, the_shared_store_passes_the_suite_of_switches);
 
 async fn whole(mut pieces: Backup) -> Vec<u8> {
     let mut backup = Vec::new();

@@ -14,7 +14,10 @@ use stead_audit::{
 
 use stead_core::time::Timestamp;
 
-use super::history::{Log, NEW_YEAR_S, ORIGIN, Seeded, key, tree, withhold};
+use super::{
+    certificates::certificates,
+    history::{Log, NEW_YEAR_S, ORIGIN, Seeded, key, tree, withhold},
+};
 
 /// Each file of vectors.
 pub fn all() -> Vec<(&'static str, Value)> {
@@ -24,6 +27,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("notes.json", notes()),
         ("bundles.json", bundles()),
         ("acts.json", acts()),
+        ("certificates.json", certificates()),
     ]
 }
 

@@ -2,12 +2,12 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value;
-use stead_api::switch::{Switched, TurnSwitch};
-use stead_core::{code, id::Name};
+use stead_api::switch::Switched;
+use stead_core::code;
 use stead_identity::keys::{KeyError, SigningKeys};
 use stead_server::identity::{keys_path, now};
 
-use super::switches;
+use super::switches::{self, Why};
 use crate::{
     cli::Global,
     error::{CliError, Outcome},
@@ -44,12 +44,8 @@ struct Which {
     what: Kind,
     /// A run's id, a person's name as `stead whoami` shows it, or a token's `jti`
     name: String,
-    /// Why; whoever meets it is told
-    #[arg(long, default_value = "")]
-    reason: String,
-    /// The tenant, when it is not that of the token
-    #[arg(long)]
-    tenant: Option<String>,
+    #[command(flatten)]
+    why: Why,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -70,14 +66,12 @@ pub(crate) async fn run(global: &Global, args: Identity) -> Outcome {
 }
 
 async fn turn(global: &Global, which: Which, on: bool) -> Outcome {
-    let Which { what, name, reason, tenant } = which;
-    let what = match what {
+    let what = match which.what {
         Kind::Run => Switched::Run,
         Kind::Person => Switched::Person,
         Kind::Token => Switched::Token,
     };
-    let turn = TurnSwitch { what, name: name.into(), on, reason, tenant: tenant.map(Name::from) };
-    switches::turn_one(global, &turn).await
+    switches::turn(global, what, which.name, which.why, on).await
 }
 
 fn keys(global: &Global, read: Result<SigningKeys, KeyError>) -> Outcome {

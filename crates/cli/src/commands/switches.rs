@@ -42,6 +42,13 @@ struct Which {
     what: Kind,
     /// Its name: of a tool or of its entry in manifests, of a provider's account, of an agent, a version in full, of the tenant
     name: String,
+    #[command(flatten)]
+    why: Why,
+}
+
+/// What every switch is turned with.
+#[derive(Debug, Args)]
+pub(crate) struct Why {
     /// Why; whoever meets the switch is told
     #[arg(long, default_value = "")]
     reason: String,
@@ -85,22 +92,22 @@ pub(crate) async fn enable(global: &Global, args: Enable) -> Outcome {
 }
 
 async fn turned(global: &Global, which: Which, on: bool) -> Outcome {
-    let Which { what, name, reason, tenant } = which;
-    let what = match what {
+    let what = match which.what {
         Kind::Tool => Switched::Tool,
         Kind::Provider => Switched::Provider,
         Kind::Agent => Switched::Agent,
         Kind::Version => Switched::Version,
         Kind::Tenant => Switched::Tenant,
     };
-    let turn = TurnSwitch { what, name: name.into(), on, reason, tenant: tenant.map(Name::from) };
-    turn_one(global, &turn).await
+    turn(global, what, which.name, which.why, on).await
 }
 
 /// Turns a switch and says so.
-pub(crate) async fn turn_one(global: &Global, turn: &TurnSwitch) -> Outcome {
+pub(crate) async fn turn(global: &Global, what: Switched, name: String, why: Why, on: bool) -> Outcome {
+    let Why { reason, tenant } = why;
+    let turn = TurnSwitch { what, name: name.into(), on, reason, tenant: tenant.map(Name::from) };
     let connection = Connection::open(global, Need::Rest).await?;
-    let switch = connection.client.turn_switch(turn).await;
+    let switch = connection.client.turn_switch(&turn).await;
     connection.close().await;
     say(global, &switch?)?;
     Ok(Exit::Ok)

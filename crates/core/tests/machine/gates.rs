@@ -167,8 +167,13 @@ fn approved_under(later: Ruling) -> Story {
 fn an_approval_opens_nothing_that_the_policies_of_now_forbid() {
     let story = approved_under(Ruling::deny(4, vec!["closed".into()], "closed for today".into()));
     assert_eq!(story.intents(1), 0);
-    assert_eq!(story.last_said(), "1 failed: ST0057: closed for today");
+    // Nobody may think that a yes opened it, or that people said no.
+    let told = "1 failed: ST0057: approved by ann, and denied after that by the policy `closed`: closed for today";
+    assert_eq!(story.last_said(), told);
     assert_eq!(decided(&story), [(1, Verdict::Ask, 3), (1, Verdict::Deny, 4)]);
+    // By no policy: what operators turned off, say.
+    let story = approved_under(Ruling::deny(4, Vec::new(), "the tool is off".into()));
+    assert_eq!(story.last_said(), "1 failed: ST0057: approved by ann, and denied after that: the tool is off");
 }
 
 #[test]
@@ -187,7 +192,8 @@ fn what_policies_would_now_rewrite_was_not_approved() {
     let rewritten = Some(rewrite);
     let story = approved_under(Ruling { rewritten, ..Ruling::allow(4, vec!["granted".into()]) });
     assert_eq!(story.intents(1), 0);
-    assert!(story.last_said().starts_with("1 failed: ST0058: the policies have changed"), "{}", story.last_said());
+    let told = "1 failed: ST0058: approved by ann, and denied after that: the policies have changed";
+    assert!(story.last_said().starts_with(told), "{}", story.last_said());
 }
 
 #[test]
@@ -451,7 +457,8 @@ fn what_policies_would_no_longer_rewrite_was_not_approved() {
     gate.apply(one_of_finance);
     story.approves(1, "ann", "finance").unwrap();
     assert_eq!(story.intents(1), 0);
-    assert!(story.last_said().starts_with("1 failed: ST0058: the policies have changed"), "{}", story.last_said());
+    let told = "1 failed: ST0058: approved by ann, and denied after that: the policies have changed";
+    assert!(story.last_said().starts_with(told), "{}", story.last_said());
 }
 
 #[test]

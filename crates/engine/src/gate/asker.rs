@@ -9,7 +9,7 @@ use stead_core::{
     ruling::Behalf,
     run::{GENESIS, State},
 };
-use stead_policy::{Asker, User};
+use stead_policy::{Asker, Handed, User};
 
 use crate::{Engine, load::load, switches::told, types::EngineError};
 
@@ -30,6 +30,7 @@ impl Engine {
         let started = started.ok_or_else(|| quarantined("its first record is not a start".to_owned()))?;
         let behalf = started.behalf.as_deref().cloned().unwrap_or_default();
         let (user, callers) = of_behalf(&behalf);
+        let grant = Handed::of(&behalf, &started.config.limits);
         Ok(Asker {
             tenant: record.header.tenant.to_string(),
             agent: started.agent.to_string(),
@@ -38,6 +39,7 @@ impl Engine {
             run: run.to_string(),
             user,
             callers,
+            grant,
         })
     }
 }

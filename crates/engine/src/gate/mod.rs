@@ -15,6 +15,7 @@ use std::{
 };
 
 use stead_core::{
+    budget::Limits,
     code,
     fact::Verdict,
     grant::{Denied, Use},
@@ -25,7 +26,7 @@ use stead_core::{
     time::{Span, Timestamp},
 };
 use stead_policy::{
-    Approval, Approver, Asker, Confidence, Decision, Deed, Facts, History, Past, Policies, Principal,
+    Approval, Approver, Asker, Confidence, Decision, Deed, Facts, Handed, History, Past, Policies, Principal,
     Provenance as From, Request, Risk, ToolSpec, Verdict as Said, Why,
 };
 use stead_ports::agent::{Agent, Also, Behind, BoundTool};
@@ -54,12 +55,12 @@ use crate::{
 /// Who a run is to policies; made once for each time that it is loaded.
 pub(crate) fn principal(state: &State, agent: &Agent) -> Principal {
     let State { tenant, version, session, run, behalf, .. } = state;
-    of((tenant, &state.agent), *version, *session, *run, behalf, agent)
+    of((tenant, &state.agent), *version, *session, *run, behalf, &state.config.limits, agent)
 }
 
 /// The same for a run that is about to be made.
 pub(crate) fn principal_of(new: &NewRun, agent: &Agent) -> Principal {
-    of((&new.tenant, &new.agent), new.version, new.session, new.run, &new.behalf, agent)
+    of((&new.tenant, &new.agent), new.version, new.session, new.run, &new.behalf, &new.config.limits, agent)
 }
 
 fn of(
@@ -68,6 +69,7 @@ fn of(
     session: SessionId,
     run: RunId,
     behalf: &Behalf,
+    limits: &Limits,
     agent: &Agent,
 ) -> Principal {
     let (user, callers) = asker::of_behalf(behalf);
@@ -79,6 +81,7 @@ fn of(
         run: run.to_string(),
         user,
         callers,
+        grant: Handed::of(behalf, limits),
     };
     let tools: Vec<ToolSpec> = specs(agent).collect();
     let principal = Principal::run(asker, &tools);

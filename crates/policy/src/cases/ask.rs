@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fmt};
 use stead_core::time::Timestamp;
 
 use super::{
+    NOON,
     other::Other,
     outcome::Outcome,
     words::{Before, Came, Case},
@@ -20,9 +21,6 @@ use crate::{
     request::{Approval, Confidence, Facts, Request},
     tool::ToolSpec,
 };
-
-/// When a case is asked, unless it says otherwise: 2026-01-01T12:00:00Z.
-const NOON: Timestamp = Timestamp(1_767_268_800_000_000);
 
 /// How a case went.
 #[derive(Clone, Debug, PartialEq, Eq)]

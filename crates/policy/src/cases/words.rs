@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::Value;
-use stead_core::effect::Ended;
+use stead_core::{budget::MicroUsd, effect::Ended};
 
-use super::{other::Other, outcome::Outcome};
+use super::{NOON, other::Other, outcome::Outcome};
 use crate::{
     entity::{Asker, User},
+    handed::Handed,
     problem::Problem,
     provenance::Provenance,
     tool::Risk,
@@ -62,8 +63,9 @@ impl Case {
             if case.call.is_some() == case.other.is_some() {
                 return problem("has one of `call` and `do`".to_owned());
             }
-            let before = case.before.iter().find(|b| crate::yaml::span(&b.ago).is_none())?;
-            problem(format!("`{}` is no span; write `90s`, `15m`, `1h` or `7d`", before.ago))
+            let before = case.before.iter().find(|b| crate::yaml::span(&b.ago).is_none()).map(|b| b.ago.as_str());
+            let span = before.or_else(|| case.who.grant.as_ref()?.wrong())?;
+            problem(format!("`{span}` is no span; write `90s`, `15m`, `1h` or `7d`"))
         };
         let problems: Vec<Problem> = cases.iter().filter_map(wrong).collect();
         if problems.is_empty() { Ok(cases) } else { Err(problems) }
@@ -80,6 +82,47 @@ pub(super) struct Who {
     pub(super) user: Option<String>,
     pub(super) roles: BTreeSet<String>,
     pub(super) callers: BTreeSet<String>,
+    pub(super) grant: Option<Grant>,
+}
+
+/// What the agent that started the run handed on to it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Grant {
+    by: String,
+    tools: Option<Vec<String>>,
+    hosts: Option<Vec<String>>,
+    scopes: Option<Vec<String>>,
+    /// How long it still lasts.
+    #[serde(rename = "for")]
+    lasts: Option<String>,
+    depth: Option<u8>,
+    tokens: Option<u64>,
+    usd: Option<f64>,
+    tool_calls: Option<u32>,
+}
+
+impl Grant {
+    fn handed(&self) -> Handed {
+        let Self { by, tools, hosts, scopes, lasts, depth, tokens, usd, tool_calls } = self;
+        let lasts = lasts.as_deref().map(|lasts| crate::yaml::span(lasts).unwrap_or_default());
+        Handed {
+            by: by.clone(),
+            tools: tools.clone(),
+            hosts: hosts.clone(),
+            scopes: scopes.clone(),
+            until: lasts.map(|lasts| NOON.after(lasts)),
+            depth: *depth,
+            tokens: *tokens,
+            // A number that is too large, or none, is the most that there is, or nothing.
+            usd: usd.map(|usd| MicroUsd((usd * 1e6).round() as u64)),
+            tool_calls: *tool_calls,
+        }
+    }
+
+    fn wrong(&self) -> Option<&str> {
+        self.lasts.as_deref().filter(|lasts| crate::yaml::span(lasts).is_none())
+    }
 }
 
 impl Default for Who {
@@ -92,6 +135,7 @@ impl Default for Who {
             user: None,
             roles: BTreeSet::new(),
             callers: BTreeSet::new(),
+            grant: None,
         }
     }
 }
@@ -109,7 +153,9 @@ impl Who {
             session: self.session.clone(),
             run: self.run.clone(),
             user: self.user(),
-            callers: self.callers.clone(),
+            // Who started it is above it.
+            callers: self.callers.iter().chain(self.grant.as_ref().map(|grant| &grant.by)).cloned().collect(),
+            grant: self.grant.as_ref().map(Grant::handed),
         }
     }
 }

@@ -60,6 +60,14 @@ fn every_edge_is_decided_and_denied_where_it_is_not_granted() {
 fn every_context_is_what_the_schema_says() {
     let all = "permit (principal, action, resource) when { context.granted && context.now > datetime(\"2025-01-01\") &&
         context.approvals.count == 0 && context.approvals.users.isEmpty() && context.traced && !context.taint && !context.plan };";
+    let handed = "forbid (principal is Run, action, resource) unless { context has grant && context.grant.by == Agent::\"front\" &&
+        context.grant has tools && context.grant.tools.contains(\"payments_*\") &&
+        context.grant has hosts && context.grant.hosts == [\"*.example.com\"] &&
+        context.grant has scopes && context.grant.scopes.isEmpty() &&
+        context.grant has until && context.grant.until.durationSince(context.now) == duration(\"1m\") &&
+        context.grant has depth && context.grant.depth == 1 && context.grant has tokens && context.grant.tokens == 9000 &&
+        context.grant has usd && context.grant.usd == decimal(\"0.5001\") &&
+        context.grant has tool_calls && context.grant.tool_calls == 12 };";
     let own = [
         ("call_model", "context.max_output_tokens == 2000 && resource in Provider::\"anthropic\""),
         ("read_memory", "context.bytes == 0 && resource in Project::\"support\""),
@@ -85,7 +93,7 @@ fn every_context_is_what_the_schema_says() {
             format!("forbid (principal, action == Action::\"{action}\", resource) unless {{ {condition} }};\n")
         })
         .collect();
-    let policies = only(&format!("{all}\n{gates}"));
+    let policies = only(&format!("{all}\n{handed}\n{gates}"));
     let run = asker();
     for deed in deeds(&run, "{}") {
         let decision = ask(&policies, &deed, true);

@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 use stead_core::{effect::EffectClass, time::Timestamp};
 
 use crate::{
-    Approval, Asker, Decision, Deed, Facts, History, Policies, Principal, Problem, Request, Risk, Source, ToolSpec,
-    User,
+    Approval, Asker, Decision, Deed, Facts, Handed, History, Policies, Principal, Problem, Request, Risk, Source,
+    ToolSpec, User,
 };
 
 /// Tools of a refund desk.
@@ -70,6 +70,22 @@ fn with_default(text: &str) -> Policies {
         .unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
+/// What it was handed, of which all is bounded.
+fn handed() -> Handed {
+    let texts = |all: &[&str]| Some(all.iter().map(|text| (*text).to_owned()).collect());
+    Handed {
+        by: "front".to_owned(),
+        tools: texts(&["payments_*", "orders_lookup"]),
+        hosts: texts(&["*.example.com"]),
+        scopes: texts(&[]),
+        until: Some(Timestamp(1_767_268_800_000_000 + 60_000_000)),
+        depth: Some(1),
+        tokens: Some(9_000),
+        usd: Some(stead_core::budget::MicroUsd(500_050)),
+        tool_calls: Some(12),
+    }
+}
+
 fn asker() -> Asker {
     Asker {
         tenant: "acme".to_owned(),
@@ -79,6 +95,7 @@ fn asker() -> Asker {
         run: "run_1".to_owned(),
         user: Some(User { name: "alice".to_owned(), roles: BTreeSet::from(["support".to_owned()]) }),
         callers: BTreeSet::from(["front".to_owned()]),
+        grant: Some(handed()),
     }
 }
 

@@ -23,7 +23,7 @@ const PRINCIPALS: [&str; 6] = [
     "principal is Run in Session::\"ses_2\"",
 ];
 /// True of some requests, false of others, or, as a product that leaves 64 bits, an error.
-const OF_ALL: [&str; 21] = [
+const OF_ALL: [&str; 26] = [
     "context.granted",
     "context.granted && context.risk != \"critical\"",
     "context.unsure",
@@ -45,6 +45,11 @@ const OF_ALL: [&str; 21] = [
     "context.approvals.roles.contains(Role::\"boss\")",
     "context.approvals.users.containsAny([User::\"u0\", User::\"u1\"])",
     "context.approvals.count * 9223372036854775807 > 0",
+    "context has grant && context.grant.by == Agent::\"front\"",
+    "context has grant && !(context.grant has until)",
+    "context has grant && context.grant has until && context.grant.until < context.now",
+    "context has grant && context.grant has tools && context.grant.tools.contains(\"orders_lookup\")",
+    "context has grant && context.grant has usd && context.grant.usd.greaterThan(decimal(\"0.5\"))",
 ];
 const OF_REFUNDS: [&str; 13] = [
     "context.args.amount > 1000",
@@ -208,7 +213,13 @@ fn runs() -> [Principal; 3] {
         let user = user.map(|(name, role)| User { name: name.to_owned(), roles: BTreeSet::from([role.to_owned()]) });
         let callers = BTreeSet::from([caller.to_owned()]);
         let (session, run) = (session.to_owned(), run.to_owned());
-        Principal::run(Asker { session, run, user, callers, ..asker() }, &tools())
+        // The second was handed no bounds, and nobody handed anything to the last.
+        let grant = match caller {
+            "front" if user.is_none() => None,
+            "front" => Some(handed()),
+            other => Some(Handed { by: other.to_owned(), ..Handed::default() }),
+        };
+        Principal::run(Asker { session, run, user, callers, grant, ..asker() }, &tools())
     };
     [
         of("ses_1", "run_1", Some(("alice", "support")), "front"),
@@ -305,6 +316,7 @@ fn an_answer_is_kept_only_where_nothing_but_facts_is_read() {
         "principal, action, resource) when { principal == Run::\"run_1\" };",
         "principal, action, resource) when { User::\"alice\" in Role::\"support\" };",
         "principal, action, resource) when { context.approvals.count > 0 };",
+        "principal, action, resource) when { context has grant };",
         "principal, action, resource) when { context.taint && context.approvals.count > 0 };",
         "principal, action, resource) when { context.now > datetime(\"2025-01-01\") };",
         "principal, action == Action::\"orders_lookup\", resource) when { context.args has order };",

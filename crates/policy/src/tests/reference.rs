@@ -122,6 +122,9 @@ fn build(policies: &Policies, trial: &Trial<'_>, approvals: &Seen) -> Result<Con
     put("taint", &|| RestrictedExpression::new_bool(facts.taint || !facts.traced));
     put("plan", &|| RestrictedExpression::new_bool(facts.plan));
     put("approvals", &|| seen(approvals));
+    if let Some(handed) = &request.principal.grant {
+        put("grant", &|| grant(handed));
+    }
     put("now", &|| RestrictedExpression::new_datetime(crate::datetime::text(facts.now)));
     for (name, value) in request.deed.attributes() {
         put(name, &|| match value {
@@ -206,6 +209,27 @@ fn whole(path: &str, fields: Vec<(String, RestrictedExpression)>) -> Result<Rest
 
 fn unfit(place: &Place<'_>, problem: impl Into<String>) -> Unfit {
     Unfit { path: place.to_string(), problem: problem.into() }
+}
+
+/// What a run was handed.
+fn grant(handed: &crate::Handed) -> RestrictedExpression {
+    let texts = |list: &Option<Vec<String>>| {
+        list.clone().map(|list| RestrictedExpression::new_set(list.into_iter().map(RestrictedExpression::new_string)))
+    };
+    let long = |n: Option<u64>| n.map(|n| RestrictedExpression::new_long(n as i64));
+    let fields = [
+        ("by", Some(RestrictedExpression::new_entity_uid(uid("Agent", &handed.by)))),
+        ("tools", texts(&handed.tools)),
+        ("hosts", texts(&handed.hosts)),
+        ("scopes", texts(&handed.scopes)),
+        ("until", handed.until.map(|until| RestrictedExpression::new_datetime(crate::datetime::text(until)))),
+        ("depth", long(handed.depth.map(u64::from))),
+        ("tokens", long(handed.tokens)),
+        ("usd", handed.usd.map(|usd| RestrictedExpression::new_decimal(decimal_text(usd.0.div_ceil(100) as i64)))),
+        ("tool_calls", long(handed.tool_calls.map(u64::from))),
+    ];
+    let fields = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    RestrictedExpression::new_record(fields).unwrap()
 }
 
 /// An object as a record of the attributes that are wanted.

@@ -159,7 +159,7 @@ async fn all(app: &App) {
         Ok(found) => found,
         Err(error) => return tracing::warn!(%error, "whether an erasure is to be finished is not known"),
     };
-    for erasure in found.iter().filter(|e| !e.proposed && e.certificate.is_none()) {
+    for erasure in found.iter().filter(|e| e.is_under_way()) {
         let _turn = erasures.turn.lock().await;
         // Told on the way.
         let _ = carry_out(app, erasure).await;

@@ -235,6 +235,7 @@ async fn of_tenant(app: &App, who: &Principal, run: RunId) -> Answer<Option<Box<
             run: run.to_string(),
             user: None,
             callers: BTreeSet::new(),
+            grant: None,
         }))),
         Err(e) => Err(e.into()),
     }

@@ -3,7 +3,8 @@
 
 use sha2::{Digest as _, Sha256};
 use stead_core::{
-    fact::{AskReason, Fact},
+    code,
+    fact::{AskReason, Fact, Verdict},
     id::{EffectId, Name},
     time::Timestamp,
 };
@@ -178,19 +179,37 @@ async fn resolved(
         return Ok(None);
     }
     let mut outcome = "it was withdrawn".to_owned();
-    let mut asked = false;
+    let (mut asked, mut yes) = (false, false);
     for event in engine.facts(owed.effect.run, 0, FACTS).await? {
         match &event.fact {
             Fact::ApprovalRequested(f) if f.effect == owed.effect.n => asked = event.at == owed.asked,
             _ if !asked => {}
             Fact::ApprovalGiven(f) if f.effect == owed.effect.n => {
                 outcome = format!("{} by {}", if f.approved { "approved" } else { "denied" }, line(&f.by));
+                yes = f.approved;
             }
             Fact::ApprovalExpired(f) if f.effect == owed.effect.n => {
                 outcome = "nobody answered in time: denied".to_owned()
             }
             // The yes of one of several, say, before the run was stopped.
             Fact::EffectWithdrawn(f) if f.effect == owed.effect.n => outcome = "it was withdrawn".to_owned(),
+            // Whatever people said, policies have the last word.
+            Fact::EffectDecided(f) if f.effect == owed.effect.n && f.verdict == Verdict::Deny => {
+                let by = f
+                    .ruled
+                    .iter()
+                    .filter(|_| f.code == Some(code::POLICY))
+                    .flat_map(|ruled| &ruled.by)
+                    .map(|policy| &**policy)
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                let denied = if by.is_empty() { "denied".to_owned() } else { format!("denied by policy: {by}") };
+                outcome = match yes {
+                    true => line(&format!("{outcome}, and {denied} after that")),
+                    false => line(&denied),
+                };
+                break;
+            }
             // It was let go: what comes after is no answer to this question.
             Fact::EffectIntended(f) if f.effect == owed.effect.n => break,
             _ => {}

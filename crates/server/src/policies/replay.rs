@@ -113,7 +113,8 @@ fn decide(mut set: Set, past: &Past, versions: &BTreeMap<VersionId, Version>) ->
                 session: run.session.to_string(),
                 run: run.id.to_string(),
                 user: None,
-                callers: BTreeSet::new(),
+                callers: run.callers.clone(),
+                grant: run.grant.clone(),
             };
             Some(Principal::run(asker, &version.specs).working_for(run.works_for.to_string()))
         })

@@ -20,13 +20,13 @@ use stead_core::{
 use stead_engine::{EngineError, without_texts};
 use stead_ports::{
     clock::Clock as _,
-    erasure::{self as port, Held, Hold, MAX_RUNS},
+    erasure::{self as port, Held, Hold, MAX_RUNS, Placed},
 };
 
 use crate::{
     auth::Principal,
     clock::SystemClock,
-    erasure::{Against, Plan, covered, finish, hex, plan, standing},
+    erasure::{Against, Plan, covered, finish, hex, is_of, plan, standing},
     http::{
         app::{App, Shared},
         body::Json,
@@ -284,25 +284,58 @@ pub(super) async fn place(
         reason,
         released: None,
     };
-    // What is being erased cannot be held any more.
-    for erasure in
-        store.erasures().await?.into_iter().filter(|e| e.tenant == tenant && !e.proposed && e.certificate.is_none())
-    {
-        let mut runs = Vec::new();
-        for run in &erasure.runs {
-            runs.extend(app.runtime.journal().run(*run).await?);
+    let (mut told, mut tries) = (false, 0);
+    let refused = loop {
+        // What is being erased cannot be held any more.
+        let under_way: Vec<port::Erasure> =
+            store.erasures().await?.into_iter().filter(|e| e.tenant == tenant && e.is_under_way()).collect();
+        let mut about = false;
+        for erasure in &under_way {
+            about |= is_about(&app, erasure, &placed).await?;
         }
-        let theirs = what == Held::Subject && store.pseudonym(&tenant, &placed.name) == erasure.subject;
-        if theirs || what != Held::Tenant && covered(&placed, &Name::from(""), &runs) {
-            return Err(Failure::new(code::ERASURE_UNFINISHED, "an erasure of what it is about is begun already"));
+        if about {
+            break Failure::new(code::ERASURE_UNFINISHED, "an erasure of what it is about is begun already")
+                .hint("`stead audit erasures` shows it; what comes after it can be held once it is done");
+        }
+        // On record before it is in force.
+        if !told {
+            told_act(&app, "hold_placed", &placed, &who, &placed.reason).await?;
+            told = true;
+        }
+        let known = under_way.iter().map(|erasure| erasure.id).collect();
+        match store.place_hold(placed.clone(), known).await? {
+            Placed::InForce => return Ok(Body(hold(placed))),
+            Placed::TooMany => {
+                break Failure::new(code::TOO_MANY_HOLDS, "the tenant has as many legal holds in force as it may")
+                    .hint("release some, or hold a person, a session or the tenant instead of single runs");
+            }
+            // Looked at with those that were known.
+            Placed::Erasing if tries < TRIES => tries += 1,
+            Placed::Erasing => {
+                break Failure::new(code::CONFLICT, "one erasure after another begins meanwhile")
+                    .hint("look at `stead audit erasures` and try again");
+            }
+        }
+    };
+    if told {
+        told_act(&app, "hold_refused", &placed, &who, "").await?;
+    }
+    Err(refused)
+}
+
+/// Whether an erasure takes anything of what a hold is about. One on the tenant is about all that is left of it, and is placed.
+async fn is_about(app: &App, erasure: &port::Erasure, hold: &Hold) -> Answer<bool> {
+    match hold.what {
+        Held::Tenant => Ok(false),
+        Held::Subject => Ok(is_of(&**app.runtime.erasures().store(), erasure, &hold.name)),
+        Held::Session | Held::Run => {
+            let mut runs = Vec::new();
+            for run in &erasure.runs {
+                runs.extend(app.runtime.journal().run(*run).await?);
+            }
+            Ok(covered(hold, &Name::from(""), &runs))
         }
     }
-    told_act(&app, "hold_placed", &placed, &who, &placed.reason).await?;
-    if !store.place_hold(placed.clone()).await? {
-        return Err(Failure::new(code::TOO_MANY_HOLDS, "the tenant has as many legal holds in force as it may")
-            .hint("release some, or hold a person, a session or the tenant instead of single runs"));
-    }
-    Ok(Body(hold(placed)))
 }
 
 pub(super) async fn release(

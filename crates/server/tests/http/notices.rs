@@ -2,7 +2,7 @@
 //! happens. The receivers are real ones on loopback; the mail server is Python's `aiosmtpd`.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::{BufRead as _, BufReader},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -168,6 +168,31 @@ async fn a_notice_that_nobody_took_is_sent_by_the_next_process_and_no_other_twic
     let heard = hook.until(2).await;
     let ids: BTreeSet<&str> = heard.iter().map(|(headers, _)| header(headers, "webhook-id")).collect();
     assert_eq!((heard.len(), ids.len()), (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_yes_that_policies_overrule_is_told_as_that_and_not_as_an_approval() {
+    let hook = Hook::default();
+    let url = hook.start().await;
+    let desk = Notice { resolved: true, ..notice("desk", &url) };
+    let lab = Lab::with(|c| c.approvals.notices = vec![desk]).await;
+    let waiting = lab.waiting().await;
+    hook.until(1).await;
+    let closed =
+        r#"@id("closed") @reason("closed for today") forbid (principal, action in Action::"call_tool", resource);"#;
+    let files = BTreeMap::from([("closed.cedar".to_owned(), closed.to_owned())]);
+    lab.client.apply_policies(files).await.unwrap();
+    lab.client.approve(waiting.approvals[0].id, None).await.unwrap();
+    let ended = lab.ended(waiting.summary.id).await;
+    assert_eq!(ended.output.as_deref(), Some("It was not added."));
+    let heard = hook.until(2).await;
+    assert_eq!(heard[1].1["type"], "approval.resolved");
+    let outcome = "approved by owner, and denied by policy: closed after that";
+    assert_eq!(heard[1].1["data"]["rows"][0]["value"], outcome);
+    // The model hears the same, and so does whoever asks why.
+    let facts = lab.client.facts(waiting.summary.id, &Default::default()).await.unwrap().items;
+    let told = "ST0057: approved by owner, and denied after that by the policy `closed`: closed for today";
+    assert!(facts.iter().any(|fact| fact.text.as_deref() == Some(told)), "{facts:?}");
 }
 
 /// All objects in a document.

@@ -334,6 +334,7 @@ fn decide(policies: &Policies, text: &str) -> Verdict {
         run: "r".into(),
         user: None,
         callers: Default::default(),
+        grant: None,
     };
     let tools: Vec<_> = policies.world().tools().cloned().collect();
     let (principal, history) = (Principal::run(asker, &tools), History::default());

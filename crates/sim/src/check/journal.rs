@@ -141,6 +141,7 @@ impl RunAudit {
             (self.own, self.unknown, self.keys) = (carry.transcript.len(), carry.unknown, carry.keys);
         }
         let before = self.state.take();
+        self.patience.record();
         for fact in &record.facts {
             if !self.asks_the_person(fact) {
                 self.fact(&record.header, fact)?;

@@ -29,9 +29,18 @@ pub struct Patience {
     most: Option<(u32, u32)>,
     asks: u32,
     open: BTreeMap<u32, Open>,
+    /// The open question whether the run may go on on somebody's behalf.
+    renewing: Option<u32>,
+    /// Whether the record that is taken in restores the run.
+    restoring: bool,
 }
 
 impl Patience {
+    /// A record begins.
+    pub fn record(&mut self) {
+        self.restoring = false;
+    }
+
     /// Takes in a fact of that time.
     ///
     /// # Errors
@@ -42,8 +51,19 @@ impl Patience {
                 let RunConfig { max_open_asks, max_asks, .. } = f.config;
                 self.most = max_open_asks.zip(max_asks);
             }
-            // Whether the run may go on on somebody's behalf is its own question, one at a time, whatever else is asked.
-            Fact::ApprovalRequested(f) if f.reason == AskReason::Delegation => {}
+            Fact::Restored(_) => self.restoring = true,
+            // Whether the run may go on on somebody's behalf may always be asked, one at a time. It counts against what else is asked.
+            Fact::ApprovalRequested(f) if f.reason == AskReason::Delegation => {
+                self.asks += 1;
+                if let Some(open) = self.renewing.replace(f.effect) {
+                    return violation("a person is asked once at a time", format!("{fact:?} while e{open} is open"));
+                }
+            }
+            Fact::ApprovalGiven(f) if self.renewing == Some(f.effect) => {
+                self.renewing = self.renewing.filter(|_| f.approved);
+            }
+            Fact::ApprovalExpired(f) if self.renewing == Some(f.effect) => self.renewing = None,
+            Fact::DelegationRenewed(_) => self.renewing = None,
             Fact::ApprovalRequested(f) => {
                 let again = self.open.contains_key(&f.effect);
                 let gates = f.asked.as_ref().map(|asked| asked.gates.clone()).unwrap_or_default();
@@ -51,8 +71,11 @@ impl Patience {
                 self.open.insert(f.effect, open);
                 self.asks += 1;
                 // What is asked anew is the same question in people's eyes, whose policies or whose run changed.
-                let over = |(open, all): (u32, u32)| self.open.len() > open as usize || self.asks > all;
-                if !again && f.reason != AskReason::Restored && self.most.is_some_and(over) {
+                let open = self.open.len() + usize::from(self.renewing.is_some());
+                let over = |(most, all): (u32, u32)| open > most as usize || self.asks > all;
+                // The restore itself asks about whatever may have been done in the life that was lost; what is decided later does not.
+                let restored = f.reason == AskReason::Restored && self.restoring;
+                if !again && !restored && self.most.is_some_and(over) {
                     return violation("a run asks people no more than it may", format!("{fact:?}: {:?}", self.most));
                 }
             }

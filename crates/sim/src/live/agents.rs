@@ -254,6 +254,7 @@ impl Tool for SimTool {
             let id = invocation.effect;
             self.cosmos.trace(|| format!("{id} is called: {}", invocation.tool));
             self.cosmos.starts(id.run, &format!("{id}"));
+            self.cosmos.starts_for_the_person(&format!("{id}"));
             self.has_intent(id);
             let faults = self.cosmos.faults();
             if self.cosmos.roll(|rng| rng.chance(faults.not_sent)) {

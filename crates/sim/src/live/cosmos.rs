@@ -14,6 +14,7 @@ use stead_core::{
     record::Payload,
     time::Timestamp,
 };
+use stead_ports::switches::SwitchRow;
 use tokio::{
     sync::{Notify, oneshot},
     time::Instant,
@@ -37,6 +38,8 @@ const SPINNING: u32 = 20_000;
 pub(super) struct Cosmos {
     pub plan: Plan,
     pub mem: Mutex<Mem>,
+    /// What was turned off and on, in its order.
+    pub switches: Mutex<Vec<SwitchRow>>,
     /// Told when a promise is broken: a busy engine would not let time pass any more.
     pub alarm: Notify,
     inner: Mutex<Inner>,
@@ -60,6 +63,10 @@ struct Inner {
     fuse: Option<u64>,
     /// Runs whose stop was acknowledged, with everything below them.
     gates: BTreeSet<RunId>,
+    /// Whether it was acknowledged that the person may have no runs any more, and nobody has let them have some again since.
+    without_right: bool,
+    /// Processes that the person has turned to.
+    visits: u64,
     violation: Option<Violation>,
     lines: Option<Vec<String>>,
 }
@@ -82,11 +89,14 @@ impl Cosmos {
             told: (0, 0),
             fuse: None,
             gates: BTreeSet::new(),
+            without_right: false,
+            visits: 0,
             violation: None,
             lines,
         };
         let mem = Mem::with(super::uppers::Uppers::drawn(seed));
-        Arc::new(Self { plan, mem: Mutex::new(mem), alarm: Notify::new(), inner: Mutex::new(inner) })
+        let (mem, switches, inner) = (Mutex::new(mem), Mutex::default(), Mutex::new(inner));
+        Arc::new(Self { plan, mem, switches, alarm: Notify::new(), inner })
     }
 
     /// A process begins; called on its runtime.
@@ -195,6 +205,30 @@ impl Cosmos {
     /// A stop was acknowledged: nothing new may start in the run or below it.
     pub(super) fn close(&self, run: RunId) {
         self.inner.lock().gates.insert(run);
+    }
+
+    /// The person turns to a process that has just begun; which one of them it is.
+    pub(super) fn comes(&self) -> u64 {
+        let mut inner = self.inner.lock();
+        inner.visits += 1;
+        inner.visits
+    }
+
+    /// The last of these.
+    pub(super) fn last_visit(&self) -> u64 {
+        self.inner.lock().visits
+    }
+
+    /// It was acknowledged that the person may have no runs any more; or somebody is about to let them have some again.
+    pub(super) fn may_have_runs(&self, may: bool) {
+        self.inner.lock().without_right = !may;
+    }
+
+    /// Notes a breach when an effect starts on behalf of a person who may have no runs.
+    pub(super) fn starts_for_the_person(&self, what: &str) {
+        if self.plan.delegated.is_some() && self.inner.lock().without_right {
+            self.broken(Violation { check: "nothing begins for whom may have no runs", detail: what.to_owned() });
+        }
     }
 
     /// Notes a breach when something starts in a run that was told to stop.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use stead_core::effect::Ended;
-use stead_engine::{DefaultPolicy, Engine, NoSwitches, Options, Ports, Rates, Unsigned};
+use stead_engine::{DefaultPolicy, Engine, Options, Ports, Rates, Unsigned};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     cosmos::Cosmos,
     journal::SimJournal,
     people::{self, run_of, standing},
+    switches::SimSwitches,
 };
 use crate::{
     check,
@@ -124,7 +125,7 @@ async fn open(cosmos: &Arc<Cosmos>) -> (Engine, Arc<SimJournal>) {
             agents: Arc::new(SimAgents::new(cosmos)),
             clock: Arc::new(SimClock(cosmos.clone())),
             policies: Arc::new(DefaultPolicy::default()),
-            switches: Arc::new(NoSwitches),
+            switches: Arc::new(SimSwitches(cosmos.clone())),
             directories: Arc::new(Unsigned),
         };
         match Engine::open(ports, options(cosmos)).await {
@@ -211,6 +212,10 @@ fn judge(cosmos: &Cosmos) -> Check {
     for run in mem.runs.values() {
         if !run.audit.ended() || !run.row.state.status.ended() {
             return violation("every run ends", format!("{}: {:?}", run.row.id, run.row.state));
+        }
+        let parent = run.audit.state.as_ref().and_then(|state| state.parent);
+        if let Some((parent, above)) = parent.and_then(|parent| Some((parent, mem.runs.get(&parent.run)?))) {
+            above.audit.delegation.hands_down(run.row.id, parent, &run.audit.delegation)?;
         }
     }
     for session in mem.sessions.values() {

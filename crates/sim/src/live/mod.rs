@@ -5,7 +5,7 @@
 //! a millisecond, and a seed gives the same bytes each time.
 //!
 //! [`cosmos`] is what outlives a process: time, the destinations, the plan. [`mem`] holds the journal's data, [`journal`]
-//! is the port over it with its faults, [`agents`] has models and tools, [`people`] whoever uses the engine,
+//! is the port over it with its faults, [`switches`] what is off, [`agents`] has models and tools, [`people`] whoever uses the engine,
 //! [`history`] one life from its seed.
 
 mod agents;
@@ -15,4 +15,5 @@ pub mod history;
 pub mod journal;
 mod mem;
 mod people;
+mod switches;
 mod uppers;

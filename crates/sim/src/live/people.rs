@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use stead_core::{
     budget::Limits,
-    fact::{Fact, StopMode},
+    fact::{AskReason, Fact, StopMode},
+    grant::Delegated,
     id::{Name, RunId, SessionId},
     record::{Actor, Record},
     ruling::Behalf,
@@ -16,7 +17,7 @@ use stead_ports::journal::{ApprovalFilter, Status};
 use super::{agents::ROOT, cosmos::Cosmos};
 use crate::{
     failure::{Check, violation},
-    plan::{Disturbance, SECOND},
+    plan::{Disturbance, PERSON, SECOND},
 };
 
 pub(super) const TENANT: &str = "sim";
@@ -33,6 +34,45 @@ pub(super) fn come(cosmos: &Arc<Cosmos>, engine: &Engine) {
         }
     }
     tokio::spawn(resumer(cosmos.clone(), engine.clone()));
+    if cosmos.plan.delegated.is_some() {
+        tokio::spawn(person(cosmos.clone(), engine.clone(), cosmos.comes()));
+    }
+}
+
+/// On whose behalf a client's run works from now on.
+fn behalf(cosmos: &Cosmos) -> Behalf {
+    let Some(lasts) = cosmos.plan.delegated else { return Behalf::default() };
+    let delegated = Some(Delegated { until: cosmos.wall().after(lasts), lasts });
+    Behalf { user: Some(PERSON.into()), delegated, ..Behalf::default() }
+}
+
+/// The person on whose behalf runs work comes by now and then: whatever they do about a run lets it go on for as long again. And their
+/// groups change: what runs on their behalf begins no more, until they may have runs again.
+async fn person(cosmos: Arc<Cosmos>, engine: Engine, visit: u64) {
+    let (tenant, person): (Name, Name) = (TENANT.into(), PERSON.into());
+    // Whom another process has taken over from is told nothing any more.
+    while cosmos.last_visit() == visit {
+        let (change, back) = cosmos.roll(|rng| (rng.chance(200), rng.chance(500)));
+        let (without, calm) = (cosmos.is_without_right(), cosmos.calm());
+        if without && (back || calm) {
+            cosmos.may_have_runs(true);
+            let result = engine.may_have_runs(&person, Some(&tenant), Some(u64::MAX)).await;
+            cosmos.trace(|| format!("-- {PERSON} may have runs again: {result:?}"));
+        } else if !without && change && !calm {
+            let noted = engine.delegates(&tenant, &person).await;
+            let result = engine.may_have_runs(&person, None, None).await;
+            cosmos.trace(|| format!("-- {PERSON} may have no runs any more: {noted:?} {result:?}"));
+            if noted.is_ok() && result.is_ok() && cosmos.is_without_right() {
+                cosmos.may_have_runs(false);
+            }
+        }
+        let pause = cosmos.roll(|rng| rng.range(5 * SECOND, 60 * SECOND));
+        tokio::time::sleep(Duration::from_micros(pause)).await;
+        let one = cosmos.roll(|rng| rng.below(cosmos.plan.runs.len() as u64) as usize);
+        let Some(run) = run_of(&cosmos, one) else { continue };
+        let result = engine.renew_if_theirs(run, &person).await;
+        cosmos.trace(|| format!("-- {PERSON} comes by at {run}: {result:?}"));
+    }
 }
 
 async fn until(cosmos: &Cosmos, at: u64) {
@@ -68,7 +108,7 @@ async fn client(cosmos: Arc<Cosmos>, engine: Engine, i: usize) {
                 limits: Limits::default(),
                 idempotency: Some((key(i), [i as u8; 32])),
                 actor: Actor::User("client".into()),
-                behalf: Behalf::default(),
+                behalf: behalf(&cosmos),
                 label: None,
                 parent: None,
             };
@@ -99,7 +139,11 @@ async fn approver(cosmos: Arc<Cosmos>, engine: Engine) {
             if never && !cosmos.calm() {
                 continue;
             }
-            if engine.approve(question.effect, approved, "ada".into(), None, None).await.is_ok() {
+            // Now and then somebody else says yes in the person's place, who may not.
+            let theirs =
+                question.reason == AskReason::Delegation && (cosmos.calm() || cosmos.roll(|rng| rng.chance(800)));
+            let name = if theirs { PERSON } else { "ada" };
+            if engine.approve(question.effect, approved, name.into(), None, None).await.is_ok() {
                 let heard = |f: &Fact| {
                     matches!(f, Fact::ApprovalGiven(g) if g.effect == question.effect.n)
                         || matches!(f, Fact::ApprovalExpired(e) if e.effect == question.effect.n)

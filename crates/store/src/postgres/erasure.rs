@@ -15,7 +15,7 @@ use stead_core::{
     time::Timestamp,
 };
 use stead_ports::{
-    erasure::{BareRun, ERASED_TITLE, Erasure, ErasureStore, Held, Hold, KeptTree, MAX_HOLDS, Naming},
+    erasure::{BareRun, ERASED_TITLE, Erasure, ErasureStore, Held, Hold, KeptTree, MAX_HOLDS, Naming, Placed},
     journal::{RunRow, StoreError},
 };
 use tokio::time::Instant;
@@ -37,6 +37,12 @@ use crate::{
 /// Those who place holds and begin erasures take turns.
 const TURN: &str = "SELECT pg_advisory_xact_lock(hashtext('stead/holds'), hashtext(current_schema()))";
 const HOLD: &str = "SELECT id, tenant, what, name, placed_by, at, reason, released_by, released_at FROM legal_holds";
+/// Whether a hold of a tenant is in force beside those that are known.
+const IN_FORCE: &str = "SELECT EXISTS (SELECT FROM legal_holds WHERE tenant = $1 AND released_at IS NULL
+    AND id <> ALL ($2::bytea[]))";
+/// Whether an erasure of a tenant has begun and is not done, beside those that are known.
+const UNDER_WAY: &str = "SELECT EXISTS (SELECT FROM erasures WHERE tenant = $1 AND proposed = 0 AND certificate IS NULL
+    AND id <> ALL ($2::bytea[]))";
 /// What is written anew in the end.
 const TABLES: [&str; 10] = [
     "records",
@@ -96,19 +102,21 @@ impl ErasureStore for PgStore {
         Ok(self.one("SELECT started_by FROM runs WHERE id = $1", &[&id(run.0)], name).await?.flatten())
     }
 
-    async fn place_hold(&self, hold: Hold) -> Result<bool, StoreError> {
+    async fn place_hold(&self, hold: Hold, known: Vec<u128>) -> Result<Placed, StoreError> {
         let Hold { id: hold, tenant, what, name, by, at, reason, .. } = hold;
+        let known: Vec<Raw<16>> = known.into_iter().map(id).collect();
         self.in_turn(async |t| {
+            if t.query_one(UNDER_WAY, &[&text(&tenant), &known]).await?.try_get(0)? {
+                return Ok(Placed::Erasing);
+            }
             let sql = "INSERT INTO legal_holds (id, tenant, what, name, placed_by, at, reason)
                 SELECT $1, $2, $3, $4, $5, $6, $7
                 WHERE (SELECT count(*) FROM legal_holds WHERE tenant = $2 AND released_at IS NULL) < $8";
             let most = MAX_HOLDS.cast_signed();
-            t.execute(
-                sql,
-                &[&id(hold), &text(&tenant), &what.as_str(), &text(&name), &text(&by), &at.0, &text(&reason), &most],
-            )
-            .await
-            .map(|written| written == 1)
+            let row: [&(dyn ToSql + Sync); 8] =
+                [&id(hold), &text(&tenant), &what.as_str(), &text(&name), &text(&by), &at.0, &text(&reason), &most];
+            let written = t.execute(sql, &row).await?;
+            Ok(if written == 1 { Placed::InForce } else { Placed::TooMany })
         })
         .await
     }
@@ -139,9 +147,7 @@ impl ErasureStore for PgStore {
         self.in_turn(async |t| {
             let Erasure { id: erasure, tenant, subject: pseudonym, by, at, runs, proposed, confirmed_by, .. } =
                 &erasure;
-            let unknown = "SELECT EXISTS (SELECT FROM legal_holds WHERE tenant = $1 AND released_at IS NULL
-                AND id <> ALL ($2::bytea[]))";
-            if t.query_one(unknown, &[&text(tenant), &known]).await?.try_get(0)? {
+            if t.query_one(IN_FORCE, &[&text(tenant), &known]).await?.try_get(0)? {
                 return Ok(false);
             }
             // A mere proposal changes nothing.

@@ -13,7 +13,7 @@ use stead_core::{
     time::Timestamp,
 };
 use stead_ports::{
-    erasure::{Bare, BareRun, ERASED_TITLE, Erasure, ErasureStore, Held, Hold, KeptTree, MAX_HOLDS, Naming},
+    erasure::{Bare, BareRun, ERASED_TITLE, Erasure, ErasureStore, Held, Hold, KeptTree, MAX_HOLDS, Naming, Placed},
     journal::{RunRow, StoreError},
 };
 
@@ -35,6 +35,7 @@ const RECORDS: u32 = 500;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const HOLD: &str = "SELECT id, tenant, what, name, placed_by, at, reason, released_by, released_at FROM legal_holds";
+const UNDER_WAY: &str = "SELECT id FROM erasures WHERE tenant = ? AND proposed = 0 AND certificate IS NULL";
 const IN_FORCE: &str = "SELECT id FROM legal_holds WHERE tenant = ? AND released_at IS NULL";
 
 #[async_trait]
@@ -88,8 +89,8 @@ impl ErasureStore for SqliteStore {
         .await
     }
 
-    async fn place_hold(&self, hold: Hold) -> Result<bool, StoreError> {
-        self.write(move |c| place(c, &hold)).await
+    async fn place_hold(&self, hold: Hold, known: Vec<u128>) -> Result<Placed, StoreError> {
+        self.write(move |c| place(c, &hold, &known)).await
     }
 
     async fn release_hold(&self, tenant: &Name, hold: u128, by: &Name, at: Timestamp) -> Result<bool, StoreError> {
@@ -326,33 +327,45 @@ fn erasure(r: &Row<'_>) -> Result<Erasure> {
     })
 }
 
-/// The writer is alone, so holds are counted exactly.
-fn place(conn: &Connection, hold: &Hold) -> Result<bool> {
+/// Whether a query of a tenant's ids finds one that is not known.
+fn finds_more(conn: &Connection, sql: &str, tenant: &Name, known: &[u128]) -> Result<bool> {
+    let mut found = conn.prepare_cached(sql)?;
+    for id in found.query_map([tenant.as_str()], |r| r.get::<_, [u8; 16]>(0))? {
+        if !known.contains(&u128::from_be_bytes(id?)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The writer is alone, so holds are counted exactly, and no erasure begins meanwhile.
+fn place(conn: &Connection, hold: &Hold, known: &[u128]) -> Result<Placed> {
     let Hold { id: hold, tenant, what, name, by, at, reason, .. } = hold;
-    conn.prepare_cached(
-        "INSERT INTO legal_holds (id, tenant, what, name, placed_by, at, reason)
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
-         WHERE (SELECT count(*) FROM legal_holds WHERE tenant = ?2 AND released_at IS NULL) < ?8",
-    )?
-    .execute(params![
-        id(*hold),
-        tenant.as_str(),
-        what.as_str(),
-        name.as_str(),
-        by.as_str(),
-        at.0,
-        reason,
-        MAX_HOLDS.cast_signed()
-    ])
-    .map(|written| written == 1)
+    if finds_more(conn, UNDER_WAY, tenant, known)? {
+        return Ok(Placed::Erasing);
+    }
+    let written = conn
+        .prepare_cached(
+            "INSERT INTO legal_holds (id, tenant, what, name, placed_by, at, reason)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
+             WHERE (SELECT count(*) FROM legal_holds WHERE tenant = ?2 AND released_at IS NULL) < ?8",
+        )?
+        .execute(params![
+            id(*hold),
+            tenant.as_str(),
+            what.as_str(),
+            name.as_str(),
+            by.as_str(),
+            at.0,
+            reason,
+            MAX_HOLDS.cast_signed()
+        ])?;
+    Ok(if written == 1 { Placed::InForce } else { Placed::TooMany })
 }
 
 fn begin(conn: &Connection, erasure: &Erasure, subject: Option<&Name>, known: &[u128]) -> Result<bool> {
-    let mut in_force = conn.prepare_cached(IN_FORCE)?;
-    for hold in in_force.query_map([erasure.tenant.as_str()], |r| r.get::<_, [u8; 16]>(0))? {
-        if !known.contains(&u128::from_be_bytes(hold?)) {
-            return Ok(false);
-        }
+    if finds_more(conn, IN_FORCE, &erasure.tenant, known)? {
+        return Ok(false);
     }
     let Erasure { id: erasure, tenant, subject: pseudonym, by, at, runs, proposed, confirmed_by, .. } = erasure;
     // A mere proposal changes nothing.

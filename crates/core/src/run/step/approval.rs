@@ -9,6 +9,7 @@ use crate::{
         ApprovalGiven, ApprovalRequested, ApprovalsUsed, AskReason, EffectDecided, EffectRef, Fact, Signing, Verdict,
         Waiting,
     },
+    id::Name,
     record::{Payload, Source},
     ruling::{Asked, Given, Person, Signed},
     run::{
@@ -377,6 +378,45 @@ fn decided(draft: &mut Draft<'_>, i: usize, mut ruling: Ruling) {
         use_up(draft, i);
     }
     draft.emit(Fact::EffectDecided(EffectDecided { effect, verdict, code, payload, ruled, rewritten, plan }));
+}
+
+/// Names that are told at most, of people and of policies.
+const NAMED: usize = 4;
+
+/// The beginning of what is told of a call that people had said yes to and that is denied all the same: a yes is not why it was not done.
+/// Nothing when nobody had.
+pub(in crate::run) fn overruled(given: &[Given], ruling: &Ruling) -> String {
+    if given.is_empty() {
+        return String::new();
+    }
+    // Who answered twice, as one of those who were let in later say, is one person.
+    let mut people: Vec<&Name> = Vec::new();
+    for one in given {
+        if !people.contains(&&one.name) {
+            people.push(&one.name);
+        }
+    }
+    let people = listed(people.into_iter().map(|name| (**name).to_owned()).collect());
+    // Of another code these are policies that let it be done, or ask.
+    let by = if ruling.code == code::POLICY { &ruling.by[..] } else { &[] };
+    let policies = listed(by.iter().map(|policy| format!("`{policy}`")).collect());
+    match by.len() {
+        0 => format!("approved by {people}, and denied after that: "),
+        1 => format!("approved by {people}, and denied after that by the policy {policies}: "),
+        _ => format!("approved by {people}, and denied after that by the policies {policies}: "),
+    }
+}
+
+fn listed(mut names: Vec<String>) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    names.truncate(NAMED);
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.concat(),
+    }
 }
 
 /// Whether the question is about something that may have happened already: left alone, it stays unknown.

@@ -130,8 +130,9 @@ pub(in crate::run) fn refuse(draft: &mut Draft<'_>, i: usize, mut ruling: Ruling
         true => " This was tried before, and whether it happened then is unknown. Do not repeat it.",
         false => "",
     };
+    let approved = approval::overruled(&call.given, &ruling);
     draft.read(Some(effect), &mut ruling);
-    let payload = Some(draft.notice(format!("{}: {}{unsure}", ruling.code, ruling.told)));
+    let payload = Some(draft.notice(format!("{}: {approved}{}{unsure}", ruling.code, ruling.told)));
     let (code, ruled) = (Some(ruling.code), draft.ruled(&mut ruling));
     let verdict = Verdict::Deny;
     draft.emit(Fact::EffectDecided(EffectDecided {

@@ -10,7 +10,7 @@ use stead_core::{
     time::Timestamp,
 };
 use stead_engine::{Calls, Engine, EngineError, FactEvent, Known};
-use stead_policy::{Happened, Outcome};
+use stead_policy::{Handed, Happened, Outcome};
 use stead_ports::journal::{RunFilter, RunRow, StoreError};
 
 use super::{PolicyError, Text};
@@ -32,6 +32,10 @@ pub(super) struct Run {
     pub(super) session: SessionId,
     /// The session that what it does counts in.
     pub(super) works_for: SessionId,
+    /// The agents above it.
+    pub(super) callers: BTreeSet<String>,
+    /// What the agent that started it handed on to it.
+    pub(super) grant: Option<Handed>,
 }
 
 /// What is taken of the journals.
@@ -147,6 +151,8 @@ async fn read(engine: &Engine, past: &mut Past, row: &RunRow, of: &Of<'_>) -> Re
         version: row.version,
         session: row.session,
         works_for: row.session,
+        callers: BTreeSet::new(),
+        grant: None,
     });
     let (judged, first) = (of.agent.is_none_or(|agent| *agent == row.agent), past.entries.len());
     past.recent += u64::from(judged && row.updated >= of.since);
@@ -157,9 +163,12 @@ async fn read(engine: &Engine, past: &mut Past, row: &RunRow, of: &Of<'_>) -> Re
         from = last.seq + 1;
         for event in &events {
             if let Fact::RunStarted(f) = &event.fact
-                && let Some(session) = f.behalf.as_ref().and_then(|behalf| behalf.session)
+                && let Some(behalf) = &f.behalf
             {
-                past.runs[run].works_for = session;
+                let found = &mut past.runs[run];
+                found.works_for = behalf.session.unwrap_or(found.works_for);
+                found.callers = behalf.callers.iter().map(ToString::to_string).collect();
+                found.grant = Handed::of(behalf, &f.config.limits);
             }
             for (effect, told) in told(event, &mut calls, &mut decided) {
                 let wanted = match told {
