@@ -367,7 +367,7 @@ def verify_note(note, trust):
     return checkpoint, cosigned
 
 
-CERTIFICATE = ("origin", "id", "tenant", "subject", "by", "asked", "done", "runs", "records", "texts", "list", "before", "after")
+CERTIFICATE = ("origin", "id", "tenant", "subject", "by", "asked", "done", "runs", "records", "texts", "keys", "list", "before", "after")
 
 
 def verify_certificate(note, key):
@@ -375,13 +375,16 @@ def verify_certificate(note, key):
     try:
         text, signatures = parse_note(note)
         first, *lines = text.removesuffix("\n").split("\n")
-        demand(first == "stead-erasure/v1" and len(lines) >= len(CERTIFICATE), "no certificate of an erasure")
+        demand(first == "stead-erasure/v1" and len(lines) > 10, "no certificate of an erasure")
         said = {}
-        for name, line in zip(CERTIFICATE, lines):
+        # Certificates of before there were keys of persons do not say how many were destroyed.
+        fields = CERTIFICATE if lines[10].startswith("keys ") else tuple(name for name in CERTIFICATE if name != "keys")
+        demand(len(lines) >= len(fields), "no certificate of an erasure")
+        for name, line in zip(fields, lines):
             demand(line.startswith(name + " "), f"no line of {name}")
             said[name] = line[len(name) + 1 :]
-        runs = lines[len(CERTIFICATE) :]
-        for name in ("runs", "records", "texts"):
+        runs = lines[len(fields) :]
+        for name in {"runs", "records", "texts", "keys"} & said.keys():
             demand(said[name].isdigit() and str(int(said[name])) == said[name], "a number")
         if runs or said["runs"] == "0":
             whole = len(runs) == int(said["runs"]) and all(line.startswith("run ") for line in runs)

@@ -26,6 +26,7 @@ use super::{
     queries::{self as q, limit as rows},
     rows::{self as read, Bad, Columns},
     store::PgStore,
+    subjects,
     values::{Octets, Raw, id, int, text},
 };
 use crate::{
@@ -38,7 +39,7 @@ use crate::{
 const TURN: &str = "SELECT pg_advisory_xact_lock(hashtext('stead/holds'), hashtext(current_schema()))";
 const HOLD: &str = "SELECT id, tenant, what, name, placed_by, at, reason, released_by, released_at FROM legal_holds";
 /// What is written anew in the end.
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     "records",
     "runs",
     "sessions",
@@ -49,6 +50,7 @@ const TABLES: [&str; 10] = [
     "legal_holds",
     "kept_trees",
     "erasure_blobs",
+    "subject_keys",
 ];
 /// How long those are waited for who see rows as they were.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -150,6 +152,9 @@ impl ErasureStore for PgStore {
                 let sql = "UPDATE legal_holds SET name = $1
                     WHERE tenant = $2 AND what = 'subject' AND name = $3 AND released_at IS NOT NULL";
                 t.execute(sql, &[&erased, &text(tenant), &text(subject)]).await?;
+            }
+            if !*proposed {
+                subjects::retire(t, tenant, pseudonym, *erasure, *at).await?;
             }
             let sql = "INSERT INTO erasures (id, tenant, subject, asked_by, at, runs, proposed, confirmed_by)
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -275,6 +280,10 @@ impl ErasureStore for PgStore {
         }
         let reset = client.batch_execute("RESET statement_timeout").await;
         done.and(reset).map_err(fail)
+    }
+
+    async fn destroy_keys(&self, erasure: &Erasure) -> Result<u64, StoreError> {
+        self.in_turn(async |t| subjects::destroy(t, erasure).await).await
     }
 
     async fn finish_erasure(&self, erasure: u128, certificate: String) -> Result<(), StoreError> {
