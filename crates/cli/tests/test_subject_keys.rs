@@ -232,14 +232,14 @@ fn files_of_a_workspace_are_sealed_for_those_who_made_them() {
     env.stead("backup keys -o old.keys").succeeds();
     server.stop();
     let objects = |folder: &str, mark: &str| {
-        places(&env.path().join(folder), mark).iter().filter(|found| found.contains("objects")).count()
+        places(&env.path().join(folder), mark).iter().any(|found| found.contains("objects"))
     };
     // A directory, the directory in it, the list of the file's pieces, and the pieces.
     let shut = env.json("backup verify old.backup --subject-keys old.keys --json")["shut"].clone();
     assert!(shut["objects"].as_u64().unwrap() >= 5, "{shut}");
     env.stead("restore old.backup --data before --subject-keys kept.keys").succeeds();
     env.stead("restore old.backup --data after --subject-keys old.keys").succeeds();
-    assert_eq!((objects("before", ADA), objects("before", BOB)), (1, 1));
-    assert_eq!((objects("after", ADA), objects("after", BOB)), (0, 1));
+    assert_eq!((objects("before", ADA), objects("before", BOB)), (true, true));
+    assert_eq!((objects("after", ADA), objects("after", BOB)), (false, true));
     has_none(&env.path().join("after"), ADA);
 }

@@ -109,6 +109,8 @@ struct Told {
     addresses: bool,
     /// Records that are encrypted, and were not opened: STEAD_ENCRYPT names no key.
     sealed: u64,
+    /// Whether what is a person's is sealed under keys of persons; it is not in data of before format 10.
+    persons_sealed: bool,
     /// Records with texts of persons, long texts and others that were not opened: their keys are not there.
     shut: Shut,
     digest: String,
@@ -127,6 +129,7 @@ impl Told {
     fn new(Verified { head, summary, shut, digest }: Verified) -> Self {
         Self {
             taken: Timestamp(head.taken),
+            persons_sealed: head.is_sealed(),
             store: head.store,
             generation: head.generation,
             release: head.release,
@@ -301,6 +304,10 @@ async fn taken(
     if file != Path::new("-") {
         let told = proven(file.to_owned(), key_file.map(Path::to_owned), Some(keys.to_owned())).await?;
         told.show(global)?;
+        if !told.persons_sealed {
+            ui::say("warning: it has every text in the clear: its data is of before format 10, and has no keys of persons");
+            return Ok(());
+        }
     }
     if !global.quiet {
         ui::say(&format!("hint: keep {} apart from the backup: it opens what is persons' in it", keys.display()));
