@@ -61,6 +61,8 @@ pub struct Certificate {
     pub records: u64,
     /// Their texts.
     pub texts: u64,
+    /// Keys that were destroyed, under which backups of before have what was erased; none is said by those of before there were such keys.
+    pub keys: Option<u64>,
     /// SHA-256 of the lines of all runs.
     pub list: [u8; 32],
     /// Where the tenant's log was before: origin, size and root; `-` when it had no leaf.
@@ -139,11 +141,27 @@ impl Certificate {
 
     fn text(&self) -> String {
         let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |out, b| out + &format!("{b:02x}"));
-        let Self { origin, id, tenant, subject, by, asked, done, runs, records, texts, list, before, after, listed } =
-            self;
+        let Self {
+            origin,
+            id,
+            tenant,
+            subject,
+            by,
+            asked,
+            done,
+            runs,
+            records,
+            texts,
+            keys,
+            list,
+            before,
+            after,
+            listed,
+        } = self;
+        let keys = keys.map(|keys| format!("keys {keys}\n")).unwrap_or_default();
         let mut out = format!(
             "{FIRST}\norigin {origin}\nid {id:032x}\ntenant {tenant}\nsubject {}\nby {by}\nasked {}\ndone {}\nruns {runs}\n\
-             records {records}\ntexts {texts}\nlist {}\nbefore {before}\nafter {after}\n",
+             records {records}\ntexts {texts}\n{keys}list {}\nbefore {before}\nafter {after}\n",
             hex(subject),
             asked.0,
             done.0,
@@ -199,15 +217,19 @@ impl Certificate {
         if lines.next() != Some(FIRST) {
             return Err(BadCertificate::Form("it begins with another line"));
         }
-        let mut field = |name: &str| {
-            let line = lines.next().and_then(|line| line.strip_prefix(name)).and_then(|rest| rest.strip_prefix(' '));
-            line.map(str::to_owned).ok_or(BadCertificate::Form("a line is missing or another one"))
-        };
+        let mut lines = lines.peekable();
+        let said =
+            |line: &str, name: &str| line.strip_prefix(name).and_then(|rest| rest.strip_prefix(' ')).map(str::to_owned);
+        let missing = || BadCertificate::Form("a line is missing or another one");
+        let mut field = |name: &str| lines.next().and_then(|line| said(line, name)).ok_or_else(missing);
         let origin = field("origin")?;
         let id = field("id")?;
         let (tenant, subject, by) = (field("tenant")?, field("subject")?, field("by")?);
         let (asked, done) = (time(&field("asked")?)?, time(&field("done")?)?);
         let (runs, records, texts) = (number(&field("runs")?)?, number(&field("records")?)?, number(&field("texts")?)?);
+        let keys = lines.next_if(|line| line.starts_with("keys ")).and_then(|line| said(line, "keys"));
+        let keys = keys.map(|keys| number(&keys)).transpose()?;
+        let mut field = |name: &str| lines.next().and_then(|line| said(line, name)).ok_or_else(missing);
         let (list, before, after) = (digest(&field("list")?)?, field("before")?, field("after")?);
         let listed: Vec<String> = lines.map(str::to_owned).collect();
         if !is_name(&origin) || id.len() != 32 {
@@ -233,6 +255,7 @@ impl Certificate {
             runs,
             records,
             texts,
+            keys,
             list,
             before,
             after,
@@ -287,6 +310,7 @@ mod tests {
             runs: 0,
             records: 0,
             texts: 5,
+            keys: (runs != 1).then_some(1),
             list: [0; 32],
             before: "-".into(),
             after: "log.example/tenant/acme 3 AAAA".into(),

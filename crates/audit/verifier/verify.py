@@ -368,7 +368,7 @@ def verify_note(note, trust):
     return checkpoint, cosigned
 
 
-CERTIFICATE = ("origin", "id", "tenant", "subject", "by", "asked", "done", "runs", "records", "texts", "list", "before", "after")
+CERTIFICATE = ("origin", "id", "tenant", "subject", "by", "asked", "done", "runs", "records", "texts", "keys", "list", "before", "after")
 
 
 def verify_certificate(note, key):
@@ -379,16 +379,19 @@ def verify_certificate(note, key):
         raise Broken("note", bad) from bad
     try:
         first, *lines = text.removesuffix("\n").split("\n")
-        demand(first == "stead-erasure/v1" and len(lines) >= len(CERTIFICATE), "no certificate of an erasure")
+        demand(first == "stead-erasure/v1" and len(lines) > 10, "no certificate of an erasure")
         said = {}
-        for name, line in zip(CERTIFICATE, lines):
+        # Certificates of before there were keys of persons do not say how many were destroyed.
+        fields = CERTIFICATE if lines[10].startswith("keys ") else tuple(name for name in CERTIFICATE if name != "keys")
+        demand(len(lines) >= len(fields), "no certificate of an erasure")
+        for name, line in zip(fields, lines):
             demand(line.startswith(name + " "), f"no line of {name}")
             said[name] = line[len(name) + 1 :]
-        runs = lines[len(CERTIFICATE) :]
+        runs = lines[len(fields) :]
         demand(is_name(said["origin"]), "an origin")
         for name, digits in (("id", 32), ("subject", 64), ("list", 64)):
             demand(re.fullmatch(f"[0-9a-f]{{{digits}}}", said[name]), f"{digits} digits")
-        for name in ("runs", "records", "texts"):
+        for name in {"runs", "records", "texts", "keys"} & said.keys():
             demand(re.fullmatch("0|[1-9][0-9]{0,19}", said[name]) and int(said[name]) < 1 << 64, "a number")
         for name in ("asked", "done"):
             demand(re.fullmatch("0|-?[1-9][0-9]{0,18}", said[name]), "a time")

@@ -47,6 +47,7 @@ mod test_schema_command;
 mod test_secrets_command;
 mod test_serve_command;
 mod test_sessions_command;
+mod test_subject_keys;
 mod test_switches_command;
 mod test_terminal;
 mod test_test_command;

@@ -22,8 +22,12 @@ fn a_backup_is_taken_proven_and_restored() {
     taken [time] from sqlite, generation 1, by release 0.1.0
     1 run, 1 unfinished; 4 records; 0 long texts
     [version]
+    --- stderr
+    hint: keep b.keys apart from the backup: it opens what is persons' in it
     "#);
-    assert_eq!(fs::metadata(env.path().join("b")).unwrap().permissions().mode() & 0o777, 0o600);
+    for file in ["b", "b.keys"] {
+        assert_eq!(fs::metadata(env.path().join(file)).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
+    }
     assert_snapshot!(env.stead("backup verify b"), @r#"
     exit 0
     --- stdout
@@ -63,7 +67,13 @@ fn a_server_is_backed_up_while_it_runs_and_through_a_pipe() {
     let env = waiting();
     env.write("stead.toml", "listen = \"127.0.0.1:0\"\n");
     let _server = Serving::start(env.command(["serve"]), "serving");
-    let mut command = env.command(["backup", "-"]);
+    assert_snapshot!(env.stead("backup -"), @"
+    exit 2
+    --- stderr
+    error: the backup goes to stdout: name a file for the keys of persons
+    hint: stead backup - --subject-keys FILE
+    ");
+    let mut command = env.command(["backup", "-", "--subject-keys", "piped.keys"]);
     let piped = command.output().unwrap();
     assert!(piped.status.success());
     fs::write(env.path().join("piped"), &piped.stdout).unwrap();
@@ -71,6 +81,52 @@ fn a_server_is_backed_up_while_it_runs_and_through_a_pipe() {
     env.stead("backup file").succeeds();
     let digest = |name: &str| env.json(&format!("backup verify {name} --json"))["digest"].clone();
     assert_ne!(digest("piped"), digest("file"), "each says when it was taken");
+}
+
+#[test]
+fn keys_of_persons_are_needed_to_restore_and_are_not_lost_to_a_file_of_that_name() {
+    let env = waiting();
+    env.stead("backup b --subject-keys k").succeeds();
+    assert_snapshot!(env.stead("backup verify b"), @"
+    exit 0
+    --- stdout
+    taken [time] from sqlite, generation 1, by release 0.1.0
+    1 run, 1 unfinished; 4 records; 0 long texts
+    [version]
+    not looked into without keys of persons (--subject-keys): 4 records of 1 run, 0 long texts, 0 objects of workspaces
+    ");
+    assert_snapshot!(env.stead("restore b --data other"), @"
+    exit 1
+    --- stderr
+    error[ST0367]: the texts of 1 run of 1 person, and what belongs to no person, cannot be opened: the keys are not there; name the file of subject keys that was written with the backup or after it with --subject-keys, or restore without these texts with --without-keys
+    see: stead errors ST0367
+    ");
+    assert!(!env.path().join("other/stead.db").exists());
+    env.write("mine", "a file of somebody");
+    assert_snapshot!(env.stead("backup keys -o mine"), @"
+    exit 1
+    --- stderr
+    error[ST0369]: mine: it is no file of subject keys: choose another name
+    see: stead errors ST0369
+    ");
+    assert_snapshot!(env.stead("restore b --data other --subject-keys mine"), @"
+    exit 1
+    --- stderr
+    error[ST0368]: mine: it does not begin like a file of subject keys
+    see: stead errors ST0368
+    ");
+    let another = waiting();
+    another.stead("backup keys -o k").succeeds();
+    fs::copy(another.path().join("k"), env.path().join("another")).unwrap();
+    assert!(env.stead("restore b --data other --subject-keys another").stderr.contains("error[ST0368]"));
+    assert!(env.stead("backup keys -o another").stderr.contains("error[ST0369]"));
+    // One of the same store makes room, and opens the backups of before.
+    env.stead("backup keys -o k").succeeds();
+    env.stead("restore b --data other --subject-keys k").succeeds();
+    // A data folder may have them already.
+    fs::create_dir_all(env.path().join("third/keys")).unwrap();
+    fs::copy(env.path().join("k"), env.path().join("third/keys/subjects")).unwrap();
+    env.stead("restore b --data third").succeeds();
 }
 
 #[test]

@@ -17,9 +17,9 @@ use stead_testkit::postgres::TestPostgres;
 use crate::common::{Serving, TestEnvironment, root};
 
 /// Words that only one person's texts have.
-const ADA: &str = "Zq7adaXw9marker";
-const BOB: &str = "Kp3bobTr5marker";
-const OTHER: &str = "Mv8globexHn2marker";
+pub(crate) const ADA: &str = "Zq7adaXw9marker";
+pub(crate) const BOB: &str = "Kp3bobTr5marker";
+pub(crate) const OTHER: &str = "Mv8globexHn2marker";
 
 /// An agent that looks up what it is told and says it again; with `boxes` it also writes a file.
 const DESK: &str = r#"
@@ -50,7 +50,7 @@ fn token(name: &str) -> String {
 }
 
 /// A server with two people and an operator in one tenant, and the same name in another one.
-fn environment(database: Option<&str>) -> TestEnvironment {
+pub(crate) fn environment(database: Option<&str>) -> TestEnvironment {
     let env = TestEnvironment::new();
     env.write("desk/agent.yaml", DESK);
     env.write("desk/script.yaml", SCRIPT);
@@ -76,7 +76,7 @@ fn environment(database: Option<&str>) -> TestEnvironment {
 }
 
 /// An agent whose only tool is a shell on the workspace of the session.
-const WRITER: &str = "stead: v1
+pub(crate) const WRITER: &str = "stead: v1
 name: writer
 model: { rehearsal: ./script.yaml }
 instructions: Write it down.
@@ -117,10 +117,10 @@ fn files_of_a_workspace_go_with_the_texts_and_those_of_others_stay() {
 }
 
 /// The binary as one of the people, talking to the server.
-struct As<'e>(&'e TestEnvironment, &'static str);
+pub(crate) struct As<'e>(pub(crate) &'e TestEnvironment, pub(crate) &'static str);
 
 impl As<'_> {
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let server: Value =
             serde_json::from_str(&fs::read_to_string(self.0.path().join(".stead/server.json")).unwrap()).unwrap();
         let mut command = self.0.command(args);
@@ -128,22 +128,22 @@ impl As<'_> {
         command
     }
 
-    fn does(&self, args: &[&str]) -> crate::common::Terminal {
+    pub(crate) fn does(&self, args: &[&str]) -> crate::common::Terminal {
         self.0.finish(self.command(args))
     }
 
-    fn json(&self, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
         let told = self.does(&[args, &["--json"]].concat());
         serde_json::from_str(&told.stdout).unwrap_or_else(|e| panic!("{e}: {told}"))
     }
 }
 
-fn serve(env: &TestEnvironment) -> Serving {
+pub(crate) fn serve(env: &TestEnvironment) -> Serving {
     Serving::start(env.command(["serve"]), "serving")
 }
 
 /// Each of the people lets a run work: with a long text, an attached file, a session's key and, the first time, in a session of two runs.
-fn work(env: &TestEnvironment) {
+pub(crate) fn work(env: &TestEnvironment) {
     for (who, mark) in [("ada", ADA), ("bob", BOB), ("globex", OTHER)] {
         env.write("note.txt", &format!("attached {mark}\n"));
         let long = format!("{} {mark} {}", "so ".repeat(3_000), "end ".repeat(1_000));
@@ -166,7 +166,7 @@ fn has(bytes: &[u8], mark: &str) -> bool {
 }
 
 /// Where a word stands in bytes that may hold packed ones.
-fn is_in(bytes: &[u8], mark: &str) -> bool {
+pub(crate) fn is_in(bytes: &[u8], mark: &str) -> bool {
     if has(bytes, mark) {
         return true;
     }
@@ -184,7 +184,7 @@ fn is_in(bytes: &[u8], mark: &str) -> bool {
 }
 
 /// All places below a folder that have a word: files, and tables of databases.
-fn places(dir: &Path, mark: &str) -> Vec<String> {
+pub(crate) fn places(dir: &Path, mark: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -232,7 +232,7 @@ fn tables(database: &Path, mark: &str) -> Vec<String> {
 }
 
 /// Takes a bundle of all of the tenant's log, and holds it against both verifiers.
-fn verified(env: &TestEnvironment, name: &str) {
+pub(crate) fn verified(env: &TestEnvironment, name: &str) {
     let op = As(env, "op");
     op.does(&["audit", "bundle", "-o", name]).succeeds();
     both(env, name);
@@ -286,7 +286,9 @@ fn nothing_of_a_persons_texts_is_left_and_every_proof_still_holds() {
         assert!(before.iter().any(|found| found.contains(place)), "{place}: {before:?}");
     }
     env.stead("backup old.backup").succeeds();
-    assert!(is_in(&fs::read(env.path().join("old.backup")).unwrap(), ADA));
+    // In the backup it stands sealed: with its keys it comes out of it.
+    assert!(!is_in(&fs::read(env.path().join("old.backup")).unwrap(), ADA));
+    fs::copy(env.path().join("old.backup.keys"), env.path().join("old.keys")).unwrap();
 
     let op = As(&env, "op");
     let dry = op.does(&["audit", "erase", "ada", "--dry-run"]).succeeds();
@@ -299,7 +301,6 @@ fn nothing_of_a_persons_texts_is_left_and_every_proof_still_holds() {
 
     assert_eq!(places(&data, ADA), Vec::<String>::new());
     env.stead("backup new.backup").succeeds();
-    assert!(!is_in(&fs::read(env.path().join("new.backup")).unwrap(), ADA));
     // Others' texts are where they were: another person's, and those of the same name in another tenant.
     for mark in [BOB, OTHER] {
         for place in ["records", "runs", "sessions", "blobs", "cassettes"] {
@@ -357,12 +358,13 @@ fn nothing_of_a_persons_texts_is_left_and_every_proof_still_holds() {
 
     // A backup of before has the texts: restored beside the file of certificates they go again.
     fs::copy(data.join("erasures"), env.path().join("kept.erasures")).unwrap();
-    let restored = env.stead("restore old.backup --data other --erasures kept.erasures").succeeds();
+    let restored =
+        env.stead("restore old.backup --data other --subject-keys old.keys --erasures kept.erasures").succeeds();
     assert!(restored.stdout.contains("2 erasures done again: the texts of 3 runs are gone"), "{restored}");
     assert_eq!(places(&env.path().join("other"), ADA), Vec::<String>::new());
     assert!(!places(&env.path().join("other"), BOB).is_empty());
     // Without it they are there, so the test before can fail.
-    env.stead("restore old.backup --data third").succeeds();
+    env.stead("restore old.backup --data third --subject-keys old.keys").succeeds();
     assert!(!places(&env.path().join("third"), ADA).is_empty());
     // A later backup has the erasures, and is restored without anything being done again.
     let later = env.stead("restore new.backup --data fourth").succeeds();
@@ -379,9 +381,12 @@ fn nothing_of_a_persons_texts_is_left_in_postgresql() {
     As(&env, "globex").does(&["agents", "apply", "desk"]).succeeds();
     work(&env);
     let dump = |mark: &str| {
-        let (url, _) = (postgres.url(), fs::remove_file(env.path().join("dump")));
+        let url = postgres.url();
+        let _ = (fs::remove_file(env.path().join("dump")), fs::remove_dir_all(env.path().join("dumped")));
         env.finish(env.command(["backup", "dump", "--store", &url])).succeeds();
-        is_in(&fs::read(env.path().join("dump")).unwrap(), mark)
+        assert!(!is_in(&fs::read(env.path().join("dump")).unwrap(), mark), "it stands sealed in it");
+        env.stead("restore dump --data dumped").succeeds();
+        !places(&env.path().join("dumped"), mark).is_empty()
     };
     assert!(dump(ADA) && dump(BOB) && dump(OTHER));
     As(&env, "op").does(&["audit", "erase", "ada"]).succeeds();

@@ -44,9 +44,10 @@ fn data_of_the_first_format_is_backed_up_and_brought_to_this_one() {
     format 7: tables for what policies count
     format 8: tables for the audit log, for what operators turn off and for directories of approvers
     format 9: tables for notices of open questions, for erasures and for legal holds
+    format 10: tables for the keys of persons under which backups are sealed
     nothing was done
     ");
-    assert!(database() == before && !env.path().join(".stead/before-format-9.backup").exists(), "nothing was done");
+    assert!(database() == before && !env.path().join(".stead/before-format-10.backup").exists(), "nothing was done");
     assert_snapshot!(env.stead("migrate"), @"
     exit 0
     --- stdout
@@ -58,9 +59,12 @@ fn data_of_the_first_format_is_backed_up_and_brought_to_this_one() {
     format 7: tables for what policies count
     format 8: tables for the audit log, for what operators turn off and for directories of approvers
     format 9: tables for notices of open questions, for erasures and for legal holds
-    migrated from format 1; the data as it was is in .stead/before-format-9.backup
+    format 10: tables for the keys of persons under which backups are sealed
+    migrated from format 1; the data as it was is in .stead/before-format-10.backup
+    --- stderr
+    hint: it has every text in the clear, as the release before needs it: remove it when you need no way back
     ");
-    assert_snapshot!(env.stead("backup verify .stead/before-format-9.backup"), @"
+    assert_snapshot!(env.stead("backup verify .stead/before-format-10.backup"), @"
     exit 0
     --- stdout
     taken [time] from sqlite, generation 1, by release 0.1.0
@@ -70,7 +74,7 @@ fn data_of_the_first_format_is_backed_up_and_brought_to_this_one() {
     assert_snapshot!(env.stead("migrate"), @"
     exit 0
     --- stdout
-    format 9 is this release's: nothing to do
+    format 10 is this release's: nothing to do
     ");
     env.stead("backup after").succeeds();
     assert_snapshot!(env.stead("backup verify after"), @"
@@ -82,8 +86,8 @@ fn data_of_the_first_format_is_backed_up_and_brought_to_this_one() {
     ");
     // What was written before opens, and so does the backup of it.
     let doctor = env.stead("doctor").stdout;
-    assert!(doctor.contains("format 9, never restored"), "{doctor}");
-    assert_snapshot!(env.stead("restore .stead/before-format-9.backup --data other"), @"
+    assert!(doctor.contains("format 10, never restored"), "{doctor}");
+    assert_snapshot!(env.stead("restore .stead/before-format-10.backup --data other"), @"
     exit 0
     --- stdout
     restored generation 2 from the backup of [time]: 5 runs, 12 records, 5 long texts
@@ -120,10 +124,11 @@ async fn a_postgresql_database_of_the_first_format_is_backed_up_and_brought_to_t
     format 7: tables for what policies count
     format 8: tables for the audit log, for what operators turn off and for directories of approvers
     format 9: tables for notices of open questions, for erasures and for legal holds
+    format 10: tables for the keys of persons under which backups are sealed
     nothing was done
     ");
     assert_eq!(stead("migrate --dry-run").stdout, planned.stdout, "nothing was done");
-    assert!(!env.path().join(".stead/before-format-9.backup").exists(), "and nothing was backed up");
+    assert!(!env.path().join(".stead/before-format-10.backup").exists(), "and nothing was backed up");
     env.write("taken", "a file of somebody");
     assert_snapshot!(stead("migrate --backup taken"), @"
     exit 1
@@ -143,9 +148,12 @@ async fn a_postgresql_database_of_the_first_format_is_backed_up_and_brought_to_t
     format 7: tables for what policies count
     format 8: tables for the audit log, for what operators turn off and for directories of approvers
     format 9: tables for notices of open questions, for erasures and for legal holds
-    migrated from format 1; the data as it was is in .stead/before-format-9.backup
+    format 10: tables for the keys of persons under which backups are sealed
+    migrated from format 1; the data as it was is in .stead/before-format-10.backup
+    --- stderr
+    hint: it has every text in the clear, as the release before needs it: remove it when you need no way back
     ");
-    assert_snapshot!(env.stead("backup verify .stead/before-format-9.backup"), @"
+    assert_snapshot!(env.stead("backup verify .stead/before-format-10.backup"), @"
     exit 0
     --- stdout
     taken [time] from postgres, generation 1, by release 0.1.0
@@ -155,7 +163,7 @@ async fn a_postgresql_database_of_the_first_format_is_backed_up_and_brought_to_t
     assert_snapshot!(stead("migrate"), @"
     exit 0
     --- stdout
-    format 9 is this release's: nothing to do
+    format 10 is this release's: nothing to do
     ");
     stead("backup after").succeeds();
     assert_snapshot!(env.stead("backup verify after"), @"
@@ -166,7 +174,7 @@ async fn a_postgresql_database_of_the_first_format_is_backed_up_and_brought_to_t
     [version]
     ");
     // What was there before can be had again, from a database into a folder.
-    assert_snapshot!(env.stead("restore .stead/before-format-9.backup --data other"), @"
+    assert_snapshot!(env.stead("restore .stead/before-format-10.backup --data other"), @"
     exit 0
     --- stdout
     restored generation 2 from the backup of [time]: 5 runs, 12 records, 5 long texts

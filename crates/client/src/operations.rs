@@ -311,6 +311,15 @@ impl Client {
         Ok(response.bytes_stream().map_err(ClientError::from))
     }
 
+    /// The keys under which backups are sealed, as the bytes of their file.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn subject_keys(&self) -> Result<bytes::Bytes, ClientError> {
+        let response = self.send(self.get(&["v1", "backup", "subject-keys"], &NO_QUERY)?).await?;
+        response.bytes().await.map_err(ClientError::from)
+    }
+
     /// The cassette of a run: what was recorded, else what the journal knows.
     ///
     /// # Errors

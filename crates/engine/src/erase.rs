@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use stead_core::{
-    id::{LeafHash, Name, RunId},
+    fact::Fact,
+    id::{LeafHash, Name, RunId, TreeId},
     record::{self, Record},
     run::GENESIS,
 };
@@ -78,6 +79,13 @@ pub async fn without_texts(
             return Ok(erased);
         }
     }
+}
+
+/// The trees of workspaces that a record names, if it can be read.
+pub fn trees_named(record: &[u8]) -> Vec<TreeId> {
+    let Ok((record, _)) = Record::decode(record, GENESIS) else { return Vec::new() };
+    let changes = record.facts.iter().filter_map(Fact::action).filter_map(|action| action.workspace);
+    changes.flat_map(|change| change.before.into_iter().chain([change.after])).collect()
 }
 
 /// The blobs that a record names, if it can be read.

@@ -85,7 +85,7 @@ pub use asked::{Exchanged, Exchanges};
 pub use bell::{AskedEvent, AskedId, Told, Turn};
 pub use context::{ContextView, SeenMessage};
 pub use engine::{Engine, WeakEngine, trees_of};
-pub use erase::{Erased, blobs_of, without_texts};
+pub use erase::{Erased, blobs_of, trees_named, without_texts};
 pub use gate::{DefaultPolicy, Lineage, PolicySets, offered, specs};
 pub use history::{Called, Calls};
 pub use log::{Health, Log, LogError, LogKey, Picked};

@@ -233,6 +233,10 @@ pub trait ErasureStore: Send + Sync + 'static {
     /// Sees to it that nothing of what was removed is left in the files of the database. It may take as long as reading and writing all.
     async fn purge(&self) -> Result<(), StoreError>;
 
+    /// Destroys the keys under which backups have what an erasure is about, and remembers that it did; how many it has destroyed, at this
+    /// time and before. Keys for runs that began after it stay.
+    async fn destroy_keys(&self, erasure: &Erasure) -> Result<u64, StoreError>;
+
     /// Keeps the certificate of an erasure: all is done.
     async fn finish_erasure(&self, id: u128, certificate: String) -> Result<(), StoreError>;
 

@@ -22,6 +22,8 @@ use stead_core::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use crate::objects::Leads;
+
 pub use self::{
     approvals::{ApprovalFilter, ApprovalRow, Question},
     budgets::{BudgetKey, BudgetRow, MAX_BUDGETS, SetBudget},
@@ -392,6 +394,9 @@ pub struct BackupAsk {
     pub release: String,
     /// The folder of the cassettes of recorded runs, which go with it: files `RUN.jsonl`.
     pub cassettes: Option<PathBuf>,
+    /// With it what is a person's is sealed under the person's key, which is in no backup: it tells what of workspaces is whose. Data of
+    /// before format 10 has no such keys, and is not sealed.
+    pub seal: Option<Leads>,
 }
 
 /// A backup on its way: pieces of a stream of bytes, or what ended it early.
@@ -570,6 +575,12 @@ pub trait Journal: Send + Sync + 'static {
     /// Everything that is kept, of all tenants, as it is at one moment after the call; work goes on meanwhile. A journal
     /// that is not on disk has none.
     async fn backup(&self, _ask: BackupAsk) -> Result<Backup, StoreError> {
+        Err(StoreError { code: code::INTERNAL, detail: "this journal is not one that can be backed up".into() })
+    }
+
+    /// The keys of persons under which backups are sealed, and what became of others: the bytes of the file in which they are kept, apart
+    /// from backups.
+    async fn subject_keys(&self, _now: Timestamp) -> Result<Bytes, StoreError> {
         Err(StoreError { code: code::INTERNAL, detail: "this journal is not one that can be backed up".into() })
     }
 

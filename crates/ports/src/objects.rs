@@ -8,6 +8,8 @@
 //! Not here: what an object means. Blobs of runs are another matter: they travel with the append that refers to them
 //! ([`crate::journal::Append`]) and need no hold.
 
+use std::{fmt, sync::Arc};
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use stead_core::{
@@ -19,6 +21,32 @@ use crate::journal::StoreError;
 
 /// Bytes of the longest object.
 pub const MAX_OBJECT: usize = 16 << 20;
+
+/// What an object is read as, or a record: it says what it leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lead {
+    /// A record of a run: it names directories.
+    Record,
+    /// A directory.
+    Directory,
+    /// The list of the pieces of a file of that size.
+    Pieces(u64),
+    /// Bytes, which lead to nothing.
+    Bytes,
+}
+
+/// Where something leads, and what the objects there are read as.
+type Leading = dyn Fn(Lead, &[u8]) -> Vec<(BlobId, Lead)> + Send + Sync;
+
+/// What leads to which objects, for a store that does not know what it keeps.
+#[derive(Clone)]
+pub struct Leads(pub Arc<Leading>);
+
+impl fmt::Debug for Leads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Leads(..)")
+    }
+}
 
 /// Content by address. Every address belongs to one tenant; another tenant neither finds it nor learns that it exists.
 #[async_trait]

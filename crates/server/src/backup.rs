@@ -7,23 +7,25 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use stead_core::{
     code,
-    id::RunId,
+    id::{BlobId, RunId},
     time::{Span, Timestamp},
 };
-use stead_engine::{EngineError, Marked, Restore, mark_restored};
+use stead_engine::{EngineError, Marked, Restore, mark_restored, trees_named};
 pub use stead_ports::journal::Backup as Pieces;
 use stead_ports::{
     clock::Clock as _,
     erasure::ErasureStore,
     journal::{Backup, BackupAsk, Journal, StoreError},
-    objects::Objects,
+    objects::{Lead, Leads, Objects},
 };
 use stead_store::{
     BlobKey, Checker, Chunk, PgOptions, PgRestore, PgStore, Reader, SqliteOptions, SqliteRestore, SqliteStore,
 };
-pub use stead_store::{Head, Stored, Summary, look};
+pub use stead_store::{Head, KeySet, Shut, Stored, Summary, look};
+use stead_workspace::leads_to;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -31,7 +33,7 @@ use crate::{
     clock::SystemClock,
     config::DatabaseUrl,
     encryption,
-    erasure::{Replay, Replayed, read_erasures, replay},
+    erasure::{Lost, Replay, Replayed, begin_lost, read_erasures, replay},
 };
 
 /// Runs read at once.
@@ -43,24 +45,46 @@ const TTL: Span = Span::from_secs(60);
 
 /// The media type of a backup.
 pub const MEDIA_TYPE: &str = "application/vnd.stead.backup";
+/// The media type of a file of subject keys.
+pub const KEYS_MEDIA_TYPE: &str = "application/vnd.stead.subject-keys";
 
-/// What this process asks for a backup with. `data_dir` has the cassettes that go with it.
-pub fn ask(data_dir: &Path, key: bool) -> BackupAsk {
+/// What this process asks for a backup with, which is sealed or not. `data_dir` has the cassettes that go with it.
+pub fn ask(data_dir: &Path, key: bool, seal: bool) -> BackupAsk {
     BackupAsk {
         taken: SystemClock.now(),
         key,
         release: env!("CARGO_PKG_VERSION").into(),
         cassettes: Some(Shelf::folder(data_dir)),
+        seal: seal.then(|| Leads(Arc::new(leads))),
+    }
+}
+
+/// What leads to the content of workspaces.
+fn leads(lead: Lead, content: &[u8]) -> Vec<(BlobId, Lead)> {
+    match lead {
+        Lead::Record => trees_named(content).into_iter().map(|tree| (BlobId(tree.0), Lead::Directory)).collect(),
+        _ => leads_to(lead, content),
     }
 }
 
 /// The backup of a PostgreSQL schema, whether a server works on it or not. `data_dir` has its key, and the cassettes.
 ///
 /// # Errors
-/// When the key cannot be read.
+/// When the key cannot be read; ST0157 when the data is encrypted and STEAD_ENCRYPT does not name its key.
 pub fn of_database(database: &DatabaseUrl, data_dir: &Path, key: bool) -> Result<Backup, StoreError> {
-    let own = BlobKey::read(&key_path(data_dir))?;
-    PgStore::backup_of(database.expose(), &PgOptions::new(own), ask(data_dir, key))
+    PgStore::backup_of(database.expose(), &options(data_dir)?, ask(data_dir, key, true))
+}
+
+/// The keys of persons of a PostgreSQL schema, as the bytes of their file. `data_dir` has the key of its addresses.
+///
+/// # Errors
+/// As [`of_database`].
+pub async fn subject_keys_of(database: &DatabaseUrl, data_dir: &Path) -> Result<Bytes, StoreError> {
+    PgStore::subject_keys_of(database.expose(), &options(data_dir)?, SystemClock.now()).await
+}
+
+fn options(data_dir: &Path) -> Result<PgOptions, StoreError> {
+    Ok(PgOptions { encrypt: encryption::key(None)?, ..PgOptions::new(BlobKey::read(&key_path(data_dir))?) })
 }
 
 /// The format of what a PostgreSQL schema keeps; `None` when it keeps nothing. Changes nothing, and needs no key.
@@ -70,6 +94,11 @@ pub fn of_database(database: &DatabaseUrl, data_dir: &Path, key: bool) -> Result
 pub async fn look_in(database: &DatabaseUrl) -> Result<Option<u32>, StoreError> {
     // Nothing is addressed, so no key is used.
     PgStore::look(database.expose(), &PgOptions::new(BlobKey::from_bytes([0; 32]))).await
+}
+
+/// Where a data folder may have a file of subject keys, for a restore into it.
+fn subject_keys_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("keys").join("subjects")
 }
 
 /// Where the key of the blobs' addresses is kept.
@@ -84,18 +113,22 @@ pub struct Verified {
     pub head: Head,
     /// What it holds.
     pub summary: Summary,
+    /// What of it is sealed and had no key: only the chain of records and of the file is proven of that.
+    pub shut: Shut,
     /// The last digest of its chain, which stands for all of it.
     pub digest: [u8; 32],
 }
 
 /// Proves a backup: the chain of its chunks, the chain of each run, and with a key the addresses of its blobs. What is encrypted in it is opened with the key
-/// that STEAD_ENCRYPT names; without it only the chain of chunks is proven of that. Blocks.
+/// that STEAD_ENCRYPT names; without it only the chain of chunks is proven of that. What is a person's is opened with the keys in `subject_keys`; without
+/// them the chain of each run is proven all the same, and what was not looked into is told. Blocks.
 ///
 /// # Errors
 /// ST0148 when it is damaged, ST0154 when a newer release wrote it, ST0155 when the key that is given is another,
-/// ST0157 when it is encrypted under another key than STEAD_ENCRYPT names.
-pub fn verify<R: Read>(from: R, key_file: Option<&Path>) -> Result<Verified, StoreError> {
+/// ST0157 when it is encrypted under another key than STEAD_ENCRYPT names, ST0368 when the file of subject keys cannot be used.
+pub fn verify<R: Read>(from: R, key_file: Option<&Path>, subject_keys: Option<&Path>) -> Result<Verified, StoreError> {
     let mut reader = Reader::open(from)?;
+    reader.open_with(subject_keys.map(KeySet::read).transpose()?.as_ref(), false)?;
     let key = match (key_file, reader.head().has_key()) {
         (None, false) => None,
         _ => Some(BlobKey::of_backup(reader.head(), key_file, None)?),
@@ -104,7 +137,11 @@ pub fn verify<R: Read>(from: R, key_file: Option<&Path>) -> Result<Verified, Sto
     while let Some(chunk) = reader.next_chunk()? {
         checker.look(&chunk)?;
     }
-    Ok(Verified { head: reader.head().clone(), summary: checker.finish()?, digest: reader.digest() })
+    let (mut summary, shut) = (checker.finish()?, reader.shut().clone());
+    // They are there, sealed.
+    summary.blobs += shut.blobs;
+    summary.cassettes += shut.cassettes;
+    Ok(Verified { head: reader.head().clone(), summary, shut, digest: reader.digest() })
 }
 
 /// Where a backup is restored to.
@@ -118,6 +155,19 @@ pub struct Target {
     pub key_file: Option<PathBuf>,
     /// A file of certificates of erasures that are to be done again, besides that of the data directory.
     pub erasures: Option<PathBuf>,
+    /// The file of subject keys; when silent that of the data directory is taken, `keys/subjects`, if there is one.
+    pub subject_keys: Option<PathBuf>,
+    /// Whether what has no key is restored as erased, instead of not at all.
+    pub without_keys: bool,
+}
+
+impl Target {
+    /// The keys with which the backup is opened.
+    fn keys(&self) -> Result<Option<KeySet>, StoreError> {
+        let own = subject_keys_path(&self.data_dir);
+        let named = self.subject_keys.as_deref().or_else(|| own.exists().then_some(&*own));
+        named.map(KeySet::read).transpose()
+    }
 }
 
 /// A restored journal.
@@ -137,13 +187,15 @@ pub struct Restored {
     pub erased: u64,
     /// Those of them that had not ended: they have nothing to go on with.
     pub erased_unfinished: Vec<RunId>,
+    /// Runs that came without their texts because there was no key for these: erasures of them are begun.
+    pub without_keys: u64,
 }
 
 /// Restores a backup into an empty target. A target that is left half filled, by a crash say, is not taken for data, and
 /// is made anew by the next restore. Its texts are encrypted when STEAD_ENCRYPT names a key.
 ///
 /// # Errors
-/// ST0149 when the target is not empty, ST0157 when the backup is encrypted and its key is not named, ST0148, ST0154 or ST0155 as [`verify`], and those of the store.
+/// ST0367 when keys of persons are missing, ST0368 when their file cannot be used, ST0149 when the target is not empty, ST0157 when the backup is encrypted and its key is not named, ST0148, ST0154 or ST0155 as [`verify`], and those of the store.
 pub async fn restore<R: Read + Send + 'static>(from: R, target: Target) -> Result<Restored, EngineError> {
     match &target.database {
         None => into_sqlite(from, target).await,
@@ -153,16 +205,18 @@ pub async fn restore<R: Read + Send + 'static>(from: R, target: Target) -> Resul
 
 async fn into_sqlite<R: Read + Send + 'static>(from: R, target: Target) -> Result<Restored, EngineError> {
     let kept = key_path(&target.data_dir);
-    let (folder, again) = (target.data_dir.clone(), read_erasures(target.erasures.as_deref(), &target.data_dir)?);
+    let (folder, keys) = (target.data_dir.clone(), target.keys()?);
+    let again = again(&target, keys.as_ref())?;
     let encrypt = encryption::key(None)?;
     let given = encrypt.clone();
-    let (restore, head, summary) = blocking(move || {
+    let (restore, head, summary, shut) = blocking(move || {
         let mut reader = Reader::open(from)?;
+        reader.open_with(keys.as_ref(), !target.without_keys)?;
         let key = BlobKey::of_backup(reader.head(), target.key_file.as_deref(), Some(&kept))?;
         let restore = SqliteRestore::begin(&target.data_dir)?.encrypt(given);
         same_key(&kept, reader.head())?;
         let summary = restore.fill(&mut reader, &key, SystemClock.now())?;
-        Ok((restore, reader.head().clone(), summary))
+        Ok((restore, reader.head().clone(), summary, reader.shut().clone()))
     })
     .await?;
     let staging = restore.staging().to_owned();
@@ -173,32 +227,49 @@ async fn into_sqlite<R: Read + Send + 'static>(from: R, target: Target) -> Resul
     let (pages, erasing) = (store.clone(), store.clone());
     let journal: Arc<dyn Journal> = store;
     let marked = mark(&journal, &head, async |after| pages.open_runs(after, PAGE).await).await?;
-    let done = once_more(&journal, erasing, &again, &staging, &folder).await?;
+    let done = once_more(&journal, erasing.clone(), (&again, &shut), &staging, &folder).await?;
+    let lost = begin_lost(&*journal, &*erasing, &shut).await?;
     blocking(move || {
         // Closed, and so tidied up, before it is moved.
-        drop((journal, pages));
+        drop((journal, pages, erasing));
         restore.finish()
     })
     .await?;
-    Ok(restored(head, summary, marked, done))
+    Ok(restored(head, summary, marked, done, lost))
 }
 
-fn restored(head: Head, summary: Summary, marked: Marked, done: Replayed) -> Restored {
-    let Replayed { erasures, runs, unfinished } = done;
+/// The erasures that are to be done again: of files, and of those that destroyed keys.
+fn again(target: &Target, keys: Option<&KeySet>) -> Result<Replay, StoreError> {
+    let certificates = keys.map(KeySet::certificates).unwrap_or_default();
+    read_erasures(target.erasures.as_deref(), &target.data_dir, certificates)
+}
+
+fn restored(head: Head, summary: Summary, marked: Marked, done: Replayed, lost: Lost) -> Restored {
+    let Replayed { erasures, runs, mut unfinished } = done;
+    unfinished.extend(lost.unfinished);
     let generation = head.generation_after();
-    Restored { head, summary, generation, marked, erasures, erased: runs, erased_unfinished: unfinished }
+    Restored {
+        head,
+        summary,
+        generation,
+        marked,
+        erasures,
+        erased: runs,
+        erased_unfinished: unfinished,
+        without_keys: lost.runs,
+    }
 }
 
 /// Does erasures again that the backup does not know.
 async fn once_more<S: ErasureStore + Objects>(
     journal: &Arc<dyn Journal>,
     store: Arc<S>,
-    again: &Replay,
+    (again, shut): (&Replay, &Shut),
     staging: &Path,
     folder: &Path,
 ) -> Result<Replayed, EngineError> {
     let (erasures, objects): (Arc<dyn ErasureStore>, Arc<dyn Objects>) = (store.clone(), store);
-    let done = replay((journal, &erasures, &objects), again, staging, folder).await;
+    let done = replay((journal, &erasures, &objects), again, shut.runs(), staging, folder).await;
     done.map_err(|e| {
         StoreError { code: code::ERASURE_UNFINISHED, detail: format!("erasures were not done again: {e}") }.into()
     })
@@ -210,9 +281,12 @@ async fn into_postgres<R: Read + Send + 'static>(
     target: Target,
 ) -> Result<Restored, EngineError> {
     let kept = key_path(&target.data_dir);
-    let (folder, again) = (target.data_dir.clone(), read_erasures(target.erasures.as_deref(), &target.data_dir)?);
+    let (folder, keys) = (target.data_dir.clone(), target.keys()?);
+    let again = again(&target, keys.as_ref())?;
+    let without_keys = target.without_keys;
     let (reader, key) = blocking(move || {
-        let reader = Reader::open(from)?;
+        let mut reader = Reader::open(from)?;
+        reader.open_with(keys.as_ref(), !without_keys)?;
         let key = BlobKey::of_backup(reader.head(), target.key_file.as_deref(), Some(&kept))?;
         same_key(&kept, reader.head())?;
         key.write(&kept)?;
@@ -221,7 +295,7 @@ async fn into_postgres<R: Read + Send + 'static>(
     .await?;
     let head = reader.head().clone();
     let options = PgOptions { encrypt: encryption::key(None)?, ..PgOptions::new(key) };
-    let restore = PgRestore::begin(database.expose(), options, &head).await?;
+    let restore = PgRestore::begin(database.expose(), options, &head, reader.keys()).await?;
     let (ahead, mut chunks) = mpsc::channel(AHEAD);
     let reading = tokio::task::spawn_blocking(move || read_on(reader, &ahead));
     let mut checker = restore.checker();
@@ -233,12 +307,13 @@ async fn into_postgres<R: Read + Send + 'static>(
         let shelf = shelf.clone();
         blocking(move || shelf.fill(&chunk)).await?;
     }
-    reading.await.map_err(|e| broke(&e))?;
+    let shut = reading.await.map_err(|e| broke(&e))?;
     let summary = restore.fence(&head, checker, SystemClock.now()).await?;
     let store = Arc::new(restore.store());
     let journal: Arc<dyn Journal> = store.clone();
     let marked = mark(&journal, &head, async |after| store.open_runs(after, PAGE).await).await?;
-    let done = once_more(&journal, store.clone(), &again, &staging, &folder).await?;
+    let done = once_more(&journal, store.clone(), (&again, &shut), &staging, &folder).await?;
+    let lost = begin_lost(&*journal, &*store, &shut).await?;
     // Before the database is one that may be opened.
     blocking(move || {
         shelf.finish(&target.data_dir)?;
@@ -246,7 +321,7 @@ async fn into_postgres<R: Read + Send + 'static>(
     })
     .await?;
     restore.finish().await?;
-    Ok(restored(head, summary, marked, done))
+    Ok(restored(head, summary, marked, done, lost))
 }
 
 /// The cassettes of a restore, and nothing left of one before.
@@ -263,14 +338,15 @@ fn removed(folder: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Reads chunks until the end or an error; whoever takes them may stop earlier.
-fn read_on<R: Read>(mut reader: Reader<R>, ahead: &mpsc::Sender<Result<Chunk, StoreError>>) {
+/// Reads chunks until the end or an error; whoever takes them may stop earlier. Tells what had no key.
+fn read_on<R: Read>(mut reader: Reader<R>, ahead: &mpsc::Sender<Result<Chunk, StoreError>>) -> Shut {
     while let Some(chunk) = reader.next_chunk().transpose() {
         let last = chunk.is_err();
         if ahead.blocking_send(chunk).is_err() || last {
-            return;
+            break;
         }
     }
+    reader.shut().clone()
 }
 
 /// A key that the target has already must be the backup's own: whoever put it there may need it.

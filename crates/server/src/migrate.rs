@@ -51,14 +51,15 @@ impl Data {
         Ok(Plan { found, steps: steps(found) })
     }
 
-    /// A backup of the data as it is, in its old format.
+    /// A backup of the data as it is, in its old format. It is not sealed under keys of persons: the release before, which is the way back, knows
+    /// none, and would not restore it.
     ///
     /// # Errors
     /// ST0140 when a server works on it, and those of the store.
     pub fn backup(&self) -> Result<Backup, StoreError> {
         match &self.database {
-            None => SqliteStore::backup_of(&self.data_dir, ask(&self.data_dir, true)),
-            Some(url) => PgStore::backup_of(url.expose(), &self.options()?, ask(&self.data_dir, true)),
+            None => SqliteStore::backup_of(&self.data_dir, ask(&self.data_dir, true, false)),
+            Some(url) => PgStore::backup_of(url.expose(), &self.options()?, ask(&self.data_dir, true, false)),
         }
     }
 

@@ -35,6 +35,7 @@ const STEPS: &[Step] = &[
         by_itself: true,
     },
     Step { to: 9, what: "tables for notices of open questions, for erasures and for legal holds", by_itself: true },
+    Step { to: 10, what: "tables for the keys of persons under which backups are sealed", by_itself: true },
 ];
 
 /// The steps from a format to this release's.

@@ -29,7 +29,7 @@ mod seal;
 mod sqlite;
 mod usage;
 
-pub use backup::{Checker, Chunk, Counts, Head, PgRestore, Reader, Shelf, SqliteRestore, Summary};
+pub use backup::{Checker, Chunk, Counts, Head, KeySet, PgRestore, Reader, Shelf, Shut, SqliteRestore, Summary};
 pub use blob::BlobKey;
 pub use format::{Step, steps};
 pub use postgres::{PgOptions, PgStore};
@@ -38,4 +38,4 @@ pub use sqlite::{SqliteOptions, SqliteStore, Stored, look};
 
 /// The format of the stored data. A store refuses data of a higher format than it knows, and brings data of a lower one
 /// to its own when it opens it.
-pub const FORMAT: u32 = 9;
+pub const FORMAT: u32 = 10;

@@ -114,7 +114,7 @@ async fn what_was_restored_is_integrated_from_the_beginning_with_what_operators_
     // What was integrated before the backup is no matter.
     let found = store.unsequenced(3).await.unwrap();
     assert!(store.integrate(lease, taken(&found)).await.unwrap());
-    let ask = BackupAsk { taken: Timestamp(1), key: true, release: "test".into(), cassettes: None };
+    let ask = BackupAsk { taken: Timestamp(1), key: true, release: "test".into(), cassettes: None, seal: None };
     let mut pieces = store.backup(ask).await.unwrap();
     let mut backup = Vec::new();
     while let Some(piece) = pieces.recv().await {
@@ -134,7 +134,7 @@ async fn what_was_restored_is_integrated_from_the_beginning_with_what_operators_
     let server = TestPostgres::start();
     let mut reader = Reader::open(&backup[..]).unwrap();
     let options = PgOptions::new(key.clone());
-    let restore = PgRestore::begin(&server.url(), options.clone(), reader.head()).await.unwrap();
+    let restore = PgRestore::begin(&server.url(), options.clone(), reader.head(), None).await.unwrap();
     let mut checker = Checker::new(Some(key));
     while let Some(chunk) = reader.next_chunk().unwrap() {
         restore.fill(&chunk, &mut checker).await.unwrap();

@@ -13,7 +13,7 @@ use stead_testkit::postgres::TestPostgres;
 stead_testkit::stores_pass!(directories_cases, DIRECTORIES, the_shared_store_passes_the_suite_of_directories);
 
 async fn whole(store: &dyn Journal) -> Vec<u8> {
-    let ask = BackupAsk { taken: Timestamp(1), key: true, release: "test".into(), cassettes: None };
+    let ask = BackupAsk { taken: Timestamp(1), key: true, release: "test".into(), cassettes: None, seal: None };
     let (mut pieces, mut backup) = (store.backup(ask).await.unwrap(), Vec::new());
     while let Some(piece) = pieces.recv().await {
         backup.extend(piece.unwrap());
@@ -36,7 +36,7 @@ async fn a_backup_carries_directories_between_both_stores() {
     let key = BlobKey::of_backup(reader.head(), None, None).unwrap();
     let server = TestPostgres::start();
     let options = PgOptions::new(key.clone());
-    let restore = PgRestore::begin(&server.url(), options.clone(), reader.head()).await.unwrap();
+    let restore = PgRestore::begin(&server.url(), options.clone(), reader.head(), None).await.unwrap();
     let mut checker = Checker::new(Some(key.clone()));
     while let Some(chunk) = reader.next_chunk().unwrap() {
         restore.fill(&chunk, &mut checker).await.unwrap();

@@ -313,7 +313,7 @@ async fn a_rotation_changes_both_keys_and_loses_nothing() {
 }
 
 async fn backup(store: &dyn Journal) -> Vec<u8> {
-    let ask = BackupAsk { taken: Timestamp(1), key: true, release: "test".into(), cassettes: None };
+    let ask = BackupAsk { taken: Timestamp(1), key: true, release: "test".into(), cassettes: None, seal: None };
     let (mut pieces, mut out) = (store.backup(ask).await.unwrap(), Vec::new());
     while let Some(piece) = pieces.recv().await {
         out.extend(piece.unwrap());
@@ -421,7 +421,7 @@ async fn a_restore_encrypts_what_was_not() {
     assert_eq!(sealed.policy(&TENANT.into(), 1).await.unwrap().unwrap().body, CANARY);
     // The same into the other store, and out of it again.
     let options = || PgOptions { encrypt: Some(key(1)), ..PgOptions::new(blob_key.clone()) };
-    let restore = PgRestore::begin(&server.url(), options(), &head).await.unwrap();
+    let restore = PgRestore::begin(&server.url(), options(), &head, None).await.unwrap();
     let (mut reader, mut checker) = (Reader::open(&backup[..]).unwrap(), restore.checker());
     while let Some(chunk) = reader.next_chunk().unwrap() {
         restore.fill(&chunk, &mut checker).await.unwrap();

@@ -169,7 +169,7 @@ async fn load(server: &TestPostgres, format: u32) {
 }
 
 fn ask() -> BackupAsk {
-    BackupAsk { taken: Timestamp(1), key: true, release: "test".into(), cassettes: None }
+    BackupAsk { taken: Timestamp(1), key: true, release: "test".into(), cassettes: None, seal: None }
 }
 
 #[tokio::test]

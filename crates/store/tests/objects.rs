@@ -17,7 +17,7 @@ async fn a_backup_has_the_content_of_workspaces_and_proves_it() {
     let store = SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap();
     let contents = [Bytes::from_static(b"a file"), Bytes::from(vec![b'x'; 100_000])];
     store.put(&tenant, &contents, Timestamp(5)).await.unwrap();
-    let ask = BackupAsk { taken: Timestamp(1), key: true, release: "test".into(), cassettes: None };
+    let ask = BackupAsk { taken: Timestamp(1), key: true, release: "test".into(), cassettes: None, seal: None };
     let mut pieces = store.backup(ask).await.unwrap();
     let mut backup = Vec::new();
     while let Some(piece) = pieces.recv().await {

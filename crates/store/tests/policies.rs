@@ -21,7 +21,7 @@ async fn whole(mut pieces: Backup) -> Vec<u8> {
 }
 
 fn ask() -> BackupAsk {
-    BackupAsk { taken: Timestamp(1), key: true, release: "test".into(), cassettes: None }
+    BackupAsk { taken: Timestamp(1), key: true, release: "test".into(), cassettes: None, seal: None }
 }
 
 async fn everything(sets: &dyn PolicyStore, tenant: &Name) -> Vec<PolicyRow> {
@@ -56,7 +56,7 @@ async fn a_backup_carries_policy_sets_between_both_stores() {
     let key = BlobKey::of_backup(reader.head(), None, None).unwrap();
     let server = TestPostgres::start();
     let options = PgOptions::new(key.clone());
-    let restore = PgRestore::begin(&server.url(), options.clone(), reader.head()).await.unwrap();
+    let restore = PgRestore::begin(&server.url(), options.clone(), reader.head(), None).await.unwrap();
     let mut checker = Checker::new(Some(key.clone()));
     while let Some(chunk) = reader.next_chunk().unwrap() {
         restore.fill(&chunk, &mut checker).await.unwrap();
@@ -65,7 +65,7 @@ async fn a_backup_carries_policy_sets_between_both_stores() {
     restore.finish().await.unwrap();
     let shared = PgStore::connect(&server.url(), options.clone()).await.unwrap();
     assert_eq!(everything(&shared, &tenant).await, kept);
-    let taken = PgRestore::begin(&server.url(), options, reader.head()).await.err().map(|e| e.code);
+    let taken = PgRestore::begin(&server.url(), options, reader.head(), None).await.err().map(|e| e.code);
     assert_eq!(taken, Some(code::RESTORE_TARGET), "policy sets alone are data that nobody may lose");
 
     let backup = whole(shared.backup(ask()).await.unwrap()).await;

@@ -15,7 +15,7 @@ use stead_store::{BlobKey, PgOptions, PgStore};
 use stead_testkit::postgres::TestPostgres;
 
 const TTL: Span = Span::from_secs(600);
-/// What formats 2 to 9 add, taken away.
+/// What formats 2 to 10 add, taken away.
 const BACK: &str = "DROP TABLE stead.approvals; DROP INDEX stead.sessions_key, stead.sessions_agent, stead.runs_agent;
     CREATE UNIQUE INDEX sessions_key ON stead.sessions (tenant, agent, key) WHERE key IS NOT NULL;
     CREATE INDEX runs_agent ON stead.runs (tenant, agent, id);
@@ -24,7 +24,8 @@ const BACK: &str = "DROP TABLE stead.approvals; DROP INDEX stead.sessions_key, s
         stead.directories, stead.notices;
     CREATE TABLE stead.live (tenant text NOT NULL, agent text NOT NULL, version bytea NOT NULL, PRIMARY KEY (tenant, agent));
     INSERT INTO stead.live VALUES ('acme', 'desk', '\\x01');
-    DROP TABLE stead.legal_holds, stead.erasures, stead.erasure_blobs, stead.kept_trees;
+    DROP TABLE stead.legal_holds, stead.erasures, stead.erasure_blobs, stead.kept_trees,
+        stead.subject_keys, stead.subject_keys_gone;
     DROP TABLE stead.audit_acts, stead.audit_queue, stead.audit_logs, stead.audit_tiles, stead.audit_spans;
     ALTER TABLE stead.runs DROP COLUMN started_by;
     ALTER TABLE stead.sessions DROP COLUMN tool_calls, DROP COLUMN active_time, DROP COLUMN cpu, DROP COLUMN traffic,

@@ -32,13 +32,13 @@ async fn a_backup_carries_switches_to_the_other_store() {
     let kept = store.switches(0, 10).await.unwrap();
     assert_eq!(kept.len(), 3);
 
-    let ask = BackupAsk { taken: Timestamp(1), key: true, release: "test".into(), cassettes: None };
+    let ask = BackupAsk { taken: Timestamp(1), key: true, release: "test".into(), cassettes: None, seal: None };
     let backup = whole(store.backup(ask).await.unwrap()).await;
     let mut reader = Reader::open(&backup[..]).unwrap();
     let key = BlobKey::of_backup(reader.head(), None, None).unwrap();
     let server = TestPostgres::start();
     let options = PgOptions::new(key.clone());
-    let restore = PgRestore::begin(&server.url(), options.clone(), reader.head()).await.unwrap();
+    let restore = PgRestore::begin(&server.url(), options.clone(), reader.head(), None).await.unwrap();
     let mut checker = Checker::new(Some(key));
     while let Some(chunk) = reader.next_chunk().unwrap() {
         restore.fill(&chunk, &mut checker).await.unwrap();

@@ -52,6 +52,6 @@ pub use limits::Limits;
 #[cfg(target_os = "linux")]
 pub use lowers::Lowers;
 pub use name::{BadName, EntryName, MAX_NAME, MAX_PATH, TreePath, shown};
-pub use sweep::{Swept, reachable, sweep};
+pub use sweep::{Swept, leads_to, reachable, sweep};
 pub use workspaces::{Made, Options, Workspaces};
 pub use writer::Writer;

@@ -10,7 +10,7 @@ use stead_core::{
     id::{BlobId, Name, TreeId},
     time::Timestamp,
 };
-use stead_ports::objects::Objects;
+use stead_ports::objects::{Lead, Objects};
 
 use crate::{
     WorkspaceError, Workspaces, chunk,
@@ -110,6 +110,26 @@ pub async fn reachable(
         (level, depth) = (next, depth + 1);
     }
     Ok(out)
+}
+
+/// What an object leads to, one step far; nothing when it is not what it is read as.
+pub fn leads_to(lead: Lead, content: &[u8]) -> Vec<(BlobId, Lead)> {
+    match lead {
+        Lead::Record | Lead::Bytes => Vec::new(),
+        Lead::Pieces(size) => {
+            chunk::decode(content, size).unwrap_or_default().into_iter().map(|id| (id, Lead::Bytes)).collect()
+        }
+        Lead::Directory => {
+            let Ok(directory) = Directory::decode(content) else { return Vec::new() };
+            let below = |entry: &Entry| match entry {
+                Entry::Directory(d) => Some((BlobId(d.tree.0), Lead::Directory)),
+                Entry::File(file) if chunk::chunks(file.size) > 0 => Some((file.content, Lead::Pieces(file.size))),
+                Entry::File(file) => Some((file.content, Lead::Bytes)),
+                Entry::Symlink(_) => None,
+            };
+            (&directory).into_iter().filter_map(|(_, entry)| below(entry)).collect()
+        }
+    }
 }
 
 async fn mark(

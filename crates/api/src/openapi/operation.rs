@@ -76,6 +76,8 @@ pub enum Media {
     Metrics,
     /// `application/vnd.stead.backup`: see docs/backup.md.
     Backup,
+    /// `application/vnd.stead.subject-keys`: see docs/backup.md.
+    SubjectKeys,
     /// `application/octet-stream`: bytes as they are.
     Bytes,
     /// `text/plain`.
@@ -95,6 +97,7 @@ impl Media {
             Self::Events => "text/event-stream",
             Self::Metrics => "application/openmetrics-text",
             Self::Backup => "application/vnd.stead.backup",
+            Self::SubjectKeys => "application/vnd.stead.subject-keys",
             Self::Bytes => "application/octet-stream",
             Self::Text => "text/plain",
             Self::Bundle => "application/vnd.stead.audit-bundle",

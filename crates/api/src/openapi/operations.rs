@@ -465,10 +465,18 @@ fn server() -> Vec<Operation> {
             .needs(&[Admin])
             .says(
                 "Everything that the store keeps, of all tenants, as it is at one moment, as a stream of bytes; work goes on \
-                meanwhile. A stream that breaks off is no backup: `stead backup verify` tells.",
+                meanwhile. A stream that breaks off is no backup: `stead backup verify` tells. What is a person's is sealed in it, and is \
+                restored only with the keys of `/v1/backup/subject-keys`, asked for afterwards.",
             )
             .query::<bool>("key", "Whether the key of the blobs' addresses goes with it; yes when absent.")
             .answers_as::<String>(200, Media::Backup, "The backup."),
+        get("/v1/backup/subject-keys", "getSubjectKeys", "Get the keys under which backups are sealed")
+            .needs(&[Admin])
+            .says(
+                "Keep them apart from all backups: with them an older backup shows what persons wrote. After an erasure put the new \
+                file in the place of every kept one: then older backups show nothing of that person any more.",
+            )
+            .answers_as::<String>(200, Media::SubjectKeys, "The bytes of the file."),
         get("/healthz", "healthz", "Is the process alive?").without_token().answers::<Health>(200, "It is."),
         get("/readyz", "readyz", "Can the server work?")
             .says("It owns its journal, the store answers, and it is not shutting down.")

@@ -12,7 +12,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 use serde::Serialize;
 use stead_core::{code, id::VersionId, time::Timestamp};
 use stead_server::{
-    backup::{self, Pieces, Verified, key_path, verify},
+    backup::{self, KeySet, Pieces, Verified, key_path, verify},
     config::DatabaseUrl,
 };
 
@@ -30,8 +30,8 @@ const BUFFER: usize = 1 << 20;
 /// Back everything up: the journal, long texts, agent versions, sessions, messages, cassettes
 ///
 /// Online: a server that owns the data folder goes on working, and the backup is its state at one moment. The file can be
-/// restored into SQLite and PostgreSQL alike. It holds every text as the store does: in the
-/// clear unless the store is encrypted; keep it like the data folder.
+/// restored into SQLite and PostgreSQL alike. What is a person's is sealed in it under a key of the person. The keys go to
+/// a file of their own, FILE.keys unless you name another: keep it apart from the backup, nothing of theirs is restored without it.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Backup {
@@ -41,6 +41,9 @@ pub(crate) struct Backup {
     /// Keep the key of the long texts' addresses out of the backup, and write it to this file
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    /// The file for the keys of persons; one of the same store makes room. FILE.keys when silent; needed when the backup goes to stdout
+    #[arg(long, value_name = "FILE")]
+    subject_keys: Option<PathBuf>,
     /// Read this PostgreSQL database itself, whether a server works on it or not
     #[arg(long, value_name = "URL", value_parser = database)]
     store: Option<DatabaseUrl>,
@@ -57,7 +60,32 @@ enum Verb {
         /// Its key, when that is kept apart: then the addresses of the long texts are proven, too
         #[arg(long, value_name = "FILE")]
         key_file: Option<PathBuf>,
+        /// The file with the keys of persons; FILE.keys when silent, if it is there. Without it only the chain is proven of what is theirs
+        #[arg(long, value_name = "FILE")]
+        subject_keys: Option<PathBuf>,
     },
+    /// Write the keys of persons to a file, apart from all backups
+    ///
+    /// With it backups that were taken until now are restored. After an erasure put it in the place of each file of keys that you have
+    /// kept: the key of the person is not in it any more, and older backups show nothing of theirs.
+    Keys {
+        /// The file; one of the same store makes room
+        #[arg(long, short, value_name = "FILE")]
+        output: PathBuf,
+        /// Read this PostgreSQL database itself, whether a server works on it or not
+        #[arg(long, value_name = "URL", value_parser = database)]
+        store: Option<DatabaseUrl>,
+    },
+}
+
+/// Where the keys of a backup's persons are when nobody names another file.
+pub(crate) fn beside(file: &Path) -> Option<PathBuf> {
+    (file != Path::new("-")).then(|| PathBuf::from(format!("{}.keys", file.display())))
+}
+
+/// The file of keys with which a backup is to be read, if there is one.
+pub(crate) fn keys_for(named: Option<PathBuf>, file: &Path) -> Option<PathBuf> {
+    named.or_else(|| beside(file).filter(|path| path.exists()))
 }
 
 /// Reads the URL of a database. It is not repeated in the error: it may hold a password.
@@ -81,13 +109,27 @@ struct Told {
     addresses: bool,
     /// Records that are encrypted, and were not opened: STEAD_ENCRYPT names no key.
     sealed: u64,
+    /// Whether what is a person's is sealed under keys of persons; it is not in data of before format 10.
+    persons_sealed: bool,
+    /// Records with texts of persons, long texts and others that were not opened: their keys are not there.
+    shut: Shut,
     digest: String,
 }
 
+/// What had no key.
+#[derive(Serialize)]
+struct Shut {
+    runs: u64,
+    records: u64,
+    blobs: u64,
+    objects: u64,
+}
+
 impl Told {
-    fn new(Verified { head, summary, digest }: Verified) -> Self {
+    fn new(Verified { head, summary, shut, digest }: Verified) -> Self {
         Self {
             taken: Timestamp(head.taken),
+            persons_sealed: head.is_sealed(),
             store: head.store,
             generation: head.generation,
             release: head.release,
@@ -98,6 +140,12 @@ impl Told {
             cassettes: summary.cassettes,
             addresses: summary.addresses,
             sealed: summary.sealed,
+            shut: Shut {
+                runs: shut.runs().count() as u64,
+                records: shut.records,
+                blobs: shut.blobs,
+                objects: shut.objects,
+            },
             digest: VersionId(digest).to_string(),
         }
     }
@@ -126,24 +174,67 @@ impl Told {
             text::counted(*records, "record"),
             text::counted(*blobs, "long text"),
         ))?;
+        let Shut { runs, records, blobs, objects } = self.shut;
+        if records + blobs + objects > 0 {
+            ui::text(&format!(
+                "not looked into without keys of persons (--subject-keys): {} of {}, {}, {} of workspaces\n",
+                text::counted(records, "record"),
+                text::counted(runs, "run"),
+                text::counted(blobs, "long text"),
+                text::counted(objects, "object"),
+            ))?;
+        }
         Ok(())
     }
 }
 
 pub(crate) async fn run(global: &Global, args: Backup) -> Outcome {
     match (args.verb, args.file) {
-        (Some(Verb::Verify { file, key_file }), _) => {
-            proven(file, key_file).await?.show(global)?;
+        (Some(Verb::Verify { file, key_file, subject_keys }), _) => {
+            let subject_keys = keys_for(subject_keys, &file);
+            proven(file, key_file, subject_keys).await?.show(global)?;
         }
-        (None, Some(file)) => take(global, &file, args.key_file.as_deref(), args.store.as_ref()).await?,
+        (Some(Verb::Keys { output, store }), _) => {
+            let keys = write_keys(global, &output, store.as_ref()).await?;
+            let counted = text::counted(keys.len() as u64, "key");
+            match global.json {
+                true => ui::json(&serde_json::json!({ "keys": keys.len(), "file": output }))?,
+                false => ui::line(&format!("{counted} in {}: keep it apart from the backups", output.display()))?,
+            }
+        }
+        (None, Some(file)) => {
+            let Some(keys) = args.subject_keys.or_else(|| beside(&file)) else {
+                let error = CliError::usage("the backup goes to stdout: name a file for the keys of persons");
+                return Err(error.hint("stead backup - --subject-keys FILE"));
+            };
+            take(global, &file, args.key_file.as_deref(), &keys, args.store.as_ref()).await?;
+        }
         (None, None) => return Err(CliError::usage("name the file to write")),
     }
     Ok(Exit::Ok)
 }
 
-async fn proven(file: PathBuf, key_file: Option<PathBuf>) -> Outcome<Told> {
+/// Writes the keys of persons as they are now.
+async fn write_keys(global: &Global, path: &Path, store: Option<&DatabaseUrl>) -> Outcome<KeySet> {
+    let failed = |e: stead_server::StoreError| CliError::new(e.code, e.detail);
+    KeySet::replaceable(path).map_err(failed)?;
+    let bytes = match store {
+        Some(database) => backup::subject_keys_of(database, &global.data).await.map_err(failed)?,
+        None => {
+            let connection = Connection::open(global, Need::Rest).await?;
+            let bytes = connection.client.subject_keys().await;
+            connection.close().await;
+            bytes?
+        }
+    };
+    let keys = KeySet::from_bytes(path, &bytes).map_err(failed)?;
+    keys.write(path).map_err(failed)?;
+    Ok(keys)
+}
+
+async fn proven(file: PathBuf, key_file: Option<PathBuf>, subject_keys: Option<PathBuf>) -> Outcome<Told> {
     let work = move || -> Outcome<Verified> {
-        verify(open(&file)?, key_file.as_deref()).map_err(|e| CliError::new(e.code, e.detail))
+        verify(open(&file)?, key_file.as_deref(), subject_keys.as_deref()).map_err(|e| CliError::new(e.code, e.detail))
     };
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|e| CliError::other(e.to_string()))?.map(Told::new)
@@ -158,12 +249,20 @@ pub(crate) fn open(file: &Path) -> Outcome<Box<dyn io::Read + Send>> {
     Ok(Box::new(BufReader::with_capacity(BUFFER, opened)))
 }
 
-async fn take(global: &Global, file: &Path, key_file: Option<&Path>, store: Option<&DatabaseUrl>) -> Outcome<()> {
+async fn take(
+    global: &Global,
+    file: &Path,
+    key_file: Option<&Path>,
+    keys: &Path,
+    store: Option<&DatabaseUrl>,
+) -> Outcome<()> {
     vacant(file)?;
+    // Before anything is written: what is there may have to stay.
+    KeySet::replaceable(keys).map_err(|e| CliError::new(e.code, e.detail))?;
     if let Some(path) = key_file {
         keep_key(global, path)?;
     }
-    let taken = taken(global, file, key_file, store).await;
+    let taken = taken(global, file, key_file, keys, store).await;
     if let (Err(_), Some(path)) = (&taken, key_file)
         && !file.exists()
     {
@@ -173,7 +272,13 @@ async fn take(global: &Global, file: &Path, key_file: Option<&Path>, store: Opti
     taken
 }
 
-async fn taken(global: &Global, file: &Path, key_file: Option<&Path>, store: Option<&DatabaseUrl>) -> Outcome<()> {
+async fn taken(
+    global: &Global,
+    file: &Path,
+    key_file: Option<&Path>,
+    keys: &Path,
+    store: Option<&DatabaseUrl>,
+) -> Outcome<()> {
     let with_key = key_file.is_none();
     match store {
         Some(database) => {
@@ -191,9 +296,21 @@ async fn taken(global: &Global, file: &Path, key_file: Option<&Path>, store: Opt
             taken?;
         }
     }
+    // Afterwards: those that the backup has made are among them.
+    let cure =
+        format!("the backup is there, and is not restored without its keys: stead backup keys -o {}", keys.display());
+    write_keys(global, keys, store).await.map_err(|e| e.hint(cure))?;
     // What was sent is one thing; what can be read back another.
     if file != Path::new("-") {
-        proven(file.to_owned(), key_file.map(Path::to_owned)).await?.show(global)?;
+        let told = proven(file.to_owned(), key_file.map(Path::to_owned), Some(keys.to_owned())).await?;
+        told.show(global)?;
+        if !told.persons_sealed {
+            ui::say("warning: it has every text in the clear: its data is of before format 10, and has no keys of persons");
+            return Ok(());
+        }
+    }
+    if !global.quiet {
+        ui::say(&format!("hint: keep {} apart from the backup: it opens what is persons' in it", keys.display()));
     }
     Ok(())
 }

@@ -66,7 +66,14 @@ pub(crate) async fn run(global: &Global, args: Migrate) -> Outcome {
         ui::line(&format!("format {}: {}", step.to, step.what))?;
     }
     match backup {
-        Some(file) => ui::line(&format!("migrated from format {found}; the data as it was is in {}", file.display()))?,
+        Some(file) => {
+            ui::line(&format!("migrated from format {found}; the data as it was is in {}", file.display()))?;
+            if !global.quiet {
+                ui::say(
+                    "hint: it has every text in the clear, as the release before needs it: remove it when you need no way back",
+                );
+            }
+        }
         None => ui::line("nothing was done")?,
     }
     Ok(Exit::Ok)

@@ -10,7 +10,7 @@ use stead_server::{
     config::DatabaseUrl,
 };
 
-use super::backup::{database, open};
+use super::backup::{database, keys_for, open};
 use crate::{
     cli::Global,
     error::{CliError, Outcome},
@@ -35,6 +35,12 @@ pub(crate) struct RestoreArgs {
     /// Certificates of erasures that are done again; those in the file `erasures` of the data folder are in any case
     #[arg(long, value_name = "FILE")]
     erasures: Option<PathBuf>,
+    /// The file with the keys of persons; FILE.keys, or the data folder's `keys/subjects`, when silent
+    #[arg(long, value_name = "FILE")]
+    subject_keys: Option<PathBuf>,
+    /// Restore as erased what has no key, for good, instead of nothing
+    #[arg(long)]
+    without_keys: bool,
 }
 
 #[derive(Serialize)]
@@ -49,6 +55,7 @@ struct Told {
     set_aside: Vec<RunId>,
     erasures: u64,
     erased: u64,
+    without_keys: u64,
 }
 
 pub(crate) async fn run(global: &Global, args: RestoreArgs) -> Outcome {
@@ -57,6 +64,8 @@ pub(crate) async fn run(global: &Global, args: RestoreArgs) -> Outcome {
         database: args.store,
         key_file: args.key_file,
         erasures: args.erasures,
+        subject_keys: keys_for(args.subject_keys, &args.file),
+        without_keys: args.without_keys,
     };
     let done = restore(open(&args.file)?, target).await.map_err(|e| CliError::new(e.code(), e.to_string()))?;
     let told = Told {
@@ -70,6 +79,7 @@ pub(crate) async fn run(global: &Global, args: RestoreArgs) -> Outcome {
         set_aside: done.marked.set_aside.iter().map(|(run, _)| *run).collect(),
         erasures: done.erasures,
         erased: done.erased,
+        without_keys: done.without_keys,
     };
     for (run, why) in &done.marked.set_aside {
         eprintln!("warning: {run} cannot be read and was not marked: {}", ui::term::clean(why));
@@ -95,6 +105,12 @@ pub(crate) async fn run(global: &Global, args: RestoreArgs) -> Outcome {
             "{} done again: the texts of {} are gone\n",
             text::counted(told.erasures, "erasure"),
             text::counted(told.erased, "run"),
+        ))?;
+    }
+    if told.without_keys > 0 {
+        ui::text(&format!(
+            "{} came without texts, for there was no key; erasures of these are begun, and go on when a server works on the data\n",
+            text::counted(told.without_keys, "run"),
         ))?;
     }
     Ok(Exit::Ok)

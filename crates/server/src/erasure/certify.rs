@@ -39,7 +39,7 @@ pub(crate) async fn standing(app: &App, tenant: &Name) -> Result<String, StoreEr
     Ok(place(checkpoint.as_ref()))
 }
 
-pub(super) async fn certify(app: &App, erasure: &Erasure) -> Result<String, Unfinished> {
+pub(super) async fn certify(app: &App, erasure: &Erasure, keys: u64) -> Result<String, Unfinished> {
     let (runtime, log) = (&app.runtime, app.runtime.log());
     let begun = log.store().find_act(erasure.id).await?;
     let said: Value = begun.and_then(|act| serde_json::from_slice(&act.body).ok()).unwrap_or_default();
@@ -64,6 +64,7 @@ pub(super) async fn certify(app: &App, erasure: &Erasure) -> Result<String, Unfi
         runs: 0,
         records: 0,
         texts,
+        keys: Some(keys),
         list: [0; 32],
         before,
         after: standing(app, &erasure.tenant).await?,
@@ -74,7 +75,7 @@ pub(super) async fn certify(app: &App, erasure: &Erasure) -> Result<String, Unfi
     append(runtime.data_dir(), &note).map_err(|e| Unfinished::File(format!("{FILE}: {e}")))?;
     let act = json!({
         "erasure": hex(&erasure.id.to_be_bytes()), "certificate": hex(&Sha256::digest(note.as_bytes())),
-        "runs": runs.len(), "texts": texts,
+        "runs": runs.len(), "texts": texts, "keys": keys,
     });
     app.operators.acts().keep("erasure_done", &act).await?;
     runtime.erasures().store().finish_erasure(erasure.id, note.clone()).await?;

@@ -55,8 +55,11 @@ pub(super) async fn carry_out(app: &App, erasure: &Erasure) -> Result<String, Un
     let redacted = tokio::task::spawn_blocking(move || files::redact(&folder, &runs)).await;
     let redacted = redacted.map_err(|e| Unfinished::File(e.to_string()))?;
     redacted.map_err(|e| Unfinished::File(format!("egress.jsonl: {e}")))?;
+    // When no text is left that a backup could take: what a backup of before has of them no key opens any more. What is left of the keys goes
+    // with the rest.
+    let keys = store.destroy_keys(erasure).await?;
     store.purge().await?;
-    certify::certify(app, erasure).await
+    certify::certify(app, erasure, keys).await
 }
 
 /// Ends the session sandboxes of the person: their files are on this host's disk.

@@ -4,6 +4,7 @@
 //! * `job` carries it out, a step at a time; each may be done again, so that what a crash cuts off goes on later.
 //! * `files` is what is outside of the database: the lines of the egress record. `objects` is the content of workspaces.
 //! * `certify` makes the signed certificate, and the file of the data folder in which all of them are.
+//! * `lost` begins erasures of what a restore could not open.
 //! * `replay` does it all again to what was restored from a backup of before.
 //!
 //! Not here: how a record loses its texts (`stead-engine`), how rows are rewritten (`stead-store`), and what a certificate is (`stead-audit`).
@@ -11,6 +12,7 @@
 mod certify;
 mod files;
 mod job;
+mod lost;
 mod objects;
 mod plan;
 mod replay;
@@ -35,6 +37,7 @@ use stead_ports::{
 use crate::http::app::{App, Shared};
 
 pub(crate) use certify::standing;
+pub(crate) use lost::{Lost, begin_lost};
 pub(crate) use plan::{Against, Plan, covered, plan};
 pub(crate) use replay::{Replay, Replayed, read_erasures, replay};
 

@@ -48,12 +48,18 @@ impl Replay {
 }
 
 /// Reads certificates, one behind another: the file `erasures` of a data folder, or several of them one behind another. Who signed them is
-/// not looked at: the key may be lost with what is restored. Nothing when the file of a folder is not there.
+/// not looked at: the key may be lost with what is restored. Nothing when the file of a folder is not there. `others` came with the keys of persons.
 ///
 /// # Errors
 /// ST0365 when there is something else in it.
-pub(crate) fn read_erasures(named: Option<&Path>, folder: &Path) -> Result<Replay, StoreError> {
-    let mut all = Vec::new();
+pub(crate) fn read_erasures(named: Option<&Path>, folder: &Path, others: &[String]) -> Result<Replay, StoreError> {
+    let mut all: Vec<(Certificate, String)> = Vec::new();
+    let mut known = HashSet::new();
+    let mut add = |certificate: Certificate, note: String| {
+        if known.insert(certificate.id) {
+            all.push((certificate, note));
+        }
+    };
     let own = folder.join(FILE);
     let files = named.into_iter().map(|path| (path, true)).chain([(own.as_path(), false)]);
     for (path, must) in files {
@@ -75,10 +81,15 @@ pub(crate) fn read_erasures(named: Option<&Path>, folder: &Path) -> Result<Repla
         }
         for note in notes {
             let certificate = Certificate::read(&note).map_err(|e| bad(e.to_string()))?;
-            if all.iter().all(|(known, _): &(Certificate, String)| known.id != certificate.id) {
-                all.push((certificate, note));
-            }
+            add(certificate, note);
         }
+    }
+    for note in others {
+        let bad = |why: String| StoreError {
+            code: code::SUBJECT_KEYS,
+            detail: format!("the file of subject keys: a certificate in it cannot be read: {why}"),
+        };
+        add(Certificate::read(note).map_err(|e| bad(e.to_string()))?, note.clone());
     }
     Ok(Replay(all))
 }
@@ -98,10 +109,12 @@ fn apart(text: &str) -> Vec<String> {
 /// The journal, the erasures, and the content of workspaces of one store.
 type Stores<'s> = (&'s Arc<dyn Journal>, &'s Arc<dyn ErasureStore>, &'s Arc<dyn Objects>);
 
-/// Does erasures again that a restored store does not know. `folder` has its cassettes, `to` is the data folder that keeps the certificates.
+/// Does erasures again that a restored store does not know. `folder` has its cassettes, `to` is the data folder that keeps the certificates;
+/// `bare` are runs that came without what had no key.
 pub(crate) async fn replay(
     (journal, store, objects): Stores<'_>,
     replay: &Replay,
+    bare: impl Iterator<Item = RunId>,
     folder: &Path,
     to: &Path,
 ) -> Result<Replayed, Unfinished> {
@@ -113,7 +126,7 @@ pub(crate) async fn replay(
     let begun: Vec<Erasure> = store.erasures().await?.into_iter().filter(|erasure| !erasure.proposed).collect();
     let known: HashSet<u128> = begun.iter().map(|erasure| erasure.id).collect();
     // Content that only runs of those lead to may be gone.
-    let mut erased: HashSet<RunId> = begun.into_iter().flat_map(|erasure| erasure.runs).collect();
+    let mut erased: HashSet<RunId> = begun.into_iter().flat_map(|erasure| erasure.runs).chain(bare).collect();
     let mut again = HashSet::new();
     for (certificate, note) in &replay.0 {
         certify::append(to, note).map_err(|e| Unfinished::File(format!("{FILE}: {e}")))?;
@@ -144,6 +157,8 @@ pub(crate) async fn replay(
         store.leave_sessions(erasure.runs.clone()).await?;
         store.remove_blobs(erasure.id, &erasure.tenant, blobs_of()).await?;
         strike(&Kept { journal, store, objects }, &erasure, &erased, Vec::new(), false).await?;
+        // Those that came with the restore: the file that is written from now on has them no more.
+        store.destroy_keys(&erasure).await?;
         store.finish_erasure(erasure.id, note.clone()).await?;
         done.erasures += 1;
     }

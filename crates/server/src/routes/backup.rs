@@ -1,11 +1,14 @@
-//! `/v1/backup`: everything that the store keeps, of all tenants, as one stream; read as fast as the caller takes it.
+//! `/v1/backup`: everything that the store keeps, of all tenants, as one stream; read as fast as the caller takes it. And
+//! `/v1/backup/subject-keys`: the keys of persons, without which what is theirs in it stays shut.
 
 use axum::{body::Body, extract::State, http::header, response::IntoResponse};
 use futures_util::stream;
 use serde::Deserialize;
+use stead_ports::clock::Clock as _;
 
 use crate::{
-    backup::{MEDIA_TYPE, ask},
+    backup::{KEYS_MEDIA_TYPE, MEDIA_TYPE, ask},
+    clock::SystemClock,
     http::{app::Shared, failure::Answer, guard, input::Params},
 };
 
@@ -18,7 +21,7 @@ pub(super) struct With {
 
 pub(super) async fn backup(State(app): State<Shared>, Params(with): Params<With>) -> Answer<impl IntoResponse> {
     let place = guard::place(&app)?;
-    let pieces = app.runtime.journal().backup(ask(app.runtime.data_dir(), with.key.unwrap_or(true))).await?;
+    let pieces = app.runtime.journal().backup(ask(app.runtime.data_dir(), with.key.unwrap_or(true), true)).await?;
     let rest = stream::unfold((pieces, place), |(mut pieces, place)| async move {
         let piece = pieces.recv().await?;
         // A body that has begun cannot become a problem document any more: it breaks off, which the caller can see.
@@ -30,4 +33,15 @@ pub(super) async fn backup(State(app): State<Shared>, Params(with): Params<With>
     });
     let name = "attachment; filename=\"stead.backup\"";
     Ok(([(header::CONTENT_TYPE, MEDIA_TYPE), (header::CONTENT_DISPOSITION, name)], Body::from_stream(rest)))
+}
+
+pub(super) async fn subject_keys(State(app): State<Shared>) -> Answer<impl IntoResponse> {
+    let keys = app.runtime.journal().subject_keys(SystemClock.now()).await?;
+    let name = "attachment; filename=\"stead.subject-keys\"";
+    let headers = [
+        (header::CONTENT_TYPE, KEYS_MEDIA_TYPE),
+        (header::CONTENT_DISPOSITION, name),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, keys))
 }

@@ -145,6 +145,7 @@ pub(crate) fn table() -> Vec<Route> {
         Brief get "/v1/audit/holds" [Admin, Read] erasures::holds;
         Brief post "/v1/audit/holds/{hold}/release" [Admin, Read] erasures::release;
         Long get "/v1/backup" [Admin] backup::backup;
+        Brief get "/v1/backup/subject-keys" [Admin] backup::subject_keys;
         Brief get "/v1/budgets" [Read] budgets::list;
         Brief post "/v1/budgets" [Apply, Read] budgets::set;
         Brief get "/v1/switches" [Read] switches::list;

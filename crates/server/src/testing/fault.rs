@@ -205,6 +205,9 @@ impl Journal for Doomed {
     async fn backup(&self, ask: BackupAsk) -> Result<Backup, StoreError> {
         self.inner.backup(ask).await
     }
+    async fn subject_keys(&self, now: Timestamp) -> Result<Bytes, StoreError> {
+        self.inner.subject_keys(now).await
+    }
     async fn generation(&self) -> Result<u32, StoreError> {
         self.inner.generation().await
     }

@@ -1,6 +1,6 @@
 //! Backups through the API, and out of one store into the other.
 
-use std::io::Cursor;
+use std::{io::Cursor, path::PathBuf};
 
 use futures_util::TryStreamExt as _;
 use serde_json::json;
@@ -13,7 +13,7 @@ use stead_api::{
 use stead_client::{Client, UsageQuery};
 use stead_core::{code, fact::AskReason, id::RunId};
 use stead_server::{
-    backup::{Target, restore, verify},
+    backup::{Shut, Target, restore, verify},
     config::DatabaseUrl,
 };
 use stead_testkit::postgres::TestPostgres;
@@ -23,6 +23,13 @@ use crate::lab::{HELLO, Lab, apply, config, entry_for, problem, start};
 async fn taken(client: &Client) -> Vec<u8> {
     let pieces: Vec<_> = client.backup(true).await.unwrap().try_collect().await.unwrap();
     pieces.concat()
+}
+
+/// The keys of its persons, in a file of that folder.
+async fn keys_of(client: &Client, dir: &tempfile::TempDir) -> Option<PathBuf> {
+    let path = dir.path().join("subject.keys");
+    std::fs::write(&path, client.subject_keys().await.unwrap()).unwrap();
+    Some(path)
 }
 
 /// What a server had before its backup.
@@ -100,7 +107,15 @@ async fn a_backup_of_either_store_is_restored_into_either() {
     let lab = Lab::new().await;
     let before = busy(&lab).await;
     let sqlite = taken(&lab.client).await;
-    let summary = verify(Cursor::new(sqlite.clone()), None).unwrap().summary;
+    let apart = tempfile::tempdir().unwrap();
+    let subject_keys = keys_of(&lab.client, &apart).await;
+    // The chain is proven without keys of persons, and with them all of it.
+    let shut = verify(Cursor::new(sqlite.clone()), None, None).unwrap();
+    assert_eq!((shut.summary.runs, shut.shut.runs().count()), (3, 3));
+    let whole = verify(Cursor::new(sqlite.clone()), None, subject_keys.as_deref()).unwrap();
+    assert_eq!(whole.shut, Shut::default());
+    let summary = whole.summary;
+    assert_eq!(shut.summary, summary);
     assert_eq!((summary.runs, summary.unfinished, summary.addresses, summary.cassettes), (3, 1, true, 1));
     assert!(summary.blobs > 0);
     lab.stop().await;
@@ -109,20 +124,30 @@ async fn a_backup_of_either_store_is_restored_into_either() {
     let dir = tempfile::tempdir().unwrap();
     let mut settings = config(dir.path());
     settings.database.clone_from(&url);
-    let target = Target { data_dir: settings.data_dir.clone(), database: url.clone(), key_file: None, erasures: None };
+    let target = Target {
+        data_dir: settings.data_dir.clone(),
+        database: url.clone(),
+        subject_keys: subject_keys.clone(),
+        ..Target::default()
+    };
+    let bare = Target { subject_keys: None, ..target.clone() };
+    let refused = restore(Cursor::new(sqlite.clone()), bare).await.unwrap_err();
+    assert_eq!(refused.code(), code::BACKUP_SEALED);
     let told = restore(Cursor::new(sqlite.clone()), target.clone()).await.unwrap();
     assert_eq!((told.generation, told.marked.paused), (2, 1));
     let error = restore(Cursor::new(sqlite), target).await.unwrap_err();
     assert_eq!(error.code(), code::RESTORE_TARGET);
     let lab = Lab::over(dir, settings).await;
     let postgres = taken(&lab.client).await;
+    // Those that were brought along are the new store's.
+    let subject_keys = keys_of(&lab.client, &apart).await;
     same(&lab, &before, 2).await;
     lab.stop().await;
 
     // And back.
     let dir = tempfile::tempdir().unwrap();
     let settings = config(dir.path());
-    let target = Target { data_dir: settings.data_dir.clone(), ..Target::default() };
+    let target = Target { data_dir: settings.data_dir.clone(), subject_keys, ..Target::default() };
     let told = restore(Cursor::new(postgres), target).await.unwrap();
     assert_eq!((told.generation, told.head.store.as_str()), (3, "postgres"));
     same(&Lab::over(dir, settings).await, &before, 3).await;
@@ -135,11 +160,13 @@ async fn a_database_that_is_half_restored_is_not_served_and_is_restored_anew() {
     let lab = Lab::new().await;
     busy(&lab).await;
     let backup = taken(&lab.client).await;
+    let apart = tempfile::tempdir().unwrap();
+    let subject_keys = keys_of(&lab.client, &apart).await;
     lab.stop().await;
     let dir = tempfile::tempdir().unwrap();
     let mut settings = config(dir.path());
     settings.database.clone_from(&url);
-    let target = Target { data_dir: settings.data_dir.clone(), database: url, key_file: None, erasures: None };
+    let target = Target { data_dir: settings.data_dir.clone(), database: url, subject_keys, ..Target::default() };
     let cut = Cursor::new(backup[..backup.len() - 10].to_vec());
     assert_eq!(restore(cut, target.clone()).await.unwrap_err().code(), code::BACKUP_DAMAGED);
     let error = stead_server::serve::Server::open(settings.clone()).await.unwrap_err();
@@ -157,8 +184,10 @@ async fn a_backup_needs_the_right_to_everything() {
     busy(&lab).await;
     let ask = |token: &str| lab.bare(reqwest::Method::GET, "/v1/backup?key=false").bearer_auth(token.to_owned()).send();
     problem(ask(&plain).await.unwrap(), 403, "ST0209").await;
+    let keys = lab.bare(reqwest::Method::GET, "/v1/backup/subject-keys").bearer_auth(plain.clone()).send();
+    problem(keys.await.unwrap(), 403, "ST0209").await;
     let answer = ask(&admin).await.unwrap();
     assert_eq!(answer.headers()["content-type"], "application/vnd.stead.backup");
-    let found = verify(Cursor::new(answer.bytes().await.unwrap().to_vec()), None).unwrap();
+    let found = verify(Cursor::new(answer.bytes().await.unwrap().to_vec()), None, None).unwrap();
     assert_eq!((found.summary.runs, found.head.has_key()), (3, false), "of all tenants, and without the key");
 }

@@ -64,6 +64,24 @@ pub struct Head {
     /// The keys under which texts in it are sealed, themselves wrapped; nothing when the store is not encrypted.
     #[n(9)]
     pub(crate) data_keys: Option<Vec<WrappedKey>>,
+    /// The keys of persons under which texts in it are sealed, by their ids; nothing when none is.
+    #[n(10)]
+    pub(crate) seals: Option<Vec<KeyUse>>,
+}
+
+/// A key of a person, or of what is nobody's, that a backup was sealed with.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct KeyUse {
+    /// The key's id.
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    pub(crate) id: [u8; 16],
+    /// Runs with texts under it.
+    #[n(1)]
+    pub(crate) runs: u64,
+    /// Whether it is a person's.
+    #[n(2)]
+    pub(crate) person: bool,
 }
 
 impl std::fmt::Debug for Head {
@@ -89,6 +107,11 @@ impl Head {
     /// Whether texts in it are sealed: it can be restored only with the key that the store was opened with.
     pub fn is_encrypted(&self) -> bool {
         !self.data_keys().is_empty()
+    }
+
+    /// Whether what is a person's is sealed in it under keys that are in no backup.
+    pub fn is_sealed(&self) -> bool {
+        self.seals.is_some()
     }
 
     pub(crate) fn data_keys(&self) -> &[WrappedKey] {

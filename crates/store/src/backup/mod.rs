@@ -5,6 +5,7 @@
 //! * `chunk` packs rows into chunks whose digests chain, `read` takes them apart again; neither knows a database.
 //! * `check` proves what is read: the chain of chunks, the chain of each run, the addresses of blobs.
 //! * `cassettes` is the one section that is no table: the files of recorded runs, beside the journal.
+//! * `subject` seals what is a person's under a key that is in no backup, and opens it again.
 //! * `sqlite` and `postgres` read all rows from one snapshot of a database, and write them into an empty one.
 //!
 //! Not here: what becomes of the runs that a backup holds (`stead-engine`), and files (`stead-server`).
@@ -16,6 +17,7 @@ pub(crate) mod postgres;
 mod read;
 pub(crate) mod send;
 pub(crate) mod sqlite;
+pub(crate) mod subject;
 pub(crate) mod table;
 
 pub use cassettes::Shelf;
@@ -24,3 +26,4 @@ pub use chunk::{Counts, Head};
 pub use postgres::PgRestore;
 pub use read::{Chunk, Reader};
 pub use sqlite::SqliteRestore;
+pub use subject::{KeySet, Shut};

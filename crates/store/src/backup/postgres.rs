@@ -3,6 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
+use deadpool_postgres::Transaction as Pooled;
 use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use stead_core::{code, time::Timestamp};
@@ -15,7 +16,9 @@ use super::{
     chunk::{Head, Packer},
     read::Chunk,
     send::{Pieces, Stopped, too_long, wrong_key},
-    table::{CASSETTES, Kind, Table, Value, around_cassettes},
+    sqlite::sealed,
+    subject::{ATTEMPTS, KeySet, Owners, Sealer, fresh, opened, restless},
+    table::{CASSETTES, Kind, OBJECTS, Table, Value, around_cassettes},
 };
 use crate::{
     blob::BlobKey,
@@ -26,32 +29,90 @@ use crate::{
         connect::Database,
         errors::{damaged, store_error},
         format::{alone, create, hex},
-        keys,
+        keys, subjects,
         usage::UNMETERED,
-        values::{Octets, text},
+        values::{Octets, Raw, text},
     },
-    seal::{Ring, WayIn},
+    seal::{Ring, WayIn, WrappingKey},
 };
 
 /// Reads the whole schema in one snapshot.
-pub(crate) async fn take(db: Database, key: BlobKey, ask: BackupAsk, pieces: Pieces) {
-    match read_all(&db, &key, &ask, &pieces).await {
+pub(crate) async fn take(db: Database, key: BlobKey, wrapping: Option<WrappingKey>, ask: BackupAsk, pieces: Pieces) {
+    match read_all(&db, &key, wrapping.as_ref(), &ask, &pieces).await {
         Ok(()) | Err(Stopped::Gone) => {}
         Err(Stopped::Failed(error)) => drop(pieces.send(Err(error)).await),
     }
 }
 
-async fn read_all(db: &Database, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces) -> Result<(), Stopped> {
+async fn read_all(
+    db: &Database,
+    key: &BlobKey,
+    wrapping: Option<&WrappingKey>,
+    ask: &BackupAsk,
+    pieces: &Pieces,
+) -> Result<(), Stopped> {
+    let fail = |e: tokio_postgres::Error| Stopped::Failed(store_error(&db.place, &e));
+    let mut client = db.client().await.map_err(Stopped::Failed)?;
+    for _ in 0..ATTEMPTS {
+        let cassettes = looked_at(ask).await.map_err(Stopped::Failed)?;
+        let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+        let t = snapshot.start().await.map_err(fail)?;
+        // Whoever takes the stream may be slow.
+        t.batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
+            .await
+            .map_err(fail)?;
+        let owners = match ask.seal.is_some() && subjects::are_there(&t).await.map_err(fail)? {
+            true => match owners(db, &t, (key, wrapping), ask.taken).await.map_err(Stopped::Failed)? {
+                Some(owners) => Some(owners),
+                None => continue,
+            },
+            false => None,
+        };
+        return read_snapshot((db, &t), (key, wrapping), owners, cassettes, ask, pieces).await;
+    }
+    Err(Stopped::Failed(restless(&db.place)))
+}
+
+/// Finds out whose what is in a snapshot, with a key for everybody; nothing when erasures went on meanwhile.
+async fn owners(
+    db: &Database,
+    t: &Pooled<'_>,
+    (key, wrapping): (&BlobKey, Option<&WrappingKey>),
+    now: Timestamp,
+) -> Result<Option<Owners>, StoreError> {
+    let fail = |e: tokio_postgres::Error| store_error(&db.place, &e);
+    let seen = subjects::marks(t).await.map_err(fail)?;
+    let keys = opened(&db.place, &subjects::all(t).await.map_err(fail)?, wrapping)?;
+    let found = subjects::owners(db, t, key, keys).await?;
+    let missing = found.missing();
+    if missing.is_empty() {
+        return Ok(Some(found));
+    }
+    let mut under_way = Vec::with_capacity(missing.len());
+    for (tenant, subject) in &missing {
+        under_way.push(subjects::under_way(t, tenant, subject).await.map_err(fail)?);
+    }
+    if !subjects::settle(db, seen, &fresh(&missing, &under_way, now, wrapping)?).await? {
+        return Ok(None);
+    }
+    // Made after the snapshot, for what is in it.
+    let client = db.client().await?;
+    let keys = opened(&db.place, &subjects::all(&client).await.map_err(fail)?, wrapping)?;
+    drop(client);
+    let found = subjects::owners(db, t, key, keys).await?;
+    Ok(Some(found).filter(|found| found.missing().is_empty()))
+}
+
+async fn read_snapshot(
+    (db, t): (&Database, &Pooled<'_>),
+    (key, wrapping): (&BlobKey, Option<&WrappingKey>),
+    owners: Option<Owners>,
+    mut cassettes: cassettes::Pieces,
+    ask: &BackupAsk,
+    pieces: &Pieces,
+) -> Result<(), Stopped> {
     let fail = |e: tokio_postgres::Error| Stopped::Failed(store_error(&db.place, &e));
     let long = |row| too_long(&db.place, row);
-    let mut cassettes = looked_at(ask).await.map_err(Stopped::Failed)?;
-    let mut client = db.client().await.map_err(Stopped::Failed)?;
-    let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
-    let t = snapshot.start().await.map_err(fail)?;
-    // Whoever takes the stream may be slow.
-    t.batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
-        .await
-        .map_err(fail)?;
     let meta = t.query("SELECT key, value FROM meta", &[]).await.map_err(fail)?;
     let text = |name: &str| meta.iter().find(|r| r.get::<_, &str>(0) == name).map(|r| r.get::<_, &str>(1));
     if text("blob_key_check") != Some(&hex(&key.check())) {
@@ -71,13 +132,21 @@ async fn read_all(db: &Database, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces
         key_check: key.check(),
         key: ask.key.then(|| key.bytes()),
         unmetered: format < 2 || text(UNMETERED).is_some(),
-        data_keys: Some(keys::all(&t).await.map_err(fail)?).filter(|keys| !keys.is_empty()),
+        data_keys: Some(keys::all(t).await.map_err(fail)?).filter(|keys| !keys.is_empty()),
+        seals: owners.as_ref().map(Owners::uses),
+    };
+    let mut sealer = match owners.zip(ask.seal.clone()) {
+        Some((owners, leads)) => {
+            let ring = Ring::of(&db.place, wrapping, head.data_keys()).map_err(Stopped::Failed)?;
+            Some(Sealer::new(owners, ring, leads))
+        }
+        None => None,
     };
     let (mut packer, begin) = Packer::begin(&head).map_err(long)?;
     let send = async |piece: Bytes| pieces.send(Ok(piece)).await.map_err(|_| Stopped::Gone);
     send(begin).await?;
     let (before, after) = around_cassettes();
-    sections((db, &t), head.format, before, &mut packer, pieces).await?;
+    sections((db, t, key), head.format, before, (&mut packer, &mut sealer), pieces).await?;
     loop {
         let (rest, row) = apart(move || {
             let row = cassettes.next();
@@ -86,35 +155,54 @@ async fn read_all(db: &Database, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces
         .await
         .map_err(Stopped::Failed)?;
         cassettes = rest;
-        let Some(row) = row.map_err(Stopped::Failed)? else { break };
+        let Some(mut row) = row.map_err(Stopped::Failed)? else { break };
+        sealed(&mut sealer, &CASSETTES, &mut row)?;
         if let Some(piece) = packer.push(&CASSETTES, &row).map_err(long)? {
             send(piece).await?;
         }
     }
-    sections((db, &t), head.format, after, &mut packer, pieces).await?;
+    sections((db, t, key), head.format, after, (&mut packer, &mut sealer), pieces).await?;
     send(packer.finish().map_err(long)?).await
 }
 
 /// Sends the rows of these tables.
 async fn sections(
-    (db, t): (&Database, &Transaction<'_>),
+    (db, t, key): (&Database, &Transaction<'_>, &BlobKey),
     format: u32,
     tables: &[Table],
-    packer: &mut Packer,
+    (packer, sealer): (&mut Packer, &mut Option<Sealer>),
     pieces: &Pieces,
 ) -> Result<(), Stopped> {
     let fail = |e: tokio_postgres::Error| Stopped::Failed(store_error(&db.place, &e));
     for table in tables {
         let Some(sql) = table.in_postgres(format) else { continue };
+        if let Some(sealer) = sealer.as_mut().filter(|_| table.number == OBJECTS) {
+            led((db, t), sealer, key).await?;
+        }
         let rows = t.query_raw(&*sql, std::iter::empty::<&(dyn ToSql + Sync)>()).await.map_err(fail)?;
         let mut rows = std::pin::pin!(rows);
         while let Some(row) = rows.next().await {
             let values = values(table, &row.map_err(fail)?);
-            let values = values.map_err(|what| Stopped::Failed(damaged(&db.place, what)))?;
+            let mut values = values.map_err(|what| Stopped::Failed(damaged(&db.place, what)))?;
+            sealed(sealer, table, &mut values)?;
             if let Some(piece) = packer.push(table, &values).map_err(|row| too_long(&db.place, row))? {
                 pieces.send(Ok(piece)).await.map_err(|_| Stopped::Gone)?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Reads directories of workspaces, until it is known whose all of their content is.
+async fn led((db, t): (&Database, &Transaction<'_>), sealer: &mut Sealer, key: &BlobKey) -> Result<(), Stopped> {
+    let fail = |e: tokio_postgres::Error| Stopped::Failed(store_error(&db.place, &e));
+    let sql = "SELECT id, codec, length, body FROM objects WHERE tenant = $1 AND id = ANY ($2::bytea[])";
+    while let Some((tenant, ids)) = sealer.wanted() {
+        let ids: Vec<Raw<32>> = ids.into_iter().map(Raw).collect();
+        let found = t.query(sql, &[&text(&tenant), &ids]).await.map_err(fail)?;
+        let row = |r: &Row| Ok((r.try_get::<_, Raw<32>>(0)?.0, r.try_get(1)?, r.try_get(2)?, r.try_get(3)?));
+        let rows = found.iter().map(row).collect::<Result<_, _>>().map_err(fail)?;
+        sealer.found(key, &tenant, rows);
     }
     Ok(())
 }
@@ -169,7 +257,12 @@ impl PgRestore {
     ///
     /// # Errors
     /// ST0157 when the backup is encrypted under another key than `options.encrypt`, ST0149 when it is not empty or has an owner, and those of [`PgStore::connect`].
-    pub async fn begin(url: &str, options: PgOptions, head: &Head) -> Result<Self, StoreError> {
+    pub async fn begin(
+        url: &str,
+        options: PgOptions,
+        head: &Head,
+        keys_of_persons: Option<&KeySet>,
+    ) -> Result<Self, StoreError> {
         let ring = Ring::of("the backup", options.encrypt.as_ref(), head.data_keys())?;
         let db = Database::reach(url, &options)?;
         let fail = |e: tokio_postgres::Error| store_error(&db.place, &e);
@@ -199,6 +292,9 @@ impl PgRestore {
         t.execute("INSERT INTO meta VALUES ('restoring', ''), ($1, '1')", &[&UNLISTED]).await.map_err(fail)?;
         for key in head.data_keys() {
             keys::insert(&t, key).await.map_err(fail)?;
+        }
+        if let Some(set) = keys_of_persons {
+            subjects::import(&db, &t, set, options.encrypt.as_ref()).await?;
         }
         t.commit().await.map_err(fail)?;
         drop(client);

@@ -1,7 +1,10 @@
 //! A backup taken apart: chunk by chunk, each proven before it is looked at. Nothing in the file is trusted: lengths are
 //! bounded, memory grows only with bytes that are really there.
 
-use std::io::{self, Read};
+use std::{
+    collections::HashSet,
+    io::{self, Read},
+};
 
 use minicbor::Decoder;
 use sha2::{Digest as _, Sha256};
@@ -10,6 +13,7 @@ use stead_ports::journal::StoreError;
 
 use super::{
     chunk::{CHUNK_MAX, Counts, END, HEAD, Head, MAGIC, PREFIX, digest},
+    subject::{KeySet, Opener, Shut},
     table::{Table, Value, table},
 };
 
@@ -26,6 +30,10 @@ pub struct Chunk {
 pub struct Reader<R> {
     from: R,
     head: Head,
+    opener: Opener,
+    keys: Option<KeySet>,
+    /// It was said what is to become of what is sealed.
+    told: bool,
     digest: [u8; 32],
     section: u8,
     counts: Counts,
@@ -66,7 +74,11 @@ impl<R: Read> Reader<R> {
                 key: None,
                 unmetered: false,
                 data_keys: None,
+                seals: None,
             },
+            opener: Opener::default(),
+            keys: None,
+            told: false,
             digest: Sha256::digest(MAGIC).into(),
             section: HEAD,
             counts: Counts::default(),
@@ -84,7 +96,69 @@ impl<R: Read> Reader<R> {
                 crate::FORMAT
             )));
         }
+        reader.opener = Opener::new(&reader.head, None);
         Ok(reader)
+    }
+
+    /// Opens with these keys what is a person's; what has no key comes as an erasure leaves it. With `all` it is refused when a key is
+    /// missing that no erasure has destroyed.
+    ///
+    /// # Errors
+    /// ST0368 when the keys are another store's, ST0367 when one is missing.
+    pub fn open_with(&mut self, keys: Option<&KeySet>, all: bool) -> Result<(), StoreError> {
+        if let Some(keys) = keys.filter(|keys| !keys.is_of(&self.head)) {
+            let detail = format!(
+                "the file of subject keys, of {} µs since 1970, is not of the store that was backed up: name that one",
+                keys.taken.0
+            );
+            return Err(StoreError { code: code::SUBJECT_KEYS, detail });
+        }
+        if all && let Some(error) = self.lacking(keys) {
+            return Err(error);
+        }
+        self.opener = Opener::new(&self.head, keys);
+        (self.keys, self.told) = (keys.cloned(), true);
+        Ok(())
+    }
+
+    /// The keys that it was given.
+    pub fn keys(&self) -> Option<&KeySet> {
+        self.keys.as_ref()
+    }
+
+    /// Whether somebody has said what is to become of what is sealed: nothing is restored without it.
+    pub(crate) fn told(&self) -> Result<(), StoreError> {
+        if self.told || !self.head.is_sealed() {
+            return Ok(());
+        }
+        Err(self.lacking(None).unwrap_or_else(|| damaged("it is sealed without a key")))
+    }
+
+    /// What cannot be opened with these keys and was not destroyed.
+    fn lacking(&self, keys: Option<&KeySet>) -> Option<StoreError> {
+        let known: HashSet<[u8; 16]> = keys.map(KeySet::known).unwrap_or_default();
+        let (mut runs, mut persons, mut others) = (0, 0_u64, 0_u64);
+        for one in self.head.seals.iter().flatten().filter(|one| !known.contains(&one.id)) {
+            runs += one.runs;
+            *(if one.person { &mut persons } else { &mut others }) += 1;
+        }
+        if persons + others == 0 {
+            return None;
+        }
+        let counted = |n: u64, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
+        let and = if others > 0 { ", and what belongs to no person," } else { "" };
+        let detail = format!(
+            "the texts of {} of {}{and} cannot be opened: the keys are not there; name the file of subject keys that was written \
+             with the backup or after it with --subject-keys, or restore without these texts with --without-keys",
+            counted(runs, "run"),
+            counted(persons, "person"),
+        );
+        Some(StoreError { code: code::BACKUP_SEALED, detail })
+    }
+
+    /// What could not be opened so far.
+    pub fn shut(&self) -> &Shut {
+        &self.opener.shut
     }
 
     /// What the backup says about itself.
@@ -130,6 +204,7 @@ impl<R: Read> Reader<R> {
             return Err(damaged("a chunk has more than its rows"));
         }
         self.counts.add(section, out.len() as u64);
+        self.opener.open(section, &mut out)?;
         Ok(Some(Chunk { table, rows: out }))
     }
 
@@ -220,6 +295,7 @@ mod tests {
             key: None,
             unmetered: false,
             data_keys: None,
+            seals: None,
         };
         let (mut packer, begin) = Packer::begin(&head).unwrap();
         let mut out = begin.to_vec();

@@ -17,7 +17,8 @@ use super::{
     chunk::{Head, Packer},
     read::{Chunk, Reader},
     send::{Pieces, Stopped, too_long, wrong_key},
-    table::{CASSETTES, Kind, Table, Value, around_cassettes},
+    subject::{ATTEMPTS, KeptKey, Marks, Owners, Sealer, fresh, opened, restless},
+    table::{CASSETTES, Kind, OBJECTS, Table, Value, around_cassettes},
 };
 use crate::{
     blob::{BlobKey, file_error},
@@ -28,30 +29,86 @@ use crate::{
         files::{self, open_reader},
         keys,
         queries::meta,
+        subjects,
         usage::UNMETERED,
     },
 };
 
+/// The format from which there are keys of persons.
+pub(super) const SUBJECTS: i64 = 10;
 /// Chunks after which the log is copied into the database.
 const CHECKPOINT: usize = 64;
 
+/// What is read.
+pub(crate) struct Source<'s> {
+    pub(crate) database: &'s Path,
+    pub(crate) key: &'s BlobKey,
+    /// The key of an encrypted store.
+    pub(crate) wrapping: Option<&'s WrappingKey>,
+    /// Keeps fresh keys of persons, if erasures are as far as they were.
+    pub(crate) settle: &'s dyn Fn(Marks, Vec<KeptKey>) -> Result<bool, StoreError>,
+}
+
 /// Reads the whole database in one snapshot. Writers go on meanwhile, and the log cannot be begun anew until it is done.
 /// Blocks.
-pub(crate) fn take(database: &Path, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces) {
+pub(crate) fn take(source: &Source<'_>, ask: &BackupAsk, pieces: &Pieces) {
     // Whoever does not listen any more needs no answer.
-    if let Err(Stopped::Failed(error)) = read_all(database, key, ask, pieces) {
+    if let Err(Stopped::Failed(error)) = read_all(source, ask, pieces) {
         let _ = pieces.blocking_send(Err(error));
     }
 }
 
-fn read_all(database: &Path, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces) -> Result<(), Stopped> {
+/// Begins a snapshot and finds out whose what is, with a key for everybody; nothing in data that has no such keys yet.
+fn owners(source: &Source<'_>, conn: &Connection, now: Timestamp) -> Result<Option<Owners>, StoreError> {
+    let Source { database, key, wrapping, settle } = source;
+    let fail = |e: rusqlite::Error| store_error(database, &e);
+    for _ in 0..ATTEMPTS {
+        // The snapshot is the one that the first read sees, and holds until the connection is dropped or it is given up.
+        conn.execute_batch("BEGIN").map_err(fail)?;
+        if meta(conn, "format").map_err(fail)? < Some(SUBJECTS) {
+            return Ok(None);
+        }
+        let seen = subjects::marks(conn).map_err(fail)?;
+        let keys = opened(&database.display(), &subjects::all(conn).map_err(fail)?, *wrapping)?;
+        let found = subjects::owners(conn, key, keys).map_err(fail)?;
+        let missing = found.missing();
+        if missing.is_empty() {
+            return Ok(Some(found));
+        }
+        let under_way: Vec<_> = missing
+            .iter()
+            .map(|(tenant, subject)| subjects::under_way(conn, tenant, subject))
+            .collect::<rusqlite::Result<_>>()
+            .map_err(fail)?;
+        let settled = settle(seen, fresh(&missing, &under_way, now, *wrapping)?)?;
+        if settled {
+            // Made after the snapshot, for what is in it.
+            let reader = open_reader(database).map_err(fail)?;
+            let keys = opened(&database.display(), &subjects::all(&reader).map_err(fail)?, *wrapping)?;
+            let found = subjects::owners(conn, key, keys).map_err(fail)?;
+            if found.missing().is_empty() {
+                return Ok(Some(found));
+            }
+        }
+        conn.execute_batch("ROLLBACK").map_err(fail)?;
+    }
+    Err(restless(database.display()))
+}
+
+fn read_all(source: &Source<'_>, ask: &BackupAsk, pieces: &Pieces) -> Result<(), Stopped> {
+    let Source { database, key, wrapping, .. } = *source;
     let fail = |e: rusqlite::Error| Stopped::Failed(store_error(database, &e));
     let long = |row| too_long(database.display(), row);
     let send = |piece: Bytes| pieces.blocking_send(Ok(piece)).map_err(|_| Stopped::Gone);
     let mut cassettes = cassettes::Pieces::of(ask.cassettes.as_deref()).map_err(Stopped::Failed)?;
     let conn = open_reader(database).map_err(fail)?;
-    // The snapshot is the one that the first read sees, and holds until the connection is dropped.
-    conn.execute_batch("BEGIN").map_err(fail)?;
+    let owners = if ask.seal.is_some() {
+        owners(source, &conn, ask.taken).map_err(Stopped::Failed)?
+    } else {
+        // The snapshot is the one that the first read sees, and holds until the connection is dropped.
+        conn.execute_batch("BEGIN").map_err(fail)?;
+        None
+    };
     let meta = |name: &str| meta(&conn, name).map_err(fail);
     let format = u32::try_from(meta("format")?.unwrap_or(0)).unwrap_or(0);
     let head = Head {
@@ -65,6 +122,7 @@ fn read_all(database: &Path, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces) ->
         key: ask.key.then(|| key.bytes()),
         unmetered: format < 2 || meta(UNMETERED)?.is_some(),
         data_keys: Some(keys::all(&conn).map_err(fail)?).filter(|keys| !keys.is_empty()),
+        seals: owners.as_ref().map(Owners::uses),
     };
     let kept: Option<[u8; 32]> = conn
         .query_row("SELECT value FROM meta WHERE key = 'blob_key_check'", [], |r| r.get(0))
@@ -73,15 +131,26 @@ fn read_all(database: &Path, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces) ->
     if kept != Some(head.key_check) {
         return Err(Stopped::Failed(wrong_key(database.display())));
     }
+    let mut sealer = match owners.zip(ask.seal.clone()) {
+        Some((owners, leads)) => {
+            let ring = Ring::of(database.display(), wrapping, head.data_keys()).map_err(Stopped::Failed)?;
+            Some(Sealer::new(owners, ring, leads))
+        }
+        None => None,
+    };
     let (mut packer, begin) = Packer::begin(&head).map_err(long)?;
     send(begin)?;
-    let sections = |tables: &[Table], packer: &mut Packer| -> Result<(), Stopped> {
+    let sections = |tables: &[Table], packer: &mut Packer, sealer: &mut Option<Sealer>| -> Result<(), Stopped> {
         for table in tables {
             let Some(sql) = table.in_sqlite(head.format) else { continue };
+            if let Some(sealer) = sealer.as_mut().filter(|_| table.number == OBJECTS) {
+                led(&conn, sealer, key).map_err(fail)?;
+            }
             let mut statement = conn.prepare(&sql).map_err(fail)?;
             let mut rows = statement.query([]).map_err(fail)?;
             while let Some(row) = rows.next().map_err(fail)? {
-                let values = values(table, row).map_err(fail)?;
+                let mut values = values(table, row).map_err(fail)?;
+                sealed(sealer, table, &mut values)?;
                 if let Some(piece) = packer.push(table, &values).map_err(long)? {
                     send(piece)?;
                 }
@@ -90,14 +159,34 @@ fn read_all(database: &Path, key: &BlobKey, ask: &BackupAsk, pieces: &Pieces) ->
         Ok(())
     };
     let (before, after) = around_cassettes();
-    sections(before, &mut packer)?;
-    while let Some(row) = cassettes.next().map_err(Stopped::Failed)? {
+    sections(before, &mut packer, &mut sealer)?;
+    while let Some(mut row) = cassettes.next().map_err(Stopped::Failed)? {
+        sealed(&mut sealer, &CASSETTES, &mut row)?;
         if let Some(piece) = packer.push(&CASSETTES, &row).map_err(long)? {
             send(piece)?;
         }
     }
-    sections(after, &mut packer)?;
+    sections(after, &mut packer, &mut sealer)?;
     send(packer.finish().map_err(long)?)
+}
+
+/// Reads directories of workspaces, until it is known whose all of their content is.
+fn led(conn: &Connection, sealer: &mut Sealer, key: &BlobKey) -> rusqlite::Result<()> {
+    let mut find = conn.prepare("SELECT codec, length, body FROM objects WHERE tenant = ? AND id = ?")?;
+    while let Some((tenant, ids)) = sealer.wanted() {
+        let mut rows = Vec::with_capacity(ids.len());
+        for id in ids {
+            let row = find.query_row(rusqlite::params![tenant, id], |r| Ok((id, r.get(0)?, r.get(1)?, r.get(2)?)));
+            rows.extend(row.optional()?);
+        }
+        sealer.found(key, &tenant, rows);
+    }
+    Ok(())
+}
+
+/// Seals a row where the backup is sealed.
+pub(super) fn sealed(sealer: &mut Option<Sealer>, table: &Table, row: &mut Vec<Value>) -> Result<(), Stopped> {
+    sealer.as_mut().map_or(Ok(()), |sealer| sealer.seal(table.number, row)).map_err(Stopped::Failed)
 }
 
 fn values(table: &Table, row: &Row<'_>) -> rusqlite::Result<Vec<Value>> {
@@ -184,7 +273,13 @@ impl SqliteRestore {
         let (files, mut conn) = files::open(&self.staging, false)?;
         let fail = |e: rusqlite::Error| store_error(&files.database, &e);
         let kept = reader.head().data_keys().to_vec();
+        reader.told()?;
         let ring = Ring::of("the backup", self.encrypt.as_ref(), &kept)?;
+        if let Some(set) = reader.keys() {
+            let t = conn.transaction().map_err(fail)?;
+            subjects::import(&t, set, self.encrypt.as_ref()).map_err(fail)??;
+            t.commit().map_err(fail)?;
+        }
         kept.iter().try_for_each(|key| keys::insert(&conn, key)).map_err(fail)?;
         let mut checker = Checker::new(Some(key.clone())).opened(ring.clone());
         let mut way_in = ring.map(WayIn::new);

@@ -105,7 +105,7 @@ pub(crate) static TABLES: &[Table] = &[
         former: Former::Read("SELECT tenant, agent, 'live', version FROM live ORDER BY tenant, agent"),
     },
     Table {
-        number: 3,
+        number: SESSIONS,
         name: "sessions",
         columns: &[
             bytes("id"),
@@ -443,6 +443,8 @@ pub(super) fn around_cassettes() -> (&'static [Table], &'static [Table]) {
 
 /// The section of agent versions.
 pub(crate) const VERSIONS: u8 = 1;
+/// The section of sessions.
+pub(crate) const SESSIONS: u8 = 3;
 /// The section of runs.
 pub(crate) const RUNS: u8 = 4;
 /// The section of records.
@@ -455,6 +457,11 @@ pub(crate) const BLOBS: u8 = 7;
 pub(crate) const OBJECTS: u8 = 10;
 /// The section of policy sets.
 pub(crate) const POLICIES: u8 = 12;
+
+/// Whether rows of a section have one value more in a backup than their table has columns: what of them is sealed, or nothing.
+pub(crate) const fn has_seal(section: u8) -> bool {
+    matches!(section, SESSIONS | RUNS | RECORDS)
+}
 
 /// The section of that number.
 pub(super) fn table(number: u8) -> Option<&'static Table> {
@@ -491,7 +498,7 @@ impl Table {
         self.former.of(format, self.postgres)
     }
 
-    /// Reads a row and proves that it has this table's columns. Columns of a later release are skipped.
+    /// Reads a row and proves that it has this table's columns, and one value more where something of it may be sealed. Columns of a later release are skipped.
     pub(super) fn decode(&self, d: &mut Decoder<'_>) -> Result<Vec<Value>, decode::Error> {
         let len = d.array()?.ok_or_else(|| decode::Error::message("a row of indefinite length"))?;
         let mut row = Vec::with_capacity(self.columns.len());
@@ -502,7 +509,13 @@ impl Table {
             }
             row.push(if absent { Value::Null } else { column.decode(d)? });
         }
-        for _ in self.columns.len() as u64..len {
+        let mut known = self.columns.len() as u64;
+        if has_seal(self.number) {
+            let sealed = maybe(bytes("sealed"));
+            row.push(if known < len { sealed.decode(d)? } else { Value::Null });
+            known += 1;
+        }
+        for _ in known..len {
             d.skip()?;
         }
         Ok(row)
@@ -577,7 +590,9 @@ mod tests {
                 .collect();
             let mut out = Vec::new();
             encode(&row, &mut out);
-            assert_eq!(table.decode(&mut Decoder::new(&out)).unwrap(), row);
+            let mut read = table.decode(&mut Decoder::new(&out)).unwrap();
+            assert!(!has_seal(table.number) || read.pop() == Some(Value::Null));
+            assert_eq!(read, row);
             let short = row.len() - 1;
             let mut out = Vec::new();
             encode(&row[..short], &mut out);

@@ -26,6 +26,7 @@ use super::{
     queries::{self as q, limit as rows},
     rows::{self as read, Bad, Columns},
     store::PgStore,
+    subjects,
     values::{Octets, Raw, id, int, text},
 };
 use crate::{
@@ -44,7 +45,7 @@ const IN_FORCE: &str = "SELECT EXISTS (SELECT FROM legal_holds WHERE tenant = $1
 const UNDER_WAY: &str = "SELECT EXISTS (SELECT FROM erasures WHERE tenant = $1 AND proposed = 0 AND certificate IS NULL
     AND id <> ALL ($2::bytea[]))";
 /// What is written anew in the end.
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     "records",
     "runs",
     "sessions",
@@ -55,6 +56,7 @@ const TABLES: [&str; 10] = [
     "legal_holds",
     "kept_trees",
     "erasure_blobs",
+    "subject_keys",
 ];
 /// How long those are waited for who see rows as they were.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -156,6 +158,9 @@ impl ErasureStore for PgStore {
                 let sql = "UPDATE legal_holds SET name = $1
                     WHERE tenant = $2 AND what = 'subject' AND name = $3 AND released_at IS NOT NULL";
                 t.execute(sql, &[&erased, &text(tenant), &text(subject)]).await?;
+            }
+            if !*proposed {
+                subjects::retire(t, tenant, pseudonym, *erasure, *at).await?;
             }
             let sql = "INSERT INTO erasures (id, tenant, subject, asked_by, at, runs, proposed, confirmed_by)
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -281,6 +286,10 @@ impl ErasureStore for PgStore {
         }
         let reset = client.batch_execute("RESET statement_timeout").await;
         done.and(reset).map_err(fail)
+    }
+
+    async fn destroy_keys(&self, erasure: &Erasure) -> Result<u64, StoreError> {
+        self.in_turn(async |t| subjects::destroy(t, erasure).await).await
     }
 
     async fn finish_erasure(&self, erasure: u128, certificate: String) -> Result<(), StoreError> {

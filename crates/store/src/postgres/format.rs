@@ -32,6 +32,7 @@ const STEPS: [&str; FORMAT as usize] = [
         "\n"
     ),
     concat!(include_str!("format9_notices.sql"), "\n", include_str!("format9_erasure.sql"), "\n"),
+    include_str!("format-10.sql"),
 ];
 
 /// Makes or checks the schema and its tables; afterwards they are of this release's format and belong to this key. All in

@@ -11,8 +11,10 @@ use super::{
     errors::store_error,
     format::alone,
     leases::ALONE,
+    subjects,
     values::Raw,
 };
+use crate::backup::subject::KeptKey;
 use crate::seal::{Rotated, WrappedKey, WrappingKey, rotated, told};
 
 const ALL: &str = "SELECT id, tenant, wrapper, wrapped, current FROM data_keys ORDER BY id";
@@ -83,8 +85,15 @@ pub(super) async fn rotate(
     for key in &next {
         insert(&t, key).await.map_err(fail)?;
     }
+    for key in subjects::all(&t).await.map_err(fail)? {
+        let KeptKey { id, wrapper, body, .. } = key.open(&db.place, Some(wrapping))?.kept(Some(to))?;
+        let sql = "UPDATE subject_keys SET wrapper = $1, body = $2 WHERE id = $3";
+        t.execute(sql, &[&wrapper.map(Raw), &body, &Raw(id)]).await.map_err(fail)?;
+    }
     t.commit().await.map_err(fail)?;
     // What the old key opens must not stay in free space of the table's file.
-    client.batch_execute("VACUUM FULL data_keys").await.map_err(fail)?;
+    for table in ["data_keys", "subject_keys"] {
+        client.batch_execute(&format!("VACUUM FULL {table}")).await.map_err(fail)?;
+    }
     Ok(told(&next))
 }

@@ -23,6 +23,7 @@ mod policies;
 mod queries;
 mod rows;
 mod store;
+pub(crate) mod subjects;
 mod switches;
 pub(crate) mod usage;
 pub(crate) mod values;

@@ -31,7 +31,7 @@ use super::{
     plan::Pending,
     queries as q,
     rows::{self, Bad, Columns},
-    usage,
+    subjects, usage,
     values::{Raw, id, int, text},
     versions,
 };
@@ -117,8 +117,17 @@ impl PgStore {
     pub fn backup_of(url: &str, options: &PgOptions, ask: BackupAsk) -> Result<Backup, StoreError> {
         let db = Database::reach(url, options)?;
         let (pieces, backup) = pieces();
-        tokio::spawn(take(db, options.blob_key.clone(), ask, pieces));
+        tokio::spawn(take(db, options.blob_key.clone(), options.encrypt.clone(), ask, pieces));
         Ok(backup)
+    }
+
+    /// The keys of persons that a schema has, as the bytes of their file.
+    ///
+    /// # Errors
+    /// ST0110 when the URL or schema name is wrong, ST0155 when it was written with another key of addresses, ST0157 when its keys are wrapped with another key than `options.encrypt`.
+    pub async fn subject_keys_of(url: &str, options: &PgOptions, now: Timestamp) -> Result<Bytes, StoreError> {
+        let db = Database::reach(url, options)?;
+        subjects::file(&db, &options.blob_key, options.encrypt.as_ref(), now).await
     }
 
     /// Gives every tenant of an encrypted schema a new key for what is written from now on, and wraps all keys with `to`, which may
@@ -591,8 +600,13 @@ impl Journal for PgStore {
 
     async fn backup(&self, ask: BackupAsk) -> Result<Backup, StoreError> {
         let (pieces, backup) = pieces();
-        tokio::spawn(take(self.db.clone(), self.key.clone(), ask, pieces));
+        let wrapping = self.ring.as_deref().map(Ring::wrapping).cloned();
+        tokio::spawn(take(self.db.clone(), self.key.clone(), wrapping, ask, pieces));
         Ok(backup)
+    }
+
+    async fn subject_keys(&self, now: Timestamp) -> Result<Bytes, StoreError> {
+        subjects::file(&self.db, &self.key, self.ring.as_deref().map(Ring::wrapping), now).await
     }
 
     async fn generation(&self) -> Result<u32, StoreError> {

@@ -74,6 +74,19 @@ impl WrappingKey {
     }
 }
 
+impl WrappingKey {
+    /// A key of any kind under this one, bound to what it is: `nonce || sealed`.
+    pub(crate) fn wrap_bound(&self, aad: &[u8], key: &[u8; LEN]) -> Result<Vec<u8>, StoreError> {
+        seal(&self.0.key, aad, &[], key)
+    }
+
+    /// The key that was wrapped so; `None` when it was bound to something else, or is damaged.
+    pub(crate) fn unwrap_bound(&self, aad: &[u8], wrapped: &[u8]) -> Option<Zeroizing<[u8; LEN]>> {
+        let plain = Zeroizing::new(open(&self.0.key, aad, wrapped)?);
+        <[u8; LEN]>::try_from(plain.as_slice()).ok().map(Zeroizing::new)
+    }
+}
+
 fn bound(id: i64, tenant: &str) -> Vec<u8> {
     [b"stead/data-key/v1", &id.to_be_bytes()[..], tenant.as_bytes()].concat()
 }
@@ -129,11 +142,16 @@ impl DataKey {
     }
 }
 
-fn sealing(bytes: &[u8; LEN]) -> LessSafeKey {
+/// A key that seals and opens.
+pub(crate) type Sealing = LessSafeKey;
+
+/// The key of these bytes.
+pub(crate) fn sealing(bytes: &[u8; LEN]) -> Sealing {
     LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, bytes).expect("32 bytes are a key of AES-256"))
 }
 
-fn seal(key: &LessSafeKey, aad: &[u8], head: &[u8], plain: &[u8]) -> Result<Vec<u8>, StoreError> {
+/// Seals under a fresh nonce, after `head`.
+pub(crate) fn seal(key: &Sealing, aad: &[u8], head: &[u8], plain: &[u8]) -> Result<Vec<u8>, StoreError> {
     let mut nonce = [0; NONCE];
     random(&mut nonce)?;
     let begin = head.len() + NONCE;
@@ -150,7 +168,8 @@ fn seal(key: &LessSafeKey, aad: &[u8], head: &[u8], plain: &[u8]) -> Result<Vec<
     Ok(out)
 }
 
-fn open(key: &LessSafeKey, aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+/// Opens a nonce and what follows it.
+pub(crate) fn open(key: &Sealing, aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
     let (nonce, rest) = sealed.split_first_chunk::<NONCE>()?;
     let mut bytes = rest.to_vec();
     let len = key.open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(aad), &mut bytes).ok()?.len();
@@ -158,7 +177,8 @@ fn open(key: &LessSafeKey, aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn random(out: &mut [u8]) -> Result<(), StoreError> {
+/// Fills with random bytes of the system.
+pub(crate) fn random(out: &mut [u8]) -> Result<(), StoreError> {
     getrandom::fill(out)
         .map_err(|e| StoreError { code: code::INTERNAL, detail: format!("the system has no random bytes: {e}") })
 }

@@ -13,9 +13,9 @@
 //!
 //! `docs/encryption.md` says what is sealed and what is not. No database here.
 
-mod key;
+pub(crate) mod key;
 mod line;
-mod place;
+pub(crate) mod place;
 mod ring;
 mod rows;
 
@@ -23,7 +23,7 @@ pub(crate) use key::WrappedKey;
 pub use key::WrappingKey;
 pub(crate) use line::Line;
 pub use ring::{LineKey, Rotated};
-pub(crate) use ring::{Ring, is_sealed, rotated, told};
+pub(crate) use ring::{Ring, is_sealed, refused, rotated, told};
 pub(crate) use rows::{
     WayIn, open_all, open_content, open_message, open_one, open_policy, open_record, open_records, open_run,
     open_snapshot, open_version, seal_append, seal_contents, seal_policy, seal_record, seal_snapshot, seal_version,

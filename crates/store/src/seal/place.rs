@@ -21,6 +21,12 @@ pub(crate) enum Place<'a> {
     Policy { digest: [u8; 32] },
     /// A line of a file beside the database, which begins at this byte.
     Line { file: &'a str, at: u64 },
+    /// What a run's row has of a person's texts, in a backup.
+    Row { run: RunId },
+    /// The key of a session, in a backup.
+    SessionKey { session: [u8; 16] },
+    /// A piece of a run's cassette, in a backup.
+    Piece { run: RunId, at: i64 },
 }
 
 impl Place<'_> {
@@ -45,6 +51,9 @@ impl Place<'_> {
             Self::Version { agent, version } => put(5, &[&version.0, agent.as_bytes()]),
             Self::Title { run } => put(6, &[&run.0.to_be_bytes()]),
             Self::Policy { digest } => put(8, &[&digest]),
+            Self::Row { run } => put(9, &[&run.0.to_be_bytes()]),
+            Self::SessionKey { session } => put(10, &[&session]),
+            Self::Piece { run, at } => put(11, &[&run.0.to_be_bytes(), &at.to_be_bytes()]),
             Self::Line { file, at } => put(7, &[&at.to_be_bytes(), file.as_bytes()]),
         }
         out
@@ -74,6 +83,10 @@ mod tests {
             Place::Title { run },
             Place::Policy { digest: [7; 32] },
             Place::Line { file: "f", at: 1 },
+            Place::Row { run },
+            Place::SessionKey { session: [7; 16] },
+            Place::Piece { run, at: 1 },
+            Place::Piece { run, at: 2 },
         ];
         let bound: BTreeSet<_> = ["a", "b", ""].iter().flat_map(|t| places.iter().map(|p| p.bound(t))).collect();
         assert_eq!(bound.len(), 3 * places.len());

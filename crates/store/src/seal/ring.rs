@@ -89,6 +89,11 @@ impl Ring {
         }
     }
 
+    /// The key that wraps the others.
+    pub(crate) fn wrapping(&self) -> &WrappingKey {
+        &self.wrapping
+    }
+
     /// Takes keys in.
     pub(crate) fn learn(&self, place: impl fmt::Display, rows: &[WrappedKey]) -> Result<(), StoreError> {
         let mut keys = self.keys.write();

@@ -22,6 +22,7 @@ use super::{
     index::id,
     queries::{self as q, limit as rows, name, run_id},
     store::SqliteStore,
+    subjects,
 };
 use crate::{
     erasure::{run_ids, runs_of, strike_out, unread},
@@ -236,6 +237,11 @@ impl ErasureStore for SqliteStore {
         purged.await.map_err(|e| StoreError { code: code::INTERNAL, detail: e.to_string() })?
     }
 
+    async fn destroy_keys(&self, erasure: &Erasure) -> Result<u64, StoreError> {
+        let Erasure { id: erasure, tenant, subject, at, .. } = erasure.clone();
+        self.write(move |c| subjects::destroy(c, &tenant, &subject, erasure, at)).await
+    }
+
     async fn finish_erasure(&self, erasure: u128, certificate: String) -> Result<(), StoreError> {
         self.write(move |c| {
             c.prepare_cached("UPDATE erasures SET certificate = ? WHERE id = ?")?
@@ -376,6 +382,9 @@ fn begin(conn: &Connection, erasure: &Erasure, subject: Option<&Name>, known: &[
              WHERE tenant = ?2 AND what = 'subject' AND name = ?3 AND released_at IS NOT NULL",
         )?
         .execute(params![format!("erased:{digits}"), tenant.as_str(), subject.as_str()])?;
+    }
+    if !*proposed {
+        subjects::retire(conn, tenant, pseudonym, *erasure, *at)?;
     }
     let (runs, confirmed_by) = (runs_of(runs), confirmed_by.as_deref());
     conn.prepare_cached(

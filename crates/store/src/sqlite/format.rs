@@ -28,6 +28,7 @@ const STEPS: [&str; FORMAT as usize] = [
         "\n"
     ),
     concat!(include_str!("format9_notices.sql"), "\n", include_str!("format9_erasure.sql"), "\n"),
+    include_str!("format-10.sql"),
 ];
 
 /// Why a database cannot be used.

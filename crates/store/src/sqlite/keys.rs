@@ -6,7 +6,8 @@ use std::path::Path;
 use rusqlite::{Connection, Result, Row, params};
 use stead_ports::journal::StoreError;
 
-use super::{errors::store_error, files};
+use super::{errors::store_error, files, subjects};
+use crate::backup::subject::KeptKey;
 use crate::seal::{Rotated, WrappedKey, WrappingKey, rotated, told};
 
 const KEY: &str = "SELECT id, tenant, wrapper, wrapped, current FROM data_keys";
@@ -59,6 +60,11 @@ pub(super) fn rotate(dir: &Path, wrapping: &WrappingKey, to: &WrappingKey) -> Re
     let next = rotated(files.database.display(), wrapping, to, &rows)?;
     t.execute("DELETE FROM data_keys", []).map_err(fail)?;
     next.iter().try_for_each(|key| insert(&t, key)).map_err(fail)?;
+    for key in subjects::all(&t).map_err(fail)? {
+        let KeptKey { id, wrapper, body, .. } = key.open(files.database.display(), Some(wrapping))?.kept(Some(to))?;
+        t.execute("UPDATE subject_keys SET wrapper = ?, body = ? WHERE id = ?", params![wrapper, body, id])
+            .map_err(fail)?;
+    }
     t.commit().map_err(fail)?;
     // Nor in the log.
     conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(fail)?;

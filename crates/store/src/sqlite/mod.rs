@@ -20,6 +20,7 @@ mod pool;
 pub(crate) mod queries;
 mod queue;
 mod store;
+pub(crate) mod subjects;
 mod switches;
 pub(crate) mod usage;
 mod versions;

@@ -32,11 +32,16 @@ use super::{
     pool::Pool,
     queries as q,
     queue::Queue,
-    usage, versions,
+    subjects, usage, versions,
     writer::{Command, Job, Limits, Writer},
 };
 use crate::{
-    backup::{send::pieces, sqlite::take},
+    backup::{
+        KeySet,
+        send::pieces,
+        sqlite::{Source, take},
+        subject::opened,
+    },
     blob::{BlobKey, Packed},
     objects::unpack,
     pack::pack,
@@ -123,7 +128,9 @@ impl SqliteStore {
         let key = BlobKey::read(&dir.join("keys").join("blob.key"))?;
         let (database, (pieces, backup)) = (dir.join("stead.db"), pieces());
         tokio::task::spawn_blocking(move || {
-            take(&database, &key, &ask, &pieces);
+            let settle = |seen, fresh: Vec<_>| subjects::settle_in(&database, seen, &fresh);
+            let source = Source { database: &database, key: &key, wrapping: None, settle: &settle };
+            take(&source, &ask, &pieces);
             drop(lock);
         });
         Ok(backup)
@@ -615,8 +622,24 @@ impl Journal for SqliteStore {
     async fn backup(&self, ask: BackupAsk) -> Result<Backup, StoreError> {
         let (pieces, backup) = pieces();
         let (database, key) = (self.files.database.clone(), self.files.key.clone());
-        tokio::task::spawn_blocking(move || take(&database, &key, &ask, &pieces));
+        let (queue, ring) = (self.queue.clone(), self.ring.clone());
+        let runtime = Handle::current();
+        tokio::task::spawn_blocking(move || {
+            // The writer keeps them, as it keeps everything.
+            let settle =
+                |seen, fresh: Vec<_>| runtime.block_on(write_to(&queue, move |c| subjects::settle(c, seen, &fresh)));
+            let wrapping = ring.as_deref().map(Ring::wrapping);
+            take(&Source { database: &database, key: &key, wrapping, settle: &settle }, &ask, &pieces);
+        });
         Ok(backup)
+    }
+
+    async fn subject_keys(&self, now: Timestamp) -> Result<Bytes, StoreError> {
+        let (kept, gone, certificates) = self.read(subjects::export).await?;
+        let wrapping = self.ring.as_deref().map(Ring::wrapping);
+        let keys = opened(&self.files.database.display(), &kept, wrapping)?;
+        let store = self.files.key.check();
+        Ok(Bytes::copy_from_slice(&KeySet { store, taken: now, keys, gone, certificates }.to_bytes()))
     }
 
     async fn generation(&self) -> Result<u32, StoreError> {

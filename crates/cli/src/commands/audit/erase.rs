@@ -114,9 +114,8 @@ pub(super) async fn erase(global: &Global, client: &Client, args: EraseArgs) -> 
         ui::say(&format!("hint: another person begins it: stead audit erase SUBJECT --confirm {}", erasure.id));
     }
     if erasure.state == ErasureState::Done {
-        ui::say(
-            "hint: backups of before have the texts: remove them, or restore them with this data folder's file `erasures`",
-        );
+        ui::say("hint: put the keys of now in the place of each kept file of subject keys: stead backup keys -o KEYS");
+        ui::say("hint: then backups of before show nothing of the person, whoever has them");
     }
     Ok(())
 }
@@ -213,12 +212,13 @@ const fn word(what: HeldWhat) -> &'static str {
 pub(super) fn certificate(global: &Global, said: &stead_audit::certificate::Certificate) -> Outcome<()> {
     use stead_audit::certificate::Certificate;
     let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |out, b| out + &format!("{b:02x}"));
-    let Certificate { origin, id, tenant, subject, by, asked, done, runs, records, texts, before, after, .. } = said;
+    let Certificate { origin, id, tenant, subject, by, asked, done, runs, records, texts, keys, before, after, .. } =
+        said;
     let (id, subject) = (format!("{id:032x}"), hex(subject));
     if global.json {
         return Ok(ui::json(&serde_json::json!({
             "origin": origin, "id": id, "tenant": tenant, "subject": subject, "by": by, "asked": asked, "done": done,
-            "runs": runs, "records": records, "texts": texts, "before": before, "after": after,
+            "runs": runs, "records": records, "texts": texts, "keys": keys, "before": before, "after": after,
         }))?);
     }
     Ok(ui::text(&fields(&[
@@ -230,6 +230,7 @@ pub(super) fn certificate(global: &Global, said: &stead_audit::certificate::Cert
         ("asked", text::instant(*asked)),
         ("done", text::instant(*done)),
         ("erased", format!("{texts} texts in {records} records of {runs} runs")),
+        ("keys", keys.map_or_else(|| "-".to_owned(), |keys| format!("{keys} destroyed"))),
         ("before", clean(before)),
         ("after", clean(after)),
     ]))?)
