@@ -44,7 +44,12 @@ pub(crate) struct Acted {
 ///
 /// # Errors
 /// See [`Fault`]: nothing was kept, and but for a box that was lost nothing has happened.
-pub(crate) async fn act(shop: &Inner, place: &Place, job: Job, invocation: &Invocation) -> Result<Acted, Fault> {
+pub(crate) async fn act(shop: &Inner, place: &Place, mut job: Job, invocation: &Invocation) -> Result<Acted, Fault> {
+    if let Some(trace) = &invocation.trace {
+        let variable = |name: &str, value: String| (name.to_owned(), value);
+        job.env.push(variable("TRACEPARENT", trace.parent()));
+        job.env.extend(trace.state.as_deref().map(|state| variable("TRACESTATE", state.to_owned())));
+    }
     let effect = invocation.effect;
     let work = Work::Action { effect, tool: invocation.tool.clone() };
     let whose = Whose { tenant: invocation.tenant.clone(), work };

@@ -10,6 +10,7 @@ use stead_core::{
     record::Payload,
     run::{EntryKind, State},
     time::Span,
+    trace::{Place, Step, TraceContext},
 };
 use stead_policy::Approval;
 use stead_ports::{
@@ -147,8 +148,16 @@ impl Actor {
             left: Left { cpu: left.cpu, traffic: left.traffic },
             precondition,
             on_behalf: Some(self.on_behalf()),
+            trace: self.trace(effect),
         };
         Ok(Some((tool, invocation, class)))
+    }
+
+    /// The step of the run's trace that calls a tool, where operators want tools to be told.
+    pub(super) fn trace(&self, effect: u32) -> Option<TraceContext> {
+        let State { run, parent, behalf, .. } = &*self.state;
+        let tells = self.engine.0.options.propagate;
+        tells.then(|| Place::of(*run, *parent, behalf).context(*run, Step::Effect(effect)))
     }
 
     /// Who the run is to services that it shows a delegated token.

@@ -3,6 +3,7 @@
 
 mod engine;
 mod log;
+mod telemetry;
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use prometheus_client::{
 };
 use stead_engine::{Engine, Log};
 
-use self::{engine::OfEngine, log::OfLog};
+use self::{engine::OfEngine, log::OfLog, telemetry::OfTelemetry};
 
 /// Upper bounds of the buckets of request times, in seconds.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
@@ -48,6 +49,8 @@ pub(crate) struct Metrics {
     sweeps: Counter,
     swept: Counter,
     notices: Family<Notice, Counter>,
+    /// What a collector was told.
+    pub(crate) telemetry: OfTelemetry,
 }
 
 /// Counts down again when it is dropped.
@@ -85,9 +88,10 @@ impl Metrics {
         );
         let notices = Family::default();
         registry.register("notices", "Notices to people, by what became of the attempt", notices.clone());
+        let telemetry = OfTelemetry::new(&mut registry);
         registry.register_collector(Box::new(OfEngine(engine)));
         registry.register_collector(Box::new(OfLog(log)));
-        Self { registry, requests, seconds, under_way, followers, connections, sweeps, swept, notices }
+        Self { registry, requests, seconds, under_way, followers, connections, sweeps, swept, notices, telemetry }
     }
 
     /// An attempt at a notice ended so.
