@@ -481,6 +481,8 @@ pub struct Stats {
     pub attempts: BTreeMap<Name, Durations>,
     /// How long calls of tools took, by the kind of tool.
     pub calls: BTreeMap<&'static str, Durations>,
+    /// Calls of tools that came to something else than an answer since, by the kind of tool and by what: `error`, `refused`, `not_sent`, `unknown`.
+    pub tool_errors: BTreeMap<(&'static str, &'static str), u64>,
     /// How long runs lasted from start to end, as completed, failed, cancelled.
     pub lasted: [Durations; 3],
     /// Model providers.

@@ -1,5 +1,7 @@
 //! One action, from its place in the queue to what became of it. Dropping the future kills what it started; nothing is kept then.
 
+use std::time::Instant;
+
 use stead_core::{
     id::{Name, TreeId},
     sandbox::{self, Access, Action, Begun, BoxUse, Traffic},
@@ -139,7 +141,10 @@ pub(crate) async fn start(
         shop.furniture.show(tier, &mut spec.mounts);
         spec.zygote = zygote.filter(|_| tier == Tier::Namespace);
     }
-    let mut running = boxes.start(spec, stdio).await?;
+    let asked = Instant::now();
+    let started = boxes.start(spec, stdio).await;
+    shop.outside.audit.started(tier, asked.elapsed(), started.is_ok());
+    let mut running = started?;
     if let Some(out) = &mut out {
         out.serve(running.egress.take())?;
     }

@@ -294,6 +294,9 @@ impl Attempt {
             }
         };
         engine.0.counters.called(kind, clock.boot_micros().saturating_sub(called));
+        if let Some(how) = failed(&done) {
+            engine.0.counters.tool_failed(kind, how);
+        }
         drop((permit, counted));
         done
     }
@@ -306,4 +309,18 @@ pub(super) fn call_owned(tool: Arc<dyn Tool>, invocation: Invocation) -> BoxFutu
         let outcome = unwound(|| tool.call(invocation)).await;
         outcome.unwrap_or_else(|| Outcome::Unknown(Output::error("the tool's adapter panicked")))
     })
+}
+
+/// How an attempt came to something else than an answer.
+fn failed(done: &Done) -> Option<&'static str> {
+    match done {
+        Done::Effect { outcome, .. } => match outcome {
+            Outcome::Returned(output) => output.error.then_some("error"),
+            Outcome::Refused(_) => Some("refused"),
+            Outcome::NotSent(_) => Some("not_sent"),
+            Outcome::Unknown(_) => Some("unknown"),
+        },
+        Done::TimedOut { .. } => Some("unknown"),
+        _ => None,
+    }
 }

@@ -89,7 +89,7 @@ impl App {
     ) -> Shared {
         let (store, secrets, reach) = (runtime.notices().clone(), runtime.secrets(), runtime.reach());
         let notices = Notices::new(&config.approvals.notices, place.origin.clone(), store, secrets, reach);
-        let metrics = Metrics::new(runtime.engine().clone(), runtime.log().clone());
+        let metrics = Metrics::new(runtime.engine().clone(), runtime.log().clone(), runtime.shop().starts());
         #[cfg(target_os = "linux")]
         let sandboxes = crate::sandboxes::Held::new(&runtime, &config.sandboxes);
         let operators = operate::Record::open(runtime.data_dir(), runtime.log().clone());

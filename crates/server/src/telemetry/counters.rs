@@ -17,7 +17,8 @@ pub(super) async fn keep(app: Shared, sender: Arc<Sender>) {
             () = app.draining.cancelled() => {}
             () = tokio::time::sleep(app.telemetry.config.every.0) => {}
         }
-        let metrics = metrics::of_text(&app.metrics.text(), start, nanos(SystemClock.now().0));
+        let text = app.metrics.text(&**app.runtime.journal()).await;
+        let metrics = metrics::of_text(&text, start, nanos(SystemClock.now().0));
         let count = metrics.len() as u64;
         match sender.send(Request::Metrics(app.telemetry.origin().metrics(metrics))).await {
             Ok(rejected) => app.metrics.telemetry.told("metrics", count.saturating_sub(rejected), rejected),

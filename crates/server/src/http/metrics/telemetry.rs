@@ -28,6 +28,12 @@ pub(crate) struct OfTelemetry {
 impl OfTelemetry {
     pub(super) fn new(registry: &mut Registry) -> Self {
         let this = Self::default();
+        for signal in ["traces", "logs", "metrics"] {
+            let _ = this.failed.get_or_create(&Signal { signal });
+            for result in ["taken", "dropped"] {
+                let _ = this.told.get_or_create(&Told { signal, result });
+            }
+        }
         let help = "Spans, records of logs and metrics that the collector was told, and those that it refused for good and that are dropped";
         registry.register("telemetry_told", help, this.told.clone());
         let help = "Requests that the collector did not take; they are made again";
