@@ -49,6 +49,7 @@ mod test_serve_command;
 mod test_sessions_command;
 mod test_subject_keys;
 mod test_switches_command;
+mod test_telemetry;
 mod test_terminal;
 mod test_test_command;
 mod test_usage_command;

@@ -159,6 +159,14 @@ impl Client {
         self.call(self.get(&["v1", "runs", &run.to_string(), "context"], &StepField { step: Some(step) })?).await
     }
 
+    /// The spans of a run and of those below it, as a request of OTLP in its JSON encoding.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn trace(&self, run: RunId, unfinished: bool) -> Result<serde_json::Value, ClientError> {
+        self.call(self.get(&["v1", "runs", &run.to_string(), "trace"], &[("unfinished", unfinished)])?).await
+    }
+
     /// Budgets of the tenant and of its agents.
     ///
     /// # Errors

@@ -414,6 +414,9 @@ codes! {
     PREVIEW_CHANGED = 386, "What was shown is not so any more";
     /// A look at what an action would do came to nothing.
     PREVIEW_NONE = 387, "It could not be told what this would do";
+    // 400-409: what is told of runs
+    /// A collector did not take the spans of a run.
+    COLLECTOR = 400, "The collector did not take the spans";
 }
 
 impl Code {

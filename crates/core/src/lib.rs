@@ -31,3 +31,4 @@ pub mod run;
 pub mod sandbox;
 pub mod status;
 pub mod time;
+pub mod trace;

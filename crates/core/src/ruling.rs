@@ -9,6 +9,7 @@ use crate::{
     grant::{Delegated, Granted},
     id::{Name, RunId, SessionId, VersionId},
     time::Span,
+    trace::TraceContext,
 };
 
 /// The policies behind a verdict.
@@ -279,6 +280,10 @@ pub struct Behalf {
     #[n(6)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delegated: Option<Delegated>,
+    /// The step of somebody's trace that asked for the first run of its chain.
+    #[n(7)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Box<TraceContext>>,
 }
 
 /// A run above another one in its chain.
@@ -295,8 +300,8 @@ pub struct Above {
 impl Behalf {
     /// Whether it is nobody's.
     pub fn is_empty(&self) -> bool {
-        let Self { user, callers, session, switch, above, grants, delegated } = self;
+        let Self { user, callers, session, switch, above, grants, delegated, trace } = self;
         let nobody = user.is_none() && delegated.is_none() && callers.is_empty() && above.is_empty();
-        nobody && session.is_none() && switch.is_none() && grants.is_empty()
+        nobody && session.is_none() && switch.is_none() && grants.is_empty() && trace.is_none()
     }
 }

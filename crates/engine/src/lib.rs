@@ -69,6 +69,7 @@ mod step;
 mod stream;
 mod switches;
 mod timed;
+mod traced;
 mod types;
 mod unloadable;
 mod uppers;
@@ -98,6 +99,7 @@ pub use signing::{Demand, Directories, ISSUER, Signing, Unsigned, human};
 pub use step::{EffectSummary, SeenSummary, Step, StepView};
 pub use switches::NoSwitches;
 pub use timed::Durations;
+pub use traced::Traced;
 pub use types::{
     ApprovalPage, ApprovalView, ChildOf, EngineError, Event, EventBody, EventId, FactEvent, Options, Ports, RunView,
     SeenView, StartRun, Started, Stats,

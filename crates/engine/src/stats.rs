@@ -55,6 +55,7 @@ pub(crate) struct Counters {
     failed_by: Mutex<BTreeMap<(&'static str, Code), u64>>,
     attempts: Mutex<BTreeMap<Name, Arc<Timed>>>,
     calls: Mutex<BTreeMap<&'static str, Arc<Timed>>>,
+    tool_errors: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
 }
 
 impl Counters {
@@ -140,6 +141,11 @@ impl Counters {
         timed.add(micros);
     }
 
+    /// A call of a tool of that kind came to something else than an answer.
+    pub(crate) fn tool_failed(&self, kind: &'static str, how: &'static str) {
+        *self.tool_errors.lock().entry((kind, how)).or_default() += 1;
+    }
+
     /// All counters at about one moment.
     pub(crate) fn read(&self, loaded: u64, backlog: u64, providers: Vec<ProviderStats>) -> Stats {
         let get = |c: &AtomicU64| c.load(Relaxed);
@@ -167,6 +173,7 @@ impl Counters {
             spent_by: self.spent_by.lock().clone(),
             failures: self.failed_by.lock().clone(),
             attempts: self.attempts.lock().iter().map(|(provider, timed)| (provider.clone(), timed.read())).collect(),
+            tool_errors: self.tool_errors.lock().clone(),
             calls: self.calls.lock().iter().map(|(kind, timed)| (*kind, timed.read())).collect(),
             lasted: self.lasted.each_ref().map(Timed::read),
         }

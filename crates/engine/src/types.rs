@@ -82,6 +82,8 @@ pub struct Options {
     /// Takes commands and begins no work: nothing unfinished is taken up, no model or tool is called. For looking at a
     /// journal and answering what is asked in it.
     pub at_rest: bool,
+    /// Whether tools are told the step of the trace that calls them.
+    pub propagate: bool,
 }
 
 impl Default for Options {
@@ -101,6 +103,7 @@ impl Default for Options {
             // A snapshot holds the conversation a second time; folding so many records takes milliseconds.
             snapshot_every: 8_192,
             at_rest: false,
+            propagate: false,
         }
     }
 }
@@ -478,6 +481,8 @@ pub struct Stats {
     pub attempts: BTreeMap<Name, Durations>,
     /// How long calls of tools took, by the kind of tool.
     pub calls: BTreeMap<&'static str, Durations>,
+    /// Calls of tools that came to something else than an answer since, by the kind of tool and by what: `error`, `refused`, `not_sent`, `unknown`.
+    pub tool_errors: BTreeMap<(&'static str, &'static str), u64>,
     /// How long runs lasted from start to end, as completed, failed, cancelled.
     pub lasted: [Durations; 3],
     /// Model providers.

@@ -149,6 +149,13 @@ pub trait AuditStore: Send + Sync + 'static {
     /// Where records of a run are, from position `from`: at most `limit` spans, the first of which may begin before it.
     async fn spans(&self, run: RunId, from: u64, limit: u32) -> Result<Vec<Span>, StoreError>;
 
+    /// How far a reader of the logs has come: the leaves that it is done with, of each log that it has ever noted. Empty before its first
+    /// note, and in data that was restored.
+    async fn read_upto(&self, reader: &str) -> Result<Vec<(Name, u64)>, StoreError>;
+
+    /// Notes how far a reader has come in some logs, under the lease of the journal; refused when that is another's.
+    async fn note_upto(&self, lease: Lease, reader: &str, upto: &[(Name, u64)]) -> Result<(), StoreError>;
+
     /// Keeps an act; durable when it returns.
     async fn act(&self, act: Act) -> Result<(), StoreError>;
 

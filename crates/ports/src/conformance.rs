@@ -243,6 +243,7 @@ macro_rules! audit_cases {
             tiles_and_spans_are_found_again
             acts_are_kept_and_unsequenced_like_records
             the_bell_rings_after_an_append_and_after_an_act
+            a_reader_of_logs_goes_on_where_it_was
         }
     };
 }

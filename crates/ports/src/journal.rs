@@ -308,6 +308,15 @@ pub struct RunRow {
     pub state: RunState,
 }
 
+/// What waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depths {
+    /// Runs that wait for the foreground of their sessions.
+    pub queued: u64,
+    /// Open questions to people.
+    pub asked: u64,
+}
+
 /// A session in a list.
 #[derive(Clone, Debug)]
 pub struct SessionRow {
@@ -442,6 +451,11 @@ pub trait Journal: Send + Sync + 'static {
 
     /// How many runs are in each status.
     async fn count(&self, tenant: Option<&Name>) -> Result<Vec<(Status, u64)>, StoreError>;
+
+    /// What waits now, over all tenants: read from small indexes, however many runs there are.
+    async fn depths(&self) -> Result<Depths, StoreError> {
+        Ok(Depths::default())
+    }
 
     /// Runs that an owner must load after a start: `running`, and any run with messages in its inbox; in id order,
     /// after `after`.

@@ -9,6 +9,7 @@ use stead_core::{
     id::{EffectId, Name, RunId, SessionId, TreeId},
     sandbox::{Action, BoxLimits},
     time::Span,
+    trace::TraceContext,
 };
 
 use crate::{BoxFuture, connect::Connects, delegate::OnBehalf, file::File};
@@ -46,6 +47,8 @@ pub struct Invocation {
     pub precondition: Option<Precondition>,
     /// The run on whose behalf a delegated token is made, for a tool that shows one; `None` where there is no run.
     pub on_behalf: Option<Arc<OnBehalf>>,
+    /// The step that calls, for a tool that hands it on (W3C Trace Context); `None` where operators do not want that.
+    pub trace: Option<TraceContext>,
 }
 
 /// What boxes of a run may still use; `None` is without a bound.

@@ -18,6 +18,7 @@
 //! * [`testing`] is what a test of an agent puts in the place of the world.
 //! * [`wrap`] puts an MCP server that is in use already under a journal.
 //! * `audit` has the key of the audit log, publishes its checkpoints, and holds runs against it.
+//! * `telemetry` tells a collector what runs do.
 //! * `sandboxes` makes session sandboxes of what a runtime has; `sweep` removes content of workspaces that is of no use any more.
 //! * [`serve`] listens, answers and ends in order; the resources are under `routes`, what every request passes under
 //!   `http`.
@@ -56,6 +57,7 @@ pub mod serve;
 mod shop;
 mod standing;
 mod sweep;
+mod telemetry;
 pub mod testing;
 #[cfg(target_os = "linux")]
 pub mod tiers;

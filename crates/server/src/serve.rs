@@ -26,6 +26,7 @@ use crate::{
     runtime::{OpenOptions, Runtime},
     standing::Standing,
     sweep,
+    telemetry::Telemetry,
     testing::Setup,
 };
 
@@ -195,7 +196,9 @@ impl Server {
             .map_err(|(message, hint)| ConfigError::new(code::CONFIG, Path::new("stead.toml"), message).hint(hint))?;
         let identity = Arc::new(identity);
         runtime.outward().serve(identity.clone(), runtime.engine());
-        let app = App::new(runtime, tokens, people, identity, place, &config);
+        let telemetry = Telemetry::new(&config, runtime.secrets())
+            .map_err(|why| ConfigError::new(code::CONFIG, Path::new("stead.toml"), why))?;
+        let app = App::new(runtime, tokens, people, identity, place, telemetry, &config);
         Ok(Self { listener, app, addr, url, token, config, _announced: announced })
     }
 
@@ -246,6 +249,7 @@ impl Server {
                 async move { notices.keep(app).await }
             })
         });
+        let tracing = announced.is_some().then(|| tokio::spawn(Telemetry::keep(app.clone())));
         let erasing = tokio::spawn(erasure::keep(app.clone()));
         let serving = listener.serve(app.clone(), router(app.clone()), patience);
         let stopping = async {
@@ -261,6 +265,9 @@ impl Server {
         }
         if let Some(publishing) = publishing {
             let _ = publishing.await;
+        }
+        if let Some(tracing) = tracing {
+            let _ = tracing.await;
         }
         let _ = erasing.await;
         #[cfg(target_os = "linux")]

@@ -15,6 +15,11 @@ const ZSTD: u8 = 1;
 /// Bytes of an entry bundle at most: 256 leaves of 65,535 with their lengths.
 const ENTRIES_MAX: usize = 256 * (2 + 65_535);
 
+/// The key in `meta` under which it is kept how far a reader has come in the log of a tenant.
+pub(crate) fn reader_key(reader: &str, tenant: &str) -> String {
+    format!("read/{reader}/{tenant}")
+}
+
 /// Indexes of leaves, ascending: the first, and of each other how much more it is.
 pub(crate) fn pack_indexes(indexes: &[u64]) -> Vec<u8> {
     let (mut out, mut last) = (Vec::with_capacity(indexes.len() * 2), 0);

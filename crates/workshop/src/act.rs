@@ -1,5 +1,7 @@
 //! One action, from its place in the queue to what became of it. Dropping the future kills what it started; nothing is kept then.
 
+use std::time::Instant;
+
 use stead_core::{
     id::{Name, TreeId},
     sandbox::{self, Access, Action, Begun, BoxUse, Traffic},
@@ -44,7 +46,12 @@ pub(crate) struct Acted {
 ///
 /// # Errors
 /// See [`Fault`]: nothing was kept, and but for a box that was lost nothing has happened.
-pub(crate) async fn act(shop: &Inner, place: &Place, job: Job, invocation: &Invocation) -> Result<Acted, Fault> {
+pub(crate) async fn act(shop: &Inner, place: &Place, mut job: Job, invocation: &Invocation) -> Result<Acted, Fault> {
+    if let Some(trace) = &invocation.trace {
+        let variable = |name: &str, value: String| (name.to_owned(), value);
+        job.env.push(variable("TRACEPARENT", trace.parent()));
+        job.env.extend(trace.state.as_deref().map(|state| variable("TRACESTATE", state.to_owned())));
+    }
     let effect = invocation.effect;
     let work = Work::Action { effect, tool: invocation.tool.clone() };
     let whose = Whose { tenant: invocation.tenant.clone(), work };
@@ -134,7 +141,10 @@ pub(crate) async fn start(
         shop.furniture.show(tier, &mut spec.mounts);
         spec.zygote = zygote.filter(|_| tier == Tier::Namespace);
     }
-    let mut running = boxes.start(spec, stdio).await?;
+    let asked = Instant::now();
+    let started = boxes.start(spec, stdio).await;
+    shop.outside.audit.started(tier, asked.elapsed(), started.is_ok());
+    let mut running = started?;
     if let Some(out) = &mut out {
         out.serve(running.egress.take())?;
     }

@@ -1,8 +1,11 @@
 //! Who a box works for, beside each decision of its proxy.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use stead_core::id::{EffectId, Name, RunId, SandboxId};
+use stead_core::{
+    id::{EffectId, Name, RunId, SandboxId},
+    sandbox::Tier,
+};
 use stead_egress::{Entry, Event, Gone};
 use stead_ports::BoxFuture;
 use tokio::sync::watch;
@@ -62,6 +65,11 @@ impl fmt::Display for Whose {
 pub trait Audit: Send + Sync + 'static {
     /// Takes one.
     fn record<'a>(&'a self, whose: &'a Whose, entry: Entry) -> BoxFuture<'a, Result<(), Gone>>;
+
+    /// A box of that tier was asked for, and has started after so long, or has not.
+    fn started(&self, tier: Tier, took: Duration, started: bool) {
+        let _ = (tier, took, started);
+    }
 }
 
 /// The record of one box. It knows how many exchanges are under way, for those tell what went through only when they end.

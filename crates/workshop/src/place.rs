@@ -41,6 +41,8 @@ pub(crate) struct Job {
     pub(crate) words: Vec<String>,
     pub(crate) input: Bytes,
     pub(crate) access: Access,
+    /// Variables of this action, beside those of the place; those of the manifest win over them.
+    pub(crate) env: Vec<(String, String)>,
 }
 
 impl Place {
@@ -127,7 +129,7 @@ impl Place {
         let usual = if settings.tier == Tier::Wasm { "" } else { usual };
         let dir = settings.dir.clone().unwrap_or_else(|| usual.into());
         Spec {
-            command: Command { words: job.words.clone(), env: self.env(out), dir },
+            command: Command { words: job.words.clone(), env: self.env(job, out), dir },
             root: settings.root.clone(),
             mounts,
             limits: overridden(settings.limits, limits),
@@ -137,8 +139,9 @@ impl Place {
         }
     }
 
-    fn env(&self, out: Option<&way_out::WayOut>) -> Vec<(String, String)> {
+    fn env(&self, job: &Job, out: Option<&way_out::WayOut>) -> Vec<(String, String)> {
         let mut env = usual_variables();
+        env.extend(job.env.iter().cloned());
         if let Some(out) = out {
             env.extend(way_out::variables());
             let placeholders = out.placeholders();

@@ -63,6 +63,8 @@ const MAP: &[Row] = &[
         dev: &["store"],
     },
     row("api", &["core"]),
+    // What is told of runs, of the audit log in the words of the API.
+    row("telemetry", &["api", "core"]),
     row("console", &[]),
     Row {
         name: "server",
@@ -87,6 +89,7 @@ const MAP: &[Row] = &[
             "sandboxes",
             "secrets",
             "store",
+            "telemetry",
             // What every root of a box must have is said once.
             "tier",
             "tools",
@@ -104,7 +107,7 @@ const MAP: &[Row] = &[
         "stead",
         &[
             "api", "audit", "client", "core", "identity", "manifest", "microvm", "oci", "policy", "ports", "sandbox",
-            "server", "trust", "wasm",
+            "server", "telemetry", "trust", "wasm",
         ],
     ),
     row("sim", &["core", "engine", "policy", "ports"]),
@@ -141,6 +144,7 @@ const ALL: &[&str] = &[
     "server",
     "sim",
     "store",
+    "telemetry",
     "tier",
     "tools",
     "trust",
@@ -153,7 +157,7 @@ const ALL: &[&str] = &[
 const CORE_USES: &[&str] = &["bytes", "minicbor", "serde", "serde_json", "sha2", "thiserror", "ulid"];
 
 /// Crates that compute and never touch the world.
-const PURE: &[&str] = &["api", "audit", "core", "manifest", "policy", "provenance", "trust"];
+const PURE: &[&str] = &["api", "audit", "core", "manifest", "policy", "provenance", "telemetry", "trust"];
 
 /// Dependencies that touch it.
 const WORLD: &[&str] = &[

@@ -270,6 +270,13 @@ fn runs() -> Vec<Operation> {
             .query::<String>("step", STEP)
             .answers::<Context>(200, "What it saw.")
             .fails(409, &[code::VERSION_GONE]),
+        on_run(get("/v1/runs/{run}/trace", "getTrace", "The spans of a run")).needs(&[Read])
+            .says(
+                "An `ExportTraceServiceRequest` of OTLP in its JSON encoding, with the runs below it: derived from the journal, so that each \
+                 answer has the same ids, and a collector was told the same.",
+            )
+            .query::<bool>("unfinished", "Also what has begun and not ended.")
+            .answers::<serde_json::Value>(200, "The request, as a collector takes it at `/v1/traces`."),
         on_run(get("/v1/runs/{run}/cassette", "getRunCassette", "The cassette of a run")).needs(&[Read])
             .says(
                 "JSON Lines, as docs/cassettes.md describes them: what was recorded, when the run was started with \

@@ -6,6 +6,7 @@ mod facts;
 mod files;
 mod policies;
 mod show;
+mod trace;
 mod verify;
 mod why;
 
@@ -117,6 +118,19 @@ enum Verb {
         run: RunId,
         /// A turn by its number, such as 2, or an effect, such as e1
         step: Option<String>,
+    },
+    /// Show the spans of a run and of the runs below it, as a tree; or give them to tools that read OpenTelemetry
+    ///
+    /// They follow from the journal: a run of last year has the same spans, with the same ids, as on the day it ran.
+    Trace {
+        /// The run
+        run: RunId,
+        /// Write them as a request of OTLP in its JSON encoding, which a collector takes at /v1/traces
+        #[arg(long)]
+        otlp: bool,
+        /// Post them to the collector at this URL, to /v1/traces below it
+        #[arg(long, value_name = "URL", conflicts_with = "otlp")]
+        endpoint: Option<String>,
     },
     /// Show exactly what the model saw in a turn, by source
     Context {
@@ -350,6 +364,7 @@ async fn verb(global: &Global, connection: &Connection, verb: Verb) -> Outcome {
             let seen = client.context(run, &step).await?;
             if global.json { ui::json(&seen)? } else { ui::text(&why::context(&seen))? }
         }
+        Verb::Trace { run, otlp, endpoint } => trace::tell(global, client, run, otlp, endpoint.as_deref()).await?,
         Verb::Pause { run } => answer(global, &client.pause(run).await?)?,
         Verb::Renew { run } => answer(global, &client.renew_run(run).await?)?,
         Verb::Resume { run: Some(run), .. } => answer(global, &client.resume(run).await?)?,

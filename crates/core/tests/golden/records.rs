@@ -857,6 +857,7 @@ fn delegated() -> Vec<Fact> {
                 Granted { by: 1, grant: Grant::default() },
             ],
             delegated: Some(Delegated { until, lasts: Span::from_secs(28_800) }),
+            trace: None,
         }));
     }
     let child =

@@ -49,6 +49,7 @@ pub struct Log(Arc<Shared>);
 
 struct Shared {
     store: Arc<dyn AuditStore>,
+    lease: Lease,
     key: LogKey,
     asks: mpsc::Sender<Ask>,
     news: watch::Receiver<u64>,
@@ -77,7 +78,7 @@ impl Log {
         let health = Arc::<Mutex<Health>>::default();
         let integrator = integrator::Integrator::new(store.clone(), key.clone(), lease, clock, health.clone());
         tokio::spawn(integrator.run(asked, told));
-        Self(Arc::new(Shared { store, key, asks, news, health }))
+        Self(Arc::new(Shared { store, lease, key, asks, news, health }))
     }
 
     /// The key by which others verify the log of a tenant; that of the operators for [`stead_ports::audit::OPERATORS`].
@@ -111,6 +112,22 @@ impl Log {
     /// When the store does not answer.
     pub async fn head(&self, tenant: &Name) -> Result<Option<LogRow>, StoreError> {
         self.0.store.log(tenant).await
+    }
+
+    /// How far a reader of the logs has come, by tenant; nothing before it has noted anything.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn read_upto(&self, reader: &str) -> Result<Vec<(Name, u64)>, StoreError> {
+        self.0.store.read_upto(reader).await
+    }
+
+    /// Notes how far a reader has come.
+    ///
+    /// # Errors
+    /// When the store does not answer, or the journal is another's by now.
+    pub async fn note_upto(&self, reader: &str, upto: &[(Name, u64)]) -> Result<(), StoreError> {
+        self.0.store.note_upto(self.0.lease, reader, upto).await
     }
 
     /// Waits until all is in the log that was written before; false when that took longer than `within`, or nobody integrates.

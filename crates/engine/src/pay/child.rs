@@ -63,6 +63,7 @@ impl Actor {
                 above,
                 grants,
                 delegated: self.state.behalf.delegated,
+                trace: self.state.behalf.trace.clone(),
             },
             label,
             parent: Some(ChildOf {

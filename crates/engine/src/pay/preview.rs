@@ -104,6 +104,7 @@ impl Actor {
             left: Left { cpu: left.cpu, traffic: left.traffic },
             precondition: None,
             on_behalf: Some(self.on_behalf()),
+            trace: self.trace(effect),
         })
     }
 

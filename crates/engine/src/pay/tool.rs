@@ -10,6 +10,7 @@ use stead_core::{
     record::Payload,
     run::{EntryKind, State},
     time::Span,
+    trace::{Place, Step, TraceContext},
 };
 use stead_policy::Approval;
 use stead_ports::{
@@ -147,8 +148,16 @@ impl Actor {
             left: Left { cpu: left.cpu, traffic: left.traffic },
             precondition,
             on_behalf: Some(self.on_behalf()),
+            trace: self.trace(effect),
         };
         Ok(Some((tool, invocation, class)))
+    }
+
+    /// The step of the run's trace that calls a tool, where operators want tools to be told.
+    pub(super) fn trace(&self, effect: u32) -> Option<TraceContext> {
+        let State { run, parent, behalf, .. } = &*self.state;
+        let tells = self.engine.0.options.propagate;
+        tells.then(|| Place::of(*run, *parent, behalf).context(*run, Step::Effect(effect)))
     }
 
     /// Who the run is to services that it shows a delegated token.
@@ -285,6 +294,9 @@ impl Attempt {
             }
         };
         engine.0.counters.called(kind, clock.boot_micros().saturating_sub(called));
+        if let Some(how) = failed(&done) {
+            engine.0.counters.tool_failed(kind, how);
+        }
         drop((permit, counted));
         done
     }
@@ -297,4 +309,18 @@ pub(super) fn call_owned(tool: Arc<dyn Tool>, invocation: Invocation) -> BoxFutu
         let outcome = unwound(|| tool.call(invocation)).await;
         outcome.unwrap_or_else(|| Outcome::Unknown(Output::error("the tool's adapter panicked")))
     })
+}
+
+/// How an attempt came to something else than an answer.
+fn failed(done: &Done) -> Option<&'static str> {
+    match done {
+        Done::Effect { outcome, .. } => match outcome {
+            Outcome::Returned(output) => output.error.then_some("error"),
+            Outcome::Refused(_) => Some("refused"),
+            Outcome::NotSent(_) => Some("not_sent"),
+            Outcome::Unknown(_) => Some("unknown"),
+        },
+        Done::TimedOut { .. } => Some("unknown"),
+        _ => None,
+    }
 }

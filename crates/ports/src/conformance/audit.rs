@@ -203,3 +203,20 @@ pub async fn the_bell_rings_after_an_append_and_after_an_act(s: &dyn Audited) {
     s.act(act(1)).await.expect("keeps");
     rings().await;
 }
+
+/// Each reader has a place of its own in each log, and only whoever has the lease moves it.
+pub async fn a_reader_of_logs_goes_on_where_it_was(s: &dyn Audited) {
+    let o = Owner::new(s).await;
+    assert_eq!(s.read_upto("spans").await.expect("looks"), []);
+    let at = |n| [(name(OPERATORS), n), (name("acme"), n + 1), (name("a%me/x"), n + 2)];
+    s.note_upto(o.lease, "spans", &at(0)).await.expect("notes");
+    s.note_upto(o.lease, "spans", &at(7)[1..]).await.expect("notes");
+    s.note_upto(o.lease, "span", &at(3)[..1]).await.expect("notes");
+    let mut found = s.read_upto("spans").await.expect("looks");
+    found.sort();
+    assert_eq!(found, [(name(OPERATORS), 0), (name("a%me/x"), 9), (name("acme"), 8)]);
+    s.release(o.lease).await.expect("releases");
+    assert!(s.note_upto(o.lease, "spans", &at(20)).await.is_err());
+    assert_eq!(s.read_upto("spans").await.expect("looks").len(), 3);
+    assert!(!s.read_upto("spans").await.expect("looks").iter().any(|(_, n)| *n >= 20));
+}

@@ -23,6 +23,7 @@ mod read;
 mod sandbox;
 mod sandboxes;
 mod secrets;
+mod telemetry;
 mod tokens;
 pub mod units;
 
@@ -52,6 +53,7 @@ pub use read::ConfigError;
 pub use sandbox::{Microvm, Sandbox, SandboxMax, Tier};
 pub use sandboxes::{Sandboxes, Template};
 pub use secrets::{Secrets, Vault};
+pub use telemetry::{Content, Protocol, Telemetry};
 pub use tokens::{TokenEntry, TokenFile, hash_token};
 use units::{Size, Time};
 
@@ -114,6 +116,8 @@ pub struct Config {
     pub identity: Identity,
     /// How people approve.
     pub approvals: Approvals,
+    /// To whom it is told by OpenTelemetry what runs do.
+    pub telemetry: Telemetry,
 }
 
 /// Who the runs of this server are to others.
@@ -293,6 +297,7 @@ impl Default for Config {
             erasure: Erasure::default(),
             identity: Identity::default(),
             approvals: Approvals::default(),
+            telemetry: Telemetry::default(),
         }
     }
 }
@@ -342,6 +347,7 @@ impl Config {
             providers: providers::rates(&self.providers),
             max_open_asks: self.approvals.max_open_per_run,
             max_asks: self.approvals.max_per_run,
+            propagate: self.telemetry.propagate,
             ..Default::default()
         }
     }

@@ -86,6 +86,7 @@ impl Config {
         config.auth.oidc.iter_mut().filter_map(|oidc| oidc.ca.as_mut()).for_each(absolute);
         config.secrets.based(base);
         config.audit.based(base);
+        config.telemetry.based(base);
         config.approvals.notices.iter_mut().filter_map(|notice| notice.ca.as_mut()).for_each(absolute);
         config.sandbox.roots.values_mut().for_each(absolute);
         // Without a slash at the end, or two in the middle.
@@ -207,6 +208,9 @@ impl Config {
             return Err(ConfigError::new(code::CONFIG, file, message).hint(hint));
         }
         if let Some(wrong) = self.approvals.wrong() {
+            return Err(ConfigError::new(code::CONFIG, file, wrong));
+        }
+        if let Some(wrong) = self.telemetry.wrong() {
             return Err(ConfigError::new(code::CONFIG, file, wrong));
         }
         self.check_tokens(file)

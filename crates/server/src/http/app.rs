@@ -15,7 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::{failure::Failure, guard, metrics::Metrics, operate};
 use crate::{
     auth::Tokens, clock::SystemClock, config, identity::Identity, notices::Notices, pages::Pages, people::People,
-    routes, runtime::Runtime,
+    routes, runtime::Runtime, telemetry::Telemetry,
 };
 
 /// Agents that are applied at once: each may be large, and start MCP servers. More wait for their turn.
@@ -68,6 +68,8 @@ pub(crate) struct App {
     pub(crate) operators: operate::Record,
     /// Who is told of questions to people.
     pub(crate) notices: Notices,
+    /// What is told of runs by OpenTelemetry.
+    pub(crate) telemetry: Telemetry,
     /// When serving began.
     pub(crate) started: Timestamp,
     /// Session sandboxes.
@@ -82,11 +84,12 @@ impl App {
         people: Option<People>,
         identity: Arc<Identity>,
         place: config::Place,
+        telemetry: Telemetry,
         config: &config::Config,
     ) -> Shared {
         let (store, secrets, reach) = (runtime.notices().clone(), runtime.secrets(), runtime.reach());
         let notices = Notices::new(&config.approvals.notices, place.origin.clone(), store, secrets, reach);
-        let metrics = Metrics::new(runtime.engine().clone(), runtime.log().clone());
+        let metrics = Metrics::new(runtime.engine().clone(), runtime.log().clone(), runtime.shop().starts());
         #[cfg(target_os = "linux")]
         let sandboxes = crate::sandboxes::Held::new(&runtime, &config.sandboxes);
         let operators = operate::Record::open(runtime.data_dir(), runtime.log().clone());
@@ -113,6 +116,7 @@ impl App {
             four_eyes_for_erasures: config.erasure.four_eyes,
             operators,
             notices,
+            telemetry,
             started: SystemClock.now(),
         })
     }

@@ -7,7 +7,7 @@ use axum::{
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::de::DeserializeOwned;
 use stead_api::page::{DEFAULT_LIMIT, MAX_LIMIT};
-use stead_core::id::Name;
+use stead_core::{id::Name, trace::TraceContext};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
@@ -104,6 +104,16 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Answer<Option<Name>> {
             Err(Failure::bad_request(format!("the Idempotency-Key must be 1 to {MAX_KEY} visible ASCII characters")))
         }
     }
+}
+
+/// The step of somebody's trace that asks (W3C Trace Context). What is wrong, or there twice, is passed over, as the specification says.
+pub(crate) fn trace(headers: &HeaderMap) -> Option<Box<TraceContext>> {
+    let mut parents = headers.get_all("traceparent").iter();
+    let parent = parents.next().filter(|_| parents.next().is_none())?.to_str().ok()?;
+    // A state in several headers is one.
+    let states: Option<Vec<&str>> = headers.get_all("tracestate").iter().map(|state| state.to_str().ok()).collect();
+    let state = states.filter(|states| !states.is_empty()).map(|states| states.join(","));
+    TraceContext::parse(parent.trim(), state.as_deref()).map(Box::new)
 }
 
 /// The number of items of a page.

@@ -3,21 +3,29 @@
 
 mod engine;
 mod log;
+mod starts;
+mod telemetry;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
+use parking_lot::Mutex;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 use stead_engine::{Engine, Log};
+use stead_ports::journal::Journal;
 
-use self::{engine::OfEngine, log::OfLog};
+pub(crate) use self::starts::Starts;
+use self::{engine::OfEngine, log::OfLog, telemetry::OfTelemetry};
 
 /// Upper bounds of the buckets of request times, in seconds.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// How old may be what was read of the journal: whoever asks again and again asks it no more often.
+const FRESH: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Asked {
@@ -48,6 +56,11 @@ pub(crate) struct Metrics {
     sweeps: Counter,
     swept: Counter,
     notices: Family<Notice, Counter>,
+    /// What a collector was told.
+    pub(crate) telemetry: OfTelemetry,
+    queued: Gauge,
+    asked: Gauge,
+    looked: Mutex<Option<Instant>>,
 }
 
 /// Counts down again when it is dropped.
@@ -65,7 +78,7 @@ fn count(gauge: &Gauge) -> Counted {
 }
 
 impl Metrics {
-    pub(crate) fn new(engine: Engine, log: Log) -> Self {
+    pub(crate) fn new(engine: Engine, log: Log, starts: &Starts) -> Self {
         let mut registry = Registry::with_prefix("stead");
         let requests = Family::default();
         let seconds: Family<Route, Histogram, fn() -> Histogram> =
@@ -85,9 +98,28 @@ impl Metrics {
         );
         let notices = Family::default();
         registry.register("notices", "Notices to people, by what became of the attempt", notices.clone());
+        let telemetry = OfTelemetry::new(&mut registry);
+        starts.register(&mut registry);
+        let (queued, asked, looked) = (Gauge::default(), Gauge::default(), Mutex::default());
+        registry.register("runs_queued", "Runs that wait for the foreground of their sessions", queued.clone());
+        registry.register("approvals_waiting", "Open questions to people", asked.clone());
         registry.register_collector(Box::new(OfEngine(engine)));
         registry.register_collector(Box::new(OfLog(log)));
-        Self { registry, requests, seconds, under_way, followers, connections, sweeps, swept, notices }
+        Self {
+            registry,
+            requests,
+            seconds,
+            under_way,
+            followers,
+            connections,
+            sweeps,
+            swept,
+            notices,
+            telemetry,
+            queued,
+            asked,
+            looked,
+        }
     }
 
     /// An attempt at a notice ended so.
@@ -121,8 +153,20 @@ impl Metrics {
         self.requests.get_or_create(&Asked { method, route, status: status.as_u16() }).inc();
     }
 
-    /// All metrics as OpenMetrics text.
-    pub(crate) fn text(&self) -> String {
+    /// All metrics as OpenMetrics text. What waits is asked of the journal, and stays what it was when that does not answer.
+    pub(crate) async fn text(&self, journal: &dyn Journal) -> String {
+        let stale = {
+            let mut looked = self.looked.lock();
+            let stale = looked.is_none_or(|at| at.elapsed() >= FRESH);
+            if stale {
+                *looked = Some(Instant::now());
+            }
+            stale
+        };
+        if stale && let Ok(depths) = journal.depths().await {
+            self.queued.set(i64::try_from(depths.queued).unwrap_or(i64::MAX));
+            self.asked.set(i64::try_from(depths.asked).unwrap_or(i64::MAX));
+        }
         let mut out = String::new();
         // Writing to a String cannot fail.
         text::encode(&mut out, &self.registry).expect("encodes to memory");

@@ -38,6 +38,7 @@ use stead_ports::audit::{LogRow, OPERATORS};
 
 pub(super) use bundle::bundle;
 pub(super) use entries::entries;
+pub(crate) use entries::told;
 
 use super::views;
 use crate::{

@@ -26,6 +26,7 @@ mod sessions;
 mod stream;
 mod switches;
 mod tokens;
+mod trace;
 mod usage;
 mod versions;
 mod views;
@@ -35,6 +36,7 @@ mod workspace;
 use axum::routing::{MethodRouter, get, post};
 use stead_api::right::Right;
 
+pub(crate) use audit::told as audit_entry;
 pub(crate) use pages::table as pages;
 
 use crate::http::app::Shared;
@@ -105,6 +107,7 @@ pub(crate) fn table() -> Vec<Route> {
         Long get "/v1/runs/{run}/workspace/archive" [Read] workspace::archive;
         Brief get "/v1/runs/{run}/why" [Read] why::why;
         Brief get "/v1/runs/{run}/context" [Read] why::context;
+        Brief get "/v1/runs/{run}/trace" [Read] trace::trace;
         Long get "/v1/runs/{run}/cassette" [Read] cassettes::show;
         Brief post "/v1/runs/{run}/pause" [Run, Read] runs::pause;
         Brief post "/v1/runs/{run}/resume" [Run, Read] runs::resume;

@@ -40,7 +40,7 @@ use crate::{
         body::{Json, RunJson},
         failure::{Answer, Failure},
         guard,
-        input::{At, Params, cursor, idempotency_key, limit, position},
+        input::{At, Params, cursor, idempotency_key, limit, position, trace},
         operate,
     },
 };
@@ -91,7 +91,7 @@ pub(super) async fn begin(
         limits: (&request.limits).into(),
         idempotency,
         actor: actor(who),
-        behalf: behalf(app, who).await?,
+        behalf: Behalf { trace: trace(headers), ..behalf(app, who).await? },
         label: None,
         parent: None,
     };

@@ -28,7 +28,7 @@ use stead_workshop::{HostLimits, Outside, Parts, Workshop};
 use stead_workspace::{Options, Workspaces};
 use tokio::sync::OnceCell;
 
-use crate::{agents::Keys, clock::SystemClock, config, elsewhere};
+use crate::{agents::Keys, clock::SystemClock, config, elsewhere, http::metrics::Starts};
 
 pub(crate) use self::{
     files::AgentFiles,
@@ -52,6 +52,7 @@ struct Inner {
     objects: Arc<dyn Objects>,
     keys: Keys,
     made: OnceCell<Made>,
+    starts: Starts,
     /// Whether what an earlier process left for boxes to see is away.
     swept: Once,
 }
@@ -72,12 +73,19 @@ impl Shop {
         keys: Keys,
     ) -> Self {
         let (data_dir, made, swept) = (data_dir.to_owned(), OnceCell::new(), Once::new());
-        Self(Arc::new(Inner { config, sessions, data_dir, objects, keys, made, swept }))
+        let starts = Starts::default();
+        config.tiers.iter().for_each(|tier| starts.know((*tier).into()));
+        Self(Arc::new(Inner { config, sessions, data_dir, objects, keys, made, starts, swept }))
     }
 
     /// Where secrets come from.
     pub(crate) fn keys(&self) -> &Keys {
         &self.0.keys
+    }
+
+    /// How long its boxes took to start.
+    pub(crate) fn starts(&self) -> &Starts {
+        &self.0.starts
     }
 
     /// What the operator allows.
@@ -215,14 +223,14 @@ async fn make(inner: &Inner) -> Result<Made, AgentError> {
         memory: inner.config.memory.map(|size| size.0 as u64),
         ..HostLimits::default()
     };
-    let data_dir = inner.data_dir.clone();
+    let (data_dir, starts) = (inner.data_dir.clone(), inner.starts.clone());
     let (keys, of, shown) = (inner.keys.clone(), tiers.all.clone(), inner.config.mounts.clone());
     let made = tokio::task::spawn_blocking(move || {
         let unkept = |code, detail: String| AgentError { code, detail };
         let workspaces =
             Workspaces::open(objects, Arc::new(SystemClock), options).map_err(|e| unkept(e.code(), e.to_string()))?;
         let trust = Trust::system().map_err(|e| unkept(e.code, e.detail))?;
-        let record = Record::open(&data_dir).map_err(|e| {
+        let record = Record::open(&data_dir, starts).map_err(|e| {
             unkept(
                 code::INTERNAL,
                 format!("{}: what sandboxes ask of hosts cannot be put on record: {e}", data_dir.display()),

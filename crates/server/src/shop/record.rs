@@ -4,29 +4,33 @@
 //!
 //! Lines are handed to the kernel and not synced: they outlive this process however it ends, and may be lost with the machine.
 
-use std::{io, path::Path};
+use std::{io, path::Path, time::Duration};
 
 use serde_json::{Value, json};
+use stead_core::sandbox::Tier;
 use stead_egress::{Entry, Event, Gone};
 use stead_ports::{BoxFuture, clock::Clock as _, connect::Ruled};
 use stead_workshop::{Audit, Whose};
 
-use crate::{clock::SystemClock, lines::Lines};
+use crate::{clock::SystemClock, http::metrics::Starts, lines::Lines};
 
 /// The file's name in the data folder; the one before it has [`BEFORE`].
 const FILE: &str = "egress.jsonl";
 const BEFORE: &str = "egress.1.jsonl";
 
 /// The file.
-pub(super) struct Record(Lines);
+pub(super) struct Record {
+    lines: Lines,
+    starts: Starts,
+}
 
 impl Record {
     /// Goes on where an earlier process ended.
     ///
     /// # Errors
     /// When there can be no such file in the folder.
-    pub(super) fn open(folder: &Path) -> io::Result<Self> {
-        Lines::open(folder, FILE, BEFORE).map(Self)
+    pub(super) fn open(folder: &Path, starts: Starts) -> io::Result<Self> {
+        Ok(Self { lines: Lines::open(folder, FILE, BEFORE)?, starts })
     }
 }
 
@@ -36,11 +40,15 @@ impl Audit for Record {
         let mut line = told(whose, &entry).to_string();
         line.push('\n');
         // One write of some hundred bytes into the kernel's memory.
-        let written = self.0.write(line.as_bytes());
+        let written = self.lines.write(line.as_bytes());
         Box::pin(std::future::ready(written.map_err(|error| {
             tracing::error!(%whose, tenant = %whose.tenant, %error, "egress is not on record, so nothing is let out");
             Gone
         })))
+    }
+
+    fn started(&self, tier: Tier, took: Duration, started: bool) {
+        self.starts.count(tier, took, started);
     }
 }
 
@@ -139,9 +147,9 @@ mod tests {
             stripped: vec![],
             policies: Some(Ruled { epoch: 3, by: vec!["granted".into()] }),
         };
-        Record::open(dir.path()).unwrap().record(&whose(), entry(7, allowed)).await.unwrap();
+        Record::open(dir.path(), Starts::default()).unwrap().record(&whose(), entry(7, allowed)).await.unwrap();
         fs::OpenOptions::new().append(true).open(&file).unwrap().write_all(b"{\"half\":1}").unwrap();
-        Record::open(dir.path()).unwrap().record(&whose(), ended(7)).await.unwrap();
+        Record::open(dir.path(), Starts::default()).unwrap().record(&whose(), ended(7)).await.unwrap();
         let told = lines(&file);
         assert_eq!((told.len(), &told[0]["event"], &told[0]["host"]), (3, &json!("allowed"), &json!("a.example")));
         assert_eq!((&told[0]["epoch"], &told[0]["policies"]), (&json!(3), &json!(["granted"])));
@@ -155,7 +163,7 @@ mod tests {
     async fn what_cannot_be_put_on_record_is_not_let_out() {
         let dir = tempfile::tempdir().unwrap();
         symlink("/dev/full", dir.path().join(FILE)).unwrap();
-        let record = Record::open(dir.path()).unwrap();
+        let record = Record::open(dir.path(), Starts::default()).unwrap();
         assert_eq!(record.record(&whose(), ended(1)).await, Err(Gone));
     }
 }

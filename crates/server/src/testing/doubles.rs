@@ -115,6 +115,7 @@ mod tests {
             limits: stead_core::sandbox::BoxLimits::default(),
             left: stead_ports::tool::Left::default(),
             on_behalf: None,
+            trace: None,
             effect: EffectId { run: RunId(1), n },
             session: SessionId(1),
             tenant: "t".into(),

@@ -277,6 +277,7 @@ mod tests {
             limits: stead_core::sandbox::BoxLimits::default(),
             left: stead_ports::tool::Left::default(),
             on_behalf: None,
+            trace: None,
         });
         let outcome = outcome.await;
         assert!(matches!(&outcome, Outcome::Refused(told) if told.content.starts_with("ST0172: ")), "{outcome:?}");

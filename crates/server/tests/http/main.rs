@@ -32,4 +32,5 @@ mod sessions;
 mod signed;
 mod streams;
 mod tamper;
+mod telemetry;
 mod versions;

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 use serde_json::Value;
 use stead_server::config::Provider;
 
-use crate::lab::{HELLO, HELLO_SCRIPT, Lab};
+use crate::lab::{ASKING, ASKING_FILES, HELLO, HELLO_SCRIPT, Lab};
 
 /// Bytes of a mebibyte: a size is shown as it is written in the file.
 const MEBI: u64 = 1 << 20;
@@ -44,6 +44,9 @@ async fn the_reference_of_metrics_is_what_the_server_counts() {
     let asking = lab.waiting().await;
     lab.client.approve(asking.approvals[0].id, None).await.unwrap();
     lab.ended(asking.summary.id).await;
+    let broken = ASKING.replace("name: asking", "name: broken").replace("    ask: true\n", "");
+    lab.apply(&broken, &[("./notes.sql", "CREATE TABLE other (n INTEGER);"), ASKING_FILES[1]]).await;
+    lab.ended(lab.start("broken").await).await;
     let poor = HELLO.replace("name: hello", "name: poor") + "budget: { tokens: 1 }\n";
     lab.apply(&poor, &[("./script.yaml", HELLO_SCRIPT)]).await;
     lab.ended(lab.start("poor").await).await;
@@ -117,4 +120,33 @@ fn keys(of: &Value, schema: &Value, above: &str, table: &mut String) {
         let meaning = key["description"].as_str().unwrap_or_else(|| panic!("{above}{name} has no description"));
         writeln!(table, "| `{above}{name}` | {default} | {} |", meaning.replace('\n', " ")).unwrap();
     }
+}
+
+/// A dashboard or an alert that asks for a metric that is not there says that all is well.
+#[test]
+fn dashboards_and_alerts_ask_for_metrics_that_there_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = std::fs::read_to_string(root.join("docs/metrics.md")).unwrap();
+    let known: Vec<(&str, &str)> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .map(|(name, rest)| (name.split('{').next().unwrap(), rest.split(' ').next().unwrap()))
+        .collect();
+    for file in ["deploy/grafana/stead.json", "deploy/prometheus/stead.rules.yml"] {
+        let text = std::fs::read_to_string(root.join(file)).unwrap();
+        let words =
+            text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with("stead_"));
+        let mut asked = 0;
+        for word in words {
+            let is = |(name, kind): &(&str, &str)| {
+                let part = word.strip_prefix(name).unwrap_or("?");
+                part.is_empty() || *kind == "histogram" && ["_bucket", "_count", "_sum"].contains(&part)
+            };
+            assert!(known.iter().any(is), "{file} asks for {word}, which docs/metrics.md does not have");
+            asked += 1;
+        }
+        assert!(asked > 5, "{file} asks for nothing");
+    }
+    let dashboard = std::fs::read_to_string(root.join("deploy/grafana/stead.json")).unwrap();
+    assert!(serde_json::from_str::<Value>(&dashboard).unwrap()["panels"].as_array().unwrap().len() > 10);
 }

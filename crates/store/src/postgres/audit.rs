@@ -25,7 +25,7 @@ use super::{
     values::{Octets, Raw, id, int, text},
 };
 use crate::{
-    audit::{pack, pack_indexes, unpack, unpack_indexes},
+    audit::{pack, pack_indexes, reader_key, unpack, unpack_indexes},
     pack::unpack as unpack_record,
     seal::{Ring, open_one},
 };
@@ -122,6 +122,31 @@ impl AuditStore for PgStore {
             Ok(Span { run, seq, indexes: unpack_indexes(indexes).ok_or("places that are none")? })
         };
         self.list(SPANS, &[&id(run.0), &int(from), &rows(limit)], read).await
+    }
+
+    async fn read_upto(&self, reader: &str) -> Result<Vec<(Name, u64)>, StoreError> {
+        let read = |row: &_| {
+            let mut c = Columns::of(row);
+            Ok((c.name()?, c.get::<String>()?.parse().map_err(|_| "a position that is none")?))
+        };
+        let all = "SELECT substr(key, length($1) + 1), value FROM meta WHERE starts_with(key, $1)";
+        self.list(all, &[&reader_key(reader, "")], read).await
+    }
+
+    async fn note_upto(&self, lease: Lease, reader: &str, upto: &[(Name, u64)]) -> Result<(), StoreError> {
+        let keys: Vec<String> = upto.iter().map(|(log, _)| reader_key(reader, log)).collect();
+        let values: Vec<String> = upto.iter().map(|(_, n)| n.to_string()).collect();
+        let db = self.database();
+        let fail = |e: Error| fenced(db, lease.epoch, &e);
+        let mut client = db.client().await?;
+        let t = client.transaction().await.map_err(fail)?;
+        t.execute("SELECT fence(ARRAY[0]::smallint[], ARRAY[$1]::bigint[])", &[&int(lease.epoch)])
+            .await
+            .map_err(fail)?;
+        let put = "INSERT INTO meta (key, value) SELECT * FROM unnest($1::text[], $2::text[])
+            ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        t.execute(put, &[&keys, &values]).await.map_err(fail)?;
+        t.commit().await.map_err(fail)
     }
 
     async fn act(&self, act: Act) -> Result<(), StoreError> {

@@ -24,6 +24,8 @@ pub(crate) const RUN: &str = concat!(
 );
 pub(crate) const BY_KEY: &str = "SELECT id, request FROM runs WHERE tenant = $1 AND idempotency = $2";
 pub(crate) const COUNT: &str = "SELECT status, count(*) FROM runs GROUP BY status";
+pub(crate) const DEPTHS: &str =
+    "SELECT (SELECT count(*) FROM runs WHERE status = 'queued'), (SELECT count(*) FROM approvals)";
 pub(crate) const COUNT_OF: &str = "SELECT status, count(*) FROM runs WHERE tenant = $1 GROUP BY status";
 pub(crate) const UNFINISHED: &str = "(SELECT id FROM runs WHERE status = 'running' AND id > $1 ORDER BY id LIMIT $2)
     UNION

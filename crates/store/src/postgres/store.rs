@@ -12,8 +12,9 @@ use stead_core::{
 };
 use stead_ports::journal::{
     Ack, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow, Backup,
-    BackupAsk, BudgetKey, BudgetRow, CountedRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question, RunFilter,
-    RunRow, SessionRow, SetBudget, Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow, VersionRow,
+    BackupAsk, BudgetKey, BudgetRow, CountedRow, Depths, InboxRow, Journal, Lease, OpenedRun, PastRun, Question,
+    RunFilter, RunRow, SessionRow, SetBudget, Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow,
+    VersionRow,
 };
 use tokio::sync::{
     Notify,
@@ -404,6 +405,14 @@ impl Journal for PgStore {
         };
         let of = |status| counted.iter().find(|(s, _)| *s == status).map_or(0, |(_, n)| *n);
         Ok(Status::ALL.into_iter().map(|s| (s, of(s))).collect())
+    }
+
+    async fn depths(&self) -> Result<Depths, StoreError> {
+        let read = |row: &Row| {
+            let mut c = Columns::of(row);
+            Ok(Depths { queued: c.unsigned()?, asked: c.unsigned()? })
+        };
+        Ok(self.one(q::DEPTHS, &[], read).await?.unwrap_or_default())
     }
 
     async fn unfinished(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, StoreError> {

@@ -26,7 +26,7 @@ use super::{
     store::SqliteStore,
 };
 use crate::{
-    audit::{pack, pack_indexes, unpack, unpack_indexes},
+    audit::{pack, pack_indexes, reader_key, unpack, unpack_indexes},
     pack::unpack as unpack_record,
     seal::open_record,
 };
@@ -145,6 +145,30 @@ impl AuditStore for SqliteStore {
             .collect()
         })
         .await
+    }
+
+    async fn read_upto(&self, reader: &str) -> Result<Vec<(Name, u64)>, StoreError> {
+        let prefix = reader_key(reader, "");
+        self.read(move |c| {
+            c.prepare_cached(
+                "SELECT substr(key, length(?1) + 1), value FROM meta WHERE substr(key, 1, length(?1)) = ?1",
+            )?
+            .query_map([prefix], |r| Ok((name(r, 0)?, r.get::<_, i64>(1)?.unsigned_abs())))?
+            .collect()
+        })
+        .await
+    }
+
+    async fn note_upto(&self, lease: Lease, reader: &str, upto: &[(Name, u64)]) -> Result<(), StoreError> {
+        let rows: Vec<(String, i64)> = upto.iter().map(|(log, n)| (reader_key(reader, log), int(*n))).collect();
+        let noted = self.write(move |c| {
+            if c.prepare_cached(UPTO)?.query_row(["epoch"], |r| r.get::<_, i64>(0))? != int(lease.epoch) {
+                return Ok(false);
+            }
+            let mut put = c.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?, ?)")?;
+            rows.iter().try_for_each(|row| put.execute(params![row.0, row.1]).map(drop)).map(|()| true)
+        });
+        if noted.await? { Ok(()) } else { Err(self.lost(lease)) }
     }
 
     async fn act(&self, act: Act) -> Result<(), StoreError> {

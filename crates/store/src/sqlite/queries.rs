@@ -7,7 +7,7 @@ use stead_core::{
     id::{LeafHash, Name, RunId, SessionId, VersionId},
     time::Timestamp,
 };
-use stead_ports::journal::{InboxRow, RunFilter, RunRow, RunState, SessionRow, Snapshot, Status, StoredRecord};
+use stead_ports::journal::{Depths, InboxRow, RunFilter, RunRow, RunState, SessionRow, Snapshot, Status, StoredRecord};
 
 use super::index::{id, int};
 use crate::{book::session_used, pack::unpack};
@@ -147,6 +147,13 @@ pub(crate) fn count(conn: &Connection, tenant: Option<&str>) -> Result<Vec<(Stat
 
 const COUNT: &str = "SELECT status, count(*) FROM runs GROUP BY status";
 const COUNT_OF: &str = "SELECT status, count(*) FROM runs WHERE tenant = ? GROUP BY status";
+
+/// Runs that are queued, and open questions: each has an index of its own.
+pub(crate) fn depths(conn: &Connection) -> Result<Depths> {
+    let count = |sql: &str| conn.prepare_cached(sql)?.query_row([], |r| r.get::<_, i64>(0)).map(i64::unsigned_abs);
+    let queued = count("SELECT count(*) FROM runs WHERE status = 'queued'")?;
+    Ok(Depths { queued, asked: count("SELECT count(*) FROM approvals")? })
+}
 
 pub(crate) fn unfinished(conn: &Connection, after: Option<RunId>, most: u32) -> Result<Vec<RunId>> {
     conn.prepare_cached(

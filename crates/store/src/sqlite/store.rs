@@ -13,9 +13,9 @@ use stead_core::{
 };
 use stead_ports::journal::{
     Ack, AckSender, AliasEvent, AliasMove, AliasMoved, AliasRow, Append, AppendError, ApprovalFilter, ApprovalRow,
-    Backup, BackupAsk, BudgetKey, BudgetRow, CountedRow, InboxRow, Journal, Lease, OpenedRun, PastRun, Question,
-    RunFilter, RunRow, SessionRow, SetBudget, Snapshot, Status, StoreError, StoredRecord, UsageFilter, UsageRow,
-    VersionRow,
+    Backup, BackupAsk, BudgetKey, BudgetRow, CountedRow, Depths, InboxRow, Journal, Lease, OpenedRun, PastRun,
+    Question, RunFilter, RunRow, SessionRow, SetBudget, Snapshot, Status, StoreError, StoredRecord, UsageFilter,
+    UsageRow, VersionRow,
 };
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
@@ -415,6 +415,10 @@ impl Journal for SqliteStore {
     async fn count(&self, tenant: Option<&Name>) -> Result<Vec<(Status, u64)>, StoreError> {
         let tenant = tenant.cloned();
         self.read(move |c| q::count(c, tenant.as_deref())).await
+    }
+
+    async fn depths(&self) -> Result<Depths, StoreError> {
+        self.read(q::depths).await
     }
 
     async fn unfinished(&self, after: Option<RunId>, limit: u32) -> Result<Vec<RunId>, StoreError> {

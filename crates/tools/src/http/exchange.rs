@@ -22,6 +22,7 @@ use stead_core::{
     code,
     effect::{Outcome, Reconciled},
     fact::Precondition,
+    trace::TraceContext,
 };
 use stead_ports::{
     connect::{Barred, To},
@@ -137,6 +138,7 @@ impl Service {
     /// Sends a request and reports honestly. `name` is that of a file, should the answer be one.
     pub(super) async fn call(&self, mut request: Request, invocation: &Invocation, name: &str) -> Outcome<Output> {
         let method = request.method().clone();
+        traced(&mut request, invocation.trace.as_ref());
         if let Some(precondition) = &invocation.precondition
             && let Err(why) = only_if(&mut request, precondition)
         {
@@ -198,7 +200,8 @@ impl Service {
 
     /// Asks whether an effect happened: 2xx means yes, 404 no, and everything else nothing. An empty answer, an empty
     /// list and null mean nothing either: a search may answer 2xx and have found nothing yet.
-    pub(super) async fn ask(&self, request: Request, invocation: &Invocation) -> Reconciled<Output> {
+    pub(super) async fn ask(&self, mut request: Request, invocation: &Invocation) -> Reconciled<Output> {
+        traced(&mut request, invocation.trace.as_ref());
         let head = request.method() == Method::HEAD;
         if may(&request, invocation).await.is_err() {
             return Reconciled::StillUnknown;
@@ -221,6 +224,21 @@ impl Service {
 
     fn ok(body: String, status: StatusCode) -> Output {
         Output::ok(if body.is_empty() { format!("HTTP {status}, without content") } else { body })
+    }
+}
+
+/// Says which step of a trace asks, unless the manifest says so itself.
+fn traced(request: &mut Request, trace: Option<&TraceContext>) {
+    let Some(trace) = trace else { return };
+    let headers = request.headers_mut();
+    if headers.contains_key("traceparent") {
+        return;
+    }
+    let values = [("traceparent", Some(trace.parent())), ("tracestate", trace.state.as_deref().map(str::to_owned))];
+    for (name, value) in values {
+        if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+            headers.insert(name, value);
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use stead_core::{
     effect::Outcome,
     id::{EffectId, RunId},
     sandbox::{Action, BoxLimits, BoxUse},
+    trace::TraceContext,
 };
 use stead_ports::tool::Output;
 
@@ -58,13 +59,13 @@ impl Runs {
         effect: EffectId,
         operation: &str,
         arguments: Map<String, Value>,
-        max_output: usize,
+        (max_output, trace): (usize, Option<&TraceContext>),
     ) -> Outcome<Output> {
-        let (first, session) = self.attempt(whose, effect, operation, arguments.clone(), max_output).await;
+        let (first, session) = self.attempt(whose, effect, operation, arguments.clone(), (max_output, trace)).await;
         // A server that forgot the session has not looked at the call. In a new one, its tools are compared again.
         match (&first, session) {
             (Outcome::NotSent(_), Some(session)) if session.is_expired() => {
-                self.attempt(whose, effect, operation, arguments, max_output).await.0
+                self.attempt(whose, effect, operation, arguments, (max_output, trace)).await.0
             }
             _ => first,
         }
@@ -76,7 +77,7 @@ impl Runs {
         effect: EffectId,
         operation: &str,
         arguments: Map<String, Value>,
-        max_output: usize,
+        (max_output, trace): (usize, Option<&TraceContext>),
     ) -> (Outcome<Output>, Option<Arc<Session>>) {
         let begun = Instant::now();
         let slot = Arc::clone(self.slots.lock().entry(whose.run).or_default());
@@ -102,7 +103,8 @@ impl Runs {
         }
         let session = connected.session;
         let structured = pin.is_some_and(Pin::tells_results);
-        let mut outcome = session.call(Asked { effect: effect.n, operation, structured }, arguments, max_output).await;
+        let mut outcome =
+            session.call(Asked { effect: effect.n, operation, structured, trace }, arguments, max_output).await;
         slot.count(&session, &mut outcome, begun.elapsed()).await;
         (outcome, Some(session))
     }

@@ -21,7 +21,7 @@ use rmcp::{
     transport::Transport,
 };
 use serde_json::{Map, Value};
-use stead_core::{code, effect::Outcome, sandbox::BoxUse};
+use stead_core::{code, effect::Outcome, sandbox::BoxUse, trace::TraceContext};
 use stead_ports::{file::File, tool::Output};
 use tokio::time::timeout;
 
@@ -50,6 +50,8 @@ pub(super) struct Asked<'a> {
     pub(super) operation: &'a str,
     /// Whether its result is the value that its schema tells.
     pub(super) structured: bool,
+    /// The step that asks.
+    pub(super) trace: Option<&'a TraceContext>,
 }
 
 /// A server that has shaken hands.
@@ -215,11 +217,16 @@ impl Session {
     /// Calls a tool. Dropping the future tells the server that nobody waits any more.
     pub(super) async fn call(
         &self,
-        Asked { effect, operation, structured }: Asked<'_>,
+        Asked { effect, operation, structured, trace }: Asked<'_>,
         arguments: Map<String, Value>,
         max: usize,
     ) -> Outcome<Output> {
-        let params = CallToolRequestParams::new(operation.to_owned()).with_arguments(arguments);
+        let mut params = CallToolRequestParams::new(operation.to_owned()).with_arguments(arguments);
+        if let Some(trace) = trace {
+            let meta = &mut params.meta.get_or_insert_default().0.0;
+            meta.insert("traceparent".to_owned(), trace.parent().into());
+            meta.extend(trace.state.as_deref().map(|state| ("tracestate".to_owned(), state.into())));
+        }
         let request = CallToolRequest::new(params);
         let request = ClientRequest::CallToolRequest(request);
         let handle = match self.service.peer().send_cancellable_request(request, PeerRequestOptions::no_options()).await

@@ -190,10 +190,11 @@ impl Tool for McpTool {
                 Ok(arguments) => arguments,
                 Err(e) => return Outcome::Refused(Output::error(format!("the arguments are not an object: {e}"))),
             };
-            let Invocation { effect, tenant, limits, max_output, connects, on_behalf, may_send, .. } = invocation;
+            let Invocation { effect, tenant, limits, max_output, connects, on_behalf, may_send, trace, .. } =
+                invocation;
             let on_behalf = on_behalf.map(|run| (run, may_send));
             let whose = Whose { run: effect.run, tenant, limits, connects: connects.lasting(), on_behalf };
-            self.runs.call(&whose, effect, &self.operation, arguments, max_output).await
+            self.runs.call(&whose, effect, &self.operation, arguments, (max_output, trace.as_ref())).await
         })
     }
 

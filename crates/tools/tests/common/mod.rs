@@ -42,6 +42,7 @@ pub(crate) fn invocation(offered: &Offered, arguments: Arc<RawValue>, max_output
         limits: BoxLimits::default(),
         left: stead_ports::tool::Left::default(),
         on_behalf: None,
+        trace: None,
     }
 }
 

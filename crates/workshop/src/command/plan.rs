@@ -79,7 +79,7 @@ impl Plan {
             Some(template) => template.render(&values, STDIN, |v| Ok(v.to_owned()))?.unwrap_or_default(),
             None => String::new(),
         };
-        Ok(Job { words, input: Bytes::from(input), access: self.access })
+        Ok(Job { words, input: Bytes::from(input), access: self.access, env: Vec::new() })
     }
 
     /// What it may do with the workspace.

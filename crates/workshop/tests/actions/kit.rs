@@ -238,6 +238,7 @@ impl Kit {
             limits: run.limits.clone(),
             left: run.left,
             on_behalf: None,
+            trace: None,
         }
     }
 

@@ -71,6 +71,14 @@ impl Collector for OfEngine {
         family(&mut encoder, "runs_ended", "Runs ended, by how", ended.map(|(how, n)| ([("status", how)], n)))?;
         let ended = stats.effects_ended.iter().map(|(how, n)| ([("outcome", *how)], *n));
         family(&mut encoder, "effects_ended", "Effects ended, by how", ended)?;
+        let errors = stats.tool_errors.iter().map(|((kind, how), n)| ([("kind", *kind), ("outcome", *how)], *n));
+        let help =
+            "Attempts at calls of tools that came to something else than an answer, by the kind of tool and by what";
+        family(&mut encoder, "tool_errors", help, errors)?;
+        let effects = stats.effects_ended.iter().map(|(_, n)| n).sum();
+        let steps =
+            [("model", stats.model_replies), ("effect", effects)].into_iter().map(|(kind, n)| ([("kind", kind)], n));
+        family(&mut encoder, "steps", "Steps that runs made: replies of models, and effects that ended", steps)?;
         let failures =
             stats.failures.iter().map(|((of, code), n)| ([("of", of.to_string()), ("code", code.to_string())], *n));
         family(&mut encoder, "failures", "Attempts at models and runs that failed, by code", failures)?;

@@ -73,8 +73,9 @@ pub(in crate::routes) async fn entries(
     Ok(Body(AuditEntries { items, next, size: row.size }))
 }
 
-async fn told(log: &Log, index: u64, leaf: &[u8]) -> Answer<AuditEntry> {
-    let entry = Entry::decode(leaf).map_err(|e| Failure::from(LogError::Forged(e.to_string())))?;
+/// A leaf as the API has it.
+pub(crate) async fn told(log: &Log, index: u64, leaf: &[u8]) -> Result<AuditEntry, LogError> {
+    let entry = Entry::decode(leaf).map_err(|e| LogError::Forged(e.to_string()))?;
     let mut out = AuditEntry { index, at: entry.at(), hash: hash::leaf(leaf).to_string(), record: None, act: None };
     match entry {
         Entry::Record(leaf) => {

@@ -1,0 +1,62 @@
+//! The values of all secrets that an operator lets manifests name, or names elsewhere: what must not stand in a text that is told.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use stead_manifest::manifest::{SecretPlace, SecretRef};
+use stead_ports::secret::Secrets;
+use stead_telemetry::content::Mask;
+use tokio::time::Instant;
+
+use crate::config::Config;
+
+/// How long values are used before they are read again.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// See the module.
+pub(super) struct Masks {
+    names: Vec<String>,
+    variables: Vec<String>,
+    secrets: Arc<dyn Secrets>,
+    current: Mutex<Option<(Instant, Mask, Vec<String>)>>,
+}
+
+impl Masks {
+    pub(super) fn new(config: &Config, secrets: Arc<dyn Secrets>) -> Self {
+        let mut names: Vec<String> = config.agents.secrets.iter().cloned().collect();
+        let mut variables: Vec<String> = config.agents.env.iter().chain(&config.sandbox.env).cloned().collect();
+        for reference in config.telemetry.headers.values().filter_map(|text| SecretRef::read(text)) {
+            match reference.place() {
+                SecretPlace::Secret(name) => names.push(name.to_owned()),
+                SecretPlace::Env(name) => variables.push(name.to_owned()),
+            }
+        }
+        Self { names, variables, secrets, current: Mutex::new(None) }
+    }
+
+    /// What masks now. A value that was replaced is masked on: texts that were written before have it.
+    pub(super) async fn now(&self) -> Mask {
+        if let Some((at, mask, _)) = &*self.current.lock()
+            && at.elapsed() < FRESH
+        {
+            return mask.clone();
+        }
+        let mut known: Vec<String> = self.variables.iter().filter_map(|name| std::env::var(name).ok()).collect();
+        for name in &self.names {
+            match self.secrets.get(name).await {
+                Ok(value) => known.extend(value.map(|value| value.expose().to_owned())),
+                Err(error) => {
+                    tracing::warn!(%error, "a secret cannot be read: where its value stands in texts it is not masked by name")
+                }
+            }
+        }
+        let mut current = self.current.lock();
+        let mut all = current.take().map(|(_, _, all)| all).unwrap_or_default();
+        all.extend(known);
+        all.sort_unstable();
+        all.dedup();
+        let mask = Mask::new(all.iter().cloned());
+        *current = Some((Instant::now(), mask.clone(), all));
+        mask
+    }
+}

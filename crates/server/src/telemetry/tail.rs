@@ -1,0 +1,121 @@
+//! Reading on in the audit logs: leaves that are new, and what is to be told of them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use stead_audit::leaf::Entry;
+use stead_core::id::{Name, RunId};
+use stead_engine::LogError;
+use stead_ports::{
+    audit::{LogRow, OPERATORS},
+    journal::StoreError,
+};
+use stead_telemetry::{Span, logs};
+
+use super::{READER, tracers::Tracers};
+use crate::{http::app::Shared, routes};
+
+/// Leaves that are read at once.
+const BATCH: u32 = 256;
+
+/// What is to be told of some leaves of a log.
+pub(super) struct Batch {
+    pub(super) tenant: Name,
+    /// The leaves before this one are done with when it is told.
+    pub(super) upto: u64,
+    pub(super) spans: Vec<Span>,
+    pub(super) logs: Vec<LogRecord>,
+}
+
+/// Where reading stands.
+pub(super) struct Tail {
+    app: Shared,
+    upto: BTreeMap<Name, u64>,
+    tracers: Tracers,
+}
+
+impl Tail {
+    /// Goes on where it was noted; the first time, behind all that there is: what runs did before is not told by itself.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub(super) async fn begin(app: Shared) -> Result<Option<Self>, StoreError> {
+        let log = app.runtime.log();
+        let mut upto: BTreeMap<Name, u64> = log.read_upto(READER).await?.into_iter().collect();
+        if upto.is_empty() {
+            // Data that was restored gets its logs anew: they are waited for, or all of it would be told again.
+            if !log.caught_up(std::time::Duration::from_secs(30)).await {
+                return Ok(None);
+            }
+            upto = log.store().logs().await?.into_iter().map(|row| (row.tenant, row.size)).collect();
+            upto.entry(OPERATORS.into()).or_insert(0);
+            let all: Vec<(Name, u64)> = upto.clone().into_iter().collect();
+            log.note_upto(READER, &all).await?;
+        }
+        Ok(Some(Self { app, upto, tracers: Tracers::default() }))
+    }
+
+    /// Logs that have more, and how many leaves in all.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub(super) async fn new_leaves(&self) -> Result<(Vec<LogRow>, u64), StoreError> {
+        let rows = self.app.runtime.log().store().logs().await?;
+        let more = |row: &LogRow| row.size.saturating_sub(self.at(&row.tenant));
+        let behind = rows.iter().map(more).sum();
+        Ok((rows.into_iter().filter(|row| more(row) > 0).collect(), behind))
+    }
+
+    fn at(&self, tenant: &Name) -> u64 {
+        self.upto.get(tenant).copied().unwrap_or(0)
+    }
+
+    /// The next leaves of a log; `None` when there are none.
+    ///
+    /// # Errors
+    /// When the log or the journal cannot be read.
+    pub(super) async fn next(&mut self, row: &LogRow) -> Result<Option<Batch>, LogError> {
+        let (from, log) = (self.at(&row.tenant), self.app.runtime.log().clone());
+        let entries = log.entries(row, from, BATCH).await?;
+        let Some((last, _)) = entries.last() else { return Ok(None) };
+        let telemetry = &self.app.telemetry;
+        let mut batch = Batch { tenant: row.tenant.clone(), upto: last + 1, spans: Vec::new(), logs: Vec::new() };
+        let (mut runs, mut order) = (HashMap::<RunId, (u64, u64)>::new(), Vec::new());
+        let origin = log.verifier(&row.tenant).name().to_owned();
+        for (index, leaf) in &entries {
+            let Ok(entry) = Entry::decode(leaf) else { continue };
+            if let Entry::Record(leaf) = &entry {
+                let span = runs.entry(leaf.run).or_insert_with(|| {
+                    order.push(leaf.run);
+                    (leaf.seq, leaf.seq)
+                });
+                span.1 = span.1.max(leaf.seq);
+            }
+            if telemetry.config.logs {
+                batch.logs.push(logs::record(&origin, &routes::audit_entry(&log, *index, leaf).await?));
+            }
+        }
+        if telemetry.config.traces {
+            let mask = telemetry.mask().await;
+            for run in order {
+                let engine = self.app.runtime.engine();
+                match self.tracers.spans(engine, run, runs[&run], mask.as_ref()).await {
+                    Ok(spans) => batch.spans.extend(spans),
+                    Err(stead_engine::EngineError::Store(error)) => return Err(error.into()),
+                    Err(error) => tracing::warn!(%run, %error, "a run cannot be read, and is not told of"),
+                }
+            }
+        }
+        Ok(Some(batch))
+    }
+
+    /// Notes that a batch was told.
+    ///
+    /// # Errors
+    /// When the store does not answer, or the journal is another's by now.
+    pub(super) async fn done(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        self.app.runtime.log().note_upto(READER, &[(batch.tenant.clone(), batch.upto)]).await?;
+        self.upto.insert(batch.tenant.clone(), batch.upto);
+        Ok(())
+    }
+}

@@ -1,0 +1,174 @@
+//! The one task that tells of runs: it reads on, sends what it finds, and notes how far it has come. What is not taken is sent again, later and
+//! later; what never will be is left out, counted and said.
+
+use std::{sync::Arc, time::Duration};
+
+use opentelemetry_proto::tonic::{logs::v1::LogRecord, trace::v1::Span};
+use stead_core::time::Span as Time;
+use stead_ports::clock::Clock as _;
+
+use super::{
+    send::{Request, Sender, Untaken},
+    tail::{Batch, Tail},
+};
+use crate::{clock::SystemClock, http::app::Shared};
+
+/// How long what is new may wait for more.
+const PACE: Duration = Duration::from_millis(500);
+/// How often it is looked, though nobody says that something is new.
+const LOOK: Duration = Duration::from_secs(5);
+/// Spans, or records, of one request.
+const MOST: usize = 512;
+/// The first wait after a failure; it doubles.
+const FIRST: Duration = Duration::from_secs(1);
+/// The longest.
+const LONGEST: Duration = Duration::from_secs(60);
+/// How long the end of the server waits for what is new then.
+const FINISH: Duration = Duration::from_secs(5);
+
+/// Why a round ended early.
+enum Ended {
+    /// Something cannot be read, or is another's.
+    Unread(String),
+    /// The server ends.
+    Draining,
+}
+
+/// See the module.
+pub(super) async fn keep(app: Shared, sender: Arc<Sender>) {
+    let mut news = app.runtime.log().news();
+    let Some(mut tail) = begin(&app).await else { return };
+    let mut wait = FIRST;
+    loop {
+        news.borrow_and_update();
+        match round(&app, &sender, &mut tail).await {
+            Ok(()) => wait = FIRST,
+            Err(Ended::Draining) => {}
+            Err(Ended::Unread(why)) => {
+                tracing::warn!(why, "what runs did cannot be read now, and is told later");
+                pause(&app, wait).await;
+                wait = longer(wait);
+            }
+        }
+        if app.draining.is_cancelled() {
+            // What is new by now is told a last time; the rest stays for the next process.
+            app.runtime.log().caught_up(FINISH).await;
+            let _ = tokio::time::timeout(FINISH, round(&app, &sender, &mut tail)).await;
+            return;
+        }
+        tokio::select! {
+            () = app.draining.cancelled() => continue,
+            () = tokio::time::sleep(LOOK) => {}
+            changed = news.changed() => if changed.is_err() { return },
+        }
+        pause(&app, PACE).await;
+    }
+}
+
+async fn begin(app: &Shared) -> Option<Tail> {
+    loop {
+        match Tail::begin(app.clone()).await {
+            Ok(Some(tail)) => return Some(tail),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "it cannot be read how far it was told what runs did"),
+        }
+        pause(app, FIRST).await;
+        if app.draining.is_cancelled() {
+            return None;
+        }
+    }
+}
+
+async fn pause(app: &Shared, wait: Duration) {
+    tokio::select! {
+        () = app.draining.cancelled() => {}
+        () = tokio::time::sleep(wait) => {}
+    }
+}
+
+/// Twice as long.
+fn longer(wait: Duration) -> Duration {
+    (wait * 2).min(LONGEST)
+}
+
+/// Tells what is new.
+async fn round(app: &Shared, sender: &Sender, tail: &mut Tail) -> Result<(), Ended> {
+    loop {
+        let (rows, behind) = tail.new_leaves().await.map_err(|e| Ended::Unread(e.to_string()))?;
+        app.metrics.telemetry.behind(behind);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        for row in &rows {
+            let Some(batch) = tail.next(row).await.map_err(|e| Ended::Unread(e.to_string()))? else { continue };
+            tell(app, sender, &batch).await?;
+            tail.done(&batch).await.map_err(|e| Ended::Unread(e.to_string()))?;
+        }
+    }
+}
+
+async fn tell(app: &Shared, sender: &Sender, batch: &Batch) -> Result<(), Ended> {
+    let origin = app.telemetry.origin();
+    for spans in batch.spans.chunks(MOST) {
+        all(app, sender, spans, &|part: &[Span]| Request::Traces(origin.spans(part.to_vec()))).await?;
+    }
+    for records in batch.logs.chunks(MOST) {
+        all(app, sender, records, &|part: &[LogRecord]| Request::Logs(origin.logs(part.to_vec()))).await?;
+    }
+    Ok(())
+}
+
+/// Sends some until they are taken. What is refused for good is halved, until it is one alone that is left out.
+async fn all<T>(
+    app: &Shared,
+    sender: &Sender,
+    some: &[T],
+    request: &(dyn Fn(&[T]) -> Request + Sync),
+) -> Result<(), Ended>
+where
+    T: Sync,
+{
+    let (mut left, mut wait) = (vec![some], FIRST);
+    while let Some(part) = left.pop() {
+        let (made, count) = (request(part), part.len() as u64);
+        let signal = made.signal();
+        match sender.send(made).await {
+            Ok(rejected) => {
+                wait = FIRST;
+                app.metrics.telemetry.told(signal, count.saturating_sub(rejected), rejected);
+                if rejected > 0 {
+                    tracing::warn!(signal, rejected, "the collector has left some out of what it was told");
+                }
+            }
+            Err(Untaken::Never(why)) if part.len() == 1 => {
+                app.metrics.telemetry.told(signal, 0, 1);
+                tracing::error!(signal, why, "the collector takes none of this, and it is left out");
+            }
+            Err(Untaken::Never(_)) => {
+                let (one, two) = part.split_at(part.len() / 2);
+                left.extend([two, one]);
+            }
+            Err(Untaken::Later { why, after }) => {
+                app.metrics.telemetry.failed(signal);
+                let wait_now = after.unwrap_or(wait).clamp(FIRST, LONGEST);
+                tracing::warn!(signal, why, again_in = ?wait_now, "the collector did not take what it was told");
+                if app.draining.is_cancelled() {
+                    return Err(Ended::Draining);
+                }
+                left.push(part);
+                pause(app, jitter(wait_now)).await;
+                wait = longer(wait);
+                if app.draining.is_cancelled() {
+                    return Err(Ended::Draining);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// From half of a wait to all of it, by chance: servers that fail together do not come back together.
+fn jitter(wait: Duration) -> Duration {
+    let most = Time(u64::try_from(wait.as_micros()).unwrap_or(u64::MAX));
+    Time(most.0 / 2 + most.0 / 2 * u64::from(SystemClock.random()[0]) / 255).to_std()
+}
