@@ -32,6 +32,7 @@ mod test_login_command;
 mod test_mcp_url;
 mod test_migrate_command;
 mod test_notices;
+mod test_openai_clients;
 mod test_page;
 mod test_page_text;
 mod test_policy_command;

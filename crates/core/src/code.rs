@@ -417,6 +417,23 @@ codes! {
     // 400-409: what is told of runs
     /// A collector did not take the spans of a run.
     COLLECTOR = 400, "The collector did not take the spans";
+    // 410-429: faces for clients of other protocols
+    /// A request of a face asks for something that would change what is done, and is not done there.
+    FACE_PARAMETER = 410, "The parameter is not taken here";
+    /// A client wants to give an agent tools.
+    FACE_TOOLS = 411, "An agent takes no tools from its caller";
+    /// A client goes on from a response that is not the last of its session.
+    FACE_ORDER = 412, "The session has gone on since";
+    /// A client wants to change or delete what is on record.
+    FACE_KEPT = 413, "What is on record is not changed or deleted here";
+    /// A client waits for an answer that takes longer than a request may.
+    FACE_PATIENCE = 414, "The run takes longer than a request may wait";
+    /// What a client was streamed of a reply came to nothing.
+    FACE_TURNED = 415, "What was streamed does not count";
+    /// A client asks a gateway for a model that is not its own.
+    FACE_MODEL = 416, "The model is not the gateway's";
+    /// A token is not for what a client wants with it: it names no gateway, or a gateway and nothing else.
+    FACE_TOKEN = 417, "The token is not for this";
 }
 
 impl Code {

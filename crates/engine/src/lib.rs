@@ -88,6 +88,7 @@ pub use context::{ContextView, SeenMessage};
 pub use engine::{Engine, WeakEngine, trees_of};
 pub use erase::{Erased, blobs_of, trees_named, without_texts};
 pub use gate::{DefaultPolicy, Lineage, PolicySets, offered, specs};
+pub use hearing::untrusted;
 pub use history::{Called, Calls};
 pub use log::{Health, Log, LogError, LogKey, Picked};
 pub use messages::answer_rejected;

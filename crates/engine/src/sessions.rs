@@ -19,7 +19,10 @@ use stead_core::{
     record::Actor as By,
     run::{Admit, Command, Life},
 };
-use stead_ports::journal::{AppendError, IndexChange, Journal, SessionChange, SessionRow, Status};
+use stead_ports::{
+    agent::Agent,
+    journal::{AppendError, IndexChange, Journal, SessionChange, SessionRow, Status},
+};
 
 use crate::{
     Engine,
@@ -192,8 +195,10 @@ pub(crate) fn grant(limits: &Limits, spent: Spend, used: Amounts) -> Limits {
 }
 
 /// What a run takes over from its session, and how many records it is since a snapshot of that.
-pub(crate) async fn admission(engine: &Engine, row: &SessionRow, limits: &Limits) -> Result<(Admit, u64), EngineError> {
-    let (base, tail) = match row.head {
+pub(crate) async fn admission(engine: &Engine, row: &SessionRow, agent: &Agent) -> Result<(Admit, u64), EngineError> {
+    let limits = &agent.session_limits;
+    // Who has the loop tells all of the conversation each time.
+    let (base, tail) = match row.head.filter(|_| !agent.relays) {
         Some(head) => {
             let (carry, tail) = match engine.0.carries.get(head) {
                 Some(left) => left,
@@ -237,7 +242,7 @@ impl Actor {
             // This one is told again when that ends.
             return Ok(());
         }
-        let (admit, tail) = admission(&engine, &row, &self.agent.session_limits).await?;
+        let (admit, tail) = admission(&engine, &row, &self.agent).await?;
         self.tail += tail;
         // What cannot be recorded now holds up everyone who wants something of the session: it is let go and tried later.
         let index = IndexChange { session: Some(SessionChange::Claim), ..IndexChange::default() };

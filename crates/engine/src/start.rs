@@ -178,7 +178,7 @@ impl Engine {
         match row.active {
             Some(_) => Ok(Place::Taken),
             None if ahead > 0 => Ok(Place::Free),
-            None => admission(self, &row, &agent.session_limits).await.map(|(admit, tail)| Place::Now(admit, tail)),
+            None => admission(self, &row, agent).await.map(|(admit, tail)| Place::Now(admit, tail)),
         }
     }
 

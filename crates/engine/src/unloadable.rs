@@ -34,6 +34,7 @@ pub(crate) fn stand_in(row: &RunRow, state: &State) -> Arc<Agent> {
         output: None,
         provenance: None,
         ask_below: None,
+        relays: false,
         tools: Vec::new(),
         defs: Arc::from([]),
     })

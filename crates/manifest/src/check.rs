@@ -1,5 +1,6 @@
 //! Rules between keys: what one key says of another, which no table of keys can.
 
+mod gateway;
 mod model;
 mod sandbox;
 mod templates;
@@ -19,6 +20,7 @@ use crate::{
 /// Everything that is wrong between keys, in order of the text.
 pub(crate) fn check(source: &Source, root: &Node, manifest: &Manifest) -> Vec<ManifestError> {
     let mut findings = Findings { source, root, errors: Vec::new() };
+    gateway::check(&mut findings, manifest);
     model::check(&mut findings, manifest);
     tools::check(&mut findings, manifest);
     sandbox::check(&mut findings, manifest);

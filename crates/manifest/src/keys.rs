@@ -291,6 +291,12 @@ static MANIFEST_KEYS: &[Key] = &[
         "Policies of this agent alone, beside those of its operator: a folder with `*.cedar`, `gates/*.cedar` and `history.yaml`. A \
          part of the version.",
     ),
+    key(
+        "gateway",
+        Shape::Bool,
+        "Whether its loop runs elsewhere: a run is then one call of its model, asked by a client with a token for it. What the client says \
+         stands after `instructions`. Such an agent has no tools of its own; see docs/openai.md.",
+    ),
     key("confidence", Shape::Section(&CONFIDENCE), "How sure the model must be to go on without a human."),
     key("dev", Shape::Section(&DEV), "What a run on a developer's machine needs besides."),
     later("memory", "memory"),

@@ -62,6 +62,9 @@ pub struct Manifest {
     pub provenance: Option<Tracing>,
     /// Folder with policies of this agent alone; [`crate::Bundle::policy`] gives its files.
     pub policy: Option<String>,
+    /// Whether its loop runs elsewhere, and a run is one call of its model.
+    #[serde(default)]
+    pub gateway: bool,
     /// How sure the model must be.
     pub confidence: Option<Confidence>,
     /// What a run on a developer's machine needs besides.

@@ -2,6 +2,7 @@
 //!
 //! * [`rehearsal`] is a script, not an AI: no key, no network, the same bytes every time.
 //! * [`caller`] says a call that comes from outside; no AI either.
+//! * [`relay`] asks a model what a client asks it whose loop runs elsewhere.
 //! * [`openai`] speaks OpenAI Chat Completions to any base URL, [`responses`] the Responses API, [`anthropic`] Messages,
 //!   [`gemini`] the Gemini API. What they share (HTTP, frames, bounds, failures, the reply in the making) is [`wire`].
 //! * [`providers`] is the table of those that a manifest can name.
@@ -25,6 +26,7 @@ pub mod prices;
 pub mod providers;
 pub mod registry;
 pub mod rehearsal;
+pub mod relay;
 pub mod responses;
 pub mod secret;
 pub mod settings;

@@ -192,6 +192,8 @@ pub struct Agent {
     /// The confidence below which a human is asked, in ten-thousandths; `None` when the manifest asks for none. Models then
     /// say with each call how sure they are.
     pub ask_below: Option<u16>,
+    /// Whether its loop runs elsewhere: each run is one call of its model with what a client said, and goes on with no other.
+    pub relays: bool,
     /// Its tools, sorted by name.
     pub tools: Vec<BoundTool>,
     /// The definitions of `tools`, in that order.

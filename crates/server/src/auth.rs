@@ -38,6 +38,17 @@ pub struct Principal {
     /// Whether policies cannot keep it from policy sets: the data directory's own token, for who can read that can write the data as
     /// well, and those whose entry says so.
     pub mends: bool,
+    /// The one agent and session that it is for; it may do nothing else then.
+    pub bound: Option<Bound>,
+}
+
+/// What a token is for that is given to an agent whose loop runs elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// The gateway whose model it asks.
+    pub agent: Name,
+    /// The key of the session in which it does.
+    pub session: Name,
 }
 
 impl Principal {
@@ -71,7 +82,7 @@ impl Tokens {
             let (subject, tenant) = (e.subject.clone(), e.tenant.clone());
             // Each once, in the order that they are told in.
             let rights = Right::ALL.into_iter().filter(|r| e.rights.contains(r)).collect();
-            Principal { subject, tenant, rights, roles: e.roles.clone().into(), mends: e.mends }
+            Principal { subject, tenant, rights, roles: e.roles.clone().into(), mends: e.mends, bound: e.bound() }
         };
         Self { entries: entries.iter().map(|e| (e.digest(), principal(e))).collect() }
     }
@@ -191,6 +202,7 @@ mod tests {
             rights: Right::ALL.into(),
             roles: Arc::default(),
             mends: false,
+            bound: None,
         };
         let mut tokens = Tokens::default();
         tokens.add("a-token", ann.clone());

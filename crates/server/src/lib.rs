@@ -12,6 +12,7 @@
 //! * [`config`] is `stead.toml`; [`auth`] says who is calling, and `people` of whom an identity provider knows.
 //! * [`identity`] has the keys that sign tokens of runs; `delegate` makes those that tools show on somebody's behalf, and `standing` says
 //!   who may have runs at all.
+//! * `openai` is the face for clients that know agents as models.
 //! * `pages` is the approval page: the browsers that are signed in on it.
 //! * [`policies`] applies policy sets and makes them ready to decide.
 //! * [`cassettes`] keeps what recorded runs said to their models, and plays it again.
@@ -43,6 +44,7 @@ pub mod identity;
 mod lines;
 pub mod migrate;
 mod notices;
+mod openai;
 mod pages;
 mod people;
 pub mod policies;

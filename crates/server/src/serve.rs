@@ -182,6 +182,7 @@ impl Server {
                 rights: Right::ALL.into(),
                 roles: OWNER_ROLES.map(Name::from).into(),
                 mends: true,
+                bound: None,
             },
         );
         let addr = listener.addr().map_err(data("the socket"))?;

@@ -31,6 +31,7 @@ pub(crate) mod sessions;
 pub(crate) mod switches;
 pub(crate) mod test;
 pub(crate) mod test_runtime;
+pub(crate) mod tokens;
 pub(crate) mod usage;
 pub(crate) mod with_parent;
 pub(crate) mod wrap;
@@ -97,6 +98,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Sandboxes(args) => one(sandboxes::run(&global, args)),
         Command::Budgets(args) => one(budgets::run(&global, args)),
         Command::Identity(args) => one(identity::run(&global, args)),
+        Command::Tokens(args) => tokens::run(&global, args),
         Command::Login(args) => one(login::login(&global, args)),
         Command::Logout(args) => one(login::logout(&global, args)),
         Command::Whoami(args) => one(login::whoami(&global, args)),

@@ -623,6 +623,7 @@ impl Lab {
             output: maker.output,
             provenance: maker.provenance,
             ask_below: maker.ask_below,
+            relays: false,
             defs: tools.iter().map(|t| t.def.clone()).collect(),
             tools,
         };

@@ -18,12 +18,14 @@ use stead_models::{
     cassette::{Cassette, CassetteError, Pace, Player, Recorded},
     registry::{ModelSpec, ProviderContext, Resolved, resolve},
     rehearsal::{Rehearsal, Script},
+    relay::Relay,
     settings::{Effort, Settings},
     wire::Bounds,
 };
 use stead_ports::{
     agent::{Agent, AgentError, AnswerSchema, BoundTool},
     input::InputSchema,
+    model::Model,
 };
 use stead_tools::reach;
 
@@ -54,7 +56,8 @@ pub(super) async fn agent(
     let mut resolved = Vec::new();
     for choice in manifest.model.chain() {
         let Resolved { model, price } = model(store, &wired.name, bundle, choice).await?;
-        let model = Arc::new(Recorded::new(model, store.tape.clone()));
+        let model: Arc<dyn Model> = Arc::new(Recorded::new(model, store.tape.clone()));
+        let model: Arc<dyn Model> = if manifest.gateway { Arc::new(Relay::new(model)) } else { model };
         resolved.push((choice, Resolved { model, price }));
     }
     for program in unsandboxed::of(&manifest) {
@@ -80,6 +83,7 @@ pub(super) async fn agent(
         ask_below: manifest
             .confidence
             .map(|confidence| u16::try_from(confidence.ask_below.millionths() / 100).unwrap_or(10_000)),
+        relays: manifest.gateway,
         tools,
         defs,
     })
@@ -120,7 +124,8 @@ fn config(
         backoff: BACKOFF,
         backoff_max: BACKOFF_MAX,
         max_turns: manifest.max_turns,
-        context_tokens: manifest.context.tokens,
+        // A gateway passes the whole of what it is asked.
+        context_tokens: if manifest.gateway { u64::MAX } else { manifest.context.tokens },
         approval_ttl: manifest.approvals.ttl,
         overhead_tokens,
         repairs: manifest.output.as_ref().map(|output| output.repairs),

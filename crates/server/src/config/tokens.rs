@@ -6,6 +6,8 @@ use sha2::{Digest as _, Sha256};
 use stead_api::right::Right;
 use stead_core::id::Name;
 
+use crate::{auth::Bound, http::input::is_agent, routes::is_key};
+
 /// A token, by its hash. To make one: `openssl rand -base64 32`, and `printf %s TOKEN | sha256sum` for its hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +37,15 @@ pub struct TokenEntry {
     /// for a tenant whose set locks everybody out. The data folder's own token has it for the tenant `default`.
     #[serde(default)]
     pub mends: bool,
+    /// The gateway whose model it may ask over `/openai/v1` and `/anthropic/v1`, in its one session; it may do nothing else then. Goes with
+    /// `session`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub agent: Option<Name>,
+    /// The key of that session; it is made if there is none. Goes with `agent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(min = 1, max = 200))]
+    pub session: Option<Name>,
 }
 
 /// A file of tokens.
@@ -59,14 +70,28 @@ impl TokenEntry {
     }
 
     /// What is wrong with an entry that was made in code, or read.
-    pub(super) fn wrong(&self) -> Option<String> {
+    pub fn wrong(&self) -> Option<String> {
         if unhex(&self.sha256).is_none() {
             return Some(BAD_HASH.into());
         }
         if !names_subject(&self.subject) {
             return Some(bad_subject(&self.subject));
         }
-        (!names_tenant(&self.tenant)).then(|| bad_tenant(&self.tenant))
+        if !names_tenant(&self.tenant) {
+            return Some(bad_tenant(&self.tenant));
+        }
+        match (&self.agent, &self.session) {
+            (None, None) => None,
+            (Some(agent), Some(session)) if is_agent(agent) && is_key(session) => None,
+            (Some(_), Some(_)) => Some("`agent` must name an agent, and `session` be a key of 1 to 200 bytes".into()),
+            _ => Some("`agent` and `session` go together: one token, one agent, one session".into()),
+        }
+    }
+
+    /// The gateway that it is for.
+    pub fn bound(&self) -> Option<Bound> {
+        let (agent, session) = (self.agent.clone()?, self.session.clone()?);
+        Some(Bound { agent, session })
     }
 }
 

@@ -14,8 +14,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{failure::Failure, guard, metrics::Metrics, operate};
 use crate::{
-    auth::Tokens, clock::SystemClock, config, identity::Identity, notices::Notices, pages::Pages, people::People,
-    routes, runtime::Runtime, telemetry::Telemetry,
+    auth::Tokens, clock::SystemClock, config, identity::Identity, notices::Notices, openai, pages::Pages,
+    people::People, routes, runtime::Runtime, telemetry::Telemetry,
 };
 
 /// Agents that are applied at once: each may be large, and start MCP servers. More wait for their turn.
@@ -130,15 +130,15 @@ impl App {
 /// The whole router.
 pub(crate) fn router(app: Shared) -> Router {
     let mut router = Router::new();
-    for route in routes::table().into_iter().chain(routes::pages()) {
+    for route in routes::table().into_iter().chain(routes::pages()).chain(routes::openai()) {
         let handler = match route.pace {
             routes::Pace::Brief => route.handler.route_layer(middleware::from_fn_with_state(app.clone(), guard::brief)),
             routes::Pace::Long => route.handler,
         };
         // Outermost: who may not ask takes no place.
         let allowed = middleware::from_fn_with_state((app.clone(), route.needs, route.path), guard::allowed);
-        // A tile's path has slashes, which OpenAPI has no word for.
-        let path = route.path.replace("{tile}", "{*tile}");
+        // A tile's path has slashes, as names of agents have, which OpenAPI has no word for.
+        let path = route.path.replace("{tile}", "{*tile}").replace("{model}", "{*model}");
         router = router.route(&path, handler.route_layer(allowed));
     }
     router
@@ -156,6 +156,7 @@ pub(crate) fn router(app: Shared) -> Router {
             Failure::new(code::INTERNAL, "the request met a bug of the server; its log says more").into_response()
         }))
         .layer(middleware::from_fn_with_state(app.clone(), guard::authenticate))
+        .layer(middleware::from_fn(openai::shape::shaped))
         .layer(middleware::from_fn_with_state(app.clone(), guard::observe))
         .with_state(app)
 }

@@ -54,19 +54,30 @@ impl FromRequest<Shared> for Raw {
 
 /// A body that may hold files.
 pub(crate) trait WithFiles {
-    /// The files, encoded.
-    fn files(&self) -> &[Attachment];
+    /// Bytes of the files, encoded.
+    fn files(&self) -> usize;
+}
+
+fn encoded(files: &[Attachment]) -> usize {
+    files.iter().map(|file| file.data.len()).sum()
 }
 
 impl WithFiles for StartRun {
-    fn files(&self) -> &[Attachment] {
-        &self.attachments
+    fn files(&self) -> usize {
+        encoded(&self.attachments)
     }
 }
 
 impl WithFiles for StartInSession {
-    fn files(&self) -> &[Attachment] {
-        &self.attachments
+    fn files(&self) -> usize {
+        encoded(&self.attachments)
+    }
+}
+
+/// A request of a client that knows other words.
+impl WithFiles for serde_json::Map<String, serde_json::Value> {
+    fn files(&self) -> usize {
+        self.values().map(crate::openai::said::encoded).sum()
     }
 }
 
@@ -83,8 +94,7 @@ impl<T: DeserializeOwned + WithFiles> FromRequest<Shared> for RunJson<T> {
         let bytes = taken(request, app, common.saturating_add(files)).await?;
         // What is no file keeps to the common limit. Base64 stands in JSON as it is.
         let body: T = parse(&bytes, app.limits.json_depth)?;
-        let files: usize = body.files().iter().map(|file| file.data.len()).sum();
-        if bytes.len().saturating_sub(files) > common {
+        if bytes.len().saturating_sub(body.files()) > common {
             return Err(Failure::too_large(common));
         }
         Ok(Self(body))

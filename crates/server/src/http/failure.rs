@@ -1,5 +1,7 @@
 //! Errors as answers: an HTTP status for every code, and the problem document.
 
+use std::sync::Arc;
+
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -83,9 +85,29 @@ impl Failure {
         self.0.code == code::NOT_FOUND
     }
 
+    /// Whether it says that something does not fit what is.
+    pub(crate) fn is_conflict(&self) -> bool {
+        self.0.code == code::CONFLICT
+    }
+
+    /// What is told.
+    pub(crate) fn problem(&self) -> &Problem {
+        &self.0
+    }
+
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Names the member of the request that it is about.
+    #[must_use]
+    pub(crate) fn about(mut self, member: &str) -> Self {
+        let Problem { code, detail, .. } = &*self.0;
+        let (code, message) = (*code, detail.clone());
+        let key = member.to_owned();
+        self.0.errors.push(Place { code, file: "body".to_owned(), line: 0, column: 0, key, message, hint: None });
         self
     }
 
@@ -105,10 +127,18 @@ fn status_of(code: Code) -> u16 {
         | code::DISABLED
         | code::GRANT
         | code::DELEGATION
+        | code::FACE_TOKEN
         | code::PAGE_ORIGIN
         | code::PAGE_LINK => 403,
-        code::BAD_REQUEST | code::TOO_DEEP => 400,
-        code::NOT_FOUND | code::NOTICE_UNKNOWN | code::WORKSPACE_NOTHING | code::WORKSPACE_PATH => 404,
+        code::BAD_REQUEST
+        | code::TOO_DEEP
+        | code::FACE_PARAMETER
+        | code::FACE_TOOLS
+        | code::FACE_ORDER
+        | code::FACE_KEPT => 400,
+        code::NOT_FOUND | code::FACE_MODEL | code::NOTICE_UNKNOWN | code::WORKSPACE_NOTHING | code::WORKSPACE_PATH => {
+            404
+        }
         code::CONFLICT
         | code::IDEMPOTENCY
         | code::VERSION_GONE
@@ -269,6 +299,8 @@ impl IntoResponse for Failure {
         let refused = problem.code == code::TOKEN_REFUSED;
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
+        // A face of other people's protocols says it in its own form.
+        response.extensions_mut().insert(Arc::<Problem>::from(problem));
         let headers = response.headers_mut();
         match status {
             StatusCode::UNAUTHORIZED => {

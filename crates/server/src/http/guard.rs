@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use stead_api::right::Right;
+use stead_core::code;
 use stead_ports::clock::Clock as _;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -22,6 +23,7 @@ use crate::{
     auth::{self, Principal},
     clock::SystemClock,
     config::hash_token,
+    openai,
     pages::{self, Credential},
 };
 
@@ -41,6 +43,7 @@ pub(crate) async fn authenticate(State(app): State<Shared>, mut request: Request
     }
     let given = input::only(request.headers(), &header::AUTHORIZATION).ok().flatten();
     let given = given.and_then(|v| v.to_str().ok()).and_then(auth::bearer);
+    let given = given.or_else(|| openai::key(request.uri().path(), request.headers()));
     match whose(&app, given).await {
         Ok(principal) => {
             request.extensions_mut().insert(principal);
@@ -109,6 +112,10 @@ pub(crate) async fn allowed(
     let Some(who) = request.extensions().get::<Principal>().cloned() else { return next.run(request).await };
     let (request, answer) = match needs.iter().find(|right| !who.may(**right)) {
         Some(right) => (request, Err(Failure::forbidden(*right))),
+        None if who.bound.is_some() && !openai::is_gateway(path) => {
+            let why = "the token is for asking the model of its gateway, and for nothing else";
+            (request, Err(Failure::new(code::FACE_TOKEN, why).hint("ask the operator for another token")))
+        }
         None => match on(&app, needs, &who) {
             Ok(()) => operate::request(&app, (needs, path), &who, request).await,
             off => (request, off),

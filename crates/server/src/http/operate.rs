@@ -184,6 +184,32 @@ pub(crate) async fn agent(app: &App, who: &Principal, edge: Edge, agent: &Name) 
     decide(app, who, &Wants::Agent(edge, agent.clone()), false).await
 }
 
+/// Whether policies would let somebody do that with an agent; nothing is done, and nothing is on record of it.
+///
+/// # Errors
+/// When the policies in force are not known.
+pub(crate) async fn would(app: &App, who: &Principal, edge: Edge, agent: &Name) -> Answer<bool> {
+    match app.runtime.policies().of_people(&who.tenant).await {
+        Ok(policies) => {
+            let principal = people::principal(&who.tenant, &who.person());
+            Ok(people::ask(&policies, &principal, &Wants::Agent(edge, agent.clone())).denied.is_none())
+        }
+        Err(PolicyError::Refused(_)) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Asks policies whether somebody may do something with a run: for the handlers whose path names it in other words.
+///
+/// # Errors
+/// As [`request`].
+pub(crate) async fn run(app: &App, who: &Principal, edge: Edge, run: RunId) -> Answer<()> {
+    match of_tenant(app, who, run).await? {
+        Some(asker) => decide(app, who, &Wants::Run(edge, asker), false).await,
+        None => Ok(()),
+    }
+}
+
 async fn decide(app: &App, who: &Principal, wants: &Wants, mending: bool) -> Answer<()> {
     let said = match app.runtime.policies().of_people(&who.tenant).await {
         Ok(policies) => people::ask(&policies, &people::principal(&who.tenant, &who.person()), wants),

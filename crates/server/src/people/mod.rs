@@ -139,7 +139,7 @@ impl People {
         let has = |right: &Right| entries.iter().any(|group| group.rights.contains(right));
         let rights = Right::ALL.into_iter().filter(has).collect();
         let roles: BTreeSet<Name> = entries.iter().flat_map(|group| group.roles.iter().cloned()).collect();
-        Ok(Principal { subject, tenant, rights, roles: roles.into_iter().collect(), mends: false })
+        Ok(Principal { subject, tenant, rights, roles: roles.into_iter().collect(), mends: false, bound: None })
     }
 
     /// Whether that is the name of somebody of the provider.

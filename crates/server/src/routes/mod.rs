@@ -18,6 +18,7 @@ mod health;
 mod links;
 mod login;
 mod metrics;
+mod openai;
 mod pages;
 mod policies;
 mod runs;
@@ -37,7 +38,9 @@ use axum::routing::{MethodRouter, get, post};
 use stead_api::right::Right;
 
 pub(crate) use audit::told as audit_entry;
+pub(crate) use openai::table as openai;
 pub(crate) use pages::table as pages;
+pub(crate) use sessions::is_key;
 
 use crate::http::app::Shared;
 

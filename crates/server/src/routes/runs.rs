@@ -18,6 +18,7 @@ use stead_core::{
     fact::StopMode,
     grant::Delegated,
     id::{Name, RunId, SessionId, VersionId},
+    label::SealedLabel,
     record::Actor,
     ruling::Behalf,
     sandbox::BoxLimits,
@@ -46,7 +47,7 @@ use crate::{
 };
 
 /// Longest time that a request may wait for a run.
-const MAX_WAIT: Duration = Duration::from_secs(300);
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(300);
 
 pub(super) async fn start(
     State(app): State<Shared>,
@@ -72,6 +73,17 @@ pub(super) async fn begin(
     headers: &HeaderMap,
     request: StartRun,
 ) -> Answer<(StatusCode, Body<Started>)> {
+    begin_labelled(app, who, headers, request, None).await
+}
+
+/// The same; the label is that of an input that is not the caller's word alone.
+pub(super) async fn begin_labelled(
+    app: &App,
+    who: &Principal,
+    headers: &HeaderMap,
+    request: StartRun,
+    label: Option<SealedLabel>,
+) -> Answer<(StatusCode, Body<Started>)> {
     let idempotency = match idempotency_key(headers)? {
         Some(key) => Some((key, digest(app, who, &request)?)),
         None => None,
@@ -92,7 +104,7 @@ pub(super) async fn begin(
         idempotency,
         actor: actor(who),
         behalf: Behalf { trace: trace(headers), ..behalf(app, who).await? },
-        label: None,
+        label,
         parent: None,
     };
     start.session = match (request.session, &request.session_key) {
@@ -353,7 +365,7 @@ pub(super) async fn kill(State(app): State<Shared>, who: Principal, At(run): At<
     stop(&app, &who, run, StopMode::Kill).await
 }
 
-async fn stop(app: &App, who: &Principal, run: RunId, mode: StopMode) -> Answer<Body<Run>> {
+pub(super) async fn stop(app: &App, who: &Principal, run: RunId, mode: StopMode) -> Answer<Body<Run>> {
     views::own_run(app, who, run).await.map_err(Failure::unacknowledged)?;
     let stopped: Result<(), EngineError> = app.runtime.engine().stop(run, mode, actor(who)).await;
     stopped?;

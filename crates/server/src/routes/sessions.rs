@@ -61,7 +61,7 @@ pub(super) async fn open(
 }
 
 /// Whether a text can be a key: an id is none, so that a name always means one of the two.
-pub(super) fn is_key(text: &str) -> bool {
+pub(crate) fn is_key(text: &str) -> bool {
     (1..=MAX_KEY).contains(&text.len()) && !text.chars().any(char::is_control) && text.parse::<SessionId>().is_err()
 }
 

@@ -91,6 +91,7 @@ impl WrapAgents {
             output: None,
             provenance: None,
             ask_below: None,
+            relays: false,
             config: RunConfig {
                 limits: Limits { tool_calls: Some(1), ..Limits::default() },
                 models: vec![ModelConfig {

@@ -185,6 +185,8 @@ pub(crate) fn entry_for(token: &str, subject: &str, tenant: &str, rights: &[Righ
         rights: rights.to_vec(),
         roles: Vec::new(),
         mends: false,
+        agent: None,
+        session: None,
     }
 }
 

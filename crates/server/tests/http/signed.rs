@@ -49,7 +49,16 @@ async fn enrolment(client: &Client, name: &str, key: u8) -> Entry {
 fn token(subject: &str) -> TokenEntry {
     let sha256 = stead_server::config::hash_token(subject).iter().map(|b| format!("{b:02x}")).collect();
     let rights = vec![Right::Read, Right::Run, Right::Approve];
-    TokenEntry { sha256, subject: subject.into(), tenant: "default".into(), rights, roles: vec![], mends: false }
+    TokenEntry {
+        sha256,
+        subject: subject.into(),
+        tenant: "default".into(),
+        rights,
+        roles: vec![],
+        mends: false,
+        agent: None,
+        session: None,
+    }
 }
 
 /// A server on which every yes takes a signature, and the clients of two people.

@@ -80,6 +80,7 @@ fn agent(cosmos: &Arc<Cosmos>, version: VersionId, name: &str) -> Arc<Agent> {
         }),
         provenance: None,
         ask_below: None,
+        relays: false,
         defs: tools.iter().map(|t| t.def.clone()).collect(),
         tools,
     })
