@@ -206,7 +206,7 @@ fn data_of_this_release_needs_no_migration() {
     assert_snapshot!(env.stead("migrate"), @"
     exit 0
     --- stdout
-    format 9 is this release's: nothing to do
+    format 10 is this release's: nothing to do
     ");
     assert_snapshot!(env.stead("migrate --dry-run --data other"), @"
     exit 1

@@ -231,9 +231,8 @@ fn files_of_a_workspace_are_sealed_for_those_who_made_them() {
     As(&env, "op").does(&["audit", "erase", "ada"]).succeeds();
     env.stead("backup keys -o old.keys").succeeds();
     server.stop();
-    let objects = |folder: &str, mark: &str| {
-        places(&env.path().join(folder), mark).iter().any(|found| found.contains("objects"))
-    };
+    let objects =
+        |folder: &str, mark: &str| places(&env.path().join(folder), mark).iter().any(|found| found.contains("objects"));
     // A directory, the directory in it, the list of the file's pieces, and the pieces.
     let shut = env.json("backup verify old.backup --subject-keys old.keys --json")["shut"].clone();
     assert!(shut["objects"].as_u64().unwrap() >= 5, "{shut}");

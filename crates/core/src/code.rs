@@ -373,6 +373,8 @@ codes! {
     CERTIFICATE = 364, "The certificate of an erasure does not hold";
     /// A file that says what was erased cannot be read.
     ERASURES_FILE = 365, "The file of erasures cannot be used";
+    /// A tenant has as many legal holds in force as it may.
+    TOO_MANY_HOLDS = 366, "There are too many legal holds";
     // 367-369: keys of persons, under which backups are sealed
     /// A sealed backup is to be restored, and keys of persons are missing.
     BACKUP_SEALED = 367, "Texts of the backup cannot be opened without their keys";
@@ -380,8 +382,6 @@ codes! {
     SUBJECT_KEYS = 368, "The file of subject keys cannot be used";
     /// What stands where a file of subject keys is to be written must stay.
     SUBJECT_KEYS_KEPT = 369, "The file of subject keys is not replaced";
-    /// A tenant has as many legal holds in force as it may.
-    TOO_MANY_HOLDS = 366, "There are too many legal holds";
     // 370-379: signed approvals, and the page for them
     /// A yes came without a signature where it counts only with one.
     APPROVAL_UNSIGNED = 370, "A yes to this counts only with a signature";

@@ -305,7 +305,9 @@ async fn taken(
         let told = proven(file.to_owned(), key_file.map(Path::to_owned), Some(keys.to_owned())).await?;
         told.show(global)?;
         if !told.persons_sealed {
-            ui::say("warning: it has every text in the clear: its data is of before format 10, and has no keys of persons");
+            ui::say(
+                "warning: it has every text in the clear: its data is of before format 10, and has no keys of persons",
+            );
             return Ok(());
         }
     }
