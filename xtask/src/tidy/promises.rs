@@ -70,7 +70,8 @@ pub(super) fn tests(repo: &Repo) -> Result<BTreeSet<String>, Fail> {
         for (_, source) in sources.iter().filter(|(file, _)| file.starts_with(&format!("{folder}/"))) {
             let name = |test: &str| format!("{}::{test}", package.name);
             out.extend(test_names(source).map(name));
-            for cases in case_macros(source) {
+            out.extend(suites(source).map(|(_, shared)| name(shared)));
+            for cases in case_macros(source).chain(suites(source).map(|(cases, _)| cases)) {
                 out.extend(sources.values().flat_map(|s| cases_of(cases, s)).map(name));
             }
         }
@@ -84,6 +85,15 @@ fn case_macros(source: &str) -> impl Iterator<Item = &str> {
     source.lines().filter(move |_| makes_tests).filter_map(|line| {
         let (path, _) = line.trim().split_once("_cases!(")?;
         path.rsplit("::").next()
+    })
+}
+
+/// The suites `x_cases` that a source has both stores pass (`stores_pass!(x_cases, TABLE, test)`), and the test that is one for all cases.
+fn suites(source: &str) -> impl Iterator<Item = (&str, &str)> {
+    source.lines().filter_map(|line| {
+        let (_, named) = line.strip_suffix(");")?.split_once("::stores_pass!(")?;
+        let (cases, rest) = named.split_once("_cases, ")?;
+        Some((cases, rest.split_once(", ")?.1))
     })
 }
 
@@ -197,6 +207,9 @@ mod tests {
         assert_eq!(cases_of("log", suite).collect::<Vec<_>>(), ["keeps", "reads"]);
         assert_eq!(case_macros("log_cases!(table);").count(), 0);
         assert_eq!(cases_of("other", suite).count(), 0);
+        let both = "use x;\n\nkit::stores_pass!(log_cases, LOG, the_shared_store_passes);\n";
+        assert_eq!(suites(both).collect::<Vec<_>>(), [("log", "the_shared_store_passes")]);
+        assert_eq!(suites(runs).count(), 0);
     }
 
     #[test]

@@ -288,7 +288,8 @@ impl Mem {
     /// Whether the index of open questions says of a run what its journal says.
     fn audit_questions(&self, run: RunId) -> Result<(), Violation> {
         let state = self.runs.get(&run).and_then(|r| r.audit.state.as_ref());
-        let calls = state.filter(|s| s.life == Life::Live).map_or(&[][..], |s| &s.calls);
+        let state = state.filter(|s| s.life == Life::Live);
+        let calls = state.map_or(&[][..], |s| &s.calls);
         let mut asks: Vec<_> = calls
             .iter()
             .filter_map(|c| match c.phase {
@@ -296,6 +297,10 @@ impl Mem {
                 _ => None,
             })
             .collect();
+        // Of the whole run: whether it may go on on somebody's behalf, or beyond a limit.
+        let whole = state.and_then(|s| s.renewing).map(|r| (r.effect, r.since));
+        let limit = state.and_then(|s| s.asking.as_ref()).map(|a| (a.effect, a.since));
+        asks.extend(whole.into_iter().chain(limit).map(|(n, since)| (EffectId { run, n }, since)));
         asks.sort_unstable();
         let of_run = EffectId { run, n: 0 }..=EffectId { run, n: u32::MAX };
         let listed: Vec<_> = self.asked.range(of_run).map(|(effect, asked)| (*effect, *asked)).collect();
