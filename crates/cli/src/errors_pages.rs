@@ -176,4 +176,5 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (382, include_str!("../../../docs/errors/ST0382.md")),
     (386, include_str!("../../../docs/errors/ST0386.md")),
     (387, include_str!("../../../docs/errors/ST0387.md")),
+    (400, include_str!("../../../docs/errors/ST0400.md")),
 ];

@@ -72,7 +72,7 @@ fn week() -> Vec<Record> {
     let intended = json!({ "kind": "effect_intended", "effect": 1, "activation": 1, "attempt": 1 });
     let returned = json!({ "kind": "effect_returned", "effect": 1, "payload": 2, "late": false, "error": false });
     let failed = json!({
-        "kind": "model_failed", "turn": 2, "attempt": 1, "code": 21, "spent": { "tokens": 0, "usd": 0 }, "estimated": false,
+        "kind": "model_failed", "turn": 2, "attempt": 1, "code": "ST0021", "spent": { "tokens": 0, "usd": 0 }, "estimated": false,
         "next": null, "detail": null,
     });
     let admitted = json!({ "kind": "run_admitted", "base": null, "grant": {} });

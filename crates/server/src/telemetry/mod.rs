@@ -58,7 +58,7 @@ impl Telemetry {
     /// What masks texts that are shown; `None` when none are.
     pub(crate) async fn mask(&self) -> Option<stead_telemetry::content::Mask> {
         match &self.masks {
-            Some(masks) => Some(masks.now().await),
+            Some(masks) => masks.now().await,
             None => None,
         }
     }
