@@ -187,4 +187,5 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (415, include_str!("../../../docs/errors/ST0415.md")),
     (416, include_str!("../../../docs/errors/ST0416.md")),
     (417, include_str!("../../../docs/errors/ST0417.md")),
+    (400, include_str!("../../../docs/errors/ST0400.md")),
 ];

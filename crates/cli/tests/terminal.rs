@@ -53,6 +53,7 @@ mod test_switches_command;
 mod test_telemetry;
 mod test_terminal;
 mod test_test_command;
+mod test_tokens_command;
 mod test_usage_command;
 mod test_why_command;
 mod test_wrap_command;

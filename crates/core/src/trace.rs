@@ -316,8 +316,9 @@ mod tests {
             steps.iter().flat_map(|step| [step.span(one), step.span(two)]).collect();
         assert_eq!(ids.len(), steps.len() * 2);
         // Written down: what somebody's tools keep must be found again by a later release.
-        assert_eq!(Step::Effect(1).span(one).to_string(), Step::Effect(1).span(one).to_string());
+        assert_eq!(Step::Effect(1).span(one).to_string(), "d556cb2210d525cf");
         let place = Place::of(one, None, &Behalf::default());
+        assert_eq!(place.trace.to_string(), "2af23fc658083ed52c947478c4e652b7");
         let child = Place::of(two, Some(Parent { run: one, effect: 3 }), &Behalf::default());
         assert_eq!((child.trace, child.above), (place.trace, Some(Step::Effect(3).span(one))));
         let joined = TraceContext::parse(GOOD, None).map(Box::new);

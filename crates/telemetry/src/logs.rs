@@ -2,9 +2,10 @@
 //! signed.
 
 use opentelemetry_proto::tonic::{
-    common::v1::{AnyValue, any_value::Value},
+    common::v1::{AnyValue, any_value::Value as Any},
     logs::v1::{LogRecord, SeverityNumber},
 };
+use serde_json::Value;
 use stead_api::audit::AuditEntry;
 
 use crate::value::{cut, int, text};
@@ -32,7 +33,11 @@ pub fn record(origin: &str, entry: &AuditEntry) -> LogRecord {
     }
     if let Some(act) = &entry.act {
         attributes.extend([text("stead.act", &act.id), text("stead.topic", &act.topic)]);
-        body = act.body.as_ref().map_or_else(|| act.topic.clone(), ToString::to_string);
+        body = match &act.body {
+            Some(Value::String(shown)) => shown.clone(),
+            Some(body) => body.to_string(),
+            None => act.topic.clone(),
+        };
     }
     let event = if entry.act.is_some() { "stead.audit.act" } else { "stead.audit.record" };
     LogRecord {
@@ -40,7 +45,7 @@ pub fn record(origin: &str, entry: &AuditEntry) -> LogRecord {
         observed_time_unix_nano: nanos,
         severity_number: SeverityNumber::Info.into(),
         severity_text: "INFO".into(),
-        body: Some(AnyValue { value: Some(Value::StringValue(cut(&body, BODY_MAX).to_owned())) }),
+        body: Some(AnyValue { value: Some(Any::StringValue(cut(&body, BODY_MAX).to_owned())) }),
         attributes,
         event_name: event.into(),
         ..LogRecord::default()

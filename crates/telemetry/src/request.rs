@@ -30,7 +30,7 @@ impl Origin {
         service: &str,
         instance: Option<&str>,
         release: &str,
-        more: impl IntoIterator<Item = (&'a String, &'a String)>,
+        more: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
         let mut attributes = vec![text("service.name", service), text("service.version", release)];
         attributes.extend(instance.map(|instance| text("service.instance.id", instance)));

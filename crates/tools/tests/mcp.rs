@@ -138,6 +138,18 @@ async fn a_run_has_one_process_and_it_ends_with_the_run() {
 }
 
 #[tokio::test]
+async fn a_server_is_told_the_step_of_the_trace_that_calls_it_when_it_is_to_be() {
+    let server = Server::new("ok");
+    let offered = server.offer().await;
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let trace = stead_core::trace::TraceContext::parse(parent, Some("shop=1"));
+    let asked = common::invocation(&offered[0], common::arguments(json!({"text": "x"})), 1_000);
+    offered[0].tool.call(stead_ports::tool::Invocation { trace, ..asked.clone() }).await;
+    offered[0].tool.call(asked).await;
+    assert_eq!(server.log(), ["start", "call echo", &format!("trace {parent} shop=1"), "call echo"]);
+}
+
+#[tokio::test]
 async fn parallel_calls_of_a_run_share_a_process_and_runs_do_not() {
     let server = Server::new("ok");
     let offered = server.offer().await;

@@ -176,6 +176,20 @@ mod tests {
     }
 
     #[test]
+    fn variables_of_an_action_are_inside_and_those_of_the_manifest_win() {
+        let env = BTreeMap::from([("TRACESTATE".to_owned(), Variable::Text("mine=1".to_owned()))]);
+        let place = Place::new("shell", &Settings { env, ..Settings::default() }).unwrap();
+        let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let env = vec![variable("TRACEPARENT", "00-1-2-01"), variable("TRACESTATE", "shop=1")];
+        let inside = place.env(&Job { env, ..Job::default() }, None);
+        assert!(
+            inside.contains(&variable("TRACEPARENT", "00-1-2-01"))
+                && inside.contains(&variable("TRACESTATE", "mine=1"))
+        );
+        assert!(place.env(&Job::default(), None).iter().all(|(name, _)| name != "TRACEPARENT"));
+    }
+
+    #[test]
     fn what_holds_a_value_of_the_host_is_not_contained_though_it_reaches_nobody() {
         let env = BTreeMap::from([("REGION".to_owned(), Variable::Text("eu".to_owned()))]);
         let place = Place::new("shell", &Settings { env, ..Settings::default() }).unwrap();

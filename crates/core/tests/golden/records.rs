@@ -28,6 +28,7 @@ use stead_core::{
         Access, Action, Begun, BoxLimits, BoxTotals, BoxUse, Evidence, Place, Property, Tier, Traffic, TreeChange,
     },
     time::{Span, Timestamp},
+    trace::TraceContext,
 };
 
 /// 2026-01-01T00:00:00Z.
@@ -39,7 +40,7 @@ const SESSION: SessionId = SessionId(0x019b_76da_a800_fedc_ba98_7654_3210_0022);
 
 /// Every vector in order of its `seq`: the name of its file, and the record.
 pub(crate) fn all() -> Vec<(&'static str, Record)> {
-    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 27] = [
+    let parts: [(&'static str, Actor, Vec<Fact>, Vec<Payload>); 28] = [
         ("00-started", Actor::User("user:ada".into()), started(), vec![text("Refund order 1042", Source::User)]),
         ("01-model", Actor::Runtime, model(), model_texts()),
         ("02-approval", Actor::User("user:grace".into()), approval(), vec![text("over the limit", Source::User)]),
@@ -72,6 +73,7 @@ pub(crate) fn all() -> Vec<(&'static str, Record)> {
         ("24-previewed", Actor::Runtime, previewed(), preview_texts()),
         ("25-erased", Actor::Runtime, blinded(), blinded_texts()),
         ("26-delegated", Actor::User("oidc:ada".into()), delegated(), vec![text("Refund order 1042", Source::User)]),
+        ("27-traced", Actor::User("user:ada".into()), traced(), vec![text("Refund order 1042", Source::User)]),
     ];
     parts
         .into_iter()
@@ -1114,4 +1116,15 @@ fn blinded_texts() -> Vec<Payload> {
         _ => Payload { blind: Some([0xa0 + n as u8; 16]), ..p },
     };
     all.into_iter().enumerate().map(blind).collect()
+}
+
+/// A run that somebody's trace asked for.
+fn traced() -> Vec<Fact> {
+    let mut facts = started();
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    if let Some(Fact::RunStarted(start)) = facts.first_mut() {
+        let trace = TraceContext::parse(parent, Some("shop=1042")).map(Box::new);
+        start.behalf = Some(Box::new(Behalf { user: Some("user:ada".into()), trace, ..Behalf::default() }));
+    }
+    facts
 }

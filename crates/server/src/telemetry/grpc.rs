@@ -80,6 +80,7 @@ fn refused(status: Status) -> Untaken {
         Code::InvalidArgument => Untaken::Never(why),
         // What is too long for it is refused so; a request that is cut in halves may be taken.
         Code::OutOfRange | Code::ResourceExhausted if words.contains("larger than max") => Untaken::Never(why),
+        Code::Unimplemented => Untaken::Unknown(why),
         _ => Untaken::later(why),
     }
 }

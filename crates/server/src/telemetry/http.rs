@@ -83,6 +83,7 @@ fn refused(status: StatusCode, answer: &Response) -> Untaken {
         StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
             Untaken::Never(why)
         }
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Untaken::Unknown(why),
         _ => {
             let after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
             Untaken::Later { why, after: after.map(Duration::from_secs) }

@@ -34,19 +34,21 @@ impl Masks {
         Self { names, variables, secrets, current: Mutex::new(None) }
     }
 
-    /// What masks now. A value that was replaced is masked on: texts that were written before have it.
-    pub(super) async fn now(&self) -> Mask {
+    /// What masks now. A value that was replaced is masked on: texts that were written before have it. `None` while a secret cannot be read:
+    /// what cannot be masked is not told.
+    pub(super) async fn now(&self) -> Option<Mask> {
         if let Some((at, mask, _)) = &*self.current.lock()
             && at.elapsed() < FRESH
         {
-            return mask.clone();
+            return Some(mask.clone());
         }
         let mut known: Vec<String> = self.variables.iter().filter_map(|name| std::env::var(name).ok()).collect();
         for name in &self.names {
             match self.secrets.get(name).await {
                 Ok(value) => known.extend(value.map(|value| value.expose().to_owned())),
                 Err(error) => {
-                    tracing::warn!(%error, "a secret cannot be read: where its value stands in texts it is not masked by name")
+                    tracing::warn!(%error, name, "no texts are told: a secret cannot be read, so its value cannot be masked");
+                    return None;
                 }
             }
         }
@@ -57,6 +59,6 @@ impl Masks {
         all.dedup();
         let mask = Mask::new(all.iter().cloned());
         *current = Some((Instant::now(), mask.clone(), all));
-        mask
+        Some(mask)
     }
 }

@@ -43,7 +43,8 @@ impl Telemetry {
     pub(crate) fn new(config: &config::Config, secrets: &Arc<dyn Secrets>) -> Result<Self, String> {
         let telemetry = config.telemetry.clone();
         let release = env!("CARGO_PKG_VERSION");
-        let origin = Origin::new(&telemetry.service, telemetry.instance.as_deref(), release, &telemetry.attributes);
+        let more = telemetry.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let origin = Origin::new(&telemetry.service, telemetry.instance.as_deref(), release, more);
         let sender = Sender::new(&telemetry, secrets.clone())?.map(Arc::new);
         let masks = (telemetry.content == Content::Redacted).then(|| Masks::new(config, secrets.clone()));
         Ok(Self { config: telemetry, origin, sender, masks })
@@ -57,7 +58,7 @@ impl Telemetry {
     /// What masks texts that are shown; `None` when none are.
     pub(crate) async fn mask(&self) -> Option<stead_telemetry::content::Mask> {
         match &self.masks {
-            Some(masks) => Some(masks.now().await),
+            Some(masks) => masks.now().await,
             None => None,
         }
     }

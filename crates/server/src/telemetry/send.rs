@@ -51,6 +51,9 @@ pub(super) enum Untaken {
     /// As it is, it never will be.
     #[error("{0}")]
     Never(String),
+    /// It knows no such signal.
+    #[error("{0}")]
+    Unknown(String),
 }
 
 impl Untaken {

@@ -79,6 +79,7 @@ impl Tail {
         let entries = log.entries(row, from, BATCH).await?;
         let Some((last, _)) = entries.last() else { return Ok(None) };
         let telemetry = &self.app.telemetry;
+        let mask = telemetry.mask().await;
         let mut batch = Batch { tenant: row.tenant.clone(), upto: last + 1, spans: Vec::new(), logs: Vec::new() };
         let (mut runs, mut order) = (HashMap::<RunId, (u64, u64)>::new(), Vec::new());
         let origin = log.verifier(&row.tenant).name().to_owned();
@@ -92,11 +93,16 @@ impl Tail {
                 span.1 = span.1.max(leaf.seq);
             }
             if telemetry.config.logs {
-                batch.logs.push(logs::record(&origin, &routes::audit_entry(&log, *index, leaf).await?));
+                let mut entry = routes::audit_entry(&log, *index, leaf).await?;
+                if let Some(act) = &mut entry.act {
+                    // It says who did it, and what they wrote.
+                    let shown = |body: serde_json::Value| Some(mask.as_ref()?.show(&body.to_string()).into());
+                    act.body = act.body.take().and_then(shown);
+                }
+                batch.logs.push(logs::record(&origin, &entry));
             }
         }
         if telemetry.config.traces {
-            let mask = telemetry.mask().await;
             for run in order {
                 let engine = self.app.runtime.engine();
                 match self.tracers.spans(engine, run, runs[&run], mask.as_ref()).await {

@@ -41,7 +41,12 @@ pub(super) async fn keep(app: Shared, sender: Arc<Sender>) {
     let mut wait = FIRST;
     loop {
         news.borrow_and_update();
-        match round(&app, &sender, &mut tail).await {
+        // What is broken off was not noted, and is told again.
+        let ended = tokio::select! {
+            ended = round(&app, &sender, &mut tail) => ended,
+            () = app.draining.cancelled() => Err(Ended::Draining),
+        };
+        match ended {
             Ok(()) => wait = FIRST,
             Err(Ended::Draining) => {}
             Err(Ended::Unread(why)) => {
@@ -144,11 +149,24 @@ where
                 app.metrics.telemetry.told(signal, 0, 1);
                 tracing::error!(signal, why, "the collector takes none of this, and it is left out");
             }
+            // Leaves of the audit log are kept here anyway; spans wait for a collector that takes them.
+            Err(Untaken::Unknown(why)) if signal == "logs" => {
+                app.metrics.telemetry.told(signal, 0, count);
+                tracing::error!(
+                    signal,
+                    why,
+                    "the collector takes no logs, and they are left out: `telemetry.logs = false` says so"
+                );
+            }
             Err(Untaken::Never(_)) => {
                 let (one, two) = part.split_at(part.len() / 2);
                 left.extend([two, one]);
             }
-            Err(Untaken::Later { why, after }) => {
+            Err(untaken @ (Untaken::Later { .. } | Untaken::Unknown(_))) => {
+                let (why, after) = match untaken {
+                    Untaken::Later { why, after } => (why, after),
+                    Untaken::Unknown(why) | Untaken::Never(why) => (why, None),
+                };
                 app.metrics.telemetry.failed(signal);
                 let wait_now = after.unwrap_or(wait).clamp(FIRST, LONGEST);
                 tracing::warn!(signal, why, again_in = ?wait_now, "the collector did not take what it was told");

@@ -232,6 +232,18 @@ async fn what_a_gateway_cannot_pass_on_is_refused() {
 }
 
 #[tokio::test]
+async fn one_key_is_one_call_of_the_model() {
+    let lab = lab("").await;
+    let ask = |words: &str| {
+        let body = json!({"model": "rehearsal", "messages": [{"role": "user", "content": words}]});
+        lab.bare(Method::POST, CHAT).bearer_auth(BOUND).header("idempotency-key", "one").json(&body).send()
+    };
+    let (first, again) = (ok(ask("Hi").await.unwrap()).await.1, ok(ask("Hi").await.unwrap()).await.1);
+    assert_eq!(first, again);
+    assert_eq!(code(ask("Else").await.unwrap(), 409).await, "ST0204");
+}
+
+#[tokio::test]
 async fn a_gateway_falls_back_as_its_manifest_says() {
     let lab = Lab::with(|c| c.auth.tokens = vec![bound()]).await;
     let manifest = GATE.replace(

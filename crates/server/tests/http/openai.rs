@@ -321,6 +321,16 @@ async fn who_may_not_is_refused_in_the_form_that_clients_know() {
     let told = refused(lab.post(CHAT, &body).await, 403, "ST0057").await;
     assert_eq!(told["error"]["type"], "permission_error");
     assert_eq!(ok(lab.get("/openai/v1/models").await).await["data"], json!([]));
+    // Stopping is asked about as over `/v1`.
+    let waiting = lab.waiting().await.summary.id.to_string().replace("run_", "resp_");
+    let forbids = format!(
+        "{forbids}\n{}",
+        forbids
+            .replace("closed", "going")
+            .replace("start_run\", resource == Agent::\"hello\"", "control_run\", resource")
+    );
+    lab.client.apply_policies(std::collections::BTreeMap::from([("p.cedar".to_owned(), forbids)])).await.unwrap();
+    refused(lab.post(&format!("{RESPONSES}/{waiting}/cancel"), &json!({})).await, 403, "ST0057").await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    os::unix::fs::PermissionsExt as _,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -403,6 +404,10 @@ async fn contents_are_told_when_that_is_wanted_and_then_masked() {
         let folder = c.data_dir.parent().unwrap().join("secrets");
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("shop"), secret).unwrap();
+        // One that others can read is refused.
+        for (path, mode) in [(folder.clone(), 0o700), (folder.join("shop"), 0o600)] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
         c.secrets.dir = Some(folder);
     })
     .await;

@@ -149,6 +149,21 @@ async fn templates_make_the_request_and_the_key_goes_with_it() {
 }
 
 #[tokio::test]
+async fn the_step_of_a_trace_goes_with_a_request_when_it_is_to() {
+    let (url, seen) = service().await;
+    let offered = tool(&url, json!({"find": {"method": "GET", "path": "/refunds"}}));
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let trace = stead_core::trace::TraceContext::parse(parent, Some("shop=1"));
+    let asked = invocation(&offered[0], arguments(json!({})), 1_000);
+    offered[0].tool.call(stead_ports::tool::Invocation { trace, ..asked.clone() }).await;
+    let (_, _, headers, _) = seen.last();
+    assert_eq!((headers["traceparent"].to_str().unwrap(), headers["tracestate"].to_str().unwrap()), (parent, "shop=1"));
+    offered[0].tool.call(asked).await;
+    let (_, _, headers, _) = seen.last();
+    assert!(!headers.contains_key("traceparent") && !headers.contains_key("tracestate"));
+}
+
+#[tokio::test]
 async fn without_a_body_template_the_other_arguments_are_sent() {
     let (url, seen) = service().await;
     let offered = tool(

@@ -3,10 +3,10 @@
 use std::{fs::File, io::Write as _, path::Path};
 
 use clap::ValueEnum;
-use serde_json::{Value, json};
-use stead_api::audit::AuditEntry;
+use serde_json::Value;
 use stead_client::Client;
 use stead_core::code;
+use stead_telemetry::{logs, request::Origin};
 
 use super::all;
 use crate::{
@@ -59,65 +59,22 @@ pub(super) async fn write(client: &Client, log: &str, from: u64, format: Format,
             To::File(file, name)
         }
     };
+    let server = Origin::new("stead", None, env!("CARGO_PKG_VERSION"), [("stead.audit.origin", origin.as_str())]);
+    let request = |records| serde_json::to_value(server.logs(records));
     let mut batch = Vec::new();
     all::each(client, log, from, |entry| {
         if format == Format::Jsonl {
             return to.line(&serde_json::to_value(&entry)?);
         }
-        batch.push(record(&origin, &entry));
-        if batch.len() == BATCH { to.line(&request(&origin, std::mem::take(&mut batch))) } else { Ok(()) }
+        batch.push(logs::record(&origin, &entry));
+        if batch.len() == BATCH { to.line(&request(std::mem::take(&mut batch))?) } else { Ok(()) }
     })
     .await?;
     if !batch.is_empty() {
-        to.line(&request(&origin, batch))?;
+        to.line(&request(batch)?)?;
     }
     if let To::File(file, name) = &to {
         file.sync_all().map_err(|e| failed(name, &e))?;
     }
     Ok(())
-}
-
-/// The request that hands records to a collector.
-fn request(origin: &str, records: Vec<Value>) -> Value {
-    let resource = [text("service.name", "stead"), text("stead.audit.origin", origin)];
-    json!({ "resourceLogs": [{
-        "resource": { "attributes": resource },
-        "scopeLogs": [{ "scope": { "name": "stead.audit", "version": env!("CARGO_PKG_VERSION") }, "logRecords": records }],
-    }] })
-}
-
-/// One leaf. Numbers of 64 bits are text in OTLP's JSON.
-fn record(origin: &str, entry: &AuditEntry) -> Value {
-    let nanos = (i128::from(entry.at.0) * 1_000).max(0).to_string();
-    let mut attributes = vec![
-        number("stead.audit.index", entry.index),
-        text("stead.audit.hash", &entry.hash),
-        text("stead.audit.log", origin),
-    ];
-    let mut body = String::new();
-    if let Some(record) = &entry.record {
-        attributes.extend([text("stead.run", &record.run.to_string()), number("stead.seq", record.seq)]);
-        attributes.push(text("stead.leaf", &record.leaf.to_string()));
-        let denied = record.decisions.iter().filter(|d| d.verdict == "deny").count() as u64;
-        if denied > 0 {
-            attributes.push(number("stead.denied", denied));
-        }
-        body = record.kinds.join(", ");
-    }
-    if let Some(act) = &entry.act {
-        attributes.extend([text("stead.act", &act.id), text("stead.topic", &act.topic)]);
-        body = act.body.as_ref().map_or_else(|| act.topic.clone(), Value::to_string);
-    }
-    json!({
-        "timeUnixNano": nanos, "severityNumber": 9, "severityText": "INFO", "body": { "stringValue": body },
-        "attributes": attributes, "eventName": if entry.act.is_some() { "stead.audit.act" } else { "stead.audit.record" },
-    })
-}
-
-fn text(key: &str, value: &str) -> Value {
-    json!({ "key": key, "value": { "stringValue": value } })
-}
-
-fn number(key: &str, value: u64) -> Value {
-    json!({ "key": key, "value": { "intValue": value.to_string() } })
 }
