@@ -407,6 +407,11 @@ codes! {
     PREVIEW_CHANGED = 386, "What was shown is not so any more";
     /// A look at what an action would do came to nothing.
     PREVIEW_NONE = 387, "It could not be told what this would do";
+    // 430-439: authorization of MCP servers
+    /// An MCP server wants a token that only a person's consent gives.
+    MCP_UNAUTHORIZED = 430, "An MCP server wants to be authorised";
+    /// Authorization of an MCP server was refused, or would not be safe.
+    MCP_AUTHORIZATION = 431, "An MCP server's authorization cannot be used";
 }
 
 impl Code {
