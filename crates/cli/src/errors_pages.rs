@@ -176,4 +176,6 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (382, include_str!("../../../docs/errors/ST0382.md")),
     (386, include_str!("../../../docs/errors/ST0386.md")),
     (387, include_str!("../../../docs/errors/ST0387.md")),
+    (430, include_str!("../../../docs/errors/ST0430.md")),
+    (431, include_str!("../../../docs/errors/ST0431.md")),
 ];

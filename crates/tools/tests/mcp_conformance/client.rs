@@ -18,7 +18,7 @@ use stead_tools::{
     secret::Secret,
 };
 
-use crate::common::{arguments, config, invocation};
+use crate::common::{arguments, call, config, invocation};
 
 /// Where the suites expect this client's metadata document to be; they never fetch it.
 const METADATA: &str = "https://conformance-test.local/client-metadata.json";
@@ -104,11 +104,10 @@ pub(crate) async fn run(url: &str) -> Result<(), String> {
     let offered = offered.map_err(|e| e.to_string())?;
     let calls = context["toolCalls"].as_array().cloned();
     let calls = calls.unwrap_or_else(|| offered.iter().map(|o| json!({ "name": o.operation })).collect());
-    for call in calls {
-        let tool = offered.iter().find(|o| call["name"] == o.operation);
-        let tool = tool.ok_or_else(|| format!("the server has no tool {}", call["name"]))?;
-        let given = call.get("arguments").cloned().unwrap_or_else(|| example(&tool.def.schema));
-        println!("{}: {:?}", tool.operation, called(tool, given).await?);
+    for wanted in calls {
+        let tool = offered.iter().find(|o| wanted["name"] == o.operation);
+        let tool = tool.ok_or_else(|| format!("the server has no tool {}", wanted["name"]))?;
+        println!("{}: {}", tool.operation, called(tool, wanted.get("arguments").cloned()).await?);
     }
     if let Some(tool) = offered.first() {
         tool.tool.release(invocation(tool, arguments(json!({})), 1).effect.run).await;
@@ -121,12 +120,19 @@ fn kept() -> &'static Arc<dyn Grants> {
     KEPT.get_or_init(|| Arc::new(Kept::default()))
 }
 
-/// Calls a tool as the engine does: its arguments are checked first.
-async fn called(tool: &Offered, given: Value) -> Result<String, String> {
+/// Calls a tool as the engine does: what this client writes is checked first. Arguments that a suite gives are sent as they are; some
+/// are wrong on purpose.
+async fn called(tool: &Offered, given: Option<Value>) -> Result<String, String> {
     let check = schema::compile(&tool.def.schema).map_err(|e| e.to_string())?;
-    check(&given.to_string())?;
-    let outcome = tool.tool.call(invocation(tool, arguments(given), 1 << 20)).await;
-    Ok(format!("{outcome:?}"))
+    let given = match given {
+        Some(given) => given,
+        None => {
+            let own = example(&tool.def.schema);
+            check(&own.to_string())?;
+            own
+        }
+    };
+    Ok(format!("{:?}", call(tool, given).await))
 }
 
 /// A value that holds to a simple schema: only what it requires.
