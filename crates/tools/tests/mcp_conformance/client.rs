@@ -91,7 +91,7 @@ pub(crate) async fn run(url: &str) -> Result<(), String> {
     let identity = Identity { registered, metadata_url: Some(METADATA.into()), name: Some("Stead".into()) };
     let shown = || {
         Some(Shown::Authorization(Authorization {
-            grants: Arc::clone(&kept()),
+            grants: Arc::clone(kept()),
             consent: Some(Arc::new(Agrees)),
             identity: identity.clone(),
             scopes: None,
