@@ -188,4 +188,6 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (416, include_str!("../../../docs/errors/ST0416.md")),
     (417, include_str!("../../../docs/errors/ST0417.md")),
     (400, include_str!("../../../docs/errors/ST0400.md")),
+    (430, include_str!("../../../docs/errors/ST0430.md")),
+    (431, include_str!("../../../docs/errors/ST0431.md")),
 ];

@@ -434,6 +434,11 @@ codes! {
     FACE_MODEL = 416, "The model is not the gateway's";
     /// A token is not for what a client wants with it: it names no gateway, or a gateway and nothing else.
     FACE_TOKEN = 417, "The token is not for this";
+    // 430-439: authorization of MCP servers
+    /// An MCP server wants a token that only a person's consent gives.
+    MCP_UNAUTHORIZED = 430, "An MCP server wants to be authorised";
+    /// Authorization of an MCP server was refused, or would not be safe.
+    MCP_AUTHORIZATION = 431, "An MCP server's authorization cannot be used";
 }
 
 impl Code {

@@ -192,6 +192,24 @@ pub struct McpUrlConfig {
     /// How long it may take to answer the handshake and list its tools; 30 seconds when silent.
     #[serde(default = "thirty_seconds", with = "duration")]
     pub start_timeout: Duration,
+    /// The revision of the protocol that is spoken; when silent, whichever the server answers.
+    #[serde(default)]
+    pub protocol: McpProtocol,
+}
+
+/// A revision of the Model Context Protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum McpProtocol {
+    /// Whatever the server understands: `initialize`, and `server/discover` where that is refused.
+    #[default]
+    #[serde(rename = "any")]
+    Any,
+    /// 2025-11-25 and older: a session that begins with `initialize`.
+    #[serde(rename = "2025-11-25")]
+    Stateful,
+    /// 2026-07-28: no session, each request tells all.
+    #[serde(rename = "2026-07-28")]
+    Stateless,
 }
 
 fn select_only() -> Vec<SqlKind> {

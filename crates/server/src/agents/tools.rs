@@ -392,6 +392,7 @@ fn mcp_url_config(tool: &Tool, mcp: &Mcp, url: &str) -> McpUrlConfig {
         plain_http: mcp.plain_http,
         only: tool.only.clone(),
         start_timeout: mcp.start_timeout.to_std(),
+        protocol: Default::default(),
     }
 }
 

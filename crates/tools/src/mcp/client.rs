@@ -1,4 +1,4 @@
-//! This side of the protocol: it offers nothing and refuses what it is asked.
+//! This side of the protocol: it offers nothing, refuses what it is asked, and lets questions through to whoever answers them.
 
 #![expect(deprecated, reason = "roots are deprecated, and servers that still ask for them must be refused")]
 
@@ -9,12 +9,19 @@ use std::sync::{
 
 use rmcp::{
     ClientHandler, ErrorData, RoleClient,
-    model::{ErrorCode, Implementation, InitializeRequestParams, ListRootsResult, ProtocolVersion},
+    model::{
+        ClientCapabilities, ElicitRequestParams, ElicitResult, ElicitationCapability, ErrorCode,
+        FormElicitationCapability, Implementation, InitializeRequestParams, ListRootsResult, ProtocolVersion,
+    },
     service::{NotificationContext, RequestContext},
 };
 
-/// The client of one session. The library's own answers refuse sampling and decline elicitation.
+use super::asks::Asking;
+
+/// The client of one session. The library's own answer refuses sampling.
 pub(super) struct Client {
+    /// Who answers questions.
+    pub(super) asking: Asking,
     /// Set when the server says that its tools changed.
     pub(super) changed: Arc<AtomicBool>,
 }
@@ -24,13 +31,25 @@ impl ClientHandler for Client {
         Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "roots are not offered", None))
     }
 
+    async fn create_elicitation(
+        &self,
+        asked: ElicitRequestParams,
+        _: RequestContext<RoleClient>,
+    ) -> Result<ElicitResult, ErrorData> {
+        Ok(self.asking.ask(asked, None).await)
+    }
+
     async fn on_tool_list_changed(&self, _: NotificationContext<RoleClient>) {
         self.changed.store(true, Ordering::Release);
     }
 
     fn get_info(&self) -> InitializeRequestParams {
         let me = Implementation::new("stead", env!("CARGO_PKG_VERSION"));
-        InitializeRequestParams::new(Default::default(), me)
-            .with_protocol_version(ProtocolVersion::LATEST_WITH_INITIALIZE)
+        let mut capabilities = ClientCapabilities::default();
+        if self.asking.is_open() {
+            let form = ElicitationCapability::new().with_form(FormElicitationCapability::default());
+            capabilities.elicitation = Some(form);
+        }
+        InitializeRequestParams::new(capabilities, me).with_protocol_version(ProtocolVersion::LATEST_WITH_INITIALIZE)
     }
 }

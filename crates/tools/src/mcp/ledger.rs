@@ -40,7 +40,14 @@ impl Failure {
 
     /// Whether trying again as it is would end the same way.
     pub(super) fn is_final(&self) -> bool {
-        [code::TOOL_CREDENTIAL, code::TOOL_ADDRESS, code::DELEGATED_TOKEN].contains(&self.code)
+        const FINAL: [Code; 5] = [
+            code::TOOL_CREDENTIAL,
+            code::TOOL_ADDRESS,
+            code::DELEGATED_TOKEN,
+            code::MCP_UNAUTHORIZED,
+            code::MCP_AUTHORIZATION,
+        ];
+        FINAL.contains(&self.code)
     }
 }
 
@@ -132,6 +139,11 @@ impl Ledger {
         if acting.shown.len() > MAX_SHOWN {
             acting.shown.pop_front();
         }
+    }
+
+    /// Whether whoever decided what is being sent may still send it.
+    pub(super) fn may_send(&self) -> bool {
+        self.acting.lock().whose.as_ref().is_none_or(|(_, may_send)| may_send.now())
     }
 
     /// The server did not take the last token.

@@ -1,5 +1,7 @@
 //! A server that is reached by its URL, and how each session speaks to it.
 
+use std::sync::Arc;
+
 use reqwest::{
     Client, Url,
     header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
@@ -10,12 +12,13 @@ use stead_ports::delegate::Delegate;
 
 use super::{
     ledger::Ledger,
+    oauth::{Authority, Authorization},
     pipe::MAX_MESSAGE,
     streams::Patience,
     wire::{Bearer, Wire},
 };
 use crate::{
-    config::McpUrlConfig,
+    config::{McpProtocol, McpUrlConfig},
     error::ToolSetupError,
     http::client::{self, chain},
     reach::{self, Reach},
@@ -49,6 +52,8 @@ pub enum Shown {
     Secret(Secret),
     /// A token of the run that calls, made anew before it ends.
     Delegate(Delegate),
+    /// A token that a person has authorised.
+    Authorization(Authorization),
 }
 
 /// How to reach a server.
@@ -56,7 +61,8 @@ pub(super) struct Remote {
     url: Url,
     client: Client,
     secret: Option<Secret>,
-    delegate: Option<Delegate>,
+    bearer: Option<Bearer>,
+    pub(super) protocol: McpProtocol,
     pub(super) start_timeout: std::time::Duration,
 }
 
@@ -64,20 +70,27 @@ impl Remote {
     pub(super) fn new(config: &McpUrlConfig, auth: Option<Shown>, reach: &Reach) -> Result<Self, ToolSetupError> {
         let url = endpoint(config).map_err(ToolSetupError::value)?;
         reach::check_url(reach, &url)?;
-        let (secret, delegate) = match auth {
+        let tokens = matches!(auth, Some(Shown::Delegate(_) | Shown::Authorization(_)));
+        if tokens && url.scheme() != "https" && !reach::is_loopback(&url) {
+            let why = "`url` leads off this machine, so it must be `https://`: a token is sent there";
+            return Err(ToolSetupError::value(why.to_owned()));
+        }
+        let (secret, bearer) = match auth {
             None => (None, None),
             Some(Shown::Secret(secret)) => (Some(secret), None),
-            Some(Shown::Delegate(_)) if url.scheme() != "https" && !reach::is_loopback(&url) => {
-                let why = "`url` leads off this machine, so it must be `https://`: a token is sent there";
-                return Err(ToolSetupError::value(why.to_owned()));
+            Some(Shown::Delegate(delegate)) => {
+                (None, Some(Bearer::Delegate { delegate, host: url.host_str().unwrap_or_default().to_owned() }))
             }
-            Some(Shown::Delegate(delegate)) => (None, Some(delegate)),
+            Some(Shown::Authorization(authorization)) => {
+                let authority = Authority::new(url.clone(), reach, authorization).map_err(ToolSetupError::value)?;
+                (None, Some(Bearer::Authority(Arc::new(authority))))
+            }
         };
         let headers = headers(config, secret.as_ref()).map_err(ToolSetupError::value)?;
         let client = client::builder(&url, reach).default_headers(headers).build();
         let client =
             client.map_err(|e| ToolSetupError::value(format!("the HTTP client cannot be made: {}", chain(&e))))?;
-        Ok(Self { url, client, secret, delegate, start_timeout: config.start_timeout })
+        Ok(Self { url, client, secret, bearer, protocol: config.protocol, start_timeout: config.start_timeout })
     }
 
     /// Its host, for messages.
@@ -98,11 +111,8 @@ impl Remote {
             .max_sse_event_size(MAX_MESSAGE)
             // A new session may have other tools, so it is begun where those are compared.
             .reinit_on_expired_session(false);
-        config.retry_config = std::sync::Arc::new(Patience);
-        let bearer = self
-            .delegate
-            .clone()
-            .map(|delegate| Bearer { delegate, host: self.url.host_str().unwrap_or_default().to_owned() });
+        config.retry_config = Arc::new(Patience);
+        let bearer = self.bearer.clone();
         StreamableHttpClientTransport::with_client(Wire::new(self.client.clone(), ledger.clone(), bearer), config)
     }
 }

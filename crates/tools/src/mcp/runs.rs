@@ -18,6 +18,7 @@ use stead_core::{
 use stead_ports::tool::Output;
 
 use super::{
+    asks::Asks,
     host::Whose,
     ledger::Failure,
     pin::{Discovered, Pin},
@@ -29,6 +30,7 @@ use super::{
 pub(super) struct Runs {
     server: Server,
     pinned: BTreeMap<String, Pin>,
+    asks: Option<Arc<dyn Asks>>,
     slots: Mutex<HashMap<RunId, Arc<Slot>>>,
 }
 
@@ -49,8 +51,8 @@ struct Connected {
 }
 
 impl Runs {
-    pub(super) fn new(server: Server, pinned: &[Discovered]) -> Self {
-        Self { server, pinned: pins(pinned), slots: Mutex::default() }
+    pub(super) fn new(server: Server, pinned: &[Discovered], asks: Option<Arc<dyn Asks>>) -> Self {
+        Self { server, pinned: pins(pinned), asks, slots: Mutex::default() }
     }
 
     pub(super) async fn call(
@@ -130,7 +132,7 @@ impl Runs {
         if let Some(ended) = held.take() {
             slot.owe(ended.session.used(Duration::ZERO).await);
         }
-        let session = Session::start(&self.server, whose).await?;
+        let session = Session::start(&self.server, whose, self.asks.as_ref()).await?;
         let listed = Arc::new(pins(&session.tools().await?));
         Ok(held.insert(Connected { session: Arc::new(session), listed }).clone())
     }

@@ -9,7 +9,7 @@ use super::{
     process::{Launch, Process},
     remote::Remote,
 };
-use crate::secret::Secret;
+use crate::{config::McpProtocol, secret::Secret};
 
 /// How to come by a session.
 pub(super) enum Server {
@@ -37,6 +37,14 @@ impl Server {
             Self::Program(launch) => launch.start_timeout,
             Self::Hosted(hosted) => hosted.start_timeout,
             Self::Url(remote) => remote.start_timeout,
+        }
+    }
+
+    /// The revision of the protocol that is spoken with it.
+    pub(super) fn protocol(&self) -> McpProtocol {
+        match self {
+            Self::Url(remote) => remote.protocol,
+            Self::Program(_) | Self::Hosted(_) => McpProtocol::Any,
         }
     }
 

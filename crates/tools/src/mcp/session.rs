@@ -12,7 +12,8 @@ use rmcp::{
     RoleClient,
     model::{
         CallToolRequest, CallToolRequestParams, CallToolResult, CancelledNotificationParam, ClientRequest,
-        ContentBlock, PaginatedRequestParams, ProtocolVersion, RequestId, ServerResult,
+        ContentBlock, InputRequest, InputRequiredResult, InputResponses, PaginatedRequestParams, ProtocolVersion,
+        RequestId, ServerResult,
     },
     service::{
         ClientInitializeError, ClientLifecycleMode, ClientServiceExt as _, Peer, PeerRequestOptions, RunningService,
@@ -26,6 +27,7 @@ use stead_ports::{file::File, tool::Output};
 use tokio::time::timeout;
 
 use super::{
+    asks::{Asking, Asks},
     client::Client,
     content::pieces,
     host::{Held, Whose},
@@ -35,12 +37,18 @@ use super::{
     server::{Program, Server},
     words::{excerpt, greeting_error, is_refusal, redact, words},
 };
-use crate::{secret::Secret, text};
+use crate::{config::McpProtocol, secret::Secret, text};
 
 /// Most tools of a server.
 const MAX_TOOLS: usize = 256;
 /// Most pages of its list.
 const MAX_PAGES: usize = 32;
+/// Most times that a call is sent again because its server wanted to know more, or wanted to be asked again.
+const MAX_ROUNDS: usize = 8;
+/// How long is waited before a server is asked again that wants to know nothing; doubles each time.
+const AGAIN: Duration = Duration::from_millis(250);
+/// Most bytes of what a server wants to be told again.
+const MAX_STATE: usize = 64 * 1024;
 
 /// What is asked of a server.
 pub(super) struct Asked<'a> {
@@ -62,13 +70,15 @@ pub(super) struct Session {
     process: Option<Program>,
     ledger: Ledger,
     changed: Arc<AtomicBool>,
+    asking: Asking,
     patience: Duration,
 }
 
 impl Session {
     /// Starts or reaches a server. The failure says what happened, with the end of a process's stderr.
-    pub(super) async fn start(server: &Server, whose: &Whose) -> Result<Self, Failure> {
-        match timeout(server.patience(), Self::greet(server, whose)).await {
+    pub(super) async fn start(server: &Server, whose: &Whose, asks: Option<&Arc<dyn Asks>>) -> Result<Self, Failure> {
+        let asking = Asking::new(asks.cloned(), &server.name(), whose.run, server.secrets());
+        match timeout(server.patience(), Self::greet(server, whose, &asking)).await {
             Ok(result) => result,
             Err(_) => Err(Failure::server(format!(
                 "the MCP server `{}` did not answer within {} ms of its start",
@@ -78,12 +88,20 @@ impl Session {
         }
     }
 
-    async fn greet(server: &Server, whose: &Whose) -> Result<Self, Failure> {
-        match Self::greet_as(server, whose, ClientLifecycleMode::Initialize).await {
+    async fn greet(server: &Server, whose: &Whose, asking: &Asking) -> Result<Self, Failure> {
+        let newer = || ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::LATEST] };
+        let only = match server.protocol() {
+            McpProtocol::Any => None,
+            McpProtocol::Stateful => Some(ClientLifecycleMode::Initialize),
+            McpProtocol::Stateless => Some(newer()),
+        };
+        if let Some(mode) = only {
+            return Self::greet_as(server, whose, asking, mode).await.map_err(|(_, why)| why);
+        }
+        match Self::greet_as(server, whose, asking, ClientLifecycleMode::Initialize).await {
             // A server of the newer protocol knows no `initialize`; asked anew in the newer way it may answer.
             Err((true, old)) => {
-                let preferred_versions = vec![ProtocolVersion::LATEST];
-                let newer = Self::greet_as(server, whose, ClientLifecycleMode::Discover { preferred_versions }).await;
+                let newer = Self::greet_as(server, whose, asking, newer()).await;
                 newer.map_err(|(_, new)| {
                     let words = format!("{}\nAsked with `server/discover` instead: {}", old.words, new.words);
                     Failure::new(old.code, words)
@@ -94,25 +112,30 @@ impl Session {
     }
 
     /// The error tells whether the server answered, and refused.
-    async fn greet_as(server: &Server, whose: &Whose, mode: ClientLifecycleMode) -> Result<Self, (bool, Failure)> {
+    async fn greet_as(
+        server: &Server,
+        whose: &Whose,
+        asking: &Asking,
+        mode: ClientLifecycleMode,
+    ) -> Result<Self, (bool, Failure)> {
         let ledger = Ledger::new(server.secrets());
         ledger.acts_for(whose.on_behalf.clone());
         match server {
             Server::Program(launch) => {
                 let running = launch.spawn().map_err(|why| (false, Failure::server(why)))?;
                 let pipe = Pipe::new(Box::new(running.stdin), Box::new(running.stdout), ledger.clone());
-                Self::shake_hands(server, pipe, Some(Program::Process(running.process)), ledger, mode).await
+                Self::shake_hands(server, pipe, Some(Program::Process(running.process)), (ledger, asking), mode).await
             }
             Server::Hosted(hosted) => {
                 let started = hosted.host.start(whose.clone()).await;
                 let started = started.map_err(|(code, words)| (false, Failure::new(code, words)))?;
                 let pipe = Pipe::new(started.stdin, started.stdout, ledger.clone());
                 let held = Held::new(started.life);
-                Self::shake_hands(server, pipe, Some(Program::Hosted(held)), ledger, mode).await
+                Self::shake_hands(server, pipe, Some(Program::Hosted(held)), (ledger, asking), mode).await
             }
             Server::Url(remote) => {
                 let transport = remote.transport(&ledger);
-                Self::shake_hands(server, transport, None, ledger, mode).await
+                Self::shake_hands(server, transport, None, (ledger, asking), mode).await
             }
         }
     }
@@ -121,14 +144,15 @@ impl Session {
         server: &Server,
         transport: impl Transport<RoleClient> + 'static,
         process: Option<Program>,
-        ledger: Ledger,
+        (ledger, asking): (Ledger, &Asking),
         mode: ClientLifecycleMode,
     ) -> Result<Self, (bool, Failure)> {
         let changed = Arc::new(AtomicBool::new(false));
-        let client = Client { changed: Arc::clone(&changed) };
+        let asking = asking.clone();
+        let client = Client { asking: asking.clone(), changed: Arc::clone(&changed) };
         match client.serve_with_lifecycle(transport, mode).await {
             Ok(service) => {
-                Ok(Self { name: server.name(), service, process, ledger, changed, patience: server.patience() })
+                Ok(Self { name: server.name(), service, process, ledger, changed, asking, patience: server.patience() })
             }
             Err(e) => {
                 if let Some(process) = &process {
@@ -214,25 +238,62 @@ impl Session {
         Err(self.failed(&format!("its list of tools has more than {MAX_PAGES} pages")))
     }
 
-    /// Calls a tool. Dropping the future tells the server that nobody waits any more.
-    pub(super) async fn call(
-        &self,
-        Asked { effect, operation, structured, trace }: Asked<'_>,
-        arguments: Map<String, Value>,
-        max: usize,
-    ) -> Outcome<Output> {
-        let mut params = CallToolRequestParams::new(operation.to_owned()).with_arguments(arguments);
-        if let Some(trace) = trace {
+    /// Calls a tool. Dropping the future tells the server that nobody waits any more. What the server wants to know first is asked of
+    /// whoever runs the call, and the call is sent again with the answers (MCP 2026-07-28, "Multi Round-Trip Requests").
+    pub(super) async fn call(&self, asked: Asked<'_>, arguments: Map<String, Value>, max: usize) -> Outcome<Output> {
+        let mut params = CallToolRequestParams::new(asked.operation.to_owned()).with_arguments(arguments);
+        if let Some(trace) = asked.trace {
             let meta = &mut params.meta.get_or_insert_default().0.0;
             meta.insert("traceparent".to_owned(), trace.parent().into());
             meta.extend(trace.state.as_deref().map(|state| ("tracestate".to_owned(), state.into())));
         }
-        let request = CallToolRequest::new(params);
-        let request = ClientRequest::CallToolRequest(request);
+        let mut pause = AGAIN;
+        for round in 0..=MAX_ROUNDS {
+            let wanted = match self.once(&asked, params.clone(), max).await {
+                Ok(wanted) => wanted,
+                // The server has looked at the call before, so it may have begun.
+                Err(Outcome::NotSent(output)) if round > 0 => return Outcome::Unknown(output),
+                Err(outcome) => return outcome,
+            };
+            let state = wanted.request_state;
+            let requests = wanted.input_requests.unwrap_or_default();
+            if requests.is_empty() && state.is_none() || state.as_ref().is_some_and(|s| s.len() > MAX_STATE) {
+                let words = format!("{}: it wants to know more and does not say what", code::TOOL_SERVER);
+                return Outcome::Refused(Output::error(words));
+            }
+            if requests.is_empty() {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            let mut responses = InputResponses::new();
+            for (key, request) in requests {
+                let response = match request {
+                    InputRequest::Elicitation(request) if self.asking.is_open() => {
+                        serde_json::to_value(self.asking.ask(request.params, Some(asked.operation)).await)
+                    }
+                    _ => return Outcome::Refused(Output::error("the tool asks for further input, which is not given")),
+                };
+                responses.insert(key, response.unwrap_or_default());
+            }
+            params.input_responses = (!responses.is_empty()).then_some(responses);
+            params.request_state = state;
+        }
+        let words = format!("{}: it wanted to know more {MAX_ROUNDS} times, and still does", code::TOOL_SERVER);
+        Outcome::Unknown(Output::error(words))
+    }
+
+    /// Sends a call once: what it came to, or what the server wants to know first.
+    async fn once(
+        &self,
+        Asked { effect, structured, .. }: &Asked<'_>,
+        params: CallToolRequestParams,
+        max: usize,
+    ) -> Result<InputRequiredResult, Outcome<Output>> {
+        let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
         let handle = match self.service.peer().send_cancellable_request(request, PeerRequestOptions::no_options()).await
         {
             Ok(handle) => handle,
-            Err(e) => return Outcome::NotSent(self.failure(&e).await),
+            Err(e) => return Err(Outcome::NotSent(self.failure(&e).await)),
         };
         let id = handle.id.clone();
         let mut abandoned =
@@ -240,16 +301,14 @@ impl Session {
         let answer = handle.await_response().await;
         abandoned.id = None;
         let fate = self.ledger.settle(&id);
-        match answer {
+        Err(match answer {
             Ok(ServerResult::CallToolResult(result)) => {
                 self.ledger.answered();
                 let error = result.is_error.unwrap_or(false);
-                let (content, files) = self.shown(effect, &result, (max, structured));
+                let (content, files) = self.shown(*effect, &result, (max, *structured));
                 Outcome::Returned(Output { content, error, files, ..Output::default() })
             }
-            Ok(ServerResult::InputRequiredResult(_)) => {
-                Outcome::Refused(Output::error("the tool asks for further input, which is not given"))
-            }
+            Ok(ServerResult::InputRequiredResult(wanted)) => return Ok(wanted),
             Ok(_) => {
                 Outcome::Unknown(Output::error(format!("{}: the server's answer is no result", code::TOOL_SERVER)))
             }
@@ -264,7 +323,7 @@ impl Session {
                 Fate::Left(None) => Outcome::Unknown(self.failure(&e).await),
                 Fate::Kept => Outcome::NotSent(self.failure(&e).await),
             },
-        }
+        })
     }
 
     /// What its box has used since this was asked last; see [`super::Life::used`].

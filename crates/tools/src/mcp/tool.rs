@@ -17,6 +17,7 @@ use stead_ports::{
 };
 
 use super::{
+    asks::Asks,
     host::{Hosted, Whose},
     pin::Discovered,
     process::Launch,
@@ -106,7 +107,7 @@ fn nobody() -> Whose {
 
 async fn found(server: &Server, only: Option<&[String]>, whose: &Whose) -> Result<Vec<Discovered>, ToolSetupError> {
     let told = |why: super::ledger::Failure| ToolSetupError { code: why.code, detail: why.words };
-    let session = Session::start(server, whose).await.map_err(told)?;
+    let session = Session::start(server, whose, None).await.map_err(told)?;
     let found = session.tools().await;
     session.close().await;
     let mut found = found.map_err(told)?;
@@ -134,12 +135,12 @@ pub fn offer(
     pinned: &[Discovered],
 ) -> Result<Vec<Offered>, ToolSetupError> {
     let launch = Launch::new(config, set, base).map_err(|why| ToolSetupError::value(format!("{tool}: {why}")))?;
-    Ok(offered(tool, Server::Program(launch), pinned))
+    Ok(offered(tool, Server::Program(launch), pinned, None))
 }
 
 /// The pinned tools of a server that is started somewhere else. Nothing is started yet.
 pub fn offer_hosted(tool: &str, hosted: Hosted, pinned: &[Discovered]) -> Vec<Offered> {
-    offered(tool, Server::Hosted(hosted), pinned)
+    offered(tool, Server::Hosted(hosted), pinned, None)
 }
 
 /// The pinned tools of a server behind a URL. Nothing is sent yet.
@@ -153,11 +154,25 @@ pub fn offer_url(
     reach: &Reach,
     pinned: &[Discovered],
 ) -> Result<Vec<Offered>, ToolSetupError> {
-    Ok(offered(tool, Server::Url(Remote::new(config, auth, reach)?), pinned))
+    Ok(offered(tool, Server::Url(Remote::new(config, auth, reach)?), pinned, None))
 }
 
-fn offered(tool: &str, server: Server, pinned: &[Discovered]) -> Vec<Offered> {
-    let runs = Arc::new(Runs::new(server, pinned));
+/// The same, with somebody who answers what the server asks.
+///
+/// # Errors
+/// As [`offer_url`].
+pub fn offer_asking(
+    tool: &str,
+    config: &McpUrlConfig,
+    auth: Option<Shown>,
+    (reach, asks): (&Reach, Arc<dyn Asks>),
+    pinned: &[Discovered],
+) -> Result<Vec<Offered>, ToolSetupError> {
+    Ok(offered(tool, Server::Url(Remote::new(config, auth, reach)?), pinned, Some(asks)))
+}
+
+fn offered(tool: &str, server: Server, pinned: &[Discovered], asks: Option<Arc<dyn Asks>>) -> Vec<Offered> {
+    let runs = Arc::new(Runs::new(server, pinned, asks));
     let mut taken = HashSet::new();
     let offered = pinned.iter().map(|pin| {
         let name = unique(full_name(tool, &pin.operation), &mut taken);

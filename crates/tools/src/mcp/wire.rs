@@ -4,6 +4,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use reqwest::{
     Client, Method, RequestBuilder, Response, StatusCode,
@@ -21,6 +22,7 @@ use stead_ports::delegate::{Delegate, Sending};
 
 use super::{
     ledger::{Failure, Fate, Ledger},
+    oauth::{Answered, Authority},
     pipe::MAX_MESSAGE,
     streams::events,
 };
@@ -31,6 +33,7 @@ use crate::{
         exchange::{Verdict, delegated, verdict},
     },
     reach,
+    secret::Secret,
 };
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -58,11 +61,13 @@ pub(super) struct Wire {
     bearer: Option<Bearer>,
 }
 
-/// A delegated token for each request: kept while it holds, so that a session outlives one.
+/// A token for each request: kept while it holds, so that a session outlives one.
 #[derive(Clone)]
-pub(super) struct Bearer {
-    pub(super) delegate: Delegate,
-    pub(super) host: String,
+pub(super) enum Bearer {
+    /// Made for the run.
+    Delegate { delegate: Delegate, host: String },
+    /// That a person has authorised.
+    Authority(Arc<Authority>),
 }
 
 /// What a message waits for.
@@ -92,21 +97,60 @@ impl Wire {
         Self { client, ledger, bearer }
     }
 
-    /// The request with a token of the run, where the server is shown one. Whatever the server says, the token is blotted out of it.
-    async fn bearing(&self, request: RequestBuilder) -> Result<RequestBuilder, Fate> {
-        let Some(Bearer { delegate, host }) = &self.bearer else { return Ok(request) };
+    /// The request with a token, where the server is shown one. Whatever the server says, the token is blotted out of it.
+    async fn bearing(&self, request: RequestBuilder) -> Result<(RequestBuilder, Option<Secret>), Fate> {
+        let token = match &self.bearer {
+            None => return Ok((request, None)),
+            Some(Bearer::Delegate { delegate, host }) => self.made(delegate, host).await?,
+            Some(Bearer::Authority(authority)) => match authority.token().await {
+                Ok(Some(token)) => token,
+                // The server says how it wants to be authorised when nothing is shown.
+                Ok(None) => return Ok((request, None)),
+                Err(why) if why.is_final() => return Err(Fate::Refused(why)),
+                Err(why) => return Err(Fate::NotSent(why)),
+            },
+        };
+        self.ledger.shows(&token);
+        Ok((request.bearer_auth(token.reveal()), Some(token)))
+    }
+
+    /// A token of the run.
+    async fn made(&self, delegate: &Delegate, host: &str) -> Result<Secret, Fate> {
         let (whose, refused) = self.ledger.acting();
         let (whose, may_send) = whose.unzip();
         let (may_send, refused) = (&may_send.unwrap_or_default(), refused.as_ref());
         let token = delegated(whose.as_deref(), delegate, Sending { host, may_send, refused }).await;
-        let token = match token {
-            Ok((token, _)) if may_send.now() => token,
-            Ok(_) => return Err(Fate::NotSent(Failure::server("what lets this be sent ended while a token was made"))),
-            Err(NoToken::Later(why)) => return Err(Fate::NotSent(Failure::server(why))),
-            Err(NoToken::Refused(why)) => return Err(Fate::Refused(Failure::new(code::DELEGATED_TOKEN, why))),
-        };
-        self.ledger.shows(&token);
-        Ok(request.bearer_auth(token.reveal()))
+        match token {
+            Ok((token, _)) if may_send.now() => Ok(token),
+            Ok(_) => Err(Fate::NotSent(Failure::server("what lets this be sent ended while a token was made"))),
+            Err(NoToken::Later(why)) => Err(Fate::NotSent(Failure::server(why))),
+            Err(NoToken::Refused(why)) => Err(Fate::Refused(Failure::new(code::DELEGATED_TOKEN, why))),
+        }
+    }
+
+    /// Sends a request, again with another token where the server refuses one and there is another. Nothing was done then: a refusal
+    /// of the token (401, or 403 for its scopes) comes before the message is looked at (RFC 6750, section 3.1).
+    async fn sent(&self, make: impl Fn() -> RequestBuilder, leaving: impl Fn()) -> Result<Response, Fate> {
+        let mut answered = Answered::default();
+        loop {
+            let (request, shown) = self.bearing(make()).await?;
+            leaving();
+            let response = request.send().await.map_err(|e| unsent(&e))?;
+            let Some(Bearer::Authority(authority)) = &self.bearer else { return Ok(response) };
+            if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+                return Ok(response);
+            }
+            // It may wait for a person, and what lets this be sent may have ended meanwhile.
+            match authority.refused(response.status(), response.headers(), shown.as_ref(), &mut answered).await {
+                Ok(false) => return Ok(response),
+                Ok(true) if self.ledger.may_send() => {}
+                Ok(true) => {
+                    return Err(Fate::NotSent(Failure::server("what lets this be sent ended while it was authorised")));
+                }
+                Err(why) if why.is_final() => return Err(Fate::Refused(why)),
+                Err(why) => return Err(Fate::NotSent(why)),
+            }
+        }
     }
 
     fn request(&self, method: Method, uri: &str, session: Option<&str>, headers: Headers) -> RequestBuilder {
@@ -144,21 +188,20 @@ impl Wire {
         headers: Headers,
     ) -> Result<StreamableHttpPostResponse, Failed> {
         let waits = Waits::of(message);
-        let body = serde_json::to_vec(message)?;
-        let request = self
-            .request(Method::POST, uri, session, headers)
-            .header(ACCEPT, format!("{JSON}, {EVENTS}"))
-            .header(CONTENT_TYPE, JSON)
-            .body(body);
-        let request = self.bearing(request).await.map_err(|fate| self.give_up(&waits, fate))?;
-        // Noted before the first byte: an answer may be here before the send returns.
-        if let Waits::Call(id) = &waits {
-            self.ledger.leaving(id.clone());
-        }
-        let response = match request.send().await {
-            Ok(response) => response,
-            Err(e) => return Err(self.give_up(&waits, unsent(&e))),
+        let body = Bytes::from(serde_json::to_vec(message)?);
+        let make = || {
+            self.request(Method::POST, uri, session, headers.clone())
+                .header(ACCEPT, format!("{JSON}, {EVENTS}"))
+                .header(CONTENT_TYPE, JSON)
+                .body(body.clone())
         };
+        // Noted before the first byte: an answer may be here before the send returns.
+        let leaving = || {
+            if let Waits::Call(id) = &waits {
+                self.ledger.leaving(id.clone());
+            }
+        };
+        let response = self.sent(make, leaving).await.map_err(|fate| self.give_up(&waits, fate))?;
         let status = response.status();
         if !status.is_success() {
             return self.refused(&waits, session.is_some(), response).await;
@@ -268,7 +311,7 @@ impl StreamableHttpClient for Wire {
         }
         // A server may refuse to have its sessions ended; it ends them itself then.
         let request = self.request(Method::DELETE, &uri, Some(&session_id), headers);
-        let Ok(request) = self.bearing(request).await else { return Ok(()) };
+        let Ok((request, _)) = self.bearing(request).await else { return Ok(()) };
         request.send().await.map(drop).map_err(|e| StreamableHttpError::Client(WireError(chain(&e))))
     }
 
@@ -283,13 +326,16 @@ impl StreamableHttpClient for Wire {
         if !self.ledger.may_resume() {
             return Err(StreamableHttpError::ServerDoesNotSupportSse);
         }
-        let mut request = self.request(Method::GET, &uri, session_id.as_deref(), headers).header(ACCEPT, EVENTS);
         let watching = last_event_id.is_none();
-        if let Some(id) = last_event_id {
-            request = request.header(LAST_EVENT, id);
-        }
-        let request = self.bearing(request).await.map_err(|fate| self.give_up(&Waits::Nothing, fate))?;
-        let response = request.send().await.map_err(|e| StreamableHttpError::Client(WireError(chain(&e))))?;
+        let make = || {
+            let request =
+                self.request(Method::GET, &uri, session_id.as_deref(), headers.clone()).header(ACCEPT, EVENTS);
+            match &last_event_id {
+                Some(id) => request.header(LAST_EVENT, id),
+                None => request,
+            }
+        };
+        let response = self.sent(make, || {}).await.map_err(|fate| self.give_up(&Waits::Nothing, fate))?;
         match response.status() {
             status if status.is_success() && media(&response).starts_with(EVENTS) => {
                 Ok(events(response.bytes_stream(), &self.ledger, watching))

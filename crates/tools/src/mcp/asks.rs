@@ -1,0 +1,130 @@
+//! What a server asks of whoever runs a call: elicitation in form mode (MCP, "Elicitation"), over a session of the stateful protocol
+//! and as `input_required` of the stateless one. Without a port it is declined, and no server is told that it may ask.
+//!
+//! Not here: URL mode, which is declined, and sampling, which is off.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use rmcp::model::{ElicitRequestParams, ElicitResult, ElicitationAction};
+use serde_json::{Map, Value};
+use stead_core::id::RunId;
+use stead_ports::BoxFuture;
+
+use super::words::excerpt;
+use crate::{schema, secret::Secret};
+
+/// Most bytes of a question's text; a longer one is declined.
+const MAX_MESSAGE: usize = 8 * 1024;
+/// Most bytes of the schema of its answer.
+const MAX_SCHEMA: usize = 32 * 1024;
+/// Most bytes of an answer.
+const MAX_ANSWER: usize = 64 * 1024;
+/// Most questions of a session.
+const MAX_QUESTIONS: usize = 64;
+
+/// A question of a server. Its words are the server's: data, never to be trusted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Question {
+    /// What messages call the server.
+    pub server: String,
+    /// The run whose session it is asked in.
+    pub run: RunId,
+    /// The tool that is waiting for the answer, where the protocol tells (2026-07-28).
+    pub operation: Option<String>,
+    /// What it asks.
+    pub message: String,
+    /// JSON Schema of the answer: a flat object.
+    pub schema: Value,
+}
+
+/// What whoever was asked says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// The values. What is left out takes the schema's `default`, where it has one.
+    Accept(Map<String, Value>),
+    /// No.
+    Decline,
+    /// Nobody decided.
+    Cancel,
+}
+
+/// Brings a question to whoever runs the call. Dropping the future withdraws the question.
+pub trait Asks: Send + Sync + 'static {
+    /// Asks, and waits for the answer.
+    fn ask(&self, question: Question) -> BoxFuture<'_, Answer>;
+}
+
+/// The port, as a session holds it.
+#[derive(Clone)]
+pub(super) struct Asking {
+    port: Option<Arc<dyn Asks>>,
+    server: Arc<str>,
+    run: RunId,
+    secrets: Arc<[Secret]>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Asking {
+    pub(super) fn new(port: Option<Arc<dyn Asks>>, server: &str, run: RunId, secrets: Vec<Secret>) -> Self {
+        Self { port, server: server.into(), run, secrets: secrets.into(), asked: Arc::default() }
+    }
+
+    /// Whether anybody would be asked.
+    pub(super) fn is_open(&self) -> bool {
+        self.port.is_some()
+    }
+
+    /// The answer to a server's question, which holds to its schema.
+    pub(super) async fn ask(&self, asked: ElicitRequestParams, operation: Option<&str>) -> ElicitResult {
+        let (Some(port), Some((message, schema))) = (&self.port, form(asked)) else { return declined() };
+        if self.asked.fetch_add(1, Ordering::Relaxed) >= MAX_QUESTIONS {
+            return declined();
+        }
+        let question = Question {
+            server: self.server.to_string(),
+            run: self.run,
+            operation: operation.map(str::to_owned),
+            message: excerpt(&self.secrets, &message, MAX_MESSAGE),
+            schema: self.secrets.iter().fold(schema.clone(), |schema, secret| secret.redact_json(schema)),
+        };
+        match port.ask(question).await {
+            Answer::Accept(values) => match filled(&schema, values) {
+                Some(values) => ElicitResult::new(ElicitationAction::Accept).with_content(values),
+                // What does not hold to the schema is nobody's answer to this question.
+                None => ElicitResult::new(ElicitationAction::Cancel),
+            },
+            Answer::Decline => declined(),
+            Answer::Cancel => ElicitResult::new(ElicitationAction::Cancel),
+        }
+    }
+}
+
+fn declined() -> ElicitResult {
+    ElicitResult::new(ElicitationAction::Decline)
+}
+
+/// A question that may be asked.
+fn form(asked: ElicitRequestParams) -> Option<(String, Value)> {
+    let ElicitRequestParams::FormElicitationParams { message, requested_schema, .. } = asked else { return None };
+    let schema = serde_json::to_value(requested_schema).ok()?;
+    (message.len() <= MAX_MESSAGE && schema.to_string().len() <= MAX_SCHEMA).then_some((message, schema))
+}
+
+/// The values with the schema's defaults in the place of what was left out (SEP-1034), when they hold to it.
+fn filled(schema: &Value, mut values: Map<String, Value>) -> Option<Value> {
+    let properties = schema.get("properties").and_then(Value::as_object);
+    for (name, property) in properties.into_iter().flatten() {
+        if let Some(default) = property.get("default")
+            && !values.contains_key(name)
+        {
+            values.insert(name.clone(), default.clone());
+        }
+    }
+    let values = Value::Object(values);
+    let text = values.to_string();
+    let check = schema::compile_answer(schema).ok()?;
+    (text.len() <= MAX_ANSWER && check(&text).is_ok()).then_some(values)
+}
