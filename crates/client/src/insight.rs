@@ -63,6 +63,11 @@ struct StepField<'a> {
     step: Option<&'a str>,
 }
 
+#[derive(Serialize)]
+struct Unfinished {
+    unfinished: bool,
+}
+
 impl Client {
     /// The files of a run.
     ///
@@ -164,7 +169,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn trace(&self, run: RunId, unfinished: bool) -> Result<serde_json::Value, ClientError> {
-        self.call(self.get(&["v1", "runs", &run.to_string(), "trace"], &[("unfinished", unfinished)])?).await
+        self.call(self.get(&["v1", "runs", &run.to_string(), "trace"], &Unfinished { unfinished })?).await
     }
 
     /// Budgets of the tenant and of its agents.

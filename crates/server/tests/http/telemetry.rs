@@ -451,3 +451,20 @@ async fn a_wrong_context_counts_as_none() {
     assert!(!traces.contains(TRACE));
     lab.stop().await;
 }
+
+#[tokio::test]
+async fn a_run_that_waits_is_shown_as_far_as_it_has_come() {
+    let lab = Lab::new().await;
+    let run = lab.waiting().await.summary.id;
+    let told = lab.client.trace(run, true).await.unwrap();
+    let open: BTreeSet<String> = spans_of(&serde_json::from_value::<ExportTraceServiceRequest>(told).unwrap())
+        .iter()
+        .filter(|span| text(span, "stead.unfinished") == "true")
+        .map(|span| span.name.clone())
+        .collect();
+    let waits = ["execute_tool notes_add", "invoke_agent asking", "wait_for_approval notes_add"];
+    assert_eq!(open, waits.map(String::from).into());
+    // Without it they are not there: a collector would have them twice, the second time with another end.
+    assert!(again(&lab, run).await.iter().all(|span| !open.contains(&span.name)));
+    lab.stop().await;
+}
