@@ -137,6 +137,19 @@ async fn a_person_authorises_once_and_the_token_is_seen_by_nobody() {
 }
 
 #[tokio::test]
+async fn logging_in_keeps_what_calls_need() {
+    let world = World::with("").await;
+    let Some(Shown::Authorization(authorization)) = world.shown(true) else { panic!("it is one") };
+    let grant = mcp::oauth::login(&world.config(), authorization, &Reach::default()).await.unwrap();
+    assert_eq!(world.kept.0.lock().as_ref(), Some(&grant));
+    assert_eq!(world.discover(false).await.unwrap().len(), 1);
+    let world = World::with("other issuer").await;
+    let Some(Shown::Authorization(authorization)) = world.shown(true) else { panic!("it is one") };
+    let error = mcp::oauth::login(&world.config(), authorization, &Reach::default()).await.unwrap_err();
+    assert_eq!((error.code, world.consents()), (code::MCP_AUTHORIZATION, 0));
+}
+
+#[tokio::test]
 async fn a_token_that_ends_is_renewed_without_anybody() {
     let world = World::with("short").await;
     let tool = world.offer(false).await;
@@ -147,7 +160,8 @@ async fn a_token_that_ends_is_renewed_without_anybody() {
     assert!(grants.contains(&"refresh_token".to_owned()), "{grants:?}");
     assert_eq!(world.consents(), 1);
     let renewed = world.kept.0.lock().clone().unwrap();
-    assert_ne!((renewed.access_token.as_str(), renewed.client_id.as_str()), ("token-number-1", "c2"));
+    assert_ne!(renewed.access_token, "token-number-1");
+    assert_eq!((renewed.client_id.as_str(), renewed.scopes), ("c1", vec!["read".to_owned()]));
 }
 
 #[tokio::test]
