@@ -221,6 +221,7 @@ pub(crate) fn agent(
         output: None,
         provenance: None,
         ask_below: None,
+        relays: false,
         tools: vec![bound],
         defs: vec![def].into(),
     })

@@ -165,7 +165,7 @@ async fn live(engine: &Engine, dir: &Path) -> ExitCode {
     while !dir.join("now").exists() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let ask = BackupAsk { taken: SystemClock.now(), key: true, release: "bench".into(), cassettes: None };
+    let ask = BackupAsk { taken: SystemClock.now(), key: true, release: "bench".into(), cassettes: None, seal: None };
     let mut pieces = engine.journal().backup(ask).await.expect("a backup can be taken");
     let part = dir.join("backup.part");
     let mut file = File::create(&part).expect("the backup can be written");

@@ -128,3 +128,83 @@ fn filled(schema: &Value, mut values: Map<String, Value>) -> Option<Value> {
     let check = schema::compile_answer(schema).ok()?;
     (text.len() <= MAX_ANSWER && check(&text).is_ok()).then_some(values)
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use parking_lot::Mutex;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Says the same to every question, and keeps them.
+    struct Says(Answer, Mutex<Vec<Question>>);
+
+    impl Asks for Says {
+        fn ask(&self, question: Question) -> BoxFuture<'_, Answer> {
+            self.1.lock().push(question);
+            let answer = self.0.clone();
+            Box::pin(async { answer })
+        }
+    }
+
+    fn asking(answer: Value) -> (Asking, Arc<Says>) {
+        let answer = match answer {
+            Value::Object(values) => Answer::Accept(values),
+            _ => Answer::Decline,
+        };
+        let says = Arc::new(Says(answer, Mutex::default()));
+        let port: Arc<dyn Asks> = Arc::clone(&says) as _;
+        (Asking::new(Some(port), "crm", RunId(1), vec![Secret::new("hunter2-hunter2")]), says)
+    }
+
+    fn question() -> ElicitRequestParams {
+        let schema = json!({
+            "type": "object",
+            "properties": {
+                "name": { "type": "string" },
+                "seats": { "type": "integer", "minimum": 1, "default": 2 },
+            },
+            "required": ["name"],
+        });
+        let message = "Who sits there, hunter2-hunter2?";
+        serde_json::from_value(json!({ "mode": "form", "message": message, "requestedSchema": schema })).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_left_out_takes_its_default() {
+        let (asking, says) = asking(json!({ "name": "Ada" }));
+        let told = asking.ask(question(), Some("book")).await;
+        assert_eq!(told.content, Some(json!({ "name": "Ada", "seats": 2 })));
+        let asked = says.1.lock()[0].clone();
+        assert_eq!((asked.operation.as_deref(), asked.message.as_str()), (Some("book"), "Who sits there, [secret]?"));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_none_is_not_sent() {
+        for wrong in [json!({}), json!({ "name": 1 }), json!({ "name": "Ada", "seats": 0 })] {
+            let told = asking(wrong.clone()).0.ask(question(), None).await;
+            assert_eq!((told.action, told.content), (ElicitationAction::Cancel, None), "{wrong}");
+        }
+        let told = asking(json!("no")).0.ask(question(), None).await;
+        assert_eq!((told.action, told.content), (ElicitationAction::Decline, None));
+    }
+
+    #[tokio::test]
+    async fn nobody_is_asked_too_much() {
+        let nobody = Asking::new(None, "crm", RunId(1), Vec::new());
+        assert_eq!(nobody.ask(question(), None).await.action, ElicitationAction::Decline);
+        let (asking, says) = asking(json!({ "name": "Ada" }));
+        let url = json!({ "mode": "url", "message": "Look", "url": "https://evil.example", "elicitationId": "1" });
+        assert_eq!(asking.ask(serde_json::from_value(url).unwrap(), None).await.action, ElicitationAction::Decline);
+        for _ in 0..=MAX_QUESTIONS {
+            asking.ask(question(), None).await;
+        }
+        assert_eq!(says.1.lock().len(), MAX_QUESTIONS);
+        let mut long = question();
+        if let ElicitRequestParams::FormElicitationParams { message, .. } = &mut long {
+            *message = "x".repeat(MAX_MESSAGE + 1);
+        }
+        assert!(form(long).is_none());
+    }
+}

@@ -70,10 +70,8 @@ impl Remote {
     pub(super) fn new(config: &McpUrlConfig, auth: Option<Shown>, reach: &Reach) -> Result<Self, ToolSetupError> {
         let url = endpoint(config).map_err(ToolSetupError::value)?;
         reach::check_url(reach, &url)?;
-        let tokens = matches!(auth, Some(Shown::Delegate(_) | Shown::Authorization(_)));
-        if tokens && url.scheme() != "https" && !reach::is_loopback(&url) {
-            let why = "`url` leads off this machine, so it must be `https://`: a token is sent there";
-            return Err(ToolSetupError::value(why.to_owned()));
+        if matches!(auth, Some(Shown::Delegate(_) | Shown::Authorization(_))) {
+            bears_tokens(&url)?;
         }
         let (secret, bearer) = match auth {
             None => (None, None),
@@ -115,6 +113,22 @@ impl Remote {
         let bearer = self.bearer.clone();
         StreamableHttpClientTransport::with_client(Wire::new(self.client.clone(), ledger.clone(), bearer), config)
     }
+}
+
+/// The URL of a server that is shown tokens.
+pub(super) fn endpoint_of_tokens(config: &McpUrlConfig, reach: &Reach) -> Result<Url, ToolSetupError> {
+    let url = endpoint(config).map_err(ToolSetupError::value)?;
+    reach::check_url(reach, &url)?;
+    bears_tokens(&url)?;
+    Ok(url)
+}
+
+fn bears_tokens(url: &Url) -> Result<(), ToolSetupError> {
+    if url.scheme() == "https" || reach::is_loopback(url) {
+        return Ok(());
+    }
+    let why = "`url` leads off this machine, so it must be `https://`: a token is sent there";
+    Err(ToolSetupError::value(why.to_owned()))
 }
 
 fn endpoint(config: &McpUrlConfig) -> Result<Url, String> {

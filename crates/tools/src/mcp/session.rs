@@ -255,6 +255,9 @@ impl Session {
                 Err(Outcome::NotSent(output)) if round > 0 => return Outcome::Unknown(output),
                 Err(outcome) => return outcome,
             };
+            if round == MAX_ROUNDS {
+                break;
+            }
             let state = wanted.request_state;
             let requests = wanted.input_requests.unwrap_or_default();
             if requests.is_empty() && state.is_none() || state.as_ref().is_some_and(|s| s.len() > MAX_STATE) {
@@ -278,7 +281,8 @@ impl Session {
             params.input_responses = (!responses.is_empty()).then_some(responses);
             params.request_state = state;
         }
-        let words = format!("{}: it wanted to know more {MAX_ROUNDS} times, and still does", code::TOOL_SERVER);
+        let words =
+            format!("{}: it has been told more {MAX_ROUNDS} times, and still wants to know more", code::TOOL_SERVER);
         Outcome::Unknown(Output::error(words))
     }
 

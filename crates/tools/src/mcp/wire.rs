@@ -201,7 +201,11 @@ impl Wire {
                 self.ledger.leaving(id.clone());
             }
         };
-        let response = self.sent(make, leaving).await.map_err(|fate| self.give_up(&waits, fate))?;
+        let response = self.sent(make, leaving).await.map_err(|fate| {
+            // Also what kept it from leaving is told to whoever waits.
+            leaving();
+            self.give_up(&waits, fate)
+        })?;
         let status = response.status();
         if !status.is_success() {
             return self.refused(&waits, session.is_some(), response).await;

@@ -133,7 +133,20 @@ async fn a_person_authorises_once_and_the_token_is_seen_by_nobody() {
     assert_eq!(asked.len(), 1);
     assert!(asked[0].contains_key("code_verifier") && asked[0]["resource"].ends_with("/mcp"), "{asked:?}");
     let grant = world.kept.0.lock().clone().unwrap();
-    assert_eq!((grant.issuer, grant.scopes), (world.double.url.clone(), vec!["read".to_owned()]));
+    assert_eq!((&grant.issuer, &grant.scopes), (&world.double.url, &vec!["read".to_owned()]));
+}
+
+#[tokio::test]
+async fn logging_in_keeps_what_calls_need() {
+    let world = World::with("").await;
+    let Some(Shown::Authorization(authorization)) = world.shown(true) else { panic!("it is one") };
+    let grant = mcp::oauth::login(&world.config(), authorization, &Reach::default()).await.unwrap();
+    assert_eq!(world.kept.0.lock().as_ref(), Some(&grant));
+    assert_eq!(world.discover(false).await.unwrap().len(), 1);
+    let world = World::with("other issuer").await;
+    let Some(Shown::Authorization(authorization)) = world.shown(true) else { panic!("it is one") };
+    let error = mcp::oauth::login(&world.config(), authorization, &Reach::default()).await.unwrap_err();
+    assert_eq!((error.code, world.consents()), (code::MCP_AUTHORIZATION, 0));
 }
 
 #[tokio::test]
@@ -147,7 +160,8 @@ async fn a_token_that_ends_is_renewed_without_anybody() {
     assert!(grants.contains(&"refresh_token".to_owned()), "{grants:?}");
     assert_eq!(world.consents(), 1);
     let renewed = world.kept.0.lock().clone().unwrap();
-    assert_ne!((renewed.access_token.as_str(), renewed.client_id.as_str()), ("token-number-1", "c2"));
+    assert_ne!(renewed.access_token, "token-number-1");
+    assert_eq!((renewed.client_id.as_str(), &renewed.scopes), ("c1", &vec!["read".to_owned()]));
 }
 
 #[tokio::test]
@@ -197,9 +211,17 @@ async fn a_server_that_is_never_content_is_asked_only_so_often() {
     let outcome = call(&tool, json!({})).await;
     assert!(matches!(&outcome, Outcome::Refused(o) if o.content.contains("ST0430")), "{outcome:?}");
     assert_eq!(world.consents(), 4, "the first, and three that the server asked for");
-    let scopes = world.kept.0.lock().clone().unwrap().scopes;
+    let scopes = world.kept.0.lock().as_ref().unwrap().scopes.clone();
     assert_eq!(scopes, ["read", "s0", "s1", "s2"], "what was given before is asked for with what is new");
     tool.tool.release(invocation(&tool, arguments(json!({})), 1).effect.run).await;
+    // Where nobody can say yes, the call alone is refused, with the scopes that it wants.
+    let alone = world.offer(false).await;
+    let outcome = call(&alone, json!({})).await;
+    let wants = "ST0430: the MCP server";
+    assert!(
+        matches!(&outcome, Outcome::Refused(o) if o.content.starts_with(wants) && o.content.contains("asks for more: s"))
+    );
+    assert_eq!(world.consents(), 4);
 }
 
 #[tokio::test]

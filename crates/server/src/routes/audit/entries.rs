@@ -15,7 +15,7 @@ use crate::{
     auth::Principal,
     http::{
         app::Shared,
-        failure::{Answer, Failure},
+        failure::Answer,
         input::{At, Params, limit},
     },
     routes::views,

@@ -47,6 +47,17 @@ impl Authority {
         Ok(Self { flow: Flow::new(url, reach, authorization)?, held: Mutex::default() })
     }
 
+    /// Has a person authorise, whatever is kept.
+    pub(super) async fn login(&self) -> Result<Grant, Failure> {
+        let mut held = self.held.lock().await;
+        self.load(&mut held).await?;
+        let consent = self.flow.authorization.consent.as_ref();
+        let consent = consent.ok_or_else(|| self.wanted("nobody is there to say yes"))?;
+        let given = self.flow.authorize(consent.as_ref(), None, &[], held.grant.as_ref()).await?;
+        self.keep(&mut held, given.clone()).await?;
+        Ok(given)
+    }
+
     /// The token to show, when there is one. Whoever needs it while it is being renewed waits for that.
     pub(in crate::mcp) async fn token(&self) -> Result<Option<Secret>, Failure> {
         let mut held = self.held.lock().await;

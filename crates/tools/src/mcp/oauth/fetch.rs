@@ -1,7 +1,7 @@
 //! The one way to an authorization server. Its URLs are words of the MCP server, or of documents that it names, so a request leads
 //! only where that server could not gain from it: to `https://` and public addresses, to the MCP server's own host, to this machine
-//! only when the MCP server is on it, and to private addresses only when it is at one itself or the operator says so. No redirect is
-//! followed and nothing is sent twice; answers are bounded.
+//! only when the MCP server is on it, and to private addresses only when it is at one itself or the operator says so. Redirects are
+//! not followed here; the library follows those of metadata within one origin, each through this check. Answers are bounded.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -72,7 +72,6 @@ impl Bounds {
     fn judge(&self, host: &str, address: IpAddr) -> Result<(), String> {
         self.reach.check(address).map_err(|e| format!("{}: {e}", code::TOOL_ADDRESS))?;
         let Some(what) = internal(address) else { return Ok(()) };
-        // Forms of IPv6 that carry an IPv4 address count as that.
         let allowed = match is_loopback(address) {
             true => self.loopback,
             false => self.private || host.eq_ignore_ascii_case(&self.host),
@@ -85,6 +84,7 @@ impl Bounds {
     }
 }
 
+/// Forms of IPv6 that carry an IPv4 address count as that.
 fn is_loopback(address: IpAddr) -> bool {
     let mapped = match address {
         IpAddr::V4(_) => None,

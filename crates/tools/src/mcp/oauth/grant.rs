@@ -6,13 +6,14 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize as _;
 
 /// Seconds before its end from which on a token is renewed; of a short one, half of its life.
 const MARGIN: u64 = 60;
 /// Most bytes of a token.
 const MAX_TOKEN: usize = 16 << 10;
 
-/// A grant. All of it is secret; its `Debug` form shows no token.
+/// A grant. All of it is secret; its `Debug` form shows no token, and tokens are overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     /// The authorization server that gave it; it is shown to no other.
@@ -51,6 +52,14 @@ impl Grant {
     /// Whether its token has ended.
     pub(super) fn is_over(&self, now: u64) -> bool {
         self.lasts.is_some_and(|lasts| now >= self.received.saturating_add(lasts))
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        self.access_token.zeroize();
+        self.refresh_token.zeroize();
+        self.client_secret.zeroize();
     }
 }
 

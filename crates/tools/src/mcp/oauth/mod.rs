@@ -15,13 +15,14 @@ mod redirect;
 
 use std::sync::Arc;
 
+use reqwest::Url;
 use stead_ports::BoxFuture;
 
 pub(super) use authority::{Answered, Authority};
 pub use grant::Grant;
 pub use loopback::Loopback;
 
-use crate::secret::Secret;
+use crate::{config::McpUrlConfig, error::ToolSetupError, mcp::remote, reach::Reach, secret::Secret};
 
 /// Where grants are kept. Whoever implements it seals them: they hold a refresh token.
 pub trait Grants: Send + Sync + 'static {
@@ -82,4 +83,19 @@ impl std::fmt::Debug for Authorization {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Authorization").field("identity", &self.identity).finish_non_exhaustive()
     }
+}
+
+/// Has a person authorise the use of a server, and keeps what comes of it: for a command line. A grant that is there is replaced.
+///
+/// # Errors
+/// `ST0431` when the authorization is refused or would not be safe, `ST0430` when nobody can say yes, `ST0048` when a server does not
+/// answer, `ST0054` for a guarded address, `ST0103` for a URL that will not do.
+pub async fn login(
+    config: &McpUrlConfig,
+    authorization: Authorization,
+    reach: &Reach,
+) -> Result<Grant, ToolSetupError> {
+    let url: Url = remote::endpoint_of_tokens(config, reach)?;
+    let authority = Authority::new(url, reach, authorization).map_err(ToolSetupError::value)?;
+    authority.login().await.map_err(|why| ToolSetupError { code: why.code, detail: why.words })
 }
