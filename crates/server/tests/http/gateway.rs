@@ -244,6 +244,31 @@ async fn one_key_is_one_call_of_the_model() {
 }
 
 #[tokio::test]
+async fn what_a_client_repeats_by_itself_without_a_key_starts_no_run() {
+    let lab = lab("").await;
+    let hi = json!([{"role": "user", "content": "Hi"}]);
+    let repeated = [
+        (CHAT, json!({"model": "rehearsal", "messages": hi})),
+        ("/openai/v1/responses", json!({"model": "rehearsal", "input": "Hi"})),
+        ("/anthropic/v1/messages", json!({"model": "rehearsal", "max_tokens": 50, "messages": hi})),
+    ];
+    let again = |path: &str, body: &Value| {
+        lab.bare(Method::POST, path).bearer_auth(BOUND).header("x-stainless-retry-count", "1").json(body)
+    };
+    for (path, body) in repeated.clone() {
+        let answer = again(path, &body).send().await.unwrap();
+        assert_eq!(answer.headers()["x-should-retry"], "false", "{path}");
+        assert_eq!(code(answer, 400).await, "ST0201", "{path}");
+    }
+    assert!(lab.client.runs(&Default::default()).await.unwrap().items.is_empty(), "nothing was started");
+    // The key says which run it is.
+    for (path, body) in repeated {
+        let keyed = async || ok(again(path, &body).header("idempotency-key", path).send().await.unwrap()).await.1;
+        assert_eq!(keyed().await, keyed().await, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_gateway_falls_back_as_its_manifest_says() {
     let lab = Lab::with(|c| c.auth.tokens = vec![bound()]).await;
     let manifest = GATE.replace(

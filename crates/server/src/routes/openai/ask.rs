@@ -25,6 +25,8 @@ use crate::{
 
 /// The session that a request without words for it names: an id, a conversation, or a key.
 const SESSION: HeaderName = HeaderName::from_static("x-stead-session");
+/// How often a client has tried this request before, as official clients of both faces say it.
+const RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
 /// The run, in every answer that is about one.
 pub(super) const RUN: HeaderName = HeaderName::from_static("x-stead-run");
 
@@ -87,6 +89,21 @@ pub(super) async fn relay(
     let label = Some(stead_engine::untrusted());
     let (_, started) = Box::pin(runs::begin_labelled(app, who, headers, request, label)).await?;
     Ok(started.0)
+}
+
+/// Refuses what a client repeats by itself, without the key by which it would be known again: the try before may have begun a run, and this
+/// one would begin another. Official clients count their tries in a header.
+///
+/// # Errors
+/// `ST0201` for such a request.
+pub(super) fn first(headers: &HeaderMap) -> Answer<()> {
+    let first = only(headers, &RETRY_COUNT)?.is_none_or(|count| count.as_bytes() == b"0");
+    if first || idempotency_key(headers)?.is_some() {
+        return Ok(());
+    }
+    let why = "the client repeats a request that has no Idempotency-Key: the try before may have begun a run, or found no room";
+    Err(Failure::bad_request(why)
+        .hint("send the header Idempotency-Key, or let the client repeat nothing (`max_retries`); look at the session's runs first"))
 }
 
 /// Where a run is to work.

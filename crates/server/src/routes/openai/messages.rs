@@ -39,6 +39,7 @@ pub(super) async fn create(
     headers: HeaderMap,
     Bounded(body): Bounded<Map<String, Value>>,
 ) -> Answer<Response> {
+    ask::first(&headers)?;
     params::of_gateway(&body, params::Kind::Messages)?;
     let relayed = asks::messages(&body)?;
     let stream = ask::flag(&body, "stream")?;

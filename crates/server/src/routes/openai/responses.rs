@@ -46,6 +46,7 @@ pub(super) async fn create(
     headers: HeaderMap,
     RunJson(body): RunJson<Map<String, Value>>,
 ) -> Answer<Response> {
+    ask::first(&headers)?;
     let asked = ask::text(&body, "model")?.unwrap_or_default();
     let bound = ask::gateway(&who, &headers, asked)?;
     let relayed = match &bound {
