@@ -10,7 +10,10 @@ use stead_api::{
     problem::{MEDIA_TYPE, Place, Problem},
     right::Right,
 };
-use stead_core::code::{self, Code};
+use stead_core::{
+    code::{self, Code},
+    id::RunId,
+};
 use stead_engine::EngineError;
 use stead_ports::{
     agent::AgentError,
@@ -28,16 +31,27 @@ use crate::{
 /// Seconds after which a refused caller may try again.
 const RETRY_AFTER: u16 = 1;
 
+/// How far a request had come when it failed. Told as an extension of the answer, for faces whose clients repeat requests by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Nothing was begun.
+    Refused,
+    /// Work was begun, and nobody knows how far it came.
+    Begun,
+    /// A run was started.
+    Run(RunId),
+}
+
 /// A problem on its way out.
 #[derive(Debug)]
-pub(crate) struct Failure(Box<Problem>);
+pub(crate) struct Failure(Box<Problem>, Reach);
 
 /// What a handler answers.
 pub(crate) type Answer<T> = Result<T, Failure>;
 
 impl Failure {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self(Box::new(Problem::new(status_of(code), code, detail)))
+        Self(Box::new(Problem::new(status_of(code), code, detail)), Reach::Refused)
     }
 
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
@@ -98,6 +112,13 @@ impl Failure {
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Says how far the request had come.
+    #[must_use]
+    pub(crate) fn reach(mut self, reach: Reach) -> Self {
+        self.1 = reach;
         self
     }
 
@@ -178,7 +199,7 @@ fn status_of(code: Code) -> u16 {
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        Self(Box::new(problem))
+        Self(Box::new(problem), Reach::Refused)
     }
 }
 
@@ -291,7 +312,7 @@ impl From<stead_sandboxes::SandboxesError> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let problem = self.0;
+        let Self(problem, reach) = self;
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
             tracing::error!(code = %problem.code, detail = problem.detail, "request failed");
@@ -301,6 +322,7 @@ impl IntoResponse for Failure {
         let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
         // A face of other people's protocols says it in its own form.
         response.extensions_mut().insert(Arc::<Problem>::from(problem));
+        response.extensions_mut().insert(reach);
         let headers = response.headers_mut();
         match status {
             StatusCode::UNAUTHORIZED => {

@@ -10,10 +10,15 @@ use axum::{
 };
 use serde_json::{Value, json};
 use stead_api::problem::Problem;
-use stead_core::code;
+use stead_core::code::{self, Code};
+
+use crate::http::failure::Reach;
 
 /// Official clients repeat some failed requests by themselves, unless this header says no.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// The run, in every answer that is about one.
+pub(crate) const RUN: HeaderName = HeaderName::from_static("x-stead-run");
 
 /// The face of Anthropic's API.
 pub(crate) const ANTHROPIC: &str = "/anthropic/";
@@ -39,12 +44,22 @@ pub(crate) async fn shaped(request: Request, next: Next) -> Response {
             headers.insert(name, value);
         }
     }
-    // What is refused now and may be taken later; anything else would be refused again, or done again.
-    let again = matches!(problem.code, code::OVERLOADED | code::DRAINING) || status == StatusCode::SERVICE_UNAVAILABLE;
-    if !again {
+    let reach = response.extensions_mut().remove::<Reach>().unwrap_or(Reach::Begun);
+    if let Reach::Run(run) = reach
+        && let Ok(value) = HeaderValue::from_str(&run.to_string())
+    {
+        headers.insert(RUN, value);
+    }
+    if !again(problem.code, reach) {
         headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     shaped
+}
+
+/// Whether a client may ask again by itself: what is refused now and may be taken later. Anything else would be refused again, or done
+/// again: a store that does not answer may have kept what it was given.
+fn again(code: Code, reach: Reach) -> bool {
+    reach == Reach::Refused && matches!(code, code::OVERLOADED | code::DRAINING)
 }
 
 /// The status of this face: what is too much now, or beyond a budget, is 429.
@@ -86,4 +101,22 @@ pub(crate) fn error(problem: &Problem) -> Value {
     };
     let param = problem.errors.first().map_or("", |place| place.key.as_str());
     json!({ "error": { "message": message(problem), "type": kind, "param": param, "code": problem.code } })
+}
+
+#[cfg(test)]
+mod tests {
+    use stead_core::id::RunId;
+
+    use super::*;
+
+    #[test]
+    fn what_may_have_been_done_is_never_offered_to_be_repeated() {
+        for code in [code::OVERLOADED, code::DRAINING] {
+            assert!(again(code, Reach::Refused));
+            assert!(!again(code, Reach::Begun) && !again(code, Reach::Run(RunId(1))));
+        }
+        for code in [code::DATA_UNREACHABLE, code::DATA_FULL, code::PROVIDER_UNREACHABLE, code::FACE_PATIENCE] {
+            assert!(!again(code, Reach::Refused) && !again(code, Reach::Begun));
+        }
+    }
 }

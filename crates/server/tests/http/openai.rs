@@ -338,7 +338,10 @@ async fn a_run_beyond_its_budget_is_an_error_that_clients_know_and_do_not_repeat
     let lab = Lab::new().await;
     lab.apply(&format!("{HELLO}budget: {{ tokens: 1 }}\n"), &[("./script.yaml", HELLO_SCRIPT)]).await;
     let body = json!({"model": "hello", "messages": [{"role": "user", "content": "Hi"}]});
-    let told = refused(lab.post(CHAT, &body).await, 429, "ST0001").await;
+    let answer = lab.post(CHAT, &body).await;
+    let run: RunId = answer.headers()["x-stead-run"].to_str().unwrap().parse().unwrap();
+    assert_eq!(lab.ended(run).await.summary.status, Status::Failed);
+    let told = refused(answer, 429, "ST0001").await;
     assert_eq!(told["error"]["type"], "insufficient_quota");
     refused(lab.post(RESPONSES, &asks("hello", json!({}))).await, 429, "ST0001").await;
     let streamed = events(

@@ -16,7 +16,7 @@ use crate::{
     auth::{Bound, Principal},
     http::{
         app::App,
-        failure::{Answer, Failure},
+        failure::{Answer, Failure, Reach},
         guard,
         input::{idempotency_key, only},
     },
@@ -27,8 +27,6 @@ use crate::{
 const SESSION: HeaderName = HeaderName::from_static("x-stead-session");
 /// How often a client has tried this request before, as official clients of both faces say it.
 const RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
-/// The run, in every answer that is about one.
-pub(super) const RUN: HeaderName = HeaderName::from_static("x-stead-run");
 
 /// The gateway whose model a request without words for it asks, for tokens that are not for one alone.
 const AGENT: HeaderName = HeaderName::from_static("x-stead-agent");
@@ -254,10 +252,11 @@ pub(super) async fn bounded<T>(app: &App, work: impl Future<Output = Answer<T>>)
         work.await
     };
     match guard::bounded(app, marked).await {
-        Ok(answer) => answer,
+        Ok(answer) => answer.map_err(|failure| failure.reach(Reach::Begun)),
         Err(_) if begun.load(std::sync::atomic::Ordering::Relaxed) => {
             Err(Failure::new(code::FACE_PATIENCE, "the request took too long")
-                .hint("its run may have begun; repeat it with the same Idempotency-Key alone"))
+                .hint("its run may have begun; repeat it with the same Idempotency-Key alone")
+                .reach(Reach::Begun))
         }
         Err(full) => Err(full),
     }

@@ -23,7 +23,7 @@ use crate::{
     http::{
         app::{App, Shared},
         body::RunJson,
-        failure::{Answer, Failure},
+        failure::{Answer, Failure, Reach},
     },
     openai::{
         asks,
@@ -71,7 +71,8 @@ pub(super) async fn complete(
         let used = body.get("stream_options").is_some_and(|o| o["include_usage"] == Value::Bool(true));
         streamed(&app, held, started.run, (model, used), relayed.is_some())
     } else {
-        Json(whole(&app, started, model).await?).into_response()
+        let whole = whole(&app, started, model).await;
+        Json(whole.map_err(|e| e.reach(Reach::Run(started.run)))?).into_response()
     };
     Ok(numbered(answer, started.run))
 }

@@ -21,7 +21,7 @@ use crate::{
     http::{
         app::{App, Shared},
         body::Json as Bounded,
-        failure::{Answer, Failure},
+        failure::{Answer, Failure, Reach},
     },
     openai::{
         asks,
@@ -53,7 +53,8 @@ pub(super) async fn create(
     let answer = if stream {
         streamed(&app, held, started.run, relayed.model)
     } else {
-        Json(whole(&app, started.run).await?).into_response()
+        let whole = whole(&app, started.run).await;
+        Json(whole.map_err(|e| e.reach(Reach::Run(started.run)))?).into_response()
     };
     Ok(numbered(answer, started.run))
 }

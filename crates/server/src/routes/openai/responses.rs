@@ -28,7 +28,7 @@ use crate::{
     http::{
         app::{App, Shared},
         body::RunJson,
-        failure::{Answer, Failure},
+        failure::{Answer, Failure, Reach},
         guard,
         input::{At, Params},
         operate,
@@ -71,9 +71,10 @@ pub(super) async fn create(
         Ok::<_, Failure>((started.run, conversation))
     };
     let (run, conversation) = ask::bounded(&app, starting).await?;
+    let of = |failure: Failure| failure.reach(Reach::Run(run));
     let conversation = match conversation {
         Some(conversation) => conversation,
-        None => named(&app, &who, run).await?,
+        None => named(&app, &who, run).await.map_err(of)?,
     };
     let (writer, relay) = (Writer::new(Some(conversation), Some(background)), relayed.is_some());
     let answer = match held {
@@ -81,8 +82,8 @@ pub(super) async fn create(
         Some(held) if stream => {
             events(&app, held, run, writer, How { live: !background, patient: background, relay, after: None })
         }
-        Some(_held) => foreground(&app, &who, run, writer).await?,
-        None => Json(standing(&app, &who, run, writer).await?).into_response(),
+        Some(_held) => foreground(&app, &who, run, writer).await.map_err(of)?,
+        None => Json(standing(&app, &who, run, writer).await.map_err(of)?).into_response(),
     };
     Ok(numbered(answer, run))
 }

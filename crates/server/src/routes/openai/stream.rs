@@ -13,10 +13,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 use stead_core::id::RunId;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{
-    ask,
-    follow::{Follow, Heard},
-};
+use super::follow::{Follow, Heard};
 use crate::{
     http::{
         app::{App, Shared},
@@ -24,7 +21,10 @@ use crate::{
         guard,
         metrics::Counted,
     },
-    openai::response::{Event, Writer},
+    openai::{
+        response::{Event, Writer},
+        shape,
+    },
 };
 
 /// How often an idle stream shows that it is alive.
@@ -54,7 +54,7 @@ pub(super) fn sse(frames: impl Stream<Item = Frame> + Send + 'static) -> Respons
 /// The same answer with the name of its run.
 pub(super) fn numbered(mut answer: Response, run: RunId) -> Response {
     if let Ok(value) = HeaderValue::from_str(&run.to_string()) {
-        answer.headers_mut().insert(ask::RUN, value);
+        answer.headers_mut().insert(shape::RUN, value);
     }
     answer
 }
