@@ -124,6 +124,14 @@ impl Writer {
         self.event("response.incomplete", json!({ "response": response }), events);
     }
 
+    /// The event that ends a stream that breaks off while its run goes on.
+    pub(crate) fn broken(&mut self, telling: &Telling, why: &str, events: &mut Vec<Event>) {
+        let code = stead_core::code::FACE_PATIENCE.to_string();
+        let response = ids::response(telling.run());
+        let why = format!("{code}: {why}; the response goes on: retrieve {response}");
+        self.event("error", json!({ "code": code, "message": why, "param": null }), events);
+    }
+
     /// A call that the client is to make.
     fn call(&mut self, telling: &Telling, n: usize, call: &Called, events: &mut Vec<Event>) {
         let index = self.output.len();

@@ -269,6 +269,25 @@ async fn what_a_client_repeats_by_itself_without_a_key_starts_no_run() {
 }
 
 #[tokio::test]
+async fn a_call_that_waits_for_people_is_no_answer_of_the_model() {
+    let lab = lab("budget: { tokens: 1, at_limit: ask }\n").await;
+    let hi = |stream: bool| json!({"model": "rehearsal", "max_tokens": 50, "stream": stream, "messages": [{"role": "user", "content": "Hi"}]});
+    for path in [CHAT, "/anthropic/v1/messages"] {
+        let whole = ask(&lab, path, &hi(false)).await;
+        let waits: RunId = whole.headers()["x-stead-run"].to_str().unwrap().parse().unwrap();
+        assert_eq!(run(&lab, waits).await.summary.status, Status::Waiting, "{path}");
+        assert_eq!(whole.headers()["x-should-retry"], "false", "{path}");
+        assert_eq!(code(whole, 422).await, "ST0414", "{path}");
+        lab.client.cancel(waits).await.unwrap();
+        let streamed = ask(&lab, path, &hi(true)).await;
+        let waits: RunId = streamed.headers()["x-stead-run"].to_str().unwrap().parse().unwrap();
+        let events = data(&streamed.text().await.unwrap());
+        assert_eq!(events.last().unwrap()["error"]["code"], "ST0414", "{path}: {events:?}");
+        lab.client.cancel(waits).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_gateway_falls_back_as_its_manifest_says() {
     let lab = Lab::with(|c| c.auth.tokens = vec![bound()]).await;
     let manifest = GATE.replace(

@@ -225,6 +225,31 @@ async fn who_waits_for_a_run_that_waits_for_people_is_told_so() {
 }
 
 #[tokio::test]
+async fn a_stream_that_a_shutdown_breaks_off_ends_with_an_error_and_not_as_an_answer() {
+    let mut lab = Lab::new().await;
+    lab.asking().await;
+    let ask = |path: &str, body: Value| lab.ask(Method::POST, path).header("x-stead-session", "one").json(&body).send();
+    let first = ok(ask(RESPONSES, asks("asking", json!({"background": true}))).await.unwrap()).await;
+    let run: RunId = first["stead"]["run"].as_str().unwrap().parse().unwrap();
+    lab.client.wait(run, stead_api::run::WaitUntil::Waiting).await.unwrap();
+    // Their session is at work: these runs wait for their turn.
+    let body = json!({"model": "asking", "stream": true, "messages": [{"role": "user", "content": "Add milk"}]});
+    let mut chat = ask(CHAT, body).await.unwrap();
+    let mut response = ask(RESPONSES, asks("asking", json!({"stream": true}))).await.unwrap();
+    assert!(chat.chunk().await.unwrap().is_some() && response.chunk().await.unwrap().is_some());
+    lab.tell_to_stop();
+    let (chat, response) = (chat.text().await.unwrap(), response.text().await.unwrap());
+    assert!(!chat.contains("[DONE]"), "{chat}");
+    let last = events(&chat).pop().unwrap();
+    let error = &last["error"];
+    assert_eq!(error["code"], "ST0414", "{chat}");
+    assert!(error["message"].as_str().unwrap().contains("resp_"), "{chat}");
+    let last = events(&response).pop().unwrap();
+    assert_eq!((&last["type"], &last["code"]), (&json!("error"), &json!("ST0414")), "{response}");
+    lab.stop().await;
+}
+
+#[tokio::test]
 async fn what_follows_a_response_is_in_its_session_and_a_session_goes_forward() {
     let lab = Lab::new().await;
     lab.hello().await;

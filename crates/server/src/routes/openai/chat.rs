@@ -71,21 +71,28 @@ pub(super) async fn complete(
         let used = body.get("stream_options").is_some_and(|o| o["include_usage"] == Value::Bool(true));
         streamed(&app, held, started.run, (model, used), relayed.is_some())
     } else {
-        let whole = whole(&app, started, model).await;
+        let whole = whole(&app, started, model, relayed.is_some()).await;
         Json(whole.map_err(|e| e.reach(Reach::Run(started.run)))?).into_response()
     };
     Ok(numbered(answer, started.run))
 }
 
-async fn whole(app: &App, started: Started, model: String) -> Answer<Value> {
+/// The failure of whoever is let go while a run goes on.
+pub(super) fn late(run: RunId, why: &str) -> Failure {
+    Failure::new(code::FACE_PATIENCE, format!("{run}: {why}; the run goes on"))
+        .hint(format!("retrieve the response {}, or repeat the request with its Idempotency-Key", ids::response(run)))
+}
+
+async fn whole(app: &App, started: Started, model: String, relay: bool) -> Answer<Value> {
     let run = started.run;
-    let view = waited(app, run).await?.ok_or_else(|| {
-        let detail = format!("{run} has not ended within {} s; it goes on", MAX_WAIT.as_secs());
-        Failure::new(code::FACE_PATIENCE, detail)
-            .hint(format!("retrieve the response {}, or ask for a background response", ids::response(run)))
-    })?;
+    let slow = || late(run, &format!("it has not ended within {} s", MAX_WAIT.as_secs()));
+    let view = waited(app, run).await?.ok_or_else(slow)?;
     let head = Head { run, model, created: view.row.created.0 / 1_000_000 };
     if !view.row.state.status.ended() {
+        if relay {
+            let paused = view.row.state.status == Status::Paused;
+            return Err(late(run, if paused { "it is paused by an operator" } else { "it waits for a person" }));
+        }
         let text = match view.row.state.status {
             Status::Paused => format!(
                 "[stead] {run} is paused by an operator. Its answer will be in the response {}.",
@@ -145,6 +152,8 @@ struct Writing {
     _held: Held,
     head: Head,
     used: bool,
+    /// Whether the run is one of a gateway: its client would take words of the runtime for the model's.
+    relay: bool,
     /// Whether a message was written before the one that is open.
     before: bool,
     over: bool,
@@ -153,7 +162,7 @@ struct Writing {
 fn streamed(app: &App, held: Held, run: RunId, (model, used): (String, bool), relay: bool) -> Response {
     let follow = Follow::new(app, run, true, false, relay);
     let head = Head { run, model, created: 0 };
-    let writing = Writing { follow, _held: held, head, used, before: false, over: false };
+    let writing = Writing { follow, _held: held, head, used, relay, before: false, over: false };
     let chunks = stream::unfold(writing, |mut writing| async move {
         if writing.over {
             return None;
@@ -171,12 +180,16 @@ impl Writing {
         let told = match heard {
             Heard::Told(told) => told,
             Heard::Waits(questions) => {
+                if self.relay {
+                    return self.broken(chunks, late(self.head.run, "it waits for a person"));
+                }
                 let lead = if self.before { "\n\n" } else { "" };
                 let text = format!("{lead}{}", chat::waiting(self.head.run, &questions));
                 chunks.push(chat::chunk(&self.head, json!({ "content": text }), None));
                 self.end("stop", &mut chunks);
                 return frames(chunks, true);
             }
+            Heard::Broken(why) => return self.broken(chunks, late(self.head.run, why)),
         };
         for told in told {
             match told {

@@ -6,6 +6,7 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use stead_core::id::RunId;
 use stead_engine::{Engine, EngineError, Event, EventBody, RunView};
 use stead_ports::{BoxFuture, journal::RunRow, model::Delta};
+use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
         response::Writer,
         telling::{Question, Telling, Told},
     },
+    routes::runs::MAX_WAIT,
 };
 
 /// Records read at once.
@@ -25,6 +27,8 @@ pub(super) enum Heard {
     Told(Vec<Told>),
     /// Only people can move the run.
     Waits(Vec<Question>),
+    /// Nothing more is told here, and why; the run goes on.
+    Broken(&'static str),
 }
 
 /// See the module.
@@ -36,6 +40,10 @@ pub(super) struct Follow {
     patient: bool,
     asked: Option<BoxFuture<'static, Result<RunView, EngineError>>>,
     draining: CancellationToken,
+    /// When whoever is not patient is let go.
+    late: Option<Pin<Box<Sleep>>>,
+    /// Why it broke off.
+    broken: Option<&'static str>,
     over: bool,
 }
 
@@ -45,10 +53,13 @@ impl Follow {
         let engine = app.runtime.engine().clone();
         let events = Box::pin(engine.watch(run, None));
         let telling = Telling::new(run, live).relayed(relay);
-        Self { engine, events, telling, patient, asked: None, draining: app.draining.clone(), over: false }
+        let late = (!patient).then(|| Box::pin(tokio::time::sleep(MAX_WAIT)));
+        let draining = app.draining.clone();
+        Self { engine, events, telling, patient, asked: None, draining, late, broken: None, over: false }
     }
 
-    /// What comes next; `None` when the run has ended, or when it cannot be followed any further here.
+    /// What comes next; `None` when the run has ended. Whoever is not patient is told when it cannot be followed any further here; a patient
+    /// stream just ends, and is taken up again after its last event.
     pub(super) async fn next(&mut self) -> Option<Heard> {
         while !self.over {
             let waits = async {
@@ -57,8 +68,18 @@ impl Follow {
                     None => std::future::pending().await,
                 }
             };
+            let late = async {
+                match &mut self.late {
+                    Some(late) => late.as_mut().await,
+                    None => std::future::pending().await,
+                }
+            };
             let event = tokio::select! {
                 biased;
+                () = late => {
+                    self.breaks("it has not ended in time");
+                    continue;
+                }
                 event = self.events.next() => event,
                 view = waits => {
                     self.asked = None;
@@ -78,7 +99,10 @@ impl Follow {
                     self.ask_again();
                     return Some(Heard::Told(told));
                 }
-                () = self.draining.cancelled() => return None,
+                () = self.draining.cancelled() => {
+                    self.breaks("the server is shutting down");
+                    continue;
+                }
             };
             let mut told = Vec::new();
             self.take(event, &mut told);
@@ -86,7 +110,12 @@ impl Follow {
                 return Some(Heard::Told(told));
             }
         }
-        None
+        self.broken.take().filter(|_| !self.patient).map(Heard::Broken)
+    }
+
+    fn breaks(&mut self, why: &'static str) {
+        self.over = true;
+        self.broken = Some(why);
     }
 
     fn take(&mut self, event: Option<Result<Event, EngineError>>, told: &mut Vec<Told>) {
@@ -103,10 +132,10 @@ impl Follow {
             Some(Ok(Event { body: EventBody::End, .. })) | None => self.over = true,
             Some(Err(e)) => {
                 tracing::warn!("a stream broke off: {e}");
-                self.over = true;
+                self.breaks("it cannot be followed any further now");
             }
         }
-        self.over |= told.contains(&Told::Turned);
+        self.over |= told.iter().any(|t| matches!(t, Told::Turned | Told::Ended(_)));
     }
 
     fn ask_again(&mut self) {

@@ -60,7 +60,7 @@ pub(super) async fn create(
 }
 
 async fn whole(app: &App, run: RunId) -> Answer<Value> {
-    let slow = || Failure::new(code::FACE_PATIENCE, format!("{run} has not ended in time; it goes on"));
+    let slow = || chat::late(run, "it has not ended in time");
     let view = chat::waited(app, run).await?.filter(|view| view.row.state.status.ended()).ok_or_else(slow)?;
     let (telling, writer) = replay(app, &view.row, Writer::new(None, None)).await?;
     match (writer.ending(), &telling.said) {
@@ -93,9 +93,10 @@ fn streamed(app: &App, held: Held, run: RunId, model: String) -> Response {
 impl Writing {
     fn write(&mut self, heard: Heard) -> Vec<Event> {
         let (run, mut events) = (self.follow.telling.run(), Vec::new());
-        let Heard::Told(told) = heard else {
-            let why = format!("{run} waits for a person, and goes on by itself");
-            return self.broken(events, Failure::new(code::FACE_PATIENCE, why));
+        let told = match heard {
+            Heard::Told(told) => told,
+            Heard::Waits(_) => return self.broken(events, chat::late(run, "it waits for a person")),
+            Heard::Broken(why) => return self.broken(events, chat::late(run, why)),
         };
         for told in told {
             match told {

@@ -91,6 +91,7 @@ pub(super) fn events(app: &App, held: Held, run: RunId, writer: Writer, how: How
                 }
             }
             Heard::Waits(_) => w.writer.waits(&w.follow.telling, &mut events),
+            Heard::Broken(why) => w.writer.broken(&w.follow.telling, why, &mut events),
         }
         Some((stream::iter(events), w))
     });
