@@ -63,6 +63,9 @@ pub enum Turn {
         name: String,
         /// What it said.
         content: String,
+        /// Whether that is an error, as the client says it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        error: bool,
     },
 }
 
@@ -175,8 +178,8 @@ fn message(turn: Turn) -> Result<Message, ModelError> {
             let stop = if calls.is_empty() { StopReason::End } else { StopReason::ToolCalls };
             Message::Assistant(Reply { text, calls, stop, ..Reply::default() })
         }
-        Turn::Tool { id, name, content } => {
-            Message::Tool(ToolResult { call_id: id, name, content, error: false, images: Vec::new() })
+        Turn::Tool { id, name, content, error } => {
+            Message::Tool(ToolResult { call_id: id, name, content, error, images: Vec::new() })
         }
     })
 }
@@ -235,7 +238,7 @@ mod tests {
                     text: String::new(),
                     calls: vec![Called { id: "a".into(), name: "f".into(), arguments: r#"{"x": 1.0}"#.into() }],
                 },
-                Turn::Tool { id: "a".into(), name: "f".into(), content: "7".into() },
+                Turn::Tool { id: "a".into(), name: "f".into(), content: "no such city".into(), error: true },
             ],
             max_output_tokens: Some(1_000),
             ..Relayed::default()
@@ -247,6 +250,16 @@ mod tests {
         );
         let Message::Assistant(reply) = &*asked.messages[1] else { panic!("{:?}", asked.messages) };
         assert_eq!(reply.calls[0].arguments.get(), r#"{"x": 1.0}"#);
+        let Message::Tool(result) = &*asked.messages[2] else { panic!("{:?}", asked.messages) };
+        assert!(result.error && result.content == "no such city");
+    }
+
+    #[test]
+    fn a_request_that_says_nothing_of_errors_reads_and_writes_as_before() {
+        let before = r#"{"tool":{"id":"a","name":"f","content":"7"}}"#;
+        let turn: Turn = serde_json::from_str(before).unwrap();
+        assert!(matches!(turn, Turn::Tool { error: false, .. }));
+        assert_eq!(serde_json::to_string(&turn).unwrap(), before);
     }
 
     #[test]

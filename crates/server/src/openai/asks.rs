@@ -37,7 +37,7 @@ pub(crate) fn chat(body: &Body) -> Answer<Relayed> {
             }
             "tool" => {
                 let content = text("messages", &message["content"])?;
-                result(&mut relayed, word(message, "tool_call_id"), content)?;
+                result(&mut relayed, word(message, "tool_call_id"), content, false)?;
             }
             _ => return Err(wrong("messages", "a message has a role: system, user, assistant or tool")),
         }
@@ -74,7 +74,7 @@ pub(crate) fn responses(body: &Body) -> Answer<Relayed> {
                 ("function_call", _) => call(&mut relayed, called(&item["call_id"], item)?),
                 ("function_call_output", _) => {
                     let content = text("input", &item["output"])?;
-                    result(&mut relayed, word(item, "call_id"), content)?;
+                    result(&mut relayed, word(item, "call_id"), content, false)?;
                 }
                 _ => {
                     return Err(refused(
@@ -126,7 +126,12 @@ pub(crate) fn messages(body: &Body) -> Answer<Relayed> {
                 ("user", "tool_result") => {
                     let said =
                         if block["content"].is_null() { String::new() } else { text("messages", &block["content"])? };
-                    result(&mut relayed, word(block, "tool_use_id"), said)?;
+                    let error = match &block["is_error"] {
+                        Value::Null => false,
+                        Value::Bool(error) => *error,
+                        _ => return Err(wrong("messages", "`is_error` is true or false")),
+                    };
+                    result(&mut relayed, word(block, "tool_use_id"), said, error)?;
                 }
                 ("assistant", "" | "text") => spoke(&mut relayed, text("messages", block)?),
                 ("assistant", "tool_use") => {
@@ -197,14 +202,14 @@ fn call(relayed: &mut Relayed, made: Called) {
 }
 
 /// A result belongs to a call that was made before it.
-fn result(relayed: &mut Relayed, id: &str, content: String) -> Answer<()> {
+fn result(relayed: &mut Relayed, id: &str, content: String, error: bool) -> Answer<()> {
     let made = relayed.messages.iter().rev().filter_map(|turn| match turn {
         Turn::Assistant { calls, .. } => calls.iter().find(|call| call.id == id),
         _ => None,
     });
     let name = made.map(|call| call.name.clone()).next();
     let name = name.ok_or_else(|| wrong("messages", "a tool's result names a call that was not made before it"))?;
-    relayed.messages.push(Turn::Tool { id: id.to_owned(), name, content });
+    relayed.messages.push(Turn::Tool { id: id.to_owned(), name, content, error });
     Ok(())
 }
 
@@ -337,6 +342,26 @@ mod tests {
         assert_eq!(in_chat, in_responses);
         assert_eq!(in_chat, in_messages);
         assert_eq!(in_chat.messages.len(), 3);
+    }
+
+    #[test]
+    fn a_tool_that_failed_is_told_as_one_that_failed() {
+        let said = |more: Value| {
+            let mut result = json!({"type": "tool_result", "tool_use_id": "a", "content": "no such city"});
+            result.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            messages(&body(json!({"model": "m", "max_tokens": 9, "messages": [
+                {"role": "user", "content": "Weather?"},
+                {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "look", "input": {}}]},
+                {"role": "user", "content": [result]},
+            ]})))
+        };
+        for (more, failed) in
+            [(json!({"is_error": true}), true), (json!({"is_error": false}), false), (json!({}), false)]
+        {
+            let relayed = said(more).unwrap();
+            assert!(matches!(relayed.messages.last(), Some(Turn::Tool { error, .. }) if *error == failed));
+        }
+        assert!(said(json!({"is_error": "yes"})).is_err());
     }
 
     #[test]
