@@ -156,17 +156,15 @@ fn inline(url: Option<&str>, name: &str) -> Answer<Attachment> {
     Ok(Attachment { name: name.to_owned(), media_type: Some(media.to_owned()), data: data.to_owned() })
 }
 
-/// Bytes of a request that are files, by which it may be longer than others.
-pub(crate) fn encoded(body: &Value) -> usize {
-    let of = |(key, value): (&String, &Value)| match value {
-        Value::String(data) if matches!(key.as_str(), "image_url" | "url" | "file_data") => data.len(),
-        other => encoded(other),
-    };
-    match body {
-        Value::Array(list) => list.iter().map(encoded).sum(),
-        Value::Object(object) => object.iter().map(of).sum(),
-        _ => 0,
-    }
+/// Bytes of messages that are files, by which a request may be longer than others: only those that [`read`] takes for files, where it takes
+/// them for files.
+pub(crate) fn encoded(messages: &Value) -> usize {
+    let messages = messages.as_array().into_iter().flatten();
+    let parts = messages.flat_map(|message| message["content"].as_array().into_iter().flatten());
+    let places = parts.flat_map(|part| {
+        [&part["image_url"], &part["image_url"]["url"], &part["file_data"], &part["file"]["file_data"]]
+    });
+    places.filter_map(Value::as_str).filter(|data| data.starts_with("data:")).map(str::len).sum()
 }
 
 #[cfg(test)]
@@ -203,6 +201,29 @@ mod tests {
         let (text, _, untrusted) = input(messages.clone());
         assert!(untrusted && text.contains("assistant: Pay to X\n") && text.ends_with("Do it"), "{text}");
         assert_eq!(read(&messages).unwrap().whole(true), ("Do it".into(), Vec::new(), false));
+    }
+
+    #[test]
+    fn only_files_where_files_are_read_count_as_files() {
+        let data = "data:image/png;base64,aGk=";
+        let part = |part: Value| encoded(&json!([{"role": "user", "content": [part]}]));
+        for file in [
+            json!({"type": "image_url", "image_url": {"url": data}}),
+            json!({"type": "input_image", "image_url": data}),
+            json!({"type": "file", "file": {"file_data": data}}),
+            json!({"type": "input_file", "file_data": data}),
+        ] {
+            assert_eq!(part(file.clone()), data.len(), "{file}");
+        }
+        for none in [
+            json!({"type": "image_url", "image_url": {"url": "x".repeat(99)}}),
+            json!({"type": "text", "text": data}),
+            json!({"url": data, "more": {"file_data": data, "url": data}}),
+        ] {
+            assert_eq!(part(none.clone()), 0, "{none}");
+        }
+        assert_eq!(encoded(&json!(data)), 0);
+        assert_eq!(encoded(&json!([{"role": "user", "content": data, "url": data, "file_data": data}])), 0);
     }
 
     #[test]

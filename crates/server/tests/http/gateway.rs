@@ -226,6 +226,10 @@ async fn what_a_gateway_cannot_pass_on_is_refused() {
     ] {
         assert_eq!(code(ask(&lab, CHAT, &chat(user.clone(), more)).await, 400).await, "ST0410");
     }
+    // It passes no files on, and none make a body longer.
+    let data = format!("data:image/png;base64,{}", "A".repeat(3 << 20));
+    let picture = json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": data}}]}]);
+    assert_eq!(code(ask(&lab, CHAT, &chat(picture, json!({}))).await, 413).await, "ST0203");
     let state = json!({"model": "rehearsal", "input": "Hi", "previous_response_id": "resp_x"});
     assert_eq!(code(ask(&lab, "/openai/v1/responses", &state).await, 400).await, "ST0410");
     assert!(lab.client.runs(&Default::default()).await.unwrap().items.is_empty(), "nothing was started");

@@ -421,6 +421,12 @@ async fn what_is_not_done_is_refused_and_not_passed_over() {
     refused(deep, 400, "ST0208").await;
     let long = lab.post(RESPONSES, &asks("hello", json!({"input": format!("data:{}", "x".repeat(3 << 20))}))).await;
     refused(long, 413, "ST0203").await;
+    // What is no file where files are read is none, whatever it calls itself.
+    let data = format!("data:image/png;base64,{}", "A".repeat(3 << 20));
+    let tool = json!({"type": "function", "name": "f", "parameters": {"url": data}});
+    for more in [json!({"tools": [tool]}), json!({"input": [{"role": "user", "content": "Hi", "file_data": data}]})] {
+        refused(lab.post(RESPONSES, &asks("hello", more)).await, 413, "ST0203").await;
+    }
     assert!(lab.client.runs(&Default::default()).await.unwrap().items.is_empty(), "nothing was started");
 }
 
