@@ -1,18 +1,24 @@
 //! What a client asks the model of a gateway, in each of the three forms, as [`Relayed`]. What cannot be passed on is refused.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 use stead_core::message::{OutputSchema, ToolDef};
 use stead_models::relay::{Called, Relayed, Turn};
 
-use super::params::refused;
+use super::{
+    params::refused,
+    said::{MAX_MESSAGES, MAX_PARTS},
+};
 use crate::http::failure::{Answer, Failure};
 
-/// Messages of one request.
-const MAX_MESSAGES: usize = 4_096;
 /// Tools of one request.
 const MAX_TOOLS: usize = 512;
 
 type Body = Map<String, Value>;
+
+/// The tools of the calls that were made so far, by the calls' ids.
+type Made = HashMap<String, String>;
 
 fn wrong(member: &str, what: impl Into<String>) -> Failure {
     Failure::bad_request(what.into()).about(member)
@@ -23,21 +29,23 @@ fn wrong(member: &str, what: impl Into<String>) -> Failure {
 /// # Errors
 /// `ST0201` for what makes no sense, `ST0410` for what cannot be passed on.
 pub(crate) fn chat(body: &Body) -> Answer<Relayed> {
-    let mut relayed = begun(body)?;
+    let (mut relayed, mut made) = (begun(body)?, Made::new());
     for message in list(body, "messages", MAX_MESSAGES)? {
         match word(message, "role") {
             "system" | "developer" => instruct(&mut relayed, &text("messages", &message["content"])?)?,
             "user" => relayed.messages.push(Turn::User(text("messages", &message["content"])?)),
             "assistant" => {
-                let calls = message["tool_calls"].as_array().into_iter().flatten();
+                let calls =
+                    parts("messages", message["tool_calls"].as_array().map(Vec::as_slice).unwrap_or_default())?.iter();
                 let calls = calls.map(|call| called(&call["id"], &call["function"])).collect::<Answer<Vec<_>>>()?;
+                made.extend(calls.iter().map(|call| (call.id.clone(), call.name.clone())));
                 let text =
                     if message["content"].is_null() { String::new() } else { text("messages", &message["content"])? };
                 relayed.messages.push(Turn::Assistant { text, calls });
             }
             "tool" => {
                 let content = text("messages", &message["content"])?;
-                result(&mut relayed, word(message, "tool_call_id"), content, false)?;
+                result(&mut relayed, &made, word(message, "tool_call_id"), content, false)?;
             }
             _ => return Err(wrong("messages", "a message has a role: system, user, assistant or tool")),
         }
@@ -58,7 +66,7 @@ pub(crate) fn chat(body: &Body) -> Answer<Relayed> {
 /// # Errors
 /// As [`chat`].
 pub(crate) fn responses(body: &Body) -> Answer<Relayed> {
-    let mut relayed = begun(body)?;
+    let (mut relayed, mut made) = (begun(body)?, Made::new());
     if let Some(Value::String(said)) = body.get("instructions") {
         relayed.instructions.clone_from(said);
     }
@@ -71,10 +79,10 @@ pub(crate) fn responses(body: &Body) -> Answer<Relayed> {
                 ("" | "message", "system" | "developer") => instruct(&mut relayed, &said()?)?,
                 ("" | "message", "user") => relayed.messages.push(Turn::User(said()?)),
                 ("" | "message", "assistant") => spoke(&mut relayed, said()?),
-                ("function_call", _) => call(&mut relayed, called(&item["call_id"], item)?),
+                ("function_call", _) => call(&mut relayed, &mut made, called(&item["call_id"], item)?),
                 ("function_call_output", _) => {
                     let content = text("input", &item["output"])?;
-                    result(&mut relayed, word(item, "call_id"), content, false)?;
+                    result(&mut relayed, &made, word(item, "call_id"), content, false)?;
                 }
                 _ => {
                     return Err(refused(
@@ -101,14 +109,14 @@ pub(crate) fn responses(body: &Body) -> Answer<Relayed> {
 /// # Errors
 /// As [`chat`].
 pub(crate) fn messages(body: &Body) -> Answer<Relayed> {
-    let mut relayed = begun(body)?;
+    let (mut relayed, mut made) = (begun(body)?, Made::new());
     if let Some(system) = body.get("system").filter(|system| !system.is_null()) {
         relayed.instructions = text("system", system)?;
     }
     for message in list(body, "messages", MAX_MESSAGES)? {
         let content = &message["content"];
         let blocks = match content {
-            Value::Array(blocks) => blocks.as_slice(),
+            Value::Array(blocks) => parts("messages", blocks)?,
             other => std::slice::from_ref(other),
         };
         for block in blocks {
@@ -117,9 +125,7 @@ pub(crate) fn messages(body: &Body) -> Answer<Relayed> {
                     let said = text("messages", block)?;
                     match relayed.messages.last_mut() {
                         // Parts of one message.
-                        Some(Turn::User(before)) if !std::ptr::eq(block, &blocks[0]) => {
-                            *before = format!("{before}\n{said}")
-                        }
+                        Some(Turn::User(before)) if !std::ptr::eq(block, &blocks[0]) => join(before, &said),
                         _ => relayed.messages.push(Turn::User(said)),
                     }
                 }
@@ -131,12 +137,12 @@ pub(crate) fn messages(body: &Body) -> Answer<Relayed> {
                         Value::Bool(error) => *error,
                         _ => return Err(wrong("messages", "`is_error` is true or false")),
                     };
-                    result(&mut relayed, word(block, "tool_use_id"), said, error)?;
+                    result(&mut relayed, &made, word(block, "tool_use_id"), said, error)?;
                 }
                 ("assistant", "" | "text") => spoke(&mut relayed, text("messages", block)?),
                 ("assistant", "tool_use") => {
                     let (id, name) = (word(block, "id").to_owned(), word(block, "name").to_owned());
-                    call(&mut relayed, Called { id, name, arguments: block["input"].to_string() });
+                    call(&mut relayed, &mut made, Called { id, name, arguments: block["input"].to_string() });
                 }
                 // What a model of another turn thought is not sent by anybody here.
                 ("assistant", "thinking" | "redacted_thinking") => {}
@@ -189,25 +195,27 @@ fn instruct(relayed: &mut Relayed, said: &str) -> Answer<()> {
 /// The model said that; text and calls that follow on each other are one message.
 fn spoke(relayed: &mut Relayed, said: String) {
     match relayed.messages.last_mut() {
-        Some(Turn::Assistant { text, calls }) if calls.is_empty() => *text = format!("{text}\n{said}"),
+        Some(Turn::Assistant { text, calls }) if calls.is_empty() => join(text, &said),
         _ => relayed.messages.push(Turn::Assistant { text: said, calls: Vec::new() }),
     }
 }
 
-fn call(relayed: &mut Relayed, made: Called) {
+fn join(text: &mut String, more: &str) {
+    text.push('\n');
+    text.push_str(more);
+}
+
+fn call(relayed: &mut Relayed, made: &mut Made, call: Called) {
+    made.insert(call.id.clone(), call.name.clone());
     match relayed.messages.last_mut() {
-        Some(Turn::Assistant { calls, .. }) => calls.push(made),
-        _ => relayed.messages.push(Turn::Assistant { text: String::new(), calls: vec![made] }),
+        Some(Turn::Assistant { calls, .. }) => calls.push(call),
+        _ => relayed.messages.push(Turn::Assistant { text: String::new(), calls: vec![call] }),
     }
 }
 
 /// A result belongs to a call that was made before it.
-fn result(relayed: &mut Relayed, id: &str, content: String, error: bool) -> Answer<()> {
-    let made = relayed.messages.iter().rev().filter_map(|turn| match turn {
-        Turn::Assistant { calls, .. } => calls.iter().find(|call| call.id == id),
-        _ => None,
-    });
-    let name = made.map(|call| call.name.clone()).next();
+fn result(relayed: &mut Relayed, made: &Made, id: &str, content: String, error: bool) -> Answer<()> {
+    let name = made.get(id).cloned();
     let name = name.ok_or_else(|| wrong("messages", "a tool's result names a call that was not made before it"))?;
     relayed.messages.push(Turn::Tool { id: id.to_owned(), name, content, error });
     Ok(())
@@ -274,9 +282,19 @@ fn text(member: &str, content: &Value) -> Answer<String> {
             Some(text) if matches!(word(content, "type"), "text" | "input_text" | "output_text") => Ok(text.to_owned()),
             _ => Err(refused(member, "a gateway passes text on, and no pictures, sounds or files")),
         },
-        Value::Array(parts) => Ok(parts.iter().map(|part| text(member, part)).collect::<Answer<Vec<_>>>()?.join("\n")),
+        Value::Array(list) => {
+            Ok(parts(member, list)?.iter().map(|part| text(member, part)).collect::<Answer<Vec<_>>>()?.join("\n"))
+        }
         _ => Err(wrong(member, "the content of a message is a text or a list of parts")),
     }
+}
+
+/// The parts of a message, or its calls.
+fn parts<'v>(member: &str, list: &'v [Value]) -> Answer<&'v [Value]> {
+    if list.len() > MAX_PARTS {
+        return Err(wrong(member, format!("a message has at most {MAX_PARTS} parts")));
+    }
+    Ok(list)
 }
 
 fn word<'v>(value: &'v Value, name: &str) -> &'v str {
@@ -342,6 +360,22 @@ mod tests {
         assert_eq!(in_chat, in_responses);
         assert_eq!(in_chat, in_messages);
         assert_eq!(in_chat.messages.len(), 3);
+    }
+
+    #[test]
+    fn a_conversation_has_bounds() {
+        let said = |n: usize, content: Value| json!(vec![json!({"role": "user", "content": content}); n]);
+        let text = |n: usize| json!(vec![json!({"type": "text", "text": "x"}); n]);
+        let ask = |read: fn(&Body) -> Answer<Relayed>, messages: Value| {
+            read(&body(json!({"model": "m", "max_tokens": 9, "messages": messages, "input": messages})))
+        };
+        for read in [chat, responses, messages] {
+            assert_eq!(ask(read, said(MAX_MESSAGES, json!("x"))).unwrap().messages.len(), MAX_MESSAGES);
+            assert!(ask(read, said(MAX_MESSAGES + 1, json!("x"))).is_err());
+            let relayed = ask(read, said(1, text(MAX_PARTS))).unwrap();
+            assert_eq!(relayed.messages, [Turn::User(["x"; MAX_PARTS].join("\n"))]);
+            assert!(ask(read, said(1, text(MAX_PARTS + 1))).is_err());
+        }
     }
 
     #[test]

@@ -8,10 +8,10 @@ use stead_api::artifact::Attachment;
 
 use crate::http::failure::{Answer, Failure};
 
-/// Messages of one request.
-const MAX_MESSAGES: usize = 2_048;
+/// Messages of one request, to an agent and to the model of a gateway.
+pub(super) const MAX_MESSAGES: usize = 2_048;
 /// Parts of one message.
-const MAX_PARTS: usize = 256;
+pub(super) const MAX_PARTS: usize = 256;
 
 /// What a client said.
 #[derive(Debug, Default, PartialEq)]
