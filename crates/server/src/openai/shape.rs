@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::Request,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -16,6 +16,9 @@ use crate::http::failure::Reach;
 
 /// Official clients repeat some failed requests by themselves, unless this header says no.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// How often a client has tried a request before, as official clients of both faces say it.
+pub(crate) const RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
 
 /// The run, in every answer that is about one.
 pub(crate) const RUN: HeaderName = HeaderName::from_static("x-stead-run");
@@ -34,6 +37,11 @@ pub(crate) async fn shaped(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let error = if request.uri().path().starts_with(ANTHROPIC) { other_error } else { error };
+    // Such a client has no second try: without a key it would be refused.
+    let headers = request.headers();
+    let once = request.method() == Method::POST
+        && headers.contains_key(&RETRY_COUNT)
+        && !headers.contains_key("idempotency-key");
     let mut response = next.run(request).await;
     let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() else { return response };
     let status = status_of(&problem);
@@ -50,7 +58,7 @@ pub(crate) async fn shaped(request: Request, next: Next) -> Response {
     {
         headers.insert(RUN, value);
     }
-    if !again(problem.code, reach) {
+    if once || !again(problem.code, reach) {
         headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     shaped

@@ -468,6 +468,13 @@ async fn there_are_only_so_many_followers_of_all_faces_together() {
         assert_eq!(full.headers()["retry-after"], "1");
         refused(full, 429, "ST0205").await;
     }
+    // A client that repeats by itself does so with a key alone.
+    let counts =
+        || lab.ask(Method::POST, RESPONSES).header("x-stainless-retry-count", "0").json(&asks("hello", json!({})));
+    let (bare, keyed) = (counts().send().await.unwrap(), counts().header("idempotency-key", "k").send().await.unwrap());
+    assert_eq!((bare.status().as_u16(), keyed.status().as_u16()), (429, 429));
+    assert_eq!(bare.headers()["x-should-retry"], "false");
+    assert!(!keyed.headers().contains_key("x-should-retry"));
     let runs = lab.client.runs(&Default::default()).await.unwrap().items;
     assert_eq!(runs.len(), 1, "nothing was started");
     // What is answered at once needs no place.

@@ -20,13 +20,11 @@ use crate::{
         guard,
         input::{idempotency_key, only},
     },
-    openai::{ids, params, said, telling::Question},
+    openai::{ids, params, said, shape, telling::Question},
 };
 
 /// The session that a request without words for it names: an id, a conversation, or a key.
 const SESSION: HeaderName = HeaderName::from_static("x-stead-session");
-/// How often a client has tried this request before, as official clients of both faces say it.
-const RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
 
 /// The gateway whose model a request without words for it asks, for tokens that are not for one alone.
 const AGENT: HeaderName = HeaderName::from_static("x-stead-agent");
@@ -95,7 +93,7 @@ pub(super) async fn relay(
 /// # Errors
 /// `ST0201` for such a request.
 pub(super) fn first(headers: &HeaderMap) -> Answer<()> {
-    let first = only(headers, &RETRY_COUNT)?.is_none_or(|count| count.as_bytes() == b"0");
+    let first = only(headers, &shape::RETRY_COUNT)?.is_none_or(|count| count.as_bytes() == b"0");
     if first || idempotency_key(headers)?.is_some() {
         return Ok(());
     }

@@ -93,7 +93,7 @@ impl Follow {
                         self.take(Some(event), &mut told);
                     }
                     if told.is_empty() {
-                        self.over = true;
+                        (self.over, self.broken) = (true, None);
                         return Some(Heard::Waits(super::ask::questions(view.approvals)));
                     }
                     self.ask_again();
@@ -114,8 +114,10 @@ impl Follow {
     }
 
     fn breaks(&mut self, why: &'static str) {
-        self.over = true;
-        self.broken = Some(why);
+        // What ended is not broken off.
+        if !std::mem::replace(&mut self.over, true) {
+            self.broken = Some(why);
+        }
     }
 
     fn take(&mut self, event: Option<Result<Event, EngineError>>, told: &mut Vec<Told>) {
