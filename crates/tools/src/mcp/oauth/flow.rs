@@ -149,9 +149,7 @@ impl Flow {
         let config = self.client(&mut at, &redirect_uri, &scopes, old).await?;
         at.manager.configure_client(config.clone()).map_err(|e| failed(&e))?;
         let page = at.manager.get_authorization_url(&scopes).await.map_err(|e| failed(&e))?;
-        let state = Url::parse(&page)
-            .ok()
-            .and_then(|url| url.query_pairs().find(|(name, _)| name == "state").map(|(_, state)| state.into_owned()));
+        let state = Url::parse(&page).ok().and_then(|page| redirect::state_of(&page));
         let state = state.ok_or_else(|| refused("the request for authorization has no `state`"))?;
         let back = consent.authorize(page).await.map_err(refused)?;
         let answer = redirect::read(&back, &redirect_uri, &state).map_err(refused)?;
