@@ -115,6 +115,11 @@ impl Tail {
         Ok(Some(batch))
     }
 
+    /// Holds no text of a run any more: what is told next is read from the journals as they are then.
+    pub(super) fn forget(&mut self) {
+        self.tracers = Tracers::default();
+    }
+
     /// Notes that a batch was told.
     ///
     /// # Errors

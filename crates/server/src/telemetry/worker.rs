@@ -79,6 +79,7 @@ pub(super) async fn keep(app: Shared, sender: Arc<Sender>) {
             Ok(()) => wait = FIRST,
             Err(Ended::Draining) => {}
             Err(Ended::Untaken(after)) => {
+                tail.forget();
                 if std::mem::take(&mut settled.moved) {
                     wait = FIRST;
                 }

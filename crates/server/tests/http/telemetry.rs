@@ -30,13 +30,17 @@ use opentelemetry_proto::tonic::{
 use prost::Message as _;
 use reqwest::Method;
 use serde_json::json;
-use stead_api::run::{Run, WaitUntil};
+use stead_api::{
+    erasure::Erase,
+    run::{Run, StartRun, WaitUntil},
+};
+use stead_client::Client;
 use stead_core::id::RunId;
 use stead_server::config::{Config, Content, Protocol, Telemetry, units::Time};
 use tokio::{net::TcpListener, sync::Notify};
 use tonic::{Request, Response, Status};
 
-use crate::lab::{ASKING, ASKING_FILES, Lab, config};
+use crate::lab::{ASKING, ASKING_FILES, Lab, config, entry};
 
 const LONG: Duration = Duration::from_secs(120);
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -56,6 +60,8 @@ struct Told {
     bell: Notify,
     /// Requests that it answers with 503, or `UNAVAILABLE`, before it takes any.
     refuses: Mutex<usize>,
+    /// What those of HTTP held.
+    refused: Mutex<Vec<u8>>,
     /// A span of this name it refuses for good.
     hates: Mutex<Option<String>>,
 }
@@ -154,6 +160,7 @@ fn answer<T: prost::Message + Default>(
     assert_eq!(headers["authorization"], TOKEN);
     assert_eq!(headers["content-type"], "application/x-protobuf");
     if told.busy() {
+        told.0.refused.lock().unwrap().extend_from_slice(body);
         told.0.bell.notify_one();
         return Err(StatusCode::SERVICE_UNAVAILABLE);
     }
@@ -427,6 +434,43 @@ async fn contents_are_told_when_that_is_wanted_and_then_masked() {
     for marker in [secret, "ada@example.com"] {
         assert!(!told.windows(marker.len()).any(|part| part == marker.as_bytes()), "{marker} is told");
     }
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_erased_while_the_collector_is_away_is_never_told() {
+    let marker = "Zq7adaXw9marker";
+    let collector = Collector::default();
+    *collector.0.refuses.lock().unwrap() = usize::MAX;
+    let endpoint = collector.http().await;
+    let lab = Lab::with(|c| {
+        telling(c, &endpoint, Protocol::Http);
+        // What is told first are spans with their texts.
+        c.telemetry.content = Content::Redacted;
+        c.telemetry.logs = false;
+        c.telemetry.metrics = false;
+        c.auth.tokens.push(entry("token-of-ada", "ada", "default"));
+    })
+    .await;
+    lab.asking().await;
+    let ada = Client::new(&lab.url, "token-of-ada").unwrap();
+    let wanted = StartRun { agent: "asking".into(), input: marker.into(), ..StartRun::default() };
+    let run = ada.start_run(&wanted, None).await.unwrap().run;
+    let waiting = lab.client.wait(run, WaitUntil::Waiting).await.unwrap();
+    lab.client.approve(waiting.approvals[0].id, None).await.unwrap();
+    lab.ended(run).await;
+    let has = |all: &[u8]| all.windows(marker.len()).any(|part| part == marker.as_bytes());
+    // It was about to be told.
+    collector.until(|told| has(&told.0.refused.lock().unwrap())).await;
+    let erase = Erase { subject: "ada".into(), ..Erase::default() };
+    lab.client.erase(&erase).await.unwrap();
+    // What was on its way meanwhile is refused too; what comes next was read after the erasure.
+    let left = *collector.0.refuses.lock().unwrap();
+    collector.until(|told| *told.0.refuses.lock().unwrap() < left).await;
+    *collector.0.refuses.lock().unwrap() = 0;
+    let spans = collector.of(run).await;
+    assert!(spans.iter().any(|span| span.name == "chat rehearsal"), "{spans:?}");
+    assert!(!has(&collector.bytes()), "an erased text is told");
     lab.stop().await;
 }
 
