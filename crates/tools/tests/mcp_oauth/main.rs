@@ -26,6 +26,7 @@ use stead_tools::{
     },
     offer::Offered,
     reach::Reach,
+    secret::Secret,
 };
 
 pub(crate) const REDIRECT: &str = "http://127.0.0.1:3000/callback";
@@ -233,4 +234,20 @@ async fn a_clients_name_is_shown_to_no_other_issuer() {
     assert_eq!(error.code, code::MCP_AUTHORIZATION);
     assert!(error.detail.contains("registered with `https://login.example.com`"), "{error}");
     assert_eq!((world.consents(), world.double.asked.lock().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_clients_secret_without_an_issuer_is_refused_before_anything_is_sent() {
+    let mut world = World::with("").await;
+    let registered = |issuer| Registered {
+        client_id: "ours".into(),
+        client_secret: Some(Secret::new("secret-of-the-client")),
+        issuer,
+    };
+    world.identity.registered = Some(registered(None));
+    let error = world.discover(true).await.unwrap_err();
+    assert!(error.detail.contains("must name its `issuer`"), "{error}");
+    assert_eq!((world.consents(), world.double.asked.lock().len()), (0, 0));
+    world.identity.registered = Some(registered(Some(world.double.url.clone())));
+    assert_eq!(world.discover(true).await.unwrap().len(), 1);
 }

@@ -60,7 +60,8 @@ pub struct Registered {
     pub client_id: String,
     /// Its secret, where it has one.
     pub client_secret: Option<Secret>,
-    /// The issuer that it is registered with; it is shown to no other. When silent, the first issuer that takes it.
+    /// The issuer that it is registered with; it is shown to no other. Silent only where there is no secret: the MCP server names the issuer, and
+    /// could name one that collects secrets.
     pub issuer: Option<String>,
 }
 
