@@ -76,6 +76,7 @@ struct World {
     kept: Arc<Kept>,
     person: Arc<Person>,
     identity: Identity,
+    scopes: Option<Vec<String>>,
 }
 
 impl World {
@@ -84,7 +85,7 @@ impl World {
         let issuer = if double.is("answer of another") { "https://other.example".into() } else { double.url.clone() };
         let state = double.is("other state").then_some("another");
         let person = Arc::new(Person { issuer, state, asked: AtomicUsize::new(0) });
-        Self { double, kept: Arc::default(), person, identity: Identity::default() }
+        Self { double, kept: Arc::default(), person, identity: Identity::default(), scopes: None }
     }
 
     fn config(&self) -> McpUrlConfig {
@@ -97,7 +98,7 @@ impl World {
             grants: Arc::clone(&self.kept) as _,
             consent: somebody.then_some(person),
             identity: self.identity.clone(),
-            scopes: None,
+            scopes: self.scopes.clone(),
             private: false,
         }))
     }
@@ -250,4 +251,18 @@ async fn a_clients_secret_without_an_issuer_is_refused_before_anything_is_sent()
     assert_eq!((world.consents(), world.double.asked.lock().len()), (0, 0));
     world.identity.registered = Some(registered(Some(world.double.url.clone())));
     assert_eq!(world.discover(true).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn scopes_that_the_operator_does_not_name_are_not_asked_for() {
+    let mut world = World::with("ever more").await;
+    world.scopes = Some(vec!["read".to_owned()]);
+    let tool = world.offer(true).await;
+    let outcome = call(&tool, json!({})).await;
+    assert!(
+        matches!(&outcome, Outcome::Refused(o) if o.content.contains("ST0430") && o.content.contains("`s0`")),
+        "{outcome:?}"
+    );
+    assert_eq!(world.consents(), 1);
+    assert_eq!(world.kept.0.lock().as_ref().unwrap().scopes, ["read"]);
 }

@@ -130,6 +130,16 @@ impl Flow {
         more: &[String],
         old: Option<&Grant>,
     ) -> Result<Grant, Failure> {
+        // What the operator names is a bound: a server that wants more does not get it by asking a person.
+        if let Some(allowed) = &self.authorization.scopes
+            && let Some(beyond) = more.iter().find(|scope| !allowed.contains(*scope))
+        {
+            let beyond = text::ellipsis(beyond, 100);
+            let why = format!(
+                "the server wants an authorisation: it asks for `{beyond}`, which is not among the allowed scopes"
+            );
+            return Err(Failure::new(code::MCP_UNAUTHORIZED, why));
+        }
         let mut at = self.discover(challenge).await?;
         let mut scopes = match &self.authorization.scopes {
             Some(scopes) => scopes.clone(),

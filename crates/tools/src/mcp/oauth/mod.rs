@@ -74,7 +74,7 @@ pub struct Authorization {
     pub consent: Option<Arc<dyn Consent>>,
     /// Who this client is.
     pub identity: Identity,
-    /// What the token shall allow; when silent, what the server asks for.
+    /// What the token shall allow, and the most that a person is asked for; when silent, what the server asks for.
     pub scopes: Option<Vec<String>>,
     /// Whether the authorization server may be at a private address although the MCP server is not.
     pub private: bool,
