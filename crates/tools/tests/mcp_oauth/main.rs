@@ -21,7 +21,7 @@ use stead_tools::{
     config::McpUrlConfig,
     error::ToolSetupError,
     mcp::{
-        self, Shown,
+        self, Answer, Asks, Question, Shown,
         oauth::{Authorization, Consent, Grant, Grants, Identity, Registered},
     },
     offer::Offered,
@@ -68,6 +68,17 @@ impl Consent for Person {
         let mut back = reqwest::Url::parse(REDIRECT).unwrap();
         back.query_pairs_mut().append_pair("code", "c").append_pair("state", &state).append_pair("iss", &self.issuer);
         Box::pin(async move { Ok(back.into()) })
+    }
+}
+
+/// Answers no question, and keeps them.
+#[derive(Default)]
+struct Hears(Mutex<Vec<Question>>);
+
+impl Asks for Hears {
+    fn ask(&self, question: Question) -> BoxFuture<'_, Answer> {
+        self.0.lock().push(question);
+        Box::pin(async { Answer::Decline })
     }
 }
 
@@ -265,4 +276,17 @@ async fn scopes_that_the_operator_does_not_name_are_not_asked_for() {
     );
     assert_eq!(world.consents(), 1);
     assert_eq!(world.kept.0.lock().as_ref().unwrap().scopes, ["read"]);
+}
+
+#[tokio::test]
+async fn a_servers_question_does_not_tell_its_token() {
+    let world = World::with("asks").await;
+    let pinned = world.discover(true).await.unwrap();
+    let hears = Arc::new(Hears::default());
+    let asks: Arc<dyn Asks> = Arc::clone(&hears) as _;
+    let offered =
+        mcp::offer_asking("t", &world.config(), world.shown(false), (&Reach::default(), asks), &pinned).unwrap();
+    assert_eq!(text(call(&offered[0], json!({})).await), "asked");
+    let asked: Vec<String> = hears.0.lock().iter().map(|question| question.message.clone()).collect();
+    assert_eq!(asked, ["you showed Bearer [secret]"]);
 }
