@@ -403,7 +403,7 @@ async fn what_is_refused_for_good_is_left_out_alone_and_counted() {
 async fn contents_are_told_when_that_is_wanted_and_then_masked() {
     let collector = Collector::default();
     let endpoint = collector.http().await;
-    let secret = "s3cr3t-of-the-shop";
+    let (secret, key) = ("s3cr3t-of-the-shop", "k3y-of-the-provider");
     let lab = Lab::with(|c| {
         telling(c, &endpoint, Protocol::Http);
         c.telemetry.content = Content::Redacted;
@@ -411,15 +411,19 @@ async fn contents_are_told_when_that_is_wanted_and_then_masked() {
         let folder = c.data_dir.parent().unwrap().join("secrets");
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("shop"), secret).unwrap();
+        // No entry names it, and a manifest may use it at the provider.
+        std::fs::write(folder.join("OPENAI_API_KEY"), key).unwrap();
         // One that others can read is refused.
-        for (path, mode) in [(folder.clone(), 0o700), (folder.join("shop"), 0o600)] {
+        for (path, mode) in
+            [(folder.clone(), 0o700), (folder.join("shop"), 0o600), (folder.join("OPENAI_API_KEY"), 0o600)]
+        {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
         }
         c.secrets.dir = Some(folder);
     })
     .await;
     lab.apply(ASKING, &ASKING_FILES).await;
-    let body = json!({ "agent": "asking", "input": format!("Note: {secret}, of ada@example.com") });
+    let body = json!({ "agent": "asking", "input": format!("Note: {secret}, {key}, of ada@example.com") });
     let started: serde_json::Value = lab.post("/v1/runs", &body).await.json().await.unwrap();
     let run: RunId = started["run"].as_str().unwrap().parse().unwrap();
     let waiting = lab.client.wait(run, WaitUntil::Waiting).await.unwrap();
@@ -427,13 +431,29 @@ async fn contents_are_told_when_that_is_wanted_and_then_masked() {
     lab.ended(run).await;
     let spans = collector.of(run).await;
     let one = |name: &str| spans.iter().find(|span| span.name == name).unwrap();
-    assert_eq!(text(one("invoke_agent asking"), "input.value"), "Note: [secret], of [personal]");
+    assert_eq!(text(one("invoke_agent asking"), "input.value"), "Note: [secret], [secret], of [personal]");
     assert_eq!(text(one("invoke_agent asking"), "output.value"), "It was added.");
     assert!(text(one("execute_tool notes_add"), "gen_ai.tool.call.arguments").contains("milk"));
     let told = collector.bytes();
-    for marker in [secret, "ada@example.com"] {
+    for marker in [secret, key, "ada@example.com"] {
         assert!(!told.windows(marker.len()).any(|part| part == marker.as_bytes()), "{marker} is told");
     }
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn no_text_is_told_where_manifests_may_name_any_variable() {
+    let collector = Collector::default();
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path());
+    telling(&mut config, &collector.http().await, Protocol::Http);
+    config.telemetry.content = Content::Redacted;
+    let lab = Lab::own(dir, config).await;
+    lab.asking().await;
+    let run = approved(&lab, &[]).await.summary.id;
+    let spans = collector.of(run).await;
+    assert!(spans.iter().all(|span| text(span, "input.value").is_empty()), "{spans:?}");
+    assert!(!collector.bytes().windows(4).any(|part| part == b"milk"));
     lab.stop().await;
 }
 
