@@ -21,7 +21,7 @@ use crate::{http::app::Shared, routes};
 /// Leaves that are read at once.
 const BATCH: u32 = 256;
 /// Times that what is damaged of a run is read before it is told without its texts, or not at all.
-const DAMAGED_TRIES: u32 = 5;
+const DAMAGED_TRIES: u32 = 3;
 
 /// What is to be told of some leaves of a log.
 pub(super) struct Batch {

@@ -495,6 +495,41 @@ async fn what_is_erased_while_the_collector_is_away_is_never_told() {
 }
 
 #[tokio::test]
+async fn what_is_damaged_of_one_run_keeps_no_other_from_being_told_of() {
+    // Nobody listens there.
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", gone.local_addr().unwrap());
+    drop(gone);
+    let redacted = |c: &mut Config, endpoint: &str| {
+        telling(c, endpoint, Protocol::Http);
+        c.telemetry.content = Content::Redacted;
+    };
+    let lab = Lab::with(|c| redacted(c, &endpoint)).await;
+    lab.hello().await;
+    // Too long to be in its record.
+    let long = StartRun { agent: "hello".into(), input: "Hello. ".repeat(1_000), ..StartRun::default() };
+    let damaged = lab.client.start_run(&long, None).await.unwrap().run;
+    lab.ended(damaged).await;
+    let dir = lab.stop().await;
+    let conn = rusqlite::Connection::open(dir.path().join("data/stead.db")).unwrap();
+    let gone = conn.execute("DELETE FROM blobs WHERE bid = (SELECT max(bid) FROM blobs)", []).unwrap();
+    assert_eq!(gone, 1);
+    drop(conn);
+    let collector = Collector::default();
+    let mut config = config(dir.path());
+    redacted(&mut config, &collector.http().await);
+    let lab = Lab::over(dir, config).await;
+    let whole = lab.start("hello").await;
+    let input =
+        |spans: &[Span]| text(spans.iter().find(|span| span.name == "invoke_agent hello").unwrap(), "input.value");
+    assert_eq!(input(&collector.of(whole).await), "Hi");
+    assert_eq!(input(&collector.of(damaged).await), "");
+    let page = lab.get("/metrics").await.text().await.unwrap();
+    assert!(page.contains("stead_telemetry_damaged_total 1"), "{page}");
+    lab.stop().await;
+}
+
+#[tokio::test]
 async fn a_wrong_context_counts_as_none() {
     let lab = Lab::new().await;
     lab.asking().await;
