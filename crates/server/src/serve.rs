@@ -124,12 +124,22 @@ impl Server {
 
     /// `people` says who may have runs; on the user's own machine they all are the user's.
     async fn open_as(
-        config: Config,
+        mut config: Config,
         local: Local,
         environment: Environment,
         people: Option<Arc<dyn MayHaveRuns>>,
     ) -> Result<Self, ServeError> {
         config.check(Path::new("stead.toml"))?;
+        if matches!(environment, Environment::Open) && config.telemetry.content == config::Content::Redacted {
+            // Manifests may name any variable, so nobody knows which values would have to be masked.
+            config.telemetry.content = config::Content::Off;
+            if !local.at_rest {
+                tracing::warn!(
+                    "no texts are told: `telemetry.content = \"redacted\"` needs `stead serve`, where `agents.secrets` and \
+                     `agents.env` say what is masked"
+                );
+            }
+        }
         // The port first: it is the cheapest thing to fail.
         let listener = Listener::bind(config.listen).await?.secure(&config)?;
         let runtime = Box::pin(Runtime::open(OpenOptions {

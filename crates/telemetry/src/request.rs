@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::{
 
 use crate::{
     names::{SCHEMA_URL, SCOPE},
-    value::text,
+    value::{text, yes},
 };
 
 /// A server, as it is told with all that it sends.
@@ -36,6 +36,14 @@ impl Origin {
         attributes.extend(instance.map(|instance| text("service.instance.id", instance)));
         attributes.extend(more.into_iter().map(|(key, value)| text(key, value)));
         Self { attributes, release: release.to_owned() }
+    }
+
+    /// The same, of a request that does not have all of a trace: runs are left out (`stead.trace.partial`).
+    #[must_use]
+    pub fn partial(&self) -> Self {
+        let mut partial = self.clone();
+        partial.attributes.push(yes("stead.trace.partial", true));
+        partial
     }
 
     fn resource(&self) -> Option<Resource> {

@@ -1,9 +1,11 @@
-//! The values of all secrets that an operator lets manifests name, or names elsewhere: what must not stand in a text that is told.
+//! The values of all secrets that an operator lets manifests name, or names elsewhere, and those under the usual names of providers' keys: what
+//! must not stand in a text that is told.
 
 use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use stead_manifest::manifest::{SecretPlace, SecretRef};
+use stead_models::providers::PROVIDERS;
 use stead_ports::secret::Secrets;
 use stead_telemetry::content::Mask;
 use tokio::time::Instant;
@@ -25,11 +27,24 @@ impl Masks {
     pub(super) fn new(config: &Config, secrets: Arc<dyn Secrets>) -> Self {
         let mut names: Vec<String> = config.agents.secrets.iter().cloned().collect();
         let mut variables: Vec<String> = config.agents.env.iter().chain(&config.sandbox.env).cloned().collect();
-        for reference in config.telemetry.headers.values().filter_map(|text| SecretRef::read(text)) {
+        // A manifest may use a provider's usual key without an entry.
+        for provider in PROVIDERS {
+            names.extend(provider.key_vars.iter().map(|name| (*name).to_owned()));
+            variables.extend(provider.key_vars.iter().map(|name| (*name).to_owned()));
+        }
+        let notices =
+            config.approvals.notices.iter().flat_map(|notice| [&notice.webhook, &notice.secret, &notice.password]);
+        let exchange = config.identity.exchange.as_ref().and_then(|exchange| exchange.client_secret.as_ref());
+        let texts = config.telemetry.headers.values().chain(notices.flatten()).chain(exchange);
+        for reference in texts.filter_map(|text| SecretRef::read(text)) {
             match reference.place() {
                 SecretPlace::Secret(name) => names.push(name.to_owned()),
                 SecretPlace::Env(name) => variables.push(name.to_owned()),
             }
+        }
+        for all in [&mut names, &mut variables] {
+            all.sort_unstable();
+            all.dedup();
         }
         Self { names, variables, secrets, current: Mutex::new(None) }
     }
@@ -60,5 +75,38 @@ impl Masks {
         let mask = Mask::new(all.iter().cloned());
         *current = Some((Instant::now(), mask.clone(), all));
         Some(mask)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stead_ports::{
+        BoxFuture,
+        secret::{Secret, SecretError},
+    };
+
+    use super::*;
+    use crate::config::Notice;
+
+    /// Each secret is its name, twice.
+    struct Twice;
+
+    impl Secrets for Twice {
+        fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Secret>, SecretError>> {
+            Box::pin(async move { Ok(Some(Secret::new(format!("{name}-{name}")))) })
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_of_providers_and_secrets_of_notices_are_masked_though_no_manifest_may_name_them() {
+        let mut config = Config::default();
+        let notice =
+            Notice { webhook: Some("secret://hook".into()), secret: Some("secret://sign".into()), ..Notice::default() };
+        let mail = Notice { password: Some("secret://mail".into()), ..Notice::default() };
+        config.approvals.notices = vec![notice, mail];
+        let mask = Masks::new(&config, Arc::new(Twice)).now().await.unwrap_or_default();
+        for name in ["hook", "sign", "mail", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"] {
+            assert_eq!(mask.show(&format!("it is {name}-{name}.")), "it is [secret].");
+        }
     }
 }

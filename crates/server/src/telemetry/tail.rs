@@ -4,19 +4,24 @@ use std::collections::{BTreeMap, HashMap};
 
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use stead_audit::leaf::Entry;
-use stead_core::id::{Name, RunId};
-use stead_engine::LogError;
+use stead_core::{
+    code,
+    id::{Name, RunId},
+};
+use stead_engine::{EngineError, LogError};
 use stead_ports::{
     audit::{LogRow, OPERATORS},
     journal::StoreError,
 };
-use stead_telemetry::{Span, logs};
+use stead_telemetry::{Span, content::Mask, logs};
 
 use super::{READER, tracers::Tracers};
 use crate::{http::app::Shared, routes};
 
 /// Leaves that are read at once.
 const BATCH: u32 = 256;
+/// Times that what is damaged of a run is read before it is told without its texts, or not at all.
+const DAMAGED_TRIES: u32 = 3;
 
 /// What is to be told of some leaves of a log.
 pub(super) struct Batch {
@@ -32,6 +37,8 @@ pub(super) struct Tail {
     app: Shared,
     upto: BTreeMap<Name, u64>,
     tracers: Tracers,
+    /// Runs of which something stored is damaged, and how often it was read in vain.
+    damaged: HashMap<RunId, u32>,
 }
 
 impl Tail {
@@ -52,7 +59,7 @@ impl Tail {
             let all: Vec<(Name, u64)> = upto.clone().into_iter().collect();
             log.note_upto(READER, &all).await?;
         }
-        Ok(Some(Self { app, upto, tracers: Tracers::default() }))
+        Ok(Some(Self { app, upto, tracers: Tracers::default(), damaged: HashMap::new() }))
     }
 
     /// Logs that have more, and how many leaves in all.
@@ -104,15 +111,41 @@ impl Tail {
         }
         if telemetry.config.traces {
             for run in order {
-                let engine = self.app.runtime.engine();
-                match self.tracers.spans(engine, run, runs[&run], mask.as_ref()).await {
-                    Ok(spans) => batch.spans.extend(spans),
-                    Err(stead_engine::EngineError::Store(error)) => return Err(error.into()),
-                    Err(error) => tracing::warn!(%run, %error, "a run cannot be read, and is not told of"),
-                }
+                batch.spans.extend(self.spans(run, runs[&run], mask.as_ref()).await?);
             }
         }
         Ok(Some(batch))
+    }
+
+    /// The spans that ended with those records of a run. What is damaged there does not keep other runs from being told of: after some tries the
+    /// run is told without its texts, and if that cannot be read either, its spans are left out.
+    async fn spans(&mut self, run: RunId, records: (u64, u64), mask: Option<&Mask>) -> Result<Vec<Span>, StoreError> {
+        let engine = self.app.runtime.engine();
+        let tries = self.damaged.get(&run).copied().unwrap_or(0);
+        let texts = mask.filter(|_| tries < DAMAGED_TRIES);
+        let error = match self.tracers.spans(engine, run, records, texts).await {
+            Ok(spans) => return Ok(spans),
+            // What does not answer now may answer later; what is damaged stays so.
+            Err(EngineError::Store(error)) if error.code != code::DATA_DAMAGED => return Err(error),
+            Err(EngineError::Store(error)) if tries < DAMAGED_TRIES => {
+                let tries = tries + 1;
+                self.damaged.insert(run, tries);
+                if tries == DAMAGED_TRIES {
+                    self.app.metrics.telemetry.damaged();
+                    tracing::error!(%run, %error, "something of a run is damaged: it is told without its texts");
+                }
+                return Err(error);
+            }
+            Err(error) => error,
+        };
+        self.app.metrics.telemetry.damaged();
+        tracing::error!(%run, %error, "a run cannot be read, and is not told of");
+        Ok(Vec::new())
+    }
+
+    /// Holds no text of a run any more: what is told next is read from the journals as they are then.
+    pub(super) fn forget(&mut self) {
+        self.tracers = Tracers::default();
     }
 
     /// Notes that a batch was told.

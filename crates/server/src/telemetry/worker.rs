@@ -1,10 +1,14 @@
-//! The one task that tells of runs: it reads on, sends what it finds, and notes how far it has come. What is not taken is sent again, later and
-//! later; what never will be is left out, counted and said.
+//! The one task that tells of runs: it reads on, sends what it finds, and notes how far it has come. What is not taken is read again from the
+//! journal and sent again, later and later: a text that was erased meanwhile is not told. What never will be taken is left out, counted and said.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use opentelemetry_proto::tonic::{logs::v1::LogRecord, trace::v1::Span};
-use stead_core::time::Span as Time;
+use stead_core::{id::Name, time::Span as Time};
 use stead_ports::clock::Clock as _;
 
 use super::{
@@ -30,25 +34,63 @@ const FINISH: Duration = Duration::from_secs(5);
 enum Ended {
     /// Something cannot be read, or is another's.
     Unread(String),
+    /// The collector did not take something; it may not before so long, when it says so.
+    Untaken(Option<Duration>),
     /// The server ends.
     Draining,
+}
+
+/// What was settled of the leaves of each log that are not noted yet, so that it is not sent again with the rest.
+#[derive(Default)]
+struct Settled {
+    parts: HashMap<Name, Part>,
+    /// Something was settled since the last failure.
+    moved: bool,
+}
+
+/// See [`Settled`].
+#[derive(Default)]
+struct Part {
+    /// Spans, by the ids of their traces and their own.
+    spans: HashSet<(Vec<u8>, Vec<u8>)>,
+    /// Records, from the first one on.
+    logs: usize,
+}
+
+impl Part {
+    fn len(&self) -> usize {
+        self.spans.len() + self.logs
+    }
 }
 
 /// See the module.
 pub(super) async fn keep(app: Shared, sender: Arc<Sender>) {
     let mut news = app.runtime.log().news();
     let Some(mut tail) = begin(&app).await else { return };
-    let mut wait = FIRST;
+    let (mut wait, mut settled) = (FIRST, Settled::default());
     loop {
         news.borrow_and_update();
         // What is broken off was not noted, and is told again.
         let ended = tokio::select! {
-            ended = round(&app, &sender, &mut tail) => ended,
+            ended = round(&app, &sender, &mut tail, &mut settled) => ended,
             () = app.draining.cancelled() => Err(Ended::Draining),
         };
         match ended {
             Ok(()) => wait = FIRST,
             Err(Ended::Draining) => {}
+            Err(Ended::Untaken(after)) => {
+                tail.forget();
+                if std::mem::take(&mut settled.moved) {
+                    wait = FIRST;
+                }
+                let wait_now = after.unwrap_or(wait).clamp(FIRST, LONGEST);
+                tracing::warn!(again_in = ?wait_now, "what the collector did not take is read and told again");
+                pause(&app, jitter(wait_now)).await;
+                wait = longer(wait);
+                if !app.draining.is_cancelled() {
+                    continue;
+                }
+            }
             Err(Ended::Unread(why)) => {
                 tracing::warn!(why, "what runs did cannot be read now, and is told later");
                 pause(&app, wait).await;
@@ -58,7 +100,7 @@ pub(super) async fn keep(app: Shared, sender: Arc<Sender>) {
         if app.draining.is_cancelled() {
             // What is new by now is told a last time; the rest stays for the next process.
             app.runtime.log().caught_up(FINISH).await;
-            let _ = tokio::time::timeout(FINISH, round(&app, &sender, &mut tail)).await;
+            let _ = tokio::time::timeout(FINISH, round(&app, &sender, &mut tail, &mut settled)).await;
             return;
         }
         tokio::select! {
@@ -97,7 +139,7 @@ fn longer(wait: Duration) -> Duration {
 }
 
 /// Tells what is new.
-async fn round(app: &Shared, sender: &Sender, tail: &mut Tail) -> Result<(), Ended> {
+async fn round(app: &Shared, sender: &Sender, tail: &mut Tail, settled: &mut Settled) -> Result<(), Ended> {
     loop {
         let (rows, behind) = tail.new_leaves().await.map_err(|e| Ended::Unread(e.to_string()))?;
         app.metrics.telemetry.behind(behind);
@@ -106,40 +148,54 @@ async fn round(app: &Shared, sender: &Sender, tail: &mut Tail) -> Result<(), End
         }
         for row in &rows {
             let Some(batch) = tail.next(row).await.map_err(|e| Ended::Unread(e.to_string()))? else { continue };
-            tell(app, sender, &batch).await?;
+            let part = settled.parts.entry(batch.tenant.clone()).or_default();
+            let before = part.len();
+            let told = tell(app, sender, &batch, part).await;
+            settled.moved |= part.len() > before;
+            told?;
             tail.done(&batch).await.map_err(|e| Ended::Unread(e.to_string()))?;
+            settled.parts.remove(&batch.tenant);
         }
     }
 }
 
-async fn tell(app: &Shared, sender: &Sender, batch: &Batch) -> Result<(), Ended> {
+async fn tell(app: &Shared, sender: &Sender, batch: &Batch, before: &mut Part) -> Result<(), Ended> {
     let origin = app.telemetry.origin();
-    for spans in batch.spans.chunks(MOST) {
-        all(app, sender, spans, &|part: &[Span]| Request::Traces(origin.spans(part.to_vec()))).await?;
+    let id = |span: &Span| (span.trace_id.clone(), span.span_id.clone());
+    let spans: Vec<Span> = batch.spans.iter().filter(|&span| !before.spans.contains(&id(span))).cloned().collect();
+    for spans in spans.chunks(MOST) {
+        let (count, ended) =
+            all(app, sender, spans, &|part: &[Span]| Request::Traces(origin.spans(part.to_vec()))).await;
+        before.spans.extend(spans[..count].iter().map(id));
+        ended?;
     }
-    for records in batch.logs.chunks(MOST) {
-        all(app, sender, records, &|part: &[LogRecord]| Request::Logs(origin.logs(part.to_vec()))).await?;
+    let logs = batch.logs.get(before.logs..).unwrap_or_default();
+    for records in logs.chunks(MOST) {
+        let request = |part: &[LogRecord]| Request::Logs(origin.logs(part.to_vec()));
+        let (count, ended) = all(app, sender, records, &request).await;
+        before.logs += count;
+        ended?;
     }
     Ok(())
 }
 
-/// Sends some until they are taken. What is refused for good is halved, until it is one alone that is left out.
+/// Sends some in their order: how many, from the first one on, are settled, and whether all are. What is refused for good is halved, until it is
+/// one alone that is left out.
 async fn all<T>(
     app: &Shared,
     sender: &Sender,
     some: &[T],
     request: &(dyn Fn(&[T]) -> Request + Sync),
-) -> Result<(), Ended>
+) -> (usize, Result<(), Ended>)
 where
     T: Sync,
 {
-    let (mut left, mut wait) = (vec![some], FIRST);
+    let (mut left, mut settled) = (vec![some], 0);
     while let Some(part) = left.pop() {
         let (made, count) = (request(part), part.len() as u64);
         let signal = made.signal();
         match sender.send(made).await {
             Ok(rejected) => {
-                wait = FIRST;
                 app.metrics.telemetry.told(signal, count.saturating_sub(rejected), rejected);
                 if rejected > 0 {
                     tracing::warn!(signal, rejected, "the collector has left some out of what it was told");
@@ -161,6 +217,7 @@ where
             Err(Untaken::Never(_)) => {
                 let (one, two) = part.split_at(part.len() / 2);
                 left.extend([two, one]);
+                continue;
             }
             Err(untaken @ (Untaken::Later { .. } | Untaken::Unknown(_))) => {
                 let (why, after) = match untaken {
@@ -168,21 +225,14 @@ where
                     Untaken::Unknown(why) | Untaken::Never(why) => (why, None),
                 };
                 app.metrics.telemetry.failed(signal);
-                let wait_now = after.unwrap_or(wait).clamp(FIRST, LONGEST);
-                tracing::warn!(signal, why, again_in = ?wait_now, "the collector did not take what it was told");
-                if app.draining.is_cancelled() {
-                    return Err(Ended::Draining);
-                }
-                left.push(part);
-                pause(app, jitter(wait_now)).await;
-                wait = longer(wait);
-                if app.draining.is_cancelled() {
-                    return Err(Ended::Draining);
-                }
+                tracing::warn!(signal, why, "the collector did not take what it was told");
+                let draining = app.draining.is_cancelled();
+                return (settled, Err(if draining { Ended::Draining } else { Ended::Untaken(after) }));
             }
         }
+        settled += part.len();
     }
-    Ok(())
+    (settled, Ok(()))
 }
 
 /// From half of a wait to all of it, by chance: servers that fail together do not come back together.

@@ -30,13 +30,17 @@ use opentelemetry_proto::tonic::{
 use prost::Message as _;
 use reqwest::Method;
 use serde_json::json;
-use stead_api::run::{Run, WaitUntil};
+use stead_api::{
+    erasure::Erase,
+    run::{Run, StartRun, WaitUntil},
+};
+use stead_client::Client;
 use stead_core::id::RunId;
 use stead_server::config::{Config, Content, Protocol, Telemetry, units::Time};
 use tokio::{net::TcpListener, sync::Notify};
 use tonic::{Request, Response, Status};
 
-use crate::lab::{ASKING, ASKING_FILES, Lab, config};
+use crate::lab::{ASKING, ASKING_FILES, Lab, config, entry};
 
 const LONG: Duration = Duration::from_secs(120);
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -56,6 +60,8 @@ struct Told {
     bell: Notify,
     /// Requests that it answers with 503, or `UNAVAILABLE`, before it takes any.
     refuses: Mutex<usize>,
+    /// What those of HTTP held.
+    refused: Mutex<Vec<u8>>,
     /// A span of this name it refuses for good.
     hates: Mutex<Option<String>>,
 }
@@ -154,6 +160,7 @@ fn answer<T: prost::Message + Default>(
     assert_eq!(headers["authorization"], TOKEN);
     assert_eq!(headers["content-type"], "application/x-protobuf");
     if told.busy() {
+        told.0.refused.lock().unwrap().extend_from_slice(body);
         told.0.bell.notify_one();
         return Err(StatusCode::SERVICE_UNAVAILABLE);
     }
@@ -396,7 +403,7 @@ async fn what_is_refused_for_good_is_left_out_alone_and_counted() {
 async fn contents_are_told_when_that_is_wanted_and_then_masked() {
     let collector = Collector::default();
     let endpoint = collector.http().await;
-    let secret = "s3cr3t-of-the-shop";
+    let (secret, key) = ("s3cr3t-of-the-shop", "k3y-of-the-provider");
     let lab = Lab::with(|c| {
         telling(c, &endpoint, Protocol::Http);
         c.telemetry.content = Content::Redacted;
@@ -404,15 +411,19 @@ async fn contents_are_told_when_that_is_wanted_and_then_masked() {
         let folder = c.data_dir.parent().unwrap().join("secrets");
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("shop"), secret).unwrap();
+        // No entry names it, and a manifest may use it at the provider.
+        std::fs::write(folder.join("OPENAI_API_KEY"), key).unwrap();
         // One that others can read is refused.
-        for (path, mode) in [(folder.clone(), 0o700), (folder.join("shop"), 0o600)] {
+        for (path, mode) in
+            [(folder.clone(), 0o700), (folder.join("shop"), 0o600), (folder.join("OPENAI_API_KEY"), 0o600)]
+        {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
         }
         c.secrets.dir = Some(folder);
     })
     .await;
     lab.apply(ASKING, &ASKING_FILES).await;
-    let body = json!({ "agent": "asking", "input": format!("Note: {secret}, of ada@example.com") });
+    let body = json!({ "agent": "asking", "input": format!("Note: {secret}, {key}, of ada@example.com") });
     let started: serde_json::Value = lab.post("/v1/runs", &body).await.json().await.unwrap();
     let run: RunId = started["run"].as_str().unwrap().parse().unwrap();
     let waiting = lab.client.wait(run, WaitUntil::Waiting).await.unwrap();
@@ -420,13 +431,101 @@ async fn contents_are_told_when_that_is_wanted_and_then_masked() {
     lab.ended(run).await;
     let spans = collector.of(run).await;
     let one = |name: &str| spans.iter().find(|span| span.name == name).unwrap();
-    assert_eq!(text(one("invoke_agent asking"), "input.value"), "Note: [secret], of [personal]");
+    assert_eq!(text(one("invoke_agent asking"), "input.value"), "Note: [secret], [secret], of [personal]");
     assert_eq!(text(one("invoke_agent asking"), "output.value"), "It was added.");
     assert!(text(one("execute_tool notes_add"), "gen_ai.tool.call.arguments").contains("milk"));
     let told = collector.bytes();
-    for marker in [secret, "ada@example.com"] {
+    for marker in [secret, key, "ada@example.com"] {
         assert!(!told.windows(marker.len()).any(|part| part == marker.as_bytes()), "{marker} is told");
     }
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn no_text_is_told_where_manifests_may_name_any_variable() {
+    let collector = Collector::default();
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path());
+    telling(&mut config, &collector.http().await, Protocol::Http);
+    config.telemetry.content = Content::Redacted;
+    let lab = Lab::own(dir, config).await;
+    lab.asking().await;
+    let run = approved(&lab, &[]).await.summary.id;
+    let spans = collector.of(run).await;
+    assert!(spans.iter().all(|span| text(span, "input.value").is_empty()), "{spans:?}");
+    assert!(!collector.bytes().windows(4).any(|part| part == b"milk"));
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_erased_while_the_collector_is_away_is_never_told() {
+    let marker = "Zq7adaXw9marker";
+    let collector = Collector::default();
+    *collector.0.refuses.lock().unwrap() = usize::MAX;
+    let endpoint = collector.http().await;
+    let lab = Lab::with(|c| {
+        telling(c, &endpoint, Protocol::Http);
+        // What is told first are spans with their texts.
+        c.telemetry.content = Content::Redacted;
+        c.telemetry.logs = false;
+        c.telemetry.metrics = false;
+        c.auth.tokens.push(entry("token-of-ada", "ada", "default"));
+    })
+    .await;
+    lab.asking().await;
+    let ada = Client::new(&lab.url, "token-of-ada").unwrap();
+    let wanted = StartRun { agent: "asking".into(), input: marker.into(), ..StartRun::default() };
+    let run = ada.start_run(&wanted, None).await.unwrap().run;
+    let waiting = lab.client.wait(run, WaitUntil::Waiting).await.unwrap();
+    lab.client.approve(waiting.approvals[0].id, None).await.unwrap();
+    lab.ended(run).await;
+    let has = |all: &[u8]| all.windows(marker.len()).any(|part| part == marker.as_bytes());
+    // It was about to be told.
+    collector.until(|told| has(&told.0.refused.lock().unwrap())).await;
+    let erase = Erase { subject: "ada".into(), ..Erase::default() };
+    lab.client.erase(&erase).await.unwrap();
+    // What was on its way meanwhile is refused too; what comes next was read after the erasure.
+    let left = *collector.0.refuses.lock().unwrap();
+    collector.until(|told| *told.0.refuses.lock().unwrap() < left).await;
+    *collector.0.refuses.lock().unwrap() = 0;
+    let spans = collector.of(run).await;
+    assert!(spans.iter().any(|span| span.name == "chat rehearsal"), "{spans:?}");
+    assert!(!has(&collector.bytes()), "an erased text is told");
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_damaged_of_one_run_keeps_no_other_from_being_told_of() {
+    // Nobody listens there.
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", gone.local_addr().unwrap());
+    drop(gone);
+    let redacted = |c: &mut Config, endpoint: &str| {
+        telling(c, endpoint, Protocol::Http);
+        c.telemetry.content = Content::Redacted;
+    };
+    let lab = Lab::with(|c| redacted(c, &endpoint)).await;
+    lab.hello().await;
+    // Too long to be in its record.
+    let long = StartRun { agent: "hello".into(), input: "Hello. ".repeat(1_000), ..StartRun::default() };
+    let damaged = lab.client.start_run(&long, None).await.unwrap().run;
+    lab.ended(damaged).await;
+    let dir = lab.stop().await;
+    let conn = rusqlite::Connection::open(dir.path().join("data/stead.db")).unwrap();
+    let gone = conn.execute("DELETE FROM blobs WHERE bid = (SELECT max(bid) FROM blobs)", []).unwrap();
+    assert_eq!(gone, 1);
+    drop(conn);
+    let collector = Collector::default();
+    let mut config = config(dir.path());
+    redacted(&mut config, &collector.http().await);
+    let lab = Lab::over(dir, config).await;
+    let whole = lab.start("hello").await;
+    let input =
+        |spans: &[Span]| text(spans.iter().find(|span| span.name == "invoke_agent hello").unwrap(), "input.value");
+    assert_eq!(input(&collector.of(whole).await), "Hi");
+    assert_eq!(input(&collector.of(damaged).await), "");
+    let page = lab.get("/metrics").await.text().await.unwrap();
+    assert!(page.contains("stead_telemetry_damaged_total 1"), "{page}");
     lab.stop().await;
 }
 

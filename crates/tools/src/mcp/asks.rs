@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use stead_core::id::RunId;
 use stead_ports::BoxFuture;
 
-use super::words::excerpt;
-use crate::{schema, secret::Secret};
+use super::{ledger::Ledger, words::excerpt};
+use crate::schema;
 
 /// Most bytes of a question's text; a longer one is declined.
 const MAX_MESSAGE: usize = 8 * 1024;
@@ -63,13 +63,19 @@ pub(super) struct Asking {
     port: Option<Arc<dyn Asks>>,
     server: Arc<str>,
     run: RunId,
-    secrets: Arc<[Secret]>,
+    /// What is blotted out of its questions: tokens are shown while the session lasts.
+    ledger: Ledger,
     asked: Arc<AtomicUsize>,
 }
 
 impl Asking {
-    pub(super) fn new(port: Option<Arc<dyn Asks>>, server: &str, run: RunId, secrets: Vec<Secret>) -> Self {
-        Self { port, server: server.into(), run, secrets: secrets.into(), asked: Arc::default() }
+    pub(super) fn new(port: Option<Arc<dyn Asks>>, server: &str, run: RunId, ledger: Ledger) -> Self {
+        Self { port, server: server.into(), run, ledger, asked: Arc::default() }
+    }
+
+    /// The same over another connection.
+    pub(super) fn over(&self, ledger: &Ledger) -> Self {
+        Self { ledger: ledger.clone(), ..self.clone() }
     }
 
     /// Whether anybody would be asked.
@@ -83,12 +89,13 @@ impl Asking {
         if self.asked.fetch_add(1, Ordering::Relaxed) >= MAX_QUESTIONS {
             return declined();
         }
+        let secrets = self.ledger.secrets();
         let question = Question {
             server: self.server.to_string(),
             run: self.run,
             operation: operation.map(str::to_owned),
-            message: excerpt(&self.secrets, &message, MAX_MESSAGE),
-            schema: self.secrets.iter().fold(schema.clone(), |schema, secret| secret.redact_json(schema)),
+            message: excerpt(&secrets, &message, MAX_MESSAGE),
+            schema: secrets.iter().fold(schema.clone(), |schema, secret| secret.redact_json(schema)),
         };
         match port.ask(question).await {
             Answer::Accept(values) => match filled(&schema, values) {
@@ -136,6 +143,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::secret::Secret;
 
     /// Says the same to every question, and keeps them.
     struct Says(Answer, Mutex<Vec<Question>>);
@@ -155,7 +163,7 @@ mod tests {
         };
         let says = Arc::new(Says(answer, Mutex::default()));
         let port: Arc<dyn Asks> = Arc::clone(&says) as _;
-        (Asking::new(Some(port), "crm", RunId(1), vec![Secret::new("hunter2-hunter2")]), says)
+        (Asking::new(Some(port), "crm", RunId(1), Ledger::new(vec![Secret::new("hunter2-hunter2")])), says)
     }
 
     fn question() -> ElicitRequestParams {
@@ -181,6 +189,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_token_that_was_shown_after_the_greeting_is_in_no_question() {
+        let (asking, says) = asking(json!({ "name": "Ada" }));
+        let ledger = Ledger::default();
+        let asking = asking.over(&ledger);
+        ledger.shows(&Secret::new("hunter2-hunter2"));
+        asking.ask(question(), None).await;
+        assert_eq!(says.1.lock()[0].message, "Who sits there, [secret]?");
+    }
+
+    #[tokio::test]
     async fn an_answer_that_is_none_is_not_sent() {
         for wrong in [json!({}), json!({ "name": 1 }), json!({ "name": "Ada", "seats": 0 })] {
             let told = asking(wrong.clone()).0.ask(question(), None).await;
@@ -192,7 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_is_asked_too_much() {
-        let nobody = Asking::new(None, "crm", RunId(1), Vec::new());
+        let nobody = Asking::new(None, "crm", RunId(1), Ledger::default());
         assert_eq!(nobody.ask(question(), None).await.action, ElicitationAction::Decline);
         let (asking, says) = asking(json!({ "name": "Ada" }));
         let url = json!({ "mode": "url", "message": "Look", "url": "https://evil.example", "elicitationId": "1" });

@@ -77,7 +77,7 @@ pub(super) struct Session {
 impl Session {
     /// Starts or reaches a server. The failure says what happened, with the end of a process's stderr.
     pub(super) async fn start(server: &Server, whose: &Whose, asks: Option<&Arc<dyn Asks>>) -> Result<Self, Failure> {
-        let asking = Asking::new(asks.cloned(), &server.name(), whose.run, server.secrets());
+        let asking = Asking::new(asks.cloned(), &server.name(), whose.run, Ledger::new(server.secrets()));
         match timeout(server.patience(), Self::greet(server, whose, &asking)).await {
             Ok(result) => result,
             Err(_) => Err(Failure::server(format!(
@@ -148,7 +148,7 @@ impl Session {
         mode: ClientLifecycleMode,
     ) -> Result<Self, (bool, Failure)> {
         let changed = Arc::new(AtomicBool::new(false));
-        let asking = asking.clone();
+        let asking = asking.over(&ledger);
         let client = Client { asking: asking.clone(), changed: Arc::clone(&changed) };
         match client.serve_with_lifecycle(transport, mode).await {
             Ok(service) => {

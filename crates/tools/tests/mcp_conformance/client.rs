@@ -86,7 +86,7 @@ pub(crate) async fn run(url: &str) -> Result<(), String> {
     let registered = context["client_id"].as_str().map(|id| Registered {
         client_id: id.to_owned(),
         client_secret: context["client_secret"].as_str().map(Secret::new),
-        issuer: None,
+        issuer: context["issuer"].as_str().map(str::to_owned),
     });
     let identity = Identity { registered, metadata_url: Some(METADATA.into()), name: Some("Stead".into()) };
     let shown = || {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -10,13 +11,16 @@ use std::{
 
 use axum::{
     Json, Router,
+    body::Body,
     extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 /// What a double remembers.
 pub(crate) struct Double {
@@ -27,14 +31,16 @@ pub(crate) struct Double {
     /// What it registered.
     pub(crate) registered: AtomicUsize,
     calls: AtomicUsize,
+    /// Its question was answered.
+    answered: Notify,
 }
 
 impl Double {
     pub(crate) async fn serve(fault: &'static str) -> Arc<Self> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (asked, registered, calls) = Default::default();
-        let double = Arc::new(Self { url, fault, asked, registered, calls });
+        let (asked, registered, calls, answered) = Default::default();
+        let double = Arc::new(Self { url, fault, asked, registered, calls, answered });
         let app = Router::new()
             .route("/mcp", post(mcp).get(|| async { StatusCode::METHOD_NOT_ALLOWED }))
             .route("/.well-known/oauth-protected-resource/mcp", get(resource))
@@ -128,11 +134,35 @@ async fn mcp(State(double): State<Arc<Double>>, headers: HeaderMap, Json(asked):
             let n = double.calls.fetch_add(1, Ordering::SeqCst);
             return refuse(StatusCode::FORBIDDEN, &format!(", error=\"insufficient_scope\", scope=\"s{n}\""));
         }
+        "tools/call" if double.is("asks") => return question(&double, shown, &asked["id"]),
         "tools/call" => {
             double.calls.fetch_add(1, Ordering::SeqCst);
             json!({ "content": [{ "type": "text", "text": format!("you showed {shown}") }] })
         }
+        "" => {
+            double.answered.notify_one();
+            return StatusCode::ACCEPTED.into_response();
+        }
         _ => return StatusCode::ACCEPTED.into_response(),
     };
     Json(json!({ "jsonrpc": "2.0", "id": asked["id"], "result": result })).into_response()
+}
+
+/// Asks with the token that it was shown; the call is answered once the question is.
+fn question(double: &Arc<Double>, shown: &str, id: &Value) -> Response {
+    let event = |message: &Value| Ok::<_, Infallible>(format!("event: message\ndata: {message}\n\n"));
+    let asked = event(&json!({
+        "jsonrpc": "2.0", "id": 77, "method": "elicitation/create",
+        "params": { "mode": "form", "message": format!("you showed {shown}"), "requestedSchema": { "type": "object", "properties": {} } },
+    }));
+    let done = event(&json!({
+        "jsonrpc": "2.0", "id": id, "result": { "content": [{ "type": "text", "text": "asked" }] },
+    }));
+    let double = Arc::clone(double);
+    let rest = stream::once(async move {
+        double.answered.notified().await;
+        done
+    });
+    let events = Body::from_stream(stream::iter([asked]).chain(rest));
+    ([(header::CONTENT_TYPE, "text/event-stream")], events).into_response()
 }

@@ -21,11 +21,12 @@ use stead_tools::{
     config::McpUrlConfig,
     error::ToolSetupError,
     mcp::{
-        self, Shown,
+        self, Answer, Asks, Question, Shown,
         oauth::{Authorization, Consent, Grant, Grants, Identity, Registered},
     },
     offer::Offered,
     reach::Reach,
+    secret::Secret,
 };
 
 pub(crate) const REDIRECT: &str = "http://127.0.0.1:3000/callback";
@@ -70,11 +71,23 @@ impl Consent for Person {
     }
 }
 
+/// Answers no question, and keeps them.
+#[derive(Default)]
+struct Hears(Mutex<Vec<Question>>);
+
+impl Asks for Hears {
+    fn ask(&self, question: Question) -> BoxFuture<'_, Answer> {
+        self.0.lock().push(question);
+        Box::pin(async { Answer::Decline })
+    }
+}
+
 struct World {
     double: Arc<Double>,
     kept: Arc<Kept>,
     person: Arc<Person>,
     identity: Identity,
+    scopes: Option<Vec<String>>,
 }
 
 impl World {
@@ -83,7 +96,7 @@ impl World {
         let issuer = if double.is("answer of another") { "https://other.example".into() } else { double.url.clone() };
         let state = double.is("other state").then_some("another");
         let person = Arc::new(Person { issuer, state, asked: AtomicUsize::new(0) });
-        Self { double, kept: Arc::default(), person, identity: Identity::default() }
+        Self { double, kept: Arc::default(), person, identity: Identity::default(), scopes: None }
     }
 
     fn config(&self) -> McpUrlConfig {
@@ -96,7 +109,7 @@ impl World {
             grants: Arc::clone(&self.kept) as _,
             consent: somebody.then_some(person),
             identity: self.identity.clone(),
-            scopes: None,
+            scopes: self.scopes.clone(),
             private: false,
         }))
     }
@@ -233,4 +246,47 @@ async fn a_clients_name_is_shown_to_no_other_issuer() {
     assert_eq!(error.code, code::MCP_AUTHORIZATION);
     assert!(error.detail.contains("registered with `https://login.example.com`"), "{error}");
     assert_eq!((world.consents(), world.double.asked.lock().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_clients_secret_without_an_issuer_is_refused_before_anything_is_sent() {
+    let mut world = World::with("").await;
+    let registered = |issuer| Registered {
+        client_id: "ours".into(),
+        client_secret: Some(Secret::new("secret-of-the-client")),
+        issuer,
+    };
+    world.identity.registered = Some(registered(None));
+    let error = world.discover(true).await.unwrap_err();
+    assert!(error.detail.contains("must name its `issuer`"), "{error}");
+    assert_eq!((world.consents(), world.double.asked.lock().len()), (0, 0));
+    world.identity.registered = Some(registered(Some(world.double.url.clone())));
+    assert_eq!(world.discover(true).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn scopes_that_the_operator_does_not_name_are_not_asked_for() {
+    let mut world = World::with("ever more").await;
+    world.scopes = Some(vec!["read".to_owned()]);
+    let tool = world.offer(true).await;
+    let outcome = call(&tool, json!({})).await;
+    assert!(
+        matches!(&outcome, Outcome::Refused(o) if o.content.contains("ST0430") && o.content.contains("`s0`")),
+        "{outcome:?}"
+    );
+    assert_eq!(world.consents(), 1);
+    assert_eq!(world.kept.0.lock().as_ref().unwrap().scopes, ["read"]);
+}
+
+#[tokio::test]
+async fn a_servers_question_does_not_tell_its_token() {
+    let world = World::with("asks").await;
+    let pinned = world.discover(true).await.unwrap();
+    let hears = Arc::new(Hears::default());
+    let asks: Arc<dyn Asks> = Arc::clone(&hears) as _;
+    let offered =
+        mcp::offer_asking("t", &world.config(), world.shown(false), (&Reach::default(), asks), &pinned).unwrap();
+    assert_eq!(text(call(&offered[0], json!({})).await), "asked");
+    let asked: Vec<String> = hears.0.lock().iter().map(|question| question.message.clone()).collect();
+    assert_eq!(asked, ["you showed Bearer [secret]"]);
 }

@@ -32,6 +32,7 @@ pub(super) async fn tell(
 ) -> Outcome<()> {
     if let Some(endpoint) = endpoint {
         let request = client.trace(run, false).await?;
+        say_partial(global, &request);
         stead_client::tell_collector(endpoint, &request).await?;
         if !global.quiet {
             let count = spans(&request).count();
@@ -40,6 +41,7 @@ pub(super) async fn tell(
         return Ok(());
     }
     let request = client.trace(run, !otlp).await?;
+    say_partial(global, &request);
     if otlp {
         ui::json_line(&request)?;
     } else if global.json {
@@ -48,6 +50,15 @@ pub(super) async fn tell(
         ui::text(&tree(&request))?;
     }
     Ok(())
+}
+
+/// The server leaves out runs of a large family, and says so in the resource.
+fn say_partial(global: &Global, request: &Value) {
+    let each = request["resourceSpans"].as_array().into_iter().flatten();
+    let mut attributes = each.flat_map(|of| of["resource"]["attributes"].as_array().into_iter().flatten());
+    if attributes.any(|attribute| attribute["key"] == "stead.trace.partial") && !global.quiet {
+        ui::say("runs below this one are left out: ask for their traces by themselves");
+    }
 }
 
 fn spans(request: &Value) -> impl Iterator<Item = &Value> {

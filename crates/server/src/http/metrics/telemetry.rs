@@ -23,6 +23,7 @@ pub(crate) struct OfTelemetry {
     told: Family<Told, Counter>,
     failed: Family<Signal, Counter>,
     behind: Gauge,
+    damaged: Counter,
 }
 
 impl OfTelemetry {
@@ -43,6 +44,11 @@ impl OfTelemetry {
             "Leaves of audit logs of which the collector was not told yet",
             this.behind.clone(),
         );
+        registry.register(
+            "telemetry_damaged",
+            "Times that a run was told without its texts, or not at all, because something stored of it is damaged",
+            this.damaged.clone(),
+        );
         this
     }
 
@@ -57,6 +63,11 @@ impl OfTelemetry {
     /// A request was not taken.
     pub(crate) fn failed(&self, signal: &'static str) {
         self.failed.get_or_create(&Signal { signal }).inc();
+    }
+
+    /// Something of a run cannot be read, and is not told.
+    pub(crate) fn damaged(&self) {
+        self.damaged.inc();
     }
 
     /// So many leaves are to be told of.

@@ -44,6 +44,14 @@ pub(in crate::mcp) struct Answered {
 
 impl Authority {
     pub(in crate::mcp) fn new(url: Url, reach: &Reach, authorization: Authorization) -> Result<Self, String> {
+        let registered = authorization.identity.registered.as_ref();
+        if registered.is_some_and(|client| client.client_secret.is_some() && client.issuer.is_none()) {
+            return Err(
+                "a registered client with a secret must name its `issuer`: whichever the MCP server names would be \
+                        shown the secret"
+                    .into(),
+            );
+        }
         Ok(Self { flow: Flow::new(url, reach, authorization)?, held: Mutex::default() })
     }
 

@@ -84,13 +84,14 @@ impl Bounds {
     }
 }
 
-/// Forms of IPv6 that carry an IPv4 address count as that.
+/// Forms of IPv6 that carry an IPv4 address count as that; the unspecified address leads to this machine as well.
 fn is_loopback(address: IpAddr) -> bool {
     let mapped = match address {
         IpAddr::V4(_) => None,
         IpAddr::V6(v6) => v6.to_ipv4(),
     };
-    address.is_loopback() || mapped.is_some_and(|v4| v4.is_loopback())
+    let here = |address: IpAddr| address.is_loopback() || address.is_unspecified();
+    here(address) || mapped.is_some_and(|v4| here(v4.into()))
 }
 
 fn literal(url: &Url) -> Option<IpAddr> {
@@ -223,6 +224,8 @@ mod tests {
         assert!(here.check(&Url::parse("http://169.254.169.254/").unwrap()).is_err());
         let inside = bounds("https://10.0.0.4/mcp", false);
         assert!(inside.check(&Url::parse("https://10.0.0.5/token").unwrap()).is_ok());
-        assert!(inside.check(&Url::parse("https://127.0.0.1/token").unwrap()).is_err());
+        for url in ["https://127.0.0.1/token", "https://0.0.0.0/token", "https://[::]/token", "https://[::ffff:0:0]/"] {
+            assert!(inside.check(&Url::parse(url).unwrap()).is_err(), "{url} was allowed");
+        }
     }
 }

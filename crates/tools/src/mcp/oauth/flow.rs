@@ -130,6 +130,16 @@ impl Flow {
         more: &[String],
         old: Option<&Grant>,
     ) -> Result<Grant, Failure> {
+        // What the operator names is a bound: a server that wants more does not get it by asking a person.
+        if let Some(allowed) = &self.authorization.scopes
+            && let Some(beyond) = more.iter().find(|scope| !allowed.contains(*scope))
+        {
+            let beyond = text::ellipsis(beyond, 100);
+            let why = format!(
+                "the server wants an authorisation: it asks for `{beyond}`, which is not among the allowed scopes"
+            );
+            return Err(Failure::new(code::MCP_UNAUTHORIZED, why));
+        }
         let mut at = self.discover(challenge).await?;
         let mut scopes = match &self.authorization.scopes {
             Some(scopes) => scopes.clone(),
@@ -149,9 +159,7 @@ impl Flow {
         let config = self.client(&mut at, &redirect_uri, &scopes, old).await?;
         at.manager.configure_client(config.clone()).map_err(|e| failed(&e))?;
         let page = at.manager.get_authorization_url(&scopes).await.map_err(|e| failed(&e))?;
-        let state = Url::parse(&page)
-            .ok()
-            .and_then(|url| url.query_pairs().find(|(name, _)| name == "state").map(|(_, state)| state.into_owned()));
+        let state = Url::parse(&page).ok().and_then(|page| redirect::state_of(&page));
         let state = state.ok_or_else(|| refused("the request for authorization has no `state`"))?;
         let back = consent.authorize(page).await.map_err(refused)?;
         let answer = redirect::read(&back, &redirect_uri, &state).map_err(refused)?;

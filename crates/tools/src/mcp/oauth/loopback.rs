@@ -2,6 +2,7 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
+use reqwest::Url;
 use stead_ports::BoxFuture;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -10,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::Consent;
+use super::{Consent, redirect::state_of};
 
 /// How long a person is waited for.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -41,11 +42,12 @@ impl Loopback {
 
     async fn wait(&self, page: String) -> Result<String, String> {
         let listener = self.listener.lock().await;
+        let state = Url::parse(&page).ok().and_then(|page| state_of(&page));
         (self.show)(&page);
         loop {
             let (stream, _) = listener.accept().await.map_err(|e| format!("the browser cannot be heard: {e}"))?;
-            // Whoever asks for something else, as for an icon, or says nothing, is no answer.
-            if let Ok(Some(target)) = timeout(READ, answer(stream)).await {
+            // Whoever asks for something else, as for an icon, says nothing, or answers another request, is no answer to this one.
+            if let Ok(Some(target)) = timeout(READ, answer(stream, state.as_deref())).await {
                 return Ok(format!("http://127.0.0.1:{}{target}", self.port));
             }
         }
@@ -65,8 +67,8 @@ impl Consent for Loopback {
     }
 }
 
-/// Reads a request and answers it; its target when it is the redirect.
-async fn answer(mut stream: TcpStream) -> Option<String> {
+/// Reads a request and answers it; its target when it is the redirect with that `state`.
+async fn answer(mut stream: TcpStream, state: Option<&str>) -> Option<String> {
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
         let mut piece = [0; 2048];
@@ -79,6 +81,10 @@ async fn answer(mut stream: TcpStream) -> Option<String> {
     let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
     let target = line.strip_prefix("GET ").and_then(|rest| rest.split(' ').next());
     let target = target.filter(|target| target.strip_prefix(PATH).is_some_and(|rest| rest.starts_with('?')));
+    let target = target.filter(|target| {
+        let url = Url::parse(&format!("http://127.0.0.1{target}")).ok();
+        url.is_some_and(|url| state_of(&url).as_deref() == state)
+    });
     let (status, words) = match target {
         Some(_) => ("200 OK", "You can close this window and go back to the terminal."),
         None => ("404 Not Found", "There is nothing here."),
@@ -110,14 +116,16 @@ mod tests {
 
     #[tokio::test]
     async fn the_redirect_is_heard_and_nothing_else() {
-        let loopback = Arc::new(Loopback::listen(0, |page| assert_eq!(page, "https://as/authorize")).await.unwrap());
+        let loopback =
+            Arc::new(Loopback::listen(0, |page| assert_eq!(page, "https://as/authorize?state=s")).await.unwrap());
         let port = loopback.port;
         let waiting = tokio::spawn({
             let loopback = Arc::clone(&loopback);
-            async move { loopback.authorize("https://as/authorize".into()).await }
+            async move { loopback.authorize("https://as/authorize?state=s".into()).await }
         });
         assert!(get(port, "/favicon.ico").await.starts_with("HTTP/1.1 404"));
         assert!(get(port, "/callbackx?code=c").await.starts_with("HTTP/1.1 404"));
+        assert!(get(port, "/callback?code=c&state=other").await.starts_with("HTTP/1.1 404"));
         assert!(get(port, "/callback?code=c&state=s").await.starts_with("HTTP/1.1 200"));
         assert_eq!(waiting.await.unwrap().unwrap(), format!("{}?code=c&state=s", loopback.redirect_uri()));
     }

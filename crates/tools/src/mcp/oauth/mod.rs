@@ -60,7 +60,8 @@ pub struct Registered {
     pub client_id: String,
     /// Its secret, where it has one.
     pub client_secret: Option<Secret>,
-    /// The issuer that it is registered with; it is shown to no other. When silent, the first issuer that takes it.
+    /// The issuer that it is registered with; it is shown to no other. Silent only where there is no secret: the MCP server names the issuer, and
+    /// could name one that collects secrets.
     pub issuer: Option<String>,
 }
 
@@ -73,7 +74,7 @@ pub struct Authorization {
     pub consent: Option<Arc<dyn Consent>>,
     /// Who this client is.
     pub identity: Identity,
-    /// What the token shall allow; when silent, what the server asks for.
+    /// What the token shall allow, and the most that a person is asked for; when silent, what the server asks for.
     pub scopes: Option<Vec<String>>,
     /// Whether the authorization server may be at a private address although the MCP server is not.
     pub private: bool,

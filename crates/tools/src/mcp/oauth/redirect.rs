@@ -12,6 +12,11 @@ pub(super) struct Redirected {
     pub(super) issuer: Option<String>,
 }
 
+/// The `state` of a URL.
+pub(super) fn state_of(url: &Url) -> Option<String> {
+    url.query_pairs().find(|(name, _)| name == "state").map(|(_, state)| state.into_owned())
+}
+
 /// Reads it. `uri` is where it must have been sent to, `state` what was sent along.
 pub(super) fn read(back: &str, uri: &str, state: &str) -> Result<Redirected, String> {
     let parse =
