@@ -61,7 +61,10 @@ impl Authority {
         self.load(&mut held).await?;
         let consent = self.flow.authorization.consent.as_ref();
         let consent = consent.ok_or_else(|| self.wanted("nobody is there to say yes"))?;
-        let given = self.flow.authorize(consent.as_ref(), None, &[], held.grant.as_ref()).await?;
+        // A name that was registered for the last grant may not hold any more; one that was given beforehand stays with its issuer.
+        let given_before = self.flow.authorization.identity.registered.is_some();
+        let old = held.grant.as_ref().filter(|_| given_before);
+        let given = self.flow.authorize(consent.as_ref(), None, &[], old).await?;
         self.keep(&mut held, given.clone()).await?;
         Ok(given)
     }
