@@ -30,6 +30,8 @@ fn certificate(runs: u8) -> Certificate {
         runs: 0,
         records: 0,
         texts: 5,
+        // Those of before there were keys of persons do not say how many were destroyed.
+        keys: (runs != 1).then_some(u64::from(runs)),
         list: [0; 32],
         before: "-".into(),
         after: "stead.example/audit/acme%20%26%20sons 12 yVVncScMRdoViSV5D4IxeQCCpue/LbpIAoeompEGY9Y=".into(),
@@ -48,12 +50,16 @@ fn certificate(runs: u8) -> Certificate {
 
 /// What a certificate says, as it is written.
 pub fn told(said: &Certificate) -> Value {
-    json!({
+    let mut told = json!({
         "origin": said.origin, "id": format!("{:032x}", said.id), "tenant": said.tenant, "subject": hex(&said.subject),
         "by": said.by, "asked": said.asked.0.to_string(), "done": said.done.0.to_string(), "runs": said.runs.to_string(),
         "records": said.records.to_string(), "texts": said.texts.to_string(), "list": hex(&said.list),
         "before": said.before, "after": said.after,
-    })
+    });
+    if let Some(keys) = said.keys {
+        told["keys"] = json!(keys.to_string());
+    }
+    told
 }
 
 fn signed(text: &str, key: &SignerKey) -> String {
