@@ -45,7 +45,7 @@ impl AgentStore {
     /// [`ApplyError`]; nothing of this agent is stored then (agents of its folder may be).
     pub async fn apply(&self, tenant: &Name, bundle: Bundle, naming: &Naming) -> Result<Applied, ApplyError> {
         let name = bundle.manifest.name.clone();
-        self.apply_as(tenant, name, bundle, naming).await
+        Box::pin(self.apply_as(tenant, name, bundle, naming)).await
     }
 
     async fn apply_as(
@@ -138,7 +138,7 @@ impl AgentStore {
                 let version = match bundle.agents.get(named) {
                     Some(nested) => {
                         let name = Name::from(format!("{parent}/{}", nested.manifest.name));
-                        self.apply_as(tenant, name, nested.clone(), naming).await?.row.version
+                        Box::pin(self.apply_as(tenant, name, nested.clone(), naming)).await?.row.version
                     }
                     None => {
                         let AgentRef { name, version } = AgentRef::of(named);
