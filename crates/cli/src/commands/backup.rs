@@ -262,39 +262,12 @@ async fn take(
     if let Some(path) = key_file {
         keep_key(global, path)?;
     }
-    let taken = taken(global, file, key_file, keys, store).await;
-    if let (Err(_), Some(path)) = (&taken, key_file)
-        && !file.exists()
-    {
+    if let Err(error) = streamed(global, file, key_file.is_none(), store).await {
         // A key without its backup is of no use, and would be in the way of the next try; what failed is told.
-        let _ = fs::remove_file(path);
-    }
-    taken
-}
-
-async fn taken(
-    global: &Global,
-    file: &Path,
-    key_file: Option<&Path>,
-    keys: &Path,
-    store: Option<&DatabaseUrl>,
-) -> Outcome<()> {
-    let with_key = key_file.is_none();
-    match store {
-        Some(database) => {
-            let pieces = backup::of_database(database, &global.data, with_key);
-            keep(pieces.map_err(|e| CliError::new(e.code, e.detail))?, file).await?;
+        if let Some(path) = key_file.filter(|_| !file.exists()) {
+            let _ = fs::remove_file(path);
         }
-        None => {
-            let connection = Connection::open(global, Need::Rest).await?;
-            let taken = async {
-                let pieces = connection.client.backup(with_key).await?;
-                write(pieces.map(|p| p.map_err(CliError::from)), file).await
-            };
-            let taken = taken.await;
-            connection.close().await;
-            taken?;
-        }
+        return Err(error);
     }
     // Afterwards: those that the backup has made are among them.
     let cure =
@@ -315,6 +288,22 @@ async fn taken(
         ui::say(&format!("hint: keep {} apart from the backup: it opens what is persons' in it", keys.display()));
     }
     Ok(())
+}
+
+/// The backup itself, without the keys of its persons.
+async fn streamed(global: &Global, file: &Path, with_key: bool, store: Option<&DatabaseUrl>) -> Outcome<()> {
+    if let Some(database) = store {
+        let pieces = backup::of_database(database, &global.data, with_key);
+        return keep(pieces.map_err(|e| CliError::new(e.code, e.detail))?, file).await;
+    }
+    let connection = Connection::open(global, Need::Rest).await?;
+    let taken = async {
+        let pieces = connection.client.backup(with_key).await?;
+        write(pieces.map(|p| p.map_err(CliError::from)), file).await
+    };
+    let taken = taken.await;
+    connection.close().await;
+    taken
 }
 
 /// Writes a backup on its way to a file.
