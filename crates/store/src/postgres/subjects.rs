@@ -167,7 +167,9 @@ pub(super) async fn destroy(t: &Transaction<'_>, erasure: &Erasure) -> Result<u6
     t.query_one(count, &[&erasure]).await?.try_get::<_, i64>(0).map(i64::unsigned_abs)
 }
 
-/// What leaves the store, as the bytes of a file: all keys, and what became of those that were destroyed by erasures that are finished.
+/// What leaves the store, as the bytes of a file: all keys, what became of those that were destroyed, and the certificates of erasures that are
+/// finished. A key may be destroyed by an erasure that has no certificate yet, or of which a restored store knows nothing: it is told all the
+/// same. So is each erasure that has destroyed what there was, with itself in the place of a key.
 pub(super) async fn file(
     db: &Database,
     own: &BlobKey,
@@ -186,8 +188,7 @@ pub(super) async fn file(
     let kept = all(&t).await.map_err(fail)?;
     let (mut gone, mut certificates) = (Vec::new(), Vec::new());
     if are_there(&t).await.map_err(fail)? {
-        let sql = "SELECT g.id, g.erasure FROM subject_keys_gone g JOIN erasures e ON e.id = g.erasure
-            WHERE e.certificate IS NOT NULL AND g.id <> g.erasure ORDER BY g.id";
+        let sql = "SELECT id, erasure FROM subject_keys_gone ORDER BY id";
         for row in t.query(sql, &[]).await.map_err(fail)? {
             let ids = || -> Result<_, Error> { Ok((row.try_get::<_, Raw<16>>(0)?.0, row.try_get::<_, Raw<16>>(1)?.0)) };
             let (id, erasure) = ids().map_err(fail)?;

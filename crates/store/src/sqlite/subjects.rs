@@ -153,13 +153,12 @@ pub(super) fn destroy(
     conn.query_row(count, [id(erasure)], |r| r.get::<_, i64>(0)).map(i64::unsigned_abs)
 }
 
-/// What leaves the store: all keys, and what became of those that were destroyed by erasures that are finished.
+/// What leaves the store: all keys, what became of those that were destroyed, and the certificates of erasures that are finished. A key may be
+/// destroyed by an erasure that has no certificate yet, or of which a restored store knows nothing: it is told all the same. So is each erasure
+/// that has destroyed what there was, with itself in the place of a key.
 pub(crate) fn export(conn: &Connection) -> Result<(Vec<KeptKey>, Vec<Gone>, Vec<String>)> {
     let gone = conn
-        .prepare(
-            "SELECT g.id, g.erasure FROM subject_keys_gone g JOIN erasures e ON e.id = g.erasure
-             WHERE e.certificate IS NOT NULL AND g.id <> g.erasure ORDER BY g.id",
-        )?
+        .prepare("SELECT id, erasure FROM subject_keys_gone ORDER BY id")?
         .query_map([], |r| Ok(Gone { id: r.get(0)?, erasure: r.get(1)? }))?
         .collect::<Result<_>>()?;
     let certificates = conn
