@@ -147,8 +147,9 @@ impl ErasureStore for PgStore {
     ) -> Result<bool, StoreError> {
         let known: Vec<Raw<16>> = known.into_iter().map(id).collect();
         self.in_turn(async |t| {
-            let Erasure { id: erasure, tenant, subject: pseudonym, by, at, runs, proposed, confirmed_by, .. } =
-                &erasure;
+            let whole = &erasure;
+            let Erasure { id: erasure, tenant, subject: pseudonym, by, at, runs, proposed, confirmed_by, certificate } =
+                whole;
             if t.query_one(IN_FORCE, &[&text(tenant), &known]).await?.try_get(0)? {
                 return Ok(false);
             }
@@ -160,7 +161,7 @@ impl ErasureStore for PgStore {
                 t.execute(sql, &[&erased, &text(tenant), &text(subject)]).await?;
             }
             if !*proposed {
-                subjects::retire(t, tenant, pseudonym, *erasure, *at).await?;
+                subjects::retire(t, whole, certificate.is_some()).await?;
             }
             let sql = "INSERT INTO erasures (id, tenant, subject, asked_by, at, runs, proposed, confirmed_by)
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)

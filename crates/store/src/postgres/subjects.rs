@@ -140,17 +140,13 @@ pub(crate) async fn under_way(
     client.query(sql, &[&text(tenant), &Raw(*subject)]).await?.iter().map(|r| r.try_get(0)).collect()
 }
 
-/// From now on the key of an erasure's person is for runs of before it, and later ones get another. Not when its keys were destroyed.
-pub(super) async fn retire(
-    t: &Transaction<'_>,
-    tenant: &str,
-    subject: &[u8; 32],
-    erasure: u128,
-    at: Timestamp,
-) -> Result<(), Error> {
-    let sql = "UPDATE subject_keys SET until = $1 WHERE tenant = $2 AND subject = $3 AND until IS NULL
+/// From now on the key of an erasure's person is for runs of before it, and later ones get another. Not when its keys were destroyed, and
+/// `again` not one that was made after it.
+pub(super) async fn retire(t: &Transaction<'_>, erasure: &Erasure, again: bool) -> Result<(), Error> {
+    let Erasure { id: erasure, tenant, subject, at, .. } = erasure;
+    let sql = "UPDATE subject_keys SET until = $1 WHERE tenant = $2 AND subject = $3 AND until IS NULL AND (NOT $5 OR made <= $1)
         AND NOT EXISTS (SELECT FROM subject_keys_gone WHERE erasure = $4)";
-    t.execute(sql, &[&at.0, &text(tenant), &Raw(*subject), &id(erasure)]).await.map(drop)
+    t.execute(sql, &[&at.0, &text(tenant), &Raw(*subject), &id(*erasure), &again]).await.map(drop)
 }
 
 /// Destroys the keys of an erasure's person; how many it has destroyed in all. What is left of the rows goes when the table is written anew.

@@ -373,7 +373,8 @@ fn begin(conn: &Connection, erasure: &Erasure, subject: Option<&Name>, known: &[
     if finds_more(conn, IN_FORCE, &erasure.tenant, known)? {
         return Ok(false);
     }
-    let Erasure { id: erasure, tenant, subject: pseudonym, by, at, runs, proposed, confirmed_by, .. } = erasure;
+    let whole = erasure;
+    let Erasure { id: erasure, tenant, subject: pseudonym, by, at, runs, proposed, confirmed_by, certificate } = whole;
     // A mere proposal changes nothing.
     if let (Some(subject), false) = (subject, *proposed) {
         let digits: String = pseudonym.iter().map(|b| format!("{b:02x}")).collect();
@@ -384,7 +385,7 @@ fn begin(conn: &Connection, erasure: &Erasure, subject: Option<&Name>, known: &[
         .execute(params![format!("erased:{digits}"), tenant.as_str(), subject.as_str()])?;
     }
     if !*proposed {
-        subjects::retire(conn, tenant, pseudonym, *erasure, *at)?;
+        subjects::retire(conn, whole, certificate.is_some())?;
     }
     let (runs, confirmed_by) = (runs_of(runs), confirmed_by.as_deref());
     conn.prepare_cached(
