@@ -170,6 +170,23 @@ impl Target {
     }
 }
 
+/// Removes the file of subject keys of a data folder when the store has them all: an erasure reaches the store, and not that file. One with
+/// other keys stays.
+fn taken_in(data_dir: &Path, keys: Option<&KeySet>) -> Result<(), StoreError> {
+    let own = subject_keys_path(data_dir);
+    if !keys.is_some_and(|keys| own.exists() && keys.may_replace(&own).is_ok()) {
+        return Ok(());
+    }
+    let removed = || -> std::io::Result<()> {
+        std::fs::remove_file(&own)?;
+        own.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
+    };
+    removed().map_err(|e| {
+        let why = "the restore is whole; the file that it took subject keys from is still there: remove it";
+        StoreError { code: code::DATA_READONLY, detail: format!("{}: {e}; {why}", own.display()) }
+    })
+}
+
 /// A restored journal.
 #[derive(Clone, Debug)]
 pub struct Restored {
@@ -208,7 +225,7 @@ async fn into_sqlite<R: Read + Send + 'static>(from: R, target: Target) -> Resul
     let (folder, keys) = (target.data_dir.clone(), target.keys()?);
     let again = again(&target, keys.as_ref())?;
     let encrypt = encryption::key(None)?;
-    let given = encrypt.clone();
+    let (given, set) = (encrypt.clone(), keys.clone());
     let (restore, head, summary, shut) = blocking(move || {
         let mut reader = Reader::open(from)?;
         reader.open_with(keys.as_ref(), !target.without_keys)?;
@@ -232,7 +249,8 @@ async fn into_sqlite<R: Read + Send + 'static>(from: R, target: Target) -> Resul
     blocking(move || {
         // Closed, and so tidied up, before it is moved.
         drop((journal, pages, erasing));
-        restore.finish()
+        restore.finish()?;
+        taken_in(&folder, set.as_ref())
     })
     .await?;
     Ok(restored(head, summary, marked, done, lost))
@@ -283,7 +301,7 @@ async fn into_postgres<R: Read + Send + 'static>(
     let kept = key_path(&target.data_dir);
     let (folder, keys) = (target.data_dir.clone(), target.keys()?);
     let again = again(&target, keys.as_ref())?;
-    let without_keys = target.without_keys;
+    let (without_keys, set) = (target.without_keys, keys.clone());
     let (reader, key) = blocking(move || {
         let mut reader = Reader::open(from)?;
         reader.open_with(keys.as_ref(), !without_keys)?;
@@ -321,6 +339,7 @@ async fn into_postgres<R: Read + Send + 'static>(
     })
     .await?;
     restore.finish().await?;
+    blocking(move || taken_in(&folder, set.as_ref())).await?;
     Ok(restored(head, summary, marked, done, lost))
 }
 
