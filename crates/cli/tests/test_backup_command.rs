@@ -120,6 +120,16 @@ fn keys_of_persons_are_needed_to_restore_and_are_not_lost_to_a_file_of_that_name
     fs::copy(another.path().join("k"), env.path().join("another")).unwrap();
     assert!(env.stead("restore b --data other --subject-keys another").stderr.contains("error[ST0368]"));
     assert!(env.stead("backup keys -o another").stderr.contains("error[ST0369]"));
+    // What cannot be kept is found out before anything is written.
+    for (line, exit) in [
+        ("backup c --subject-keys c", 2),
+        ("backup c --key-file ./x --subject-keys x", 2),
+        ("backup c --subject-keys none/k", 1),
+        ("backup c --subject-keys mine", 1),
+    ] {
+        assert_eq!(env.stead(line).code, Some(exit), "{line}");
+        assert!(!env.path().join("c").exists() && !env.path().join("x").exists(), "{line}");
+    }
     // One of the same store makes room, and opens the backups of before.
     env.stead("backup keys -o k").succeeds();
     env.stead("restore b --data other --subject-keys k").succeeds();

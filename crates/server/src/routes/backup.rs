@@ -32,7 +32,13 @@ pub(super) async fn backup(State(app): State<Shared>, Params(with): Params<With>
         Some((piece, (pieces, place)))
     });
     let name = "attachment; filename=\"stead.backup\"";
-    Ok(([(header::CONTENT_TYPE, MEDIA_TYPE), (header::CONTENT_DISPOSITION, name)], Body::from_stream(rest)))
+    let headers = [
+        (header::CONTENT_TYPE, MEDIA_TYPE),
+        (header::CONTENT_DISPOSITION, name),
+        // Without these it is not restored.
+        (header::LINK, "</v1/backup/subject-keys>; rel=\"related\"; title=\"keys of persons\""),
+    ];
+    Ok((headers, Body::from_stream(rest)))
 }
 
 pub(super) async fn subject_keys(State(app): State<Shared>) -> Answer<impl IntoResponse> {
