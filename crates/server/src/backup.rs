@@ -129,9 +129,9 @@ pub struct Verified {
 pub fn verify<R: Read>(from: R, key_file: Option<&Path>, subject_keys: Option<&Path>) -> Result<Verified, StoreError> {
     let mut reader = Reader::open(from)?;
     reader.open_with(subject_keys.map(KeySet::read).transpose()?.as_ref(), false)?;
-    let key = match (key_file, reader.head().has_key()) {
+    let key = match (key_file, reader.has_key()) {
         (None, false) => None,
-        _ => Some(BlobKey::of_backup(reader.head(), key_file, None)?),
+        _ => Some(reader.blob_key(key_file, None)?),
     };
     let mut checker = Checker::new(key).with_key(reader.head(), encryption::key(None)?.as_ref())?;
     while let Some(chunk) = reader.next_chunk()? {
@@ -229,9 +229,9 @@ async fn into_sqlite<R: Read + Send + 'static>(from: R, target: Target) -> Resul
     let (restore, head, summary, shut) = blocking(move || {
         let mut reader = Reader::open(from)?;
         reader.open_with(keys.as_ref(), !target.without_keys)?;
-        let key = BlobKey::of_backup(reader.head(), target.key_file.as_deref(), Some(&kept))?;
+        let key = key_of(&reader, target.key_file.as_deref(), &kept)?;
         let restore = SqliteRestore::begin(&target.data_dir)?.encrypt(given);
-        same_key(&kept, reader.head())?;
+        same_key(&kept, &reader)?;
         let summary = restore.fill(&mut reader, &key, SystemClock.now())?;
         Ok((restore, reader.head().clone(), summary, reader.shut().clone()))
     })
@@ -305,8 +305,8 @@ async fn into_postgres<R: Read + Send + 'static>(
     let (reader, key) = blocking(move || {
         let mut reader = Reader::open(from)?;
         reader.open_with(keys.as_ref(), !without_keys)?;
-        let key = BlobKey::of_backup(reader.head(), target.key_file.as_deref(), Some(&kept))?;
-        same_key(&kept, reader.head())?;
+        let key = key_of(&reader, target.key_file.as_deref(), &kept)?;
+        same_key(&kept, &reader)?;
         key.write(&kept)?;
         Ok((reader, key))
     })
@@ -368,9 +368,26 @@ fn read_on<R: Read>(mut reader: Reader<R>, ahead: &mpsc::Sender<Result<Chunk, St
     reader.shut().clone()
 }
 
+/// Whether nothing comes out of a backup that has an address: it is sealed, and no file of keys is there.
+fn is_bare<R: Read>(reader: &Reader<R>) -> bool {
+    reader.head().is_sealed() && reader.keys().is_none() && !reader.has_key()
+}
+
+/// The key of the addresses. Where nothing has one any key is as good: that of the target, or a fresh one.
+fn key_of<R: Read>(reader: &Reader<R>, given: Option<&Path>, kept: &Path) -> Result<BlobKey, StoreError> {
+    match given {
+        None if is_bare(reader) && kept.exists() => BlobKey::read(kept),
+        None if is_bare(reader) => BlobKey::fresh(),
+        _ => reader.blob_key(given, Some(kept)),
+    }
+}
+
 /// A key that the target has already must be the backup's own: whoever put it there may need it.
-fn same_key(kept: &Path, head: &Head) -> Result<(), StoreError> {
-    if kept.exists() { BlobKey::of_backup(head, Some(kept), None).map(drop) } else { Ok(()) }
+fn same_key<R: Read>(kept: &Path, reader: &Reader<R>) -> Result<(), StoreError> {
+    match kept.exists() && !is_bare(reader) {
+        true => BlobKey::of_backup(reader.head(), Some(kept), None).map(drop),
+        false => Ok(()),
+    }
 }
 
 /// Marks every run that had not ended.

@@ -196,7 +196,8 @@ pub(super) async fn file(
         }
     }
     let keys = opened(&db.place, &kept, wrapping)?;
-    let set = KeySet { store: own.check(), taken: now, keys, gone, certificates };
+    let addresses = Some(own.clone());
+    let set = KeySet { store: own.check(), taken: now, keys, gone, certificates, addresses };
     Ok(Bytes::copy_from_slice(&set.to_bytes()))
 }
 

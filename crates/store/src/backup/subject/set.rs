@@ -1,9 +1,10 @@
 //! The file in which the keys of persons leave a store: apart from all backups. It has what was destroyed, too, with the certificates of
-//! the erasures that did it, so that a restore tells what is gone for good from what somebody has not brought along.
+//! the erasures that did it, so that a restore tells what is gone for good from what somebody has not brought along. And it has the key of the
+//! addresses of long texts: whoever has that and a backup can tell whether a text that they guess was in the store, and whom a digest is of.
 //!
 //! ```text
 //! file   = "STEADKS1" || body || SHA-256 of all before
-//! body   = CBOR [store:32, taken, [* key], [* [id:16, erasure:16]], [* certificate]]
+//! body   = CBOR [store:32, taken, [* key], [* [id:16, erasure:16]], [* certificate], key of addresses?:32]
 //! key    = [id:16, tenant, person:32, made, until?, key:32]
 //! ```
 
@@ -25,6 +26,7 @@ use stead_ports::journal::StoreError;
 use zeroize::Zeroizing;
 
 use super::{KeyId, SubjectKey, key::Written};
+use crate::blob::BlobKey;
 
 const MAGIC: [u8; 8] = *b"STEADKS1";
 const DIGEST: usize = 32;
@@ -55,6 +57,8 @@ pub struct KeySet {
     pub(crate) gone: Vec<Gone>,
     /// The certificates of finished erasures, as signed notes.
     pub(crate) certificates: Vec<String>,
+    /// The key of the addresses of long texts, which a sealed backup has not.
+    pub(crate) addresses: Option<BlobKey>,
 }
 
 #[derive(Encode, Decode)]
@@ -70,6 +74,9 @@ struct Body {
     gone: Vec<Gone>,
     #[n(4)]
     certificates: Vec<String>,
+    #[n(5)]
+    #[cbor(with = "minicbor::bytes")]
+    addresses: Option<[u8; 32]>,
 }
 
 impl KeySet {
@@ -100,10 +107,11 @@ impl KeySet {
 
     /// The bytes of the file.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let Self { store, taken, keys, gone, certificates } = self.clone();
+        let Self { store, taken, keys, gone, certificates, addresses } = self.clone();
         let keys = keys.iter().map(SubjectKey::written).collect();
         let mut out = Zeroizing::new(MAGIC.to_vec());
-        let body = Body { store, taken: taken.0, keys, gone, certificates };
+        let addresses = addresses.map(|key| key.bytes());
+        let body = Body { store, taken: taken.0, keys, gone, certificates, addresses };
         minicbor::encode(&body, &mut *out).expect("encodes to memory");
         let digest = Sha256::digest(&*out);
         out.extend_from_slice(&digest);
@@ -126,9 +134,10 @@ impl KeySet {
             return Err(bad("it is damaged or cut off; take another copy of it"));
         }
         let body: Body = minicbor::decode(body).map_err(|e| bad(&format!("it cannot be read: {e}")))?;
-        let Body { store, taken, keys, gone, certificates } = body;
+        let Body { store, taken, keys, gone, certificates, addresses } = body;
         let keys = keys.into_iter().map(Written::key).collect();
-        Ok(Self { store, taken: Timestamp(taken), keys, gone, certificates })
+        let addresses = addresses.map(BlobKey::from_bytes);
+        Ok(Self { store, taken: Timestamp(taken), keys, gone, certificates, addresses })
     }
 
     /// Reads a file.
@@ -228,7 +237,8 @@ mod tests {
     use super::*;
 
     fn set(store: u8, keys: Vec<SubjectKey>, gone: Vec<Gone>) -> KeySet {
-        KeySet { store: [store; 32], taken: Timestamp(7), keys, gone, certificates: vec!["a note".into()] }
+        let addresses = Some(BlobKey::from_bytes([9; 32]));
+        KeySet { store: [store; 32], taken: Timestamp(7), keys, gone, certificates: vec!["a note".into()], addresses }
     }
 
     #[test]
@@ -242,6 +252,7 @@ mod tests {
         let read = KeySet::read(&path).unwrap();
         assert_eq!((read.keys[0].id, read.keys[0].made, read.keys[0].until), (key.id, 3, Some(9)));
         assert_eq!((read.gone.len(), read.certificates()), (1, &["a note".to_owned()][..]));
+        assert_eq!(read.addresses.unwrap().bytes(), [9; 32]);
         let whole = fs::read(&path).unwrap();
         for at in 0..whole.len() {
             let mut changed = whole.clone();
