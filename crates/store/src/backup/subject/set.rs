@@ -26,7 +26,7 @@ use stead_ports::journal::StoreError;
 use zeroize::Zeroizing;
 
 use super::{KeyId, SubjectKey, key::Written};
-use crate::blob::BlobKey;
+use crate::{blob::BlobKey, seal::key::random};
 
 const MAGIC: [u8; 8] = *b"STEADKS1";
 const DIGEST: usize = 32;
@@ -196,13 +196,17 @@ impl KeySet {
     /// ST0369 as [`KeySet::may_replace`], ST0368 when it cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), StoreError> {
         self.may_replace(path)?;
-        let part = PathBuf::from(format!("{}.part", path.display()));
-        let written = || -> io::Result<()> {
-            match fs::remove_file(&part) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
+        let mut own = [0; 8];
+        random(&mut own)?;
+        // A name that nobody else's file has.
+        let part = PathBuf::from(format!("{}.{:016x}.part", path.display(), u64::from_be_bytes(own)));
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&part)
+            .map_err(|e| unusable(path, &format!("it cannot be written: {e}")))?;
+        let mut written = || -> io::Result<()> {
             file.write_all(&self.to_bytes())?;
             file.sync_all()?;
             fs::rename(&part, path)?;
@@ -277,6 +281,12 @@ mod tests {
         assert_eq!(KeySet::read(&path).unwrap().keys[0].id, old.id, "what was there is there");
         set(1, vec![new.clone()], vec![Gone { id: old.id, erasure: [0; 16] }]).write(&path).unwrap();
         assert_eq!(KeySet::read(&path).unwrap().keys[0].id, new.id);
+        // Files of others beside it are left alone.
+        let beside = dir.path().join("keys.part");
+        fs::write(&beside, b"somebody's").unwrap();
+        set(1, vec![new.clone()], vec![Gone { id: old.id, erasure: [0; 16] }]).write(&path).unwrap();
+        assert_eq!(fs::read(&beside).unwrap(), b"somebody's");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
         fs::write(&path, b"something else").unwrap();
         assert_eq!(refused(set(1, vec![new], Vec::new())), code::SUBJECT_KEYS_KEPT, "no file of keys");
     }
