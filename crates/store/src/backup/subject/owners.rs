@@ -1,5 +1,6 @@
 //! Whose what is, by the keys that a store has: what was found out before the first row of a backup is sent. In memory are 32 bytes of each
-//! run, and of each session, long text and object of a workspace some 100, or up to 400 where as many share it as may.
+//! run, and of each session, long text and object of a workspace some 120, or up to 400 where as many share it as may; of a directory or a
+//! list 90 more for each person who has it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 

@@ -135,7 +135,7 @@ impl KeySet {
         }
         let body: Body = minicbor::decode(body).map_err(|e| bad(&format!("it cannot be read: {e}")))?;
         let Body { store, taken, keys, gone, certificates, addresses } = body;
-        let keys = keys.into_iter().map(Written::key).collect();
+        let keys = keys.iter().map(Written::key).collect();
         let addresses = addresses.map(BlobKey::from_bytes);
         Ok(Self { store, taken: Timestamp(taken), keys, gone, certificates, addresses })
     }
