@@ -206,6 +206,8 @@ pub struct Restored {
     pub erased_unfinished: Vec<RunId>,
     /// Runs that came without their texts because there was no key for these: erasures of them are begun.
     pub without_keys: u64,
+    /// Those of them of which no erasure is begun, because a legal hold covers their person.
+    pub held_without_keys: u64,
 }
 
 /// Restores a backup into an empty target. A target that is left half filled, by a crash say, is not taken for data, and
@@ -275,6 +277,7 @@ fn restored(head: Head, summary: Summary, marked: Marked, done: Replayed, lost: 
         erased: runs,
         erased_unfinished: unfinished,
         without_keys: lost.runs,
+        held_without_keys: lost.held,
     }
 }
 
