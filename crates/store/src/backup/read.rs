@@ -202,11 +202,13 @@ impl<R: Read> Reader<R> {
     /// The next rows; `None` at the end, which is there exactly once.
     ///
     /// # Errors
-    /// ST0148 when something is missing or changed, ST0154 when a newer release wrote it.
+    /// ST0148 when something is missing or changed, ST0154 when a newer release wrote it, ST0367 when it is sealed and nobody has said with
+    /// [`Reader::open_with`] what is to become of that.
     pub fn next_chunk(&mut self) -> Result<Option<Chunk>, StoreError> {
         if self.ended {
             return Ok(None);
         }
+        self.told()?;
         let before = self.section;
         let (section, rows, plain) = self.raw()?;
         if section == END {
