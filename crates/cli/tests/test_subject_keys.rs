@@ -140,6 +140,33 @@ fn a_backup_of_before_an_erasure_shows_nothing_of_the_person_once_the_key_is_gon
 }
 
 #[test]
+fn a_data_folder_keeps_no_file_of_keys_that_an_erasure_would_not_reach() {
+    let env = environment(None);
+    let server = serve(&env);
+    worked(&env);
+    env.stead("backup old.backup --subject-keys kept.keys").succeeds();
+    server.stop();
+    fs::create_dir_all(env.path().join("other/keys")).unwrap();
+    let own = env.path().join("other/keys/subjects");
+    fs::copy(env.path().join("kept.keys"), &own).unwrap();
+    env.stead("restore old.backup --data other").succeeds();
+    assert!(!own.exists(), "its keys are in the database");
+    fs::remove_dir_all(env.path().join(".stead")).unwrap();
+    fs::rename(env.path().join("other"), env.path().join(".stead")).unwrap();
+    let server = serve(&env);
+    As(&env, "op").does(&["audit", "erase", "ada"]).succeeds();
+    env.stead("backup keys -o now.keys").succeeds();
+    server.stop();
+    assert!(!env.path().join(".stead/keys/subjects").exists());
+    // The keys of then are in no file that the folder has.
+    fs::create_dir_all(env.path().join("again/keys")).unwrap();
+    fs::copy(env.path().join("now.keys"), env.path().join("again/keys/subjects")).unwrap();
+    env.stead("restore old.backup --data again").succeeds();
+    has_none(&env.path().join("again"), ADA);
+    has_all(&env.path().join("again"), BOB);
+}
+
+#[test]
 fn keys_of_persons_are_in_postgresql_for_all_its_servers_and_an_erasure_destroys_them() {
     let (postgres, other) = (TestPostgres::start(), TestPostgres::start());
     let env = environment(Some(&postgres.url()));

@@ -198,7 +198,9 @@ pub trait ErasureStore: Send + Sync + 'static {
     async fn holds(&self, tenant: Option<&Name>, all: bool) -> Result<Vec<Hold>, StoreError>;
 
     /// Keeps an erasure that is proposed or begins, or begins one that was proposed, and removes the name of its `subject` from holds that
-    /// were released. Refused (false) when a hold of the tenant is in force whose id is not in `known`: somebody placed it meanwhile.
+    /// were released. Refused (false) when a hold of the tenant is in force whose id is not in `known`: somebody placed it meanwhile. One that
+    /// has its certificate already is done again to what was restored: it takes no key of the person that was made after it, and is under way
+    /// until [`ErasureStore::finish_erasure`] all the same.
     async fn begin_erasure(
         &self,
         erasure: Erasure,

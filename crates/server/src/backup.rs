@@ -129,9 +129,9 @@ pub struct Verified {
 pub fn verify<R: Read>(from: R, key_file: Option<&Path>, subject_keys: Option<&Path>) -> Result<Verified, StoreError> {
     let mut reader = Reader::open(from)?;
     reader.open_with(subject_keys.map(KeySet::read).transpose()?.as_ref(), false)?;
-    let key = match (key_file, reader.head().has_key()) {
+    let key = match (key_file, reader.has_key()) {
         (None, false) => None,
-        _ => Some(BlobKey::of_backup(reader.head(), key_file, None)?),
+        _ => Some(reader.blob_key(key_file, None)?),
     };
     let mut checker = Checker::new(key).with_key(reader.head(), encryption::key(None)?.as_ref())?;
     while let Some(chunk) = reader.next_chunk()? {
@@ -170,6 +170,23 @@ impl Target {
     }
 }
 
+/// Removes the file of subject keys of a data folder when the store has them all: an erasure reaches the store, and not that file. One with
+/// other keys stays.
+fn taken_in(data_dir: &Path, keys: Option<&KeySet>) -> Result<(), StoreError> {
+    let own = subject_keys_path(data_dir);
+    if !keys.is_some_and(|keys| own.exists() && keys.may_replace(&own).is_ok()) {
+        return Ok(());
+    }
+    let removed = || -> std::io::Result<()> {
+        std::fs::remove_file(&own)?;
+        own.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
+    };
+    removed().map_err(|e| {
+        let why = "the restore is whole; the file that it took subject keys from is still there: remove it";
+        StoreError { code: code::DATA_READONLY, detail: format!("{}: {e}; {why}", own.display()) }
+    })
+}
+
 /// A restored journal.
 #[derive(Clone, Debug)]
 pub struct Restored {
@@ -189,6 +206,8 @@ pub struct Restored {
     pub erased_unfinished: Vec<RunId>,
     /// Runs that came without their texts because there was no key for these: erasures of them are begun.
     pub without_keys: u64,
+    /// Those of them of which no erasure is begun, because a legal hold covers their person.
+    pub held_without_keys: u64,
 }
 
 /// Restores a backup into an empty target. A target that is left half filled, by a crash say, is not taken for data, and
@@ -208,13 +227,13 @@ async fn into_sqlite<R: Read + Send + 'static>(from: R, target: Target) -> Resul
     let (folder, keys) = (target.data_dir.clone(), target.keys()?);
     let again = again(&target, keys.as_ref())?;
     let encrypt = encryption::key(None)?;
-    let given = encrypt.clone();
+    let (given, set) = (encrypt.clone(), keys.clone());
     let (restore, head, summary, shut) = blocking(move || {
         let mut reader = Reader::open(from)?;
         reader.open_with(keys.as_ref(), !target.without_keys)?;
-        let key = BlobKey::of_backup(reader.head(), target.key_file.as_deref(), Some(&kept))?;
+        let key = key_of(&reader, target.key_file.as_deref(), &kept)?;
         let restore = SqliteRestore::begin(&target.data_dir)?.encrypt(given);
-        same_key(&kept, reader.head())?;
+        same_key(&kept, &reader)?;
         let summary = restore.fill(&mut reader, &key, SystemClock.now())?;
         Ok((restore, reader.head().clone(), summary, reader.shut().clone()))
     })
@@ -232,7 +251,8 @@ async fn into_sqlite<R: Read + Send + 'static>(from: R, target: Target) -> Resul
     blocking(move || {
         // Closed, and so tidied up, before it is moved.
         drop((journal, pages, erasing));
-        restore.finish()
+        restore.finish()?;
+        taken_in(&folder, set.as_ref())
     })
     .await?;
     Ok(restored(head, summary, marked, done, lost))
@@ -257,6 +277,7 @@ fn restored(head: Head, summary: Summary, marked: Marked, done: Replayed, lost: 
         erased: runs,
         erased_unfinished: unfinished,
         without_keys: lost.runs,
+        held_without_keys: lost.held,
     }
 }
 
@@ -283,12 +304,12 @@ async fn into_postgres<R: Read + Send + 'static>(
     let kept = key_path(&target.data_dir);
     let (folder, keys) = (target.data_dir.clone(), target.keys()?);
     let again = again(&target, keys.as_ref())?;
-    let without_keys = target.without_keys;
+    let (without_keys, set) = (target.without_keys, keys.clone());
     let (reader, key) = blocking(move || {
         let mut reader = Reader::open(from)?;
         reader.open_with(keys.as_ref(), !without_keys)?;
-        let key = BlobKey::of_backup(reader.head(), target.key_file.as_deref(), Some(&kept))?;
-        same_key(&kept, reader.head())?;
+        let key = key_of(&reader, target.key_file.as_deref(), &kept)?;
+        same_key(&kept, &reader)?;
         key.write(&kept)?;
         Ok((reader, key))
     })
@@ -321,6 +342,7 @@ async fn into_postgres<R: Read + Send + 'static>(
     })
     .await?;
     restore.finish().await?;
+    blocking(move || taken_in(&folder, set.as_ref())).await?;
     Ok(restored(head, summary, marked, done, lost))
 }
 
@@ -349,9 +371,26 @@ fn read_on<R: Read>(mut reader: Reader<R>, ahead: &mpsc::Sender<Result<Chunk, St
     reader.shut().clone()
 }
 
+/// Whether nothing comes out of a backup that has an address: it is sealed, and no file of keys is there.
+fn is_bare<R: Read>(reader: &Reader<R>) -> bool {
+    reader.head().is_sealed() && reader.keys().is_none() && !reader.has_key()
+}
+
+/// The key of the addresses. Where nothing has one any key is as good: that of the target, or a fresh one.
+fn key_of<R: Read>(reader: &Reader<R>, given: Option<&Path>, kept: &Path) -> Result<BlobKey, StoreError> {
+    match given {
+        None if is_bare(reader) && kept.exists() => BlobKey::read(kept),
+        None if is_bare(reader) => BlobKey::fresh(),
+        _ => reader.blob_key(given, Some(kept)),
+    }
+}
+
 /// A key that the target has already must be the backup's own: whoever put it there may need it.
-fn same_key(kept: &Path, head: &Head) -> Result<(), StoreError> {
-    if kept.exists() { BlobKey::of_backup(head, Some(kept), None).map(drop) } else { Ok(()) }
+fn same_key<R: Read>(kept: &Path, reader: &Reader<R>) -> Result<(), StoreError> {
+    match kept.exists() && !is_bare(reader) {
+        true => BlobKey::of_backup(reader.head(), Some(kept), None).map(drop),
+        false => Ok(()),
+    }
 }
 
 /// Marks every run that had not ended.

@@ -60,6 +60,16 @@ impl BlobKey {
         }
     }
 
+    /// A fresh random key.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn fresh() -> Result<Self, StoreError> {
+        let mut key = [0; 32];
+        crate::seal::key::random(&mut key)?;
+        Ok(Self(key))
+    }
+
     fn create(path: &Path) -> io::Result<Self> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(io::Error::other)?;

@@ -257,46 +257,24 @@ async fn take(
     store: Option<&DatabaseUrl>,
 ) -> Outcome<()> {
     vacant(file)?;
-    // Before anything is written: what is there may have to stay.
-    KeySet::replaceable(keys).map_err(|e| CliError::new(e.code, e.detail))?;
+    let others = [("the backup", Some(file)), ("--key-file", key_file)];
+    if let Some((what, _)) = others.into_iter().find(|(_, other)| other.is_some_and(|other| is_same(other, keys))) {
+        let error = CliError::usage(format!("the keys of persons and {what} are to be one file"));
+        return Err(error.hint("name another file with --subject-keys"));
+    }
+    // Before anything else: that they can be had, and kept there, is not found out when the backup is done.
+    write_keys(global, keys, store).await?;
     if let Some(path) = key_file {
         keep_key(global, path)?;
     }
-    let taken = taken(global, file, key_file, keys, store).await;
-    if let (Err(_), Some(path)) = (&taken, key_file)
-        && !file.exists()
-    {
+    if let Err(error) = streamed(global, file, key_file.is_none(), store).await {
         // A key without its backup is of no use, and would be in the way of the next try; what failed is told.
-        let _ = fs::remove_file(path);
-    }
-    taken
-}
-
-async fn taken(
-    global: &Global,
-    file: &Path,
-    key_file: Option<&Path>,
-    keys: &Path,
-    store: Option<&DatabaseUrl>,
-) -> Outcome<()> {
-    let with_key = key_file.is_none();
-    match store {
-        Some(database) => {
-            let pieces = backup::of_database(database, &global.data, with_key);
-            keep(pieces.map_err(|e| CliError::new(e.code, e.detail))?, file).await?;
+        if let Some(path) = key_file.filter(|_| !file.exists()) {
+            let _ = fs::remove_file(path);
         }
-        None => {
-            let connection = Connection::open(global, Need::Rest).await?;
-            let taken = async {
-                let pieces = connection.client.backup(with_key).await?;
-                write(pieces.map(|p| p.map_err(CliError::from)), file).await
-            };
-            let taken = taken.await;
-            connection.close().await;
-            taken?;
-        }
+        return Err(error);
     }
-    // Afterwards: those that the backup has made are among them.
+    // And again: those that the backup has made are among them.
     let cure =
         format!("the backup is there, and is not restored without its keys: stead backup keys -o {}", keys.display());
     write_keys(global, keys, store).await.map_err(|e| e.hint(cure))?;
@@ -315,6 +293,31 @@ async fn taken(
         ui::say(&format!("hint: keep {} apart from the backup: it opens what is persons' in it", keys.display()));
     }
     Ok(())
+}
+
+/// Whether two names are of one place, which need not be there yet.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        (fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned()), path.file_name().map(ToOwned::to_owned))
+    };
+    place(one) == place(other)
+}
+
+/// The backup itself, without the keys of its persons.
+async fn streamed(global: &Global, file: &Path, with_key: bool, store: Option<&DatabaseUrl>) -> Outcome<()> {
+    if let Some(database) = store {
+        let pieces = backup::of_database(database, &global.data, with_key);
+        return keep(pieces.map_err(|e| CliError::new(e.code, e.detail))?, file).await;
+    }
+    let connection = Connection::open(global, Need::Rest).await?;
+    let taken = async {
+        let pieces = connection.client.backup(with_key).await?;
+        write(pieces.map(|p| p.map_err(CliError::from)), file).await
+    };
+    let taken = taken.await;
+    connection.close().await;
+    taken
 }
 
 /// Writes a backup on its way to a file.

@@ -56,6 +56,7 @@ struct Told {
     erasures: u64,
     erased: u64,
     without_keys: u64,
+    held_without_keys: u64,
 }
 
 pub(crate) async fn run(global: &Global, args: RestoreArgs) -> Outcome {
@@ -80,6 +81,7 @@ pub(crate) async fn run(global: &Global, args: RestoreArgs) -> Outcome {
         erasures: done.erasures,
         erased: done.erased,
         without_keys: done.without_keys,
+        held_without_keys: done.held_without_keys,
     };
     for (run, why) in &done.marked.set_aside {
         eprintln!("warning: {run} cannot be read and was not marked: {}", ui::term::clean(why));
@@ -111,6 +113,12 @@ pub(crate) async fn run(global: &Global, args: RestoreArgs) -> Outcome {
         ui::text(&format!(
             "{} came without texts, for there was no key; erasures of these are begun, and go on when a server works on the data\n",
             text::counted(told.without_keys, "run"),
+        ))?;
+    }
+    if told.held_without_keys > 0 {
+        ui::text(&format!(
+            "no erasure is begun of {} of them: legal holds are in force; erase their persons when these are released\n",
+            text::counted(told.held_without_keys, "run"),
         ))?;
     }
     Ok(Exit::Ok)

@@ -8,7 +8,9 @@ use stead_ports::erasure::Erasure;
 use stead_sandboxes::SandboxesError;
 
 use super::{
-    Unfinished, certify, files, is_of, objects,
+    Unfinished, certify, files, is_of,
+    lost::is_lost,
+    objects,
     plan::{Against, at_work},
 };
 use crate::http::app::App;
@@ -42,11 +44,15 @@ pub(super) async fn carry_out(app: &App, erasure: &Erasure) -> Result<String, Un
         runtime.cassettes().erase(*run).map_err(|e| Unfinished::File(format!("the cassette of {run}: {e}")))?;
     }
     store.leave_sessions(erasure.runs.clone()).await?;
-    end_sandboxes(app, erasure).await?;
+    // What a restore had no key for is of before it: what the person has got since stays.
+    let lost = is_lost(erasure);
+    if !lost {
+        end_sandboxes(app, erasure).await?;
+    }
     store.remove_blobs(erasure.id, &erasure.tenant, blobs_of()).await?;
     objects::remove(app, erasure).await?;
     for kept in store.kept_trees(&erasure.tenant, None).await? {
-        if is_of(&**store, erasure, &kept.owner) {
+        if !lost && is_of(&**store, erasure, &kept.owner) {
             store.forget_trees(&erasure.tenant, &kept.owner).await?;
         }
     }

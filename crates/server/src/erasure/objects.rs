@@ -22,7 +22,7 @@ use stead_ports::{
 };
 use stead_workspace::{WorkspaceError, reachable, tree::Directory};
 
-use super::{Unfinished, is_of};
+use super::{Unfinished, is_of, lost::is_lost};
 use crate::{
     clock::SystemClock,
     http::app::{ATTACHING, App},
@@ -81,7 +81,7 @@ pub(super) async fn strike(
     let (Kept { journal, store, objects }, tenant) = (kept, &erasure.tenant);
     let snapshots = store.kept_trees(tenant, None).await?;
     let (theirs, others): (Vec<KeptTree>, Vec<KeptTree>) =
-        snapshots.into_iter().partition(|kept| is_of(&***store, erasure, &kept.owner));
+        snapshots.into_iter().partition(|kept| !is_lost(erasure) && is_of(&***store, erasure, &kept.owner));
     let mut trees: BTreeSet<TreeId> = theirs.iter().map(|kept| kept.tree).collect();
     for run in &erasure.runs {
         trees.extend(trees_of(journal, *run).await?);

@@ -1,13 +1,17 @@
 //! `/v1/backup`: everything that the store keeps, of all tenants, as one stream; read as fast as the caller takes it. And
 //! `/v1/backup/subject-keys`: the keys of persons, without which what is theirs in it stays shut.
 
+use std::path::Path;
+
 use axum::{body::Body, extract::State, http::header, response::IntoResponse};
 use futures_util::stream;
 use serde::Deserialize;
+use serde_json::json;
 use stead_ports::clock::Clock as _;
 
 use crate::{
-    backup::{KEYS_MEDIA_TYPE, MEDIA_TYPE, ask},
+    auth::Principal,
+    backup::{KEYS_MEDIA_TYPE, KeySet, MEDIA_TYPE, ask},
     clock::SystemClock,
     http::{app::Shared, failure::Answer, guard, input::Params},
 };
@@ -32,11 +36,21 @@ pub(super) async fn backup(State(app): State<Shared>, Params(with): Params<With>
         Some((piece, (pieces, place)))
     });
     let name = "attachment; filename=\"stead.backup\"";
-    Ok(([(header::CONTENT_TYPE, MEDIA_TYPE), (header::CONTENT_DISPOSITION, name)], Body::from_stream(rest)))
+    let headers = [
+        (header::CONTENT_TYPE, MEDIA_TYPE),
+        (header::CONTENT_DISPOSITION, name),
+        // Without these it is not restored.
+        (header::LINK, "</v1/backup/subject-keys>; rel=\"related\"; title=\"keys of persons\""),
+    ];
+    Ok((headers, Body::from_stream(rest)))
 }
 
-pub(super) async fn subject_keys(State(app): State<Shared>) -> Answer<impl IntoResponse> {
+/// Gives everybody's keys, which opens what every backup has of them: an act of the operators' log that is kept before they leave.
+pub(super) async fn subject_keys(State(app): State<Shared>, who: Principal) -> Answer<impl IntoResponse> {
     let keys = app.runtime.journal().subject_keys(SystemClock.now()).await?;
+    let given = KeySet::from_bytes(Path::new("keys of persons"), &keys)?.len();
+    let act = json!({ "who": who.subject.as_str(), "tenant": who.tenant.as_str(), "keys": given });
+    app.operators.acts().keep("subject_keys_given", &act).await?;
     let name = "attachment; filename=\"stead.subject-keys\"";
     let headers = [
         (header::CONTENT_TYPE, KEYS_MEDIA_TYPE),

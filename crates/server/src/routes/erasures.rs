@@ -82,13 +82,14 @@ pub(super) async fn erase(
         }
         // A second person: the first one's wish waits, and says nothing of whom it is about.
         let proposed = app.four_eyes_for_erasures && proposal.is_none();
-        let now = SystemClock.now();
+        // Another server's clock may be ahead: no run that it is about began after it.
+        let at = plan.runs.iter().map(|run| run.created).fold(SystemClock.now(), Ord::max);
         let erasure = port::Erasure {
             id: proposal.as_ref().map_or_else(|| SystemClock.new_ulid(), |p| p.id),
             tenant: tenant.clone(),
             subject: pseudonym,
             by: proposal.as_ref().map_or_else(|| who.subject.clone(), |p| p.by.clone()),
-            at: now,
+            at,
             runs: if proposed { Vec::new() } else { plan.runs.iter().map(|run| run.id).collect() },
             proposed,
             confirmed_by: proposal.as_ref().map(|_| who.subject.clone()),

@@ -54,7 +54,7 @@ pub struct Head {
     #[n(6)]
     #[cbor(with = "minicbor::bytes")]
     pub key_check: [u8; 32],
-    /// That key, unless it is kept apart.
+    /// That key, unless it is kept apart; never in a backup that is sealed.
     #[n(7)]
     #[cbor(with = "minicbor::bytes")]
     pub(crate) key: Option<[u8; 32]>,

@@ -4,6 +4,7 @@
 use std::{
     collections::HashSet,
     io::{self, Read},
+    path::Path,
 };
 
 use minicbor::Decoder;
@@ -16,6 +17,7 @@ use super::{
     subject::{KeySet, Opener, Shut},
     table::{Table, Value, table},
 };
+use crate::blob::BlobKey;
 
 /// Rows of one section.
 #[derive(Debug)]
@@ -126,6 +128,27 @@ impl<R: Read> Reader<R> {
         self.keys.as_ref()
     }
 
+    /// The key of the addresses of its long texts: the one that is given, else the one that it holds or that came with the keys of persons,
+    /// else the one at `kept`.
+    ///
+    /// # Errors
+    /// ST0155 when there is none, or it is not the one of the backup's store.
+    pub fn blob_key(&self, given: Option<&Path>, kept: Option<&Path>) -> Result<BlobKey, StoreError> {
+        match self.brought().filter(|_| given.is_none()) {
+            Some(key) if !self.head.has_key() => Ok(key.clone()),
+            _ => BlobKey::of_backup(&self.head, given, kept),
+        }
+    }
+
+    /// Whether that key is in it or came with the keys of persons.
+    pub fn has_key(&self) -> bool {
+        self.head.has_key() || self.brought().is_some()
+    }
+
+    fn brought(&self) -> Option<&BlobKey> {
+        self.keys.as_ref()?.addresses.as_ref().filter(|key| key.check() == self.head.key_check)
+    }
+
     /// Whether somebody has said what is to become of what is sealed: nothing is restored without it.
     pub(crate) fn told(&self) -> Result<(), StoreError> {
         if self.told || !self.head.is_sealed() {
@@ -179,11 +202,13 @@ impl<R: Read> Reader<R> {
     /// The next rows; `None` at the end, which is there exactly once.
     ///
     /// # Errors
-    /// ST0148 when something is missing or changed, ST0154 when a newer release wrote it.
+    /// ST0148 when something is missing or changed, ST0154 when a newer release wrote it, ST0367 when it is sealed and nobody has said with
+    /// [`Reader::open_with`] what is to become of that.
     pub fn next_chunk(&mut self) -> Result<Option<Chunk>, StoreError> {
         if self.ended {
             return Ok(None);
         }
+        self.told()?;
         let before = self.section;
         let (section, rows, plain) = self.raw()?;
         if section == END {

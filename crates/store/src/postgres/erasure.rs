@@ -147,8 +147,9 @@ impl ErasureStore for PgStore {
     ) -> Result<bool, StoreError> {
         let known: Vec<Raw<16>> = known.into_iter().map(id).collect();
         self.in_turn(async |t| {
-            let Erasure { id: erasure, tenant, subject: pseudonym, by, at, runs, proposed, confirmed_by, .. } =
-                &erasure;
+            let whole = &erasure;
+            let Erasure { id: erasure, tenant, subject: pseudonym, by, at, runs, proposed, confirmed_by, certificate } =
+                whole;
             if t.query_one(IN_FORCE, &[&text(tenant), &known]).await?.try_get(0)? {
                 return Ok(false);
             }
@@ -159,19 +160,22 @@ impl ErasureStore for PgStore {
                     WHERE tenant = $2 AND what = 'subject' AND name = $3 AND released_at IS NOT NULL";
                 t.execute(sql, &[&erased, &text(tenant), &text(subject)]).await?;
             }
-            if !*proposed {
-                subjects::retire(t, tenant, pseudonym, *erasure, *at).await?;
-            }
             let sql = "INSERT INTO erasures (id, tenant, subject, asked_by, at, runs, proposed, confirmed_by)
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
                 ON CONFLICT (id) DO UPDATE SET at = excluded.at, runs = excluded.runs, proposed = 0,
                     confirmed_by = excluded.confirmed_by WHERE erasures.proposed = 1";
+            let begun = !*proposed;
             let (runs, proposed) = (Octets(runs_of(runs).into()), i64::from(*proposed));
             let confirmed_by = confirmed_by.as_ref().map(|by| text(by));
             let pseudonym = Raw(*pseudonym);
             let row: [&(dyn ToSql + Sync); 8] =
                 [&id(*erasure), &text(tenant), &pseudonym, &text(by), &at.0, &runs, &proposed, &confirmed_by];
-            t.execute(sql, &row).await.map(|written| written == 1)
+            let written = t.execute(sql, &row).await? == 1;
+            // One that has begun already is as it was, and so are keys.
+            if written && begun {
+                subjects::retire(t, whole, certificate.is_some()).await?;
+            }
+            Ok(written)
         })
         .await
     }

@@ -140,17 +140,13 @@ pub(crate) async fn under_way(
     client.query(sql, &[&text(tenant), &Raw(*subject)]).await?.iter().map(|r| r.try_get(0)).collect()
 }
 
-/// From now on the key of an erasure's person is for runs of before it, and later ones get another. Not when its keys were destroyed.
-pub(super) async fn retire(
-    t: &Transaction<'_>,
-    tenant: &str,
-    subject: &[u8; 32],
-    erasure: u128,
-    at: Timestamp,
-) -> Result<(), Error> {
-    let sql = "UPDATE subject_keys SET until = $1 WHERE tenant = $2 AND subject = $3 AND until IS NULL
+/// From now on the key of an erasure's person is for runs of before it, and later ones get another. Not when its keys were destroyed, and
+/// `again` not one that was made after it.
+pub(super) async fn retire(t: &Transaction<'_>, erasure: &Erasure, again: bool) -> Result<(), Error> {
+    let Erasure { id: erasure, tenant, subject, at, .. } = erasure;
+    let sql = "UPDATE subject_keys SET until = $1 WHERE tenant = $2 AND subject = $3 AND until IS NULL AND (NOT $5 OR made <= $1)
         AND NOT EXISTS (SELECT FROM subject_keys_gone WHERE erasure = $4)";
-    t.execute(sql, &[&at.0, &text(tenant), &Raw(*subject), &id(erasure)]).await.map(drop)
+    t.execute(sql, &[&at.0, &text(tenant), &Raw(*subject), &id(*erasure), &again]).await.map(drop)
 }
 
 /// Destroys the keys of an erasure's person; how many it has destroyed in all. What is left of the rows goes when the table is written anew.
@@ -167,7 +163,9 @@ pub(super) async fn destroy(t: &Transaction<'_>, erasure: &Erasure) -> Result<u6
     t.query_one(count, &[&erasure]).await?.try_get::<_, i64>(0).map(i64::unsigned_abs)
 }
 
-/// What leaves the store, as the bytes of a file: all keys, and what became of those that were destroyed by erasures that are finished.
+/// What leaves the store, as the bytes of a file: all keys, what became of those that were destroyed, and the certificates of erasures that are
+/// finished. A key may be destroyed by an erasure that has no certificate yet, or of which a restored store knows nothing: it is told all the
+/// same. So is each erasure that has destroyed what there was, with itself in the place of a key.
 pub(super) async fn file(
     db: &Database,
     own: &BlobKey,
@@ -186,8 +184,7 @@ pub(super) async fn file(
     let kept = all(&t).await.map_err(fail)?;
     let (mut gone, mut certificates) = (Vec::new(), Vec::new());
     if are_there(&t).await.map_err(fail)? {
-        let sql = "SELECT g.id, g.erasure FROM subject_keys_gone g JOIN erasures e ON e.id = g.erasure
-            WHERE e.certificate IS NOT NULL AND g.id <> g.erasure ORDER BY g.id";
+        let sql = "SELECT id, erasure FROM subject_keys_gone ORDER BY id";
         for row in t.query(sql, &[]).await.map_err(fail)? {
             let ids = || -> Result<_, Error> { Ok((row.try_get::<_, Raw<16>>(0)?.0, row.try_get::<_, Raw<16>>(1)?.0)) };
             let (id, erasure) = ids().map_err(fail)?;
@@ -199,7 +196,8 @@ pub(super) async fn file(
         }
     }
     let keys = opened(&db.place, &kept, wrapping)?;
-    let set = KeySet { store: own.check(), taken: now, keys, gone, certificates };
+    let addresses = Some(own.clone());
+    let set = KeySet { store: own.check(), taken: now, keys, gone, certificates, addresses };
     Ok(Bytes::copy_from_slice(&set.to_bytes()))
 }
 

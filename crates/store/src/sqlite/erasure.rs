@@ -373,7 +373,8 @@ fn begin(conn: &Connection, erasure: &Erasure, subject: Option<&Name>, known: &[
     if finds_more(conn, IN_FORCE, &erasure.tenant, known)? {
         return Ok(false);
     }
-    let Erasure { id: erasure, tenant, subject: pseudonym, by, at, runs, proposed, confirmed_by, .. } = erasure;
+    let whole = erasure;
+    let Erasure { id: erasure, tenant, subject: pseudonym, by, at, runs, proposed, confirmed_by, certificate } = whole;
     // A mere proposal changes nothing.
     if let (Some(subject), false) = (subject, *proposed) {
         let digits: String = pseudonym.iter().map(|b| format!("{b:02x}")).collect();
@@ -383,17 +384,20 @@ fn begin(conn: &Connection, erasure: &Erasure, subject: Option<&Name>, known: &[
         )?
         .execute(params![format!("erased:{digits}"), tenant.as_str(), subject.as_str()])?;
     }
-    if !*proposed {
-        subjects::retire(conn, tenant, pseudonym, *erasure, *at)?;
-    }
     let (runs, confirmed_by) = (runs_of(runs), confirmed_by.as_deref());
-    conn.prepare_cached(
-        "INSERT INTO erasures (id, tenant, subject, asked_by, at, runs, proposed, confirmed_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (id) DO UPDATE SET at = excluded.at, runs = excluded.runs, proposed = 0,
-             confirmed_by = excluded.confirmed_by WHERE proposed = 1",
-    )?
-    .execute(params![id(*erasure), tenant.as_str(), pseudonym, by.as_str(), at.0, runs, proposed, confirmed_by])
-    .map(|written| written == 1)
+    let written = conn
+        .prepare_cached(
+            "INSERT INTO erasures (id, tenant, subject, asked_by, at, runs, proposed, confirmed_by)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (id) DO UPDATE SET at = excluded.at, runs = excluded.runs, proposed = 0,
+                 confirmed_by = excluded.confirmed_by WHERE proposed = 1",
+        )?
+        .execute(params![id(*erasure), tenant.as_str(), pseudonym, by.as_str(), at.0, runs, proposed, confirmed_by])?;
+    // One that has begun already is as it was, and so are keys.
+    if written == 1 && !*proposed {
+        subjects::retire(conn, whole, certificate.is_some())?;
+    }
+    Ok(written == 1)
 }
 
 fn erase(conn: &Connection, erasure: u128, run: &BareRun) -> Result<bool> {

@@ -642,8 +642,8 @@ impl Journal for SqliteStore {
         let (kept, gone, certificates) = self.read(subjects::export).await?;
         let wrapping = self.ring.as_deref().map(Ring::wrapping);
         let keys = opened(&self.files.database.display(), &kept, wrapping)?;
-        let store = self.files.key.check();
-        Ok(Bytes::copy_from_slice(&KeySet { store, taken: now, keys, gone, certificates }.to_bytes()))
+        let (store, addresses) = (self.files.key.check(), Some(self.files.key.clone()));
+        Ok(Bytes::copy_from_slice(&KeySet { store, taken: now, keys, gone, certificates, addresses }.to_bytes()))
     }
 
     async fn generation(&self) -> Result<u32, StoreError> {

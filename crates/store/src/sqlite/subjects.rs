@@ -4,7 +4,10 @@ use std::{collections::HashSet, path::Path};
 
 use rusqlite::{Connection, OpenFlags, Result, params};
 use stead_core::{id::RunId, time::Timestamp};
-use stead_ports::{erasure::ERASED_TITLE, journal::StoreError};
+use stead_ports::{
+    erasure::{ERASED_TITLE, Erasure},
+    journal::StoreError,
+};
 
 use super::{errors::store_error, index::id};
 use crate::{
@@ -116,13 +119,15 @@ pub(crate) fn under_way(conn: &Connection, tenant: &str, subject: &[u8; 32]) -> 
     .collect()
 }
 
-/// From now on the key of an erasure's person is for runs of before it, and later ones get another. Not when its keys were destroyed.
-pub(super) fn retire(conn: &Connection, tenant: &str, subject: &[u8; 32], erasure: u128, at: Timestamp) -> Result<()> {
+/// From now on the key of an erasure's person is for runs of before it, and later ones get another. Not when its keys were destroyed, and
+/// `again` not one that was made after it.
+pub(super) fn retire(conn: &Connection, erasure: &Erasure, again: bool) -> Result<()> {
+    let Erasure { id: erasure, tenant, subject, at, .. } = erasure;
     conn.prepare_cached(
-        "UPDATE subject_keys SET until = ?1 WHERE tenant = ?2 AND subject = ?3 AND until IS NULL
+        "UPDATE subject_keys SET until = ?1 WHERE tenant = ?2 AND subject = ?3 AND until IS NULL AND (NOT ?5 OR made <= ?1)
          AND NOT EXISTS (SELECT 1 FROM subject_keys_gone WHERE erasure = ?4)",
     )?
-    .execute(params![at.0, tenant, subject, id(erasure)])
+    .execute(params![at.0, tenant.as_str(), subject, id(*erasure), again])
     .map(drop)
 }
 
@@ -153,13 +158,12 @@ pub(super) fn destroy(
     conn.query_row(count, [id(erasure)], |r| r.get::<_, i64>(0)).map(i64::unsigned_abs)
 }
 
-/// What leaves the store: all keys, and what became of those that were destroyed by erasures that are finished.
+/// What leaves the store: all keys, what became of those that were destroyed, and the certificates of erasures that are finished. A key may be
+/// destroyed by an erasure that has no certificate yet, or of which a restored store knows nothing: it is told all the same. So is each erasure
+/// that has destroyed what there was, with itself in the place of a key.
 pub(crate) fn export(conn: &Connection) -> Result<(Vec<KeptKey>, Vec<Gone>, Vec<String>)> {
     let gone = conn
-        .prepare(
-            "SELECT g.id, g.erasure FROM subject_keys_gone g JOIN erasures e ON e.id = g.erasure
-             WHERE e.certificate IS NOT NULL AND g.id <> g.erasure ORDER BY g.id",
-        )?
+        .prepare("SELECT id, erasure FROM subject_keys_gone ORDER BY id")?
         .query_map([], |r| Ok(Gone { id: r.get(0)?, erasure: r.get(1)? }))?
         .collect::<Result<_>>()?;
     let certificates = conn

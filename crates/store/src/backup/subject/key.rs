@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use minicbor::{Decode, Encode};
 use stead_core::code;
 use stead_ports::journal::StoreError;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::KeyId;
 use crate::seal::{
@@ -108,8 +108,14 @@ impl SubjectKey {
 }
 
 impl Written {
-    pub(super) fn key(self) -> SubjectKey {
-        SubjectKey::new(self.id, (self.tenant, self.subject), self.made, self.until, &self.key)
+    pub(super) fn key(&self) -> SubjectKey {
+        SubjectKey::new(self.id, (self.tenant.clone(), self.subject), self.made, self.until, &self.key)
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        self.key.zeroize();
     }
 }
 

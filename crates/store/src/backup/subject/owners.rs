@@ -1,5 +1,6 @@
 //! Whose what is, by the keys that a store has: what was found out before the first row of a backup is sent. In memory are 32 bytes of each
-//! run and some 60 of each session, long text and object of a workspace.
+//! run, and of each session, long text and object of a workspace some 120, or up to 400 where as many share it as may; of a directory or a
+//! list 90 more for each person who has it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -47,8 +48,8 @@ pub(crate) struct Owners {
     /// Keys of each person, those that are for earlier runs first.
     of: HashMap<(String, [u8; 32]), Vec<Slot>>,
     people: HashMap<(String, String), [u8; 32]>,
-    /// In the order of their ids.
-    runs: Vec<(u128, Slot)>,
+    /// In the order of their ids, and whether they have no texts any more.
+    runs: Vec<(u128, Slot, bool)>,
     used: Vec<u64>,
     /// Who has snapshots of sandboxes.
     trees: Vec<bool>,
@@ -103,7 +104,7 @@ impl Owners {
         };
         // Whose key is missing is asked for, and all are looked at anew.
         let Some(slot) = slot else { return };
-        self.runs.push((run.id.0, slot));
+        self.runs.push((run.id.0, slot, run.erased));
         if !run.erased {
             self.used[slot as usize] += 1;
             add(&mut self.sessions, run.session, slot);
@@ -130,9 +131,9 @@ impl Owners {
         }
     }
 
-    /// A run's record leads there.
+    /// A run's record leads there. Of a run that is erased the hashes of trees stay, and nothing that they lead to is its own any more.
     pub(super) fn leads(&mut self, run: RunId, objects: Vec<(BlobId, Lead)>) {
-        if let Some(slot) = self.slot(run) {
+        if let Some((_, slot, false)) = self.found_run(run) {
             objects.into_iter().for_each(|(id, lead)| self.note(slot, id, lead));
         }
     }
@@ -165,10 +166,6 @@ impl Owners {
     }
 
     fn note(&mut self, slot: Slot, BlobId(id): BlobId, lead: Lead) {
-        // What is nobody's is the tenant's anyway.
-        if self.keys[slot as usize].subject == NOBODY {
-            return;
-        }
         add(&mut self.objects, id, slot);
         if lead != Lead::Bytes && self.seen.insert((id, slot)) {
             self.ahead.push((slot, id, lead));
@@ -209,8 +206,12 @@ impl Owners {
     }
 
     fn slot(&self, run: RunId) -> Option<Slot> {
-        let found = self.runs.binary_search_by_key(&run.0, |(id, _)| *id).ok()?;
-        Some(self.runs[found].1)
+        self.found_run(run).map(|(_, slot, _)| slot)
+    }
+
+    fn found_run(&self, run: RunId) -> Option<(u128, Slot, bool)> {
+        let found = self.runs.binary_search_by_key(&run.0, |(id, ..)| *id).ok()?;
+        Some(self.runs[found])
     }
 
     fn needs(&mut self, tenant: &str, subject: [u8; 32], created: i64) -> Option<Slot> {
@@ -282,6 +283,28 @@ mod tests {
         assert_eq!(owners.run(RunId(2)).until, None);
         assert_eq!((owners.run(RunId(2)).subject, owners.run(RunId(3)).subject), (ada, NOBODY));
         assert_eq!(owners.run(RunId(99)).tenant, NO_TENANT);
+    }
+
+    #[test]
+    fn content_that_a_run_of_nobody_has_too_is_opened_without_the_persons_key() {
+        let digests = BlobKey::from_bytes([7; 32]);
+        let all = |owners: &mut Owners| {
+            owners.add(&run(1, Some("ada"), 1));
+            owners.add(&run(2, None, 1));
+            owners.add(&Run { erased: true, ..run(3, Some("bob"), 1) });
+        };
+        let mut first = Owners::new(digests.clone(), Vec::new());
+        all(&mut first);
+        let mut owners = Owners::new(digests.clone(), keys_for(&first, None));
+        all(&mut owners);
+        let (both, hers) = (BlobId([1; 32]), BlobId([2; 32]));
+        owners.leads(RunId(1), vec![(both, Lead::Bytes), (hers, Lead::Bytes)]);
+        owners.leads(RunId(2), vec![(both, Lead::Bytes)]);
+        owners.leads(RunId(3), vec![(hers, Lead::Bytes)]);
+        let ada = digests.pseudonym(&"acme".into(), &"ada".into());
+        let whose = |id: BlobId| owners.object(&id.0, "acme").iter().map(|key| key.subject).collect::<Vec<_>>();
+        assert_eq!(whose(both), [ada, NOBODY]);
+        assert_eq!(whose(hers), [ada], "what is erased leads nowhere");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The file in which the keys of persons leave a store: apart from all backups. It has what was destroyed, too, with the certificates of
-//! the erasures that did it, so that a restore tells what is gone for good from what somebody has not brought along.
+//! the erasures that did it, so that a restore tells what is gone for good from what somebody has not brought along. And it has the key of the
+//! addresses of long texts: whoever has that and a backup can tell whether a text that they guess was in the store, and whom a digest is of.
 //!
 //! ```text
 //! file   = "STEADKS1" || body || SHA-256 of all before
-//! body   = CBOR [store:32, taken, [* key], [* [id:16, erasure:16]], [* certificate]]
+//! body   = CBOR [store:32, taken, [* key], [* [id:16, erasure:16]], [* certificate], key of addresses?:32]
 //! key    = [id:16, tenant, person:32, made, until?, key:32]
 //! ```
 
@@ -25,6 +26,7 @@ use stead_ports::journal::StoreError;
 use zeroize::Zeroizing;
 
 use super::{KeyId, SubjectKey, key::Written};
+use crate::{blob::BlobKey, seal::key::random};
 
 const MAGIC: [u8; 8] = *b"STEADKS1";
 const DIGEST: usize = 32;
@@ -55,6 +57,8 @@ pub struct KeySet {
     pub(crate) gone: Vec<Gone>,
     /// The certificates of finished erasures, as signed notes.
     pub(crate) certificates: Vec<String>,
+    /// The key of the addresses of long texts, which a sealed backup has not.
+    pub(crate) addresses: Option<BlobKey>,
 }
 
 #[derive(Encode, Decode)]
@@ -70,6 +74,9 @@ struct Body {
     gone: Vec<Gone>,
     #[n(4)]
     certificates: Vec<String>,
+    #[n(5)]
+    #[cbor(with = "minicbor::bytes")]
+    addresses: Option<[u8; 32]>,
 }
 
 impl KeySet {
@@ -100,10 +107,11 @@ impl KeySet {
 
     /// The bytes of the file.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let Self { store, taken, keys, gone, certificates } = self.clone();
+        let Self { store, taken, keys, gone, certificates, addresses } = self.clone();
         let keys = keys.iter().map(SubjectKey::written).collect();
         let mut out = Zeroizing::new(MAGIC.to_vec());
-        let body = Body { store, taken: taken.0, keys, gone, certificates };
+        let addresses = addresses.map(|key| key.bytes());
+        let body = Body { store, taken: taken.0, keys, gone, certificates, addresses };
         minicbor::encode(&body, &mut *out).expect("encodes to memory");
         let digest = Sha256::digest(&*out);
         out.extend_from_slice(&digest);
@@ -126,9 +134,10 @@ impl KeySet {
             return Err(bad("it is damaged or cut off; take another copy of it"));
         }
         let body: Body = minicbor::decode(body).map_err(|e| bad(&format!("it cannot be read: {e}")))?;
-        let Body { store, taken, keys, gone, certificates } = body;
-        let keys = keys.into_iter().map(Written::key).collect();
-        Ok(Self { store, taken: Timestamp(taken), keys, gone, certificates })
+        let Body { store, taken, keys, gone, certificates, addresses } = body;
+        let keys = keys.iter().map(Written::key).collect();
+        let addresses = addresses.map(BlobKey::from_bytes);
+        Ok(Self { store, taken: Timestamp(taken), keys, gone, certificates, addresses })
     }
 
     /// Reads a file.
@@ -187,13 +196,17 @@ impl KeySet {
     /// ST0369 as [`KeySet::may_replace`], ST0368 when it cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), StoreError> {
         self.may_replace(path)?;
-        let part = PathBuf::from(format!("{}.part", path.display()));
-        let written = || -> io::Result<()> {
-            match fs::remove_file(&part) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
+        let mut own = [0; 8];
+        random(&mut own)?;
+        // A name that nobody else's file has.
+        let part = PathBuf::from(format!("{}.{:016x}.part", path.display(), u64::from_be_bytes(own)));
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&part)
+            .map_err(|e| unusable(path, &format!("it cannot be written: {e}")))?;
+        let mut written = || -> io::Result<()> {
             file.write_all(&self.to_bytes())?;
             file.sync_all()?;
             fs::rename(&part, path)?;
@@ -228,7 +241,8 @@ mod tests {
     use super::*;
 
     fn set(store: u8, keys: Vec<SubjectKey>, gone: Vec<Gone>) -> KeySet {
-        KeySet { store: [store; 32], taken: Timestamp(7), keys, gone, certificates: vec!["a note".into()] }
+        let addresses = Some(BlobKey::from_bytes([9; 32]));
+        KeySet { store: [store; 32], taken: Timestamp(7), keys, gone, certificates: vec!["a note".into()], addresses }
     }
 
     #[test]
@@ -242,6 +256,7 @@ mod tests {
         let read = KeySet::read(&path).unwrap();
         assert_eq!((read.keys[0].id, read.keys[0].made, read.keys[0].until), (key.id, 3, Some(9)));
         assert_eq!((read.gone.len(), read.certificates()), (1, &["a note".to_owned()][..]));
+        assert_eq!(read.addresses.unwrap().bytes(), [9; 32]);
         let whole = fs::read(&path).unwrap();
         for at in 0..whole.len() {
             let mut changed = whole.clone();
@@ -266,6 +281,12 @@ mod tests {
         assert_eq!(KeySet::read(&path).unwrap().keys[0].id, old.id, "what was there is there");
         set(1, vec![new.clone()], vec![Gone { id: old.id, erasure: [0; 16] }]).write(&path).unwrap();
         assert_eq!(KeySet::read(&path).unwrap().keys[0].id, new.id);
+        // Files of others beside it are left alone.
+        let beside = dir.path().join("keys.part");
+        fs::write(&beside, b"somebody's").unwrap();
+        set(1, vec![new.clone()], vec![Gone { id: old.id, erasure: [0; 16] }]).write(&path).unwrap();
+        assert_eq!(fs::read(&beside).unwrap(), b"somebody's");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
         fs::write(&path, b"something else").unwrap();
         assert_eq!(refused(set(1, vec![new], Vec::new())), code::SUBJECT_KEYS_KEPT, "no file of keys");
     }
