@@ -110,7 +110,7 @@ mod tests {
         for (one, other) in (0..=1 << TOOLS.len()).flat_map(|a| (0..=1 << TOOLS.len()).map(move |b| (a, b))) {
             let grant = |bits| Grant { tools: names(&TOOLS, bits), ..Grant::default() };
             let both = behalf(vec![grant(one), grant(other)]);
-            let held = both.held().unwrap();
+            let held = both.held().expect("somebody granted it");
             let alone = behalf(vec![Grant { tools: held.tools.clone(), ..Grant::default() }]);
             for tool in tools.map(Use::Tool) {
                 let (now, said) = (both.allows(tool, Timestamp(0)).is_ok(), alone.allows(tool, Timestamp(0)).is_ok());
@@ -120,7 +120,7 @@ mod tests {
         for (one, other) in (0..=1 << HOSTS.len()).flat_map(|a| (0..=1 << HOSTS.len()).map(move |b| (a, b))) {
             let grant = |bits| Grant { hosts: names(&HOSTS, bits), ..Grant::default() };
             let both = behalf(vec![grant(one), grant(other)]);
-            let held = both.held().unwrap();
+            let held = both.held().expect("somebody granted it");
             let alone = behalf(vec![Grant { hosts: held.hosts.clone(), ..Grant::default() }]);
             for host in hosts.map(Use::Host) {
                 let (now, said) = (both.allows(host, Timestamp(0)).is_ok(), alone.allows(host, Timestamp(0)).is_ok());
@@ -133,10 +133,12 @@ mod tests {
     fn the_first_end_and_the_least_depth_count_and_who_started_it_is_told() {
         assert_eq!(behalf(Vec::new()).held(), None, "nobody started it");
         let grant = |until: Option<i64>, depth| Grant { until: until.map(Timestamp), depth, ..Grant::default() };
-        let held = behalf(vec![grant(Some(7), Some(3)), grant(None, None), grant(Some(5), Some(2))]).held().unwrap();
+        let held = behalf(vec![grant(Some(7), Some(3)), grant(None, None), grant(Some(5), Some(2))])
+            .held()
+            .expect("somebody granted it");
         // The first was given two agents above this one, so two of its three are used up.
         assert_eq!((held.by.as_str(), held.until, held.depth), ("agent-2", Some(Timestamp(5)), Some(1)));
-        let held = behalf(vec![grant(None, None)]).held().unwrap();
+        let held = behalf(vec![grant(None, None)]).held().expect("somebody granted it");
         assert_eq!(held, Held { by: "agent-0".into(), ..Held::default() });
     }
 }
