@@ -116,7 +116,9 @@ pub(super) async fn erase(global: &Global, client: &Client, args: EraseArgs) -> 
     if erasure.state == ErasureState::Done {
         ui::say("hint: put the keys of now in the place of each kept file of subject keys: stead backup keys -o KEYS");
         ui::say("hint: then sealed backups of before show no text of the person; names and facts stay");
-        ui::say("hint: backups that are not sealed (of before format 10, of `stead migrate`) have the texts: remove them");
+        ui::say(
+            "hint: backups that are not sealed (of before format 10, of `stead migrate`) have the texts: remove them",
+        );
     }
     Ok(())
 }
