@@ -167,6 +167,27 @@ fn a_data_folder_keeps_no_file_of_keys_that_an_erasure_would_not_reach() {
 }
 
 #[test]
+fn a_restore_without_keys_begins_no_erasure_of_whom_a_hold_covers() {
+    let env = environment(None);
+    let server = serve(&env);
+    worked(&env);
+    As(&env, "op").does(&["audit", "hold", "place", "subject", "bob", "--reason", "case 7"]).succeeds();
+    env.stead("backup old.backup --subject-keys kept.keys").succeeds();
+    server.stop();
+    let told = env.stead("restore old.backup --data other --without-keys").succeeds();
+    assert!(told.stdout.contains("11 runs came without texts"), "{told}");
+    assert!(told.stdout.contains("of 4 runs of these no erasure is begun: legal holds are in force"), "{told}");
+    fs::remove_dir_all(env.path().join(".stead")).unwrap();
+    fs::rename(env.path().join("other"), env.path().join(".stead")).unwrap();
+    let server = serve(&env);
+    let begun = As(&env, "op").json(&["audit", "erasures"]);
+    assert_eq!(begun["erasures"].as_array().unwrap().len(), 1, "that of the other person alone: {begun}");
+    let refused = As(&env, "op").does(&["audit", "erase", "bob"]);
+    assert!(refused.stderr.contains("error[ST0361]"), "{refused}");
+    server.stop();
+}
+
+#[test]
 fn keys_of_persons_are_in_postgresql_for_all_its_servers_and_an_erasure_destroys_them() {
     let (postgres, other) = (TestPostgres::start(), TestPostgres::start());
     let env = environment(Some(&postgres.url()));

@@ -67,7 +67,7 @@ enum Verb {
     /// Write the keys of persons to a file, apart from all backups
     ///
     /// With it backups that were taken until now are restored. After an erasure put it in the place of each file of keys that you have
-    /// kept: the key of the person is not in it any more, and older backups show nothing of theirs.
+    /// kept: the key of the person is not in it any more, and sealed backups of before show no text of theirs.
     Keys {
         /// The file; one of the same store makes room
         #[arg(long, short, value_name = "FILE")]

@@ -117,7 +117,7 @@ pub(crate) async fn run(global: &Global, args: RestoreArgs) -> Outcome {
     }
     if told.held_without_keys > 0 {
         ui::text(&format!(
-            "no erasure is begun of {} of them: legal holds are in force; erase their persons when these are released\n",
+            "of {} of these no erasure is begun: legal holds are in force; erase their persons when these are released\n",
             text::counted(told.held_without_keys, "run"),
         ))?;
     }

@@ -13,7 +13,7 @@ use stead_api::{
 use stead_client::{Client, UsageQuery};
 use stead_core::{code, fact::AskReason, id::RunId};
 use stead_server::{
-    backup::{Shut, Target, restore, verify},
+    backup::{Shut, Summary, Target, restore, verify},
     config::DatabaseUrl,
 };
 use stead_testkit::postgres::TestPostgres;
@@ -109,13 +109,14 @@ async fn a_backup_of_either_store_is_restored_into_either() {
     let sqlite = taken(&lab.client).await;
     let apart = tempfile::tempdir().unwrap();
     let subject_keys = keys_of(&lab.client, &apart).await;
-    // The chain is proven without keys of persons, and with them all of it.
+    // The chain is proven without keys of persons, and with them all of it, addresses too.
     let shut = verify(Cursor::new(sqlite.clone()), None, None).unwrap();
     assert_eq!((shut.summary.runs, shut.shut.runs().count()), (3, 3));
     let whole = verify(Cursor::new(sqlite.clone()), None, subject_keys.as_deref()).unwrap();
     assert_eq!(whole.shut, Shut::default());
     let summary = whole.summary;
-    assert_eq!(shut.summary, summary);
+    assert_eq!((shut.summary.addresses, shut.head.has_key()), (false, false));
+    assert_eq!(Summary { addresses: true, ..shut.summary }, summary);
     assert_eq!((summary.runs, summary.unfinished, summary.addresses, summary.cassettes), (3, 1, true, 1));
     assert!(summary.blobs > 0);
     lab.stop().await;
@@ -188,6 +189,7 @@ async fn a_backup_needs_the_right_to_everything() {
     problem(keys.await.unwrap(), 403, "ST0209").await;
     let answer = ask(&admin).await.unwrap();
     assert_eq!(answer.headers()["content-type"], "application/vnd.stead.backup");
+    assert!(answer.headers()["link"].to_str().unwrap().starts_with("</v1/backup/subject-keys>;"));
     let found = verify(Cursor::new(answer.bytes().await.unwrap().to_vec()), None, None).unwrap();
     assert_eq!((found.summary.runs, found.head.has_key()), (3, false), "of all tenants, and without the key");
 }
