@@ -137,8 +137,8 @@ pub(crate) async fn replay(
         // A hold that is in force in the backup was released, or came after: what was erased then is erased.
         let holds = store.holds(Some(&erasure.tenant), false).await?.iter().map(|hold| hold.id).collect();
         // Keys that the person got since are of later texts, which no erasure was asked for.
-        let again = Erasure { certificate: Some(note.clone()), ..erasure.clone() };
-        store.begin_erasure(again, Some(subject), holds).await?;
+        let known_by = Erasure { certificate: Some(note.clone()), ..erasure.clone() };
+        store.begin_erasure(known_by, Some(subject), holds).await?;
         for run in &erasure.runs {
             let open = journal.run(*run).await?.is_some_and(|row| !row.state.status.ended());
             if open && !done.unfinished.contains(run) {
