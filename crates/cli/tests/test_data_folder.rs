@@ -58,7 +58,7 @@ fn a_folder_from_a_newer_release_is_told() {
     assert_snapshot!(env.stead("runs ls"), @"
     exit 1
     --- stderr
-    error[ST0141]: [folder]/.stead/stead.db has format 999 and this release knows 9
+    error[ST0141]: [folder]/.stead/stead.db has format 999 and this release knows 10
     hint: use the release that wrote it, or a later one
     see: stead errors ST0141
     ");

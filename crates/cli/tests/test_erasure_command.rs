@@ -338,7 +338,8 @@ fn nothing_of_a_persons_texts_is_left_and_every_proof_still_holds() {
     })
     .succeeds();
     let certificate = fs::read_to_string(env.path().join("certificate")).unwrap();
-    assert!(!certificate.contains("ada"), "{certificate}");
+    // As a word: three letters are in a hash by chance.
+    assert!(!certificate.split_whitespace().any(|word| word == "ada"), "{certificate}");
     fs::write(env.path().join("forged"), certificate.replace("\nruns 3\n", "\nruns 2\n")).unwrap();
     let forged = env.finish(env.command(["audit", "verify", "forged", "--key", &key]));
     assert!(forged.stderr.contains("error[ST0364]"), "{forged}");

@@ -44,7 +44,7 @@ fn why_a_command_failed_is_told_to_a_program_as_a_problem_document() {
     assert_snapshot!(env.stead("serve --json"), @r#"
     exit 1
     --- stderr
-    {"type":"urn:stead:error:ST0110","title":"The server configuration is wrong","detail":"stead.toml:1:1: unknown field `lisen`, expected one of `listen`, `data_dir`, `database`, `encrypt`, `public_url`, `behind_proxy`, `metrics_open`, `drain_timeout`, `tls`, `auth`, `agents`, `secrets`, `sandbox`, `limits`, `engine`, `providers`, `sandboxes`, `budgets`, `policy`, `audit`, `erasure`, `identity`, `approvals`","code":"ST0110","hint":"did you mean `listen`?"}
+    {"type":"urn:stead:error:ST0110","title":"The server configuration is wrong","detail":"stead.toml:1:1: unknown field `lisen`, expected one of `listen`, `data_dir`, `database`, `encrypt`, `public_url`, `behind_proxy`, `metrics_open`, `drain_timeout`, `tls`, `auth`, `agents`, `secrets`, `sandbox`, `limits`, `engine`, `providers`, `sandboxes`, `budgets`, `policy`, `audit`, `erasure`, `identity`, `approvals`, `telemetry`","code":"ST0110","hint":"did you mean `listen`?"}
     "#);
     // Of no kind: it has no code.
     assert_snapshot!(env.stead("completions bash --json"), @r#"

@@ -1,5 +1,5 @@
-//! Notices of questions, with the real server: it is killed with `kill -9` between a question and its notice, and two of them share a
-//! database. The receiver is in this process; it answers nothing as long as it is told to hold, so that what it is sent stays on its way.
+//! Notices of questions, with the real server: it is killed with `kill -9` between a question and its notice. The receiver is in this
+//! process; it answers nothing as long as it is told to hold, so that what it is sent stays on its way.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +10,6 @@ use std::{
 };
 
 use serde_json::Value;
-use stead_testkit::postgres::TestPostgres;
 
 use crate::common::{Serving, TestEnvironment};
 
@@ -194,37 +193,5 @@ fn a_question_whose_servers_are_killed_before_its_notice_was_taken_is_told_by_th
     let later = asked(&env, 1, QUESTIONS + 1);
     let told = by_question(&third.until(|told| told.len() > QUESTIONS));
     assert_eq!(told.keys().cloned().collect::<BTreeSet<_>>(), later);
-    assert!(told.values().all(|(ids, answered)| ids.len() == 1 && *answered == 1), "{told:?}");
-}
-
-#[test]
-fn two_servers_over_one_database_tell_each_question_once() {
-    const QUESTIONS: usize = 24;
-    let (env, database, receiver) = (with_asker(), TestPostgres::start(), Receiver::start(false));
-    let config = |listen: &str, data: &str| {
-        let (url, notices) = (database.url(), receiver.config());
-        format!("listen = \"{listen}\"\ndata_dir = \"{data}\"\ndatabase = \"{url}\"\n{notices}")
-    };
-    env.write("stead.toml", &config("127.0.0.1:0", ".stead"));
-    env.write("other.toml", &config("127.0.0.1:0", "other"));
-    let one = Serving::start(env.command(["serve"]), "serving");
-    // Servers of one database have the same keys.
-    std::fs::create_dir_all(env.path().join("other/keys")).unwrap();
-    for key in std::fs::read_dir(env.path().join(".stead/keys")).unwrap().flatten() {
-        std::fs::copy(key.path(), env.path().join("other/keys").join(key.file_name())).unwrap();
-    }
-    let two = Serving::start(env.command(["serve", "--config", "other.toml"]), "serving");
-    env.stead("agents apply asker").succeeds();
-    env.stead("agents apply asker --data other").succeeds();
-    for n in 0..QUESTIONS {
-        let data = [".stead", "other"][n % 2];
-        env.stead(&format!("runs start asker Go --data {data}")).succeeds();
-    }
-    let open = asked(&env, 0, QUESTIONS);
-    receiver.until(|told| told.len() >= QUESTIONS);
-    // Whatever was on its way has come when both have ended.
-    assert_eq!((one.stop(), two.stop()), (Some(0), Some(0)));
-    let told = by_question(&receiver.until(|_| true));
-    assert_eq!(told.keys().cloned().collect::<BTreeSet<_>>(), open);
     assert!(told.values().all(|(ids, answered)| ids.len() == 1 && *answered == 1), "{told:?}");
 }

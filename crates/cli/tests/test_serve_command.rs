@@ -34,7 +34,7 @@ fn a_wrong_configuration_is_told() {
     assert_snapshot!(env.stead("serve"), @"
     exit 1
     --- stderr
-    error[ST0110]: stead.toml:1:1: unknown field `lisen`, expected one of `listen`, `data_dir`, `database`, `encrypt`, `public_url`, `behind_proxy`, `metrics_open`, `drain_timeout`, `tls`, `auth`, `agents`, `secrets`, `sandbox`, `limits`, `engine`, `providers`, `sandboxes`, `budgets`, `policy`, `audit`, `erasure`, `identity`, `approvals`
+    error[ST0110]: stead.toml:1:1: unknown field `lisen`, expected one of `listen`, `data_dir`, `database`, `encrypt`, `public_url`, `behind_proxy`, `metrics_open`, `drain_timeout`, `tls`, `auth`, `agents`, `secrets`, `sandbox`, `limits`, `engine`, `providers`, `sandboxes`, `budgets`, `policy`, `audit`, `erasure`, `identity`, `approvals`, `telemetry`
     hint: did you mean `listen`?
     see: stead errors ST0110
     ");
