@@ -179,6 +179,7 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (382, include_str!("../../../docs/errors/ST0382.md")),
     (386, include_str!("../../../docs/errors/ST0386.md")),
     (387, include_str!("../../../docs/errors/ST0387.md")),
+    (400, include_str!("../../../docs/errors/ST0400.md")),
     (410, include_str!("../../../docs/errors/ST0410.md")),
     (411, include_str!("../../../docs/errors/ST0411.md")),
     (412, include_str!("../../../docs/errors/ST0412.md")),
@@ -187,7 +188,6 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (415, include_str!("../../../docs/errors/ST0415.md")),
     (416, include_str!("../../../docs/errors/ST0416.md")),
     (417, include_str!("../../../docs/errors/ST0417.md")),
-    (400, include_str!("../../../docs/errors/ST0400.md")),
     (430, include_str!("../../../docs/errors/ST0430.md")),
     (431, include_str!("../../../docs/errors/ST0431.md")),
 ];

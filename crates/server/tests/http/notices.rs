@@ -191,7 +191,7 @@ async fn a_yes_that_policies_overrule_is_told_as_that_and_not_as_an_approval() {
     assert_eq!(heard[1].1["data"]["rows"][0]["value"], outcome);
     // The model hears the same, and so does whoever asks why.
     let facts = lab.client.facts(waiting.summary.id, &Default::default()).await.unwrap().items;
-    let told = "ST0057: approved by owner, and denied after that by the policy `closed`: closed for today";
+    let told = "ST0057: approved by owner, and denied after that by the policy `closed`: Not done: closed for today (policy `closed`)";
     assert!(facts.iter().any(|fact| fact.text.as_deref() == Some(told)), "{facts:?}");
 }
 
