@@ -8,6 +8,19 @@ use serde_json::{Value, json};
 use super::target::Target;
 use crate::{Fail, repo::Repo};
 
+/// Whether what `of` may depend on is active: `on` is not optional there, or one of its `features` that are on asks for it. Cargo's resolution also names
+/// what a feature only mentions (`name?/feature`) and somebody else builds.
+fn activated(of: &Package, on: &Package, features: &[impl std::fmt::Display]) -> bool {
+    let mut named = of.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal && d.name == on.name.as_str());
+    let features: BTreeSet<String> = features.iter().map(ToString::to_string).collect();
+    named.any(|dependency| {
+        let name = dependency.rename.as_deref().unwrap_or(&dependency.name);
+        let asks = |word: &str| word == format!("dep:{name}") || word.starts_with(&format!("{name}/"));
+        let by_feature = |feature: &String| of.features.get(feature).is_some_and(|words| words.iter().any(|w| asks(w)));
+        !dependency.optional || features.contains(name) || features.iter().any(by_feature)
+    })
+}
+
 /// The document. It has no time and no serial number, so that the same tree gives the same bytes.
 pub(super) fn make(repo: &Repo, target: &Target) -> Result<String, Fail> {
     let metadata = MetadataCommand::new()
@@ -22,7 +35,12 @@ pub(super) fn make(repo: &Repo, target: &Target) -> Result<String, Fail> {
         .iter()
         .map(|node| {
             let normal = |kinds: &[cargo_metadata::DepKindInfo]| kinds.iter().any(|k| k.kind == DependencyKind::Normal);
-            (&node.id, node.deps.iter().filter(|d| normal(&d.dep_kinds)).map(|d| &d.pkg).collect())
+            let active = |dependency: &PackageId| match (packages.get(&node.id), packages.get(dependency)) {
+                (Some(of), Some(on)) => activated(of, on, &node.features),
+                _ => true,
+            };
+            let linked = node.deps.iter().filter(|d| normal(&d.dep_kinds) && active(&d.pkg));
+            (&node.id, linked.map(|d| &d.pkg).collect())
         })
         .collect();
     let root = *packages.iter().find(|(_, p)| p.name == "stead").ok_or("there is no package `stead`")?.0;
