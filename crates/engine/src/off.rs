@@ -2,6 +2,7 @@
 //! is turned on again, or a tool or model is denied to it. Loaded runs look by themselves; the others are told one after the other.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering::SeqCst},
@@ -31,6 +32,7 @@ use crate::{
     actor::{Actor, Ask, Msg},
     pay::key,
     recover::background,
+    sessions::promote,
     switches::{View, Whose, mode, told},
     types::{EngineError, StartRun},
 };
@@ -323,7 +325,7 @@ async fn all_hear(engine: &Engine, row: &SwitchRow) -> Result<bool, EngineError>
     }
     let status = match stops {
         true => Status::ALL.into_iter().filter(|s| !s.ended()).collect(),
-        false => vec![Status::Running, Status::Waiting],
+        false => vec![Status::Queued, Status::Running, Status::Waiting],
     };
     let (mut before, mut all) = (None, true);
     loop {
@@ -339,6 +341,14 @@ async fn all_hear(engine: &Engine, row: &SwitchRow) -> Result<bool, EngineError>
         let runs: Vec<(RunId, Status)> = page.iter().map(|run| (run.id, run.state.status)).collect();
         let told = stream::iter(runs).map(|run| tell(engine, row, run, stops)).buffer_unordered(AT_ONCE);
         all &= told.all(|told| async move { told }).await;
+        // The next one of a session was left in its line when its turn came, and nobody else tells it again.
+        let queued = page.iter().filter(|run| !stops && run.state.status == Status::Queued).map(|run| run.session);
+        for session in queued.collect::<BTreeSet<_>>() {
+            if let Err(error) = promote(engine, session).await {
+                tracing::debug!(%session, %error, "the session's next run could not be told of a switch yet");
+                all = false;
+            }
+        }
         if page.len() < PAGE as usize {
             // What was due meanwhile is due now.
             engine.0.wakes.at(engine.0.ports.clock.now());

@@ -141,7 +141,7 @@ impl Sessions {
 }
 
 /// Tells the session's next run to take the foreground, if that is free.
-async fn promote(engine: &Engine, session: SessionId) -> Result<(), EngineError> {
+pub(crate) async fn promote(engine: &Engine, session: SessionId) -> Result<(), EngineError> {
     /// Runs set aside that may stand before the one that can go.
     const LOOK: u32 = 100;
     let _guard = engine.0.sessions.lock(session).await;

@@ -212,6 +212,26 @@ fn what_is_off_in_a_tenant_is_on_in_another() {
 }
 
 #[test]
+fn a_run_whose_turn_came_while_it_was_off_takes_it_when_it_is_on_again() {
+    let lab = lab();
+    let gate = Gate::closed();
+    let act = tool("act", EffectClass::Pure).gated(&gate);
+    let v = lab.add(agent("a").tool(&act).model(once("act", json!({}))));
+    let node = lab.open();
+    let session = node.session("a", "k");
+    let [first, second] = ["0", "1"].map(|input| node.start_in(v, session, input).run);
+    node.go(gate.arrived());
+    off(&node, What::Run, &second.to_string());
+    gate.open(10);
+    assert_eq!(node.completes(first), "done");
+    node.empties();
+    assert_eq!(node.status(second), Status::Queued);
+    on(&node, What::Run, &second.to_string());
+    assert_eq!(node.completes(second), "done");
+    node.empties();
+}
+
+#[test]
 fn a_child_of_a_run_that_is_off_holds_too() {
     let lab = lab();
     let gate = Gate::closed();
