@@ -54,6 +54,27 @@ pub(super) fn gateway(who: &Principal, headers: &HeaderMap, model: &str) -> Answ
     }
 }
 
+/// What is asked of a gateway and which, or nothing when an agent is asked; `read` takes a gateway's request apart.
+///
+/// # Errors
+/// As [`first`] and [`gateway`]; `ST0410` for a parameter that is not taken there.
+pub(super) fn relayed(
+    who: &Principal,
+    headers: &HeaderMap,
+    body: &Map<String, Value>,
+    kind: params::Kind,
+    read: fn(&Map<String, Value>) -> Answer<Relayed>,
+) -> Answer<Option<(Bound, Relayed)>> {
+    first(headers)?;
+    match gateway(who, headers, text(body, "model")?.unwrap_or_default())? {
+        Some(bound) => {
+            params::of_gateway(body, kind)?;
+            Ok(Some((bound, read(body)?)))
+        }
+        None => params::of_agent(body, kind).map(|()| None),
+    }
+}
+
 /// Starts the run that asks the model of a gateway.
 pub(super) async fn relay(
     app: &App,

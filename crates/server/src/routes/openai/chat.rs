@@ -42,23 +42,11 @@ pub(super) async fn complete(
     headers: HeaderMap,
     RunJson(body): RunJson<Map<String, Value>>,
 ) -> Answer<Response> {
-    ask::first(&headers)?;
-    let asked = ask::text(&body, "model")?.unwrap_or_default();
-    let bound = ask::gateway(&who, &headers, asked)?;
-    let relayed = match &bound {
-        Some(_) => {
-            params::of_gateway(&body, params::Kind::Chat)?;
-            Some(asks::chat(&body)?)
-        }
-        None => {
-            params::of_agent(&body, params::Kind::Chat)?;
-            None
-        }
-    };
+    let relayed = ask::relayed(&who, &headers, &body, params::Kind::Chat, asks::chat)?;
     let stream = ask::flag(&body, "stream")?;
     let model = ask::text(&body, "model")?.unwrap_or_default().to_owned();
     let starting = async {
-        if let (Some(bound), Some(relayed)) = (&bound, &relayed) {
+        if let Some((bound, relayed)) = &relayed {
             return ask::relay(&app, &who, &headers, bound, relayed).await;
         }
         let place = ask::of_header(&app, &who, &headers).await?;

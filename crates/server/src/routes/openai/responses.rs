@@ -46,24 +46,12 @@ pub(super) async fn create(
     headers: HeaderMap,
     RunJson(body): RunJson<Map<String, Value>>,
 ) -> Answer<Response> {
-    ask::first(&headers)?;
-    let asked = ask::text(&body, "model")?.unwrap_or_default();
-    let bound = ask::gateway(&who, &headers, asked)?;
-    let relayed = match &bound {
-        Some(_) => {
-            params::of_gateway(&body, params::Kind::Responses)?;
-            Some(asks::responses(&body)?)
-        }
-        None => {
-            params::of_agent(&body, params::Kind::Responses)?;
-            None
-        }
-    };
+    let relayed = ask::relayed(&who, &headers, &body, params::Kind::Responses, asks::responses)?;
     let (stream, background) = (ask::flag(&body, "stream")?, ask::flag(&body, "background")?);
     // Who finds no place to wait in has started nothing.
     let held = if stream || !background { Some(Held::new(&app)?) } else { None };
     let starting = async {
-        if let (Some(bound), Some(relayed)) = (&bound, &relayed) {
+        if let Some((bound, relayed)) = &relayed {
             return Ok((ask::relay(&app, &who, &headers, bound, relayed).await?.run, None));
         }
         let (place, conversation) = place(&app, &who, &headers, &body).await?;
